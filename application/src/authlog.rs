@@ -1,0 +1,122 @@
+//! The façade: the parts it is made of and the settings it goes by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::ports::{
+    AttemptLimiter, Clock, Directory, Entropy, EventStore, Health, Mailer, PasswordHasher,
+    ResetRequests, RevocationSource, SecretTokens, Tokens,
+};
+use crate::use_cases::RefusedLogin;
+use crate::{
+    PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
+};
+
+/// What the façade is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The log.
+    pub events: Arc<dyn EventStore>,
+    /// The read models.
+    pub directory: Arc<dyn Directory>,
+    /// Tells whether the store can be used.
+    pub health: Arc<dyn Health>,
+    /// News of ended sessions.
+    pub revocations: Arc<dyn RevocationSource>,
+    /// The queue of requests to reset a password.
+    pub reset_requests: Arc<dyn ResetRequests>,
+    /// Hashes passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Signs and verifies tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// Makes and reads reset tokens.
+    pub secrets: Arc<dyn SecretTokens>,
+    /// Sends mail.
+    pub mailer: Arc<dyn Mailer>,
+    /// Limits guessing.
+    pub limiter: Arc<dyn AttemptLimiter>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids and secrets.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What the façade goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is asked of a new password.
+    pub password_policy: PasswordPolicy,
+    /// How long a password reset can be carried out.
+    pub reset_lifetime: Duration,
+    /// How long the refresh token before the current one is still taken for a client's retry.
+    pub refresh_grace: Duration,
+    /// The address of the page on which a person types a new password; the reset token is appended as the query
+    /// parameter `token`.
+    pub reset_page: String,
+}
+
+/// What Authlog does for people. Cheap to clone.
+#[derive(Clone)]
+pub struct Authlog {
+    pub(crate) parts: Parts,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) revocation_list: Arc<RevocationList>,
+    pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
+    pub(crate) reset_requested: Arc<Notify>,
+}
+
+/// The work that goes on beside the requests. Each has a `run` to be driven until it returns.
+pub struct Background {
+    /// Records refused logins.
+    pub refused_logins: RefusedLoginRecorder,
+    /// Sends the mails that resets need.
+    pub reset_mailer: ResetMailer,
+    /// Hears of sessions that end on other nodes.
+    pub revocation_tail: RevocationTail,
+}
+
+impl Authlog {
+    /// The façade over `parts`, and the work that goes on beside it.
+    pub fn new(parts: Parts, settings: Settings) -> (Self, Background) {
+        let settings = Arc::new(settings);
+        let revocation_list = Arc::new(RevocationList::default());
+        let reset_requested = Arc::new(Notify::new());
+        let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&parts.events));
+        let background = Background {
+            refused_logins: recorder,
+            reset_mailer: ResetMailer::new(
+                parts.clone(),
+                Arc::clone(&settings),
+                Arc::clone(&reset_requested),
+            ),
+            revocation_tail: RevocationTail::new(
+                Arc::clone(&parts.revocations),
+                Arc::clone(&parts.clock),
+                Arc::clone(&revocation_list),
+            ),
+        };
+        let authlog = Self {
+            parts,
+            settings,
+            revocation_list,
+            refused_logins,
+            reset_requested,
+        };
+        (authlog, background)
+    }
+
+    /// Whether requests can be served.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        Ok(self.parts.health.check().await?)
+    }
+
+    /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).
+    pub fn key_set(&self) -> serde_json::Value {
+        self.parts.tokens.key_set()
+    }
+}

@@ -1,0 +1,26 @@
+//! What Authlog does for people: the use cases, as one façade over ports.
+//!
+//! [`Authlog`] is what a surface calls. It knows no HTTP, no SQL and no cryptography; the [`ports`] name what it needs
+//! of those. A use case reads as steps: look up, decide, record, answer.
+
+mod authlog;
+mod context;
+mod password;
+pub mod ports;
+mod refusal;
+mod revocation_list;
+mod session_terms;
+mod unit_of_work;
+mod use_cases;
+
+pub use authlog::{Authlog, Background, Parts, Settings};
+pub use context::RequestContext;
+pub use password::{Password, PasswordPolicy};
+pub use refusal::{Field, Refusal, Violation};
+pub use revocation_list::{RevocationList, Standing};
+pub use session_terms::{
+    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
+};
+pub use use_cases::{
+    Authenticated, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm,
+};

@@ -1,0 +1,207 @@
+//! The read models that sign-in and every security decision read: always as new as the last append.
+
+use async_trait::async_trait;
+use authlog_domain::user::PendingReset;
+use authlog_domain::{
+    AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, SessionId,
+    Timestamp, UserId, Username,
+};
+
+use super::{PasswordHash, StoreError, TokenDigest};
+
+/// One account: the fold of its `User` events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Its id.
+    pub id: UserId,
+    /// The sequence of the last event that this row contains.
+    pub version: u64,
+    /// Its number.
+    pub number: AccountNumber,
+    /// The username, where one was chosen that is not the e-mail address.
+    pub username: Option<Username>,
+    /// The e-mail address.
+    pub email: Option<Email>,
+    /// The person's name.
+    pub name: Option<PersonName>,
+    /// The person's telephone number.
+    pub phone: Option<Phone>,
+    /// What it may do.
+    pub role: Role,
+    /// The password that signs it in.
+    pub credential: CredentialId,
+    /// Sessions started under an earlier epoch have ended.
+    pub session_epoch: u32,
+    /// The password reset that can still be carried out.
+    pub pending_reset: Option<PendingReset>,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Account {
+    /// What to call the account where a contract asks for a username: the username, or else the e-mail address.
+    pub fn sign_in_name(&self) -> &str {
+        match (&self.username, &self.email) {
+            (Some(username), _) => username.as_str(),
+            (None, Some(email)) => email.as_str(),
+            (None, None) => "",
+        }
+    }
+
+    /// What to call the person where a contract asks for a name: the name, or else the sign-in name.
+    pub fn display_name(&self) -> &str {
+        self.name
+            .as_ref()
+            .map_or_else(|| self.sign_in_name(), PersonName::as_str)
+    }
+}
+
+/// One session: the fold of its `Session` events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRecord {
+    /// Its id.
+    pub id: SessionId,
+    /// The sequence of the last event that this row contains.
+    pub version: u64,
+    /// Whose it is.
+    pub user: UserId,
+    /// The contract through which it was started.
+    pub contract: Option<ContractName>,
+    /// The account's session epoch when it started.
+    pub epoch: u32,
+    /// How its refresh token behaves; `None` where it has none.
+    pub rotation: Option<Rotation>,
+    /// The generation of the refresh token that is current.
+    pub generation: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it was last refreshed, or started.
+    pub last_used_at: Timestamp,
+    /// From this instant on none of its tokens is good.
+    pub expires_at: Timestamp,
+    /// When it was ended before it expired.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A session together with the account whose it is: all that says whether the session counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionStanding {
+    /// The session.
+    pub session: SessionRecord,
+    /// Its account.
+    pub account: Account,
+}
+
+impl SessionStanding {
+    /// Whether the session counts at `now`.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.session.ended_at.is_none()
+            && self.session.epoch == self.account.session_epoch
+            && now < self.session.expires_at
+    }
+}
+
+/// An account and the hash of its password, read at one moment.
+pub struct SignInRecord {
+    /// The account.
+    pub account: Account,
+    /// The hash of its password.
+    pub hash: PasswordHash,
+}
+
+/// What kind of name an identifier is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum IdentifierKind {
+    /// A username.
+    Username,
+    /// An e-mail address.
+    Email,
+}
+
+impl IdentifierKind {
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Username => "username",
+            Self::Email => "email",
+        }
+    }
+}
+
+/// A name under which one account at most can be found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Identifier {
+    /// A username.
+    Username(Username),
+    /// An e-mail address.
+    Email(Email),
+}
+
+impl Identifier {
+    /// Reads what a person types to say who they are: with an `@` it is an e-mail address, otherwise a username.
+    /// `None` for what no account can be called.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.contains('@') {
+            Email::parse(text).ok().map(Self::Email)
+        } else {
+            Username::parse(text).ok().map(Self::Username)
+        }
+    }
+
+    /// What kind of name it is.
+    pub const fn kind(&self) -> IdentifierKind {
+        match self {
+            Self::Username(_) => IdentifierKind::Username,
+            Self::Email(_) => IdentifierKind::Email,
+        }
+    }
+
+    /// The form in which two spellings of one name are equal. It is personal data.
+    pub fn comparable(&self) -> String {
+        match self {
+            Self::Username(username) => username.comparable(),
+            Self::Email(email) => email.comparable(),
+        }
+    }
+}
+
+/// Looks things up.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// The account called so, with its credential.
+    async fn find_for_sign_in(
+        &self,
+        identifier: &Identifier,
+    ) -> Result<Option<SignInRecord>, StoreError>;
+
+    /// Those of `identifiers` that some account has.
+    async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError>;
+
+    /// The account called so.
+    async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError>;
+
+    /// The account of that id.
+    async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError>;
+
+    /// Up to `limit` accounts in order of their numbers, those after `after`.
+    async fn accounts(
+        &self,
+        after: Option<AccountNumber>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError>;
+
+    /// The session of that id and its account.
+    async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError>;
+
+    /// The session for which an opaque token stands that has this digest and has not expired at `now`.
+    async fn session_by_opaque_token(
+        &self,
+        digest: &TokenDigest,
+        now: Timestamp,
+    ) -> Result<Option<SessionStanding>, StoreError>;
+
+    /// A number that no account has been or will be given again.
+    async fn next_account_number(&self) -> Result<AccountNumber, StoreError>;
+}

@@ -1,0 +1,101 @@
+//! The log of events, and what is written in the same statement as an event.
+
+use async_trait::async_trait;
+use authlog_domain::{AggregateKind, CredentialId, SessionId, Timestamp, UserId};
+use cqrs_es::persist::SerializedEvent;
+
+use super::{IdentifierKind, PasswordHash, TokenDigest};
+
+/// Names one aggregate's stream of events.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamId {
+    /// What it is.
+    pub kind: AggregateKind,
+    /// Which one.
+    pub id: String,
+}
+
+/// A stream as a command found it, and the events that the command adds.
+#[derive(Clone, Debug)]
+pub struct StagedStream {
+    /// Which stream.
+    pub stream: StreamId,
+    /// All its events so far, opened, from sequence 1.
+    pub prior: Vec<SerializedEvent>,
+    /// The events to append; the first has the sequence after the last prior one. Personal fields are plain.
+    pub new: Vec<SerializedEvent>,
+}
+
+/// A password hash, to be stored under the name that an event in the same append gives it.
+#[derive(Clone)]
+pub struct CredentialRecord {
+    /// Whose password. It replaces the account's earlier one.
+    pub user: UserId,
+    /// The name.
+    pub credential: CredentialId,
+    /// The hash.
+    pub hash: PasswordHash,
+}
+
+/// The digest of an opaque access token, to be stored with the session that it stands for.
+#[derive(Clone)]
+pub struct OpaqueTokenRecord {
+    /// SHA-256 of the token.
+    pub digest: TokenDigest,
+    /// The session.
+    pub session: SessionId,
+    /// From this instant on the token is no longer good.
+    pub expires_at: Timestamp,
+}
+
+/// Everything that one command writes. It becomes true as a whole or not at all.
+#[derive(Clone, Default)]
+pub struct Append {
+    /// The streams that grow, each at most once.
+    pub streams: Vec<StagedStream>,
+    /// The password hash that the events name, if any.
+    pub credential: Option<CredentialRecord>,
+    /// The opaque token that the events start a session for, if any.
+    pub opaque_token: Option<OpaqueTokenRecord>,
+}
+
+/// Why the store did not answer. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, or is too busy. It may be back in a moment.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it holds cannot be read: another program wrote it, or it was damaged.
+    #[error("the store holds what cannot be read")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why an append did not happen. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Another command changed one of the streams in the meantime. Load again and decide again.
+    #[error("another command came first")]
+    Conflict,
+    /// Another account has one of the identifiers.
+    #[error("the identifier belongs to another account")]
+    IdentifierTaken(IdentifierKind),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The log of events.
+///
+/// An adapter stores the personal fields of events (and `ip` and `user_agent` of their metadata) sealed under a key
+/// of the account that `user_id` in the metadata names, and in the statement that appends the events it also writes
+/// the claims to identifiers, the key, the attachments of the [`Append`] and the rows of the read models, as
+/// `authlog-projections` computes them.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// The events of a stream in order of their sequence, with their personal fields opened or erased; none for a
+    /// stream that does not exist.
+    async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError>;
+
+    /// Appends, as a whole or not at all. When it returns, what it wrote survives a crash.
+    async fn append(&self, append: Append) -> Result<(), AppendError>;
+}

@@ -1,0 +1,32 @@
+//! Mail to people.
+
+use async_trait::async_trait;
+use authlog_domain::Email;
+
+/// A message to one person. It has no `Debug`: what it says is nobody else's business.
+pub struct Mail {
+    /// To whom.
+    pub to: Email,
+    /// The subject, one line.
+    pub subject: String,
+    /// The message, plain text.
+    pub text: String,
+}
+
+/// Why a message was not handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// It may work later.
+    #[error("the mail could not be handed over yet")]
+    Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It will never work: the address or the message was refused.
+    #[error("the mail was refused")]
+    Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Hands mail over to whatever delivers it.
+#[async_trait]
+pub trait Mailer: Send + Sync {
+    /// Hands `mail` over. When it returns, delivery is somebody else's duty.
+    async fn send(&self, mail: Mail) -> Result<(), MailError>;
+}

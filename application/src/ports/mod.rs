@@ -1,0 +1,34 @@
+//! What the use cases need of the world, as traits; `infrastructure` has the adapters.
+//!
+//! A port is a role. To add one: a trait here that says what comes back when it fails, an adapter in
+//! `infrastructure`, a field of [`Parts`](crate::Parts), and a behaviour suite that every adapter passes.
+
+mod attempts;
+mod clock;
+mod directory;
+mod event_store;
+mod health;
+mod mail;
+mod passwords;
+mod reset_requests;
+mod revocations;
+mod tokens;
+
+pub use attempts::{Attempt, AttemptLimiter};
+pub use clock::{Clock, Entropy};
+pub use directory::{
+    Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
+};
+pub use event_store::{
+    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
+    StreamId,
+};
+pub use health::Health;
+pub use mail::{Mail, MailError, Mailer};
+pub use passwords::{HashingError, PasswordHash, PasswordHasher};
+pub use reset_requests::{ResetRequest, ResetRequests};
+pub use revocations::{Revocation, RevocationCursor, RevocationSource};
+pub use tokens::{
+    OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
+    VerifiedToken,
+};

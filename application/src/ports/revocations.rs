@@ -1,0 +1,41 @@
+//! News of sessions that ended, for the nodes that verify tokens from memory.
+
+use async_trait::async_trait;
+use authlog_domain::{SessionId, Timestamp, UserId};
+
+use super::StoreError;
+
+/// Something after which tokens no longer count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Revocation {
+    /// A session was ended.
+    Session(SessionId),
+    /// Sessions of an account that started under an earlier epoch have ended.
+    Epoch {
+        /// The account.
+        user: UserId,
+        /// Its epoch from now on.
+        epoch: u32,
+    },
+}
+
+/// How far a reader of revocations has come. Only the source that gave it can read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationCursor(pub i64);
+
+/// Where revocations are read from.
+#[async_trait]
+pub trait RevocationSource: Send + Sync {
+    /// Every revocation since `since`, and where to go on from. Whatever was committed when this was called is in
+    /// this answer or was in an earlier one, on whichever node it was committed; some may come twice.
+    async fn revocations_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+
+    /// The same, from where an earlier answer ended.
+    async fn revocations_after(
+        &self,
+        cursor: RevocationCursor,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+}

@@ -1,0 +1,113 @@
+//! Tokens: how they are made and read.
+
+use authlog_domain::{ResetId, SessionId, Timestamp, UserId};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// What a token is for. No token passes for one of another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// It authenticates.
+    Access,
+    /// It is exchanged for new tokens.
+    Refresh {
+        /// Which of the session's refresh tokens it is.
+        generation: u32,
+    },
+}
+
+/// What is to be signed.
+#[derive(Clone, Debug)]
+pub struct TokenClaims {
+    /// What it is for.
+    pub kind: TokenKind,
+    /// `jti`: names this token.
+    pub token: Uuid,
+    /// `sub`.
+    pub user: UserId,
+    /// `sid`.
+    pub session: SessionId,
+    /// The account's session epoch under which the session started.
+    pub epoch: u32,
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `exp`.
+    pub expires_at: Timestamp,
+    /// What the contract's clients read besides. The registered claims prevail over members of the same name.
+    pub extra: Map<String, Value>,
+}
+
+/// What a token says whose signature, issuer, audience, kind and times have been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedToken {
+    /// What it is for.
+    pub kind: TokenKind,
+    /// Whose it is.
+    pub user: UserId,
+    /// Of which session.
+    pub session: SessionId,
+    /// The account's session epoch under which the session started.
+    pub epoch: u32,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// Why a token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("the token cannot be signed")]
+pub struct TokenError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Signs and verifies tokens in the form of RFC 7519, by RFC 8725.
+pub trait Tokens: Send + Sync {
+    /// The signed token.
+    ///
+    /// # Errors
+    /// The key cannot sign.
+    fn sign(&self, claims: &TokenClaims) -> Result<String, TokenError>;
+
+    /// What the token says; `None` unless it is one of ours and good at `now`.
+    fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken>;
+
+    /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517); empty for a shared secret.
+    fn key_set(&self) -> Value;
+}
+
+/// The SHA-256 digest of a token, under which it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenDigest(pub [u8; 32]);
+
+/// An access token that says nothing by itself: a random UUID. It is shown once and stored as a [`TokenDigest`].
+pub struct OpaqueToken(Uuid);
+
+impl OpaqueToken {
+    /// The token made of these random bits.
+    pub const fn new(random: Uuid) -> Self {
+        Self(random)
+    }
+
+    /// Reads a token as a client presents it.
+    pub fn parse(text: &str) -> Option<Self> {
+        // Only the hyphenated form was ever given out.
+        (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(Self))?
+    }
+
+    /// What the client is given.
+    pub fn reveal(&self) -> String {
+        self.0.hyphenated().to_string()
+    }
+}
+
+/// Makes and reads the secrets with which people prove that they may do what they asked for.
+///
+/// A reset token is no JWT and is derived from a key of its own, so that it can pass for no other token, whoever knows
+/// the key that signs those; nothing secret needs to be stored to mail it later.
+pub trait SecretTokens: Send + Sync {
+    /// The token that proves that its bearer received the mail of this request.
+    fn reset_token(&self, user: UserId, reset: ResetId) -> String;
+
+    /// The request for which the token was made; `None` unless we made it.
+    fn parse_reset_token(&self, token: &str) -> Option<(UserId, ResetId)>;
+
+    /// The digest under which an opaque token is stored.
+    fn digest(&self, token: &OpaqueToken) -> TokenDigest;
+}

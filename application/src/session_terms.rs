@@ -1,0 +1,73 @@
+//! What a contract promises about the tokens it hands out, and what it is handed.
+
+use std::time::Duration;
+
+use authlog_domain::{ContractName, Rotation, SessionId, Timestamp};
+use serde_json::{Map, Value};
+
+use crate::ports::Account;
+
+/// Computes the claims that a contract's clients read beside the registered ones.
+pub type ClaimsOf = fn(&Account, IssuedAt) -> Map<String, Value>;
+
+/// When a token was issued and when it expires.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuedAt {
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `exp`.
+    pub expires_at: Timestamp,
+}
+
+/// What an access token looks like.
+#[derive(Clone, Copy)]
+pub enum AccessFormat {
+    /// A JWT with these claims beside the registered ones.
+    Jwt(ClaimsOf),
+    /// A random UUID that says nothing by itself.
+    Opaque,
+}
+
+/// What a contract promises about refresh tokens.
+#[derive(Clone, Copy)]
+pub struct RefreshTerms {
+    /// How long one is good.
+    pub lifetime: Duration,
+    /// Whether it works once.
+    pub rotation: Rotation,
+    /// Its claims beside the registered ones.
+    pub claims: ClaimsOf,
+}
+
+/// What a contract promises about a session's tokens.
+#[derive(Clone, Copy)]
+pub struct SessionTerms {
+    /// Which contract.
+    pub contract: ContractName,
+    /// What an access token looks like.
+    pub access: AccessFormat,
+    /// How long one is good.
+    pub access_lifetime: Duration,
+    /// Refresh tokens, if the contract has them.
+    pub refresh: Option<RefreshTerms>,
+}
+
+/// A token to hand out, once. It has no `Debug`.
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// Someone is signed in, or is so again.
+pub struct SignedIn {
+    /// Who.
+    pub account: Account,
+    /// In which session.
+    pub session: SessionId,
+    /// The access token.
+    pub access: IssuedToken,
+    /// The refresh token, where the contract hands one out.
+    pub refresh: Option<IssuedToken>,
+}

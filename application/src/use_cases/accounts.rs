@@ -1,0 +1,64 @@
+//! What an operator does with accounts.
+
+use authlog_domain::user::{ChangeRole, UserCommand};
+use authlog_domain::{AccountNumber, AggregateKind, Role, User};
+
+use crate::ports::{Account, Identifier};
+use crate::unit_of_work::in_unit_of_work;
+use crate::{Authlog, Refusal, RequestContext};
+
+impl Authlog {
+    /// The account that is called `identifier`.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], or that it cannot be told now.
+    pub async fn find_account(&self, identifier: &str) -> Result<Account, Refusal> {
+        let identifier = Identifier::parse(identifier).ok_or(Refusal::UnknownAccount)?;
+        self.parts
+            .directory
+            .find_account(&identifier)
+            .await?
+            .ok_or(Refusal::UnknownAccount)
+    }
+
+    /// Up to `limit` accounts in order of their numbers, those after `after`.
+    ///
+    /// # Errors
+    /// It cannot be told now.
+    pub async fn list_accounts(
+        &self,
+        after: Option<AccountNumber>,
+        limit: u32,
+    ) -> Result<Vec<Account>, Refusal> {
+        Ok(self.parts.directory.accounts(after, limit).await?)
+    }
+
+    /// Lets an account do other things than before.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
+    pub async fn change_role(
+        &self,
+        identifier: &str,
+        role: Role,
+        context: &RequestContext,
+    ) -> Result<Account, Refusal> {
+        let account = self.find_account(identifier).await?;
+        let command = ChangeRole {
+            at: self.parts.clock.now(),
+            role,
+        };
+        in_unit_of_work(&self.parts.events, |work| async move {
+            work.execute::<User>(
+                AggregateKind::User,
+                &account.id.to_string(),
+                UserCommand::ChangeRole(command),
+                context.metadata(account.id),
+            )
+            .await?;
+            work.commit().await
+        })
+        .await?;
+        self.account_just_written(account.id).await
+    }
+}

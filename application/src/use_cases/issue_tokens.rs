@@ -1,0 +1,171 @@
+//! Starting a session and issuing its tokens, by the terms of the contract that asks.
+
+use authlog_domain::session::{SessionCommand, StartSession};
+use authlog_domain::{AggregateKind, Session, SessionId, Timestamp, UserId};
+
+use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
+use crate::session_terms::IssuedAt;
+use crate::unit_of_work::{Failure, UnitOfWork};
+use crate::{
+    AccessFormat, Authlog, IssuedToken, RefreshTerms, Refusal, RequestContext, SessionTerms,
+    SignedIn,
+};
+
+/// A session about to start, with the secrets that its tokens need.
+pub(crate) struct NewSession {
+    id: SessionId,
+    command: StartSession,
+    opaque: Option<(OpaqueToken, OpaqueTokenRecord)>,
+}
+
+impl NewSession {
+    /// Stages the start of the session.
+    pub(crate) async fn start(
+        &self,
+        work: &UnitOfWork,
+        context: &RequestContext,
+    ) -> Result<(), Failure> {
+        work.execute_new::<Session>(
+            AggregateKind::Session,
+            &self.id.to_string(),
+            SessionCommand::Start(self.command),
+            context.metadata(self.command.user),
+        )
+        .await?;
+        if let Some((_, record)) = &self.opaque {
+            work.attach_opaque_token(record.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Authlog {
+    /// A session of `user`, who proved to be so under the account's session epoch `epoch`.
+    pub(crate) fn new_session(
+        &self,
+        user: UserId,
+        epoch: u32,
+        terms: &SessionTerms,
+        now: Timestamp,
+    ) -> NewSession {
+        let id = SessionId::new(self.parts.entropy.time_ordered_uuid(now));
+        let access_expires_at = now.plus(terms.access_lifetime);
+        let opaque = match terms.access {
+            AccessFormat::Jwt(_) => None,
+            AccessFormat::Opaque => {
+                let token = OpaqueToken::new(self.parts.entropy.random_uuid());
+                let record = OpaqueTokenRecord {
+                    digest: self.parts.secrets.digest(&token),
+                    session: id,
+                    expires_at: access_expires_at,
+                };
+                Some((token, record))
+            }
+        };
+        let expires_at = terms.refresh.map_or(access_expires_at, |refresh| {
+            access_expires_at.max(now.plus(refresh.lifetime))
+        });
+        NewSession {
+            id,
+            command: StartSession {
+                at: now,
+                user,
+                epoch,
+                rotation: terms.refresh.map(|refresh| refresh.rotation),
+                expires_at,
+            },
+            opaque,
+        }
+    }
+
+    /// The tokens of a session that has just started.
+    pub(crate) fn issue_tokens(
+        &self,
+        account: Account,
+        session: &NewSession,
+        terms: &SessionTerms,
+    ) -> Result<SignedIn, Refusal> {
+        let StartSession { at, epoch, .. } = session.command;
+        let access = match &session.opaque {
+            Some((token, record)) => IssuedToken {
+                token: token.reveal(),
+                expires_at: record.expires_at,
+            },
+            None => self.access_token(&account, session.id, epoch, terms, at)?,
+        };
+        let refresh = terms
+            .refresh
+            .map(|refresh| {
+                let issued = IssuedAt {
+                    issued_at: at,
+                    expires_at: at.plus(refresh.lifetime),
+                };
+                self.refresh_token(&account, session.id, epoch, &refresh, 0, issued)
+            })
+            .transpose()?;
+        Ok(SignedIn {
+            account,
+            session: session.id,
+            access,
+            refresh,
+        })
+    }
+
+    /// A signed access token; an opaque one exists only from a session's start.
+    pub(crate) fn access_token(
+        &self,
+        account: &Account,
+        session: SessionId,
+        epoch: u32,
+        terms: &SessionTerms,
+        now: Timestamp,
+    ) -> Result<IssuedToken, Refusal> {
+        let issued = IssuedAt {
+            issued_at: now,
+            expires_at: now.plus(terms.access_lifetime),
+        };
+        let extra = match terms.access {
+            AccessFormat::Jwt(claims) => claims(account, issued),
+            AccessFormat::Opaque => serde_json::Map::new(),
+        };
+        self.sign(&TokenClaims {
+            kind: TokenKind::Access,
+            token: self.parts.entropy.random_uuid(),
+            user: account.id,
+            session,
+            epoch,
+            issued_at: issued.issued_at,
+            expires_at: issued.expires_at,
+            extra,
+        })
+    }
+
+    /// A signed refresh token of that generation.
+    pub(crate) fn refresh_token(
+        &self,
+        account: &Account,
+        session: SessionId,
+        epoch: u32,
+        terms: &RefreshTerms,
+        generation: u32,
+        issued: IssuedAt,
+    ) -> Result<IssuedToken, Refusal> {
+        self.sign(&TokenClaims {
+            kind: TokenKind::Refresh { generation },
+            token: self.parts.entropy.random_uuid(),
+            user: account.id,
+            session,
+            epoch,
+            issued_at: issued.issued_at,
+            expires_at: issued.expires_at,
+            extra: (terms.claims)(account, issued),
+        })
+    }
+
+    fn sign(&self, claims: &TokenClaims) -> Result<IssuedToken, Refusal> {
+        Ok(IssuedToken {
+            token: self.parts.tokens.sign(claims)?,
+            expires_at: claims.expires_at,
+        })
+    }
+}

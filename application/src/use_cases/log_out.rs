@@ -1,0 +1,41 @@
+//! Ending a session.
+
+use authlog_domain::session::{LogOut, SessionCommand};
+use authlog_domain::{AggregateKind, Session};
+
+use crate::ports::Revocation;
+use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::{Authlog, Refusal, RequestContext};
+
+impl Authlog {
+    /// Ends the session of an access token; from now on none of its tokens is good.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
+    pub async fn log_out(&self, token: &str, context: &RequestContext) -> Result<(), Refusal> {
+        let caller = self.authenticate(token).await?;
+        let command = LogOut {
+            at: self.parts.clock.now(),
+        };
+        in_unit_of_work(&self.parts.events, |work| async move {
+            work.execute::<Session>(
+                AggregateKind::Session,
+                &caller.session.to_string(),
+                SessionCommand::LogOut(command),
+                context.metadata(caller.user),
+            )
+            .await
+            .map_err(|failure| match failure {
+                Failure::Refused(Refusal::InvalidRefreshToken) => {
+                    Failure::Refused(Refusal::InvalidAccessToken)
+                }
+                other => other,
+            })?;
+            work.commit().await
+        })
+        .await?;
+        self.revocation_list
+            .add(Revocation::Session(caller.session), command.at);
+        Ok(())
+    }
+}

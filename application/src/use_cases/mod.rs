@@ -1,0 +1,21 @@
+//! The use cases, a file each.
+
+mod accounts;
+mod authenticate;
+mod issue_tokens;
+mod log_out;
+mod refresh;
+mod refused_logins;
+mod register;
+mod reset_mailer;
+mod reset_password;
+mod revocation_tail;
+mod sign_in;
+
+pub use authenticate::Authenticated;
+pub(crate) use refused_logins::RefusedLogin;
+pub use refused_logins::RefusedLoginRecorder;
+pub use register::RegistrationForm;
+pub use reset_mailer::ResetMailer;
+pub use revocation_tail::RevocationTail;
+pub use sign_in::SignInForm;

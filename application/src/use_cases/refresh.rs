@@ -1,0 +1,139 @@
+//! Exchanging a refresh token.
+
+use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
+use authlog_domain::{AggregateKind, Session, Timestamp};
+
+use crate::ports::{Revocation, TokenKind, VerifiedToken};
+use crate::session_terms::IssuedAt;
+use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
+
+/// What became of a refresh token.
+enum Outcome {
+    /// The session goes on, with this generation current until then.
+    Refreshed {
+        generation: u32,
+        expires_at: Timestamp,
+    },
+    /// It had been used before, and the session has been ended.
+    Reused,
+}
+
+impl Authlog {
+    /// Exchanges a refresh token for new tokens by the terms of the contract that asks. A contract whose terms have no
+    /// replacement to hand over (`replaces` is false) leaves the token as it was.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended; or that it
+    /// cannot be done now.
+    pub async fn refresh(
+        &self,
+        token: &str,
+        terms: &SessionTerms,
+        replaces: bool,
+        context: &RequestContext,
+    ) -> Result<SignedIn, Refusal> {
+        let now = self.parts.clock.now();
+        let token = self
+            .parts
+            .tokens
+            .verify(token, now)
+            .ok_or(Refusal::InvalidRefreshToken)?;
+        let TokenKind::Refresh { generation } = token.kind else {
+            return Err(Refusal::InvalidRefreshToken);
+        };
+        let account = self
+            .parts
+            .directory
+            .account(token.user)
+            .await?
+            .ok_or(Refusal::InvalidRefreshToken)?;
+        let replacement = terms.refresh.filter(|_| replaces);
+        let command = RefreshSession {
+            at: now,
+            account_epoch: account.session_epoch,
+            generation,
+            replacement_expires_at: replacement.map(|terms| now.plus(terms.lifetime)),
+            grace: self.settings.refresh_grace,
+        };
+        match self.record_refresh(&token, command, context).await? {
+            Outcome::Reused => {
+                self.revocation_list
+                    .add(Revocation::Session(token.session), now);
+                Err(Refusal::RefreshTokenReused)
+            }
+            Outcome::Refreshed {
+                generation,
+                expires_at,
+            } => {
+                let access = self.access_token(&account, token.session, token.epoch, terms, now)?;
+                let issued = IssuedAt {
+                    issued_at: now,
+                    expires_at,
+                };
+                let refresh = replacement
+                    .map(|terms| {
+                        self.refresh_token(
+                            &account,
+                            token.session,
+                            token.epoch,
+                            &terms,
+                            generation,
+                            issued,
+                        )
+                    })
+                    .transpose()?;
+                Ok(SignedIn {
+                    account,
+                    session: token.session,
+                    access,
+                    refresh,
+                })
+            }
+        }
+    }
+
+    async fn record_refresh(
+        &self,
+        token: &VerifiedToken,
+        command: RefreshSession,
+        context: &RequestContext,
+    ) -> Result<Outcome, Refusal> {
+        in_unit_of_work(&self.parts.events, |work| async move {
+            let events = work
+                .execute::<Session>(
+                    AggregateKind::Session,
+                    &token.session.to_string(),
+                    SessionCommand::Refresh(command),
+                    context.metadata(token.user),
+                )
+                .await?;
+            let outcome = outcome(&events)?;
+            work.commit().await?;
+            Ok(outcome)
+        })
+        .await
+    }
+}
+
+fn outcome(events: &[SessionEvent]) -> Result<Outcome, Failure> {
+    match events {
+        [SessionEvent::TokenRefreshed(event)] => Ok(Outcome::Refreshed {
+            generation: event.generation,
+            expires_at: event.expires_at,
+        }),
+        [SessionEvent::RefreshTokenReused(_)] => Ok(Outcome::Reused),
+        _ => Err(Failure::Refused(Refusal::InvalidRefreshToken)),
+    }
+}
+
+impl From<SessionRefusal> for Refusal {
+    fn from(refusal: SessionRefusal) -> Self {
+        match refusal {
+            SessionRefusal::AlreadyStarted
+            | SessionRefusal::NotStarted
+            | SessionRefusal::Ended
+            | SessionRefusal::NoSuchRefreshToken => Self::InvalidRefreshToken,
+        }
+    }
+}

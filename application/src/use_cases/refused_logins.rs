@@ -1,0 +1,77 @@
+//! Recording refused logins beside the requests that made them, so that a refusal takes as long for an account that
+//! exists as for one that does not.
+
+use std::sync::Arc;
+
+use authlog_domain::refused_logins::{LoginRefusalReason, Never, RecordRefusedLogin};
+use authlog_domain::{AggregateKind, RefusedLogins, Timestamp, UserId};
+use tokio::sync::mpsc;
+
+use crate::ports::EventStore;
+use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::{Authlog, RequestContext};
+
+/// How many refusals may wait to be recorded. Beyond it they are counted in the program's log alone: nobody waits for
+/// them, and whoever guesses faster than the store writes must not fill our memory.
+const QUEUE: usize = 1024;
+
+/// A login that was refused to somebody who used the name of an account.
+pub(crate) struct RefusedLogin {
+    pub(crate) user: UserId,
+    pub(crate) at: Timestamp,
+    pub(crate) reason: LoginRefusalReason,
+    pub(crate) context: RequestContext,
+}
+
+impl From<Never> for Failure {
+    fn from(never: Never) -> Self {
+        match never {}
+    }
+}
+
+impl Authlog {
+    pub(crate) fn note_refused_login(&self, refused: RefusedLogin) {
+        if self.refused_logins.try_send(refused).is_err() {
+            tracing::warn!("a refused login was not recorded: too many are waiting");
+        }
+    }
+}
+
+/// Appends refused logins to the log.
+pub struct RefusedLoginRecorder {
+    events: Arc<dyn EventStore>,
+    queue: mpsc::Receiver<RefusedLogin>,
+}
+
+impl RefusedLoginRecorder {
+    pub(crate) fn new(events: Arc<dyn EventStore>) -> (mpsc::Sender<RefusedLogin>, Self) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        (sender, Self { events, queue })
+    }
+
+    /// Records until every [`Authlog`] is gone and nothing waits any more.
+    pub async fn run(mut self) {
+        while let Some(refused) = self.queue.recv().await {
+            if let Err(error) = self.record(&refused).await {
+                tracing::warn!(%error, "a refused login was not recorded");
+            }
+        }
+    }
+
+    async fn record(&self, refused: &RefusedLogin) -> Result<(), crate::Refusal> {
+        in_unit_of_work(&self.events, |work| async move {
+            work.execute::<RefusedLogins>(
+                AggregateKind::RefusedLogins,
+                &RefusedLogins::stream_of(refused.user, refused.at),
+                RecordRefusedLogin {
+                    at: refused.at,
+                    reason: refused.reason,
+                },
+                refused.context.metadata(refused.user),
+            )
+            .await?;
+            work.commit().await
+        })
+        .await
+    }
+}

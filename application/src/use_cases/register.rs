@@ -1,0 +1,265 @@
+//! Registering.
+
+use authlog_domain::user::{RegisterUser, UserCommand};
+use authlog_domain::{
+    AggregateKind, CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username,
+};
+
+use super::issue_tokens::NewSession;
+use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
+use crate::unit_of_work::{Failure, UnitOfWork, in_unit_of_work};
+use crate::{
+    Authlog, Field, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms, SignedIn,
+    Violation,
+};
+
+/// A registration as a person filled it in. Members are as typed; `None` where there was no such member.
+#[derive(Clone, Copy, Default)]
+pub struct RegistrationForm<'a> {
+    /// The username. An e-mail address is taken for one if it is the account's own, or becomes it if there is none.
+    pub username: Option<&'a str>,
+    /// The e-mail address.
+    pub email: Option<&'a str>,
+    /// The person's name.
+    pub name: Option<&'a str>,
+    /// The telephone number.
+    pub phone: Option<&'a str>,
+    /// The password.
+    pub password: Option<&'a str>,
+    /// The password once more, where it was asked for.
+    pub password_confirmation: Option<&'a str>,
+    /// The members that have to be there, beside the password.
+    pub required: &'a [Field],
+}
+
+/// A registration in which nothing is wrong.
+struct Registration {
+    username: Option<Username>,
+    email: Option<Email>,
+    name: Option<PersonName>,
+    phone: Option<Phone>,
+    password: Password,
+}
+
+impl RegistrationForm<'_> {
+    /// Checks every member, so that a person learns at once of all that is wrong.
+    fn check(&self, policy: PasswordPolicy) -> Result<Registration, Refusal> {
+        let mut violations = Vec::new();
+        let email = self.member(Field::Email, self.email, Email::parse, &mut violations);
+        let name = self.member(Field::Name, self.name, PersonName::parse, &mut violations);
+        let phone = self.member(Field::Phone, self.phone, Phone::parse, &mut violations);
+        let called = self.member(
+            Field::Username,
+            self.username,
+            parse_identifier,
+            &mut violations,
+        );
+        let (username, email) = match (called, email) {
+            (Some(Identifier::Username(username)), email) => (Some(username), email),
+            (Some(Identifier::Email(own)), None) if self.email.is_none() => (None, Some(own)),
+            (Some(Identifier::Email(called)), Some(email))
+                if called.comparable() == email.comparable() =>
+            {
+                (None, Some(email))
+            }
+            (Some(Identifier::Email(_)), email) => {
+                if email.is_some() {
+                    violations.push(Violation {
+                        field: Field::Username,
+                        flaw: Flaw::Malformed,
+                    });
+                }
+                (None, email)
+            }
+            (None, email) => (None, email),
+        };
+        let own_words: Vec<&str> = [self.username, self.email, self.name]
+            .into_iter()
+            .flatten()
+            .collect();
+        let password = Password::parse(self.password.unwrap_or_default())
+            .and_then(|password| policy.check(&password, &own_words).map(|()| password))
+            .map_err(|flaw| Violation {
+                field: Field::Password,
+                flaw,
+            });
+        if let Err(violation) = &password {
+            violations.push(*violation);
+        }
+        if self
+            .password_confirmation
+            .is_some_and(|again| Some(again) != self.password)
+        {
+            violations.push(Violation {
+                field: Field::PasswordConfirmation,
+                flaw: Flaw::Mismatch,
+            });
+        }
+        match password {
+            Ok(password) if violations.is_empty() => Ok(Registration {
+                username,
+                email,
+                name,
+                phone,
+                password,
+            }),
+            _ => {
+                violations.sort_by_key(|violation| violation.field);
+                Err(Refusal::Invalid(violations))
+            }
+        }
+    }
+
+    /// Reads one member; one that is empty and not required counts as absent.
+    fn member<T>(
+        &self,
+        field: Field,
+        text: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, Flaw>,
+        violations: &mut Vec<Violation>,
+    ) -> Option<T> {
+        match parse(text.unwrap_or_default()) {
+            Ok(value) => Some(value),
+            Err(Flaw::Required) if !self.required.contains(&field) => None,
+            Err(flaw) => {
+                violations.push(Violation { field, flaw });
+                None
+            }
+        }
+    }
+}
+
+fn parse_identifier(text: &str) -> Result<Identifier, Flaw> {
+    if text.contains('@') {
+        Email::parse(text).map(Identifier::Email)
+    } else {
+        Username::parse(text).map(Identifier::Username)
+    }
+}
+
+impl Authlog {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`], [`Refusal::IdentifierTaken`], [`Refusal::TooManyAttempts`], or that it cannot be done now.
+    pub async fn register(
+        &self,
+        form: RegistrationForm<'_>,
+        role: Role,
+        context: &RequestContext,
+    ) -> Result<Account, Refusal> {
+        let (user, _) = self.register_with(form, role, None, context).await?;
+        self.account_just_written(user).await
+    }
+
+    /// Makes an account and signs it in; either both happen or neither.
+    ///
+    /// # Errors
+    /// As for [`Self::register`].
+    pub async fn register_and_sign_in(
+        &self,
+        form: RegistrationForm<'_>,
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<SignedIn, Refusal> {
+        let (user, session) = self
+            .register_with(form, Role::User, Some(terms), context)
+            .await?;
+        let account = self.account_just_written(user).await?;
+        match session {
+            Some(session) => self.issue_tokens(account, &session, terms),
+            None => Err(Refusal::UnknownAccount),
+        }
+    }
+
+    async fn register_with(
+        &self,
+        form: RegistrationForm<'_>,
+        role: Role,
+        terms: Option<&SessionTerms>,
+        context: &RequestContext,
+    ) -> Result<(UserId, Option<NewSession>), Refusal> {
+        let registration = form.check(self.settings.password_policy)?;
+        self.admit(Attempt::Register {
+            address: context.address,
+        })?;
+        self.refuse_taken(&registration).await?;
+        let hash = self
+            .parts
+            .hasher
+            .hash(registration.password.clone())
+            .await?;
+        let number = self.parts.directory.next_account_number().await?;
+        let now = self.parts.clock.now();
+        let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
+        let credential = CredentialId::new(self.parts.entropy.random_uuid());
+        let session = terms.map(|terms| self.new_session(user, 0, terms, now));
+        let command = RegisterUser {
+            at: now,
+            number,
+            username: registration.username,
+            email: registration.email,
+            name: registration.name,
+            phone: registration.phone,
+            role,
+            credential,
+        };
+        let record = CredentialRecord {
+            user,
+            credential,
+            hash,
+        };
+        in_unit_of_work(&self.parts.events, |work| {
+            append_registration(work, user, &command, &record, session.as_ref(), context)
+        })
+        .await?;
+        Ok((user, session))
+    }
+
+    /// Spares the hash where the answer is known already. The store has the last word when it appends.
+    async fn refuse_taken(&self, registration: &Registration) -> Result<(), Refusal> {
+        let identifiers: Vec<Identifier> = [
+            registration.username.clone().map(Identifier::Username),
+            registration.email.clone().map(Identifier::Email),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let taken = self.parts.directory.taken(&identifiers).await?;
+        if taken.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::IdentifierTaken(taken))
+        }
+    }
+
+    pub(crate) async fn account_just_written(&self, user: UserId) -> Result<Account, Refusal> {
+        self.parts
+            .directory
+            .account(user)
+            .await?
+            .ok_or(Refusal::UnknownAccount)
+    }
+}
+
+async fn append_registration(
+    work: UnitOfWork,
+    user: UserId,
+    command: &RegisterUser,
+    record: &CredentialRecord,
+    session: Option<&NewSession>,
+    context: &RequestContext,
+) -> Result<(), Failure> {
+    work.execute_new::<User>(
+        AggregateKind::User,
+        &user.to_string(),
+        UserCommand::Register(command.clone()),
+        context.metadata(user),
+    )
+    .await?;
+    work.attach_credential(record.clone());
+    if let Some(session) = session {
+        session.start(&work, context).await?;
+    }
+    work.commit().await
+}

@@ -1,0 +1,171 @@
+//! Resetting a forgotten password.
+
+use authlog_domain::user::{ResetPassword, UserCommand, UserEvent, UserRefusal};
+use authlog_domain::{AggregateKind, CredentialId, Email, Flaw, ResetId, User, UserId};
+
+use crate::ports::{Account, Attempt, CredentialRecord, Identifier, ResetRequest, Revocation};
+use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
+
+impl Authlog {
+    /// Has a link sent to whoever is called `identifier`, if anybody is and has an e-mail address. The answer does not
+    /// tell, and takes as long either way: what was asked for is only written down here.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] where nothing was typed, [`Refusal::TooManyAttempts`], or that it cannot be done now.
+    pub async fn request_password_reset(
+        &self,
+        identifier: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let typed = identifier.unwrap_or_default().trim();
+        let invalid = |flaw| {
+            Refusal::Invalid(vec![Violation {
+                field: Field::Username,
+                flaw,
+            }])
+        };
+        if typed.is_empty() {
+            return Err(invalid(Flaw::Required));
+        }
+        if typed.chars().count() > Email::MAX_LENGTH {
+            return Err(invalid(Flaw::TooLong {
+                max: Email::MAX_LENGTH,
+            }));
+        }
+        let name = Identifier::parse(typed).map(|identifier| identifier.comparable());
+        self.admit(Attempt::RequestReset {
+            address: context.address,
+            identifier: name.as_deref().unwrap_or_default(),
+        })?;
+        let request = ResetRequest {
+            reset: ResetId::new(self.parts.entropy.random_uuid()),
+            identifier: typed.to_owned(),
+            at: self.parts.clock.now(),
+            context: context.clone(),
+            attempts: 0,
+        };
+        self.parts.reset_requests.enqueue(&request).await?;
+        self.reset_requested.notify_one();
+        Ok(())
+    }
+
+    /// Whether a reset token would be taken now.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidResetToken`], or that it cannot be told now.
+    pub async fn verify_reset_token(&self, token: &str) -> Result<(), Refusal> {
+        self.pending_reset(token).await.map(|_| ())
+    }
+
+    /// Sets a new password and ends every session of the account.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidResetToken`], [`Refusal::Invalid`], [`Refusal::Overloaded`], or that it cannot be done now.
+    pub async fn reset_password(
+        &self,
+        token: &str,
+        new_password: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let (account, reset) = self.pending_reset(token).await?;
+        let password = self.acceptable(new_password.unwrap_or_default(), &account)?;
+        let hash = self.parts.hasher.hash(password).await?;
+        let record = CredentialRecord {
+            user: account.id,
+            credential: CredentialId::new(self.parts.entropy.random_uuid()),
+            hash,
+        };
+        let command = ResetPassword {
+            at: self.parts.clock.now(),
+            reset,
+            credential: record.credential,
+        };
+        let epoch = self
+            .record_reset(account.id, command, &record, context)
+            .await?;
+        self.revocation_list.add(
+            Revocation::Epoch {
+                user: account.id,
+                epoch,
+            },
+            command.at,
+        );
+        Ok(())
+    }
+
+    async fn pending_reset(&self, token: &str) -> Result<(Account, ResetId), Refusal> {
+        let (user, reset) = self
+            .parts
+            .secrets
+            .parse_reset_token(token)
+            .ok_or(Refusal::InvalidResetToken)?;
+        let now = self.parts.clock.now();
+        self.parts
+            .directory
+            .account(user)
+            .await?
+            .filter(|account| {
+                account
+                    .pending_reset
+                    .is_some_and(|pending| pending.allows(reset, now))
+            })
+            .map(|account| (account, reset))
+            .ok_or(Refusal::InvalidResetToken)
+    }
+
+    fn acceptable(&self, new_password: &str, account: &Account) -> Result<Password, Refusal> {
+        let own_words = [account.sign_in_name(), account.display_name()];
+        Password::parse(new_password)
+            .and_then(|password| {
+                self.settings
+                    .password_policy
+                    .check(&password, &own_words)
+                    .map(|()| password)
+            })
+            .map_err(|flaw| {
+                Refusal::Invalid(vec![Violation {
+                    field: Field::Password,
+                    flaw,
+                }])
+            })
+    }
+
+    /// Records the reset and returns the account's session epoch from then on.
+    async fn record_reset(
+        &self,
+        user: UserId,
+        command: ResetPassword,
+        record: &CredentialRecord,
+        context: &RequestContext,
+    ) -> Result<u32, Refusal> {
+        in_unit_of_work(&self.parts.events, |work| async move {
+            let events = work
+                .execute::<User>(
+                    AggregateKind::User,
+                    &user.to_string(),
+                    UserCommand::ResetPassword(command),
+                    context.metadata(user),
+                )
+                .await?;
+            let [UserEvent::PasswordReset(event)] = events.as_slice() else {
+                return Err(Failure::Refused(Refusal::InvalidResetToken));
+            };
+            work.attach_credential(record.clone());
+            work.commit().await?;
+            Ok(event.session_epoch)
+        })
+        .await
+    }
+}
+
+impl From<UserRefusal> for Refusal {
+    fn from(refusal: UserRefusal) -> Self {
+        match refusal {
+            UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered => Self::UnknownAccount,
+            UserRefusal::ResetNotPending | UserRefusal::TooManyResetRequests => {
+                Self::InvalidResetToken
+            }
+        }
+    }
+}

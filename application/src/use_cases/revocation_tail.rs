@@ -1,0 +1,74 @@
+//! Hearing of sessions that end on other nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::RevocationList;
+use crate::ports::{Clock, RevocationCursor, RevocationSource, StoreError};
+use crate::revocation_list::KEEP_FOR;
+
+/// How often the source is asked. A logout on one node is a refusal on every other within a few of these.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// How long to wait after the source did not answer.
+const AFTER_FAILURE: Duration = Duration::from_millis(200);
+
+/// Keeps a node's deny list as new as the log.
+pub struct RevocationTail {
+    source: Arc<dyn RevocationSource>,
+    clock: Arc<dyn Clock>,
+    list: Arc<RevocationList>,
+}
+
+impl RevocationTail {
+    pub(crate) fn new(
+        source: Arc<dyn RevocationSource>,
+        clock: Arc<dyn Clock>,
+        list: Arc<RevocationList>,
+    ) -> Self {
+        Self {
+            source,
+            clock,
+            list,
+        }
+    }
+
+    /// Listens until it is dropped. While the source does not answer the list grows stale and says so.
+    pub async fn run(self) {
+        let mut cursor = None;
+        let mut silent = false;
+        loop {
+            match self.listen(cursor).await {
+                Ok(next) => {
+                    cursor = Some(next);
+                    silent = false;
+                    tokio::time::sleep(EVERY).await;
+                }
+                Err(error) => {
+                    if !silent {
+                        tracing::warn!(%error, "tokens are checked against the store until news of ended sessions arrive again");
+                    }
+                    silent = true;
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    async fn listen(
+        &self,
+        cursor: Option<RevocationCursor>,
+    ) -> Result<RevocationCursor, StoreError> {
+        let asked_at = self.clock.now();
+        let (news, next) = match cursor {
+            Some(cursor) => self.source.revocations_after(cursor).await?,
+            None => {
+                self.source
+                    .revocations_since(asked_at.minus(KEEP_FOR))
+                    .await?
+            }
+        };
+        self.list.hear(&news, asked_at);
+        Ok(next)
+    }
+}

@@ -1,0 +1,128 @@
+//! Signing in with a password.
+
+use authlog_domain::refused_logins::LoginRefusalReason;
+use authlog_domain::{Email, Flaw};
+
+use super::RefusedLogin;
+use crate::ports::{Attempt, Identifier, SignInRecord};
+use crate::unit_of_work::in_unit_of_work;
+use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
+
+/// A login as a person filled it in. Members are as typed; `None` where there was no such member.
+#[derive(Clone, Copy)]
+pub struct SignInForm<'a> {
+    /// Who they say they are.
+    pub identifier: Option<&'a str>,
+    /// What the contract calls that: [`Field::Username`] takes the username or the e-mail address, [`Field::Email`]
+    /// the e-mail address.
+    pub identifier_field: Field,
+    /// The password.
+    pub password: Option<&'a str>,
+}
+
+/// A login in which nothing is wrong. `identifier` is `None` for what no account can be called.
+struct Credentials {
+    identifier: Option<Identifier>,
+    password: Password,
+}
+
+impl SignInForm<'_> {
+    fn check(&self) -> Result<Credentials, Refusal> {
+        let field = self.identifier_field;
+        let text = self.identifier.unwrap_or_default();
+        let identifier = match field {
+            _ if text.trim().is_empty() => Err(Flaw::Required),
+            Field::Email => Email::parse(text).map(|email| Some(Identifier::Email(email))),
+            _ => Ok(Identifier::parse(text)),
+        }
+        .map_err(|flaw| Violation { field, flaw });
+        let password =
+            Password::parse(self.password.unwrap_or_default()).map_err(|flaw| Violation {
+                field: Field::Password,
+                flaw,
+            });
+        match (identifier, password) {
+            (Ok(identifier), Ok(password)) => Ok(Credentials {
+                identifier,
+                password,
+            }),
+            (identifier, password) => Err(Refusal::Invalid(
+                [identifier.err(), password.err()]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+            )),
+        }
+    }
+}
+
+impl Authlog {
+    /// Checks a password and starts a session.
+    ///
+    /// An unknown account and a wrong password answer alike and cost alike.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`], [`Refusal::WrongCredentials`], [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or
+    /// that it cannot be done now.
+    pub async fn sign_in(
+        &self,
+        form: SignInForm<'_>,
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<SignedIn, Refusal> {
+        let Credentials {
+            identifier,
+            password,
+        } = form.check()?;
+        let name = identifier.as_ref().map(Identifier::comparable);
+        let attempt = Attempt::SignIn {
+            address: context.address,
+            identifier: name.as_deref().unwrap_or_default(),
+        };
+        self.admit(attempt)?;
+        let found = match &identifier {
+            Some(identifier) => self.parts.directory.find_for_sign_in(identifier).await?,
+            None => None,
+        };
+        let too_short = self.settings.password_policy.is_too_short(&password);
+        let hash = found.as_ref().map(|record| record.hash.clone());
+        let matches = self.parts.hasher.verify(password, hash).await?;
+        let account = match found {
+            Some(SignInRecord { account, .. }) if matches => account,
+            found => {
+                self.parts.limiter.failed(attempt);
+                if let Some(SignInRecord { account, .. }) = found {
+                    self.note_refused_login(RefusedLogin {
+                        user: account.id,
+                        at: self.parts.clock.now(),
+                        reason: LoginRefusalReason::WrongPassword,
+                        context: context.clone(),
+                    });
+                }
+                return Err(Refusal::WrongCredentials {
+                    password_too_short: too_short
+                        .then_some(self.settings.password_policy.min_length),
+                });
+            }
+        };
+        let now = self.parts.clock.now();
+        let session = self.new_session(account.id, account.session_epoch, terms, now);
+        in_unit_of_work(&self.parts.events, |work| {
+            let session = &session;
+            async move {
+                session.start(&work, context).await?;
+                work.commit().await
+            }
+        })
+        .await?;
+        self.issue_tokens(account, &session, terms)
+    }
+
+    /// Lets an attempt pass or refuses it for having been made too often.
+    pub(crate) fn admit(&self, attempt: Attempt<'_>) -> Result<(), Refusal> {
+        self.parts
+            .limiter
+            .check(attempt)
+            .map_err(|retry_after| Refusal::TooManyAttempts { retry_after })
+    }
+}

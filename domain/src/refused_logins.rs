@@ -1,0 +1,108 @@
+//! The `RefusedLogins` aggregate: one account's refused logins of one day.
+//!
+//! They have a stream of their own, a new one each day and bounded, so that whoever guesses at passwords can neither
+//! slow the account's own aggregate down nor fill the log.
+
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent};
+use serde::{Deserialize, Serialize};
+
+use crate::{PersonalFields, Timestamp, UserId};
+
+/// How many refused logins of one account are recorded in a day. A person mistypes a few; beyond a thousand more of
+/// the same tell an auditor nothing.
+pub const MAX_PER_DAY: u32 = 1000;
+
+/// How many logins were refused so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RefusedLogins {
+    count: u32,
+}
+
+impl RefusedLogins {
+    /// The stream in which a login of `user` that is refused at `at` belongs.
+    pub fn stream_of(user: UserId, at: Timestamp) -> String {
+        format!("{user}.{}", at.date_time().date())
+    }
+}
+
+/// Record a refused login.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRefusedLogin {
+    /// When it was refused.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: LoginRefusalReason,
+}
+
+/// Why a login was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginRefusalReason {
+    /// The password was wrong.
+    WrongPassword,
+}
+
+/// An event of the `RefusedLogins` aggregate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum RefusedLoginsEvent {
+    /// A login was refused.
+    LoginRefused(LoginRefused),
+}
+
+/// A login was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoginRefused {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: LoginRefusalReason,
+}
+
+/// Recording a refused login is never refused itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Never {}
+
+impl DomainEvent for RefusedLoginsEvent {
+    fn event_type(&self) -> String {
+        let Self::LoginRefused(_) = self;
+        "LoginRefused".to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+impl PersonalFields for RefusedLoginsEvent {
+    fn personal_fields(_event_type: &str) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+impl Aggregate for RefusedLogins {
+    const TYPE: &'static str = "refused-logins";
+    type Command = RecordRefusedLogin;
+    type Event = RefusedLoginsEvent;
+    type Error = Never;
+    type Services = ();
+
+    async fn handle(
+        &mut self,
+        command: RecordRefusedLogin,
+        _services: &(),
+        sink: &EventSink<Self>,
+    ) -> Result<(), Never> {
+        if self.count < MAX_PER_DAY {
+            let RecordRefusedLogin { at, reason } = command;
+            let event = RefusedLoginsEvent::LoginRefused(LoginRefused { at, reason });
+            sink.write(event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: RefusedLoginsEvent) {
+        let RefusedLoginsEvent::LoginRefused(_) = event;
+        self.count += 1;
+    }
+}

@@ -1,0 +1,95 @@
+//! What can have happened in a session. Stored for ever: names and members never change meaning.
+
+use cqrs_es::DomainEvent;
+use serde::{Deserialize, Serialize};
+
+use crate::{PersonalFields, Rotation, Timestamp, UserId};
+
+/// An event of the `Session` aggregate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SessionEvent {
+    /// Someone signed in.
+    LoggedIn(LoggedIn),
+    /// A refresh token was exchanged.
+    TokenRefreshed(TokenRefreshed),
+    /// A refresh token came back after it had been replaced: it was copied, and the session has ended.
+    RefreshTokenReused(RefreshTokenReused),
+    /// The person ended the session.
+    LoggedOut(LoggedOut),
+}
+
+/// Someone signed in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoggedIn {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub user: UserId,
+    /// The account's session epoch under which the password was checked.
+    pub epoch: u32,
+    /// How the session's refresh token behaves; `None` where it has none.
+    pub rotation: Option<Rotation>,
+    /// From this instant on none of the session's tokens is good, unless it is refreshed before.
+    pub expires_at: Timestamp,
+}
+
+/// A refresh token was exchanged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenRefreshed {
+    /// When.
+    pub at: Timestamp,
+    /// The generation that is current from now on.
+    pub generation: u32,
+    /// From this instant on none of the session's tokens is good, unless it is refreshed before.
+    pub expires_at: Timestamp,
+}
+
+/// A refresh token came back after it had been replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefreshTokenReused {
+    /// When.
+    pub at: Timestamp,
+    /// The generation of the token that came back.
+    pub generation: u32,
+}
+
+/// The person ended the session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoggedOut {
+    /// When.
+    pub at: Timestamp,
+}
+
+impl SessionEvent {
+    /// When it happened.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::LoggedIn(event) => event.at,
+            Self::TokenRefreshed(event) => event.at,
+            Self::RefreshTokenReused(event) => event.at,
+            Self::LoggedOut(event) => event.at,
+        }
+    }
+}
+
+impl DomainEvent for SessionEvent {
+    fn event_type(&self) -> String {
+        match self {
+            Self::LoggedIn(_) => "LoggedIn",
+            Self::TokenRefreshed(_) => "TokenRefreshed",
+            Self::RefreshTokenReused(_) => "RefreshTokenReused",
+            Self::LoggedOut(_) => "LoggedOut",
+        }
+        .to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+impl PersonalFields for SessionEvent {
+    fn personal_fields(_event_type: &str) -> &'static [&'static str] {
+        &[]
+    }
+}

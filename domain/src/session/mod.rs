@@ -1,0 +1,118 @@
+//! The `Session` aggregate: one sign-in, its refresh token's generations and its end.
+
+mod decide;
+mod event;
+
+use cqrs_es::Aggregate;
+use cqrs_es::event_sink::EventSink;
+use serde::{Deserialize, Serialize};
+
+pub use decide::{LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession};
+pub use event::{LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, TokenRefreshed};
+
+use crate::{Timestamp, UserId};
+
+/// Whether a refresh token works once or until it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rotation {
+    /// Each use replaces it; a use after that, beyond the grace, ends the session (RFC 9700 §4.14.2).
+    Rotating,
+    /// It works until it expires or the session ends.
+    Reusable,
+}
+
+/// A session as its events so far have made it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Session {
+    /// Nobody has signed in under this id.
+    #[default]
+    NotStarted,
+    /// Someone has.
+    Started(Started),
+}
+
+/// What later decisions about a started session depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Whose session it is.
+    pub user: UserId,
+    /// The account's session epoch when it started.
+    pub epoch: u32,
+    /// How its refresh token behaves; `None` where it has none.
+    pub rotation: Option<Rotation>,
+    /// The generation of the refresh token that is current.
+    pub generation: u32,
+    /// When the current generation replaced the one before it.
+    pub rotated_at: Timestamp,
+    /// From this instant on none of its tokens is good.
+    pub expires_at: Timestamp,
+    /// Whether it was ended before it expired.
+    pub ended: bool,
+}
+
+impl Session {
+    /// The session, if it started.
+    pub fn started(&self) -> Option<&Started> {
+        match self {
+            Self::NotStarted => None,
+            Self::Started(session) => Some(session),
+        }
+    }
+}
+
+impl Started {
+    /// Whether the session counts at `now`, for an account whose session epoch is `account_epoch`.
+    pub fn is_live(&self, account_epoch: u32, now: Timestamp) -> bool {
+        !self.ended && self.epoch == account_epoch && now < self.expires_at
+    }
+}
+
+impl Aggregate for Session {
+    const TYPE: &'static str = "session";
+    type Command = SessionCommand;
+    type Event = SessionEvent;
+    type Error = SessionRefusal;
+    type Services = ();
+
+    async fn handle(
+        &mut self,
+        command: SessionCommand,
+        _services: &(),
+        sink: &EventSink<Self>,
+    ) -> Result<(), SessionRefusal> {
+        for event in decide::decide(self, command)? {
+            sink.write(event, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: SessionEvent) {
+        match (&mut *self, event) {
+            (_, SessionEvent::LoggedIn(event)) => {
+                *self = Self::Started(Started {
+                    user: event.user,
+                    epoch: event.epoch,
+                    rotation: event.rotation,
+                    generation: 0,
+                    rotated_at: event.at,
+                    expires_at: event.expires_at,
+                    ended: false,
+                });
+            }
+            (Self::Started(session), SessionEvent::TokenRefreshed(event)) => {
+                if event.generation > session.generation {
+                    session.generation = event.generation;
+                    session.rotated_at = event.at;
+                }
+                session.expires_at = event.expires_at;
+            }
+            (
+                Self::Started(session),
+                SessionEvent::RefreshTokenReused(_) | SessionEvent::LoggedOut(_),
+            ) => session.ended = true,
+            // No event but a login can come first: `decide` refuses every other command.
+            (Self::NotStarted, _) => {}
+        }
+    }
+}

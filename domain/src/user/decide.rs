@@ -1,0 +1,185 @@
+//! What may happen to an account, and what does not.
+
+use std::time::Duration;
+
+use super::{
+    PasswordReset, PasswordResetRequested, Registered, RoleChanged, User, UserEvent, UserRegistered,
+};
+use crate::{
+    AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role, Timestamp,
+    Username,
+};
+
+/// How many password resets an account may be sent within [`RESET_REQUEST_WINDOW`], so that nobody's mailbox can be
+/// flooded through us.
+pub const MAX_RESET_REQUESTS: usize = 5;
+
+/// The time over which [`MAX_RESET_REQUESTS`] counts.
+pub const RESET_REQUEST_WINDOW: Duration = Duration::from_secs(60 * 60);
+
+/// A wish about an account.
+#[derive(Clone, Debug)]
+pub enum UserCommand {
+    /// Make the account.
+    Register(RegisterUser),
+    /// Allow its password to be reset once.
+    RequestPasswordReset(RequestPasswordReset),
+    /// Carry the reset out.
+    ResetPassword(ResetPassword),
+    /// Let it do other things.
+    ChangeRole(ChangeRole),
+}
+
+/// Make an account. That its identifiers are nobody else's is for the store to see to.
+#[derive(Clone, Debug)]
+pub struct RegisterUser {
+    /// Now.
+    pub at: Timestamp,
+    /// A number that no account has.
+    pub number: AccountNumber,
+    /// The username, if it is not the e-mail address.
+    pub username: Option<Username>,
+    /// The e-mail address.
+    pub email: Option<Email>,
+    /// The person's name.
+    pub name: Option<PersonName>,
+    /// The person's telephone number.
+    pub phone: Option<Phone>,
+    /// What the account may do.
+    pub role: Role,
+    /// Names the password hash that is stored with the event.
+    pub credential: CredentialId,
+}
+
+/// Allow a password to be reset once, until an instant.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestPasswordReset {
+    /// Now.
+    pub at: Timestamp,
+    /// Names this request. Asking twice under one name is asking once.
+    pub reset: ResetId,
+    /// From this instant on the reset is no longer allowed.
+    pub expires_at: Timestamp,
+}
+
+/// Carry a reset out.
+#[derive(Clone, Copy, Debug)]
+pub struct ResetPassword {
+    /// Now.
+    pub at: Timestamp,
+    /// The request that allows it.
+    pub reset: ResetId,
+    /// Names the password hash that is stored with the event.
+    pub credential: CredentialId,
+}
+
+/// Let an account do other things.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeRole {
+    /// Now.
+    pub at: Timestamp,
+    /// What it may do from now on.
+    pub role: Role,
+}
+
+/// Why a command about an account is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserRefusal {
+    /// There is an account under this id.
+    #[error("the account is registered")]
+    AlreadyRegistered,
+    /// There is no account under this id.
+    #[error("there is no such account")]
+    NotRegistered,
+    /// The reset was never asked for, was carried out, was replaced by a newer one or has expired.
+    #[error("the password reset is not pending")]
+    ResetNotPending,
+    /// More resets were asked for than an account may be sent.
+    #[error("too many password resets were asked for")]
+    TooManyResetRequests,
+}
+
+/// The events that `command` makes of `user`; none where it changes nothing.
+pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
+    match (user, command) {
+        (User::Unregistered, UserCommand::Register(command)) => Ok(vec![register(command)]),
+        (User::Registered(_), UserCommand::Register(_)) => Err(UserRefusal::AlreadyRegistered),
+        (User::Unregistered, _) => Err(UserRefusal::NotRegistered),
+        (User::Registered(account), UserCommand::RequestPasswordReset(command)) => {
+            request_password_reset(account, command)
+        }
+        (User::Registered(account), UserCommand::ResetPassword(command)) => {
+            reset_password(account, command)
+        }
+        (User::Registered(account), UserCommand::ChangeRole(command)) => {
+            Ok(change_role(account, command))
+        }
+    }
+}
+
+fn register(command: RegisterUser) -> UserEvent {
+    UserEvent::UserRegistered(UserRegistered {
+        at: command.at,
+        number: command.number,
+        username: command.username.map(Personal::Known),
+        email: command.email.map(Personal::Known),
+        name: command.name.map(Personal::Known),
+        phone: command.phone.map(Personal::Known),
+        role: command.role,
+        credential: command.credential,
+    })
+}
+
+fn request_password_reset(
+    account: &Registered,
+    command: RequestPasswordReset,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    if account
+        .pending_reset
+        .is_some_and(|pending| pending.reset == command.reset)
+    {
+        return Ok(vec![]);
+    }
+    let recent = account
+        .reset_requests
+        .iter()
+        .filter(|at| command.at.since(**at) < RESET_REQUEST_WINDOW)
+        .count();
+    if recent >= MAX_RESET_REQUESTS {
+        return Err(UserRefusal::TooManyResetRequests);
+    }
+    Ok(vec![UserEvent::PasswordResetRequested(
+        PasswordResetRequested {
+            at: command.at,
+            reset: command.reset,
+            expires_at: command.expires_at,
+        },
+    )])
+}
+
+fn reset_password(
+    account: &Registered,
+    command: ResetPassword,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    match account.pending_reset {
+        Some(pending) if pending.allows(command.reset, command.at) => {
+            Ok(vec![UserEvent::PasswordReset(PasswordReset {
+                at: command.at,
+                reset: command.reset,
+                credential: command.credential,
+                session_epoch: account.session_epoch + 1,
+            })])
+        }
+        _ => Err(UserRefusal::ResetNotPending),
+    }
+}
+
+fn change_role(account: &Registered, command: ChangeRole) -> Vec<UserEvent> {
+    if account.role == command.role {
+        return vec![];
+    }
+    vec![UserEvent::RoleChanged(RoleChanged {
+        at: command.at,
+        role: command.role,
+    })]
+}

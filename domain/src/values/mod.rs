@@ -1,0 +1,94 @@
+//! Value types: if one exists, it is valid.
+
+mod contract;
+mod email;
+mod ids;
+mod person_name;
+mod phone;
+mod role;
+mod timestamp;
+mod username;
+
+pub use contract::ContractName;
+pub use email::Email;
+pub use ids::{AccountNumber, CredentialId, ResetId, SessionId, UserId};
+pub use person_name::PersonName;
+pub use phone::Phone;
+pub use role::Role;
+pub use timestamp::Timestamp;
+pub use username::Username;
+
+/// What is wrong with a text that should have become a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Flaw {
+    /// Nothing was given.
+    #[error("is required")]
+    Required,
+    /// Longer than `max` characters.
+    #[error("is longer than {max} characters")]
+    TooLong {
+        /// The greatest length, in characters.
+        max: usize,
+    },
+    /// Shorter than `min` characters.
+    #[error("is shorter than {min} characters")]
+    TooShort {
+        /// The least length, in characters.
+        min: usize,
+    },
+    /// Not of the form that such a value has.
+    #[error("is malformed")]
+    Malformed,
+    /// A password that is too easy to guess.
+    #[error("is too easy to guess")]
+    Guessable,
+    /// Not the same as the value that it repeats.
+    #[error("differs from the value it repeats")]
+    Mismatch,
+}
+
+/// Trims `text` and checks that between 1 and `max` characters remain, none of them a control character.
+fn bounded(text: &str, max: usize) -> Result<&str, Flaw> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Flaw::Required);
+    }
+    if text.chars().count() > max {
+        return Err(Flaw::TooLong { max });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Flaw::Malformed);
+    }
+    Ok(text)
+}
+
+/// Gives a value type that holds one text its reading, writing and stored form.
+macro_rules! text_value {
+    ($name:ident) => {
+        impl $name {
+            /// A value from text that was valid when it was stored.
+            pub fn from_stored(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text as its owner wrote it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        // Personal data stays out of logs: a derived `Debug` would print it.
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+use text_value;

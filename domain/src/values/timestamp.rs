@@ -1,0 +1,111 @@
+//! Instants.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Duration, OffsetDateTime, UtcOffset};
+
+/// An instant in UTC, in whole milliseconds. It is written `2024-07-24T16:34:05.337Z` (RFC 3339), always with three
+/// decimals, so that one instant has one spelling in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(OffsetDateTime);
+
+impl Timestamp {
+    /// The instant `at`, less what is finer than a millisecond.
+    pub fn new(at: OffsetDateTime) -> Self {
+        let at = at.to_offset(UtcOffset::UTC);
+        Self(
+            at.replace_nanosecond(u32::from(at.millisecond()) * 1_000_000)
+                .unwrap_or(at),
+        )
+    }
+
+    /// The instant that many milliseconds after 1970-01-01T00:00:00Z; the epoch itself where no calendar reaches.
+    pub fn from_unix_millis(millis: i64) -> Self {
+        let nanos = i128::from(millis) * 1_000_000;
+        Self(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH))
+    }
+
+    /// Reads an RFC 3339 instant.
+    pub fn parse(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::new)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub fn unix_millis(self) -> i64 {
+        self.0.unix_timestamp() * 1000 + i64::from(self.0.millisecond())
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    pub fn unix_seconds(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
+    /// The instant as a calendar shows it in UTC.
+    pub fn date_time(self) -> OffsetDateTime {
+        self.0
+    }
+
+    /// The instant `duration` later, or the last one that the calendar has.
+    #[must_use]
+    pub fn plus(self, duration: std::time::Duration) -> Self {
+        let duration = Duration::try_from(duration).unwrap_or(Duration::MAX);
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// The instant `duration` earlier, or the first one that the calendar has.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let duration = Duration::try_from(duration).unwrap_or(Duration::MAX);
+        Self(self.0.saturating_sub(duration))
+    }
+
+    /// How long after `earlier` this is; zero if it is not.
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::try_from(self.0 - earlier.0).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const FORMAT: &[time::format_description::BorrowedFormatItem<'_>] = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        let text = self.0.format(FORMAT).map_err(|_| std::fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 instant"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_has_one_spelling() {
+        for text in [
+            "2024-07-24T16:34:05.337Z",
+            "2024-07-24T18:34:05.337999+02:00",
+        ] {
+            let at = Timestamp::parse(text).unwrap();
+            assert_eq!(at.to_string(), "2024-07-24T16:34:05.337Z");
+            assert_eq!(Timestamp::from_unix_millis(at.unix_millis()), at);
+        }
+        assert_eq!(
+            Timestamp::from_unix_millis(0).to_string(),
+            "1970-01-01T00:00:00.000Z"
+        );
+    }
+}

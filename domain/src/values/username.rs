@@ -1,0 +1,65 @@
+//! Usernames.
+
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
+use serde::{Deserialize, Serialize};
+
+use super::{Flaw, bounded, text_value};
+
+/// A username (RFC 8265, UsernameCasePreserved). It never contains `@`: what looks like an e-mail address is one.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Username(String);
+text_value!(Username);
+
+impl Username {
+    /// Long enough for every naming scheme in use, short enough to print.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Reads a username; surrounding white space is passed over.
+    ///
+    /// # Errors
+    /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`], or with characters that RFC 8265 does not
+    /// allow in a username (spaces among them) or an `@`.
+    pub fn parse(text: &str) -> Result<Self, Flaw> {
+        let text = bounded(text, Self::MAX_LENGTH)?;
+        if text.contains('@') {
+            return Err(Flaw::Malformed);
+        }
+        let username = UsernameCasePreserved::enforce(text).map_err(|_| Flaw::Malformed)?;
+        Ok(Self(username.into_owned()))
+    }
+
+    /// The form in which two spellings of one username are equal (RFC 8265, UsernameCaseMapped).
+    pub fn comparable(&self) -> String {
+        UsernameCaseMapped::enforce(self.0.as_str())
+            .map_or_else(|_| self.0.to_lowercase(), std::borrow::Cow::into_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames_compare_without_regard_to_case_or_width() {
+        let spelt = |text| Username::parse(text).unwrap().comparable();
+        assert_eq!(spelt("AhmadSolih"), spelt("ahmadsolih"));
+        assert_eq!(spelt("ａｂｃ"), spelt("abc"));
+        assert_ne!(spelt("ahmad"), spelt("ahmed"));
+    }
+
+    #[test]
+    fn what_is_no_username_is_told_by_its_flaw() {
+        let long = "a".repeat(65);
+        for (text, flaw) in [
+            ("", Flaw::Required),
+            (long.as_str(), Flaw::TooLong { max: 64 }),
+            ("two words", Flaw::Malformed),
+            ("jo@example.com", Flaw::Malformed),
+            ("tab\there", Flaw::Malformed),
+        ] {
+            assert_eq!(Username::parse(text).unwrap_err(), flaw, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Empty: see docs/adr/0002.
