@@ -1,1 +1,11 @@
-//! stub
+//! Adapters: what the ports of `authlog-application` are in this world.
+
+pub mod hashing;
+pub mod limits;
+pub mod mail;
+pub mod postgres;
+pub mod sealing;
+pub mod sqlite;
+mod store;
+pub mod system;
+pub mod tokens;
