@@ -9,3 +9,5 @@ pub mod sqlite;
 mod store;
 pub mod system;
 pub mod tokens;
+
+pub use store::{OpenError, SharedSecrets, Store};

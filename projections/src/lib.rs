@@ -1,1 +1,81 @@
-//! stub
+//! The read models: what the events of an aggregate add up to, as pure folds.
+//!
+//! A row is a function of its aggregate's events up to the row's version, and carries that version. So it does not
+//! matter who writes it, an append or a rebuild, nor in which order: a store writes a row unless it holds a later
+//! version of it. One function serves live writes, rebuilds and the check for drift.
+
+mod accounts;
+mod claims;
+mod sessions;
+
+use authlog_application::ports::StagedStream;
+use authlog_domain::AggregateKind;
+use cqrs_es::persist::SerializedEvent;
+
+pub use accounts::account;
+pub use authlog_application::ports::{Account, SessionRecord};
+pub use claims::{Claim, claims};
+pub use sessions::session;
+
+/// An event that is not what its type and version say.
+#[derive(Debug, thiserror::Error)]
+#[error("event {sequence} of {aggregate_type} {aggregate_id} cannot be read")]
+pub struct Unreadable {
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: usize,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unreadable {
+    fn new(
+        event: &SerializedEvent,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            aggregate_type: event.aggregate_type.clone(),
+            aggregate_id: event.aggregate_id.clone(),
+            sequence: event.sequence,
+            source: source.into(),
+        }
+    }
+}
+
+/// A row of a read model, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// Of the accounts.
+    Account(Box<Account>),
+    /// Of the sessions.
+    Session(Box<SessionRecord>),
+}
+
+/// The row that the events of one aggregate add up to, all of them from sequence 1; `None` for aggregates that no read
+/// model shows.
+///
+/// # Errors
+/// An event cannot be read.
+pub fn row<'a>(
+    kind: AggregateKind,
+    events: impl IntoIterator<Item = &'a SerializedEvent>,
+) -> Result<Option<Row>, Unreadable> {
+    Ok(match kind {
+        AggregateKind::User => account(events)?.map(|row| Row::Account(Box::new(row))),
+        AggregateKind::Session => session(events)?.map(|row| Row::Session(Box::new(row))),
+        AggregateKind::RefusedLogins => None,
+    })
+}
+
+/// The row of a stream once its staged events are appended.
+///
+/// # Errors
+/// An event cannot be read.
+pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
+    row(staged.stream.kind, staged.prior.iter().chain(&staged.new))
+}
+
+/// The event as the domain knows it.
+fn read<E: serde::de::DeserializeOwned>(event: &SerializedEvent) -> Result<E, Unreadable> {
+    serde_json::from_value(event.payload.clone()).map_err(|source| Unreadable::new(event, source))
+}

@@ -10,6 +10,7 @@ mod event_store;
 mod health;
 mod mail;
 mod passwords;
+mod rebuild;
 mod reset_requests;
 mod revocations;
 mod tokens;
@@ -26,6 +27,7 @@ pub use event_store::{
 pub use health::Health;
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};
+pub use rebuild::{Rebuild, RebuiltTo};
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{Revocation, RevocationCursor, RevocationSource};
 pub use tokens::{

@@ -4,6 +4,7 @@ mod accounts;
 mod authenticate;
 mod issue_tokens;
 mod log_out;
+mod rebuild;
 mod refresh;
 mod refused_logins;
 mod register;
@@ -13,6 +14,7 @@ mod revocation_tail;
 mod sign_in;
 
 pub use authenticate::Authenticated;
+pub use rebuild::{RebuildProgress, rebuild_read_models};
 pub(crate) use refused_logins::RefusedLogin;
 pub use refused_logins::RefusedLoginRecorder;
 pub use register::RegistrationForm;

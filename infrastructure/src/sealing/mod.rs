@@ -1,1 +1,68 @@
-//! Personal data and secrets at rest.
+//! Personal data and secrets at rest: encrypted, each bound to its place.
+//!
+//! A master key, which is not in the database, wraps one key an account; an account's key seals the personal fields of
+//! its events. Whoever destroys the account's key has erased the person from every copy of the log without changing it.
+
+mod events;
+mod master_key;
+mod subject_key;
+
+pub use events::{SealedEvent, open_payload, seal};
+pub use master_key::{MasterKey, MasterKeyError};
+pub use subject_key::{SubjectKey, SubjectKeyCache};
+
+use authlog_application::ports::Entropy;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
+/// What was sealed cannot be opened: it was sealed under another key, for another place, or it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what was sealed cannot be opened with this key")]
+pub struct Unopenable;
+
+/// A key that seals: AES-256-GCM (NIST SP 800-38D) with random nonces. One key may seal 2³² messages at the most (§8.3),
+/// which is far beyond the events of one account and the accounts under one master key.
+struct Sealer(LessSafeKey);
+
+impl Sealer {
+    fn new(key: &[u8; 32]) -> Result<Self, Unopenable> {
+        let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| Unopenable)?;
+        Ok(Self(LessSafeKey::new(key)))
+    }
+
+    /// The nonce, then the ciphertext with its tag. `place` has to be given again to open it.
+    fn seal(
+        &self,
+        place: &str,
+        plain: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, Unopenable> {
+        let mut nonce = [0; NONCE_LEN];
+        entropy.fill(&mut nonce);
+        let mut sealed = plain.to_vec();
+        self.0
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(place),
+                &mut sealed,
+            )
+            .map_err(|_| Unopenable)?;
+        Ok([nonce.as_slice(), sealed.as_slice()].concat())
+    }
+
+    fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unopenable> {
+        let (nonce, sealed) = sealed.split_first_chunk().ok_or(Unopenable)?;
+        let mut plain = Zeroizing::new(sealed.to_vec());
+        let length = self
+            .0
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::from(place),
+                &mut plain,
+            )
+            .map_err(|_| Unopenable)?
+            .len();
+        plain.truncate(length);
+        Ok(plain)
+    }
+}

@@ -1,0 +1,129 @@
+//! Sealing the personal fields of an event on its way in, and opening them on the way out.
+//!
+//! In a payload a sealed field reads `{"sealed":"…"}`; in metadata, whose members are strings, `sealed:…`. The place that
+//! the ciphertext is bound to names the event and the field, so that it opens nowhere else.
+
+use authlog_application::RequestContext;
+use authlog_application::ports::Entropy;
+use authlog_domain::AggregateKind;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use cqrs_es::persist::SerializedEvent;
+use serde_json::{Value, json};
+
+use super::{SubjectKey, Unopenable};
+
+/// An event as it is stored. Its texts are what the log's proof is made of: they are never written anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedEvent {
+    /// The aggregate's kind.
+    pub kind: AggregateKind,
+    /// The aggregate's id.
+    pub aggregate_id: String,
+    /// The event's number in its stream, from 1.
+    pub sequence: i64,
+    /// The event's type.
+    pub event_type: String,
+    /// The version of that type.
+    pub event_version: String,
+    /// JSON, without white space, members in order of their names.
+    pub payload: String,
+    /// JSON likewise: an object of strings.
+    pub metadata: String,
+}
+
+/// The event with its personal fields sealed under `key`; without a key, because the account was erased, they are erased
+/// from the start.
+///
+/// # Errors
+/// It cannot be encrypted.
+pub fn seal(
+    kind: AggregateKind,
+    event: &SerializedEvent,
+    key: Option<&SubjectKey>,
+    entropy: &dyn Entropy,
+) -> Result<SealedEvent, Unopenable> {
+    let sealer = key.map(SubjectKey::sealer).transpose()?;
+    let seal_text = |pointer: &str, plain: &str| -> Result<Option<String>, Unopenable> {
+        let Some(sealer) = &sealer else {
+            return Ok(None);
+        };
+        let sealed = sealer.seal(&place(event, pointer), plain.as_bytes(), entropy)?;
+        Ok(Some(STANDARD_NO_PAD.encode(sealed)))
+    };
+    let mut payload = event.payload.clone();
+    for pointer in kind.personal_fields(&event.event_type) {
+        let Some(member) = payload.pointer_mut(pointer) else {
+            continue;
+        };
+        if member.is_null() {
+            continue;
+        }
+        *member = match seal_text(pointer, &member.to_string())? {
+            Some(sealed) => json!({ "sealed": sealed }),
+            None => erased(),
+        };
+    }
+    let mut metadata = event.metadata.clone();
+    for name in RequestContext::PERSONAL_METADATA {
+        let Some(Value::String(plain)) = metadata.get(name) else {
+            continue;
+        };
+        let sealed = seal_text(name, plain)?;
+        metadata[name] = Value::String(match sealed {
+            Some(sealed) => format!("sealed:{sealed}"),
+            None => "erased".to_owned(),
+        });
+    }
+    Ok(SealedEvent {
+        kind,
+        aggregate_id: event.aggregate_id.clone(),
+        sequence: i64::try_from(event.sequence).map_err(|_| Unopenable)?,
+        event_type: event.event_type.clone(),
+        event_version: event.event_version.clone(),
+        payload: payload.to_string(),
+        metadata: metadata.to_string(),
+    })
+}
+
+/// Opens the personal fields of a stored event's payload; without a key they read as erased.
+///
+/// # Errors
+/// A field was sealed under another key or for another place, or was changed.
+pub fn open_payload(
+    kind: AggregateKind,
+    event: &mut SerializedEvent,
+    key: Option<&SubjectKey>,
+) -> Result<(), Unopenable> {
+    let sealer = key.map(SubjectKey::sealer).transpose()?;
+    for pointer in kind.personal_fields(&event.event_type) {
+        let place = place(event, pointer);
+        let Some(member) = event.payload.pointer_mut(pointer) else {
+            continue;
+        };
+        let Some(sealed) = member.get("sealed").and_then(Value::as_str) else {
+            continue;
+        };
+        *member = match &sealer {
+            None => erased(),
+            Some(sealer) => {
+                let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| Unopenable)?;
+                let plain = sealer.open(&place, &sealed)?;
+                serde_json::from_slice(&plain).map_err(|_| Unopenable)?
+            }
+        };
+    }
+    Ok(())
+}
+
+/// How a personal field reads that can never be read again; see `authlog_domain::Personal`.
+fn erased() -> Value {
+    json!({ "erased": true })
+}
+
+fn place(event: &SerializedEvent, pointer: &str) -> String {
+    format!(
+        "{}/{}/{}#{pointer}",
+        event.aggregate_type, event.aggregate_id, event.sequence
+    )
+}

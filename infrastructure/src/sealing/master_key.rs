@@ -1,0 +1,183 @@
+//! The key outside the database that all other keys hang from.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use authlog_application::ports::Entropy;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{Sealer, Unopenable};
+
+/// The master key: 32 random bytes, written as base64. It has no `Debug`.
+#[derive(Clone)]
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// Why there is no master key.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The text is not a key.
+    #[error(
+        "a master key is 32 bytes in base64, 44 characters, as `openssl rand -base64 32` prints them"
+    )]
+    Malformed,
+    /// The file cannot be read or made.
+    #[error("the master key file {} cannot be used", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file holds something else.
+    #[error("the master key file {} does not hold a master key: 32 bytes in base64", path.display())]
+    MalformedFile {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl MasterKey {
+    /// Reads a key from text; surrounding white space is passed over.
+    ///
+    /// # Errors
+    /// It is not 32 bytes in base64.
+    pub fn parse(text: &str) -> Result<Self, MasterKeyError> {
+        let bytes = Zeroizing::new(
+            STANDARD
+                .decode(text.trim())
+                .map_err(|_| MasterKeyError::Malformed)?,
+        );
+        let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| MasterKeyError::Malformed)?;
+        Ok(Self(Zeroizing::new(key)))
+    }
+
+    /// A new key.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        entropy.fill(key.as_mut_slice());
+        Self(key)
+    }
+
+    /// Reads the key in `path`, or makes one there, readable by its owner alone. Two programs that start at once get
+    /// the same key.
+    ///
+    /// # Errors
+    /// The file cannot be read or made, or holds something else.
+    pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, MasterKeyError> {
+        let failed = |source| MasterKeyError::File {
+            path: path.to_owned(),
+            source,
+        };
+        if !path.try_exists().map_err(failed)? {
+            Self::generate(entropy).create(path).map_err(failed)?;
+        }
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
+        Self::parse(&text).map_err(|_| MasterKeyError::MalformedFile {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Writes the key beside `path` and links it there, so that the file is whole as soon as it is there; whoever links
+    /// first wins.
+    fn create(&self, path: &Path) -> std::io::Result<()> {
+        let draft = path.with_extension(format!("{}.draft", std::process::id()));
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
+        let text = Zeroizing::new(STANDARD.encode(self.0.as_slice()));
+        writeln!(file, "{}", text.as_str())?;
+        file.sync_all()?;
+        let linked = std::fs::hard_link(&draft, path);
+        std::fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Seals a secret that is to be stored under the name `place`.
+    ///
+    /// # Errors
+    /// It cannot be encrypted.
+    pub fn seal(
+        &self,
+        place: &str,
+        plain: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, Unopenable> {
+        Sealer::new(&self.0)?.seal(place, plain, entropy)
+    }
+
+    /// Opens what was sealed for `place`.
+    ///
+    /// # Errors
+    /// It was sealed under another master key or for another place, or was changed.
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unopenable> {
+        Sealer::new(&self.0)?.open(place, sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counter(std::sync::atomic::AtomicU8);
+
+    impl Entropy for Counter {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        }
+    }
+
+    fn entropy() -> Counter {
+        Counter(1.into())
+    }
+
+    #[test]
+    fn a_secret_opens_under_its_key_at_its_place_and_unchanged_alone() {
+        let entropy = entropy();
+        let key = MasterKey::generate(&entropy);
+        let sealed = key.seal("pepper", b"salt", &entropy).unwrap();
+        assert_eq!(key.open("pepper", &sealed).unwrap().as_slice(), b"salt");
+        assert!(key.open("sugar", &sealed).is_err());
+        assert!(
+            MasterKey::generate(&entropy)
+                .open("pepper", &sealed)
+                .is_err()
+        );
+        for position in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[position] ^= 1;
+            assert!(key.open("pepper", &changed).is_err(), "byte {position}");
+        }
+        assert!(key.open("pepper", &sealed[..5]).is_err());
+    }
+
+    #[test]
+    fn the_file_is_made_once_and_is_the_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let entropy = entropy();
+        let made = MasterKey::load_or_create(&path, &entropy).unwrap();
+        let read = MasterKey::load_or_create(&path, &entropy).unwrap();
+        assert_eq!(made.0, read.0);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in ["", "c2hvcnQ=", "not base64"] {
+            assert!(MasterKey::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

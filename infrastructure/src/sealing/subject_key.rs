@@ -1,0 +1,81 @@
+//! The key of one account, under which its personal data is sealed.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use authlog_application::ports::Entropy;
+use authlog_domain::UserId;
+use lru::LruCache;
+use zeroize::Zeroizing;
+
+use super::{MasterKey, Sealer, Unopenable};
+
+/// The key of one account. It has no `Debug`.
+#[derive(Clone)]
+pub struct SubjectKey(Zeroizing<[u8; 32]>);
+
+impl SubjectKey {
+    /// A new key.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        entropy.fill(key.as_mut_slice());
+        Self(key)
+    }
+
+    /// The key of `user`, wrapped for storage.
+    ///
+    /// # Errors
+    /// It cannot be encrypted.
+    pub fn wrap(
+        &self,
+        user: UserId,
+        master: &MasterKey,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, Unopenable> {
+        master.seal(&place(user), self.0.as_slice(), entropy)
+    }
+
+    /// The key of `user` from storage.
+    ///
+    /// # Errors
+    /// It was wrapped under another master key or for another account, or was changed.
+    pub fn unwrap(user: UserId, wrapped: &[u8], master: &MasterKey) -> Result<Self, Unopenable> {
+        let plain = master.open(&place(user), wrapped)?;
+        let key = <[u8; 32]>::try_from(plain.as_slice()).map_err(|_| Unopenable)?;
+        Ok(Self(Zeroizing::new(key)))
+    }
+
+    pub(super) fn sealer(&self) -> Result<Sealer, Unopenable> {
+        Sealer::new(&self.0)
+    }
+}
+
+fn place(user: UserId) -> String {
+    format!("subject-key/{user}")
+}
+
+/// How many accounts' keys are kept unwrapped in memory: about 6 MB, and the people who come back within minutes.
+const CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(65_535);
+
+/// The keys of the accounts that were last active, so that a refresh need not read and unwrap one.
+pub struct SubjectKeyCache(Mutex<LruCache<UserId, SubjectKey>>);
+
+impl Default for SubjectKeyCache {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(CACHED)))
+    }
+}
+
+impl SubjectKeyCache {
+    /// The key of `user`, if it is remembered.
+    pub fn get(&self, user: UserId) -> Option<SubjectKey> {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.get(&user).cloned()
+    }
+
+    /// Remembers the key of `user`.
+    pub fn put(&self, user: UserId, key: SubjectKey) {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.put(user, key);
+    }
+}
