@@ -146,7 +146,7 @@ impl Errand {
         };
         match self.record(account.id, command, request).await {
             Ok(()) => {}
-            // The account has been asked for too often: it gets no more mail for now.
+            // The account has been asked for too often, or this request is over: it gets no more mail.
             Err(Refusal::InvalidResetToken) => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         }

@@ -56,7 +56,7 @@ pub struct RegisterUser {
 pub struct RequestPasswordReset {
     /// Now.
     pub at: Timestamp,
-    /// Names this request. Asking twice under one name is asking once.
+    /// Names this request. Asking again under one name is asking once, however late the repetition comes.
     pub reset: ResetId,
     /// From this instant on the reset is no longer allowed.
     pub expires_at: Timestamp,
@@ -140,10 +140,18 @@ fn request_password_reset(
     {
         return Ok(vec![]);
     }
+    // A repetition that comes after the reset was carried out or replaced must not bring it back.
+    if account
+        .reset_requests
+        .iter()
+        .any(|(reset, _)| *reset == command.reset)
+    {
+        return Err(UserRefusal::ResetNotPending);
+    }
     let recent = account
         .reset_requests
         .iter()
-        .filter(|at| command.at.since(**at) < RESET_REQUEST_WINDOW)
+        .filter(|(_, at)| command.at.since(*at) < RESET_REQUEST_WINDOW)
         .count();
     if recent >= MAX_RESET_REQUESTS {
         return Err(UserRefusal::TooManyResetRequests);

@@ -36,8 +36,8 @@ pub struct Registered {
     pub session_epoch: u32,
     /// The one reset that can still be carried out.
     pub pending_reset: Option<PendingReset>,
-    /// When resets were last asked for; no more than [`MAX_RESET_REQUESTS`].
-    reset_requests: Vec<Timestamp>,
+    /// The resets that were last asked for, and when; no more than [`MAX_RESET_REQUESTS`].
+    reset_requests: Vec<(ResetId, Timestamp)>,
 }
 
 /// A password reset that was asked for and not yet carried out.
@@ -112,7 +112,7 @@ impl Registered {
                     reset: event.reset,
                     expires_at: event.expires_at,
                 });
-                self.reset_requests.push(event.at);
+                self.reset_requests.push((event.reset, event.at));
                 let surplus = self.reset_requests.len().saturating_sub(MAX_RESET_REQUESTS);
                 self.reset_requests.drain(..surplus);
             }

@@ -1,0 +1,525 @@
+//! What commands lead to: given events, when a command, then events or a refusal; and properties of any history.
+
+use std::time::Duration;
+
+use authlog_domain::refused_logins::{LoginRefusalReason, MAX_PER_DAY, RecordRefusedLogin};
+use authlog_domain::session::{
+    LogOut, RefreshSession, SessionCommand, SessionEvent, SessionRefusal, StartSession,
+};
+use authlog_domain::user::{
+    ChangeRole, MAX_RESET_REQUESTS, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand,
+    UserEvent, UserRefusal,
+};
+use authlog_domain::{
+    AccountNumber, CredentialId, Email, RefusedLogins, ResetId, Role, Rotation, Session, Timestamp,
+    User, UserId,
+};
+use cqrs_es::Aggregate;
+use cqrs_es::event_sink::EventSink;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const GRACE: Duration = Duration::from_secs(10);
+const LIFETIME: Duration = Duration::from_secs(1000);
+
+/// Lets the aggregate decide and apply what it decided, as the program does.
+fn execute<A>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error>
+where
+    A: Aggregate<Services = ()>,
+{
+    let sink = EventSink::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        aggregate.handle(command, &(), &sink).await?;
+        Ok(sink.collect().await)
+    })
+}
+
+fn second(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_millis(1_700_000_000_000 + seconds * 1000)
+}
+
+fn registration() -> UserCommand {
+    UserCommand::Register(RegisterUser {
+        at: second(0),
+        number: AccountNumber::new(1),
+        username: None,
+        email: Some(Email::parse("jo@example.com").unwrap()),
+        name: None,
+        phone: None,
+        role: Role::User,
+        credential: CredentialId::new(Uuid::from_u128(1)),
+    })
+}
+
+fn registered() -> User {
+    let mut user = User::default();
+    execute(&mut user, registration()).unwrap();
+    user
+}
+
+fn reset_requested(user: &mut User, at: i64, reset: u128) -> Result<Vec<UserEvent>, UserRefusal> {
+    execute(
+        user,
+        UserCommand::RequestPasswordReset(RequestPasswordReset {
+            at: second(at),
+            reset: ResetId::new(Uuid::from_u128(reset)),
+            expires_at: second(at).plus(Duration::from_secs(1800)),
+        }),
+    )
+}
+
+fn reset(user: &mut User, at: i64, reset: u128) -> Result<Vec<UserEvent>, UserRefusal> {
+    execute(
+        user,
+        UserCommand::ResetPassword(ResetPassword {
+            at: second(at),
+            reset: ResetId::new(Uuid::from_u128(reset)),
+            credential: CredentialId::new(Uuid::from_u128(reset)),
+        }),
+    )
+}
+
+fn started(rotation: Option<Rotation>) -> Session {
+    let mut session = Session::default();
+    execute(
+        &mut session,
+        SessionCommand::Start(StartSession {
+            at: second(0),
+            user: UserId::new(Uuid::from_u128(1)),
+            epoch: 0,
+            rotation,
+            expires_at: second(0).plus(LIFETIME),
+        }),
+    )
+    .unwrap();
+    session
+}
+
+fn refresh(
+    session: &mut Session,
+    at: i64,
+    generation: u32,
+) -> Result<Vec<SessionEvent>, SessionRefusal> {
+    execute(
+        session,
+        SessionCommand::Refresh(RefreshSession {
+            at: second(at),
+            account_epoch: 0,
+            generation,
+            replacement_expires_at: Some(second(at).plus(LIFETIME)),
+            grace: GRACE,
+        }),
+    )
+}
+
+fn generation_handed_out(events: &[SessionEvent]) -> Option<u32> {
+    match events {
+        [SessionEvent::TokenRefreshed(event)] => Some(event.generation),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_account_registers_once() {
+    let mut user = registered();
+    let again = execute(&mut user, registration());
+    assert_eq!(again.unwrap_err(), UserRefusal::AlreadyRegistered);
+}
+
+#[test]
+fn nothing_happens_to_an_account_that_does_not_exist() {
+    let mut nobody = User::default();
+    let refused = execute(
+        &mut nobody,
+        UserCommand::ChangeRole(ChangeRole {
+            at: second(1),
+            role: Role::Admin,
+        }),
+    );
+    assert_eq!(refused.unwrap_err(), UserRefusal::NotRegistered);
+}
+
+#[test]
+fn a_reset_works_once() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 7).unwrap();
+    assert_eq!(reset(&mut user, 2, 7).unwrap().len(), 1);
+    assert_eq!(
+        reset(&mut user, 3, 7).unwrap_err(),
+        UserRefusal::ResetNotPending
+    );
+}
+
+#[test]
+fn a_newer_reset_request_replaces_the_one_before() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 7).unwrap();
+    reset_requested(&mut user, 2, 8).unwrap();
+    assert_eq!(
+        reset(&mut user, 3, 7).unwrap_err(),
+        UserRefusal::ResetNotPending
+    );
+    assert!(reset(&mut user, 3, 8).is_ok());
+}
+
+#[test]
+fn a_reset_expires_at_the_instant_it_names() {
+    let mut user = registered();
+    reset_requested(&mut user, 0, 7).unwrap();
+    assert_eq!(
+        reset(&mut user, 1800, 7).unwrap_err(),
+        UserRefusal::ResetNotPending
+    );
+    assert!(reset(&mut user, 1799, 7).is_ok());
+}
+
+#[test]
+fn asking_twice_under_one_name_is_asking_once() {
+    let mut user = registered();
+    assert_eq!(reset_requested(&mut user, 1, 7).unwrap().len(), 1);
+    assert_eq!(reset_requested(&mut user, 1, 7).unwrap().len(), 0);
+}
+
+#[test]
+fn a_repetition_does_not_bring_back_a_reset_that_is_over() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 7).unwrap();
+    reset_requested(&mut user, 2, 8).unwrap();
+    let replaced = reset_requested(&mut user, 1, 7);
+    assert_eq!(replaced.unwrap_err(), UserRefusal::ResetNotPending);
+    reset(&mut user, 3, 8).unwrap();
+    let carried_out = reset_requested(&mut user, 2, 8);
+    assert_eq!(carried_out.unwrap_err(), UserRefusal::ResetNotPending);
+}
+
+#[test]
+fn an_account_is_sent_a_bounded_number_of_resets_an_hour() {
+    let mut user = registered();
+    for request in 0..MAX_RESET_REQUESTS {
+        reset_requested(&mut user, 1, request as u128).unwrap();
+    }
+    assert_eq!(
+        reset_requested(&mut user, 2, 99).unwrap_err(),
+        UserRefusal::TooManyResetRequests
+    );
+    assert!(reset_requested(&mut user, 3602, 99).is_ok());
+}
+
+#[test]
+fn a_role_that_the_account_has_already_is_no_change() {
+    let mut user = registered();
+    let to = |role| {
+        UserCommand::ChangeRole(ChangeRole {
+            at: second(1),
+            role,
+        })
+    };
+    assert_eq!(execute(&mut user, to(Role::User)).unwrap().len(), 0);
+    assert_eq!(execute(&mut user, to(Role::Admin)).unwrap().len(), 1);
+}
+
+#[test]
+fn a_refresh_replaces_the_token() {
+    let mut session = started(Some(Rotation::Rotating));
+    let events = refresh(&mut session, 1, 0).unwrap();
+    assert_eq!(generation_handed_out(&events), Some(1));
+}
+
+#[test]
+fn a_retry_within_the_grace_gets_the_same_successor() {
+    let mut session = started(Some(Rotation::Rotating));
+    refresh(&mut session, 100, 0).unwrap();
+    for at in [100, 109] {
+        let events = refresh(&mut session, at, 0).unwrap();
+        assert_eq!(generation_handed_out(&events), Some(1));
+    }
+}
+
+#[test]
+fn a_reused_refresh_token_ends_the_session() {
+    let mut session = started(Some(Rotation::Rotating));
+    refresh(&mut session, 100, 0).unwrap();
+    let events = refresh(&mut session, 110, 0).unwrap();
+    assert!(matches!(
+        events.as_slice(),
+        [SessionEvent::RefreshTokenReused(_)]
+    ));
+    assert_eq!(
+        refresh(&mut session, 111, 1).unwrap_err(),
+        SessionRefusal::Ended
+    );
+}
+
+#[test]
+fn a_token_two_generations_old_is_theft_even_within_the_grace() {
+    let mut session = started(Some(Rotation::Rotating));
+    refresh(&mut session, 100, 0).unwrap();
+    refresh(&mut session, 101, 1).unwrap();
+    let events = refresh(&mut session, 102, 0).unwrap();
+    assert!(matches!(
+        events.as_slice(),
+        [SessionEvent::RefreshTokenReused(_)]
+    ));
+}
+
+#[test]
+fn a_reusable_refresh_token_stays_good_until_it_expires() {
+    let mut session = started(Some(Rotation::Reusable));
+    for at in [1, 500, 999] {
+        let events = refresh(&mut session, at, 0).unwrap();
+        assert_eq!(generation_handed_out(&events), Some(0));
+    }
+    assert_eq!(
+        refresh(&mut session, 1000, 0).unwrap_err(),
+        SessionRefusal::Ended
+    );
+}
+
+#[test]
+fn a_rotating_token_stays_good_where_no_replacement_can_be_handed_over() {
+    let mut session = started(Some(Rotation::Rotating));
+    let events = execute(
+        &mut session,
+        SessionCommand::Refresh(RefreshSession {
+            at: second(1),
+            account_epoch: 0,
+            generation: 0,
+            replacement_expires_at: None,
+            grace: GRACE,
+        }),
+    );
+    assert_eq!(generation_handed_out(&events.unwrap()), Some(0));
+    assert_eq!(
+        generation_handed_out(&refresh(&mut session, 500, 0).unwrap()),
+        Some(1)
+    );
+}
+
+#[test]
+fn a_session_without_refresh_tokens_is_not_refreshed() {
+    let mut session = started(None);
+    assert_eq!(
+        refresh(&mut session, 1, 0).unwrap_err(),
+        SessionRefusal::NoSuchRefreshToken
+    );
+}
+
+#[test]
+fn a_session_is_logged_out_once_and_then_not_refreshed() {
+    let mut session = started(Some(Rotation::Rotating));
+    let log_out = || SessionCommand::LogOut(LogOut { at: second(1) });
+    assert!(execute(&mut session, log_out()).is_ok());
+    assert_eq!(
+        execute(&mut session, log_out()).unwrap_err(),
+        SessionRefusal::Ended
+    );
+    assert_eq!(
+        refresh(&mut session, 2, 0).unwrap_err(),
+        SessionRefusal::Ended
+    );
+}
+
+#[test]
+fn refused_logins_of_one_day_are_bounded() {
+    let mut refused = RefusedLogins::default();
+    let record = || RecordRefusedLogin {
+        at: second(1),
+        reason: LoginRefusalReason::WrongPassword,
+    };
+    let recorded: usize = (0..MAX_PER_DAY + 50)
+        .map(|_| execute(&mut refused, record()).unwrap().len())
+        .sum();
+    assert_eq!(recorded, MAX_PER_DAY as usize);
+}
+
+#[test]
+fn refused_logins_have_a_stream_of_their_own_each_day() {
+    let user = UserId::new(Uuid::from_u128(1));
+    assert_eq!(
+        RefusedLogins::stream_of(user, second(0)),
+        "00000000-0000-0000-0000-000000000001.2023-11-14"
+    );
+}
+
+/// What may happen in one account with one session, each after a pause.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Refresh { generation: u32, replaces: bool },
+    LogOut,
+    RequestReset(u8),
+    Reset(u8),
+    ChangeRole(usize),
+}
+
+fn step() -> impl Strategy<Value = (i64, Step)> {
+    let step = prop_oneof![
+        6 => (0u32..5, any::<bool>())
+            .prop_map(|(generation, replaces)| Step::Refresh { generation, replaces }),
+        1 => Just(Step::LogOut),
+        2 => (0u8..4).prop_map(Step::RequestReset),
+        2 => (0u8..4).prop_map(Step::Reset),
+        1 => (0usize..4).prop_map(Step::ChangeRole),
+    ];
+    (prop_oneof![4 => 0i64..15, 1 => 15i64..900], step)
+}
+
+/// Everything that happened in one run.
+struct Story {
+    user: User,
+    session: Session,
+    user_events: Vec<UserEvent>,
+    session_events: Vec<SessionEvent>,
+    now: i64,
+}
+
+impl Story {
+    fn begin(rotation: Rotation) -> Self {
+        let mut user = User::default();
+        let user_events = execute(&mut user, registration()).unwrap();
+        let mut session = Session::default();
+        let start = SessionCommand::Start(StartSession {
+            at: second(0),
+            user: UserId::new(Uuid::from_u128(1)),
+            epoch: 0,
+            rotation: Some(rotation),
+            expires_at: second(0).plus(LIFETIME),
+        });
+        let session_events = execute(&mut session, start).unwrap();
+        Self {
+            user,
+            session,
+            user_events,
+            session_events,
+            now: 0,
+        }
+    }
+
+    fn epoch(&self) -> u32 {
+        self.user.registered().unwrap().session_epoch
+    }
+
+    fn is_live(&self) -> bool {
+        let session = self.session.started().unwrap();
+        session.is_live(self.epoch(), second(self.now))
+    }
+
+    /// Takes the step and returns the generation that a refresh handed out.
+    fn take(&mut self, (pause, step): (i64, Step)) -> Option<u32> {
+        self.now += pause;
+        let at = self.now;
+        match step {
+            Step::Refresh {
+                generation,
+                replaces,
+            } => {
+                let command = RefreshSession {
+                    at: second(at),
+                    account_epoch: self.epoch(),
+                    generation,
+                    replacement_expires_at: replaces.then(|| second(at).plus(LIFETIME)),
+                    grace: GRACE,
+                };
+                let events = execute(&mut self.session, SessionCommand::Refresh(command)).ok()?;
+                let handed_out = generation_handed_out(&events);
+                self.session_events.extend(events);
+                return handed_out;
+            }
+            Step::LogOut => {
+                let command = SessionCommand::LogOut(LogOut { at: second(at) });
+                let events = execute(&mut self.session, command);
+                self.session_events.extend(events.unwrap_or_default());
+            }
+            Step::RequestReset(name) => {
+                let events = reset_requested(&mut self.user, at, name.into());
+                self.user_events.extend(events.unwrap_or_default());
+            }
+            Step::Reset(name) => {
+                let events = reset(&mut self.user, at, name.into());
+                self.user_events.extend(events.unwrap_or_default());
+            }
+            Step::ChangeRole(role) => {
+                let command = ChangeRole {
+                    at: second(at),
+                    role: Role::ALL[role],
+                };
+                let events = execute(&mut self.user, UserCommand::ChangeRole(command));
+                self.user_events.extend(events.unwrap_or_default());
+            }
+        }
+        None
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_replay_stands_where_the_first_run_stood(
+        steps in proptest::collection::vec(step(), 0..40),
+    ) {
+        let mut story = Story::begin(Rotation::Rotating);
+        for step in steps {
+            story.take(step);
+            let mut user = User::default();
+            story.user_events.iter().for_each(|event| user.apply(event.clone()));
+            prop_assert_eq!(&user, &story.user);
+            let mut session = Session::default();
+            story.session_events.iter().for_each(|event| session.apply(event.clone()));
+            prop_assert_eq!(&session, &story.session);
+        }
+    }
+
+    #[test]
+    fn no_session_is_live_or_refreshed_after_a_reset(
+        steps in proptest::collection::vec(step(), 0..40),
+    ) {
+        let mut story = Story::begin(Rotation::Rotating);
+        for step in steps {
+            let handed_out = story.take(step);
+            let was_reset = story.user_events.iter()
+                .any(|event| matches!(event, UserEvent::PasswordReset(_)));
+            if was_reset {
+                prop_assert!(!story.is_live());
+                prop_assert_eq!(handed_out, None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_never_has_two_live_meanings(
+        steps in proptest::collection::vec(step(), 0..60),
+    ) {
+        let mut story = Story::begin(Rotation::Rotating);
+        // By the generation presented: what it was exchanged for.
+        let mut successors = std::collections::HashMap::new();
+        for (pause, step) in steps {
+            let handed_out = story.take((pause, step));
+            let (Step::Refresh { generation, replaces: true }, Some(successor)) = (step, handed_out)
+            else {
+                continue;
+            };
+            prop_assert_eq!(successor, generation + 1, "a token leads to the one after it");
+            let first = *successors.entry(generation).or_insert(successor);
+            prop_assert_eq!(first, successor, "and to the same one each time");
+            let current = story.session.started().unwrap().generation;
+            prop_assert_eq!(current, successor, "which is the current one");
+        }
+    }
+
+    #[test]
+    fn an_ended_session_never_comes_back(
+        steps in proptest::collection::vec(step(), 0..40),
+    ) {
+        let mut story = Story::begin(Rotation::Rotating);
+        let mut ended = false;
+        for step in steps {
+            let handed_out = story.take(step);
+            if ended {
+                prop_assert_eq!(handed_out, None);
+            }
+            ended |= story.session.started().unwrap().ended;
+            prop_assert!(!(ended && story.is_live()));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Every version of every event that was ever stored stays readable: one golden file each, never edited.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
+use authlog_domain::session::{
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, TokenRefreshed,
+};
+use authlog_domain::user::{
+    PasswordReset, PasswordResetRequested, RoleChanged, UserEvent, UserRegistered,
+};
+use authlog_domain::{
+    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role,
+    Rotation, Timestamp, UserId, Username,
+};
+use cqrs_es::DomainEvent;
+use serde_json::Value;
+use uuid::Uuid;
+
+fn at() -> Timestamp {
+    Timestamp::parse("2026-11-21T09:25:00.123Z").unwrap()
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+/// An event of each type, in its current version.
+fn samples() -> Vec<(AggregateKind, String, String, Value)> {
+    fn sample(
+        kind: AggregateKind,
+        event: &impl DomainEvent,
+    ) -> (AggregateKind, String, String, Value) {
+        let payload = serde_json::to_value(event).unwrap();
+        (kind, event.event_type(), event.event_version(), payload)
+    }
+    let user = [
+        UserEvent::UserRegistered(UserRegistered {
+            at: at(),
+            number: AccountNumber::new(7),
+            username: Some(Personal::Known(Username::parse("AhmadSolih").unwrap())),
+            email: Some(Personal::Known(
+                Email::parse("ahmadsolih@gmail.com").unwrap(),
+            )),
+            name: Some(Personal::Known(PersonName::parse("Ahmad Solih").unwrap())),
+            phone: Some(Personal::Known(Phone::parse("+6285319076822").unwrap())),
+            role: Role::User,
+            credential: CredentialId::new(id(1)),
+        }),
+        UserEvent::PasswordResetRequested(PasswordResetRequested {
+            at: at(),
+            reset: ResetId::new(id(2)),
+            expires_at: at(),
+        }),
+        UserEvent::PasswordReset(PasswordReset {
+            at: at(),
+            reset: ResetId::new(id(2)),
+            credential: CredentialId::new(id(3)),
+            session_epoch: 1,
+        }),
+        UserEvent::RoleChanged(RoleChanged {
+            at: at(),
+            role: Role::Auditor,
+        }),
+    ];
+    let session = [
+        SessionEvent::LoggedIn(LoggedIn {
+            at: at(),
+            user: UserId::new(id(4)),
+            epoch: 0,
+            rotation: Some(Rotation::Rotating),
+            expires_at: at(),
+        }),
+        SessionEvent::TokenRefreshed(TokenRefreshed {
+            at: at(),
+            generation: 1,
+            expires_at: at(),
+        }),
+        SessionEvent::RefreshTokenReused(RefreshTokenReused {
+            at: at(),
+            generation: 0,
+        }),
+        SessionEvent::LoggedOut(LoggedOut { at: at() }),
+    ];
+    let refused = RefusedLoginsEvent::LoginRefused(LoginRefused {
+        at: at(),
+        reason: LoginRefusalReason::WrongPassword,
+    });
+    let mut samples: Vec<_> = user
+        .iter()
+        .map(|event| sample(AggregateKind::User, event))
+        .collect();
+    samples.extend(
+        session
+            .iter()
+            .map(|event| sample(AggregateKind::Session, event)),
+    );
+    samples.push(sample(AggregateKind::RefusedLogins, &refused));
+    samples
+}
+
+fn golden_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn golden_files() -> Vec<(AggregateKind, String, Value)> {
+    let mut files = Vec::new();
+    for kind in AggregateKind::ALL {
+        for entry in std::fs::read_dir(golden_folder().join(kind.as_str())).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            files.push((kind, name, serde_json::from_str(&text).unwrap()));
+        }
+    }
+    files
+}
+
+/// The payload once it has been read as an event and written again.
+fn reread(kind: AggregateKind, payload: Value) -> Value {
+    fn reread<E: DomainEvent>(payload: Value) -> Value {
+        serde_json::to_value(serde_json::from_value::<E>(payload).unwrap()).unwrap()
+    }
+    match kind {
+        AggregateKind::User => reread::<UserEvent>(payload),
+        AggregateKind::Session => reread::<SessionEvent>(payload),
+        AggregateKind::RefusedLogins => reread::<RefusedLoginsEvent>(payload),
+    }
+}
+
+#[test]
+fn every_stored_version_of_every_event_is_read_and_loses_nothing() {
+    let files = golden_files();
+    assert!(files.len() >= samples().len());
+    for (kind, name, payload) in files {
+        assert_eq!(reread(kind, payload.clone()), payload, "{kind:?} {name}");
+    }
+}
+
+#[test]
+fn every_event_is_written_as_its_golden_file_says() {
+    let files = golden_files();
+    for (kind, event_type, version, payload) in samples() {
+        let name = format!("{event_type}.v{version}");
+        let golden = files.iter().find(|(k, n, _)| *k == kind && *n == name);
+        let Some((_, _, golden)) = golden else {
+            panic!(
+                "{}/{name}.json is missing; it should hold\n{payload:#}",
+                kind.as_str()
+            );
+        };
+        assert_eq!(golden, &payload, "{name}");
+    }
+}
+
+#[test]
+fn every_personal_field_is_declared_and_can_be_erased() {
+    let mut personal = 0;
+    for (kind, event_type, _, payload) in samples() {
+        let mut erased = payload.clone();
+        for pointer in kind.personal_fields(&event_type) {
+            *erased.pointer_mut(pointer).unwrap() = serde_json::json!({ "erased": true });
+            personal += 1;
+        }
+        assert_eq!(reread(kind, erased.clone()), erased, "{event_type}");
+        let text = erased.to_string();
+        for planted in ["Solih", "solih", "gmail", "+62"] {
+            assert!(!text.contains(planted), "{event_type} still says {planted}");
+        }
+    }
+    assert_eq!(personal, 4);
+}
+
+#[test]
+fn no_event_has_a_member_for_a_password_a_hash_or_a_token() {
+    fn members(value: &Value, found: &mut BTreeSet<String>) {
+        if let Value::Object(object) = value {
+            for (name, value) in object {
+                found.insert(name.clone());
+                members(value, found);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for (_, _, _, payload) in samples() {
+        // The outermost member is the event's name.
+        members(
+            payload.as_object().unwrap().values().next().unwrap(),
+            &mut found,
+        );
+    }
+    assert!(found.contains("credential"), "the walk found {found:?}");
+    for secret in ["password", "hash", "token", "secret"] {
+        let named: Vec<_> = found.iter().filter(|name| name.contains(secret)).collect();
+        assert!(named.is_empty(), "{named:?}");
+    }
+}
