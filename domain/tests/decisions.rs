@@ -1,5 +1,7 @@
 //! What commands lead to: given events, when a command, then events or a refusal; and properties of any history.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::time::Duration;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, MAX_PER_DAY, RecordRefusedLogin};

@@ -1,5 +1,7 @@
 //! Every version of every event that was ever stored stays readable: one golden file each, never edited.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

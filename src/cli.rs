@@ -1,0 +1,71 @@
+//! The command line.
+
+use authlog_domain::Role;
+use clap::{Args, Parser, Subcommand};
+
+use crate::settings::Flags;
+
+/// An event-sourced authentication service whose log proves itself.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve the HTTP contracts (also what happens without a command)
+    Serve,
+    /// Bring the database's schema up to what this program expects
+    Migrate,
+    /// Make and change accounts
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Write the read models anew from the log, while the service goes on
+    Rebuild,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account; the password is read from the terminal or standard input
+    Create(CreateUser),
+    /// Let an account do other things
+    Role(ChangeRole),
+    /// Print all accounts, in order of their numbers
+    List,
+}
+
+#[derive(Args)]
+pub(crate) struct CreateUser {
+    /// E-mail address
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Username
+    #[arg(long, required_unless_present = "email")]
+    pub(crate) username: Option<String>,
+    /// The person's name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What the account may do: user, service, auditor or admin
+    #[arg(long, default_value = "user", value_parser = role)]
+    pub(crate) role: Role,
+}
+
+#[derive(Args)]
+pub(crate) struct ChangeRole {
+    /// Username or e-mail address
+    pub(crate) identifier: String,
+    /// What it may do from now on: user, service, auditor or admin
+    #[arg(value_parser = role)]
+    pub(crate) role: Role,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::parse(name).ok_or_else(|| {
+        let names = Role::ALL.map(Role::as_str).join(", ");
+        format!("a role is one of {names}")
+    })
+}

@@ -1,0 +1,29 @@
+//! The program's own log, on standard error.
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::Settings;
+
+/// Starts logging.
+///
+/// # Errors
+/// The filter cannot be read.
+pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).with_context(|| {
+        format!(
+            "AUTHLOG_LOG is {:?}, but it should be a level or a filter, such as info or authlog=debug,warn",
+            settings.log
+        )
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if settings.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init();
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Putting the parts together: the only place that knows every adapter.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer};
+use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
+use authlog_infrastructure::hashing::Argon2PasswordHasher;
+use authlog_infrastructure::limits::{GovernorAttemptLimiter, NoAttemptLimits};
+use authlog_infrastructure::mail::{FileMailer, SmtpMailer};
+use authlog_infrastructure::postgres::{PostgresStore, Sequencer};
+use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sqlite::SqliteStore;
+use authlog_infrastructure::system::{SystemClock, SystemEntropy};
+use authlog_infrastructure::tokens::{HmacSecretTokens, JwtAlgorithm, JwtTokens, SigningKey};
+use authlog_infrastructure::{OpenError, Store};
+use url::Url;
+
+use crate::settings::{Database, MasterKeySource, REFRESH_GRACE, RESET_LIFETIME, Settings};
+
+/// `aud` of every token: who they are for. One name, because every contract's tokens are good in every other.
+const AUDIENCE: &str = "authlog";
+
+/// A store that was opened, and what has to run beside it.
+pub(crate) struct OpenStore {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sequencer: Option<Sequencer>,
+}
+
+/// The time and the randomness of this machine.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// The randomness of this machine.
+pub(crate) fn entropy() -> Arc<dyn Entropy> {
+    Arc::new(SystemEntropy)
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// Which setting is wrong, or why the store cannot be used.
+pub(crate) async fn open_store(settings: &Settings, migrate: bool) -> anyhow::Result<OpenStore> {
+    settings.make_data_dir()?;
+    let master = master_key(settings)?;
+    match &settings.database {
+        Database::Sqlite(path) => {
+            let store = SqliteStore::open(path, master, entropy())
+                .map_err(explain)
+                .with_context(|| format!("the SQLite file {}", path.display()))?;
+            Ok(OpenStore {
+                store: Arc::new(store),
+                sequencer: None,
+            })
+        }
+        Database::Postgres(url) => {
+            let store = PostgresStore::open(url.as_str(), migrate, master, entropy())
+                .await
+                .map_err(explain)
+                .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;
+            let sequencer = store.sequencer();
+            Ok(OpenStore {
+                store: Arc::new(store),
+                sequencer: Some(sequencer),
+            })
+        }
+    }
+}
+
+/// Adds what an operator can do about it.
+fn explain(error: OpenError) -> anyhow::Error {
+    let advice = match &error {
+        OpenError::WrongMasterKey => {
+            "give the key that it was made with: AUTHLOG_MASTER_KEY, or AUTHLOG_MASTER_KEY_FILE; every node needs the same"
+        }
+        OpenError::Schema(_) => {
+            "if it is older than this program, run `authlog migrate`; if it is newer, use a newer program"
+        }
+        OpenError::Unreachable(_) => "is it running, and are address, user and password right?",
+        OpenError::Store(_) => return error.into(),
+    };
+    anyhow::Error::new(error).context(advice)
+}
+
+fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
+    match &settings.master_key {
+        MasterKeySource::Given(text) => MasterKey::parse(text).context("AUTHLOG_MASTER_KEY"),
+        MasterKeySource::File(path) => {
+            MasterKey::load_or_create(path, &SystemEntropy).context("AUTHLOG_MASTER_KEY_FILE")
+        }
+    }
+}
+
+/// The service over a store, as people under `reachable_at` reach it.
+///
+/// # Errors
+/// Which setting is wrong, or why a part cannot be made.
+pub(crate) async fn assemble(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    reachable_at: &Url,
+) -> anyhow::Result<(Authlog, Background)> {
+    let clock = clock();
+    let entropy = entropy();
+    let hasher = Argon2PasswordHasher::start(settings.argon2, Arc::clone(&entropy))
+        .context("the password hashing threads cannot be started")?;
+    let tokens = JwtTokens::new(
+        signing_key(settings, &*store).await?,
+        issuer(settings),
+        AUDIENCE,
+    )
+    .context("the signing key cannot be used")?;
+    let mailer: Arc<dyn Mailer> = match &settings.smtp_url {
+        Some(url) => Arc::new(
+            SmtpMailer::new(
+                url,
+                &settings.mail_from,
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )
+            .context("AUTHLOG_SMTP_URL")?,
+        ),
+        None => Arc::new(
+            FileMailer::new(
+                settings.data_dir.join("mail"),
+                &settings.mail_from,
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )
+            .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
+        ),
+    };
+    let limiter: Arc<dyn AttemptLimiter> = if settings.rate_limit {
+        Arc::new(GovernorAttemptLimiter::new())
+    } else {
+        Arc::new(NoAttemptLimits)
+    };
+    let parts = Parts {
+        events: store.clone(),
+        directory: store.clone(),
+        health: store.clone(),
+        revocations: store.clone(),
+        reset_requests: store.clone(),
+        hasher: Arc::new(hasher),
+        tokens: Arc::new(tokens),
+        secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
+        mailer,
+        limiter,
+        clock,
+        entropy,
+    };
+    Ok(Authlog::new(
+        parts,
+        application_settings(settings, reachable_at),
+    ))
+}
+
+fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_application::Settings {
+    authlog_application::Settings {
+        password_policy: PasswordPolicy {
+            min_length: settings.password_min_length,
+            min_score: settings.password_min_score,
+        },
+        reset_lifetime: RESET_LIFETIME,
+        refresh_grace: REFRESH_GRACE,
+        reset_page: format!(
+            "{}/reset-password",
+            reachable_at.as_str().trim_end_matches('/')
+        ),
+    }
+}
+
+/// `iss` of every token: the public URL where one is set (RFC 8414 §2). Without one the listening address would change
+/// under the tokens with the port.
+fn issuer(settings: &Settings) -> String {
+    settings
+        .public_url
+        .as_ref()
+        .map_or("authlog", |url| url.as_str().trim_end_matches('/'))
+        .to_owned()
+}
+
+/// The key that signs tokens: the secret that clients share, or one that every node of this store shares.
+async fn signing_key(settings: &Settings, store: &dyn Store) -> anyhow::Result<SigningKey> {
+    let algorithm = settings.jwt_algorithm;
+    if let Some(secret) = &settings.jwt_secret {
+        return SigningKey::from_secret(secret.as_bytes()).context("AUTHLOG_JWT_SECRET");
+    }
+    debug_assert!(!matches!(algorithm, JwtAlgorithm::HS256));
+    let candidate = SigningKey::generate(algorithm).context("a signing key cannot be made")?;
+    let name = format!("signing-key/{algorithm}");
+    let stored = store.shared_secret(&name, &candidate.to_stored()).await?;
+    SigningKey::from_stored(algorithm, &stored).context("the stored signing key cannot be used")
+}
+
+async fn secret_tokens(
+    store: &dyn Store,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<HmacSecretTokens> {
+    let mut candidate = [0; 32];
+    entropy.fill(&mut candidate);
+    let key = store.shared_secret("reset-token-key", &candidate).await?;
+    let key = <[u8; 32]>::try_from(key.as_slice())
+        .context("the stored key of reset tokens is not 32 bytes")?;
+    Ok(HmacSecretTokens::new(&key))
+}

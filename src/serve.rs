@@ -1,0 +1,130 @@
+//! Serving, from the first look at the store to the last answer.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use authlog_api::{Api, router};
+use authlog_application::Background;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use crate::parts::{self, OpenStore};
+use crate::settings::Settings;
+
+/// How long requests that were accepted get to finish once the program is told to stop; container platforms kill after
+/// thirty seconds.
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long what was put aside for later gets to be written down after that.
+const WRITE_DOWN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Serves until the program is told to stop, then finishes what was accepted.
+///
+/// # Errors
+/// Why it cannot start, or why it had to stop.
+pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let OpenStore { store, sequencer } = parts::open_store(settings, settings.migrate).await?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let reachable_at = reachable_at(settings, address)?;
+    let (authlog, background) = parts::assemble(settings, store, &reachable_at).await?;
+    let Background {
+        refused_logins,
+        reset_mailer,
+        revocation_tail,
+    } = background;
+    // These can be left at any moment: what they had not finished is taken up again from the store.
+    let _interruptible = [
+        AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
+        AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
+    ];
+    let recorder = tokio::spawn(refused_logins.run());
+    let sequencer = sequencer.map(|sequencer| tokio::spawn(sequencer.run(stop.clone())));
+    let api = Api {
+        authlog,
+        clock: parts::clock(),
+        entropy: parts::entropy(),
+        secure_cookies: reachable_at.scheme() == "https",
+    };
+    announce(address)?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping: finishing what was accepted");
+        stopping.cancel();
+    });
+    serve_until_drained(listener, api, &stop).await?;
+    // The last copy of the façade is gone with the router, so the recorder ends once its queue is empty.
+    finish("recording refused logins", Some(recorder)).await;
+    finish("sequencing the log", sequencer).await;
+    Ok(())
+}
+
+async fn serve_until_drained(
+    listener: TcpListener,
+    api: Api,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service)
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_WITHIN).await;
+    };
+    tokio::select! {
+        result = served => result.context("serving"),
+        () = too_late => {
+            tracing::warn!("some connections did not finish in time");
+            Ok(())
+        }
+    }
+}
+
+/// The URL in mails: the public one, or else the address that was bound.
+fn reachable_at(settings: &Settings, address: SocketAddr) -> anyhow::Result<Url> {
+    match &settings.public_url {
+        Some(url) => Ok(url.clone()),
+        None => Url::parse(&format!("http://{address}")).context("the listening address as a URL"),
+    }
+}
+
+/// Tells whoever started the program that requests are taken from now on.
+fn announce(address: SocketAddr) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Waits until the program is told to stop: SIGTERM, or SIGINT from a terminal.
+async fn wait_for_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::warn!("signals cannot be received; the program stops only when it is killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn finish(what: &str, task: Option<JoinHandle<()>>) {
+    let Some(task) = task else { return };
+    if tokio::time::timeout(WRITE_DOWN_WITHIN, task).await.is_err() {
+        tracing::warn!(what, "not finished in time");
+    }
+}

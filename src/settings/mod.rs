@@ -1,0 +1,277 @@
+//! Settings: flags, environment variables and an optional TOML file, in that order.
+
+mod sources;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use authlog_infrastructure::hashing::Argon2Parameters;
+use authlog_infrastructure::tokens::JwtAlgorithm;
+use url::Url;
+
+pub(crate) use sources::Flags;
+use sources::{Origin, Sources};
+
+/// Everything that can be set, checked.
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) database: Database,
+    pub(crate) migrate: bool,
+    pub(crate) smtp_url: Option<Url>,
+    pub(crate) mail_from: String,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) master_key: MasterKeySource,
+    pub(crate) rate_limit: bool,
+    pub(crate) jwt_algorithm: JwtAlgorithm,
+    pub(crate) jwt_secret: Option<String>,
+    pub(crate) password_min_length: usize,
+    pub(crate) password_min_score: u8,
+    pub(crate) argon2: Argon2Parameters,
+    pub(crate) log: String,
+    pub(crate) log_json: bool,
+}
+
+/// Where accounts and events are kept.
+pub(crate) enum Database {
+    /// A file in the data directory.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(Url),
+}
+
+/// Where the master key comes from.
+pub(crate) enum MasterKeySource {
+    /// It was given.
+    Given(String),
+    /// It is in this file, which is made at the first start.
+    File(PathBuf),
+}
+
+/// How long a password reset can be carried out: the contracts' README.
+pub(crate) const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// How long a replaced refresh token is still taken: a client's retry after a lost answer takes a few seconds, a thief
+/// who has the token needs to be faster than its owner.
+pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10);
+
+impl Settings {
+    /// Collects the settings from everywhere and checks each.
+    ///
+    /// # Errors
+    /// The first that is wrong: which it is, where it was set, and what would be right.
+    pub(crate) fn load(flags: Flags) -> anyhow::Result<Self> {
+        Self::from_sources(&Sources::new(flags)?)
+    }
+
+    fn from_sources(sources: &Sources) -> anyhow::Result<Self> {
+        let data_dir = PathBuf::from(sources.text("data_dir").unwrap_or("data"));
+        let database = match sources.get("database_url") {
+            None => Database::Sqlite(data_dir.join("authlog.db")),
+            Some((url, origin)) => database(url, origin)?,
+        };
+        let master_key = match (sources.text("master_key"), sources.text("master_key_file")) {
+            (Some(key), _) => MasterKeySource::Given(key.to_owned()),
+            (None, Some(path)) => MasterKeySource::File(path.into()),
+            (None, None) => MasterKeySource::File(data_dir.join("master.key")),
+        };
+        let argon2_default = Argon2Parameters::default();
+        let jwt_algorithm = sources.parse(
+            "jwt_algorithm",
+            "EdDSA, ES256, RS256 or HS256",
+            JwtAlgorithm::EdDSA,
+            |text| text.parse().ok(),
+        )?;
+        let settings = Self {
+            listen: sources.parse(
+                "listen",
+                "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
+                SocketAddr::from(([127, 0, 0, 1], 8080)),
+                |text| text.parse().ok(),
+            )?,
+            database,
+            migrate: sources.switch("migrate", true)?,
+            smtp_url: sources.optional(
+                "smtp_url",
+                "a URL such as smtp://user:password@mail.example.com:587?tls=required or smtps://…",
+                |text| {
+                    let url = Url::parse(text).ok()?;
+                    let known = matches!(url.scheme(), "smtp" | "smtps") && url.has_host();
+                    known.then_some(url)
+                },
+            )?,
+            mail_from: sources.parse(
+                "mail_from",
+                "an e-mail address, such as accounts@example.com",
+                "authlog@localhost.localdomain".to_owned(),
+                |text| authlog_domain::Email::parse(text).ok().map(|it| it.to_string()),
+            )?,
+            public_url: sources.optional(
+                "public_url",
+                "the http or https URL under which people reach the service, such as https://auth.example.com",
+                |text| {
+                    let url = Url::parse(text).ok()?;
+                    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
+                    known.then_some(url)
+                },
+            )?,
+            master_key,
+            rate_limit: sources.switch("rate_limit", true)?,
+            jwt_algorithm,
+            jwt_secret: sources.optional(
+                "jwt_secret",
+                "at least 32 bytes, as `openssl rand -base64 48` prints them",
+                |text| (text.len() >= 32).then(|| text.to_owned()),
+            )?,
+            password_min_length: sources.parse(
+                "password_min_length",
+                "a number of characters from 1 to 64",
+                7,
+                |text| text.parse().ok().filter(|length| (1..=64).contains(length)),
+            )?,
+            password_min_score: sources.parse(
+                "password_min_score",
+                "a zxcvbn score from 0 (anything) to 4 (very hard to guess)",
+                0,
+                |text| text.parse().ok().filter(|score| *score <= 4),
+            )?,
+            argon2: Argon2Parameters {
+                memory_kib: sources.parse(
+                    "argon2_memory_kib",
+                    "a number of KiB from 8 to 1048576",
+                    argon2_default.memory_kib,
+                    |text| {
+                        let memory = text.parse().ok()?;
+                        (8..=1_048_576).contains(&memory).then_some(memory)
+                    },
+                )?,
+                iterations: sources.parse(
+                    "argon2_iterations",
+                    "a number from 1 to 100",
+                    argon2_default.iterations,
+                    |text| text.parse().ok().filter(|times| (1..=100).contains(times)),
+                )?,
+                ..argon2_default
+            },
+            log: sources.text("log").unwrap_or("info").to_owned(),
+            log_json: sources.parse("log_format", "text or json", false, |text| match text {
+                "text" => Some(false),
+                "json" => Some(true),
+                _ => None,
+            })?,
+            data_dir,
+        };
+        settings.check_together()?;
+        Ok(settings)
+    }
+
+    /// Checks what no setting shows by itself.
+    fn check_together(&self) -> anyhow::Result<()> {
+        let shared = matches!(self.jwt_algorithm, JwtAlgorithm::HS256);
+        anyhow::ensure!(
+            !shared || self.jwt_secret.is_some(),
+            "AUTHLOG_JWT_ALGORITHM is HS256, which needs AUTHLOG_JWT_SECRET: the secret that clients share, at least 32 bytes"
+        );
+        anyhow::ensure!(
+            shared || self.jwt_secret.is_none(),
+            "AUTHLOG_JWT_SECRET is set, but AUTHLOG_JWT_ALGORITHM is not HS256: a shared secret serves that algorithm alone"
+        );
+        Ok(())
+    }
+
+    /// Makes the data directory, for its owner alone, if it is not there.
+    pub(crate) fn make_data_dir(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.data_dir)
+            .with_context(|| {
+                format!(
+                    "AUTHLOG_DATA_DIR: the directory {} cannot be made",
+                    self.data_dir.display()
+                )
+            })
+    }
+}
+
+fn database(url: &str, origin: Origin) -> anyhow::Result<Database> {
+    let wrong = || {
+        // The URL may hold a password: it is not repeated.
+        format!(
+            "{origin} is not right: it should be postgres://user@host/database, or sqlite:<file>"
+        )
+    };
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        anyhow::ensure!(!path.is_empty(), wrong());
+        return Ok(Database::Sqlite(path.into()));
+    }
+    let url = Url::parse(url).with_context(wrong)?;
+    anyhow::ensure!(matches!(url.scheme(), "postgres" | "postgresql"), wrong());
+    Ok(Database::Postgres(url))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(settings: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        Settings::from_sources(&Sources::of_environment(settings))
+    }
+
+    #[test]
+    fn without_any_setting_everything_is_in_the_data_directory() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert!(
+            matches!(&settings.database, Database::Sqlite(path) if path.ends_with("data/authlog.db"))
+        );
+        assert!(settings.rate_limit && settings.migrate);
+        assert_eq!(settings.password_min_length, 7);
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_with_what_would_be_right() {
+        for (name, wrong, right) in [
+            ("AUTHLOG_LISTEN", "localhost", "127.0.0.1:8080"),
+            ("AUTHLOG_RATE_LIMIT", "maybe", "on or off"),
+            ("AUTHLOG_JWT_ALGORITHM", "none", "EdDSA"),
+            ("AUTHLOG_PASSWORD_MIN_SCORE", "5", "0 (anything) to 4"),
+            ("AUTHLOG_PUBLIC_URL", "auth.example.com", "https://"),
+            ("AUTHLOG_SMTP_URL", "http://mail", "smtp://"),
+            ("AUTHLOG_DATABASE_URL", "mysql://db", "postgres://"),
+            ("AUTHLOG_ARGON2_MEMORY_KIB", "-1", "KiB"),
+        ] {
+            let error = format!("{:#}", load(&[(name, wrong)]).err().unwrap());
+            assert!(error.contains(name), "{error}");
+            assert!(error.contains(right), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_repeated_in_an_error() {
+        for name in [
+            "AUTHLOG_DATABASE_URL",
+            "AUTHLOG_JWT_SECRET",
+            "AUTHLOG_SMTP_URL",
+        ] {
+            let error = format!("{:#}", load(&[(name, "x://canary")]).err().unwrap());
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_shared_secret_goes_with_its_algorithm_alone() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        assert!(load(&[("AUTHLOG_JWT_ALGORITHM", "HS256")]).is_err());
+        assert!(load(&[("AUTHLOG_JWT_SECRET", secret)]).is_err());
+        let both = [
+            ("AUTHLOG_JWT_ALGORITHM", "HS256"),
+            ("AUTHLOG_JWT_SECRET", secret),
+        ];
+        assert!(load(&both).is_ok());
+    }
+}
