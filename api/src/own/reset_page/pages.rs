@@ -4,9 +4,7 @@ use authlog_application::ports::Entropy;
 use authlog_application::{Field, Refusal, Violation};
 use authlog_domain::Flaw;
 use axum::http::StatusCode;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::html::{Escaped, document};
@@ -136,7 +134,7 @@ fn form_page(status: StatusCode, trouble: Option<&str>, token: &str, nonce: &Non
     page(status, "Choose a new password", &content, nonce)
 }
 
-/// The page must not be framed, kept, or tell other sites its address, which holds the token.
+/// The page must not be framed, or tell other sites its address, which holds the token.
 fn page(status: StatusCode, title: &str, content: &str, Nonce(nonce): &Nonce) -> Response {
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -144,8 +142,6 @@ fn page(status: StatusCode, title: &str, content: &str, Nonce(nonce): &Nonce) ->
     let headers = [
         (CONTENT_SECURITY_POLICY, policy.as_str()),
         (REFERRER_POLICY, "no-referrer"),
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     let html = Html(document(title, content, nonce));
     (status, headers, html).into_response()
