@@ -1,7 +1,7 @@
 //! The published contracts and Authlog's own endpoints over HTTP.
 //!
-//! Everything under one base path is a surface: [`contracts`] has a folder for each published one, [`own`] is the rest.
-//! What they share is in [`exchange`].
+//! Everything under one base path is a surface: `contracts` has a folder for each published one, `own` is the rest.
+//! What they share is in `exchange`.
 
 mod contracts;
 mod exchange;

@@ -122,7 +122,7 @@ fn form_page(status: StatusCode, trouble: Option<&str>, token: &str, nonce: &Non
         None => (String::new(), ""),
     };
     let content = format!(
-        r#"{alert}<form method="post" action="/reset-password">
+        r#"{alert}<form method="post" action="reset-password">
 <input type="hidden" name="token" value="{token}">
 <label for="password">New password</label>
 <input type="password" id="password" name="password" autocomplete="new-password" required autofocus{described}>
