@@ -58,8 +58,8 @@ const RESETS_FROM_ADDRESS: Quota = Quota {
 ///
 /// Identifiers and addresses are personal data: they are kept as keyed hashes, under a key that dies with the process.
 /// Neighbouring IPv6 addresses (one /64, the least that a subscriber gets, RFC 6177) count as one. Where no address is
-/// known, only the limits that need none apply. Memory is bounded, about 10 MB in all; [`Buckets`] says what is
-/// forgotten first.
+/// known, only the limits that need none apply. Memory is bounded, about 11 MB in all: of each limit's 100,000 buckets
+/// the emptiest are forgotten first, so that no flood of other names or addresses hides a guesser.
 pub struct GcraAttemptLimiter {
     clock: Arc<dyn Clock>,
     hasher: RandomState,

@@ -11,11 +11,11 @@ pub(super) enum ArgonError {
     Refused(argon2::Error),
 }
 
-/// The memory of one thread. Allocating 19 MiB for every hash, and having the kernel clear it, takes three times as
-/// long as the hash.
+/// The memory of one thread. Allocated anew for every hash, it would have to be fetched from the kernel and cleared
+/// every time.
 ///
-/// It is not wiped between two hashes, which would cost as much again: what is left in it is worth as much as the hash
-/// that it led to, and the next hash overwrites it.
+/// It is not wiped between two hashes: what is left in it is worth as much to a thief as the hash that it led to, and the
+/// next hash overwrites it.
 pub(super) struct ArgonMemory {
     blocks: Vec<Block>,
     kept: usize,

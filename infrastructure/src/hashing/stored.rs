@@ -1,4 +1,4 @@
-//! Password hashes as they are stored: PHC strings (https://github.com/P-H-C/phc-string-format).
+//! Password hashes as they are stored: PHC strings (<https://github.com/P-H-C/phc-string-format>).
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Version};

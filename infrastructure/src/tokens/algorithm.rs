@@ -13,7 +13,7 @@ pub enum JwtAlgorithm {
     EdDsa,
     /// ECDSA with P-256 and SHA-256, for clients without Ed25519.
     Es256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256, for old clients. Signing costs some twenty times as much.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for old clients. Signing costs more than ten times as much.
     Rs256,
     /// HMAC with SHA-256, for clients that share the secret, and so could sign themselves.
     Hs256,
