@@ -101,27 +101,29 @@ impl Directory for PostgresStore {
 
     async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
         let kinds: Vec<&str> = identifiers.iter().map(|it| it.kind().as_str()).collect();
-        let digests: Vec<[u8; 32]> = identifiers
+        let digests: Vec<Vec<u8>> = identifiers
             .iter()
-            .map(|it| self.vault.pepper.digest(it))
+            .map(|it| self.vault.pepper.digest(it).to_vec())
             .collect();
-        let taken: Vec<String> = self
+        let taken: Vec<Vec<u8>> = self
             .connections
             .ask(|pool| {
+                // The digest is over the kind too.
                 sqlx::query_scalar(
                     r"
-                    SELECT kind FROM identifier_claims
+                    SELECT digest FROM identifier_claims
                      WHERE (kind, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))",
                 )
                 .bind(&kinds)
-                .bind(digests.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+                .bind(&digests)
                 .fetch_all(pool)
             })
             .await?;
         Ok(identifiers
             .iter()
-            .map(Identifier::kind)
-            .filter(|kind| taken.iter().any(|taken| taken == kind.as_str()))
+            .zip(&digests)
+            .filter(|(_, digest)| taken.contains(digest))
+            .map(|(identifier, _)| identifier.kind())
             .collect())
     }
 
