@@ -1,11 +1,9 @@
-//! The PostgreSQL store on a real server: what only this store can do wrong.
+//! The store on PostgreSQL: what every store does, and what only one that many nodes share over a network has to.
 
-mod postgres {
-    mod appending;
-    mod keeping;
-    mod outages;
-    mod revoking;
-    mod sequencing;
-    mod server;
-    mod world;
-}
+#[macro_use]
+mod store_behaviour;
+mod postgres;
+
+use postgres::open;
+
+store_behaviour!(crate::open);

@@ -12,8 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::server::{Server, open, open_at};
-use super::world::{OsEntropy, Person, username};
+use super::server::Server;
+use super::{open_unsequenced, open_url};
+use crate::store_behaviour::people::Person;
+use crate::store_behaviour::system::SystemEntropy;
 
 /// Opens as many connections as the pool has.
 async fn warm_up(store: &Arc<PostgresStore>) {
@@ -31,7 +33,9 @@ async fn warm_up(store: &Arc<PostgresStore>) {
 async fn a_restart_of_the_server_is_not_noticed_by_the_requests_after_it() {
     let mut server = Server::start();
     let url = server.url(&server.database().await);
-    let store = open_at(&url, &MasterKey::generate(&OsEntropy)).await;
+    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
+        .await
+        .unwrap();
     warm_up(&store).await;
     server.stop();
     server.resume();
@@ -41,10 +45,10 @@ async fn a_restart_of_the_server_is_not_noticed_by_the_requests_after_it() {
     for number in 0..40 {
         let store = store.clone();
         requests.spawn(async move {
-            let name = format!("p{number}");
-            store.append(Person::new().registers(&name, number)).await?;
-            let found = store.find_account(&username(&name)).await?;
-            assert!(found.is_some());
+            let person = Person::called(&format!("person{number}"));
+            let registration = person.registration(&*store).await;
+            store.append(registration).await?;
+            assert!(store.account(person.user).await?.is_some());
             Ok::<_, AppendError>(())
         });
     }
@@ -61,34 +65,26 @@ async fn a_restart_of_the_server_is_not_noticed_by_the_requests_after_it() {
 async fn while_the_server_is_away_the_store_is_unavailable_and_then_it_is_back() {
     let mut server = Server::start();
     let url = server.url(&server.database().await);
-    let store = open_at(&url, &MasterKey::generate(&OsEntropy)).await;
+    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
+        .await
+        .unwrap();
     warm_up(&store).await;
     server.stop();
 
     let started = Instant::now();
     let error = store.check().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    let error = store
-        .append(Person::new().registers("ann", 1))
-        .await
-        .unwrap_err();
+    let ada = Person::called("ada");
+    let registration = ada.registration_as(1).await;
+    let error = store.append(registration.clone()).await.unwrap_err();
     let unavailable = matches!(error, AppendError::Store(StoreError::Unavailable(_)));
     assert!(unavailable, "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(8));
 
     server.resume();
     let started = Instant::now();
-    store
-        .append(Person::new().registers("ann", 1))
-        .await
-        .unwrap();
-    assert!(
-        store
-            .find_account(&username("ann"))
-            .await
-            .unwrap()
-            .is_some()
-    );
+    store.append(registration).await.unwrap();
+    assert!(store.account(ada.user).await.unwrap().is_some());
     assert!(started.elapsed() < Duration::from_secs(1));
 }
 
@@ -133,38 +129,32 @@ async fn an_append_whose_answer_is_lost_happens_once_and_succeeds() {
     let swallow = Arc::new(AtomicBool::new(false));
     let address = proxy(server.port(), swallow.clone()).await;
     let url = format!("postgres://postgres@{address}/{database}");
-    let store = open_at(&url, &MasterKey::generate(&OsEntropy)).await;
-    store
-        .append(Person::new().registers("ann", 1))
+    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
         .await
         .unwrap();
+    Person::called("ada").registers(&*store).await;
 
-    let bob = Person::new();
+    let bob = Person::called("bob");
+    let registration = bob.registration_as(2).await;
     swallow.store(true, Ordering::SeqCst);
-    store.append(bob.registers("bob", 2)).await.unwrap();
+    store.append(registration).await.unwrap();
     assert!(!swallow.load(Ordering::SeqCst), "the answer was swallowed");
-    assert_eq!(store.load(&bob.user_stream()).await.unwrap().len(), 1);
+    assert_eq!(store.load(&bob.stream()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_stays_taken_when_the_first_answer_is_lost() {
-    let it = open().await;
-    it.store
-        .append(Person::new().registers("ann", 1))
-        .await
-        .unwrap();
-    // All connections end, so that the next append begins on a dead one.
-    sqlx::query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-          WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    .execute(&it.sql)
-    .await
-    .unwrap();
-    let refused = it.store.append(Person::new().registers("ann", 2)).await;
-    let refused = refused.unwrap_err();
-    assert!(
-        matches!(refused, AppendError::IdentifierTaken(_)),
-        "{refused:?}"
+async fn a_name_that_is_taken_is_taken_over_a_dead_connection_too() {
+    let world = open_unsequenced().await;
+    Person::called("ada").registers(&*world.store).await;
+    let namesake = Person::called("ada").registration_as(2).await;
+    // The next append begins on a connection that the server has ended.
+    let ended = world.number(
+        r"
+        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'authlog'",
     );
+    assert!(ended.await >= 1);
+    let refused = world.store.append(namesake).await.unwrap_err();
+    let taken = matches!(refused, AppendError::IdentifierTaken(_));
+    assert!(taken, "{refused:?}");
 }

@@ -7,13 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use authlog_infrastructure::postgres::PostgresStore;
-use authlog_infrastructure::sealing::MasterKey;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
-use uuid::Uuid;
 
-use super::world::OsEntropy;
+use crate::store_behaviour::system::random;
 
 pub struct Server {
     folder: TempDir,
@@ -113,7 +110,7 @@ impl Server {
 
     /// Makes an empty database and returns its name.
     pub async fn database(&self) -> String {
-        let name = format!("t{}", Uuid::from_u128(OsEntropy::number()).simple());
+        let name = format!("t{}", random().simple());
         let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
         sqlx::query(&format!("CREATE DATABASE {name}"))
             .execute(&mut connection)
@@ -162,32 +159,4 @@ fn command(program: &str) -> Command {
     };
     command.stdout(Stdio::null()).current_dir("/");
     command
-}
-
-/// A store on an empty database, and a connection of the test's own beside it.
-pub struct Opened {
-    pub store: Arc<PostgresStore>,
-    pub sql: PgPool,
-    pub url: String,
-    pub master: MasterKey,
-    _server: Arc<Server>,
-}
-
-pub async fn open() -> Opened {
-    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
-    let url = server.url(&server.database().await);
-    let master = MasterKey::generate(&OsEntropy);
-    Opened {
-        store: open_at(&url, &master).await,
-        sql: PgPool::connect(&url).await.unwrap(),
-        url,
-        master,
-        _server: server,
-    }
-}
-
-/// The store at `url`, brought up to date.
-pub async fn open_at(url: &str, master: &MasterKey) -> Arc<PostgresStore> {
-    let store = PostgresStore::open(url, true, master.clone(), Arc::new(OsEntropy)).await;
-    Arc::new(store.map_err(|error| format!("{error:?}")).unwrap())
 }
