@@ -153,8 +153,10 @@ async fn a_leader_that_was_replaced_can_do_nothing_more() {
 #[tokio::test]
 async fn events_restored_into_a_younger_cluster_keep_their_order_and_new_ones_follow() {
     let world = open_unsequenced().await;
-    // As out of a dump: their transactions have numbers that this cluster has yet to reach, and one was in the log.
+    // As out of a dump: most transactions have numbers that this cluster has yet to reach, one has a number that it has
+    // passed, and two events were in the log.
     for (id, txid) in [
+        ("d", "3"),
         ("a", "900000000005"),
         ("b", "900000000001"),
         ("c", "900000000009"),
@@ -166,9 +168,10 @@ async fn events_restored_into_a_younger_cluster_keep_their_order_and_new_ones_fo
         .execute(
             r"
             INSERT INTO event_log
-            SELECT 1, aggregate_type, aggregate_id, sequence, '' FROM events WHERE aggregate_id = 'b';
+            SELECT CASE aggregate_id WHEN 'd' THEN 1 ELSE 2 END, aggregate_type, aggregate_id, sequence, ''
+              FROM events WHERE aggregate_id IN ('d', 'b');
             UPDATE sequencer
-               SET last_index = 1, last_txid = '900000000001', last_position = 2, epoch = 5",
+               SET last_index = 2, last_txid = '900000000001', last_position = 3, epoch = 5",
         )
         .await;
     Person::called("ada").registers(&*world.store).await;
@@ -180,7 +183,7 @@ async fn events_restored_into_a_younger_cluster_keep_their_order_and_new_ones_fo
     assert_whole(&world).await;
     let log = world.event_log().await;
     let order: Vec<&str> = log.iter().map(|it| it.aggregate_id.as_str()).collect();
-    assert_eq!(order[..3], ["b", "a", "c"]);
+    assert_eq!(order[..4], ["d", "b", "a", "c"]);
 }
 
 #[tokio::test]
