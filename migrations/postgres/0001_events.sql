@@ -70,7 +70,6 @@ CREATE TABLE opaque_tokens (
     session_id uuid NOT NULL,
     expires_at timestamptz NOT NULL
 );
-CREATE INDEX opaque_tokens_by_session ON opaque_tokens (session_id);
 
 -- The key under which an account's personal fields are sealed, wrapped by the master key. To delete it is to erase them.
 CREATE TABLE subject_keys (

@@ -1,8 +1,7 @@
 //! The one statement that makes everything of a command true, or nothing.
 
-use authlog_application::ports::{AppendError, IdentifierKind};
+use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::PostgresStore;
 use super::errors::{is_tie, store_error, violated_key};
@@ -106,38 +105,37 @@ impl PostgresStore {
 
     /// Why an append failed.
     ///
-    /// Where a statement violates several keys, the server names any one of them. That does no harm: an account's
-    /// stream and its key begin together, so that either says that another command came first; and two people who
-    /// register one name have different ids, so that nothing but the name can be in their way.
+    /// Where a statement violates several keys, the server names any one of them. So it is not asked which one it was:
+    /// whoever wants an identifier that is taken learns that, even if something else is in the way as well, and whoever
+    /// wants none, or one that is free, had another command come first. Two people who register one name have different
+    /// ids, so that nothing but the name can be in their way.
     async fn reason(&self, plan: &AppendPlan, error: sqlx::Error) -> AppendError {
         match violated_key(&error) {
-            Some("events_pkey" | "subject_keys_pkey") => AppendError::Conflict,
-            Some("identifier_claims_pkey") => match self.taken_claim(plan).await {
-                Ok(Some(kind)) => AppendError::IdentifierTaken(kind),
-                // Its owner is this very account, or let it go in the meantime.
-                Ok(None) => AppendError::Conflict,
-                Err(error) => store_error(error).into(),
-            },
+            Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey") => {
+                match self.taken_claim(plan).await {
+                    Ok(Some(kind)) => AppendError::IdentifierTaken(kind),
+                    Ok(None) => AppendError::Conflict,
+                    Err(error) => error.into(),
+                }
+            }
             None if is_tie(&error) => AppendError::Conflict,
             _ => store_error(error).into(),
         }
     }
 
-    /// Which of the claims another account has. The error says it too, but in words meant for people.
-    async fn taken_claim(&self, plan: &AppendPlan) -> Result<Option<IdentifierKind>, sqlx::Error> {
-        for claim in &plan.claims {
-            let owner: Option<Uuid> = sqlx::query_scalar(
-                "SELECT owner FROM identifier_claims WHERE kind = $1 AND digest = $2",
-            )
-            .bind(claim.kind.as_str())
-            .bind(claim.digest.as_slice())
-            .fetch_optional(self.connections.pool())
-            .await?;
-            if owner.is_some_and(|owner| owner != claim.owner.as_uuid()) {
-                return Ok(Some(claim.kind));
-            }
+    /// Which of the identifiers is taken. The error says it too, but in words meant for people.
+    async fn taken_claim(&self, plan: &AppendPlan) -> Result<Option<IdentifierKind>, StoreError> {
+        if plan.claims.is_empty() {
+            return Ok(None);
         }
-        Ok(None)
+        let claims = plan.claims.iter();
+        let wanted = claims.map(|it| (it.kind.as_str(), it.digest.to_vec()));
+        let taken = self.taken_digests(wanted.unzip()).await?;
+        let first = plan
+            .claims
+            .iter()
+            .find(|it| taken.contains(&it.digest.to_vec()));
+        Ok(first.map(|claim| claim.kind))
     }
 
     /// Whether this very event is in the log. Its metadata names the request, so that no other looks like it.

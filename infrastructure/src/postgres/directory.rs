@@ -100,28 +100,15 @@ impl Directory for PostgresStore {
     }
 
     async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
-        let kinds: Vec<&str> = identifiers.iter().map(|it| it.kind().as_str()).collect();
-        let digests: Vec<[u8; 32]> = identifiers
+        let digest = |it: &Identifier| self.vault.pepper.digest(it).to_vec();
+        let wanted = identifiers
             .iter()
-            .map(|it| self.vault.pepper.digest(it))
-            .collect();
-        let taken: Vec<String> = self
-            .connections
-            .ask(|pool| {
-                sqlx::query_scalar(
-                    r"
-                    SELECT kind FROM identifier_claims
-                     WHERE (kind, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))",
-                )
-                .bind(&kinds)
-                .bind(digests.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
-                .fetch_all(pool)
-            })
-            .await?;
+            .map(|it| (it.kind().as_str(), digest(it)));
+        let taken = self.taken_digests(wanted.unzip()).await?;
         Ok(identifiers
             .iter()
+            .filter(|it| taken.contains(&digest(it)))
             .map(Identifier::kind)
-            .filter(|kind| taken.iter().any(|taken| taken == kind.as_str()))
             .collect())
     }
 
@@ -202,5 +189,26 @@ impl Directory for PostgresStore {
             .ask(|pool| sqlx::query_scalar("SELECT nextval('account_numbers')").fetch_one(pool))
             .await
             .map(AccountNumber::new)
+    }
+}
+
+impl PostgresStore {
+    /// Those of the digests that are claimed, each looked up together with its kind.
+    pub(super) async fn taken_digests(
+        &self,
+        (kinds, digests): (Vec<&str>, Vec<Vec<u8>>),
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query_scalar(
+                    r"
+                    SELECT digest FROM identifier_claims
+                     WHERE (kind, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))",
+                )
+                .bind(&kinds)
+                .bind(&digests)
+                .fetch_all(pool)
+            })
+            .await
     }
 }

@@ -16,21 +16,21 @@ use super::PostgresStore;
 use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
 use crate::store::{WrappedKeys, unreadable};
 
-/// The events of the next streams that have rows, in order, each account's first with its key. The streams are found by
-/// the primary key.
+/// The events of the next streams, in order, each account's first with its key. The streams are found by the primary
+/// key. Of those that no read model shows the first event is enough to have visited them.
 const PAGE: &str = r"
     SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata,
            k.user_id, k.wrapped
       FROM (
           SELECT aggregate_type, aggregate_id FROM events
-           WHERE aggregate_type IN ('session', 'user') AND sequence = 1
-             AND (aggregate_type, aggregate_id) > ($1, $2)
+           WHERE sequence = 1 AND (aggregate_type, aggregate_id) > ($1, $2)
            ORDER BY aggregate_type, aggregate_id
            LIMIT $3
       ) AS page
       JOIN events e USING (aggregate_type, aggregate_id)
       LEFT JOIN subject_keys k
         ON e.aggregate_type = 'user' AND e.sequence = 1 AND k.user_id = e.user_id
+     WHERE e.aggregate_type IN ('session', 'user') OR e.sequence = 1
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
 const UPSERT: &str = concat!(
@@ -40,8 +40,7 @@ const UPSERT: &str = concat!(
     upsert_sessions!("$2")
 );
 
-const COUNT: &str =
-    "SELECT count(*) FROM events WHERE aggregate_type IN ('session', 'user') AND sequence = 1";
+const COUNT: &str = "SELECT count(*) FROM events WHERE sequence = 1";
 
 const REMOVE_ORPHANS: &str = r"
     WITH account AS (

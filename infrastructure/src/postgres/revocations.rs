@@ -4,8 +4,6 @@
 //! what it wrote was seen. Whatever was still running then, or began since, has a number from xmin on. So asking for
 //! these misses nothing, however long a commit takes, and some revocations come twice.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use authlog_application::ports::{Revocation, RevocationCursor, RevocationSource, StoreError};
 use authlog_domain::{SessionId, Timestamp, UserId};
@@ -14,9 +12,6 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use crate::store::unreadable;
-
-/// `recorded_at` is by the database's clock and `since` by a node's: how far the two may be apart.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// Events that match `$condition`, joined to the next cursor, which is there even if no event is. The types are those of
 /// the partial indexes, word for word.
@@ -85,7 +80,7 @@ impl RevocationSource for PostgresStore {
         &self,
         since: Timestamp,
     ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let since = since.minus(CLOCK_SKEW).date_time();
+        let since = since.date_time();
         let rows: Vec<Row> = self
             .connections
             .ask(|pool| sqlx::query_as(SINCE).bind(since).fetch_all(pool))

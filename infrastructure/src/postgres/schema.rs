@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::PostgresStore;
 use super::errors::store_error;
+use super::leadership::heard;
 use crate::OpenError;
 
 /// Forward only. Each migration runs in a transaction, and all under a lock, so that nodes may start at once.
@@ -32,7 +33,7 @@ enum SchemaError {
 
 /// Makes sure of the schema, by migrating if `migrate` says so.
 pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result<(), OpenError> {
-    let mut connection = options.connect().await.map_err(unreachable)?;
+    let mut connection = heard(options.connect()).await.map_err(unreachable)?;
     let state = match check(&mut connection).await.map_err(store_error)? {
         // Looked at before it is locked: a role that may not change the schema can still start the program.
         Err(SchemaError::Behind { .. }) if migrate => MIGRATIONS

@@ -1,0 +1,87 @@
+//! Opening a database, whatever state it is in.
+
+use std::sync::Arc;
+
+use authlog_infrastructure::OpenError;
+use authlog_infrastructure::postgres::PostgresStore;
+use authlog_infrastructure::sealing::MasterKey;
+
+use super::server::Server;
+use super::{open_unsequenced, open_url};
+use crate::store_behaviour::World;
+use crate::store_behaviour::people::Person;
+use crate::store_behaviour::system::SystemEntropy;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_at_once_on_an_empty_database_agree() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let url = server.url(&server.database().await);
+    let master = MasterKey::generate(&SystemEntropy);
+    let open = || open_url(&url, &master);
+    let (one, two, three) = tokio::join!(open(), open(), open());
+    let stores = [one, two, three].map(Result::unwrap);
+    Person::called("ada").registers(&*stores[0]).await;
+    for store in &stores {
+        use authlog_application::ports::{Directory, Identifier};
+        let ada = Identifier::parse("ada").unwrap();
+        let found = store.find_account(&ada).await.unwrap();
+        assert!(found.is_some(), "all know the same pepper");
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_is_behind_or_ahead_is_refused_with_what_to_do() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let url = server.url(&server.database().await);
+    let master = MasterKey::generate(&SystemEntropy);
+    let open = |migrate| {
+        let entropy = Arc::new(SystemEntropy);
+        PostgresStore::open(&url, migrate, master.clone(), entropy)
+    };
+    assert_refused(open(false).await, "authlog migrate");
+    assert!(open(true).await.is_ok());
+    assert!(open(false).await.is_ok());
+
+    let sql = sqlx::PgPool::connect(&url).await.unwrap();
+    sqlx::raw_sql("UPDATE _sqlx_migrations SET checksum = '' WHERE version = 3")
+        .execute(&sql)
+        .await
+        .unwrap();
+    assert_refused(open(true).await, "development version");
+    sqlx::raw_sql("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 3")
+        .execute(&sql)
+        .await
+        .unwrap();
+    assert_refused(open(true).await, "newer");
+}
+
+fn assert_refused(outcome: Result<PostgresStore, OpenError>, word: &str) {
+    let Err(OpenError::Schema(why)) = outcome else {
+        panic!("{:?}", outcome.map(drop));
+    };
+    assert!(why.to_string().contains(word), "{why}");
+}
+
+#[tokio::test]
+async fn where_nobody_listens_the_store_is_unreachable() {
+    let nowhere = "postgres://postgres@127.0.0.1:1/none";
+    let outcome = open_url(nowhere, &MasterKey::generate(&SystemEntropy)).await;
+    assert!(matches!(outcome, Err(OpenError::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_use_the_tables_can_open_and_write() {
+    let world = open_unsequenced().await;
+    let database = world.url.rsplit('/').next().unwrap();
+    let role = format!("role_{database}");
+    world
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+        ))
+        .await;
+    let url = world.url.replace("postgres@", &format!("{role}@"));
+    let store = open_url(&url, &world.master).await.unwrap();
+    Person::called("ada").registers(&*store).await;
+}

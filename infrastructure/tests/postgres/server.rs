@@ -1,0 +1,162 @@
+//! A PostgreSQL server of one's own, which goes away with the last test that uses it.
+
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+
+use crate::store_behaviour::system::random;
+
+pub struct Server {
+    folder: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+impl Server {
+    /// The server that the tests of this program share.
+    pub fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start());
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// A server that a test may stop.
+    pub fn start() -> Self {
+        let folder = TempDir::with_prefix("authlog-postgres-").unwrap();
+        if let Some((user, group)) = unprivileged() {
+            chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut server = Self {
+            folder,
+            port,
+            process: None,
+        };
+        let made = command("initdb")
+            .args(["-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "-D"])
+            .arg(server.data())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb: {made:?}");
+        server.resume();
+        server
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the server that was stopped.
+    pub fn resume(&mut self) {
+        let process = command("postgres")
+            .arg("-D")
+            .arg(self.data())
+            .args(["-p", &self.port.to_string()])
+            // What a crash of the operating system would cost is not what is tested here.
+            .args(["-c", "fsync=off", "-c", "max_connections=300"])
+            .args(["-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "unix_socket_directories="])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.process = Some(process);
+        let started = Instant::now();
+        loop {
+            let ready = command("pg_isready")
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .status()
+                .unwrap();
+            if ready.success() {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "no server");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops the server at once, and with it all its connections.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let interrupt = Command::new("kill")
+                .args(["-INT", &process.id().to_string()])
+                .status();
+            assert!(interrupt.unwrap().success());
+            process.wait().unwrap();
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes an empty database and returns its name.
+    pub async fn database(&self) -> String {
+        let name = format!("t{}", random().simple());
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
+        sqlx::query(&format!("CREATE DATABASE {name}"))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        name
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged() -> Option<(u32, u32)> {
+    let id = |flags: &[&str]| {
+        let output = Command::new("id").args(flags).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse()
+    };
+    (id(&["-u"]) == Ok(0)).then(|| {
+        let of_postgres = |flag| id(&[flag, "postgres"]).unwrap();
+        (of_postgres("-u"), of_postgres("-g"))
+    })
+}
+
+fn command(program: &str) -> Command {
+    let installed = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .map(|version| version.unwrap().path().join("bin").join(program))
+        .filter(|path| path.exists())
+        .max();
+    let program = installed.unwrap_or_else(|| program.into());
+    let mut command = match unprivileged() {
+        None => Command::new(program),
+        Some((user, group)) => {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid", &user.to_string(), "--regid", &group.to_string()])
+                .arg("--clear-groups")
+                .arg(program);
+            command
+        }
+    };
+    command.stdout(Stdio::null()).current_dir("/");
+    command
+}
