@@ -163,16 +163,17 @@ impl GroupCommit {
         first: Box<dyn Command>,
         group: &mut Vec<Box<dyn Command>>,
     ) -> Result<(), Error> {
-        let mut next = Some(first);
         let began = self.execute("BEGIN IMMEDIATE");
+        let mut next = Some(first);
         while let Some(mut command) = next {
-            let done = match &began {
+            // Where another program kept the lock for too long, those that waited meanwhile need not wait as long again.
+            let carried_out = match &began {
                 Ok(()) => self.in_savepoint(&mut *command),
                 Err(_) => Ok(()),
             };
             group.push(command);
-            done?;
-            next = (began.is_ok() && group.len() < GROUP)
+            carried_out?;
+            next = (group.len() < GROUP)
                 .then(|| self.queue.try_recv().ok())
                 .flatten();
         }
@@ -212,3 +213,6 @@ impl GroupCommit {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

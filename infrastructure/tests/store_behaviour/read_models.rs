@@ -157,13 +157,13 @@ pub async fn rebuild_repairs_damaged_rows_and_removes_orphans_while_appends_go_o
     // The row of a session without events, and no row for one that has them; the same for an account.
     world
         .execute(&format!(
-            "UPDATE sessions SET id = '{}' WHERE id = '{moved}'",
+            "UPDATE sessions SET session_id = '{}' WHERE session_id = '{moved}'",
             random()
         ))
         .await;
     world
         .execute(&format!(
-            "UPDATE accounts SET id = '{stranger}' WHERE id = '{lost_person}'"
+            "UPDATE accounts SET user_id = '{stranger}', number = 4711 WHERE user_id = '{lost_person}'"
         ))
         .await;
     assert!(store.account(lost_person).await.unwrap().is_none());

@@ -16,7 +16,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn request(at: Timestamp) -> ResetRequest {
     ResetRequest {
         reset: ResetId::new(random()),
-        identifier: "Ada@people.example".to_owned(),
+        // What somebody typed need not be what anybody can be called.
+        identifier: "Ada\0@people.example\u{1F511}".to_owned(),
         at,
         context: RequestContext {
             request: random(),
