@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use authlog_application::ports::StoreError;
-use rusqlite::{Connection, Error, ffi};
+use rusqlite::{Connection, Error};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::WalLimit;
@@ -183,17 +183,11 @@ impl GroupCommit {
         Ok(())
     }
 
+    /// A full disk and the like make SQLite roll the whole transaction back by itself, and with it what the commands
+    /// before this one did. Then there is no savepoint left to release, and this fails for all of them.
     fn in_savepoint(&self, command: &mut dyn Command) -> Result<(), Error> {
         self.execute("SAVEPOINT command")?;
         let keep = command.carry_out(&self.connection);
-        if self.connection.is_autocommit() {
-            // A full disk and the like make SQLite roll everything back by itself, and with it what the commands before
-            // this one did.
-            return Err(Error::SqliteFailure(
-                ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK),
-                Some("the transaction was rolled back within a command".to_owned()),
-            ));
-        }
         if !keep {
             self.execute("ROLLBACK TO command")?;
         }

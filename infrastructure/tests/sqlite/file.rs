@@ -59,6 +59,15 @@ async fn the_database_of_a_newer_program_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_store_is_not_healthy_once_a_newer_program_has_changed_its_schema() {
+    let world = open().await;
+    world.store().check().await.unwrap();
+    let connection = world.connect();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    assert!(world.store().check().await.is_err());
+}
+
+#[tokio::test]
 async fn what_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let master = MasterKey::generate(&SystemEntropy);
