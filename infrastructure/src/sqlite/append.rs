@@ -125,8 +125,8 @@ fn write_credential(
     credential: &CredentialRecord,
 ) -> rusqlite::Result<()> {
     const UPSERT: &str = "
-        INSERT INTO credentials (user_id, credential_id, hash) VALUES (?, ?, ?)
-        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id, hash = excluded.hash";
+        INSERT INTO credentials (user_id, credential_id, password_hash) VALUES (?, ?, ?)
+        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id, password_hash = excluded.password_hash";
     connection.prepare_cached(UPSERT)?.execute(params![
         credential.user.to_string(),
         credential.credential.to_string(),

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// How long the writer waits for readers to finish. Our own take milliseconds; a foreign one that takes longer is let be.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the writer waits for readers to finish. Our own take milliseconds, on a busy machine a few dozen; a foreign
+/// one that takes longer is let be.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The size that the write-ahead log of a database may reach.
 pub(super) struct WalLimit {

@@ -17,7 +17,11 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_store.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../../migrations/sqlite/0001_events.sql"),
+    include_str!("../../../migrations/sqlite/0002_read_models.sql"),
+    include_str!("../../../migrations/sqlite/0003_event_log.sql"),
+];
 
 /// The version of the schema that this program expects.
 const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -20,9 +20,9 @@ impl Directory for SqliteStore {
     ) -> Result<Option<SignInRecord>, StoreError> {
         // The account names its password: with any other it would be half of one moment and half of another.
         let sql = format!(
-            "SELECT c.hash, {ACCOUNT} FROM identifier_claims AS i
-             JOIN accounts AS a ON a.id = i.owner
-             JOIN credentials AS c ON c.user_id = a.id AND c.credential_id = a.credential_id
+            "SELECT c.password_hash, {ACCOUNT} FROM identifier_claims AS i
+             JOIN accounts AS a ON a.user_id = i.owner
+             JOIN credentials AS c ON c.user_id = a.user_id AND c.credential_id = a.credential_id
              WHERE i.kind = ? AND i.digest = ?"
         );
         self.find(sql, self.claimed(identifier), |row| {
@@ -56,7 +56,7 @@ impl Directory for SqliteStore {
 
     async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError> {
         let sql = format!(
-            "SELECT {ACCOUNT} FROM identifier_claims AS i JOIN accounts AS a ON a.id = i.owner
+            "SELECT {ACCOUNT} FROM identifier_claims AS i JOIN accounts AS a ON a.user_id = i.owner
              WHERE i.kind = ? AND i.digest = ?"
         );
         self.find(sql, self.claimed(identifier), |row| account(row, 0))
@@ -64,7 +64,7 @@ impl Directory for SqliteStore {
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
-        let sql = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.id = ?");
+        let sql = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.user_id = ?");
         self.find(sql, [user.to_string()], |row| account(row, 0))
             .await
     }
@@ -90,8 +90,8 @@ impl Directory for SqliteStore {
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
         let sql = format!(
-            "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.id = s.user_id
-             WHERE s.id = ?"
+            "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
+             WHERE s.session_id = ?"
         );
         self.find(sql, [session.to_string()], standing).await
     }
@@ -103,8 +103,8 @@ impl Directory for SqliteStore {
     ) -> Result<Option<SessionStanding>, StoreError> {
         let sql = format!(
             "SELECT {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
-             JOIN sessions AS s ON s.id = t.session_id
-             JOIN accounts AS a ON a.id = s.user_id
+             JOIN sessions AS s ON s.session_id = t.session_id
+             JOIN accounts AS a ON a.user_id = s.user_id
              WHERE t.digest = ? AND t.expires_at > ?"
         );
         self.find(sql, (digest.0, now.unix_millis()), standing)

@@ -98,14 +98,25 @@ fn open_pepper(
     Ok(Pepper::new(&pepper))
 }
 
+/// Why no request can be served although the database answers.
+#[derive(Debug, thiserror::Error)]
+enum NotReady {
+    #[error("another program has changed the database's schema")]
+    Schema,
+    #[error("the thread that writes has ended")]
+    Writer,
+}
+
 #[async_trait]
 impl Health for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
-        let ready = self.readers.read(connection::has_schema).await?;
-        if ready && self.writer.is_running() {
-            Ok(())
+        let not_ready = if !self.readers.read(connection::has_schema).await? {
+            NotReady::Schema
+        } else if !self.writer.is_running() {
+            NotReady::Writer
         } else {
-            Err(errors::given_up())
-        }
+            return Ok(());
+        };
+        Err(StoreError::Unavailable(Box::new(not_ready)))
     }
 }

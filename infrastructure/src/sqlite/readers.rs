@@ -86,3 +86,23 @@ fn serve(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_read_ends_its_transaction_and_the_thread_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bench.db");
+        let readers = Readers::start(vec![Connection::open(path).unwrap()]).unwrap();
+        let panicking = readers.read(|connection| -> rusqlite::Result<()> {
+            connection.execute_batch("BEGIN")?;
+            panic!("on purpose");
+        });
+        let outcome = panicking.await;
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
+        let idle = readers.read(|connection| Ok(connection.is_autocommit()));
+        assert!(idle.await.unwrap());
+    }
+}

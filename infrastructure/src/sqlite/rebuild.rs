@@ -78,12 +78,12 @@ impl SqliteStore {
     /// Finds the rows without events while others write, then removes those that still have none: an aggregate's row and
     /// its first event become true together.
     async fn remove_orphans_of(&self, kind: AggregateKind) -> Answer<u64> {
-        let Some(table) = table_of(kind) else {
+        let Some(model) = model_of(kind) else {
             return Ok(0);
         };
         let orphans = self
             .readers
-            .read(move |connection| orphans(connection, kind, table))
+            .read(move |connection| orphans(connection, kind, model))
             .await?;
         let mut removed = 0;
         for slice in orphans.chunks(SLICE) {
@@ -91,7 +91,7 @@ impl SqliteStore {
             removed += self
                 .writer
                 .write(move |connection| {
-                    remove(connection, kind, table, &slice).map_err(store_error)
+                    remove(connection, kind, model, &slice).map_err(store_error)
                 })
                 .await?;
         }
@@ -133,19 +133,28 @@ fn write_rows(connection: &Connection, rows: &[ModelRow]) -> Result<()> {
     Ok(())
 }
 
-/// The read model that shows aggregates of a kind.
-const fn table_of(kind: AggregateKind) -> Option<&'static str> {
-    match kind {
-        AggregateKind::User => Some("accounts"),
-        AggregateKind::Session => Some("sessions"),
-        AggregateKind::RefusedLogins => None,
-    }
+/// A table of rows and the column that names the aggregate.
+#[derive(Clone, Copy)]
+struct Model {
+    table: &'static str,
+    key: &'static str,
 }
 
-fn orphans(connection: &Connection, kind: AggregateKind, table: &str) -> Result<Vec<String>> {
+/// The read model that shows aggregates of a kind.
+const fn model_of(kind: AggregateKind) -> Option<Model> {
+    let (table, key) = match kind {
+        AggregateKind::User => ("accounts", "user_id"),
+        AggregateKind::Session => ("sessions", "session_id"),
+        AggregateKind::RefusedLogins => return None,
+    };
+    Some(Model { table, key })
+}
+
+fn orphans(connection: &Connection, kind: AggregateKind, model: Model) -> Result<Vec<String>> {
+    let Model { table, key } = model;
     let sql = format!(
-        "SELECT id FROM {table} AS r WHERE NOT EXISTS
-         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ? AND e.aggregate_id = r.id)"
+        "SELECT {key} FROM {table} AS r WHERE NOT EXISTS
+         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ? AND e.aggregate_id = r.{key})"
     );
     connection
         .prepare_cached(&sql)?
@@ -156,11 +165,12 @@ fn orphans(connection: &Connection, kind: AggregateKind, table: &str) -> Result<
 fn remove(
     connection: &Connection,
     kind: AggregateKind,
-    table: &str,
+    model: Model,
     ids: &[String],
 ) -> Result<u64> {
+    let Model { table, key } = model;
     let sql = format!(
-        "DELETE FROM {table} WHERE id = ?2 AND NOT EXISTS
+        "DELETE FROM {table} WHERE {key} = ?2 AND NOT EXISTS
          (SELECT 1 FROM events AS e WHERE e.aggregate_type = ?1 AND e.aggregate_id = ?2)"
     );
     let mut delete = connection.prepare_cached(&sql)?;

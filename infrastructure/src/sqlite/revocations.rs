@@ -37,7 +37,7 @@ impl RevocationSource for SqliteStore {
         &self,
         since: Timestamp,
     ) -> std::result::Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let sql = statement("events_revoking_recently", "recorded_at >= ?");
+        let sql = statement("events_revoking_by_time", "recorded_at >= ?");
         self.readers
             .read(move |connection| {
                 let snapshot = connection.unchecked_transaction()?;
@@ -56,7 +56,7 @@ impl RevocationSource for SqliteStore {
         &self,
         cursor: RevocationCursor,
     ) -> std::result::Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let sql = statement("events_revoking", "position > ?");
+        let sql = statement("events_revoking_by_position", "position > ?");
         self.readers
             .read(move |connection| {
                 let news = select(connection, &sql, cursor.0)?;
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_partial_indexes_name_the_revoking_types() {
-        let migration = include_str!("../../../migrations/sqlite/0001_store.sql");
+        let migration = include_str!("../../../migrations/sqlite/0001_events.sql");
         assert_eq!(migration.matches(&revoking()).count(), 2);
     }
 }

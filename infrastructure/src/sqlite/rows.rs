@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use super::errors::malformed;
 
 /// The columns of an account `a`, in the order in which [`account`] reads them.
-pub(super) const ACCOUNT: &str = "a.id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
+pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
     a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at";
 
 /// The columns of a session `s`, in the order in which [`session`] reads them.
-pub(super) const SESSION: &str = "s.id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
+pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
     s.started_at, s.last_used_at, s.expires_at, s.ended_at";
 
 /// How many there are.
@@ -26,18 +26,18 @@ pub(super) const SESSION_COLUMNS: usize = 11;
 /// Writes the row unless there is a later version of it. An equal one is written again: that is how a rebuild repairs.
 pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()> {
     const UPSERT: &str = "
-        INSERT INTO accounts (id, version, number, username, email, name, phone, role, credential_id, session_epoch,
+        INSERT INTO accounts (user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at)
-        VALUES (:id, :version, :number, :username, :email, :name, :phone, :role, :credential_id, :session_epoch,
+        VALUES (:user_id, :version, :number, :username, :email, :name, :phone, :role, :credential_id, :session_epoch,
             :reset_id, :reset_expires_at, :created_at, :updated_at)
-        ON CONFLICT (id) DO UPDATE SET version = excluded.version, number = excluded.number,
+        ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, number = excluded.number,
             username = excluded.username, email = excluded.email, name = excluded.name, phone = excluded.phone,
             role = excluded.role, credential_id = excluded.credential_id, session_epoch = excluded.session_epoch,
             reset_id = excluded.reset_id, reset_expires_at = excluded.reset_expires_at,
             created_at = excluded.created_at, updated_at = excluded.updated_at
         WHERE accounts.version <= excluded.version";
     connection.prepare_cached(UPSERT)?.execute(named_params! {
-        ":id": row.id.to_string(),
+        ":user_id": row.id.to_string(),
         ":version": row.version as i64,
         ":number": row.number.get(),
         ":username": row.username.as_ref().map(Username::as_str),
@@ -58,17 +58,17 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
 /// The same for a session.
 pub(super) fn write_session(connection: &Connection, row: &SessionRecord) -> Result<()> {
     const UPSERT: &str = "
-        INSERT INTO sessions (id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
+        INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
             expires_at, ended_at)
-        VALUES (:id, :version, :user_id, :contract, :epoch, :rotation, :generation, :started_at, :last_used_at,
+        VALUES (:session_id, :version, :user_id, :contract, :epoch, :rotation, :generation, :started_at, :last_used_at,
             :expires_at, :ended_at)
-        ON CONFLICT (id) DO UPDATE SET version = excluded.version, user_id = excluded.user_id,
+        ON CONFLICT (session_id) DO UPDATE SET version = excluded.version, user_id = excluded.user_id,
             contract = excluded.contract, epoch = excluded.epoch, rotation = excluded.rotation,
             generation = excluded.generation, started_at = excluded.started_at,
             last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, ended_at = excluded.ended_at
         WHERE sessions.version <= excluded.version";
     connection.prepare_cached(UPSERT)?.execute(named_params! {
-        ":id": row.id.to_string(),
+        ":session_id": row.id.to_string(),
         ":version": row.version as i64,
         ":user_id": row.user.to_string(),
         ":contract": row.contract.map(|contract| contract.as_str()),

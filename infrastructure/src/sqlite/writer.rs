@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use authlog_application::ports::StoreError;
-use rusqlite::{Connection, Error, ffi};
+use rusqlite::{Connection, Error};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::WalLimit;
@@ -163,16 +163,17 @@ impl GroupCommit {
         first: Box<dyn Command>,
         group: &mut Vec<Box<dyn Command>>,
     ) -> Result<(), Error> {
-        let mut next = Some(first);
         let began = self.execute("BEGIN IMMEDIATE");
+        let mut next = Some(first);
         while let Some(mut command) = next {
-            let done = match &began {
+            // Where another program kept the lock for too long, those that waited meanwhile need not wait as long again.
+            let carried_out = match &began {
                 Ok(()) => self.in_savepoint(&mut *command),
                 Err(_) => Ok(()),
             };
             group.push(command);
-            done?;
-            next = (began.is_ok() && group.len() < GROUP)
+            carried_out?;
+            next = (group.len() < GROUP)
                 .then(|| self.queue.try_recv().ok())
                 .flatten();
         }
@@ -182,17 +183,11 @@ impl GroupCommit {
         Ok(())
     }
 
+    /// A full disk and the like make SQLite roll the whole transaction back by itself, and with it what the commands
+    /// before this one did. Then there is no savepoint left to release, and this fails for all of them.
     fn in_savepoint(&self, command: &mut dyn Command) -> Result<(), Error> {
         self.execute("SAVEPOINT command")?;
         let keep = command.carry_out(&self.connection);
-        if self.connection.is_autocommit() {
-            // A full disk and the like make SQLite roll everything back by itself, and with it what the commands before
-            // this one did.
-            return Err(Error::SqliteFailure(
-                ffi::Error::new(ffi::SQLITE_ABORT_ROLLBACK),
-                Some("the transaction was rolled back within a command".to_owned()),
-            ));
-        }
         if !keep {
             self.execute("ROLLBACK TO command")?;
         }
@@ -212,3 +207,6 @@ impl GroupCommit {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
 
-use std::path::PathBuf;
+mod crash;
+mod file;
+mod sharing;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,12 +27,17 @@ pub struct SqliteWorld {
     folder: TempDir,
 }
 
+/// The store in the file `path` under `master`.
+pub fn open_file(path: &Path, master: &MasterKey) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, master.clone(), Arc::new(SystemEntropy))
+}
+
 /// A new store.
 pub async fn open() -> SqliteWorld {
     let folder = tempfile::tempdir().unwrap();
     let master = MasterKey::generate(&SystemEntropy);
     let path = folder.path().join("authlog.db");
-    let store = SqliteStore::open(&path, master.clone(), Arc::new(SystemEntropy)).unwrap();
+    let store = open_file(&path, &master).unwrap();
     SqliteWorld {
         store: Arc::new(store),
         master,
@@ -63,8 +72,7 @@ impl World for SqliteWorld {
     }
 
     async fn open_with(&self, master: MasterKey) -> Result<Arc<dyn Store>, OpenError> {
-        let store = SqliteStore::open(&self.path(), master, Arc::new(SystemEntropy))?;
-        Ok(Arc::new(store))
+        Ok(Arc::new(open_file(&self.path(), &master)?))
     }
 
     /// An event and its entry in the log are written together.

@@ -1,0 +1,337 @@
+//! Groups, savepoints and failures, without the store around them.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+use crate::sqlite::errors::store_error;
+
+struct Bench {
+    writer: Arc<Writer>,
+    path: PathBuf,
+    // Dropped last.
+    _folder: tempfile::TempDir,
+}
+
+/// A writer on a database with one table, whose write-ahead log may reach `wal` bytes.
+fn bench_with(wal: u64) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bench.db");
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, filling)",
+        )
+        .unwrap();
+    let writer = Writer::start(connection, WalLimit::new(&path, wal)).unwrap();
+    Bench {
+        writer: Arc::new(writer),
+        path,
+        _folder: folder,
+    }
+}
+
+fn bench() -> Bench {
+    bench_with(WalLimit::BYTES)
+}
+
+impl Bench {
+    fn ids(&self) -> Vec<i64> {
+        let connection = Connection::open(&self.path).unwrap();
+        let mut select = connection.prepare("SELECT id FROM t ORDER BY id").unwrap();
+        let ids = select.query_map([], |row| row.get(0)).unwrap();
+        ids.collect::<Result<_, _>>().unwrap()
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        std::fs::metadata(wal).unwrap().len()
+    }
+
+    /// Keeps the writer busy, so that what is written next waits in the queue, until the sender is used or dropped.
+    async fn hold(&self) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel();
+        let (started, has_started) = oneshot::channel();
+        let writer = Arc::clone(&self.writer);
+        tokio::spawn(async move {
+            writer
+                .write::<_, StoreError>(move |_| {
+                    let _ = started.send(());
+                    let _ = released.recv();
+                    Ok(())
+                })
+                .await
+        });
+        has_started.await.unwrap();
+        release
+    }
+
+    /// Puts a command in the queue; once this returns it is there.
+    async fn queue<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Result<T, StoreError>> {
+        let queue = self.writer.queue.clone().unwrap();
+        let room = queue.capacity();
+        let writer = Arc::clone(&self.writer);
+        let command = tokio::spawn(async move { writer.write(work).await });
+        while queue.capacity() == room {
+            tokio::task::yield_now().await;
+        }
+        command
+    }
+}
+
+fn insert(id: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send {
+    move |connection| {
+        connection
+            .prepare_cached("INSERT INTO t (id) VALUES (?)")
+            .and_then(|mut insert| insert.execute([id]))
+            .map(drop)
+            .map_err(store_error)
+    }
+}
+
+#[tokio::test]
+async fn what_is_queued_shares_one_commit() {
+    let bench = bench();
+    let held = bench.hold().await;
+    let mut queued = Vec::new();
+    for id in 1..=100 {
+        queued.push(bench.queue(insert(id)).await);
+    }
+    drop(held);
+    for command in queued {
+        command.await.unwrap().unwrap();
+    }
+    // The command that kept the writer busy was of the same group.
+    assert_eq!(bench.writer.commits(), 1);
+    assert_eq!(bench.ids(), (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_command_alone_is_committed_at_once() {
+    let bench = bench();
+    for id in 1..=3 {
+        bench.writer.write(insert(id)).await.unwrap();
+        assert_eq!(bench.writer.commits(), id as u64);
+        assert_eq!(bench.ids().len(), id as usize);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_command_undoes_itself_alone() {
+    let bench = bench();
+    let held = bench.hold().await;
+    let first = bench.queue(insert(1)).await;
+    let refused = bench
+        .queue(|connection| {
+            insert(2)(connection)?;
+            insert(1)(connection)
+        })
+        .await;
+    let last = bench.queue(insert(3)).await;
+    drop(held);
+    first.await.unwrap().unwrap();
+    assert!(refused.await.unwrap().is_err());
+    last.await.unwrap().unwrap();
+    assert_eq!(bench.ids(), [1, 3]);
+    assert_eq!(bench.writer.commits(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_command_undoes_it_and_the_writer_goes_on() {
+    let bench = bench();
+    let held = bench.hold().await;
+    let first = bench.queue(insert(1)).await;
+    let panicking = bench
+        .queue(|connection| -> Result<(), StoreError> {
+            insert(2)(connection)?;
+            panic!("on purpose");
+        })
+        .await;
+    let last = bench.queue(insert(3)).await;
+    drop(held);
+    first.await.unwrap().unwrap();
+    let outcome = panicking.await.unwrap();
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
+    last.await.unwrap().unwrap();
+    bench.writer.write(insert(4)).await.unwrap();
+    assert_eq!(bench.ids(), [1, 3, 4]);
+    assert!(bench.writer.is_running());
+}
+
+#[tokio::test]
+async fn when_the_transaction_is_lost_nobody_is_told_that_it_was_kept() {
+    let bench = bench();
+    let held = bench.hold().await;
+    let before = bench.queue(insert(1)).await;
+    // What SQLite does by itself when, for one, the disk is full.
+    let losing = bench
+        .queue(|connection| connection.execute_batch("ROLLBACK").map_err(store_error))
+        .await;
+    let after = bench.queue(insert(2)).await;
+    drop(held);
+    for lost in [before, losing] {
+        let outcome = lost.await.unwrap();
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
+    }
+    after.await.unwrap().unwrap();
+    assert_eq!(bench.ids(), [2]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_everybodys_failure_and_passes() {
+    let bench = bench();
+    bench
+        .writer
+        .write(|connection| {
+            connection
+                .execute_batch(
+                    "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+                     CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+                )
+                .map_err(store_error)
+        })
+        .await
+        .unwrap();
+    let held = bench.hold().await;
+    let innocent = bench.queue(insert(1)).await;
+    // A deferred constraint is checked by COMMIT, and fails it.
+    let culprit = bench
+        .queue(|connection| {
+            connection
+                .execute_batch("INSERT INTO child VALUES (7)")
+                .map_err(store_error)
+        })
+        .await;
+    drop(held);
+    for failed in [innocent, culprit] {
+        let outcome = failed.await.unwrap();
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
+    }
+    assert!(bench.ids().is_empty());
+    bench.writer.write(insert(2)).await.unwrap();
+    assert_eq!(bench.ids(), [2]);
+}
+
+#[tokio::test]
+async fn while_another_program_writes_for_too_long_everybody_is_told_at_once() {
+    let bench = bench();
+    let impatient = |connection: &Connection| {
+        connection
+            .busy_timeout(Duration::from_millis(500))
+            .map_err(store_error)
+    };
+    bench.writer.write(impatient).await.unwrap();
+    let other = Connection::open(&bench.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = Vec::new();
+    for id in 1..=20 {
+        let writer = Arc::clone(&bench.writer);
+        waiting.push(tokio::spawn(async move { writer.write(insert(id)).await }));
+    }
+    let started = std::time::Instant::now();
+    for command in waiting {
+        let outcome = command.await.unwrap();
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
+    }
+    // One wait or two, not twenty.
+    assert!(started.elapsed() < Duration::from_secs(4));
+    other.execute_batch("COMMIT").unwrap();
+    bench.writer.write(insert(1)).await.unwrap();
+    assert_eq!(bench.ids(), [1]);
+}
+
+#[tokio::test]
+async fn a_full_disk_makes_commands_unavailable_until_there_is_room() {
+    let bench = bench();
+    let limit = |pages: i64| {
+        move |connection: &Connection| {
+            connection
+                .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+                .map_err(store_error)
+        }
+    };
+    let fill = |connection: &Connection| {
+        connection
+            .execute("INSERT INTO t (filling) VALUES (zeroblob(4000000))", [])
+            .map_err(store_error)
+    };
+    bench.writer.write(limit(100)).await.unwrap();
+    let full = bench.writer.write(fill).await;
+    assert!(matches!(full, Err(StoreError::Unavailable(_))));
+    bench.writer.write(limit(1_000_000)).await.unwrap();
+    bench.writer.write(fill).await.unwrap();
+    assert_eq!(bench.ids().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_queued_is_finished_when_the_writer_is_dropped() {
+    let Bench {
+        writer,
+        path,
+        _folder,
+    } = bench();
+    for id in 1..=50 {
+        let (reply, _nobody_waits) = oneshot::channel();
+        let command = Box::new(Work {
+            work: Some(insert(id)),
+            outcome: None,
+            reply,
+        });
+        let queue = writer.queue.as_ref().unwrap();
+        assert!(queue.try_send(command).is_ok());
+    }
+    drop(writer);
+    let connection = Connection::open(path).unwrap();
+    let count: i64 = connection
+        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(count, 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_stays_bounded_under_readers_that_overlap() {
+    const LIMIT: u64 = 8 * 1024 * 1024;
+    let bench = bench_with(LIMIT);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    // Each reads for 10 ms; they take turns so that there is always one, and none lasts.
+    let readers: Vec<_> = (0..3)
+        .map(|number| {
+            let (path, stop) = (bench.path.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let connection = Connection::open(path).unwrap();
+                std::thread::sleep(Duration::from_millis(number * 3));
+                while !stop.load(Ordering::Relaxed) {
+                    connection
+                        .execute_batch("BEGIN; SELECT count(*) FROM t")
+                        .unwrap();
+                    std::thread::sleep(Duration::from_millis(10));
+                    connection.execute_batch("COMMIT").unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut greatest = 0;
+    for _ in 0..64 {
+        bench
+            .writer
+            .write(|connection| {
+                connection
+                    .execute("INSERT INTO t (filling) VALUES (zeroblob(1000000))", [])
+                    .map_err(store_error)
+            })
+            .await
+            .unwrap();
+        greatest = greatest.max(bench.wal_bytes());
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    // A try may come to nothing on a busy machine; 64 MB were written.
+    assert!(greatest < 4 * LIMIT, "{greatest} bytes");
+}
