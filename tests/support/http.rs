@@ -177,7 +177,8 @@ impl IntoFuture for Request {
 /// What the service said.
 #[derive(Clone)]
 pub struct Answer {
-    what: String,
+    /// To what.
+    pub what: String,
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,

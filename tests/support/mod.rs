@@ -24,6 +24,7 @@ pub mod program;
 pub mod store;
 pub mod token;
 pub mod waiting;
+pub mod wire;
 
 pub use contract::Contract;
 pub use endpoint::{Endpoint, a, c, d, e, own};
