@@ -92,7 +92,11 @@ async fn a_username_may_look_like_an_address_only_if_it_is_the_accounts_own(stor
         let answer = register(username, email).await;
         assert_eq!(answer.status, 400, "{answer}");
         assert_eq!(
-            answer.json()["errors"].as_object().unwrap().keys().collect::<Vec<_>>(),
+            answer.json()["errors"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .collect::<Vec<_>>(),
             ["username"],
             "{answer}"
         );
@@ -191,9 +195,7 @@ async fn an_unknown_account_and_a_wrong_password_answer_alike(store: Store) {
     Contract::A.registers(&http, &ann).await;
     for contract in Contract::ALL {
         for password in ["not-her-secret", "x"] {
-            let known = contract
-                .sign_in(&http, &ann.with_password(password))
-                .await;
+            let known = contract.sign_in(&http, &ann.with_password(password)).await;
             let unknown = contract
                 .sign_in(&http, &Person::called("nobody").with_password(password))
                 .await;
@@ -428,5 +430,7 @@ fn assert_verified_by(keys: &jsonwebtoken::jwk::JwkSet, token: &str) {
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{is_refused, refusal_of_c, refreshes_nothing, success_of_c, verifies};
+use support::contract::{is_refused, refreshes_nothing, refusal_of_c, success_of_c, verifies};
 use support::document::printed_in;
 use support::form::{JWT, TEXT, UUID};
 use support::{Contract, Person, Program, Settings, Store, a, c, on_both_stores, token};
@@ -62,9 +62,12 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
         .await;
     assert_eq!(answer.status, 200, "{answer}");
 
-    let forgetful = printed_in(document, r#"{
+    let forgetful = printed_in(
+        document,
+        r#"{
   "username": "example@gmail.com"
-}"#);
+}"#,
+    );
     let answer = service.send(c::REQUEST_RESET).json_text(forgetful).await;
     let printed = printed_in(
         document,
@@ -84,9 +87,12 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
         .authorization(&mail.token())
         .await;
     assert_eq!(answer.status, 200, "{answer}");
-    let new_password = printed_in(document, r#"{
+    let new_password = printed_in(
+        document,
+        r#"{
   "password": "narokay123"
-}"#);
+}"#,
+    );
     let answer = service
         .send(c::UPDATE_PASSWORD)
         .authorization(&mail.token())
@@ -104,7 +110,10 @@ async fn a_registration_is_answered_as_printed(store: Store) {
     let answer = service.send(c::REGISTER).json(&body).await;
     answer.is(
         200,
-        &success_of_c("successfully created", &json!({"username": "Ann@Example.com"})),
+        &success_of_c(
+            "successfully created",
+            &json!({"username": "Ann@Example.com"}),
+        ),
     );
 }
 
@@ -243,7 +252,9 @@ async fn what_is_no_good_access_token_is_refused_as_printed(store: Store) {
         tokens.refresh(),
         &token::forged(&tokens.access),
         &token::unsigned(&tokens.access),
-        &token::altered(&tokens.access, |claims| claims["exp"] = json!(9_999_999_999_u64)),
+        &token::altered(&tokens.access, |claims| {
+            claims["exp"] = json!(9_999_999_999_u64)
+        }),
         // The example that the document prints: signed by somebody else, long ago.
         printed_in(
             "users.md",
@@ -266,7 +277,10 @@ async fn a_refresh_is_answered_with_an_access_token_alone(store: Store) {
         .await;
     let body = answer.is(
         200,
-        &success_of_c("successfully refresh access_token", &json!({"access_token": JWT})),
+        &success_of_c(
+            "successfully refresh access_token",
+            &json!({"access_token": JWT}),
+        ),
     );
     let access = body["data"]["access_token"].as_str().unwrap();
     assert_ne!(access, tokens.access);

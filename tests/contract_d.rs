@@ -76,7 +76,9 @@ async fn a_registration_that_lacks_members_names_each_of_them(store: Store) {
     for body in [json!({}), json!({"name": "", "email": "", "password": ""})] {
         let answer = service.send(d::REGISTER).json(&body).await;
         let errors = errors_of(&answer);
-        let codes = errors.iter().map(|error| (&error["field"], &error["message"]));
+        let codes = errors
+            .iter()
+            .map(|error| (&error["field"], &error["message"]));
         let expected = ["name", "email", "password"].map(|field| (json!(field), json!("REQUIRED")));
         assert!(
             codes.eq(expected.iter().map(|(field, code)| (field, code))),
@@ -113,7 +115,11 @@ async fn a_registration_is_refused_for_each_member_by_its_code(store: Store) {
 async fn a_rejected_password_is_never_repeated(store: Store) {
     let service = Program::on(store).await;
     let long = "x".repeat(5000);
-    for (password, code) in [("johndo", "TO_SHORT"), ("j", "TO_SHORT"), (&long, "TO_LONG")] {
+    for (password, code) in [
+        ("johndo", "TO_SHORT"),
+        ("j", "TO_SHORT"),
+        (&long, "TO_LONG"),
+    ] {
         let request = service.send(d::REGISTER);
         let answer = with_member(request, "password", password).await;
         assert_eq!(
@@ -193,7 +199,10 @@ async fn a_login_is_refused_for_each_member_by_its_code(store: Store) {
         .collect();
     assert_eq!(
         codes,
-        [json!(["email", "REQUIRED"]), json!(["password", "REQUIRED"])],
+        [
+            json!(["email", "REQUIRED"]),
+            json!(["password", "REQUIRED"])
+        ],
         "{answer}"
     );
 

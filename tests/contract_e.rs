@@ -53,7 +53,10 @@ async fn a_registration_is_answered_as_printed(store: Store) {
     let ann = Person::called("ann");
     let answer = Contract::E.register(&service.http(), &ann).await;
     let body = answer.is(200, &signed_in(&ann.name, &ann.email));
-    assert_eq!(body["data"]["user"]["created_at"], body["data"]["user"]["updated_at"]);
+    assert_eq!(
+        body["data"]["user"]["created_at"],
+        body["data"]["user"]["updated_at"]
+    );
     verifies(&service.http(), body["data"]["token"].as_str().unwrap()).await;
 }
 
@@ -71,7 +74,13 @@ async fn a_registration_that_lacks_members_names_each_of_them(store: Store) {
 async fn a_telephone_number_is_optional_and_checked(store: Store) {
     let service = Program::on(store).await;
     let mut body = json!({"email": "ann@example.com", "password": "ann-secret", "name": "Ann"});
-    for phone in ["085319076822", "+0853190768", "+62853x", "+1234567890123456", "62 853 1907"] {
+    for phone in [
+        "085319076822",
+        "+0853190768",
+        "+62853x",
+        "+1234567890123456",
+        "62 853 1907",
+    ] {
         body["phone"] = json!(phone);
         let answer = service.send(e::REGISTER).json(&body).await;
         answer.is(400, &invalid(&json!({"phone": TEXT})));

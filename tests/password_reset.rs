@@ -11,9 +11,7 @@ use support::form::TEXT;
 use support::http::Http;
 use support::mail::{Mail, MailServer, Mailbox as _, mail_to, new_mail_to};
 use support::program::free_port;
-use support::{
-    Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, own,
-};
+use support::{Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, own};
 
 /// What C answers to a request, whoever asks.
 const SENT: &str = "If the account is already registered, we have sent a password reset link to your email so you can change the new password,";
@@ -42,7 +40,9 @@ on_both_stores!(
 
 async fn a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account(store: Store) {
     let service = Program::on(store).await;
-    Contract::C.registers(&service.http(), &Person::called("ann")).await;
+    Contract::C
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
     for username in ["nobody@example.com", "nobody", "ann@example.com"] {
         let body = json!({"username": username});
         let answer = service.send(c::REQUEST_RESET).json(&body).await;
@@ -79,7 +79,9 @@ async fn an_account_of_any_contract_is_mailed_by_address_and_by_username(store: 
 async fn a_token_is_verified_before_it_is_used(store: Store) {
     let service = Program::on(store).await;
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     let verified = success_of_c("token verified", &Value::Null);
     for header in [token.clone(), format!("Bearer {token}")] {
         let answer = service.send(c::VERIFY_RESET).authorization(&header).await;
@@ -93,13 +95,18 @@ async fn a_new_password_replaces_the_old_one_in_every_contract(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     let answer = service
         .send(c::UPDATE_PASSWORD)
         .authorization(&token)
         .json(&json!({"password": "another-secret"}))
         .await;
-    answer.is(200, &success_of_c("password successfully updated", &Value::Null));
+    answer.is(
+        200,
+        &success_of_c("password successfully updated", &Value::Null),
+    );
     for contract in Contract::ALL {
         contract.says_wrong_credentials(&contract.sign_in(&http, &ann).await);
         let tokens = contract
@@ -120,7 +127,9 @@ async fn a_new_password_ends_every_session_of_the_account_and_no_other(store: St
         of_ann.push(contract.signs_in(&http, &ann).await);
         of_bob.push(contract.signs_in(&http, &bob).await);
     }
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     for tokens in &of_ann {
         verifies(&http, &tokens.access).await;
     }
@@ -140,7 +149,9 @@ async fn a_token_works_once(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     update_password(&http, &token, "another-secret").await;
     is_refused_for_a_reset(&http, &token).await;
     Contract::C
@@ -152,8 +163,12 @@ async fn a_newer_token_replaces_an_older_one(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let older = request_reset(&service, &ann.email, &ann.email).await.token();
-    let newer = request_reset(&service, &ann.email, &ann.email).await.token();
+    let older = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
+    let newer = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     assert_ne!(older, newer);
     is_refused_for_a_reset(&http, &older).await;
     update_password(&http, &newer, "another-secret").await;
@@ -163,7 +178,9 @@ async fn what_is_no_good_token_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     let tokens = Contract::C.signs_in(&http, &ann).await;
     let refusal = refusal_of_c(400, "please provided a valid reset_password_token!");
     let answer = service.send(c::VERIFY_RESET).await;
@@ -188,7 +205,9 @@ async fn a_refused_new_password_leaves_the_token_good(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     for body in [
         json!({}),
         json!({"password": ""}),
@@ -210,7 +229,9 @@ async fn a_reset_token_neither_authenticates_nor_refreshes(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     is_refused(&http, &token).await;
     refreshes_nothing(&http, &token).await;
     let answer = service.send(a::LOGOUT).bearer(&token).await;
@@ -220,7 +241,9 @@ async fn a_reset_token_neither_authenticates_nor_refreshes(store: Store) {
 async fn a_token_stays_good_over_a_restart(store: Store) {
     let mut service = Program::on(store).await;
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     service.kill9();
     service.restart().await;
     update_password(&service.http(), &token, "another-secret").await;
@@ -236,15 +259,26 @@ async fn the_mailed_link_opens_a_page_on_which_a_person_types_the_new_password(s
 
     let link = mail.link();
     let page_of_ours = format!("http://{}/reset-password?", service.address());
-    let query = link.strip_prefix(&page_of_ours).unwrap_or_else(|| panic!("{link}"));
+    let query = link
+        .strip_prefix(&page_of_ours)
+        .unwrap_or_else(|| panic!("{link}"));
     let page = service.send(own::RESET_PAGE).query(query).await;
     is_a_page(&page, 200);
     let form = page.body.to_lowercase();
-    assert!(form.contains("<form") && form.contains(r#"method="post""#), "{page}");
+    assert!(
+        form.contains("<form") && form.contains(r#"method="post""#),
+        "{page}"
+    );
     for field in ["token", "password", "password_confirmation"] {
-        assert!(page.body.contains(&format!(r#"name="{field}""#)), "{field}: {page}");
+        assert!(
+            page.body.contains(&format!(r#"name="{field}""#)),
+            "{field}: {page}"
+        );
     }
-    assert!(page.body.contains(&mail.token()), "the form keeps the token");
+    assert!(
+        page.body.contains(&mail.token()),
+        "the form keeps the token"
+    );
 
     let done = submit(&http, &mail.token(), "another-secret", "another-secret").await;
     is_a_page(&done, 200);
@@ -266,7 +300,9 @@ async fn the_page_says_what_is_wrong_and_lets_the_person_try_again(store: Store)
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let token = request_reset(&service, &ann.email, &ann.email).await.token();
+    let token = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
     for (password, confirmation) in [
         ("another-secret", "a-different-one"),
         ("short", "short"),
@@ -305,7 +341,11 @@ async fn the_page_repeats_nothing_that_a_browser_would_run(store: Store) {
     }
     let page = service.send(own::RESET_PAGE).query("token=x").await;
     // A token in an address must not travel on in a `Referer`.
-    assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{page}");
+    assert_eq!(
+        page.header("referrer-policy"),
+        Some("no-referrer"),
+        "{page}"
+    );
     assert!(page.header("content-security-policy").is_some(), "{page}");
 }
 
@@ -320,7 +360,8 @@ async fn mail_goes_through_smtp_where_it_is_configured(store: Store) {
     ask_for_a_reset(&service.http(), &ann.email).await;
     let mail = mail_to(&post, &ann.email).await;
     assert!(
-        mail.link().starts_with("https://auth.example.com/reset-password?token="),
+        mail.link()
+            .starts_with("https://auth.example.com/reset-password?token="),
         "{mail:?}"
     );
     assert_eq!(service.mails(), []);
@@ -410,7 +451,9 @@ async fn is_refused_for_a_reset(http: &Http, token: &str) {
     let answer = http.send(c::VERIFY_RESET).authorization(token).await;
     answer.is(400, &refusal);
     let request = http.send(c::UPDATE_PASSWORD).authorization(token);
-    let answer = request.json(&json!({"password": "yet-another-secret"})).await;
+    let answer = request
+        .json(&json!({"password": "yet-another-secret"}))
+        .await;
     answer.is(400, &refusal);
 }
 

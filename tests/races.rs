@@ -121,7 +121,10 @@ async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
     for answer in &answers {
         assert_eq!(answer.status, 200, "{answer}");
         let access = answer.json()["accessToken"].as_str().unwrap().to_owned();
-        assert_eq!(token::claims(&access)["sid"], token::claims(&tokens.access)["sid"]);
+        assert_eq!(
+            token::claims(&access)["sid"],
+            token::claims(&tokens.access)["sid"]
+        );
     }
     // Any of the successors carries the session on.
     let body = answers[25].json();

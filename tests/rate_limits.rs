@@ -22,10 +22,8 @@ async fn whoever_guesses_at_a_password_is_told_to_wait(store: Store) {
         let service = limited(store).await;
         let ann = Person::called("ann");
         contract.registers(&service.http(), &ann).await;
-        let refused = guess_until_refused(&service, contract, |_| {
-            ann.with_password("not-her-secret")
-        })
-        .await;
+        let refused =
+            guess_until_refused(&service, contract, |_| ann.with_password("not-her-secret")).await;
         contract.refuses(&refused, 429);
         assert!(refused.retry_after() >= 1, "{refused}");
     }
@@ -84,7 +82,9 @@ async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
     let mut first_refused = Vec::new();
     for username in ["ann@example.com", "nobody@example.com"] {
         let service = limited(store).await;
-        Contract::C.registers(&service.http(), &Person::called("ann")).await;
+        Contract::C
+            .registers(&service.http(), &Person::called("ann"))
+            .await;
         for number in 0.. {
             assert!(number < STUBBORN, "never refused");
             let body = json!({"username": username});
@@ -97,7 +97,10 @@ async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
             }
         }
     }
-    assert_eq!(first_refused[0], first_refused[1], "the limit tells who is registered");
+    assert_eq!(
+        first_refused[0], first_refused[1],
+        "the limit tells who is registered"
+    );
 }
 
 async fn the_limit_can_be_turned_off(store: Store) {

@@ -278,7 +278,10 @@ pub async fn is_refused(http: &Http, token: &str) {
 pub async fn refreshes_nothing(http: &Http, token: &str) {
     let answer = http.send(a::REFRESH).bearer(token).await;
     answer.is(401, &refusal_of_a(401, "Unauthorized"));
-    let answer = http.send(a::REFRESH_TOKEN).cookie("refreshToken", token).await;
+    let answer = http
+        .send(a::REFRESH_TOKEN)
+        .cookie("refreshToken", token)
+        .await;
     answer.is(401, &refusal_of_a(401, "Invalid or expired refresh token"));
     let answer = http.send(c::REFRESH).authorization(token).await;
     answer.is(

@@ -96,7 +96,9 @@ impl Request {
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
         encoded.extend_pairs(fields);
         let body = encoded.finish();
-        let passwords = fields.iter().filter(|(name, _)| name.starts_with("password"));
+        let passwords = fields
+            .iter()
+            .filter(|(name, _)| name.starts_with("password"));
         let secrets = passwords.map(|(_, value)| (*value).to_owned()).collect();
         let mut request = self.body_of("application/x-www-form-urlencoded", body.as_bytes());
         request.secrets = secrets;
@@ -219,7 +221,9 @@ impl Answer {
     /// How many seconds the service asks to wait.
     #[track_caller]
     pub fn retry_after(&self) -> u64 {
-        let seconds = self.header("retry-after").and_then(|text| text.parse().ok());
+        let seconds = self
+            .header("retry-after")
+            .and_then(|text| text.parse().ok());
         seconds.unwrap_or_else(|| panic!("no Retry-After in seconds: {self}"))
     }
 

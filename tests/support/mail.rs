@@ -117,18 +117,26 @@ impl Mailbox for Program {
             .filter_map(Result::ok)
             .any(|file| file.path().extension().is_some_and(|end| end != "eml"));
         // A file under another name is one that is still being written.
-        if foreign { Vec::new() } else { mails_in(&directory) }
+        if foreign {
+            Vec::new()
+        } else {
+            mails_in(&directory)
+        }
     }
 }
 
 /// Waits for a mail to `address` that is not among those `known`.
 pub async fn new_mail_to(mailbox: &impl Mailbox, address: &str, known: &[Mail]) -> Mail {
-    within(RETRY_PATIENCE, &format!("a mail to {address}"), async || {
-        mailbox
-            .mails()
-            .into_iter()
-            .find(|mail| mail.to == address && !known.contains(mail))
-    })
+    within(
+        RETRY_PATIENCE,
+        &format!("a mail to {address}"),
+        async || {
+            mailbox
+                .mails()
+                .into_iter()
+                .find(|mail| mail.to == address && !known.contains(mail))
+        },
+    )
     .await
 }
 
@@ -159,7 +167,9 @@ impl MailServer {
             .spawn()
             .expect("python3-aiosmtpd is not installed: run scripts/test.sh");
         eventually("the mail server listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .ok()
         })
         .await;
         Self { child, inbox }

@@ -17,6 +17,7 @@ pub mod document;
 pub mod endpoint;
 pub mod form;
 pub mod http;
+pub mod load;
 pub mod mail;
 pub mod person;
 pub mod postgres;

@@ -75,9 +75,13 @@ impl Postgres {
     /// Runs SQL as the server's owner.
     pub fn execute(&self, database: &str, sql: &str) {
         let mut psql = Command::new(binary("psql"));
-        run(psql
-            .arg(self.url(database))
-            .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql]));
+        run(psql.arg(self.url(database)).args([
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+            sql,
+        ]));
     }
 
     /// Everything in a database, as text.
@@ -106,7 +110,8 @@ impl Postgres {
 
 /// Where Debian puts the newest installed server's programs.
 fn binary(name: &str) -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").map_or_else(|_| Vec::new(), Iterator::collect);
+    let versions =
+        fs::read_dir("/usr/lib/postgresql").map_or_else(|_| Vec::new(), Iterator::collect);
     let newest = versions
         .into_iter()
         .filter_map(Result::ok)
@@ -160,7 +165,12 @@ fn make_cluster(home: &Path) {
     run(as_owner(&binary("initdb"))
         .arg("--pgdata")
         .arg(home.join("data"))
-        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"])
+        .args([
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ])
         .arg("--no-sync"));
 }
 

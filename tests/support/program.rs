@@ -30,10 +30,9 @@ impl Settings {
         let settings = Self::in_an_empty_directory();
         match store {
             Store::Sqlite => settings,
-            Store::Postgres => settings.with(
-                "AUTHLOG_DATABASE_URL",
-                &Postgres::shared().fresh_database(),
-            ),
+            Store::Postgres => {
+                settings.with("AUTHLOG_DATABASE_URL", &Postgres::shared().fresh_database())
+            }
         }
     }
 
@@ -103,7 +102,11 @@ impl Settings {
             return Postgres::dump(url).into_bytes();
         }
         let files = ["authlog.db", "authlog.db-wal"].map(|name| self.data.join(name));
-        assert!(files[0].exists(), "no authlog.db in {}", self.data.display());
+        assert!(
+            files[0].exists(),
+            "no authlog.db in {}",
+            self.data.display()
+        );
         files
             .iter()
             .filter_map(|path| std::fs::read(path).ok())
@@ -130,27 +133,32 @@ impl Settings {
         .expect("the program starts")
     }
 
-    /// Runs the program to its end, with `input` typed into it.
+    /// Runs the program to its end, with `input` typed into it. One that does not end within a minute is ended, and
+    /// has then failed.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("the program");
+        let mut command = self.environed(Command::new("timeout"));
+        command
+            .args(["60", env!("CARGO_BIN_EXE_authlog")])
+            .args(arguments)
+            .stdin(Stdio::piped());
+        let mut child = command.spawn().expect("the program");
+        let mut typing = child.stdin.take().expect("its input");
         // A program that reads nothing may have ended already.
-        let _ = child
-            .stdin
-            .take()
-            .expect("its input")
-            .write_all(input.as_bytes());
+        let _ = typing.write_all(input.as_bytes());
+        drop(typing);
         child.wait_with_output().expect("its output")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_authlog"));
+        let mut command = self.environed(Command::new(env!("CARGO_BIN_EXE_authlog")));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    fn environed(&self, mut command: Command) -> Command {
+        command
             .env_clear()
+            .env("PATH", "/usr/bin:/bin")
             .envs(&self.environment)
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
@@ -289,7 +297,10 @@ impl Transcript {
         std::thread::spawn(move || {
             let mut lines = BufReader::new(from);
             let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 let text = String::from_utf8_lossy(&line).into_owned();
                 transcript.lock().push_str(&text);
                 heard(&text);
