@@ -524,7 +524,7 @@ async fn a_refresh_without_a_good_refresh_token_is_unauthorized(store: Store) {
         &token::forged(tokens.refresh()),
         &token::unsigned(tokens.refresh()),
         &token::altered(tokens.refresh(), |claims| {
-            claims["exp"] = json!(9_999_999_999_u64)
+            claims["exp"] = json!(9_999_999_999_u64);
         }),
     ] {
         support::contract::refreshes_nothing(&service.http(), token).await;

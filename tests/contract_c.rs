@@ -253,7 +253,7 @@ async fn what_is_no_good_access_token_is_refused_as_printed(store: Store) {
         &token::forged(&tokens.access),
         &token::unsigned(&tokens.access),
         &token::altered(&tokens.access, |claims| {
-            claims["exp"] = json!(9_999_999_999_u64)
+            claims["exp"] = json!(9_999_999_999_u64);
         }),
         // The example that the document prints: signed by somebody else, long ago.
         printed_in(

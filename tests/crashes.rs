@@ -1,5 +1,4 @@
 //! Killed under load and started again: what was acknowledged is there, and no half of anything else is.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

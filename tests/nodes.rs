@@ -1,5 +1,4 @@
 //! Two nodes on one PostgreSQL: whichever is asked, the answer is the same.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

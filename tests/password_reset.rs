@@ -1,5 +1,9 @@
 //! Resetting a forgotten password: the mail, its token, and the page that its link opens.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod support;
 

@@ -1,5 +1,9 @@
 //! The program as its operator meets it: commands, settings, start and end.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod support;
 
@@ -127,7 +131,7 @@ async fn an_operator_is_told_why_an_account_cannot_be_made(store: Store) {
     let boss = Person::called("boss");
     assert!(make_account(&settings, &boss, "admin").status.success());
     for (person, role, word) in [
-        (boss.clone(), "admin", "taken"),
+        (boss, "admin", "taken"),
         (
             Person::called("other").with_password("short"),
             "admin",

@@ -1,4 +1,5 @@
 //! Guessing is slowed down, in every contract's words, and nobody is locked out by somebody else.
+#![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
 
@@ -59,7 +60,7 @@ async fn whoever_guesses_does_not_keep_others_out(store: Store) {
     })
     .await;
     // Bob signs in from elsewhere at once; Ann, at whose account somebody guesses, after a wait at most.
-    let elsewhere = service.http().from_address("127.0.0.3");
+    let elsewhere = service.http().calling_from("127.0.0.3");
     Contract::A.signs_in(&elsewhere, &bob).await;
     support::waiting::within(
         std::time::Duration::from_secs(240),
@@ -126,7 +127,7 @@ async fn guess_until_refused(
     who: impl Fn(usize) -> Person,
 ) -> Answer {
     // From another address than the tests' own.
-    let attacker = service.http().from_address("127.0.0.2");
+    let attacker = service.http().calling_from("127.0.0.2");
     for number in 0..STUBBORN {
         let answer = contract.sign_in(&attacker, &who(number)).await;
         if answer.status == 429 {

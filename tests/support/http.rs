@@ -28,7 +28,7 @@ impl Http {
     }
 
     /// The same client calling from another address of this machine.
-    pub fn from_address(&self, address: &str) -> Self {
+    pub fn calling_from(&self, address: &str) -> Self {
         let address: IpAddr = address.parse().expect("an address");
         Self {
             base: self.base.clone(),
@@ -113,7 +113,7 @@ impl Request {
 
     /// With `Authorization: Bearer <token>`.
     pub fn bearer(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
+        self.header("authorization", format!("Bearer {token}"))
     }
 
     /// With the bare token as `Authorization`.
@@ -123,7 +123,7 @@ impl Request {
 
     /// With a cookie.
     pub fn cookie(self, name: &str, value: &str) -> Self {
-        self.header("cookie", &format!("{name}={value}"))
+        self.header("cookie", format!("{name}={value}"))
     }
 
     /// With a header.

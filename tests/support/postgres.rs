@@ -218,8 +218,8 @@ fn watch(home: &Path, litter: &Path) {
     "#;
     let mut stop = pg_ctl(home);
     stop.args(["stop", "--mode=immediate"]);
-    Command::new("setsid")
-        .args(["sh", "-c", WATCHDOG])
+    let left_behind = Command::new("setsid")
+        .args(["--fork", "sh", "-c", WATCHDOG])
         .args([home, litter])
         .arg(stop.get_program())
         .args(stop.get_args())
@@ -227,8 +227,8 @@ fn watch(home: &Path, litter: &Path) {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .expect("a watchdog");
+        .status();
+    assert!(left_behind.expect("setsid").success());
 }
 
 fn make_directory(path: &Path) {
