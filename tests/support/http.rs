@@ -99,7 +99,10 @@ impl Request {
         let passwords = fields
             .iter()
             .filter(|(name, _)| name.starts_with("password"));
-        let secrets = passwords.map(|(_, value)| (*value).to_owned()).collect();
+        let secrets = passwords
+            .map(|(_, value)| (*value).to_owned())
+            .filter(|password| can_be_found(password))
+            .collect();
         let mut request = self.body_of("application/x-www-form-urlencoded", body.as_bytes());
         request.secrets = secrets;
         request
@@ -249,7 +252,12 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// The passwords in a JSON body that are long enough to be told from other words.
+/// Whether a password is long enough to be told from other words of an answer.
+fn can_be_found(password: &str) -> bool {
+    password.len() >= 7
+}
+
+/// The passwords in a JSON body that would be noticed in an answer.
 fn passwords_in(body: &[u8]) -> Vec<String> {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
         return Vec::new();
@@ -257,7 +265,7 @@ fn passwords_in(body: &[u8]) -> Vec<String> {
     ["password", "confirm_password"]
         .iter()
         .filter_map(|name| members.get(*name)?.as_str())
-        .filter(|password| password.len() >= 7)
+        .filter(|password| can_be_found(password))
         .map(str::to_owned)
         .collect()
 }
