@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Checks everything: formatting, lints, and every test over the real program, a real PostgreSQL and a real mail server.
+# Needs Rust and a C compiler; installs the rest with apt-get where it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n==> %s\n' "$*"; }
+
+# Whether every Debian package named is installed.
+installed() {
+  local package
+  for package in "$@"; do
+    [[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" == installed ]] || return 1
+  done
+}
+
+as_root() {
+  if [[ "$(id -u)" == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+install_packages() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}
+
+needed=(postgresql nats-server python3-aiosmtpd)
+# The tests that need a browser say so and pass over it where there is none.
+wished=(chromium)
+
+step "Tools that the tests need: ${needed[*]}"
+if ! installed "${needed[@]}" "${wished[@]}"; then
+  as_root apt-get update
+  install_packages "${needed[@]}"
+  install_packages "${wished[@]}" || echo "no ${wished[*]}: the reset page is not shown in a browser"
+fi
+
+step 'Formatting'
+cargo fmt --all --check
+
+step 'Lints'
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+if command -v cargo-deny >/dev/null; then
+  # Advisories change by the day and need the network: `cargo deny check advisories` is for a timer, not for a change.
+  step 'Licences, sources and who imports what'
+  cargo deny --workspace check licenses sources bans
+fi
+
+step 'Tests'
+if command -v cargo-nextest >/dev/null; then
+  cargo nextest run --workspace --locked --no-fail-fast
+else
+  cargo test --workspace --locked --no-fail-fast
+fi
+
+step 'All is well'

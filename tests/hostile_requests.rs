@@ -1,0 +1,340 @@
+//! Requests that no client of the documents sends: every one is refused in that contract's own words.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::endpoint::NAMED;
+use support::wire::Wire;
+use support::{Contract, Endpoint, Person, Program, Store, c, on_both_stores, own};
+
+on_both_stores!(
+    a_body_that_is_not_what_the_document_asks_for_is_refused,
+    a_member_of_the_wrong_type_is_refused,
+    a_body_that_is_not_said_to_be_json_is_refused,
+    a_body_that_is_too_large_is_refused_without_being_read_to_its_end,
+    characters_that_belong_in_no_name_are_refused,
+    an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under,
+    a_wrong_method_is_refused_and_the_right_ones_are_named,
+    an_unknown_path_under_no_base_is_a_problem_of_ours,
+    strange_headers_are_refused_like_any_bad_token,
+    names_are_data_to_the_store,
+);
+
+async fn a_body_that_is_not_what_the_document_asks_for_is_refused(store: Store) {
+    let service = Program::on(store).await;
+    let deep_list = "[".repeat(100_000);
+    let deep_member = format!(
+        r#"{{"username":{}1{}}}"#,
+        "[".repeat(1000),
+        "]".repeat(1000)
+    );
+    let deep_object = r#"{"password":"#.repeat(10_000);
+    for endpoint in documented() {
+        for body in [
+            &b"nonsense"[..],
+            b"{",
+            b"{\"username\"",
+            b"null",
+            b"true",
+            b"5",
+            b"\"text\"",
+            b"[]",
+            b"[{\"username\":\"ann\",\"password\":\"ann-secret\"}]",
+            b"username=ann&password=ann-secret",
+            b"{\"username\":\"ann\xff\xfe\",\"password\":\"ann-secret\"}",
+            b"{\"username\":\"\\ud800\",\"email\":\"\\ud800\",\"password\":\"ann-secret\"}",
+            b"{\"username\":1e999}",
+            b"\xef\xbb\xbf{}",
+            b"\0",
+            deep_list.as_bytes(),
+            deep_member.as_bytes(),
+            deep_object.as_bytes(),
+        ] {
+            let request = service.send(endpoint).body_of("application/json", body);
+            let answer = request.await;
+            Contract::of(endpoint).refuses_the_client(&answer);
+        }
+        let answer = service
+            .send(endpoint)
+            .header("content-type", "application/json")
+            .await;
+        Contract::of(endpoint).refuses_the_client(&answer);
+    }
+    is_well(&service).await;
+}
+
+async fn a_member_of_the_wrong_type_is_refused(store: Store) {
+    let service = Program::on(store).await;
+    let wrong = [
+        json!(5),
+        json!(true),
+        json!(null),
+        json!(["ann@example.com"]),
+        json!({"$ne": ""}),
+        json!(-1.5e300),
+    ];
+    for contract in Contract::ALL {
+        let good = contract.registration_of(&Person::called("ann"));
+        for field in good.as_object().unwrap().keys() {
+            for value in &wrong {
+                let mut body = good.clone();
+                body[field] = value.clone();
+                let answer = service.send(contract.registration()).json(&body).await;
+                contract.refuses(&answer, answer.status);
+                assert!((400..500).contains(&answer.status), "{field}: {answer}");
+            }
+        }
+        let good = contract.login_of("ann@example.com", "ann-secret");
+        for field in good.as_object().unwrap().keys() {
+            for value in &wrong {
+                let mut body = good.clone();
+                body[field] = value.clone();
+                let answer = service.send(contract.login()).json(&body).await;
+                contract.refuses_the_client(&answer);
+            }
+        }
+    }
+    for value in &wrong {
+        let request = service.send(c::REQUEST_RESET);
+        let answer = request.json(&json!({"username": value})).await;
+        Contract::C.refuses_the_client(&answer);
+    }
+    is_well(&service).await;
+}
+
+async fn a_body_that_is_not_said_to_be_json_is_refused(store: Store) {
+    let service = Program::on(store).await;
+    for contract in Contract::ALL {
+        let person = Person::called("ann");
+        let body = contract.registration_of(&person).to_string();
+        let registration = || service.send(contract.registration());
+        let answer = registration().untyped_body(body.as_bytes()).await;
+        contract.refuses_the_client(&answer);
+        for media_type in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/xml",
+            "multipart/form-data; boundary=x",
+            "json",
+            "",
+        ] {
+            let answer = registration().body_of(media_type, body.as_bytes()).await;
+            contract.refuses_the_client(&answer);
+        }
+        let login = contract
+            .login_of(&person.email, &person.password)
+            .to_string();
+        let answer = service
+            .send(contract.login())
+            .untyped_body(login.as_bytes())
+            .await;
+        contract.refuses_the_client(&answer);
+    }
+    // The media type has parameters and no case (RFC 9110 §8.3.1), and all four are the same person.
+    let body = Contract::A
+        .registration_of(&Person::called("ann"))
+        .to_string();
+    let answer = service
+        .send(Contract::A.registration())
+        .body_of("Application/JSON; charset=utf-8", body.as_bytes())
+        .await;
+    assert_eq!(answer.status, 201, "{answer}");
+}
+
+async fn a_body_that_is_too_large_is_refused_without_being_read_to_its_end(store: Store) {
+    let service = Program::on(store).await;
+    let with_bodies = Contract::ALL
+        .into_iter()
+        .flat_map(|contract| [contract.registration(), contract.login()])
+        .chain([c::REQUEST_RESET]);
+    // Sixteen megabytes, of which the service may leave as many unread as it likes.
+    let megabyte = "x".repeat(1 << 20);
+    for endpoint in with_bodies {
+        let Endpoint { method, path } = endpoint;
+        for (length, chunk) in [
+            ("Content-Length: 1099511627776", megabyte.clone()),
+            (
+                "Transfer-Encoding: chunked",
+                format!("100000\r\n{megabyte}\r\n"),
+            ),
+        ] {
+            let mut wire = Wire::to(&service.address()).await;
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: authlog\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\n{length}\r\n\r\n"
+            );
+            wire.say(head.as_bytes()).await;
+            for _ in 0..16 {
+                wire.say(chunk.as_bytes()).await;
+            }
+            let answer = wire.hear().await;
+            Contract::of(endpoint).refuses_the_client(&answer);
+        }
+    }
+    is_well(&service).await;
+}
+
+async fn characters_that_belong_in_no_name_are_refused(store: Store) {
+    let service = Program::on(store).await;
+    for contract in Contract::ALL {
+        let good = contract.registration_of(&Person::called("ann"));
+        for field in good.as_object().unwrap().keys() {
+            for text in [
+                "ann\u{0}@example.com",
+                "ann\n@example.com",
+                "\u{7f}",
+                "\u{0}",
+            ] {
+                let mut body = good.clone();
+                body[field] = json!(text);
+                let answer = service.send(contract.registration()).json(&body).await;
+                contract.refuses_the_client(&answer);
+                if contract == Contract::A {
+                    let errors = answer.json()["errors"].clone();
+                    assert!(errors.get(field).is_some(), "{field}: {answer}");
+                }
+            }
+        }
+        let body = contract.login_of("ann\u{0}@example.com", "ann-secret");
+        let answer = service.send(contract.login()).json(&body).await;
+        contract.refuses_the_client(&answer);
+    }
+    let body = json!({"username": "ann\u{0}@example.com"});
+    let answer = service.send(c::REQUEST_RESET).json(&body).await;
+    assert!(answer.status < 500, "{answer}");
+    is_well(&service).await;
+}
+
+async fn an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under(store: Store) {
+    let service = Program::on(store).await;
+    for (contract, path) in [
+        (Contract::A, "/api/auth/nothing"),
+        (Contract::A, "/api/auth/login/nothing"),
+        (Contract::A, "/api/auth/%00"),
+        (Contract::C, "/users/nothing"),
+        (Contract::C, "/users/reset-password/nothing"),
+        (Contract::C, "/users/..%2f..%2fetc%2fpasswd"),
+        (Contract::D, "/api/nothing"),
+        (Contract::D, "/api/register/nothing"),
+        (Contract::D, "/api/%ff"),
+        (Contract::E, "/v1/auth/nothing"),
+        (Contract::E, "/v1/auth/login/nothing"),
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE"] {
+            let answer = service.send(Endpoint::at(method, path)).await;
+            contract.refuses(&answer, 404);
+        }
+    }
+    let answer = service.send(Endpoint::at("GET", "/api/auth/nothing")).await;
+    assert_eq!(answer.json()["message"], "Not Found");
+}
+
+async fn a_wrong_method_is_refused_and_the_right_ones_are_named(store: Store) {
+    let service = Program::on(store).await;
+    let documented = documented();
+    for endpoint in &documented {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let wrong = Endpoint {
+                method,
+                ..*endpoint
+            };
+            if documented.contains(&wrong) {
+                continue;
+            }
+            let answer = service.send(wrong).await;
+            Contract::of(*endpoint).refuses(&answer, 405);
+            // RFC 9110 §15.5.6.
+            let named = answer.header("allow").unwrap_or_default();
+            assert!(named.contains(endpoint.method), "{answer}");
+            assert!(!named.contains(method), "{answer}");
+        }
+    }
+}
+
+async fn an_unknown_path_under_no_base_is_a_problem_of_ours(store: Store) {
+    let service = Program::on(store).await;
+    for path in ["/nothing", "/v1", "/v1/nothing", "/userss", "/apis"] {
+        let answer = service.send(Endpoint::at("GET", path)).await;
+        is_a_problem(&answer.headers, &answer.body, answer.status, 404);
+    }
+    let answer = service
+        .send(Endpoint::at("DELETE", own::HEALTHZ.path))
+        .await;
+    is_a_problem(&answer.headers, &answer.body, answer.status, 405);
+}
+
+async fn strange_headers_are_refused_like_any_bad_token(store: Store) {
+    let service = Program::on(store).await;
+    let long = "x".repeat(10_000);
+    for endpoint in documented() {
+        for value in [
+            &b"\xff\xfe"[..],
+            b"Bearer \xc3\x28",
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer  x  y",
+            b"bearer bearer bearer",
+            b"..",
+            b"e30.e30.",
+            b"eyJhbGciOiJub25lIn0.e30.",
+            long.as_bytes(),
+        ] {
+            let request = service.send(endpoint).header("authorization", value);
+            let answer = request.header("cookie", value).await;
+            Contract::of(endpoint).refuses_the_client(&answer);
+        }
+    }
+    is_well(&service).await;
+}
+
+async fn names_are_data_to_the_store(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    Contract::D.registers(&http, &Person::called("ann")).await;
+    let person = Person {
+        name: "Robert'); DROP TABLE events;-- <b>\\ \u{1f600}".to_owned(),
+        email: "o'brien+x@example.com".to_owned(),
+        password: "'; DELETE FROM credentials; --".to_owned(),
+        ..Person::called("bobby")
+    };
+    Contract::D.registers(&http, &person).await;
+    let answer = Contract::E.sign_in(&http, &person).await;
+    let user: Value = answer.json()["data"]["user"].clone();
+    assert_eq!(user["name"], person.name);
+    assert_eq!(user["email"], person.email);
+    // `%` and `_` are no wildcards.
+    let body = Contract::C.login_of("%", "ann-opens-sesame");
+    let answer = http.send(c::LOGIN).json(&body).await;
+    Contract::C.says_wrong_credentials(&answer);
+    Contract::E.signs_in(&http, &Person::called("ann")).await;
+}
+
+/// The endpoints that the documents name.
+fn documented() -> Vec<Endpoint> {
+    let ours = |name: &str| name.starts_with("own::");
+    NAMED
+        .iter()
+        .filter(|(name, _)| !ours(name))
+        .map(|(_, endpoint)| *endpoint)
+        .collect()
+}
+
+/// Makes sure that the service serves on: somebody new registers and signs in.
+async fn is_well(service: &Program) {
+    let person = Person::called("somebody-new");
+    Contract::A.registers(&service.http(), &person).await;
+    Contract::A.signs_in(&service.http(), &person).await;
+}
+
+/// Makes sure that this is an error by RFC 9457.
+#[track_caller]
+fn is_a_problem(headers: &reqwest::header::HeaderMap, body: &str, status: u16, expected: u16) {
+    assert_eq!(status, expected, "{body}");
+    assert_eq!(
+        headers["content-type"], "application/problem+json",
+        "{body}"
+    );
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(problem["status"], expected, "{body}");
+}

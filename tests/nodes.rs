@@ -1,0 +1,180 @@
+//! Two nodes on one PostgreSQL: whichever is asked, the answer is the same.
+
+mod support;
+
+use serde_json::json;
+use support::contract::verifies;
+use support::http::Http;
+use support::load::Load;
+use support::mail::Mailbox as _;
+use support::{Contract, Person, Program, Settings, a, c, eventually, own};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_registers_on_one_signs_in_on_the_other() {
+    let [first, second] = two_nodes().await;
+    for (number, contract) in Contract::ALL.into_iter().enumerate() {
+        let person = Person::called(&format!("person-{number}"));
+        contract.registers(&first.http(), &person).await;
+        for contract in Contract::ALL {
+            contract.signs_in(&second.http(), &person).await;
+        }
+        let answer = contract.register(&second.http(), &person).await;
+        contract.says_email_taken(&answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_verifies_and_refreshes_the_others_tokens() {
+    let nodes = two_nodes().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&nodes[0].http(), &ann).await;
+    for (here, there) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
+        for contract in Contract::ALL {
+            let tokens = contract.signs_in(&here.http(), &ann).await;
+            verifies(&there.http(), &tokens.access).await;
+        }
+        let tokens = Contract::A.signs_in(&here.http(), &ann).await;
+        let answer = there.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let tokens = Contract::A.tokens_in(&answer.json());
+        let answer = here.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    let [first, second] = [&nodes[0], &nodes[1]].map(|node| node.send(own::KEY_SET));
+    assert_eq!(first.await.json(), second.await.json());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_logout_on_one_is_a_refusal_on_the_other() {
+    let [first, second] = two_nodes().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    for contract in Contract::ALL {
+        let ended = contract.signs_in(&first.http(), &ann).await;
+        let other = contract.signs_in(&first.http(), &ann).await;
+        verifies(&second.http(), &ended.access).await;
+        let answer = first.send(a::LOGOUT).bearer(&ended.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        comes_to_refuse(&second.http(), &ended.access).await;
+        verifies(&second.http(), &other.access).await;
+        // What changes the session asks the database itself, so there is no waiting for that.
+        if let Some(refresh) = &ended.refresh {
+            support::contract::refreshes_nothing(&second.http(), refresh).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_password_on_one_ends_every_session_on_the_other() {
+    let nodes = two_nodes().await;
+    let [first, second] = &nodes;
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    let mut sessions = Vec::new();
+    for contract in Contract::ALL {
+        sessions.push(contract.signs_in(&second.http(), &ann).await);
+    }
+    let request = first.send(c::REQUEST_RESET);
+    request.json(&json!({"username": "ann"})).await;
+    // Either node may have sent it.
+    let mail = eventually("the mail arrives", async || {
+        let mails = nodes.iter().flat_map(|node| node.mails());
+        mails.into_iter().next()
+    })
+    .await;
+    let answer = first
+        .send(c::UPDATE_PASSWORD)
+        .authorization(&mail.token())
+        .json(&json!({"password": "another-secret"}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    for tokens in &sessions {
+        comes_to_refuse(&second.http(), &tokens.access).await;
+    }
+    let refused = Contract::A.sign_in(&second.http(), &ann).await;
+    Contract::A.says_wrong_credentials(&refused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stolen_token_used_on_one_ends_the_session_on_the_other() {
+    let [first, second] = two_nodes().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    let stolen = Contract::A.signs_in(&first.http(), &ann).await;
+    let mut newest = stolen.clone();
+    for _ in 0..2 {
+        let answer = first.send(a::REFRESH).bearer(newest.refresh()).await;
+        newest = Contract::A.tokens_in(&answer.json());
+    }
+    verifies(&second.http(), &newest.access).await;
+    let answer = first.send(a::REFRESH).bearer(stolen.refresh()).await;
+    assert_eq!(answer.status, 401, "{answer}");
+    comes_to_refuse(&second.http(), &newest.access).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_register_one_name_on_both_exactly_one_wins() {
+    let nodes = two_nodes().await;
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let http = nodes[number % 2].http();
+        let person = Person {
+            username: "ann".to_owned(),
+            ..Person::called(&format!("person-{number}"))
+        };
+        running.spawn(async move { Contract::A.register(&http, &person).await });
+    }
+    let answers = running.join_all().await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
+    assert_eq!(won.len(), 1);
+    for answer in lost {
+        assert_eq!(answer.status, 400, "{answer}");
+        let message = answer.json()["message"].clone();
+        assert_eq!(message, "username already exist, try another");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_one_is_killed_the_other_serves_on() {
+    let [mut first, second] = two_nodes().await;
+    let loads = [
+        Load::on(&first.http(), "of-the-first"),
+        Load::on(&second.http(), "of-the-second"),
+    ];
+    for load in &loads {
+        load.has_done(30).await;
+    }
+    first.kill9();
+    let done = loads[1].done();
+    loads[1].has_done(done + 30).await;
+    for load in loads {
+        for visitor in load.end().await {
+            visitor.is_whole(&second.http()).await;
+        }
+    }
+    first.restart().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&second.http(), &ann).await;
+    let tokens = Contract::A.signs_in(&first.http(), &ann).await;
+    let answer = second.send(a::LOGOUT).bearer(&tokens.access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    comes_to_refuse(&first.http(), &tokens.access).await;
+}
+
+/// Two nodes that share a database and a master key. The first makes the key.
+async fn two_nodes() -> [Program; 2] {
+    let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
+    [first.start().await, second.start().await]
+}
+
+/// Waits until `token` does not authenticate any more; from then on it never does.
+async fn comes_to_refuse(http: &Http, token: &str) {
+    eventually("the other node refuses the token", async || {
+        let answer = http.send(c::VERIFY).authorization(token).await;
+        (answer.status == 400).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        support::contract::is_refused(http, token).await;
+    }
+}

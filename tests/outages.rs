@@ -1,0 +1,165 @@
+//! PostgreSQL goes away under a running service and comes back.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::json;
+use support::contract::verifies;
+use support::http::Request;
+use support::load::{Fate, Load};
+use support::{Contract, Person, Postgres, Program, Settings, a, c, eventually, own};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
+    let server = Postgres::of_its_own();
+    let mut service = Settings::on_server(&server).start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let of_c = Contract::C.signs_in(&http, &ann).await;
+    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+
+    stopped(&server);
+    let new = Person::called("bob");
+    for contract in Contract::ALL {
+        let registration = contract.registration_of(&new);
+        let request = http.send(contract.registration()).json(&registration);
+        is_unavailable(contract, request).await;
+        let login = contract.login_of(&ann.email, &ann.password);
+        is_unavailable(contract, http.send(contract.login()).json(&login)).await;
+    }
+    is_unavailable(Contract::A, http.send(a::LOGOUT).bearer(&tokens.access)).await;
+    is_unavailable(Contract::A, http.send(a::REFRESH).bearer(tokens.refresh())).await;
+    let by_cookie = http
+        .send(a::REFRESH_TOKEN)
+        .cookie("refreshToken", tokens.refresh());
+    is_unavailable(Contract::A, by_cookie).await;
+    is_unavailable(Contract::C, http.send(c::REFRESH).bearer(of_c.refresh())).await;
+    is_unavailable(Contract::C, http.send(c::VERIFY).bearer(&opaque)).await;
+    let request = http.send(c::REQUEST_RESET);
+    is_unavailable(Contract::C, request.json(&json!({"username": "ann"}))).await;
+    // What the database is not needed for is answered as always.
+    let answer = http.send(c::VERIFY).bearer("nonsense").await;
+    assert_eq!(answer.status, 400, "{answer}");
+    let answer = http.send(a::LOGIN).json(&json!({})).await;
+    assert_eq!(answer.status, 400, "{answer}");
+
+    started(&server);
+    is_ready(&service).await;
+    assert!(service.is_running());
+    Contract::A.registers(&http, &new).await;
+    verifies(&http, &opaque).await;
+    let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_without_its_database_is_alive_and_not_ready() {
+    let server = Postgres::of_its_own();
+    let service = Settings::on_server(&server).start().await;
+    is_ready(&service).await;
+    stopped(&server);
+    eventually("the service is not ready", async || {
+        let answer = service.send(own::READYZ).attempt().await.unwrap();
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    let answer = service.send(own::HEALTHZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let answer = service.send(own::KEY_SET).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    started(&server);
+    is_ready(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_not_trusted_for_long_while_nobody_can_say_whether_it_was_logged_out() {
+    let server = Postgres::of_its_own();
+    let service = Settings::on_server(&server).start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::E.registers(&http, &ann).await;
+    let tokens = Contract::E.signs_in(&http, &ann).await;
+    stopped(&server);
+    let refused = eventually("the token is not trusted any more", async || {
+        let request = http.send(c::VERIFY).bearer(&tokens.access);
+        let answer = request.attempt().await.unwrap();
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    Contract::C.refuses(&refused, 503);
+    refused.retry_after();
+    started(&server);
+    is_ready(&service).await;
+    eventually("the token is trusted again", async || {
+        let request = http.send(c::VERIFY).bearer(&tokens.access);
+        let answer = request.attempt().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_the_loss_of_the_database_under_load() {
+    let server = Postgres::of_its_own();
+    let service = Settings::on_server(&server)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let load = Load::on(&service.http(), "load");
+    load.has_done(50).await;
+    // Twice: cut off by an operator, and with its power lost.
+    stopped(&server);
+    started(&server);
+    load.has_done(load.done() + 50).await;
+    crashed(&server);
+    started(&server);
+    load.has_done(load.done() + 50).await;
+    let visitors = load.end().await;
+    assert!(
+        visitors
+            .iter()
+            .all(|visitor| visitor.registration != Fate::Unknown),
+        "every request was answered"
+    );
+    for visitor in visitors {
+        // Whether a declined request was carried out is unknown where the database was lost while it answered.
+        let mut visitor = visitor;
+        if visitor.registration == Fate::Declined {
+            visitor.registration = Fate::Unknown;
+        }
+        if visitor.logout == Fate::Declined {
+            visitor.logout = Fate::Unknown;
+        }
+        visitor.is_whole(&service.http()).await;
+    }
+}
+
+/// Makes sure that the request is answered, in the contract's words, that it cannot be done now.
+async fn is_unavailable(contract: Contract, request: Request) {
+    let answer = request.attempt().await.unwrap();
+    contract.refuses(&answer, 503);
+    assert!(answer.retry_after() >= 1, "{answer}");
+}
+
+/// Waits until the service says that it can serve.
+async fn is_ready(service: &Program) {
+    eventually("the service is ready", async || {
+        let answer = service.send(own::READYZ).attempt().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+fn stopped(server: &Postgres) {
+    tokio::task::block_in_place(|| server.stop());
+}
+
+fn crashed(server: &Postgres) {
+    tokio::task::block_in_place(|| server.crash());
+}
+
+fn started(server: &Postgres) {
+    tokio::task::block_in_place(|| server.start());
+}

@@ -1,0 +1,255 @@
+//! Many clients at the same instant: exactly one wins what only one can have.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::contract::{is_refused, refreshes_nothing, verifies};
+use support::http::Request;
+use support::mail::mail_to;
+use support::{Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, token};
+use tokio::task::JoinSet;
+
+/// How many clients register one name at once.
+const CROWD: usize = 200;
+
+on_both_stores!(
+    of_many_who_register_one_username_exactly_one_wins,
+    of_many_who_register_one_address_in_every_contract_exactly_one_wins,
+    whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other,
+    many_refreshes_of_one_token_at_once_are_retries,
+    a_refresh_token_of_c_is_used_by_many_at_once,
+    of_many_who_use_one_reset_token_exactly_one_wins,
+    a_logout_wins_over_refreshes_that_race_it,
+    a_new_password_wins_over_logins_that_race_it,
+);
+
+async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
+    let service = hurried(store).await;
+    let people = (0..CROWD).map(|number| Person {
+        username: ["ann", "ANN", "Ann", "aNN"][number % 4].to_owned(),
+        ..Person::called(&format!("person-{number}"))
+    });
+    let people: Vec<_> = people.collect();
+    let requests = people.iter().map(|person| {
+        let body = Contract::A.registration_of(person);
+        service.send(a::REGISTER).json(&body)
+    });
+    let answers = at_once(requests).await;
+    let winners = where_status_is(&answers, 201);
+    assert_eq!(winners.len(), 1, "{} won", winners.len());
+    for (number, answer) in answers.iter().enumerate() {
+        if number != winners[0] {
+            assert_eq!(answer.status, 400, "{answer}");
+            let body = answer.json();
+            assert_eq!(body["message"], "username already exist, try another");
+        }
+    }
+    // The account is the winner's, and nobody else got one.
+    for (number, person) in people.iter().enumerate() {
+        let answer = Contract::A.sign_in(&service.http(), person).await;
+        if number == winners[0] {
+            assert_eq!(answer.status, 200, "{answer}");
+        } else {
+            Contract::A.says_wrong_credentials(&answer);
+        }
+    }
+}
+
+async fn of_many_who_register_one_address_in_every_contract_exactly_one_wins(store: Store) {
+    let service = hurried(store).await;
+    let people = (0..CROWD).map(|number| Person {
+        email: ["ann@example.com", "Ann@Example.com"][number / 4 % 2].to_owned(),
+        ..Person::called(&format!("person-{number}"))
+    });
+    let people: Vec<_> = people.collect();
+    let contract_of = |number: usize| Contract::ALL[number % 4];
+    let requests = people.iter().enumerate().map(|(number, person)| {
+        let contract = contract_of(number);
+        let body = contract.registration_of(person);
+        service.send(contract.registration()).json(&body)
+    });
+    let answers = at_once(requests).await;
+    let winners: Vec<_> = (0..CROWD)
+        .filter(|number| answers[*number].status < 300)
+        .collect();
+    assert_eq!(winners.len(), 1, "{} won", winners.len());
+    for (number, answer) in answers.iter().enumerate() {
+        if number != winners[0] {
+            contract_of(number).says_email_taken(answer);
+        }
+    }
+    let winner = &people[winners[0]];
+    for contract in Contract::ALL {
+        contract.signs_in(&service.http(), winner).await;
+    }
+    let loser = &people[(winners[0] + 1) % CROWD];
+    let answer = Contract::D.sign_in(&service.http(), loser).await;
+    Contract::D.says_wrong_credentials(&answer);
+}
+
+async fn whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    // Each wants the same username with an address of their own.
+    let wanting = |number: usize, username: &str| Person {
+        username: username.to_owned(),
+        ..Person::called(&format!("person-{number}"))
+    };
+    let requests = (0..20).map(|number| {
+        let body = Contract::A.registration_of(&wanting(number, "ann"));
+        service.send(a::REGISTER).json(&body)
+    });
+    let answers = at_once(requests).await;
+    let winners = where_status_is(&answers, 201);
+    assert_eq!(winners.len(), 1);
+    for number in 0..20 {
+        let person = wanting(number, &format!("second-choice-{number}"));
+        let answer = Contract::A.register(&http, &person).await;
+        let expected = if number == winners[0] { 400 } else { 201 };
+        assert_eq!(answer.status, expected, "{answer}");
+    }
+}
+
+async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let answers = at_once((0..50).map(|_| service.send(a::REFRESH).bearer(tokens.refresh()))).await;
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{answer}");
+        let access = answer.json()["accessToken"].as_str().unwrap().to_owned();
+        assert_eq!(
+            token::claims(&access)["sid"],
+            token::claims(&tokens.access)["sid"]
+        );
+    }
+    // Any of the successors carries the session on.
+    let body = answers[25].json();
+    let successor = body["data"]["refresh_token"]["token"].as_str().unwrap();
+    let answer = service.send(a::REFRESH).bearer(successor).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+async fn a_refresh_token_of_c_is_used_by_many_at_once(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::C.registers(&http, &ann).await;
+    let tokens = Contract::C.signs_in(&http, &ann).await;
+    let requests = (0..50).map(|_| service.send(c::REFRESH).authorization(tokens.refresh()));
+    for answer in at_once(requests).await {
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+}
+
+async fn of_many_who_use_one_reset_token_exactly_one_wins(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::C.registers(&http, &ann).await;
+    let request = json!({"username": ann.email});
+    http.send(c::REQUEST_RESET).json(&request).await;
+    let token = mail_to(&service, &ann.email).await.token();
+    let password = |number: usize| format!("new-secret-{number}");
+    let requests = (0..20).map(|number| {
+        let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        request.json(&json!({"password": password(number)}))
+    });
+    let answers = at_once(requests).await;
+    let winners = where_status_is(&answers, 200);
+    assert_eq!(winners.len(), 1, "{} won", winners.len());
+    for (number, answer) in answers.iter().enumerate() {
+        let ann = ann.with_password(&password(number));
+        let login = Contract::C.sign_in(&http, &ann).await;
+        if number == winners[0] {
+            assert_eq!(login.status, 200, "{login}");
+        } else {
+            Contract::C.says_wrong_credentials(&login);
+            let message = answer.json()["message"].clone();
+            assert_eq!(message, "please provided a valid reset_password_token!");
+        }
+    }
+}
+
+async fn a_logout_wins_over_refreshes_that_race_it(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    for _ in 0..10 {
+        let tokens = Contract::A.signs_in(&http, &ann).await;
+        let mut requests = vec![service.send(a::LOGOUT).bearer(&tokens.access)];
+        requests.extend((0..5).map(|_| service.send(a::REFRESH).bearer(tokens.refresh())));
+        let answers = at_once(requests).await;
+        assert_eq!(answers[0].status, 200, "{}", answers[0]);
+        is_refused(&http, &tokens.access).await;
+        refreshes_nothing(&http, tokens.refresh()).await;
+        for answer in answers[1..].iter().filter(|answer| answer.status == 200) {
+            let body: Value = answer.json();
+            let text = |pointer| body.pointer(pointer).and_then(Value::as_str).unwrap();
+            is_refused(&http, text("/accessToken")).await;
+            refreshes_nothing(&http, text("/data/refresh_token/token")).await;
+        }
+    }
+}
+
+async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::C.registers(&http, &ann).await;
+    let request = json!({"username": ann.email});
+    http.send(c::REQUEST_RESET).json(&request).await;
+    let token = mail_to(&service, &ann.email).await.token();
+    let update = service
+        .send(c::UPDATE_PASSWORD)
+        .authorization(&token)
+        .json(&json!({"password": "another-secret"}));
+    let login = Contract::C.login_of(&ann.email, &ann.password);
+    let mut requests = vec![update];
+    requests.extend((0..50).map(|_| service.send(c::LOGIN).json(&login)));
+    let answers = at_once(requests).await;
+    assert_eq!(answers[0].status, 200, "{}", answers[0]);
+    // Whoever got in with the old password is out again, whichever came first.
+    for answer in answers[1..].iter().filter(|answer| answer.status == 200) {
+        let tokens = Contract::C.tokens_in(&answer.json());
+        is_refused(&http, &tokens.access).await;
+        refreshes_nothing(&http, tokens.refresh()).await;
+    }
+    let ann = ann.with_password("another-secret");
+    let tokens = Contract::C.signs_in(&http, &ann).await;
+    verifies(&http, &tokens.access).await;
+}
+
+/// A service that hashes fast: the race is for the store.
+async fn hurried(store: Store) -> Program {
+    Settings::on(store).with_cheap_hashing().start().await
+}
+
+/// Sends these requests at once; the answers come in the requests' order.
+async fn at_once(requests: impl IntoIterator<Item = Request>) -> Vec<Answer> {
+    let requests: Vec<_> = requests.into_iter().collect();
+    let start = std::sync::Arc::new(tokio::sync::Barrier::new(requests.len()));
+    let mut running = JoinSet::new();
+    for (number, request) in requests.into_iter().enumerate() {
+        let start = std::sync::Arc::clone(&start);
+        running.spawn(async move {
+            start.wait().await;
+            (number, request.await)
+        });
+    }
+    let mut answers = running.join_all().await;
+    answers.sort_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// The numbers of the answers with this status.
+fn where_status_is(answers: &[Answer], status: u16) -> Vec<usize> {
+    let numbers = 0..answers.len();
+    numbers
+        .filter(|number| answers[*number].status == status)
+        .collect()
+}

@@ -1,0 +1,143 @@
+//! Sessions over time: rotation, a retry's grace, theft and the end.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::contract::{is_refused, refreshes_nothing, verifies};
+use support::http::Http;
+use support::{Contract, Person, Program, Store, a, c, eventually, on_both_stores, token};
+
+on_both_stores!(
+    a_chain_of_refreshes_keeps_the_session,
+    a_client_that_retries_gets_a_successor_that_works,
+    a_refresh_token_reused_after_the_grace_ends_the_session,
+    a_refresh_token_two_generations_old_ends_the_session_at_once,
+    a_stolen_session_leaves_the_others_alone,
+    a_rotated_session_asked_through_c_keeps_its_refresh_token,
+    a_session_of_c_refreshed_through_a_keeps_its_refresh_token,
+);
+
+async fn a_chain_of_refreshes_keeps_the_session(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let first = somebody_signed_in(&http).await;
+    let mut token = first.clone();
+    for _ in 0..5 {
+        let next = refresh(&http, &token).await;
+        assert_ne!(next.refresh, token);
+        verifies(&http, &next.access).await;
+        let [before, after] = [&first, &next.refresh].map(|token| token::claims(token));
+        assert_eq!(before["sid"], after["sid"]);
+        token = next.refresh;
+    }
+}
+
+async fn a_client_that_retries_gets_a_successor_that_works(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let old = somebody_signed_in(&http).await;
+    // The first answer is lost on its way; or two tabs ask at once.
+    let first = refresh(&http, &old).await;
+    let second = refresh(&http, &old).await;
+    verifies(&http, &first.access).await;
+    verifies(&http, &second.access).await;
+    let third = refresh(&http, &second.refresh).await;
+    verifies(&http, &third.access).await;
+}
+
+async fn a_refresh_token_reused_after_the_grace_ends_the_session(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let stolen = somebody_signed_in(&http).await;
+    let owner = refresh(&http, &stolen).await;
+    // The grace is ten seconds; a retry within it does not prolong it.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    eventually("the grace ends", async || {
+        let answer = http.send(a::REFRESH).bearer(&stolen).await;
+        (answer.status == 401).then_some(())
+    })
+    .await;
+    refreshes_nothing(&http, &stolen).await;
+    refreshes_nothing(&http, &owner.refresh).await;
+    is_refused(&http, &owner.access).await;
+}
+
+async fn a_refresh_token_two_generations_old_ends_the_session_at_once(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let stolen = somebody_signed_in(&http).await;
+    let second = refresh(&http, &stolen).await;
+    let third = refresh(&http, &second.refresh).await;
+    refreshes_nothing(&http, &stolen).await;
+    refreshes_nothing(&http, &third.refresh).await;
+    is_refused(&http, &third.access).await;
+}
+
+async fn a_stolen_session_leaves_the_others_alone(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let stolen = somebody_signed_in(&http).await;
+    let other = Contract::A.signs_in(&http, &Person::called("ann")).await;
+    let second = refresh(&http, &stolen).await;
+    refresh(&http, &second.refresh).await;
+    refreshes_nothing(&http, &stolen).await;
+    verifies(&http, &other.access).await;
+    refresh(&http, other.refresh()).await;
+}
+
+async fn a_rotated_session_asked_through_c_keeps_its_refresh_token(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let token = somebody_signed_in(&http).await;
+    // C has no place for a successor in its answer, so it must not replace the token.
+    for _ in 0..3 {
+        let answer = http.send(c::REFRESH).authorization(&token).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    refresh(&http, &token).await;
+}
+
+async fn a_session_of_c_refreshed_through_a_keeps_its_refresh_token(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::C.registers(&http, &ann).await;
+    let tokens = Contract::C.signs_in(&http, &ann).await;
+    for _ in 0..3 {
+        let refreshed = refresh(&http, tokens.refresh()).await;
+        verifies(&http, &refreshed.access).await;
+    }
+    let answer = http.send(c::REFRESH).authorization(tokens.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// What A answers to a refresh.
+struct Refreshed {
+    access: String,
+    refresh: String,
+}
+
+/// Registers Ann, signs her in through A and returns the refresh token.
+async fn somebody_signed_in(http: &Http) -> String {
+    let ann = Person::called("ann");
+    Contract::A.registers(http, &ann).await;
+    let tokens = Contract::A.signs_in(http, &ann).await;
+    tokens.refresh().to_owned()
+}
+
+/// Refreshes through A and makes sure that it worked.
+async fn refresh(http: &Http, token: &str) -> Refreshed {
+    let answer = http.send(a::REFRESH).bearer(token).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let body = answer.json();
+    let text = |pointer| {
+        let value = body.pointer(pointer).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    Refreshed {
+        access: text("/data/access_token/token"),
+        refresh: text("/data/refresh_token/token"),
+    }
+}

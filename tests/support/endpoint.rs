@@ -1,0 +1,80 @@
+//! Every endpoint by name. `tests/coverage.rs` holds this list against the documents and the tests against this list.
+
+/// A method and a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    pub method: &'static str,
+    pub path: &'static str,
+}
+
+impl Endpoint {
+    /// An endpoint that no document names.
+    pub const fn at(method: &'static str, path: &'static str) -> Self {
+        Self { method, path }
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+macro_rules! endpoints {
+    ($(
+        $(#[$doc:meta])*
+        $module:ident { $($name:ident: $method:ident $path:literal,)+ }
+    )+) => {
+        $(
+            $(#[$doc])*
+            pub mod $module {
+                use super::Endpoint;
+                $(pub const $name: Endpoint = Endpoint::at(stringify!($method), $path);)+
+            }
+        )+
+
+        /// Each endpoint with the name by which tests send to it.
+        pub const NAMED: &[(&str, Endpoint)] = &[
+            $($((concat!(stringify!($module), "::", stringify!($name)), $module::$name),)+)+
+        ];
+    };
+}
+
+endpoints! {
+    /// `api-auth-a.md`, `api-auth-b.md`.
+    a {
+        REGISTER: POST "/api/auth/register",
+        LOGIN: POST "/api/auth/login",
+        LOGOUT: POST "/api/auth/logout",
+        REFRESH: POST "/api/auth/refresh",
+        REFRESH_TOKEN: POST "/api/auth/refresh-token",
+    }
+    /// `users.md`.
+    c {
+        REGISTER: POST "/users",
+        LOGIN: POST "/users/login",
+        VERIFY: GET "/users/verify-token",
+        REFRESH: POST "/users/refresh-token",
+        REQUEST_RESET: POST "/users/reset-password",
+        VERIFY_RESET: GET "/users/reset-password/verify-token",
+        UPDATE_PASSWORD: PUT "/users/reset-password/update-password",
+    }
+    /// `api.md`.
+    d {
+        REGISTER: POST "/api/register",
+        LOGIN: POST "/api/login",
+    }
+    /// `v1-auth.md`.
+    e {
+        REGISTER: POST "/v1/auth/register",
+        LOGIN: POST "/v1/auth/login",
+    }
+    /// Ours, beside the documents.
+    own {
+        HEALTHZ: GET "/healthz",
+        READYZ: GET "/readyz",
+        KEY_SET: GET "/.well-known/jwks.json",
+        RESET_PAGE: GET "/reset-password",
+        RESET_FORM: POST "/reset-password",
+    }
+}

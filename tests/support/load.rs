@@ -1,0 +1,182 @@
+//! People who register, sign in and log out for as long as the service lets them, and remember what it told them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::contract::{Tokens, is_refused, refreshes_nothing, verifies};
+use super::http::{Http, Request};
+use super::{Answer, Contract, Person, a, eventually};
+
+/// How many people come at a time.
+const AT_ONCE: usize = 8;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was not sent.
+    NotAsked,
+    /// The service said that it is done.
+    Acknowledged,
+    /// The service said, in a contract's words, that it cannot be done now.
+    Declined,
+    /// There was no answer.
+    Unknown,
+}
+
+/// Somebody who came, and what the service told them.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub contract: Contract,
+    pub person: Person,
+    pub registration: Fate,
+    /// What an acknowledged login handed out.
+    pub tokens: Option<Tokens>,
+    pub logout: Fate,
+}
+
+impl Visitor {
+    /// Comes, registers, signs in and, every third time, logs out.
+    async fn visits(http: &Http, contract: Contract, person: Person, logs_out: bool) -> Self {
+        let mut visitor = Self {
+            contract,
+            person,
+            registration: Fate::NotAsked,
+            tokens: None,
+            logout: Fate::NotAsked,
+        };
+        let person = &visitor.person;
+        let registration = contract.registration_of(person);
+        let request = http.send(contract.registration()).json(&registration);
+        (visitor.registration, _) = fate_of(contract, request).await;
+        if visitor.registration != Fate::Acknowledged {
+            return visitor;
+        }
+        let login = contract.login_of(&person.email, &person.password);
+        let request = http.send(contract.login()).json(&login);
+        if let (Fate::Acknowledged, Some(answer)) = fate_of(contract, request).await {
+            let tokens = contract.tokens_in(&answer.json());
+            if logs_out {
+                let request = http.send(a::LOGOUT).bearer(&tokens.access);
+                (visitor.logout, _) = fate_of(Contract::A, request).await;
+            }
+            visitor.tokens = Some(tokens);
+        }
+        visitor
+    }
+
+    /// Makes sure that everything the service acknowledged is so, and that everything else is wholly so or not at all.
+    pub async fn is_whole(&self, http: &Http) {
+        let person = &self.person;
+        let found = Contract::A.sign_in(http, person).await.status == 200;
+        match self.registration {
+            Fate::Acknowledged => assert!(found, "{} was lost", person.email),
+            Fate::Declined => assert!(!found, "{} is there after all", person.email),
+            Fate::NotAsked | Fate::Unknown => {}
+        }
+        if !found {
+            // Nothing of it is in the way.
+            self.contract.registers(http, person).await;
+        }
+        for contract in Contract::ALL {
+            contract.signs_in(http, person).await;
+        }
+        if self.contract == Contract::A {
+            let body = Contract::A.login_of(&person.username, &person.password);
+            let answer = http.send(a::LOGIN).json(&body).await;
+            assert_eq!(answer.status, 200, "{answer}");
+        }
+        let Some(tokens) = &self.tokens else { return };
+        match self.logout {
+            Fate::NotAsked | Fate::Declined => verifies(http, &tokens.access).await,
+            Fate::Acknowledged => {
+                is_refused(http, &tokens.access).await;
+                if let Some(refresh) = &tokens.refresh {
+                    refreshes_nothing(http, refresh).await;
+                }
+            }
+            Fate::Unknown => {}
+        }
+    }
+}
+
+/// Sends a request to a service that may be ending, and makes sure that it is answered in `contract`'s words if at all.
+async fn fate_of(contract: Contract, request: Request) -> (Fate, Option<Answer>) {
+    match request.attempt().await {
+        Ok(answer) if answer.status < 300 => (Fate::Acknowledged, Some(answer)),
+        Ok(answer) => {
+            contract.refuses(&answer, 503);
+            answer.retry_after();
+            (Fate::Declined, Some(answer))
+        }
+        Err(_) => (Fate::Unknown, None),
+    }
+}
+
+/// People coming one after the other, several at a time.
+pub struct Load {
+    people: JoinSet<Vec<Visitor>>,
+    done: Arc<AtomicUsize>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// Lets people come until [`Self::end`], or until nobody gets an answer any more.
+    pub fn on(http: &Http, name: &str) -> Self {
+        let done = Arc::new(AtomicUsize::new(0));
+        let ending = Arc::new(AtomicBool::new(false));
+        let mut people = JoinSet::new();
+        for lane in 0..AT_ONCE {
+            let http = http.clone();
+            let name = format!("{name}-{lane}").to_lowercase();
+            let (done, ending) = (Arc::clone(&done), Arc::clone(&ending));
+            people.spawn(async move { come(&http, &name, &done, &ending).await });
+        }
+        Self {
+            people,
+            done,
+            ending,
+        }
+    }
+
+    /// Waits until so many visits were acknowledged.
+    pub async fn has_done(&self, visits: usize) {
+        eventually(&format!("{visits} visits"), async || {
+            (self.done.load(Ordering::SeqCst) >= visits).then_some(())
+        })
+        .await;
+    }
+
+    /// How many visits were acknowledged.
+    pub fn done(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// Lets nobody come any more, and returns everybody who came.
+    pub async fn end(self) -> Vec<Visitor> {
+        self.ending.store(true, Ordering::SeqCst);
+        self.people.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+async fn come(http: &Http, name: &str, done: &AtomicUsize, ending: &AtomicBool) -> Vec<Visitor> {
+    let mut visitors = Vec::new();
+    for number in 0.. {
+        let contract = Contract::ALL[number % 4];
+        let person = Person::called(&format!("{name}-{number}"));
+        let visitor = Visitor::visits(http, contract, person, number % 3 == 0).await;
+        let answered = visitor.registration != Fate::Unknown;
+        if visitor.registration == Fate::Declined {
+            // People who are asked to come back later do.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        done.fetch_add(usize::from(visitor.tokens.is_some()), Ordering::SeqCst);
+        visitors.push(visitor);
+        if !answered || ending.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    visitors
+}

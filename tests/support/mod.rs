@@ -1,0 +1,39 @@
+//! The service as its users meet it: the real program on a real store, and the requests people send to it.
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "every test binary uses its own part of this module"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+pub mod contract;
+pub mod document;
+pub mod endpoint;
+pub mod form;
+pub mod http;
+pub mod load;
+pub mod mail;
+pub mod person;
+pub mod postgres;
+pub mod program;
+pub mod store;
+pub mod token;
+pub mod waiting;
+pub mod wire;
+
+pub use contract::Contract;
+pub use endpoint::{Endpoint, a, c, d, e, own};
+pub use http::Answer;
+pub use person::Person;
+pub use postgres::Postgres;
+pub use program::{Program, Settings};
+pub use store::Store;
+pub use waiting::eventually;
+
+pub(crate) use store::on_both_stores;

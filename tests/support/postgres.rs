@@ -1,0 +1,257 @@
+//! A real PostgreSQL server, from the binaries that Debian installs.
+//!
+//! Test processes share one server. Each holds a shared lock on a file for as long as it lives, and a watchdog beside
+//! the server waits for that file to be free: the kernel releases locks however a process ends, so the server is
+//! stopped and its files are removed after a panic, an interrupt and a kill alike.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A server. It runs at least until this is dropped.
+pub struct Postgres {
+    home: PathBuf,
+    port: u16,
+    /// The lock that tells the watchdog that the server is needed.
+    _need: File,
+}
+
+impl Postgres {
+    /// The server that all tests share; nobody may stop it.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            // Worktrees have servers of their own, so that an old test process holds no new one's files.
+            let worktree = env!("CARGO_MANIFEST_DIR").replace('/', "-");
+            let home = std::env::temp_dir().join(format!("authlog-tests{worktree}"));
+            // The locks stay: another process may be waiting for one.
+            Self::at(&home, &home.join("data"))
+        })
+    }
+
+    /// A server that one test has to itself, to stop and start.
+    pub fn of_its_own() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("authlog-test-{}-{number}", std::process::id());
+        let home = std::env::temp_dir().join(name);
+        Self::at(&home, &home)
+    }
+
+    /// The server whose files are in `home`, started unless it runs; `litter` is removed when nobody needs it.
+    fn at(home: &Path, litter: &Path) -> Self {
+        make_directory(home);
+        let need = open(&home.join("need"));
+        need.lock_shared().expect("a lock");
+        let starting = open(&home.join("starting"));
+        starting.lock().expect("a lock");
+        let port = running_at(home).unwrap_or_else(|| {
+            make_cluster(home);
+            let port = start(home);
+            watch(home, litter);
+            port
+        });
+        Self {
+            home: home.to_owned(),
+            port,
+            _need: need,
+        }
+    }
+
+    /// An empty database of its own, by its URL.
+    pub fn fresh_database(&self) -> String {
+        let name = format!("authlog_{}", unique());
+        self.execute("postgres", &format!("CREATE DATABASE {name}"));
+        self.url(&name)
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs SQL as the server's owner.
+    pub fn execute(&self, database: &str, sql: &str) {
+        let mut psql = Command::new(binary("psql"));
+        run(psql.arg(self.url(database)).args([
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+            sql,
+        ]));
+    }
+
+    /// Everything in a database, as text.
+    pub fn dump(url: &str) -> String {
+        let output = Command::new(binary("pg_dump")).arg(url).output();
+        let output = output.expect("pg_dump");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Stops the server as an operator does: its clients are cut off.
+    pub fn stop(&self) {
+        run(pg_ctl(&self.home).args(["stop", "--mode=fast", "--wait"]));
+    }
+
+    /// Stops the server as a loss of power does: nothing more is written.
+    pub fn crash(&self) {
+        run(pg_ctl(&self.home).args(["stop", "--mode=immediate", "--wait"]));
+    }
+
+    /// Starts the server again, on the same port.
+    pub fn start(&self) {
+        assert!(start_on(&self.home, self.port), "{}", log(&self.home));
+    }
+}
+
+/// Where Debian puts the newest installed server's programs.
+fn binary(name: &str) -> PathBuf {
+    let versions =
+        fs::read_dir("/usr/lib/postgresql").map_or_else(|_| Vec::new(), Iterator::collect);
+    let newest = versions
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|version| version.path().join("bin/initdb").exists())
+        .max_by_key(|version| version.file_name().to_string_lossy().parse().unwrap_or(0));
+    let newest = newest.expect("PostgreSQL is not installed: run scripts/test.sh");
+    newest.path().join("bin").join(name)
+}
+
+/// The program of the server's owner: PostgreSQL refuses to run as root.
+fn as_owner(program: &Path) -> Command {
+    if !we_are_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
+fn we_are_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+fn pg_ctl(home: &Path) -> Command {
+    let mut command = as_owner(&binary("pg_ctl"));
+    command.arg("--pgdata").arg(home.join("data"));
+    command
+}
+
+/// The port of the server that runs in `home`, if one does.
+fn running_at(home: &Path) -> Option<u16> {
+    let status = pg_ctl(home)
+        .arg("status")
+        .current_dir("/")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !status.expect("pg_ctl").success() {
+        return None;
+    }
+    fs::read_to_string(home.join("port")).ok()?.parse().ok()
+}
+
+fn make_cluster(home: &Path) {
+    let _ = fs::remove_dir_all(home.join("data"));
+    make_directory(&home.join("data"));
+    if we_are_root() {
+        run(Command::new("chown").arg("postgres").arg(home.join("data")));
+    }
+    run(as_owner(&binary("initdb"))
+        .arg("--pgdata")
+        .arg(home.join("data"))
+        .args([
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ])
+        .arg("--no-sync"));
+}
+
+/// Starts the server on some free port.
+fn start(home: &Path) -> u16 {
+    for _ in 0..10 {
+        let port = super::program::free_port();
+        // Somebody else may have taken the port since.
+        if start_on(home, port) {
+            fs::write(home.join("port"), port.to_string()).expect("the port's file");
+            return port;
+        }
+    }
+    panic!("PostgreSQL does not start: {}", log(home));
+}
+
+/// Durable as in production (`fsync` stays on): some tests pull the plug.
+fn start_on(home: &Path, port: u16) -> bool {
+    let options = format!(
+        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200"
+    );
+    let status = pg_ctl(home)
+        .args(["start", "--wait", "--options", &options, "--log"])
+        .arg(home.join("data/log"))
+        .current_dir("/")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.expect("pg_ctl").success()
+}
+
+fn log(home: &Path) -> String {
+    fs::read_to_string(home.join("data/log")).unwrap_or_default()
+}
+
+/// Leaves a process behind that stops the server once nobody needs it, in a session of its own so that nobody
+/// interrupts it.
+fn watch(home: &Path, litter: &Path) {
+    const WATCHDOG: &str = r#"
+        exec 9<"$0/need"
+        until flock --exclusive --nonblock 9; do sleep 2; done
+        litter="$1"; shift
+        "$@"
+        rm -rf "$litter"
+    "#;
+    let mut stop = pg_ctl(home);
+    stop.args(["stop", "--mode=immediate"]);
+    let left_behind = Command::new("setsid")
+        .args(["--fork", "sh", "-c", WATCHDOG])
+        .args([home, litter])
+        .arg(stop.get_program())
+        .args(stop.get_args())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(left_behind.expect("setsid").success());
+}
+
+fn make_directory(path: &Path) {
+    fs::create_dir_all(path).expect("a directory");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
+fn open(path: &Path) -> File {
+    let file = File::options().create(true).append(true).open(path);
+    file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.current_dir("/").stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
+/// A word that no other test process uses.
+fn unique() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let nanos = super::form::now().unix_timestamp_nanos();
+    format!("{}_{number}_{nanos}", std::process::id())
+}

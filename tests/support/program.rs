@@ -1,0 +1,325 @@
+//! The program itself: started, watched, killed and started again.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::http::{Http, Request};
+use super::{Endpoint, Postgres, Store, eventually};
+
+/// The longest that the program may take to be ready, on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// What a program is told by its environment, and the files that it keeps. Cloned settings share the files.
+#[derive(Clone)]
+pub struct Settings {
+    environment: BTreeMap<String, String>,
+    directory: Arc<TempDir>,
+    data: PathBuf,
+}
+
+impl Settings {
+    /// The defaults on an empty store of that kind, on a free port, without a limit on attempts.
+    pub fn on(store: Store) -> Self {
+        let settings = Self::in_an_empty_directory();
+        match store {
+            Store::Sqlite => settings,
+            Store::Postgres => {
+                settings.with("AUTHLOG_DATABASE_URL", &Postgres::shared().fresh_database())
+            }
+        }
+    }
+
+    /// As [`Self::on`] PostgreSQL, on a server that the test has to itself.
+    pub fn on_server(server: &Postgres) -> Self {
+        Self::in_an_empty_directory().with("AUTHLOG_DATABASE_URL", &server.fresh_database())
+    }
+
+    fn in_an_empty_directory() -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let settings = Self {
+            environment: BTreeMap::new(),
+            data: directory.path().join("data"),
+            directory: Arc::new(directory),
+        };
+        let data = settings.data.display().to_string();
+        settings
+            .with("AUTHLOG_LISTEN", "127.0.0.1:0")
+            .with("AUTHLOG_DATA_DIR", &data)
+            .with("AUTHLOG_RATE_LIMIT", "off")
+    }
+
+    /// These settings and one more.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// These settings less one.
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
+    /// With passwords hashed fast, for tests that need thousands of them. Never in production.
+    pub fn with_cheap_hashing(self) -> Self {
+        self.with("AUTHLOG_ARGON2_MEMORY_KIB", "1024")
+            .with("AUTHLOG_ARGON2_ITERATIONS", "1")
+    }
+
+    /// Settings of two nodes on one database, which share the master key.
+    pub fn of_two_nodes() -> [Self; 2] {
+        let first = Self::on(Store::Postgres);
+        let key = first.directory.path().join("master.key");
+        let first = first.with("AUTHLOG_MASTER_KEY_FILE", &key.display().to_string());
+        let second = Self {
+            data: first.directory.path().join("data-of-the-second"),
+            ..first.clone()
+        };
+        let data = second.data.display().to_string();
+        [first, second.with("AUTHLOG_DATA_DIR", &data)]
+    }
+
+    /// The value of a setting.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
+    }
+
+    /// Where the program keeps its files.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Everything that the store holds, as bytes to search in.
+    pub fn stored_bytes(&self) -> Vec<u8> {
+        if let Some(url) = self.get("AUTHLOG_DATABASE_URL") {
+            return Postgres::dump(url).into_bytes();
+        }
+        let files = ["authlog.db", "authlog.db-wal"].map(|name| self.data.join(name));
+        assert!(
+            files[0].exists(),
+            "no authlog.db in {}",
+            self.data.display()
+        );
+        files
+            .iter()
+            .filter_map(|path| std::fs::read(path).ok())
+            .flatten()
+            .collect()
+    }
+
+    /// Starts the program, as `authlog serve`.
+    pub async fn start(self) -> Program {
+        self.start_as(&["serve"]).await
+    }
+
+    /// Starts the program with these arguments and waits until it listens.
+    pub async fn start_as(self, arguments: &[&str]) -> Program {
+        let mut command = self.command(arguments);
+        tokio::task::spawn_blocking(move || {
+            let running = Running::start(&mut command);
+            Program {
+                settings: self,
+                running,
+            }
+        })
+        .await
+        .expect("the program starts")
+    }
+
+    /// Runs the program to its end, with `input` typed into it. One that does not end within a minute is ended, and
+    /// has then failed.
+    pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.environed(Command::new("timeout"));
+        command
+            .args(["60", env!("CARGO_BIN_EXE_authlog")])
+            .args(arguments)
+            .stdin(Stdio::piped());
+        let mut child = command.spawn().expect("the program");
+        let mut typing = child.stdin.take().expect("its input");
+        // A program that reads nothing may have ended already.
+        let _ = typing.write_all(input.as_bytes());
+        drop(typing);
+        child.wait_with_output().expect("its output")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.environed(Command::new(env!("CARGO_BIN_EXE_authlog")));
+        command.args(arguments);
+        command
+    }
+
+    fn environed(&self, mut command: Command) -> Command {
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .envs(&self.environment)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A running service.
+pub struct Program {
+    pub settings: Settings,
+    running: Running,
+}
+
+impl Program {
+    /// A service on an empty store of that kind.
+    pub async fn on(store: Store) -> Self {
+        Settings::on(store).start().await
+    }
+
+    /// A client of it.
+    pub fn http(&self) -> Http {
+        self.running.http.clone()
+    }
+
+    /// A request to it.
+    pub fn send(&self, endpoint: Endpoint) -> Request {
+        self.running.http.send(endpoint)
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub fn address(&self) -> String {
+        self.running.address.clone()
+    }
+
+    /// What it has written so far, both to standard output and standard error.
+    pub fn output(&self) -> String {
+        self.running.output.text()
+    }
+
+    /// Ends it as a loss of power does.
+    pub fn kill9(&mut self) {
+        self.running.child.kill().expect("kill -9");
+        self.running.child.wait().expect("its end");
+    }
+
+    /// Asks it to end (SIGTERM), without waiting.
+    pub fn ask_to_end(&self) {
+        let id = self.running.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// Waits for its end.
+    pub async fn end(&mut self) -> ExitStatus {
+        let child = Mutex::new(&mut self.running.child);
+        eventually("the program ends", async || {
+            let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+            child.try_wait().expect("its state")
+        })
+        .await
+    }
+
+    /// Asks it to end and waits until it has.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.end().await
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.running.child.try_wait().expect("its state").is_none()
+    }
+
+    /// Starts it again after its end, with the same settings and files.
+    pub async fn restart(&mut self) {
+        assert!(!self.is_running(), "it still runs");
+        let mut command = self.settings.command(&["serve"]);
+        self.running = tokio::task::spawn_blocking(move || Running::start(&mut command))
+            .await
+            .expect("the program starts");
+    }
+}
+
+/// The process.
+struct Running {
+    child: Child,
+    address: String,
+    http: Http,
+    output: Transcript,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program");
+        let output = Transcript::default();
+        let (said_address, address) = mpsc::channel();
+        output.take(child.stdout.take().expect("its output"), move |line| {
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                let _ = said_address.send(address.trim().to_owned());
+            }
+        });
+        output.take(child.stderr.take().expect("its log"), |_| {});
+        let Ok(address) = address.recv_timeout(START) else {
+            let _ = child.kill();
+            let end = child.wait();
+            panic!("the program does not listen: {end:?}\n{}", output.text());
+        };
+        Self {
+            child,
+            http: Http::to(&format!("http://{address}")),
+            address,
+            output,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what the program said\n{}---", self.output.text());
+        }
+    }
+}
+
+/// What a process writes, read as it comes so that it never waits for us.
+#[derive(Clone, Default)]
+struct Transcript(Arc<Mutex<String>>);
+
+impl Transcript {
+    fn take(&self, from: impl Read + Send + 'static, heard: impl Fn(&str) + Send + 'static) {
+        let transcript = self.clone();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(from);
+            let mut line = Vec::new();
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                let text = String::from_utf8_lossy(&line).into_owned();
+                transcript.lock().push_str(&text);
+                heard(&text);
+                line.clear();
+            }
+        });
+    }
+
+    fn text(&self) -> String {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A port on which nobody listens just now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its number").port()
+}
