@@ -6,6 +6,7 @@
 mod attempts;
 mod clock;
 mod directory;
+mod event_log;
 mod event_store;
 mod health;
 mod mail;
@@ -20,6 +21,7 @@ pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
+pub use event_log::{EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
     Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
     StreamId,
