@@ -11,6 +11,7 @@ mod event_store;
 mod health;
 mod mail;
 mod passwords;
+mod publication;
 mod rebuild;
 mod reset_requests;
 mod revocations;
@@ -29,6 +30,7 @@ pub use event_store::{
 pub use health::Health;
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};
+pub use publication::Publication;
 pub use rebuild::{Rebuild, RebuiltTo};
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{Revocation, RevocationCursor, RevocationSource};
