@@ -22,6 +22,6 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
-    RevocationTail, SignInForm, rebuild_read_models,
+    Authenticated, Follower, LogFeed, RebuildProgress, RefusedLoginRecorder, RegistrationForm,
+    ResetMailer, RevocationTail, SignInForm, rebuild_read_models,
 };

@@ -56,3 +56,15 @@ pub trait EventLog: Send + Sync {
     /// How far the log has come.
     async fn log_head(&self) -> Result<LogHead, StoreError>;
 }
+
+impl LogFilter {
+    /// Whether a reader wants this event.
+    pub fn matches(&self, event: &LoggedEvent) -> bool {
+        self.user.is_none_or(|user| user == event.user)
+            && (self.event_types.is_empty()
+                || self
+                    .event_types
+                    .iter()
+                    .any(|wanted| *wanted == event.event.event_type))
+    }
+}

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authenticate;
+mod feed;
 mod issue_tokens;
 mod log_out;
 mod rebuild;
@@ -14,6 +15,7 @@ mod revocation_tail;
 mod sign_in;
 
 pub use authenticate::Authenticated;
+pub use feed::{Follower, LogFeed};
 pub use rebuild::{RebuildProgress, rebuild_read_models};
 pub(crate) use refused_logins::RefusedLogin;
 pub use refused_logins::RefusedLoginRecorder;
