@@ -61,10 +61,6 @@ impl LogFilter {
     /// Whether a reader wants this event.
     pub fn matches(&self, event: &LoggedEvent) -> bool {
         self.user.is_none_or(|user| user == event.user)
-            && (self.event_types.is_empty()
-                || self
-                    .event_types
-                    .iter()
-                    .any(|wanted| *wanted == event.event.event_type))
+            && (self.event_types.is_empty() || self.event_types.contains(&event.event.event_type))
     }
 }

@@ -96,7 +96,7 @@ impl LogFeed {
     }
 
     /// The events right after `after` from memory; `None` if memory does not reach that far back.
-    fn from_memory(&self, after: u64, filter: &LogFilter) -> Option<(Vec<LoggedEvent>, u64)> {
+    fn recall(&self, after: u64, filter: &LogFilter) -> Option<(Vec<LoggedEvent>, u64)> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let first = recent.front()?.log_index;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
@@ -126,7 +126,7 @@ impl Follower {
     /// The store does not answer. Asking again goes on from the same place.
     pub async fn next(&mut self) -> Result<Vec<LoggedEvent>, StoreError> {
         loop {
-            if let Some((events, reached)) = self.feed.from_memory(self.reached, &self.filter) {
+            if let Some((events, reached)) = self.feed.recall(self.reached, &self.filter) {
                 let at_end = reached == self.reached;
                 self.reached = reached;
                 if at_end || !events.is_empty() {
