@@ -1,1 +1,76 @@
-//! stub
+//! The published contracts and Authlog's own endpoints over HTTP.
+//!
+//! Everything under one base path is a surface: `contracts` has a folder for each published one, `own` is the rest.
+//! What they share is in `exchange`.
+
+mod contracts;
+mod exchange;
+mod own;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use authlog_application::Authlog;
+use authlog_application::ports::{Clock, Entropy};
+use authlog_domain::Timestamp;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+/// What the endpoints are served with.
+#[derive(Clone)]
+pub struct Api {
+    /// What they call.
+    pub authlog: Authlog,
+    /// Tells the time that answers carry.
+    pub clock: Arc<dyn Clock>,
+    /// Names requests.
+    pub entropy: Arc<dyn Entropy>,
+    /// What they go by.
+    pub settings: Settings,
+}
+
+/// What the endpoints go by.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether browsers may send our cookies over HTTPS alone. To be turned off only for development without it.
+    pub secure_cookies: bool,
+    /// Largest request body that is read, in bytes.
+    pub body_limit: usize,
+    /// How long a client may take to send a body (then the answer is 408), and how long the answer may take after
+    /// that (then it is 503).
+    pub request_timeout: Duration,
+}
+
+impl Default for Settings {
+    /// Bodies here are a few short texts, so 64 KiB is generous; a client gives up after about as long as we do.
+    fn default() -> Self {
+        Self {
+            secure_cookies: true,
+            body_limit: 64 * 1024,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Api {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Every endpoint. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that requests have an
+/// address; without one they are still answered.
+pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    contracts::ALL
+        .iter()
+        .fold((own::SURFACE.routes)(), |router, contract| {
+            router.merge((contract.routes)())
+        })
+        .method_not_allowed_fallback(exchange::wrong_method)
+        .fallback(exchange::unknown_path)
+        .layer(from_fn_with_state(Arc::clone(&api), exchange::carry_out))
+        .with_state(api)
+}

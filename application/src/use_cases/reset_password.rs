@@ -38,6 +38,10 @@ impl Authlog {
             address: context.address,
             identifier: name.as_deref().unwrap_or_default(),
         })?;
+        // Nobody is called what is no name, and no store need take it: PostgreSQL has no text with a NUL in it.
+        if name.is_none() {
+            return Ok(());
+        }
         let request = ResetRequest {
             reset: ResetId::new(self.parts.entropy.random_uuid()),
             identifier: typed.to_owned(),

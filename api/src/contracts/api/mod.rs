@@ -1,0 +1,29 @@
+//! Contract D, `/api`: opaque tokens, and wrong members told by code.
+
+mod envelope;
+mod handlers;
+mod terms;
+mod wire;
+
+use std::sync::Arc;
+
+use authlog_domain::ContractName;
+use axum::Router;
+use axum::routing::post;
+
+use crate::Api;
+use crate::exchange::Surface;
+
+/// The contract.
+pub(crate) static SURFACE: Surface = Surface {
+    contract: ContractName::Api,
+    base: "/api",
+    routes,
+    failed: envelope::failed,
+};
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/api/register", post(handlers::register))
+        .route("/api/login", post(handlers::log_in))
+}

@@ -1,0 +1,111 @@
+//! Contract D on the wire: what its clients send and what they read.
+
+use authlog_application::ports::Account;
+use authlog_application::{Field, Refusal, RegistrationForm, SignInForm};
+use authlog_domain::UserId;
+use serde::{Deserialize, Serialize};
+
+use crate::exchange::{Member, only_texts};
+
+/// Stands for a password, whatever its length.
+pub(super) const MASK: &str = "********";
+
+/// What registers and what logs in; a login has no name.
+#[derive(Default, Deserialize)]
+pub(super) struct AccountIn {
+    #[serde(default)]
+    name: Member,
+    #[serde(default)]
+    email: Member,
+    #[serde(default)]
+    password: Member,
+}
+
+impl AccountIn {
+    pub fn registration(&self) -> Result<RegistrationForm<'_>, Refusal> {
+        only_texts(&[
+            (Field::Name, &self.name),
+            (Field::Email, &self.email),
+            (Field::Password, &self.password),
+        ])?;
+        Ok(RegistrationForm {
+            email: self.email.text(),
+            name: self.name.text(),
+            password: self.password.text(),
+            required: &[Field::Email, Field::Name],
+            ..RegistrationForm::default()
+        })
+    }
+
+    pub fn sign_in(&self) -> Result<SignInForm<'_>, Refusal> {
+        only_texts(&[
+            (Field::Email, &self.email),
+            (Field::Password, &self.password),
+        ])?;
+        Ok(SignInForm {
+            identifier: self.email.text(),
+            identifier_field: Field::Email,
+            password: self.password.text(),
+        })
+    }
+
+    /// What was sent as `field`, as far as it may be repeated: a text, and never a password.
+    pub fn rejected_value(&self, field: Field) -> Option<&str> {
+        match field {
+            Field::Name => self.name.text(),
+            Field::Email => self.email.text(),
+            Field::Password => self.password.was_sent().then_some(MASK),
+            Field::Username | Field::Phone | Field::PasswordConfirmation => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct RegisteredOut<'a> {
+    status: u16,
+    data: UserOut<'a>,
+}
+
+#[derive(Serialize)]
+struct UserOut<'a> {
+    id: UserId,
+    name: &'a str,
+    email: Option<&'a str>,
+    password: &'static str,
+    created_at: i64,
+}
+
+impl<'a> RegisteredOut<'a> {
+    pub fn new(status: u16, account: &'a Account) -> Self {
+        let data = UserOut {
+            id: account.id,
+            name: account.display_name(),
+            email: account.email.as_ref().map(|email| email.as_str()),
+            password: MASK,
+            created_at: account.created_at.unix_seconds(),
+        };
+        Self { status, data }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TokenOut<'a> {
+    pub token: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct ErrorOut<'a> {
+    pub status: u16,
+    pub timestamp: String,
+    pub message: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<RejectedOut<'a>>,
+}
+
+/// A member that was wrong; `message` is a code.
+#[derive(Serialize)]
+pub(super) struct RejectedOut<'a> {
+    pub field: &'static str,
+    pub rejected_value: Option<&'a str>,
+    pub message: &'static str,
+}

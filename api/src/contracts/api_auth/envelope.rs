@@ -1,0 +1,237 @@
+//! Contract A's answers, and its words for every refusal.
+
+use std::collections::BTreeMap;
+
+use authlog_application::ports::IdentifierKind;
+use authlog_application::{Field, Refusal, SignedIn, Violation};
+use authlog_domain::{Flaw, Timestamp};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::terms::REFRESH_LIFETIME;
+use super::wire::{DataOut, SuccessOut, UserOut};
+use crate::exchange::{Cookie, Failure, retry_later, unavailable};
+
+/// The cookie in which a browser keeps its refresh token.
+pub(super) const REFRESH_COOKIE: &str = "refreshToken";
+
+/// Sentences about each member that was wrong.
+type Errors = BTreeMap<&'static str, Vec<String>>;
+
+/// A new account, signed in.
+pub(super) fn registered(signed_in: &SignedIn, message: &str, at: Timestamp) -> Response {
+    success(SuccessOut {
+        data: Some(DataOut::tokens_and_profile(signed_in)),
+        ..bare(StatusCode::CREATED, message, at)
+    })
+}
+
+/// Someone signed in.
+pub(super) fn logged_in(signed_in: &SignedIn, at: Timestamp) -> Response {
+    success(SuccessOut {
+        data: Some(DataOut::tokens(signed_in)),
+        user: Some(UserOut::new(&signed_in.account)),
+        access_token: Some(&signed_in.access.token),
+        ..bare(StatusCode::OK, "User successfully logged in", at)
+    })
+}
+
+/// New tokens.
+pub(super) fn refreshed(signed_in: &SignedIn, message: &str, at: Timestamp) -> Response {
+    success(SuccessOut {
+        data: Some(DataOut::tokens(signed_in)),
+        access_token: Some(&signed_in.access.token),
+        ..bare(StatusCode::OK, message, at)
+    })
+}
+
+/// A session ended.
+pub(super) fn logged_out(at: Timestamp) -> Response {
+    success(bare(StatusCode::OK, "User successfully logged out", at))
+}
+
+fn bare(status: StatusCode, message: &str, at: Timestamp) -> SuccessOut<'_> {
+    SuccessOut {
+        timestamp: at,
+        status_code: status.as_u16(),
+        status: "success",
+        message,
+        data: None,
+        user: None,
+        access_token: None,
+    }
+}
+
+fn success(out: SuccessOut<'_>) -> Response {
+    let status = StatusCode::from_u16(out.status_code).unwrap_or(StatusCode::OK);
+    (status, Json(out)).into_response()
+}
+
+/// `response`, which has the browser keep the refresh token.
+pub(super) fn with_cookie(response: Response, signed_in: &SignedIn, secure: bool) -> Response {
+    match &signed_in.refresh {
+        Some(refresh) => {
+            let cookie = Cookie {
+                max_age: REFRESH_LIFETIME,
+                ..refresh_cookie(&refresh.token, secure)
+            };
+            ([(SET_COOKIE, cookie.to_string())], response).into_response()
+        }
+        None => response,
+    }
+}
+
+/// `response`, which has the browser forget the refresh token.
+pub(super) fn without_cookie(response: Response, secure: bool) -> Response {
+    let cookie = refresh_cookie("", secure);
+    ([(SET_COOKIE, cookie.to_string())], response).into_response()
+}
+
+fn refresh_cookie(value: &str, secure: bool) -> Cookie<'_> {
+    Cookie {
+        name: REFRESH_COOKIE,
+        value,
+        path: super::SURFACE.base,
+        max_age: std::time::Duration::ZERO,
+        secure,
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorOut<'a> {
+    timestamp: Timestamp,
+    #[serde(rename = "statusCode")]
+    status_code: u16,
+    status: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Errors::is_empty")]
+    errors: Errors,
+}
+
+fn error(status: StatusCode, message: &str, errors: Errors, at: Timestamp) -> Response {
+    let out = ErrorOut {
+        timestamp: at,
+        status_code: status.as_u16(),
+        status: "error",
+        message,
+        errors,
+    };
+    (status, Json(out)).into_response()
+}
+
+/// The documents call an error by the name of its status: "Bad Request", "Not Found".
+fn plain_error(status: StatusCode, at: Timestamp) -> Response {
+    let message = status.canonical_reason().unwrap_or_default();
+    error(status, message, Errors::new(), at)
+}
+
+/// The answer to what did not get as far as a use case.
+pub(super) fn failed(failure: Failure, at: Timestamp) -> Response {
+    plain_error(failure.status(), at)
+}
+
+/// The answer to what is refused.
+pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
+    match refusal {
+        Refusal::Invalid(violations) => invalid(&violations, at),
+        Refusal::IdentifierTaken(kinds) => taken(&kinds, at),
+        Refusal::WrongCredentials { .. } => error(
+            StatusCode::FORBIDDEN,
+            "Username or Password is wrong",
+            Errors::new(),
+            at,
+        ),
+        Refusal::InvalidAccessToken
+        | Refusal::InvalidRefreshToken
+        | Refusal::RefreshTokenReused
+        | Refusal::InvalidResetToken => plain_error(StatusCode::UNAUTHORIZED, at),
+        Refusal::UnknownAccount => plain_error(StatusCode::NOT_FOUND, at),
+        Refusal::TooManyAttempts { retry_after } => {
+            retry_later(plain_error(StatusCode::TOO_MANY_REQUESTS, at), retry_after)
+        }
+        Refusal::Overloaded { retry_after } => retry_later(
+            plain_error(StatusCode::SERVICE_UNAVAILABLE, at),
+            retry_after,
+        ),
+        Refusal::Unavailable(cause) => {
+            unavailable(plain_error(StatusCode::SERVICE_UNAVAILABLE, at), &*cause)
+        }
+    }
+}
+
+/// The answer to a refresh by cookie that is refused: the second document has a sentence of its own for a bad token.
+pub(super) fn refused_by_cookie(refusal: Refusal, at: Timestamp) -> Response {
+    match refusal {
+        Refusal::InvalidRefreshToken | Refusal::RefreshTokenReused => error(
+            StatusCode::UNAUTHORIZED,
+            "Invalid or expired refresh token",
+            Errors::new(),
+            at,
+        ),
+        refusal => refused(refusal, at),
+    }
+}
+
+fn invalid(violations: &[Violation], at: Timestamp) -> Response {
+    let mut errors = Errors::new();
+    for &Violation { field, flaw } in violations {
+        errors
+            .entry(member(field))
+            .or_default()
+            .push(sentence(field, flaw));
+    }
+    error(StatusCode::BAD_REQUEST, "Bad Request", errors, at)
+}
+
+/// The message has room for one identifier, the username first; `errors` for all.
+fn taken(kinds: &[IdentifierKind], at: Timestamp) -> Response {
+    let member = |kind: &IdentifierKind| kind.as_str();
+    let first = kinds.iter().min().map_or("username", member);
+    let message = format!("{first} already exist, try another");
+    let errors = kinds
+        .iter()
+        .map(member)
+        .map(|member| {
+            (
+                member,
+                vec![format!("The {member} has already been taken.")],
+            )
+        })
+        .collect();
+    error(StatusCode::BAD_REQUEST, &message, errors, at)
+}
+
+const fn member(field: Field) -> &'static str {
+    match field {
+        Field::Username => "username",
+        Field::Email => "email",
+        Field::Name => "fullname",
+        Field::Phone => "phone",
+        Field::Password => "password",
+        Field::PasswordConfirmation => "confirm_password",
+    }
+}
+
+/// The documents print one of Laravel's sentences, "The username field is required."; the others are Laravel's too.
+fn sentence(field: Field, flaw: Flaw) -> String {
+    let member = member(field);
+    match flaw {
+        Flaw::Required => format!("The {member} field is required."),
+        Flaw::TooLong { max } => {
+            format!("The {member} field must not be greater than {max} characters.")
+        }
+        Flaw::TooShort { min } => format!("The {member} field must be at least {min} characters."),
+        Flaw::Malformed if field == Field::Email => {
+            format!("The {member} field must be a valid email address.")
+        }
+        Flaw::Malformed => format!("The {member} field format is invalid."),
+        Flaw::Guessable => format!("The {member} field is too easy to guess."),
+        Flaw::Mismatch => format!("The {member} field must match password."),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Contract A's answers, byte for byte as its documents print them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tests::{body, every_refusal, signed_in, some_instant};
+
+const AT: &str = "2024-07-24T16:34:05.337Z";
+
+#[test]
+fn every_refusal_has_its_status_and_words() {
+    let statuses: Vec<(u16, Value)> = every_refusal()
+        .into_iter()
+        .map(|refusal| {
+            let response = refused(refusal, some_instant());
+            (response.status().as_u16(), body(response))
+        })
+        .collect();
+    for (status, body) in &statuses {
+        assert_eq!(body["statusCode"], *status);
+        assert_eq!(body["status"], "error");
+        assert_eq!(body["timestamp"], AT);
+    }
+    let told: Vec<(u16, &str)> = statuses
+        .iter()
+        .map(|(status, body)| (*status, body["message"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (400, "Bad Request"),
+            (400, "username already exist, try another"),
+            (403, "Username or Password is wrong"),
+            (401, "Unauthorized"),
+            (401, "Unauthorized"),
+            (401, "Unauthorized"),
+            (401, "Unauthorized"),
+            (404, "Not Found"),
+            (429, "Too Many Requests"),
+            (503, "Service Unavailable"),
+            (503, "Service Unavailable"),
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_input_is_told_by_member_in_a_list_of_sentences() {
+    let violations = [
+        (Field::Username, Flaw::Required),
+        (Field::Email, Flaw::Malformed),
+        (Field::Name, Flaw::TooLong { max: 100 }),
+        (Field::Password, Flaw::TooShort { min: 7 }),
+        (Field::PasswordConfirmation, Flaw::Mismatch),
+    ]
+    .map(|(field, flaw)| Violation { field, flaw });
+    let refusal = Refusal::Invalid(violations.to_vec());
+    assert_eq!(
+        body(refused(refusal, some_instant())),
+        json!({
+            "timestamp": AT,
+            "statusCode": 400,
+            "status": "error",
+            "message": "Bad Request",
+            "errors": {
+                "username": ["The username field is required."],
+                "email": ["The email field must be a valid email address."],
+                "fullname": ["The fullname field must not be greater than 100 characters."],
+                "password": ["The password field must be at least 7 characters."],
+                "confirm_password": ["The confirm_password field must match password."],
+            }
+        })
+    );
+}
+
+#[test]
+fn a_taken_username_comes_before_a_taken_address() {
+    let kinds = vec![IdentifierKind::Email, IdentifierKind::Username];
+    let told = body(refused(Refusal::IdentifierTaken(kinds), some_instant()));
+    assert_eq!(told["message"], "username already exist, try another");
+    assert_eq!(
+        told["errors"],
+        json!({
+            "username": ["The username has already been taken."],
+            "email": ["The email has already been taken."],
+        })
+    );
+    let kinds = vec![IdentifierKind::Email];
+    let told = body(refused(Refusal::IdentifierTaken(kinds), some_instant()));
+    assert_eq!(told["message"], "email already exist, try another");
+}
+
+#[test]
+fn a_bad_refresh_token_has_its_own_sentence_by_cookie() {
+    for refusal in [Refusal::InvalidRefreshToken, Refusal::RefreshTokenReused] {
+        let response = refused_by_cookie(refusal, some_instant());
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            body(response)["message"],
+            "Invalid or expired refresh token"
+        );
+    }
+    let refusal = Refusal::TooManyAttempts {
+        retry_after: Duration::from_millis(1500),
+    };
+    let response = refused_by_cookie(refusal, some_instant());
+    assert_eq!(response.headers()["retry-after"], "2");
+}
+
+#[test]
+fn a_registration_answers_with_the_members_of_both_documents() {
+    let response = registered(&signed_in(), "Register successfully", some_instant());
+    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(
+        body(response),
+        json!({
+            "timestamp": AT,
+            "statusCode": 201,
+            "status": "success",
+            "message": "Register successfully",
+            "data": {
+                "access_token": {"token": "access", "expires_in": "2024-07-24T19:39:03.530Z"},
+                "refresh_token": {"token": "refresh", "expires_in": "2024-07-27T16:39:03.530Z"},
+                "username": "ahmadsolih",
+                "email": "ahmadsolih@gmail.com",
+                "role": "user",
+                "createdAt": "2025-11-23 21:38:00",
+                "updatedAt": "2025-11-23 21:39:00",
+            }
+        })
+    );
+}
+
+#[test]
+fn a_login_answers_with_the_members_of_both_documents() {
+    let told = body(logged_in(&signed_in(), some_instant()));
+    assert_eq!(told["message"], "User successfully logged in");
+    assert_eq!(told["accessToken"], "access");
+    assert_eq!(
+        told["user"],
+        json!({"username": "ahmadsolih", "email": "ahmadsolih@gmail.com", "role": "user"})
+    );
+    let members: Vec<&String> = told["data"].as_object().unwrap().keys().collect();
+    assert_eq!(members, ["access_token", "refresh_token"]);
+}
+
+#[test]
+fn the_cookie_is_set_as_long_as_its_token_is_good_and_cleared_at_once() {
+    let cookie = |response: Response| {
+        let value = response.headers()[SET_COOKIE].to_str().unwrap();
+        value.to_owned()
+    };
+    assert_eq!(
+        cookie(with_cookie(logged_out(some_instant()), &signed_in(), true)),
+        "refreshToken=refresh; Max-Age=259200; Path=/api/auth; HttpOnly; SameSite=Strict; Secure"
+    );
+    assert_eq!(
+        cookie(without_cookie(logged_out(some_instant()), false)),
+        "refreshToken=; Max-Age=0; Path=/api/auth; HttpOnly; SameSite=Strict"
+    );
+}
+
+#[test]
+fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
+    for failure in Failure::ALL {
+        let response = failed(failure, some_instant());
+        assert_eq!(response.status(), failure.status());
+        let told = body(response);
+        assert_eq!(told["statusCode"], failure.status().as_u16());
+        assert_eq!(
+            told["message"],
+            failure.status().canonical_reason().unwrap()
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! Contract A, `/api/auth`: two documents on the same paths, answered with the members of both.
+
+mod envelope;
+mod handlers;
+mod terms;
+mod wire;
+
+use std::sync::Arc;
+
+use authlog_domain::ContractName;
+use axum::Router;
+use axum::routing::post;
+
+use crate::Api;
+use crate::exchange::Surface;
+
+/// The contract.
+pub(crate) static SURFACE: Surface = Surface {
+    contract: ContractName::ApiAuth,
+    base: "/api/auth",
+    routes,
+    failed: envelope::failed,
+};
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/api/auth/register", post(handlers::register))
+        .route("/api/auth/login", post(handlers::log_in))
+        .route("/api/auth/logout", post(handlers::log_out))
+        .route("/api/auth/refresh", post(handlers::refresh))
+        .route("/api/auth/refresh-token", post(handlers::refresh_by_cookie))
+}

@@ -1,0 +1,68 @@
+//! What contract A promises about its tokens.
+
+use std::time::Duration;
+
+use authlog_application::ports::Account;
+use authlog_application::{AccessFormat, IssuedAt, RefreshTerms, SessionTerms};
+use authlog_domain::{ContractName, Rotation};
+use serde_json::{Map, Value, json};
+
+/// The document's refresh tokens, and so the cookie, are good for three days.
+pub(super) const REFRESH_LIFETIME: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// Three hours of access; a refresh token works once.
+pub(super) const TERMS: SessionTerms = SessionTerms {
+    contract: ContractName::ApiAuth,
+    access: AccessFormat::Jwt(access_claims),
+    access_lifetime: Duration::from_secs(3 * 60 * 60),
+    refresh: Some(RefreshTerms {
+        lifetime: REFRESH_LIFETIME,
+        rotation: Rotation::Rotating,
+        claims: refresh_claims,
+    }),
+};
+
+/// The first document's tokens have `user_id, email, role, timestamp`, the second's `sub` and `name`.
+fn access_claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {
+    let mut claims = refresh_claims(account, issued);
+    let email = account.email.as_ref().map(|email| email.as_str());
+    claims.insert("email".to_owned(), json!(email));
+    claims.insert("role".to_owned(), json!(account.role));
+    claims.insert("name".to_owned(), json!(account.display_name()));
+    claims
+}
+
+fn refresh_claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {
+    Map::from_iter([
+        ("user_id".to_owned(), json!(account.id)),
+        (
+            "timestamp".to_owned(),
+            json!(issued.issued_at.unix_millis()),
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{an_account, issued_at};
+
+    #[test]
+    fn tokens_carry_the_claims_of_the_documents_example_tokens() {
+        let account = an_account();
+        assert_eq!(
+            Value::Object(access_claims(&account, issued_at())),
+            json!({
+                "user_id": account.id,
+                "email": "ahmadsolih@gmail.com",
+                "role": "user",
+                "timestamp": 1_721_839_143_530_i64,
+                "name": "Ahmad Solih",
+            })
+        );
+        assert_eq!(
+            Value::Object(refresh_claims(&account, issued_at())),
+            json!({"user_id": account.id, "timestamp": 1_721_839_143_530_i64})
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! Contract C's answers, and its words for every refusal.
+
+use authlog_application::ports::Account;
+use authlog_application::{Field, Refusal, SignedIn, Violation};
+use authlog_domain::{Flaw, Timestamp};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::wire::{AnswerOut, TokensOut, UserOut};
+use crate::exchange::{Failure, retry_later, unavailable};
+
+/// A new account.
+pub(super) fn created(account: &Account) -> Response {
+    let data = UserOut {
+        username: account.sign_in_name(),
+    };
+    success("successfully created", Some(data))
+}
+
+/// Someone signed in, or got a new access token.
+pub(super) fn tokens(signed_in: &SignedIn, message: &str) -> Response {
+    let refresh_token = signed_in.refresh.as_ref();
+    let data = TokensOut {
+        access_token: &signed_in.access.token,
+        refresh_token: refresh_token.map(|refresh| refresh.token.as_str()),
+    };
+    success(message, Some(data))
+}
+
+/// A success that has nothing to show.
+pub(super) fn done(message: &str) -> Response {
+    success(message, None::<()>)
+}
+
+fn success<D: Serialize>(message: &str, data: Option<D>) -> Response {
+    Json(AnswerOut {
+        status: StatusCode::OK.as_u16(),
+        message,
+        data,
+        refrence: None,
+        error: false,
+    })
+    .into_response()
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    let out = AnswerOut {
+        status: status.as_u16(),
+        message,
+        data: None::<()>,
+        refrence: None,
+        error: true,
+    };
+    (status, Json(out)).into_response()
+}
+
+fn bad_request(message: &str) -> Response {
+    error(StatusCode::BAD_REQUEST, message)
+}
+
+/// The answer to what did not get as far as a use case.
+pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
+    let message = match failure {
+        Failure::UnknownPath => "not found",
+        Failure::WrongMethod => "method not allowed",
+        Failure::UnreadableBody => "request body must be a JSON object",
+        Failure::BodyTooLarge => "request body is too large",
+        Failure::WrongMediaType => "content-type must be application/json",
+        Failure::BodyTooSlow => "request timeout",
+        Failure::Unfinished => "service unavailable",
+        Failure::Broken => "internal server error",
+    };
+    error(failure.status(), message)
+}
+
+/// The answer to what is refused.
+pub(super) fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Invalid(violations) => bad_request(&first_sentence(&violations)),
+        // In the document the username is the e-mail address, whichever of the two is taken.
+        Refusal::IdentifierTaken(_) => bad_request("username already exist"),
+        Refusal::WrongCredentials { .. } => bad_request("username and password not match"),
+        Refusal::InvalidAccessToken => bad_request("please provided a valid access_token!"),
+        Refusal::InvalidRefreshToken | Refusal::RefreshTokenReused => {
+            bad_request("please provided a valid refresh_token!")
+        }
+        Refusal::InvalidResetToken => bad_request("please provided a valid reset_password_token!"),
+        Refusal::UnknownAccount => error(StatusCode::NOT_FOUND, "not found"),
+        Refusal::TooManyAttempts { retry_after } => retry_later(
+            error(StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+            retry_after,
+        ),
+        Refusal::Overloaded { retry_after } => retry_later(out_of_service(), retry_after),
+        Refusal::Unavailable(cause) => unavailable(out_of_service(), &*cause),
+    }
+}
+
+fn out_of_service() -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "service unavailable")
+}
+
+/// The document has one message for all that is wrong; it tells the first thing.
+fn first_sentence(violations: &[Violation]) -> String {
+    violations
+        .first()
+        .map_or_else(|| "bad request".to_owned(), |wrong| sentence(*wrong))
+}
+
+fn sentence(Violation { field, flaw }: Violation) -> String {
+    let member = member(field);
+    match flaw {
+        Flaw::Required => format!("{member} is required"),
+        Flaw::TooLong { max } => format!("{member} must be at most {max} characters"),
+        Flaw::TooShort { min } => format!("{member} must be at least {min} characters"),
+        Flaw::Malformed => format!("{member} is not valid"),
+        Flaw::Guessable => format!("{member} is too easy to guess"),
+        Flaw::Mismatch => format!("{member} does not match"),
+    }
+}
+
+const fn member(field: Field) -> &'static str {
+    match field {
+        Field::Username => "username",
+        Field::Email => "email",
+        Field::Name => "name",
+        Field::Phone => "phone",
+        Field::Password => "password",
+        Field::PasswordConfirmation => "confirm_password",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::{an_account, body, every_refusal, signed_in, some_instant};
+
+    #[test]
+    fn every_refusal_has_its_status_and_words() {
+        let told: Vec<(u16, String)> = every_refusal()
+            .into_iter()
+            .map(|refusal| {
+                let response = refused(refusal);
+                let status = response.status().as_u16();
+                let body = body(response);
+                assert_eq!(body["status"], status);
+                assert_eq!(body["error"], true);
+                (status, body["message"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        let expected = [
+            (400, "username is required"),
+            (400, "username already exist"),
+            (400, "username and password not match"),
+            (400, "please provided a valid access_token!"),
+            (400, "please provided a valid refresh_token!"),
+            (400, "please provided a valid refresh_token!"),
+            (400, "please provided a valid reset_password_token!"),
+            (404, "not found"),
+            (429, "too many requests"),
+            (503, "service unavailable"),
+            (503, "service unavailable"),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(status, text)| (status, text.to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_error_has_the_documents_five_members() {
+        let refusal = Refusal::Invalid(vec![
+            Violation {
+                field: Field::Password,
+                flaw: Flaw::TooShort { min: 7 },
+            },
+            Violation {
+                field: Field::Username,
+                flaw: Flaw::Malformed,
+            },
+        ]);
+        assert_eq!(
+            body(refused(refusal)),
+            json!({
+                "status": 400,
+                "message": "password must be at least 7 characters",
+                "data": null,
+                "refrence": null,
+                "error": true,
+            })
+        );
+    }
+
+    #[test]
+    fn successes_are_as_the_document_prints_them() {
+        let response = created(&an_account());
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            body(response),
+            json!({
+                "status": 200,
+                "message": "successfully created",
+                "data": {"username": "ahmadsolih"},
+                "refrence": null,
+                "error": false,
+            })
+        );
+        let told = body(tokens(&signed_in(), "successfully login"));
+        assert_eq!(
+            told["data"],
+            json!({"access_token": "access", "refresh_token": "refresh"})
+        );
+        let mut only_access = signed_in();
+        only_access.refresh = None;
+        let told = body(tokens(&only_access, "successfully refresh access_token"));
+        assert_eq!(told["data"], json!({"access_token": "access"}));
+        assert_eq!(body(done("token verified"))["data"], json!(null));
+    }
+
+    #[test]
+    fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
+        for failure in Failure::ALL {
+            let response = failed(failure, some_instant());
+            assert_eq!(response.status(), failure.status());
+            assert_eq!(body(response)["status"], failure.status().as_u16());
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Contract C, `/users`: the HTTP status is the body's, and every answer has the same five members.
+
+mod envelope;
+mod handlers;
+mod terms;
+mod wire;
+
+use std::sync::Arc;
+
+use authlog_domain::ContractName;
+use axum::Router;
+use axum::routing::{get, post, put};
+
+use crate::Api;
+use crate::exchange::Surface;
+
+/// The contract.
+pub(crate) static SURFACE: Surface = Surface {
+    contract: ContractName::Users,
+    base: "/users",
+    routes,
+    failed: envelope::failed,
+};
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/users", post(handlers::create))
+        .route("/users/login", post(handlers::log_in))
+        .route("/users/verify-token", get(handlers::verify_token))
+        .route("/users/refresh-token", post(handlers::refresh_token))
+        .route("/users/reset-password", post(handlers::reset_password))
+        .route(
+            "/users/reset-password/verify-token",
+            get(handlers::verify_reset_token),
+        )
+        .route(
+            "/users/reset-password/update-password",
+            put(handlers::update_password),
+        )
+}

@@ -1,0 +1,44 @@
+//! What contract C promises about its tokens.
+
+use std::time::Duration;
+
+use authlog_application::ports::Account;
+use authlog_application::{AccessFormat, IssuedAt, RefreshTerms, SessionTerms};
+use authlog_domain::{ContractName, Rotation};
+use serde_json::{Map, Value, json};
+
+/// Five minutes of access, seven days of refreshing. Refreshing returns only an access token, so the refresh token
+/// stays good.
+pub(super) const TERMS: SessionTerms = SessionTerms {
+    contract: ContractName::Users,
+    access: AccessFormat::Jwt(claims),
+    access_lifetime: Duration::from_secs(300),
+    refresh: Some(RefreshTerms {
+        lifetime: Duration::from_secs(7 * 24 * 60 * 60),
+        rotation: Rotation::Reusable,
+        claims,
+    }),
+};
+
+/// Both of the document's example tokens have `id` and `role`.
+fn claims(account: &Account, _: IssuedAt) -> Map<String, Value> {
+    Map::from_iter([
+        ("id".to_owned(), json!(account.id)),
+        ("role".to_owned(), json!(account.role)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{an_account, issued_at};
+
+    #[test]
+    fn tokens_carry_the_claims_of_the_documents_example_tokens() {
+        let account = an_account();
+        assert_eq!(
+            Value::Object(claims(&account, issued_at())),
+            json!({"id": account.id, "role": "user"})
+        );
+    }
+}

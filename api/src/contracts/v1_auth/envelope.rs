@@ -1,0 +1,198 @@
+//! Contract E's answers, and its words for every refusal.
+
+use authlog_application::{Field, Refusal, SignedIn, Violation};
+use authlog_domain::{Flaw, Timestamp};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::wire::{ErrorOut, Errors, SignedInOut};
+use crate::exchange::{Failure, retry_later, unavailable};
+
+/// Someone registered or signed in.
+pub(super) fn signed_in(signed_in: &SignedIn) -> Response {
+    Json(SignedInOut::new(StatusCode::OK.as_u16(), signed_in)).into_response()
+}
+
+/// The document calls an error by the name of its status: "Bad Request".
+fn error(status: StatusCode, errors: Errors) -> Response {
+    let out = ErrorOut {
+        code: status.as_u16(),
+        status: "failed",
+        message: status.canonical_reason().unwrap_or_default(),
+        errors,
+    };
+    (status, Json(out)).into_response()
+}
+
+fn wrong(member: &'static str, sentence: &str) -> Response {
+    let errors = Errors::from([(member, sentence.to_owned())]);
+    error(StatusCode::BAD_REQUEST, errors)
+}
+
+/// The answer to what did not get as far as a use case.
+pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
+    error(failure.status(), Errors::new())
+}
+
+/// The answer to what is refused.
+pub(super) fn refused(refusal: Refusal) -> Response {
+    let plain = |status| error(status, Errors::new());
+    match refusal {
+        Refusal::Invalid(violations) => invalid(&violations),
+        Refusal::IdentifierTaken(_) => wrong("email", "The email is already exists"),
+        Refusal::WrongCredentials { .. } => wrong("password", "The password is not match"),
+        Refusal::InvalidAccessToken
+        | Refusal::InvalidRefreshToken
+        | Refusal::RefreshTokenReused
+        | Refusal::InvalidResetToken => plain(StatusCode::UNAUTHORIZED),
+        Refusal::UnknownAccount => plain(StatusCode::NOT_FOUND),
+        Refusal::TooManyAttempts { retry_after } => {
+            retry_later(plain(StatusCode::TOO_MANY_REQUESTS), retry_after)
+        }
+        Refusal::Overloaded { retry_after } => {
+            retry_later(plain(StatusCode::SERVICE_UNAVAILABLE), retry_after)
+        }
+        Refusal::Unavailable(cause) => unavailable(plain(StatusCode::SERVICE_UNAVAILABLE), &*cause),
+    }
+}
+
+/// A member has room for one sentence: the first.
+fn invalid(violations: &[Violation]) -> Response {
+    let mut errors = Errors::new();
+    for &Violation { field, flaw } in violations {
+        errors
+            .entry(member(field))
+            .or_insert_with(|| sentence(field, flaw));
+    }
+    error(StatusCode::BAD_REQUEST, errors)
+}
+
+const fn member(field: Field) -> &'static str {
+    match field {
+        Field::Username => "username",
+        Field::Email => "email",
+        Field::Name => "name",
+        Field::Phone => "phone",
+        Field::Password => "password",
+        Field::PasswordConfirmation => "confirm_password",
+    }
+}
+
+fn sentence(field: Field, flaw: Flaw) -> String {
+    let member = member(field);
+    match flaw {
+        Flaw::Required => format!("The {member} is required"),
+        Flaw::TooLong { max } => format!("The {member} must be at most {max} characters"),
+        Flaw::TooShort { min } => format!("The {member} must be at least {min} characters"),
+        Flaw::Malformed => format!("The {member} is not valid"),
+        Flaw::Guessable => format!("The {member} is too easy to guess"),
+        Flaw::Mismatch => format!("The {member} is not match"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::{self, body, every_refusal, some_instant};
+
+    #[test]
+    fn every_refusal_has_its_status_and_words() {
+        let told: Vec<(u16, String)> = every_refusal()
+            .into_iter()
+            .map(|refusal| {
+                let response = refused(refusal);
+                let status = response.status().as_u16();
+                let body = body(response);
+                assert_eq!(body["code"], status);
+                assert_eq!(body["status"], "failed");
+                (status, body["message"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        let expected = [
+            (400, "Bad Request"),
+            (400, "Bad Request"),
+            (400, "Bad Request"),
+            (401, "Unauthorized"),
+            (401, "Unauthorized"),
+            (401, "Unauthorized"),
+            (401, "Unauthorized"),
+            (404, "Not Found"),
+            (429, "Too Many Requests"),
+            (503, "Service Unavailable"),
+            (503, "Service Unavailable"),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(status, text)| (status, text.to_owned()))
+        );
+    }
+
+    #[test]
+    fn errors_are_one_sentence_by_member() {
+        let refusal = Refusal::IdentifierTaken(Vec::new());
+        assert_eq!(
+            body(refused(refusal)),
+            json!({
+                "code": 400,
+                "status": "failed",
+                "message": "Bad Request",
+                "errors": {"email": "The email is already exists"},
+            })
+        );
+        let refusal = Refusal::WrongCredentials {
+            password_too_short: Some(7),
+        };
+        assert_eq!(
+            body(refused(refusal))["errors"],
+            json!({"password": "The password is not match"})
+        );
+        let violations = [
+            (Field::Email, Flaw::Required),
+            (Field::Phone, Flaw::Malformed),
+            (Field::Password, Flaw::TooShort { min: 7 }),
+        ]
+        .map(|(field, flaw)| Violation { field, flaw });
+        assert_eq!(
+            body(refused(Refusal::Invalid(violations.to_vec())))["errors"],
+            json!({
+                "email": "The email is required",
+                "phone": "The phone is not valid",
+                "password": "The password must be at least 7 characters",
+            })
+        );
+    }
+
+    #[test]
+    fn a_success_is_as_the_document_prints_it() {
+        assert_eq!(
+            body(signed_in(&tests::signed_in())),
+            json!({
+                "code": 200,
+                "status": "success",
+                "data": {
+                    "token": "access",
+                    "expired_at": "2024-07-24T19:39:03.530Z",
+                    "user": {
+                        "id": 42,
+                        "name": "Ahmad Solih",
+                        "email": "ahmadsolih@gmail.com",
+                        "created_at": "2025-11-23T21:38:00.000Z",
+                        "updated_at": "2025-11-23T21:39:00.000Z",
+                    }
+                }
+            })
+        );
+    }
+
+    #[test]
+    fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
+        for failure in Failure::ALL {
+            let response = failed(failure, some_instant());
+            assert_eq!(response.status(), failure.status());
+            assert_eq!(body(response)["code"], failure.status().as_u16());
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The token that a client presents.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+
+/// The token of the `Authorization` header, with or without the word `Bearer` in front, in any case (RFC 9110 §11.1):
+/// the documents have it both ways. Empty where there is none, which is no good token.
+pub(crate) fn presented_token(headers: &HeaderMap) -> &str {
+    let value = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .trim();
+    match value.split_once([' ', '\t']) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        None if value.eq_ignore_ascii_case("bearer") => "",
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn a_token_is_found_with_and_without_the_word_bearer() {
+        for (value, token) in [
+            (&b"Bearer abc.def"[..], "abc.def"),
+            (b"bearer abc", "abc"),
+            (b"BEARER \t abc  ", "abc"),
+            (b"abc.def", "abc.def"),
+            (b"  abc ", "abc"),
+            (b"Bearer", ""),
+            (b"Bearer ", ""),
+            (b"", ""),
+            (b"Bearer \xff\xfe", ""),
+            (b"Basic dXNlcg==", "Basic dXNlcg=="),
+            (b"Bearerabc", "Bearerabc"),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap())]);
+            assert_eq!(presented_token(&headers), token, "{value:?}");
+        }
+        assert_eq!(presented_token(&HeaderMap::new()), "");
+    }
+}

@@ -1,0 +1,163 @@
+//! Request bodies: read within bounds, then read as JSON.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use super::{Failure, Surface};
+use crate::{Api, Settings};
+
+/// How much of a body is taken off the wire, as a multiple of what is read: a client that is still writing when the
+/// connection closes may never see why.
+const DRAINED: u64 = 64;
+
+/// A JSON object that the client sent. Where it sent anything else, the surface says so.
+pub(crate) struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for JsonBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Response> {
+        let surface = Surface::of(request.uri().path());
+        read_body(request, "application/json", &api.settings)
+            .await
+            .and_then(|bytes| parse_object(&bytes))
+            .map(Self)
+            .map_err(|failure| surface.fail(failure, api.now()))
+    }
+}
+
+/// The bytes of a body of that media type.
+///
+/// # Errors
+/// It is of another type, too large, too slow, or broken off.
+pub(crate) async fn read_body(
+    request: Request,
+    media_type: &str,
+    settings: &Settings,
+) -> Result<Vec<u8>, Failure> {
+    if !is_of_type(request.headers(), media_type) {
+        return Err(Failure::WrongMediaType);
+    }
+    let reading = read_bounded(request.into_body(), settings.body_limit);
+    tokio::time::timeout(settings.request_timeout, reading)
+        .await
+        .unwrap_or(Err(Failure::BodyTooSlow))
+}
+
+async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
+    let limit = limit as u64;
+    if body.size_hint().lower() > limit * DRAINED {
+        return Err(Failure::BodyTooLarge);
+    }
+    let (mut bytes, mut length) = (Vec::new(), 0_u64);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::UnreadableBody)?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        length += data.len() as u64;
+        if length <= limit {
+            bytes.extend_from_slice(data);
+        } else if length > limit * DRAINED {
+            break;
+        }
+    }
+    if length > limit {
+        return Err(Failure::BodyTooLarge);
+    }
+    Ok(bytes)
+}
+
+/// Whether the body says that it is of that type, with whatever parameters.
+fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
+}
+
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    // serde would take an array for a struct, member by member.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Failure::UnreadableBody);
+    }
+    serde_json::from_slice(bytes).map_err(|_| Failure::UnreadableBody)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Member;
+    use axum::http::HeaderValue;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct NameIn {
+        #[serde(default)]
+        name: Member,
+    }
+
+    #[test]
+    fn an_object_is_read_and_unknown_members_are_passed_over() {
+        let json = br#" {"name": "Jo", "more": {"big": 1e9999, "deep": [[[]]]}} "#;
+        let read: NameIn = parse_object(json).unwrap();
+        assert_eq!(read.name.text(), Some("Jo"));
+        assert!(!parse_object::<NameIn>(b"{}").unwrap().name.was_sent());
+    }
+
+    #[test]
+    fn whatever_is_no_object_is_refused() {
+        let deep = format!(r#"{{"name": {}"#, "[".repeat(60_000));
+        for json in [
+            &b""[..],
+            b"null",
+            b"[\"Jo\"]",
+            b"\"Jo\"",
+            b"{",
+            b"{} {}",
+            b"name=Jo",
+            b"{\"name\": \"\xff\"}",
+            br#"{"name": "\ud800"}"#,
+            br#"{"name": 1e9999}"#,
+            br#"{"name": "Jo", "name": "Al"}"#,
+            deep.as_bytes(),
+        ] {
+            assert!(
+                parse_object::<NameIn>(json).is_err(),
+                "{}",
+                String::from_utf8_lossy(json)
+            );
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_compared_without_its_parameters() {
+        for (value, is_json) in [
+            ("application/json", true),
+            ("Application/JSON ; charset=utf-8", true),
+            ("application/jsonp", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(is_of_type(&headers, "application/json"), is_json, "{value}");
+        }
+        assert!(!is_of_type(&HeaderMap::new(), "application/json"));
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_limit_is_refused() {
+        for (length, fits) in [(0, true), (8, true), (9, false), (1000, false)] {
+            let body = Body::from(vec![b' '; length]);
+            assert_eq!(read_bounded(body, 8).await.is_ok(), fits, "{length}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What every surface shares: how a request is taken in, named, logged and answered whatever happens.
+
+mod authorization;
+mod body;
+mod calendar;
+mod carry_out;
+mod cookie;
+mod failure;
+mod fallbacks;
+mod member;
+mod outage;
+mod request_context;
+mod surface;
+
+pub(crate) use authorization::presented_token;
+pub(crate) use body::{JsonBody, read_body};
+pub(crate) use calendar::{day_first, year_first};
+pub(crate) use carry_out::carry_out;
+pub(crate) use cookie::{Cookie, cookie_value};
+pub(crate) use failure::Failure;
+pub(crate) use fallbacks::{unknown_path, wrong_method};
+pub(crate) use member::{Member, only_texts};
+pub(crate) use outage::{retry_later, unavailable};
+pub(crate) use surface::Surface;

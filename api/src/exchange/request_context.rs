@@ -1,0 +1,63 @@
+//! Through what and from where a request came, read off the request.
+
+use std::net::{IpAddr, SocketAddr};
+
+use authlog_application::RequestContext;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::header::USER_AGENT;
+use axum::http::{Extensions, HeaderMap};
+
+use super::Surface;
+use crate::Api;
+
+/// Programs call themselves something shorter than this many characters; the rest is not worth sealing and storing.
+const USER_AGENT_LENGTH: usize = 256;
+
+/// The context of `request`, which is given a name here: one that a client chose could be another's.
+pub(super) fn request_context(api: &Api, surface: &Surface, request: &Request) -> RequestContext {
+    RequestContext {
+        request: api.entropy.random_uuid(),
+        contract: surface.contract,
+        address: address(request.extensions()),
+        user_agent: user_agent(request.headers()),
+    }
+}
+
+/// The address of whoever holds the connection. Headers such as `X-Forwarded-For` are anybody's to write.
+fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(peer)| peer.ip().to_canonical())
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    headers.get(USER_AGENT).map(|value| {
+        String::from_utf8_lossy(value.as_bytes())
+            .chars()
+            .take(USER_AGENT_LENGTH)
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn a_user_agent_is_bounded_and_may_be_any_bytes() {
+        let long = HeaderValue::from_bytes(&b"\xff".repeat(1000)).unwrap();
+        let headers = HeaderMap::from_iter([(USER_AGENT, long)]);
+        assert_eq!(user_agent(&headers).unwrap().chars().count(), 256);
+        assert_eq!(user_agent(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address_that_it_stands_for() {
+        let mut extensions = Extensions::new();
+        assert_eq!(address(&extensions), None);
+        let peer: SocketAddr = "[::ffff:192.0.2.7]:40000".parse().unwrap();
+        extensions.insert(ConnectInfo(peer));
+        assert_eq!(address(&extensions), Some("192.0.2.7".parse().unwrap()));
+    }
+}

@@ -1,0 +1,34 @@
+//! Authlog's own endpoints: everything outside the contracts.
+
+mod health;
+mod keys;
+mod problem;
+mod reset_page;
+
+use std::sync::Arc;
+
+use authlog_domain::ContractName;
+use axum::Router;
+use axum::routing::get;
+
+use crate::Api;
+use crate::exchange::Surface;
+
+/// Our own surface.
+pub(crate) static SURFACE: Surface = Surface {
+    contract: ContractName::Authlog,
+    base: "",
+    routes,
+    failed: problem::failed,
+};
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/.well-known/jwks.json", get(keys::key_set))
+        .route(
+            "/reset-password",
+            get(reset_page::show).post(reset_page::submit),
+        )
+}

@@ -1,0 +1,65 @@
+//! What the page's link and form send.
+
+use url::form_urlencoded;
+
+/// The form, filled in. Members that were not sent are empty. It holds passwords and has no `Debug`.
+#[derive(Default)]
+pub(super) struct NewPasswordForm {
+    pub token: String,
+    pub password: String,
+    pub password_confirmation: String,
+}
+
+impl NewPasswordForm {
+    /// Reads the form as browsers send it. Whatever cannot be read is replaced, so that every body is some form.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let mut form = Self::default();
+        for (name, value) in form_urlencoded::parse(bytes) {
+            match &*name {
+                "token" => form.token = value.into_owned(),
+                "password" => form.password = value.into_owned(),
+                "password_confirmation" => form.password_confirmation = value.into_owned(),
+                _ => {}
+            }
+        }
+        form
+    }
+}
+
+/// The token in the link; empty where there is none, which is no good token.
+pub(super) fn token_of_query(query: Option<&str>) -> String {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find(|(name, _)| name == "token")
+        .map(|(_, token)| token.into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_read_as_browsers_send_it() {
+        let form = NewPasswordForm::parse(
+            b"token=a.b-c&password=caf%C3%A9+%26+tea&password_confirmation=x&more=1",
+        );
+        assert_eq!(form.token, "a.b-c");
+        assert_eq!(form.password, "café & tea");
+        assert_eq!(form.password_confirmation, "x");
+    }
+
+    #[test]
+    fn no_body_and_no_query_is_too_strange() {
+        for bytes in [
+            &b""[..],
+            b"&&==%",
+            b"token",
+            b"\xff\x00=%ff%00",
+            b"token=%00",
+        ] {
+            let _ = NewPasswordForm::parse(bytes);
+        }
+        assert_eq!(token_of_query(None), "");
+        assert_eq!(token_of_query(Some("x=1&token=a%2Bb&token=c")), "a+b");
+    }
+}

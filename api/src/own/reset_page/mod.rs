@@ -1,0 +1,63 @@
+//! The page on which a person who forgot their password types a new one. It needs no JavaScript.
+
+mod form;
+mod html;
+mod pages;
+
+use std::sync::Arc;
+
+use authlog_application::{Field, Refusal, RequestContext, Violation};
+use authlog_domain::Flaw;
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::response::Response;
+
+use self::form::{NewPasswordForm, token_of_query};
+use self::pages::Nonce;
+use crate::Api;
+use crate::exchange::read_body;
+
+/// Shows the form, or that the link is no good. Looking does not use the link up: mail scanners look, too.
+pub(super) async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
+    let nonce = Nonce::generate(&*api.entropy);
+    let token = token_of_query(uri.query());
+    match api.authlog.verify_reset_token(&token).await {
+        Ok(()) => pages::form(&token, &nonce),
+        Err(refusal) => pages::refused(refusal, &token, &nonce),
+    }
+}
+
+/// Sets the new password, or says why not.
+pub(super) async fn submit(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    request: Request,
+) -> Response {
+    let nonce = Nonce::generate(&*api.entropy);
+    let media_type = "application/x-www-form-urlencoded";
+    let form = match read_body(request, media_type, &api.settings).await {
+        Ok(bytes) => NewPasswordForm::parse(&bytes),
+        Err(failure) => return pages::failed(failure, &nonce),
+    };
+    match reset(&api, &form, &context).await {
+        Ok(()) => pages::done(&nonce),
+        Err(refusal) => pages::refused(refusal, &form.token, &nonce),
+    }
+}
+
+/// Resets the password if it was typed alike twice; a dead link is told before a slip of the fingers.
+async fn reset(api: &Api, form: &NewPasswordForm, context: &RequestContext) -> Result<(), Refusal> {
+    if form.password == form.password_confirmation {
+        let password = Some(form.password.as_str());
+        return api
+            .authlog
+            .reset_password(&form.token, password, context)
+            .await;
+    }
+    api.authlog.verify_reset_token(&form.token).await?;
+    Err(Refusal::Invalid(vec![Violation {
+        field: Field::PasswordConfirmation,
+        flaw: Flaw::Mismatch,
+    }]))
+}

@@ -1,0 +1,108 @@
+//! What the tests share, and tests of the router as a whole. The ports lead nowhere: no test here gets as far as a
+//! use case that needs them. How the service behaves is tested on the real program.
+
+mod nowhere;
+mod routing;
+
+use std::time::Duration;
+
+use authlog_application::ports::{Account, IdentifierKind};
+use authlog_application::{Field, IssuedAt, IssuedToken, Refusal, SignedIn, Violation};
+use authlog_domain::{
+    AccountNumber, CredentialId, Email, Flaw, PersonName, Role, SessionId, Timestamp, UserId,
+    Username,
+};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The instant of the first document's examples.
+pub(crate) fn some_instant() -> Timestamp {
+    at("2024-07-24T16:34:05.337Z")
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+/// When the first document's example tokens were issued.
+pub(crate) fn issued_at() -> IssuedAt {
+    let issued_at = Timestamp::from_unix_millis(1_721_839_143_530);
+    IssuedAt {
+        issued_at,
+        expires_at: issued_at.plus(Duration::from_secs(3 * 60 * 60)),
+    }
+}
+
+pub(crate) fn an_account() -> Account {
+    Account {
+        id: UserId::new(Uuid::from_u128(7)),
+        version: 1,
+        number: AccountNumber::new(42),
+        username: Some(Username::parse("ahmadsolih").unwrap()),
+        email: Some(Email::parse("ahmadsolih@gmail.com").unwrap()),
+        name: Some(PersonName::parse("Ahmad Solih").unwrap()),
+        phone: None,
+        role: Role::User,
+        credential: CredentialId::new(Uuid::from_u128(8)),
+        session_epoch: 0,
+        pending_reset: None,
+        created_at: at("2025-11-23T21:38:00Z"),
+        updated_at: at("2025-11-23T21:39:00Z"),
+    }
+}
+
+pub(crate) fn signed_in() -> SignedIn {
+    let issued = issued_at();
+    SignedIn {
+        account: an_account(),
+        session: SessionId::new(Uuid::from_u128(9)),
+        access: IssuedToken {
+            token: "access".to_owned(),
+            expires_at: issued.expires_at,
+        },
+        refresh: Some(IssuedToken {
+            token: "refresh".to_owned(),
+            expires_at: issued.issued_at.plus(Duration::from_secs(3 * 24 * 60 * 60)),
+        }),
+    }
+}
+
+/// One refusal of each kind, in the order of the type.
+pub(crate) fn every_refusal() -> Vec<Refusal> {
+    let retry_after = Duration::from_secs(3);
+    vec![
+        Refusal::Invalid(vec![Violation {
+            field: Field::Username,
+            flaw: Flaw::Required,
+        }]),
+        Refusal::IdentifierTaken(vec![IdentifierKind::Username]),
+        Refusal::WrongCredentials {
+            password_too_short: None,
+        },
+        Refusal::InvalidAccessToken,
+        Refusal::InvalidRefreshToken,
+        Refusal::RefreshTokenReused,
+        Refusal::InvalidResetToken,
+        Refusal::UnknownAccount,
+        Refusal::TooManyAttempts { retry_after },
+        Refusal::Overloaded { retry_after },
+        Refusal::Unavailable("the disk is full".into()),
+    ]
+}
+
+/// The body of an answer, which must be JSON.
+pub(crate) fn body(response: Response) -> Value {
+    serde_json::from_str(&text(response)).unwrap()
+}
+
+/// The body of an answer, which must be text.
+pub(crate) fn text(response: Response) -> String {
+    let collected = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(response.into_body().collect())
+        .unwrap();
+    String::from_utf8(collected.to_bytes().to_vec()).unwrap()
+}

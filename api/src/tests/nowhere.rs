@@ -1,0 +1,214 @@
+//! Ports that lead nowhere: whoever uses one panics, or waits for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authlog_application::ports::*;
+use authlog_application::{Authlog, Parts, Password, PasswordPolicy, Settings};
+use authlog_domain::{AccountNumber, ResetId, SessionId, Timestamp, UserId};
+use cqrs_es::persist::SerializedEvent;
+use serde_json::{Value, json};
+
+use crate::Api;
+
+/// Every port at once. The time stands still and the dice always fall alike.
+struct Nowhere;
+
+/// An API whose use cases cannot be carried out: a registration waits for ever, and the others panic.
+pub fn api() -> Api {
+    let nowhere = Arc::new(Nowhere);
+    let parts = Parts {
+        events: nowhere.clone(),
+        directory: nowhere.clone(),
+        health: nowhere.clone(),
+        revocations: nowhere.clone(),
+        reset_requests: nowhere.clone(),
+        hasher: nowhere.clone(),
+        tokens: nowhere.clone(),
+        secrets: nowhere.clone(),
+        mailer: nowhere.clone(),
+        limiter: nowhere.clone(),
+        clock: nowhere.clone(),
+        entropy: nowhere.clone(),
+    };
+    let settings = Settings {
+        password_policy: PasswordPolicy {
+            min_length: 7,
+            min_score: 0,
+        },
+        reset_lifetime: Duration::from_secs(1800),
+        refresh_grace: Duration::from_secs(10),
+        reset_page: String::new(),
+    };
+    Api {
+        authlog: Authlog::new(parts, settings).0,
+        clock: nowhere.clone(),
+        entropy: nowhere,
+        settings: crate::Settings::default(),
+    }
+}
+
+impl Clock for Nowhere {
+    fn now(&self) -> Timestamp {
+        super::some_instant()
+    }
+}
+
+impl Entropy for Nowhere {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(4);
+    }
+}
+
+impl Tokens for Nowhere {
+    fn sign(&self, _: &TokenClaims) -> Result<String, TokenError> {
+        unreachable!()
+    }
+
+    fn verify(&self, _: &str, _: Timestamp) -> Option<VerifiedToken> {
+        None
+    }
+
+    fn key_set(&self) -> Value {
+        json!({ "keys": [] })
+    }
+}
+
+impl SecretTokens for Nowhere {
+    fn reset_token(&self, _: UserId, _: ResetId) -> String {
+        unreachable!()
+    }
+
+    fn parse_reset_token(&self, _: &str) -> Option<(UserId, ResetId)> {
+        None
+    }
+
+    fn digest(&self, _: &OpaqueToken) -> TokenDigest {
+        unreachable!()
+    }
+}
+
+impl AttemptLimiter for Nowhere {
+    fn check(&self, _: Attempt<'_>) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn failed(&self, _: Attempt<'_>) {}
+}
+
+#[async_trait]
+impl Health for Nowhere {
+    async fn check(&self) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("nowhere".into()))
+    }
+}
+
+#[async_trait]
+impl EventStore for Nowhere {
+    async fn load(&self, _: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
+        unreachable!()
+    }
+
+    async fn append(&self, _: Append) -> Result<(), AppendError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Directory for Nowhere {
+    async fn find_for_sign_in(&self, _: &Identifier) -> Result<Option<SignInRecord>, StoreError> {
+        unreachable!()
+    }
+
+    async fn taken(&self, _: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn find_account(&self, _: &Identifier) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn account(&self, _: UserId) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn accounts(&self, _: Option<AccountNumber>, _: u32) -> Result<Vec<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn session(&self, _: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+        unreachable!()
+    }
+
+    async fn session_by_opaque_token(
+        &self,
+        _: &TokenDigest,
+        _: Timestamp,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        unreachable!()
+    }
+
+    async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl RevocationSource for Nowhere {
+    async fn revocations_since(
+        &self,
+        _: Timestamp,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        unreachable!()
+    }
+
+    async fn revocations_after(
+        &self,
+        _: RevocationCursor,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl ResetRequests for Nowhere {
+    async fn enqueue(&self, _: &ResetRequest) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn take_due(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<ResetRequest>, StoreError> {
+        unreachable!()
+    }
+
+    async fn complete(&self, _: ResetId) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn postpone(&self, _: ResetId, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for Nowhere {
+    async fn hash(&self, _: Password) -> Result<PasswordHash, HashingError> {
+        unreachable!()
+    }
+
+    async fn verify(&self, _: Password, _: Option<PasswordHash>) -> Result<bool, HashingError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Mailer for Nowhere {
+    async fn send(&self, _: Mail) -> Result<(), MailError> {
+        unreachable!()
+    }
+}

@@ -1,0 +1,323 @@
+//! Every path under a base answers in its contract's form, whatever is sent there.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::nowhere;
+use crate::{Api, router};
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The member in which each contract repeats the status.
+    fn told_status(&self, base: &str) -> u64 {
+        let member = match base {
+            "/api/auth" => "statusCode",
+            "/v1/auth" => "code",
+            _ => "status",
+        };
+        self.json()[member].as_u64().unwrap()
+    }
+}
+
+async fn send(request: Request<Body>) -> Answer {
+    send_to(nowhere::api(), request).await
+}
+
+/// To an API that has little patience.
+async fn send_in_haste(request: Request<Body>) -> Answer {
+    let mut api = nowhere::api();
+    api.settings.request_timeout = Duration::from_millis(20);
+    send_to(api, request).await
+}
+
+async fn send_to(api: Api, request: Request<Body>) -> Answer {
+    let response = router(api).oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
+async fn call(method: &str, path: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    send(request.body(Body::empty()).unwrap()).await
+}
+
+async fn post(path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
+    let request = Request::post(path).header("content-type", media_type);
+    send(request.body(body.into()).unwrap()).await
+}
+
+/// A path with a JSON body under every base.
+const POSTS: [(&str, &str); 8] = [
+    ("/api/auth", "/api/auth/register"),
+    ("/api/auth", "/api/auth/login"),
+    ("/users", "/users"),
+    ("/users", "/users/login"),
+    ("/users", "/users/reset-password"),
+    ("/api", "/api/register"),
+    ("/api", "/api/login"),
+    ("/v1/auth", "/v1/auth/register"),
+];
+
+#[tokio::test]
+async fn an_unknown_path_is_a_404_in_the_form_of_its_surface() {
+    for (base, path) in [
+        ("/api/auth", "/api/auth/nothing"),
+        ("/api/auth", "/api/auth"),
+        ("/users", "/users/1/%ff"),
+        ("/users", "/users/"),
+        ("/api", "/api/authx"),
+        ("/api", "/api/%00"),
+        ("/v1/auth", "/v1/auth/"),
+        ("", "/v1"),
+        ("", "/"),
+        ("", "/apix"),
+    ] {
+        let answer = call("GET", path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.told_status(base), 404, "{path}");
+        let problem = answer.headers["content-type"] == "application/problem+json";
+        assert_eq!(problem, base.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_405_that_names_the_right_ones() {
+    for (base, method, path, allowed) in [
+        ("/api/auth", "GET", "/api/auth/login", "POST"),
+        ("/api/auth", "OPTIONS", "/api/auth/refresh-token", "POST"),
+        ("/api/auth", "WHAT-EVER", "/api/auth/logout", "POST"),
+        ("/users", "POST", "/users/verify-token", "GET,HEAD"),
+        (
+            "/users",
+            "POST",
+            "/users/reset-password/update-password",
+            "PUT",
+        ),
+        ("/api", "DELETE", "/api/login", "POST"),
+        ("/v1/auth", "PUT", "/v1/auth/register", "POST"),
+        ("", "PUT", "/reset-password", "GET,HEAD,POST"),
+        ("", "POST", "/healthz", "GET,HEAD"),
+    ] {
+        let answer = call(method, path).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(answer.headers["allow"], allowed, "{path}");
+        assert_eq!(answer.told_status(base), 405, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_a_400_in_the_contracts_form() {
+    for (base, path) in POSTS {
+        for body in [
+            &b""[..],
+            b"nonsense",
+            b"[]",
+            b"null",
+            b"{\"password\": \"\xff\"}",
+            br#"{"password": "\udead"}"#,
+            br#"{"password": 1e999}"#,
+            br#"{"password": "a", "password": "b"}"#,
+        ] {
+            let answer = post(path, "application/json", body).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+            assert_eq!(answer.told_status(base), 400, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn members_that_are_missing_null_or_no_texts_are_a_400_in_the_contracts_form() {
+    for (base, path) in POSTS {
+        for body in [
+            "{}",
+            r#"{"username": null, "email": null, "name": null, "password": null}"#,
+            r#"{"username": 7, "email": [], "name": {}, "password": true}"#,
+            r#"{"username": "\u0000", "email": "\u0000", "name": "\u0000", "password": "\u0000"}"#,
+        ] {
+            // Whether anybody is called so is nobody's business.
+            if path == "/users/reset-password" && body.contains("u0000") {
+                let answer = post(path, "application/json", body).await;
+                assert_eq!(answer.status, StatusCode::OK);
+                continue;
+            }
+            let answer = post(path, "application/json; charset=utf-8", body).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {body}");
+            assert_eq!(answer.told_status(base), 400, "{path}");
+            assert_eq!(
+                answer.json()["errors"].is_null(),
+                base == "/users",
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_media_type_is_a_415_and_a_large_one_a_413() {
+    for (base, path) in POSTS {
+        for media_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
+            let answer = post(path, media_type, "{}").await;
+            assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
+            assert_eq!(answer.told_status(base), 415, "{path}");
+        }
+        for length in [65_537, 10_000_000] {
+            let answer = post(path, "application/json", vec![b' '; length]).await;
+            assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+            assert_eq!(answer.told_status(base), 413, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn endpoints_without_a_body_do_not_ask_for_one() {
+    for (base, method, path, status) in [
+        ("/api/auth", "POST", "/api/auth/logout", 401),
+        ("/api/auth", "POST", "/api/auth/refresh", 401),
+        ("/api/auth", "POST", "/api/auth/refresh-token", 401),
+        ("/users", "GET", "/users/verify-token", 400),
+        ("/users", "POST", "/users/refresh-token", 400),
+        ("/users", "GET", "/users/reset-password/verify-token", 400),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .header("authorization", &b"Bearer \xff\xfe"[..]);
+        let answer = send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.told_status(base), u64::from(status), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_of_ours_is_told_in_the_contracts_form_without_details() {
+    for (base, path, body) in [
+        (
+            "/api/auth",
+            "/api/auth/login",
+            r#"{"username": "jo", "password": "secret7"}"#,
+        ),
+        (
+            "/users",
+            "/users/login",
+            r#"{"username": "jo", "password": "secret7"}"#,
+        ),
+        (
+            "/api",
+            "/api/login",
+            r#"{"email": "jo@example.com", "password": "secret7"}"#,
+        ),
+        (
+            "/v1/auth",
+            "/v1/auth/login",
+            r#"{"email": "jo@example.com", "password": "secret7"}"#,
+        ),
+    ] {
+        let answer = post(path, "application/json", body).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+        assert_eq!(answer.told_status(base), 500, "{path}");
+        assert!(!answer.json().to_string().contains("reach"), "{path}");
+    }
+}
+
+/// A body of which the end never arrives.
+fn stalled() -> Body {
+    Body::new(Body::empty().with_trailers(std::future::pending()))
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_the_clients_fault() {
+    for (base, path) in POSTS {
+        let request = Request::post(path).header("content-type", "application/json");
+        let answer = send_in_haste(request.body(stalled()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT, "{path}");
+        assert_eq!(answer.told_status(base), 408, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
+    for (base, path) in [
+        ("/api/auth", "/api/auth/register"),
+        ("/users", "/users"),
+        ("/api", "/api/register"),
+        ("/v1/auth", "/v1/auth/register"),
+    ] {
+        let body =
+            r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
+        let request = Request::post(path).header("content-type", "application/json");
+        let answer = send_in_haste(request.body(body.into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.headers["retry-after"], "1", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_named_and_none_is_stored_or_sniffed() {
+    for path in [
+        "/healthz",
+        "/nothing",
+        "/users/verify-token",
+        "/api/login",
+        "/reset-password",
+    ] {
+        let answer = call("GET", path).await;
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{path}"
+        );
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+        let id = answer.headers["x-request-id"].to_str().unwrap();
+        assert!(uuid::Uuid::try_parse(id).is_ok(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn our_own_endpoints_answer() {
+    assert_eq!(call("GET", "/healthz").await.status, StatusCode::OK);
+    let answer = call("GET", "/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.told_status(""), 503);
+    let answer = call("GET", "/.well-known/jwks.json").await;
+    assert_eq!(answer.headers["cache-control"], "public, max-age=300");
+    assert_eq!(answer.json()["keys"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn the_reset_page_answers_in_html() {
+    for query in ["", "?token=", "?token=%00%ff", "?token=x&token=y", "?%"] {
+        let answer = call("GET", &format!("/reset-password{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+    }
+    let form = "application/x-www-form-urlencoded";
+    for (media_type, body, status) in [
+        (form, "token=x&password=a&password_confirmation=b", 400),
+        (form, "", 400),
+        ("application/json", "{}", 415),
+    ] {
+        let answer = post("/reset-password", media_type, body).await;
+        assert_eq!(answer.status, status, "{body}");
+        assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
+    }
+}
