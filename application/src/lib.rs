@@ -7,6 +7,7 @@ mod authlog;
 mod context;
 mod password;
 pub mod ports;
+pub mod published;
 mod refusal;
 mod revocation_list;
 mod session_terms;

@@ -6,7 +6,6 @@
 
 mod accounts;
 mod claims;
-pub mod published;
 mod sessions;
 
 use authlog_application::ports::StagedStream;

@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
-use authlog_projections::published::PublishedEvent;
+use authlog_application::published::PublishedEvent;
 
 /// The header that names the event, by which a publisher recognises what the stream already holds.
 pub(super) const ID: &str = "ce-id";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
 use authlog_application::ports::{EventLog, LogFilter, LoggedEvent, Publication};
-use authlog_projections::published::publish;
+use authlog_application::published::publish;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

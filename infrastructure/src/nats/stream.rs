@@ -3,7 +3,7 @@
 use async_nats::jetstream::stream::{Config, RetentionPolicy, State, StorageType, Stream};
 use async_nats::jetstream::{self, ErrorCode, context::GetStreamErrorKind};
 use authlog_application::ports::{EventLog, LogFilter};
-use authlog_projections::published::publish;
+use authlog_application::published::publish;
 
 use super::message::ID;
 use super::publisher::Trouble;

@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use authlog_application::ports::LoggedEvent;
+use authlog_application::published::{KINDS, async_api, publish, schema, schema_names};
 use authlog_domain::{AggregateKind, Timestamp, UserId};
-use authlog_projections::published::{KINDS, async_api, publish, schema, schema_names};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
@@ -135,7 +135,14 @@ fn nothing_personal_and_no_secret_is_published() {
     for event in golden_events() {
         let text = publish(&event).unwrap().to_json("/").to_string();
         for planted in [
-            "Solih", "solih", "gmail", "+62", "192.0.2.77", "planted-agent", "credential", "reset\"",
+            "Solih",
+            "solih",
+            "gmail",
+            "+62",
+            "192.0.2.77",
+            "planted-agent",
+            "credential",
+            "reset\"",
         ] {
             assert!(!text.contains(planted), "{planted} is in {text}");
         }

@@ -6,14 +6,14 @@
 mod data;
 mod schemas;
 
-use authlog_application::ports::LoggedEvent;
 use authlog_domain::refused_logins::RefusedLoginsEvent;
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
 use authlog_domain::{AggregateKind, Timestamp, UserId};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Unreadable, read};
+use crate::ports::LoggedEvent;
 pub use data::Data;
 pub use schemas::{async_api, describe, schema, schema_names};
 
@@ -128,24 +128,24 @@ impl PublishedEvent {
 ///
 /// # Errors
 /// The event is not what its type says, or of a type that this program does not know: a newer program wrote it.
-pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unreadable> {
+pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
     let event = &logged.event;
     let kind = Kind::of_stored(&event.event_type)
-        .ok_or_else(|| Unreadable::new(event, "its type is unknown"))?;
+        .ok_or_else(|| Unpublishable::new(logged, "its type is unknown"))?;
     let (time, data) = match kind.aggregate {
         AggregateKind::User => {
-            let event: UserEvent = read(event)?;
+            let event: UserEvent = read(logged)?;
             (event.at(), Data::of_user(event))
         }
         AggregateKind::Session => {
             let session = &event.aggregate_id;
             let contract = event.metadata.get("contract").and_then(Value::as_str);
-            let event: SessionEvent = read(event)?;
+            let event: SessionEvent = read(logged)?;
             (event.at(), Data::of_session(event, session, contract))
         }
         AggregateKind::RefusedLogins => {
             let contract = event.metadata.get("contract").and_then(Value::as_str);
-            let RefusedLoginsEvent::LoginRefused(event) = read(event)?;
+            let RefusedLoginsEvent::LoginRefused(event) = read(logged)?;
             (event.at, Data::of_refused_login(&event, contract))
         }
     };
@@ -161,4 +161,30 @@ pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unreadable> {
         log_index: logged.log_index,
         data,
     })
+}
+
+/// An event that cannot be published: nothing after it may be either.
+#[derive(Debug, thiserror::Error)]
+#[error("the event at {log_index} cannot be published")]
+pub struct Unpublishable {
+    log_index: u64,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unpublishable {
+    fn new(
+        logged: &LoggedEvent,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            log_index: logged.log_index,
+            source: source.into(),
+        }
+    }
+}
+
+fn read<E: DeserializeOwned>(logged: &LoggedEvent) -> Result<E, Unpublishable> {
+    serde_json::from_value(logged.event.payload.clone())
+        .map_err(|source| Unpublishable::new(logged, source))
 }
