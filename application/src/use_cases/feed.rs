@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::Authlog;
 use crate::ports::{EventLog, LogFilter, LoggedEvent, StoreError};
 
 /// How often the log is looked at for the sake of all followers.
@@ -108,6 +109,13 @@ impl LogFeed {
             .cloned()
             .collect();
         Some((matching, reached))
+    }
+}
+
+impl Authlog {
+    /// A reader of the events after `after` that match `filter`.
+    pub fn follow_log(&self, after: u64, filter: LogFilter) -> Follower {
+        self.feed.follow(after, filter)
     }
 }
 

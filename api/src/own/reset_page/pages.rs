@@ -47,6 +47,7 @@ pub(super) fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response 
         | Refusal::IdentifierTaken(_)
         | Refusal::WrongCredentials { .. }
         | Refusal::InvalidAccessToken
+        | Refusal::Forbidden
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
         | Refusal::UnknownAccount => invalid_link(nonce),
