@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer};
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
-use authlog_infrastructure::hashing::Argon2PasswordHasher;
-use authlog_infrastructure::limits::{GovernorAttemptLimiter, NoAttemptLimits};
+use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
+use authlog_infrastructure::limits::{GcraAttemptLimiter, NoAttemptLimits};
 use authlog_infrastructure::mail::{FileMailer, SmtpMailer};
 use authlog_infrastructure::postgres::{PostgresStore, Sequencer};
 use authlog_infrastructure::sealing::MasterKey;
@@ -103,23 +103,23 @@ pub(crate) async fn assemble(
 ) -> anyhow::Result<(Authlog, Background)> {
     let clock = clock();
     let entropy = entropy();
-    let hasher = Argon2PasswordHasher::start(settings.argon2, Arc::clone(&entropy))
+    let hashing = Argon2Settings {
+        parameters: settings.argon2,
+        ..Argon2Settings::default()
+    };
+    let hasher = Argon2PasswordHasher::start(hashing, Arc::clone(&entropy))
         .context("the password hashing threads cannot be started")?;
-    let tokens = JwtTokens::new(
-        signing_key(settings, &*store).await?,
-        issuer(settings),
-        AUDIENCE,
-    )
-    .context("the signing key cannot be used")?;
+    let key = signing_key(settings, &*store).await?;
+    let tokens = JwtTokens::new(issuer(settings), AUDIENCE, key, vec![]);
     let mailer: Arc<dyn Mailer> = match &settings.smtp_url {
         Some(url) => Arc::new(
             SmtpMailer::new(
-                url,
+                url.as_str(),
                 &settings.mail_from,
                 Arc::clone(&clock),
                 Arc::clone(&entropy),
             )
-            .context("AUTHLOG_SMTP_URL")?,
+            .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
         ),
         None => Arc::new(
             FileMailer::new(
@@ -132,7 +132,7 @@ pub(crate) async fn assemble(
         ),
     };
     let limiter: Arc<dyn AttemptLimiter> = if settings.rate_limit {
-        Arc::new(GovernorAttemptLimiter::new())
+        Arc::new(GcraAttemptLimiter::new(Arc::clone(&clock)))
     } else {
         Arc::new(NoAttemptLimits)
     };
@@ -187,7 +187,7 @@ async fn signing_key(settings: &Settings, store: &dyn Store) -> anyhow::Result<S
     if let Some(secret) = &settings.jwt_secret {
         return SigningKey::from_secret(secret.as_bytes()).context("AUTHLOG_JWT_SECRET");
     }
-    debug_assert!(!matches!(algorithm, JwtAlgorithm::HS256));
+    debug_assert!(!matches!(algorithm, JwtAlgorithm::Hs256));
     let candidate = SigningKey::generate(algorithm).context("a signing key cannot be made")?;
     let name = format!("signing-key/{algorithm}");
     let stored = store.shared_secret(&name, &candidate.to_stored()).await?;

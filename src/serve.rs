@@ -53,7 +53,10 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         authlog,
         clock: parts::clock(),
         entropy: parts::entropy(),
-        secure_cookies: reachable_at.scheme() == "https",
+        settings: authlog_api::Settings {
+            secure_cookies: reachable_at.scheme() == "https",
+            ..authlog_api::Settings::default()
+        },
     };
     announce(address)?;
     let stopping = stop.clone();

@@ -1,6 +1,7 @@
 //! Adapters: what the ports of `authlog-application` are in this world.
 
 pub mod hashing;
+pub mod leaf;
 pub mod limits;
 pub mod mail;
 pub mod nats;

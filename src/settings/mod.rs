@@ -81,7 +81,7 @@ impl Settings {
         let jwt_algorithm = sources.parse(
             "jwt_algorithm",
             "EdDSA, ES256, RS256 or HS256",
-            JwtAlgorithm::EdDSA,
+            JwtAlgorithm::EdDsa,
             |text| text.parse().ok(),
         )?;
         let settings = Self {
@@ -104,9 +104,9 @@ impl Settings {
             )?,
             mail_from: sources.parse(
                 "mail_from",
-                "an e-mail address, such as accounts@example.com",
+                "an e-mail address, such as accounts@example.com or Example <accounts@example.com>",
                 "authlog@localhost.localdomain".to_owned(),
-                |text| authlog_domain::Email::parse(text).ok().map(|it| it.to_string()),
+                sender,
             )?,
             public_url: sources.optional(
                 "public_url",
@@ -169,7 +169,7 @@ impl Settings {
 
     /// Checks what no setting shows by itself.
     fn check_together(&self) -> anyhow::Result<()> {
-        let shared = matches!(self.jwt_algorithm, JwtAlgorithm::HS256);
+        let shared = matches!(self.jwt_algorithm, JwtAlgorithm::Hs256);
         anyhow::ensure!(
             !shared || self.jwt_secret.is_some(),
             "AUTHLOG_JWT_ALGORITHM is HS256, which needs AUTHLOG_JWT_SECRET: the secret that clients share, at least 32 bytes"
@@ -195,6 +195,16 @@ impl Settings {
                 )
             })
     }
+}
+
+/// An address, or a name and an address in angle brackets.
+fn sender(text: &str) -> Option<String> {
+    let address = match text.strip_suffix('>') {
+        Some(named) => named.rsplit_once('<')?.1,
+        None => text,
+    };
+    authlog_domain::Email::parse(address).ok()?;
+    Some(text.to_owned())
 }
 
 fn database(url: &str, origin: Origin) -> anyhow::Result<Database> {

@@ -1,7 +1,7 @@
 //! Where settings come from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -150,7 +150,11 @@ impl Sources {
         let (config, flags) = flags.given();
         let environment = |name: &str| std::env::var(name).ok();
         let config = config.or_else(|| environment("AUTHLOG_CONFIG").map(PathBuf::from));
-        let file = config.map(read_file).transpose()?.unwrap_or_default();
+        let file = config
+            .as_deref()
+            .map(read_file)
+            .transpose()?
+            .unwrap_or_default();
         Ok(Self::merge(flags, environment, file))
     }
 
@@ -236,8 +240,8 @@ impl Sources {
 }
 
 /// Reads the settings file. A name that is no setting is an error: it is most likely misspelt.
-fn read_file(path: PathBuf) -> anyhow::Result<BTreeMap<&'static str, String>> {
-    let text = std::fs::read_to_string(&path)
+fn read_file(path: &Path) -> anyhow::Result<BTreeMap<&'static str, String>> {
+    let text = std::fs::read_to_string(path)
         .with_context(|| format!("the settings file {} cannot be read", path.display()))?;
     parse_file(&text).with_context(|| format!("the settings file {}", path.display()))
 }

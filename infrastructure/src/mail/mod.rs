@@ -1,1 +1,25 @@
 //! Mail by SMTP, or into files.
+
+mod file;
+mod message;
+mod smtp;
+
+pub use file::FileMailer;
+pub use smtp::SmtpMailer;
+
+/// Why there is no mailer.
+#[derive(Debug, thiserror::Error)]
+pub enum MailerError {
+    /// The sender is no address, nor a name and an address.
+    #[error("`{0}` is no sender; write no-reply@example.com or Example <no-reply@example.com>")]
+    Sender(String),
+    /// The URL of the mail server cannot be read. It is not shown, because it may hold a password.
+    #[error(
+        "the URL of the mail server cannot be read; write smtps://user:password@host, \
+         smtp://user:password@host:587?tls=required or smtp://host:25"
+    )]
+    Url(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory for mail cannot be made.
+    #[error("the directory for mail cannot be made")]
+    Directory(#[source] std::io::Error),
+}

@@ -1,1 +1,111 @@
-//! The store on SQLite.
+//! The store on SQLite: the embedded default, one file and no server.
+//!
+//! One thread writes ([`writer`]), a few read ([`readers`]); all of them see one file in WAL mode, which other programs,
+//! such as the command line, may use at the same time. Every implementation of a port has a file here; statements stand
+//! where they are used.
+
+mod append;
+mod checkpoint;
+mod connection;
+mod directory;
+mod errors;
+mod event_store;
+mod readers;
+mod rebuild;
+mod reset_requests;
+mod revocations;
+mod rows;
+mod shared_secrets;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use authlog_application::ports::{Entropy, Health, StoreError};
+use zeroize::Zeroizing;
+
+use crate::OpenError;
+use crate::sealing::MasterKey;
+use crate::store::{Pepper, Vault};
+use checkpoint::WalLimit;
+use readers::Readers;
+use writer::Writer;
+
+/// How many threads read: reads are short and mostly from memory, so a few serve many cores.
+const READERS: std::ops::RangeInclusive<usize> = 2..=8;
+
+/// A store in one SQLite file.
+///
+/// Dropping it finishes what is queued, and so may wait for the disk.
+pub struct SqliteStore {
+    // Readers are dropped first: whoever closes the database last tidies it up, and only the writer can.
+    readers: Readers,
+    writer: Writer,
+    vault: Vault,
+}
+
+impl SqliteStore {
+    /// Opens the store in the file `path`, which is made if it is not there and brought up to this program's schema.
+    ///
+    /// # Errors
+    /// The file cannot be used, a newer program made it, or it was sealed under another master key.
+    pub fn open(
+        path: &Path,
+        master: MasterKey,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        let unreachable = |error: std::io::Error| OpenError::Unreachable(Box::new(error));
+        let connection = connection::open_writer(path)?;
+        let pepper = open_pepper(&connection, &master, &*entropy)?;
+        let threads = std::thread::available_parallelism()
+            .map_or(*READERS.start(), usize::from)
+            .clamp(*READERS.start(), *READERS.end());
+        let reading = (0..threads)
+            .map(|_| connection::open_reader(path))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            readers: Readers::start(reading).map_err(unreachable)?,
+            writer: Writer::start(connection, WalLimit::new(path, WalLimit::BYTES))
+                .map_err(unreachable)?,
+            vault: Vault::new(master, pepper, entropy),
+        })
+    }
+
+    /// How many transactions this store committed since it was opened. Under load it is far fewer than the commands
+    /// that they carried.
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+}
+
+/// The pepper, made at the first opening. It is the proof, too, that the master key is the right one.
+fn open_pepper(
+    connection: &rusqlite::Connection,
+    master: &MasterKey,
+    entropy: &dyn Entropy,
+) -> Result<Pepper, OpenError> {
+    use shared_secrets::{PEPPER, keep_first, place};
+    let mut candidate = Zeroizing::new([0; Pepper::LENGTH]);
+    entropy.fill(candidate.as_mut_slice());
+    let sealed = master
+        .seal(&place(PEPPER), candidate.as_slice(), entropy)
+        .map_err(|_| OpenError::WrongMasterKey)?;
+    let kept = keep_first(connection, PEPPER, &sealed).map_err(errors::store_error)?;
+    let pepper = master
+        .open(&place(PEPPER), &kept)
+        .map_err(|_| OpenError::WrongMasterKey)?;
+    Ok(Pepper::new(&pepper))
+}
+
+#[async_trait]
+impl Health for SqliteStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        let ready = self.readers.read(connection::has_schema).await?;
+        if ready && self.writer.is_running() {
+            Ok(())
+        } else {
+            Err(errors::given_up())
+        }
+    }
+}

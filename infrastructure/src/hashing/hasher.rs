@@ -1,0 +1,299 @@
+//! The password hasher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::{Algorithm, Argon2, Version};
+use async_trait::async_trait;
+use authlog_application::Password;
+use authlog_application::ports::{Entropy, HashingError, PasswordHash, PasswordHasher};
+
+use super::memory::{ArgonError, ArgonMemory};
+use super::parameters::{Argon2Parameters, InvalidParameters};
+use super::pool::{Pool, PoolError};
+use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
+
+/// How passwords are hashed, and how many may wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Settings {
+    /// What a new hash costs.
+    pub parameters: Argon2Parameters,
+    /// How many hashes are computed at a time; at least one. Each has its memory for itself, for good.
+    pub threads: usize,
+    /// How many more passwords may wait.
+    pub queue: usize,
+    /// How long each of them may.
+    pub deadline: Duration,
+}
+
+impl Default for Argon2Settings {
+    /// One thread for each core, a deadline of five seconds, after which people have given up, and a queue that a fast
+    /// core could work through in that time: it bounds the memory, while the deadline bounds the wait.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            parameters: Argon2Parameters::default(),
+            threads,
+            queue: threads.saturating_mul(320),
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Argon2id (RFC 9106) on threads of its own, so that nothing else ever waits for hashing.
+pub struct Argon2PasswordHasher {
+    pool: Pool<ArgonMemory>,
+    argon2: Argon2<'static>,
+    entropy: Arc<dyn Entropy>,
+    deadline: Duration,
+}
+
+/// Why there is no hasher.
+#[derive(Debug, thiserror::Error)]
+pub enum HasherError {
+    /// The parameters are out of bounds.
+    #[error(transparent)]
+    Parameters(#[from] InvalidParameters),
+    /// The operating system starts no thread.
+    #[error("the threads that hash passwords cannot be started")]
+    Threads(#[source] std::io::Error),
+}
+
+impl Argon2PasswordHasher {
+    /// Starts the threads. Their memory is allocated with their first hash.
+    ///
+    /// # Errors
+    /// The parameters are out of bounds, or there are no threads to be had.
+    pub fn start(settings: Argon2Settings, entropy: Arc<dyn Entropy>) -> Result<Self, HasherError> {
+        let params = settings.parameters.checked(OUTPUT_BYTES)?;
+        let usual = params.clone();
+        let pool = Pool::start(
+            "password-hash",
+            settings.threads.max(1),
+            settings.queue,
+            settings.deadline,
+            move || ArgonMemory::new(&usual),
+        )
+        .map_err(HasherError::Threads)?;
+        Ok(Self {
+            pool,
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            entropy,
+            deadline: settings.deadline,
+        })
+    }
+
+    /// Takes no more passwords and finishes those that it has.
+    pub async fn stop(&self) {
+        self.pool.stop().await;
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
+    ) -> Result<T, HashingError> {
+        match self.pool.run(work).await {
+            Ok(made) => made.map_err(|error| HashingError::Failed(error.into())),
+            // By then whatever waits now has been worked through or given up.
+            Err(PoolError::Overloaded) => Err(HashingError::Overloaded {
+                retry_after: self.deadline,
+            }),
+            Err(error) => Err(HashingError::Failed(error.into())),
+        }
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for Argon2PasswordHasher {
+    async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
+        let mut salt = [0; SALT_BYTES];
+        self.entropy.fill(&mut salt);
+        let argon2 = self.argon2.clone();
+        self.run(move |memory| new_hash(&argon2, password.expose_to_hasher(), &salt, memory))
+            .await
+    }
+
+    async fn verify(
+        &self,
+        password: Password,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashingError> {
+        let Some(hash) = hash else {
+            // The salt of nobody: the work is the same and the outcome is thrown away.
+            let argon2 = self.argon2.clone();
+            return self
+                .run(move |memory| {
+                    new_hash(
+                        &argon2,
+                        password.expose_to_hasher(),
+                        &[0; SALT_BYTES],
+                        memory,
+                    )
+                })
+                .await
+                .map(|_| false);
+        };
+        let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
+        self.run(move |memory| hash.is_of(password.expose_to_hasher(), memory))
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::SystemEntropy;
+
+    fn settings() -> Argon2Settings {
+        Argon2Settings {
+            parameters: Argon2Parameters {
+                memory_kib: 64,
+                ..Argon2Parameters::default()
+            },
+            threads: 2,
+            queue: 100,
+            deadline: Duration::from_secs(30),
+        }
+    }
+
+    fn hasher(settings: Argon2Settings) -> Argon2PasswordHasher {
+        Argon2PasswordHasher::start(settings, Arc::new(SystemEntropy)).unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_of_its_password_alone_and_never_the_same_twice() {
+        let hasher = hasher(settings());
+        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let again = hasher.hash(password("rahasia")).await.unwrap();
+        assert!(hash != again);
+        let verify = |text| hasher.verify(password(text), Some(hash.clone()));
+        assert!(verify("rahasia").await.unwrap());
+        assert!(!verify("Rahasia").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_stored_as_a_phc_string_with_the_parameters_of_owasp() {
+        let hasher = hasher(Argon2Settings {
+            threads: 1,
+            ..Argon2Settings::default()
+        });
+        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let text = hash.as_stored();
+        let rest = text
+            .strip_prefix("$argon2id$v=19$m=19456,t=2,p=1$")
+            .unwrap();
+        let (salt, output) = rest.split_once('$').unwrap();
+        assert_eq!((salt.len(), output.len()), (22, 43), "{text}");
+        use argon2::PasswordVerifier as _;
+        let parsed = argon2::PasswordHash::new(text).unwrap();
+        let library = Argon2::default();
+        assert!(library.verify_password(b"rahasia", &parsed).is_ok());
+    }
+
+    #[tokio::test]
+    async fn hashes_with_other_parameters_than_the_current_ones_are_checked() {
+        let dear = hasher(Argon2Settings {
+            parameters: Argon2Parameters {
+                memory_kib: 1024,
+                iterations: 3,
+                parallelism: 4,
+            },
+            ..settings()
+        });
+        let hash = dear.hash(password("rahasia")).await.unwrap();
+        let verified = hasher(settings())
+            .verify(password("rahasia"), Some(hash))
+            .await;
+        assert!(verified.unwrap());
+    }
+
+    #[tokio::test]
+    async fn without_a_hash_the_answer_is_no_after_the_same_work() {
+        let hasher = hasher(Argon2Settings {
+            threads: 1,
+            ..Argon2Settings::default()
+        });
+        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..15 {
+            for (known, hash) in [None, Some(hash.clone())].into_iter().enumerate() {
+                let begun = std::time::Instant::now();
+                assert!(!hasher.verify(password("wrong"), hash).await.unwrap());
+                times[known].push(begun.elapsed());
+            }
+        }
+        let [unknown, known] = times.map(|mut times| {
+            times.sort();
+            times[times.len() / 2]
+        });
+        let (less, more) = (unknown.min(known), unknown.max(known));
+        assert!(more < less * 2, "{unknown:?} against {known:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stored_hash_that_cannot_be_read_is_an_error_and_says_nothing_of_it() {
+        let stored = "$argon2id$v=19$m=4294967295,t=9,p=1$c29tZXNhbHQ$c2VjcmV0c2VjcmV0";
+        let hash = PasswordHash::from_stored(stored.to_owned());
+        let error = hasher(settings())
+            .verify(password("rahasia"), Some(hash))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, HashingError::Failed(_)));
+        assert!(!format!("{error:?}").contains("c2VjcmV0"));
+    }
+
+    #[tokio::test]
+    async fn more_passwords_than_can_wait_are_turned_away_at_once() {
+        let hasher = hasher(Argon2Settings {
+            parameters: Argon2Parameters::default(),
+            threads: 1,
+            queue: 2,
+            deadline: Duration::from_secs(30),
+        });
+        let hasher = Arc::new(hasher);
+        let callers: Vec<_> = (0..20)
+            .map(|_| {
+                let hasher = Arc::clone(&hasher);
+                tokio::spawn(async move { hasher.hash(password("rahasia")).await })
+            })
+            .collect();
+        let mut turned_away = 0;
+        for caller in callers {
+            match caller.await.unwrap() {
+                Ok(_) => {}
+                Err(HashingError::Overloaded { retry_after }) => {
+                    assert_eq!(retry_after, Duration::from_secs(30));
+                    turned_away += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!((10..20).contains(&turned_away), "{turned_away}");
+    }
+
+    #[tokio::test]
+    async fn a_stopped_hasher_hashes_nothing() {
+        let hasher = hasher(settings());
+        hasher.stop().await;
+        let refused = hasher.hash(password("rahasia")).await;
+        assert!(matches!(refused, Err(HashingError::Failed(_))));
+    }
+
+    #[test]
+    fn parameters_out_of_bounds_are_refused_at_the_start() {
+        let parameters = Argon2Parameters {
+            memory_kib: 7,
+            ..Argon2Parameters::default()
+        };
+        let settings = Argon2Settings {
+            parameters,
+            ..settings()
+        };
+        let refused = Argon2PasswordHasher::start(settings, Arc::new(SystemEntropy));
+        assert!(refused.err().unwrap().to_string().contains("m=7"));
+    }
+}

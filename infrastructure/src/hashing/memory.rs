@@ -1,0 +1,91 @@
+//! The memory that one thread hashes in, hash after hash.
+
+use argon2::{Argon2, Block, Params};
+
+/// Why there is no hash.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ArgonError {
+    #[error("there is no memory for the hash")]
+    NoMemory(#[from] std::collections::TryReserveError),
+    #[error("Argon2 refuses its input: {0}")]
+    Refused(argon2::Error),
+}
+
+/// The memory of one thread. Allocated anew for every hash, it would have to be fetched from the kernel and cleared
+/// every time.
+///
+/// It is not wiped between two hashes: what is left in it is worth as much to a thief as the hash that it led to, and the
+/// next hash overwrites it.
+pub(super) struct ArgonMemory {
+    blocks: Vec<Block>,
+    kept: usize,
+}
+
+impl ArgonMemory {
+    /// Memory of which as much is kept as hashes with these parameters need. Nothing is allocated yet.
+    pub fn new(usual: &Params) -> Self {
+        Self {
+            blocks: Vec::new(),
+            kept: usual.block_count(),
+        }
+    }
+
+    /// Hashes `password` into `output`.
+    pub fn hash(
+        &mut self,
+        argon2: &Argon2<'_>,
+        password: &[u8],
+        salt: &[u8],
+        output: &mut [u8],
+    ) -> Result<(), ArgonError> {
+        let needed = argon2.params().block_count();
+        if let Some(missing) = needed.checked_sub(self.blocks.len()) {
+            self.blocks.try_reserve_exact(missing)?;
+            self.blocks.resize(needed, Block::new());
+        }
+        let hashed =
+            argon2.hash_password_into_with_memory(password, salt, output, &mut self.blocks);
+        if self.blocks.len() > self.kept {
+            self.blocks.truncate(self.kept);
+            self.blocks.shrink_to_fit();
+        }
+        hashed.map_err(ArgonError::Refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argon2::{Algorithm, Version};
+
+    fn hash(memory: &mut ArgonMemory, memory_kib: u32) -> [u8; 32] {
+        let params = Params::new(memory_kib, 2, 1, Some(32)).unwrap();
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut output = [0; 32];
+        memory
+            .hash(&argon2, b"password", b"salt of 16 bytes", &mut output)
+            .unwrap();
+        output
+    }
+
+    #[test]
+    fn used_memory_hashes_as_fresh_memory_does() {
+        let usual = Params::new(64, 2, 1, Some(32)).unwrap();
+        let mut used = ArgonMemory::new(&usual);
+        for memory_kib in [64, 8, 256, 64] {
+            let fresh = hash(&mut ArgonMemory::new(&usual), memory_kib);
+            assert_eq!(hash(&mut used, memory_kib), fresh);
+        }
+    }
+
+    #[test]
+    fn memory_beyond_the_usual_is_given_back() {
+        let mut memory = ArgonMemory::new(&Params::new(64, 2, 1, Some(32)).unwrap());
+        hash(&mut memory, 1024);
+        assert!(memory.blocks.capacity() < 1024);
+        hash(&mut memory, 64);
+        let kept = memory.blocks.as_ptr();
+        hash(&mut memory, 64);
+        assert_eq!(memory.blocks.as_ptr(), kept);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a password hash costs.
+
+use argon2::Params;
+
+/// What a new password hash costs (RFC 9106 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argon2Parameters {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes. They are computed one after the other, on one thread: a server has other sign-ins for its other cores.
+    pub parallelism: u32,
+}
+
+impl Default for Argon2Parameters {
+    /// The least that the OWASP Password Storage Cheat Sheet asks for: 19 MiB, two passes, one lane.
+    fn default() -> Self {
+        Self {
+            memory_kib: 19 * 1024,
+            iterations: 2,
+            parallelism: 1,
+        }
+    }
+}
+
+/// Parameters that Argon2 does not know, or that cost more than we pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Argon2 takes 8 to {most_memory} KiB of memory for each of 1 to {most_lanes} lanes, 1 to {most_passes} passes, \
+     and no more than {most_work} KiB over all passes together; not m={memory_kib}, t={iterations}, p={parallelism}",
+    most_memory = Argon2Parameters::MOST_MEMORY_KIB,
+    most_lanes = Argon2Parameters::MOST_LANES,
+    most_passes = Argon2Parameters::MOST_PASSES,
+    most_work = Argon2Parameters::MOST_WORK_KIB,
+    memory_kib = .0.memory_kib, iterations = .0.iterations, parallelism = .0.parallelism,
+)]
+pub struct InvalidParameters(pub Argon2Parameters);
+
+impl Argon2Parameters {
+    /// Most memory that one hash may take: 1 GiB, as libsodium's `SENSITIVE`, the dearest that libraries suggest. A
+    /// stored hash says what it costs, and an imported one may come from anybody.
+    pub const MOST_MEMORY_KIB: u32 = 1024 * 1024;
+
+    /// Most memory times passes: four passes over 1 GiB, again as `SENSITIVE`; a few seconds of one core.
+    pub const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
+
+    /// Most passes: beyond it more memory is the better defence (RFC 9106 §4).
+    pub const MOST_PASSES: u32 = 1024;
+
+    /// Most lanes.
+    pub const MOST_LANES: u32 = 64;
+
+    /// The same as the library takes them, for an output of `output_len` bytes.
+    ///
+    /// # Errors
+    /// They are outside the bounds above, or Argon2's own.
+    pub(super) fn checked(self, output_len: usize) -> Result<Params, InvalidParameters> {
+        let work = u64::from(self.memory_kib) * u64::from(self.iterations);
+        let is_affordable = self.memory_kib <= Self::MOST_MEMORY_KIB
+            && self.iterations <= Self::MOST_PASSES
+            && self.parallelism <= Self::MOST_LANES
+            && work <= Self::MOST_WORK_KIB;
+        if !is_affordable {
+            return Err(InvalidParameters(self));
+        }
+        Params::new(
+            self.memory_kib,
+            self.iterations,
+            self.parallelism,
+            Some(output_len),
+        )
+        .map_err(|_| InvalidParameters(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn parameters(memory_kib: u32, iterations: u32, parallelism: u32) -> Argon2Parameters {
+        Argon2Parameters {
+            memory_kib,
+            iterations,
+            parallelism,
+        }
+    }
+
+    #[test]
+    fn what_is_cheap_enough_to_compute_and_known_to_argon2_is_taken() {
+        for (parameters, good) in [
+            (Argon2Parameters::default(), true),
+            (parameters(8, 1, 1), true),
+            (parameters(1024 * 1024, 4, 4), true),
+            (parameters(7, 1, 1), false),
+            (parameters(8, 1, 2), false),
+            (parameters(8, 0, 1), false),
+            (parameters(8, 1, 0), false),
+            (parameters(1024 * 1024, 5, 1), false),
+            (parameters(1024 * 1024 + 1, 1, 1), false),
+            (parameters(8, u32::MAX, 1), false),
+            (parameters(8 * 65, 1, 65), false),
+            (parameters(u32::MAX, u32::MAX, u32::MAX), false),
+        ] {
+            assert_eq!(parameters.checked(32).is_ok(), good, "{parameters:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The one statement that makes everything of a command true, or nothing.
+
+use authlog_application::ports::{AppendError, IdentifierKind};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::errors::{is_tie, store_error, violated_key};
+use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
+use crate::sealing::SealedEvent;
+use crate::store::AppendPlan;
+
+/// One statement is one transaction and one round trip. There is no NOTIFY in it: that takes a lock that all commits of
+/// the cluster queue for.
+const APPEND: &str = concat!(
+    r"
+    WITH event AS (
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
+          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
+            AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+    ), claim AS (
+        INSERT INTO identifier_claims (kind, digest, owner)
+        SELECT * FROM unnest($8::text[], $9::bytea[], $10::uuid[])
+    ), subject_key AS (
+        INSERT INTO subject_keys (user_id, wrapped)
+        SELECT * FROM unnest($11::uuid[], $12::bytea[])
+    ), credential AS (
+        INSERT INTO credentials (user_id, credential_id, password_hash)
+        SELECT $13, $14, $15 WHERE $13 IS NOT NULL
+        ON CONFLICT (user_id) DO UPDATE
+        SET credential_id = excluded.credential_id, password_hash = excluded.password_hash
+    ), opaque_token AS (
+        INSERT INTO opaque_tokens (digest, session_id, expires_at)
+        SELECT $16, $17, $18 WHERE $16 IS NOT NULL
+    ), account AS (",
+    upsert_accounts!("$19"),
+    ")",
+    upsert_sessions!("$20"),
+);
+
+impl PostgresStore {
+    /// Writes what was planned.
+    ///
+    /// A connection that breaks leaves it open whether the statement was committed. So it is sent once more: either it
+    /// is committed now, or a key says that something like it was; and if that is this very event, all is well.
+    pub(super) async fn write(&self, plan: &AppendPlan) -> Result<(), AppendError> {
+        let Some(first) = plan.events.first() else {
+            return Ok(());
+        };
+        let error = match self.send(plan).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if !self.connections.condemns(&error) {
+            return Err(self.reason(plan, error).await);
+        }
+        match self.send(plan).await {
+            Ok(()) => Ok(()),
+            Err(error) if violated_key(&error).is_some() && self.is_recorded(first).await? => {
+                Ok(())
+            }
+            Err(error) => {
+                self.connections.condemns(&error);
+                Err(self.reason(plan, error).await)
+            }
+        }
+    }
+
+    async fn send(&self, plan: &AppendPlan) -> Result<(), sqlx::Error> {
+        fn all<'a, T, U>(items: &'a [T], member: impl Fn(&'a T) -> U) -> Vec<U> {
+            items.iter().map(member).collect()
+        }
+        // Whoever claims several identifiers claims them in the same order as everybody else, and so nobody waits for
+        // someone who waits for them.
+        let mut claims = all(&plan.claims, |claim| claim);
+        claims.sort_by_key(|claim| (claim.kind, claim.digest));
+        let (events, keys) = (&plan.events, &plan.subject_keys);
+        let credential = plan.credential.as_ref();
+        let token = plan.opaque_token.as_ref();
+        sqlx::query(APPEND)
+            .bind(all(events, |event| event.kind.as_str()))
+            .bind(all(events, |event| event.aggregate_id.as_str()))
+            .bind(all(events, |event| event.sequence))
+            .bind(all(events, |event| event.event_type.as_str()))
+            .bind(all(events, |event| event.event_version.as_str()))
+            .bind(all(events, |event| event.payload.as_str()))
+            .bind(all(events, |event| event.metadata.as_str()))
+            .bind(all(&claims, |claim| claim.kind.as_str()))
+            .bind(all(&claims, |claim| claim.digest.as_slice()))
+            .bind(all(&claims, |claim| claim.owner.as_uuid()))
+            .bind(all(keys, |(user, _)| user.as_uuid()))
+            .bind(all(keys, |(_, wrapped)| wrapped.as_slice()))
+            .bind(credential.map(|it| it.user.as_uuid()))
+            .bind(credential.map(|it| it.credential.as_uuid()))
+            .bind(credential.map(|it| it.hash.as_stored()))
+            .bind(token.map(|it| it.digest.0.as_slice()))
+            .bind(token.map(|it| it.session.as_uuid()))
+            .bind(token.map(|it| it.expires_at.date_time()))
+            .bind(Json(all(&plan.accounts, AccountRow::from)))
+            .bind(Json(all(&plan.sessions, SessionRow::from)))
+            .execute(self.connections.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Why an append failed.
+    ///
+    /// Where a statement violates several keys, the server names any one of them. That does no harm: an account's
+    /// stream and its key begin together, so that either says that another command came first; and two people who
+    /// register one name have different ids, so that nothing but the name can be in their way.
+    async fn reason(&self, plan: &AppendPlan, error: sqlx::Error) -> AppendError {
+        match violated_key(&error) {
+            Some("events_pkey" | "subject_keys_pkey") => AppendError::Conflict,
+            Some("identifier_claims_pkey") => match self.taken_claim(plan).await {
+                Ok(Some(kind)) => AppendError::IdentifierTaken(kind),
+                // Its owner is this very account, or let it go in the meantime.
+                Ok(None) => AppendError::Conflict,
+                Err(error) => store_error(error).into(),
+            },
+            None if is_tie(&error) => AppendError::Conflict,
+            _ => store_error(error).into(),
+        }
+    }
+
+    /// Which of the claims another account has. The error says it too, but in words meant for people.
+    async fn taken_claim(&self, plan: &AppendPlan) -> Result<Option<IdentifierKind>, sqlx::Error> {
+        for claim in &plan.claims {
+            let owner: Option<Uuid> = sqlx::query_scalar(
+                "SELECT owner FROM identifier_claims WHERE kind = $1 AND digest = $2",
+            )
+            .bind(claim.kind.as_str())
+            .bind(claim.digest.as_slice())
+            .fetch_optional(self.connections.pool())
+            .await?;
+            if owner.is_some_and(|owner| owner != claim.owner.as_uuid()) {
+                return Ok(Some(claim.kind));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether this very event is in the log. Its metadata names the request, so that no other looks like it.
+    async fn is_recorded(&self, event: &SealedEvent) -> Result<bool, AppendError> {
+        let same: Option<bool> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_scalar(
+                    r"
+                    SELECT payload::text = $4 AND metadata::text = $5 FROM events
+                     WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3",
+                )
+                .bind(event.kind.as_str())
+                .bind(event.aggregate_id.as_str())
+                .bind(event.sequence)
+                .bind(event.payload.as_str())
+                .bind(event.metadata.as_str())
+                .fetch_optional(pool)
+            })
+            .await?;
+        Ok(same.unwrap_or(false))
+    }
+}

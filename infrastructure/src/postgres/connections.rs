@@ -1,0 +1,112 @@
+//! The connections to PostgreSQL, which outlive a restart of the server.
+
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use authlog_application::ports::StoreError;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::errors::{is_broken, store_error};
+
+/// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings; more
+/// of them would wait for the same disk.
+const MAX_CONNECTIONS: u32 = 20;
+
+/// How long a request waits for a connection before it is told that the store is unavailable. A client gives up soon
+/// after; and a server that restarts quickly is not noticed at all.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Limits that the server enforces on every statement of a request: whatever takes longer, nobody is waiting for.
+const REQUEST_LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+];
+
+/// Every statement of the store relies on reading what others committed while it waited for them, so a server's other
+/// default does not count.
+const ISOLATION: (&str, &str) = ("default_transaction_isolation", r"read\ committed");
+
+/// A pool whose connections are not tested before use, because that would cost a round trip each time. Instead the
+/// first one found broken condemns all that are as old: after a restart of the server the idle connections are replaced
+/// as they come up, and not one request has to fail for each.
+pub(super) struct Connections {
+    pool: PgPool,
+    options: PgConnectOptions,
+    broken_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Connections {
+    /// Connections to `url`; the first is made when it is needed.
+    pub(super) fn new(url: &str) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("authlog")
+            .options([ISOLATION]);
+        let broken_at = Arc::new(Mutex::new(None::<Instant>));
+        let condemned = Arc::clone(&broken_at);
+        let pool = PgPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(move |_, connection| {
+                let broken_at = *condemned.lock().unwrap_or_else(PoisonError::into_inner);
+                let good = broken_at.is_none_or(|at| connection.age < at.elapsed());
+                Box::pin(async move { Ok(good) })
+            })
+            .connect_lazy_with(options.clone().options(REQUEST_LIMITS));
+        Ok(Self {
+            pool,
+            options,
+            broken_at,
+        })
+    }
+
+    /// The pool, for what must not be asked twice.
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// How to make a connection of one's own, on which no limits are set.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
+    /// Asks something that may be asked twice, and does so if the first connection turns out to be broken.
+    pub(super) async fn ask<'a, T, Fut>(
+        &'a self,
+        question: impl Fn(&'a PgPool) -> Fut,
+    ) -> Result<T, StoreError>
+    where
+        Fut: Future<Output = Result<T, sqlx::Error>>,
+    {
+        match question(&self.pool).await {
+            Err(error) if self.condemns(&error) => self.ask_once(question(&self.pool)).await,
+            answer => answer.map_err(store_error),
+        }
+    }
+
+    /// Asks something that must not be asked twice.
+    pub(super) async fn ask_once<T>(
+        &self,
+        question: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, StoreError> {
+        question.await.map_err(|error| {
+            self.condemns(&error);
+            store_error(error)
+        })
+    }
+
+    /// Whether the error says that its connection is broken. Then no connection as old is used again.
+    pub(super) fn condemns(&self, error: &sqlx::Error) -> bool {
+        let broken = is_broken(error);
+        if broken {
+            *self
+                .broken_at
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        broken
+    }
+}

@@ -1,0 +1,206 @@
+//! Looking up accounts and sessions, each in one query.
+
+use async_trait::async_trait;
+use authlog_application::ports::{
+    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionStanding, SignInRecord,
+    StoreError, TokenDigest,
+};
+use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
+use sqlx::FromRow;
+
+use super::PostgresStore;
+use super::rows::{AccountRow, StandingRow, account_columns, session_columns};
+
+/// The account that has an identifier.
+const BY_IDENTIFIER: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    r"
+      FROM identifier_claims c
+      JOIN accounts a ON a.user_id = c.owner
+     WHERE c.kind = $1 AND c.digest = $2"
+);
+
+/// The same with the hash of its password.
+const FOR_SIGN_IN: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    r", p.password_hash
+      FROM identifier_claims c
+      JOIN accounts a ON a.user_id = c.owner
+      JOIN credentials p ON p.user_id = a.user_id AND p.credential_id = a.credential_id
+     WHERE c.kind = $1 AND c.digest = $2"
+);
+
+const BY_ID: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM accounts a WHERE a.user_id = $1"
+);
+
+const PAGE: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM accounts a WHERE a.number > $1 ORDER BY a.number LIMIT $2"
+);
+
+const STANDING: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    account_columns!(),
+    r"
+      FROM sessions s
+      JOIN accounts a ON a.user_id = s.user_id
+     WHERE s.session_id = $1"
+);
+
+const STANDING_BY_TOKEN: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    ", ",
+    account_columns!(),
+    r"
+      FROM opaque_tokens t
+      JOIN sessions s ON s.session_id = t.session_id
+      JOIN accounts a ON a.user_id = s.user_id
+     WHERE t.digest = $1 AND t.expires_at > $2"
+);
+
+#[derive(FromRow)]
+struct SignInRow {
+    #[sqlx(flatten)]
+    account: AccountRow,
+    password_hash: String,
+}
+
+#[async_trait]
+impl Directory for PostgresStore {
+    async fn find_for_sign_in(
+        &self,
+        identifier: &Identifier,
+    ) -> Result<Option<SignInRecord>, StoreError> {
+        let digest = self.vault.pepper.digest(identifier);
+        let row: Option<SignInRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(FOR_SIGN_IN)
+                    .bind(identifier.kind().as_str())
+                    .bind(digest)
+                    .fetch_optional(pool)
+            })
+            .await?;
+        row.map(|row| {
+            Ok(SignInRecord {
+                account: row.account.try_into()?,
+                hash: PasswordHash::from_stored(row.password_hash),
+            })
+        })
+        .transpose()
+    }
+
+    async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
+        let kinds: Vec<&str> = identifiers.iter().map(|it| it.kind().as_str()).collect();
+        let digests: Vec<[u8; 32]> = identifiers
+            .iter()
+            .map(|it| self.vault.pepper.digest(it))
+            .collect();
+        let taken: Vec<String> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_scalar(
+                    r"
+                    SELECT kind FROM identifier_claims
+                     WHERE (kind, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))",
+                )
+                .bind(&kinds)
+                .bind(digests.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+                .fetch_all(pool)
+            })
+            .await?;
+        Ok(identifiers
+            .iter()
+            .map(Identifier::kind)
+            .filter(|kind| taken.iter().any(|taken| taken == kind.as_str()))
+            .collect())
+    }
+
+    async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError> {
+        let digest = self.vault.pepper.digest(identifier);
+        let row: Option<AccountRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(BY_IDENTIFIER)
+                    .bind(identifier.kind().as_str())
+                    .bind(digest)
+                    .fetch_optional(pool)
+            })
+            .await?;
+        row.map(Account::try_from).transpose()
+    }
+
+    async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
+        let row: Option<AccountRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(BY_ID)
+                    .bind(user.as_uuid())
+                    .fetch_optional(pool)
+            })
+            .await?;
+        row.map(Account::try_from).transpose()
+    }
+
+    async fn accounts(
+        &self,
+        after: Option<AccountNumber>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        let rows: Vec<AccountRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(PAGE)
+                    .bind(after.map_or(i64::MIN, AccountNumber::get))
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.into_iter().map(Account::try_from).collect()
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+        let row: Option<StandingRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(STANDING)
+                    .bind(session.as_uuid())
+                    .fetch_optional(pool)
+            })
+            .await?;
+        row.map(SessionStanding::try_from).transpose()
+    }
+
+    async fn session_by_opaque_token(
+        &self,
+        digest: &TokenDigest,
+        now: Timestamp,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        let row: Option<StandingRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(STANDING_BY_TOKEN)
+                    .bind(digest.0)
+                    .bind(now.date_time())
+                    .fetch_optional(pool)
+            })
+            .await?;
+        row.map(SessionStanding::try_from).transpose()
+    }
+
+    async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
+        self.connections
+            .ask(|pool| sqlx::query_scalar("SELECT nextval('account_numbers')").fetch_one(pool))
+            .await
+            .map(AccountNumber::new)
+    }
+}

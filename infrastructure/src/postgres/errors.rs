@@ -1,0 +1,68 @@
+//! What PostgreSQL's errors mean to the callers of a store.
+
+use authlog_application::ports::StoreError;
+
+/// Errors after which the same may work in a moment: the server is shutting down, starting, full, read-only, too slow,
+/// or it broke up a tie between transactions. By SQLSTATE, or the class that its first two characters name
+/// (PostgreSQL's documentation, appendix A).
+const PASSING: [&str; 12] = [
+    "08",    // connection exception
+    "25006", // read-only: a standby, or a primary that was demoted
+    "25P03", // idle in a transaction for too long
+    "28",    // may not connect, as when a password is being changed
+    "3D",    // the database is not there, as during a restore
+    "40001", // serialization failure
+    "40P01", // deadlock
+    "53",    // no connections, memory or disk space left
+    "55P03", // a lock was not to be had in time
+    "57",    // operator intervention: shutdown, start-up, a cancelled statement
+    "58",    // system error
+    "XX000", // internal error
+];
+
+/// Errors after which the connection is of no use, or leads to the wrong server, though another one may do.
+const BROKEN: [&str; 5] = ["08", "25006", "57P01", "57P02", "57P05"];
+
+/// Whether the error has one of these codes or is of one of these classes.
+fn is_any_of(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| codes.iter().any(|known| code.starts_with(known)))
+}
+
+/// Whether the error says that its connection is broken, and nothing about what was asked over it.
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        error => is_any_of(error, &BROKEN),
+    }
+}
+
+/// Whether transactions got in each other's way and this one was rolled back for it.
+pub(super) fn is_tie(error: &sqlx::Error) -> bool {
+    is_any_of(error, &["40001", "40P01"])
+}
+
+/// The unique constraint that would have been violated, if that is what happened.
+pub(super) fn violated_key(error: &sqlx::Error) -> Option<&str> {
+    let error = error.as_database_error()?;
+    error
+        .is_unique_violation()
+        .then(|| error.constraint())
+        .flatten()
+}
+
+/// The error as the ports have it.
+pub(super) fn store_error(error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::RowNotFound => StoreError::Unreadable(Box::new(error)),
+        sqlx::Error::Database(_) if !is_any_of(&error, &PASSING) => {
+            StoreError::Unreadable(Box::new(error))
+        }
+        _ => StoreError::Unavailable(Box::new(error)),
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading and appending events: `postgres-es`, decorated.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use authlog_application::ports::{Append, AppendError, EventStore, StoreError, StreamId};
+use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
+use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
+
+use super::PostgresStore;
+use crate::store::WrappedKeys;
+
+#[async_trait]
+impl EventStore for PostgresStore {
+    async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
+        let sealed = self.connections.ask(|_| self.read(stream)).await?;
+        self.vault.open(stream, sealed, self).await
+    }
+
+    async fn append(&self, append: Append) -> Result<(), AppendError> {
+        let plan = self.vault.plan(append, self).await?;
+        self.write(&plan).await
+    }
+}
+
+impl PostgresStore {
+    async fn read(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, sqlx::Error> {
+        let (repository, id) = (&self.repository, stream.id.as_str());
+        let read = catching_panics(async {
+            match stream.kind {
+                AggregateKind::User => repository.get_events::<User>(id).await,
+                AggregateKind::Session => repository.get_events::<Session>(id).await,
+                AggregateKind::RefusedLogins => repository.get_events::<RefusedLogins>(id).await,
+            }
+        });
+        match read.await {
+            Ok(Ok(events)) => Ok(events),
+            Ok(Err(error)) => Err(sql_error(error)),
+            Err(Panicked) => Err(sqlx::Error::Decode(Box::new(Panicked))),
+        }
+    }
+}
+
+/// The error that `postgres-es` wrapped.
+fn sql_error(error: PersistenceError) -> sqlx::Error {
+    match error {
+        PersistenceError::ConnectionError(source)
+        | PersistenceError::UnknownError(source)
+        | PersistenceError::DeserializationError(source) => source
+            .downcast::<sqlx::Error>()
+            .map_or_else(sqlx::Error::Decode, |error| *error),
+        error @ PersistenceError::OptimisticLockError => sqlx::Error::Decode(Box::new(error)),
+    }
+}
+
+/// An event could not be decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored event cannot be decoded")]
+struct Panicked;
+
+/// Runs a future of `postgres-es`, which panics where a row does not decode, as JSON that PostgreSQL takes and serde
+/// does not. One damaged event must not take down the task of a request.
+async fn catching_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    })
+    .await
+}
+
+impl WrappedKeys for PostgresStore {
+    async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query_scalar("SELECT wrapped FROM subject_keys WHERE user_id = $1")
+                    .bind(user.as_uuid())
+                    .fetch_optional(pool)
+            })
+            .await
+    }
+}

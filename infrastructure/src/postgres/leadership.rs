@@ -1,0 +1,83 @@
+//! Electing one node for work that only one may do at a time.
+
+use std::io;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+
+/// The first half of the keys of our advisory locks, so that they meet nobody else's: "auth" in ASCII.
+const LOCK_SPACE: i32 = 0x6175_7468;
+
+/// How often a node that does not lead tries to: how long the work may rest after a leader's end.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a connection may be silent before it counts as broken. The leader has to notice by itself when the network
+/// swallows its questions.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How soon the server notices that a leader's machine is gone, and gives its lock to another: 10 s, and 3 × 5 s more.
+const KEEPALIVE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "25000"),
+];
+
+/// Work for which a node is elected.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Office {
+    /// Bringing events into one order.
+    Sequencer,
+}
+
+impl Office {
+    /// The second half of the lock's key. It never changes, or two versions of the program would both be elected.
+    const fn key(self) -> i32 {
+        match self {
+            Self::Sequencer => 1,
+        }
+    }
+}
+
+/// Being elected. It lasts as long as the connection, for which the server keeps a lock.
+///
+/// The lock makes it likely that one node works, not certain: a node may not have noticed yet that its connection is
+/// gone. So the work has to be fenced besides, as the sequencer's is by its epoch.
+pub(super) struct Leadership {
+    connection: PgConnection,
+}
+
+impl Leadership {
+    /// Waits to be elected.
+    pub(super) async fn win(
+        options: &PgConnectOptions,
+        office: Office,
+    ) -> Result<Self, sqlx::Error> {
+        let mut connection = heard(options.clone().options(KEEPALIVE).connect()).await?;
+        loop {
+            let elected = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+                .bind(LOCK_SPACE)
+                .bind(office.key())
+                .fetch_one(&mut connection);
+            if heard(elected).await? {
+                return Ok(Self { connection });
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+    }
+
+    /// The connection that holds the lock. Whatever is done over it is a heartbeat too: it fails when the lock is lost.
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+/// The answer, unless there is none for too long.
+pub(super) async fn heard<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(SILENCE, answer)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+}

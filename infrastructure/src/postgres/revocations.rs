@@ -1,0 +1,121 @@
+//! News of sessions that ended, from the log itself.
+//!
+//! The cursor is the xmin of the snapshot in which the query before was made: every transaction below it had ended, and
+//! what it wrote was seen. Whatever was still running then, or began since, has a number from xmin on. So asking for
+//! these misses nothing, however long a commit takes, and some revocations come twice.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authlog_application::ports::{Revocation, RevocationCursor, RevocationSource, StoreError};
+use authlog_domain::{SessionId, Timestamp, UserId};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use crate::store::unreadable;
+
+/// `recorded_at` is by the database's clock and `since` by a node's: how far the two may be apart.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Events that match `$condition`, joined to the next cursor, which is there even if no event is. The types are those of
+/// the partial indexes, word for word.
+macro_rules! revocations {
+    ($condition:literal) => {
+        concat!(
+            r"
+            SELECT here.next, e.event_type, e.aggregate_id::uuid AS aggregate_id,
+                   (e.payload #>> '{PasswordReset,session_epoch}')::bigint AS session_epoch
+              FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
+              LEFT JOIN events e
+                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset')
+               AND ",
+            $condition
+        )
+    };
+}
+
+const SINCE: &str = revocations!("e.recorded_at >= $1");
+const AFTER: &str = revocations!("e.txid >= $1::text::xid8");
+
+#[derive(FromRow)]
+struct Row {
+    next: i64,
+    event_type: Option<String>,
+    aggregate_id: Option<Uuid>,
+    session_epoch: Option<i64>,
+}
+
+impl Row {
+    fn revocation(&self) -> Result<Option<Revocation>, StoreError> {
+        let (Some(event_type), Some(id)) = (self.event_type.as_deref(), self.aggregate_id) else {
+            return Ok(None);
+        };
+        if event_type != "PasswordReset" {
+            return Ok(Some(Revocation::Session(SessionId::new(id))));
+        }
+        let epoch = self.session_epoch.and_then(|it| u32::try_from(it).ok());
+        Ok(Some(Revocation::Epoch {
+            user: UserId::new(id),
+            epoch: epoch.ok_or_else(|| unreadable(NoEpoch))?,
+        }))
+    }
+}
+
+/// A reset says which epoch begins.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored PasswordReset names no session epoch")]
+struct NoEpoch;
+
+fn answer(rows: &[Row]) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+    let next = rows
+        .first()
+        .ok_or_else(|| unreadable(sqlx::Error::RowNotFound))?
+        .next;
+    let revocations = rows
+        .iter()
+        .filter_map(|row| row.revocation().transpose())
+        .collect::<Result<_, _>>()?;
+    Ok((revocations, RevocationCursor(next)))
+}
+
+#[async_trait]
+impl RevocationSource for PostgresStore {
+    async fn revocations_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        let since = since.minus(CLOCK_SKEW).date_time();
+        let rows: Vec<Row> = self
+            .connections
+            .ask(|pool| sqlx::query_as(SINCE).bind(since).fetch_all(pool))
+            .await?;
+        answer(&rows)
+    }
+
+    async fn revocations_after(
+        &self,
+        cursor: RevocationCursor,
+    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        let cursor = cursor.0.to_string();
+        let rows: Vec<Row> = self
+            .connections
+            .ask(|pool| sqlx::query_as(AFTER).bind(&cursor).fetch_all(pool))
+            .await?;
+        answer(&rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::REVOKING_EVENT_TYPES;
+
+    #[test]
+    fn the_query_and_the_indexes_name_the_revoking_types_in_the_same_words() {
+        let list = format!("event_type IN ('{}')", REVOKING_EVENT_TYPES.join("', '"));
+        let schema = include_str!("../../../migrations/postgres/0001_events.sql");
+        assert_eq!(schema.matches(&list).count(), 2);
+        assert!(SINCE.contains(&list) && AFTER.contains(&list));
+    }
+}

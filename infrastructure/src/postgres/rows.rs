@@ -1,0 +1,255 @@
+//! The read models' rows, as they are written and read.
+//!
+//! A row travels to the server as a JSON object whose members are the columns, so that no value can end up in another
+//! column, and one struct serves both directions.
+
+use authlog_application::ports::{Account, SessionRecord, SessionStanding, StoreError};
+use authlog_domain::user::PendingReset;
+use authlog_domain::{
+    AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation, SessionId,
+    Timestamp, UserId, Username,
+};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::FromRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::store::unreadable;
+
+/// A row of `accounts`.
+#[derive(FromRow, Serialize)]
+pub(super) struct AccountRow {
+    user_id: Uuid,
+    version: i64,
+    number: i64,
+    username: Option<String>,
+    email: Option<String>,
+    name: Option<String>,
+    phone: Option<String>,
+    role: String,
+    credential_id: Uuid,
+    session_epoch: i64,
+    reset_id: Option<Uuid>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    reset_expires_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+}
+
+/// A row of `sessions`; next to an account its version goes by another name.
+#[derive(FromRow, Serialize)]
+pub(super) struct SessionRow {
+    session_id: Uuid,
+    #[sqlx(rename = "session_version")]
+    version: i64,
+    user_id: Uuid,
+    contract: Option<String>,
+    epoch: i64,
+    rotation: Option<String>,
+    generation: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    started_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    last_used_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    ended_at: Option<OffsetDateTime>,
+}
+
+/// A session and its account.
+#[derive(FromRow)]
+pub(super) struct StandingRow {
+    #[sqlx(flatten)]
+    session: SessionRow,
+    #[sqlx(flatten)]
+    account: AccountRow,
+}
+
+/// The columns of an [`AccountRow`], of the table called `a`.
+macro_rules! account_columns {
+    () => {
+        "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, a.credential_id, \
+         a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at"
+    };
+}
+
+/// The columns of a [`SessionRow`] beside those of its account, of the table called `s`.
+macro_rules! session_columns {
+    () => {
+        "s.session_id, s.version AS session_version, s.contract, s.epoch, s.rotation, s.generation, \
+         s.started_at, s.last_used_at, s.expires_at, s.ended_at"
+    };
+}
+
+/// Writes the accounts in the JSON array that is the statement's parameter `$rows`. A row of the same version is the
+/// same row, unless it was damaged: so it is written again, and rebuilds can repair it.
+macro_rules! upsert_accounts {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO accounts SELECT * FROM jsonb_populate_recordset(NULL::accounts, ",
+            $rows,
+            ")",
+            r"
+            ON CONFLICT (user_id) DO UPDATE SET
+                version = excluded.version, number = excluded.number, username = excluded.username,
+                email = excluded.email, name = excluded.name, phone = excluded.phone,
+                role = excluded.role, credential_id = excluded.credential_id,
+                session_epoch = excluded.session_epoch, reset_id = excluded.reset_id,
+                reset_expires_at = excluded.reset_expires_at, created_at = excluded.created_at,
+                updated_at = excluded.updated_at
+            WHERE accounts.version <= excluded.version"
+        )
+    };
+}
+
+/// The same for the sessions.
+macro_rules! upsert_sessions {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO sessions SELECT * FROM jsonb_populate_recordset(NULL::sessions, ",
+            $rows,
+            ")",
+            r"
+            ON CONFLICT (session_id) DO UPDATE SET
+                version = excluded.version, user_id = excluded.user_id, contract = excluded.contract,
+                epoch = excluded.epoch, rotation = excluded.rotation, generation = excluded.generation,
+                started_at = excluded.started_at, last_used_at = excluded.last_used_at,
+                expires_at = excluded.expires_at, ended_at = excluded.ended_at
+            WHERE sessions.version <= excluded.version"
+        )
+    };
+}
+
+pub(super) use {account_columns, session_columns, upsert_accounts, upsert_sessions};
+
+/// A column holds what the program never wrote into it.
+#[derive(Debug, thiserror::Error)]
+#[error("the column {0} holds what this program does not know")]
+struct Foreign(&'static str);
+
+fn foreign(column: &'static str) -> StoreError {
+    unreadable(Foreign(column))
+}
+
+impl From<&Account> for AccountRow {
+    fn from(account: &Account) -> Self {
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        Self {
+            user_id: account.id.as_uuid(),
+            version: account.version.cast_signed(),
+            number: account.number.get(),
+            username: text(account.username.as_ref().map(Username::as_str)),
+            email: text(account.email.as_ref().map(Email::as_str)),
+            name: text(account.name.as_ref().map(PersonName::as_str)),
+            phone: text(account.phone.as_ref().map(Phone::as_str)),
+            role: account.role.as_str().to_owned(),
+            credential_id: account.credential.as_uuid(),
+            session_epoch: account.session_epoch.into(),
+            reset_id: account.pending_reset.map(|reset| reset.reset.as_uuid()),
+            reset_expires_at: account.pending_reset.map(|it| it.expires_at.date_time()),
+            created_at: account.created_at.date_time(),
+            updated_at: account.updated_at.date_time(),
+        }
+    }
+}
+
+impl TryFrom<AccountRow> for Account {
+    type Error = StoreError;
+
+    fn try_from(row: AccountRow) -> Result<Self, StoreError> {
+        let pending_reset = row.reset_id.zip(row.reset_expires_at);
+        Ok(Self {
+            id: UserId::new(row.user_id),
+            version: row.version.cast_unsigned(),
+            number: AccountNumber::new(row.number),
+            username: row.username.map(Username::from_stored),
+            email: row.email.map(Email::from_stored),
+            name: row.name.map(PersonName::from_stored),
+            phone: row.phone.map(Phone::from_stored),
+            role: Role::parse(&row.role).ok_or_else(|| foreign("accounts.role"))?,
+            credential: CredentialId::new(row.credential_id),
+            session_epoch: u32::try_from(row.session_epoch)
+                .map_err(|_| foreign("accounts.session_epoch"))?,
+            pending_reset: pending_reset.map(|(reset, expires_at)| PendingReset {
+                reset: ResetId::new(reset),
+                expires_at: Timestamp::new(expires_at),
+            }),
+            created_at: Timestamp::new(row.created_at),
+            updated_at: Timestamp::new(row.updated_at),
+        })
+    }
+}
+
+impl From<&SessionRecord> for SessionRow {
+    fn from(session: &SessionRecord) -> Self {
+        Self {
+            session_id: session.id.as_uuid(),
+            version: session.version.cast_signed(),
+            user_id: session.user.as_uuid(),
+            contract: session.contract.map(|it| it.as_str().to_owned()),
+            epoch: session.epoch.into(),
+            rotation: session.rotation.map(|it| rotation_name(it).to_owned()),
+            generation: session.generation.into(),
+            started_at: session.started_at.date_time(),
+            last_used_at: session.last_used_at.date_time(),
+            expires_at: session.expires_at.date_time(),
+            ended_at: session.ended_at.map(Timestamp::date_time),
+        }
+    }
+}
+
+impl TryFrom<SessionRow> for SessionRecord {
+    type Error = StoreError;
+
+    fn try_from(row: SessionRow) -> Result<Self, StoreError> {
+        let rotation = match row.rotation.as_deref() {
+            None => None,
+            Some(name) => Some(rotation(name).ok_or_else(|| foreign("sessions.rotation"))?),
+        };
+        Ok(Self {
+            id: SessionId::new(row.session_id),
+            version: row.version.cast_unsigned(),
+            user: UserId::new(row.user_id),
+            // A contract that this program does not know reads as none, as it does in the projection.
+            contract: row
+                .contract
+                .and_then(|name| serde_json::from_value(Value::String(name)).ok()),
+            epoch: u32::try_from(row.epoch).map_err(|_| foreign("sessions.epoch"))?,
+            rotation,
+            generation: u32::try_from(row.generation)
+                .map_err(|_| foreign("sessions.generation"))?,
+            started_at: Timestamp::new(row.started_at),
+            last_used_at: Timestamp::new(row.last_used_at),
+            expires_at: Timestamp::new(row.expires_at),
+            ended_at: row.ended_at.map(Timestamp::new),
+        })
+    }
+}
+
+impl TryFrom<StandingRow> for SessionStanding {
+    type Error = StoreError;
+
+    fn try_from(row: StandingRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            session: row.session.try_into()?,
+            account: row.account.try_into()?,
+        })
+    }
+}
+
+const fn rotation_name(rotation: Rotation) -> &'static str {
+    match rotation {
+        Rotation::Rotating => "rotating",
+        Rotation::Reusable => "reusable",
+    }
+}
+
+fn rotation(name: &str) -> Option<Rotation> {
+    [Rotation::Rotating, Rotation::Reusable]
+        .into_iter()
+        .find(|rotation| rotation_name(*rotation) == name)
+}

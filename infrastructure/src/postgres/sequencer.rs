@@ -1,0 +1,86 @@
+//! The worker that copies committed events into `event_log`, in the one order that is final.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::sync::CancellationToken;
+
+use super::leadership::{Leadership, Office, heard};
+
+/// Events in a batch: large enough that the statement's own cost is spread thin, small enough to be done within
+/// milliseconds.
+const BATCH: i32 = 2_000;
+
+/// How often the leader looks for new events when it has caught up. It is the delay that feeds add to an event, against
+/// fifty small reads a second; waiting in between also makes batches of what would be single commits.
+const POLL_EVERY: Duration = Duration::from_millis(20);
+
+/// How long to wait after a first failure; twice as long after each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest wait between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Settings of the leader's connection.
+///
+/// A commit need not wait for the disk: what a crash of the server takes back is both the log's tail and the mark, and
+/// since the order depends on nothing but the events, the next batch gives the same events the same indices. And while
+/// `events` is new and small the planner would read all of it, and remember to do so when it no longer is.
+const SETTINGS: [(&str, &str); 3] = [
+    ("synchronous_commit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+];
+
+/// Brings the events of all nodes into one order. Run it on every node: they elect one, and when it ends, another.
+pub struct Sequencer {
+    options: PgConnectOptions,
+}
+
+impl Sequencer {
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        Self {
+            options: options.options(SETTINGS),
+        }
+    }
+
+    /// Works, or waits to be elected, until `shutdown`. Errors are logged and followed by another attempt.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let led = tokio::select! {
+                () = shutdown.cancelled() => return,
+                led = self.lead(&mut pause) => led,
+            };
+            let Err(error) = led;
+            tracing::warn!(%error, "the sequencer starts over");
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Leads until something fails. A success brings `pause` back to its beginning.
+    async fn lead(&self, pause: &mut Duration) -> Result<Infallible, sqlx::Error> {
+        let mut leadership = Leadership::win(&self.options, Office::Sequencer).await?;
+        let connection = leadership.connection();
+        let epoch: i64 = sqlx::query_scalar("SELECT take_over_sequencer()")
+            .fetch_one(&mut *connection)
+            .await?;
+        tracing::info!(epoch, "this node brings events into order");
+        loop {
+            let batch = sqlx::query_scalar("SELECT sequence_batch($1, $2)")
+                .bind(BATCH)
+                .bind(epoch)
+                .fetch_one(&mut *connection);
+            let copied: i32 = heard(batch).await?;
+            *pause = FIRST_PAUSE;
+            if copied < BATCH {
+                tokio::time::sleep(POLL_EVERY).await;
+            }
+        }
+    }
+}

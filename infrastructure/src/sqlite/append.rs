@@ -1,0 +1,147 @@
+//! What an append writes, in one savepoint.
+
+use authlog_application::ports::{AppendError, CredentialRecord, OpaqueTokenRecord};
+use rusqlite::{Connection, params};
+
+use super::errors::{is_duplicate, store_error};
+use super::rows::{write_account, write_session};
+use crate::leaf::{LeafInput, leaf_hash};
+use crate::sealing::SealedEvent;
+use crate::store::{AppendPlan, ClaimDigest};
+
+/// Writes all of `plan`, or fails: then the caller undoes what was written.
+///
+/// Claims come first: who registers the same name twice is told that it is taken, whatever else would conflict.
+pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
+    for claim in &plan.claims {
+        write_claim(connection, claim)?;
+    }
+    for event in &plan.events {
+        write_event(connection, event)?;
+    }
+    write_attachments(connection, plan).map_err(|error| store_error(error).into())
+}
+
+fn write_claim(connection: &Connection, claim: &ClaimDigest) -> Result<(), AppendError> {
+    const INSERT: &str = "INSERT INTO identifier_claims (kind, digest, owner) VALUES (?, ?, ?)";
+    let inserted = connection.prepare_cached(INSERT).and_then(|mut insert| {
+        insert.execute(params![
+            claim.kind.as_str(),
+            claim.digest,
+            claim.owner.to_string()
+        ])
+    });
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(error) if is_duplicate(&error) => Err(AppendError::IdentifierTaken(claim.kind)),
+        Err(error) => Err(store_error(error).into()),
+    }
+}
+
+fn write_event(connection: &Connection, event: &SealedEvent) -> Result<(), AppendError> {
+    let (position, recorded_at) = match insert_event(connection, event) {
+        Ok(inserted) => inserted,
+        Err(error) if is_duplicate(&error) => return Err(AppendError::Conflict),
+        Err(error) => return Err(store_error(error).into()),
+    };
+    write_log_entry(connection, event, position, recorded_at)
+        .map_err(|error| store_error(error).into())
+}
+
+/// Inserts the event; its position, and when it was recorded.
+fn insert_event(connection: &Connection, event: &SealedEvent) -> rusqlite::Result<(i64, i64)> {
+    const INSERT: &str = "
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        RETURNING position, recorded_at";
+    connection.prepare_cached(INSERT)?.query_row(
+        params![
+            event.kind.as_str(),
+            event.aggregate_id,
+            event.sequence,
+            event.event_type,
+            event.event_version,
+            event.payload,
+            event.metadata
+        ],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+/// With one writer the order of positions is the order of commits, and without gaps: so it is the log's own order.
+fn write_log_entry(
+    connection: &Connection,
+    event: &SealedEvent,
+    position: i64,
+    recorded_at: i64,
+) -> rusqlite::Result<()> {
+    const INSERT: &str = "
+        INSERT INTO event_log (log_index, aggregate_type, aggregate_id, sequence, leaf_hash)
+        VALUES (?, ?, ?, ?, ?)";
+    let leaf = leaf_hash(&LeafInput {
+        aggregate_type: event.kind.as_str(),
+        aggregate_id: &event.aggregate_id,
+        sequence: event.sequence,
+        event_type: &event.event_type,
+        event_version: &event.event_version,
+        recorded_at_micros: recorded_at,
+        payload: &event.payload,
+        metadata: &event.metadata,
+    });
+    connection.prepare_cached(INSERT)?.execute(params![
+        position,
+        event.kind.as_str(),
+        event.aggregate_id,
+        event.sequence,
+        leaf
+    ])?;
+    Ok(())
+}
+
+fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Result<()> {
+    const INSERT_KEY: &str = "INSERT INTO subject_keys (user_id, wrapped) VALUES (?, ?)";
+    for (user, wrapped) in &plan.subject_keys {
+        connection
+            .prepare_cached(INSERT_KEY)?
+            .execute(params![user.to_string(), wrapped])?;
+    }
+    if let Some(credential) = &plan.credential {
+        write_credential(connection, credential)?;
+    }
+    if let Some(token) = &plan.opaque_token {
+        write_opaque_token(connection, token)?;
+    }
+    for row in &plan.accounts {
+        write_account(connection, row)?;
+    }
+    for row in &plan.sessions {
+        write_session(connection, row)?;
+    }
+    Ok(())
+}
+
+fn write_credential(
+    connection: &Connection,
+    credential: &CredentialRecord,
+) -> rusqlite::Result<()> {
+    const UPSERT: &str = "
+        INSERT INTO credentials (user_id, credential_id, hash) VALUES (?, ?, ?)
+        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id, hash = excluded.hash";
+    connection.prepare_cached(UPSERT)?.execute(params![
+        credential.user.to_string(),
+        credential.credential.to_string(),
+        credential.hash.as_stored()
+    ])?;
+    Ok(())
+}
+
+fn write_opaque_token(connection: &Connection, token: &OpaqueTokenRecord) -> rusqlite::Result<()> {
+    const INSERT: &str =
+        "INSERT INTO opaque_tokens (digest, session_id, expires_at) VALUES (?, ?, ?)";
+    connection.prepare_cached(INSERT)?.execute(params![
+        token.digest.0,
+        token.session.to_string(),
+        token.expires_at.unix_millis()
+    ])?;
+    Ok(())
+}

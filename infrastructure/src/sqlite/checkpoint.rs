@@ -1,0 +1,59 @@
+//! Keeping the write-ahead log bounded.
+//!
+//! SQLite copies the log back into the database after every thousand pages by itself, but starts it anew only when no
+//! reader looks at it. Readers that overlap without a gap, however short each is, would let it grow for ever. So
+//! beyond a size the writer waits for the readers of that moment and truncates it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// How long the writer waits for readers to finish. Our own take milliseconds; a foreign one that takes longer is let be.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The size that the write-ahead log of a database may reach.
+pub(super) struct WalLimit {
+    file: PathBuf,
+    step: u64,
+    next: u64,
+}
+
+impl WalLimit {
+    /// 64 MB: a few seconds of writing at full speed, and small beside a disk.
+    pub(super) const BYTES: u64 = 64 * 1024 * 1024;
+
+    pub(super) fn new(database: &Path, bytes: u64) -> Self {
+        let mut file = database.as_os_str().to_owned();
+        file.push("-wal");
+        Self {
+            file: file.into(),
+            step: bytes,
+            next: bytes,
+        }
+    }
+
+    /// Truncates the log if it has outgrown its limit. While somebody reads for long it is tried again at each further
+    /// multiple of the limit, not at each commit.
+    pub(super) fn keep(&mut self, connection: &Connection) {
+        let size = self.size();
+        if size < self.next {
+            return;
+        }
+        if let Err(error) = truncate(connection) {
+            tracing::warn!(%error, "the write-ahead log could not be truncated");
+        }
+        self.next = self.size() + self.step;
+    }
+
+    fn size(&self) -> u64 {
+        std::fs::metadata(&self.file).map_or(0, |file| file.len())
+    }
+}
+
+fn truncate(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    let truncated = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    connection.busy_timeout(super::connection::PATIENCE)?;
+    truncated
+}

@@ -1,0 +1,131 @@
+//! Opening the database file: its mode, its settings, its schema.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+
+use crate::OpenError;
+
+/// How long to wait for another program that writes, such as the command line beside the service.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Statements that a connection keeps prepared: more than the store has.
+const PREPARED: usize = 64;
+
+/// The schema's versions, in order. One that was ever released never changes.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_store.sql")];
+
+/// The version of the schema that this program expects.
+const KNOWN: i64 = MIGRATIONS.len() as i64;
+
+/// The database was made by a newer program, which may keep in it what this one would break.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the database has schema version {found} and this program knows versions up to {known}: \
+     run the newer program that it was last opened with"
+)]
+struct NewerSchema {
+    found: i64,
+    known: i64,
+}
+
+/// The writing connection of the database in `path`, which is made, readable by its owner alone, if it is not there,
+/// and brought up to this program's schema.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    create(path).map_err(|error| OpenError::Unreachable(Box::new(error)))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(unreachable)?;
+    set_up(&connection).map_err(unreachable)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(unreachable)?;
+    connection.busy_timeout(PATIENCE).map_err(unreachable)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(connection)
+}
+
+fn unreachable(error: rusqlite::Error) -> OpenError {
+    OpenError::Unreachable(Box::new(error))
+}
+
+/// SQLite gives its other files the mode of the database. The empty file is made beside `path` and linked there: to
+/// open and close `path` itself would end the locks that this process has on it (POSIX `fcntl`).
+fn create(path: &Path) -> std::io::Result<()> {
+    if path.try_exists()? {
+        return Ok(());
+    }
+    let thread = std::thread::current().id();
+    let draft = path.with_extension(format!("{}.{thread:?}.draft", std::process::id()));
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    enter_wal_mode(connection)?;
+    // In WAL mode FULL is what makes an acknowledged commit survive a loss of power.
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Programs that open a new database at once meet here, and SQLite does not wait for this lock by itself.
+fn enter_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && waited < PATIENCE =>
+            {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Brings the schema up to this program's.
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let known = KNOWN;
+    let found = schema_version(connection).map_err(unreachable)?;
+    if found > known {
+        return Err(OpenError::Schema(Box::new(NewerSchema { found, known })));
+    }
+    let migrations = Migrations::new(MIGRATIONS.map(M::up).to_vec());
+    match migrations.to_latest(connection) {
+        Ok(()) => Ok(()),
+        // Another program that started at the same moment has done it.
+        Err(_) if schema_version(connection).is_ok_and(|found| found == known) => Ok(()),
+        Err(error) => Err(OpenError::Schema(Box::new(error))),
+    }
+}
+
+fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Whether the schema is this program's.
+pub(super) fn has_schema(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(schema_version(connection)? == KNOWN)
+}

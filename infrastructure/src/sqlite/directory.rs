@@ -1,0 +1,160 @@
+//! Looking up accounts and sessions.
+
+use async_trait::async_trait;
+use authlog_application::ports::{
+    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionStanding, SignInRecord,
+    StoreError, TokenDigest,
+};
+use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
+use rusqlite::{OptionalExtension, Params, Row, params};
+
+use super::SqliteStore;
+use super::errors::store_error;
+use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, session};
+
+#[async_trait]
+impl Directory for SqliteStore {
+    async fn find_for_sign_in(
+        &self,
+        identifier: &Identifier,
+    ) -> Result<Option<SignInRecord>, StoreError> {
+        // The account names its password: with any other it would be half of one moment and half of another.
+        let sql = format!(
+            "SELECT c.hash, {ACCOUNT} FROM identifier_claims AS i
+             JOIN accounts AS a ON a.id = i.owner
+             JOIN credentials AS c ON c.user_id = a.id AND c.credential_id = a.credential_id
+             WHERE i.kind = ? AND i.digest = ?"
+        );
+        self.find(sql, self.claimed(identifier), |row| {
+            Ok(SignInRecord {
+                account: account(row, 1)?,
+                hash: PasswordHash::from_stored(row.get(0)?),
+            })
+        })
+        .await
+    }
+
+    async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
+        const SELECT: &str = "SELECT 1 FROM identifier_claims WHERE kind = ? AND digest = ?";
+        let wanted: Vec<_> = identifiers
+            .iter()
+            .map(|identifier| (identifier.kind(), self.claimed(identifier)))
+            .collect();
+        self.readers
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(SELECT)?;
+                let mut taken = Vec::new();
+                for (kind, claimed) in wanted {
+                    if select.exists(claimed)? {
+                        taken.push(kind);
+                    }
+                }
+                Ok(taken)
+            })
+            .await
+    }
+
+    async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError> {
+        let sql = format!(
+            "SELECT {ACCOUNT} FROM identifier_claims AS i JOIN accounts AS a ON a.id = i.owner
+             WHERE i.kind = ? AND i.digest = ?"
+        );
+        self.find(sql, self.claimed(identifier), |row| account(row, 0))
+            .await
+    }
+
+    async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
+        let sql = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.id = ?");
+        self.find(sql, [user.to_string()], |row| account(row, 0))
+            .await
+    }
+
+    async fn accounts(
+        &self,
+        after: Option<AccountNumber>,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        let sql = format!(
+            "SELECT {ACCOUNT} FROM accounts AS a WHERE a.number > ? ORDER BY a.number LIMIT ?"
+        );
+        let after = after.map_or(i64::MIN, AccountNumber::get);
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(&sql)?
+                    .query_map(params![after, limit], |row| account(row, 0))?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+        let sql = format!(
+            "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.id = s.user_id
+             WHERE s.id = ?"
+        );
+        self.find(sql, [session.to_string()], standing).await
+    }
+
+    async fn session_by_opaque_token(
+        &self,
+        digest: &TokenDigest,
+        now: Timestamp,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        let sql = format!(
+            "SELECT {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
+             JOIN sessions AS s ON s.id = t.session_id
+             JOIN accounts AS a ON a.id = s.user_id
+             WHERE t.digest = ? AND t.expires_at > ?"
+        );
+        self.find(sql, (digest.0, now.unix_millis()), standing)
+            .await
+    }
+
+    async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
+        const NEXT: &str = "UPDATE account_numbers SET last = last + 1 RETURNING last";
+        self.writer
+            .write(|connection| {
+                connection
+                    .prepare_cached(NEXT)
+                    .and_then(|mut next| next.query_row([], |row| row.get(0)))
+                    .map(AccountNumber::new)
+                    .map_err(store_error)
+            })
+            .await
+    }
+}
+
+impl SqliteStore {
+    /// The key under which an identifier is claimed.
+    fn claimed(&self, identifier: &Identifier) -> (&'static str, [u8; 32]) {
+        (
+            identifier.kind().as_str(),
+            self.vault.pepper.digest(identifier),
+        )
+    }
+
+    /// The one row that `sql` selects, if it selects any.
+    async fn find<T: Send + 'static>(
+        &self,
+        sql: String,
+        params: impl Params + Send + 'static,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(&sql)?
+                    .query_row(params, read)
+                    .optional()
+            })
+            .await
+    }
+}
+
+fn standing(row: &Row<'_>) -> rusqlite::Result<SessionStanding> {
+    Ok(SessionStanding {
+        session: session(row, 0)?,
+        account: account(row, SESSION_COLUMNS)?,
+    })
+}

@@ -1,0 +1,61 @@
+//! What an error of SQLite means to whoever called.
+
+use std::sync::Arc;
+
+use authlog_application::ports::StoreError;
+use rusqlite::types::Type;
+use rusqlite::{Error, ErrorCode, ffi};
+
+use crate::store::unreadable;
+
+/// A thread of the store took a command and gave no answer: it panicked over it or has ended. Its log says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the command was given up")]
+pub(super) struct GivenUp;
+
+/// Damage is told from everything that may pass: a lock, a full disk, a failing one.
+pub(super) fn store_error(error: Error) -> StoreError {
+    let damaged = match &error {
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::Utf8Error(..) => true,
+        Error::SqliteFailure(failure, _) => matches!(
+            failure.code,
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
+        ),
+        _ => false,
+    };
+    if damaged {
+        unreadable(error)
+    } else {
+        StoreError::Unavailable(Box::new(error))
+    }
+}
+
+/// The same error for everybody whose commands shared a transaction.
+pub(super) fn shared_error(error: &Arc<Error>) -> StoreError {
+    StoreError::Unavailable(Box::new(Arc::clone(error)))
+}
+
+pub(super) fn given_up() -> StoreError {
+    StoreError::Unavailable(Box::new(GivenUp))
+}
+
+/// Whether a statement failed because there is a row of that key; no other constraint counts.
+pub(super) fn is_duplicate(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::SqliteFailure(failure, _)
+            if failure.extended_code == ffi::SQLITE_CONSTRAINT_UNIQUE
+                || failure.extended_code == ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+    )
+}
+
+/// What is stored in column `index` is not what this program writes there.
+pub(super) fn malformed(
+    index: usize,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    Error::FromSqlConversionFailure(index, Type::Text, source.into())
+}

@@ -1,0 +1,77 @@
+//! The log of events: reading streams and appending to them.
+
+use async_trait::async_trait;
+use authlog_application::ports::{Append, AppendError, EventStore, StoreError, StreamId};
+use authlog_domain::UserId;
+use cqrs_es::persist::SerializedEvent;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::errors::malformed;
+use super::{SqliteStore, append};
+use crate::store::WrappedKeys;
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
+        let wanted = stream.clone();
+        let stored = self
+            .readers
+            .read(move |connection| stored_events(connection, &wanted))
+            .await?;
+        self.vault.open(stream, stored, self).await
+    }
+
+    async fn append(&self, append: Append) -> Result<(), AppendError> {
+        let plan = self.vault.plan(append, self).await?;
+        self.writer
+            .write(move |connection| append::write(connection, &plan))
+            .await
+    }
+}
+
+impl WrappedKeys for SqliteStore {
+    async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
+        const SELECT: &str = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(SELECT)?
+                    .query_row([user.to_string()], |row| row.get(0))
+                    .optional()
+            })
+            .await
+    }
+}
+
+/// The events of a stream as they are stored, in order.
+pub(super) fn stored_events(
+    connection: &Connection,
+    stream: &StreamId,
+) -> rusqlite::Result<Vec<SerializedEvent>> {
+    const SELECT: &str = "
+        SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
+        FROM events WHERE aggregate_type = ? AND aggregate_id = ? ORDER BY sequence";
+    connection
+        .prepare_cached(SELECT)?
+        .query_map(params![stream.kind.as_str(), stream.id], event)?
+        .collect()
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<SerializedEvent> {
+    let sequence: i64 = row.get(2)?;
+    Ok(SerializedEvent {
+        aggregate_type: row.get(0)?,
+        aggregate_id: row.get(1)?,
+        sequence: usize::try_from(sequence).map_err(|error| malformed(2, error))?,
+        event_type: row.get(3)?,
+        event_version: row.get(4)?,
+        payload: json(row, 5)?,
+        metadata: json(row, 6)?,
+    })
+}
+
+fn json(row: &Row<'_>, index: usize) -> rusqlite::Result<Value> {
+    let text = row.get_ref(index)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| malformed(index, error))
+}

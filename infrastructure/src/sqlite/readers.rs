@@ -1,0 +1,88 @@
+//! The threads that read, each with a read-only connection of its own.
+//!
+//! A read sees everything that was committed before it began, by this program or another, and never waits for the writer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use authlog_application::ports::StoreError;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::errors::{given_up, store_error};
+
+/// How many reads may wait. Beyond it callers wait for room.
+const QUEUE: usize = 1024;
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Carries out reads, as many at once as there are threads. Dropping it waits for those under way.
+pub(super) struct Readers {
+    queue: Option<mpsc::Sender<Read>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Readers {
+    pub(super) fn start(connections: Vec<Connection>) -> std::io::Result<Self> {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        let mut readers = Self {
+            queue: Some(sender),
+            threads: Vec::new(),
+        };
+        for connection in connections {
+            let queue = Arc::clone(&queue);
+            let thread = std::thread::Builder::new()
+                .name("sqlite-reader".to_owned())
+                .spawn(move || serve(&connection, &queue))?;
+            readers.threads.push(thread);
+        }
+        Ok(readers)
+    }
+
+    /// Does `work`. Several statements see one state if `work` runs them in a transaction.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let read: Read = Box::new(move |connection| {
+            // Whoever asked may have gone away.
+            let _ = reply.send(work(connection));
+        });
+        let queue = self.queue.as_ref().ok_or_else(given_up)?;
+        queue.send(read).await.map_err(|_| given_up())?;
+        answer.await.map_err(|_| given_up())?.map_err(store_error)
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread that reads had died");
+            }
+        }
+    }
+}
+
+fn serve(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
+    // One idle thread waits for the queue, the others for the lock; whoever takes a read hands the lock on first.
+    let next = || {
+        queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv()
+    };
+    while let Some(read) = next() {
+        // A read that panics has dropped its reply; nothing that it began outlives it but a transaction.
+        if catch_unwind(AssertUnwindSafe(|| read(connection))).is_err()
+            && !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a read could not be ended");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Secrets that every program on this database uses, sealed under the master key.
+
+use async_trait::async_trait;
+use authlog_application::ports::StoreError;
+use rusqlite::{Connection, params};
+use zeroize::Zeroizing;
+
+use super::SqliteStore;
+use super::errors::store_error;
+use crate::SharedSecrets;
+use crate::store::unreadable;
+
+#[async_trait]
+impl SharedSecrets for SqliteStore {
+    async fn shared_secret(
+        &self,
+        name: &str,
+        candidate: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let place = place(name);
+        let vault = &self.vault;
+        let sealed = vault
+            .master
+            .seal(&place, candidate, &*vault.entropy)
+            .map_err(unreadable)?;
+        let name = name.to_owned();
+        let kept = self
+            .writer
+            .write(move |connection| keep_first(connection, &name, &sealed).map_err(store_error))
+            .await?;
+        vault.master.open(&place, &kept).map_err(unreadable)
+    }
+}
+
+/// Stores a sealed secret unless there is one of that name, and returns the one that there is now.
+pub(super) fn keep_first(
+    connection: &Connection,
+    name: &str,
+    sealed: &[u8],
+) -> rusqlite::Result<Vec<u8>> {
+    const INSERT: &str =
+        "INSERT INTO shared_secrets (name, sealed) VALUES (?, ?) ON CONFLICT DO NOTHING";
+    const SELECT: &str = "SELECT sealed FROM shared_secrets WHERE name = ?";
+    connection
+        .prepare_cached(INSERT)?
+        .execute(params![name, sealed])?;
+    connection
+        .prepare_cached(SELECT)?
+        .query_row([name], |row| row.get(0))
+}
+
+/// What a secret is bound to, so that none passes for another.
+pub(super) fn place(name: &str) -> String {
+    format!("shared-secret/{name}")
+}
+
+/// The name of the secret that identifiers are claimed under.
+pub(super) const PEPPER: &str = "identifier-pepper";

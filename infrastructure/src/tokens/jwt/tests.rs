@@ -1,0 +1,382 @@
+//! Tokens as their issuer, their bearers and their forgers see them.
+
+use authlog_domain::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::tokens::JwtAlgorithm;
+
+const ISSUER: &str = "https://auth.example";
+const AUDIENCE: &str = "authlog";
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_millis(1_700_000_000_600)
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn tokens_with(key: SigningKey) -> JwtTokens {
+    JwtTokens::new(ISSUER, AUDIENCE, key, Vec::new())
+}
+
+fn tokens(algorithm: JwtAlgorithm) -> JwtTokens {
+    tokens_with(SigningKey::generate(algorithm).unwrap())
+}
+
+fn claims(kind: TokenKind) -> TokenClaims {
+    TokenClaims {
+        kind,
+        token: Uuid::from_u128(3),
+        user: UserId::new(Uuid::from_u128(1)),
+        session: SessionId::new(Uuid::from_u128(2)),
+        epoch: 4,
+        issued_at: now(),
+        expires_at: now().plus(seconds(300)),
+        extra: Map::new(),
+    }
+}
+
+fn access() -> TokenClaims {
+    claims(TokenKind::Access)
+}
+
+fn part(token: &str, index: usize) -> Value {
+    let encoded = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
+}
+
+/// A token with a good signature of `key` on whatever header and payload.
+fn forge(key: &SigningKey, header: &Value, payload: &Value) -> String {
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", encode(header), encode(payload));
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
+    format!("{message}.{signature}")
+}
+
+#[test]
+fn what_was_signed_is_what_is_verified_with_every_algorithm() {
+    for algorithm in JwtAlgorithm::ALL {
+        let tokens = tokens(algorithm);
+        for kind in [TokenKind::Access, TokenKind::Refresh { generation: 7 }] {
+            let token = tokens.sign(&claims(kind)).unwrap();
+            let verified = tokens.verify(&token, now()).unwrap();
+            assert_eq!(
+                verified,
+                VerifiedToken {
+                    kind,
+                    user: claims(kind).user,
+                    session: claims(kind).session,
+                    epoch: 4,
+                    expires_at: Timestamp::from_unix_millis(1_700_000_300_000),
+                },
+                "{algorithm}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_token_shows_the_registered_claims_and_those_of_its_contract() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let mut signed = claims(TokenKind::Refresh { generation: 7 });
+    signed
+        .extra
+        .insert("email".to_owned(), json!("jo@example.com"));
+    let token = tokens.sign(&signed).unwrap();
+    assert_eq!(
+        part(&token, 0),
+        json!({ "alg": "EdDSA", "typ": "rt+jwt", "kid": tokens.current.kid() })
+    );
+    assert_eq!(
+        part(&token, 1),
+        json!({
+            "iss": ISSUER, "aud": AUDIENCE,
+            "sub": "00000000-0000-0000-0000-000000000001",
+            "sid": "00000000-0000-0000-0000-000000000002",
+            "jti": "00000000-0000-0000-0000-000000000003",
+            "iat": 1_700_000_000, "exp": 1_700_000_300,
+            "epoch": 4, "generation": 7,
+            "email": "jo@example.com",
+        })
+    );
+}
+
+#[test]
+fn a_contract_cannot_say_otherwise_than_the_registered_claims() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let mut signed = access();
+    for name in [
+        "iss",
+        "sub",
+        "aud",
+        "iat",
+        "exp",
+        "nbf",
+        "jti",
+        "sid",
+        "epoch",
+        "generation",
+    ] {
+        signed.extra.insert(name.to_owned(), json!("mallory"));
+    }
+    let token = tokens.sign(&signed).unwrap();
+    assert!(!part(&token, 1).to_string().contains("mallory"));
+    assert!(tokens.verify(&token, now()).is_some());
+}
+
+#[test]
+fn a_token_is_good_until_the_second_in_which_it_expires() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    let last = Timestamp::from_unix_millis(1_700_000_299_999);
+    assert!(tokens.verify(&token, last).is_some());
+    let end = Timestamp::from_unix_millis(1_700_000_300_000);
+    assert!(tokens.verify(&token, end).is_none());
+    assert!(tokens.verify(&token, access().expires_at).is_none());
+}
+
+#[test]
+fn a_token_from_the_future_is_refused_beyond_what_clocks_differ_by() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    assert!(tokens.verify(&token, now().minus(seconds(60))).is_some());
+    assert!(tokens.verify(&token, now().minus(seconds(62))).is_none());
+}
+
+#[test]
+fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
+    let key = SigningKey::generate(JwtAlgorithm::EdDsa).unwrap();
+    let stored = key.to_stored();
+    let same_key = || SigningKey::from_stored(JwtAlgorithm::EdDsa, &stored).unwrap();
+    let token = tokens_with(key).sign(&access()).unwrap();
+    for (issuer, audience, good) in [
+        (ISSUER, AUDIENCE, true),
+        ("https://other.example", AUDIENCE, false),
+        (ISSUER, "other", false),
+    ] {
+        let verifier = JwtTokens::new(issuer, audience, same_key(), Vec::new());
+        assert_eq!(verifier.verify(&token, now()).is_some(), good);
+    }
+}
+
+#[test]
+fn a_token_signed_by_another_key_is_refused_whatever_key_it_names() {
+    for algorithm in JwtAlgorithm::ALL {
+        let tokens = tokens(algorithm);
+        let mallory = SigningKey::generate(algorithm).unwrap();
+        let token = tokens.sign(&access()).unwrap();
+        for kid in [
+            json!(tokens.current.kid()),
+            json!(mallory.kid()),
+            json!(null),
+        ] {
+            let mut header = part(&token, 0);
+            header["kid"] = kid;
+            let forged = forge(&mallory, &header, &part(&token, 1));
+            assert!(tokens.verify(&forged, now()).is_none(), "{algorithm}");
+        }
+    }
+}
+
+#[test]
+fn the_algorithm_is_the_keys_and_not_the_headers() {
+    let tokens = tokens(JwtAlgorithm::Rs256);
+    let token = tokens.sign(&access()).unwrap();
+    let (mut header, payload) = (part(&token, 0), part(&token, 1));
+    // The classic: the public key, which everybody has, as an HMAC secret.
+    let public = tokens.key_set().to_string();
+    let shared = SigningKey::from_secret(public.as_bytes()).unwrap();
+    header["alg"] = json!("HS256");
+    assert!(
+        tokens
+            .verify(&forge(&shared, &header, &payload), now())
+            .is_none()
+    );
+    for name in ["none", "None", "RS384", "PS256", "EdDSA"] {
+        header["alg"] = json!(name);
+        let forged = forge(&tokens.current, &header, &payload);
+        assert!(tokens.verify(&forged, now()).is_none(), "{name}");
+        let unsigned = format!("{}.", forged.rsplit_once('.').unwrap().0);
+        assert!(tokens.verify(&unsigned, now()).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_header_that_brings_more_than_ours_do_is_refused_even_if_well_signed() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    let (header, payload) = (part(&token, 0), part(&token, 1));
+    assert!(
+        tokens
+            .verify(&forge(&tokens.current, &header, &payload), now())
+            .is_some()
+    );
+    for (name, value) in [
+        ("jku", json!("https://mallory.example/jwks.json")),
+        ("x5u", json!("https://mallory.example/cert.pem")),
+        ("jwk", tokens.key_set()["keys"][0].clone()),
+        ("crit", json!(["b64"])),
+        ("b64", json!(false)),
+        ("zip", json!("DEF")),
+    ] {
+        let mut header = header.clone();
+        header[name] = value;
+        let forged = forge(&tokens.current, &header, &payload);
+        assert!(tokens.verify(&forged, now()).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_token_that_does_not_say_what_it_is_for_is_refused() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    for kind in [json!("JWT"), json!("AT+JWT"), json!("rt+jwt"), json!(null)] {
+        let mut header = part(&token, 0);
+        header["typ"] = kind.clone();
+        let forged = forge(&tokens.current, &header, &part(&token, 1));
+        assert!(tokens.verify(&forged, now()).is_none(), "{kind}");
+    }
+}
+
+#[test]
+fn a_token_that_lacks_a_claim_is_refused() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens
+        .sign(&claims(TokenKind::Refresh { generation: 0 }))
+        .unwrap();
+    for name in [
+        "iss",
+        "sub",
+        "aud",
+        "iat",
+        "exp",
+        "sid",
+        "epoch",
+        "generation",
+    ] {
+        let mut payload = part(&token, 1);
+        payload.as_object_mut().unwrap().remove(name);
+        let forged = forge(&tokens.current, &part(&token, 0), &payload);
+        assert!(tokens.verify(&forged, now()).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_token_that_is_not_good_yet_is_refused() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    let mut payload = part(&token, 1);
+    payload["nbf"] = json!(now().unix_seconds() + 61);
+    let forged = forge(&tokens.current, &part(&token, 0), &payload);
+    assert!(tokens.verify(&forged, now()).is_none());
+    assert!(tokens.verify(&forged, now().plus(seconds(1))).is_some());
+}
+
+#[test]
+fn after_a_change_of_keys_the_tokens_of_the_former_key_are_good_as_long_as_it_is_known() {
+    let former = SigningKey::generate(JwtAlgorithm::Rs256).unwrap();
+    let stored = former.to_stored();
+    let before = tokens_with(former);
+    let token = before.sign(&access()).unwrap();
+    let changed = JwtTokens::new(
+        ISSUER,
+        AUDIENCE,
+        SigningKey::generate(JwtAlgorithm::EdDsa).unwrap(),
+        vec![SigningKey::from_stored(JwtAlgorithm::Rs256, &stored).unwrap()],
+    );
+    assert!(changed.verify(&token, now()).is_some());
+    assert_eq!(changed.key_set()["keys"].as_array().unwrap().len(), 2);
+    let forgotten = tokens(JwtAlgorithm::EdDsa);
+    assert!(forgotten.verify(&token, now()).is_none());
+}
+
+#[test]
+fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
+    for (algorithm, members) in [
+        (
+            JwtAlgorithm::EdDsa,
+            vec!["alg", "crv", "kid", "kty", "use", "x"],
+        ),
+        (
+            JwtAlgorithm::Es256,
+            vec!["alg", "crv", "kid", "kty", "use", "x", "y"],
+        ),
+        (
+            JwtAlgorithm::Rs256,
+            vec!["alg", "e", "kid", "kty", "n", "use"],
+        ),
+    ] {
+        let tokens = tokens(algorithm);
+        let set = tokens.key_set();
+        let jwk = set["keys"][0].as_object().unwrap();
+        let mut names: Vec<&str> = jwk.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, members, "{algorithm}");
+        // A client that knows nothing but the key set can verify.
+        let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(set["keys"][0].clone()).unwrap();
+        let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
+        let token = tokens.sign(&access()).unwrap();
+        let decoded =
+            jsonwebtoken::decode::<Value>(&token, &key, &signature_alone(&tokens.current));
+        assert!(decoded.is_ok(), "{algorithm}");
+    }
+    assert_eq!(tokens(JwtAlgorithm::Hs256).key_set(), json!({ "keys": [] }));
+}
+
+#[test]
+fn a_token_that_is_too_long_is_not_looked_at() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let mut signed = access();
+    signed
+        .extra
+        .insert("pad".to_owned(), json!("x".repeat(MAX_LENGTH)));
+    let token = tokens.sign(&signed).unwrap();
+    assert!(tokens.verify(&token, now()).is_none());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_is_no_token(
+        text in any::<String>(),
+        shaped in "[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,90}",
+        header in "\\{\"(alg|typ|kid)\":\"(EdDSA|none|HS256|at\\+jwt)\"\\}",
+    ) {
+        let tokens = tokens(JwtAlgorithm::EdDsa);
+        let encoded = URL_SAFE_NO_PAD.encode(header);
+        for text in [text, format!("{encoded}{shaped}"), shaped] {
+            prop_assert!(tokens.verify(&text, now()).is_none());
+        }
+    }
+
+    #[test]
+    fn a_token_with_one_other_character_is_none(
+        algorithm in prop::sample::select(vec![
+            JwtAlgorithm::EdDsa, JwtAlgorithm::Es256, JwtAlgorithm::Hs256,
+        ]),
+        at in any::<prop::sample::Index>(),
+        with in "[A-Za-z0-9_=+/. -]",
+    ) {
+        let tokens = tokens(algorithm);
+        let token = tokens.sign(&access()).unwrap();
+        let at = at.index(token.len());
+        let mut mutated = token.clone();
+        mutated.replace_range(at..=at, &with);
+        prop_assume!(mutated != token);
+        prop_assert!(tokens.verify(&mutated, now()).is_none());
+    }
+
+    #[test]
+    fn a_token_cut_short_or_drawn_out_is_none(
+        at in any::<prop::sample::Index>(),
+        tail in "[A-Za-z0-9_=.-]{1,8}",
+    ) {
+        let tokens = tokens(JwtAlgorithm::EdDsa);
+        let token = tokens.sign(&access()).unwrap();
+        prop_assert!(tokens.verify(&token[..at.index(token.len())], now()).is_none());
+        let longer = token + &tail;
+        prop_assert!(tokens.verify(&longer, now()).is_none());
+    }
+}

@@ -1,0 +1,144 @@
+//! The secrets with which people prove that they may do what they asked for.
+
+use authlog_application::ports::{OpaqueToken, SecretTokens, TokenDigest};
+use authlog_domain::{ResetId, UserId};
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+/// Says what the key is used for, so that its signature on one thing is never one on another.
+const RESET_LABEL: &[u8] = b"authlog.v1.reset-token\0";
+
+/// Both ids and an HMAC-SHA256 over them: 16 + 16 + 32 bytes.
+const RESET_BYTES: usize = 64;
+
+/// [`RESET_BYTES`] in base64 without padding.
+const RESET_CHARACTERS: usize = 86;
+
+/// Reset tokens that are signed with HMAC-SHA256.
+///
+/// A reset token is `base64url(account ‖ reset ‖ tag)`, always 86 characters of the URL-safe alphabet: it goes into a
+/// link as it is, has no dot, as every JWT has, and is no UUID.
+pub struct HmacSecretTokens {
+    key: hmac::Key,
+}
+
+impl HmacSecretTokens {
+    /// Tokens under `key`. Whoever has it can reset every password; it signs nothing else.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+        }
+    }
+}
+
+impl SecretTokens for HmacSecretTokens {
+    fn reset_token(&self, user: UserId, reset: ResetId) -> String {
+        let ids = [*user.as_uuid().as_bytes(), *reset.as_uuid().as_bytes()].concat();
+        let tag = hmac::sign(&self.key, &[RESET_LABEL, &ids].concat());
+        URL_SAFE_NO_PAD.encode([&ids, tag.as_ref()].concat())
+    }
+
+    fn parse_reset_token(&self, token: &str) -> Option<(UserId, ResetId)> {
+        if token.len() != RESET_CHARACTERS {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        if bytes.len() != RESET_BYTES {
+            return None;
+        }
+        let (ids, tag) = bytes.split_at(32);
+        hmac::verify(&self.key, &[RESET_LABEL, ids].concat(), tag).ok()?;
+        let (user, reset) = ids.split_at(16);
+        Some((
+            UserId::new(Uuid::from_slice(user).ok()?),
+            ResetId::new(Uuid::from_slice(reset).ok()?),
+        ))
+    }
+
+    /// SHA-256 of the token as the client has it. It needs no key and no salt: 122 random bits cannot be searched for.
+    fn digest(&self, token: &OpaqueToken) -> TokenDigest {
+        let digest = digest::digest(&digest::SHA256, token.reveal().as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        TokenDigest(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tokens() -> HmacSecretTokens {
+        HmacSecretTokens::new(&[7; 32])
+    }
+
+    fn ids(user: u128, reset: u128) -> (UserId, ResetId) {
+        (
+            UserId::new(Uuid::from_u128(user)),
+            ResetId::new(Uuid::from_u128(reset)),
+        )
+    }
+
+    #[test]
+    fn a_reset_token_is_good_under_its_own_key_alone() {
+        let (user, reset) = ids(1, 2);
+        let token = tokens().reset_token(user, reset);
+        assert_eq!(tokens().parse_reset_token(&token), Some((user, reset)));
+        let others = HmacSecretTokens::new(&[8; 32]);
+        assert_eq!(others.parse_reset_token(&token), None);
+    }
+
+    #[test]
+    fn a_reset_token_passes_for_nothing_else() {
+        let token = tokens().reset_token(UserId::new(Uuid::max()), ResetId::new(Uuid::max()));
+        assert_eq!(token.len(), RESET_CHARACTERS);
+        assert!(Uuid::try_parse(&token).is_err());
+        assert!(OpaqueToken::parse(&token).is_none());
+        assert!(jsonwebtoken::decode_header(&token).is_err());
+        let is_url_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        assert!(token.chars().all(is_url_safe));
+    }
+
+    #[test]
+    fn the_digest_of_an_opaque_token_is_that_of_its_canonical_text() {
+        let lower = OpaqueToken::parse("6f1c1d2e-9d55-4a3e-8f0e-0a4b7c1d2e3f").unwrap();
+        let upper = OpaqueToken::parse("6F1C1D2E-9D55-4A3E-8F0E-0A4B7C1D2E3F").unwrap();
+        let other = OpaqueToken::parse("6f1c1d2e-9d55-4a3e-8f0e-0a4b7c1d2e30").unwrap();
+        let digest = tokens().digest(&lower).0;
+        let expected = digest::digest(&digest::SHA256, lower.reveal().as_bytes());
+        assert_eq!(digest, expected.as_ref());
+        assert!(digest == tokens().digest(&upper).0);
+        assert!(digest != tokens().digest(&other).0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_has_a_token_of_its_own(user: u128, reset: u128) {
+            let (user, reset) = ids(user, reset);
+            let token = tokens().reset_token(user, reset);
+            prop_assert_eq!(tokens().parse_reset_token(&token), Some((user, reset)));
+        }
+
+        #[test]
+        fn arbitrary_text_is_no_reset_token(text in any::<String>(), shaped in "[A-Za-z0-9_-]{86}") {
+            prop_assert!(tokens().parse_reset_token(&text).is_none());
+            prop_assert!(tokens().parse_reset_token(&shaped).is_none());
+        }
+
+        #[test]
+        fn a_reset_token_with_one_other_character_is_none(
+            at in 0_usize..RESET_CHARACTERS,
+            with in "[A-Za-z0-9_=+/. -]",
+        ) {
+            let (user, reset) = ids(1, 2);
+            let token = tokens().reset_token(user, reset);
+            let mut mutated = token.clone();
+            mutated.replace_range(at..=at, &with);
+            prop_assume!(mutated != token);
+            prop_assert!(tokens().parse_reset_token(&mutated).is_none());
+        }
+    }
+}

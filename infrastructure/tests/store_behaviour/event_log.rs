@@ -1,0 +1,96 @@
+//! The log's own order, from which everything outside is derived.
+
+use std::collections::{HashMap, HashSet};
+
+use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
+use tokio::task::JoinSet;
+
+use super::people::{Person, append, refresh};
+use super::{StoredEvent, World};
+
+/// People on two nodes who do all sorts of things at once, some of which are refused, lost or undone.
+async fn live(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let mut lives = JoinSet::new();
+    for number in 0..10 {
+        let store = nodes[number % nodes.len()].clone();
+        lives.spawn(async move {
+            // Each name is wanted twice.
+            let person = Person::called(&format!("person{}", number / 2));
+            if store
+                .append(person.registration(&*store).await)
+                .await
+                .is_err()
+            {
+                return;
+            }
+            for _ in 0..5 {
+                let session = person.signs_in(&*store).await;
+                let staged = person.decides_in(&*store, session, refresh(0, 0)).await;
+                let staged = staged.unwrap();
+                let (one, two) = tokio::join!(
+                    append(&*store, vec![staged.clone()]),
+                    append(&*store, vec![staged])
+                );
+                assert!(one.is_ok() != two.is_ok());
+                person.signs_out(&*store, session).await;
+            }
+        });
+    }
+    lives.join_all().await;
+    world.settle().await;
+}
+
+pub async fn the_log_is_dense_complete_and_in_order_of_each_stream(world: &impl World) {
+    live(world).await;
+    let log = world.event_log().await;
+    let indexes: Vec<i64> = log.iter().map(|entry| entry.log_index).collect();
+    assert_eq!(indexes, (1..=log.len() as i64).collect::<Vec<_>>());
+    assert_eq!(log.len(), 5 * (1 + 5 * 3));
+
+    let mut next = HashMap::new();
+    for entry in &log {
+        let stream = (&entry.aggregate_type, &entry.aggregate_id);
+        let expected = next.entry(stream).or_insert(1);
+        assert_eq!(entry.sequence, *expected, "{entry:?}");
+        *expected += 1;
+    }
+    let names: HashSet<_> = log
+        .iter()
+        .map(|entry| (&*entry.aggregate_type, &*entry.aggregate_id, entry.sequence))
+        .collect();
+    let events = world.stored_events().await;
+    let stored: HashSet<_> = events.iter().map(name).collect();
+    assert_eq!(names, stored);
+}
+
+pub async fn each_leaf_is_the_hash_of_the_stored_event(world: &impl World) {
+    live(world).await;
+    let events = world.stored_events().await;
+    let leaves: HashMap<_, _> = events
+        .iter()
+        .map(|event| {
+            let leaf = leaf_hash(&LeafInput {
+                aggregate_type: &event.aggregate_type,
+                aggregate_id: &event.aggregate_id,
+                sequence: event.sequence,
+                event_type: &event.event_type,
+                event_version: &event.event_version,
+                recorded_at_micros: event.recorded_at_micros,
+                payload: &event.payload,
+                metadata: &event.metadata,
+            });
+            (name(event), leaf)
+        })
+        .collect();
+    let log = world.event_log().await;
+    assert!(!log.is_empty());
+    for entry in &log {
+        let name = (&*entry.aggregate_type, &*entry.aggregate_id, entry.sequence);
+        assert_eq!(entry.leaf_hash, leaves[&name], "{entry:?}");
+    }
+}
+
+fn name(event: &StoredEvent) -> (&str, &str, i64) {
+    (&event.aggregate_type, &event.aggregate_id, event.sequence)
+}

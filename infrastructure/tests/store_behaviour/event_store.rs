@@ -1,0 +1,202 @@
+//! Appending and loading.
+
+use authlog_application::ports::{
+    Append, AppendError, IdentifierKind, OpaqueTokenRecord, TokenDigest,
+};
+use authlog_domain::user::{ChangeRole, UserCommand};
+use authlog_domain::{Role, SessionId};
+use tokio::task::JoinSet;
+
+use super::people::{LIFETIME, Person, append, refresh, session_stream};
+use super::system::{now, random};
+use super::{World, footprint};
+
+pub async fn an_append_is_read_back_in_order(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    let registration = ada.registration(&*store).await;
+    let mut expected = registration.streams[0].new.clone();
+    store.append(registration).await.unwrap();
+    for role in [Role::Auditor, Role::Admin, Role::User] {
+        let command = UserCommand::ChangeRole(ChangeRole { at: now(), role });
+        let staged = ada.decides(&*store, command).await.unwrap();
+        expected.extend(staged.new.clone());
+        append(&*store, vec![staged]).await.unwrap();
+    }
+    let read = store.load(&ada.stream()).await.unwrap();
+    let sequences: Vec<usize> = read.iter().map(|event| event.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+    for (read, written) in read.iter().zip(&expected) {
+        assert_eq!(read.payload, written.payload);
+        assert_eq!(read.event_type, written.event_type);
+        assert_eq!(read.event_version, written.event_version);
+        assert_eq!(read.aggregate_type, written.aggregate_type);
+        assert_eq!(read.aggregate_id, written.aggregate_id);
+        for name in ["user_id", "actor", "request_id", "contract"] {
+            assert_eq!(read.metadata[name], written.metadata[name], "{name}");
+        }
+    }
+}
+
+pub async fn a_stream_that_does_not_exist_is_empty(world: &impl World) {
+    let stream = session_stream(SessionId::new(random()));
+    assert!(world.store().load(&stream).await.unwrap().is_empty());
+}
+
+pub async fn two_appends_at_the_same_sequence_conflict_and_the_loser_leaves_nothing(
+    world: &impl World,
+) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let change_to = |role| UserCommand::ChangeRole(ChangeRole { at: now(), role });
+    let first = ada
+        .decides(&*store, change_to(Role::Auditor))
+        .await
+        .unwrap();
+    let second = ada.decides(&*store, change_to(Role::Admin)).await.unwrap();
+    append(&*store, vec![first]).await.unwrap();
+    let before = footprint(world).await;
+
+    let session = SessionId::new(random());
+    let other = Person::called("eve");
+    let mut loser = other.registration(&*store).await;
+    loser.streams.push(ada.login(session, 0).await);
+    loser.streams.push(second);
+    loser.opaque_token = Some(OpaqueTokenRecord {
+        digest: TokenDigest([7; 32]),
+        session,
+        expires_at: now().plus(LIFETIME),
+    });
+    let outcome = store.append(loser).await;
+
+    assert!(matches!(outcome, Err(AppendError::Conflict)), "{outcome:?}");
+    assert_eq!(footprint(world).await, before);
+    let account = store.account(ada.user).await.unwrap().unwrap();
+    assert_eq!((account.role, account.version), (Role::Auditor, 2));
+    // What the loser would have claimed is still free.
+    store
+        .append(other.registration(&*store).await)
+        .await
+        .unwrap();
+}
+
+pub async fn a_taken_identifier_is_reported_with_its_kind_and_leaves_nothing(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("Ada");
+    ada.registers(&*store).await;
+    let before = footprint(world).await;
+    let login_too = |registration: Append, session| Append {
+        streams: registration.streams.into_iter().chain([session]).collect(),
+        ..registration
+    };
+
+    let mut same_username = Person::called("aDA").registration(&*store).await;
+    let payload = &mut same_username.streams[0].new[0].payload;
+    payload["UserRegistered"]["email"] = "another@people.example".into();
+    let session = ada.login(SessionId::new(random()), 0).await;
+    let outcome = store.append(login_too(same_username, session)).await;
+    let taken = IdentifierKind::Username;
+    assert!(
+        matches!(outcome, Err(AppendError::IdentifierTaken(kind)) if kind == taken),
+        "{outcome:?}"
+    );
+
+    let mut same_email = Person::called("another").registration(&*store).await;
+    let payload = &mut same_email.streams[0].new[0].payload;
+    payload["UserRegistered"]["email"] = "ADA@People.Example".into();
+    let session = ada.login(SessionId::new(random()), 0).await;
+    let outcome = store.append(login_too(same_email, session)).await;
+    let taken = IdentifierKind::Email;
+    assert!(
+        matches!(outcome, Err(AppendError::IdentifierTaken(kind)) if kind == taken),
+        "{outcome:?}"
+    );
+
+    assert_eq!(footprint(world).await, before);
+    // What else the losers would have claimed has stayed free.
+    Person::called("another").registers(&*store).await;
+}
+
+pub async fn a_registration_that_races_itself_a_hundred_times_wins_once(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let mut race = JoinSet::new();
+    for runner in 0..100 {
+        let store = nodes[runner % nodes.len()].clone();
+        // Each client sends its registration twice, as one does that lost the first answer.
+        let person = Person::called("winner");
+        race.spawn(async move {
+            let registration = person.registration(&*store).await;
+            let again = store.append(registration.clone());
+            let (first, second) = tokio::join!(store.append(registration), again);
+            [first, second]
+        });
+    }
+    let outcomes: Vec<_> = race.join_all().await.into_iter().flatten().collect();
+    let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(won, 1);
+    for outcome in outcomes {
+        assert!(
+            matches!(outcome, Ok(()) | Err(AppendError::IdentifierTaken(_))),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(world.count("events").await, 1);
+    assert_eq!(world.count("accounts").await, 1);
+    assert_eq!(world.count("identifier_claims").await, 2);
+}
+
+pub async fn commands_that_race_on_one_stream_conflict_and_nothing_is_taken(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let ada = Person::called("ada");
+    ada.registers(&*nodes[0]).await;
+    let session = ada.signs_in(&*nodes[0]).await;
+    let decided = ada.decides_in(&*nodes[0], session, refresh(0, 0)).await;
+    let decided = decided.unwrap();
+    let mut race = JoinSet::new();
+    for runner in 0..50 {
+        let store = nodes[runner % nodes.len()].clone();
+        let staged = decided.clone();
+        race.spawn(async move { append(&*store, vec![staged]).await });
+    }
+    let outcomes = race.join_all().await;
+    let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(won, 1);
+    for outcome in outcomes {
+        assert!(
+            matches!(outcome, Ok(()) | Err(AppendError::Conflict)),
+            "{outcome:?}"
+        );
+    }
+    let events = nodes[0].load(&session_stream(session)).await.unwrap();
+    assert_eq!(events.len(), 2);
+}
+
+pub async fn several_streams_in_one_append_become_true_together(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    let session = SessionId::new(random());
+    let mut append = ada.registration(&*store).await;
+    append.streams.push(ada.login(session, 0).await);
+    store.append(append).await.unwrap();
+    assert_eq!(store.load(&ada.stream()).await.unwrap().len(), 1);
+    assert_eq!(store.load(&session_stream(session)).await.unwrap().len(), 1);
+    let standing = store.session(session).await.unwrap().unwrap();
+    assert_eq!(standing.account.id, ada.user);
+    assert!(standing.is_live(now()));
+}
+
+pub async fn every_acknowledged_append_is_seen_at_once_by_every_node(world: &impl World) {
+    let store = world.store();
+    let other = world.another_node().await;
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    for _ in 0..50 {
+        let session = ada.signs_in(&*store).await;
+        assert!(store.session(session).await.unwrap().is_some());
+        assert!(other.session(session).await.unwrap().is_some());
+        ada.signs_out(&*other, session).await;
+        let standing = store.session(session).await.unwrap().unwrap();
+        assert!(!standing.is_live(now()));
+    }
+}

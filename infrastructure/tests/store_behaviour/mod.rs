@@ -1,0 +1,165 @@
+//! What every store does, as sentences that are run on each adapter.
+//!
+//! An adapter's test file implements [`World`] and calls `store_behaviour!(crate::open)`, where `open` gives each test a
+//! world of its own. To add a sentence, write it as a function in the file of its port and name it in the macro below;
+//! one that is not named is reported as dead code.
+
+#![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
+
+pub mod directory;
+pub mod event_log;
+pub mod event_store;
+pub mod people;
+pub mod read_models;
+pub mod reset_requests;
+pub mod revocations;
+pub mod sealing;
+pub mod shared_secrets;
+pub mod system;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use authlog_application::ports::StreamId;
+use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::{OpenError, Store};
+
+/// A store of a test's own, and what the test may do to it behind its back.
+#[async_trait]
+pub trait World: Send + Sync {
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// The same data, opened once more as another node or program would: nothing is shared in memory.
+    async fn another_node(&self) -> Arc<dyn Store>;
+
+    /// Tries to open the same data under this master key.
+    async fn open_with(&self, master: MasterKey) -> Result<Arc<dyn Store>, OpenError>;
+
+    /// Returns once everything that was acknowledged is in the event log.
+    async fn settle(&self);
+
+    /// The events, byte for byte as they are stored.
+    async fn stored_events(&self) -> Vec<StoredEvent>;
+
+    /// The event log, in order of its index.
+    async fn event_log(&self) -> Vec<LogEntry>;
+
+    /// How many rows a table has.
+    async fn count(&self, table: &str) -> i64;
+
+    /// Executes a statement of the SQL that all adapters have in common.
+    async fn execute(&self, sql: &str);
+
+    /// Changes a stored payload, past whatever keeps events from being changed.
+    async fn overwrite_payload(&self, stream: &StreamId, sequence: i64, payload: &str);
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    pub sequence: i64,
+    pub event_type: String,
+    pub event_version: String,
+    pub recorded_at_micros: i64,
+    pub payload: String,
+    pub metadata: String,
+}
+
+/// An entry of the event log.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    pub log_index: i64,
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    pub sequence: i64,
+    pub leaf_hash: Vec<u8>,
+}
+
+/// How many rows there are of everything that an append can write.
+pub async fn footprint(world: &impl World) -> Vec<(&'static str, i64)> {
+    let mut counts = Vec::new();
+    for table in [
+        "events",
+        "identifier_claims",
+        "credentials",
+        "opaque_tokens",
+        "subject_keys",
+        "accounts",
+        "sessions",
+    ] {
+        counts.push((table, world.count(table).await));
+    }
+    world.settle().await;
+    counts.push(("event_log", world.count("event_log").await));
+    counts
+}
+
+/// Makes a test of every sentence; `$open` is an async function that gives a [`World`].
+macro_rules! store_behaviour {
+    ($open:path) => {
+        store_behaviour!($open, event_store: [
+            an_append_is_read_back_in_order,
+            a_stream_that_does_not_exist_is_empty,
+            two_appends_at_the_same_sequence_conflict_and_the_loser_leaves_nothing,
+            a_taken_identifier_is_reported_with_its_kind_and_leaves_nothing,
+            a_registration_that_races_itself_a_hundred_times_wins_once,
+            commands_that_race_on_one_stream_conflict_and_nothing_is_taken,
+            several_streams_in_one_append_become_true_together,
+            every_acknowledged_append_is_seen_at_once_by_every_node,
+        ]);
+        store_behaviour!($open, sealing: [
+            personal_fields_are_nowhere_in_the_stored_events_and_are_read_back,
+            a_swapped_ciphertext_is_not_opened,
+            without_its_key_a_stream_reads_as_erased,
+        ]);
+        store_behaviour!($open, directory: [
+            an_account_is_found_by_username_and_by_email_however_they_are_spelt,
+            only_identifiers_that_an_account_has_are_taken,
+            a_password_replaces_the_one_before,
+            sign_in_knows_only_the_password_that_the_account_names,
+            account_numbers_start_at_one_and_never_repeat,
+            accounts_are_listed_in_order_of_their_numbers,
+            an_opaque_token_stands_for_its_session_until_it_expires,
+            what_is_not_there_is_not_found,
+            an_open_store_is_healthy,
+        ]);
+        store_behaviour!($open, read_models: [
+            rows_equal_the_fold_of_their_events,
+            rebuild_repairs_damaged_rows_and_removes_orphans_while_appends_go_on,
+            a_rebuild_visits_every_stream_once,
+        ]);
+        store_behaviour!($open, revocations: [
+            every_acknowledged_revocation_is_heard,
+            revocations_since_an_instant_leave_out_what_is_older,
+            a_reset_revokes_the_earlier_epochs,
+        ]);
+        store_behaviour!($open, reset_requests: [
+            a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
+            a_postponed_request_waits_and_a_completed_one_is_gone,
+            requests_are_taken_oldest_first,
+            takers_that_race_share_the_requests_out,
+        ]);
+        store_behaviour!($open, shared_secrets: [
+            a_shared_secret_is_the_same_for_everybody,
+            a_shared_secret_is_sealed,
+            a_store_does_not_open_under_another_master_key,
+        ]);
+        store_behaviour!($open, event_log: [
+            the_log_is_dense_complete_and_in_order_of_each_stream,
+            each_leaf_is_the_hash_of_the_stored_event,
+        ]);
+    };
+    ($open:path, $port:ident: [$($sentence:ident,)+]) => {
+        mod $port {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $sentence() {
+                    crate::store_behaviour::$port::$sentence(&$open().await).await;
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,303 @@
+//! People who register, sign in and leave: appends as the use cases make them, decided by the real aggregates.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use authlog_application::ports::{
+    Append, AppendError, CredentialRecord, PasswordHash, StagedStream, StreamId,
+};
+use authlog_domain::session::{
+    LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
+};
+use authlog_domain::user::{
+    RegisterUser, RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
+};
+use authlog_domain::{
+    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation,
+    Session, SessionId, User, UserId, Username,
+};
+use authlog_infrastructure::Store;
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::persist::SerializedEvent;
+use cqrs_es::{Aggregate, DomainEvent};
+
+use super::system::{now, random};
+
+/// How long a test's sessions last.
+pub const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// An account that a test makes. What it is called is derived from `name`.
+#[derive(Clone)]
+pub struct Person {
+    pub name: String,
+    pub user: UserId,
+    pub credential: CredentialId,
+}
+
+impl Person {
+    /// Somebody of this name who has not registered yet; each call makes somebody else.
+    pub fn called(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            user: UserId::new(random()),
+            credential: CredentialId::new(random()),
+        }
+    }
+
+    pub fn username(&self) -> Username {
+        Username::parse(&self.name).unwrap()
+    }
+
+    pub fn email(&self) -> Email {
+        Email::parse(&format!("{}@people.example", self.name)).unwrap()
+    }
+
+    pub fn full_name(&self) -> PersonName {
+        PersonName::parse(&format!("{} Fullname", self.name)).unwrap()
+    }
+
+    pub fn phone(&self) -> Phone {
+        Phone::parse("+4915112345678").unwrap()
+    }
+
+    /// What the person's password hash reads; no two people have the same.
+    pub fn hash(&self) -> String {
+        format!("$argon2id$of-{}", self.credential)
+    }
+
+    pub fn stream(&self) -> StreamId {
+        user_stream(self.user)
+    }
+
+    /// The registration under this number, not yet appended.
+    pub async fn registration_as(&self, number: i64) -> Append {
+        let command = UserCommand::Register(RegisterUser {
+            at: now(),
+            number: AccountNumber::new(number),
+            username: Some(self.username()),
+            email: Some(self.email()),
+            name: Some(self.full_name()),
+            phone: Some(self.phone()),
+            role: Role::User,
+            credential: self.credential,
+        });
+        let staged = decide::<User>(self.stream(), vec![], self.user, command).await;
+        Append {
+            streams: vec![staged.unwrap()],
+            credential: Some(self.credential_record(self.credential, &self.hash())),
+            opaque_token: None,
+        }
+    }
+
+    /// The same under the store's next number.
+    pub async fn registration(&self, store: &dyn Store) -> Append {
+        let number = store.next_account_number().await.unwrap();
+        self.registration_as(number.get()).await
+    }
+
+    /// Registers.
+    pub async fn registers(&self, store: &dyn Store) {
+        store.append(self.registration(store).await).await.unwrap();
+    }
+
+    pub fn credential_record(&self, credential: CredentialId, hash: &str) -> CredentialRecord {
+        CredentialRecord {
+            user: self.user,
+            credential,
+            hash: PasswordHash::from_stored(hash.to_owned()),
+        }
+    }
+
+    /// What `command` adds to the account's stream as it is stored now.
+    pub async fn decides(
+        &self,
+        store: &dyn Store,
+        command: UserCommand,
+    ) -> Result<StagedStream, UserRefusal> {
+        let prior = store.load(&self.stream()).await.unwrap();
+        decide::<User>(self.stream(), prior, self.user, command).await
+    }
+
+    /// Appends what `command` adds to the account's stream.
+    pub async fn does(&self, store: &dyn Store, command: UserCommand) -> Result<(), UserRefusal> {
+        let staged = self.decides(store, command).await?;
+        append(store, vec![staged]).await.unwrap();
+        Ok(())
+    }
+
+    /// The start of a session under this epoch.
+    pub async fn login(&self, session: SessionId, epoch: u32) -> StagedStream {
+        let at = now();
+        let command = SessionCommand::Start(StartSession {
+            at,
+            user: self.user,
+            epoch,
+            rotation: Some(Rotation::Rotating),
+            expires_at: at.plus(LIFETIME),
+        });
+        let staged = decide::<Session>(session_stream(session), vec![], self.user, command).await;
+        staged.unwrap()
+    }
+
+    /// Signs in.
+    pub async fn signs_in(&self, store: &dyn Store) -> SessionId {
+        let session = SessionId::new(random());
+        let staged = self.login(session, 0).await;
+        append(store, vec![staged]).await.unwrap();
+        session
+    }
+
+    /// What `command` adds to one of the person's sessions as it is stored now.
+    pub async fn decides_in(
+        &self,
+        store: &dyn Store,
+        session: SessionId,
+        command: SessionCommand,
+    ) -> Result<StagedStream, SessionRefusal> {
+        let stream = session_stream(session);
+        let prior = store.load(&stream).await.unwrap();
+        decide::<Session>(stream, prior, self.user, command).await
+    }
+
+    /// Appends what `command` adds to one of the person's sessions.
+    pub async fn does_in(
+        &self,
+        store: &dyn Store,
+        session: SessionId,
+        command: SessionCommand,
+    ) -> Result<(), SessionRefusal> {
+        let staged = self.decides_in(store, session, command).await?;
+        append(store, vec![staged]).await.unwrap();
+        Ok(())
+    }
+
+    /// Signs out.
+    pub async fn signs_out(&self, store: &dyn Store, session: SessionId) {
+        let command = SessionCommand::LogOut(LogOut { at: now() });
+        self.does_in(store, session, command).await.unwrap();
+    }
+
+    /// Asks for a reset and carries it out, with this credential as the new password.
+    pub async fn resets_password(&self, store: &dyn Store, credential: CredentialId, hash: &str) {
+        let reset = ResetId::new(random());
+        self.does(store, ask_for_reset(reset)).await.unwrap();
+        let command = UserCommand::ResetPassword(ResetPassword {
+            at: now(),
+            reset,
+            credential,
+        });
+        let staged = self.decides(store, command).await.unwrap();
+        let append = Append {
+            streams: vec![staged],
+            credential: Some(self.credential_record(credential, hash)),
+            opaque_token: None,
+        };
+        store.append(append).await.unwrap();
+    }
+}
+
+/// A request for a reset that may be carried out within [`LIFETIME`].
+pub fn ask_for_reset(reset: ResetId) -> UserCommand {
+    let at = now();
+    UserCommand::RequestPasswordReset(RequestPasswordReset {
+        at,
+        reset,
+        expires_at: at.plus(LIFETIME),
+    })
+}
+
+/// The exchange of the refresh token of this generation, with no grace.
+pub fn refresh(generation: u32, account_epoch: u32) -> SessionCommand {
+    let at = now();
+    SessionCommand::Refresh(RefreshSession {
+        at,
+        account_epoch,
+        generation,
+        replacement_expires_at: Some(at.plus(LIFETIME)),
+        grace: Duration::ZERO,
+    })
+}
+
+pub fn user_stream(user: UserId) -> StreamId {
+    StreamId {
+        kind: AggregateKind::User,
+        id: user.to_string(),
+    }
+}
+
+pub fn session_stream(session: SessionId) -> StreamId {
+    StreamId {
+        kind: AggregateKind::Session,
+        id: session.to_string(),
+    }
+}
+
+/// Appends the streams and nothing besides.
+pub async fn append(store: &dyn Store, streams: Vec<StagedStream>) -> Result<(), AppendError> {
+    store
+        .append(Append {
+            streams,
+            ..Append::default()
+        })
+        .await
+}
+
+/// What the aggregate whose events are `prior` makes of `command`.
+pub async fn decide<A>(
+    stream: StreamId,
+    prior: Vec<SerializedEvent>,
+    user: UserId,
+    command: A::Command,
+) -> Result<StagedStream, A::Error>
+where
+    A: Aggregate<Services = ()>,
+{
+    let mut aggregate = A::default();
+    for event in &prior {
+        aggregate.apply(serde_json::from_value(event.payload.clone()).unwrap());
+    }
+    let sink = EventSink::<A>::default();
+    aggregate.handle(command, &(), &sink).await?;
+    let new = (prior.len() + 1..)
+        .zip(sink.collect().await)
+        .map(|(sequence, event)| recorded::<A>(&stream, sequence, user, &event))
+        .collect();
+    Ok(StagedStream { stream, prior, new })
+}
+
+/// The event as `cqrs-es` hands it over, with the metadata that the use cases give it.
+fn recorded<A: Aggregate>(
+    stream: &StreamId,
+    sequence: usize,
+    user: UserId,
+    event: &A::Event,
+) -> SerializedEvent {
+    SerializedEvent {
+        aggregate_id: stream.id.clone(),
+        sequence,
+        aggregate_type: A::TYPE.to_owned(),
+        event_type: event.event_type(),
+        event_version: event.event_version(),
+        payload: serde_json::to_value(event).unwrap(),
+        metadata: serde_json::to_value(metadata(user)).unwrap(),
+    }
+}
+
+/// From where everybody comes: personal, and so not to be found in what is stored.
+pub const ADDRESS: &str = "203.0.113.77";
+
+/// With which program everybody comes: personal as well.
+pub const USER_AGENT: &str = "Curious/7.1";
+
+fn metadata(user: UserId) -> HashMap<String, String> {
+    [
+        ("user_id", user.to_string()),
+        ("actor", format!("user:{user}")),
+        ("request_id", random().to_string()),
+        ("contract", "api-auth".to_owned()),
+        ("ip", ADDRESS.to_owned()),
+        ("user_agent", USER_AGENT.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}

@@ -1,0 +1,112 @@
+//! News of ended sessions.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use authlog_application::ports::Revocation;
+use authlog_domain::CredentialId;
+use tokio::task::JoinSet;
+
+use super::World;
+use super::people::{Person, refresh};
+use super::system::{now, random};
+
+pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let listener = world.another_node().await;
+    let (before, mut cursor) = listener.revocations_since(now()).await.unwrap();
+    assert!(before.is_empty());
+    let done = Arc::new(AtomicBool::new(false));
+    let tail = tokio::spawn({
+        let (listener, done) = (Arc::clone(&listener), Arc::clone(&done));
+        async move {
+            let mut heard = HashSet::new();
+            loop {
+                // Whatever was acknowledged before the last question is in its answer at the latest.
+                let last = done.load(Ordering::SeqCst);
+                let (news, next) = listener.revocations_after(cursor).await.unwrap();
+                cursor = next;
+                heard.extend(news);
+                if last {
+                    return heard;
+                }
+            }
+        }
+    });
+    let mut writers = JoinSet::new();
+    for number in 0..8 {
+        let store = nodes[number % nodes.len()].clone();
+        writers.spawn(async move {
+            let person = Person::called(&format!("person{number}"));
+            person.registers(&*store).await;
+            let mut ended = Vec::new();
+            for round in 0..15 {
+                let session = person.signs_in(&*store).await;
+                if round % 3 == 0 {
+                    // A token of generation 0 that comes back after it was replaced was stolen.
+                    for _ in 0..2 {
+                        let reuse = person.does_in(&*store, session, refresh(0, 0)).await;
+                        reuse.unwrap();
+                    }
+                } else {
+                    person.signs_out(&*store, session).await;
+                }
+                ended.push(Revocation::Session(session));
+            }
+            ended
+        });
+    }
+    let acknowledged: HashSet<_> = writers.join_all().await.into_iter().flatten().collect();
+    done.store(true, Ordering::SeqCst);
+    let heard = tail.await.unwrap();
+    assert_eq!(acknowledged.len(), 120);
+    assert_eq!(heard, acknowledged);
+}
+
+pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let first = ada.signs_in(&*store).await;
+    ada.signs_out(&*store, first).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let between = now();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let second = ada.signs_in(&*store).await;
+    ada.signs_out(&*store, second).await;
+
+    let long_ago = between.minus(Duration::from_secs(60));
+    let (all, _) = store.revocations_since(long_ago).await.unwrap();
+    let expected = HashSet::from([first, second].map(Revocation::Session));
+    assert_eq!(all.into_iter().collect::<HashSet<_>>(), expected);
+    let (recent, cursor) = store.revocations_since(between).await.unwrap();
+    assert_eq!(recent, [Revocation::Session(second)]);
+
+    let third = ada.signs_in(&*store).await;
+    ada.signs_out(&*store, third).await;
+    let (news, cursor) = store.revocations_after(cursor).await.unwrap();
+    assert!(news.contains(&Revocation::Session(third)));
+    assert!(!news.contains(&Revocation::Session(first)));
+    let (none, _) = store.revocations_after(cursor).await.unwrap();
+    assert!(!none.contains(&Revocation::Session(first)));
+}
+
+pub async fn a_reset_revokes_the_earlier_epochs(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let (_, cursor) = store.revocations_since(now()).await.unwrap();
+    for epoch in 1..=2 {
+        let credential = CredentialId::new(random());
+        ada.resets_password(&*store, credential, "$argon2id$new")
+            .await;
+        let (news, _) = store.revocations_after(cursor).await.unwrap();
+        let user = ada.user;
+        assert!(
+            news.contains(&Revocation::Epoch { user, epoch }),
+            "{news:?}"
+        );
+    }
+}
