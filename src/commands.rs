@@ -48,7 +48,7 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
     let store = parts::open_store(settings, false).await?.store;
     // No mail is sent from here, so no link needs the service's address.
     let nowhere = Url::parse("http://localhost")?;
-    let (authlog, _background) = parts::assemble(settings, store, &nowhere).await?;
+    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None).await?;
     match command {
         UserCommand::Create(command) => create(&authlog, &command).await,
         UserCommand::Role(command) => change_role(&authlog, &command).await,

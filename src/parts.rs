@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer};
+use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer, Publication};
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{GcraAttemptLimiter, NoAttemptLimits};
 use authlog_infrastructure::mail::{FileMailer, SmtpMailer};
-use authlog_infrastructure::postgres::{PostgresStore, Sequencer};
+use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
+use authlog_infrastructure::postgres::{PostgresStore, PublisherElection, Sequencer};
 use authlog_infrastructure::sealing::MasterKey;
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{HmacSecretTokens, JwtAlgorithm, JwtTokens, SigningKey};
 use authlog_infrastructure::{OpenError, Store};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::settings::{Database, MasterKeySource, REFRESH_GRACE, RESET_LIFETIME, Settings};
@@ -24,7 +26,10 @@ const AUDIENCE: &str = "authlog";
 /// A store that was opened, and what has to run beside it.
 pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) sequencer: Option<Sequencer>,
+    /// Whether this node is the one that publishes.
+    pub(crate) publishes: watch::Receiver<bool>,
+    /// What nodes that share a store elect one of themselves for.
+    pub(crate) offices: Option<(Sequencer, PublisherElection)>,
 }
 
 /// The time and the randomness of this machine.
@@ -51,7 +56,9 @@ pub(crate) async fn open_store(settings: &Settings, migrate: bool) -> anyhow::Re
                 .with_context(|| format!("the SQLite file {}", path.display()))?;
             Ok(OpenStore {
                 store: Arc::new(store),
-                sequencer: None,
+                // A file has one service; should it have two, the stream lets one of them in.
+                publishes: watch::channel(true).1,
+                offices: None,
             })
         }
         Database::Postgres(url) => {
@@ -60,9 +67,11 @@ pub(crate) async fn open_store(settings: &Settings, migrate: bool) -> anyhow::Re
                 .map_err(explain)
                 .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;
             let sequencer = store.sequencer();
+            let (election, publishes) = store.publisher_election();
             Ok(OpenStore {
                 store: Arc::new(store),
-                sequencer: Some(sequencer),
+                publishes,
+                offices: Some((sequencer, election)),
             })
         }
     }
@@ -100,6 +109,7 @@ pub(crate) async fn assemble(
     settings: &Settings,
     store: Arc<dyn Store>,
     reachable_at: &Url,
+    publication: Option<watch::Receiver<Publication>>,
 ) -> anyhow::Result<(Authlog, Background)> {
     let clock = clock();
     let entropy = entropy();
@@ -138,6 +148,8 @@ pub(crate) async fn assemble(
     };
     let parts = Parts {
         events: store.clone(),
+        log: store.clone(),
+        publication,
         directory: store.clone(),
         health: store.clone(),
         revocations: store.clone(),
@@ -154,6 +166,25 @@ pub(crate) async fn assemble(
         parts,
         application_settings(settings, reachable_at),
     ))
+}
+
+/// The publisher of the store's log, if there is where to publish it.
+pub(crate) fn publisher(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    publishes: watch::Receiver<bool>,
+) -> Option<(EventPublisher, watch::Receiver<Publication>)> {
+    let url = settings.nats_url.as_ref()?;
+    let settings = PublisherSettings {
+        url: url.to_string(),
+        source: event_source(settings),
+    };
+    Some(EventPublisher::new(store, settings, publishes))
+}
+
+/// `source` of published events: the same name for this service as in its tokens.
+pub(crate) fn event_source(settings: &Settings) -> String {
+    issuer(settings)
 }
 
 fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_application::Settings {

@@ -2,13 +2,16 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use authlog_api::{Api, router};
+use authlog_api::{Api, FOLLOWERS, router};
 use authlog_application::Background;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,33 +33,54 @@ const WRITE_DOWN_WITHIN: Duration = Duration::from_secs(5);
 /// Why it cannot start, or why it had to stop.
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
-    let OpenStore { store, sequencer } = parts::open_store(settings, settings.migrate).await?;
+    let OpenStore {
+        store,
+        publishes,
+        offices,
+    } = parts::open_store(settings, settings.migrate).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let reachable_at = reachable_at(settings, address)?;
-    let (authlog, background) = parts::assemble(settings, store, &reachable_at).await?;
+    let (publisher, publication) =
+        parts::publisher(settings, Arc::clone(&store), publishes).unzip();
+    let (authlog, background) =
+        parts::assemble(settings, store, &reachable_at, publication).await?;
     let Background {
         refused_logins,
         reset_mailer,
         revocation_tail,
+        feed,
     } = background;
     // These can be left at any moment: what they had not finished is taken up again from the store.
     let _interruptible = [
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
+        AbortOnDropHandle::new(tokio::spawn(feed.run())),
     ];
     let recorder = tokio::spawn(refused_logins.run());
-    let sequencer = sequencer.map(|sequencer| tokio::spawn(sequencer.run(stop.clone())));
+    let (sequencer, election) = offices.unzip();
+    let sequencer = sequencer.map(|it| tokio::spawn(it.run(stop.clone())));
+    let election = election
+        .filter(|_| publisher.is_some())
+        .map(|it| tokio::spawn(it.run(stop.clone())));
+    let publisher = publisher.map(|it| tokio::spawn(it.run(stop.clone())));
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics cannot be recorded")?;
     let api = Api {
         authlog,
         clock: parts::clock(),
         entropy: parts::entropy(),
         settings: authlog_api::Settings {
             secure_cookies: reachable_at.scheme() == "https",
+            event_source: parts::event_source(settings),
             ..authlog_api::Settings::default()
         },
+        metrics: Arc::new(move || metrics.render()),
+        stopping: stop.clone(),
+        followers: Arc::new(Semaphore::new(FOLLOWERS)),
     };
     announce(address)?;
     let stopping = stop.clone();
@@ -69,6 +93,8 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     // The last copy of the façade is gone with the router, so the recorder ends once its queue is empty.
     finish("recording refused logins", Some(recorder)).await;
     finish("sequencing the log", sequencer).await;
+    finish("publishing events", publisher).await;
+    finish("standing for election", election).await;
     Ok(())
 }
 

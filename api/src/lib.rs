@@ -17,6 +17,8 @@ use authlog_application::ports::{Clock, Entropy};
 use authlog_domain::Timestamp;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// What the endpoints are served with.
 #[derive(Clone)]
@@ -29,13 +31,24 @@ pub struct Api {
     pub entropy: Arc<dyn Entropy>,
     /// What they go by.
     pub settings: Settings,
+    /// The metrics, in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Cancelled when the program is told to stop: answers without an end then end.
+    pub stopping: CancellationToken,
+    /// Places for readers of the log.
+    pub followers: Arc<Semaphore>,
 }
 
+/// How many readers of the log a node serves at once: each may hold a page of events in memory.
+pub const FOLLOWERS: usize = 1000;
+
 /// What the endpoints go by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether browsers may send our cookies over HTTPS alone. To be turned off only for development without it.
     pub secure_cookies: bool,
+    /// `source` of published events: a URI reference that names this service.
+    pub event_source: String,
     /// Largest request body that is read, in bytes.
     pub body_limit: usize,
     /// How long a client may take to send a body (then the answer is 408), and how long the answer may take after
@@ -48,6 +61,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             secure_cookies: true,
+            event_source: "authlog".to_owned(),
             body_limit: 64 * 1024,
             request_timeout: Duration::from_secs(10),
         }

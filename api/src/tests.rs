@@ -82,6 +82,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
             password_too_short: None,
         },
         Refusal::InvalidAccessToken,
+        Refusal::Forbidden,
         Refusal::InvalidRefreshToken,
         Refusal::RefreshTokenReused,
         Refusal::InvalidResetToken,

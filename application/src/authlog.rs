@@ -3,22 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ports::{
-    AttemptLimiter, Clock, Directory, Entropy, EventStore, Health, Mailer, PasswordHasher,
-    ResetRequests, RevocationSource, SecretTokens, Tokens,
+    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Mailer,
+    PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens, Tokens,
 };
 use crate::use_cases::RefusedLogin;
 use crate::{
-    PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
+    LogFeed, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList,
+    RevocationTail,
 };
 
 /// What the façade is made of.
 #[derive(Clone)]
 pub struct Parts {
-    /// The log.
+    /// The events, aggregate by aggregate.
     pub events: Arc<dyn EventStore>,
+    /// The events in their one order.
+    pub log: Arc<dyn EventLog>,
+    /// How far they have been published; `None` where nothing is.
+    pub publication: Option<watch::Receiver<Publication>>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
     /// Tells whether the store can be used.
@@ -65,6 +70,7 @@ pub struct Authlog {
     pub(crate) revocation_list: Arc<RevocationList>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) reset_requested: Arc<Notify>,
+    pub(crate) feed: Arc<LogFeed>,
 }
 
 /// The work that goes on beside the requests. Each has a `run` to be driven until it returns.
@@ -75,6 +81,8 @@ pub struct Background {
     pub reset_mailer: ResetMailer,
     /// Hears of sessions that end on other nodes.
     pub revocation_tail: RevocationTail,
+    /// Keeps the end of the log in memory for those who follow it.
+    pub feed: Arc<LogFeed>,
 }
 
 impl Authlog {
@@ -84,7 +92,9 @@ impl Authlog {
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&parts.events));
+        let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let background = Background {
+            feed: Arc::clone(&feed),
             refused_logins: recorder,
             reset_mailer: ResetMailer::new(
                 parts.clone(),
@@ -103,6 +113,7 @@ impl Authlog {
             revocation_list,
             refused_logins,
             reset_requested,
+            feed,
         };
         (authlog, background)
     }

@@ -7,6 +7,7 @@ mod authlog;
 mod context;
 mod password;
 pub mod ports;
+pub mod published;
 mod refusal;
 mod revocation_list;
 mod session_terms;
@@ -22,6 +23,6 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
-    RevocationTail, SignInForm, rebuild_read_models,
+    Authenticated, Behind, Follower, Lag, LogFeed, RebuildProgress, RefusedLoginRecorder,
+    RegistrationForm, ResetMailer, RevocationTail, SignInForm, rebuild_read_models,
 };

@@ -64,6 +64,9 @@ pub enum Refusal {
     /// No access token, or not a good one.
     #[error("the access token is not valid")]
     InvalidAccessToken,
+    /// The access token is good, but its account may not do this.
+    #[error("the account may not do this")]
+    Forbidden,
     /// No refresh token, or not a good one.
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,

@@ -4,6 +4,7 @@ pub mod hashing;
 pub mod leaf;
 pub mod limits;
 pub mod mail;
+pub mod nats;
 pub mod postgres;
 pub mod sealing;
 pub mod sqlite;

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Entropy, EventStore, Health, Identifier, IdentifierKind,
-    OpaqueTokenRecord, Rebuild, ResetRequests, RevocationSource, StoreError, StreamId,
+    Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Identifier,
+    IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests, RevocationSource,
+    StoreError, StreamId,
 };
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, claims, row_after};
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::sealing::{MasterKey, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal};
@@ -21,12 +24,26 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 3] =
 
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
 pub trait Store:
-    EventStore + Directory + RevocationSource + ResetRequests + Rebuild + Health + SharedSecrets
+    EventStore
+    + EventLog
+    + Directory
+    + RevocationSource
+    + ResetRequests
+    + Rebuild
+    + Health
+    + SharedSecrets
 {
 }
 
 impl<S> Store for S where
-    S: EventStore + Directory + RevocationSource + ResetRequests + Rebuild + Health + SharedSecrets
+    S: EventStore
+        + EventLog
+        + Directory
+        + RevocationSource
+        + ResetRequests
+        + Rebuild
+        + Health
+        + SharedSecrets
 {
 }
 
@@ -239,3 +256,50 @@ struct NoOwner;
 pub(crate) fn unreadable(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Unreadable(Box::new(source))
 }
+
+/// A row of the log as a store holds it.
+pub(crate) struct LogRow {
+    pub(crate) log_index: i64,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) aggregate_type: String,
+    pub(crate) aggregate_id: String,
+    pub(crate) sequence: i64,
+    pub(crate) event_type: String,
+    pub(crate) event_version: String,
+    pub(crate) payload: Value,
+    pub(crate) metadata: Value,
+}
+
+impl LogRow {
+    /// The event as readers of the log get it: whatever is personal is left out, sealed or not.
+    pub(crate) fn logged(self) -> Result<LoggedEvent, StoreError> {
+        let kind = AggregateKind::from_stored(&self.aggregate_type)
+            .ok_or_else(|| unreadable(UnknownKind(self.aggregate_type.clone())))?;
+        let mut event = SerializedEvent::new(
+            self.aggregate_id,
+            usize::try_from(self.sequence).map_err(unreadable)?,
+            self.aggregate_type,
+            self.event_type,
+            self.event_version,
+            self.payload,
+            self.metadata,
+        );
+        open_payload(kind, &mut event, None).map_err(unreadable)?;
+        if let Some(metadata) = event.metadata.as_object_mut() {
+            for name in RequestContext::PERSONAL_METADATA {
+                metadata.remove(name);
+            }
+        }
+        Ok(LoggedEvent {
+            log_index: u64::try_from(self.log_index).map_err(unreadable)?,
+            recorded_at: self.recorded_at,
+            user: owner(&event)?,
+            event,
+        })
+    }
+}
+
+/// Every event is of an aggregate that some version of this program knows.
+#[derive(Debug, thiserror::Error)]
+#[error("there are no aggregates of the kind {0:?}")]
+struct UnknownKind(String);

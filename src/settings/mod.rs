@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) database: Database,
     pub(crate) migrate: bool,
+    pub(crate) nats_url: Option<Url>,
     pub(crate) smtp_url: Option<Url>,
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
@@ -93,6 +94,15 @@ impl Settings {
             )?,
             database,
             migrate: sources.switch("migrate", true)?,
+            nats_url: sources.optional(
+                "nats_url",
+                "a URL such as nats://127.0.0.1:4222 or tls://user:password@nats.example.com:4222",
+                |text| {
+                    let url = Url::parse(text).ok()?;
+                    let known = matches!(url.scheme(), "nats" | "tls") && url.has_host();
+                    known.then_some(url)
+                },
+            )?,
             smtp_url: sources.optional(
                 "smtp_url",
                 "a URL such as smtp://user:password@mail.example.com:587?tls=required or smtps://…",

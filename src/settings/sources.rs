@@ -7,11 +7,12 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 17] = [
     "listen",
     "data_dir",
     "database_url",
     "migrate",
+    "nats_url",
     "smtp_url",
     "mail_from",
     "public_url",
@@ -30,7 +31,13 @@ const FLAGS: [&str; 16] = [
 const SECRETS: [&str; 2] = ["master_key", "jwt_secret"];
 
 /// Settings whose wrong values are not repeated in errors: they may hold a password.
-const UNREPEATABLE: [&str; 4] = ["database_url", "smtp_url", "master_key", "jwt_secret"];
+const UNREPEATABLE: [&str; 5] = [
+    "database_url",
+    "nats_url",
+    "smtp_url",
+    "master_key",
+    "jwt_secret",
+];
 
 /// Settings as flags. Each can also be an environment variable (`--data-dir` is `AUTHLOG_DATA_DIR`) or a line of the
 /// settings file (`data_dir`); a flag comes before the environment, and that before the file.
@@ -52,6 +59,9 @@ pub(crate) struct Flags {
     /// Whether to migrate PostgreSQL at the start: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     migrate: Option<String>,
+    /// NATS server with JetStream to publish events to [events wait in the log]
+    #[arg(long, global = true, value_name = "URL")]
+    nats_url: Option<String>,
     /// Mail server, smtp://… or smtps://… [mail becomes files]
     #[arg(long, global = true, value_name = "URL")]
     smtp_url: Option<String>,
@@ -97,6 +107,7 @@ impl Flags {
             self.data_dir,
             self.database_url,
             self.migrate,
+            self.nats_url,
             self.smtp_url,
             self.mail_from,
             self.public_url,

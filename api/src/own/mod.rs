@@ -1,9 +1,12 @@
 //! Authlog's own endpoints: everything outside the contracts.
 
+mod audit;
 mod health;
 mod keys;
+mod metrics;
 mod problem;
 mod reset_page;
+mod schemas;
 
 use std::sync::Arc;
 
@@ -26,6 +29,10 @@ fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/asyncapi.json", get(schemas::async_api))
+        .route("/schemas/{name}", get(schemas::schema))
+        .route("/audit/events", get(audit::events))
         .route("/.well-known/jwks.json", get(keys::key_set))
         .route(
             "/reset-password",

@@ -1,13 +1,14 @@
 //! Our own errors: problem details (RFC 9457).
 
+use authlog_application::Refusal;
 use authlog_domain::Timestamp;
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::exchange::Failure;
+use crate::exchange::{Failure, retry_later, unavailable};
 
 /// RFC 9457 §4.2.1: `about:blank` says that there is no more to it than the status.
 #[derive(Serialize)]
@@ -33,6 +34,41 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
 /// The answer to what did not get as far as a use case.
 pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
     problem(failure.status(), detail(failure))
+}
+
+/// The answer to what is refused.
+pub(super) fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        // RFC 6750 §3: a challenge says how to authenticate.
+        Refusal::InvalidAccessToken => (
+            [(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")],
+            problem(StatusCode::UNAUTHORIZED, "A valid access token is needed."),
+        )
+            .into_response(),
+        Refusal::Forbidden => problem(StatusCode::FORBIDDEN, "The account may not do this."),
+        Refusal::Invalid(_) | Refusal::IdentifierTaken(_) => {
+            problem(StatusCode::BAD_REQUEST, "The request is not valid.")
+        }
+        Refusal::WrongCredentials { .. }
+        | Refusal::InvalidRefreshToken
+        | Refusal::RefreshTokenReused
+        | Refusal::InvalidResetToken => {
+            problem(StatusCode::UNAUTHORIZED, "What was presented is not valid.")
+        }
+        Refusal::UnknownAccount => problem(StatusCode::NOT_FOUND, "There is no such account."),
+        Refusal::TooManyAttempts { retry_after } => retry_later(
+            problem(StatusCode::TOO_MANY_REQUESTS, "It was tried too often."),
+            retry_after,
+        ),
+        Refusal::Overloaded { retry_after } => retry_later(
+            problem(StatusCode::SERVICE_UNAVAILABLE, "Too much is being asked."),
+            retry_after,
+        ),
+        Refusal::Unavailable(cause) => unavailable(
+            problem(StatusCode::SERVICE_UNAVAILABLE, "It cannot be done now."),
+            &*cause,
+        ),
+    }
 }
 
 const fn detail(failure: Failure) -> &'static str {

@@ -20,6 +20,8 @@ pub fn api() -> Api {
     let nowhere = Arc::new(Nowhere);
     let parts = Parts {
         events: nowhere.clone(),
+        log: nowhere.clone(),
+        publication: None,
         directory: nowhere.clone(),
         health: nowhere.clone(),
         revocations: nowhere.clone(),
@@ -46,6 +48,9 @@ pub fn api() -> Api {
         clock: nowhere.clone(),
         entropy: nowhere,
         settings: crate::Settings::default(),
+        metrics: Arc::new(String::new),
+        stopping: tokio_util::sync::CancellationToken::new(),
+        followers: Arc::new(tokio::sync::Semaphore::new(1)),
     }
 }
 
@@ -209,6 +214,22 @@ impl PasswordHasher for Nowhere {
 #[async_trait]
 impl Mailer for Nowhere {
     async fn send(&self, _: Mail) -> Result<(), MailError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl EventLog for Nowhere {
+    async fn read_log(
+        &self,
+        _: u64,
+        _: u32,
+        _: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        unreachable!()
+    }
+
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
         unreachable!()
     }
 }

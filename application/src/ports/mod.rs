@@ -6,10 +6,12 @@
 mod attempts;
 mod clock;
 mod directory;
+mod event_log;
 mod event_store;
 mod health;
 mod mail;
 mod passwords;
+mod publication;
 mod rebuild;
 mod reset_requests;
 mod revocations;
@@ -20,6 +22,7 @@ pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
+pub use event_log::{EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
     Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
     StreamId,
@@ -27,6 +30,7 @@ pub use event_store::{
 pub use health::Health;
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};
+pub use publication::Publication;
 pub use rebuild::{Rebuild, RebuiltTo};
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{Revocation, RevocationCursor, RevocationSource};

@@ -2,7 +2,10 @@
 
 mod accounts;
 mod authenticate;
+mod authorize;
+mod feed;
 mod issue_tokens;
+mod lag;
 mod log_out;
 mod rebuild;
 mod refresh;
@@ -14,6 +17,8 @@ mod revocation_tail;
 mod sign_in;
 
 pub use authenticate::Authenticated;
+pub use feed::{Follower, LogFeed};
+pub use lag::{Behind, Lag};
 pub use rebuild::{RebuildProgress, rebuild_read_models};
 pub(crate) use refused_logins::RefusedLogin;
 pub use refused_logins::RefusedLoginRecorder;

@@ -29,6 +29,8 @@ const KEEPALIVE: [(&str, &str); 4] = [
 pub(super) enum Office {
     /// Bringing events into one order.
     Sequencer,
+    /// Publishing the log.
+    Publisher,
 }
 
 impl Office {
@@ -36,6 +38,7 @@ impl Office {
     const fn key(self) -> i32 {
         match self {
             Self::Sequencer => 1,
+            Self::Publisher => 2,
         }
     }
 }

@@ -6,12 +6,15 @@
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
 //! | `revocations`, `reset_requests`, `secrets` | the other ports |
-//! | `leadership`, `sequencer` | electing one node; the one order of all events |
+//! | `leadership`, `election` | electing one node for work that only one may do |
+//! | `sequencer`, `event_log` | the one order of all events, and reading in it |
 
 mod append;
 mod connections;
 mod directory;
+mod election;
 mod errors;
+mod event_log;
 mod events;
 mod leadership;
 mod rebuild;
@@ -26,8 +29,10 @@ use std::sync::Arc;
 
 use authlog_application::ports::Entropy;
 use postgres_es::PostgresEventRepository;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+pub use election::PublisherElection;
 pub use sequencer::Sequencer;
 
 use self::connections::Connections;
@@ -80,5 +85,10 @@ impl PostgresStore {
     /// The worker that brings the events of this store into one order. Every node runs one, and one of them works.
     pub fn sequencer(&self) -> Sequencer {
         Sequencer::new(self.connections.options().clone())
+    }
+
+    /// The election of the node that publishes the log, and where to watch whether this one was elected.
+    pub fn publisher_election(&self) -> (PublisherElection, watch::Receiver<bool>) {
+        PublisherElection::new(self.connections.options().clone())
     }
 }

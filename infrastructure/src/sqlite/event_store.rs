@@ -71,7 +71,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<SerializedEvent> {
     })
 }
 
-fn json(row: &Row<'_>, index: usize) -> rusqlite::Result<Value> {
+pub(super) fn json(row: &Row<'_>, index: usize) -> rusqlite::Result<Value> {
     let text = row.get_ref(index)?.as_str()?;
     serde_json::from_str(text).map_err(|error| malformed(index, error))
 }

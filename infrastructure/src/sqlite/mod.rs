@@ -9,6 +9,7 @@ mod checkpoint;
 mod connection;
 mod directory;
 mod errors;
+mod event_log;
 mod event_store;
 mod readers;
 mod rebuild;

@@ -76,6 +76,7 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Refusal::Forbidden => plain(StatusCode::FORBIDDEN, "Forbidden"),
         Refusal::UnknownAccount => plain(StatusCode::NOT_FOUND, "Not found"),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
@@ -157,6 +158,7 @@ mod tests {
             (409, "email already registered"),
             (401, "email or password is wrong"),
             (401, "Unauthorized"),
+            (403, "Forbidden"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),

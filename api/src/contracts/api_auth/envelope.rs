@@ -148,6 +148,7 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken => plain_error(StatusCode::UNAUTHORIZED, at),
+        Refusal::Forbidden => plain_error(StatusCode::FORBIDDEN, at),
         Refusal::UnknownAccount => plain_error(StatusCode::NOT_FOUND, at),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain_error(StatusCode::TOO_MANY_REQUESTS, at), retry_after)

@@ -87,6 +87,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             bad_request("please provided a valid refresh_token!")
         }
         Refusal::InvalidResetToken => bad_request("please provided a valid reset_password_token!"),
+        Refusal::Forbidden => error(StatusCode::FORBIDDEN, "forbidden"),
         Refusal::UnknownAccount => error(StatusCode::NOT_FOUND, "not found"),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             error(StatusCode::TOO_MANY_REQUESTS, "too many requests"),
@@ -156,6 +157,7 @@ mod tests {
             (400, "username already exist"),
             (400, "username and password not match"),
             (400, "please provided a valid access_token!"),
+            (403, "forbidden"),
             (400, "please provided a valid refresh_token!"),
             (400, "please provided a valid refresh_token!"),
             (400, "please provided a valid reset_password_token!"),

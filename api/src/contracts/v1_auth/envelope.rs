@@ -46,6 +46,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
         | Refusal::InvalidResetToken => plain(StatusCode::UNAUTHORIZED),
+        Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
         Refusal::UnknownAccount => plain(StatusCode::NOT_FOUND),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain(StatusCode::TOO_MANY_REQUESTS), retry_after)
@@ -116,6 +117,7 @@ mod tests {
             (400, "Bad Request"),
             (400, "Bad Request"),
             (401, "Unauthorized"),
+            (403, "Forbidden"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),

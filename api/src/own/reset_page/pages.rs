@@ -47,6 +47,7 @@ pub(super) fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response 
         | Refusal::IdentifierTaken(_)
         | Refusal::WrongCredentials { .. }
         | Refusal::InvalidAccessToken
+        | Refusal::Forbidden
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
         | Refusal::UnknownAccount => invalid_link(nonce),
@@ -181,7 +182,7 @@ mod tests {
             .collect();
         assert_eq!(
             statuses,
-            [400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503]
+            [400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503]
         );
     }
 

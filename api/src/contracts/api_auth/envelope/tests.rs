@@ -34,6 +34,7 @@ fn every_refusal_has_its_status_and_words() {
             (400, "username already exist, try another"),
             (403, "Username or Password is wrong"),
             (401, "Unauthorized"),
+            (403, "Forbidden"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),

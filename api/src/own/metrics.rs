@@ -1,0 +1,36 @@
+//! How the service is doing, for Prometheus.
+
+use std::sync::Arc;
+
+use authlog_application::Behind;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use crate::Api;
+
+/// The media type of Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every metric. How far the log and the stream are behind is found out when it is asked for.
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    if let Ok(lag) = api.authlog.lag().await {
+        metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
+        behind("sequencer", lag.sequencer);
+        metrics::gauge!("authlog_publisher_active").set(u32::from(lag.publisher.is_some()));
+        if let Some(publisher) = lag.publisher {
+            behind("publisher", publisher);
+        }
+    }
+    ([(CONTENT_TYPE, TEXT_FORMAT)], (api.metrics)()).into_response()
+}
+
+fn behind(stage: &'static str, behind: Behind) {
+    metrics::gauge!("authlog_lag_events", "stage" => stage).set(as_gauge(behind.events));
+    metrics::gauge!("authlog_lag_seconds", "stage" => stage).set(behind.age.as_secs_f64());
+}
+
+/// A count as a gauge: exact up to 2⁵³, which no log of ours reaches.
+fn as_gauge(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,66 @@
+//! The one order of all events.
+
+use async_trait::async_trait;
+use authlog_domain::{Timestamp, UserId};
+use cqrs_es::persist::SerializedEvent;
+
+use super::StoreError;
+
+/// An event at its place in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedEvent {
+    /// Its place: dense from 1, the same on every node for ever.
+    pub log_index: u64,
+    /// When the store recorded it.
+    pub recorded_at: Timestamp,
+    /// The account to which it happened.
+    pub user: UserId,
+    /// The event. Its personal fields are erased, and its metadata names neither address nor user agent.
+    pub event: SerializedEvent,
+}
+
+/// Which events a reader wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// Those of one account.
+    pub user: Option<UserId>,
+    /// Those of these stored types; all if empty.
+    pub event_types: Vec<String>,
+}
+
+/// How far the log and what follows from it have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogHead {
+    /// The last index that was given out; 0 for an empty log.
+    pub log_index: u64,
+    /// When the store recorded the event there.
+    pub recorded_at: Option<Timestamp>,
+    /// Events that are committed and have no place in the log yet.
+    pub unsequenced: u64,
+    /// When the store recorded the oldest of those.
+    pub unsequenced_since: Option<Timestamp>,
+}
+
+/// Reads the log in order.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Up to `limit` events that match `filter`, those after the place `after`, in order. An index that was given out is
+    /// never missing from a later answer.
+    async fn read_log(
+        &self,
+        after: u64,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError>;
+
+    /// How far the log has come.
+    async fn log_head(&self) -> Result<LogHead, StoreError>;
+}
+
+impl LogFilter {
+    /// Whether a reader wants this event.
+    pub fn matches(&self, event: &LoggedEvent) -> bool {
+        self.user.is_none_or(|user| user == event.user)
+            && (self.event_types.is_empty() || self.event_types.contains(&event.event.event_type))
+    }
+}

@@ -1,0 +1,154 @@
+//! The data of published events. Members are only ever added, and then optional.
+
+use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused};
+use authlog_domain::session::SessionEvent;
+use authlog_domain::user::UserEvent;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The data of a published event.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Data {
+    /// Of `user.registered`.
+    Registered(Registered),
+    /// Of `user.password-reset-requested`.
+    PasswordResetRequested(PasswordResetRequested),
+    /// Of `user.password-reset`.
+    PasswordReset(PasswordReset),
+    /// Of `user.role-changed`.
+    RoleChanged(RoleChanged),
+    /// Of `session.logged-in`.
+    LoggedIn(LoggedIn),
+    /// Of `session.token-refreshed`.
+    TokenRefreshed(TokenRefreshed),
+    /// Of `session.refresh-token-reused` and `session.logged-out`.
+    SessionEnded(SessionEnded),
+    /// Of `refused-logins.login-refused`.
+    LoginRefused(RefusedLogin),
+}
+
+/// An account was made. Its profile is not here: ask the API for it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Registered {
+    /// The account's number, unique and never reused.
+    pub number: i64,
+    /// What the account may do: `user`, `service`, `auditor` or `admin`.
+    pub role: String,
+}
+
+/// Someone asked to reset the account's password; the link is on its way by mail.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PasswordResetRequested {
+    /// From this instant on the reset can no longer be carried out (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: String,
+}
+
+/// The password was reset: every session that the account had has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PasswordReset {
+    /// The account's session epoch: sessions that were started under an earlier one have ended.
+    pub session_epoch: u32,
+}
+
+/// The account may do other things than before.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RoleChanged {
+    /// What it may do from now on: `user`, `service`, `auditor` or `admin`.
+    pub role: String,
+}
+
+/// Someone signed in.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct LoggedIn {
+    /// The session that started.
+    pub session_id: String,
+    /// The account's session epoch under which it started.
+    pub session_epoch: u32,
+    /// The contract through which it started, such as `api-auth`.
+    pub contract: Option<String>,
+    /// When it ends unless it is refreshed (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: String,
+}
+
+/// The session's tokens were renewed.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TokenRefreshed {
+    /// The session.
+    pub session_id: String,
+    /// How often its refresh token has been replaced so far.
+    pub generation: u32,
+    /// When it ends unless it is refreshed (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: String,
+}
+
+/// The session has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SessionEnded {
+    /// The session.
+    pub session_id: String,
+}
+
+/// A login was refused to somebody who used the account's name. At most a thousand a day and account are recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RefusedLogin {
+    /// Why, such as `wrong-password`.
+    pub reason: String,
+    /// The contract through which it was tried, such as `api-auth`.
+    pub contract: Option<String>,
+}
+
+impl Data {
+    pub(super) fn of_user(event: UserEvent) -> Self {
+        match event {
+            UserEvent::UserRegistered(event) => Self::Registered(Registered {
+                number: event.number.get(),
+                role: event.role.to_string(),
+            }),
+            UserEvent::PasswordResetRequested(event) => {
+                Self::PasswordResetRequested(PasswordResetRequested {
+                    expires_at: event.expires_at.to_string(),
+                })
+            }
+            UserEvent::PasswordReset(event) => Self::PasswordReset(PasswordReset {
+                session_epoch: event.session_epoch,
+            }),
+            UserEvent::RoleChanged(event) => Self::RoleChanged(RoleChanged {
+                role: event.role.to_string(),
+            }),
+        }
+    }
+
+    pub(super) fn of_session(event: SessionEvent, session: &str, contract: Option<&str>) -> Self {
+        let session_id = session.to_owned();
+        match event {
+            SessionEvent::LoggedIn(event) => Self::LoggedIn(LoggedIn {
+                session_id,
+                session_epoch: event.epoch,
+                contract: contract.map(str::to_owned),
+                expires_at: event.expires_at.to_string(),
+            }),
+            SessionEvent::TokenRefreshed(event) => Self::TokenRefreshed(TokenRefreshed {
+                session_id,
+                generation: event.generation,
+                expires_at: event.expires_at.to_string(),
+            }),
+            SessionEvent::RefreshTokenReused(_) | SessionEvent::LoggedOut(_) => {
+                Self::SessionEnded(SessionEnded { session_id })
+            }
+        }
+    }
+
+    pub(super) fn of_refused_login(event: &LoginRefused, contract: Option<&str>) -> Self {
+        let reason = match event.reason {
+            LoginRefusalReason::WrongPassword => "wrong-password",
+        };
+        Self::LoginRefused(RefusedLogin {
+            reason: reason.to_owned(),
+            contract: contract.map(str::to_owned),
+        })
+    }
+}

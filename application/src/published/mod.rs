@@ -1,0 +1,190 @@
+//! The events as other services read them: CloudEvents without personal data or secrets.
+//!
+//! What is stored and what is published are two things: a stored event may change its shape from version to version, a
+//! published one only ever gains optional members. `schemas` has the JSON Schema of each, made from the types here.
+
+mod data;
+mod schemas;
+
+use authlog_domain::refused_logins::RefusedLoginsEvent;
+use authlog_domain::session::SessionEvent;
+use authlog_domain::user::UserEvent;
+use authlog_domain::{AggregateKind, Timestamp, UserId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::ports::LoggedEvent;
+pub use data::Data;
+pub use schemas::{async_api, describe, schema, schema_names};
+
+/// A kind of published event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The aggregate to which it happens.
+    pub aggregate: AggregateKind,
+    /// The stored type of event that it is made of.
+    pub stored_type: &'static str,
+    /// Its name, the last token of its subject.
+    pub name: &'static str,
+    /// The version of its data, which changes only when a reader of the one before would break.
+    pub version: u32,
+}
+
+/// Every kind of published event.
+pub const KINDS: [Kind; 9] = {
+    use AggregateKind::{RefusedLogins, Session, User};
+    [
+        kind(User, "UserRegistered", "registered"),
+        kind(User, "PasswordResetRequested", "password-reset-requested"),
+        kind(User, "PasswordReset", "password-reset"),
+        kind(User, "RoleChanged", "role-changed"),
+        kind(Session, "LoggedIn", "logged-in"),
+        kind(Session, "TokenRefreshed", "token-refreshed"),
+        kind(Session, "RefreshTokenReused", "refresh-token-reused"),
+        kind(Session, "LoggedOut", "logged-out"),
+        kind(RefusedLogins, "LoginRefused", "login-refused"),
+    ]
+};
+
+const fn kind(aggregate: AggregateKind, stored_type: &'static str, name: &'static str) -> Kind {
+    Kind {
+        aggregate,
+        stored_type,
+        name,
+        version: 1,
+    }
+}
+
+impl Kind {
+    /// The kind that is made of stored events of this type.
+    pub fn of_stored(stored_type: &str) -> Option<Self> {
+        KINDS
+            .into_iter()
+            .find(|kind| kind.stored_type == stored_type)
+    }
+
+    /// The kind that readers call so: by its CloudEvents type or its stored type.
+    pub fn parse(name: &str) -> Option<Self> {
+        KINDS
+            .into_iter()
+            .find(|kind| kind.stored_type == name || kind.cloud_event_type() == name)
+    }
+
+    /// `type` of the CloudEvent: `dev.authlog.user.registered.v1`.
+    pub fn cloud_event_type(self) -> String {
+        let aggregate = self.aggregate.as_str();
+        format!("dev.authlog.{aggregate}.{}.v{}", self.name, self.version)
+    }
+
+    /// The NATS subject of such an event of that account: `auth.v1.user.<id>.registered`.
+    pub fn subject(self, user: impl std::fmt::Display) -> String {
+        format!("auth.v1.{}.{user}.{}", self.aggregate.as_str(), self.name)
+    }
+}
+
+/// An event as other services read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedEvent {
+    /// What kind it is.
+    pub kind: Kind,
+    /// `id`: `<aggregate>/<aggregate id>/<sequence>`, the same whenever and from wherever it is published.
+    pub id: String,
+    /// `subject`: the account to which it happened.
+    pub user: UserId,
+    /// `time`: when it happened.
+    pub time: Timestamp,
+    /// `sequence`: its number in its aggregate, from 1.
+    pub sequence: u64,
+    /// `logindex`: its number in the whole log, from 1, without gaps.
+    pub log_index: u64,
+    /// The data.
+    pub data: Data,
+}
+
+impl PublishedEvent {
+    /// `sequence` as the CloudEvents extension wants it: text that sorts as the numbers do.
+    pub fn padded_sequence(&self) -> String {
+        format!("{:020}", self.sequence)
+    }
+
+    /// The event in CloudEvents' JSON format (structured mode), from `source`.
+    pub fn to_json(&self, source: &str) -> Value {
+        serde_json::json!({
+            "specversion": "1.0",
+            "id": self.id,
+            "source": source,
+            "type": self.kind.cloud_event_type(),
+            "subject": self.user.to_string(),
+            "time": self.time,
+            "datacontenttype": "application/json",
+            "sequence": self.padded_sequence(),
+            "logindex": self.log_index,
+            "data": self.data,
+        })
+    }
+}
+
+/// What other services read of an event.
+///
+/// # Errors
+/// The event is not what its type says, or of a type that this program does not know: a newer program wrote it.
+pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
+    let event = &logged.event;
+    let kind = Kind::of_stored(&event.event_type)
+        .ok_or_else(|| Unpublishable::new(logged, "its type is unknown"))?;
+    let (time, data) = match kind.aggregate {
+        AggregateKind::User => {
+            let event: UserEvent = read(logged)?;
+            (event.at(), Data::of_user(event))
+        }
+        AggregateKind::Session => {
+            let session = &event.aggregate_id;
+            let contract = event.metadata.get("contract").and_then(Value::as_str);
+            let event: SessionEvent = read(logged)?;
+            (event.at(), Data::of_session(event, session, contract))
+        }
+        AggregateKind::RefusedLogins => {
+            let contract = event.metadata.get("contract").and_then(Value::as_str);
+            let RefusedLoginsEvent::LoginRefused(event) = read(logged)?;
+            (event.at, Data::of_refused_login(&event, contract))
+        }
+    };
+    Ok(PublishedEvent {
+        kind,
+        id: format!(
+            "{}/{}/{}",
+            event.aggregate_type, event.aggregate_id, event.sequence
+        ),
+        user: logged.user,
+        time,
+        sequence: event.sequence as u64,
+        log_index: logged.log_index,
+        data,
+    })
+}
+
+/// An event that cannot be published: nothing after it may be either.
+#[derive(Debug, thiserror::Error)]
+#[error("the event at {log_index} cannot be published")]
+pub struct Unpublishable {
+    log_index: u64,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unpublishable {
+    fn new(
+        logged: &LoggedEvent,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            log_index: logged.log_index,
+            source: source.into(),
+        }
+    }
+}
+
+fn read<E: DeserializeOwned>(logged: &LoggedEvent) -> Result<E, Unpublishable> {
+    serde_json::from_value(logged.event.payload.clone())
+        .map_err(|source| Unpublishable::new(logged, source))
+}

@@ -1,0 +1,138 @@
+//! What other services are told of published events: a JSON Schema each, and an AsyncAPI document of all.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use super::data::{
+    LoggedIn, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
+    SessionEnded, TokenRefreshed,
+};
+use super::{KINDS, Kind};
+
+/// The file name of a kind's schema: its CloudEvents type with `.json`.
+pub fn schema_names() -> impl Iterator<Item = (String, Kind)> {
+    KINDS
+        .into_iter()
+        .map(|kind| (format!("{}.json", kind.cloud_event_type()), kind))
+}
+
+/// The JSON Schema (2020-12) of the data of such events.
+pub fn schema(kind: Kind) -> Value {
+    let mut schema = match kind.stored_type {
+        "UserRegistered" => schema_of::<Registered>(),
+        "PasswordResetRequested" => schema_of::<PasswordResetRequested>(),
+        "PasswordReset" => schema_of::<PasswordReset>(),
+        "RoleChanged" => schema_of::<RoleChanged>(),
+        "LoggedIn" => schema_of::<LoggedIn>(),
+        "TokenRefreshed" => schema_of::<TokenRefreshed>(),
+        "LoginRefused" => schema_of::<RefusedLogin>(),
+        _ => schema_of::<SessionEnded>(),
+    };
+    schema.insert("title".to_owned(), kind.cloud_event_type().into());
+    schema.insert("description".to_owned(), describe(kind).into());
+    schema.to_value()
+}
+
+fn schema_of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>()
+}
+
+/// When such an event happens, in one sentence.
+pub fn describe(kind: Kind) -> &'static str {
+    match kind.stored_type {
+        "UserRegistered" => "An account was made.",
+        "PasswordResetRequested" => {
+            "Someone asked to reset the account's password; an earlier request no longer counts."
+        }
+        "PasswordReset" => {
+            "The password was reset with a mailed link; every session that the account had has ended."
+        }
+        "RoleChanged" => "The account may do other things than before.",
+        "LoggedIn" => "Someone signed in: a session started.",
+        "TokenRefreshed" => "The session's tokens were renewed.",
+        "RefreshTokenReused" => {
+            "A refresh token came back after it had been replaced: it was copied, and the session has ended."
+        }
+        "LoggedOut" => "The person ended the session.",
+        _ => "A login was refused to somebody who used the account's name.",
+    }
+}
+
+/// The AsyncAPI 3.0 document of the stream.
+pub fn async_api() -> Value {
+    let mut channels = Map::new();
+    let mut operations = Map::new();
+    let mut messages = Map::new();
+    for kind in KINDS {
+        let name = format!("{}.{}", kind.aggregate.as_str(), kind.name);
+        messages.insert(
+            name.clone(),
+            json!({
+                "name": kind.cloud_event_type(),
+                "summary": describe(kind),
+                "contentType": "application/json",
+                "headers": { "$ref": "#/components/schemas/headers" },
+                "payload": schema(kind),
+            }),
+        );
+        channels.insert(
+            name.clone(),
+            json!({
+                "address": kind.subject("{user_id}"),
+                "summary": describe(kind),
+                "parameters": { "user_id": { "description": "The id of the account, a UUID." } },
+                "messages": { "event": { "$ref": format!("#/components/messages/{name}") } },
+            }),
+        );
+        operations.insert(
+            name.clone(),
+            json!({
+                "action": "send",
+                "channel": { "$ref": format!("#/channels/{name}") },
+                "summary": describe(kind),
+            }),
+        );
+    }
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Authlog events",
+            "version": "1.0.0",
+            "description": "Every event of every account, in the order of the log, each once, on the JetStream stream AUTH_EVENTS. The sequence of a message in the stream is the event's log index. Messages are CloudEvents 1.0 in the binary mode of the NATS binding, and hold no personal data. New kinds of event and new optional members may be added to version 1: pass over what you do not know.",
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "schemas": { "headers": headers() },
+            "messages": messages,
+        },
+    })
+}
+
+/// The headers of a message: CloudEvents attributes in the NATS protocol binding.
+fn headers() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "object",
+        "required": [
+            "ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time",
+            "ce-sequence", "ce-logindex", "content-type", "Nats-Msg-Id",
+        ],
+        "properties": {
+            "ce-specversion": { "type": "string", "const": "1.0" },
+            "ce-id": text("<aggregate>/<aggregate id>/<sequence>: the same however often the event is sent"),
+            "ce-source": text("The service that the event happened in, a URI reference"),
+            "ce-type": text("What happened"),
+            "ce-subject": text("The id of the account to which it happened"),
+            "ce-time": { "type": "string", "format": "date-time", "description": "When it happened" },
+            "ce-sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": "Its number in its aggregate, from 1" },
+            "ce-logindex": { "type": "string", "pattern": "^[1-9][0-9]*$", "description": "Its number in the whole log, from 1, without gaps" },
+            "content-type": { "type": "string", "const": "application/json" },
+            "Nats-Msg-Id": text("The same as ce-id"),
+        },
+    })
+}

@@ -1,0 +1,31 @@
+//! An event as a message: a CloudEvent in the binary mode of the NATS protocol binding.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::PublishMessage;
+use authlog_application::published::PublishedEvent;
+
+/// The header that names the event, by which a publisher recognises what the stream already holds.
+pub(super) const ID: &str = "ce-id";
+
+/// The message that carries `event`, to be stored right after the event before it or not at all.
+pub(super) fn message(
+    event: &PublishedEvent,
+    source: &str,
+) -> Result<PublishMessage, serde_json::Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-specversion", "1.0");
+    headers.insert(ID, event.id.as_str());
+    headers.insert("ce-source", source);
+    headers.insert("ce-type", event.kind.cloud_event_type().as_str());
+    headers.insert("ce-subject", event.user.to_string().as_str());
+    headers.insert("ce-time", event.time.to_string().as_str());
+    headers.insert("ce-sequence", event.padded_sequence().as_str());
+    headers.insert("ce-logindex", event.log_index.to_string().as_str());
+    headers.insert("content-type", "application/json");
+    let data = serde_json::to_vec(&event.data)?;
+    Ok(PublishMessage::build()
+        .payload(data.into())
+        .headers(headers)
+        .message_id(&event.id)
+        .expected_last_sequence(event.log_index - 1))
+}

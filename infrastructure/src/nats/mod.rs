@@ -1,0 +1,12 @@
+//! Publishing the log to NATS JetStream: every event, in order, once.
+//!
+//! The stream is a copy of the log: the message with sequence *n* is the event with log index *n*. Each message is sent
+//! with the sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a
+//! hole, twice, or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
+
+mod message;
+mod publisher;
+mod stream;
+
+pub use publisher::{EventPublisher, PublisherSettings};
+pub use stream::STREAM;

@@ -1,0 +1,57 @@
+//! Standing for an office whose work is done elsewhere: whoever does it watches whether this node was elected.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::leadership::{Leadership, Office, heard};
+
+/// How often the elected node makes sure that it still is.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long to wait after the database did not answer.
+const AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// Stands for election as the node that publishes the log.
+pub struct PublisherElection {
+    options: PgConnectOptions,
+    leads: watch::Sender<bool>,
+}
+
+impl PublisherElection {
+    pub(super) fn new(options: PgConnectOptions) -> (Self, watch::Receiver<bool>) {
+        let (leads, elected) = watch::channel(false);
+        (Self { options, leads }, elected)
+    }
+
+    /// Stands until `stop`, again whenever the database was away.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            let lost = tokio::select! {
+                () = stop.cancelled() => return,
+                lost = self.lead() => lost,
+            };
+            self.leads.send_replace(false);
+            let Err(error) = lost;
+            tracing::warn!(%error, "this node cannot be elected to publish events");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(AFTER_FAILURE) => {}
+            }
+        }
+    }
+
+    async fn lead(&self) -> Result<Infallible, sqlx::Error> {
+        let mut leadership = Leadership::win(&self.options, Office::Publisher).await?;
+        tracing::info!("this node publishes events");
+        self.leads.send_replace(true);
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let beat = sqlx::query("SELECT 1").execute(leadership.connection());
+            heard(beat).await?;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Reading the log in its one order.
+
+use async_trait::async_trait;
+use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
+use authlog_domain::{Timestamp, UserId};
+use serde_json::Value;
+use sqlx::FromRow;
+use time::OffsetDateTime;
+
+use super::PostgresStore;
+use crate::store::{LogRow, unreadable};
+
+/// The filters are always there, so that there is one statement: null passes everything.
+const READ: &str = r"
+    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+           e.payload, e.metadata
+      FROM event_log l
+      JOIN events e USING (aggregate_type, aggregate_id, sequence)
+     WHERE l.log_index > $1
+       AND ($3::text[] IS NULL OR e.event_type = ANY($3))
+     ORDER BY l.log_index
+     LIMIT $2";
+
+/// One account's events are a range of an index, however long the log is.
+const READ_OF_USER: &str = r"
+    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+           e.payload, e.metadata
+      FROM events e
+      JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
+     WHERE e.user_id = $4 AND l.log_index > $1
+       AND ($3::text[] IS NULL OR e.event_type = ANY($3))
+     ORDER BY l.log_index
+     LIMIT $2";
+
+const HEAD: &str = r"
+    SELECT mark.last_index,
+           (SELECT e.recorded_at
+              FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
+             WHERE l.log_index = mark.last_index) AS recorded_at,
+           waiting.count, waiting.since
+      FROM sequencer mark,
+           LATERAL (SELECT count(*) AS count, min(e.recorded_at) AS since
+                      FROM events e
+                     WHERE (e.txid, e.position) > (mark.last_txid, mark.last_position)
+                       AND e.position > mark.min_position) AS waiting";
+
+#[derive(FromRow)]
+struct Row {
+    log_index: i64,
+    recorded_at: OffsetDateTime,
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    payload: Value,
+    metadata: Value,
+}
+
+#[derive(FromRow)]
+struct Head {
+    last_index: i64,
+    recorded_at: Option<OffsetDateTime>,
+    count: i64,
+    since: Option<OffsetDateTime>,
+}
+
+#[async_trait]
+impl EventLog for PostgresStore {
+    async fn read_log(
+        &self,
+        after: u64,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
+        let sql = filter.user.map_or(READ, |_| READ_OF_USER);
+        let user = filter.user.map(UserId::as_uuid);
+        let rows: Vec<Row> = self
+            .connections
+            .ask(|pool| {
+                let query = sqlx::query_as(sql)
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .bind(types);
+                match user {
+                    Some(user) => query.bind(user).fetch_all(pool),
+                    None => query.fetch_all(pool),
+                }
+            })
+            .await?;
+        rows.into_iter()
+            .map(|row| LogRow::from(row).logged())
+            .collect()
+    }
+
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        let head: Head = self
+            .connections
+            .ask(|pool| sqlx::query_as(HEAD).fetch_one(pool))
+            .await?;
+        Ok(LogHead {
+            log_index: u64::try_from(head.last_index).map_err(unreadable)?,
+            recorded_at: head.recorded_at.map(Timestamp::new),
+            unsequenced: u64::try_from(head.count).map_err(unreadable)?,
+            unsequenced_since: head.since.map(Timestamp::new),
+        })
+    }
+}
+
+impl From<Row> for LogRow {
+    fn from(row: Row) -> Self {
+        Self {
+            log_index: row.log_index,
+            recorded_at: Timestamp::new(row.recorded_at),
+            aggregate_type: row.aggregate_type,
+            aggregate_id: row.aggregate_id,
+            sequence: row.sequence,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            payload: row.payload,
+            metadata: row.metadata,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading the log in its one order.
+
+use async_trait::async_trait;
+use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
+use authlog_domain::Timestamp;
+use rusqlite::{OptionalExtension, Row, params_from_iter, types::Value};
+
+use super::SqliteStore;
+use super::errors::malformed;
+use super::event_store::json;
+use crate::store::LogRow;
+
+const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, \
+    e.event_version, e.payload, e.metadata";
+
+/// The log joined to its events, from whichever end finds fewer rows: one account's history is a range of an index.
+const WHOLE: &str = "event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)";
+const OF_USER: &str = "events e INDEXED BY events_of_user \
+    CROSS JOIN event_log l USING (aggregate_type, aggregate_id, sequence)";
+
+#[async_trait]
+impl EventLog for SqliteStore {
+    async fn read_log(
+        &self,
+        after: u64,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let (sql, values) = select(after, limit, filter);
+        let rows = self
+            .readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(&sql)?
+                    .query_map(params_from_iter(values), log_row)?
+                    .collect::<rusqlite::Result<Vec<LogRow>>>()
+            })
+            .await?;
+        rows.into_iter().map(LogRow::logged).collect()
+    }
+
+    /// Events get their place in the transaction that appends them, so none is ever without.
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM {WHOLE} ORDER BY l.log_index DESC LIMIT 1");
+        let last = self
+            .readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(&sql)?
+                    .query_row([], |row| Ok((row.get::<_, i64>(0)?, recorded_at(row)?)))
+                    .optional()
+            })
+            .await?;
+        Ok(
+            last.map_or_else(LogHead::default, |(log_index, recorded_at)| LogHead {
+                log_index: log_index.unsigned_abs(),
+                recorded_at: Some(recorded_at),
+                ..LogHead::default()
+            }),
+        )
+    }
+}
+
+fn select(after: u64, limit: u32, filter: &LogFilter) -> (String, Vec<Value>) {
+    let mut values = vec![Value::Integer(i64::try_from(after).unwrap_or(i64::MAX))];
+    let mut sql = format!(
+        "SELECT {COLUMNS} FROM {} WHERE l.log_index > ?",
+        filter.user.map_or(WHOLE, |_| OF_USER)
+    );
+    if let Some(user) = filter.user {
+        sql.push_str(" AND e.user_id = ?");
+        values.push(Value::Text(user.to_string()));
+    }
+    if !filter.event_types.is_empty() {
+        let places = vec!["?"; filter.event_types.len()].join(", ");
+        sql.push_str(&format!(" AND e.event_type IN ({places})"));
+        values.extend(filter.event_types.iter().cloned().map(Value::Text));
+    }
+    sql.push_str(" ORDER BY l.log_index LIMIT ?");
+    values.push(Value::Integer(limit.into()));
+    (sql, values)
+}
+
+fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
+    Ok(LogRow {
+        log_index: row.get(0)?,
+        recorded_at: recorded_at(row)?,
+        aggregate_type: row.get(2)?,
+        aggregate_id: row.get(3)?,
+        sequence: row.get(4)?,
+        event_type: row.get(5)?,
+        event_version: row.get(6)?,
+        payload: json(row, 7)?,
+        metadata: json(row, 8)?,
+    })
+}
+
+fn recorded_at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {
+    let micros: i64 = row.get(1)?;
+    if micros < 0 {
+        return Err(malformed(1, "an event is older than time"));
+    }
+    Ok(Timestamp::from_unix_millis(micros / 1000))
+}
