@@ -26,7 +26,7 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 
 /// Writes the read models anew.
 pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, false).await?.store;
+    let store = parts::open_store(settings, settings.migrate).await?.store;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
     )?);
@@ -45,7 +45,7 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
 
 /// Makes, changes or lists accounts.
 pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, false).await?.store;
+    let store = parts::open_store(settings, settings.migrate).await?.store;
     // No mail is sent from here, so no link needs the service's address.
     let nowhere = Url::parse("http://localhost")?;
     let (authlog, _background) = parts::assemble(settings, store, &nowhere, None).await?;
@@ -143,7 +143,7 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
         }
         Refusal::IdentifierTaken(kinds) => {
             let list: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-            anyhow::anyhow!("another account has this {}", list.join(" and this "))
+            anyhow::anyhow!("taken by another account: {}", list.join(" and "))
         }
         other => chain(other),
     }

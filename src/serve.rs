@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use authlog_api::{Api, FOLLOWERS, router};
+use authlog_api::{Api, FOLLOWERS};
 use authlog_application::Background;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
@@ -103,10 +103,7 @@ async fn serve_until_drained(
     api: Api,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service)
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
-        .into_future();
+    let served = authlog_api::serve(listener, api);
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;

@@ -18,7 +18,11 @@ async fn whoever_registers_on_one_signs_in_on_the_other() {
         for contract in Contract::ALL {
             contract.signs_in(&second.http(), &person).await;
         }
-        let answer = contract.register(&second.http(), &person).await;
+        let namesake = Person {
+            username: format!("{}-again", person.username),
+            ..person
+        };
+        let answer = contract.register(&second.http(), &namesake).await;
         contract.says_email_taken(&answer);
     }
 }

@@ -9,6 +9,7 @@ mod own;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use authlog_application::ports::{Clock, Entropy};
 use authlog_domain::Timestamp;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -74,9 +76,20 @@ impl Api {
     }
 }
 
-/// Every endpoint. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that requests have an
-/// address; without one they are still answered.
-pub fn router(api: Api) -> Router {
+/// Serves every endpoint on `listener` until [`Api::stopping`] is cancelled and what was accepted by then is answered.
+///
+/// # Errors
+/// Connections cannot be accepted any more.
+pub async fn serve(listener: TcpListener, api: Api) -> std::io::Result<()> {
+    let stopped = api.stopping.clone().cancelled_owned();
+    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(stopped)
+        .await
+}
+
+/// Every endpoint.
+fn router(api: Api) -> Router {
     let api = Arc::new(api);
     contracts::ALL
         .iter()

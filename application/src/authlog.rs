@@ -9,6 +9,7 @@ use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Mailer,
     PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens, Tokens,
 };
+use crate::unit_of_work::Journal;
 use crate::use_cases::RefusedLogin;
 use crate::{
     LogFeed, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList,
@@ -67,6 +68,7 @@ pub struct Settings {
 pub struct Authlog {
     pub(crate) parts: Parts,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) revocation_list: Arc<RevocationList>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) reset_requested: Arc<Notify>,
@@ -89,15 +91,17 @@ impl Authlog {
     /// The façade over `parts`, and the work that goes on beside it.
     pub fn new(parts: Parts, settings: Settings) -> (Self, Background) {
         let settings = Arc::new(settings);
+        let journal = Arc::new(Journal::new(Arc::clone(&parts.events)));
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
-        let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&parts.events));
+        let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let background = Background {
             feed: Arc::clone(&feed),
             refused_logins: recorder,
             reset_mailer: ResetMailer::new(
                 parts.clone(),
+                Arc::clone(&journal),
                 Arc::clone(&settings),
                 Arc::clone(&reset_requested),
             ),
@@ -110,6 +114,7 @@ impl Authlog {
         let authlog = Self {
             parts,
             settings,
+            journal,
             revocation_list,
             refused_logins,
             reset_requested,

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authlog_domain::AggregateKind;
@@ -21,9 +22,13 @@ use crate::ports::{
     StreamId,
 };
 
-/// How often a command is decided anew when others keep coming first. Two retries serve the races of one person's
-/// devices; more would only help an attacker who makes them.
-const TRIES: u32 = 3;
+/// How often a command is decided at the most. On one node only the first time can be lost to other commands of this
+/// node; each further one is lost to another node's, of which there are few.
+const TRIES: u32 = 10;
+
+/// How many commands of this node can have their turn at once after they lost against another. Two aggregates may share
+/// one; then one waits a few milliseconds for nothing.
+const TURNS: usize = 256;
 
 /// Why a unit of work came to nothing.
 #[derive(Debug)]
@@ -57,22 +62,52 @@ impl From<AppendError> for Failure {
 #[error("other commands came first {TRIES} times")]
 struct OutOfTries;
 
-/// Does `work` in a unit of its own, from the start again while other commands come first.
-pub(crate) async fn in_unit_of_work<T, Fut>(
-    store: &Arc<dyn EventStore>,
-    work: impl Fn(UnitOfWork) -> Fut + Send,
-) -> Result<T, Refusal>
-where
-    Fut: Future<Output = Result<T, Failure>> + Send,
-{
-    for _ in 0..TRIES {
-        match work(UnitOfWork::new(Arc::clone(store))).await {
-            Ok(value) => return Ok(value),
-            Err(Failure::Refused(refusal)) => return Err(refusal),
-            Err(Failure::Conflict) => {}
+/// Where commands are recorded.
+pub(crate) struct Journal {
+    store: Arc<dyn EventStore>,
+    turns: Vec<tokio::sync::Mutex<()>>,
+}
+
+impl Journal {
+    pub(crate) fn new(store: Arc<dyn EventStore>) -> Self {
+        let turns = std::iter::repeat_with(tokio::sync::Mutex::default);
+        Self {
+            store,
+            turns: turns.take(TURNS).collect(),
         }
     }
-    Err(Refusal::Unavailable(Box::new(OutOfTries)))
+
+    /// Does `work`, which decides on the aggregate `id`, in a unit of its own; from the start again while other commands
+    /// come first. A command that lost once waits its turn among those of this node, so that a hundred requests about
+    /// one session make a queue and not a hundred retries each.
+    pub(crate) async fn record<T, Fut>(
+        &self,
+        id: &str,
+        work: impl Fn(UnitOfWork) -> Fut + Send,
+    ) -> Result<T, Refusal>
+    where
+        Fut: Future<Output = Result<T, Failure>> + Send,
+    {
+        let mut turn = None;
+        for _ in 0..TRIES {
+            match work(UnitOfWork::new(Arc::clone(&self.store))).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Refused(refusal)) => return Err(refusal),
+                Err(Failure::Conflict) => {}
+            }
+            if turn.is_none() {
+                turn = Some(self.turn_of(id).lock().await);
+            }
+        }
+        Err(Refusal::Unavailable(Box::new(OutOfTries)))
+    }
+
+    fn turn_of(&self, id: &str) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let place = hasher.finish() as usize % self.turns.len();
+        &self.turns[place]
+    }
 }
 
 /// What one command reads and writes.

@@ -4,7 +4,6 @@ use authlog_domain::user::{ChangeRole, UserCommand};
 use authlog_domain::{AccountNumber, AggregateKind, Role, User};
 
 use crate::ports::{Account, Identifier};
-use crate::unit_of_work::in_unit_of_work;
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
@@ -48,17 +47,20 @@ impl Authlog {
             at: self.parts.clock.now(),
             role,
         };
-        in_unit_of_work(&self.parts.events, |work| async move {
-            work.execute::<User>(
-                AggregateKind::User,
-                &account.id.to_string(),
-                UserCommand::ChangeRole(command),
-                context.metadata(account.id),
-            )
+        let id = account.id.to_string();
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                work.execute::<User>(
+                    AggregateKind::User,
+                    id,
+                    UserCommand::ChangeRole(command),
+                    context.metadata(account.id),
+                )
+                .await?;
+                work.commit().await
+            })
             .await?;
-            work.commit().await
-        })
-        .await?;
         self.account_just_written(account.id).await
     }
 }

@@ -19,6 +19,11 @@ pub(crate) struct NewSession {
 }
 
 impl NewSession {
+    /// The id that it will have, as events spell it.
+    pub(crate) fn id(&self) -> String {
+        self.id.to_string()
+    }
+
     /// Stages the start of the session.
     pub(crate) async fn start(
         &self,

@@ -4,7 +4,7 @@ use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_domain::{AggregateKind, Session};
 
 use crate::ports::Revocation;
-use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::unit_of_work::Failure;
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
@@ -17,23 +17,26 @@ impl Authlog {
         let command = LogOut {
             at: self.parts.clock.now(),
         };
-        in_unit_of_work(&self.parts.events, |work| async move {
-            work.execute::<Session>(
-                AggregateKind::Session,
-                &caller.session.to_string(),
-                SessionCommand::LogOut(command),
-                context.metadata(caller.user),
-            )
-            .await
-            .map_err(|failure| match failure {
-                Failure::Refused(Refusal::InvalidRefreshToken) => {
-                    Failure::Refused(Refusal::InvalidAccessToken)
-                }
-                other => other,
-            })?;
-            work.commit().await
-        })
-        .await?;
+        let id = caller.session.to_string();
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                work.execute::<Session>(
+                    AggregateKind::Session,
+                    id,
+                    SessionCommand::LogOut(command),
+                    context.metadata(caller.user),
+                )
+                .await
+                .map_err(|failure| match failure {
+                    Failure::Refused(Refusal::InvalidRefreshToken) => {
+                        Failure::Refused(Refusal::InvalidAccessToken)
+                    }
+                    other => other,
+                })?;
+                work.commit().await
+            })
+            .await?;
         self.revocation_list
             .add(Revocation::Session(caller.session), command.at);
         Ok(())

@@ -5,7 +5,7 @@ use authlog_domain::{AggregateKind, Session, Timestamp};
 
 use crate::ports::{Revocation, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
-use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::unit_of_work::Failure;
 use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
 
 /// What became of a refresh token.
@@ -99,20 +99,23 @@ impl Authlog {
         command: RefreshSession,
         context: &RequestContext,
     ) -> Result<Outcome, Refusal> {
-        in_unit_of_work(&self.parts.events, |work| async move {
-            let events = work
-                .execute::<Session>(
-                    AggregateKind::Session,
-                    &token.session.to_string(),
-                    SessionCommand::Refresh(command),
-                    context.metadata(token.user),
-                )
-                .await?;
-            let outcome = outcome(&events)?;
-            work.commit().await?;
-            Ok(outcome)
-        })
-        .await
+        let id = token.session.to_string();
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                let events = work
+                    .execute::<Session>(
+                        AggregateKind::Session,
+                        id,
+                        SessionCommand::Refresh(command),
+                        context.metadata(token.user),
+                    )
+                    .await?;
+                let outcome = outcome(&events)?;
+                work.commit().await?;
+                Ok(outcome)
+            })
+            .await
     }
 }
 

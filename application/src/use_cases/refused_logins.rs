@@ -7,8 +7,7 @@ use authlog_domain::refused_logins::{LoginRefusalReason, Never, RecordRefusedLog
 use authlog_domain::{AggregateKind, RefusedLogins, Timestamp, UserId};
 use tokio::sync::mpsc;
 
-use crate::ports::EventStore;
-use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::unit_of_work::{Failure, Journal};
 use crate::{Authlog, RequestContext};
 
 /// How many refusals may wait to be recorded. Beyond it they are counted in the program's log alone: nobody waits for
@@ -39,14 +38,14 @@ impl Authlog {
 
 /// Appends refused logins to the log.
 pub struct RefusedLoginRecorder {
-    events: Arc<dyn EventStore>,
+    journal: Arc<Journal>,
     queue: mpsc::Receiver<RefusedLogin>,
 }
 
 impl RefusedLoginRecorder {
-    pub(crate) fn new(events: Arc<dyn EventStore>) -> (mpsc::Sender<RefusedLogin>, Self) {
+    pub(crate) fn new(journal: Arc<Journal>) -> (mpsc::Sender<RefusedLogin>, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        (sender, Self { events, queue })
+        (sender, Self { journal, queue })
     }
 
     /// Records until every [`Authlog`] is gone and nothing waits any more.
@@ -59,19 +58,22 @@ impl RefusedLoginRecorder {
     }
 
     async fn record(&self, refused: &RefusedLogin) -> Result<(), crate::Refusal> {
-        in_unit_of_work(&self.events, |work| async move {
-            work.execute::<RefusedLogins>(
-                AggregateKind::RefusedLogins,
-                &RefusedLogins::stream_of(refused.user, refused.at),
-                RecordRefusedLogin {
-                    at: refused.at,
-                    reason: refused.reason,
-                },
-                refused.context.metadata(refused.user),
-            )
-            .await?;
-            work.commit().await
-        })
-        .await
+        let id = RefusedLogins::stream_of(refused.user, refused.at);
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                work.execute::<RefusedLogins>(
+                    AggregateKind::RefusedLogins,
+                    id,
+                    RecordRefusedLogin {
+                        at: refused.at,
+                        reason: refused.reason,
+                    },
+                    refused.context.metadata(refused.user),
+                )
+                .await?;
+                work.commit().await
+            })
+            .await
     }
 }

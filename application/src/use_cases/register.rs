@@ -7,7 +7,7 @@ use authlog_domain::{
 
 use super::issue_tokens::NewSession;
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
-use crate::unit_of_work::{Failure, UnitOfWork, in_unit_of_work};
+use crate::unit_of_work::{Failure, UnitOfWork};
 use crate::{
     Authlog, Field, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms, SignedIn,
     Violation,
@@ -209,10 +209,11 @@ impl Authlog {
             credential,
             hash,
         };
-        in_unit_of_work(&self.parts.events, |work| {
-            append_registration(work, user, &command, &record, session.as_ref(), context)
-        })
-        .await?;
+        self.journal
+            .record(&user.to_string(), |work| {
+                append_registration(work, user, &command, &record, session.as_ref(), context)
+            })
+            .await?;
         Ok((user, session))
     }
 

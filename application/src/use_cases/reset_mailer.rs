@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::Refusal;
 use crate::authlog::{Parts, Settings};
 use crate::ports::{Identifier, Mail, MailError, ResetRequest};
-use crate::unit_of_work::in_unit_of_work;
+use crate::unit_of_work::Journal;
 
 /// How many requests one node works on at a time.
 const AT_ONCE: u32 = 16;
@@ -38,6 +38,7 @@ pub struct ResetMailer {
 #[derive(Clone)]
 struct Errand {
     parts: Parts,
+    journal: Arc<Journal>,
     settings: Arc<Settings>,
 }
 
@@ -51,9 +52,18 @@ enum Delay {
 }
 
 impl ResetMailer {
-    pub(crate) fn new(parts: Parts, settings: Arc<Settings>, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        journal: Arc<Journal>,
+        settings: Arc<Settings>,
+        wake: Arc<Notify>,
+    ) -> Self {
         Self {
-            errand: Errand { parts, settings },
+            errand: Errand {
+                parts,
+                journal,
+                settings,
+            },
             wake,
         }
     }
@@ -161,17 +171,20 @@ impl Errand {
         command: RequestPasswordReset,
         request: &ResetRequest,
     ) -> Result<(), Refusal> {
-        in_unit_of_work(&self.parts.events, |work| async move {
-            work.execute::<User>(
-                AggregateKind::User,
-                &user.to_string(),
-                UserCommand::RequestPasswordReset(command),
-                request.context.metadata(user),
-            )
-            .await?;
-            work.commit().await
-        })
-        .await
+        let id = user.to_string();
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                work.execute::<User>(
+                    AggregateKind::User,
+                    id,
+                    UserCommand::RequestPasswordReset(command),
+                    request.context.metadata(user),
+                )
+                .await?;
+                work.commit().await
+            })
+            .await
     }
 
     fn mail(&self, to: Email, user: UserId, request: &ResetRequest) -> Mail {

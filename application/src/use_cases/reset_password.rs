@@ -4,7 +4,7 @@ use authlog_domain::user::{ResetPassword, UserCommand, UserEvent, UserRefusal};
 use authlog_domain::{AggregateKind, CredentialId, Email, Flaw, ResetId, User, UserId};
 
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier, ResetRequest, Revocation};
-use crate::unit_of_work::{Failure, in_unit_of_work};
+use crate::unit_of_work::Failure;
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
 
 impl Authlog {
@@ -143,23 +143,26 @@ impl Authlog {
         record: &CredentialRecord,
         context: &RequestContext,
     ) -> Result<u32, Refusal> {
-        in_unit_of_work(&self.parts.events, |work| async move {
-            let events = work
-                .execute::<User>(
-                    AggregateKind::User,
-                    &user.to_string(),
-                    UserCommand::ResetPassword(command),
-                    context.metadata(user),
-                )
-                .await?;
-            let [UserEvent::PasswordReset(event)] = events.as_slice() else {
-                return Err(Failure::Refused(Refusal::InvalidResetToken));
-            };
-            work.attach_credential(record.clone());
-            work.commit().await?;
-            Ok(event.session_epoch)
-        })
-        .await
+        let id = user.to_string();
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                let events = work
+                    .execute::<User>(
+                        AggregateKind::User,
+                        id,
+                        UserCommand::ResetPassword(command),
+                        context.metadata(user),
+                    )
+                    .await?;
+                let [UserEvent::PasswordReset(event)] = events.as_slice() else {
+                    return Err(Failure::Refused(Refusal::InvalidResetToken));
+                };
+                work.attach_credential(record.clone());
+                work.commit().await?;
+                Ok(event.session_epoch)
+            })
+            .await
     }
 }
 

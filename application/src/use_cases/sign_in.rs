@@ -5,7 +5,6 @@ use authlog_domain::{Email, Flaw};
 
 use super::RefusedLogin;
 use crate::ports::{Attempt, Identifier, SignInRecord};
-use crate::unit_of_work::in_unit_of_work;
 use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
 
 /// A login as a person filled it in. Members are as typed; `None` where there was no such member.
@@ -107,14 +106,15 @@ impl Authlog {
         };
         let now = self.parts.clock.now();
         let session = self.new_session(account.id, account.session_epoch, terms, now);
-        in_unit_of_work(&self.parts.events, |work| {
-            let session = &session;
-            async move {
-                session.start(&work, context).await?;
-                work.commit().await
-            }
-        })
-        .await?;
+        self.journal
+            .record(&session.id(), |work| {
+                let session = &session;
+                async move {
+                    session.start(&work, context).await?;
+                    work.commit().await
+                }
+            })
+            .await?;
         self.issue_tokens(account, &session, terms)
     }
 
