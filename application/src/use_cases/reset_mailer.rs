@@ -16,8 +16,9 @@ use crate::unit_of_work::Journal;
 /// How many requests one node works on at a time.
 const AT_ONCE: u32 = 16;
 
-/// How long one node has a request to itself: longer than a mail server takes to answer.
-const LEASE: Duration = Duration::from_secs(120);
+/// How long one node has a request to itself: longer than handing a mail over can take, so that none goes out twice, and
+/// short enough that what a crashed node had taken is not late.
+const LEASE: Duration = Duration::from_secs(45);
 
 /// How often the queue is looked at when nobody wakes the mailer, for what another node left behind.
 const IDLE: Duration = Duration::from_secs(1);

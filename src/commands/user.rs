@@ -1,54 +1,22 @@
-//! What an operator does at the command line.
+//! `authlog user`: making, changing and listing accounts.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
 use authlog_application::ports::Account;
-use authlog_application::{
-    Authlog, Refusal, RegistrationForm, RequestContext, rebuild_read_models,
-};
-use authlog_domain::{ContractName, Email, Username};
-use indicatif::{ProgressBar, ProgressStyle};
-use url::Url;
+use authlog_application::{Authlog, RegistrationForm};
+use authlog_domain::{Email, Username};
 
+use super::{assemble, by_operator, chain, in_words, print};
 use crate::cli::{ChangeRole, CreateUser, UserCommand};
-use crate::parts;
 use crate::settings::Settings;
 
 /// Accounts that are read at a time for a listing.
 const PAGE: u32 = 500;
 
-/// Brings the schema up to date.
-pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    parts::open_store(settings, true).await?;
-    print("the schema is up to date")
-}
-
-/// Writes the read models anew.
-pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-        "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
-    )?);
-    let done = rebuild_read_models(&*store, |progress| {
-        bar.set_length(progress.total.max(progress.done));
-        bar.set_position(progress.done);
-    })
-    .await
-    .map_err(chain)?;
-    bar.finish_and_clear();
-    print(&format!(
-        "rebuilt the rows of {} streams, removed {} without events",
-        done.done, done.removed
-    ))
-}
-
 /// Makes, changes or lists accounts.
 pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
-    // No mail is sent from here, so no link needs the service's address.
-    let nowhere = Url::parse("http://localhost")?;
-    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None).await?;
+    let authlog = assemble(settings).await?;
     match command {
         UserCommand::Create(command) => create(&authlog, &command).await,
         UserCommand::Role(command) => change_role(&authlog, &command).await,
@@ -109,15 +77,6 @@ fn line(account: &Account) -> String {
     )
 }
 
-fn by_operator() -> RequestContext {
-    RequestContext {
-        request: parts::entropy().random_uuid(),
-        contract: ContractName::Cli,
-        address: None,
-        user_agent: None,
-    }
-}
-
 /// Reads a password: without echo from a terminal, else the first line of standard input.
 fn read_password() -> anyhow::Result<String> {
     if std::io::stdin().is_terminal() {
@@ -129,30 +88,4 @@ fn read_password() -> anyhow::Result<String> {
         .read_line(&mut line)
         .context("the password cannot be read from standard input")?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// A refusal in words for an operator.
-fn in_words(refusal: Refusal) -> anyhow::Error {
-    match refusal {
-        Refusal::Invalid(violations) => {
-            let list: Vec<String> = violations
-                .iter()
-                .map(|violation| format!("the {} {}", violation.field.in_words(), violation.flaw))
-                .collect();
-            anyhow::anyhow!(list.join("; "))
-        }
-        Refusal::IdentifierTaken(kinds) => {
-            let list: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-            anyhow::anyhow!("taken by another account: {}", list.join(" and "))
-        }
-        other => chain(other),
-    }
-}
-
-fn chain(refusal: Refusal) -> anyhow::Error {
-    anyhow::Error::new(refusal)
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").context("standard output cannot be written")
 }

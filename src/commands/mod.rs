@@ -1,0 +1,85 @@
+//! What an operator does at the command line: a file a command, and what they share.
+
+mod user;
+
+use std::io::Write;
+
+use anyhow::Context;
+use authlog_application::{Authlog, Refusal, RequestContext, rebuild_read_models};
+use authlog_domain::ContractName;
+use indicatif::{ProgressBar, ProgressStyle};
+use url::Url;
+
+use crate::parts;
+use crate::settings::Settings;
+pub(crate) use user::user;
+
+/// Brings the schema up to date.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    parts::open_store(settings, true).await?;
+    print("the schema is up to date")
+}
+
+/// Writes the read models anew.
+pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
+    )?);
+    let done = rebuild_read_models(&*store, |progress| {
+        bar.set_length(progress.total.max(progress.done));
+        bar.set_position(progress.done);
+    })
+    .await
+    .map_err(chain)?;
+    bar.finish_and_clear();
+    print(&format!(
+        "rebuilt the rows of {} streams, removed {} without events",
+        done.done, done.removed
+    ))
+}
+
+/// The service without what goes on beside it: nothing is served, mailed or published from here.
+async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    // No mail is sent from here, so no link needs the service's address.
+    let nowhere = Url::parse("http://localhost")?;
+    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None).await?;
+    Ok(authlog)
+}
+
+/// Who did it, for the log.
+fn by_operator() -> RequestContext {
+    RequestContext {
+        request: parts::entropy().random_uuid(),
+        contract: ContractName::Cli,
+        address: None,
+        user_agent: None,
+    }
+}
+
+/// A refusal in words for an operator.
+fn in_words(refusal: Refusal) -> anyhow::Error {
+    match refusal {
+        Refusal::Invalid(violations) => {
+            let list: Vec<String> = violations
+                .iter()
+                .map(|violation| format!("the {} {}", violation.field.in_words(), violation.flaw))
+                .collect();
+            anyhow::anyhow!(list.join("; "))
+        }
+        Refusal::IdentifierTaken(kinds) => {
+            let list: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+            anyhow::anyhow!("taken by another account: {}", list.join(" and "))
+        }
+        other => chain(other),
+    }
+}
+
+fn chain(refusal: Refusal) -> anyhow::Error {
+    anyhow::Error::new(refusal)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{text}").context("standard output cannot be written")
+}
