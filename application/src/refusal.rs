@@ -23,20 +23,6 @@ pub enum Field {
     PasswordConfirmation,
 }
 
-impl Field {
-    /// The member's name in plain words.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Username => "username",
-            Self::Email => "e-mail address",
-            Self::Name => "name",
-            Self::Phone => "telephone number",
-            Self::Password => "password",
-            Self::PasswordConfirmation => "repeated password",
-        }
-    }
-}
-
 /// One thing that is wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation {

@@ -5,7 +5,7 @@ mod user;
 use std::io::Write;
 
 use anyhow::Context;
-use authlog_application::{Authlog, Refusal, RequestContext, rebuild_read_models};
+use authlog_application::{Authlog, Field, Refusal, RequestContext, rebuild_read_models};
 use authlog_domain::ContractName;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
@@ -64,7 +64,7 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
         Refusal::Invalid(violations) => {
             let list: Vec<String> = violations
                 .iter()
-                .map(|violation| format!("the {} {}", violation.field.in_words(), violation.flaw))
+                .map(|violation| format!("{} {}", flag(violation.field), violation.flaw))
                 .collect();
             anyhow::anyhow!(list.join("; "))
         }
@@ -73,6 +73,18 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
             anyhow::anyhow!("taken by another account: {}", list.join(" and "))
         }
         other => chain(other),
+    }
+}
+
+/// Where an operator gives such a member.
+const fn flag(field: Field) -> &'static str {
+    match field {
+        Field::Username => "--username",
+        Field::Email => "--email",
+        Field::Name => "--name",
+        Field::Phone => "--phone",
+        Field::Password => "the password",
+        Field::PasswordConfirmation => "the repeated password",
     }
 }
 
