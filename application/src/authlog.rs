@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ports::{
-    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Mailer,
+    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Housekeeping, Mailer,
     PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens, Tokens,
 };
 use crate::unit_of_work::Journal;
 use crate::use_cases::RefusedLogin;
 use crate::{
-    LogFeed, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList,
-    RevocationTail,
+    Housekeeper, LogFeed, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer,
+    RevocationList, RevocationTail,
 };
 
 /// What the façade is made of.
@@ -29,6 +29,8 @@ pub struct Parts {
     pub directory: Arc<dyn Directory>,
     /// Tells whether the store can be used.
     pub health: Arc<dyn Health>,
+    /// Removes what has expired.
+    pub housekeeping: Arc<dyn Housekeeping>,
     /// News of ended sessions.
     pub revocations: Arc<dyn RevocationSource>,
     /// The queue of requests to reset a password.
@@ -83,6 +85,8 @@ pub struct Background {
     pub reset_mailer: ResetMailer,
     /// Hears of sessions that end on other nodes.
     pub revocation_tail: RevocationTail,
+    /// Removes what has expired.
+    pub housekeeper: Housekeeper,
     /// Keeps the end of the log in memory for those who follow it.
     pub feed: Arc<LogFeed>,
 }
@@ -97,6 +101,10 @@ impl Authlog {
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let background = Background {
+            housekeeper: Housekeeper::new(
+                Arc::clone(&parts.housekeeping),
+                Arc::clone(&parts.clock),
+            ),
             feed: Arc::clone(&feed),
             refused_logins: recorder,
             reset_mailer: ResetMailer::new(

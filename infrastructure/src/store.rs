@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Identifier,
-    IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests, RevocationSource,
-    StoreError, StreamId,
+    Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Housekeeping,
+    Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests,
+    RevocationSource, StoreError, StreamId,
 };
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, claims, row_after};
@@ -31,6 +31,7 @@ pub trait Store:
     + ResetRequests
     + Rebuild
     + Health
+    + Housekeeping
     + SharedSecrets
 {
 }
@@ -43,6 +44,7 @@ impl<S> Store for S where
         + ResetRequests
         + Rebuild
         + Health
+        + Housekeeping
         + SharedSecrets
 {
 }

@@ -21,6 +21,7 @@ pub fn api() -> Api {
     let parts = Parts {
         events: nowhere.clone(),
         log: nowhere.clone(),
+        housekeeping: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),
         health: nowhere.clone(),
@@ -230,6 +231,13 @@ impl EventLog for Nowhere {
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Housekeeping for Nowhere {
+    async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
 }

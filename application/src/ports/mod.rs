@@ -9,6 +9,7 @@ mod directory;
 mod event_log;
 mod event_store;
 mod health;
+mod housekeeping;
 mod mail;
 mod passwords;
 mod publication;
@@ -28,6 +29,7 @@ pub use event_store::{
     StreamId,
 };
 pub use health::Health;
+pub use housekeeping::Housekeeping;
 pub use mail::{Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};
 pub use publication::Publication;

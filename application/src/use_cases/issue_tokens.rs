@@ -1,7 +1,7 @@
 //! Starting a session and issuing its tokens, by the terms of the contract that asks.
 
 use authlog_domain::session::{SessionCommand, StartSession};
-use authlog_domain::{AggregateKind, Session, SessionId, Timestamp, UserId};
+use authlog_domain::{Session, SessionId, Timestamp, UserId};
 
 use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
 use crate::session_terms::IssuedAt;
@@ -31,7 +31,6 @@ impl NewSession {
         context: &RequestContext,
     ) -> Result<(), Failure> {
         work.execute_new::<Session>(
-            AggregateKind::Session,
             &self.id.to_string(),
             SessionCommand::Start(self.command),
             context.metadata(self.command.user),

@@ -4,6 +4,7 @@ mod accounts;
 mod authenticate;
 mod authorize;
 mod feed;
+mod housekeeper;
 mod issue_tokens;
 mod lag;
 mod log_out;
@@ -18,6 +19,7 @@ mod sign_in;
 
 pub use authenticate::Authenticated;
 pub use feed::{Follower, LogFeed};
+pub use housekeeper::Housekeeper;
 pub use lag::{Behind, Lag};
 pub use rebuild::{RebuildProgress, rebuild_read_models};
 pub(crate) use refused_logins::RefusedLogin;

@@ -1,9 +1,7 @@
 //! Registering.
 
 use authlog_domain::user::{RegisterUser, UserCommand};
-use authlog_domain::{
-    AggregateKind, CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username,
-};
+use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username};
 
 use super::issue_tokens::NewSession;
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
@@ -252,7 +250,6 @@ async fn append_registration(
     context: &RequestContext,
 ) -> Result<(), Failure> {
     work.execute_new::<User>(
-        AggregateKind::User,
         &user.to_string(),
         UserCommand::Register(command.clone()),
         context.metadata(user),

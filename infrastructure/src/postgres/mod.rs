@@ -16,6 +16,7 @@ mod election;
 mod errors;
 mod event_log;
 mod events;
+mod housekeeping;
 mod leadership;
 mod rebuild;
 mod reset_requests;

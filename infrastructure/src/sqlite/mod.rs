@@ -11,6 +11,7 @@ mod directory;
 mod errors;
 mod event_log;
 mod event_store;
+mod housekeeping;
 mod readers;
 mod rebuild;
 mod reset_requests;
