@@ -84,6 +84,17 @@ impl Postgres {
         ]));
     }
 
+    /// A database with everything that is in the one at `url`, which nobody uses, by its URL.
+    pub fn copy_of(&self, url: &str) -> String {
+        let (_, original) = url.rsplit_once('/').expect("a database");
+        let name = format!("authlog_{}", unique());
+        self.execute(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {original}"),
+        );
+        self.url(&name)
+    }
+
     /// Everything in a database, as text.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();
