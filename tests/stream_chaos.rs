@@ -26,7 +26,7 @@ async fn whatever_happens_to_three_nodes_their_stream_is_their_log() {
     let settings = Settings::on_server(&server);
     let database = settings.get("AUTHLOG_DATABASE_URL").map(str::to_owned);
     let database = database.expect("a database");
-    let world = World::of(settings.of_nodes::<3>(), Some(server)).await;
+    let mut world = World::of("nodes", settings.of_nodes::<3>(), Some(server)).await;
     let messages = world.goes_through_chaos(&Fault::OF_NODES).await;
     // Asked of the database itself, so that nothing of ours stands between.
     let logged = "SELECT aggregate_type || '/' || aggregate_id || '/' || sequence FROM event_log ORDER BY log_index";
@@ -39,7 +39,7 @@ async fn whatever_happens_to_three_nodes_their_stream_is_their_log() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_an_embedded_node_its_stream_is_its_log() {
-    let world = World::of([Settings::on(Store::Sqlite)], None).await;
+    let mut world = World::of("embedded", [Settings::on(Store::Sqlite)], None).await;
     world.goes_through_chaos(&Fault::OF_ONE).await;
 }
 
@@ -82,6 +82,8 @@ impl Fault {
 
 /// Nodes under load, and what they need.
 struct World {
+    /// By which the lines of two worlds at once are told apart.
+    name: &'static str,
     nodes: Vec<Node>,
     nats: Nats,
     server: Option<Postgres>,
@@ -94,14 +96,18 @@ struct Node {
     load: Option<Load>,
     visitors: Vec<Visitor>,
     loads: usize,
-    name: usize,
+    number: usize,
 }
 
 impl World {
-    async fn of<const N: usize>(settings: [Settings; N], server: Option<Postgres>) -> Self {
+    async fn of<const N: usize>(
+        name: &'static str,
+        settings: [Settings; N],
+        server: Option<Postgres>,
+    ) -> Self {
         let nats = Nats::start().await;
         let mut nodes = Vec::new();
-        for (name, settings) in settings.into_iter().enumerate() {
+        for (number, settings) in settings.into_iter().enumerate() {
             let settings = settings
                 .with("AUTHLOG_NATS_URL", &nats.url())
                 .with_cheap_hashing();
@@ -111,21 +117,24 @@ impl World {
                 load: None,
                 visitors: Vec::new(),
                 loads: 0,
-                name,
+                number,
             });
         }
+        let random = Random::seeded();
+        println!("{name}: AUTHLOG_CHAOS_SEED={}", random.0);
         Self {
+            name,
             nodes,
             nats,
             server,
-            random: Random::seeded(),
+            random,
             seconds: from_environment("AUTHLOG_CHAOS_SECONDS").unwrap_or(SECONDS),
         }
     }
 
     /// Lets things break for a while, makes sure that the stream is the log and tells of everything that was
     /// acknowledged, and returns its messages.
-    async fn goes_through_chaos(mut self, faults: &[Fault]) -> Vec<Message> {
+    async fn goes_through_chaos(&mut self, faults: &[Fault]) -> Vec<Message> {
         for node in &mut self.nodes {
             node.is_visited();
         }
@@ -149,12 +158,17 @@ impl World {
         let auditor = Auditor::of(node).await;
         let messages = auditor.finds_the_log_on(&self.nats, node).await;
         tells_of_everything_acknowledged(&messages, &visitors);
-        println!("{} visitors, {} events", visitors.len(), messages.len());
+        println!(
+            "{}: {} visitors, {} events",
+            self.name,
+            visitors.len(),
+            messages.len()
+        );
         messages
     }
 
     async fn suffers(&mut self, fault: Fault) {
-        println!("{fault:?}");
+        println!("{}: {fault:?}", self.name);
         match fault {
             Fault::NodeKilled => {
                 let node = self.random.below(self.nodes.len() as u64) as usize;
@@ -239,7 +253,7 @@ impl World {
 impl Node {
     /// Lets people come.
     fn is_visited(&mut self) {
-        let name = format!("node-{}-{}", self.name, self.loads);
+        let name = format!("node-{}-{}", self.number, self.loads);
         self.load = Some(Load::on(&self.program.http(), &name));
         self.loads += 1;
     }
@@ -308,12 +322,10 @@ struct Random(u64);
 
 impl Random {
     fn seeded() -> Self {
-        let seed = from_environment("AUTHLOG_CHAOS_SEED").unwrap_or_else(|| {
+        Self(from_environment("AUTHLOG_CHAOS_SEED").unwrap_or_else(|| {
             let nanos = support::form::now().unix_timestamp_nanos();
             nanos as u64
-        });
-        println!("AUTHLOG_CHAOS_SEED={seed}");
-        Self(seed)
+        }))
     }
 
     fn below(&mut self, end: u64) -> u64 {
