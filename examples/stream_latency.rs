@@ -9,7 +9,6 @@
 //! 4. how fast the same messages can be published to JetStream by a client that has nothing else to do.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark that cannot go on ends, and its figures go to the terminal"
 )]

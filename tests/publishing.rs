@@ -1,4 +1,9 @@
 //! The log on NATS JetStream: every event, in order, once, whatever becomes of NATS, the service or the database.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod support;
 

@@ -147,7 +147,7 @@ impl EventPublisher {
 /// Waits for the next election; for ever where there is none, as beside a store of one node.
 async fn elected_anew(leads: &mut watch::Receiver<bool>) {
     if leads.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
