@@ -177,7 +177,7 @@ pub(crate) fn publisher(
 ) -> Option<(EventPublisher, watch::Receiver<Publication>)> {
     let url = settings.nats_url.as_ref()?;
     let settings = PublisherSettings {
-        url: url.to_string(),
+        url: url.clone(),
         source: event_source(settings),
     };
     Some(EventPublisher::new(store, settings, publishes))

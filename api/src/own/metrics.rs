@@ -18,9 +18,8 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
         behind("sequencer", lag.sequencer);
         metrics::gauge!("authlog_publisher_active").set(u32::from(lag.publisher.is_some()));
-        if let Some(publisher) = lag.publisher {
-            behind("publisher", publisher);
-        }
+        // A node that no longer publishes must not go on showing how far it was behind when it did.
+        behind("publisher", lag.publisher.unwrap_or_default());
     }
     ([(CONTENT_TYPE, TEXT_FORMAT)], (api.metrics)()).into_response()
 }

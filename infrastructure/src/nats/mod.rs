@@ -4,7 +4,10 @@
 //! with the sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a
 //! hole, twice, or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
 
+mod connection;
 mod message;
+mod pages;
+mod pipeline;
 mod publisher;
 mod stream;
 
