@@ -3,6 +3,7 @@
 mod accounts;
 mod authenticate;
 mod authorize;
+mod entitlement;
 mod feed;
 mod issue_tokens;
 mod lag;
@@ -17,6 +18,7 @@ mod revocation_tail;
 mod sign_in;
 
 pub use authenticate::Authenticated;
+pub use entitlement::Entitlement;
 pub use feed::{Follower, LogFeed};
 pub use lag::{Behind, Lag};
 pub use rebuild::{RebuildProgress, rebuild_read_models};
