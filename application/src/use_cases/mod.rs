@@ -3,6 +3,7 @@
 mod accounts;
 mod authenticate;
 mod authorize;
+mod entitlement;
 mod feed;
 mod housekeeper;
 mod issue_tokens;
@@ -18,6 +19,7 @@ mod revocation_tail;
 mod sign_in;
 
 pub use authenticate::Authenticated;
+pub use entitlement::Entitlement;
 pub use feed::{Follower, LogFeed};
 pub use housekeeper::Housekeeper;
 pub use lag::{Behind, Lag};

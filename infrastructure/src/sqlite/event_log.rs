@@ -76,6 +76,10 @@ fn select(after: u64, limit: u32, filter: &LogFilter) -> (String, Vec<Value>) {
         sql.push_str(&format!(" AND e.event_type IN ({places})"));
         values.extend(filter.event_types.iter().cloned().map(Value::Text));
     }
+    if let Some(until) = filter.until {
+        sql.push_str(" AND l.log_index <= ?");
+        values.push(Value::Integer(i64::try_from(until).unwrap_or(i64::MAX)));
+    }
     sql.push_str(" ORDER BY l.log_index LIMIT ?");
     values.push(Value::Integer(limit.into()));
     (sql, values)
