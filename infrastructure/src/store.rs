@@ -17,6 +17,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::sealing::{MasterKey, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal};
+use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
 pub(crate) const REVOKING_EVENT_TYPES: [&str; 3] =
@@ -32,6 +33,8 @@ pub trait Store:
     + Rebuild
     + Health
     + SharedSecrets
+    + LogTree
+    + LogRecords
 {
 }
 
@@ -44,6 +47,8 @@ impl<S> Store for S where
         + Rebuild
         + Health
         + SharedSecrets
+        + LogTree
+        + LogRecords
 {
 }
 

@@ -21,6 +21,7 @@ pub fn api() -> Api {
     let parts = Parts {
         events: nowhere.clone(),
         log: nowhere.clone(),
+        transparency: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),
         health: nowhere.clone(),
@@ -230,6 +231,25 @@ impl EventLog for Nowhere {
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl TransparencyLog for Nowhere {
+    fn key(&self) -> String {
+        unreachable!()
+    }
+
+    async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError> {
+        unreachable!()
+    }
+
+    async fn prove_inclusion(&self, _: u64, _: Option<u64>) -> Result<InclusionProof, ProofError> {
+        unreachable!()
+    }
+
+    async fn prove_consistency(&self, _: u64, _: u64) -> Result<ConsistencyProof, ProofError> {
         unreachable!()
     }
 }

@@ -16,6 +16,7 @@ mod rebuild;
 mod reset_requests;
 mod revocations;
 mod tokens;
+mod transparency;
 
 pub use attempts::{Attempt, AttemptLimiter};
 pub use clock::{Clock, Entropy};
@@ -38,3 +39,4 @@ pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,
 };
+pub use transparency::{ConsistencyProof, InclusionProof, ProofError, TransparencyLog};

@@ -31,6 +31,8 @@ pub(super) enum Office {
     Sequencer,
     /// Publishing the log.
     Publisher,
+    /// Signing checkpoints of the log.
+    Signer,
 }
 
 impl Office {
@@ -39,6 +41,7 @@ impl Office {
         match self {
             Self::Sequencer => 1,
             Self::Publisher => 2,
+            Self::Signer => 3,
         }
     }
 }

@@ -11,6 +11,8 @@ mod directory;
 mod errors;
 mod event_log;
 mod event_store;
+mod log_records;
+mod log_tree;
 mod readers;
 mod rebuild;
 mod reset_requests;
