@@ -26,6 +26,11 @@ pub(crate) enum Command {
     User(UserCommand),
     /// Write the read models anew from the log, while the service goes on
     Rebuild,
+    /// Prove and verify the log
+    #[command(subcommand)]
+    Log(crate::commands::LogCommand),
+    /// Write the log, or one account's events, with proofs
+    Export(crate::commands::ExportEvents),
 }
 
 #[derive(Subcommand)]

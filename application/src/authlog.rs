@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Housekeeping, Mailer,
     PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens, Tokens,
+    TransparencyLog,
 };
 use crate::unit_of_work::Journal;
 use crate::use_cases::RefusedLogin;
@@ -25,6 +26,8 @@ pub struct Parts {
     pub log: Arc<dyn EventLog>,
     /// How far they have been published; `None` where nothing is.
     pub publication: Option<watch::Receiver<Publication>>,
+    /// What proves the log.
+    pub transparency: Arc<dyn TransparencyLog>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
     /// Tells whether the store can be used.
@@ -137,6 +140,11 @@ impl Authlog {
     /// They cannot.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.parts.health.check().await?)
+    }
+
+    /// What proves that nobody changed the log.
+    pub fn transparency(&self) -> &dyn TransparencyLog {
+        &*self.parts.transparency
     }
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).

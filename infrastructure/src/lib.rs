@@ -11,5 +11,6 @@ pub mod sqlite;
 mod store;
 pub mod system;
 pub mod tokens;
+pub mod transparency;
 
 pub use store::{OpenError, SharedSecrets, Store};

@@ -17,6 +17,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::sealing::{MasterKey, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal};
+use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
 pub(crate) const REVOKING_EVENT_TYPES: [&str; 3] =
@@ -33,6 +34,8 @@ pub trait Store:
     + Health
     + Housekeeping
     + SharedSecrets
+    + LogTree
+    + LogRecords
 {
 }
 
@@ -46,6 +49,8 @@ impl<S> Store for S where
         + Health
         + Housekeeping
         + SharedSecrets
+        + LogTree
+        + LogRecords
 {
 }
 

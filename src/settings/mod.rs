@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
     pub(crate) master_key: MasterKeySource,
+    pub(crate) checkpoint_file: Option<PathBuf>,
     pub(crate) rate_limit: bool,
     pub(crate) jwt_algorithm: JwtAlgorithm,
     pub(crate) jwt_secret: Option<String>,
@@ -128,6 +129,7 @@ impl Settings {
                 },
             )?,
             master_key,
+            checkpoint_file: sources.text("checkpoint_file").map(PathBuf::from),
             rate_limit: sources.switch("rate_limit", true)?,
             jwt_algorithm,
             jwt_secret: sources.optional(

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 17] = [
+const FLAGS: [&str; 18] = [
     "listen",
     "data_dir",
     "database_url",
@@ -17,6 +17,7 @@ const FLAGS: [&str; 17] = [
     "mail_from",
     "public_url",
     "master_key_file",
+    "checkpoint_file",
     "rate_limit",
     "jwt_algorithm",
     "password_min_length",
@@ -74,6 +75,9 @@ pub(crate) struct Flags {
     /// File with the master key, made at the first start [master.key in the data directory]
     #[arg(long, global = true, value_name = "FILE")]
     master_key_file: Option<String>,
+    /// File to which signed checkpoints of the log are appended [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    checkpoint_file: Option<String>,
     /// Limits on guessing and flooding: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     rate_limit: Option<String>,
@@ -112,6 +116,7 @@ impl Flags {
             self.mail_from,
             self.public_url,
             self.master_key_file,
+            self.checkpoint_file,
             self.rate_limit,
             self.jwt_algorithm,
             self.password_min_length,

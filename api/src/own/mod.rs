@@ -33,6 +33,7 @@ fn routes() -> Router<Arc<Api>> {
         .route("/asyncapi.json", get(schemas::async_api))
         .route("/schemas/{name}", get(schemas::schema))
         .route("/audit/events", get(audit::events))
+        .merge(audit::proof::routes())
         .route("/.well-known/jwks.json", get(keys::key_set))
         .route(
             "/reset-password",

@@ -22,6 +22,7 @@ pub fn api() -> Api {
         events: nowhere.clone(),
         log: nowhere.clone(),
         housekeeping: nowhere.clone(),
+        transparency: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),
         health: nowhere.clone(),
@@ -238,6 +239,25 @@ impl EventLog for Nowhere {
 #[async_trait]
 impl Housekeeping for Nowhere {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl TransparencyLog for Nowhere {
+    fn key(&self) -> String {
+        unreachable!()
+    }
+
+    async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError> {
+        unreachable!()
+    }
+
+    async fn prove_inclusion(&self, _: u64, _: Option<u64>) -> Result<InclusionProof, ProofError> {
+        unreachable!()
+    }
+
+    async fn prove_consistency(&self, _: u64, _: u64) -> Result<ConsistencyProof, ProofError> {
         unreachable!()
     }
 }

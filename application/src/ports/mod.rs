@@ -17,6 +17,7 @@ mod rebuild;
 mod reset_requests;
 mod revocations;
 mod tokens;
+mod transparency;
 
 pub use attempts::{Attempt, AttemptLimiter};
 pub use clock::{Clock, Entropy};
@@ -40,3 +41,4 @@ pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,
 };
+pub use transparency::{ConsistencyProof, InclusionProof, ProofError, TransparencyLog};

@@ -4,6 +4,7 @@
 //! with the sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a
 //! hole, twice, or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
 
+mod checkpoints;
 mod connection;
 mod message;
 mod pages;
@@ -11,5 +12,6 @@ mod pipeline;
 mod publisher;
 mod stream;
 
+pub use checkpoints::{CHECKPOINT_STREAM, NatsCheckpoints};
 pub use publisher::{EventPublisher, PublisherSettings};
 pub use stream::STREAM;

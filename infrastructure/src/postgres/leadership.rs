@@ -37,6 +37,8 @@ pub(super) enum Office {
     Sequencer,
     /// Publishing the log.
     Publisher,
+    /// Signing checkpoints of the log.
+    Signer,
 }
 
 impl Office {
@@ -45,6 +47,7 @@ impl Office {
         match self {
             Self::Sequencer => 1,
             Self::Publisher => 2,
+            Self::Signer => 3,
         }
     }
 }

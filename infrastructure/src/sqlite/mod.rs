@@ -12,6 +12,8 @@ mod errors;
 mod event_log;
 mod event_store;
 mod housekeeping;
+mod log_records;
+mod log_tree;
 mod readers;
 mod rebuild;
 mod reset_requests;

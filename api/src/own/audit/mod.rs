@@ -1,5 +1,6 @@
 //! The log over HTTP, for services without NATS and for auditors.
 
+pub(super) mod proof;
 mod query;
 mod stream;
 
