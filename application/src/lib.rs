@@ -23,6 +23,6 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Follower, Lag, LogFeed, RebuildProgress, RefusedLoginRecorder,
-    RegistrationForm, ResetMailer, RevocationTail, SignInForm, rebuild_read_models,
+    Authenticated, Behind, Follower, Lag, LogFeed, MailSweeper, RebuildProgress,
+    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm, rebuild_read_models,
 };

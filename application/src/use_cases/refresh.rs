@@ -116,6 +116,11 @@ impl Authlog {
                 Ok(outcome)
             })
             .await
+            .map_err(|refusal| match refusal {
+                // The account was erased meanwhile.
+                Refusal::UnknownAccount => Refusal::InvalidRefreshToken,
+                other => other,
+            })
     }
 }
 
