@@ -51,12 +51,14 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         refused_logins,
         reset_mailer,
         revocation_tail,
+        mail_sweeper,
         feed,
     } = background;
     // These can be left at any moment: what they had not finished is taken up again from the store.
     let _interruptible = [
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
+        AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),
         AbortOnDropHandle::new(tokio::spawn(feed.run())),
     ];
     let recorder = tokio::spawn(refused_logins.run());

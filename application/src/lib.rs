@@ -24,5 +24,6 @@ pub use session_terms::{
 };
 pub use use_cases::{
     Authenticated, Behind, Follower, Lag, LogFeed, MailSweeper, RebuildProgress,
-    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm, rebuild_read_models,
+    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm,
+    rebuild_read_models,
 };

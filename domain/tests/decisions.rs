@@ -547,7 +547,9 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..60),
     ) {
         let mut story = Story::begin(Rotation::Rotating);
-        steps.into_iter().for_each(|step| drop(story.take(step)));
+        for step in steps {
+            story.take(step);
+        }
         let erased = story.user_events.iter()
             .position(|event| matches!(event, UserEvent::UserErased(_)));
         prop_assert_eq!(erased.is_some(), story.user == User::Erased);

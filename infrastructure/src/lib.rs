@@ -12,4 +12,4 @@ mod store;
 pub mod system;
 pub mod tokens;
 
-pub use store::{OpenError, SharedSecrets, Store};
+pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, Store};

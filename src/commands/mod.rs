@@ -1,5 +1,7 @@
 //! What an operator does at the command line: a file a command, and what they share.
 
+mod erase;
+mod keys;
 mod user;
 
 use std::io::Write;
@@ -12,6 +14,7 @@ use url::Url;
 
 use crate::parts;
 use crate::settings::Settings;
+pub(crate) use keys::keys;
 pub(crate) use user::user;
 
 /// Brings the schema up to date.

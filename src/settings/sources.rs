@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 17] = [
+const FLAGS: [&str; 18] = [
     "listen",
     "data_dir",
     "database_url",
@@ -17,6 +17,7 @@ const FLAGS: [&str; 17] = [
     "mail_from",
     "public_url",
     "master_key_file",
+    "new_master_key_file",
     "rate_limit",
     "jwt_algorithm",
     "password_min_length",
@@ -28,14 +29,15 @@ const FLAGS: [&str; 17] = [
 ];
 
 /// Settings that only the environment and the file can give.
-const SECRETS: [&str; 2] = ["master_key", "jwt_secret"];
+const SECRETS: [&str; 3] = ["master_key", "new_master_key", "jwt_secret"];
 
 /// Settings whose wrong values are not repeated in errors: they may hold a password.
-const UNREPEATABLE: [&str; 5] = [
+const UNREPEATABLE: [&str; 6] = [
     "database_url",
     "nats_url",
     "smtp_url",
     "master_key",
+    "new_master_key",
     "jwt_secret",
 ];
 
@@ -74,6 +76,9 @@ pub(crate) struct Flags {
     /// File with the master key, made at the first start [master.key in the data directory]
     #[arg(long, global = true, value_name = "FILE")]
     master_key_file: Option<String>,
+    /// File with the key that is replacing the master key, while `keys rotate-master` goes on [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    new_master_key_file: Option<String>,
     /// Limits on guessing and flooding: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     rate_limit: Option<String>,
@@ -112,6 +117,7 @@ impl Flags {
             self.mail_from,
             self.public_url,
             self.master_key_file,
+            self.new_master_key_file,
             self.rate_limit,
             self.jwt_algorithm,
             self.password_min_length,

@@ -174,9 +174,9 @@ impl Authlog {
 impl From<UserRefusal> for Refusal {
     fn from(refusal: UserRefusal) -> Self {
         match refusal {
-            UserRefusal::AlreadyRegistered
-            | UserRefusal::NotRegistered
-            | UserRefusal::Erased => Self::UnknownAccount,
+            UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered | UserRefusal::Erased => {
+                Self::UnknownAccount
+            }
             UserRefusal::ResetNotPending | UserRefusal::TooManyResetRequests => {
                 Self::InvalidResetToken
             }

@@ -8,8 +8,8 @@ use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 pub use decide::{
-    ChangeRole, Erase, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RequestPasswordReset,
-    ResetPassword, UserCommand, UserRefusal,
+    ChangeRole, Erase, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser,
+    RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
 };
 pub use event::{
     PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent, UserRegistered,
