@@ -55,7 +55,7 @@ $$;
 -- Which master key seals what is new, by its fingerprint. While a rotation goes on, what is older may be sealed under
 -- the key before.
 CREATE TABLE sealing_key (
-    only        int PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+    id          int PRIMARY KEY DEFAULT 1 CHECK (id = 1),
     fingerprint bytea NOT NULL
 );
 
@@ -75,6 +75,6 @@ CREATE FUNCTION change_sealing_key(to_be bytea) RETURNS void LANGUAGE plpgsql ST
 BEGIN
     PERFORM pg_advisory_xact_lock(7022647185798817569);
     INSERT INTO sealing_key (fingerprint) VALUES (to_be)
-    ON CONFLICT (only) DO UPDATE SET fingerprint = excluded.fingerprint;
+    ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint;
 END
 $$;

@@ -17,6 +17,6 @@ CREATE INDEX opaque_tokens_by_session ON opaque_tokens (session_id);
 -- Which master key seals what is new, by its fingerprint. While a rotation goes on, what is older may be sealed under
 -- the key before.
 CREATE TABLE sealing_key (
-    only        INTEGER PRIMARY KEY CHECK (only = 1),
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
     fingerprint BLOB    NOT NULL
 ) STRICT;

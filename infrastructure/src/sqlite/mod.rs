@@ -116,7 +116,7 @@ fn keep_first_sealing_key(
     master: &MasterKeys,
 ) -> Result<Fingerprint, OpenError> {
     const INSERT: &str =
-        "INSERT INTO sealing_key (only, fingerprint) VALUES (1, ?) ON CONFLICT DO NOTHING";
+        "INSERT INTO sealing_key (id, fingerprint) VALUES (1, ?) ON CONFLICT DO NOTHING";
     let keep = || {
         connection.execute(INSERT, [master.fingerprint().as_slice()])?;
         rotation::sealing_key(connection)

@@ -21,8 +21,8 @@ type Resealed<T> = (T, Vec<u8>, Vec<u8>);
 impl MasterKeyRotation for SqliteStore {
     async fn begin_rotation(&self) -> Answer<u64> {
         const UPSERT: &str = "
-            INSERT INTO sealing_key (only, fingerprint) VALUES (1, ?)
-            ON CONFLICT (only) DO UPDATE SET fingerprint = excluded.fingerprint";
+            INSERT INTO sealing_key (id, fingerprint) VALUES (1, ?)
+            ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint";
         let replacement = self.vault.master.replacement();
         let fingerprint = replacement
             .ok_or_else(|| unreadable(Unopenable))?
