@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use authlog_domain::Role;
 use clap::{Args, Parser, Subcommand};
 
@@ -24,6 +26,9 @@ pub(crate) enum Command {
     /// Make and change accounts
     #[command(subcommand)]
     User(UserCommand),
+    /// Look after the keys of what is sealed
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Write the read models anew from the log, while the service goes on
     Rebuild,
     /// Prove and verify the log
@@ -41,6 +46,30 @@ pub(crate) enum UserCommand {
     Role(ChangeRole),
     /// Print all accounts, in order of their numbers
     List,
+    /// Erase an account and all that is known of its person, for ever; what happened stays in the log
+    Erase(EraseUser),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Replace the master key: seal all keys and secrets under the new one, without touching an event
+    RotateMaster(RotateMaster),
+}
+
+#[derive(Args)]
+pub(crate) struct RotateMaster {
+    /// File with the new key, made if it is not there [AUTHLOG_NEW_MASTER_KEY or AUTHLOG_NEW_MASTER_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_key_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct EraseUser {
+    /// Id, username or e-mail address
+    pub(crate) account: String,
+    /// Do not ask whether it is meant
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args)]

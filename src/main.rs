@@ -39,6 +39,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve => serve::serve(&settings).await,
         Command::Migrate => commands::migrate(&settings).await,
         Command::User(command) => commands::user(command, &settings).await,
+        Command::Keys(command) => commands::keys(command, &settings).await,
         Command::Rebuild => commands::rebuild(&settings).await,
         Command::Log(command) => commands::log(command, &settings).await,
         Command::Export(command) => commands::export(command, &settings).await,

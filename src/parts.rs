@@ -1,5 +1,6 @@
 //! Putting the parts together: the only place that knows every adapter.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -7,10 +8,10 @@ use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer, Publica
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{GcraAttemptLimiter, NoAttemptLimits};
-use authlog_infrastructure::mail::{FileMailer, SmtpMailer};
+use authlog_infrastructure::mail::{FileMailer, MailFolder, SmtpMailer};
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::postgres::{Election, PostgresStore, Sequencer};
-use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{HmacSecretTokens, JwtAlgorithm, JwtTokens, SigningKey};
@@ -58,7 +59,18 @@ pub(crate) fn entropy() -> Arc<dyn Entropy> {
 /// Which setting is wrong, or why the store cannot be used.
 pub(crate) async fn open_store(settings: &Settings, migrate: bool) -> anyhow::Result<OpenStore> {
     settings.make_data_dir()?;
-    let master = master_key(settings)?;
+    open_store_with(settings, migrate, master_keys(settings)?).await
+}
+
+/// Opens it with these master keys.
+///
+/// # Errors
+/// Likewise.
+pub(crate) async fn open_store_with(
+    settings: &Settings,
+    migrate: bool,
+    master: MasterKeys,
+) -> anyhow::Result<OpenStore> {
     match &settings.database {
         Database::Sqlite(path) => {
             let store = SqliteStore::open(path, master, entropy())
@@ -100,6 +112,9 @@ fn explain(error: OpenError) -> anyhow::Error {
         OpenError::WrongMasterKey => {
             "give the key that it was made with: AUTHLOG_MASTER_KEY, or AUTHLOG_MASTER_KEY_FILE; every node needs the same"
         }
+        OpenError::RotationUnderWay => {
+            "give both, the old one as AUTHLOG_MASTER_KEY or AUTHLOG_MASTER_KEY_FILE and the new one as AUTHLOG_NEW_MASTER_KEY or AUTHLOG_NEW_MASTER_KEY_FILE, or finish it with `authlog keys rotate-master`"
+        }
         OpenError::Schema(_) => {
             "if it is older than this program, run `authlog migrate`; if it is newer, use a newer program"
         }
@@ -107,6 +122,43 @@ fn explain(error: OpenError) -> anyhow::Error {
         OpenError::Store(_) => return error.into(),
     };
     anyhow::Error::new(error).context(advice)
+}
+
+/// The master key, and the one that replaces it where there is one.
+fn master_keys(settings: &Settings) -> anyhow::Result<MasterKeys> {
+    let master = master_key(settings)?;
+    Ok(match &settings.new_master_key {
+        None => master.into(),
+        Some(MasterKeySource::Given(text)) => {
+            let new = MasterKey::parse(text).context("AUTHLOG_NEW_MASTER_KEY")?;
+            MasterKeys::of_rotation(master, new)
+        }
+        // It is not made here: every node that made one would make another.
+        Some(MasterKeySource::File(path)) => {
+            let new = MasterKey::load(path).context("AUTHLOG_NEW_MASTER_KEY_FILE")?;
+            MasterKeys::of_rotation(master, new)
+        }
+    })
+}
+
+/// The keys of a rotation: the master key, and the one in `file`, which is made if it is not there, or else the one that
+/// the settings name.
+///
+/// # Errors
+/// Which of them cannot be used.
+pub(crate) fn keys_of_rotation(
+    settings: &Settings,
+    file: Option<&Path>,
+) -> anyhow::Result<MasterKeys> {
+    let Some(file) = file else {
+        anyhow::ensure!(
+            settings.new_master_key.is_some(),
+            "the new key is missing: give --new-key-file, AUTHLOG_NEW_MASTER_KEY or AUTHLOG_NEW_MASTER_KEY_FILE"
+        );
+        return master_keys(settings);
+    };
+    let new = MasterKey::load_or_create(file, &SystemEntropy).context("--new-key-file")?;
+    Ok(MasterKeys::of_rotation(master_key(settings)?, new))
 }
 
 fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
@@ -177,6 +229,7 @@ pub(crate) async fn assemble(
         tokens: Arc::new(tokens),
         secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
         mailer,
+        kept_mail: Arc::new(MailFolder::new(settings.data_dir.join("mail"))),
         limiter,
         clock,
         entropy,

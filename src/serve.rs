@@ -55,6 +55,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         reset_mailer,
         revocation_tail,
         housekeeper,
+        mail_sweeper,
         feed,
     } = background;
     // These can be left at any moment: what they had not finished is taken up again from the store.
@@ -62,6 +63,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
         AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
+        AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),
         AbortOnDropHandle::new(tokio::spawn(feed.run())),
     ];
     let recorder = tokio::spawn(refused_logins.run());

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ports::{
-    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Housekeeping, Mailer,
-    PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens, Tokens,
-    TransparencyLog,
+    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Housekeeping,
+    KeptMail, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens,
+    Tokens, TransparencyLog,
 };
 use crate::unit_of_work::Journal;
 use crate::use_cases::RefusedLogin;
 use crate::{
-    Housekeeper, LogFeed, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer,
+    Housekeeper, LogFeed, MailSweeper, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer,
     RevocationList, RevocationTail,
 };
 
@@ -46,6 +46,8 @@ pub struct Parts {
     pub secrets: Arc<dyn SecretTokens>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
+    /// What is kept of it.
+    pub kept_mail: Arc<dyn KeptMail>,
     /// Limits guessing.
     pub limiter: Arc<dyn AttemptLimiter>,
     /// Tells the time.
@@ -90,6 +92,8 @@ pub struct Background {
     pub revocation_tail: RevocationTail,
     /// Removes what has expired.
     pub housekeeper: Housekeeper,
+    /// Deletes mail to people whose accounts were erased, wherever that was done.
+    pub mail_sweeper: MailSweeper,
     /// Keeps the end of the log in memory for those who follow it.
     pub feed: Arc<LogFeed>,
 }
@@ -102,6 +106,7 @@ impl Authlog {
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
+        let (erased, mail_sweeper) = MailSweeper::new(&parts);
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let background = Background {
             housekeeper: Housekeeper::new(
@@ -120,7 +125,9 @@ impl Authlog {
                 Arc::clone(&parts.revocations),
                 Arc::clone(&parts.clock),
                 Arc::clone(&revocation_list),
+                erased,
             ),
+            mail_sweeper,
         };
         let authlog = Self {
             parts,

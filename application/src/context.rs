@@ -41,6 +41,13 @@ impl RequestContext {
         metadata
     }
 
+    /// The metadata of an event that `actor`, somebody else, brings about for the account of `user`.
+    pub(crate) fn metadata_by(&self, actor: UserId, user: UserId) -> HashMap<String, String> {
+        let mut metadata = self.metadata(user);
+        metadata.insert("actor".to_owned(), format!("user:{actor}"));
+        metadata
+    }
+
     /// Who did it: the person themselves, or whoever operates the program.
     fn actor(&self, user: UserId) -> String {
         match self.contract {

@@ -23,7 +23,7 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, RebuildProgress,
-    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm,
-    rebuild_read_models,
+    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
+    RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
+    SignInForm, rebuild_read_models,
 };

@@ -85,7 +85,7 @@ impl Entries {
             Revocation::Session(session) => {
                 self.sessions.entry(session).or_insert(until);
             }
-            Revocation::Epoch { user, epoch } => {
+            Revocation::Epoch { user, epoch } | Revocation::Erased { user, epoch } => {
                 let entry = self.epochs.entry(user).or_insert((epoch, until));
                 if epoch > entry.0 {
                     *entry = (epoch, until);

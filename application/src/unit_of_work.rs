@@ -52,6 +52,7 @@ impl From<AppendError> for Failure {
             AppendError::IdentifierTaken(kind) => {
                 Self::Refused(Refusal::IdentifierTaken(vec![kind]))
             }
+            AppendError::AccountErased => Self::Refused(Refusal::UnknownAccount),
             AppendError::Store(error) => Self::Refused(error.into()),
         }
     }

@@ -16,6 +16,7 @@
 //! | generation | how often a session's refresh token has been replaced; a token names the one it belongs to |
 //! | rotation | whether a refresh token works once ([`Rotation::Rotating`]) or until it expires |
 //! | grace | how long the refresh token before the current one is still taken for a client's retry |
+//! | erasure | the end of an account and of all that is known of its person; the log keeps what happened |
 //! | refusal | the reason for which a command is not carried out |
 //! | personal field | a member of an event that says something about a person; see [`PersonalFields`] |
 //! | contract | one of the published HTTP documents, [`ContractName`] |

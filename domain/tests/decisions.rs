@@ -9,8 +9,8 @@ use authlog_domain::session::{
     LogOut, RefreshSession, SessionCommand, SessionEvent, SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
-    ChangeRole, MAX_RESET_REQUESTS, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand,
-    UserEvent, UserRefusal,
+    ChangeRole, Erase, MAX_RESET_REQUESTS, RegisterUser, RequestPasswordReset, ResetPassword,
+    UserCommand, UserEvent, UserRefusal,
 };
 use authlog_domain::{
     AccountNumber, CredentialId, Email, RefusedLogins, ResetId, Role, Rotation, Session, Timestamp,
@@ -82,6 +82,10 @@ fn reset(user: &mut User, at: i64, reset: u128) -> Result<Vec<UserEvent>, UserRe
             credential: CredentialId::new(Uuid::from_u128(reset)),
         }),
     )
+}
+
+fn erase(user: &mut User, at: i64) -> Result<Vec<UserEvent>, UserRefusal> {
+    execute(user, UserCommand::Erase(Erase { at: second(at) }))
 }
 
 fn started(rotation: Option<Rotation>) -> Session {
@@ -224,6 +228,46 @@ fn a_role_that_the_account_has_already_is_no_change() {
 }
 
 #[test]
+fn an_erased_account_is_erased_once_and_refuses_everything_else() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 7).unwrap();
+    assert_eq!(erase(&mut user, 2).unwrap().len(), 1);
+    assert_eq!(user, User::Erased);
+    assert_eq!(erase(&mut user, 3).unwrap().len(), 0);
+    let role = UserCommand::ChangeRole(ChangeRole {
+        at: second(3),
+        role: Role::Admin,
+    });
+    for refused in [
+        execute(&mut user, registration()),
+        execute(&mut user, role),
+        reset_requested(&mut user, 3, 8),
+        reset(&mut user, 3, 7),
+    ] {
+        assert_eq!(refused.unwrap_err(), UserRefusal::Erased);
+    }
+}
+
+#[test]
+fn who_was_never_registered_is_not_erased() {
+    let refused = erase(&mut User::default(), 1);
+    assert_eq!(refused.unwrap_err(), UserRefusal::NotRegistered);
+}
+
+#[test]
+fn an_erasure_names_an_epoch_that_no_session_was_started_under() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 7).unwrap();
+    reset(&mut user, 2, 7).unwrap();
+    let epoch = user.registered().unwrap().session_epoch;
+    let events = erase(&mut user, 3).unwrap();
+    let [UserEvent::UserErased(erased)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!((epoch, erased.session_epoch), (1, 2));
+}
+
+#[test]
 fn a_refresh_replaces_the_token() {
     let mut session = started(Some(Rotation::Rotating));
     let events = refresh(&mut session, 1, 0).unwrap();
@@ -354,6 +398,7 @@ enum Step {
     RequestReset(u8),
     Reset(u8),
     ChangeRole(usize),
+    Erase,
 }
 
 fn step() -> impl Strategy<Value = (i64, Step)> {
@@ -363,7 +408,8 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
         1 => Just(Step::LogOut),
         2 => (0u8..4).prop_map(Step::RequestReset),
         2 => (0u8..4).prop_map(Step::Reset),
-        1 => (0usize..4).prop_map(Step::ChangeRole),
+        2 => (0usize..4).prop_map(Step::ChangeRole),
+        1 => Just(Step::Erase),
     ];
     (prop_oneof![4 => 0i64..15, 1 => 15i64..900], step)
 }
@@ -399,13 +445,15 @@ impl Story {
         }
     }
 
-    fn epoch(&self) -> u32 {
-        self.user.registered().unwrap().session_epoch
+    /// The account's session epoch; an erased account has none.
+    fn epoch(&self) -> Option<u32> {
+        self.user.registered().map(|account| account.session_epoch)
     }
 
     fn is_live(&self) -> bool {
         let session = self.session.started().unwrap();
-        session.is_live(self.epoch(), second(self.now))
+        self.epoch()
+            .is_some_and(|epoch| session.is_live(epoch, second(self.now)))
     }
 
     /// Takes the step and returns the generation that a refresh handed out.
@@ -419,7 +467,8 @@ impl Story {
             } => {
                 let command = RefreshSession {
                     at: second(at),
-                    account_epoch: self.epoch(),
+                    // Without an account the program does not come this far.
+                    account_epoch: self.epoch()?,
                     generation,
                     replacement_expires_at: replaces.then(|| second(at).plus(LIFETIME)),
                     grace: GRACE,
@@ -450,6 +499,10 @@ impl Story {
                 let events = execute(&mut self.user, UserCommand::ChangeRole(command));
                 self.user_events.extend(events.unwrap_or_default());
             }
+            Step::Erase => {
+                let events = erase(&mut self.user, at);
+                self.user_events.extend(events.unwrap_or_default());
+            }
         }
         None
     }
@@ -473,18 +526,35 @@ proptest! {
     }
 
     #[test]
-    fn no_session_is_live_or_refreshed_after_a_reset(
+    fn no_session_is_live_or_refreshed_after_a_reset_or_an_erasure(
         steps in proptest::collection::vec(step(), 0..40),
     ) {
         let mut story = Story::begin(Rotation::Rotating);
         for step in steps {
             let handed_out = story.take(step);
-            let was_reset = story.user_events.iter()
-                .any(|event| matches!(event, UserEvent::PasswordReset(_)));
-            if was_reset {
+            let is_over = story.user_events.iter().any(|event| {
+                matches!(event, UserEvent::PasswordReset(_) | UserEvent::UserErased(_))
+            });
+            if is_over {
                 prop_assert!(!story.is_live());
                 prop_assert_eq!(handed_out, None);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_happens_to_an_account_after_its_erasure(
+        steps in proptest::collection::vec(step(), 0..60),
+    ) {
+        let mut story = Story::begin(Rotation::Rotating);
+        for step in steps {
+            story.take(step);
+        }
+        let erased = story.user_events.iter()
+            .position(|event| matches!(event, UserEvent::UserErased(_)));
+        prop_assert_eq!(erased.is_some(), story.user == User::Erased);
+        if let Some(place) = erased {
+            prop_assert_eq!(place + 1, story.user_events.len());
         }
     }
 

@@ -10,7 +10,7 @@ use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, TokenRefreshed,
 };
 use authlog_domain::user::{
-    PasswordReset, PasswordResetRequested, RoleChanged, UserEvent, UserRegistered,
+    PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent, UserRegistered,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role,
@@ -64,6 +64,10 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
         UserEvent::RoleChanged(RoleChanged {
             at: at(),
             role: Role::Auditor,
+        }),
+        UserEvent::UserErased(UserErased {
+            at: at(),
+            session_epoch: 2,
         }),
     ];
     let session = [

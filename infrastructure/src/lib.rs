@@ -13,4 +13,4 @@ pub mod system;
 pub mod tokens;
 pub mod transparency;
 
-pub use store::{OpenError, SharedSecrets, Store};
+pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, Store};

@@ -6,22 +6,28 @@ use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
     Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Housekeeping,
-    Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests,
+    Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation,
     RevocationSource, StoreError, StreamId,
 };
-use authlog_domain::{AggregateKind, Timestamp, UserId};
-use authlog_projections::{Account, Row, SessionRecord, claims, row_after};
+use authlog_domain::{AggregateKind, ResetId, Timestamp, UserId};
+use authlog_projections::{Account, Row, SessionRecord, claims, erased, row_after};
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::sealing::{MasterKey, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal};
+use crate::sealing::{
+    Fingerprint, MasterKeys, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal,
+};
 use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
-pub(crate) const REVOKING_EVENT_TYPES: [&str; 3] =
-    ["LoggedOut", "RefreshTokenReused", "PasswordReset"];
+pub(crate) const REVOKING_EVENT_TYPES: [&str; 4] = [
+    "LoggedOut",
+    "RefreshTokenReused",
+    "PasswordReset",
+    "UserErased",
+];
 
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
 pub trait Store:
@@ -36,6 +42,7 @@ pub trait Store:
     + SharedSecrets
     + LogTree
     + LogRecords
+    + MasterKeyRotation
 {
 }
 
@@ -51,6 +58,7 @@ impl<S> Store for S where
         + SharedSecrets
         + LogTree
         + LogRecords
+        + MasterKeyRotation
 {
 }
 
@@ -65,6 +73,39 @@ pub trait SharedSecrets: Send + Sync {
     ) -> Result<Zeroizing<Vec<u8>>, StoreError>;
 }
 
+/// Replacing the master key, by a program that was given both the old one and the new.
+///
+/// First the new key seals whatever is new, then everything older is sealed anew, a step at a time, and the pepper last.
+/// So a rotation that was interrupted is taken up again by beginning it again; until it is finished the store opens with
+/// both keys and with neither alone, and afterwards with the new one alone. Nodes that have both serve on meanwhile.
+#[async_trait]
+pub trait MasterKeyRotation: Send + Sync {
+    /// Lets the new key seal whatever is new from now on, on every node, and says how many keys of accounts there are.
+    async fn begin_rotation(&self) -> Result<u64, StoreError>;
+
+    /// Seals the keys of up to `limit` accounts under the new key, those after `after` in the store's order; `None` when
+    /// there was none left.
+    async fn rewrap_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Option<Rewrapped>, StoreError>;
+
+    /// Seals what nodes share under the new key. From now on the old one opens nothing.
+    async fn finish_rotation(&self) -> Result<(), StoreError>;
+}
+
+/// How far a rotation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewrapped {
+    /// The last account whose key was looked at.
+    pub user: UserId,
+    /// How many this step looked at.
+    pub seen: u64,
+    /// How many of them it sealed anew.
+    pub rewrapped: u64,
+}
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -77,6 +118,9 @@ pub enum OpenError {
     /// What it holds was sealed under another master key.
     #[error("the store was sealed under another master key")]
     WrongMasterKey,
+    /// Its master key is being replaced, and the program was given one of the two keys alone.
+    #[error("the store's master key is being replaced, and takes both the old one and the new")]
+    RotationUnderWay,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,6 +132,12 @@ pub(crate) struct AppendPlan {
     pub(crate) events: Vec<SealedEvent>,
     /// The keys of new accounts, wrapped.
     pub(crate) subject_keys: Vec<(UserId, Vec<u8>)>,
+    /// The master key that wraps them: the append is not to happen if another one seals what is new.
+    pub(crate) wrapped_under: Option<Fingerprint>,
+    /// The accounts to which events are added: the append is not to happen if one of them was erased.
+    pub(crate) held: Vec<UserId>,
+    /// The account to erase.
+    pub(crate) erasure: Option<Erasure>,
     /// The identifiers that become an account's own, as digests.
     pub(crate) claims: Vec<ClaimDigest>,
     /// Rows of the accounts.
@@ -98,6 +148,14 @@ pub(crate) struct AppendPlan {
     pub(crate) credential: Option<CredentialRecord>,
     /// The opaque token that the events start a session for.
     pub(crate) opaque_token: Option<OpaqueTokenRecord>,
+}
+
+/// An account to erase with all that is kept of it beside its events.
+#[derive(Clone)]
+pub(crate) struct Erasure {
+    pub(crate) user: UserId,
+    /// The requests for resets that were made under its identifiers.
+    pub(crate) resets: Vec<ResetId>,
 }
 
 /// A claim as it is stored: the identifier cannot be read from it without the pepper.
@@ -126,6 +184,20 @@ impl Pepper {
         digest.copy_from_slice(tag.as_ref());
         digest
     }
+
+    /// Those of the requests for a reset, each with what was typed, that are about whoever has these claims.
+    pub(crate) fn concerned(
+        &self,
+        claims: &[Vec<u8>],
+        requests: impl IntoIterator<Item = (ResetId, String)>,
+    ) -> Vec<ResetId> {
+        let is_claimed = |typed: &str| {
+            Identifier::parse(typed)
+                .is_some_and(|identifier| claims.contains(&self.digest(&identifier).to_vec()))
+        };
+        let concerned = requests.into_iter().filter(|(_, typed)| is_claimed(typed));
+        concerned.map(|(reset, _)| reset).collect()
+    }
 }
 
 /// Where a store keeps the wrapped keys of accounts.
@@ -139,14 +211,14 @@ pub(crate) trait WrappedKeys: Sync {
 
 /// What sealing and claiming take.
 pub(crate) struct Vault {
-    pub(crate) master: MasterKey,
+    pub(crate) master: MasterKeys,
     pub(crate) pepper: Pepper,
     pub(crate) entropy: Arc<dyn Entropy>,
     cache: SubjectKeyCache,
 }
 
 impl Vault {
-    pub(crate) fn new(master: MasterKey, pepper: Pepper, entropy: Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(master: MasterKeys, pepper: Pepper, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             master,
             pepper,
@@ -155,8 +227,22 @@ impl Vault {
         }
     }
 
-    /// The key of `user`, if the account exists and was not erased.
+    /// The key of `user` to open with, if the account exists and was not erased. The store is asked each time: what
+    /// another node has erased must open nowhere, from then on.
     pub(crate) async fn subject_key(
+        &self,
+        user: UserId,
+        stored: &impl WrappedKeys,
+    ) -> Result<Option<SubjectKey>, StoreError> {
+        let wrapped = stored.wrapped_key(user).await?;
+        wrapped
+            .map(|wrapped| SubjectKey::unwrap(user, &wrapped, &self.master).map_err(unreadable))
+            .transpose()
+    }
+
+    /// The key of `user` to seal with, most often from memory: of an account that was erased meanwhile, the store takes
+    /// no event.
+    async fn sealing_key(
         &self,
         user: UserId,
         stored: &impl WrappedKeys,
@@ -164,12 +250,37 @@ impl Vault {
         if let Some(key) = self.cache.get(user) {
             return Ok(Some(key));
         }
-        let Some(wrapped) = stored.wrapped_key(user).await? else {
-            return Ok(None);
-        };
-        let key = SubjectKey::unwrap(user, &wrapped, &self.master).map_err(unreadable)?;
-        self.cache.put(user, key.clone());
-        Ok(Some(key))
+        let key = self.subject_key(user, stored).await?;
+        if let Some(key) = &key {
+            self.cache.put(user, key.clone());
+        }
+        Ok(key)
+    }
+
+    /// Forgets the key of an account that was erased.
+    pub(crate) fn forget(&self, user: UserId) {
+        self.cache.forget(user);
+    }
+
+    /// Forgets the keys of the accounts of whose erasure this tells.
+    pub(crate) fn heed(&self, news: &[Revocation]) {
+        for revocation in news {
+            if let Revocation::Erased { user, .. } = revocation {
+                self.forget(*user);
+            }
+        }
+    }
+
+    /// Seals under the master key of this fingerprint from now on.
+    ///
+    /// # Errors
+    /// This program was not given it: its master key was replaced.
+    pub(crate) fn follow_rotation(&self, fingerprint: &[u8]) -> Result<(), StoreError> {
+        if self.master.seal_with(fingerprint) {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable(Box::new(Replaced)))
+        }
     }
 
     /// Opens the personal fields of a stream as it was stored.
@@ -200,6 +311,9 @@ impl Vault {
         let mut plan = AppendPlan {
             events: vec![],
             subject_keys: vec![],
+            wrapped_under: None,
+            held: vec![],
+            erasure: None,
             claims: vec![],
             accounts: vec![],
             sessions: vec![],
@@ -214,15 +328,27 @@ impl Vault {
             let user = owner(first)?;
             if staged.stream.kind == AggregateKind::User && staged.prior.is_empty() {
                 let key = SubjectKey::generate(&*self.entropy);
+                // Asked for first: should the key change in between, the store refuses, and it is planned again.
+                let under = self.master.fingerprint();
                 let wrapped = key
                     .wrap(user, &self.master, &*self.entropy)
                     .map_err(unreadable)?;
                 plan.subject_keys.push((user, wrapped));
+                plan.wrapped_under = Some(under);
                 new_key = Some((user, key));
             }
-            let key = match &new_key {
-                Some((owner, key)) if *owner == user => Some(key.clone()),
-                _ => self.subject_key(user, stored).await?,
+            let key = match (erased(staged).map_err(unreadable)?, &new_key) {
+                // What the erasure itself tells of a person goes the way of the rest.
+                (Some(user), _) => {
+                    let resets = vec![];
+                    plan.erasure = Some(Erasure { user, resets });
+                    None
+                }
+                (None, Some((owner, key))) if *owner == user => Some(key.clone()),
+                (None, _) => {
+                    plan.held.push(user);
+                    self.sealing_key(user, stored).await?
+                }
             };
             for event in &staged.new {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
@@ -255,10 +381,31 @@ fn owner(event: &SerializedEvent) -> Result<UserId, StoreError> {
         .ok_or_else(|| unreadable(NoOwner))
 }
 
+/// The master key was replaced by one that this program was not given.
+#[derive(Debug, thiserror::Error)]
+#[error("the store's master key was replaced; this program needs the new one")]
+struct Replaced;
+
 /// Every event names the account to which it happened.
 #[derive(Debug, thiserror::Error)]
 #[error("the event's metadata names no account")]
 struct NoOwner;
+
+/// What the keys that a program was given are good for.
+///
+/// `sealing` is the fingerprint of the key that seals what is new, `opens` whether the pepper opens under one of them:
+/// a rotation changes the first before anything else and the pepper last.
+pub(crate) fn check_keys(
+    master: &MasterKeys,
+    sealing: &[u8],
+    opens: bool,
+) -> Result<(), OpenError> {
+    match (master.seal_with(sealing), opens) {
+        (true, true) => Ok(()),
+        (false, false) => Err(OpenError::WrongMasterKey),
+        (true, false) | (false, true) => Err(OpenError::RotationUnderWay),
+    }
+}
 
 pub(crate) fn unreadable(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError::Unreadable(Box::new(source))

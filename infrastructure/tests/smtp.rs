@@ -75,6 +75,7 @@ impl Drop for Server {
 
 fn mail_to(address: &str, text: &str) -> Mail {
     Mail {
+        user: authlog_domain::UserId::new(uuid::Uuid::from_u128(7)),
         to: Email::parse(address).unwrap(),
         subject: "Reset your password".to_owned(),
         text: text.to_owned(),

@@ -7,7 +7,7 @@ use cqrs_es::persist::SerializedEvent;
 
 use crate::{Unreadable, read};
 
-/// The account that the events of one `User` add up to.
+/// The account that the events of one `User` add up to; `None` for one that never was and for one that was erased.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -25,6 +25,7 @@ fn apply(row: Option<Account>, recorded: &SerializedEvent) -> Result<Option<Acco
     let event: UserEvent = read(recorded)?;
     let at = event.at();
     let mut row = match (row, &event) {
+        (_, UserEvent::UserErased(_)) => return Ok(None),
         (_, UserEvent::UserRegistered(event)) => Account {
             id: UserId::parse(&recorded.aggregate_id)
                 .ok_or_else(|| Unreadable::new(recorded, "its aggregate id is no account's id"))?,
@@ -45,7 +46,7 @@ fn apply(row: Option<Account>, recorded: &SerializedEvent) -> Result<Option<Acco
         (None, _) => return Ok(None),
     };
     match event {
-        UserEvent::UserRegistered(_) => {}
+        UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
         UserEvent::PasswordResetRequested(event) => {
             row.pending_reset = Some(PendingReset {
                 reset: event.reset,

@@ -3,9 +3,13 @@
 //! A row is a function of its aggregate's events up to the row's version, and carries that version. So it does not
 //! matter who writes it, an append or a rebuild, nor in which order: a store writes a row unless it holds a later
 //! version of it. One function serves live writes, rebuilds and the check for drift.
+//!
+//! An erased account has no rows: not its own, nor those of its sessions, whose events cannot tell. So whoever writes
+//! or compares rows asks the store first which accounts were erased.
 
 mod accounts;
 mod claims;
+mod erasure;
 mod sessions;
 
 use authlog_application::ports::StagedStream;
@@ -15,6 +19,7 @@ use cqrs_es::persist::SerializedEvent;
 pub use accounts::account;
 pub use authlog_application::ports::{Account, SessionRecord};
 pub use claims::{Claim, claims};
+pub use erasure::erased;
 pub use sessions::session;
 
 /// An event that is not what its type and version say.
@@ -52,7 +57,7 @@ pub enum Row {
 }
 
 /// The row that the events of one aggregate add up to, all of them from sequence 1; `None` for aggregates that no read
-/// model shows.
+/// model shows, and for erased accounts.
 ///
 /// # Errors
 /// An event cannot be read.

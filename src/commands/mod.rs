@@ -1,6 +1,8 @@
 //! What an operator does at the command line: a file a command, and what they share.
 
+mod erase;
 mod export;
+mod keys;
 mod log;
 mod user;
 
@@ -15,6 +17,7 @@ use url::Url;
 use crate::parts;
 use crate::settings::Settings;
 pub(crate) use export::{ExportEvents, export};
+pub(crate) use keys::keys;
 pub(crate) use log::{LogCommand, check, log};
 pub(crate) use user::user;
 

@@ -7,6 +7,7 @@ use authlog_application::ports::Account;
 use authlog_application::{Authlog, Refusal, RegistrationForm};
 use authlog_domain::{Email, Username};
 
+use super::erase::erase;
 use super::{assemble, by_operator, chain, in_words, print};
 use crate::cli::{ChangeRole, CreateUser, UserCommand};
 use crate::settings::Settings;
@@ -21,6 +22,7 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
         UserCommand::Create(command) => create(&authlog, &command).await,
         UserCommand::Role(command) => change_role(&authlog, &command).await,
         UserCommand::List => list(&authlog).await,
+        UserCommand::Erase(command) => erase(&authlog, &command).await,
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) public_url: Option<Url>,
     pub(crate) master_key: MasterKeySource,
     pub(crate) checkpoint_file: Option<PathBuf>,
+    /// The key that replaces it, while that goes on.
+    pub(crate) new_master_key: Option<MasterKeySource>,
     pub(crate) rate_limit: bool,
     pub(crate) jwt_algorithm: JwtAlgorithm,
     pub(crate) jwt_secret: Option<String>,
@@ -79,6 +81,13 @@ impl Settings {
             (None, Some(path)) => MasterKeySource::File(path.into()),
             (None, None) => MasterKeySource::File(data_dir.join("master.key")),
         };
+        let new_key = sources.text("new_master_key");
+        let new_key_file = sources.text("new_master_key_file");
+        let new_master_key = match (new_key, new_key_file) {
+            (Some(key), _) => Some(MasterKeySource::Given(key.to_owned())),
+            (None, Some(path)) => Some(MasterKeySource::File(path.into())),
+            (None, None) => None,
+        };
         let argon2_default = Argon2Parameters::default();
         let jwt_algorithm = sources.parse(
             "jwt_algorithm",
@@ -130,6 +139,7 @@ impl Settings {
             )?,
             master_key,
             checkpoint_file: sources.text("checkpoint_file").map(PathBuf::from),
+            new_master_key,
             rate_limit: sources.switch("rate_limit", true)?,
             jwt_algorithm,
             jwt_secret: sources.optional(

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 19] = [
     "listen",
     "data_dir",
     "database_url",
@@ -18,6 +18,7 @@ const FLAGS: [&str; 18] = [
     "public_url",
     "master_key_file",
     "checkpoint_file",
+    "new_master_key_file",
     "rate_limit",
     "jwt_algorithm",
     "password_min_length",
@@ -29,14 +30,15 @@ const FLAGS: [&str; 18] = [
 ];
 
 /// Settings that only the environment and the file can give.
-const SECRETS: [&str; 2] = ["master_key", "jwt_secret"];
+const SECRETS: [&str; 3] = ["master_key", "new_master_key", "jwt_secret"];
 
 /// Settings whose wrong values are not repeated in errors: they may hold a password.
-const UNREPEATABLE: [&str; 5] = [
+const UNREPEATABLE: [&str; 6] = [
     "database_url",
     "nats_url",
     "smtp_url",
     "master_key",
+    "new_master_key",
     "jwt_secret",
 ];
 
@@ -78,6 +80,8 @@ pub(crate) struct Flags {
     /// File to which signed checkpoints of the log are appended [none]
     #[arg(long, global = true, value_name = "FILE")]
     checkpoint_file: Option<String>,
+    /// File with the key that is replacing the master key, while `keys rotate-master` goes on [none]
+    new_master_key_file: Option<String>,
     /// Limits on guessing and flooding: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     rate_limit: Option<String>,
@@ -117,6 +121,7 @@ impl Flags {
             self.public_url,
             self.master_key_file,
             self.checkpoint_file,
+            self.new_master_key_file,
             self.rate_limit,
             self.jwt_algorithm,
             self.password_min_length,

@@ -1,6 +1,7 @@
 //! Authlog's own endpoints: everything outside the contracts.
 
 mod audit;
+mod erasure;
 mod health;
 mod keys;
 mod metrics;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use authlog_domain::ContractName;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{delete, get};
 
 use crate::Api;
 use crate::exchange::Surface;
@@ -34,6 +35,8 @@ fn routes() -> Router<Arc<Api>> {
         .route("/schemas/{name}", get(schemas::schema))
         .route("/audit/events", get(audit::events))
         .merge(audit::proof::routes())
+        .route("/account", delete(erasure::erase_own))
+        .route("/admin/users/{id}", delete(erasure::erase_other))
         .route("/.well-known/jwks.json", get(keys::key_set))
         .route(
             "/reset-password",

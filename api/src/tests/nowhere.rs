@@ -32,6 +32,7 @@ pub fn api() -> Api {
         tokens: nowhere.clone(),
         secrets: nowhere.clone(),
         mailer: nowhere.clone(),
+        kept_mail: nowhere.clone(),
         limiter: nowhere.clone(),
         clock: nowhere.clone(),
         entropy: nowhere.clone(),
@@ -216,6 +217,17 @@ impl PasswordHasher for Nowhere {
 #[async_trait]
 impl Mailer for Nowhere {
     async fn send(&self, _: Mail) -> Result<(), MailError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl KeptMail for Nowhere {
+    async fn accounts(&self) -> Result<Vec<UserId>, MailError> {
+        unreachable!()
+    }
+
+    async fn forget(&self, _: UserId) -> Result<(), MailError> {
         unreachable!()
     }
 }

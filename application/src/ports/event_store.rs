@@ -79,6 +79,9 @@ pub enum AppendError {
     /// Another account has one of the identifiers.
     #[error("the identifier belongs to another account")]
     IdentifierTaken(IdentifierKind),
+    /// The account to which one of the streams belongs was erased: nothing is recorded of it any more.
+    #[error("the account was erased")]
+    AccountErased,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,6 +93,11 @@ pub enum AppendError {
 /// of the account that `user_id` in the metadata names, and in the statement that appends the events it also writes
 /// the claims to identifiers, the key, the attachments of the [`Append`] and the rows of the read models, as
 /// `authlog-projections` computes them.
+///
+/// The event that erases an account takes with it, in that same statement, the account's key, claims, credential, opaque
+/// tokens, rows and the requests for resets that concern it. It is the last event of its account in every stream and in
+/// the log: whatever was decided before and comes later is refused. Afterwards no node opens anything that is personal
+/// in the account's events, whatever it had in memory.
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// The events of a stream in order of their sequence, with their personal fields opened or erased; none for a

@@ -1,10 +1,12 @@
-//! Mail to people.
+//! Mail to people, and what is kept of it.
 
 use async_trait::async_trait;
-use authlog_domain::Email;
+use authlog_domain::{Email, UserId};
 
 /// A message to one person. It has no `Debug`: what it says is nobody else's business.
 pub struct Mail {
+    /// Whose account it is about.
+    pub user: UserId,
     /// To whom.
     pub to: Email,
     /// The subject, one line.
@@ -29,4 +31,14 @@ pub enum MailError {
 pub trait Mailer: Send + Sync {
     /// Hands `mail` over. When it returns, delivery is somebody else's duty.
     async fn send(&self, mail: Mail) -> Result<(), MailError>;
+}
+
+/// Mail that stays on this node as files, because nobody delivers it.
+#[async_trait]
+pub trait KeptMail: Send + Sync {
+    /// The accounts that some of it is about.
+    async fn accounts(&self) -> Result<Vec<UserId>, MailError>;
+
+    /// Deletes whatever is about the account of `user`. When it returns, that survives a crash.
+    async fn forget(&self, user: UserId) -> Result<(), MailError>;
 }

@@ -31,7 +31,7 @@ pub use event_store::{
 };
 pub use health::Health;
 pub use housekeeping::Housekeeping;
-pub use mail::{Mail, MailError, Mailer};
+pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};
 pub use publication::Publication;
 pub use rebuild::{Rebuild, RebuiltTo};

@@ -21,7 +21,7 @@ pub trait Rebuild: Send + Sync {
         limit: u32,
     ) -> Result<Option<RebuiltTo>, StoreError>;
 
-    /// Removes rows of aggregates that have no events, and says how many there were.
+    /// Removes rows of aggregates that have no events or belong to erased accounts, and says how many there were.
     async fn remove_orphans(&self) -> Result<u64, StoreError>;
 }
 

@@ -17,6 +17,13 @@ pub enum Revocation {
         /// Its epoch from now on.
         epoch: u32,
     },
+    /// An account was erased, and every session of it has ended.
+    Erased {
+        /// The account.
+        user: UserId,
+        /// An epoch after every one that it had.
+        epoch: u32,
+    },
 }
 
 /// How far a reader of revocations has come. Only the source that gave it can read it.

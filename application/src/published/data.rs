@@ -18,6 +18,8 @@ pub enum Data {
     PasswordReset(PasswordReset),
     /// Of `user.role-changed`.
     RoleChanged(RoleChanged),
+    /// Of `user.erased`.
+    Erased(Erased),
     /// Of `session.logged-in`.
     LoggedIn(LoggedIn),
     /// Of `session.token-refreshed`.
@@ -57,6 +59,14 @@ pub struct PasswordReset {
 pub struct RoleChanged {
     /// What it may do from now on: `user`, `service`, `auditor` or `admin`.
     pub role: String,
+}
+
+/// The account was erased: every session that it had has ended, and whoever keeps anything about its person is to
+/// delete it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Erased {
+    /// The account's last session epoch: sessions that were started under an earlier one have ended, which are all.
+    pub session_epoch: u32,
 }
 
 /// Someone signed in.
@@ -118,6 +128,9 @@ impl Data {
             }),
             UserEvent::RoleChanged(event) => Self::RoleChanged(RoleChanged {
                 role: event.role.to_string(),
+            }),
+            UserEvent::UserErased(event) => Self::Erased(Erased {
+                session_epoch: event.session_epoch,
             }),
         }
     }

@@ -31,13 +31,14 @@ pub struct Kind {
 }
 
 /// Every kind of published event.
-pub const KINDS: [Kind; 9] = {
+pub const KINDS: [Kind; 10] = {
     use AggregateKind::{RefusedLogins, Session, User};
     [
         kind(User, "UserRegistered", "registered"),
         kind(User, "PasswordResetRequested", "password-reset-requested"),
         kind(User, "PasswordReset", "password-reset"),
         kind(User, "RoleChanged", "role-changed"),
+        kind(User, "UserErased", "erased"),
         kind(Session, "LoggedIn", "logged-in"),
         kind(Session, "TokenRefreshed", "token-refreshed"),
         kind(Session, "RefreshTokenReused", "refresh-token-reused"),

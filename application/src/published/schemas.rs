@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::data::{
-    LoggedIn, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
+    Erased, LoggedIn, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
     SessionEnded, TokenRefreshed,
 };
 use super::{KINDS, Kind};
@@ -24,6 +24,7 @@ pub fn schema(kind: Kind) -> Value {
         "PasswordResetRequested" => schema_of::<PasswordResetRequested>(),
         "PasswordReset" => schema_of::<PasswordReset>(),
         "RoleChanged" => schema_of::<RoleChanged>(),
+        "UserErased" => schema_of::<Erased>(),
         "LoggedIn" => schema_of::<LoggedIn>(),
         "TokenRefreshed" => schema_of::<TokenRefreshed>(),
         "LoginRefused" => schema_of::<RefusedLogin>(),
@@ -51,6 +52,9 @@ pub fn describe(kind: Kind) -> &'static str {
             "The password was reset with a mailed link; every session that the account had has ended."
         }
         "RoleChanged" => "The account may do other things than before.",
+        "UserErased" => {
+            "The account was erased: delete what you keep about its person. Nothing happens to it any more."
+        }
         "LoggedIn" => "Someone signed in: a session started.",
         "TokenRefreshed" => "The session's tokens were renewed.",
         "RefreshTokenReused" => {

@@ -35,7 +35,12 @@ impl Authlog {
                 })?;
                 work.commit().await
             })
-            .await?;
+            .await
+            .map_err(|refusal| match refusal {
+                // The account was erased meanwhile, and the session with it.
+                Refusal::UnknownAccount => Refusal::InvalidAccessToken,
+                other => other,
+            })?;
         self.revocation_list
             .add(Revocation::Session(caller.session), command.at);
         Ok(())

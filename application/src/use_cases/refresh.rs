@@ -115,6 +115,11 @@ impl Authlog {
                 Ok(outcome)
             })
             .await
+            .map_err(|refusal| match refusal {
+                // The account was erased meanwhile.
+                Refusal::UnknownAccount => Refusal::InvalidRefreshToken,
+                other => other,
+            })
     }
 }
 

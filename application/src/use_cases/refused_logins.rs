@@ -8,7 +8,7 @@ use authlog_domain::{RefusedLogins, Timestamp, UserId};
 use tokio::sync::mpsc;
 
 use crate::unit_of_work::{Failure, Journal};
-use crate::{Authlog, RequestContext};
+use crate::{Authlog, Refusal, RequestContext};
 
 /// How many refusals may wait to be recorded. Beyond it they are counted in the program's log alone: nobody waits for
 /// them, and whoever guesses faster than the store writes must not fill our memory.
@@ -51,13 +51,15 @@ impl RefusedLoginRecorder {
     /// Records until every [`Authlog`] is gone and nothing waits any more.
     pub async fn run(mut self) {
         while let Some(refused) = self.queue.recv().await {
-            if let Err(error) = self.record(&refused).await {
-                tracing::warn!(%error, "a refused login was not recorded");
+            match self.record(&refused).await {
+                // Of an account that was erased meanwhile nothing is recorded.
+                Ok(()) | Err(Refusal::UnknownAccount) => {}
+                Err(error) => tracing::warn!(%error, "a refused login was not recorded"),
             }
         }
     }
 
-    async fn record(&self, refused: &RefusedLogin) -> Result<(), crate::Refusal> {
+    async fn record(&self, refused: &RefusedLogin) -> Result<(), Refusal> {
         let id = RefusedLogins::stream_of(refused.user, refused.at);
         let id = id.as_str();
         self.journal

@@ -157,12 +157,21 @@ impl Errand {
         };
         match self.record(account.id, command, request).await {
             Ok(()) => {}
-            // The account has been asked for too often, or this request is over: it gets no more mail.
-            Err(Refusal::InvalidResetToken) => return Ok(()),
+            // The account has been asked for too often, or this request is over, or the account is: no more mail.
+            Err(Refusal::InvalidResetToken | Refusal::UnknownAccount) => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         }
         let mail = self.mail(email, account.id, request);
         self.parts.mailer.send(mail).await?;
+        self.forget_if_erased(account.id).await
+    }
+
+    /// An erasure deletes the mail that it finds. What is written at the same moment is deleted by whoever writes it.
+    async fn forget_if_erased(&self, user: UserId) -> Result<(), Delay> {
+        let account = self.parts.directory.account(user).await;
+        if account.map_err(Refusal::from)?.is_none() {
+            self.parts.kept_mail.forget(user).await?;
+        }
         Ok(())
     }
 
@@ -192,6 +201,7 @@ impl Errand {
         let minutes = self.settings.reset_lifetime.as_secs() / 60;
         let page = &self.settings.reset_page;
         Mail {
+            user,
             to,
             subject: "Reset your password".to_owned(),
             text: format!(

@@ -162,13 +162,20 @@ impl Authlog {
                 Ok(event.session_epoch)
             })
             .await
+            .map_err(|refusal| match refusal {
+                // The account was erased meanwhile.
+                Refusal::UnknownAccount => Refusal::InvalidResetToken,
+                other => other,
+            })
     }
 }
 
 impl From<UserRefusal> for Refusal {
     fn from(refusal: UserRefusal) -> Self {
         match refusal {
-            UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered => Self::UnknownAccount,
+            UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered | UserRefusal::Erased => {
+                Self::UnknownAccount
+            }
             UserRefusal::ResetNotPending | UserRefusal::TooManyResetRequests => {
                 Self::InvalidResetToken
             }

@@ -1,10 +1,13 @@
-//! Hearing of sessions that end on other nodes.
+//! Hearing of sessions that end, and of accounts that are erased, on other nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_domain::UserId;
+use tokio::sync::mpsc;
+
 use crate::RevocationList;
-use crate::ports::{Clock, RevocationCursor, RevocationSource, StoreError};
+use crate::ports::{Clock, Revocation, RevocationCursor, RevocationSource, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
 /// How often the source is asked. A logout on one node is a refusal on every other within a few of these.
@@ -18,6 +21,7 @@ pub struct RevocationTail {
     source: Arc<dyn RevocationSource>,
     clock: Arc<dyn Clock>,
     list: Arc<RevocationList>,
+    erased: mpsc::UnboundedSender<UserId>,
 }
 
 impl RevocationTail {
@@ -25,11 +29,13 @@ impl RevocationTail {
         source: Arc<dyn RevocationSource>,
         clock: Arc<dyn Clock>,
         list: Arc<RevocationList>,
+        erased: mpsc::UnboundedSender<UserId>,
     ) -> Self {
         Self {
             source,
             clock,
             list,
+            erased,
         }
     }
 
@@ -69,6 +75,12 @@ impl RevocationTail {
             }
         };
         self.list.hear(&news, asked_at);
+        for revocation in news {
+            if let Revocation::Erased { user, .. } = revocation {
+                // Whoever would sweep up after it may have been left out; the tokens are refused all the same.
+                let _ = self.erased.send(user);
+            }
+        }
         Ok(next)
     }
 }

@@ -114,7 +114,14 @@ impl Authlog {
                     work.commit().await
                 }
             })
-            .await?;
+            .await
+            .map_err(|refusal| match refusal {
+                // It was erased while its password was being checked.
+                Refusal::UnknownAccount => Refusal::WrongCredentials {
+                    password_too_short: None,
+                },
+                other => other,
+            })?;
         self.issue_tokens(account, &session, terms)
     }
 

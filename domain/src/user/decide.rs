@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    PasswordReset, PasswordResetRequested, Registered, RoleChanged, User, UserEvent, UserRegistered,
+    PasswordReset, PasswordResetRequested, Registered, RoleChanged, User, UserErased, UserEvent,
+    UserRegistered,
 };
 use crate::{
     AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role, Timestamp,
@@ -28,6 +29,8 @@ pub enum UserCommand {
     ResetPassword(ResetPassword),
     /// Let it do other things.
     ChangeRole(ChangeRole),
+    /// Put an end to it, and to all that is known of its person.
+    Erase(Erase),
 }
 
 /// Make an account. That its identifiers are nobody else's is for the store to see to.
@@ -82,6 +85,13 @@ pub struct ChangeRole {
     pub role: Role,
 }
 
+/// Put an end to an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Erase {
+    /// Now.
+    pub at: Timestamp,
+}
+
 /// Why a command about an account is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserRefusal {
@@ -91,6 +101,9 @@ pub enum UserRefusal {
     /// There is no account under this id.
     #[error("there is no such account")]
     NotRegistered,
+    /// There was an account, and it was erased.
+    #[error("the account was erased")]
+    Erased,
     /// The reset was never asked for, was carried out, was replaced by a newer one or has expired.
     #[error("the password reset is not pending")]
     ResetNotPending,
@@ -105,6 +118,15 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
         (User::Unregistered, UserCommand::Register(command)) => Ok(vec![register(command)]),
         (User::Registered(_), UserCommand::Register(_)) => Err(UserRefusal::AlreadyRegistered),
         (User::Unregistered, _) => Err(UserRefusal::NotRegistered),
+        // Whoever asks again, because the answer was lost, has what they asked for.
+        (User::Erased, UserCommand::Erase(_)) => Ok(vec![]),
+        (User::Erased, _) => Err(UserRefusal::Erased),
+        (User::Registered(account), UserCommand::Erase(command)) => {
+            Ok(vec![UserEvent::UserErased(UserErased {
+                at: command.at,
+                session_epoch: account.session_epoch + 1,
+            })])
+        }
         (User::Registered(account), UserCommand::RequestPasswordReset(command)) => {
             request_password_reset(account, command)
         }

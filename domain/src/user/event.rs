@@ -19,6 +19,8 @@ pub enum UserEvent {
     PasswordReset(PasswordReset),
     /// The account may do other things than before.
     RoleChanged(RoleChanged),
+    /// The account and all that was known of its person is gone.
+    UserErased(UserErased),
 }
 
 /// An account was made.
@@ -75,6 +77,15 @@ pub struct RoleChanged {
     pub role: Role,
 }
 
+/// The account is gone, and the key of everything personal in its events with it. Nothing happens to it any more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserErased {
+    /// When.
+    pub at: Timestamp,
+    /// An epoch after every one that the account had: all its sessions have ended.
+    pub session_epoch: u32,
+}
+
 impl UserEvent {
     /// When it happened.
     pub fn at(&self) -> Timestamp {
@@ -83,6 +94,7 @@ impl UserEvent {
             Self::PasswordResetRequested(event) => event.at,
             Self::PasswordReset(event) => event.at,
             Self::RoleChanged(event) => event.at,
+            Self::UserErased(event) => event.at,
         }
     }
 }
@@ -94,6 +106,7 @@ impl DomainEvent for UserEvent {
             Self::PasswordResetRequested(_) => "PasswordResetRequested",
             Self::PasswordReset(_) => "PasswordReset",
             Self::RoleChanged(_) => "RoleChanged",
+            Self::UserErased(_) => "UserErased",
         }
         .to_owned()
     }

@@ -1,4 +1,4 @@
-//! The `User` aggregate: an account, its role, its credential and its pending password reset.
+//! The `User` aggregate: an account, its role, its credential, its pending password reset and its end.
 
 mod decide;
 mod event;
@@ -8,10 +8,12 @@ use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 pub use decide::{
-    ChangeRole, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RequestPasswordReset,
-    ResetPassword, UserCommand, UserRefusal,
+    ChangeRole, Erase, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser,
+    RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
 };
-pub use event::{PasswordReset, PasswordResetRequested, RoleChanged, UserEvent, UserRegistered};
+pub use event::{
+    PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent, UserRegistered,
+};
 
 use crate::{CredentialId, ResetId, Role, Timestamp};
 
@@ -23,6 +25,8 @@ pub enum User {
     Unregistered,
     /// The account exists.
     Registered(Registered),
+    /// There was an account. Nothing can happen to it any more, and nothing is left of its person.
+    Erased,
 }
 
 /// What later decisions about a registered account depend on.
@@ -60,7 +64,7 @@ impl User {
     /// The registered account, if there is one.
     pub fn registered(&self) -> Option<&Registered> {
         match self {
-            Self::Unregistered => None,
+            Self::Unregistered | Self::Erased => None,
             Self::Registered(account) => Some(account),
         }
     }
@@ -96,9 +100,11 @@ impl Aggregate for User {
                     reset_requests: Vec::new(),
                 });
             }
+            (_, UserEvent::UserErased(_)) => *self = Self::Erased,
             (Self::Registered(account), event) => account.apply(event),
-            // No event but a registration can come first: `decide` refuses every other command.
-            (Self::Unregistered, _) => {}
+            // No event but a registration can come first and none can come after an erasure: `decide` refuses every
+            // other command.
+            (Self::Unregistered | Self::Erased, _) => {}
         }
     }
 }
@@ -106,7 +112,7 @@ impl Aggregate for User {
 impl Registered {
     fn apply(&mut self, event: UserEvent) {
         match event {
-            UserEvent::UserRegistered(_) => {}
+            UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
             UserEvent::PasswordResetRequested(event) => {
                 self.pending_reset = Some(PendingReset {
                     reset: event.reset,

@@ -12,7 +12,8 @@ use authlog_application::ports::{Clock, Entropy, Mail, MailError, Mailer};
 use super::MailerError;
 use super::message::{Composed, Composer};
 
-/// Writes each message to a file of its own, `20240724T163405337Z-<id>.eml`, so that names sort by time.
+/// Writes each message to a file of its own, `20240724T163405337Z-<account>-<id>.eml`, so that names sort by time and
+/// whoever erases an account finds what was sent to it.
 ///
 /// A file appears whole or not at all, and survives a crash once [`Mailer::send`] has returned. Whoever can read it can
 /// reset a password: the directory is made for its owner alone, and so are the files.
@@ -50,13 +51,14 @@ impl FileMailer {
 #[async_trait]
 impl Mailer for FileMailer {
     async fn send(&self, mail: Mail) -> Result<(), MailError> {
+        let user = mail.user;
         let Composed { at, id, message } = self.composer.compose(mail)?;
         let time: String = at
             .to_string()
             .chars()
             .filter(|c| c.is_ascii_alphanumeric())
             .collect();
-        let name = format!("{time}-{id}.eml");
+        let name = format!("{time}-{user}-{id}.eml");
         let directory = self.directory.clone();
         tokio::task::spawn_blocking(move || write_whole(&directory, &name, &message.formatted()))
             .await
@@ -92,7 +94,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::system::{SystemClock, SystemEntropy};
-    use authlog_domain::Email;
+    use authlog_domain::{Email, UserId};
     use std::os::unix::fs::PermissionsExt as _;
 
     fn mailer(directory: &Path) -> FileMailer {
@@ -107,6 +109,7 @@ mod tests {
 
     fn mail(text: &str) -> Mail {
         Mail {
+            user: UserId::new(uuid::Uuid::from_u128(7)),
             to: Email::parse("jo@example.com").unwrap(),
             subject: "Reset your password".to_owned(),
             text: text.to_owned(),

@@ -128,6 +128,7 @@ mod tests {
         )
         .unwrap();
         let mail = Mail {
+            user: authlog_domain::UserId::new(Uuid::from_u128(7)),
             to: Email::parse(to).unwrap(),
             subject: subject.to_owned(),
             text: text.to_owned(),

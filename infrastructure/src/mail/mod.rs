@@ -1,10 +1,12 @@
-//! Mail by SMTP, or into files.
+//! Mail by SMTP, or into files that stay.
 
 mod file;
+mod folder;
 mod message;
 mod smtp;
 
 pub use file::FileMailer;
+pub use folder::MailFolder;
 pub use smtp::SmtpMailer;
 
 /// Why there is no mailer.

@@ -4,13 +4,16 @@ use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
 use sqlx::types::Json;
 
 use super::PostgresStore;
-use super::errors::{is_tie, store_error, violated_key};
+use super::errors::{SchemaRefusal, is_tie, refused_by_schema, store_error, violated_key};
 use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
 use crate::sealing::SealedEvent;
 use crate::store::AppendPlan;
 
 /// One statement is one transaction and one round trip. There is no NOTIFY in it: that takes a lock that all commits of
 /// the cluster queue for.
+///
+/// PostgreSQL evaluates the SELECT before the insertions beside it, so that whoever has to wait for an erasure holds no
+/// row yet that the erasure waits for. Should a version do it otherwise, such a pair is found and decided anew.
 const APPEND: &str = concat!(
     r"
     WITH event AS (
@@ -34,8 +37,10 @@ const APPEND: &str = concat!(
         SELECT $16, $17, $18 WHERE $16 IS NOT NULL
     ), account AS (",
     upsert_accounts!("$19"),
-    ")",
+    "), session AS (",
     upsert_sessions!("$20"),
+    r")
+    SELECT erase_account($21, $22), require_sealing_key($23), refuse_erased($24)",
 );
 
 impl PostgresStore {
@@ -77,6 +82,7 @@ impl PostgresStore {
         let (events, keys) = (&plan.events, &plan.subject_keys);
         let credential = plan.credential.as_ref();
         let token = plan.opaque_token.as_ref();
+        let erasure = plan.erasure.as_ref();
         sqlx::query(APPEND)
             .bind(all(events, |event| event.kind.as_str()))
             .bind(all(events, |event| event.aggregate_id.as_str()))
@@ -98,6 +104,10 @@ impl PostgresStore {
             .bind(token.map(|it| it.expires_at.date_time()))
             .bind(Json(all(&plan.accounts, AccountRow::from)))
             .bind(Json(all(&plan.sessions, SessionRow::from)))
+            .bind(erasure.map(|it| it.user.as_uuid()))
+            .bind(erasure.map(|it| all(&it.resets, |reset| reset.as_uuid())))
+            .bind(plan.wrapped_under.as_ref().map(|it| it.as_slice()))
+            .bind(all(&plan.held, |user| user.as_uuid()))
             .execute(self.connections.pool())
             .await?;
         Ok(())
@@ -110,6 +120,11 @@ impl PostgresStore {
     /// wants none, or one that is free, had another command come first. Two people who register one name have different
     /// ids, so that nothing but the name can be in their way.
     async fn reason(&self, plan: &AppendPlan, error: sqlx::Error) -> AppendError {
+        match refused_by_schema(&error) {
+            Some(SchemaRefusal::Erased) => return AppendError::AccountErased,
+            Some(SchemaRefusal::OtherMasterKey) => return AppendError::Conflict,
+            None => {}
+        }
         match violated_key(&error) {
             Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey") => {
                 match self.taken_claim(plan).await {

@@ -42,6 +42,24 @@ pub(super) fn is_tie(error: &sqlx::Error) -> bool {
     is_any_of(error, &["40001", "40P01"])
 }
 
+/// Why a function of the schema refused to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SchemaRefusal {
+    /// The account was erased.
+    Erased,
+    /// Another master key seals what is new.
+    OtherMasterKey,
+}
+
+/// The refusal of a function of the schema, if that is what the error is.
+pub(super) fn refused_by_schema(error: &sqlx::Error) -> Option<SchemaRefusal> {
+    match error.as_database_error()?.code()?.as_ref() {
+        "AE001" => Some(SchemaRefusal::Erased),
+        "AE002" => Some(SchemaRefusal::OtherMasterKey),
+        _ => None,
+    }
+}
+
 /// The unique constraint that would have been violated, if that is what happened.
 pub(super) fn violated_key(error: &sqlx::Error) -> Option<&str> {
     let error = error.as_database_error()?;

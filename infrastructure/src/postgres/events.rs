@@ -20,8 +20,20 @@ impl EventStore for PostgresStore {
     }
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let plan = self.vault.plan(append, self).await?;
-        self.write(&plan).await
+        let mut plan = self.vault.plan(append, self).await?;
+        if let Some(erasure) = &mut plan.erasure {
+            erasure.resets = self.resets_about(erasure.user).await?;
+        }
+        let written = self.write(&plan).await;
+        match (&written, &plan.erasure) {
+            (Ok(()), Some(erasure)) => self.vault.forget(erasure.user),
+            // The reason may be that another master key seals what is new.
+            (Err(AppendError::Conflict), _) if plan.wrapped_under.is_some() => {
+                self.follow_rotation().await?;
+            }
+            _ => {}
+        }
+        written
     }
 }
 

@@ -5,7 +5,8 @@
 //! | `connections`, `errors`, `schema` | the pool and how it outlives a restart, what errors mean, migrations |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
-//! | `revocations`, `reset_requests`, `secrets` | the other ports |
+//! | `erasure` | what an erasure has to know beforehand |
+//! | `revocations`, `reset_requests`, `secrets`, `rotation` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
 //! | `log_tree`, `log_records` | what the log's proof is made of |
@@ -14,6 +15,7 @@ mod append;
 mod connections;
 mod directory;
 mod election;
+mod erasure;
 mod errors;
 mod event_log;
 mod events;
@@ -24,6 +26,7 @@ mod log_tree;
 mod rebuild;
 mod reset_requests;
 mod revocations;
+mod rotation;
 mod rows;
 mod schema;
 mod secrets;
@@ -42,8 +45,8 @@ pub use sequencer::Sequencer;
 use self::connections::Connections;
 use self::leadership::Office;
 use crate::OpenError;
-use crate::sealing::MasterKey;
-use crate::store::{Pepper, Vault, unreadable};
+use crate::sealing::MasterKeys;
+use crate::store::{Pepper, Vault, check_keys, unreadable};
 
 /// Under which name the pepper of identifier claims is kept.
 const PEPPER: &str = "identifier-pepper";
@@ -65,9 +68,10 @@ impl PostgresStore {
     pub async fn open(
         url: &str,
         migrate: bool,
-        master: MasterKey,
+        master: impl Into<MasterKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        let master = master.into();
         let connections =
             Connections::new(url).map_err(|source| OpenError::Unreachable(Box::new(source)))?;
         schema::prepare(connections.options(), migrate).await?;
@@ -77,9 +81,16 @@ impl PostgresStore {
             .seal(&secrets::place(PEPPER), candidate.as_slice(), &*entropy)
             .map_err(unreadable)?;
         let sealed = secrets::sealed_secret(&connections, PEPPER, &candidate).await?;
-        let pepper = master
-            .open(&secrets::place(PEPPER), &sealed)
-            .map_err(|_| OpenError::WrongMasterKey)?;
+        let pepper = master.open(&secrets::place(PEPPER), &sealed);
+        let sealing = match (rotation::sealing_key(&connections).await?, &pepper) {
+            // The key that opens the pepper of a store in which none was named yet seals what is new.
+            (None, Ok(_)) => {
+                rotation::keep_first_sealing_key(&connections, &master.fingerprint()).await?
+            }
+            (sealing, _) => sealing.unwrap_or_default(),
+        };
+        check_keys(&master, &sealing, pepper.is_ok())?;
+        let pepper = pepper.map_err(|_| OpenError::WrongMasterKey)?;
         Ok(Self {
             repository: PostgresEventRepository::new(connections.pool().clone()),
             connections,

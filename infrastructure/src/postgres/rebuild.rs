@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, RebuiltTo, StoreError, StreamId};
 use authlog_domain::{AggregateKind, UserId};
-use authlog_projections::{Row, row};
+use authlog_projections::{Account, Row, SessionRecord, row};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::FromRow;
@@ -43,13 +43,15 @@ const UPSERT: &str = concat!(
 const COUNT: &str = "SELECT count(*) FROM events WHERE sequence = 1";
 
 const REMOVE_ORPHANS: &str = r"
-    WITH account AS (
-        DELETE FROM accounts WHERE NOT EXISTS (
+    WITH erased AS (
+        SELECT user_id FROM events WHERE event_type = 'UserErased'
+    ), account AS (
+        DELETE FROM accounts WHERE user_id IN (SELECT user_id FROM erased) OR NOT EXISTS (
             SELECT FROM events
              WHERE aggregate_type = 'user' AND aggregate_id = accounts.user_id::text)
         RETURNING 1
     ), session AS (
-        DELETE FROM sessions WHERE NOT EXISTS (
+        DELETE FROM sessions WHERE user_id IN (SELECT user_id FROM erased) OR NOT EXISTS (
             SELECT FROM events
              WHERE aggregate_type = 'session' AND aggregate_id = sessions.session_id::text)
         RETURNING 1
@@ -140,21 +142,13 @@ impl Rebuild for PostgresStore {
             let sealed = events.iter().map(EventRow::event).collect();
             let opened = self.vault.open(&stream, sealed, &keys).await?;
             match row(stream.kind, &opened).map_err(unreadable)? {
-                Some(Row::Account(account)) => accounts.push(AccountRow::from(&*account)),
-                Some(Row::Session(session)) => sessions.push(SessionRow::from(&*session)),
+                Some(Row::Account(account)) => accounts.push(*account),
+                Some(Row::Session(session)) => sessions.push(*session),
                 None => {}
             }
             count += 1;
         }
-        let (accounts, sessions) = (Json(accounts), Json(sessions));
-        self.connections
-            .ask(|pool| {
-                sqlx::query(UPSERT)
-                    .bind(&accounts)
-                    .bind(&sessions)
-                    .execute(pool)
-            })
-            .await?;
+        self.write_rows(&accounts, &sessions).await?;
         Ok(Some(RebuiltTo {
             stream: last,
             count,
@@ -171,6 +165,38 @@ fn key(event: &EventRow) -> Option<(UserId, Vec<u8>)> {
 }
 
 impl PostgresStore {
+    /// Writes these rows but those of accounts that were erased since their events were read.
+    async fn write_rows(
+        &self,
+        accounts: &[Account],
+        sessions: &[SessionRecord],
+    ) -> Result<(), StoreError> {
+        let of_accounts = accounts.iter().map(|row| row.id.as_uuid());
+        let of_sessions = sessions.iter().map(|row| row.user.as_uuid());
+        let users: &Vec<Uuid> = &of_accounts.chain(of_sessions).collect();
+        self.connections
+            .ask(|pool| async move {
+                let mut transaction = pool.begin().await?;
+                let erased: Vec<Uuid> = sqlx::query_scalar("SELECT hold_accounts($1)")
+                    .bind(users)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                let accounts = accounts
+                    .iter()
+                    .filter(|row| !erased.contains(&row.id.as_uuid()));
+                let sessions = sessions
+                    .iter()
+                    .filter(|row| !erased.contains(&row.user.as_uuid()));
+                sqlx::query(UPSERT)
+                    .bind(Json(accounts.map(AccountRow::from).collect::<Vec<_>>()))
+                    .bind(Json(sessions.map(SessionRow::from).collect::<Vec<_>>()))
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await
+            })
+            .await
+    }
+
     /// Runs a statement that counts and may read whole tables, without the limit that requests have.
     async fn count_unhurried(&self, statement: &str) -> Result<u64, StoreError> {
         let count: i64 = self

@@ -20,10 +20,11 @@ macro_rules! revocations {
         concat!(
             r"
             SELECT here.next, e.event_type, e.aggregate_id::uuid AS aggregate_id,
-                   (e.payload #>> '{PasswordReset,session_epoch}')::bigint AS session_epoch
+                   coalesce(e.payload #>> '{PasswordReset,session_epoch}',
+                            e.payload #>> '{UserErased,session_epoch}')::bigint AS session_epoch
               FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
               LEFT JOIN events e
-                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset')
+                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased')
                AND ",
             $condition
         )
@@ -46,20 +47,28 @@ impl Row {
         let (Some(event_type), Some(id)) = (self.event_type.as_deref(), self.aggregate_id) else {
             return Ok(None);
         };
-        if event_type != "PasswordReset" {
-            return Ok(Some(Revocation::Session(SessionId::new(id))));
-        }
-        let epoch = self.session_epoch.and_then(|it| u32::try_from(it).ok());
-        Ok(Some(Revocation::Epoch {
-            user: UserId::new(id),
-            epoch: epoch.ok_or_else(|| unreadable(NoEpoch))?,
+        let user = UserId::new(id);
+        let epoch = || {
+            let epoch = self.session_epoch.and_then(|it| u32::try_from(it).ok());
+            epoch.ok_or_else(|| unreadable(NoEpoch))
+        };
+        Ok(Some(match event_type {
+            "PasswordReset" => Revocation::Epoch {
+                user,
+                epoch: epoch()?,
+            },
+            "UserErased" => Revocation::Erased {
+                user,
+                epoch: epoch()?,
+            },
+            _ => Revocation::Session(SessionId::new(id)),
         }))
     }
 }
 
-/// A reset says which epoch begins.
+/// A reset and an erasure say which epoch begins.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored PasswordReset names no session epoch")]
+#[error("a stored PasswordReset or UserErased names no session epoch")]
 struct NoEpoch;
 
 fn answer(rows: &[Row]) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
@@ -85,7 +94,7 @@ impl RevocationSource for PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(SINCE).bind(since).fetch_all(pool))
             .await?;
-        answer(&rows)
+        answer(&rows).inspect(|(news, _)| self.vault.heed(news))
     }
 
     async fn revocations_after(
@@ -97,7 +106,7 @@ impl RevocationSource for PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(AFTER).bind(&cursor).fetch_all(pool))
             .await?;
-        answer(&rows)
+        answer(&rows).inspect(|(news, _)| self.vault.heed(news))
     }
 }
 
@@ -109,7 +118,7 @@ mod tests {
     #[test]
     fn the_query_and_the_indexes_name_the_revoking_types_in_the_same_words() {
         let list = format!("event_type IN ('{}')", REVOKING_EVENT_TYPES.join("', '"));
-        let schema = include_str!("../../../migrations/postgres/0001_events.sql");
+        let schema = include_str!("../../../migrations/postgres/0005_erasure.sql");
         assert_eq!(schema.matches(&list).count(), 2);
         assert!(SINCE.contains(&list) && AFTER.contains(&list));
     }

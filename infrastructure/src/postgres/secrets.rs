@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use super::PostgresStore;
 use super::connections::Connections;
 use crate::SharedSecrets;
-use crate::sealing::MasterKey;
 use crate::store::unreadable;
 
 /// The secret called `name` as it is stored; `candidate` becomes it if there is none yet.
@@ -55,7 +54,9 @@ impl SharedSecrets for PostgresStore {
         name: &str,
         candidate: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let master: &MasterKey = &self.vault.master;
+        // A candidate must not be sealed under a master key that is being replaced.
+        self.follow_rotation().await?;
+        let master = &self.vault.master;
         let candidate = master
             .seal(&place(name), candidate, &*self.vault.entropy)
             .map_err(unreadable)?;

@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use authlog_application::ports::Entropy;
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -14,6 +15,9 @@ use super::{Sealer, Unopenable};
 /// The master key: 32 random bytes, written as base64. It has no `Debug`.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// By what a store tells master keys apart; nothing about the key can be learned from it.
+pub(crate) type Fingerprint = [u8; 16];
 
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,29 @@ impl MasterKey {
         Self(key)
     }
 
+    /// The key's fingerprint.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
+        let tag = hmac::sign(&key, b"authlog master key fingerprint");
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.copy_from_slice(&tag.as_ref()[..16]);
+        fingerprint
+    }
+
+    /// Reads the key in `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds something else.
+    pub fn load(path: &Path) -> Result<Self, MasterKeyError> {
+        let text = std::fs::read_to_string(path).map_err(|source| MasterKeyError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&Zeroizing::new(text)).map_err(|_| MasterKeyError::MalformedFile {
+            path: path.to_owned(),
+        })
+    }
+
     /// Reads the key in `path`, or makes one there, readable by its owner alone. Two programs that start at once get
     /// the same key.
     ///
@@ -75,10 +102,7 @@ impl MasterKey {
         if !path.try_exists().map_err(failed)? {
             Self::generate(entropy).create(path).map_err(failed)?;
         }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
-        Self::parse(&text).map_err(|_| MasterKeyError::MalformedFile {
-            path: path.to_owned(),
-        })
+        Self::load(path)
     }
 
     /// Writes the key beside `path` and links it there, so that the file is whole as soon as it is there; whoever links

@@ -5,10 +5,14 @@
 
 mod events;
 mod master_key;
+mod master_keys;
 mod subject_key;
 
 pub use events::{SealedEvent, open_payload, seal};
+pub(crate) use master_key::Fingerprint;
 pub use master_key::{MasterKey, MasterKeyError};
+pub use master_keys::MasterKeys;
+pub(crate) use subject_key::place as subject_key_place;
 pub use subject_key::{SubjectKey, SubjectKeyCache};
 
 use authlog_application::ports::Entropy;

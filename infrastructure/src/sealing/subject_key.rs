@@ -8,7 +8,7 @@ use authlog_domain::UserId;
 use lru::LruCache;
 use zeroize::Zeroizing;
 
-use super::{MasterKey, Sealer, Unopenable};
+use super::{MasterKeys, Sealer, Unopenable};
 
 /// The key of one account. It has no `Debug`.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl SubjectKey {
     pub fn wrap(
         &self,
         user: UserId,
-        master: &MasterKey,
+        master: &MasterKeys,
         entropy: &dyn Entropy,
     ) -> Result<Vec<u8>, Unopenable> {
         master.seal(&place(user), self.0.as_slice(), entropy)
@@ -39,7 +39,7 @@ impl SubjectKey {
     ///
     /// # Errors
     /// It was wrapped under another master key or for another account, or was changed.
-    pub fn unwrap(user: UserId, wrapped: &[u8], master: &MasterKey) -> Result<Self, Unopenable> {
+    pub fn unwrap(user: UserId, wrapped: &[u8], master: &MasterKeys) -> Result<Self, Unopenable> {
         let plain = master.open(&place(user), wrapped)?;
         let key = <[u8; 32]>::try_from(plain.as_slice()).map_err(|_| Unopenable)?;
         Ok(Self(Zeroizing::new(key)))
@@ -50,15 +50,17 @@ impl SubjectKey {
     }
 }
 
-fn place(user: UserId) -> String {
+/// What a wrapped key is bound to, so that none passes for another's.
+pub(crate) fn place(user: UserId) -> String {
     format!("subject-key/{user}")
 }
 
 /// How many accounts' keys are kept unwrapped in memory: about 6 MB, and the people who come back within minutes.
 const CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(65_535);
 
-/// The keys of the accounts that were last active, so that a refresh need not read and unwrap one.
-pub struct SubjectKeyCache(Mutex<LruCache<UserId, SubjectKey>>);
+/// The keys of the accounts that were last active, so that a refresh need not read and unwrap one; of accounts that were
+/// erased lately it is remembered that they have none.
+pub struct SubjectKeyCache(Mutex<LruCache<UserId, Option<SubjectKey>>>);
 
 impl Default for SubjectKeyCache {
     fn default() -> Self {
@@ -70,12 +72,41 @@ impl SubjectKeyCache {
     /// The key of `user`, if it is remembered.
     pub fn get(&self, user: UserId) -> Option<SubjectKey> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(&user).cloned()
+        keys.get(&user).cloned().flatten()
     }
 
-    /// Remembers the key of `user`.
+    /// Remembers the key of `user`, unless it was to be forgotten: whoever read it before the erasure and comes late
+    /// must not bring it back.
     pub fn put(&self, user: UserId, key: SubjectKey) {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.put(user, key);
+        if !matches!(keys.get(&user), Some(None)) {
+            keys.put(user, Some(key));
+        }
+    }
+
+    /// Forgets the key of `user` for good.
+    pub fn forget(&self, user: UserId) {
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.put(user, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::SystemEntropy;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_forgotten_key_is_not_brought_back_by_whoever_comes_late() {
+        let cache = SubjectKeyCache::default();
+        let [ann, eve] = [1, 2].map(|id| UserId::new(Uuid::from_u128(id)));
+        let key = SubjectKey::generate(&SystemEntropy);
+        cache.put(ann, key.clone());
+        cache.put(eve, key.clone());
+        cache.forget(ann);
+        cache.put(ann, key);
+        assert!(cache.get(ann).is_none());
+        assert!(cache.get(eve).is_some());
     }
 }

@@ -3,7 +3,9 @@
 use authlog_application::ports::{AppendError, CredentialRecord, OpaqueTokenRecord};
 use rusqlite::{Connection, params};
 
+use super::erasure::{erase, is_erased};
 use super::errors::{is_duplicate, store_error};
+use super::rotation::sealing_key;
 use super::rows::{write_account, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::SealedEvent;
@@ -13,6 +15,7 @@ use crate::store::{AppendPlan, ClaimDigest};
 ///
 /// Claims come first: who registers the same name twice is told that it is taken, whatever else would conflict.
 pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
+    may_be_written(connection, plan)?;
     for claim in &plan.claims {
         write_claim(connection, claim)?;
     }
@@ -20,6 +23,21 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
         write_event(connection, event)?;
     }
     write_attachments(connection, plan).map_err(|error| store_error(error).into())
+}
+
+/// Nothing comes after an erasure, and nothing is sealed under a master key that was replaced.
+fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
+    for user in &plan.held {
+        if is_erased(connection, *user).map_err(store_error)? {
+            return Err(AppendError::AccountErased);
+        }
+    }
+    if plan.wrapped_under.is_some()
+        && sealing_key(connection).map_err(store_error)? != plan.wrapped_under
+    {
+        return Err(AppendError::Conflict);
+    }
+    Ok(())
 }
 
 fn write_claim(connection: &Connection, claim: &ClaimDigest) -> Result<(), AppendError> {
@@ -117,7 +135,10 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
     for row in &plan.sessions {
         write_session(connection, row)?;
     }
-    Ok(())
+    match &plan.erasure {
+        Some(erasure) => erase(connection, erasure),
+        None => Ok(()),
+    }
 }
 
 fn write_credential(

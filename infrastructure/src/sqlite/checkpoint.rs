@@ -2,12 +2,13 @@
 //!
 //! SQLite copies the log back into the database after every thousand pages by itself, but starts it anew only when no
 //! reader looks at it. Readers that overlap without a gap, however short each is, would let it grow for ever. So
-//! beyond a size the writer waits for the readers of that moment and truncates it.
+//! beyond a size the writer waits for the readers of that moment and truncates it. So it does after an erasure, whatever
+//! the size.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 /// How long the writer waits for readers to finish. Our own take milliseconds, on a busy machine a few dozen; a foreign
 /// one that takes longer is let be.
@@ -52,7 +53,25 @@ impl WalLimit {
     }
 }
 
-fn truncate(connection: &Connection) -> rusqlite::Result<()> {
+/// Truncates the log of the database in `path` over a connection of its own, waiting a while for those who read; whether
+/// that was possible.
+pub(super) fn truncate_from_outside(path: &Path) -> rusqlite::Result<bool> {
+    const TRIES: u32 = 6;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    for _ in 0..TRIES {
+        let busy: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Truncates the log over the writing connection.
+pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     let truncated = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     connection.busy_timeout(super::connection::PATIENCE)?;

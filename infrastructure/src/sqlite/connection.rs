@@ -17,11 +17,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
     include_str!("../../../migrations/sqlite/0004_log_tree.sql"),
+    include_str!("../../../migrations/sqlite/0005_erasure.sql"),
 ];
 
 /// The version of the schema that this program expects.
@@ -88,6 +89,8 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
     enter_wal_mode(connection)?;
+    // What is deleted is overwritten with zeros, so that an erased person is not in a free page either.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     // In WAL mode FULL is what makes an acknowledged commit survive a loss of power.
     connection.pragma_update(None, "synchronous", "FULL")
 }

@@ -23,10 +23,29 @@ impl EventStore for SqliteStore {
     }
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let plan = self.vault.plan(append, self).await?;
-        self.writer
+        let mut plan = self.vault.plan(append, self).await?;
+        let erased = plan.erasure.as_ref().map(|erasure| erasure.user);
+        if let Some(erasure) = &mut plan.erasure {
+            erasure.resets = self.resets_about(erasure.user).await?;
+        }
+        let wraps = plan.wrapped_under.is_some();
+        let written = self
+            .writer
             .write(move |connection| append::write(connection, &plan))
-            .await
+            .await;
+        match (written, erased) {
+            (Ok(()), Some(user)) => {
+                self.vault.forget(user);
+                self.leave_nothing_in_the_log().await;
+                Ok(())
+            }
+            // The reason may be that another master key seals what is new.
+            (Err(AppendError::Conflict), _) if wraps => {
+                self.follow_rotation().await?;
+                Err(AppendError::Conflict)
+            }
+            (written, _) => written,
+        }
     }
 }
 

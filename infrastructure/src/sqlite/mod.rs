@@ -8,6 +8,7 @@ mod append;
 mod checkpoint;
 mod connection;
 mod directory;
+mod erasure;
 mod errors;
 mod event_log;
 mod event_store;
@@ -18,11 +19,12 @@ mod readers;
 mod rebuild;
 mod reset_requests;
 mod revocations;
+mod rotation;
 mod rows;
 mod shared_secrets;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -30,8 +32,8 @@ use authlog_application::ports::{Entropy, Health, StoreError};
 use zeroize::Zeroizing;
 
 use crate::OpenError;
-use crate::sealing::MasterKey;
-use crate::store::{Pepper, Vault};
+use crate::sealing::{Fingerprint, MasterKeys};
+use crate::store::{Pepper, Vault, check_keys};
 use checkpoint::WalLimit;
 use readers::Readers;
 use writer::Writer;
@@ -47,6 +49,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     vault: Vault,
+    path: PathBuf,
 }
 
 impl SqliteStore {
@@ -56,12 +59,14 @@ impl SqliteStore {
     /// The file cannot be used, a newer program made it, or it was sealed under another master key.
     pub fn open(
         path: &Path,
-        master: MasterKey,
+        master: impl Into<MasterKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        let master = master.into();
         let unreachable = |error: std::io::Error| OpenError::Unreachable(Box::new(error));
         let connection = connection::open_writer(path)?;
         let pepper = open_pepper(&connection, &master, &*entropy)?;
+        erasure::finish_interrupted(&connection);
         let threads = std::thread::available_parallelism()
             .map_or(*READERS.start(), usize::from)
             .clamp(*READERS.start(), *READERS.end());
@@ -73,6 +78,7 @@ impl SqliteStore {
             writer: Writer::start(connection, WalLimit::new(path, WalLimit::BYTES))
                 .map_err(unreachable)?,
             vault: Vault::new(master, pepper, entropy),
+            path: path.to_owned(),
         })
     }
 
@@ -86,7 +92,7 @@ impl SqliteStore {
 /// The pepper, made at the first opening. It is the proof, too, that the master key is the right one.
 fn open_pepper(
     connection: &rusqlite::Connection,
-    master: &MasterKey,
+    master: &MasterKeys,
     entropy: &dyn Entropy,
 ) -> Result<Pepper, OpenError> {
     use shared_secrets::{PEPPER, keep_first, place};
@@ -96,10 +102,29 @@ fn open_pepper(
         .seal(&place(PEPPER), candidate.as_slice(), entropy)
         .map_err(|_| OpenError::WrongMasterKey)?;
     let kept = keep_first(connection, PEPPER, &sealed).map_err(errors::store_error)?;
-    let pepper = master
-        .open(&place(PEPPER), &kept)
-        .map_err(|_| OpenError::WrongMasterKey)?;
+    let pepper = master.open(&place(PEPPER), &kept);
+    let sealing = rotation::sealing_key(connection).map_err(errors::store_error)?;
+    let sealing = match (sealing, &pepper) {
+        (None, Ok(_)) => keep_first_sealing_key(connection, master)?,
+        (sealing, _) => sealing.unwrap_or_default(),
+    };
+    check_keys(master, &sealing, pepper.is_ok())?;
+    let pepper = pepper.map_err(|_| OpenError::WrongMasterKey)?;
     Ok(Pepper::new(&pepper))
+}
+
+/// The key that opens the pepper of a store in which none was named yet seals what is new.
+fn keep_first_sealing_key(
+    connection: &rusqlite::Connection,
+    master: &MasterKeys,
+) -> Result<Fingerprint, OpenError> {
+    const INSERT: &str =
+        "INSERT INTO sealing_key (id, fingerprint) VALUES (1, ?) ON CONFLICT DO NOTHING";
+    let keep = || {
+        connection.execute(INSERT, [master.fingerprint().as_slice()])?;
+        rotation::sealing_key(connection)
+    };
+    Ok(keep().map_err(errors::store_error)?.unwrap_or_default())
 }
 
 /// Why no request can be served although the database answers.

@@ -7,6 +7,7 @@ use authlog_projections::Row as ModelRow;
 use rusqlite::{Connection, Result, params};
 
 use super::SqliteStore;
+use super::erasure::is_erased;
 use super::errors::{malformed, store_error};
 use super::event_store::stored_events;
 use super::rows::{write_account, write_session};
@@ -123,8 +124,16 @@ fn streams_after(
         .collect()
 }
 
+/// An account that was erased since its events were read has no rows, nor have its sessions.
 fn write_rows(connection: &Connection, rows: &[ModelRow]) -> Result<()> {
     for row in rows {
+        let user = match row {
+            ModelRow::Account(row) => row.id,
+            ModelRow::Session(row) => row.user,
+        };
+        if is_erased(connection, user)? {
+            continue;
+        }
         match row {
             ModelRow::Account(row) => write_account(connection, row)?,
             ModelRow::Session(row) => write_session(connection, row)?,
@@ -150,11 +159,15 @@ const fn model_of(kind: AggregateKind) -> Option<Model> {
     Some(Model { table, key })
 }
 
+/// Whether the account to which the row `r` belongs was erased.
+const OF_ERASED: &str =
+    "r.user_id IN (SELECT e.user_id FROM events AS e WHERE e.event_type = 'UserErased')";
+
 fn orphans(connection: &Connection, kind: AggregateKind, model: Model) -> Result<Vec<String>> {
     let Model { table, key } = model;
     let sql = format!(
         "SELECT {key} FROM {table} AS r WHERE NOT EXISTS
-         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ? AND e.aggregate_id = r.{key})"
+         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ? AND e.aggregate_id = r.{key}) OR {OF_ERASED}"
     );
     connection
         .prepare_cached(&sql)?
@@ -170,8 +183,8 @@ fn remove(
 ) -> Result<u64> {
     let Model { table, key } = model;
     let sql = format!(
-        "DELETE FROM {table} WHERE {key} = ?2 AND NOT EXISTS
-         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ?1 AND e.aggregate_id = ?2)"
+        "DELETE FROM {table} AS r WHERE {key} = ?2 AND (NOT EXISTS
+         (SELECT 1 FROM events AS e WHERE e.aggregate_type = ?1 AND e.aggregate_id = ?2) OR {OF_ERASED})"
     );
     let mut delete = connection.prepare_cached(&sql)?;
     let mut removed = 0;

@@ -47,9 +47,10 @@ impl RevocationSource for SqliteStore {
                 let since = since.unix_millis().saturating_mul(1000);
                 let news = select(&snapshot, &sql, since)?;
                 let news = news.into_iter().map(|(_, revocation)| revocation);
-                Ok((news.collect(), RevocationCursor(end)))
+                Ok((news.collect::<Vec<_>>(), RevocationCursor(end)))
             })
             .await
+            .inspect(|(news, _)| self.vault.heed(news))
     }
 
     async fn revocations_after(
@@ -62,9 +63,10 @@ impl RevocationSource for SqliteStore {
                 let news = select(connection, &sql, cursor.0)?;
                 let reached = news.last().map_or(cursor.0, |(position, _)| *position);
                 let news = news.into_iter().map(|(_, revocation)| revocation);
-                Ok((news.collect(), RevocationCursor(reached)))
+                Ok((news.collect::<Vec<_>>(), RevocationCursor(reached)))
             })
             .await
+            .inspect(|(news, _)| self.vault.heed(news))
     }
 }
 
@@ -77,12 +79,16 @@ fn select(connection: &Connection, sql: &str, bound: i64) -> Result<Vec<(i64, Re
 
 fn revocation(row: &Row<'_>) -> Result<Revocation> {
     let event_type = row.get_ref(1)?.as_str()?;
-    if event_type != "PasswordReset" {
+    if !matches!(event_type, "PasswordReset" | "UserErased") {
         return Ok(Revocation::Session(id(row, 2, SessionId::parse)?));
     }
     let payload = row.get_ref(3)?.as_str()?;
     match serde_json::from_str(payload).map_err(|error| malformed(3, error))? {
         UserEvent::PasswordReset(event) => Ok(Revocation::Epoch {
+            user: id(row, 2, UserId::parse)?,
+            epoch: event.session_epoch,
+        }),
+        UserEvent::UserErased(event) => Ok(Revocation::Erased {
             user: id(row, 2, UserId::parse)?,
             epoch: event.session_epoch,
         }),
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_partial_indexes_name_the_revoking_types() {
-        let migration = include_str!("../../../migrations/sqlite/0001_events.sql");
+        let migration = include_str!("../../../migrations/sqlite/0005_erasure.sql");
         assert_eq!(migration.matches(&revoking()).count(), 2);
     }
 }

@@ -17,6 +17,8 @@ impl SharedSecrets for SqliteStore {
         name: &str,
         candidate: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        // A candidate must not be sealed under a master key that is being replaced.
+        self.follow_rotation().await?;
         let place = place(name);
         let vault = &self.vault;
         let sealed = vault

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::ports::StreamId;
 use authlog_infrastructure::postgres::PostgresStore;
-use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::{OpenError, Store};
 use sqlx::PgPool;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -88,8 +88,14 @@ impl World for PostgresWorld {
         open_url(&self.url, &self.master).await.unwrap()
     }
 
-    async fn open_with(&self, master: MasterKey) -> Result<Arc<dyn Store>, OpenError> {
-        Ok(open_url(&self.url, &master).await?)
+    fn master(&self) -> MasterKey {
+        self.master.clone()
+    }
+
+    async fn open_with(&self, master: MasterKeys) -> Result<Arc<dyn Store>, OpenError> {
+        let entropy = Arc::new(SystemEntropy);
+        let store = PostgresStore::open(&self.url, true, master, entropy).await?;
+        Ok(Arc::new(store))
     }
 
     async fn settle(&self) {

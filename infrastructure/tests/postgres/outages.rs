@@ -107,7 +107,7 @@ async fn proxy(server_port: u16, swallow: Arc<AtomicBool>) -> SocketAddr {
                 let mut bytes = vec![0; 65_536];
                 while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
                     // Whether the statement succeeded is in its last message; the one before may come by itself.
-                    let done = bytes[..length].windows(6).any(|it| it == b"INSERT");
+                    let done = bytes[..length].windows(6).any(|it| it == b"SELECT");
                     if done && swallow.swap(false, Ordering::SeqCst) {
                         break;
                     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use authlog_application::ports::StreamId;
-use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::{OpenError, Store};
 use rusqlite::{Connection, params};
@@ -68,11 +68,16 @@ impl World for SqliteWorld {
     }
 
     async fn another_node(&self) -> Arc<dyn Store> {
-        self.open_with(self.master.clone()).await.unwrap()
+        self.open_with(self.master.clone().into()).await.unwrap()
     }
 
-    async fn open_with(&self, master: MasterKey) -> Result<Arc<dyn Store>, OpenError> {
-        Ok(Arc::new(open_file(&self.path(), &master)?))
+    fn master(&self) -> MasterKey {
+        self.master.clone()
+    }
+
+    async fn open_with(&self, master: MasterKeys) -> Result<Arc<dyn Store>, OpenError> {
+        let entropy = Arc::new(SystemEntropy);
+        Ok(Arc::new(SqliteStore::open(&self.path(), master, entropy)?))
     }
 
     /// An event and its entry in the log are written together.

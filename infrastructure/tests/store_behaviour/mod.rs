@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
 
 pub mod directory;
+pub mod erasure;
 pub mod event_log;
 pub mod event_store;
 pub mod people;
@@ -14,6 +15,7 @@ pub mod proof;
 pub mod read_models;
 pub mod reset_requests;
 pub mod revocations;
+pub mod rotation;
 pub mod sealing;
 pub mod shared_secrets;
 pub mod system;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use authlog_application::ports::StreamId;
-use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::{OpenError, Store};
 
 /// A store of a test's own, and what the test may do to it behind its back.
@@ -34,8 +36,11 @@ pub trait World: Send + Sync {
     /// The same data, opened once more as another node or program would: nothing is shared in memory.
     async fn another_node(&self) -> Arc<dyn Store>;
 
-    /// Tries to open the same data under this master key.
-    async fn open_with(&self, master: MasterKey) -> Result<Arc<dyn Store>, OpenError>;
+    /// The master key of the store.
+    fn master(&self) -> MasterKey;
+
+    /// Tries to open the same data under these master keys.
+    async fn open_with(&self, master: MasterKeys) -> Result<Arc<dyn Store>, OpenError>;
 
     /// Returns once everything that was acknowledged is in the event log.
     async fn settle(&self);
@@ -169,6 +174,29 @@ macro_rules! store_behaviour {
             a_node_of_the_tree_is_compared_and_written_anew,
             proofs_hold_at_every_size,
             an_export_holds_and_no_line_of_it_can_be_changed_or_left_out,
+        ]);
+        store_behaviour!($open, erasure: [
+            an_erased_account_leaves_its_events_and_nothing_else,
+            an_erasure_changes_no_stored_event_and_no_leaf,
+            other_accounts_are_untouched_by_an_erasure,
+            nothing_is_appended_to_an_erased_account,
+            another_node_opens_nothing_that_was_erased,
+            another_node_hears_of_an_erasure,
+            whoever_is_erased_can_register_again,
+            a_rebuild_after_an_erasure_brings_nothing_back,
+            rows_of_erased_accounts_are_removed_by_a_rebuild,
+            requests_for_resets_of_an_erased_account_are_gone,
+            an_erasure_wins_over_everything_that_races_it,
+            a_rebuild_that_races_erasures_brings_nothing_back,
+        ]);
+        store_behaviour!($open, rotation: [
+            after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothing,
+            an_interrupted_rotation_opens_with_both_keys_alone_and_is_taken_up_again,
+            a_rotation_changes_no_stored_event,
+            nodes_with_both_keys_register_while_a_rotation_goes_on,
+            a_node_without_the_new_key_stores_nothing_that_it_does_not_open,
+            an_erasure_during_a_rotation_stays,
+            a_rotation_can_be_turned_back,
         ]);
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,

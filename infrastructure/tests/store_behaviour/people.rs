@@ -6,15 +6,16 @@ use std::time::Duration;
 use authlog_application::ports::{
     Append, AppendError, CredentialRecord, PasswordHash, StagedStream, StreamId,
 };
+use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{
     LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
-    RegisterUser, RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
+    Erase, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation,
-    Session, SessionId, User, UserId, Username,
+    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Phone, RefusedLogins, ResetId,
+    Role, Rotation, Session, SessionId, User, UserId, Username,
 };
 use authlog_infrastructure::Store;
 use cqrs_es::event_sink::EventSink;
@@ -123,6 +124,34 @@ impl Person {
         let staged = self.decides(store, command).await?;
         append(store, vec![staged]).await.unwrap();
         Ok(())
+    }
+
+    /// The end of the account, not yet appended.
+    pub async fn erasure(&self, store: &dyn Store) -> StagedStream {
+        let command = UserCommand::Erase(Erase { at: now() });
+        self.decides(store, command).await.unwrap()
+    }
+
+    /// Puts an end to the account.
+    pub async fn is_erased(&self, store: &dyn Store) {
+        let staged = self.erasure(store).await;
+        append(store, vec![staged]).await.unwrap();
+    }
+
+    /// A login that is refused, not yet appended.
+    pub async fn refused_login(&self, store: &dyn Store) -> StagedStream {
+        let at = now();
+        let stream = StreamId {
+            kind: AggregateKind::RefusedLogins,
+            id: RefusedLogins::stream_of(self.user, at),
+        };
+        let command = RecordRefusedLogin {
+            at,
+            reason: LoginRefusalReason::WrongPassword,
+        };
+        let prior = store.load(&stream).await.unwrap();
+        let staged = decide::<RefusedLogins>(stream, prior, self.user, command).await;
+        staged.unwrap()
     }
 
     /// The start of a session under this epoch.

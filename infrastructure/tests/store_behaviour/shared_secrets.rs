@@ -46,7 +46,7 @@ pub async fn a_shared_secret_is_sealed(world: &impl World) {
 
 pub async fn a_store_does_not_open_under_another_master_key(world: &impl World) {
     let another = MasterKey::generate(&SystemEntropy);
-    let outcome = world.open_with(another).await.map(drop);
+    let outcome = world.open_with(another.into()).await.map(drop);
     assert!(
         matches!(outcome, Err(OpenError::WrongMasterKey)),
         "{outcome:?}"

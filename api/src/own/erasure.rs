@@ -1,0 +1,68 @@
+//! Erasing an account: one's own, or as an administrator another's.
+
+use std::sync::Arc;
+
+use authlog_application::{Refusal, RequestContext};
+use authlog_domain::UserId;
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::problem::{problem, refused};
+use crate::Api;
+use crate::exchange::{JsonBody, Member, presented_token};
+
+/// What makes sure that it is the person who asks. RFC 9110 §9.3.5 lets a server say what the content of a DELETE
+/// means, and keeps it out of the address, which is logged along the way.
+#[derive(Deserialize)]
+pub(super) struct PasswordIn {
+    #[serde(default)]
+    password: Member,
+}
+
+/// Erases the caller's account. 204, and nothing is left to sign in to.
+pub(super) async fn erase_own(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<PasswordIn>,
+) -> Result<Response, Response> {
+    api.authlog
+        .erase_own_account(presented_token(&headers), body.password.text(), &context)
+        .await
+        .map_err(|refusal| match refusal {
+            // The token is good: another one would not help.
+            Refusal::WrongCredentials { .. } => {
+                problem(StatusCode::FORBIDDEN, "The password is wrong.")
+            }
+            Refusal::Invalid(_) => problem(
+                StatusCode::BAD_REQUEST,
+                "The body has to hold the account's password: {\"password\": \"…\"}.",
+            ),
+            other => refused(other),
+        })?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Erases an account. 204 for one that was erased before, too, so that it can be asked again after a lost answer.
+pub(super) async fn erase_other(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let Some(user) = UserId::parse(&id) else {
+        // Whoever may not ask learns nothing, not even that this is no id.
+        let allowed = api.authlog.authorize(token, &[authlog_domain::Role::Admin]);
+        allowed.await.map_err(refused)?;
+        return Err(refused(Refusal::UnknownAccount));
+    };
+    api.authlog
+        .erase_account(token, user, &context)
+        .await
+        .map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

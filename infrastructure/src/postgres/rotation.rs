@@ -1,0 +1,162 @@
+//! Replacing the master key.
+
+use async_trait::async_trait;
+use authlog_application::ports::StoreError;
+use authlog_domain::UserId;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::connections::Connections;
+use super::secrets::place;
+use crate::sealing::{Unopenable, subject_key_place};
+use crate::store::{MasterKeyRotation, Rewrapped, unreadable};
+
+/// The next keys in order of their accounts.
+const PAGE: &str = r"
+    SELECT user_id, wrapped FROM subject_keys
+     WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
+
+/// A key that is gone meanwhile, because its account was erased, stays gone.
+const REWRAP: &str = r"
+    UPDATE subject_keys k SET wrapped = n.anew
+      FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (user_id, was, anew)
+     WHERE k.user_id = n.user_id AND k.wrapped = n.was";
+
+/// All at once: the pepper, which is among them, proves that the rotation is finished.
+const RESEAL: &str = r"
+    UPDATE shared_secrets s SET sealed = n.anew
+      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (name, was, anew)
+     WHERE s.name = n.name AND s.sealed = n.was";
+
+/// Names, what was sealed under each, and the same sealed anew.
+type Resealed<T> = (Vec<T>, Vec<Vec<u8>>, Vec<Vec<u8>>);
+
+#[async_trait]
+impl MasterKeyRotation for PostgresStore {
+    async fn begin_rotation(&self) -> Result<u64, StoreError> {
+        let replacement = self.vault.master.replacement();
+        let fingerprint = replacement
+            .ok_or_else(|| unreadable(Unopenable))?
+            .fingerprint();
+        self.connections
+            .ask(|pool| {
+                sqlx::query("SELECT change_sealing_key($1)")
+                    .bind(fingerprint.as_slice())
+                    .execute(pool)
+            })
+            .await?;
+        self.vault.follow_rotation(&fingerprint)?;
+        let count: i64 = self
+            .connections
+            .ask(|pool| sqlx::query_scalar("SELECT count(*) FROM subject_keys").fetch_one(pool))
+            .await?;
+        Ok(count.cast_unsigned())
+    }
+
+    async fn rewrap_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Option<Rewrapped>, StoreError> {
+        let keys: Vec<(Uuid, Vec<u8>)> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(PAGE)
+                    .bind(after.map(UserId::as_uuid))
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        let Some((user, _)) = keys.last() else {
+            return Ok(None);
+        };
+        let (user, seen) = (UserId::new(*user), keys.len() as u64);
+        let (users, was, anew) =
+            self.resealed(keys, |user| subject_key_place(UserId::new(*user)))?;
+        let done = self
+            .connections
+            .ask(|pool| {
+                sqlx::query(REWRAP)
+                    .bind(&users)
+                    .bind(&was)
+                    .bind(&anew)
+                    .execute(pool)
+            })
+            .await?;
+        Ok(Some(Rewrapped {
+            user,
+            seen,
+            rewrapped: done.rows_affected(),
+        }))
+    }
+
+    async fn finish_rotation(&self) -> Result<(), StoreError> {
+        let secrets: Vec<(String, Vec<u8>)> = self
+            .connections
+            .ask(|pool| sqlx::query_as("SELECT name, sealed FROM shared_secrets").fetch_all(pool))
+            .await?;
+        let (names, was, anew) = self.resealed(secrets, |name| place(name))?;
+        self.connections
+            .ask(|pool| {
+                sqlx::query(RESEAL)
+                    .bind(&names)
+                    .bind(&was)
+                    .bind(&anew)
+                    .execute(pool)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+impl PostgresStore {
+    /// What is not yet sealed under the new key, with what it is to be replaced by.
+    fn resealed<T>(
+        &self,
+        stored: Vec<(T, Vec<u8>)>,
+        place: impl Fn(&T) -> String,
+    ) -> Result<Resealed<T>, StoreError> {
+        let vault = &self.vault;
+        let (mut names, mut was, mut now) = (vec![], vec![], vec![]);
+        for (name, sealed) in stored {
+            let anew = vault
+                .master
+                .rewrap(&place(&name), &sealed, &*vault.entropy)
+                .map_err(unreadable)?;
+            if let Some(anew) = anew {
+                names.push(name);
+                was.push(sealed);
+                now.push(anew);
+            }
+        }
+        Ok((names, was, now))
+    }
+
+    /// Goes on with the key that now seals what is new.
+    pub(super) async fn follow_rotation(&self) -> Result<(), StoreError> {
+        let sealing = sealing_key(&self.connections).await?;
+        self.vault.follow_rotation(&sealing.unwrap_or_default())
+    }
+}
+
+/// The fingerprint of the master key that seals what is new.
+pub(super) async fn sealing_key(connections: &Connections) -> Result<Option<Vec<u8>>, StoreError> {
+    connections
+        .ask(|pool| sqlx::query_scalar("SELECT fingerprint FROM sealing_key").fetch_optional(pool))
+        .await
+}
+
+/// The same, which is `first` if there was none yet.
+pub(super) async fn keep_first_sealing_key(
+    connections: &Connections,
+    first: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    connections
+        .ask(|pool| {
+            sqlx::query("INSERT INTO sealing_key (fingerprint) VALUES ($1) ON CONFLICT DO NOTHING")
+                .bind(first)
+                .execute(pool)
+        })
+        .await?;
+    Ok(sealing_key(connections).await?.unwrap_or_default())
+}

@@ -1,0 +1,152 @@
+//! Replacing the master key.
+
+use async_trait::async_trait;
+use authlog_application::ports::StoreError;
+use authlog_domain::UserId;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::SqliteStore;
+use super::errors::store_error;
+use super::rows::id;
+use super::shared_secrets::place;
+use crate::sealing::{Fingerprint, Unopenable, subject_key_place};
+use crate::store::{MasterKeyRotation, Rewrapped, unreadable};
+
+type Answer<T> = std::result::Result<T, StoreError>;
+
+/// A name, what was sealed under it, and the same sealed anew.
+type Resealed<T> = (T, Vec<u8>, Vec<u8>);
+
+#[async_trait]
+impl MasterKeyRotation for SqliteStore {
+    async fn begin_rotation(&self) -> Answer<u64> {
+        const UPSERT: &str = "
+            INSERT INTO sealing_key (id, fingerprint) VALUES (1, ?)
+            ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint";
+        let replacement = self.vault.master.replacement();
+        let fingerprint = replacement
+            .ok_or_else(|| unreadable(Unopenable))?
+            .fingerprint();
+        self.writer
+            .write(move |connection| {
+                let changed = connection.execute(UPSERT, [fingerprint.as_slice()]);
+                changed.map(drop).map_err(store_error)
+            })
+            .await?;
+        self.vault.follow_rotation(&fingerprint)?;
+        let count: i64 = self
+            .readers
+            .read(|connection| {
+                connection.query_row("SELECT count(*) FROM subject_keys", [], |row| row.get(0))
+            })
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn rewrap_after(&self, after: Option<UserId>, limit: u32) -> Answer<Option<Rewrapped>> {
+        let keys = self
+            .readers
+            .read(move |connection| keys_after(connection, after, limit))
+            .await?;
+        let Some((user, _)) = keys.last() else {
+            return Ok(None);
+        };
+        let (user, seen) = (*user, keys.len() as u64);
+        let changed = self.resealed(keys, |user| subject_key_place(*user))?;
+        let rewrapped = self
+            .writer
+            .write(move |connection| write_keys(connection, &changed).map_err(store_error))
+            .await?;
+        Ok(Some(Rewrapped {
+            user,
+            seen,
+            rewrapped,
+        }))
+    }
+
+    async fn finish_rotation(&self) -> Answer<()> {
+        let secrets = self.readers.read(secrets).await?;
+        let changed = self.resealed(secrets, |name| place(name))?;
+        self.writer
+            .write(move |connection| write_secrets(connection, &changed).map_err(store_error))
+            .await
+    }
+}
+
+impl SqliteStore {
+    /// What is not yet sealed under the new key, with what it is to be replaced by.
+    fn resealed<T>(
+        &self,
+        stored: Vec<(T, Vec<u8>)>,
+        place: impl Fn(&T) -> String,
+    ) -> Answer<Vec<Resealed<T>>> {
+        let vault = &self.vault;
+        let mut changed = Vec::new();
+        for (name, sealed) in stored {
+            let anew = vault
+                .master
+                .rewrap(&place(&name), &sealed, &*vault.entropy)
+                .map_err(unreadable)?;
+            changed.extend(anew.map(|anew| (name, sealed, anew)));
+        }
+        Ok(changed)
+    }
+
+    /// Goes on with the key that now seals what is new.
+    pub(super) async fn follow_rotation(&self) -> Answer<()> {
+        let sealing = self.readers.read(sealing_key).await?;
+        self.vault
+            .follow_rotation(sealing.as_ref().map_or(&[], |it| it.as_slice()))
+    }
+}
+
+/// The fingerprint of the master key that seals what is new.
+pub(super) fn sealing_key(connection: &Connection) -> Result<Option<Fingerprint>> {
+    connection
+        .prepare_cached("SELECT fingerprint FROM sealing_key")?
+        .query_row([], |row| row.get(0))
+        .optional()
+}
+
+fn keys_after(
+    connection: &Connection,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Vec<(UserId, Vec<u8>)>> {
+    const SELECT: &str = "
+        SELECT user_id, wrapped FROM subject_keys WHERE user_id > ? ORDER BY user_id LIMIT ?";
+    let after = after.map_or_else(String::new, |user| user.to_string());
+    connection
+        .prepare_cached(SELECT)?
+        .query_map(params![after, limit], |row| {
+            Ok((id(row, 0, UserId::parse)?, row.get(1)?))
+        })?
+        .collect()
+}
+
+/// A key that is gone meanwhile, because its account was erased, stays gone.
+fn write_keys(connection: &Connection, changed: &[Resealed<UserId>]) -> Result<u64> {
+    const UPDATE: &str = "UPDATE subject_keys SET wrapped = ?3 WHERE user_id = ?1 AND wrapped = ?2";
+    let mut update = connection.prepare_cached(UPDATE)?;
+    let mut written = 0;
+    for (user, was, anew) in changed {
+        written += update.execute(params![user.to_string(), was, anew])? as u64;
+    }
+    Ok(written)
+}
+
+fn secrets(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>> {
+    connection
+        .prepare_cached("SELECT name, sealed FROM shared_secrets")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+fn write_secrets(connection: &Connection, changed: &[Resealed<String>]) -> Result<()> {
+    const UPDATE: &str = "UPDATE shared_secrets SET sealed = ?3 WHERE name = ?1 AND sealed = ?2";
+    let mut update = connection.prepare_cached(UPDATE)?;
+    for (name, was, anew) in changed {
+        update.execute(params![name, was, anew])?;
+    }
+    Ok(())
+}

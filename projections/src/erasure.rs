@@ -1,0 +1,25 @@
+//! The erasures: which account an append puts an end to.
+
+use authlog_application::ports::StagedStream;
+use authlog_domain::user::UserEvent;
+use authlog_domain::{AggregateKind, UserId};
+
+use crate::{Unreadable, read};
+
+/// The account that the staged events of a stream erase.
+///
+/// # Errors
+/// An event cannot be read.
+pub fn erased(staged: &StagedStream) -> Result<Option<UserId>, Unreadable> {
+    if staged.stream.kind != AggregateKind::User {
+        return Ok(None);
+    }
+    for recorded in &staged.new {
+        if let UserEvent::UserErased(_) = read(recorded)? {
+            return UserId::parse(&recorded.aggregate_id)
+                .map(Some)
+                .ok_or_else(|| Unreadable::new(recorded, "its aggregate id is no account's id"));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,59 @@
+//! `authlog user erase`: erasing an account, once it is clear that it is meant.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::{Context, ensure};
+use authlog_application::ports::Account;
+use authlog_application::{Authlog, Refusal};
+use authlog_domain::UserId;
+
+use super::{by_operator, in_words, print};
+use crate::cli::EraseUser;
+
+/// Erases the account that is called so.
+pub(crate) async fn erase(authlog: &Authlog, command: &EraseUser) -> anyhow::Result<()> {
+    let (user, account) = find(authlog, &command.account).await.map_err(in_words)?;
+    if !command.yes {
+        confirm(user, account.as_ref())?;
+    }
+    authlog
+        .erase_account_as_operator(user, &by_operator())
+        .await
+        .map_err(in_words)?;
+    // Without the name: what a terminal or a script keeps of this should not be personal.
+    print(&format!("erased {user}"))
+}
+
+/// By its id an account is found that was erased before, too: what may be left of it is then looked for again.
+async fn find(authlog: &Authlog, name: &str) -> Result<(UserId, Option<Account>), Refusal> {
+    match UserId::parse(name) {
+        Some(user) => Ok((user, None)),
+        None => {
+            let account = authlog.find_account(name).await?;
+            Ok((account.id, Some(account)))
+        }
+    }
+}
+
+fn confirm(user: UserId, account: Option<&Account>) -> anyhow::Result<()> {
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "this cannot be undone; say --yes if it is meant"
+    );
+    let name = account.map_or_else(String::new, |account| {
+        format!(", {}", account.display_name())
+    });
+    let mut error = std::io::stderr().lock();
+    write!(
+        error,
+        "Erase account {user}{name}? This cannot be undone. Type `erase` to go on: "
+    )?;
+    error.flush()?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("the answer cannot be read")?;
+    ensure!(answer.trim() == "erase", "nothing was erased");
+    Ok(())
+}
