@@ -33,6 +33,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve => serve::serve(&settings).await,
         Command::Migrate => commands::migrate(&settings).await,
         Command::User(command) => commands::user(command, &settings).await,
+        Command::History(command) => commands::history(command, &settings).await,
+        Command::State(command) => commands::state(command, &settings).await,
+        Command::Doctor(command) => commands::doctor(command, &settings).await,
         Command::Rebuild => commands::rebuild(&settings).await,
     }
 }

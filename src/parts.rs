@@ -149,6 +149,7 @@ pub(crate) async fn assemble(
     let parts = Parts {
         events: store.clone(),
         log: store.clone(),
+        history: store.clone(),
         publication,
         directory: store.clone(),
         health: store.clone(),

@@ -5,6 +5,7 @@
 
 mod authlog;
 mod context;
+pub mod history;
 mod password;
 pub mod ports;
 pub mod published;
@@ -24,5 +25,6 @@ pub use session_terms::{
 };
 pub use use_cases::{
     Authenticated, Behind, Follower, Lag, LogFeed, RebuildProgress, RefusedLoginRecorder,
-    RegistrationForm, ResetMailer, RevocationTail, SignInForm, rebuild_read_models,
+    RegistrationForm, ResetMailer, RevocationTail, SignInForm, Stood, StoodThen,
+    rebuild_read_models,
 };

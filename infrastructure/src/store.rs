@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Identifier,
-    IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests, RevocationSource,
-    StoreError, StreamId,
+    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
+    Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests,
+    RevocationSource, StoreError, StreamId,
 };
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, claims, row_after};
@@ -26,6 +26,8 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 3] =
 pub trait Store:
     EventStore
     + EventLog
+    + History
+    + Doctor
     + Directory
     + RevocationSource
     + ResetRequests
@@ -38,6 +40,8 @@ pub trait Store:
 impl<S> Store for S where
     S: EventStore
         + EventLog
+        + History
+        + Doctor
         + Directory
         + RevocationSource
         + ResetRequests

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod claims;
+mod replay;
 mod sessions;
 
 use authlog_application::ports::StagedStream;
@@ -14,7 +15,8 @@ use cqrs_es::persist::SerializedEvent;
 
 pub use accounts::account;
 pub use authlog_application::ports::{Account, SessionRecord};
-pub use claims::{Claim, claims};
+pub use claims::{Claim, claims, claims_of};
+pub use replay::Replay;
 pub use sessions::session;
 
 /// An event that is not what its type and version say.

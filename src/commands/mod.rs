@@ -1,5 +1,9 @@
 //! What an operator does at the command line: a file a command, and what they share.
 
+mod doctor;
+mod history;
+mod shown;
+mod state;
 mod user;
 
 use std::io::Write;
@@ -12,6 +16,9 @@ use url::Url;
 
 use crate::parts;
 use crate::settings::Settings;
+pub(crate) use doctor::doctor;
+pub(crate) use history::history;
+pub(crate) use state::state;
 pub(crate) use user::user;
 
 /// Brings the schema up to date.
@@ -78,6 +85,11 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
 
 fn chain(refusal: Refusal) -> anyhow::Error {
     anyhow::Error::new(refusal)
+}
+
+/// Standard output for more than a line.
+fn for_reading() -> impl Write {
+    std::io::BufWriter::new(std::io::stdout().lock())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ mod audit;
 mod health;
 mod keys;
 mod metrics;
+mod past;
 mod problem;
 mod reset_page;
 mod schemas;
@@ -33,6 +34,9 @@ fn routes() -> Router<Arc<Api>> {
         .route("/asyncapi.json", get(schemas::async_api))
         .route("/schemas/{name}", get(schemas::schema))
         .route("/audit/events", get(audit::events))
+        .route("/audit/users/{id}", get(past::state))
+        .route("/audit/users/{id}/events", get(past::events))
+        .route("/account/history", get(past::own_history))
         .route("/.well-known/jwks.json", get(keys::key_set))
         .route(
             "/reset-password",

@@ -8,14 +8,17 @@
 //! | `revocations`, `reset_requests`, `secrets` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
+//! | `history`, `doctor` | reading one account's events; examining everything |
 
 mod append;
 mod connections;
 mod directory;
+mod doctor;
 mod election;
 mod errors;
 mod event_log;
 mod events;
+mod history;
 mod leadership;
 mod rebuild;
 mod reset_requests;

@@ -7,7 +7,7 @@ mod events;
 mod master_key;
 mod subject_key;
 
-pub use events::{SealedEvent, open_payload, seal};
+pub use events::{SealedEvent, open_metadata, open_payload, seal};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use subject_key::{SubjectKey, SubjectKeyCache};
 
