@@ -220,6 +220,7 @@ pub(crate) async fn assemble(
         log: store.clone(),
         housekeeping: store.clone(),
         transparency: Arc::new(proofs::log(settings, Arc::clone(&store)).await?),
+        history: store.clone(),
         publication,
         directory: store.clone(),
         health: store.clone(),

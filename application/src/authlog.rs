@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ports::{
-    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, Housekeeping,
+    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
     KeptMail, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens,
     Tokens, TransparencyLog,
 };
@@ -24,6 +24,8 @@ pub struct Parts {
     pub events: Arc<dyn EventStore>,
     /// The events in their one order.
     pub log: Arc<dyn EventLog>,
+    /// What happened to each account.
+    pub history: Arc<dyn History>,
     /// How far they have been published; `None` where nothing is.
     pub publication: Option<watch::Receiver<Publication>>,
     /// What proves the log.

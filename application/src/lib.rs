@@ -5,6 +5,7 @@
 
 mod authlog;
 mod context;
+pub mod history;
 mod password;
 pub mod ports;
 pub mod published;
@@ -25,5 +26,5 @@ pub use session_terms::{
 pub use use_cases::{
     Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
     RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
-    SignInForm, rebuild_read_models,
+    SignInForm, Stood, StoodThen, rebuild_read_models,
 };

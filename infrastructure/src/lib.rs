@@ -1,6 +1,8 @@
 //! Adapters: what the ports of `authlog-application` are in this world.
 
+mod doctor;
 pub mod hashing;
+mod history;
 pub mod leaf;
 pub mod limits;
 pub mod mail;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Housekeeping,
-    Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation,
-    RevocationSource, StoreError, StreamId,
+    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
+    Housekeeping, Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild,
+    ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
 };
 use authlog_domain::{AggregateKind, ResetId, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, claims, erased, row_after};
@@ -33,6 +33,8 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 4] = [
 pub trait Store:
     EventStore
     + EventLog
+    + History
+    + Doctor
     + Directory
     + RevocationSource
     + ResetRequests
@@ -49,6 +51,8 @@ pub trait Store:
 impl<S> Store for S where
     S: EventStore
         + EventLog
+        + History
+        + Doctor
         + Directory
         + RevocationSource
         + ResetRequests

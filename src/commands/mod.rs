@@ -1,9 +1,13 @@
 //! What an operator does at the command line: a file a command, and what they share.
 
+mod doctor;
 mod erase;
 mod export;
+mod history;
 mod keys;
 mod log;
+mod shown;
+mod state;
 mod user;
 
 use std::io::Write;
@@ -16,9 +20,12 @@ use url::Url;
 
 use crate::parts;
 use crate::settings::Settings;
+pub(crate) use doctor::doctor;
 pub(crate) use export::{ExportEvents, export};
+pub(crate) use history::history;
 pub(crate) use keys::keys;
 pub(crate) use log::{LogCommand, check, log};
+pub(crate) use state::state;
 pub(crate) use user::user;
 
 /// Brings the schema up to date.
@@ -97,6 +104,11 @@ const fn flag(field: Field) -> &'static str {
 
 fn chain(refusal: Refusal) -> anyhow::Error {
     anyhow::Error::new(refusal)
+}
+
+/// Standard output for more than a line.
+fn for_reading() -> impl Write {
+    std::io::BufWriter::new(std::io::stdout().lock())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

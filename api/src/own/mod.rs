@@ -5,6 +5,7 @@ mod erasure;
 mod health;
 mod keys;
 mod metrics;
+mod past;
 mod problem;
 mod reset_page;
 mod schemas;
@@ -37,6 +38,9 @@ fn routes() -> Router<Arc<Api>> {
         .merge(audit::proof::routes())
         .route("/account", delete(erasure::erase_own))
         .route("/admin/users/{id}", delete(erasure::erase_other))
+        .route("/audit/users/{id}", get(past::state))
+        .route("/audit/users/{id}/events", get(past::events))
+        .route("/account/history", get(past::own_history))
         .route("/.well-known/jwks.json", get(keys::key_set))
         .route(
             "/reset-password",

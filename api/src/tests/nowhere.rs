@@ -23,6 +23,7 @@ pub fn api() -> Api {
         log: nowhere.clone(),
         housekeeping: nowhere.clone(),
         transparency: nowhere.clone(),
+        history: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),
         health: nowhere.clone(),
@@ -103,6 +104,23 @@ impl AttemptLimiter for Nowhere {
     }
 
     fn failed(&self, _: Attempt<'_>) {}
+}
+
+#[async_trait]
+impl History for Nowhere {
+    async fn history(
+        &self,
+        _: UserId,
+        _: u64,
+        _: u32,
+        _: &HistoryFilter,
+    ) -> Result<HistoryPage, StoreError> {
+        unreachable!()
+    }
+
+    async fn state_at(&self, _: UserId, _: Option<Moment>) -> Result<PastState, StoreError> {
+        unreachable!()
+    }
 }
 
 #[async_trait]

@@ -6,9 +6,11 @@
 mod attempts;
 mod clock;
 mod directory;
+mod doctor;
 mod event_log;
 mod event_store;
 mod health;
+mod history;
 mod housekeeping;
 mod mail;
 mod passwords;
@@ -24,12 +26,14 @@ pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
+pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
     Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
     StreamId,
 };
 pub use health::Health;
+pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};

@@ -5,6 +5,7 @@
 //! hole, twice, or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
 
 mod checkpoints;
+mod comparison;
 mod connection;
 mod message;
 mod pages;
@@ -13,5 +14,6 @@ mod publisher;
 mod stream;
 
 pub use checkpoints::{CHECKPOINT_STREAM, NatsCheckpoints};
+pub use comparison::{StreamUnreadable, compare_stream};
 pub use publisher::{EventPublisher, PublisherSettings};
 pub use stream::STREAM;

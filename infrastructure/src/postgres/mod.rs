@@ -10,15 +10,18 @@
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
 //! | `log_tree`, `log_records` | what the log's proof is made of |
+//! | `history`, `doctor` | reading one account's events; examining everything |
 
 mod append;
 mod connections;
 mod directory;
+mod doctor;
 mod election;
 mod erasure;
 mod errors;
 mod event_log;
 mod events;
+mod history;
 mod housekeeping;
 mod leadership;
 mod log_records;
