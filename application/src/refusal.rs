@@ -11,10 +11,10 @@ use crate::ports::{HashingError, IdentifierKind, StoreError, TokenError};
 pub enum Field {
     /// The username.
     Username,
-    /// The e-mail address.
-    Email,
     /// The person's name.
     Name,
+    /// The e-mail address.
+    Email,
     /// The telephone number.
     Phone,
     /// The password.

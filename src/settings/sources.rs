@@ -141,10 +141,10 @@ impl Flags {
 }
 
 /// Where one setting was set, in words for its owner.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Origin {
     Flag(&'static str),
-    Environment(&'static str),
+    Environment(String),
     File(&'static str),
 }
 
@@ -152,7 +152,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag(name) => write!(f, "--{}", name.replace('_', "-")),
-            Self::Environment(name) => f.write_str(&variable(name)),
+            Self::Environment(variable) => f.write_str(variable),
             Self::File(name) => write!(f, "{name} in the settings file"),
         }
     }
@@ -190,11 +190,12 @@ impl Sources {
         }
         for name in FLAGS.into_iter().chain(SECRETS) {
             // Platforms that provide a database usually say where under this name.
-            let usual = || (name == "database_url").then(|| environment("DATABASE_URL"))?;
-            // An empty variable is how many tools unset one.
-            let set = environment(&variable(name)).or_else(usual);
-            if let Some(value) = set.filter(|value| !value.is_empty()) {
-                merged.insert(name, (value, Origin::Environment(name)));
+            let usual = (name == "database_url").then_some("DATABASE_URL");
+            for variable in usual.into_iter().map(str::to_owned).chain([variable(name)]) {
+                // An empty variable is how many tools unset one.
+                if let Some(value) = environment(&variable).filter(|value| !value.is_empty()) {
+                    merged.insert(name, (value, Origin::Environment(variable)));
+                }
             }
         }
         for (name, value) in flags {
@@ -214,7 +215,7 @@ impl Sources {
 
     pub(super) fn get(&self, name: &str) -> Option<(&str, Origin)> {
         let (value, origin) = self.0.get(name)?;
-        Some((value, *origin))
+        Some((value, origin.clone()))
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

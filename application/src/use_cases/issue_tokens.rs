@@ -95,7 +95,10 @@ impl Authlog {
                 token: token.reveal(),
                 expires_at: record.expires_at,
             },
-            None => self.access_token(&account, session.id, epoch, terms, at)?,
+            None => {
+                let until = session.command.expires_at;
+                self.access_token(&account, session.id, epoch, terms, at, until)?
+            }
         };
         let refresh = terms
             .refresh
@@ -115,7 +118,8 @@ impl Authlog {
         })
     }
 
-    /// A signed access token; an opaque one exists only from a session's start.
+    /// A signed access token, good until the session expires at the longest; an opaque one exists only from a session's
+    /// start.
     pub(crate) fn access_token(
         &self,
         account: &Account,
@@ -123,10 +127,11 @@ impl Authlog {
         epoch: u32,
         terms: &SessionTerms,
         now: Timestamp,
+        session_expires_at: Timestamp,
     ) -> Result<IssuedToken, Refusal> {
         let issued = IssuedAt {
             issued_at: now,
-            expires_at: now.plus(terms.access_lifetime),
+            expires_at: now.plus(terms.access_lifetime).min(session_expires_at),
         };
         let extra = match terms.access {
             AccessFormat::Jwt(claims) => claims(account, issued),

@@ -66,7 +66,14 @@ impl Authlog {
                 generation,
                 expires_at,
             } => {
-                let access = self.access_token(&account, token.session, token.epoch, terms, now)?;
+                let access = self.access_token(
+                    &account,
+                    token.session,
+                    token.epoch,
+                    terms,
+                    now,
+                    expires_at,
+                )?;
                 let issued = IssuedAt {
                     issued_at: now,
                     expires_at,
