@@ -28,16 +28,10 @@ pub(super) fn message(
     headers.insert("ce-logindex", event.log_index.to_string().as_str());
     headers.insert("content-type", "application/json");
     let data = serde_json::to_vec(&event.data)?;
-    let message = PublishMessage::build()
+    Ok(PublishMessage::build()
         .payload(data.into())
         .headers(headers)
         .message_id(&event.id)
         .expected_stream(STREAM)
-        .expected_last_sequence(event.log_index - 1);
-    if event.log_index > 1 {
-        return Ok(message);
-    }
-    // NATS before 2.10 takes an expected last sequence of 0 for none at all, so a first event that comes late would be
-    // stored again. That a subject has no message yet it does understand.
-    Ok(message.expected_last_subject_sequence(0))
+        .expected_last_sequence(event.log_index - 1))
 }
