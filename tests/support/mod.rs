@@ -15,6 +15,7 @@
 pub mod contract;
 pub mod document;
 pub mod endpoint;
+pub mod following;
 pub mod form;
 pub mod http;
 pub mod load;
@@ -22,7 +23,9 @@ pub mod mail;
 pub mod person;
 pub mod postgres;
 pub mod program;
+pub mod staff;
 pub mod store;
+pub mod story;
 pub mod token;
 pub mod waiting;
 pub mod wire;

@@ -84,6 +84,19 @@ impl Postgres {
         ]));
     }
 
+    /// The one value that a query of a database has for an answer, as text.
+    pub fn query(url: &str, sql: &str) -> String {
+        let mut psql = Command::new(binary("psql"));
+        let output = psql
+            .arg(url)
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .args(["--set=ON_ERROR_STOP=1", "--command", sql])
+            .output()
+            .expect("psql");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Everything in a database, as text.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();

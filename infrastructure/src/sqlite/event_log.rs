@@ -15,7 +15,7 @@ const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate
 
 /// The log joined to its events, from whichever end finds fewer rows: one account's history is a range of an index.
 const WHOLE: &str = "event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)";
-const OF_USER: &str = "events e INDEXED BY events_of_user \
+const OF_USER: &str = "events e INDEXED BY events_by_user \
     CROSS JOIN event_log l USING (aggregate_type, aggregate_id, sequence)";
 
 #[async_trait]

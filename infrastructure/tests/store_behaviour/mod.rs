@@ -151,6 +151,7 @@ macro_rules! store_behaviour {
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,
             each_leaf_is_the_hash_of_the_stored_event,
+            a_reader_gets_what_the_filter_asks_for_and_no_more,
         ]);
     };
     ($open:path, $port:ident: [$($sentence:ident,)+]) => {
