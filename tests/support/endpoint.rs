@@ -74,6 +74,8 @@ endpoints! {
         HEALTHZ: GET "/healthz",
         READYZ: GET "/readyz",
         KEY_SET: GET "/.well-known/jwks.json",
+        FEED: GET "/audit/events",
+        ASYNC_API: GET "/asyncapi.json",
         RESET_PAGE: GET "/reset-password",
         RESET_FORM: POST "/reset-password",
     }

@@ -107,6 +107,11 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// The one value that a query of a database has for an answer, as text.
+    pub fn query(url: &str, sql: &str) -> String {
+        Self::ask(url, sql).concat()
+    }
+
     /// Everything in a database, as text.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();

@@ -223,6 +223,11 @@ impl Program {
         self.running.address.clone()
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.running.child.id()
+    }
+
     /// What it has written so far, both to standard output and standard error.
     pub fn output(&self) -> String {
         self.running.output.text()

@@ -119,7 +119,8 @@ impl PublishedEvent {
             "time": self.time,
             "datacontenttype": "application/json",
             "sequence": self.padded_sequence(),
-            "logindex": self.log_index,
+            // An integer of CloudEvents has 32 bits.
+            "logindex": self.log_index.to_string(),
             "data": self.data,
         })
     }

@@ -21,8 +21,8 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// store at its own pace.
 const RECENT: usize = 4096;
 
-/// Events in one step of a follower.
-const PAGE: u32 = 500;
+/// Events in one step of a follower: about a hundred kilobytes as text, which is what one who stalls keeps in memory.
+const PAGE: u32 = 200;
 
 /// Events in one look at the log.
 const LOOK: u32 = 1000;

@@ -4,7 +4,11 @@
 //! world of its own. To add a sentence, write it as a function in the file of its port and name it in the macro below;
 //! one that is not named is reported as dead code.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails in a test may panic"
+)]
 
 pub mod directory;
 pub mod erasure;
@@ -201,6 +205,7 @@ macro_rules! store_behaviour {
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,
             each_leaf_is_the_hash_of_the_stored_event,
+            a_reader_gets_what_the_filter_asks_for_and_no_more,
         ]);
     };
     ($open:path, $port:ident: [$($sentence:ident,)+]) => {

@@ -1,5 +1,6 @@
 //! The answer to a reader of the log: written as fast as it is read, for as long as the reader may.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +99,8 @@ impl Reading {
                 return Err(CutShort("the right to read is gone"));
             }
             let events = self.reader.next().await.map_err(|error| {
-                tracing::warn!(%error, "a reader of the log has to come back later");
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%error, cause, "a reader of the log has to come back later");
                 CutShort("the log cannot be read now")
             })?;
             match events {
