@@ -47,12 +47,19 @@ impl LogRecords for PostgresStore {
         limit: u32,
         user: Option<UserId>,
     ) -> Result<Vec<Record>, StoreError> {
-        // Without a null that passes everything: one account's history has to be a range of an index.
-        let filter = user.map_or("$3::uuid IS NULL", |_| "e.user_id = $3");
-        let sql = format!(
-            "{COLUMNS} FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
-              WHERE l.log_index > $1 AND {filter} ORDER BY l.log_index LIMIT $2"
-        );
+        // One account's events are a range of an index, and are found first: else the planner may walk the whole log,
+        // because it is in the right order already.
+        let sql = match user {
+            None => format!(
+                "{COLUMNS} FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
+                  WHERE l.log_index > $1 AND $3::uuid IS NULL ORDER BY l.log_index LIMIT $2"
+            ),
+            Some(_) => format!(
+                "WITH e AS MATERIALIZED (SELECT * FROM events WHERE user_id = $3)
+                 {COLUMNS} FROM e JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
+                  WHERE l.log_index > $1 ORDER BY l.log_index LIMIT $2"
+            ),
+        };
         let rows = self
             .connections
             .ask(|pool| {
@@ -156,7 +163,7 @@ fn leaf_check(row: &PgRow) -> Result<LeafCheck, StoreError> {
     let (log_index, stored, computed) = read().map_err(store_error)?;
     Ok(LeafCheck {
         log_index: log_index.unsigned_abs(),
-        stored: hash(stored)?,
+        stored: hash(stored).ok(),
         computed,
     })
 }

@@ -77,8 +77,8 @@ pub trait LogRecords: Send + Sync {
 pub struct LeafCheck {
     /// Its place, from 1.
     pub log_index: u64,
-    /// The stored leaf.
-    pub stored: Hash,
+    /// The stored leaf; `None` if what is stored is no hash.
+    pub stored: Option<Hash>,
     /// The leaf of the event as it is stored now; `None` if there is no such event.
     pub computed: Option<Hash>,
 }

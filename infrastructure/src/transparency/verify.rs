@@ -244,12 +244,11 @@ impl<'a, S: LogTree + LogRecords + ?Sized> Walk<'a, S> {
         for log_index in range {
             let check = checks.next().filter(|check| check.log_index == log_index);
             let check = check.ok_or(Difference::EntryMissing(log_index))?;
-            if check.computed != Some(check.stored) {
+            let Some(leaf) = check.computed.filter(|leaf| Some(*leaf) == check.stored) else {
                 return Err(self.damage(&check).await);
-            }
+            };
             let completed = &mut self.completed;
-            self.tree
-                .push(check.stored, |id, hash| completed.push((id, hash)));
+            self.tree.push(leaf, |id, hash| completed.push((id, hash)));
             self.hold_against_checkpoints().await?;
         }
         self.hold_against_nodes().await

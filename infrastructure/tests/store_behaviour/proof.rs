@@ -1,5 +1,7 @@
 //! The log proves itself: whoever changes what is stored, in whatever way, is found out, and what differs is named.
 
+#![expect(clippy::panic, reason = "what fails in a test may panic")]
+
 use std::sync::Arc;
 
 use authlog_application::ports::TransparencyLog;
