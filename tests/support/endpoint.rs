@@ -81,5 +81,6 @@ endpoints! {
         ASYNC_API: GET "/asyncapi.json",
         RESET_PAGE: GET "/reset-password",
         RESET_FORM: POST "/reset-password",
+        ERASE: DELETE "/account",
     }
 }
