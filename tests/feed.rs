@@ -291,7 +291,7 @@ async fn followers_get_every_event_in_order_as_it_comes(store: Store) {
                 } else {
                     stream.event().await
                 };
-                let event = event.expect("another event");
+                let event = event.unwrap();
                 let is_last = is_the_end(&event);
                 events.push(event);
                 if is_last {

@@ -74,7 +74,7 @@ impl Settings {
         let data_dir = PathBuf::from(sources.text("data_dir").unwrap_or("data"));
         let database = match sources.get("database_url") {
             None => Database::Sqlite(data_dir.join("authlog.db")),
-            Some((url, origin)) => database(url, origin)?,
+            Some((url, origin)) => database(url, &origin)?,
         };
         let master_key = match (sources.text("master_key"), sources.text("master_key_file")) {
             (Some(key), _) => MasterKeySource::Given(key.to_owned()),
@@ -229,7 +229,7 @@ fn sender(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn database(url: &str, origin: Origin) -> anyhow::Result<Database> {
+fn database(url: &str, origin: &Origin) -> anyhow::Result<Database> {
     let wrong = || {
         // The URL may hold a password: it is not repeated.
         format!(
