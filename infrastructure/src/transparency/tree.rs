@@ -6,6 +6,8 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tlog_tiles::{
     Error, HashReader, check_record, check_tree, prove_record, prove_tree, split_stored_hash_index,
 };
@@ -49,9 +51,10 @@ impl fmt::Debug for Hash {
     }
 }
 
+/// As checkpoints write it.
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.write_str(&STANDARD.encode(self.0))
     }
 }
 
