@@ -1,11 +1,14 @@
 //! Erasing an account: the statements, and seeing to it that the files keep nothing of what was deleted.
 
+use std::path::Path;
+
 use authlog_application::ports::StoreError;
 use authlog_domain::{ResetId, UserId};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result, params};
 
 use super::rows::id;
-use super::{SqliteStore, checkpoint};
+use super::{SqliteStore, checkpoint, traces};
 use crate::store::Erasure;
 
 /// Whether the account was erased.
@@ -72,27 +75,74 @@ impl SqliteStore {
         Ok(self.vault.pepper.concerned(&claims, requests))
     }
 
-    /// Truncates the write-ahead log, in which pages stand as they were before. What was deleted is overwritten with
-    /// zeros in the database itself.
+    /// What would tell in the file that there was such an account: what is known of the person, and its secrets.
+    pub(super) async fn traces_of(
+        &self,
+        user: UserId,
+    ) -> std::result::Result<Vec<Vec<u8>>, StoreError> {
+        self.readers
+            .read(move |connection| read_traces(connection, user))
+            .await
+    }
+
+    /// Sees to it that none of `traces` of an erased account is left in the files: the write-ahead log is truncated,
+    /// in which pages stand as they were before, and the database is written anew if a copy was left behind in it.
     ///
     /// Who reads for long keeps the log from being truncated: then that is for the next erasure, or the next opening.
-    pub(super) async fn leave_nothing_in_the_log(&self) {
+    pub(super) async fn tidy(&self, traces: Vec<Vec<u8>>) {
         let path = self.path.clone();
-        let truncated =
-            tokio::task::spawn_blocking(move || checkpoint::truncate_from_outside(&path)).await;
-        match truncated {
+        let _alone = self.tidying.lock().await;
+        let tidied = tokio::task::spawn_blocking(move || tidy(&path, &traces)).await;
+        match tidied {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => tracing::warn!(
                 "somebody reads the database for long: what was erased stays in its write-ahead log until then"
             ),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "what was erased stays in the write-ahead log for now");
+                tracing::warn!(%error, "of what was erased, something may be left in the database's files");
             }
-            Err(error) => {
-                tracing::error!(%error, "the write-ahead log could not be truncated");
-            }
+            Err(error) => tracing::error!(%error, "the database's files could not be tidied"),
         }
     }
+}
+
+/// Why a file may still hold what was erased.
+#[derive(Debug, thiserror::Error)]
+enum Untidy {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+}
+
+fn tidy(path: &Path, traces: &[Vec<u8>]) -> std::result::Result<bool, Untidy> {
+    let truncated = checkpoint::truncate_from_outside(path)?;
+    if !traces::any_in(path, traces)? {
+        return Ok(truncated);
+    }
+    tracing::info!("the database is written anew, to be rid of a copy of what was erased");
+    traces::rewrite(path)?;
+    Ok(checkpoint::truncate_from_outside(path)?)
+}
+
+fn read_traces(connection: &Connection, user: UserId) -> Result<Vec<Vec<u8>>> {
+    const SELECT: &str = "
+        SELECT username FROM accounts WHERE user_id = ?1 UNION ALL
+        SELECT email FROM accounts WHERE user_id = ?1 UNION ALL
+        SELECT name FROM accounts WHERE user_id = ?1 UNION ALL
+        SELECT phone FROM accounts WHERE user_id = ?1 UNION ALL
+        SELECT password_hash FROM credentials WHERE user_id = ?1 UNION ALL
+        SELECT wrapped FROM subject_keys WHERE user_id = ?1";
+    let mut select = connection.prepare_cached(SELECT)?;
+    let found = select.query_map([user.to_string()], |row| {
+        Ok(match row.get_ref(0)? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+            _ => vec![],
+        })
+    })?;
+    found
+        .filter(|it| !matches!(it, Ok(bytes) if bytes.is_empty()))
+        .collect()
 }
 
 fn claims_of(connection: &Connection, user: UserId) -> Result<Vec<Vec<u8>>> {

@@ -24,9 +24,10 @@ impl EventStore for SqliteStore {
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut plan = self.vault.plan(append, self).await?;
-        let erased = plan.erasure.as_ref().map(|erasure| erasure.user);
+        let mut erased = None;
         if let Some(erasure) = &mut plan.erasure {
             erasure.resets = self.resets_about(erasure.user).await?;
+            erased = Some((erasure.user, self.traces_of(erasure.user).await?));
         }
         let wraps = plan.wrapped_under.is_some();
         let written = self
@@ -34,9 +35,9 @@ impl EventStore for SqliteStore {
             .write(move |connection| append::write(connection, &plan))
             .await;
         match (written, erased) {
-            (Ok(()), Some(user)) => {
+            (Ok(()), Some((user, traces))) => {
                 self.vault.forget(user);
-                self.leave_nothing_in_the_log().await;
+                self.tidy(traces).await;
                 Ok(())
             }
             // The reason may be that another master key seals what is new.

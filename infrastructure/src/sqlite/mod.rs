@@ -24,6 +24,7 @@ mod revocations;
 mod rotation;
 mod rows;
 mod shared_secrets;
+mod traces;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub struct SqliteStore {
     writer: Writer,
     vault: Vault,
     path: PathBuf,
+    /// Whoever looks for traces of an erased account in the file does so alone.
+    tidying: tokio::sync::Mutex<()>,
 }
 
 impl SqliteStore {
@@ -81,6 +84,7 @@ impl SqliteStore {
                 .map_err(unreachable)?,
             vault: Vault::new(master, pepper, entropy),
             path: path.to_owned(),
+            tidying: tokio::sync::Mutex::default(),
         })
     }
 

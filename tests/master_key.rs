@@ -1,0 +1,120 @@
+//! The master key is replaced: nobody notices, and the old key is worth nothing afterwards.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use support::contract::verifies;
+use support::load::Load;
+use support::{Contract, Person, Settings, Store, on_both_stores};
+
+on_both_stores!(
+    a_replaced_master_key_opens_nothing_and_the_new_one_everything,
+    a_service_that_has_both_keys_serves_on_while_one_replaces_the_other,
+    whoever_has_no_new_key_is_told_how_to_give_it,
+);
+
+async fn a_replaced_master_key_opens_nothing_and_the_new_one_everything(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let mut service = settings.clone().start().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    assert!(service.terminate().await.success());
+
+    let rotated = run(
+        &settings,
+        &["keys", "rotate-master", "--new-key-file", "new.key"],
+    )
+    .await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    assert!(said(&rotated).contains("1 accounts"), "{rotated:?}");
+    let new = settings.data().parent().unwrap().join("new.key");
+    let mode = std::fs::metadata(&new).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let refused = run(&settings, &["user", "list"]).await;
+    assert!(!refused.status.success());
+    assert!(said(&refused).contains("another master key"), "{refused:?}");
+    let with_the_new = settings.with("AUTHLOG_MASTER_KEY_FILE", "new.key");
+    let service = with_the_new.start().await;
+    verifies(&service.http(), &tokens.access).await;
+    for contract in Contract::ALL {
+        contract.signs_in(&service.http(), &ann).await;
+    }
+    let role = run(&service.settings, &["user", "role", "ann", "auditor"]).await;
+    assert!(role.status.success(), "{role:?}");
+    // Rebuilding opens every personal field.
+    let rebuilt = run(&service.settings, &["rebuild"]).await;
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+    Contract::D.signs_in(&service.http(), &ann).await;
+}
+
+async fn a_service_that_has_both_keys_serves_on_while_one_replaces_the_other(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let file = settings.data().parent().unwrap().join("new.key");
+    std::fs::write(&file, "B0VIhsV2rK5PcUWq4cFYhkg1m0Pr2+wXBbC3Tw9iL0o=\n").unwrap();
+    let both = settings
+        .clone()
+        .with("AUTHLOG_NEW_MASTER_KEY_FILE", "new.key");
+    let service = both.clone().start().await;
+    let load = Load::on(&service.http(), "before-and-after");
+    load.has_done(10).await;
+    let rotated = run(&both, &["keys", "rotate-master"]).await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    let done = load.done();
+    load.has_done(done + 10).await;
+    let visitors = load.end().await;
+    drop(service);
+    let service = settings
+        .with("AUTHLOG_MASTER_KEY_FILE", "new.key")
+        .start()
+        .await;
+    for visitor in visitors {
+        visitor.is_whole(&service.http()).await;
+    }
+    let rebuilt = run(&service.settings, &["rebuild"]).await;
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+}
+
+async fn whoever_has_no_new_key_is_told_how_to_give_it(store: Store) {
+    let settings = Settings::on(store);
+    for (settings, arguments, word) in [
+        (
+            settings.clone(),
+            ["keys", "rotate-master"],
+            "--new-key-file",
+        ),
+        (
+            settings.clone().with("AUTHLOG_NEW_MASTER_KEY", "short"),
+            ["keys", "rotate-master"],
+            "44 characters",
+        ),
+        (
+            settings.with("AUTHLOG_NEW_MASTER_KEY_FILE", "nowhere.key"),
+            ["user", "list"],
+            "nowhere.key",
+        ),
+    ] {
+        let refused = run(&settings, &arguments).await;
+        assert!(!refused.status.success(), "{refused:?}");
+        assert!(said(&refused).contains(word), "{refused:?}");
+    }
+}
+
+async fn run(settings: &Settings, arguments: &[&str]) -> Output {
+    let settings = settings.clone();
+    let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+    let running = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        settings.run(&arguments, "")
+    });
+    running.await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{out}{err}")
+}
