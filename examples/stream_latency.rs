@@ -4,7 +4,7 @@
 //! unless told otherwise, and a real nats-server, and measures on a machine that should be idle:
 //!
 //! 1. the time from the HTTP answer of a refresh to its message at a JetStream consumer, one at a time;
-//! 2. how many refreshes a second clients get done over HTTP while NATS is away;
+//! 2. how many events a second clients append over HTTP while NATS is away;
 //! 3. how fast the program publishes these once NATS is there;
 //! 4. how fast the same messages can be published to JetStream by a client that has nothing else to do.
 #![expect(
@@ -36,7 +36,10 @@ const TIMED: usize = 400;
 const BACKLOG: u64 = 20_000;
 
 /// Clients that make the backlog.
-const CLIENTS: u64 = 16;
+const CLIENTS: u64 = 32;
+
+/// How often a session is refreshed before the next begins: about a day of use.
+const REFRESHES: u64 = 20;
 
 /// Messages under way, as the program has them.
 const IN_FLIGHT: usize = 1000;
@@ -117,6 +120,9 @@ fn serve(program: &Path, directory: &Path, nats_port: u16) -> (Process, String) 
         .env("AUTHLOG_DATA_DIR", directory.join("data"))
         .env("AUTHLOG_RATE_LIMIT", "off")
         .env("AUTHLOG_LOG", "error")
+        // Hashing is not what is measured.
+        .env("AUTHLOG_ARGON2_MEMORY_KIB", "1024")
+        .env("AUTHLOG_ARGON2_ITERATIONS", "1")
         .env("AUTHLOG_NATS_URL", format!("nats://127.0.0.1:{nats_port}"))
         .stdout(Stdio::piped());
     if let Some(url) = std::env::args().nth(1) {
@@ -167,26 +173,37 @@ async fn connect(port: u16) -> Context {
     jetstream::new(client.unwrap())
 }
 
-/// Lets clients refresh at once until enough happened; how many events there are, and how long the refreshes took.
+/// Lets clients sign in and refresh at once until enough happened; how many events there are, and how long it took.
 async fn make_backlog(client: &reqwest::Client, base: &str) -> (u64, f64) {
-    let mut sessions = Vec::new();
-    for number in 0..CLIENTS {
-        sessions.push(sign_up(client, base, &format!("client-{number}")).await);
-    }
     let began = Instant::now();
     let mut running = tokio::task::JoinSet::new();
-    for session in sessions {
+    for number in 0..CLIENTS {
         let (client, base) = (client.clone(), base.to_owned());
         running.spawn(async move {
-            let mut session = session;
-            for _ in 0..BACKLOG / CLIENTS {
-                session = refresh(&client, &base, &session).await;
+            for day in 0..BACKLOG / CLIENTS / (REFRESHES + 2) {
+                let name = format!("client-{number}-{day}");
+                let mut session = sign_up(&client, &base, &name).await;
+                for _ in 0..REFRESHES {
+                    session = refresh(&client, &base, &session).await;
+                }
             }
         });
     }
     running.join_all().await;
-    let refreshes = BACKLOG / CLIENTS * CLIENTS;
-    (refreshes, began.elapsed().as_secs_f64())
+    let seconds = began.elapsed().as_secs_f64();
+    (logged(client, base).await, seconds)
+}
+
+/// How many events the log has, once all have their place.
+async fn logged(client: &reqwest::Client, base: &str) -> u64 {
+    loop {
+        let answer = client.get(format!("{base}/readyz")).send().await.unwrap();
+        let ready: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        if ready["lag"]["sequencer"]["events"] == 0 {
+            return ready["lag"]["log_index"].as_u64().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Watches the stream fill, from its first messages to its last.
