@@ -1,0 +1,444 @@
+//! A consumer of the events: it keeps a table of accounts and sessions of its own, in SQLite, made of nothing but the
+//! stream.
+//!
+//! ```sh
+//! cargo run --example accounts_table -- --nats nats://127.0.0.1:4222 --db accounts.db
+//! ```
+//!
+//! It can be killed at any moment. What it has applied is written in the same transaction as what it made of it (the
+//! table `inbox`), so that every event takes effect once: after a start it goes on from there, whatever the server
+//! believes was delivered. The sequence of a message is the event's place in the log, so a gap is seen at once; it is
+//! filled from the HTTP feed (`--feed`, `--token`), or the program ends and says so. `docs/consuming.md` explains why.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy};
+use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::{self, Message};
+use clap::Parser;
+use futures_util::StreamExt as _;
+use rusqlite::{Connection, Transaction, params};
+use serde_json::Value;
+
+/// Messages in one transaction: one commit is as dear as another, however much is in it.
+const BATCH: usize = 500;
+
+/// How long to wait before another try when something is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps a table of accounts made of Authlog's events
+#[derive(Parser)]
+struct Arguments {
+    /// The NATS server
+    #[arg(long, default_value = "nats://127.0.0.1:4222")]
+    nats: String,
+    /// The SQLite file
+    #[arg(long, default_value = "accounts.db")]
+    db: PathBuf,
+    /// The name of the durable consumer; each table needs its own
+    #[arg(long, default_value = "accounts-table")]
+    consumer: String,
+    /// Authlog itself, such as http://127.0.0.1:8080, to fill gaps from its feed
+    #[arg(long, requires = "token")]
+    feed: Option<String>,
+    /// An access token of an account of the role service
+    #[arg(long, env = "AUTHLOG_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut table = Table::open(&arguments.db)?;
+    say(&format!("going on after event {}", table.inbox.log_index));
+    loop {
+        match follow(&arguments, &mut table).await {
+            Trouble::Away(error) => say(&format!("trying again in a moment: {error:#}")),
+            Trouble::Fatal(error) => return Err(error),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Why the stream is not being read.
+enum Trouble {
+    /// Something does not answer; it may be back in a moment.
+    Away(anyhow::Error),
+    /// Going on would make the table wrong. Somebody has to decide.
+    Fatal(anyhow::Error),
+}
+
+/// Whatever goes wrong with a connection passes.
+impl<E: Into<anyhow::Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Away(error.into())
+    }
+}
+
+/// Applies events as they come, until something is wrong.
+async fn follow(arguments: &Arguments, table: &mut Table) -> Trouble {
+    match try_to_follow(arguments, table).await {
+        Ok(()) => Trouble::Away(anyhow!("the server has ended the subscription")),
+        Err(trouble) => trouble,
+    }
+}
+
+async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), Trouble> {
+    let client = async_nats::connect(&arguments.nats).await?;
+    let stream = jetstream::new(client).get_stream("AUTH_EVENTS").await?;
+    check_history(&stream, table).await?;
+    let consumer = consumer(&stream, &arguments.consumer, table.inbox.log_index).await?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(BATCH)
+        .messages()
+        .await?;
+    // As many as are there, without waiting for more.
+    let mut batches = messages.ready_chunks(BATCH);
+    while let Some(batch) = batches.next().await {
+        let batch = batch.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut events = VecDeque::new();
+        for message in &batch {
+            let event = Event::of_message(message).map_err(Trouble::Fatal)?;
+            let expected = match events.back() {
+                Some(Event { log_index, .. }) => log_index + 1,
+                None => table.inbox.log_index + 1,
+            };
+            if event.log_index < expected {
+                continue;
+            }
+            if event.log_index > expected {
+                let missing = fetch(arguments, expected, event.log_index - 1).await?;
+                events.extend(missing);
+            }
+            events.push_back(event);
+        }
+        table.apply(events).map_err(Trouble::Fatal)?;
+        // Only now. To acknowledge one is to acknowledge all before it; should it get lost, they are passed over when
+        // they come again.
+        if let Some(last) = batch.last() {
+            last.ack().await.map_err(|error| anyhow!(error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure that the stream is a copy of the log that the table was made of.
+async fn check_history(stream: &Stream, table: &Table) -> Result<(), Trouble> {
+    let Inbox {
+        log_index,
+        event_id,
+    } = &table.inbox;
+    let state = &stream.cached_info().state;
+    if *log_index == 0 || *log_index < state.first_sequence {
+        return Ok(());
+    }
+    if *log_index > state.last_sequence {
+        // It was wiped and is being filled again, or it belongs to a log that ends earlier.
+        let end = state.last_sequence;
+        return Err(Trouble::Away(anyhow!(
+            "the stream ends at {end}, and {log_index} events were applied already"
+        )));
+    }
+    let message = stream.get_raw_message(*log_index).await?;
+    let streamed = message.headers.get("ce-id").map(|id| id.as_str());
+    if streamed == Some(event_id) {
+        return Ok(());
+    }
+    Err(Trouble::Fatal(anyhow!(
+        "event {log_index} is {event_id} in the table and {} on the stream: the table was made of another log, or the service was restored from a backup; delete the table to have it made anew",
+        streamed.unwrap_or("none of Authlog's")
+    )))
+}
+
+/// The durable consumer, standing right after what was applied. Where the server believes otherwise (an acknowledgement
+/// that it did not get, messages that wait to be delivered again, a table restored from a backup) it is made anew: the
+/// table knows better.
+async fn consumer(stream: &Stream, name: &str, applied: u64) -> Result<Consumer<Config>, Trouble> {
+    if let Ok(known) = stream.get_consumer::<Config>(name).await {
+        let info = known.cached_info();
+        if info.ack_floor.stream_sequence == applied && info.num_ack_pending == 0 {
+            return Ok(known);
+        }
+        stream.delete_consumer(name).await?;
+    }
+    let config = Config {
+        durable_name: Some(name.to_owned()),
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: applied + 1,
+        },
+        ack_policy: AckPolicy::All,
+        ..Config::default()
+    };
+    Ok(stream.create_consumer(config).await?)
+}
+
+/// The events `first` to `last` from the HTTP feed, for what the stream has lost.
+async fn fetch(arguments: &Arguments, first: u64, last: u64) -> Result<Vec<Event>, Trouble> {
+    let Some((feed, token)) = arguments.feed.as_ref().zip(arguments.token.as_ref()) else {
+        return Err(Trouble::Fatal(anyhow!(
+            "the stream has lost the events {first} to {last}; name the service with --feed and --token to have them fetched from there"
+        )));
+    };
+    let count = last - first + 1;
+    say(&format!("fetching the events {first} to {last}"));
+    let feed = feed.trim_end_matches('/');
+    let url = format!("{feed}/audit/events?after={}&limit={count}", first - 1);
+    let answer = reqwest::Client::new()
+        .get(url)
+        .bearer_auth(token)
+        .send()
+        .await?;
+    let status = answer.status();
+    let body = answer.text().await?;
+    if status.is_client_error() {
+        return Err(Trouble::Fatal(anyhow!(
+            "the feed answered {status}: {body}"
+        )));
+    }
+    if !status.is_success() {
+        return Err(Trouble::Away(anyhow!("the feed answered {status}")));
+    }
+    let events: Vec<Event> = body
+        .lines()
+        .map(Event::of_line)
+        .collect::<anyhow::Result<_>>()?;
+    if events.iter().map(|event| event.log_index).ne(first..=last) {
+        return Err(Trouble::Away(anyhow!("the feed did not have all of them")));
+    }
+    Ok(events)
+}
+
+/// An event, wherever it came from.
+struct Event {
+    log_index: u64,
+    id: String,
+    kind: String,
+    account: String,
+    time: String,
+    data: Value,
+}
+
+impl Event {
+    /// A message: the attributes are headers.
+    fn of_message(message: &Message) -> anyhow::Result<Self> {
+        let headers = message.headers.as_ref().context("no headers")?;
+        let header = |name: &str| -> anyhow::Result<String> {
+            let value = headers.get(name).with_context(|| format!("no {name}"))?;
+            Ok(value.as_str().to_owned())
+        };
+        let event = Self {
+            log_index: header("ce-logindex")?.parse()?,
+            id: header("ce-id")?,
+            kind: header("ce-type")?,
+            account: header("ce-subject")?,
+            time: header("ce-time")?,
+            data: serde_json::from_slice(&message.payload)?,
+        };
+        let info = message.info().map_err(|error| anyhow!(error))?;
+        ensure!(
+            info.stream_sequence == event.log_index,
+            "message {} says that it is event {}: this is no stream of Authlog's",
+            info.stream_sequence,
+            event.log_index
+        );
+        Ok(event)
+    }
+
+    /// A line of the feed: one JSON object.
+    fn of_line(line: &str) -> anyhow::Result<Self> {
+        let event: Value = serde_json::from_str(line)?;
+        let text = |name: &str| -> anyhow::Result<String> {
+            let value = event[name].as_str().with_context(|| format!("no {name}"))?;
+            Ok(value.to_owned())
+        };
+        Ok(Self {
+            log_index: text("logindex")?.parse()?,
+            id: text("id")?,
+            kind: text("type")?,
+            account: text("subject")?,
+            time: text("time")?,
+            data: event["data"].clone(),
+        })
+    }
+
+    fn text(&self, member: &str) -> anyhow::Result<&str> {
+        let value = self.data[member].as_str();
+        value.with_context(|| format!("no {member} in event {}", self.log_index))
+    }
+
+    fn number(&self, member: &str) -> anyhow::Result<i64> {
+        let value = self.data[member].as_i64();
+        value.with_context(|| format!("no {member} in event {}", self.log_index))
+    }
+}
+
+/// The last event that was applied.
+struct Inbox {
+    log_index: u64,
+    event_id: String,
+}
+
+/// The table of accounts, and how far it has come.
+struct Table {
+    connection: Connection,
+    inbox: Inbox,
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS inbox (
+        only_one  INTEGER PRIMARY KEY CHECK (only_one = 1),
+        log_index INTEGER NOT NULL,
+        event_id  TEXT    NOT NULL
+    ) STRICT;
+    INSERT OR IGNORE INTO inbox VALUES (1, 0, '');
+    CREATE TABLE IF NOT EXISTS accounts (
+        id             TEXT    NOT NULL PRIMARY KEY,
+        number         INTEGER NOT NULL UNIQUE,
+        role           TEXT    NOT NULL,
+        registered_at  TEXT    NOT NULL,
+        session_epoch  INTEGER NOT NULL DEFAULT 0,
+        last_login     TEXT,
+        logins         INTEGER NOT NULL DEFAULT 0,
+        logins_refused INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS sessions (
+        id         TEXT    NOT NULL PRIMARY KEY,
+        account    TEXT    NOT NULL,
+        epoch      INTEGER NOT NULL,
+        started_at TEXT    NOT NULL,
+        expires_at TEXT    NOT NULL,
+        ended_at   TEXT
+    ) STRICT;
+    CREATE VIEW IF NOT EXISTS overview AS
+        SELECT number, role, last_login, logins, logins_refused,
+               (SELECT count(*)
+                  FROM sessions s
+                 WHERE s.account = a.id AND s.ended_at IS NULL AND s.epoch = a.session_epoch
+                   AND unixepoch(s.expires_at) > unixepoch()) AS sessions_live
+          FROM accounts a
+         ORDER BY number;";
+
+impl Table {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.execute_batch(SCHEMA)?;
+        let inbox = connection.query_row("SELECT log_index, event_id FROM inbox", [], |row| {
+            Ok(Inbox {
+                log_index: row.get::<_, i64>(0)?.unsigned_abs(),
+                event_id: row.get(1)?,
+            })
+        })?;
+        Ok(Self { connection, inbox })
+    }
+
+    /// Applies events that follow what was applied: all of them and their place in the inbox, or none.
+    fn apply(&mut self, events: VecDeque<Event>) -> anyhow::Result<()> {
+        let Some(last) = events.back() else {
+            return Ok(());
+        };
+        let inbox = Inbox {
+            log_index: last.log_index,
+            event_id: last.id.clone(),
+        };
+        let transaction = self.connection.transaction()?;
+        // Another process on the same table would have moved on.
+        let moved = transaction.execute(
+            "UPDATE inbox SET log_index = ?1, event_id = ?2 WHERE log_index = ?3",
+            params![
+                i64::try_from(inbox.log_index)?,
+                inbox.event_id,
+                i64::try_from(self.inbox.log_index)?
+            ],
+        )?;
+        ensure!(moved == 1, "another process keeps this table");
+        for event in &events {
+            apply(&transaction, event)?;
+        }
+        transaction.commit()?;
+        self.inbox = inbox;
+        Ok(())
+    }
+}
+
+/// What an event does to the tables. Types that came to be later than this program are passed over.
+fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
+    let Event { account, time, .. } = event;
+    match event.kind.as_str() {
+        "dev.authlog.user.registered.v1" => execute(
+            tables,
+            "INSERT INTO accounts (id, number, role, registered_at) VALUES (?, ?, ?, ?)",
+            params![account, event.number("number")?, event.text("role")?, time],
+        ),
+        "dev.authlog.user.role-changed.v1" => execute(
+            tables,
+            "UPDATE accounts SET role = ? WHERE id = ?",
+            params![event.text("role")?, account],
+        ),
+        "dev.authlog.user.password-reset.v1" => execute(
+            tables,
+            "UPDATE accounts SET session_epoch = ? WHERE id = ?",
+            params![event.number("session_epoch")?, account],
+        ),
+        "dev.authlog.session.logged-in.v1" => {
+            execute(
+                tables,
+                "INSERT INTO sessions (id, account, epoch, started_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+                params![
+                    event.text("session_id")?,
+                    account,
+                    event.number("session_epoch")?,
+                    time,
+                    event.text("expires_at")?
+                ],
+            )?;
+            execute(
+                tables,
+                "UPDATE accounts SET logins = logins + 1, last_login = ? WHERE id = ?",
+                params![time, account],
+            )
+        }
+        "dev.authlog.session.token-refreshed.v1" => execute(
+            tables,
+            "UPDATE sessions SET expires_at = ? WHERE id = ?",
+            params![event.text("expires_at")?, event.text("session_id")?],
+        ),
+        "dev.authlog.session.logged-out.v1" | "dev.authlog.session.refresh-token-reused.v1" => {
+            execute(
+                tables,
+                "UPDATE sessions SET ended_at = ? WHERE id = ?",
+                params![time, event.text("session_id")?],
+            )
+        }
+        "dev.authlog.refused-logins.login-refused.v1" => execute(
+            tables,
+            "UPDATE accounts SET logins_refused = logins_refused + 1 WHERE id = ?",
+            params![account],
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Each of these changes one row: a row that is not there was in an event that was missed.
+fn execute(
+    tables: &Transaction<'_>,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> anyhow::Result<()> {
+    let changed = tables.prepare_cached(sql)?.execute(values)?;
+    ensure!(changed == 1, "{sql} changed {changed} rows");
+    Ok(())
+}
+
+/// Tells whoever watches.
+fn say(words: &str) {
+    // Nobody has to watch.
+    let _ = writeln!(std::io::stdout().lock(), "{words}");
+}

@@ -1,0 +1,347 @@
+//! The example consumer, killed again and again: its table is the truth in the end.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod own_nats;
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::stream::Config;
+use own_nats::Nats;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use support::contract::Tokens;
+use support::following::{Reader, follow_each_other, log_index};
+use support::load::Load;
+use support::staff::signed_in;
+use support::story::{EVENTS, everything_happens};
+use support::{Program, Settings, Store, eventually};
+use tempfile::TempDir;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_killed_again_and_again_is_the_truth_in_the_end() {
+    let mut nats = Nats::start().await;
+    let (service, reader) = service(&nats).await;
+    let mut table = Table::new(&nats.url());
+    let load = Load::on(&service.http(), "visitor");
+    let mut random = Random::seeded();
+    for round in 0..12 {
+        table.start(&[]);
+        // Now and then it is killed before it has done anything, now and then it gets far.
+        let goal = table.applied() + random.below(60);
+        if round % 3 > 0 {
+            table.has_applied(goal).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(40))).await;
+        table.kill9();
+        if round == 6 {
+            nats.crashes().await;
+        }
+    }
+    everything_happens(&service, "ann").await;
+    load.end().await;
+    table.start(&[]);
+    let log = log(&service, &reader).await;
+    table.has_applied(log.len() as u64).await;
+    assert_eq!(table.contents(), truth(&log));
+    assert!(table.is_running());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_in_the_stream_ends_it_or_is_filled_from_the_feed() {
+    let nats = Nats::start().await;
+    let (service, reader) = service(&nats).await;
+    everything_happens(&service, "ann").await;
+    let log = log(&service, &reader).await;
+    let count = log.len() as u64;
+    assert_eq!(log.len(), 2 + EVENTS);
+    let holed = Nats::start().await;
+    copy(&nats, &holed, count, None).await;
+    for lost in [1, 5, 6, 7] {
+        let stream = holed
+            .jetstream()
+            .await
+            .get_stream("AUTH_EVENTS")
+            .await
+            .unwrap();
+        stream.delete_message(lost).await.unwrap();
+    }
+
+    let mut table = Table::new(&holed.url());
+    let output = table.run_to_its_end().await;
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(words.contains("lost the events 1 to 1"), "{words}");
+    assert_eq!(table.applied(), 0);
+
+    let address = format!("http://{}", service.address());
+    table.start(&["--feed", &address, "--token", &reader.access]);
+    table.has_applied(count).await;
+    assert_eq!(table.contents(), truth(&log));
+    table.kill9();
+
+    // A stream of another log does not get into the table.
+    let other = Nats::start().await;
+    copy(&nats, &other, count, Some("user/of-another-log/1")).await;
+    table.reads_from(&other.url());
+    let output = table.run_to_its_end().await;
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("was made of another log"), "{words}");
+    assert_eq!(table.contents(), truth(&log));
+}
+
+/// A service that publishes, and somebody who may read its log.
+async fn service(nats: &Nats) -> (Program, Tokens) {
+    let settings = Settings::on(Store::Sqlite).with_cheap_hashing();
+    let settings = settings.with("AUTHLOG_NATS_URL", &nats.url());
+    let service = settings.start().await;
+    let reader = signed_in(&service, "reader", "service").await;
+    (service, reader)
+}
+
+/// Fills the stream of `to` with the first messages of that of `from`; the last gets another id, if one is given.
+async fn copy(from: &Nats, to: &Nats, count: u64, last_id: Option<&str>) {
+    let source = from.jetstream().await;
+    let source = eventually("the events are on the stream", async || {
+        let mut stream = source.get_stream("AUTH_EVENTS").await.ok()?;
+        let state = &stream.info().await.ok()?.state;
+        (state.last_sequence >= count).then_some(stream)
+    })
+    .await;
+    let target = to.jetstream().await;
+    let config = Config {
+        name: "AUTH_EVENTS".to_owned(),
+        subjects: vec!["auth.v1.>".to_owned()],
+        ..Config::default()
+    };
+    target.create_stream(config).await.unwrap();
+    for sequence in 1..=count {
+        let message = source.get_raw_message(sequence).await.unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, values) in message.headers.iter() {
+            if name.to_string().to_lowercase().starts_with("ce-") {
+                headers.insert(name.clone(), values[0].clone());
+            }
+        }
+        if let Some(id) = last_id.filter(|_| sequence == count) {
+            headers.insert("ce-id", id);
+        }
+        let sent = target.publish_with_headers(message.subject, headers, message.payload);
+        sent.await.unwrap().await.unwrap();
+    }
+}
+
+/// The whole log.
+async fn log(service: &Program, reader: &Tokens) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut feed = Reader::of(service, &reader.access, "limit=1000000").await;
+    while let Some(event) = feed.event().await {
+        all.push(event);
+    }
+    follow_each_other(0, &all);
+    all
+}
+
+/// What a table says of an account: number, role, last login, logins, refused logins, sessions that live.
+type Row = (i64, String, Option<String>, i64, i64, i64);
+
+/// The same, computed from the log in another way: account by account, from all that happened to it.
+fn truth(log: &[Value]) -> Vec<Row> {
+    let mut by_account: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for event in log {
+        let account = event["subject"].as_str().unwrap();
+        by_account.entry(account).or_default().push(event);
+    }
+    let mut rows: Vec<Row> = by_account
+        .values()
+        .map(|events| {
+            let of = |kind: &'static str| {
+                events
+                    .iter()
+                    .filter(move |event| event["type"].as_str().unwrap().contains(kind))
+            };
+            let ended = |session: &Value| {
+                let mut ends = of("logged-out").chain(of("token-reused"));
+                ends.any(|event| event["data"]["session_id"] == *session)
+            };
+            let reset = of("password-reset.").map(|event| log_index(event)).max();
+            let live = of(".logged-in.").filter(|login| {
+                reset.is_none_or(|reset| log_index(login) > reset)
+                    && !ended(&login["data"]["session_id"])
+            });
+            let registered = of("registered").next().unwrap();
+            let changed = of("role-changed").next_back();
+            let role = changed.unwrap_or(registered)["data"]["role"].as_str();
+            let last = of(".logged-in.").next_back();
+            (
+                registered["data"]["number"].as_i64().unwrap(),
+                role.unwrap().to_owned(),
+                last.map(|login| login["time"].as_str().unwrap().to_owned()),
+                of(".logged-in.").count() as i64,
+                of("login-refused").count() as i64,
+                live.count() as i64,
+            )
+        })
+        .collect();
+    rows.sort();
+    rows
+}
+
+/// The example, and the table that it keeps.
+struct Table {
+    program: PathBuf,
+    directory: TempDir,
+    nats: String,
+    child: Option<Child>,
+}
+
+impl Table {
+    fn new(nats: &str) -> Self {
+        Self {
+            program: example(),
+            directory: TempDir::new().unwrap(),
+            nats: nats.to_owned(),
+            child: None,
+        }
+    }
+
+    fn reads_from(&mut self, nats: &str) {
+        self.nats = nats.to_owned();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("accounts.db")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["--nats", &self.nats, "--db"]);
+        command.arg(self.file()).stdin(Stdio::null());
+        command
+    }
+
+    fn start(&mut self, arguments: &[&str]) {
+        let mut command = self.command();
+        let command = command.args(arguments).stdout(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    async fn run_to_its_end(&self) -> Output {
+        let mut command = self.command();
+        let ended = tokio::task::spawn_blocking(move || command.output());
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+        ended.expect("it does not end").unwrap().unwrap()
+    }
+
+    fn kill9(&mut self) {
+        let mut child = self.child.take().unwrap();
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut().unwrap();
+        child.try_wait().unwrap().is_none()
+    }
+
+    /// The last event that it has applied.
+    fn applied(&self) -> u64 {
+        let inbox = self.connection().and_then(|table| {
+            table
+                .query_row("SELECT log_index FROM inbox", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+                .ok()
+        });
+        // There may be no table yet.
+        inbox.unwrap_or_default().unsigned_abs()
+    }
+
+    async fn has_applied(&self, log_index: u64) {
+        eventually(&format!("event {log_index} is applied"), async || {
+            (self.applied() >= log_index).then_some(())
+        })
+        .await;
+    }
+
+    fn contents(&self) -> Vec<Row> {
+        let table = self.connection().unwrap();
+        let mut rows = table
+            .prepare("SELECT number, role, last_login, logins, logins_refused, sessions_live FROM overview")
+            .unwrap();
+        rows.query_map([], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+            ))
+        })
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+    }
+
+    fn connection(&self) -> Option<Connection> {
+        let table = Connection::open_with_flags(self.file(), OpenFlags::SQLITE_OPEN_READ_WRITE);
+        let table = table.ok()?;
+        table.busy_timeout(Duration::from_secs(5)).unwrap();
+        Some(table)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The example's program, built if it is not: `cargo test --test consumer` builds no examples.
+fn example() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--example",
+            "accounts_table",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.unwrap().success());
+    // Examples are built beside the programs.
+    let programs = Path::new(env!("CARGO_BIN_EXE_authlog")).parent().unwrap();
+    programs.join("examples/accounts_table")
+}
+
+/// Numbers that differ from run to run, and not when `AUTHLOG_TEST_SEED` is set to what an earlier run printed.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        let given = std::env::var("AUTHLOG_TEST_SEED").ok();
+        let seed = given.and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 | 1);
+        eprintln!("AUTHLOG_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number less than `bound` (xorshift64).
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}

@@ -1,0 +1,230 @@
+//! A consumer that knows nothing but what the running program publishes about its events reads every one of them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod own_nats;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_nats::jetstream::message::StreamMessage;
+use jsonschema::Validator;
+use own_nats::Nats;
+use serde_json::{Map, Value, json};
+use support::following::{Reader, follow_each_other, log_index};
+use support::staff::signed_in;
+use support::story::{EVENTS, EVERY_TYPE, everything_happens};
+use support::{Endpoint, Program, Settings, Store, on_both_stores, own};
+
+on_both_stores!(every_event_is_as_the_running_program_says_it_is);
+
+async fn every_event_is_as_the_running_program_says_it_is(store: Store) {
+    let nats = Nats::start().await;
+    let settings = Settings::on(store).with("AUTHLOG_NATS_URL", &nats.url());
+    let service = settings.start().await;
+    let reader = signed_in(&service, "reader", "service").await;
+    everything_happens(&service, "ann").await;
+    let count = 2 + EVENTS;
+
+    let query = format!("follow=true&limit={count}");
+    let mut feed = Reader::of(&service, &reader.access, &query).await;
+    let lines = feed.events(count).await;
+    follow_each_other(0, &lines);
+    let schemas = Schemas::served_by(&service).await;
+    for line in &lines {
+        schemas.accept_line(line);
+    }
+    let seen: BTreeSet<_> = lines
+        .iter()
+        .map(|line| line["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(seen, EVERY_TYPE.into());
+
+    let answer = service.send(own::ASYNC_API).await;
+    let document = Document::new(answer.json());
+    assert_eq!(
+        document.messages().collect::<BTreeSet<_>>(),
+        EVERY_TYPE.into()
+    );
+    let messages = stream(&nats, count).await;
+    for (message, line) in messages.iter().zip(&lines) {
+        document.accepts(message);
+        // Both ways tell of the same event.
+        let header = |name: &str| message.headers.get(name).unwrap().as_str();
+        assert_eq!(message.sequence, log_index(line));
+        for (name, value) in line.as_object().unwrap() {
+            match name.as_str() {
+                "data" => assert_eq!(payload(message), *value),
+                "datacontenttype" => assert_eq!(header("content-type"), value),
+                name => assert_eq!(header(&format!("ce-{name}")), value, "{name}"),
+            }
+        }
+    }
+}
+
+/// The schemas tell good from bad, or the story above would prove nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_not_as_published_is_refused() {
+    let service = Program::on(Store::Sqlite).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let mut feed = Reader::of(&service, &reader.access, "follow=true").await;
+    let login = feed.events(2).await.remove(1);
+    let schemas = Schemas::served_by(&service).await;
+    schemas.accept_line(&login);
+    let spoiled: [fn(&mut Value); 9] = [
+        |event| event["specversion"] = json!("0.3"),
+        |event| drop(event.as_object_mut().unwrap().remove("subject")),
+        |event| event["subject"] = json!("ann"),
+        |event| event["logindex"] = json!(2),
+        |event| event["sequence"] = json!("1"),
+        |event| event["time"] = json!("yesterday"),
+        |event| drop(event["data"].as_object_mut().unwrap().remove("session_id")),
+        |event| event["data"]["session_epoch"] = json!("0"),
+        |event| event["data"]["expires_at"] = json!("soon"),
+    ];
+    for spoil in spoiled {
+        let mut event = login.clone();
+        spoil(&mut event);
+        assert!(!schemas.accepts_line(&event), "{event}");
+    }
+}
+
+/// What `/schemas` has.
+struct Schemas {
+    envelope: Validator,
+    data: BTreeMap<&'static str, Validator>,
+}
+
+impl Schemas {
+    async fn served_by(service: &Program) -> Self {
+        let mut data = BTreeMap::new();
+        for kind in EVERY_TYPE {
+            data.insert(kind, schema(service, kind).await);
+        }
+        let unknown = Endpoint::at("GET", "/schemas/dev.authlog.user.unheard.v1.json");
+        assert_eq!(service.send(unknown).await.status, 404);
+        Self {
+            envelope: schema(service, "cloudevent").await,
+            data,
+        }
+    }
+
+    fn accepts_line(&self, line: &Value) -> bool {
+        let kind = line["type"].as_str().unwrap();
+        self.envelope.is_valid(line) && self.data[kind].is_valid(&line["data"])
+    }
+
+    #[track_caller]
+    fn accept_line(&self, line: &Value) {
+        accept(&self.envelope, line);
+        accept(&self.data[line["type"].as_str().unwrap()], &line["data"]);
+    }
+}
+
+async fn schema(service: &Program, name: &str) -> Validator {
+    // An endpoint's path lives as long as the test.
+    let path = format!("/schemas/{name}.json").leak();
+    let answer = service.send(Endpoint::at("GET", path)).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/schema+json")
+    );
+    validator(&serde_json::from_str(&answer.body).unwrap())
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::draft202012::meta::validate(schema).expect("a schema");
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .expect("a schema")
+}
+
+#[track_caller]
+fn accept(validator: &Validator, value: &Value) {
+    if let Err(error) = validator.validate(value) {
+        panic!("{error} in {value}");
+    }
+}
+
+/// The AsyncAPI document, as a client reads it.
+struct Document(Value);
+
+impl Document {
+    fn new(document: Value) -> Self {
+        assert_eq!(document["asyncapi"], "3.0.0");
+        Self(document)
+    }
+
+    /// What `value` is or refers to.
+    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(place) => self.0.pointer(place.trim_start_matches('#')).unwrap(),
+            None => value,
+        }
+    }
+
+    /// Each channel that the service sends to, with the one message that it has.
+    fn channels(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        let operations = self.0["operations"].as_object().unwrap();
+        operations.values().map(|operation| {
+            assert_eq!(operation["action"], "send");
+            let channel = self.resolve(&operation["channel"]);
+            let messages = channel["messages"].as_object().unwrap();
+            assert_eq!(messages.len(), 1);
+            (channel, self.resolve(messages.values().next().unwrap()))
+        })
+    }
+
+    fn messages(&self) -> impl Iterator<Item = &str> {
+        self.channels()
+            .map(|(_, message)| message["name"].as_str().unwrap())
+    }
+
+    /// Makes sure that a message came by the channel that has such, with the headers and the payload that it says.
+    #[track_caller]
+    fn accepts(&self, message: &StreamMessage) {
+        let header = |name: &str| message.headers.get(name).unwrap().as_str();
+        let (channel, described) = self
+            .channels()
+            .find(|(_, described)| described["name"] == header("ce-type"))
+            .unwrap();
+        let address = channel["address"].as_str().unwrap();
+        let address = address.replace("{user_id}", header("ce-subject"));
+        assert_eq!(message.subject.as_str(), address);
+        let headers: Map<String, Value> = message
+            .headers
+            .iter()
+            .map(|(name, values)| (name.to_string(), json!(values[0].as_str())))
+            .collect();
+        accept(
+            &validator(self.resolve(&described["headers"])),
+            &Value::Object(headers),
+        );
+        accept(
+            &validator(self.resolve(&described["payload"])),
+            &payload(message),
+        );
+    }
+}
+
+fn payload(message: &StreamMessage) -> Value {
+    serde_json::from_slice(&message.payload).unwrap()
+}
+
+/// The first messages of the stream, once they are there.
+async fn stream(nats: &Nats, count: usize) -> Vec<StreamMessage> {
+    let jetstream = nats.jetstream().await;
+    let count = count as u64;
+    let stream = support::eventually("the events are on the stream", async || {
+        let mut stream = jetstream.get_stream("AUTH_EVENTS").await.ok()?;
+        let state = &stream.info().await.ok()?.state;
+        (state.last_sequence >= count).then_some(stream)
+    })
+    .await;
+    let mut messages = Vec::new();
+    for sequence in 1..=count {
+        messages.push(stream.get_raw_message(sequence).await.unwrap());
+    }
+    messages
+}
