@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use authlog_domain::Role;
+use authlog_application::ports::Moment;
+use authlog_application::published::Kind;
+use authlog_domain::{Role, SessionId, Timestamp};
 use clap::{Args, Parser, Subcommand};
 
 use crate::settings::Flags;
@@ -31,6 +33,17 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Write the read models anew from the log, while the service goes on
     Rebuild,
+    /// Prove and verify the log
+    #[command(subcommand)]
+    Log(crate::commands::LogCommand),
+    /// Write the log, or one account's events, with proofs
+    Export(crate::commands::ExportEvents),
+    /// Print what happened to an account: who did it, when, from where, through which contract
+    History(HistoryCommand),
+    /// Print an account as it stood at a moment, or what changed between two
+    State(StateCommand),
+    /// Check that everything the store holds is what its log says
+    Doctor(DoctorCommand),
 }
 
 #[derive(Subcommand)]
@@ -90,6 +103,76 @@ pub(crate) struct ChangeRole {
     /// What it may do from now on: user, service, auditor or admin
     #[arg(value_parser = role)]
     pub(crate) role: Role,
+}
+
+#[derive(Args)]
+pub(crate) struct HistoryCommand {
+    /// Id, e-mail address or username of the account
+    pub(crate) identifier: String,
+    /// Events recorded at this instant (RFC 3339) or later
+    #[arg(long, value_parser = instant)]
+    pub(crate) since: Option<Timestamp>,
+    /// Events recorded before this instant (RFC 3339)
+    #[arg(long, value_parser = instant)]
+    pub(crate) until: Option<Timestamp>,
+    /// Events of this type, such as LoggedIn; may be given several times or with commas
+    #[arg(long = "type", value_parser = event_type, value_delimiter = ',')]
+    pub(crate) types: Vec<String>,
+    /// Events of this session
+    #[arg(long, value_parser = session)]
+    pub(crate) session: Option<SessionId>,
+    /// As JSON, an event a line
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// As CSV, for spreadsheets
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StateCommand {
+    /// Id, e-mail address or username of the account
+    pub(crate) identifier: String,
+    /// A log index or an instant (RFC 3339); now if not given
+    #[arg(long, value_parser = moment)]
+    pub(crate) at: Option<Moment>,
+    /// Another moment: print what changed between the two
+    #[arg(long, value_parser = moment)]
+    pub(crate) diff: Option<Moment>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DoctorCommand {
+    /// Write rows and claims anew where they are not what the events give; events and the log are never touched
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
+
+fn instant(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text)
+        .ok_or_else(|| "an instant is written as in 2025-06-01T12:00:00Z".to_owned())
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    Moment::parse(text).ok_or_else(|| {
+        "a moment is a log index, or an instant as in 2025-06-01T12:00:00Z".to_owned()
+    })
+}
+
+fn session(text: &str) -> Result<SessionId, String> {
+    SessionId::parse(text).ok_or_else(|| "not the id of a session".to_owned())
+}
+
+fn event_type(name: &str) -> Result<String, String> {
+    Kind::parse(name)
+        .map(|kind| kind.stored_type.to_owned())
+        .ok_or_else(|| {
+            let names = authlog_application::published::KINDS.map(|kind| kind.stored_type);
+            format!("a type is one of {}", names.join(", "))
+        })
 }
 
 fn role(name: &str) -> Result<Role, String> {

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod logging;
 mod parts;
+mod proofs;
 mod serve;
 mod settings;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command};
+use commands::LogCommand;
 use settings::Settings;
 
 #[tokio::main]
@@ -27,6 +29,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(Command::Log(LogCommand::Check(command))) = &cli.command {
+        // Whoever checks evidence has no store and no settings.
+        return commands::check(command);
+    }
     let settings = Settings::load(cli.flags)?;
     logging::start(&settings)?;
     match cli.command.unwrap_or(Command::Serve) {
@@ -34,6 +40,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => commands::migrate(&settings).await,
         Command::User(command) => commands::user(command, &settings).await,
         Command::Keys(command) => commands::keys(command, &settings).await,
+        Command::History(command) => commands::history(command, &settings).await,
+        Command::State(command) => commands::state(command, &settings).await,
+        Command::Doctor(command) => commands::doctor(command, &settings).await,
         Command::Rebuild => commands::rebuild(&settings).await,
+        Command::Log(command) => commands::log(command, &settings).await,
+        Command::Export(command) => commands::export(command, &settings).await,
     }
 }

@@ -10,7 +10,7 @@ use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{GcraAttemptLimiter, NoAttemptLimits};
 use authlog_infrastructure::mail::{FileMailer, MailFolder, SmtpMailer};
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
-use authlog_infrastructure::postgres::{PostgresStore, PublisherElection, Sequencer};
+use authlog_infrastructure::postgres::{Election, PostgresStore, Sequencer};
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
@@ -19,6 +19,7 @@ use authlog_infrastructure::{OpenError, Store};
 use tokio::sync::watch;
 use url::Url;
 
+use crate::proofs;
 use crate::settings::{Database, MasterKeySource, REFRESH_GRACE, RESET_LIFETIME, Settings};
 
 /// `aud` of every token: who they are for. One name, because every contract's tokens are good in every other.
@@ -29,8 +30,17 @@ pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn Store>,
     /// Whether this node is the one that publishes.
     pub(crate) publishes: watch::Receiver<bool>,
+    /// Whether this node is the one that signs checkpoints.
+    pub(crate) signs: watch::Receiver<bool>,
     /// What nodes that share a store elect one of themselves for.
-    pub(crate) offices: Option<(Sequencer, PublisherElection)>,
+    pub(crate) offices: Option<Offices>,
+}
+
+/// The elections that a node stands for.
+pub(crate) struct Offices {
+    pub(crate) sequencer: Sequencer,
+    pub(crate) publisher: Election,
+    pub(crate) signer: Election,
 }
 
 /// The time and the randomness of this machine.
@@ -70,6 +80,7 @@ pub(crate) async fn open_store_with(
                 store: Arc::new(store),
                 // A file has one service; should it have two, the stream lets one of them in.
                 publishes: watch::channel(true).1,
+                signs: watch::channel(true).1,
                 offices: None,
             })
         }
@@ -79,11 +90,17 @@ pub(crate) async fn open_store_with(
                 .map_err(explain)
                 .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;
             let sequencer = store.sequencer();
-            let (election, publishes) = store.publisher_election();
+            let (publisher, publishes) = store.publisher_election();
+            let (signer, signs) = store.signer_election();
             Ok(OpenStore {
                 store: Arc::new(store),
                 publishes,
-                offices: Some((sequencer, election)),
+                signs,
+                offices: Some(Offices {
+                    sequencer,
+                    publisher,
+                    signer,
+                }),
             })
         }
     }
@@ -201,6 +218,9 @@ pub(crate) async fn assemble(
     let parts = Parts {
         events: store.clone(),
         log: store.clone(),
+        housekeeping: store.clone(),
+        transparency: Arc::new(proofs::log(settings, Arc::clone(&store)).await?),
+        history: store.clone(),
         publication,
         directory: store.clone(),
         health: store.clone(),
@@ -229,7 +249,7 @@ pub(crate) fn publisher(
 ) -> Option<(EventPublisher, watch::Receiver<Publication>)> {
     let url = settings.nats_url.as_ref()?;
     let settings = PublisherSettings {
-        url: url.to_string(),
+        url: url.clone(),
         source: event_source(settings),
     };
     Some(EventPublisher::new(store, settings, publishes))

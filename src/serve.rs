@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::parts::{self, OpenStore};
+use crate::proofs;
 use crate::settings::Settings;
 
 /// How long requests that were accepted get to finish once the program is told to stop; container platforms kill after
@@ -36,6 +37,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let OpenStore {
         store,
         publishes,
+        signs,
         offices,
     } = parts::open_store(settings, settings.migrate).await?;
     let listener = TcpListener::bind(settings.listen)
@@ -45,12 +47,14 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let reachable_at = reachable_at(settings, address)?;
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
+    let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
     let (authlog, background) =
         parts::assemble(settings, store, &reachable_at, publication).await?;
     let Background {
         refused_logins,
         reset_mailer,
         revocation_tail,
+        housekeeper,
         mail_sweeper,
         feed,
     } = background;
@@ -58,15 +62,21 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _interruptible = [
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
+        AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
         AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),
         AbortOnDropHandle::new(tokio::spawn(feed.run())),
     ];
     let recorder = tokio::spawn(refused_logins.run());
-    let (sequencer, election) = offices.unzip();
-    let sequencer = sequencer.map(|it| tokio::spawn(it.run(stop.clone())));
-    let election = election
-        .filter(|_| publisher.is_some())
-        .map(|it| tokio::spawn(it.run(stop.clone())));
+    let mut elections = vec![];
+    let mut sequencer = None;
+    if let Some(offices) = offices {
+        sequencer = Some(tokio::spawn(offices.sequencer.run(stop.clone())));
+        elections.push(tokio::spawn(offices.signer.run(stop.clone())));
+        if publisher.is_some() {
+            elections.push(tokio::spawn(offices.publisher.run(stop.clone())));
+        }
+    }
+    let checkpoints = checkpoints.spawn(&stop);
     let publisher = publisher.map(|it| tokio::spawn(it.run(stop.clone())));
     let metrics = PrometheusBuilder::new()
         .install_recorder()
@@ -96,7 +106,12 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     finish("recording refused logins", Some(recorder)).await;
     finish("sequencing the log", sequencer).await;
     finish("publishing events", publisher).await;
-    finish("standing for election", election).await;
+    for task in checkpoints {
+        finish("checkpoints", Some(task)).await;
+    }
+    for election in elections {
+        finish("standing for election", Some(election)).await;
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::{Http, Request};
 use support::mail::{Mailbox as _, mail_to};
-use support::program::free_port;
+use support::nats::Nats;
 use support::{
     Answer, Contract, Endpoint, Person, Settings, Store, a, c, e, eventually, on_both_stores, own,
 };
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 on_both_stores!(
@@ -36,7 +35,7 @@ const AGENT: &str = "Quokkabrowser/9.7";
 const ADDRESS: &str = "127.77.66.55";
 
 async fn an_erased_person_is_nowhere(store: Store) {
-    let nats = NatsServer::start();
+    let nats = Nats::start().await;
     let settings = Settings::on(store)
         .with_cheap_hashing()
         .with("AUTHLOG_NATS_URL", &nats.url())
@@ -124,7 +123,10 @@ async fn an_erased_person_is_nowhere(store: Store) {
                 .await,
         );
     }
-    nats.holds("erased").await;
+    eventually("the events are published", async || {
+        (!found_in(nats.directory(), &["erased"]).is_empty()).then_some(())
+    })
+    .await;
     let rebuilt = run(&service.settings, &["rebuild"]).await;
     assert!(rebuilt.status.success(), "{rebuilt:?}");
     let listed = run(&service.settings, &["user", "list"]).await;
@@ -149,7 +151,7 @@ async fn an_erased_person_is_nowhere(store: Store) {
         let found = found(answer.body.as_bytes(), &canaries);
         assert!(found.is_empty(), "{found:?} in {answer}");
     }
-    for folder in [mail.as_path(), nats.directory.path()] {
+    for folder in [mail.as_path(), nats.directory()] {
         let found = found_in(folder, &canaries);
         assert!(found.is_empty(), "{found:?} in {}", folder.display());
     }
@@ -317,7 +319,7 @@ async fn only_an_administrator_erases_the_account_of_another(store: Store) {
     let id = id.as_str().unwrap();
     let auditor = Contract::A.signs_in(&http, &auditor).await;
     let of_admin = Contract::A.signs_in(&http, &admin).await;
-    let unknown = uuid::Uuid::new_v4().to_string();
+    let unknown = "00000000-0000-4000-8000-000000000000".to_owned();
     for (token, id, status) in [
         ("", id, 401),
         (&*of_ann.access, id, 403),
@@ -498,7 +500,7 @@ async fn an_erasure_that_is_killed_happened_or_did_not(store: Store) {
         );
         Contract::C.registers(&http, &person).await;
     }
-    println!("{survivors} of 40 were not erased when the program was killed");
+    eprintln!("{survivors} of 40 were not erased when the program was killed");
 }
 
 /// The program may be killed between an erasure and the deletion of files, or be away while another node erases.
@@ -619,55 +621,4 @@ fn files_in(folder: &Path) -> Vec<std::path::PathBuf> {
             path => vec![path],
         })
         .collect()
-}
-
-/// A NATS server whose files can be searched.
-struct NatsServer {
-    child: Child,
-    port: u16,
-    directory: TempDir,
-}
-
-impl NatsServer {
-    fn start() -> Self {
-        let (port, directory) = (free_port(), TempDir::new().unwrap());
-        let child = Command::new("nats-server")
-            .args([
-                "--addr",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-                "--jetstream",
-            ])
-            .arg("--store_dir")
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nats-server is not installed: run scripts/test.sh");
-        Self {
-            child,
-            port,
-            directory,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
-    }
-
-    /// Waits until the word is in its files.
-    async fn holds(&self, word: &str) {
-        eventually("the events are published", async || {
-            (!found_in(self.directory.path(), &[word]).is_empty()).then_some(())
-        })
-        .await;
-    }
-}
-
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -3,6 +3,7 @@
 //! Everything under one base path is a surface: `contracts` has a folder for each published one, `own` is the rest.
 //! What they share is in `exchange`.
 
+mod connection;
 mod contracts;
 mod exchange;
 mod own;
@@ -18,6 +19,8 @@ use authlog_application::ports::{Clock, Entropy};
 use authlog_domain::Timestamp;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::serve::ListenerExt;
+use connection::{Connection, Connections};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -82,8 +85,9 @@ impl Api {
 /// Connections cannot be accepted any more.
 pub async fn serve(listener: TcpListener, api: Api) -> std::io::Result<()> {
     let stopped = api.stopping.clone().cancelled_owned();
+    let connections = Connections::new(listener, api.stopping.clone());
     let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
+    axum::serve(connections.tap_io(Connection::is_kept_alive), service)
         .with_graceful_shutdown(stopped)
         .await
 }

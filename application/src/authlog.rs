@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ports::{
-    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, KeptMail, Mailer,
-    PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens, Tokens,
+    AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
+    KeptMail, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens,
+    Tokens, TransparencyLog,
 };
 use crate::unit_of_work::Journal;
 use crate::use_cases::RefusedLogin;
 use crate::{
-    LogFeed, MailSweeper, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer,
+    Housekeeper, LogFeed, MailSweeper, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer,
     RevocationList, RevocationTail,
 };
 
@@ -23,12 +24,18 @@ pub struct Parts {
     pub events: Arc<dyn EventStore>,
     /// The events in their one order.
     pub log: Arc<dyn EventLog>,
+    /// What happened to each account.
+    pub history: Arc<dyn History>,
     /// How far they have been published; `None` where nothing is.
     pub publication: Option<watch::Receiver<Publication>>,
+    /// What proves the log.
+    pub transparency: Arc<dyn TransparencyLog>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
     /// Tells whether the store can be used.
     pub health: Arc<dyn Health>,
+    /// Removes what has expired.
+    pub housekeeping: Arc<dyn Housekeeping>,
     /// News of ended sessions.
     pub revocations: Arc<dyn RevocationSource>,
     /// The queue of requests to reset a password.
@@ -85,6 +92,8 @@ pub struct Background {
     pub reset_mailer: ResetMailer,
     /// Hears of sessions that end on other nodes.
     pub revocation_tail: RevocationTail,
+    /// Removes what has expired.
+    pub housekeeper: Housekeeper,
     /// Deletes mail to people whose accounts were erased, wherever that was done.
     pub mail_sweeper: MailSweeper,
     /// Keeps the end of the log in memory for those who follow it.
@@ -102,6 +111,10 @@ impl Authlog {
         let (erased, mail_sweeper) = MailSweeper::new(&parts);
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let background = Background {
+            housekeeper: Housekeeper::new(
+                Arc::clone(&parts.housekeeping),
+                Arc::clone(&parts.clock),
+            ),
             feed: Arc::clone(&feed),
             refused_logins: recorder,
             reset_mailer: ResetMailer::new(
@@ -136,6 +149,11 @@ impl Authlog {
     /// They cannot.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.parts.health.check().await?)
+    }
+
+    /// What proves that nobody changed the log.
+    pub fn transparency(&self) -> &dyn TransparencyLog {
+        &*self.parts.transparency
     }
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).

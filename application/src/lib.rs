@@ -5,6 +5,7 @@
 
 mod authlog;
 mod context;
+pub mod history;
 mod password;
 pub mod ports;
 pub mod published;
@@ -23,7 +24,7 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Follower, Lag, LogFeed, MailSweeper, RebuildProgress,
-    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm,
-    rebuild_read_models,
+    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
+    RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
+    SignInForm, Stood, StoodThen, rebuild_read_models,
 };

@@ -11,30 +11,16 @@ use crate::ports::{HashingError, IdentifierKind, StoreError, TokenError};
 pub enum Field {
     /// The username.
     Username,
-    /// The e-mail address.
-    Email,
     /// The person's name.
     Name,
+    /// The e-mail address.
+    Email,
     /// The telephone number.
     Phone,
     /// The password.
     Password,
     /// The password once more.
     PasswordConfirmation,
-}
-
-impl Field {
-    /// The member's name in plain words.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Username => "username",
-            Self::Email => "e-mail address",
-            Self::Name => "name",
-            Self::Phone => "telephone number",
-            Self::Password => "password",
-            Self::PasswordConfirmation => "repeated password",
-        }
-    }
 }
 
 /// One thing that is wrong with a request.

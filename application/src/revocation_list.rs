@@ -15,8 +15,9 @@ use crate::ports::{Revocation, VerifiedToken};
 /// How old the news of other nodes may be before a token is checked against the store instead.
 const STALE_AFTER: Duration = Duration::from_millis(500);
 
-/// Entries are kept for as long as the longest-lived access token; then the token's own expiry does the work.
-pub(crate) const KEEP_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// Entries are kept for as long as the longest-lived access token, and an hour more: a login that raced the revocation,
+/// and nodes whose clocks differ, issue theirs a little later. Then the token's own expiry does the work.
+pub(crate) const KEEP_FOR: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What the list says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,10 @@ impl RevocationList {
             return Standing::Ended;
         }
         match entries.heard_at {
-            Some(heard_at) if now.since(heard_at) <= STALE_AFTER => Standing::Live,
+            // A clock that was set back says nothing about how old the news are.
+            Some(heard_at) if heard_at <= now && now.since(heard_at) <= STALE_AFTER => {
+                Standing::Live
+            }
             _ => Standing::Unknown,
         }
     }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, RefusedLogins, Session, User};
 use cqrs_es::persist::{
     PersistedEventRepository, PersistedEventStore, PersistenceError, ReplayStream, SerializedEvent,
     SerializedSnapshot,
@@ -111,6 +111,25 @@ impl Journal {
     }
 }
 
+/// An aggregate that decides by itself, and by what name its events are stored.
+pub(crate) trait Decides:
+    Aggregate<Services = (), Command: Send, Error: Into<Failure> + Send>
+{
+    const KIND: AggregateKind;
+}
+
+impl Decides for User {
+    const KIND: AggregateKind = AggregateKind::User;
+}
+
+impl Decides for Session {
+    const KIND: AggregateKind = AggregateKind::Session;
+}
+
+impl Decides for RefusedLogins {
+    const KIND: AggregateKind = AggregateKind::RefusedLogins;
+}
+
 /// What one command reads and writes.
 #[derive(Clone)]
 pub(crate) struct UnitOfWork {
@@ -127,54 +146,35 @@ impl UnitOfWork {
     }
 
     /// Lets the aggregate that nobody has written to yet, because its id was made just now, decide on `command`.
-    pub(crate) async fn execute_new<A>(
+    pub(crate) async fn execute_new<A: Decides>(
         &self,
-        kind: AggregateKind,
         id: &str,
         command: A::Command,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<A::Event>, Failure>
-    where
-        A: Aggregate<Services = ()>,
-        A::Error: Into<Failure> + Send,
-        A::Command: Send,
-    {
-        self.execute_on::<A>(kind, id, Some(vec![]), command, metadata)
+    ) -> Result<Vec<A::Event>, Failure> {
+        self.execute_on::<A>(id, Some(vec![]), command, metadata)
             .await
     }
 
     /// Lets the aggregate decide on `command` and stages its events, which it also returns.
-    pub(crate) async fn execute<A>(
+    pub(crate) async fn execute<A: Decides>(
         &self,
-        kind: AggregateKind,
         id: &str,
         command: A::Command,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<A::Event>, Failure>
-    where
-        A: Aggregate<Services = ()>,
-        A::Error: Into<Failure> + Send,
-        A::Command: Send,
-    {
-        self.execute_on::<A>(kind, id, None, command, metadata)
-            .await
+    ) -> Result<Vec<A::Event>, Failure> {
+        self.execute_on::<A>(id, None, command, metadata).await
     }
 
-    async fn execute_on<A>(
+    async fn execute_on<A: Decides>(
         &self,
-        kind: AggregateKind,
         id: &str,
         known: Option<Vec<SerializedEvent>>,
         command: A::Command,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<A::Event>, Failure>
-    where
-        A: Aggregate<Services = ()>,
-        A::Error: Into<Failure> + Send,
-        A::Command: Send,
-    {
+    ) -> Result<Vec<A::Event>, Failure> {
         let stream = StreamId {
-            kind,
+            kind: A::KIND,
             id: id.to_owned(),
         };
         let prior = match known {

@@ -1,6 +1,8 @@
 //! Adapters: what the ports of `authlog-application` are in this world.
 
+mod doctor;
 pub mod hashing;
+mod history;
 pub mod leaf;
 pub mod limits;
 pub mod mail;
@@ -11,5 +13,6 @@ pub mod sqlite;
 mod store;
 pub mod system;
 pub mod tokens;
+pub mod transparency;
 
 pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, Store};

@@ -24,7 +24,7 @@ const GUESSES: Quota = Quota {
 };
 
 /// Failed sign-ins as one account from anywhere, against guessers with many addresses (NIST SP 800-63B-4 §3.2.2 asks
-/// for no more than 100 in a row). It never makes anybody wait for longer than one step, and one address alone cannot
+/// for no more than 100 in a row). It makes those wait who have guessed wrong themselves, and one address alone cannot
 /// use it up, because only what [`GUESSES`] allows is counted: nobody gets locked out by somebody else.
 const GUESSES_FROM_ANYWHERE: Quota = Quota {
     at_once: 100,
@@ -105,10 +105,16 @@ impl AttemptLimiter for GcraAttemptLimiter {
                 address,
                 identifier,
             } => {
+                let guess = self.guess_key(identifier, address);
+                // Whoever has not guessed wrong from where they are is not made to wait for those who have.
+                let from_anywhere = self
+                    .guesses
+                    .holds(guess, now)
+                    .then(|| self.identifier_key(identifier))
+                    .and_then(|key| self.guesses_from_anywhere.wait(key, now));
                 let wait = [
-                    self.guesses.wait(self.guess_key(identifier, address), now),
-                    self.guesses_from_anywhere
-                        .wait(self.identifier_key(identifier), now),
+                    self.guesses.wait(guess, now),
+                    from_anywhere,
                     address.and_then(|address| self.failures.wait(self.address_key(address), now)),
                 ];
                 wait.into_iter().flatten().max().map_or(Ok(()), Err)

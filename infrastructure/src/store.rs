@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Entropy, EventLog, EventStore, Health, Identifier,
-    IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation,
-    RevocationSource, StoreError, StreamId,
+    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
+    Housekeeping, Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild,
+    ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
 };
 use authlog_domain::{AggregateKind, ResetId, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, claims, erased, row_after};
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::sealing::{
     Fingerprint, MasterKeys, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal,
 };
+use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
 pub(crate) const REVOKING_EVENT_TYPES: [&str; 4] = [
@@ -32,12 +33,17 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 4] = [
 pub trait Store:
     EventStore
     + EventLog
+    + History
+    + Doctor
     + Directory
     + RevocationSource
     + ResetRequests
     + Rebuild
     + Health
+    + Housekeeping
     + SharedSecrets
+    + LogTree
+    + LogRecords
     + MasterKeyRotation
 {
 }
@@ -45,12 +51,17 @@ pub trait Store:
 impl<S> Store for S where
     S: EventStore
         + EventLog
+        + History
+        + Doctor
         + Directory
         + RevocationSource
         + ResetRequests
         + Rebuild
         + Health
+        + Housekeeping
         + SharedSecrets
+        + LogTree
+        + LogRecords
         + MasterKeyRotation
 {
 }

@@ -21,7 +21,10 @@ pub fn account<'a>(
     Ok(row)
 }
 
-fn apply(row: Option<Account>, recorded: &SerializedEvent) -> Result<Option<Account>, Unreadable> {
+pub(crate) fn apply(
+    row: Option<Account>,
+    recorded: &SerializedEvent,
+) -> Result<Option<Account>, Unreadable> {
     let event: UserEvent = read(recorded)?;
     let at = event.at();
     let mut row = match (row, &event) {

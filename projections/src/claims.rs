@@ -1,6 +1,6 @@
 //! The claims: which identifier belongs to which account.
 
-use authlog_application::ports::{Identifier, StagedStream};
+use authlog_application::ports::{Account, Identifier, StagedStream};
 use authlog_domain::user::UserEvent;
 use authlog_domain::{AggregateKind, UserId};
 
@@ -43,4 +43,19 @@ pub fn claims(staged: &StagedStream) -> Result<Vec<Claim>, Unreadable> {
         );
     }
     Ok(claims)
+}
+
+/// The claims of an account that stands like this: no event takes an identifier away, except one that takes them all.
+pub fn claims_of(account: &Account) -> Vec<Claim> {
+    [
+        account.username.clone().map(Identifier::Username),
+        account.email.clone().map(Identifier::Email),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|identifier| Claim {
+        identifier,
+        owner: account.id,
+    })
+    .collect()
 }

@@ -10,6 +10,7 @@
 mod accounts;
 mod claims;
 mod erasure;
+mod replay;
 mod sessions;
 
 use authlog_application::ports::StagedStream;
@@ -18,8 +19,9 @@ use cqrs_es::persist::SerializedEvent;
 
 pub use accounts::account;
 pub use authlog_application::ports::{Account, SessionRecord};
-pub use claims::{Claim, claims};
+pub use claims::{Claim, claims, claims_of};
 pub use erasure::erased;
+pub use replay::Replay;
 pub use sessions::session;
 
 /// An event that is not what its type and version say.

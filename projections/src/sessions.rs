@@ -21,7 +21,7 @@ pub fn session<'a>(
     Ok(row)
 }
 
-fn apply(
+pub(crate) fn apply(
     row: Option<SessionRecord>,
     recorded: &SerializedEvent,
 ) -> Result<Option<SessionRecord>, Unreadable> {

@@ -1,20 +1,31 @@
 //! What an operator does at the command line: a file a command, and what they share.
 
+mod doctor;
 mod erase;
+mod export;
+mod history;
 mod keys;
+mod log;
+mod shown;
+mod state;
 mod user;
 
 use std::io::Write;
 
 use anyhow::Context;
-use authlog_application::{Authlog, Refusal, RequestContext, rebuild_read_models};
+use authlog_application::{Authlog, Field, Refusal, RequestContext, rebuild_read_models};
 use authlog_domain::ContractName;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
 use crate::parts;
 use crate::settings::Settings;
+pub(crate) use doctor::doctor;
+pub(crate) use export::{ExportEvents, export};
+pub(crate) use history::history;
 pub(crate) use keys::keys;
+pub(crate) use log::{LogCommand, check, log};
+pub(crate) use state::state;
 pub(crate) use user::user;
 
 /// Brings the schema up to date.
@@ -67,7 +78,7 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
         Refusal::Invalid(violations) => {
             let list: Vec<String> = violations
                 .iter()
-                .map(|violation| format!("the {} {}", violation.field.in_words(), violation.flaw))
+                .map(|violation| format!("{} {}", flag(violation.field), violation.flaw))
                 .collect();
             anyhow::anyhow!(list.join("; "))
         }
@@ -79,8 +90,25 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
     }
 }
 
+/// Where an operator gives such a member.
+const fn flag(field: Field) -> &'static str {
+    match field {
+        Field::Username => "--username",
+        Field::Email => "--email",
+        Field::Name => "--name",
+        Field::Phone => "--phone",
+        Field::Password => "the password",
+        Field::PasswordConfirmation => "the repeated password",
+    }
+}
+
 fn chain(refusal: Refusal) -> anyhow::Error {
     anyhow::Error::new(refusal)
+}
+
+/// Standard output for more than a line.
+fn for_reading() -> impl Write {
+    std::io::BufWriter::new(std::io::stdout().lock())
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

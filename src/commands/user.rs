@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
 use authlog_application::ports::Account;
-use authlog_application::{Authlog, RegistrationForm};
+use authlog_application::{Authlog, Refusal, RegistrationForm};
 use authlog_domain::{Email, Username};
 
 use super::erase::erase;
@@ -46,7 +46,12 @@ async fn change_role(authlog: &Authlog, command: &ChangeRole) -> anyhow::Result<
     let account = authlog
         .change_role(&command.identifier, command.role, &by_operator())
         .await
-        .map_err(in_words)?;
+        .map_err(|refusal| match refusal {
+            Refusal::UnknownAccount => {
+                anyhow::anyhow!("there is no account called {}", command.identifier)
+            }
+            other => in_words(other),
+        })?;
     print(&format!("{HEADING}\n{}", line(&account)))
 }
 

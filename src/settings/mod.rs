@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
     pub(crate) master_key: MasterKeySource,
+    pub(crate) checkpoint_file: Option<PathBuf>,
     /// The key that replaces it, while that goes on.
     pub(crate) new_master_key: Option<MasterKeySource>,
     pub(crate) rate_limit: bool,
@@ -73,7 +74,7 @@ impl Settings {
         let data_dir = PathBuf::from(sources.text("data_dir").unwrap_or("data"));
         let database = match sources.get("database_url") {
             None => Database::Sqlite(data_dir.join("authlog.db")),
-            Some((url, origin)) => database(url, origin)?,
+            Some((url, origin)) => database(url, &origin)?,
         };
         let master_key = match (sources.text("master_key"), sources.text("master_key_file")) {
             (Some(key), _) => MasterKeySource::Given(key.to_owned()),
@@ -137,6 +138,7 @@ impl Settings {
                 },
             )?,
             master_key,
+            checkpoint_file: sources.text("checkpoint_file").map(PathBuf::from),
             new_master_key,
             rate_limit: sources.switch("rate_limit", true)?,
             jwt_algorithm,
@@ -227,7 +229,7 @@ fn sender(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn database(url: &str, origin: Origin) -> anyhow::Result<Database> {
+fn database(url: &str, origin: &Origin) -> anyhow::Result<Database> {
     let wrong = || {
         // The URL may hold a password: it is not repeated.
         format!(

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 19] = [
     "listen",
     "data_dir",
     "database_url",
@@ -17,6 +17,7 @@ const FLAGS: [&str; 18] = [
     "mail_from",
     "public_url",
     "master_key_file",
+    "checkpoint_file",
     "new_master_key_file",
     "rate_limit",
     "jwt_algorithm",
@@ -76,8 +77,10 @@ pub(crate) struct Flags {
     /// File with the master key, made at the first start [master.key in the data directory]
     #[arg(long, global = true, value_name = "FILE")]
     master_key_file: Option<String>,
-    /// File with the key that is replacing the master key, while `keys rotate-master` goes on [none]
+    /// File to which signed checkpoints of the log are appended [none]
     #[arg(long, global = true, value_name = "FILE")]
+    checkpoint_file: Option<String>,
+    /// File with the key that is replacing the master key, while `keys rotate-master` goes on [none]
     new_master_key_file: Option<String>,
     /// Limits on guessing and flooding: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
@@ -117,6 +120,7 @@ impl Flags {
             self.mail_from,
             self.public_url,
             self.master_key_file,
+            self.checkpoint_file,
             self.new_master_key_file,
             self.rate_limit,
             self.jwt_algorithm,
@@ -137,10 +141,10 @@ impl Flags {
 }
 
 /// Where one setting was set, in words for its owner.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Origin {
     Flag(&'static str),
-    Environment(&'static str),
+    Environment(String),
     File(&'static str),
 }
 
@@ -148,7 +152,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flag(name) => write!(f, "--{}", name.replace('_', "-")),
-            Self::Environment(name) => f.write_str(&variable(name)),
+            Self::Environment(variable) => f.write_str(variable),
             Self::File(name) => write!(f, "{name} in the settings file"),
         }
     }
@@ -186,11 +190,12 @@ impl Sources {
         }
         for name in FLAGS.into_iter().chain(SECRETS) {
             // Platforms that provide a database usually say where under this name.
-            let usual = || (name == "database_url").then(|| environment("DATABASE_URL"))?;
-            // An empty variable is how many tools unset one.
-            let set = environment(&variable(name)).or_else(usual);
-            if let Some(value) = set.filter(|value| !value.is_empty()) {
-                merged.insert(name, (value, Origin::Environment(name)));
+            let usual = (name == "database_url").then_some("DATABASE_URL");
+            for variable in usual.into_iter().map(str::to_owned).chain([variable(name)]) {
+                // An empty variable is how many tools unset one.
+                if let Some(value) = environment(&variable).filter(|value| !value.is_empty()) {
+                    merged.insert(name, (value, Origin::Environment(variable)));
+                }
             }
         }
         for (name, value) in flags {
@@ -210,7 +215,7 @@ impl Sources {
 
     pub(super) fn get(&self, name: &str) -> Option<(&str, Origin)> {
         let (value, origin) = self.0.get(name)?;
-        Some((value, *origin))
+        Some((value, origin.clone()))
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

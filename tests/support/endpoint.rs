@@ -73,7 +73,12 @@ endpoints! {
     own {
         HEALTHZ: GET "/healthz",
         READYZ: GET "/readyz",
+        LOG_KEY: GET "/audit/log/key",
+        LOG_CHECKPOINT: GET "/audit/log/checkpoint",
+        LOG_PROOF: GET "/audit/log/proof",
         KEY_SET: GET "/.well-known/jwks.json",
+        FEED: GET "/audit/events",
+        ASYNC_API: GET "/asyncapi.json",
         RESET_PAGE: GET "/reset-password",
         RESET_FORM: POST "/reset-password",
         ERASE: DELETE "/account",

@@ -91,13 +91,15 @@ fn from_quoted_printable(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Every whole message among the files of a directory.
-fn mails_in(directory: &Path) -> Vec<Mail> {
+/// Every whole message among those files of a directory that are `finished`.
+fn mails_in(directory: &Path, finished: impl Fn(&Path) -> bool) -> Vec<Mail> {
     let Ok(files) = std::fs::read_dir(directory) else {
         return Vec::new();
     };
     files
-        .filter_map(|file| Mail::parse(&std::fs::read_to_string(file.ok()?.path()).ok()?))
+        .filter_map(|file| Some(file.ok()?.path()))
+        .filter(|path| finished(path))
+        .filter_map(|path| Mail::parse(&std::fs::read_to_string(path).ok()?))
         .filter(|mail| mail.text.contains("token="))
         .collect()
 }
@@ -110,18 +112,10 @@ pub trait Mailbox {
 
 impl Mailbox for Program {
     fn mails(&self) -> Vec<Mail> {
-        let directory = self.settings.data().join("mail");
-        let foreign = std::fs::read_dir(&directory)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-            .any(|file| file.path().extension().is_some_and(|end| end != "eml"));
-        // A file under another name is one that is still being written.
-        if foreign {
-            Vec::new()
-        } else {
-            mails_in(&directory)
-        }
+        // A file under another name is still being written, or its writer was killed.
+        mails_in(&self.settings.data().join("mail"), |file| {
+            file.extension().is_some_and(|end| end == "eml")
+        })
     }
 }
 
@@ -182,7 +176,7 @@ impl MailServer {
 
 impl Mailbox for MailServer {
     fn mails(&self) -> Vec<Mail> {
-        mails_in(&self.directory())
+        mails_in(&self.directory(), |_| true)
     }
 }
 

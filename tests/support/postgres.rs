@@ -84,6 +84,34 @@ impl Postgres {
         ]));
     }
 
+    /// The rows that a question has for an answer, as text.
+    pub fn ask(url: &str, sql: &str) -> Vec<String> {
+        let mut psql = Command::new(binary("psql"));
+        psql.arg(url)
+            .args(["--no-psqlrc", "--tuples-only", "--no-align"])
+            .args(["--command", sql]);
+        let output = psql.output().expect("psql");
+        assert!(output.status.success(), "{output:?}");
+        let rows = String::from_utf8_lossy(&output.stdout);
+        rows.lines().map(str::to_owned).collect()
+    }
+
+    /// A database with everything that is in the one at `url`, which nobody uses, by its URL.
+    pub fn copy_of(&self, url: &str) -> String {
+        let (_, original) = url.rsplit_once('/').expect("a database");
+        let name = format!("authlog_{}", unique());
+        self.execute(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE {original}"),
+        );
+        self.url(&name)
+    }
+
+    /// The one value that a query of a database has for an answer, as text.
+    pub fn query(url: &str, sql: &str) -> String {
+        Self::ask(url, sql).concat()
+    }
+
     /// Everything in a database, as text.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();

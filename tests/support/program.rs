@@ -75,15 +75,21 @@ impl Settings {
 
     /// Settings of two nodes on one database, which share the master key.
     pub fn of_two_nodes() -> [Self; 2] {
-        let first = Self::on(Store::Postgres);
-        let key = first.directory.path().join("master.key");
-        let first = first.with("AUTHLOG_MASTER_KEY_FILE", &key.display().to_string());
-        let second = Self {
-            data: first.directory.path().join("data-of-the-second"),
-            ..first.clone()
-        };
-        let data = second.data.display().to_string();
-        [first, second.with("AUTHLOG_DATA_DIR", &data)]
+        Self::on(Store::Postgres).of_nodes()
+    }
+
+    /// These settings for several nodes on one database, which share the master key.
+    pub fn of_nodes<const N: usize>(self) -> [Self; N] {
+        let key = self.directory.path().join("master.key");
+        let shared = self.with("AUTHLOG_MASTER_KEY_FILE", &key.display().to_string());
+        std::array::from_fn(|number| {
+            let node = Self {
+                data: shared.directory.path().join(format!("data-{number}")),
+                ..shared.clone()
+            };
+            let data = node.data.display().to_string();
+            node.with("AUTHLOG_DATA_DIR", &data)
+        })
     }
 
     /// The value of a setting.
@@ -94,6 +100,28 @@ impl Settings {
     /// Where the program keeps its files.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The same settings with a copy of everything that the store holds now. The program does not run.
+    pub fn backup(&self) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let data = directory.path().join("data");
+        let copied = Command::new("cp")
+            .arg("-r")
+            .args([&self.data, &data])
+            .status();
+        assert!(copied.expect("cp").success());
+        let copy = Self {
+            environment: self.environment.clone(),
+            directory: Arc::new(directory),
+            data,
+        };
+        let data = copy.data.display().to_string();
+        let copy = copy.with("AUTHLOG_DATA_DIR", &data);
+        match self.get("AUTHLOG_DATABASE_URL") {
+            Some(url) => copy.with("AUTHLOG_DATABASE_URL", &Postgres::shared().copy_of(url)),
+            None => copy,
+        }
     }
 
     /// Everything that the store holds, as bytes to search in.
@@ -195,6 +223,11 @@ impl Program {
         self.running.address.clone()
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.running.child.id()
+    }
+
     /// What it has written so far, both to standard output and standard error.
     pub fn output(&self) -> String {
         self.running.output.text()
@@ -208,9 +241,17 @@ impl Program {
 
     /// Asks it to end (SIGTERM), without waiting.
     pub fn ask_to_end(&self) {
-        let id = self.running.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(sent.expect("kill").success());
+        signal("TERM", self.running.child.id());
+    }
+
+    /// Stops it in the middle of whatever it does (SIGSTOP), as a machine that hangs does.
+    pub fn freeze(&self) {
+        signal("STOP", self.running.child.id());
+    }
+
+    /// Lets it go on where it was frozen.
+    pub fn thaw(&self) {
+        signal("CONT", self.running.child.id());
     }
 
     /// Waits for its end.
@@ -316,6 +357,13 @@ impl Transcript {
     fn lock(&self) -> std::sync::MutexGuard<'_, String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Sends a signal to a process.
+pub fn signal(name: &str, process: u32) {
+    let process = process.to_string();
+    let sent = Command::new("kill").args(["-s", name, &process]).status();
+    assert!(sent.expect("kill").success());
 }
 
 /// A port on which nobody listens just now.

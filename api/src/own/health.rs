@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use authlog_application::{Behind, Lag};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::problem::problem;
 use crate::Api;
@@ -18,10 +19,14 @@ pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// 200 if requests can be served, else 503.
+/// 200 if requests can be served, else 503. How far the log and the stream are behind is told and does not count: events
+/// that wait are not lost, and sending requests elsewhere would not make them wait less.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.authlog.ready().await {
-        Ok(()) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(()) => {
+            let lag = api.authlog.lag().await.ok();
+            Json(json!({ "status": "ready", "lag": lag.as_ref().map(told) })).into_response()
+        }
         Err(refusal) => unavailable(
             problem(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -30,4 +35,20 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
             refusal.source().unwrap_or(&refusal),
         ),
     }
+}
+
+fn told(lag: &Lag) -> Value {
+    json!({
+        "log_index": lag.log_index,
+        "sequencer": behind(lag.sequencer),
+        "publisher": lag.publisher.map(|publisher| {
+            let mut told = behind(publisher);
+            told["trouble"] = json!(lag.trouble);
+            told
+        }),
+    })
+}
+
+fn behind(behind: Behind) -> Value {
+    json!({ "events": behind.events, "seconds": behind.age.as_secs_f64() })
 }

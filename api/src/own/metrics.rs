@@ -17,12 +17,22 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     if let Ok(lag) = api.authlog.lag().await {
         metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
         behind("sequencer", lag.sequencer);
+        checkpoint(&api).await;
         metrics::gauge!("authlog_publisher_active").set(u32::from(lag.publisher.is_some()));
-        if let Some(publisher) = lag.publisher {
-            behind("publisher", publisher);
-        }
+        // A node that no longer publishes must not go on showing how far it was behind when it did.
+        behind("publisher", lag.publisher.unwrap_or_default());
     }
     ([(CONTENT_TYPE, TEXT_FORMAT)], (api.metrics)()).into_response()
+}
+
+/// How much of the log its newest checkpoint vouches for. One that stays behind is a reason to look why.
+async fn checkpoint(api: &Api) {
+    let newest = api.authlog.transparency().latest_checkpoint().await;
+    let size = newest.ok().flatten().and_then(|note| {
+        // The second line of a checkpoint (C2SP tlog-checkpoint).
+        note.lines().nth(1)?.parse().ok()
+    });
+    metrics::gauge!("authlog_checkpoint_size").set(as_gauge(size.unwrap_or(0)));
 }
 
 fn behind(stage: &'static str, behind: Behind) {

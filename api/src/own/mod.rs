@@ -5,6 +5,7 @@ mod erasure;
 mod health;
 mod keys;
 mod metrics;
+mod past;
 mod problem;
 mod reset_page;
 mod schemas;
@@ -34,8 +35,12 @@ fn routes() -> Router<Arc<Api>> {
         .route("/asyncapi.json", get(schemas::async_api))
         .route("/schemas/{name}", get(schemas::schema))
         .route("/audit/events", get(audit::events))
+        .merge(audit::proof::routes())
         .route("/account", delete(erasure::erase_own))
         .route("/admin/users/{id}", delete(erasure::erase_other))
+        .route("/audit/users/{id}", get(past::state))
+        .route("/audit/users/{id}/events", get(past::events))
+        .route("/account/history", get(past::own_history))
         .route("/.well-known/jwks.json", get(keys::key_set))
         .route(
             "/reset-password",

@@ -36,6 +36,15 @@ pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
     problem(failure.status(), detail(failure))
 }
 
+/// The answer to a request without a token. RFC 6750 §3.1: to who has not tried, the challenge says nothing of errors.
+pub(super) fn unauthenticated() -> Response {
+    (
+        [(WWW_AUTHENTICATE, "Bearer")],
+        problem(StatusCode::UNAUTHORIZED, "An access token is needed."),
+    )
+        .into_response()
+}
+
 /// The answer to what is refused.
 pub(super) fn refused(refusal: Refusal) -> Response {
     match refusal {

@@ -1,4 +1,4 @@
-//! What subscribers are told of the events: an AsyncAPI document, and a JSON Schema each.
+//! What subscribers are told of the events: an AsyncAPI document, and JSON Schemas.
 
 use authlog_application::published::{self, schema_names};
 use axum::Json;
@@ -14,14 +14,12 @@ pub(super) async fn async_api() -> Response {
     Json(published::async_api()).into_response()
 }
 
-/// The JSON Schema of one type of event, by its file name.
+/// The JSON Schema of one type of event, or of what all have in common, by its file name.
 pub(super) async fn schema(Path(name): Path<String>) -> Response {
-    match schema_names().find(|(known, _)| *known == name) {
-        Some((_, kind)) => (
-            [(CONTENT_TYPE, "application/schema+json")],
-            Json(published::schema(kind)),
-        )
-            .into_response(),
-        None => problem(StatusCode::NOT_FOUND, "There is no schema of that name."),
-    }
+    let schema = match schema_names().find(|(known, _)| *known == name) {
+        Some((_, kind)) => published::schema(kind),
+        None if name == published::ENVELOPE => published::envelope(),
+        None => return problem(StatusCode::NOT_FOUND, "There is no schema of that name."),
+    };
+    ([(CONTENT_TYPE, "application/schema+json")], Json(schema)).into_response()
 }

@@ -21,6 +21,9 @@ pub fn api() -> Api {
     let parts = Parts {
         events: nowhere.clone(),
         log: nowhere.clone(),
+        housekeeping: nowhere.clone(),
+        transparency: nowhere.clone(),
+        history: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),
         health: nowhere.clone(),
@@ -101,6 +104,23 @@ impl AttemptLimiter for Nowhere {
     }
 
     fn failed(&self, _: Attempt<'_>) {}
+}
+
+#[async_trait]
+impl History for Nowhere {
+    async fn history(
+        &self,
+        _: UserId,
+        _: u64,
+        _: u32,
+        _: &HistoryFilter,
+    ) -> Result<HistoryPage, StoreError> {
+        unreachable!()
+    }
+
+    async fn state_at(&self, _: UserId, _: Option<Moment>) -> Result<PastState, StoreError> {
+        unreachable!()
+    }
 }
 
 #[async_trait]
@@ -242,6 +262,32 @@ impl EventLog for Nowhere {
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Housekeeping for Nowhere {
+    async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl TransparencyLog for Nowhere {
+    fn key(&self) -> String {
+        unreachable!()
+    }
+
+    async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError> {
+        unreachable!()
+    }
+
+    async fn prove_inclusion(&self, _: u64, _: Option<u64>) -> Result<InclusionProof, ProofError> {
+        unreachable!()
+    }
+
+    async fn prove_consistency(&self, _: u64, _: u64) -> Result<ConsistencyProof, ProofError> {
         unreachable!()
     }
 }

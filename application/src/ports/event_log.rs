@@ -26,6 +26,8 @@ pub struct LogFilter {
     pub user: Option<UserId>,
     /// Those of these stored types; all if empty.
     pub event_types: Vec<String>,
+    /// Those up to this place, itself included; to the end of the log if `None`.
+    pub until: Option<u64>,
 }
 
 /// How far the log and what follows from it have come.
@@ -60,7 +62,8 @@ pub trait EventLog: Send + Sync {
 impl LogFilter {
     /// Whether a reader wants this event.
     pub fn matches(&self, event: &LoggedEvent) -> bool {
-        self.user.is_none_or(|user| user == event.user)
+        self.until.is_none_or(|until| event.log_index <= until)
+            && self.user.is_none_or(|user| user == event.user)
             && (self.event_types.is_empty() || self.event_types.contains(&event.event.event_type))
     }
 }

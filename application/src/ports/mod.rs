@@ -6,9 +6,12 @@
 mod attempts;
 mod clock;
 mod directory;
+mod doctor;
 mod event_log;
 mod event_store;
 mod health;
+mod history;
+mod housekeeping;
 mod mail;
 mod passwords;
 mod publication;
@@ -16,18 +19,22 @@ mod rebuild;
 mod reset_requests;
 mod revocations;
 mod tokens;
+mod transparency;
 
 pub use attempts::{Attempt, AttemptLimiter};
 pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
+pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
     Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
     StreamId,
 };
 pub use health::Health;
+pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
+pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use passwords::{HashingError, PasswordHash, PasswordHasher};
 pub use publication::Publication;
@@ -38,3 +45,4 @@ pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,
 };
+pub use transparency::{ConsistencyProof, InclusionProof, ProofError, TransparencyLog};

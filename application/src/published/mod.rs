@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::ports::LoggedEvent;
 pub use data::Data;
-pub use schemas::{async_api, describe, schema, schema_names};
+pub use schemas::{ENVELOPE, async_api, describe, envelope, schema, schema_names};
 
 /// A kind of published event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,8 @@ impl PublishedEvent {
             "time": self.time,
             "datacontenttype": "application/json",
             "sequence": self.padded_sequence(),
-            "logindex": self.log_index,
+            // An integer of CloudEvents has 32 bits.
+            "logindex": self.log_index.to_string(),
             "data": self.data,
         })
     }

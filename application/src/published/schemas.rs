@@ -10,6 +10,9 @@ use super::data::{
 };
 use super::{KINDS, Kind};
 
+/// The file name of [`envelope`].
+pub const ENVELOPE: &str = "cloudevent.json";
+
 /// The file name of a kind's schema: its CloudEvents type with `.json`.
 pub fn schema_names() -> impl Iterator<Item = (String, Kind)> {
     KINDS
@@ -39,6 +42,32 @@ fn schema_of<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12()
         .into_generator()
         .into_root_schema_for::<T>()
+}
+
+/// The JSON Schema (2020-12) of an event of any kind in CloudEvents' JSON format, as the HTTP feed writes it. What is in
+/// `data` is the matter of the schema that is named after `type`.
+pub fn envelope() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An event of Authlog",
+        "description": "A CloudEvent 1.0 in the JSON format.",
+        "type": "object",
+        "required": [
+            "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "sequence", "logindex", "data",
+        ],
+        "properties": {
+            "specversion": { "type": "string", "const": "1.0", "description": "The version of CloudEvents" },
+            "id": text(ID),
+            "source": text(SOURCE),
+            "type": text(TYPE),
+            "subject": { "type": "string", "format": "uuid", "description": SUBJECT },
+            "time": { "type": "string", "format": "date-time", "description": TIME },
+            "datacontenttype": { "type": "string", "const": JSON, "description": "The media type of `data`" },
+            "sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": SEQUENCE },
+            "logindex": { "type": "string", "pattern": "^[1-9][0-9]*$", "description": LOG_INDEX },
+            "data": { "type": "object", "description": "What is to be said of such an event" },
+        },
+    })
 }
 
 /// When such an event happens, in one sentence.
@@ -79,7 +108,7 @@ pub fn async_api() -> Value {
                 "summary": describe(kind),
                 "contentType": "application/json",
                 "headers": { "$ref": "#/components/schemas/headers" },
-                "payload": schema(kind),
+                "payload": payload(kind),
             }),
         );
         channels.insert(
@@ -117,9 +146,17 @@ pub fn async_api() -> Value {
     })
 }
 
+/// The schema as AsyncAPI wants it: its own dialect knows no `$schema`.
+fn payload(kind: Kind) -> Value {
+    let mut payload = schema(kind);
+    if let Some(members) = payload.as_object_mut() {
+        members.remove("$schema");
+    }
+    payload
+}
+
 /// The headers of a message: CloudEvents attributes in the NATS protocol binding.
 fn headers() -> Value {
-    let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object",
         "required": [
@@ -127,16 +164,29 @@ fn headers() -> Value {
             "ce-sequence", "ce-logindex", "content-type", "Nats-Msg-Id",
         ],
         "properties": {
-            "ce-specversion": { "type": "string", "const": "1.0" },
-            "ce-id": text("<aggregate>/<aggregate id>/<sequence>: the same however often the event is sent"),
-            "ce-source": text("The service that the event happened in, a URI reference"),
-            "ce-type": text("What happened"),
-            "ce-subject": text("The id of the account to which it happened"),
-            "ce-time": { "type": "string", "format": "date-time", "description": "When it happened" },
-            "ce-sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": "Its number in its aggregate, from 1" },
-            "ce-logindex": { "type": "string", "pattern": "^[1-9][0-9]*$", "description": "Its number in the whole log, from 1, without gaps" },
-            "content-type": { "type": "string", "const": "application/json" },
+            "ce-specversion": { "type": "string", "const": "1.0", "description": "The version of CloudEvents" },
+            "ce-id": text(ID),
+            "ce-source": text(SOURCE),
+            "ce-type": text(TYPE),
+            "ce-subject": { "type": "string", "format": "uuid", "description": SUBJECT },
+            "ce-time": { "type": "string", "format": "date-time", "description": TIME },
+            "ce-sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": SEQUENCE },
+            "ce-logindex": { "type": "string", "pattern": "^[1-9][0-9]*$", "description": LOG_INDEX },
+            "content-type": { "type": "string", "const": JSON, "description": "The media type of the message" },
             "Nats-Msg-Id": text("The same as ce-id"),
         },
     })
+}
+
+const JSON: &str = "application/json";
+const ID: &str = "<aggregate>/<aggregate id>/<sequence>: the same however often the event is sent";
+const SOURCE: &str = "The service that the event happened in, a URI reference";
+const TYPE: &str = "What happened";
+const SUBJECT: &str = "The id of the account to which it happened";
+const TIME: &str = "When it happened (RFC 3339)";
+const SEQUENCE: &str = "Its number in its aggregate, from 1, padded so that it sorts as text";
+const LOG_INDEX: &str = "Its number in the whole log, from 1, without gaps; text because an integer of CloudEvents has 32 bits";
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
 }

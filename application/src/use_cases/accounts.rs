@@ -1,7 +1,7 @@
 //! What an operator does with accounts.
 
 use authlog_domain::user::{ChangeRole, UserCommand};
-use authlog_domain::{AccountNumber, AggregateKind, Role, User};
+use authlog_domain::{AccountNumber, Role, User};
 
 use crate::ports::{Account, Identifier};
 use crate::{Authlog, Refusal, RequestContext};
@@ -52,7 +52,6 @@ impl Authlog {
         self.journal
             .record(id, |work| async move {
                 work.execute::<User>(
-                    AggregateKind::User,
                     id,
                     UserCommand::ChangeRole(command),
                     context.metadata(account.id),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use authlog_domain::user::{Erase, UserCommand, UserEvent};
-use authlog_domain::{AggregateKind, Role, User, UserId};
+use authlog_domain::{Role, User, UserId};
 
 use crate::ports::{Account, Attempt, Identifier, Revocation};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
@@ -103,12 +103,7 @@ impl Authlog {
             .journal
             .record(id, |work| async move {
                 let events = work
-                    .execute::<User>(
-                        AggregateKind::User,
-                        id,
-                        UserCommand::Erase(command),
-                        metadata.clone(),
-                    )
+                    .execute::<User>(id, UserCommand::Erase(command), metadata.clone())
                     .await?;
                 work.commit().await?;
                 Ok(events)

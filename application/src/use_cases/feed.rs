@@ -1,9 +1,11 @@
 //! Following the log: every event from any place on, as it comes, at the price of one reader a node.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use authlog_domain::{AggregateKind, UserId};
 use tokio::sync::watch;
 
 use crate::Authlog;
@@ -19,25 +21,32 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// store at its own pace.
 const RECENT: usize = 4096;
 
-/// Events in one step of a follower.
-const PAGE: u32 = 500;
+/// Events in one step of a follower: about a hundred kilobytes as text, which is what one who stalls keeps in memory.
+const PAGE: u32 = 200;
 
 /// Events in one look at the log.
 const LOOK: u32 = 1000;
+
+/// How much of the log one question to the store goes through in search of events that match: a rare type must not
+/// turn a step into a walk through the whole log, which the store would give up.
+const STRETCH: u64 = 10_000;
 
 /// The end of the log as this node knows it.
 pub struct LogFeed {
     log: Arc<dyn EventLog>,
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<u64>,
+    watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
 }
 
 impl LogFeed {
-    pub(crate) fn new(log: Arc<dyn EventLog>) -> Self {
+    /// A feed of `log` that knows nothing of it yet; [`Self::run`] keeps it up to date.
+    pub fn new(log: Arc<dyn EventLog>) -> Self {
         Self {
             log,
             recent: RwLock::default(),
             head: watch::Sender::new(0),
+            watches: Mutex::default(),
         }
     }
 
@@ -46,10 +55,9 @@ impl LogFeed {
         let mut reached = None;
         loop {
             match self.look(reached).await {
-                Ok(next) => {
-                    let idle = reached == Some(next);
+                Ok((next, more)) => {
                     reached = Some(next);
-                    if idle {
+                    if !more {
                         tokio::time::sleep(EVERY).await;
                     }
                 }
@@ -61,21 +69,24 @@ impl LogFeed {
         }
     }
 
-    /// Reads what came after `reached`; at first only finds out where the log ends.
-    async fn look(&self, reached: Option<u64>) -> Result<u64, StoreError> {
+    /// Reads what came after `reached`, at first only finds out where the log ends; whether there is more at once.
+    async fn look(&self, reached: Option<u64>) -> Result<(u64, bool), StoreError> {
         let Some(reached) = reached else {
             let head = self.log.log_head().await?.log_index;
             self.head.send_replace(head);
-            return Ok(head);
+            return Ok((head, false));
         };
         let news = self
             .log
             .read_log(reached, LOOK, &LogFilter::default())
             .await?;
         let Some(last) = news.last() else {
-            return Ok(reached);
+            return Ok((reached, false));
         };
         let head = last.log_index;
+        let more = news.len() == LOOK as usize;
+        // Before anybody can read the events: nobody reads on past the one that takes the right to away.
+        self.tell_watches(&news);
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
             recent.extend(news);
@@ -83,39 +94,108 @@ impl LogFeed {
             recent.drain(..surplus);
         }
         self.head.send_replace(head);
-        Ok(head)
+        Ok((head, more))
     }
 
-    /// A reader of the events after `after` that match `filter`.
-    pub fn follow(self: &Arc<Self>, after: u64, filter: LogFilter) -> Follower {
-        Follower {
-            feed: Arc::clone(self),
-            head: self.head.subscribe(),
-            reached: after,
-            filter,
+    fn tell_watches(&self, news: &[LoggedEvent]) {
+        let changed: HashSet<UserId> = news
+            .iter()
+            .filter(|logged| logged.event.aggregate_type == AggregateKind::User.as_str())
+            .map(|logged| logged.user)
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        for (user, watch) in watches.iter() {
+            if let Some(watch) = watch.upgrade().filter(|_| changed.contains(user)) {
+                watch.store(true, Ordering::Release);
+            }
         }
     }
 
-    /// The events right after `after` from memory; `None` if memory does not reach that far back.
-    fn recall(&self, after: u64, filter: &LogFilter) -> Option<(Vec<LoggedEvent>, u64)> {
+    /// Watches for changes to an account from now on, at no cost to the store.
+    pub(crate) fn watch(&self, user: UserId) -> AccountWatch {
+        let changed = Arc::new(AtomicBool::new(false));
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.retain(|(_, watch)| watch.strong_count() > 0);
+        watches.push((user, Arc::downgrade(&changed)));
+        AccountWatch { changed }
+    }
+
+    /// A reader of the events after `after` that match `filter`: those that the log has now, and with `follow` those
+    /// that come.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn read(
+        self: &Arc<Self>,
+        after: u64,
+        filter: LogFilter,
+        follow: bool,
+    ) -> Result<Follower, StoreError> {
+        // What this node's memory knows may be older than what the reader has already heard of elsewhere.
+        let log_end = self.log.log_head().await?.log_index;
+        Ok(Follower {
+            feed: Arc::clone(self),
+            head: self.head.subscribe(),
+            log_end,
+            reached: after,
+            filter,
+            follow,
+        })
+    }
+
+    /// Some of the events after `after` and up to `end`, from memory, and how far they reach; `None` where memory has
+    /// nothing of them.
+    fn recall(&self, after: u64, end: u64, filter: &LogFilter) -> Option<(Vec<LoggedEvent>, u64)> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let first = recent.front()?.log_index;
-        let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
-        let step: Vec<&LoggedEvent> = recent.iter().skip(skip).take(PAGE as usize).collect();
-        let reached = step.last().map_or(after, |event| event.log_index);
-        let matching = step
-            .into_iter()
-            .filter(|event| filter.matches(event))
-            .cloned()
-            .collect();
-        Some((matching, reached))
+        let place = |index: u64| usize::try_from(index.checked_sub(first)?).ok();
+        let from = place(after + 1)?;
+        let to = place(end + 1)?
+            .min(recent.len())
+            .min(from.saturating_add(PAGE as usize));
+        if from >= to {
+            return None;
+        }
+        let step = recent.range(from..to);
+        let reached = after + step.len() as u64;
+        let matching = step.filter(|event| filter.matches(event));
+        Some((matching.cloned().collect(), reached))
     }
 }
 
 impl Authlog {
-    /// A reader of the events after `after` that match `filter`.
-    pub fn follow_log(&self, after: u64, filter: LogFilter) -> Follower {
-        self.feed.follow(after, filter)
+    /// A reader of the events after `after` that match `filter`: those that the log has now, and with `follow` those
+    /// that come.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn read_log(
+        &self,
+        after: u64,
+        filter: LogFilter,
+        follow: bool,
+    ) -> Result<Follower, StoreError> {
+        self.feed.read(after, filter, follow).await
+    }
+}
+
+/// Tells whether something happened to an account since it was last asked.
+pub(crate) struct AccountWatch {
+    changed: Arc<AtomicBool>,
+}
+
+impl AccountWatch {
+    /// Whether something happened since the last [`Self::forget`].
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Acquire)
+    }
+
+    /// To be called before the account is looked up: what happens after that is told again.
+    pub(crate) fn forget(&self) {
+        self.changed.store(false, Ordering::Release);
     }
 }
 
@@ -123,37 +203,47 @@ impl Authlog {
 pub struct Follower {
     feed: Arc<LogFeed>,
     head: watch::Receiver<u64>,
+    log_end: u64,
     reached: u64,
     filter: LogFilter,
+    follow: bool,
 }
 
 impl Follower {
-    /// The next events, up to a page of them; none when the end of the log was reached.
+    /// The last place in the log when the reader began. One who began beyond it has read another log.
+    pub fn log_end(&self) -> u64 {
+        self.log_end
+    }
+
+    /// The next events that match, up to a page of them. There may be none in a stretch of the log; `None` says that
+    /// its end was reached.
     ///
     /// # Errors
     /// The store does not answer. Asking again goes on from the same place.
-    pub async fn next(&mut self) -> Result<Vec<LoggedEvent>, StoreError> {
-        loop {
-            if let Some((events, reached)) = self.feed.recall(self.reached, &self.filter) {
-                let at_end = reached == self.reached;
-                self.reached = reached;
-                if at_end || !events.is_empty() {
-                    return Ok(events);
-                }
-                continue;
-            }
-            let head = *self.head.borrow();
-            let events = self
-                .feed
-                .log
-                .read_log(self.reached, PAGE, &self.filter)
-                .await?;
-            // A page that is not full has seen the whole log, at least as far as it was known to reach before.
-            let whole = events.len() < PAGE as usize;
-            let last = events.last().map_or(self.reached, |event| event.log_index);
-            self.reached = if whole { last.max(head) } else { last };
-            return Ok(events);
+    pub async fn next(&mut self) -> Result<Option<Vec<LoggedEvent>>, StoreError> {
+        let end = self.end();
+        if self.reached >= end {
+            return Ok(None);
         }
+        if let Some((events, reached)) = self.feed.recall(self.reached, end, &self.filter) {
+            self.reached = reached;
+            return Ok(Some(events));
+        }
+        // One account's events are found without walking through those of others.
+        let until = match self.filter.user {
+            Some(_) => end,
+            None => end.min(self.reached.saturating_add(STRETCH)),
+        };
+        let within = LogFilter {
+            until: Some(until),
+            ..self.filter.clone()
+        };
+        let events = self.feed.log.read_log(self.reached, PAGE, &within).await?;
+        self.reached = match events.last() {
+            Some(last) if events.len() == PAGE as usize => last.log_index,
+            _ => until,
+        };
+        Ok(Some(events))
     }
 
     /// Waits until there may be more.
@@ -162,6 +252,14 @@ impl Follower {
             if self.head.changed().await.is_err() {
                 return std::future::pending().await;
             }
+        }
+    }
+
+    fn end(&self) -> u64 {
+        if self.follow {
+            self.log_end.max(*self.head.borrow())
+        } else {
+            self.log_end
         }
     }
 }

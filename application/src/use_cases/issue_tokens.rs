@@ -1,7 +1,7 @@
 //! Starting a session and issuing its tokens, by the terms of the contract that asks.
 
 use authlog_domain::session::{SessionCommand, StartSession};
-use authlog_domain::{AggregateKind, Session, SessionId, Timestamp, UserId};
+use authlog_domain::{Session, SessionId, Timestamp, UserId};
 
 use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
 use crate::session_terms::IssuedAt;
@@ -31,7 +31,6 @@ impl NewSession {
         context: &RequestContext,
     ) -> Result<(), Failure> {
         work.execute_new::<Session>(
-            AggregateKind::Session,
             &self.id.to_string(),
             SessionCommand::Start(self.command),
             context.metadata(self.command.user),
@@ -96,7 +95,10 @@ impl Authlog {
                 token: token.reveal(),
                 expires_at: record.expires_at,
             },
-            None => self.access_token(&account, session.id, epoch, terms, at)?,
+            None => {
+                let until = session.command.expires_at;
+                self.access_token(&account, session.id, epoch, terms, at, until)?
+            }
         };
         let refresh = terms
             .refresh
@@ -116,7 +118,8 @@ impl Authlog {
         })
     }
 
-    /// A signed access token; an opaque one exists only from a session's start.
+    /// A signed access token, good until the session expires at the longest; an opaque one exists only from a session's
+    /// start.
     pub(crate) fn access_token(
         &self,
         account: &Account,
@@ -124,10 +127,11 @@ impl Authlog {
         epoch: u32,
         terms: &SessionTerms,
         now: Timestamp,
+        session_expires_at: Timestamp,
     ) -> Result<IssuedToken, Refusal> {
         let issued = IssuedAt {
             issued_at: now,
-            expires_at: now.plus(terms.access_lifetime),
+            expires_at: now.plus(terms.access_lifetime).min(session_expires_at),
         };
         let extra = match terms.access {
             AccessFormat::Jwt(claims) => claims(account, issued),

@@ -1,7 +1,7 @@
 //! Ending a session.
 
+use authlog_domain::Session;
 use authlog_domain::session::{LogOut, SessionCommand};
-use authlog_domain::{AggregateKind, Session};
 
 use crate::ports::Revocation;
 use crate::unit_of_work::Failure;
@@ -22,7 +22,6 @@ impl Authlog {
         self.journal
             .record(id, |work| async move {
                 work.execute::<Session>(
-                    AggregateKind::Session,
                     id,
                     SessionCommand::LogOut(command),
                     context.metadata(caller.user),

@@ -1,7 +1,7 @@
 //! Exchanging a refresh token.
 
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
-use authlog_domain::{AggregateKind, Session, Timestamp};
+use authlog_domain::{Session, Timestamp};
 
 use crate::ports::{Revocation, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
@@ -66,7 +66,14 @@ impl Authlog {
                 generation,
                 expires_at,
             } => {
-                let access = self.access_token(&account, token.session, token.epoch, terms, now)?;
+                let access = self.access_token(
+                    &account,
+                    token.session,
+                    token.epoch,
+                    terms,
+                    now,
+                    expires_at,
+                )?;
                 let issued = IssuedAt {
                     issued_at: now,
                     expires_at,
@@ -105,7 +112,6 @@ impl Authlog {
             .record(id, |work| async move {
                 let events = work
                     .execute::<Session>(
-                        AggregateKind::Session,
                         id,
                         SessionCommand::Refresh(command),
                         context.metadata(token.user),

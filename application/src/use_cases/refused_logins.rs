@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, Never, RecordRefusedLogin};
-use authlog_domain::{AggregateKind, RefusedLogins, Timestamp, UserId};
+use authlog_domain::{RefusedLogins, Timestamp, UserId};
 use tokio::sync::mpsc;
 
 use crate::unit_of_work::{Failure, Journal};
@@ -65,7 +65,6 @@ impl RefusedLoginRecorder {
         self.journal
             .record(id, |work| async move {
                 work.execute::<RefusedLogins>(
-                    AggregateKind::RefusedLogins,
                     id,
                     RecordRefusedLogin {
                         at: refused.at,

@@ -1,9 +1,7 @@
 //! Registering.
 
 use authlog_domain::user::{RegisterUser, UserCommand};
-use authlog_domain::{
-    AggregateKind, CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username,
-};
+use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username};
 
 use super::issue_tokens::NewSession;
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
@@ -73,12 +71,24 @@ impl RegistrationForm<'_> {
             }
             (None, email) => (None, email),
         };
-        let own_words: Vec<&str> = [self.username, self.email, self.name]
-            .into_iter()
-            .flatten()
-            .collect();
         let password = Password::parse(self.password.unwrap_or_default())
-            .and_then(|password| policy.check(&password, &own_words).map(|()| password))
+            .and_then(|password| {
+                let own_words: Vec<&str> = [
+                    username.as_ref().map(Username::as_str),
+                    email.as_ref().map(Email::as_str),
+                    name.as_ref().map(PersonName::as_str),
+                ]
+                .into_iter()
+                .flatten()
+                .collect();
+                // Scoring is dear: it waits until nothing else is wrong.
+                let policy = if violations.is_empty() {
+                    policy
+                } else {
+                    policy.without_score()
+                };
+                policy.check(&password, &own_words).map(|()| password)
+            })
             .map_err(|flaw| Violation {
                 field: Field::Password,
                 flaw,
@@ -179,10 +189,10 @@ impl Authlog {
         terms: Option<&SessionTerms>,
         context: &RequestContext,
     ) -> Result<(UserId, Option<NewSession>), Refusal> {
-        let registration = form.check(self.settings.password_policy)?;
         self.admit(Attempt::Register {
             address: context.address,
         })?;
+        let registration = form.check(self.settings.password_policy)?;
         self.refuse_taken(&registration).await?;
         let hash = self
             .parts
@@ -252,7 +262,6 @@ async fn append_registration(
     context: &RequestContext,
 ) -> Result<(), Failure> {
     work.execute_new::<User>(
-        AggregateKind::User,
         &user.to_string(),
         UserCommand::Register(command.clone()),
         context.metadata(user),

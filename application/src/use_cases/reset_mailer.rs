@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_domain::user::{RequestPasswordReset, UserCommand};
-use authlog_domain::{AggregateKind, Email, User, UserId};
+use authlog_domain::{Email, User, UserId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -186,7 +186,6 @@ impl Errand {
         self.journal
             .record(id, |work| async move {
                 work.execute::<User>(
-                    AggregateKind::User,
                     id,
                     UserCommand::RequestPasswordReset(command),
                     request.context.metadata(user),

@@ -1,7 +1,7 @@
 //! Resetting a forgotten password.
 
 use authlog_domain::user::{ResetPassword, UserCommand, UserEvent, UserRefusal};
-use authlog_domain::{AggregateKind, CredentialId, Email, Flaw, ResetId, User, UserId};
+use authlog_domain::{CredentialId, Email, Flaw, ResetId, User, UserId};
 
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier, ResetRequest, Revocation};
 use crate::unit_of_work::Failure;
@@ -149,7 +149,6 @@ impl Authlog {
             .record(id, |work| async move {
                 let events = work
                     .execute::<User>(
-                        AggregateKind::User,
                         id,
                         UserCommand::ResetPassword(command),
                         context.metadata(user),

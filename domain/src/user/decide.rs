@@ -12,11 +12,12 @@ use crate::{
 };
 
 /// How many password resets an account may be sent within [`RESET_REQUEST_WINDOW`], so that nobody's mailbox can be
-/// flooded through us.
+/// flooded through us. By the time that a further one is sent none of these has expired: whoever uses them all up keeps
+/// nobody from resetting their password.
 pub const MAX_RESET_REQUESTS: usize = 5;
 
-/// The time over which [`MAX_RESET_REQUESTS`] counts.
-pub const RESET_REQUEST_WINDOW: Duration = Duration::from_secs(60 * 60);
+/// The time over which [`MAX_RESET_REQUESTS`] counts: as long as a reset can be carried out.
+pub const RESET_REQUEST_WINDOW: Duration = Duration::from_secs(30 * 60);
 
 /// A wish about an account.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use email_address::{EmailAddress, Error, Options};
 use serde::{Deserialize, Serialize};
+use unicase::UniCase;
 
 use super::{Flaw, bounded, text_value};
 
@@ -39,7 +40,7 @@ impl Email {
 
     /// The form in which two spellings of one address are equal: letter case does not matter.
     pub fn comparable(&self) -> String {
-        self.0.to_lowercase()
+        UniCase::unicode(&self.0).to_folded_case()
     }
 }
 
@@ -52,6 +53,11 @@ mod tests {
         let email = Email::parse(" Jo.Doe@Example.COM ").unwrap();
         assert_eq!(email.as_str(), "Jo.Doe@Example.COM");
         assert_eq!(email.comparable(), "jo.doe@example.com");
+        let spelt = |text| Email::parse(text).unwrap().comparable();
+        assert_eq!(
+            spelt("\u{3c3}\u{3bf}\u{3c6}\u{3bf}\u{3c2}@x.com"),
+            spelt("\u{3c3}\u{3bf}\u{3c6}\u{3bf}\u{3c3}@x.com")
+        );
     }
 
     #[test]

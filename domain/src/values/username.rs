@@ -23,10 +23,11 @@ impl Username {
     /// allow in a username (spaces among them) or an `@`.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         let text = bounded(text, Self::MAX_LENGTH)?;
-        if text.contains('@') {
+        let username = UsernameCasePreserved::enforce(text).map_err(|_| Flaw::Malformed)?;
+        // After the mapping of widths, which makes an `@` of U+FF20.
+        if username.contains('@') {
             return Err(Flaw::Malformed);
         }
-        let username = UsernameCasePreserved::enforce(text).map_err(|_| Flaw::Malformed)?;
         Ok(Self(username.into_owned()))
     }
 
@@ -57,6 +58,7 @@ mod tests {
             (long.as_str(), Flaw::TooLong { max: 64 }),
             ("two words", Flaw::Malformed),
             ("jo@example.com", Flaw::Malformed),
+            ("jo\u{ff20}example.com", Flaw::Malformed),
             ("tab\there", Flaw::Malformed),
         ] {
             assert_eq!(Username::parse(text).unwrap_err(), flaw, "{text:?}");

@@ -50,6 +50,11 @@ impl Buckets {
         self.wait_at(level, now)
     }
 
+    /// Whether anything was counted lately for `key`.
+    pub fn holds(&self, key: u64, now: i64) -> bool {
+        self.level(&mut self.lock(), key, now) > now
+    }
+
     /// Counts one, unless it is too early.
     ///
     /// # Errors

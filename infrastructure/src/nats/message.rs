@@ -4,8 +4,13 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use authlog_application::published::PublishedEvent;
 
+use super::stream::STREAM;
+
 /// The header that names the event, by which a publisher recognises what the stream already holds.
 pub(super) const ID: &str = "ce-id";
+
+/// The header that says when it happened.
+pub(super) const TIME: &str = "ce-time";
 
 /// The message that carries `event`, to be stored right after the event before it or not at all.
 pub(super) fn message(
@@ -18,7 +23,7 @@ pub(super) fn message(
     headers.insert("ce-source", source);
     headers.insert("ce-type", event.kind.cloud_event_type().as_str());
     headers.insert("ce-subject", event.user.to_string().as_str());
-    headers.insert("ce-time", event.time.to_string().as_str());
+    headers.insert(TIME, event.time.to_string().as_str());
     headers.insert("ce-sequence", event.padded_sequence().as_str());
     headers.insert("ce-logindex", event.log_index.to_string().as_str());
     headers.insert("content-type", "application/json");
@@ -27,5 +32,6 @@ pub(super) fn message(
         .payload(data.into())
         .headers(headers)
         .message_id(&event.id)
+        .expected_stream(STREAM)
         .expected_last_sequence(event.log_index - 1))
 }

@@ -4,9 +4,16 @@
 //! with the sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a
 //! hole, twice, or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
 
+mod checkpoints;
+mod comparison;
+mod connection;
 mod message;
+mod pages;
+mod pipeline;
 mod publisher;
 mod stream;
 
+pub use checkpoints::{CHECKPOINT_STREAM, NatsCheckpoints};
+pub use comparison::{StreamUnreadable, compare_stream};
 pub use publisher::{EventPublisher, PublisherSettings};
 pub use stream::STREAM;

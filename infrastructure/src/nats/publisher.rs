@@ -1,32 +1,27 @@
 //! The publisher: on the node that leads, it copies the log to the stream as fast as the stream takes it.
 
-use std::collections::VecDeque;
-use std::future::IntoFuture;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream;
-use async_nats::jetstream::context::PublishAckFuture;
-use authlog_application::ports::{EventLog, LogFilter, LoggedEvent, Publication};
-use authlog_application::published::publish;
+use authlog_application::ports::{EventLog, Publication};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use super::message::message;
+use super::connection::Connection;
+use super::pages::{PAGE, Pages};
+use super::pipeline::Pipeline;
 use super::stream;
 
-/// Events that are read from the log at a time.
-const BATCH: u32 = 1000;
+/// Messages under way beyond which no further page is sent: enough to hide the round trip, few enough to resend after a
+/// fault.
+const IN_FLIGHT: usize = 1000;
 
-/// Messages that may be under way at once: enough to hide the round trip, few enough to resend after a fault.
-const IN_FLIGHT: usize = 512;
-
-/// How often the log is looked at when there is nothing to publish. It is most of the delay between an answer to a
-/// client and the event on the stream.
-const IDLE: Duration = Duration::from_millis(10);
-
-/// How long a message may remain unacknowledged before the connection counts as broken.
-const ACK_WITHIN: Duration = Duration::from_secs(5);
+/// How often the stream is looked at while it takes messages, or while there are none: whether it is still there, whole,
+/// and of this log. An operator who wipes it need not wait for the next event to see it filled again.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// The first pause after trouble; each further one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -50,7 +45,11 @@ impl Trouble {
         let mut words = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            words = format!("{words}: {cause}");
+            let cause_words = cause.to_string();
+            // Errors of async-nats say their source themselves.
+            if !words.contains(&cause_words) {
+                words = format!("{words}: {cause_words}");
+            }
             source = cause.source();
         }
         Self::Away(words)
@@ -60,8 +59,8 @@ impl Trouble {
 /// Where and as whom to publish.
 #[derive(Clone)]
 pub struct PublisherSettings {
-    /// The NATS server, such as `nats://127.0.0.1:4222`; it may hold credentials.
-    pub url: String,
+    /// The NATS server, such as `nats://127.0.0.1:4222`; it may hold a user and password, or a token.
+    pub url: Url,
     /// `source` of every event: a URI reference that names this service.
     pub source: String,
 }
@@ -102,13 +101,15 @@ impl EventPublisher {
                 });
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    changed = self.leads.changed() => if changed.is_err() { return },
+                    () = elected_anew(&mut self.leads) => continue,
                 }
-                continue;
             }
             let before = self.publication.borrow().log_index;
-            let Err(trouble) = self.publish_while_leading(&stop).await else {
-                continue;
+            // What is under way can be left at any moment: whether it arrived is asked of the stream.
+            let trouble = tokio::select! {
+                () = stop.cancelled() => return,
+                () = elected_anew(&mut self.leads) => continue,
+                Err(trouble) = publish_all(&self.log, &self.settings, &self.publication) => trouble,
             };
             if self.publication.borrow().log_index > before {
                 failures = 0;
@@ -141,88 +142,81 @@ impl EventPublisher {
         }
         self.publication.send_modify(|it| it.trouble = Some(words));
     }
+}
 
-    /// Publishes until this node no longer leads, it is told to stop, or something goes wrong.
-    async fn publish_while_leading(&self, stop: &CancellationToken) -> Result<(), Trouble> {
-        let client = async_nats::connect(&self.settings.url)
-            .await
-            .map_err(Trouble::away)?;
-        let jetstream = jetstream::ContextBuilder::new()
-            .timeout(ACK_WITHIN)
-            .ack_timeout(ACK_WITHIN)
-            .build(client);
-        let mut reached = stream::open(&jetstream, &*self.log).await?;
-        tracing::info!(reached, "publishing events");
-        self.publication.send_modify(|it| {
+/// Waits for the next election; for ever where there is none, as beside a store of one node.
+async fn elected_anew(leads: &mut watch::Receiver<bool>) {
+    if leads.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Publishes until something goes wrong.
+async fn publish_all(
+    log: &Arc<dyn EventLog>,
+    settings: &PublisherSettings,
+    publication: &watch::Sender<Publication>,
+) -> Result<Infallible, Trouble> {
+    let connection = Connection::open(&settings.url).await?;
+    tokio::select! {
+        trouble = connection.breaks() => Err(trouble),
+        Err(trouble) = publish_over(&connection, log, &settings.source, publication) => {
+            Err(connection.explain(trouble))
+        }
+    }
+}
+
+/// Publishes over a connection, and makes sure from time to time that the stream is what it has to be.
+async fn publish_over(
+    connection: &Connection,
+    log: &Arc<dyn EventLog>,
+    source: &str,
+    publication: &watch::Sender<Publication>,
+) -> Result<Infallible, Trouble> {
+    let jetstream = &connection.jetstream;
+    let mut reached = stream::open(jetstream, &**log).await?;
+    tracing::info!(reached, "publishing events");
+    loop {
+        publication.send_modify(|it| {
             it.active = true;
             it.log_index = reached;
             it.trouble = None;
         });
-        while !stop.is_cancelled() && *self.leads.borrow() {
-            let batch = self
-                .log
-                .read_log(reached, BATCH, &LogFilter::default())
-                .await
-                .map_err(Trouble::away)?;
-            if batch.is_empty() {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(IDLE) => {}
-                }
-                continue;
-            }
-            reached = self.publish_batch(&jetstream, reached, &batch).await?;
-        }
-        Ok(())
+        let pipeline = Pipeline::after(reached, jetstream, source);
+        publish_for_a_while(
+            Pages::after(reached, Arc::clone(log)),
+            pipeline,
+            publication,
+        )
+        .await?;
+        reached = stream::open(jetstream, &**log).await?;
     }
+}
 
-    /// Sends a batch without waiting for each message, and returns the last index once all are stored.
-    async fn publish_batch(
-        &self,
-        jetstream: &jetstream::Context,
-        mut reached: u64,
-        batch: &[LoggedEvent],
-    ) -> Result<u64, Trouble> {
-        let mut under_way: VecDeque<(u64, PublishAckFuture)> = VecDeque::with_capacity(IN_FLIGHT);
-        for logged in batch {
-            let expected = reached + under_way.len() as u64 + 1;
-            if logged.log_index != expected {
-                return Err(Trouble::Refused(format!(
-                    "the log has no event {expected}; nothing after it is published"
-                )));
+/// Publishes until it is time to look at the stream again.
+async fn publish_for_a_while(
+    mut pages: Pages,
+    mut pipeline: Pipeline<'_>,
+    publication: &watch::Sender<Publication>,
+) -> Result<(), Trouble> {
+    let check_at = Instant::now() + CHECK_EVERY;
+    loop {
+        let goes_on = Instant::now() < check_at;
+        if !goes_on && pipeline.len() == 0 {
+            return Ok(());
+        }
+        let has_room = pipeline.len() + PAGE as usize <= IN_FLIGHT;
+        tokio::select! {
+            biased;
+            page = pages.next(), if goes_on && has_room => match page {
+                Some(page) => pipeline.send(&page.map_err(Trouble::away)?).await?,
+                None => return Ok(()),
+            },
+            stored = pipeline.stored() => {
+                let stored = stored?;
+                publication.send_modify(|it| it.log_index = stored);
             }
-            let event = publish(logged).map_err(Trouble::away)?;
-            let subject = event.kind.subject(event.user);
-            let message = message(&event, &self.settings.source).map_err(Trouble::away)?;
-            let sent = jetstream.send_publish(subject, message).await;
-            under_way.push_back((event.log_index, sent.map_err(Trouble::away)?));
-            if under_way.len() >= IN_FLIGHT {
-                reached = self.stored(&mut under_way, reached).await?;
-            }
+            () = tokio::time::sleep_until(check_at), if goes_on => {}
         }
-        while !under_way.is_empty() {
-            reached = self.stored(&mut under_way, reached).await?;
-        }
-        Ok(reached)
-    }
-
-    /// Waits until the oldest message under way is stored at its place.
-    async fn stored(
-        &self,
-        under_way: &mut VecDeque<(u64, PublishAckFuture)>,
-        reached: u64,
-    ) -> Result<u64, Trouble> {
-        let Some((log_index, acknowledged)) = under_way.pop_front() else {
-            return Ok(reached);
-        };
-        let ack = acknowledged.into_future().await.map_err(Trouble::away)?;
-        if ack.sequence != log_index {
-            return Err(Trouble::Away(format!(
-                "the stream stored event {log_index} at {}",
-                ack.sequence
-            )));
-        }
-        self.publication.send_modify(|it| it.log_index = log_index);
-        Ok(log_index)
     }
 }

@@ -1,11 +1,15 @@
 //! The stream: made if it is not there, and checked before anything is added to it.
 
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{Config, RetentionPolicy, State, StorageType, Stream};
-use async_nats::jetstream::{self, ErrorCode, context::GetStreamErrorKind};
+use async_nats::jetstream::{self, ErrorCode};
 use authlog_application::ports::{EventLog, LogFilter};
-use authlog_application::published::publish;
+use authlog_application::published::{PublishedEvent, publish};
 
-use super::message::ID;
+use super::message::{ID, TIME};
 use super::publisher::Trouble;
 
 /// The stream's name.
@@ -13,6 +17,9 @@ pub const STREAM: &str = "AUTH_EVENTS";
 
 /// Every subject of the events.
 const SUBJECTS: &str = "auth.v1.>";
+
+/// The largest message that a stream has to take, in bytes; ours are a fraction of it.
+const LARGEST_MESSAGE: i32 = 65_536;
 
 /// The stream as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
 fn wanted() -> Config {
@@ -69,8 +76,24 @@ fn differences(found: &Config) -> Vec<String> {
         format!("it forgets messages after {:?}", found.max_age),
     );
     differs(
-        found.sealed || found.no_ack || found.mirror.is_some(),
-        "it is sealed, does not acknowledge, or mirrors another stream".to_owned(),
+        (1..LARGEST_MESSAGE).contains(&found.max_message_size),
+        format!(
+            "it refuses messages of more than {} bytes",
+            found.max_message_size
+        ),
+    );
+    differs(
+        found.sealed || found.no_ack,
+        "it is sealed or does not acknowledge".to_owned(),
+    );
+    let feeds_on_others = found.mirror.is_some()
+        || found
+            .sources
+            .as_ref()
+            .is_some_and(|sources| !sources.is_empty());
+    differs(
+        feeds_on_others,
+        "it takes messages from other streams".to_owned(),
     );
     differences
 }
@@ -85,7 +108,7 @@ pub(super) async fn open(
         Err(error) if is_missing(&error.kind()) => jetstream
             .create_stream(wanted())
             .await
-            .map_err(Trouble::away)?,
+            .map_err(not_created)?,
         Err(error) => return Err(Trouble::away(error)),
     };
     let info = stream.cached_info();
@@ -103,11 +126,21 @@ pub(super) async fn open(
     Ok(info.state.last_sequence)
 }
 
-fn is_missing(kind: &GetStreamErrorKind) -> bool {
+pub(super) fn is_missing(kind: &GetStreamErrorKind) -> bool {
     matches!(
         kind,
         GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND
     )
+}
+
+/// JetStream that is switched off, or subjects that another stream has, do not mend themselves, but another may mend them.
+fn not_created(error: CreateStreamError) -> Trouble {
+    match error.kind() {
+        CreateStreamErrorKind::JetStreamUnavailable => {
+            Trouble::Away("the NATS server has no JetStream, or not for this account".to_owned())
+        }
+        _ => Trouble::away(error),
+    }
 }
 
 /// A stream with a hole cannot be mended by adding to its end.
@@ -124,26 +157,60 @@ fn check_whole(state: &State) -> Result<(), Trouble> {
 /// The stream's last message has to be the event that the log has there: otherwise one of them is not what the other was
 /// copied from.
 async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<(), Trouble> {
-    let message = stream.get_raw_message(last).await.map_err(Trouble::away)?;
-    let streamed = message.headers.get(ID).map(|id| id.as_str().to_owned());
-    let logged = log
-        .read_log(last - 1, 1, &LogFilter::default())
+    if let Some(logged) = event_at(log, last).await? {
+        return agree(stream, &logged).await;
+    }
+    let head = log.log_head().await.map_err(Trouble::away)?;
+    let reached = head.log_index;
+    if reached + head.unsequenced >= last {
+        // The order of the last events need not have survived a crash of the database; it is found again, the same.
+        return Err(Trouble::Away(format!(
+            "the log is in order up to {reached} so far, and the stream ends at {last}"
+        )));
+    }
+    if let Some(logged) = event_at(log, reached).await? {
+        agree(stream, &logged).await?;
+    }
+    Err(Trouble::Refused(format!(
+        "the database is behind the stream {STREAM}: its log ends at {reached}, the stream at {last}. Was it restored from a backup, or is it another one than the stream was filled from? Restore it to a later moment, or, if the events since are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone"
+    )))
+}
+
+async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<PublishedEvent>, Trouble> {
+    let Some(before) = log_index.checked_sub(1) else {
+        return Ok(None);
+    };
+    let events = log
+        .read_log(before, 1, &LogFilter::default())
         .await
         .map_err(Trouble::away)?;
-    let Some(logged) = logged.first() else {
-        return Err(Trouble::Refused(format!(
-            "the database is behind the stream {STREAM}, which ends at {last}: was it restored from a backup? Restore it to a later moment, or, if events after the backup are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone"
-        )));
-    };
-    let logged = publish(logged).map_err(Trouble::away)?;
-    if streamed.as_deref() == Some(logged.id.as_str()) {
+    let found = events.first().filter(|event| event.log_index == log_index);
+    found.map(publish).transpose().map_err(Trouble::away)
+}
+
+/// Makes sure that the stream has `logged` at its place.
+async fn agree(stream: &Stream, logged: &PublishedEvent) -> Result<(), Trouble> {
+    let at = logged.log_index;
+    let message = stream.get_raw_message(at).await.map_err(Trouble::away)?;
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+    // A database that was restored and has gone on may give an event the name of one that was lost, but not its time.
+    if header(ID) == Some(&logged.id) && header(TIME) == Some(&logged.time.to_string()) {
         return Ok(());
     }
     Err(Trouble::Refused(format!(
-        "the stream {STREAM} and the log disagree at {last}: the stream has {}, the log {}; this stream was filled from another database, or this database was restored from a backup and has gone on since. Use another NATS account, or delete the stream to have it filled again",
-        streamed.as_deref().unwrap_or("no event of ours"),
-        logged.id
+        "the stream {STREAM} and the log disagree at {at}: the stream has {}, the log {} of {}. Either this stream was filled from another database: then use another NATS account. Or this database was restored from a backup and has gone on since: then delete the stream to have it filled again; subscribers have to rebuild what they made of the events that are gone",
+        described(&message),
+        logged.id,
+        logged.time
     )))
+}
+
+fn described(message: &StreamMessage) -> String {
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+    match (header(ID), header(TIME)) {
+        (Some(id), Some(time)) => format!("{id} of {time}"),
+        _ => "no event of ours".to_owned(),
+    }
 }
 
 #[cfg(test)]

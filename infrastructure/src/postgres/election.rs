@@ -15,16 +15,22 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long to wait after the database did not answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// Stands for election as the node that publishes the log.
-pub struct PublisherElection {
+/// Stands for election as the node that holds an office.
+pub struct Election {
     options: PgConnectOptions,
+    office: Office,
     leads: watch::Sender<bool>,
 }
 
-impl PublisherElection {
-    pub(super) fn new(options: PgConnectOptions) -> (Self, watch::Receiver<bool>) {
+impl Election {
+    pub(super) fn new(options: PgConnectOptions, office: Office) -> (Self, watch::Receiver<bool>) {
         let (leads, elected) = watch::channel(false);
-        (Self { options, leads }, elected)
+        let election = Self {
+            options,
+            office,
+            leads,
+        };
+        (election, elected)
     }
 
     /// Stands until `stop`, again whenever the database was away.
@@ -36,7 +42,7 @@ impl PublisherElection {
             };
             self.leads.send_replace(false);
             let Err(error) = lost;
-            tracing::warn!(%error, "this node cannot be elected to publish events");
+            tracing::warn!(%error, office = ?self.office, "this node cannot be elected");
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(AFTER_FAILURE) => {}
@@ -45,8 +51,8 @@ impl PublisherElection {
     }
 
     async fn lead(&self) -> Result<Infallible, sqlx::Error> {
-        let mut leadership = Leadership::win(&self.options, Office::Publisher).await?;
-        tracing::info!("this node publishes events");
+        let mut leadership = Leadership::win(&self.options, self.office).await?;
+        tracing::info!(office = ?self.office, "this node was elected");
         self.leads.send_replace(true);
         loop {
             tokio::time::sleep(HEARTBEAT).await;

@@ -16,7 +16,7 @@ const READ: &str = r"
            e.payload, e.metadata
       FROM event_log l
       JOIN events e USING (aggregate_type, aggregate_id, sequence)
-     WHERE l.log_index > $1
+     WHERE l.log_index > $1 AND l.log_index <= $4
        AND ($3::text[] IS NULL OR e.event_type = ANY($3))
      ORDER BY l.log_index
      LIMIT $2";
@@ -27,7 +27,7 @@ const READ_OF_USER: &str = r"
            e.payload, e.metadata
       FROM events e
       JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
-     WHERE e.user_id = $4 AND l.log_index > $1
+     WHERE e.user_id = $5 AND l.log_index > $1 AND l.log_index <= $4
        AND ($3::text[] IS NULL OR e.event_type = ANY($3))
      ORDER BY l.log_index
      LIMIT $2";
@@ -74,6 +74,9 @@ impl EventLog for PostgresStore {
         filter: &LogFilter,
     ) -> Result<Vec<LoggedEvent>, StoreError> {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let until = filter
+            .until
+            .map_or(i64::MAX, |until| i64::try_from(until).unwrap_or(i64::MAX));
         let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
         let sql = filter.user.map_or(READ, |_| READ_OF_USER);
         let user = filter.user.map(UserId::as_uuid);
@@ -83,7 +86,8 @@ impl EventLog for PostgresStore {
                 let query = sqlx::query_as(sql)
                     .bind(after)
                     .bind(i64::from(limit))
-                    .bind(types);
+                    .bind(types)
+                    .bind(until);
                 match user {
                     Some(user) => query.bind(user).fetch_all(pool),
                     None => query.fetch_all(pool),

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Executor as _, PgConnection};
 
 /// The first half of the keys of our advisory locks, so that they meet nobody else's: "auth" in ASCII.
 const LOCK_SPACE: i32 = 0x6175_7468;
@@ -24,6 +24,12 @@ const KEEPALIVE: [(&str, &str); 4] = [
     ("tcp_user_timeout", "25000"),
 ];
 
+/// How long the server keeps the lock for a leader that says nothing. A process that is stopped, or starved of its CPU,
+/// keeps its connection alive without being so; every leader says something at least once a second.
+///
+/// It is asked for by itself because PostgreSQL before 14 does not know it.
+const GIVE_UP_THE_SILENT: &str = "SET idle_session_timeout = '5s'";
+
 /// Work for which a node is elected.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Office {
@@ -31,6 +37,8 @@ pub(super) enum Office {
     Sequencer,
     /// Publishing the log.
     Publisher,
+    /// Signing checkpoints of the log.
+    Signer,
 }
 
 impl Office {
@@ -39,6 +47,7 @@ impl Office {
         match self {
             Self::Sequencer => 1,
             Self::Publisher => 2,
+            Self::Signer => 3,
         }
     }
 }
@@ -58,6 +67,9 @@ impl Leadership {
         office: Office,
     ) -> Result<Self, sqlx::Error> {
         let mut connection = heard(options.clone().options(KEEPALIVE).connect()).await?;
+        if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
+            tracing::debug!(%error, "a leader that hangs is not replaced until it ends");
+        }
         loop {
             let elected = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
                 .bind(LOCK_SPACE)

@@ -9,16 +9,23 @@
 //! | `revocations`, `reset_requests`, `secrets`, `rotation` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
+//! | `log_tree`, `log_records` | what the log's proof is made of |
+//! | `history`, `doctor` | reading one account's events; examining everything |
 
 mod append;
 mod connections;
 mod directory;
+mod doctor;
 mod election;
 mod erasure;
 mod errors;
 mod event_log;
 mod events;
+mod history;
+mod housekeeping;
 mod leadership;
+mod log_records;
+mod log_tree;
 mod rebuild;
 mod reset_requests;
 mod revocations;
@@ -35,10 +42,11 @@ use postgres_es::PostgresEventRepository;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-pub use election::PublisherElection;
+pub use election::Election;
 pub use sequencer::Sequencer;
 
 use self::connections::Connections;
+use self::leadership::Office;
 use crate::OpenError;
 use crate::sealing::MasterKeys;
 use crate::store::{Pepper, Vault, check_keys, unreadable};
@@ -99,7 +107,12 @@ impl PostgresStore {
     }
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.
-    pub fn publisher_election(&self) -> (PublisherElection, watch::Receiver<bool>) {
-        PublisherElection::new(self.connections.options().clone())
+    pub fn publisher_election(&self) -> (Election, watch::Receiver<bool>) {
+        Election::new(self.connections.options().clone(), Office::Publisher)
+    }
+
+    /// The election of the node that signs checkpoints, and where to watch whether this one was elected.
+    pub fn signer_election(&self) -> (Election, watch::Receiver<bool>) {
+        Election::new(self.connections.options().clone(), Office::Signer)
     }
 }

@@ -33,7 +33,7 @@ const PAGE: &str = r"
      WHERE e.aggregate_type IN ('session', 'user') OR e.sequence = 1
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
-const UPSERT: &str = concat!(
+pub(super) const UPSERT: &str = concat!(
     "WITH account AS (",
     upsert_accounts!("$1"),
     ")",

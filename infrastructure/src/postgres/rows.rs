@@ -157,6 +157,20 @@ impl From<&Account> for AccountRow {
     }
 }
 
+impl AccountRow {
+    /// Whose row it is, in the spelling of events.
+    pub(super) fn id(&self) -> String {
+        self.user_id.to_string()
+    }
+}
+
+impl SessionRow {
+    /// Whose row it is, in the spelling of events.
+    pub(super) fn id(&self) -> String {
+        self.session_id.to_string()
+    }
+}
+
 impl TryFrom<AccountRow> for Account {
     type Error = StoreError;
 

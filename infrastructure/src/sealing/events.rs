@@ -116,6 +116,35 @@ pub fn open_payload(
     Ok(())
 }
 
+/// Opens the personal members of a stored event's metadata; without a key they read as erased, which here is
+/// `{"erased": true}` too, so that no text that a client sent can be taken for it.
+///
+/// # Errors
+/// A member was sealed under another key or for another place, or was changed.
+pub fn open_metadata(
+    event: &mut SerializedEvent,
+    key: Option<&SubjectKey>,
+) -> Result<(), Unopenable> {
+    let sealer = key.map(SubjectKey::sealer).transpose()?;
+    for name in RequestContext::PERSONAL_METADATA {
+        let Some(stored) = event.metadata.get(name).and_then(Value::as_str) else {
+            continue;
+        };
+        let opened = match (stored.strip_prefix("sealed:"), &sealer) {
+            (Some(sealed), Some(sealer)) => {
+                let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| Unopenable)?;
+                let plain = sealer.open(&place(event, name), &sealed)?;
+                let plain = std::str::from_utf8(&plain).map_err(|_| Unopenable)?;
+                Value::String(plain.to_owned())
+            }
+            // Whatever is not sealed was erased before it was stored.
+            _ => erased(),
+        };
+        event.metadata[name] = opened;
+    }
+    Ok(())
+}
+
 /// How a personal field reads that can never be read again; see `authlog_domain::Personal`.
 fn erased() -> Value {
     json!({ "erased": true })

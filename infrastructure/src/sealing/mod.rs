@@ -8,7 +8,7 @@ mod master_key;
 mod master_keys;
 mod subject_key;
 
-pub use events::{SealedEvent, open_payload, seal};
+pub use events::{SealedEvent, open_metadata, open_payload, seal};
 pub(crate) use master_key::Fingerprint;
 pub use master_key::{MasterKey, MasterKeyError};
 pub use master_keys::MasterKeys;

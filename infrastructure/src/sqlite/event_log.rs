@@ -15,7 +15,7 @@ const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate
 
 /// The log joined to its events, from whichever end finds fewer rows: one account's history is a range of an index.
 const WHOLE: &str = "event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)";
-const OF_USER: &str = "events e INDEXED BY events_of_user \
+const OF_USER: &str = "events e INDEXED BY events_by_user \
     CROSS JOIN event_log l USING (aggregate_type, aggregate_id, sequence)";
 
 #[async_trait]
@@ -75,6 +75,10 @@ fn select(after: u64, limit: u32, filter: &LogFilter) -> (String, Vec<Value>) {
         let places = vec!["?"; filter.event_types.len()].join(", ");
         sql.push_str(&format!(" AND e.event_type IN ({places})"));
         values.extend(filter.event_types.iter().cloned().map(Value::Text));
+    }
+    if let Some(until) = filter.until {
+        sql.push_str(" AND l.log_index <= ?");
+        values.push(Value::Integer(i64::try_from(until).unwrap_or(i64::MAX)));
     }
     sql.push_str(" ORDER BY l.log_index LIMIT ?");
     values.push(Value::Integer(limit.into()));

@@ -158,6 +158,17 @@ impl World for PostgresWorld {
         sqlx::raw_sql(sql).execute(&self.sql).await.unwrap();
     }
 
+    async fn execute_own(&self, _: &str, postgres: &str) {
+        self.execute(postgres).await;
+    }
+
+    async fn drop_guards(&self) {
+        for table in ["events", "event_log", "checkpoints"] {
+            let sql = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
+            self.execute(&sql).await;
+        }
+    }
+
     async fn overwrite_payload(&self, stream: &StreamId, sequence: i64, payload: &str) {
         let mut transaction = self.sql.begin().await.unwrap();
         sqlx::query("ALTER TABLE events DISABLE TRIGGER events_are_never_changed")

@@ -132,6 +132,18 @@ impl World for SqliteWorld {
         self.connect().execute(sql, []).unwrap();
     }
 
+    async fn execute_own(&self, sqlite: &str, _: &str) {
+        self.execute(sqlite).await;
+    }
+
+    async fn drop_guards(&self) {
+        let triggers = "
+            DROP TRIGGER events_are_never_changed; DROP TRIGGER events_are_never_deleted;
+            DROP TRIGGER log_entries_are_never_changed; DROP TRIGGER log_entries_are_never_deleted;
+            DROP TRIGGER checkpoints_are_never_changed; DROP TRIGGER checkpoints_are_never_deleted;";
+        self.connect().execute_batch(triggers).unwrap();
+    }
+
     async fn overwrite_payload(&self, stream: &StreamId, sequence: i64, payload: &str) {
         let connection = self.connect();
         connection

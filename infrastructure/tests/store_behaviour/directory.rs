@@ -158,6 +158,11 @@ pub async fn an_opaque_token_stands_for_its_session_until_it_expires(world: &imp
     let other = TokenDigest([43; 32]);
     let found = store.session_by_opaque_token(&other, now()).await;
     assert!(found.unwrap().is_none());
+    // Housekeeping takes what has expired, and nothing before.
+    assert_eq!(store.remove_expired_tokens(last).await.unwrap(), 0);
+    assert!(at(last).await.unwrap().is_some());
+    assert_eq!(store.remove_expired_tokens(expires_at).await.unwrap(), 1);
+    assert!(at(last).await.unwrap().is_none());
 }
 
 pub async fn what_is_not_there_is_not_found(world: &impl World) {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use authlog_application::ports::LogFilter;
 use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
 use tokio::task::JoinSet;
 
@@ -89,6 +90,45 @@ pub async fn each_leaf_is_the_hash_of_the_stored_event(world: &impl World) {
         let name = (&*entry.aggregate_type, &*entry.aggregate_id, entry.sequence);
         assert_eq!(entry.leaf_hash, leaves[&name], "{entry:?}");
     }
+}
+
+pub async fn a_reader_gets_what_the_filter_asks_for_and_no_more(world: &impl World) {
+    live(world).await;
+    let store = world.store();
+    let everything = LogFilter::default();
+    let log = store.read_log(0, 1000, &everything).await.unwrap();
+    let indexes: Vec<u64> = log.iter().map(|event| event.log_index).collect();
+    assert_eq!(indexes, (1..=80).collect::<Vec<_>>());
+    let users = [None, Some(log[0].user), Some(log[79].user)];
+    let types: [&[&str]; 4] = [
+        &[],
+        &["LoggedIn"],
+        &["UserRegistered", "LoggedOut"],
+        &["Unheard"],
+    ];
+    for (user, types) in users
+        .iter()
+        .flat_map(|user| types.iter().map(move |types| (*user, *types)))
+    {
+        for (after, until) in [(0, None), (7, Some(60)), (33, Some(34)), (80, None)] {
+            for limit in [3, 1000] {
+                let filter = LogFilter {
+                    user,
+                    event_types: types.iter().map(|name| (*name).to_owned()).collect(),
+                    until,
+                };
+                let expected: Vec<_> = log
+                    .iter()
+                    .filter(|event| event.log_index > after && filter.matches(event))
+                    .take(limit as usize)
+                    .cloned()
+                    .collect();
+                let read = store.read_log(after, limit, &filter).await.unwrap();
+                assert_eq!(read, expected, "after {after}, {limit} of {filter:?}");
+            }
+        }
+    }
+    assert_eq!(store.log_head().await.unwrap().log_index, 80);
 }
 
 fn name(event: &StoredEvent) -> (&str, &str, i64) {

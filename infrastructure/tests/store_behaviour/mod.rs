@@ -4,13 +4,18 @@
 //! world of its own. To add a sentence, write it as a function in the file of its port and name it in the macro below;
 //! one that is not named is reported as dead code.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what fails in a test may panic"
+)]
 
 pub mod directory;
 pub mod erasure;
 pub mod event_log;
 pub mod event_store;
 pub mod people;
+pub mod proof;
 pub mod read_models;
 pub mod reset_requests;
 pub mod revocations;
@@ -55,6 +60,12 @@ pub trait World: Send + Sync {
 
     /// Executes a statement of the SQL that all adapters have in common.
     async fn execute(&self, sql: &str);
+
+    /// Executes a statement in this adapter's own SQL.
+    async fn execute_own(&self, sqlite: &str, postgres: &str);
+
+    /// Takes away whatever keeps what was recorded from being changed, as the database's owner can.
+    async fn drop_guards(&self);
 
     /// Changes a stored payload, past whatever keeps events from being changed.
     async fn overwrite_payload(&self, stream: &StreamId, sequence: i64, payload: &str);
@@ -153,6 +164,21 @@ macro_rules! store_behaviour {
             a_shared_secret_is_sealed,
             a_store_does_not_open_under_another_master_key,
         ]);
+        store_behaviour!($open, proof: [
+            a_log_that_nobody_changed_is_whole,
+            an_event_that_was_changed_is_named,
+            an_event_whose_leaf_was_changed_with_it_is_named,
+            events_that_were_swapped_are_named,
+            a_swapped_ciphertext_is_named,
+            a_deleted_last_event_is_missed,
+            a_deleted_account_is_missed,
+            an_event_that_was_slipped_in_beside_the_log_is_named,
+            a_forged_checkpoint_is_found,
+            a_log_that_was_rolled_back_contradicts_a_kept_checkpoint,
+            a_node_of_the_tree_is_compared_and_written_anew,
+            proofs_hold_at_every_size,
+            an_export_holds_and_no_line_of_it_can_be_changed_or_left_out,
+        ]);
         store_behaviour!($open, erasure: [
             an_erased_account_leaves_its_events_and_nothing_else,
             an_erasure_changes_no_stored_event_and_no_leaf,
@@ -179,6 +205,7 @@ macro_rules! store_behaviour {
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,
             each_leaf_is_the_hash_of_the_stored_event,
+            a_reader_gets_what_the_filter_asks_for_and_no_more,
         ]);
     };
     ($open:path, $port:ident: [$($sentence:ident,)+]) => {

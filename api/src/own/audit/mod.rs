@@ -1,17 +1,17 @@
 //! The log over HTTP, for services without NATS and for auditors.
 
+pub(super) mod proof;
 mod query;
 mod stream;
 
 use std::sync::Arc;
 
-use authlog_application::Refusal;
 use authlog_domain::Role;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::problem::{problem, refused};
+use super::problem::{problem, refused, unauthenticated};
 use crate::Api;
 use crate::exchange::{presented_token, retry_later};
 use query::FeedQuery;
@@ -28,20 +28,37 @@ pub(super) async fn events(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers).to_owned();
-    authorize(&api, &token).await.map_err(refused)?;
+    let token = presented_token(&headers);
+    if token.is_empty() {
+        return Err(unauthenticated());
+    }
+    let right = api.authlog.entitle(token, &READERS).await;
+    let right = right.map_err(refused)?;
     let query = FeedQuery::parse(query.as_deref().unwrap_or_default(), &headers)
-        .map_err(|detail| problem(axum::http::StatusCode::BAD_REQUEST, &detail))?;
+        .map_err(|detail| problem(StatusCode::BAD_REQUEST, &detail))?;
     let Ok(place) = Arc::clone(&api.followers).try_acquire_owned() else {
         let crowded = problem(
-            axum::http::StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::SERVICE_UNAVAILABLE,
             "As many readers as this node serves are reading the log.",
         );
         return Err(retry_later(crowded, AFTER_CROWDING));
     };
-    Ok(stream::respond(api, token, query, place))
+    let reader = api
+        .authlog
+        .read_log(query.after, query.filter.clone(), query.follow)
+        .await
+        .map_err(|error| refused(error.into()))?;
+    if query.after > reader.log_end() {
+        return Err(beyond_the_end(query.after, reader.log_end()));
+    }
+    Ok(stream::respond(api, right, &query, reader, place))
 }
 
-async fn authorize(api: &Api, token: &str) -> Result<(), Refusal> {
-    api.authlog.authorize(token, &READERS).await.map(|_| ())
+/// Whoever read on from there would wait for events that are not theirs: the log was restored from a backup, or it is
+/// another one.
+fn beyond_the_end(after: u64, end: u64) -> Response {
+    let detail = format!(
+        "The log ends at {end}, so nobody can have read it up to {after}: after or Last-Event-ID is of another log, or of this one before it was restored from a backup."
+    );
+    problem(StatusCode::CONFLICT, &detail)
 }

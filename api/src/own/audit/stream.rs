@@ -1,50 +1,55 @@
 //! The answer to a reader of the log: written as fast as it is read, for as long as the reader may.
 
-use std::convert::Infallible;
-use std::fmt::Write;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::Follower;
 use authlog_application::ports::LoggedEvent;
-use authlog_application::published::publish;
+use authlog_application::published::{PublishedEvent, publish};
+use authlog_application::{Entitlement, Follower};
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::authorize;
 use super::query::FeedQuery;
 use crate::Api;
 
-/// How often a reader who stays is asked anew for the right to: a session that ended or a role that was taken away ends
-/// the answer.
-const AUTHORIZE_EVERY: Duration = Duration::from_secs(5);
+/// How often a reader who stays is asked anew for the right to, even if nothing happened to the account: the token may
+/// have expired, the session may have ended.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a quiet stream of server-sent events says that it is alive, so that proxies do not close it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How often waiting is interrupted to look at the two above.
-const TICK: Duration = Duration::from_secs(1);
+/// Tells proxies of a common kind to pass on what they get as they get it.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// An answer was cut short. It is broken off before its end, so that nobody takes it for whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut short: {0}")]
+struct CutShort(&'static str);
 
 struct Reading {
     api: Arc<Api>,
-    token: String,
-    authorized_at: Instant,
+    right: Entitlement,
+    checked_at: Instant,
     written_at: Instant,
-    follower: Follower,
+    reader: Follower,
     remaining: Option<u64>,
     follow: bool,
     server_sent: bool,
+    unreadable: bool,
     _place: OwnedSemaphorePermit,
 }
 
 pub(super) fn respond(
     api: Arc<Api>,
-    token: String,
-    query: FeedQuery,
+    right: Entitlement,
+    query: &FeedQuery,
+    reader: Follower,
     place: OwnedSemaphorePermit,
 ) -> Response {
     let media_type = if query.server_sent {
@@ -54,94 +59,119 @@ pub(super) fn respond(
     };
     let now = Instant::now();
     let reading = Reading {
-        follower: api.authlog.follow_log(query.after, query.filter),
         api,
-        token,
-        authorized_at: now,
+        right,
+        checked_at: now,
         written_at: now,
+        reader,
         remaining: query.limit,
         follow: query.follow,
         server_sent: query.server_sent,
+        unreadable: false,
         _place: place,
     };
     // The next step is made when the reader has taken the one before: a slow reader costs one page of memory.
-    let steps = stream::unfold(reading, |mut reading| async move {
-        let text = reading.step().await?;
-        Some((Ok::<_, Infallible>(text), reading))
+    let steps = stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
+        match reading.step().await {
+            Ok(Some(text)) => Some((Ok(text), Some(reading))),
+            Ok(None) => None,
+            // Who follows comes back anyway, and goes on from what has arrived.
+            Err(_) if reading.follow => None,
+            Err(cut_short) => Some((Err(cut_short), None)),
+        }
     });
-    ([(CONTENT_TYPE, media_type)], Body::from_stream(steps)).into_response()
+    let headers = [(CONTENT_TYPE, media_type), (X_ACCEL_BUFFERING, "no")];
+    (headers, Body::from_stream(steps)).into_response()
 }
 
 impl Reading {
     /// The next piece of the answer; `None` when it is over.
-    async fn step(&mut self) -> Option<String> {
+    async fn step(&mut self) -> Result<Option<String>, CutShort> {
         loop {
-            if self.remaining == Some(0) || !self.may_go_on().await {
-                return None;
+            if self.unreadable {
+                return Err(CutShort("an event cannot be read"));
             }
-            let events = match self.follower.next().await {
-                Ok(events) => events,
-                Err(error) => {
-                    tracing::warn!(%error, "a reader of the log has to come back later");
-                    return None;
+            if self.remaining == Some(0) || self.is_to_stop() {
+                return Ok(None);
+            }
+            if !self.may_go_on().await {
+                return Err(CutShort("the right to read is gone"));
+            }
+            let events = self.reader.next().await.map_err(|error| {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%error, cause, "a reader of the log has to come back later");
+                CutShort("the log cannot be read now")
+            })?;
+            match events {
+                Some(events) => {
+                    let text = self.write(&events);
+                    // There may be nothing that matches in this stretch of the log.
+                    if !text.is_empty() {
+                        self.written_at = Instant::now();
+                        return Ok(Some(text));
+                    }
                 }
-            };
-            if !events.is_empty() {
-                self.written_at = Instant::now();
-                return self.write(&events);
-            }
-            if !self.follow {
-                return None;
-            }
-            tokio::select! {
-                () = self.follower.wait() => {}
-                () = tokio::time::sleep(TICK) => {}
-                () = self.api.stopping.cancelled() => return None,
+                None if self.follow => self.wait().await,
+                None => return Ok(None),
             }
             if self.server_sent && self.written_at.elapsed() >= KEEP_ALIVE {
                 self.written_at = Instant::now();
-                return Some(": still here\n\n".to_owned());
+                return Ok(Some(": still here\n\n".to_owned()));
             }
         }
     }
 
-    async fn may_go_on(&mut self) -> bool {
-        if self.api.stopping.is_cancelled() {
-            return false;
+    /// Waits for something to do: events, or the time to look around.
+    async fn wait(&mut self) {
+        tokio::select! {
+            () = self.reader.wait() => {}
+            () = tokio::time::sleep(CHECK_EVERY) => {}
+            () = self.api.stopping.cancelled() => {}
         }
-        if self.authorized_at.elapsed() < AUTHORIZE_EVERY {
-            return true;
-        }
-        self.authorized_at = Instant::now();
-        authorize(&self.api, &self.token).await.is_ok()
     }
 
-    fn write(&mut self, events: &[LoggedEvent]) -> Option<String> {
+    /// An answer that has an end is finished even when the program is told to stop.
+    fn is_to_stop(&self) -> bool {
+        self.follow && self.api.stopping.is_cancelled()
+    }
+
+    async fn may_go_on(&mut self) -> bool {
+        if !self.right.is_in_doubt() && self.checked_at.elapsed() < CHECK_EVERY {
+            return true;
+        }
+        self.checked_at = Instant::now();
+        self.right.check().await.is_ok()
+    }
+
+    fn write(&mut self, events: &[LoggedEvent]) -> String {
         let take = self.remaining.map_or(events.len(), |remaining| {
             usize::try_from(remaining).map_or(events.len(), |remaining| remaining.min(events.len()))
         });
         let mut text = String::new();
         for logged in events.iter().take(take) {
-            let event = match publish(logged) {
-                Ok(event) => event,
+            match publish(logged) {
+                Ok(event) => self.write_one(&event, &mut text),
                 Err(error) => {
                     tracing::error!(%error, "the log cannot be read on by this version of the program");
-                    self.remaining = Some(0);
+                    self.unreadable = true;
                     break;
                 }
-            };
-            let json = event.to_json(&self.api.settings.event_source);
-            let written = if self.server_sent {
-                let (id, kind) = (event.log_index, event.kind.cloud_event_type());
-                write!(text, "id: {id}\nevent: {kind}\ndata: {json}\n\n")
-            } else {
-                writeln!(text, "{json}")
-            };
-            written.ok()?;
+            }
         }
         if let Some(remaining) = &mut self.remaining {
             *remaining = remaining.saturating_sub(take as u64);
         }
-        (!text.is_empty()).then_some(text)
+        text
+    }
+
+    fn write_one(&self, event: &PublishedEvent, text: &mut String) {
+        let json = event.to_json(&self.api.settings.event_source);
+        if self.server_sent {
+            let (id, kind) = (event.log_index, event.kind.cloud_event_type());
+            text.push_str(&format!("id: {id}\nevent: {kind}\ndata: {json}\n\n"));
+        } else {
+            text.push_str(&format!("{json}\n"));
+        }
     }
 }

@@ -1,0 +1,208 @@
+//! What proves the log: its key, its newest checkpoint, and proofs for auditors who kept earlier ones.
+
+use std::sync::Arc;
+
+use authlog_application::Refusal;
+use authlog_application::ports::{ProofError, TransparencyLog};
+use authlog_domain::Role;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::Api;
+use crate::exchange::presented_token;
+use crate::own::problem::{problem, refused};
+
+/// Who may ask for proofs.
+const AUDITORS: [Role; 2] = [Role::Auditor, Role::Admin];
+
+/// What is wrong with a question for a proof.
+const QUESTION: &str = "Ask for ?index=<log index>[&size=<tree size>], or for ?from=<size>&to=<size>; \
+    log indexes and sizes are whole numbers from 1 on.";
+
+#[derive(Serialize)]
+struct InclusionOut {
+    log_index: u64,
+    tree_size: u64,
+    leaf_hash: String,
+    hashes: Vec<String>,
+    checkpoint: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ConsistencyOut {
+    from: u64,
+    to: u64,
+    hashes: Vec<String>,
+}
+
+/// What is to be proved.
+#[derive(Debug, PartialEq, Eq)]
+enum Question {
+    Inclusion { index: u64, size: Option<u64> },
+    Consistency { from: u64, to: u64 },
+}
+
+/// The endpoints.
+pub(in crate::own) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/audit/log/key", get(key))
+        .route("/audit/log/checkpoint", get(checkpoint))
+        .route("/audit/log/proof", get(proof))
+}
+
+/// The key that checkpoints are verified with, as a vkey (C2SP `signed-note`).
+async fn key(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Response> {
+    let log = authorize(&api, &headers).await?;
+    Ok(text(format!("{}\n", log.key())))
+}
+
+/// The newest checkpoint: a signed note (C2SP `tlog-checkpoint`).
+async fn checkpoint(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Response> {
+    let log = authorize(&api, &headers).await?;
+    match log.latest_checkpoint().await {
+        Ok(Some(note)) => Ok(text(note)),
+        Ok(None) => Err(problem(
+            StatusCode::NOT_FOUND,
+            "There is no checkpoint yet: the log is empty, or its first event is less than a second old.",
+        )),
+        Err(error) => Err(refused(error.into())),
+    }
+}
+
+/// That an event is in the log, or that one log is the beginning of another.
+async fn proof(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let log = authorize(&api, &headers).await?;
+    let question = Question::parse(query.as_deref().unwrap_or_default())
+        .map_err(|detail| problem(StatusCode::BAD_REQUEST, detail))?;
+    match question {
+        Question::Inclusion { index, size } => {
+            let proof = log.prove_inclusion(index, size).await.map_err(unproven)?;
+            Ok(fresh(Json(InclusionOut {
+                log_index: proof.log_index,
+                tree_size: proof.tree_size,
+                leaf_hash: base64(&proof.leaf_hash),
+                hashes: proof.hashes.iter().map(base64).collect(),
+                checkpoint: proof.checkpoint,
+            })))
+        }
+        Question::Consistency { from, to } => {
+            let proof = log.prove_consistency(from, to).await.map_err(unproven)?;
+            Ok(fresh(Json(ConsistencyOut {
+                from: proof.from,
+                to: proof.to,
+                hashes: proof.hashes.iter().map(base64).collect(),
+            })))
+        }
+    }
+}
+
+async fn authorize<'a>(
+    api: &'a Api,
+    headers: &HeaderMap,
+) -> Result<&'a dyn TransparencyLog, Response> {
+    let authorized = api.authlog.authorize(presented_token(headers), &AUDITORS);
+    authorized.await.map_err(refused)?;
+    Ok(api.authlog.transparency())
+}
+
+impl Question {
+    /// The error is a sentence for the client.
+    fn parse(query: &str) -> Result<Self, &'static str> {
+        let mut numbers: [Option<u64>; 4] = [None; 4];
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let names = ["index", "size", "from", "to"];
+            let Some(at) = names.iter().position(|known| *known == name) else {
+                continue;
+            };
+            // The stores count in signed 64-bit numbers.
+            let number = value
+                .parse()
+                .ok()
+                .filter(|number| (1..=1 << 62).contains(number));
+            if number.is_none() || numbers[at].is_some() {
+                return Err(QUESTION);
+            }
+            numbers[at] = number;
+        }
+        match numbers {
+            [Some(index), size, None, None] => Ok(Self::Inclusion { index, size }),
+            [None, None, Some(from), Some(to)] if from <= to => Ok(Self::Consistency { from, to }),
+            _ => Err(QUESTION),
+        }
+    }
+}
+
+fn unproven(error: ProofError) -> Response {
+    match error {
+        ProofError::Beyond { reached } => problem(
+            StatusCode::NOT_FOUND,
+            &format!(
+                "What is asked for is beyond that tree; checkpoints or the tree reach up to {reached}."
+            ),
+        ),
+        ProofError::Senseless => problem(StatusCode::BAD_REQUEST, QUESTION),
+        ProofError::Store(error) => refused(Refusal::from(error)),
+    }
+}
+
+fn text(body: String) -> Response {
+    let media_type = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    fresh((media_type, body))
+}
+
+/// A proof of yesterday is no answer to a question of today.
+fn fresh(answer: impl IntoResponse) -> Response {
+    ([(CACHE_CONTROL, "no-store")], answer).into_response()
+}
+
+/// With padding (RFC 4648 §4), as in checkpoints.
+fn base64(hash: &[u8; 32]) -> String {
+    STANDARD.encode(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_for_one_proof() {
+        let inclusion = |index, size| Ok(Question::Inclusion { index, size });
+        assert_eq!(Question::parse("index=7"), inclusion(7, None));
+        assert_eq!(Question::parse("size=9&index=7&x=y"), inclusion(7, Some(9)));
+        let consistency = Ok(Question::Consistency { from: 3, to: 3 });
+        assert_eq!(Question::parse("from=3&to=3"), consistency);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_no_question() {
+        for query in [
+            "",
+            "index=0",
+            "index=-1",
+            "index=seven",
+            "index=9223372036854775808",
+            "index=1&index=1",
+            "index=1&size=0",
+            "size=5",
+            "from=1",
+            "to=1",
+            "from=3&to=2",
+            "from=0&to=2",
+            "index=1&from=1&to=2",
+            "index=1&to=2",
+        ] {
+            assert!(Question::parse(query).is_err(), "{query}");
+        }
+    }
+}

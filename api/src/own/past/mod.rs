@@ -1,0 +1,114 @@
+//! An account's past over HTTP: what happened to it and how it stood, for auditors and for the person.
+
+mod query;
+
+use std::sync::Arc;
+
+use authlog_application::history::{Entry, portrait};
+use authlog_application::{Refusal, StoodThen};
+use authlog_domain::{Role, UserId};
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use super::problem::{problem, refused};
+use crate::Api;
+use crate::exchange::presented_token;
+use query::{HistoryQuery, StateQuery};
+
+/// Who may read other people's past, personal fields included.
+const READERS: [Role; 2] = [Role::Auditor, Role::Admin];
+
+/// A piece of a history. Members are only ever added; those of an event are told in `Entry`.
+#[derive(Serialize)]
+struct HistoryOut {
+    user: UserId,
+    events: Vec<Entry>,
+    /// `after` of the next request; null when there is nothing more now. Whoever wants to hear of later events goes on
+    /// after the last event that has a `log_index`.
+    next: Option<u64>,
+}
+
+/// `GET /audit/users/{id}/events`: the history of an account.
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    api.authlog
+        .authorize(token, &READERS)
+        .await
+        .map_err(refused)?;
+    let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
+    history(&api, user, query.as_deref()).await
+}
+
+/// `GET /account/history`: one's own.
+pub(super) async fn own_history(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let caller = api.authlog.authenticate(token).await.map_err(refused)?;
+    history(&api, caller.user, query.as_deref()).await
+}
+
+async fn history(api: &Api, user: UserId, query: Option<&str>) -> Result<Response, Response> {
+    let HistoryQuery {
+        after,
+        limit,
+        filter,
+    } = HistoryQuery::parse(query.unwrap_or_default()).map_err(|detail| bad_request(&detail))?;
+    let page = api
+        .authlog
+        .history(user, after, limit, &filter)
+        .await
+        .map_err(refused)?;
+    let next = page.last_index().filter(|_| page.more);
+    let events = page.events.into_iter().map(Entry::of).collect();
+    Ok(Json(HistoryOut { user, events, next }).into_response())
+}
+
+/// `GET /audit/users/{id}?at=`: an account as it stood, or stands.
+pub(super) async fn state(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    api.authlog
+        .authorize(token, &READERS)
+        .await
+        .map_err(refused)?;
+    let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
+    let StateQuery { at } = StateQuery::parse(query.as_deref().unwrap_or_default())
+        .map_err(|detail| bad_request(&detail))?;
+    let stood = api.authlog.state_at(user, at).await.map_err(refused)?;
+    match stood {
+        StoodThen::So(stood) => {
+            let mut out = portrait(&stood.state, stood.told_at);
+            out["user"] = json!(user);
+            Ok(Json(out).into_response())
+        }
+        StoodThen::NotYetRegistered => Err(problem(
+            StatusCode::NOT_FOUND,
+            "The account had not been registered then.",
+        )),
+        StoodThen::LogEndsAt(last) => Err(problem(
+            StatusCode::NOT_FOUND,
+            &format!("The log does not reach so far: it ends at {last}."),
+        )),
+        StoodThen::StillToCome => Err(bad_request("at has to be an instant that has come.")),
+    }
+}
+
+fn bad_request(detail: &str) -> Response {
+    problem(StatusCode::BAD_REQUEST, detail)
+}

@@ -1,0 +1,51 @@
+//! A state of an account as a document.
+
+use authlog_domain::Timestamp;
+use serde_json::{Value, json};
+
+use crate::ports::{Account, PastState, SessionRecord};
+
+/// The state as JSON; sessions are those that counted at `told_at`. What was erased reads as null.
+pub fn portrait(state: &PastState, told_at: Timestamp) -> Value {
+    let sessions: Vec<Value> = state.live_sessions(told_at).map(session).collect();
+    json!({
+        "at": told_at,
+        "as_of": {
+            "log_index": state.log_index,
+            "recorded_at": state.recorded_at,
+            "events": state.events,
+        },
+        "account": state.account.as_ref().map(account),
+        "live_sessions": sessions,
+    })
+}
+
+fn account(account: &Account) -> Value {
+    json!({
+        "id": account.id,
+        "number": account.number,
+        "username": account.username,
+        "email": account.email,
+        "name": account.name,
+        "phone": account.phone,
+        "role": account.role,
+        "credential": account.credential,
+        "session_epoch": account.session_epoch,
+        "pending_reset": account.pending_reset,
+        "created_at": account.created_at,
+        "updated_at": account.updated_at,
+        "version": account.version,
+    })
+}
+
+fn session(session: &SessionRecord) -> Value {
+    json!({
+        "id": session.id,
+        "contract": session.contract,
+        "rotation": session.rotation,
+        "generation": session.generation,
+        "started_at": session.started_at,
+        "last_used_at": session.last_used_at,
+        "expires_at": session.expires_at,
+    })
+}

@@ -1,0 +1,68 @@
+//! What proves that nobody changed the log.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+
+/// That an event is in the log (RFC 6962 §2.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InclusionProof {
+    /// The event's place in the log, from 1. RFC 6962 counts from 0.
+    pub log_index: u64,
+    /// How many events the log had.
+    pub tree_size: u64,
+    /// The leaf that stands for the event.
+    pub leaf_hash: [u8; 32],
+    /// The audit path, from the leaf to the root.
+    pub hashes: Vec<[u8; 32]>,
+    /// The checkpoint of that size, if there is one.
+    pub checkpoint: Option<String>,
+}
+
+/// That the log of one size is the beginning of that of another (RFC 6962 §2.1.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsistencyProof {
+    /// The earlier size.
+    pub from: u64,
+    /// The later size.
+    pub to: u64,
+    /// The proof.
+    pub hashes: Vec<[u8; 32]>,
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// No checkpoint vouches for that much of the log, or the tree that was asked about is smaller.
+    #[error("the log is proved up to {reached}")]
+    Beyond {
+        /// How far proofs reach.
+        reached: u64,
+    },
+    /// Nothing like it can be true.
+    #[error("there is nothing to prove")]
+    Senseless,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Proves what the log is.
+#[async_trait]
+pub trait TransparencyLog: Send + Sync {
+    /// The key that checkpoints are verified with, as a C2SP "vkey".
+    fn key(&self) -> String;
+
+    /// The newest checkpoint: a signed note (C2SP `tlog-checkpoint`); `None` while the log is empty.
+    async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError>;
+
+    /// That the event at `log_index` is in the log of `tree_size` events, or of as many as the newest checkpoint has.
+    async fn prove_inclusion(
+        &self,
+        log_index: u64,
+        tree_size: Option<u64>,
+    ) -> Result<InclusionProof, ProofError>;
+
+    /// That the log of `from` events is the beginning of that of `to`.
+    async fn prove_consistency(&self, from: u64, to: u64) -> Result<ConsistencyProof, ProofError>;
+}

@@ -1,0 +1,126 @@
+//! `docs/events.md` is written from the types of the events, and is current.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod golden;
+
+use std::fmt::Write as _;
+
+use authlog_application::published::{KINDS, Kind, describe, envelope, publish, schema};
+use golden::{check_in, folder, golden_events};
+use serde_json::Value;
+
+const INTRODUCTION: &str = "\
+# Events
+
+Every change to an account or a session is an event, and every event is published: on the NATS JetStream stream
+`AUTH_EVENTS`, and over HTTP by `GET /audit/events`. [consuming.md](consuming.md) says how to read them.
+
+An event is a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). It holds nothing
+personal and no secret: it says *that* somebody registered, not who; ask the API for the profile.
+
+This page is written from the Rust types by a test (`application/tests/events_page.rs`), and so are the JSON Schemas in
+`schemas/` and the AsyncAPI document `asyncapi.json`. A running service serves them at `/schemas/<type>.json`,
+`/schemas/cloudevent.json` and `/asyncapi.json`.
+
+## What every event has
+
+On the stream these are headers (`ce-id`, `ce-type`, …) and the message is `data`: the binary mode of the NATS binding.
+Over HTTP an event is one JSON object.
+
+";
+
+const VERSIONS: &str = "\
+## What may change
+
+The version is at the end of the type (`….v1`) and in the subject (`auth.v1.…`). Within a version
+
+- new kinds of event may come: pass over the types that you do not know;
+- new members may come: pass over those that you do not know;
+- a member that is said to be there always stays, with its name, its JSON type and its meaning.
+
+Whatever else has to change becomes a new version, published beside the old one for as long as anybody reads that. A
+test compares the formats with those that were published (`application/tests/published_v1/`).
+
+There is no `dataschema` attribute: CloudEvents wants an absolute URI there, which a service without a public URL does
+not have, and the type names the schema already.
+";
+
+#[test]
+fn the_page_of_events_is_checked_in() {
+    let mut page = INTRODUCTION.to_owned();
+    let envelope = envelope();
+    page.push_str(&table("attribute", &envelope, &["data"]));
+    page.push_str("\n## The events\n\n| type | subject | when |\n|---|---|---|\n");
+    for kind in KINDS {
+        let (name, subject) = (kind.cloud_event_type(), kind.subject("<account>"));
+        let anchor = name.replace('.', "");
+        let when = describe(kind);
+        writeln!(page, "| [`{name}`](#{anchor}) | `{subject}` | {when} |").unwrap();
+    }
+    for kind in KINDS {
+        page.push_str(&section(kind));
+    }
+    writeln!(page, "\n{}", VERSIONS.trim_end()).unwrap();
+    check_in(&folder("../docs/events.md"), &page);
+}
+
+fn section(kind: Kind) -> String {
+    let name = kind.cloud_event_type();
+    let golden = golden_events();
+    let example = golden
+        .iter()
+        .find(|logged| logged.event.event_type == kind.stored_type)
+        .unwrap();
+    let example = publish(example)
+        .unwrap()
+        .to_json("https://auth.example.com");
+    format!(
+        "\n### {name}\n\n{}\n\nSubject `{}`, schema [`{name}.json`](schemas/{name}.json).\n\n{}\n```json\n{example:#}\n```\n",
+        describe(kind),
+        kind.subject("<account>"),
+        table("member", &schema(kind), &[]),
+    )
+}
+
+/// The members of a schema as a table.
+fn table(heading: &str, schema: &Value, without: &[&str]) -> String {
+    let mut table = format!("| {heading} | type | always | |\n|---|---|---|---|\n");
+    let required = schema["required"].as_array().unwrap();
+    for (name, member) in schema["properties"].as_object().unwrap() {
+        if without.contains(&name.as_str()) {
+            continue;
+        }
+        let always = if required.contains(&name.as_str().into()) {
+            "yes"
+        } else {
+            "no"
+        };
+        let words = member["description"].as_str().unwrap().replace('<', "&lt;");
+        writeln!(
+            table,
+            "| `{name}` | {} | {always} | {words} |",
+            form(member)
+        )
+        .unwrap();
+    }
+    table
+}
+
+/// The form of a member in a few words.
+fn form(member: &Value) -> String {
+    let types = match &member["type"] {
+        Value::Array(types) => types.clone(),
+        one => vec![one.clone()],
+    };
+    let types: Vec<&str> = types.iter().filter_map(Value::as_str).collect();
+    let mut form = types.join(" or ");
+    if let Some(only) = member["const"].as_str() {
+        write!(form, ", `{only}`").unwrap();
+    } else if let Some(format) = member["format"].as_str() {
+        write!(form, ", {format}").unwrap();
+    } else if let Some(pattern) = member["pattern"].as_str() {
+        write!(form, ", `{pattern}`").unwrap();
+    }
+    form
+}

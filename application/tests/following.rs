@@ -1,0 +1,374 @@
+//! Following the log: in order, without gaps, and at the price of one reader however many follow.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
+use authlog_application::{Follower, LogFeed};
+use authlog_domain::{Timestamp, UserId};
+use cqrs_es::persist::SerializedEvent;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A log in memory that counts how often it is read, and may be away.
+#[derive(Default)]
+struct Log {
+    events: Mutex<Vec<LoggedEvent>>,
+    reads: AtomicUsize,
+    longest_walk: AtomicUsize,
+    away: Mutex<bool>,
+}
+
+impl Log {
+    fn of(count: u64) -> Arc<Self> {
+        let log = Arc::new(Self::default());
+        log.grow(count);
+        log
+    }
+
+    /// Adds events: every tenth is a registration, the others are logins, in turn of five accounts.
+    fn grow(&self, count: u64) {
+        let mut events = self.events.lock().unwrap();
+        for _ in 0..count {
+            let log_index = events.len() as u64 + 1;
+            let kind = if log_index.is_multiple_of(10) {
+                "UserRegistered"
+            } else {
+                "LoggedIn"
+            };
+            events.push(event(log_index, kind));
+        }
+    }
+
+    fn add(&self, kind: &str) {
+        let mut events = self.events.lock().unwrap();
+        let log_index = events.len() as u64 + 1;
+        events.push(event(log_index, kind));
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    fn goes_away(&self, away: bool) {
+        *self.away.lock().unwrap() = away;
+    }
+
+    fn answer(&self) -> Result<(), StoreError> {
+        if *self.away.lock().unwrap() {
+            return Err(StoreError::Unavailable("away".into()));
+        }
+        Ok(())
+    }
+}
+
+fn event(log_index: u64, kind: &str) -> LoggedEvent {
+    let aggregate = if kind == "UserRegistered" || kind == "RoleChanged" {
+        "user"
+    } else {
+        "session"
+    };
+    LoggedEvent {
+        log_index,
+        recorded_at: Timestamp::from_unix_millis(0),
+        user: user(log_index % 5),
+        event: SerializedEvent::new(
+            log_index.to_string(),
+            1,
+            aggregate.to_owned(),
+            kind.to_owned(),
+            "1".to_owned(),
+            json!({}),
+            json!({}),
+        ),
+    }
+}
+
+fn user(number: u64) -> UserId {
+    UserId::new(Uuid::from_u128(number.into()))
+}
+
+#[async_trait]
+impl EventLog for Log {
+    async fn read_log(
+        &self,
+        after: u64,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.answer()?;
+        let events = self.events.lock().unwrap();
+        let mut walked = 0;
+        let found = events
+            .iter()
+            .skip(usize::try_from(after).unwrap())
+            .take_while(|event| filter.until.is_none_or(|until| event.log_index <= until))
+            .inspect(|_| walked += 1)
+            .filter(|event| filter.matches(event))
+            .take(limit as usize)
+            .cloned()
+            .collect();
+        self.longest_walk.fetch_max(walked, Ordering::SeqCst);
+        Ok(found)
+    }
+
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.answer()?;
+        Ok(LogHead {
+            log_index: self.events.lock().unwrap().len() as u64,
+            ..LogHead::default()
+        })
+    }
+}
+
+/// A feed of the log that is kept up to date.
+fn running(log: &Arc<Log>) -> Arc<LogFeed> {
+    let feed = Arc::new(LogFeed::new(log.clone()));
+    tokio::spawn(Arc::clone(&feed).run());
+    feed
+}
+
+fn of_type(kind: &str) -> LogFilter {
+    LogFilter {
+        event_types: vec![kind.to_owned()],
+        ..LogFilter::default()
+    }
+}
+
+/// Reads to the end of the log as it is now.
+async fn rest(follower: &mut Follower) -> Vec<u64> {
+    let mut indexes = Vec::new();
+    while let Some(events) = follower.next().await.unwrap() {
+        indexes.extend(events.iter().map(|event| event.log_index));
+    }
+    indexes
+}
+
+/// Reads until `last` has come.
+async fn up_to(follower: &mut Follower, last: u64) -> Vec<u64> {
+    let mut indexes = Vec::new();
+    while indexes.last() < Some(&last) {
+        match follower.next().await.unwrap() {
+            Some(events) => indexes.extend(events.iter().map(|event| event.log_index)),
+            None => follower.wait().await,
+        }
+    }
+    indexes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_gets_all_that_the_log_has_from_any_place_on() {
+    let log = Log::of(1700);
+    let feed = running(&log);
+    for after in [0, 1, 199, 200, 201, 1699, 1700] {
+        let mut reader = feed.read(after, LogFilter::default(), false).await.unwrap();
+        assert_eq!(
+            rest(&mut reader).await,
+            (after + 1..=1700).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_who_does_not_follow_ends_where_the_log_ended_when_they_began() {
+    let log = Log::of(600);
+    let feed = running(&log);
+    let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
+    let first = reader.next().await.unwrap().unwrap();
+    log.grow(300);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(first.len() + rest(&mut reader).await.len(), 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_gets_what_the_log_has_even_if_this_node_has_not_heard_of_it() {
+    let log = Log::of(10);
+    // Its feed does not run, as if its looks at the log were late.
+    let feed = Arc::new(LogFeed::new(log.clone()));
+    for follow in [false, true] {
+        let mut reader = feed.read(7, LogFilter::default(), follow).await.unwrap();
+        assert_eq!(rest(&mut reader).await, [8, 9, 10]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_ends_before_the_log_does_leaves_nothing_out() {
+    let log = Log::of(10);
+    let feed = Arc::new(LogFeed::new(log.clone()));
+    let looking = tokio::spawn(Arc::clone(&feed).run());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    log.grow(10);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    looking.abort();
+    log.grow(10);
+    let mut reader = feed.read(12, LogFilter::default(), false).await.unwrap();
+    assert_eq!(rest(&mut reader).await, (13..=30).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_gets_events_as_they_come_without_a_gap() {
+    let log = Log::of(25);
+    let feed = running(&log);
+    let mut follower = feed.read(20, LogFilter::default(), true).await.unwrap();
+    tokio::spawn(async move {
+        for step in 0..200 {
+            log.grow(step % 7);
+            tokio::time::sleep(Duration::from_millis(step % 13)).await;
+        }
+    });
+    let last = 25 + (0..200).map(|step| step % 7).sum::<u64>();
+    let got = up_to(&mut follower, last).await;
+    assert_eq!(got, (21..=last).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_matches_nothing_for_long_walks_the_log_in_stretches() {
+    let log = Log::of(35_000);
+    log.add("RoleChanged");
+    let feed = running(&log);
+    let mut reader = feed.read(0, of_type("RoleChanged"), false).await.unwrap();
+    let mut steps = 0;
+    let mut got = Vec::new();
+    while let Some(events) = reader.next().await.unwrap() {
+        got.extend(events.iter().map(|event| event.log_index));
+        steps += 1;
+    }
+    assert_eq!(got, [35_001]);
+    assert_eq!(steps, 4);
+    assert!(log.longest_walk.load(Ordering::SeqCst) <= 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filtered_reader_gets_every_match_whether_from_memory_or_the_store() {
+    let log = Log::of(12_000);
+    let feed = running(&log);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    log.grow(3_000);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let registrations: Vec<u64> = (1..=1500).map(|number| number * 10).collect();
+    let mut reader = feed
+        .read(0, of_type("UserRegistered"), false)
+        .await
+        .unwrap();
+    assert_eq!(rest(&mut reader).await, registrations);
+    let of_one = LogFilter {
+        user: Some(user(3)),
+        ..LogFilter::default()
+    };
+    let mut reader = feed.read(0, of_one, false).await.unwrap();
+    let expected: Vec<u64> = (1..=15_000).filter(|index| index % 5 == 3).collect();
+    assert_eq!(rest(&mut reader).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_whose_filter_matches_nothing_new_does_not_ask_the_store_again() {
+    let log = Log::of(100);
+    let feed = running(&log);
+    let mut follower = feed.read(0, of_type("RoleChanged"), true).await.unwrap();
+    assert!(rest(&mut follower).await.is_empty());
+    let before = log.reads();
+    for _ in 0..50 {
+        log.grow(10);
+        follower.wait().await;
+        assert!(rest(&mut follower).await.is_empty());
+    }
+    // Only the feed itself has read.
+    assert!(log.reads() - before <= 2 * 50, "{}", log.reads() - before);
+    log.add("RoleChanged");
+    assert_eq!(up_to(&mut follower, 601).await, [601]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_who_falls_behind_memory_reads_the_store_and_catches_up() {
+    let log = Log::of(100);
+    let feed = running(&log);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut slow = feed.read(100, LogFilter::default(), true).await.unwrap();
+    log.grow(1);
+    assert_eq!(up_to(&mut slow, 101).await, [101]);
+    // Memory holds some thousands; this is far more.
+    for _ in 0..20 {
+        log.grow(1000);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        up_to(&mut slow, 20_101).await,
+        (102..=20_101).collect::<Vec<_>>()
+    );
+    let before = log.reads();
+    log.grow(1);
+    assert_eq!(up_to(&mut slow, 20_102).await, [20_102]);
+    // Having caught up, it is served from memory: the feed's look and its next one are the only reads.
+    assert!(log.reads() - before <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_followers_read_the_store_no_more_than_one_does() {
+    const NEWS: u64 = 50;
+    let mut reads = Vec::new();
+    for followers in [1, 200] {
+        let log = Log::of(100);
+        let feed = running(&log);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut following = tokio::task::JoinSet::new();
+        for _ in 0..followers {
+            let mut follower = feed.read(100, LogFilter::default(), true).await.unwrap();
+            following.spawn(async move { up_to(&mut follower, 100 + NEWS).await });
+        }
+        let before = log.reads();
+        for _ in 0..NEWS {
+            log.grow(1);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        for got in following.join_all().await {
+            assert_eq!(got, (101..=100 + NEWS).collect::<Vec<_>>());
+        }
+        reads.push(log.reads() - before);
+    }
+    // A look at the very moment at which the test ends may or may not count.
+    assert!(reads[0].abs_diff(reads[1]) <= 1, "{reads:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_away_leaves_no_gap() {
+    let log = Log::of(100);
+    let feed = running(&log);
+    let mut follower = feed.read(90, LogFilter::default(), true).await.unwrap();
+    assert_eq!(rest(&mut follower).await, (91..=100).collect::<Vec<_>>());
+    log.goes_away(true);
+    log.grow(6000);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(feed.read(0, LogFilter::default(), true).await.is_err());
+    log.goes_away(false);
+    assert_eq!(
+        up_to(&mut follower, 6100).await,
+        (101..=6100).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_failed_is_taken_again_from_the_same_place() {
+    let log = Log::of(1200);
+    let feed = Arc::new(LogFeed::new(log.clone()));
+    let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap().len(), 200);
+    log.goes_away(true);
+    assert!(reader.next().await.is_err());
+    log.goes_away(false);
+    assert_eq!(rest(&mut reader).await, (201..=1200).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_beyond_the_end_can_tell() {
+    let log = Log::of(5);
+    let feed = running(&log);
+    let mut reader = feed.read(9, LogFilter::default(), true).await.unwrap();
+    assert_eq!(reader.log_end(), 5);
+    assert!(rest(&mut reader).await.is_empty());
+}

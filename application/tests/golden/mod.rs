@@ -1,0 +1,70 @@
+//! The domain's golden events as the log has them, and files that tests keep current.
+
+use std::path::{Path, PathBuf};
+
+use authlog_application::ports::LoggedEvent;
+use authlog_domain::{AggregateKind, Timestamp, UserId};
+use cqrs_es::persist::SerializedEvent;
+use serde_json::json;
+
+pub fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Compares with the file, or writes it where `AUTHLOG_WRITE_SCHEMAS` is set.
+pub fn check_in(path: &Path, text: &str) {
+    if std::env::var_os("AUTHLOG_WRITE_SCHEMAS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(
+        checked_in,
+        text,
+        "{} is not current: run this test with AUTHLOG_WRITE_SCHEMAS=1",
+        path.display()
+    );
+}
+
+/// The account to which everything happens.
+const USER: &str = "019c0000-0000-7000-8000-000000000002";
+
+/// Every golden event of the domain, with all that is personal still in it, as the publisher never sees it.
+pub fn golden_events() -> Vec<LoggedEvent> {
+    let mut events = Vec::new();
+    for kind in AggregateKind::ALL {
+        let golden = folder("../domain/tests/golden").join(kind.as_str());
+        for entry in std::fs::read_dir(golden).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let (event_type, version) = name.split_once(".v").unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            // The other aggregates are an account's, and go by its id.
+            let id = match kind {
+                AggregateKind::Session => "019c0000-0000-7000-8000-000000000001",
+                AggregateKind::User | AggregateKind::RefusedLogins => USER,
+            };
+            let event = SerializedEvent::new(
+                id.to_owned(),
+                3,
+                kind.as_str().to_owned(),
+                event_type.to_owned(),
+                version.to_owned(),
+                serde_json::from_str(&text).unwrap(),
+                json!({
+                    "user_id": USER,
+                    "contract": "api-auth",
+                    "ip": "192.0.2.77",
+                    "user_agent": "planted-agent",
+                }),
+            );
+            events.push(LoggedEvent {
+                log_index: 41,
+                recorded_at: Timestamp::from_unix_millis(0),
+                user: UserId::parse(USER).unwrap(),
+                event,
+            });
+        }
+    }
+    events
+}

@@ -1,0 +1,534 @@
+//! Examining a store, as both stores do it: all but the statements.
+//!
+//! | pass | looks at | for |
+//! |---|---|---|
+//! | log | `event_log`, by index | gaps, entries without events, order |
+//! | leftovers | each derived table, by key | rows without events |
+//! | streams | `events`, stream by stream, with what was derived from each | everything else |
+//! | claims | `identifier_claims`, by key | claims that no event makes |
+//!
+//! Everything is read in pages, and all of a page in one snapshot: an append becomes visible as a whole, so that a live
+//! service gives no false alarm. Whatever looks wrong is read once more by itself before it is reported.
+
+mod rows;
+mod stream;
+
+use std::collections::HashMap;
+
+use authlog_application::ports::{
+    Account, Check, Diagnosis, Finding, IdentifierKind, Rebuild, SessionRecord, StoreError,
+    StreamId,
+};
+use authlog_domain::{AggregateKind, UserId};
+
+use crate::store::{ClaimDigest, Pepper, Vault};
+use stream::Verdict;
+
+/// Rows and events that are read at a time.
+const PAGE: u32 = 2000;
+
+/// A stream as it is stored: its kind may be one that this program does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamName {
+    pub(crate) kind: String,
+    pub(crate) id: String,
+}
+
+impl StreamName {
+    fn known(&self) -> Option<StreamId> {
+        Some(StreamId {
+            kind: AggregateKind::from_stored(&self.kind)?,
+            id: self.id.clone(),
+        })
+    }
+}
+
+impl std::fmt::Display for StreamName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind, self.id)
+    }
+}
+
+/// An event, byte for byte as it is stored.
+pub(crate) struct StoredEvent {
+    pub(crate) stream: StreamName,
+    pub(crate) sequence: i64,
+    pub(crate) event_type: String,
+    pub(crate) event_version: String,
+    pub(crate) recorded_at_micros: i64,
+    pub(crate) payload: String,
+    pub(crate) metadata: String,
+    pub(crate) place: Place,
+}
+
+/// An event's place in the log.
+pub(crate) enum Place {
+    /// It has one.
+    At { log_index: i64, leaf_hash: Vec<u8> },
+    /// It will be given one.
+    Waiting,
+    /// It should have one.
+    Missing,
+}
+
+/// Which streams to read.
+#[derive(Clone)]
+pub(crate) enum Scope {
+    /// The next so many events in order of streams and sequences, those of streams after this one.
+    After(StreamName, u32),
+    /// All of one stream.
+    Only(StreamName),
+}
+
+/// Events and what was derived from them, of one snapshot. What cannot be read says why.
+#[derive(Default)]
+pub(crate) struct Reading {
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) accounts: HashMap<String, Result<Account, String>>,
+    pub(crate) sessions: HashMap<String, Result<SessionRecord, String>>,
+    /// The id of each account's stored password.
+    pub(crate) credentials: HashMap<String, String>,
+    /// Each account's wrapped key.
+    pub(crate) keys: HashMap<String, Vec<u8>>,
+}
+
+impl Reading {
+    /// The ids of the streams of that kind, for finding what was derived from them.
+    pub(crate) fn ids_of(&self, kind: AggregateKind) -> Vec<String> {
+        self.events
+            .chunk_by(|a, b| a.stream == b.stream)
+            .map(|events| &events[0].stream)
+            .filter(|stream| stream.kind == kind.as_str())
+            .map(|stream| stream.id.clone())
+            .collect()
+    }
+}
+
+/// An entry of the log.
+pub(crate) struct LogEntry {
+    pub(crate) log_index: i64,
+    /// The event that it names.
+    pub(crate) event: String,
+    /// Whether that is stored.
+    pub(crate) has_event: bool,
+    /// What the log is ordered by; `None` for an entry that came out of a backup.
+    pub(crate) order: Option<(u64, i64)>,
+}
+
+/// A claim as it is stored, with the row of its owner.
+#[derive(Clone)]
+pub(crate) struct StoredClaim {
+    pub(crate) kind: String,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) owner: String,
+    pub(crate) account: Option<Result<Account, String>>,
+}
+
+/// A table in which each row belongs to a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) key: &'static str,
+    pub(crate) kind: AggregateKind,
+    check: Check,
+    /// Whether its rows can be made again.
+    derived: bool,
+}
+
+const TABLES: [Table; 4] = {
+    use AggregateKind::{Session, User};
+    [
+        table("accounts", "user_id", User, Check::Accounts, true),
+        table("sessions", "session_id", Session, Check::Sessions, true),
+        table("credentials", "user_id", User, Check::Credentials, false),
+        table("subject_keys", "user_id", User, Check::SubjectKeys, false),
+    ]
+};
+
+const fn table(
+    name: &'static str,
+    key: &'static str,
+    kind: AggregateKind,
+    check: Check,
+    derived: bool,
+) -> Table {
+    Table {
+        name,
+        key,
+        kind,
+        check,
+        derived,
+    }
+}
+
+/// What a store lets the doctor do.
+pub(crate) trait Patient: Rebuild {
+    /// What opens personal fields.
+    fn vault(&self) -> &Vault;
+
+    /// Reads streams and what was derived from them, in one snapshot.
+    fn read(&self, scope: Scope) -> impl Future<Output = Result<Reading, StoreError>> + Send;
+
+    /// Up to `limit` entries of the log after an index.
+    fn log_after(
+        &self,
+        index: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<LogEntry>, StoreError>> + Send;
+
+    /// Where the log should end, and where it does; 0 where it is empty.
+    fn log_ends(&self) -> impl Future<Output = Result<(i64, i64), StoreError>> + Send;
+
+    /// The owner of each of these claims, in any order of rows.
+    fn claimed(
+        &self,
+        claims: Vec<ClaimDigest>,
+    ) -> impl Future<Output = Result<Vec<Option<String>>, StoreError>> + Send;
+
+    /// Up to `limit` claims after one of them.
+    fn claims_after(
+        &self,
+        after: Option<StoredClaim>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredClaim>, StoreError>> + Send;
+
+    /// Up to `limit` keys of a table after one of them, each with whether it has events.
+    fn keys_after(
+        &self,
+        table: Table,
+        after: Option<String>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<(String, bool)>, StoreError>> + Send;
+
+    /// Writes the row of a stream anew, whatever version it says to be of.
+    fn rewrite_row(&self, stream: &StreamId)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes an identifier an account's own, unless the account is being erased.
+    fn rewrite_claim(
+        &self,
+        claim: ClaimDigest,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes a claim.
+    fn remove_claim(
+        &self,
+        claim: StoredClaim,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// About how many steps an examination takes: each event is met in the log and in its stream.
+pub(crate) async fn steps(store: &impl Patient) -> Result<u64, StoreError> {
+    Ok(store.log_ends().await?.1.unsigned_abs() * 2)
+}
+
+/// Examines everything.
+pub(crate) async fn examine(
+    store: &impl Patient,
+    repair: bool,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Diagnosis, StoreError> {
+    let mut examination = Examination {
+        store,
+        repair,
+        progress,
+        steps: 0,
+        diagnosis: Diagnosis::default(),
+    };
+    examination.log().await?;
+    for table in TABLES {
+        examination.leftovers(table).await?;
+    }
+    examination.streams().await?;
+    examination.surplus_claims().await?;
+    Ok(examination.diagnosis)
+}
+
+struct Examination<'a, S> {
+    store: &'a S,
+    repair: bool,
+    progress: &'a (dyn Fn(u64) + Send + Sync),
+    steps: u64,
+    diagnosis: Diagnosis,
+}
+
+impl<S: Patient> Examination<'_, S> {
+    fn advance(&mut self, steps: usize) {
+        self.steps += steps as u64;
+        (self.progress)(self.steps);
+    }
+
+    fn note(&mut self, check: Check, place: String, detail: String) {
+        self.diagnosis
+            .note(Finding::new(check, place, detail), false);
+    }
+
+    async fn log(&mut self) -> Result<(), StoreError> {
+        let (mut last, mut last_order) = (0, None);
+        loop {
+            let entries = self.store.log_after(last, PAGE).await?;
+            if entries.is_empty() {
+                break;
+            }
+            self.advance(entries.len());
+            for entry in entries {
+                let place = || format!("log index {}", entry.log_index);
+                if entry.log_index != last + 1 {
+                    let detail = format!("missing; the next is {}", entry.log_index);
+                    self.note(Check::LogDense, format!("log index {}", last + 1), detail);
+                }
+                if !entry.has_event {
+                    let detail = format!("its event {} is not stored", entry.event);
+                    self.note(Check::LogComplete, place(), detail);
+                }
+                if entry.order.is_some() {
+                    if entry.order <= last_order {
+                        let detail =
+                            format!("{} was committed before the one before it", entry.event);
+                        self.note(Check::LogOrder, place(), detail);
+                    }
+                    last_order = entry.order;
+                }
+                last = entry.log_index;
+            }
+        }
+        let (should, does) = self.store.log_ends().await?;
+        if should != does {
+            let detail = format!("the log ends there and should end at {should}");
+            self.note(Check::LogDense, format!("log index {does}"), detail);
+        }
+        Ok(())
+    }
+
+    /// Whether events may have been taken away. Then what was derived from them is evidence, and is left as it is.
+    fn events_are_in_doubt(&self) -> bool {
+        [Check::LogDense, Check::LogComplete]
+            .iter()
+            .any(|check| self.diagnosis.divergences.contains_key(check))
+    }
+
+    async fn leftovers(&mut self, table: Table) -> Result<(), StoreError> {
+        let repair = self.repair && table.derived && !self.events_are_in_doubt();
+        let (mut after, mut found) = (None, false);
+        loop {
+            let keys = self.store.keys_after(table, after, PAGE).await?;
+            for (key, _) in keys.iter().filter(|(_, has_events)| !has_events) {
+                let place = format!("{} {key}", table.name);
+                let finding = Finding::new(table.check, place, "a row without any events");
+                self.diagnosis.note(finding, repair);
+                found = true;
+            }
+            match keys.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => break,
+            }
+        }
+        if found && repair {
+            self.store.remove_orphans().await?;
+        }
+        Ok(())
+    }
+
+    async fn streams(&mut self) -> Result<(), StoreError> {
+        let mut after = StreamName {
+            kind: String::new(),
+            id: String::new(),
+        };
+        loop {
+            let scope = Scope::After(after.clone(), PAGE);
+            let mut reading = self.store.read(scope).await?;
+            let is_last_page = reading.events.len() < PAGE as usize;
+            if !is_last_page && let Some(partial) = reading.events.last() {
+                // The last stream may go on beyond the page: it is the first of the next.
+                let name = partial.stream.clone();
+                let whole = reading.events.partition_point(|event| event.stream != name);
+                if whole > 0 {
+                    reading.events.truncate(whole);
+                } else {
+                    reading = self.store.read(Scope::Only(name)).await?;
+                }
+            }
+            let Some(last) = reading.events.last() else {
+                return Ok(());
+            };
+            after = last.stream.clone();
+            self.page(&reading).await?;
+            if is_last_page {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn page(&mut self, reading: &Reading) -> Result<(), StoreError> {
+        let verdicts: Vec<Verdict> = reading
+            .events
+            .chunk_by(|a, b| a.stream == b.stream)
+            .map(|events| stream::examine(self.store.vault(), reading, events))
+            .collect();
+        let claims: Vec<ClaimDigest> = verdicts
+            .iter()
+            .flat_map(|verdict| verdict.claims.clone())
+            .collect();
+        let owners = self.store.claimed(claims).await?;
+        let mut owners = owners.into_iter();
+        for verdict in &verdicts {
+            self.diagnosis.waiting += verdict.waiting;
+            let mut suspect = !verdict.findings.is_empty();
+            for claim in &verdict.claims {
+                let owner = owners.next().flatten();
+                suspect |= owner != Some(claim.owner.to_string());
+            }
+            if suspect {
+                self.confirm(verdict.stream.clone()).await?;
+            }
+        }
+        self.diagnosis.events += reading.events.len() as u64;
+        self.advance(reading.events.len());
+        Ok(())
+    }
+
+    /// Reads one stream by itself and reports what is wrong with it, after repairing what can be.
+    async fn confirm(&mut self, name: StreamName) -> Result<(), StoreError> {
+        let (verdict, found) = self.judge(&name).await?;
+        let remaining = if self.repair && verdict.is_sound() && !found.is_empty() {
+            self.mend(&verdict, &found).await?;
+            self.judge(&name).await?.1
+        } else {
+            found.clone()
+        };
+        for finding in found {
+            let repaired = !remaining.contains(&finding);
+            self.diagnosis.note(finding, repaired);
+        }
+        Ok(())
+    }
+
+    /// Everything that is wrong with a stream and what was derived from it.
+    async fn judge(&self, name: &StreamName) -> Result<(Verdict, Vec<Finding>), StoreError> {
+        let reading = self.store.read(Scope::Only(name.clone())).await?;
+        let verdict = stream::examine(self.store.vault(), &reading, &reading.events);
+        let mut found = verdict.findings.clone();
+        let owners = self.store.claimed(verdict.claims.clone()).await?;
+        for (claim, owner) in verdict.claims.iter().zip(owners) {
+            let kind = claim.kind.as_str();
+            let detail = match owner {
+                Some(owner) if owner == claim.owner.to_string() => continue,
+                Some(owner) => format!("its {kind} is claimed by account {owner}"),
+                None => format!("its claim to its {kind} is missing"),
+            };
+            let place = format!("account {}", claim.owner);
+            found.push(Finding::new(Check::Claims, place, detail));
+        }
+        Ok((verdict, found))
+    }
+
+    async fn mend(&self, verdict: &Verdict, found: &[Finding]) -> Result<(), StoreError> {
+        let wrong = |check| found.iter().any(|finding| finding.check == check);
+        if (wrong(Check::Accounts) || wrong(Check::Sessions))
+            && let Some(stream) = verdict.stream.known()
+            && let Err(error) = self.store.rewrite_row(&stream).await
+        {
+            // Another damaged row can be in the way; what is left is reported.
+            tracing::warn!(%error, stream = %verdict.stream, "a row cannot be written anew");
+        }
+        if !wrong(Check::Claims) {
+            return Ok(());
+        }
+        let owners = self.store.claimed(verdict.claims.clone()).await?;
+        for (claim, owner) in verdict.claims.iter().zip(owners) {
+            // Two accounts whose events both claim one name: no derived thing can be right for both.
+            let contested = match owner {
+                Some(owner) => self.claims_by_its_events(&owner, claim).await?,
+                None => false,
+            };
+            if !contested {
+                self.store.rewrite_claim(claim.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the events of the account `owner` claim this identifier.
+    async fn claims_by_its_events(
+        &self,
+        owner: &str,
+        claim: &ClaimDigest,
+    ) -> Result<bool, StoreError> {
+        let name = StreamName {
+            kind: AggregateKind::User.as_str().to_owned(),
+            id: owner.to_owned(),
+        };
+        let (verdict, _) = self.judge(&name).await?;
+        // Of events that cannot be trusted nobody knows what they claimed.
+        Ok(!verdict.is_sound()
+            || verdict
+                .claims
+                .iter()
+                .any(|own| (own.kind, own.digest) == (claim.kind, claim.digest)))
+    }
+
+    async fn surplus_claims(&mut self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let claims = self.store.claims_after(after, PAGE).await?;
+            for claim in &claims {
+                if !fits_its_owner(&self.store.vault().pepper, claim) {
+                    self.confirm_surplus(claim).await?;
+                }
+            }
+            match claims.into_iter().next_back() {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn confirm_surplus(&mut self, claim: &StoredClaim) -> Result<(), StoreError> {
+        let kind = kind_of(claim);
+        let claimed = match (kind, <[u8; 32]>::try_from(claim.digest.as_slice())) {
+            (Some(kind), Ok(digest)) => {
+                let own = ClaimDigest {
+                    kind,
+                    digest,
+                    // Whose it is does not matter to the question.
+                    owner: UserId::parse(&claim.owner).unwrap_or(UserId::new(uuid::Uuid::nil())),
+                };
+                self.claims_by_its_events(&claim.owner, &own).await?
+            }
+            _ => false,
+        };
+        if claimed {
+            return Ok(());
+        }
+        let repair = self.repair && !self.events_are_in_doubt();
+        if repair {
+            self.store.remove_claim(claim.clone()).await?;
+        }
+        let place = format!("account {}", claim.owner);
+        let detail = format!(
+            "it holds a claim to a {} that none of its events makes",
+            claim.kind
+        );
+        self.diagnosis
+            .note(Finding::new(Check::Claims, place, detail), repair);
+        Ok(())
+    }
+}
+
+fn kind_of(claim: &StoredClaim) -> Option<IdentifierKind> {
+    [IdentifierKind::Username, IdentifierKind::Email]
+        .into_iter()
+        .find(|kind| kind.as_str() == claim.kind)
+}
+
+/// Whether the row of the claim's owner has the identifier. Rows are checked against the events elsewhere; this finds
+/// what has to be looked at again.
+fn fits_its_owner(pepper: &Pepper, claim: &StoredClaim) -> bool {
+    let Some(Ok(account)) = &claim.account else {
+        return false;
+    };
+    authlog_projections::claims_of(account).iter().any(|own| {
+        own.identifier.kind().as_str() == claim.kind
+            && pepper.digest(&own.identifier).as_slice() == claim.digest
+    })
+}

@@ -1,0 +1,56 @@
+//! In which members a stored row is not what its events give.
+
+use authlog_application::ports::{Account, SessionRecord};
+
+/// The names of the members in which two rows differ; versions with what they are.
+macro_rules! differences {
+    ($expected:ident, $stored:ident, $($member:ident),+) => {{
+        let mut found = Vec::new();
+        if $expected.version != $stored.version {
+            found.push(format!(
+                "its version ({}, its events {})",
+                $stored.version, $expected.version
+            ));
+        }
+        $(if $expected.$member != $stored.$member {
+            found.push(stringify!($member).to_owned());
+        })+
+        found
+    }};
+}
+
+pub(super) fn account_differences(expected: &Account, stored: &Account) -> Vec<String> {
+    differences!(
+        expected,
+        stored,
+        id,
+        number,
+        username,
+        email,
+        name,
+        phone,
+        role,
+        credential,
+        session_epoch,
+        pending_reset,
+        created_at,
+        updated_at
+    )
+}
+
+pub(super) fn session_differences(expected: &SessionRecord, stored: &SessionRecord) -> Vec<String> {
+    differences!(
+        expected,
+        stored,
+        id,
+        user,
+        contract,
+        epoch,
+        rotation,
+        generation,
+        started_at,
+        last_used_at,
+        expires_at,
+        ended_at
+    )
+}

@@ -1,0 +1,310 @@
+//! One stream and what was derived from it: pure, but for the keys that open it.
+
+use authlog_application::ports::{Check, Finding, StreamId};
+use authlog_domain::{AggregateKind, UserId};
+use authlog_projections::{Row, claims_of, row};
+use cqrs_es::persist::SerializedEvent;
+
+use super::rows::{account_differences, session_differences};
+use super::{Place, Reading, StoredEvent, StreamName};
+use crate::leaf::{LeafInput, leaf_hash};
+use crate::sealing::{SubjectKey, open_payload};
+use crate::store::{ClaimDigest, Vault};
+
+/// The type of event after which an account has no key, no names and no password.
+const ERASURE: &str = "UserErased";
+
+/// What an examination of one stream came to.
+pub(super) struct Verdict {
+    pub(super) stream: StreamName,
+    pub(super) findings: Vec<Finding>,
+    /// The claims that its events make.
+    pub(super) claims: Vec<ClaimDigest>,
+    /// Events that have no place in the log yet.
+    pub(super) waiting: u64,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong with the events themselves, so that what is derived can be written anew from them.
+    pub(super) fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| {
+            matches!(
+                finding.check,
+                Check::Accounts | Check::Sessions | Check::Claims | Check::Credentials
+            )
+        })
+    }
+}
+
+/// Examines the events of one stream.
+pub(super) fn examine(vault: &Vault, reading: &Reading, events: &[StoredEvent]) -> Verdict {
+    let stream = events.first().map_or_else(
+        || StreamName {
+            kind: String::new(),
+            id: String::new(),
+        },
+        |event| event.stream.clone(),
+    );
+    let mut verdict = Verdict {
+        findings: vec![],
+        claims: vec![],
+        waiting: 0,
+        stream,
+    };
+    verdict.check_order(events);
+    for event in events {
+        verdict.check_place(event);
+    }
+    let Some(stream) = verdict.stream.known() else {
+        if !events.is_empty() {
+            verdict.finds(Check::Events, "no aggregate that this program knows");
+        }
+        return verdict;
+    };
+    let key = verdict.key(vault, reading, &stream, events);
+    let Some(opened) = verdict.opened(&stream, events, key.as_ref()) else {
+        return verdict;
+    };
+    // Without its key, or without some of its events, nobody knows what should have been derived.
+    if !verdict.is_sound() {
+        return verdict;
+    }
+    match row(stream.kind, &opened) {
+        Ok(expected) => verdict.check_derived(vault, reading, &stream, expected.as_ref()),
+        Err(error) => verdict.finds(Check::Events, error.to_string()),
+    }
+    verdict
+}
+
+impl Verdict {
+    fn finds(&mut self, check: Check, detail: impl Into<String>) {
+        let place = self.stream.to_string();
+        self.findings.push(Finding::new(check, place, detail));
+    }
+
+    fn check_order(&mut self, events: &[StoredEvent]) {
+        if let Some((expected, event)) = (1..)
+            .zip(events)
+            .find(|(expected, event)| event.sequence != *expected)
+        {
+            let found = event.sequence;
+            self.finds(
+                Check::Sequences,
+                format!("event {found} where {expected} should be"),
+            );
+        }
+        let mut last = 0;
+        for event in events {
+            let Place::At { log_index, .. } = event.place else {
+                continue;
+            };
+            if log_index <= last {
+                let sequence = event.sequence;
+                self.finds(
+                    Check::LogOrder,
+                    format!(
+                        "event {sequence} is at {log_index} in the log, the one before it at {last}"
+                    ),
+                );
+            }
+            last = log_index;
+        }
+    }
+
+    fn check_place(&mut self, event: &StoredEvent) {
+        let place = format!("{}/{}", event.stream, event.sequence);
+        match &event.place {
+            Place::Waiting => self.waiting += 1,
+            Place::Missing => {
+                let finding =
+                    Finding::new(Check::LogComplete, place, "an event that is not in the log");
+                self.findings.push(finding);
+            }
+            Place::At {
+                log_index,
+                leaf_hash: stored,
+            } => {
+                let computed = leaf_hash(&LeafInput {
+                    aggregate_type: &event.stream.kind,
+                    aggregate_id: &event.stream.id,
+                    sequence: event.sequence,
+                    event_type: &event.event_type,
+                    event_version: &event.event_version,
+                    recorded_at_micros: event.recorded_at_micros,
+                    payload: &event.payload,
+                    metadata: &event.metadata,
+                });
+                if computed.as_slice() != stored.as_slice() {
+                    let detail = format!(
+                        "what is stored is not what its leaf at {log_index} in the log vouches for"
+                    );
+                    self.findings
+                        .push(Finding::new(Check::Leaves, place, detail));
+                }
+            }
+        }
+    }
+
+    /// The account's key, where the stream is an account's.
+    fn key(
+        &mut self,
+        vault: &Vault,
+        reading: &Reading,
+        stream: &StreamId,
+        events: &[StoredEvent],
+    ) -> Option<SubjectKey> {
+        if stream.kind != AggregateKind::User {
+            return None;
+        }
+        let erased = is_erased(events);
+        match (reading.keys.get(&stream.id), UserId::parse(&stream.id)) {
+            (None, _) if erased => None,
+            (None, _) => {
+                self.finds(
+                    Check::SubjectKeys,
+                    "the account has no key: its personal fields cannot be read",
+                );
+                None
+            }
+            (Some(_), _) if erased => {
+                self.finds(
+                    Check::SubjectKeys,
+                    "the account was erased and still has a key",
+                );
+                None
+            }
+            (Some(wrapped), Some(user)) => match SubjectKey::unwrap(user, wrapped, &vault.master) {
+                Ok(key) => Some(key),
+                Err(error) => {
+                    self.finds(Check::SubjectKeys, format!("the account's key: {error}"));
+                    None
+                }
+            },
+            (Some(_), None) => {
+                self.finds(Check::Events, "its id is no account's id");
+                None
+            }
+        }
+    }
+
+    /// The events as the domain reads them.
+    fn opened(
+        &mut self,
+        stream: &StreamId,
+        events: &[StoredEvent],
+        key: Option<&SubjectKey>,
+    ) -> Option<Vec<SerializedEvent>> {
+        let mut opened = Vec::with_capacity(events.len());
+        for event in events {
+            match open(stream, event, key) {
+                Ok(event) => opened.push(event),
+                Err(reason) => {
+                    let place = format!("{}/{}", event.stream, event.sequence);
+                    self.findings
+                        .push(Finding::new(Check::Events, place, reason));
+                }
+            }
+        }
+        (opened.len() == events.len()).then_some(opened)
+    }
+
+    fn check_derived(
+        &mut self,
+        vault: &Vault,
+        reading: &Reading,
+        stream: &StreamId,
+        expected: Option<&Row>,
+    ) {
+        match stream.kind {
+            AggregateKind::RefusedLogins => {}
+            AggregateKind::Session => {
+                let expected = match expected {
+                    Some(Row::Session(row)) => Some(&**row),
+                    _ => None,
+                };
+                let stored = reading.sessions.get(&stream.id);
+                if let Some(detail) = differences(expected, stored, session_differences) {
+                    self.finds(Check::Sessions, detail);
+                }
+            }
+            AggregateKind::User => {
+                let expected = match expected {
+                    Some(Row::Account(row)) => Some(&**row),
+                    _ => None,
+                };
+                let stored = reading.accounts.get(&stream.id);
+                if let Some(detail) = differences(expected, stored, account_differences) {
+                    self.finds(Check::Accounts, detail);
+                }
+                let named = expected
+                    .filter(|_| reading.keys.contains_key(&stream.id))
+                    .map(|account| account.credential.to_string());
+                match (named, reading.credentials.get(&stream.id)) {
+                    (Some(named), Some(stored)) if named != *stored => self.finds(
+                        Check::Credentials,
+                        format!("its password is {stored}, and its events name {named}"),
+                    ),
+                    (Some(named), None) => self.finds(
+                        Check::Credentials,
+                        format!("its password {named} is not stored: have it reset"),
+                    ),
+                    (None, Some(_)) => {
+                        self.finds(Check::Credentials, "it was erased and still has a password");
+                    }
+                    _ => {}
+                }
+                let claims = expected.map(claims_of).unwrap_or_default();
+                self.claims = claims
+                    .into_iter()
+                    .map(|claim| ClaimDigest {
+                        kind: claim.identifier.kind(),
+                        digest: vault.pepper.digest(&claim.identifier),
+                        owner: claim.owner,
+                    })
+                    .collect();
+            }
+        }
+    }
+}
+
+fn is_erased(events: &[StoredEvent]) -> bool {
+    events.iter().any(|event| event.event_type == ERASURE)
+}
+
+fn open(
+    stream: &StreamId,
+    stored: &StoredEvent,
+    key: Option<&SubjectKey>,
+) -> Result<SerializedEvent, String> {
+    let parse = |text: &str| serde_json::from_str(text).map_err(|error| error.to_string());
+    let mut event = SerializedEvent::new(
+        stream.id.clone(),
+        usize::try_from(stored.sequence).map_err(|error| error.to_string())?,
+        stored.stream.kind.clone(),
+        stored.event_type.clone(),
+        stored.event_version.clone(),
+        parse(&stored.payload)?,
+        parse(&stored.metadata)?,
+    );
+    open_payload(stream.kind, &mut event, key).map_err(|error| error.to_string())?;
+    Ok(event)
+}
+
+/// In what way a row differs from what it should be. It names members and never what they hold.
+fn differences<T: PartialEq>(
+    expected: Option<&T>,
+    stored: Option<&Result<T, String>>,
+    compare: fn(&T, &T) -> Vec<String>,
+) -> Option<String> {
+    match (expected, stored) {
+        (None, None) => None,
+        (None, Some(_)) => Some("there is a row where the events give none".to_owned()),
+        (Some(_), None) => Some("its row is missing".to_owned()),
+        (Some(_), Some(Err(reason))) => Some(format!("its row cannot be read: {reason}")),
+        (Some(expected), Some(Ok(stored))) if expected == stored => None,
+        (Some(expected), Some(Ok(stored))) => Some(format!(
+            "its row differs in {}",
+            compare(expected, stored).join(", ")
+        )),
+    }
+}

@@ -1,0 +1,94 @@
+//! Messages under way: sent one after the other without waiting, and acknowledged in the same order.
+
+use std::collections::VecDeque;
+use std::future::IntoFuture;
+use std::pin::Pin;
+
+use async_nats::jetstream;
+use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
+use authlog_application::ports::LoggedEvent;
+use authlog_application::published::publish;
+
+use super::message::message;
+use super::publisher::Trouble;
+
+type Acknowledgement = Pin<Box<<PublishAckFuture as IntoFuture>::IntoFuture>>;
+
+/// The messages between what the stream holds and what was sent to it.
+pub(super) struct Pipeline<'a> {
+    jetstream: &'a jetstream::Context,
+    source: &'a str,
+    sent: u64,
+    under_way: VecDeque<(u64, Acknowledgement)>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// A pipeline to a stream that ends at `reached`.
+    pub(super) fn after(reached: u64, jetstream: &'a jetstream::Context, source: &'a str) -> Self {
+        Self {
+            jetstream,
+            source,
+            sent: reached,
+            under_way: VecDeque::new(),
+        }
+    }
+
+    /// How many messages are under way.
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Sends the events without waiting for their acknowledgement.
+    pub(super) async fn send(&mut self, events: &[LoggedEvent]) -> Result<(), Trouble> {
+        for logged in events {
+            let expected = self.sent + 1;
+            if logged.log_index != expected {
+                return Err(Trouble::Refused(format!(
+                    "the log has no event {expected}; nothing after it is published"
+                )));
+            }
+            let event = publish(logged).map_err(Trouble::away)?;
+            let subject = event.kind.subject(event.user);
+            let message = message(&event, self.source).map_err(Trouble::away)?;
+            let acknowledgement = self
+                .jetstream
+                .send_publish(subject, message)
+                .await
+                .map_err(Trouble::away)?;
+            self.under_way
+                .push_back((expected, Box::pin(acknowledgement.into_future())));
+            self.sent = expected;
+        }
+        Ok(())
+    }
+
+    /// Waits until the oldest message under way is stored at its place, and returns that; for ever if there is none. May
+    /// be given up and called again.
+    pub(super) async fn stored(&mut self) -> Result<u64, Trouble> {
+        let Some((log_index, acknowledgement)) = self.under_way.front_mut() else {
+            return std::future::pending().await;
+        };
+        let log_index = *log_index;
+        let answer = acknowledgement.await;
+        self.under_way.pop_front();
+        let stored_at = answer.map_err(in_words)?.sequence;
+        if stored_at == log_index {
+            return Ok(log_index);
+        }
+        Err(Trouble::Away(format!(
+            "the stream has event {log_index} at {stored_at}"
+        )))
+    }
+}
+
+fn in_words(error: jetstream::context::PublishError) -> Trouble {
+    match error.kind() {
+        // Both are looked into by opening the stream again.
+        PublishErrorKind::WrongLastSequence => Trouble::Away(
+            "the stream does not end where this node left it: another node publishes, or the stream was changed"
+                .to_owned(),
+        ),
+        PublishErrorKind::StreamNotFound => Trouble::Away("the stream is gone".to_owned()),
+        _ => Trouble::away(error),
+    }
+}

@@ -1,0 +1,445 @@
+//! Examining the database: what the doctor reads of it, and what can be written anew.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use authlog_application::ports::{
+    Account, Diagnosis, Doctor, EventStore, SessionRecord, StoreError, StreamId,
+};
+use authlog_domain::AggregateKind;
+use authlog_projections::{Row, row};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::rebuild::UPSERT;
+use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
+use crate::doctor::{
+    LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
+    steps,
+};
+use crate::store::{ClaimDigest, Vault, unreadable};
+
+/// An event that is beyond the sequencer's mark waits for its place; one that is not should have one.
+macro_rules! select_events {
+    ($where:literal) => {
+        concat!(
+            r"
+            SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+                   (extract(epoch FROM e.recorded_at) * 1000000)::bigint AS recorded_at_micros,
+                   e.payload::text AS payload, e.metadata::text AS metadata, l.log_index, l.leaf_hash,
+                   (e.txid, e.position) > (mark.last_txid, mark.last_position)
+                       AND e.position > mark.min_position AS waiting
+              FROM events e
+              LEFT JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
+             CROSS JOIN sequencer mark
+             WHERE ",
+            $where,
+            " ORDER BY e.aggregate_type, e.aggregate_id, e.sequence"
+        )
+    };
+}
+
+const EVENTS_AFTER: &str = concat!(
+    select_events!("(e.aggregate_type, e.aggregate_id) > ($1, $2)"),
+    " LIMIT $3"
+);
+
+const EVENTS_OF: &str = select_events!("e.aggregate_type = $1 AND e.aggregate_id = $2");
+
+const ACCOUNTS: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM accounts a WHERE a.user_id = ANY($1)"
+);
+
+const SESSIONS: &str = concat!(
+    "SELECT s.user_id, ",
+    session_columns!(),
+    " FROM sessions s WHERE s.session_id = ANY($1)"
+);
+
+/// Entries out of a backup keep the order that they had there.
+const LOG_AFTER: &str = r"
+    SELECT l.log_index, l.aggregate_type, l.aggregate_id, l.sequence, e.position,
+           CASE WHEN e.position > mark.min_position THEN e.txid::text END AS txid
+      FROM event_log l
+      LEFT JOIN events e USING (aggregate_type, aggregate_id, sequence)
+     CROSS JOIN sequencer mark
+     WHERE l.log_index > $1
+     ORDER BY l.log_index
+     LIMIT $2";
+
+const LOG_ENDS: &str =
+    "SELECT last_index, (SELECT coalesce(max(log_index), 0) FROM event_log) FROM sequencer";
+
+const CLAIMS_AFTER: &str = r"
+    SELECT kind, digest, owner FROM identifier_claims
+     WHERE (kind, digest) > ($1, $2) ORDER BY kind, digest LIMIT $3";
+
+const CLAIMED: &str = r"
+    SELECT wanted.nth, c.owner
+      FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (kind, digest, nth)
+      JOIN identifier_claims c USING (kind, digest)";
+
+/// The lock on the key keeps an erasure of the account waiting until the claim is there for it to remove.
+const REWRITE_CLAIM: &str = r"
+    INSERT INTO identifier_claims (kind, digest, owner)
+    SELECT $1, $2, user_id FROM subject_keys WHERE user_id = $3 FOR SHARE
+    ON CONFLICT (kind, digest) DO UPDATE SET owner = excluded.owner";
+
+#[derive(FromRow)]
+struct EventRow {
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    recorded_at_micros: i64,
+    payload: String,
+    metadata: String,
+    log_index: Option<i64>,
+    leaf_hash: Option<Vec<u8>>,
+    waiting: bool,
+}
+
+#[derive(FromRow)]
+struct LogRow {
+    log_index: i64,
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    position: Option<i64>,
+    txid: Option<String>,
+}
+
+#[async_trait]
+impl Doctor for PostgresStore {
+    async fn examination_steps(&self) -> Result<u64, StoreError> {
+        steps(self).await
+    }
+
+    async fn examine(
+        &self,
+        repair: bool,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<Diagnosis, StoreError> {
+        examine(self, repair, progress).await
+    }
+}
+
+impl Patient for PostgresStore {
+    fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    async fn read(&self, scope: Scope) -> Result<Reading, StoreError> {
+        self.connections.ask(|pool| read(pool, &scope)).await
+    }
+
+    async fn log_after(&self, index: i64, limit: u32) -> Result<Vec<LogEntry>, StoreError> {
+        let rows: Vec<LogRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(LOG_AFTER)
+                    .bind(index)
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        Ok(rows.into_iter().map(LogEntry::from).collect())
+    }
+
+    async fn log_ends(&self) -> Result<(i64, i64), StoreError> {
+        self.connections
+            .ask(|pool| sqlx::query_as(LOG_ENDS).fetch_one(pool))
+            .await
+    }
+
+    async fn claimed(&self, claims: Vec<ClaimDigest>) -> Result<Vec<Option<String>>, StoreError> {
+        let (kinds, digests): (Vec<&str>, Vec<Vec<u8>>) = claims
+            .iter()
+            .map(|claim| (claim.kind.as_str(), claim.digest.to_vec()))
+            .unzip();
+        let found: Vec<(i64, Uuid)> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(CLAIMED)
+                    .bind(&kinds)
+                    .bind(&digests)
+                    .fetch_all(pool)
+            })
+            .await?;
+        let found: HashMap<i64, Uuid> = found.into_iter().collect();
+        let owner = |(nth, _)| found.get(&nth).map(Uuid::to_string);
+        Ok((1..).zip(&claims).map(owner).collect())
+    }
+
+    async fn claims_after(
+        &self,
+        after: Option<StoredClaim>,
+        limit: u32,
+    ) -> Result<Vec<StoredClaim>, StoreError> {
+        let (kind, digest) = after.map(|it| (it.kind, it.digest)).unwrap_or_default();
+        let claims: Vec<(String, Vec<u8>, Uuid)> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(CLAIMS_AFTER)
+                    .bind(&kind)
+                    .bind(&digest)
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        let owners: Vec<Uuid> = claims.iter().map(|(_, _, owner)| *owner).collect();
+        let rows: Vec<AccountRow> = self
+            .connections
+            .ask(|pool| sqlx::query_as(ACCOUNTS).bind(&owners).fetch_all(pool))
+            .await?;
+        let accounts = by_id(rows);
+        Ok(claims
+            .into_iter()
+            .map(|(kind, digest, owner)| {
+                let owner = owner.to_string();
+                let account = accounts.get(&owner).cloned();
+                StoredClaim {
+                    kind,
+                    digest,
+                    owner,
+                    account,
+                }
+            })
+            .collect())
+    }
+
+    async fn keys_after(
+        &self,
+        table: Table,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<(String, bool)>, StoreError> {
+        let Table { name, key, .. } = table;
+        let sql = format!(
+            "SELECT t.{key}::text, EXISTS
+                    (SELECT FROM events e WHERE e.aggregate_type = $1 AND e.aggregate_id = t.{key}::text)
+               FROM {name} t
+              WHERE $2::uuid IS NULL OR t.{key} > $2::uuid
+              ORDER BY t.{key} LIMIT $3"
+        );
+        let after = after.and_then(|after| Uuid::try_parse(&after).ok());
+        self.connections
+            .ask(|pool| {
+                sqlx::query_as(&sql)
+                    .bind(table.kind.as_str())
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await
+    }
+
+    async fn rewrite_row(&self, stream: &StreamId) -> Result<(), StoreError> {
+        let (table, key) = match stream.kind {
+            AggregateKind::User => ("accounts", "user_id"),
+            AggregateKind::Session => ("sessions", "session_id"),
+            AggregateKind::RefusedLogins => return Ok(()),
+        };
+        let Ok(id) = Uuid::try_parse(&stream.id) else {
+            return Ok(());
+        };
+        // A row that says to be ahead of its events would not be overwritten, now or by later appends.
+        let lower = format!(
+            "UPDATE {table} SET version = 0 WHERE {key} = $1 AND version >
+             (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $2 AND aggregate_id = $1::text)"
+        );
+        self.connections
+            .ask(|pool| {
+                sqlx::query(&lower)
+                    .bind(id)
+                    .bind(stream.kind.as_str())
+                    .execute(pool)
+            })
+            .await?;
+        let events = self.load(stream).await?;
+        let (mut accounts, mut sessions) = (vec![], vec![]);
+        match row(stream.kind, &events).map_err(unreadable)? {
+            Some(Row::Account(row)) => accounts.push(AccountRow::from(&*row)),
+            Some(Row::Session(row)) => sessions.push(SessionRow::from(&*row)),
+            None => {
+                let remove = format!("DELETE FROM {table} WHERE {key} = $1");
+                self.connections
+                    .ask(|pool| sqlx::query(&remove).bind(id).execute(pool))
+                    .await?;
+            }
+        }
+        let (accounts, sessions) = (Json(accounts), Json(sessions));
+        self.connections
+            .ask(|pool| {
+                sqlx::query(UPSERT)
+                    .bind(&accounts)
+                    .bind(&sessions)
+                    .execute(pool)
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn rewrite_claim(&self, claim: ClaimDigest) -> Result<(), StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query(REWRITE_CLAIM)
+                    .bind(claim.kind.as_str())
+                    .bind(claim.digest)
+                    .bind(claim.owner.as_uuid())
+                    .execute(pool)
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn remove_claim(&self, claim: StoredClaim) -> Result<(), StoreError> {
+        let owner = Uuid::try_parse(&claim.owner).map_err(unreadable)?;
+        self.connections
+            .ask(|pool| {
+                sqlx::query(
+                    "DELETE FROM identifier_claims WHERE kind = $1 AND digest = $2 AND owner = $3",
+                )
+                .bind(&claim.kind)
+                .bind(&claim.digest)
+                .bind(owner)
+                .execute(pool)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Reads everything in one snapshot.
+async fn read(pool: &PgPool, scope: &Scope) -> Result<Reading, sqlx::Error> {
+    let mut snapshot = pool.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .execute(&mut *snapshot)
+        .await?;
+    let events: Vec<EventRow> = match scope {
+        Scope::After(after, limit) => sqlx::query_as(EVENTS_AFTER)
+            .bind(&after.kind)
+            .bind(&after.id)
+            .bind(i64::from(*limit)),
+        Scope::Only(stream) => sqlx::query_as(EVENTS_OF)
+            .bind(&stream.kind)
+            .bind(&stream.id),
+    }
+    .fetch_all(&mut *snapshot)
+    .await?;
+    let mut reading = Reading {
+        events: events.into_iter().map(StoredEvent::from).collect(),
+        ..Reading::default()
+    };
+    read_derived(&mut snapshot, &mut reading).await?;
+    snapshot.commit().await?;
+    Ok(reading)
+}
+
+async fn read_derived(
+    snapshot: &mut PgConnection,
+    reading: &mut Reading,
+) -> Result<(), sqlx::Error> {
+    let uuids = |ids: Vec<String>| -> Vec<Uuid> {
+        ids.iter()
+            .filter_map(|id| Uuid::try_parse(id).ok())
+            .collect()
+    };
+    let accounts = uuids(reading.ids_of(AggregateKind::User));
+    let sessions = uuids(reading.ids_of(AggregateKind::Session));
+    if !accounts.is_empty() {
+        let rows: Vec<AccountRow> = sqlx::query_as(ACCOUNTS)
+            .bind(&accounts)
+            .fetch_all(&mut *snapshot)
+            .await?;
+        reading.accounts = by_id(rows);
+        let credentials: Vec<(Uuid, Uuid)> = sqlx::query_as(
+            "SELECT user_id, credential_id FROM credentials WHERE user_id = ANY($1)",
+        )
+        .bind(&accounts)
+        .fetch_all(&mut *snapshot)
+        .await?;
+        reading.credentials = credentials
+            .into_iter()
+            .map(|(user, credential)| (user.to_string(), credential.to_string()))
+            .collect();
+        let keys: Vec<(Uuid, Vec<u8>)> =
+            sqlx::query_as("SELECT user_id, wrapped FROM subject_keys WHERE user_id = ANY($1)")
+                .bind(&accounts)
+                .fetch_all(&mut *snapshot)
+                .await?;
+        reading.keys = keys
+            .into_iter()
+            .map(|(user, wrapped)| (user.to_string(), wrapped))
+            .collect();
+    }
+    if !sessions.is_empty() {
+        let rows: Vec<SessionRow> = sqlx::query_as(SESSIONS)
+            .bind(&sessions)
+            .fetch_all(&mut *snapshot)
+            .await?;
+        reading.sessions = rows
+            .into_iter()
+            .map(|row| (row.id(), SessionRecord::try_from(row).map_err(in_words)))
+            .collect();
+    }
+    Ok(())
+}
+
+fn by_id(rows: Vec<AccountRow>) -> HashMap<String, Result<Account, String>> {
+    rows.into_iter()
+        .map(|row| (row.id(), Account::try_from(row).map_err(in_words)))
+        .collect()
+}
+
+fn in_words(error: StoreError) -> String {
+    match error {
+        StoreError::Unavailable(source) | StoreError::Unreadable(source) => source.to_string(),
+    }
+}
+
+impl From<EventRow> for StoredEvent {
+    fn from(row: EventRow) -> Self {
+        let place = match (row.log_index, row.leaf_hash) {
+            (Some(log_index), Some(leaf_hash)) => Place::At {
+                log_index,
+                leaf_hash,
+            },
+            _ if row.waiting => Place::Waiting,
+            _ => Place::Missing,
+        };
+        Self {
+            stream: StreamName {
+                kind: row.aggregate_type,
+                id: row.aggregate_id,
+            },
+            sequence: row.sequence,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            recorded_at_micros: row.recorded_at_micros,
+            payload: row.payload,
+            metadata: row.metadata,
+            place,
+        }
+    }
+}
+
+impl From<LogRow> for LogEntry {
+    fn from(row: LogRow) -> Self {
+        let txid = row.txid.and_then(|txid| txid.parse().ok());
+        Self {
+            log_index: row.log_index,
+            event: format!(
+                "{}/{}/{}",
+                row.aggregate_type, row.aggregate_id, row.sequence
+            ),
+            has_event: row.position.is_some(),
+            order: txid.zip(row.position),
+        }
+    }
+}

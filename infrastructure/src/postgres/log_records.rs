@@ -1,0 +1,196 @@
+//! The log's entries with the events exactly as they are stored.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use authlog_application::ports::StoreError;
+use authlog_domain::UserId;
+use sqlx::postgres::PgRow;
+use sqlx::{ConnectOptions, Row};
+
+use super::PostgresStore;
+use super::errors::store_error;
+use super::log_tree::{hash, signed};
+use crate::leaf::{LeafInput, leaf_hash};
+use crate::transparency::tree::Hash;
+use crate::transparency::{EventName, Extent, LeafCheck, LogRecords, Record};
+
+/// Texts as they are stored, which the types of JSON would not give.
+const COLUMNS: &str = r"
+    SELECT l.log_index, l.leaf_hash, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+           (extract(epoch FROM e.recorded_at) * 1000000)::bigint AS recorded_at, e.payload::text, e.metadata::text";
+
+type Name = (String, String, i64);
+
+#[async_trait]
+impl LogRecords for PostgresStore {
+    async fn leaf_checks(&self, range: Range<u64>) -> Result<Vec<LeafCheck>, StoreError> {
+        let sql = format!(
+            "{COLUMNS} FROM event_log l LEFT JOIN events e USING (aggregate_type, aggregate_id, sequence)
+              WHERE l.log_index >= $1 AND l.log_index < $2 ORDER BY l.log_index"
+        );
+        let rows = self
+            .connections
+            .ask(|pool| {
+                sqlx::query(&sql)
+                    .bind(signed(range.start))
+                    .bind(signed(range.end))
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.iter().map(leaf_check).collect()
+    }
+
+    async fn records(
+        &self,
+        after: u64,
+        limit: u32,
+        user: Option<UserId>,
+    ) -> Result<Vec<Record>, StoreError> {
+        // One account's events are a range of an index, and are found first: else the planner may walk the whole log,
+        // because it is in the right order already.
+        let sql = match user {
+            None => format!(
+                "{COLUMNS} FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
+                  WHERE l.log_index > $1 AND $3::uuid IS NULL ORDER BY l.log_index LIMIT $2"
+            ),
+            Some(_) => format!(
+                "WITH e AS MATERIALIZED (SELECT * FROM events WHERE user_id = $3)
+                 {COLUMNS} FROM e JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
+                  WHERE l.log_index > $1 ORDER BY l.log_index LIMIT $2"
+            ),
+        };
+        let rows = self
+            .connections
+            .ask(|pool| {
+                sqlx::query(&sql)
+                    .bind(signed(after))
+                    .bind(i64::from(limit))
+                    .bind(user.map(UserId::as_uuid))
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.iter().map(record).collect()
+    }
+
+    async fn index_of(&self, event: &EventName) -> Result<Option<u64>, StoreError> {
+        let index: Option<i64> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_scalar(
+                    r"
+                    SELECT log_index FROM event_log
+                     WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3",
+                )
+                .bind(&event.aggregate_type)
+                .bind(&event.aggregate_id)
+                .bind(event.sequence)
+                .fetch_optional(pool)
+            })
+            .await?;
+        Ok(index.map(i64::unsigned_abs))
+    }
+
+    async fn name_at(&self, log_index: u64) -> Result<Option<EventName>, StoreError> {
+        let found: Option<Name> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(
+                    "SELECT aggregate_type, aggregate_id, sequence FROM event_log WHERE log_index = $1",
+                )
+                .bind(signed(log_index))
+                .fetch_optional(pool)
+            })
+            .await?;
+        Ok(found.map(name))
+    }
+
+    async fn extent(&self) -> Result<Extent, StoreError> {
+        let (last, given_out): (i64, i64) = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(
+                    "SELECT coalesce((SELECT max(log_index) FROM event_log), 0), last_index FROM sequencer",
+                )
+                .fetch_one(pool)
+            })
+            .await?;
+        Ok(Extent {
+            last: last.unsigned_abs(),
+            given_out: Some(given_out.unsigned_abs()),
+        })
+    }
+
+    /// On a connection of its own: the limits of requests are too short for the whole log.
+    async fn unlogged_event(&self) -> Result<Option<EventName>, StoreError> {
+        const SELECT: &str = r"
+            SELECT e.aggregate_type, e.aggregate_id, e.sequence
+              FROM events e CROSS JOIN sequencer mark
+             WHERE ((e.txid, e.position) <= (mark.last_txid, mark.last_position) OR e.position <= mark.min_position)
+               AND NOT EXISTS (SELECT FROM event_log l
+                                WHERE l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
+                                  AND l.sequence = e.sequence)
+             ORDER BY e.position LIMIT 1";
+        let options = self.connections.options();
+        let mut connection = options.connect().await.map_err(store_error)?;
+        let found: Option<Name> = sqlx::query_as(SELECT)
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(store_error)?;
+        Ok(found.map(name))
+    }
+}
+
+/// Hashes the texts where they were received, so that a log of millions is not copied once more to be verified.
+fn leaf_check(row: &PgRow) -> Result<LeafCheck, StoreError> {
+    let read = || -> Result<(i64, &[u8], Option<Hash>), sqlx::Error> {
+        // A sequence is null where the join found no event, and nowhere else.
+        let computed = match row.try_get::<Option<i64>, _>(4)? {
+            None => None,
+            Some(sequence) => Some(Hash(leaf_hash(&LeafInput {
+                aggregate_type: row.try_get(2)?,
+                aggregate_id: row.try_get(3)?,
+                sequence,
+                event_type: row.try_get(5)?,
+                event_version: row.try_get(6)?,
+                recorded_at_micros: row.try_get(7)?,
+                payload: row.try_get(8)?,
+                metadata: row.try_get(9)?,
+            }))),
+        };
+        Ok((row.try_get(0)?, row.try_get(1)?, computed))
+    };
+    let (log_index, stored, computed) = read().map_err(store_error)?;
+    Ok(LeafCheck {
+        log_index: log_index.unsigned_abs(),
+        stored: hash(stored).ok(),
+        computed,
+    })
+}
+
+fn record(row: &PgRow) -> Result<Record, StoreError> {
+    let leaf: &[u8] = row.try_get(1).map_err(store_error)?;
+    let leaf = hash(leaf)?;
+    let read = || -> Result<Record, sqlx::Error> {
+        let log_index: i64 = row.try_get(0)?;
+        Ok(Record {
+            log_index: log_index.unsigned_abs(),
+            leaf,
+            name: name((row.try_get(2)?, row.try_get(3)?, row.try_get(4)?)),
+            event_type: row.try_get(5)?,
+            event_version: row.try_get(6)?,
+            recorded_at_micros: row.try_get(7)?,
+            payload: row.try_get(8)?,
+            metadata: row.try_get(9)?,
+        })
+    };
+    read().map_err(store_error)
+}
+
+fn name((aggregate_type, aggregate_id, sequence): Name) -> EventName {
+    EventName {
+        aggregate_type,
+        aggregate_id,
+        sequence,
+    }
+}

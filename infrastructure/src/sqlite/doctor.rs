@@ -1,0 +1,333 @@
+//! Examining the file: what the doctor reads of it, and what can be written anew.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use authlog_application::ports::{Diagnosis, Doctor, EventStore, StoreError, StreamId};
+use authlog_domain::AggregateKind;
+use authlog_projections::{Account, Row as ModelRow, row};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
+
+use super::SqliteStore;
+use super::errors::store_error;
+use super::rows::{ACCOUNT, SESSION, account, session, write_account, write_session};
+use crate::doctor::{
+    LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
+    steps,
+};
+use crate::store::{ClaimDigest, Vault, unreadable};
+
+type Answer<T> = std::result::Result<T, StoreError>;
+
+const EVENTS: &str = "
+    SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.recorded_at, e.payload,
+        e.metadata, l.log_index, l.leaf_hash
+    FROM events AS e
+    LEFT JOIN event_log AS l ON l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
+        AND l.sequence = e.sequence";
+
+#[async_trait]
+impl Doctor for SqliteStore {
+    async fn examination_steps(&self) -> Answer<u64> {
+        steps(self).await
+    }
+
+    async fn examine(
+        &self,
+        repair: bool,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Answer<Diagnosis> {
+        examine(self, repair, progress).await
+    }
+}
+
+impl Patient for SqliteStore {
+    fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    async fn read(&self, scope: Scope) -> Answer<Reading> {
+        self.readers
+            .read(move |connection| {
+                // One transaction is one snapshot; it ends with this value.
+                let snapshot = connection.unchecked_transaction()?;
+                let mut reading = Reading {
+                    events: events(&snapshot, &scope)?,
+                    ..Reading::default()
+                };
+                read_derived(&snapshot, &mut reading)?;
+                Ok(reading)
+            })
+            .await
+    }
+
+    async fn log_after(&self, index: i64, limit: u32) -> Answer<Vec<LogEntry>> {
+        const SELECT: &str = "
+            SELECT l.log_index, l.aggregate_type, l.aggregate_id, l.sequence, e.position
+            FROM event_log AS l
+            LEFT JOIN events AS e ON e.aggregate_type = l.aggregate_type AND e.aggregate_id = l.aggregate_id
+                AND e.sequence = l.sequence
+            WHERE l.log_index > ? ORDER BY l.log_index LIMIT ?";
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(SELECT)?
+                    .query_map(params![index, limit], |row| {
+                        let (kind, id): (String, String) = (row.get(1)?, row.get(2)?);
+                        let sequence: i64 = row.get(3)?;
+                        let position: Option<i64> = row.get(4)?;
+                        Ok(LogEntry {
+                            log_index: row.get(0)?,
+                            event: format!("{kind}/{id}/{sequence}"),
+                            has_event: position.is_some(),
+                            order: position.map(|position| (0, position)),
+                        })
+                    })?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn log_ends(&self) -> Answer<(i64, i64)> {
+        const SELECT: &str = "
+            SELECT (SELECT coalesce(max(position), 0) FROM events),
+                (SELECT coalesce(max(log_index), 0) FROM event_log)";
+        self.readers
+            .read(|connection| {
+                connection.query_row(SELECT, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            })
+            .await
+    }
+
+    async fn claimed(&self, claims: Vec<ClaimDigest>) -> Answer<Vec<Option<String>>> {
+        const SELECT: &str = "SELECT owner FROM identifier_claims WHERE kind = ? AND digest = ?";
+        self.readers
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(SELECT)?;
+                claims
+                    .iter()
+                    .map(|claim| {
+                        select
+                            .query_row(params![claim.kind.as_str(), claim.digest], |row| row.get(0))
+                            .optional()
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    async fn claims_after(
+        &self,
+        after: Option<StoredClaim>,
+        limit: u32,
+    ) -> Answer<Vec<StoredClaim>> {
+        let sql = format!(
+            "SELECT c.kind, c.digest, c.owner, {ACCOUNT} FROM identifier_claims AS c
+             LEFT JOIN accounts AS a ON a.user_id = c.owner
+             WHERE (c.kind, c.digest) > (?, ?) ORDER BY c.kind, c.digest LIMIT ?"
+        );
+        self.readers
+            .read(move |connection| {
+                let (kind, digest) = after
+                    .as_ref()
+                    .map_or(("", &[][..]), |it| (it.kind.as_str(), it.digest.as_slice()));
+                connection
+                    .prepare_cached(&sql)?
+                    .query_map(params![kind, digest, limit], stored_claim)?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn keys_after(
+        &self,
+        table: Table,
+        after: Option<String>,
+        limit: u32,
+    ) -> Answer<Vec<(String, bool)>> {
+        let Table { name, key, .. } = table;
+        let sql = format!(
+            "SELECT t.{key}, EXISTS (SELECT 1 FROM events AS e WHERE e.aggregate_type = ?1 AND e.aggregate_id = t.{key})
+             FROM {name} AS t WHERE t.{key} > ?2 ORDER BY t.{key} LIMIT ?3"
+        );
+        let kind = table.kind.as_str();
+        self.readers
+            .read(move |connection| {
+                let after = after.unwrap_or_default();
+                connection
+                    .prepare_cached(&sql)?
+                    .query_map(params![kind, after, limit], |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn rewrite_row(&self, stream: &StreamId) -> Answer<()> {
+        let (table, key) = match stream.kind {
+            AggregateKind::User => ("accounts", "user_id"),
+            AggregateKind::Session => ("sessions", "session_id"),
+            AggregateKind::RefusedLogins => return Ok(()),
+        };
+        let (kind, id) = (stream.kind.as_str(), stream.id.clone());
+        // A row that says to be ahead of its events would not be overwritten, now or by later appends.
+        let lower = format!(
+            "UPDATE {table} SET version = 0 WHERE {key} = ?2 AND version >
+             (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2)"
+        );
+        self.writer
+            .write(move |connection| {
+                connection
+                    .execute(&lower, params![kind, id])
+                    .map_err(store_error)
+            })
+            .await?;
+        let events = self.load(stream).await?;
+        let fold = row(stream.kind, &events).map_err(unreadable)?;
+        let remove = format!("DELETE FROM {table} WHERE {key} = ?");
+        let id = stream.id.clone();
+        self.writer
+            .write(move |connection| {
+                match fold {
+                    Some(ModelRow::Account(row)) => write_account(connection, &row),
+                    Some(ModelRow::Session(row)) => write_session(connection, &row),
+                    None => connection.execute(&remove, [id]).map(|_| ()),
+                }
+                .map_err(store_error)
+            })
+            .await
+    }
+
+    async fn rewrite_claim(&self, claim: ClaimDigest) -> Answer<()> {
+        const UPSERT: &str = "
+            INSERT INTO identifier_claims (kind, digest, owner)
+            SELECT ?1, ?2, user_id FROM subject_keys WHERE user_id = ?3
+            ON CONFLICT (kind, digest) DO UPDATE SET owner = excluded.owner";
+        self.writer
+            .write(move |connection| {
+                let owner = claim.owner.to_string();
+                connection
+                    .execute(UPSERT, params![claim.kind.as_str(), claim.digest, owner])
+                    .map(|_| ())
+                    .map_err(store_error)
+            })
+            .await
+    }
+
+    async fn remove_claim(&self, claim: StoredClaim) -> Answer<()> {
+        const DELETE: &str =
+            "DELETE FROM identifier_claims WHERE kind = ? AND digest = ? AND owner = ?";
+        self.writer
+            .write(move |connection| {
+                connection
+                    .execute(DELETE, params![claim.kind, claim.digest, claim.owner])
+                    .map(|_| ())
+                    .map_err(store_error)
+            })
+            .await
+    }
+}
+
+fn events(connection: &Connection, scope: &Scope) -> Result<Vec<StoredEvent>> {
+    const ORDER: &str = "ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
+    match scope {
+        Scope::After(after, limit) => {
+            let sql = format!(
+                "{EVENTS} WHERE (e.aggregate_type, e.aggregate_id) > (?, ?) {ORDER} LIMIT ?"
+            );
+            connection
+                .prepare_cached(&sql)?
+                .query_map(params![after.kind, after.id, limit], stored_event)?
+                .collect()
+        }
+        Scope::Only(stream) => {
+            let sql = format!("{EVENTS} WHERE e.aggregate_type = ? AND e.aggregate_id = ? {ORDER}");
+            connection
+                .prepare_cached(&sql)?
+                .query_map(params![stream.kind, stream.id], stored_event)?
+                .collect()
+        }
+    }
+}
+
+fn stored_event(row: &Row<'_>) -> Result<StoredEvent> {
+    let log_index: Option<i64> = row.get(8)?;
+    Ok(StoredEvent {
+        stream: StreamName {
+            kind: row.get(0)?,
+            id: row.get(1)?,
+        },
+        sequence: row.get(2)?,
+        event_type: row.get(3)?,
+        event_version: row.get(4)?,
+        recorded_at_micros: row.get(5)?,
+        payload: row.get(6)?,
+        metadata: row.get(7)?,
+        place: match log_index {
+            Some(log_index) => Place::At {
+                log_index,
+                leaf_hash: row.get(9)?,
+            },
+            // Event and entry are written together.
+            None => Place::Missing,
+        },
+    })
+}
+
+fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
+    let accounts = reading.ids_of(AggregateKind::User);
+    let sessions = reading.ids_of(AggregateKind::Session);
+    let by_id = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.user_id = ?");
+    reading.accounts = look_up(connection, &by_id, &accounts, |row| said(account(row, 0)))?;
+    let by_id = format!("SELECT {SESSION} FROM sessions AS s WHERE s.session_id = ?");
+    reading.sessions = look_up(connection, &by_id, &sessions, |row| said(session(row, 0)))?;
+    let by_id = "SELECT credential_id FROM credentials WHERE user_id = ?";
+    reading.credentials = look_up(connection, by_id, &accounts, |row| row.get(0))?;
+    let by_id = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
+    reading.keys = look_up(connection, by_id, &accounts, |row| row.get(0))?;
+    Ok(())
+}
+
+fn look_up<T>(
+    connection: &Connection,
+    sql: &str,
+    ids: &[String],
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<HashMap<String, T>> {
+    let mut select = connection.prepare_cached(sql)?;
+    let mut found = HashMap::new();
+    for id in ids {
+        if let Some(value) = select.query_row([id], &read).optional()? {
+            found.insert(id.clone(), value);
+        }
+    }
+    Ok(found)
+}
+
+/// A row that does not read is a finding; a file that does not is an error.
+fn said<T>(read: Result<T>) -> Result<std::result::Result<T, String>> {
+    match read {
+        Ok(value) => Ok(Ok(value)),
+        Err(
+            error @ (Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)),
+        ) => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+fn stored_claim(row: &Row<'_>) -> Result<StoredClaim> {
+    let has_account = row.get_ref(3)?.data_type() != Type::Null;
+    Ok(StoredClaim {
+        kind: row.get(0)?,
+        digest: row.get(1)?,
+        owner: row.get(2)?,
+        account: has_account
+            .then(|| said::<Account>(account(row, 3)))
+            .transpose()?,
+    })
+}

@@ -1,0 +1,28 @@
+//! The log that proves itself: a Merkle tree over it, signed checkpoints, proofs, and whoever checks them.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `tree`, `note`, `checkpoint` | the specifications: RFC 6962, C2SP `signed-note` and `tlog-checkpoint` |
+//! | `store` | what a store has to keep |
+//! | `reading`, `log` | nodes and proofs out of a store |
+//! | `key`, `signer` | the key of the log, and the worker that signs with it |
+//! | `courier`, `file` | carrying checkpoints to where the database's owner cannot change them |
+//! | `verify` | the whole log against its checkpoints |
+//! | `evidence`, `export` | events with their proofs in files, and checking those without a store |
+
+pub mod checkpoint;
+pub mod courier;
+pub mod evidence;
+pub mod export;
+pub mod file;
+pub mod key;
+mod log;
+pub mod note;
+mod reading;
+pub mod signer;
+mod store;
+pub mod tree;
+pub mod verify;
+
+pub use log::ProvenLog;
+pub use store::{EventName, Extent, LeafCheck, LogRecords, LogTree, Record, StoredCheckpoint};

@@ -1,0 +1,534 @@
+//! The log proves itself: whoever changes what is stored, in whatever way, is found out, and what differs is named.
+
+#![expect(clippy::panic, reason = "what fails in a test may panic")]
+
+use std::sync::Arc;
+
+use authlog_application::ports::TransparencyLog;
+use authlog_infrastructure::Store;
+use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
+use authlog_infrastructure::transparency::ProvenLog;
+use authlog_infrastructure::transparency::checkpoint::Checkpoint;
+use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
+use authlog_infrastructure::transparency::export::{check_export, export};
+use authlog_infrastructure::transparency::note::NoteKey;
+use authlog_infrastructure::transparency::signer::{SignError, sign_next};
+use authlog_infrastructure::transparency::tree::{Hash, includes, is_consistent};
+use authlog_infrastructure::transparency::verify::{
+    Difference, Verification, Verified, VerifyError, Whose,
+};
+
+use super::people::Person;
+use super::{LogEntry, World};
+
+fn key() -> NoteKey {
+    NoteKey::new("log.example", &[5; 32]).unwrap()
+}
+
+async fn sign(world: &impl World) -> u64 {
+    world.settle().await;
+    let mut size = 0;
+    while let Some(signed) = sign_next(&*world.store(), &key()).await.unwrap() {
+        size = signed;
+    }
+    size
+}
+
+async fn verify_against(
+    world: &impl World,
+    kept: Vec<Checkpoint>,
+    repair: bool,
+) -> Result<Verified, VerifyError> {
+    let (store, key) = (world.store(), key());
+    let verification = Verification {
+        store: &*store,
+        key: key.verifier(),
+        kept,
+        repair,
+    };
+    verification.run(|_, _| {}).await
+}
+
+/// What `verify` finds.
+#[track_caller]
+fn difference(outcome: Result<Verified, VerifyError>) -> Difference {
+    match outcome {
+        Err(VerifyError::Differs(difference)) => difference,
+        other => panic!("nothing differs: {other:?}"),
+    }
+}
+
+async fn found(world: &impl World) -> Difference {
+    difference(verify_against(world, vec![], false).await)
+}
+
+/// Ada registers, signs in twice, and Grace registers (1 to 4); after a checkpoint Ada signs in twice more (5 and 6),
+/// and there is another.
+async fn live(world: &impl World) -> Person {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    ada.signs_in(&*store).await;
+    ada.signs_in(&*store).await;
+    Person::called("grace").registers(&*store).await;
+    assert_eq!(sign(world).await, 4);
+    ada.signs_in(&*store).await;
+    ada.signs_in(&*store).await;
+    assert_eq!(sign(world).await, 6);
+    world.drop_guards().await;
+    ada
+}
+
+async fn entry(world: &impl World, log_index: i64) -> LogEntry {
+    let log = world.event_log().await;
+    let mut found = log.into_iter().filter(|entry| entry.log_index == log_index);
+    found.next().unwrap()
+}
+
+fn is_event(entry: &LogEntry) -> String {
+    format!(
+        "aggregate_type = '{}' AND aggregate_id = '{}' AND sequence = {}",
+        entry.aggregate_type, entry.aggregate_id, entry.sequence
+    )
+}
+
+pub async fn a_log_that_nobody_changed_is_whole(world: &impl World) {
+    let empty = verify_against(world, vec![], false).await.unwrap();
+    assert_eq!((empty.events, empty.root), (0, Hash::of_nothing()));
+    assert!(sign_next(&*world.store(), &key()).await.unwrap().is_none());
+
+    live(world).await;
+    let whole = verify_against(world, vec![], false).await.unwrap();
+    assert_eq!((whole.events, whole.checkpoints, whole.vouched), (6, 2, 6));
+    // Nothing new is not signed again, and what no checkpoint vouches for yet does no harm.
+    assert!(sign_next(&*world.store(), &key()).await.unwrap().is_none());
+    Person::called("joan").registers(&*world.store()).await;
+    world.settle().await;
+    let whole = verify_against(world, vec![], false).await.unwrap();
+    assert_eq!((whole.events, whole.checkpoints, whole.vouched), (7, 2, 6));
+}
+
+pub async fn an_event_that_was_changed_is_named(world: &impl World) {
+    live(world).await;
+    let second = entry(world, 2).await;
+    let event = is_event(&second);
+    let named = |difference: Difference| {
+        let Difference::EventChanged { log_index, name } = &difference else {
+            panic!("{difference:?}");
+        };
+        assert_eq!((*log_index, &name.aggregate_id), (2, &second.aggregate_id));
+        let words = difference.to_string();
+        assert!(words.contains("event 2 (session/"), "{words}");
+    };
+    let before = world.stored_events().await.swap_remove(1);
+    for (column, old, new) in [
+        (
+            "payload",
+            &before.payload,
+            before.payload.replacen(':', ": ", 1),
+        ),
+        (
+            "metadata",
+            &before.metadata,
+            before.metadata.replacen(':', ": ", 1),
+        ),
+        ("event_type", &before.event_type, "LoggedOut".to_owned()),
+        ("event_version", &before.event_version, "9".to_owned()),
+    ] {
+        let set = |text: &str| format!("UPDATE events SET {column} = '{text}' WHERE {event}");
+        assert_ne!(*old, new);
+        world.execute(&set(&new)).await;
+        named(found(world).await);
+        world.execute(&set(old)).await;
+        verify_against(world, vec![], false).await.unwrap();
+    }
+    world
+        .execute_own(
+            &format!("UPDATE events SET recorded_at = recorded_at + 1 WHERE {event}"),
+            &format!(
+                "UPDATE events SET recorded_at = recorded_at + interval '1 microsecond' WHERE {event}"
+            ),
+        )
+        .await;
+    named(found(world).await);
+}
+
+/// Gives the entry the leaf that its event has now, as an attacker would.
+async fn cover_up(world: &impl World, log_index: i64) {
+    let entry = entry(world, log_index).await;
+    let events = world.stored_events().await;
+    let event = events
+        .iter()
+        .find(|event| event.aggregate_id == entry.aggregate_id && event.sequence == entry.sequence)
+        .unwrap();
+    let leaf = leaf_hash(&LeafInput {
+        aggregate_type: &event.aggregate_type,
+        aggregate_id: &event.aggregate_id,
+        sequence: event.sequence,
+        event_type: &event.event_type,
+        event_version: &event.event_version,
+        recorded_at_micros: event.recorded_at_micros,
+        payload: &event.payload,
+        metadata: &event.metadata,
+    });
+    let hex: String = leaf.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (sqlite, postgres) = (format!("x'{hex}'"), format!("'\\x{hex}'"));
+    let set =
+        |leaf| format!("UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = {log_index}");
+    world.execute_own(&set(sqlite), &set(postgres)).await;
+}
+
+pub async fn an_event_whose_leaf_was_changed_with_it_is_named(world: &impl World) {
+    live(world).await;
+    let last = entry(world, 5).await;
+    let sql = format!(
+        "UPDATE events SET event_version = '9' WHERE {}",
+        is_event(&last)
+    );
+    world.execute(&sql).await;
+    cover_up(world, 5).await;
+    let difference = found(world).await;
+    let (good, size, whose) = (4, 6, Whose::Stored);
+    assert_eq!(difference, Difference::Root { good, size, whose });
+    let words = difference.to_string();
+    assert!(words.contains("one of 5 to 6"), "{words}");
+    // Whoever signs notices too, before anything is signed on top of it.
+    Person::called("joan").registers(&*world.store()).await;
+    world.settle().await;
+    let refused = sign_next(&*world.store(), &key()).await;
+    assert!(
+        matches!(refused, Err(SignError::Tampered(_))),
+        "{refused:?}"
+    );
+    assert_eq!(world.count("checkpoints").await, 2);
+}
+
+pub async fn events_that_were_swapped_are_named(world: &impl World) {
+    live(world).await;
+    for (from, to) in [(2, 1000), (3, 2), (1000, 3)] {
+        let sql = format!("UPDATE event_log SET log_index = {to} WHERE log_index = {from}");
+        world.execute(&sql).await;
+    }
+    let difference = found(world).await;
+    let (good, size, whose) = (0, 4, Whose::Stored);
+    assert_eq!(difference, Difference::Root { good, size, whose });
+}
+
+pub async fn a_swapped_ciphertext_is_named(world: &impl World) {
+    live(world).await;
+    let events = world.stored_events().await;
+    let (ada, grace) = (&events[0], &events[3]);
+    assert!(ada.payload.contains("sealed") && grace.payload.contains("sealed"));
+    for (event, payload) in [(ada, &grace.payload), (grace, &ada.payload)] {
+        let id = &event.aggregate_id;
+        let sql = format!("UPDATE events SET payload = '{payload}' WHERE aggregate_id = '{id}'");
+        world.execute(&sql).await;
+    }
+    assert!(matches!(
+        found(world).await,
+        Difference::EventChanged { log_index: 1, .. }
+    ));
+}
+
+pub async fn a_deleted_last_event_is_missed(world: &impl World) {
+    live(world).await;
+    let last = entry(world, 6).await;
+    world
+        .execute(&format!("DELETE FROM events WHERE {}", is_event(&last)))
+        .await;
+    let difference = found(world).await;
+    assert!(matches!(
+        difference,
+        Difference::EventMissing { log_index: 6, .. }
+    ));
+    world
+        .execute("DELETE FROM event_log WHERE log_index = 6")
+        .await;
+    let difference = found(world).await;
+    let (last, size, whose) = (5, 6, Whose::Stored);
+    assert_eq!(difference, Difference::TooShort { last, size, whose });
+    assert!(difference.to_string().starts_with("event 6 is missing"));
+    let refused = sign_next(&*world.store(), &key()).await;
+    assert!(
+        matches!(refused, Err(SignError::Tampered(_))),
+        "{refused:?}"
+    );
+}
+
+pub async fn a_deleted_account_is_missed(world: &impl World) {
+    let ada = live(world).await;
+    let user = ada.user;
+    world
+        .execute(&format!(
+            "DELETE FROM event_log WHERE EXISTS (SELECT 1 FROM events e
+              WHERE e.user_id = '{user}' AND e.aggregate_type = event_log.aggregate_type
+                AND e.aggregate_id = event_log.aggregate_id AND e.sequence = event_log.sequence)"
+        ))
+        .await;
+    world
+        .execute(&format!("DELETE FROM events WHERE user_id = '{user}'"))
+        .await;
+    assert_eq!(world.count("event_log").await, 1);
+    assert_eq!(found(world).await, Difference::EntryMissing(1));
+    // Closing the gap does not help.
+    world.execute("UPDATE event_log SET log_index = 1").await;
+    let (last, size, whose) = (1, 4, Whose::Stored);
+    assert_eq!(
+        found(world).await,
+        Difference::TooShort { last, size, whose }
+    );
+}
+
+pub async fn an_event_that_was_slipped_in_beside_the_log_is_named(world: &impl World) {
+    let ada = live(world).await;
+    let role = r#"{"role":"admin"}"#;
+    let metadata = format!(r#"{{"user_id":"{}"}}"#, ada.user);
+    let columns =
+        "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata";
+    let values = format!(
+        "'user', '{}', 2, 'RoleChanged', '1', '{role}', '{metadata}'",
+        ada.user
+    );
+    world
+        .execute_own(
+            &format!("INSERT INTO events ({columns}) VALUES ({values})"),
+            // As of a transaction that the sequencer has passed.
+            &format!("INSERT INTO events ({columns}, txid) VALUES ({values}, '3')"),
+        )
+        .await;
+    let Difference::Unlogged(name) = found(world).await else {
+        panic!("it was not found");
+    };
+    assert_eq!(name.to_string(), format!("user/{}/2", ada.user));
+}
+
+pub async fn a_forged_checkpoint_is_found(world: &impl World) {
+    live(world).await;
+    let root = Hash([7; 32]);
+    let other = NoteKey::new("log.example", &[6; 32]).unwrap();
+    for (note, words) in [
+        (Checkpoint::sign(5, root, &other), "no signature"),
+        (Checkpoint::sign(3, root, &key()), "that of size 3"),
+        ("5\n".to_owned(), "not a signed note"),
+    ] {
+        let insert = format!("INSERT INTO checkpoints (tree_size, note) VALUES (5, '{note}')");
+        world.execute(&insert).await;
+        let difference = found(world).await.to_string();
+        assert!(difference.contains("size 5 is forged"), "{difference}");
+        assert!(difference.contains(words), "{difference}");
+        world
+            .execute("DELETE FROM checkpoints WHERE tree_size = 5")
+            .await;
+    }
+    // The thief of the key signs what is not true.
+    let note = Checkpoint::sign(5, root, &key());
+    let insert = format!("INSERT INTO checkpoints (tree_size, note) VALUES (5, '{note}')");
+    world.execute(&insert).await;
+    let (good, size, whose) = (4, 5, Whose::Stored);
+    assert_eq!(found(world).await, Difference::Root { good, size, whose });
+    world
+        .execute("DELETE FROM checkpoints WHERE tree_size = 5")
+        .await;
+    // The newest is what the signer goes on from.
+    let note = Checkpoint::sign(6, root, &other);
+    let update = format!("UPDATE checkpoints SET note = '{note}' WHERE tree_size = 6");
+    world.execute(&update).await;
+    let refused = sign_next(&*world.store(), &key()).await;
+    let words = refused.unwrap_err().to_string();
+    assert!(words.contains("size 6 is forged"), "{words}");
+}
+
+pub async fn a_log_that_was_rolled_back_contradicts_a_kept_checkpoint(world: &impl World) {
+    live(world).await;
+    let note = world
+        .store()
+        .latest_checkpoint()
+        .await
+        .unwrap()
+        .unwrap()
+        .note;
+    let kept = Checkpoint::open(&note, key().verifier()).unwrap();
+    verify_against(world, vec![kept.clone()], false)
+        .await
+        .unwrap();
+
+    // Everything as it was at 4, as out of a backup: it is whole in itself.
+    let gone = [entry(world, 5).await, entry(world, 6).await];
+    for entry in &gone {
+        let sql = format!("DELETE FROM events WHERE {}", is_event(entry));
+        world.execute(&sql).await;
+    }
+    world
+        .execute("DELETE FROM event_log WHERE log_index > 4")
+        .await;
+    world
+        .execute("DELETE FROM checkpoints WHERE tree_size > 4")
+        .await;
+    world
+        .execute_own(
+            "DELETE FROM event_log WHERE log_index > 4",
+            "UPDATE sequencer SET last_index = 4",
+        )
+        .await;
+    verify_against(world, vec![], false).await.unwrap();
+    let outcome = verify_against(world, vec![kept.clone()], false).await;
+    let (last, size, whose) = (4, 6, Whose::Kept);
+    assert_eq!(
+        difference(outcome),
+        Difference::TooShort { last, size, whose }
+    );
+
+    // It goes on, and is longer than it was.
+    for name in ["joan", "mary", "rosa"] {
+        Person::called(name).registers(&*world.store()).await;
+    }
+    assert_eq!(sign(world).await, 7);
+    verify_against(world, vec![], false).await.unwrap();
+    let outcome = verify_against(world, vec![kept], false).await;
+    let (good, size, whose) = (4, 6, Whose::Kept);
+    assert_eq!(difference(outcome), Difference::Root { good, size, whose });
+}
+
+/// Makes the log `size` long.
+async fn fill(world: &impl World, size: usize) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let mut lives = tokio::task::JoinSet::new();
+    for runner in 0..20 {
+        let (store, ada) = (Arc::clone(&store), ada.clone());
+        lives.spawn(async move {
+            for _ in (1 + runner..size).step_by(20) {
+                ada.signs_in(&*store).await;
+            }
+        });
+    }
+    lives.join_all().await;
+    world.settle().await;
+}
+
+pub async fn a_node_of_the_tree_is_compared_and_written_anew(world: &impl World) {
+    fill(world, 700).await;
+    assert_eq!(sign(world).await, 700);
+    assert_eq!(world.count("log_nodes").await, 2);
+    verify_against(world, vec![], false).await.unwrap();
+    for sql in [
+        "UPDATE log_nodes SET node_index = 2 WHERE node_index = 0",
+        "DELETE FROM log_nodes WHERE node_index = 1",
+        "DELETE FROM log_nodes",
+    ] {
+        world.execute(sql).await;
+        let Difference::Node(_) = found(world).await else {
+            panic!("{sql} was not found");
+        };
+        let signing = sign_next(&*world.store(), &key()).await;
+        assert!(matches!(signing, Err(SignError::Tampered(_))), "{sql}");
+        let repaired = verify_against(world, vec![], true).await.unwrap();
+        assert_eq!(repaired.repaired, 2);
+        verify_against(world, vec![], false).await.unwrap();
+        assert!(sign_next(&*world.store(), &key()).await.unwrap().is_none());
+    }
+}
+
+pub async fn proofs_hold_at_every_size(world: &impl World) {
+    fill(world, 600).await;
+    sign(world).await;
+    let store: Arc<dyn Store> = world.store();
+    let log = ProvenLog::new(store.clone(), Arc::new(key()));
+    let leaves = store.leaves(0..600).await.unwrap();
+    let root = |size: usize| {
+        let mut tree = authlog_infrastructure::transparency::tree::GrowingTree::default();
+        leaves[..size]
+            .iter()
+            .for_each(|leaf| tree.push(*leaf, |_, _| {}));
+        tree.root()
+    };
+    let hashes = |hashes: Vec<[u8; 32]>| hashes.into_iter().map(Hash).collect::<Vec<_>>();
+    for size in [1, 2, 3, 255, 256, 257, 511, 512, 513, 599, 600_u64] {
+        let whole = root(size as usize);
+        for log_index in [1, size / 2, size / 3, size - 1, size] {
+            if log_index == 0 {
+                continue;
+            }
+            let proof = log.prove_inclusion(log_index, Some(size)).await.unwrap();
+            let leaf = leaves[log_index as usize - 1];
+            assert_eq!(proof.leaf_hash, leaf.0);
+            let path = hashes(proof.hashes);
+            assert!(includes(&path, size, whole, log_index - 1, leaf));
+            let proof = log.prove_consistency(log_index, size).await.unwrap();
+            let old = root(log_index as usize);
+            assert!(is_consistent(
+                &hashes(proof.hashes),
+                log_index,
+                old,
+                size,
+                whole
+            ));
+        }
+    }
+    assert!(log.prove_inclusion(601, None).await.is_err());
+    assert!(log.prove_inclusion(1, Some(601)).await.is_err());
+    assert!(log.prove_inclusion(0, None).await.is_err());
+    assert!(log.prove_consistency(1, 601).await.is_err());
+    assert!(log.prove_consistency(0, 5).await.is_err());
+    assert!(log.prove_consistency(6, 5).await.is_err());
+}
+
+pub async fn an_export_holds_and_no_line_of_it_can_be_changed_or_left_out(world: &impl World) {
+    let ada = live(world).await;
+    let store = world.store();
+    let log = ProvenLog::new(store.clone(), Arc::new(key()));
+    let (key, other) = (key(), NoteKey::new("log.example", &[6; 32]).unwrap());
+    for (user, events) in [(None, 6), (Some(ada.user), 5)] {
+        let mut text = Vec::new();
+        export(user, &*store, &log, &mut text, |_, _| {})
+            .await
+            .unwrap();
+        let exported = check_export(text.as_slice(), key.verifier()).unwrap();
+        assert_eq!(
+            (exported.events, exported.checkpoint.tree_size),
+            (events, 6)
+        );
+        assert!(check_export(text.as_slice(), other.verifier()).is_err());
+        let text = String::from_utf8(text).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for left_out in 0..lines.len() {
+            let mut fewer = lines.clone();
+            fewer.remove(left_out);
+            let fewer = fewer.join("\n");
+            let outcome = check_export(fewer.as_bytes(), key.verifier());
+            assert!(outcome.is_err(), "without line {left_out}");
+        }
+        let mut swapped = lines.clone();
+        swapped.swap(2, 3);
+        let swapped = swapped.join("\n");
+        assert!(check_export(swapped.as_bytes(), key.verifier()).is_err());
+        for position in (0..text.len()).step_by(7) {
+            let mut bytes = text.clone().into_bytes();
+            bytes[position] ^= 1;
+            let outcome = check_export(bytes.as_slice(), key.verifier());
+            assert!(outcome.is_err(), "byte {position} of {text}");
+        }
+    }
+    let evidence = evidence_of(3, &*store, &log).await.unwrap();
+    let proven = check_evidence(&evidence, key.verifier()).unwrap();
+    assert_eq!(
+        (proven.record.log_index, proven.checkpoint.tree_size),
+        (3, 6)
+    );
+    for (position, byte) in evidence.bytes().enumerate() {
+        // Another bit, another case, and white space that would make no difference to JSON.
+        for other in [byte ^ 1, byte ^ 0x20, b' ', b'\n'] {
+            let mut bytes = evidence.clone().into_bytes();
+            bytes[position] = other;
+            let Ok(changed) = String::from_utf8(bytes) else {
+                continue;
+            };
+            let outcome = check_evidence(&changed, key.verifier());
+            let same = changed == evidence;
+            assert_eq!(outcome.is_ok(), same, "{other:x} at byte {position}");
+        }
+    }
+    assert!(evidence_of(7, &*store, &log).await.is_err());
+    assert!(evidence_of(0, &*store, &log).await.is_err());
+}

@@ -1,0 +1,88 @@
+//! `authlog doctor`: whether everything that the store holds is what its log says.
+
+use std::io::Write;
+
+use anyhow::bail;
+use authlog_application::ports::{Check, Diagnosis};
+use authlog_infrastructure::nats::compare_stream;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::for_reading;
+use super::shown::plain;
+use crate::cli::DoctorCommand;
+use crate::parts;
+use crate::settings::Settings;
+
+/// Every promise, in the order in which it is told whether it is kept.
+const CHECKS: [Check; 12] = [
+    Check::Sequences,
+    Check::LogDense,
+    Check::LogComplete,
+    Check::LogOrder,
+    Check::Leaves,
+    Check::Events,
+    Check::SubjectKeys,
+    Check::Accounts,
+    Check::Sessions,
+    Check::Claims,
+    Check::Credentials,
+    Check::Stream,
+];
+
+/// Examines the store, and fails where something is wrong that was not repaired.
+pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyhow::Result<()> {
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let bar = ProgressBar::new(store.examination_steps().await?).with_style(
+        ProgressStyle::with_template("{bar:40} {percent}%, {per_sec}, {eta} left")?,
+    );
+    let mut diagnosis = store
+        .examine(command.repair, &|steps| bar.set_position(steps))
+        .await?;
+    bar.finish_and_clear();
+    if let Some(url) = &settings.nats_url {
+        compare_stream(url.as_str(), &*store, &mut diagnosis).await?;
+    }
+    let mut out = for_reading();
+    write!(out, "{}", in_text(&diagnosis, settings.nats_url.is_some()))?;
+    out.flush()?;
+    if !diagnosis.is_well() {
+        bail!("the store is not what its log says");
+    }
+    Ok(())
+}
+
+fn in_text(diagnosis: &Diagnosis, with_stream: bool) -> String {
+    let mut text = String::new();
+    for check in CHECKS {
+        let words = check.in_words();
+        match diagnosis.divergences.get(&check) {
+            Some(found) => {
+                let state = if found.repaired == found.count {
+                    "REPAIRED"
+                } else {
+                    "WRONG"
+                };
+                text.push_str(&format!(
+                    "{state:<8}  {words}: {} divergences, {} repaired; the first is {}: {}\n",
+                    found.count,
+                    found.repaired,
+                    plain(&found.first.place),
+                    plain(&found.first.detail),
+                ));
+            }
+            None if check == Check::Stream && !with_stream => {
+                text.push_str(&format!("skipped   {words}: AUTHLOG_NATS_URL is not set\n"));
+            }
+            None => text.push_str(&format!("ok        {words}\n")),
+        }
+    }
+    text.push_str(&format!("{} events examined", diagnosis.events));
+    if diagnosis.waiting > 0 {
+        text.push_str(&format!(
+            ", {} of which wait for their place in the log",
+            diagnosis.waiting
+        ));
+    }
+    text.push('\n');
+    text
+}

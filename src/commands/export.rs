@@ -1,0 +1,80 @@
+//! `authlog export`: the log, or one account's events, with proofs.
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use authlog_application::ports::Identifier;
+use authlog_domain::UserId;
+use authlog_infrastructure::Store;
+use authlog_infrastructure::transparency::ProvenLog;
+use authlog_infrastructure::transparency::export::export as write_export;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::log::sign_all;
+use crate::settings::Settings;
+use crate::{parts, proofs};
+
+#[derive(Args)]
+pub(crate) struct ExportEvents {
+    /// Account whose events are wanted: id, e-mail address or username [the whole log]
+    #[arg(long, value_name = "ACCOUNT")]
+    user: Option<String>,
+    /// File to write [standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Writes an export.
+pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow::Result<()> {
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let user = match &command.user {
+        Some(account) => Some(find(account, &*store).await?),
+        None => None,
+    };
+    sign_all(settings, &*store).await?;
+    let key = proofs::key(settings, &*store).await?;
+    let log = ProvenLog::new(store.clone(), Arc::new(key));
+    let out: Box<dyn Write + Send> = match &command.out {
+        None => Box::new(std::io::stdout()),
+        Some(path) => Box::new(
+            std::fs::File::create(path)
+                .with_context(|| format!("{} cannot be written", path.display()))?,
+        ),
+    };
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} events, {per_sec}, {eta} left",
+    )?);
+    let exported = write_export(
+        user,
+        &*store,
+        &log,
+        &mut BufWriter::new(out),
+        |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        },
+    )
+    .await;
+    bar.finish_and_clear();
+    let exported = exported?;
+    tracing::info!(
+        events = exported.events,
+        checkpoint = exported.checkpoint.tree_size,
+        "exported"
+    );
+    Ok(())
+}
+
+/// An account that was erased is found by its id alone.
+async fn find(account: &str, store: &dyn Store) -> anyhow::Result<UserId> {
+    if let Some(user) = UserId::parse(account) {
+        return Ok(user);
+    }
+    let identifier = Identifier::parse(account)
+        .context("an account is named by its id, its e-mail address or its username")?;
+    let found = store.find_account(&identifier).await?;
+    Ok(found.context("there is no such account")?.id)
+}

@@ -1,0 +1,235 @@
+//! `authlog log`: proving and verifying the log.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use authlog_infrastructure::Store;
+use authlog_infrastructure::transparency::checkpoint::Checkpoint;
+use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
+use authlog_infrastructure::transparency::export::{check_export, is_export};
+use authlog_infrastructure::transparency::note::{VerifierKey, notes_in};
+use authlog_infrastructure::transparency::signer::sign_next;
+use authlog_infrastructure::transparency::verify::Verification;
+use authlog_infrastructure::transparency::{EventName, LogTree, ProvenLog};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::print;
+use crate::settings::Settings;
+use crate::{parts, proofs};
+
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    /// Print the key that checkpoints are verified with; keep it where this program cannot change it
+    Key,
+    /// Print the newest checkpoint, after signing for what is new
+    Checkpoint,
+    /// Verify the whole log: every event, the tree, and every checkpoint; names the first that differs
+    Verify(VerifyLog),
+    /// Write one event with everything that proves it
+    Prove(ProveEvent),
+    /// Check evidence or an export, without database and settings
+    Check(CheckFile),
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyLog {
+    /// File with checkpoints that were kept elsewhere, one or many
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Key that was kept elsewhere [the store's own]
+    #[arg(long, value_name = "VKEY", value_parser = VerifierKey::parse)]
+    key: Option<VerifierKey>,
+    /// Write stored nodes of the tree anew that differ from their leaves
+    #[arg(long)]
+    repair: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ProveEvent {
+    /// Log index, or <aggregate type>/<aggregate id>/<sequence>
+    event: String,
+    /// File to write [standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckFile {
+    /// What `authlog log prove` or `authlog export` wrote
+    file: PathBuf,
+    /// Key of the log, as `authlog log key` prints it
+    #[arg(long, value_name = "VKEY", value_parser = VerifierKey::parse)]
+    key: VerifierKey,
+}
+
+/// Proves or verifies the log.
+pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Result<()> {
+    if let LogCommand::Check(command) = &command {
+        return check(command);
+    }
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    match command {
+        LogCommand::Key => print(&proofs::key(settings, &*store).await?.verifier().to_string()),
+        LogCommand::Checkpoint => checkpoint(settings, &*store).await,
+        LogCommand::Verify(command) => verify(command, settings, &*store).await,
+        LogCommand::Prove(command) => prove(&command, settings, store).await,
+        LogCommand::Check(command) => check(&command),
+    }
+}
+
+/// Signs for all that the log has. A service that runs meanwhile signs the same.
+pub(super) async fn sign_all(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
+    let key = proofs::key(settings, store).await?;
+    let store: &dyn LogTree = store;
+    while sign_next(store, &key)
+        .await
+        .context("no checkpoint is signed")?
+        .is_some()
+    {}
+    Ok(())
+}
+
+async fn checkpoint(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
+    sign_all(settings, store).await?;
+    let latest = store.latest_checkpoint().await?;
+    let latest = latest.context("the log is empty")?;
+    print(latest.note.trim_end_matches('\n'))
+}
+
+async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
+    let key = match command.key {
+        Some(key) => key,
+        None => proofs::key(settings, store).await?.verifier().clone(),
+    };
+    let kept = match &command.checkpoint {
+        Some(path) => kept_checkpoints(path, &key)?,
+        None => vec![],
+    };
+    let against = kept.len();
+    let verification = Verification {
+        store,
+        key: &key,
+        kept,
+        repair: command.repair,
+    };
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{bar:40} {pos}/{len} events, {per_sec}, {eta} left",
+    )?);
+    let verified = verification
+        .run(|done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })
+        .await;
+    bar.finish_and_clear();
+    let verified = verified.context("the log is not whole")?;
+    print(&format!(
+        "the log is whole: {} events with the root {}\n\
+         {} stored and {against} kept checkpoints by {} agree; they vouch for the first {} events",
+        verified.events,
+        verified.root,
+        verified.checkpoints,
+        key.name(),
+        verified.vouched,
+    ))?;
+    if verified.repaired > 0 {
+        print(&format!(
+            "{} nodes of the tree were written anew",
+            verified.repaired
+        ))?;
+    }
+    Ok(())
+}
+
+fn kept_checkpoints(path: &Path, key: &VerifierKey) -> anyhow::Result<Vec<Checkpoint>> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
+    let notes = notes_in(&text);
+    if notes.is_empty() {
+        bail!("there is no checkpoint in {name}");
+    }
+    let open = |(number, note): (usize, &String)| {
+        Checkpoint::open(note, key).with_context(|| format!("checkpoint {} in {name}", number + 1))
+    };
+    notes.iter().enumerate().map(open).collect()
+}
+
+async fn prove(
+    command: &ProveEvent,
+    settings: &Settings,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<()> {
+    let log_index = match command.event.parse() {
+        Ok(log_index) => log_index,
+        Err(_) => {
+            let name = EventName::parse(&command.event)
+                .context("an event is named by its log index or as <aggregate type>/<aggregate id>/<sequence>")?;
+            let found = store.index_of(&name).await?;
+            found.context("the log has no such event")?
+        }
+    };
+    sign_all(settings, &*store).await?;
+    let key = proofs::key(settings, &*store).await?;
+    let log = ProvenLog::new(store.clone(), Arc::new(key));
+    let evidence = evidence_of(log_index, &*store, &log).await?;
+    match &command.out {
+        None => print(evidence.trim_end_matches('\n')),
+        Some(path) => {
+            std::fs::write(path, evidence)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            print(&format!(
+                "wrote the evidence of event {log_index} to {}",
+                path.display()
+            ))
+        }
+    }
+}
+
+/// Checks evidence or an export.
+pub(crate) fn check(command: &CheckFile) -> anyhow::Result<()> {
+    let (path, key) = (&command.file, &command.key);
+    let open =
+        || std::fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()));
+    let mut first = String::new();
+    // What is not text fails below, with the reason.
+    let _ = std::io::BufRead::read_line(&mut BufReader::new(open()?), &mut first);
+    if is_export(first.trim_end_matches('\n')) {
+        let exported = check_export(BufReader::new(open()?), key)?;
+        return print(&format!(
+            "proven: {} events {}, against the checkpoint of size {} of {}",
+            exported.events,
+            exported
+                .user
+                .map_or("of the whole log".to_owned(), |user| format!(
+                    "of the account {user}"
+                )),
+            exported.checkpoint.tree_size,
+            exported.checkpoint.origin,
+        ));
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let proven = check_evidence(&text, key)?;
+    let record = proven.record;
+    print(&format!(
+        "proven: event {} ({}) is a {} recorded at {}, in the log {} of {} events",
+        record.log_index,
+        record.name,
+        record.event_type,
+        instant(record.recorded_at_micros),
+        proven.checkpoint.origin,
+        proven.checkpoint.tree_size,
+    ))
+}
+
+fn instant(micros: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{micros} µs after 1970"))
+}

@@ -1,0 +1,132 @@
+//! `authlog state`: an account as it stood at a moment, and what changed between two.
+
+use std::io::Write;
+
+use anyhow::bail;
+use authlog_application::history::{changes, portrait};
+use authlog_application::ports::Moment;
+use authlog_application::{Authlog, Stood, StoodThen};
+use authlog_domain::UserId;
+use serde_json::{Value, json};
+
+use super::shown::plain;
+use super::{assemble, for_reading, in_words};
+use crate::cli::StateCommand;
+use crate::settings::Settings;
+
+/// Prints an account as it stood.
+pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow::Result<()> {
+    let authlog = assemble(settings).await?;
+    let user = authlog
+        .identify(&command.identifier)
+        .await
+        .map_err(in_words)?;
+    let stood = look(&authlog, user, command.at).await?;
+    let mut out = for_reading();
+    match command.diff {
+        None if command.json => writeln!(out, "{}", told(&stood))?,
+        None => write!(out, "{}", in_text(&told(&stood)))?,
+        Some(other) => {
+            let other = look(&authlog, user, Some(other)).await?;
+            let mut moments = [stood, other];
+            // Time goes one way: what changed is told from the earlier to the later, however they were named.
+            moments.sort_by_key(|stood| (stood.state.events, stood.told_at));
+            let [before, after] = moments.map(|stood| told(&stood));
+            let changes = changes(&before, &after);
+            if command.json {
+                let out_json = json!({
+                    "from": {"at": before["at"], "as_of": before["as_of"]},
+                    "to": {"at": after["at"], "as_of": after["as_of"]},
+                    "changes": changes,
+                });
+                writeln!(out, "{out_json}")?;
+            } else {
+                writeln!(out, "from  {}", moment(&before))?;
+                writeln!(out, "to    {}", moment(&after))?;
+                if changes.is_empty() {
+                    writeln!(out, "nothing changed")?;
+                }
+                for change in changes {
+                    let name = plain(&change.member);
+                    let (before, after) = (short(&change.before), short(&change.after));
+                    writeln!(out, "{name}: {before} → {after}")?;
+                }
+            }
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+async fn look(authlog: &Authlog, user: UserId, at: Option<Moment>) -> anyhow::Result<Stood> {
+    match authlog.state_at(user, at).await.map_err(in_words)? {
+        StoodThen::So(stood) => Ok(*stood),
+        StoodThen::NotYetRegistered => bail!("the account had not been registered then"),
+        StoodThen::LogEndsAt(last) => bail!("the log does not reach so far: it ends at {last}"),
+        StoodThen::StillToCome => bail!("that instant has not come yet"),
+    }
+}
+
+fn told(stood: &Stood) -> Value {
+    portrait(&stood.state, stood.told_at)
+}
+
+fn moment(portrait: &Value) -> String {
+    let as_of = &portrait["as_of"];
+    format!(
+        "{} (event {} of the account, log index {}, recorded {})",
+        short(&portrait["at"]),
+        short(&as_of["events"]),
+        short(&as_of["log_index"]),
+        short(&as_of["recorded_at"]),
+    )
+}
+
+fn in_text(portrait: &Value) -> String {
+    let mut text = format!("as of           {}\n", moment(portrait));
+    match portrait["account"].as_object() {
+        None => text.push_str("account         erased\n"),
+        Some(members) => {
+            for name in [
+                "id",
+                "number",
+                "username",
+                "email",
+                "name",
+                "phone",
+                "role",
+                "credential",
+                "session_epoch",
+                "pending_reset",
+                "created_at",
+                "updated_at",
+            ] {
+                let value = members.get(name).map(short).unwrap_or_default();
+                text.push_str(&format!("{name:<15} {value}\n"));
+            }
+        }
+    }
+    let sessions = portrait["live_sessions"].as_array();
+    let sessions = sessions.map(Vec::as_slice).unwrap_or_default();
+    text.push_str(&format!("live sessions   {}\n", sessions.len()));
+    for session in sessions {
+        text.push_str(&format!(
+            "  {} through {}, since {}, last used {}, until {}\n",
+            short(&session["id"]),
+            short(&session["contract"]),
+            short(&session["started_at"]),
+            short(&session["last_used_at"]),
+            short(&session["expires_at"]),
+        ));
+    }
+    text
+}
+
+/// A value as a person reads it.
+fn short(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => plain(text),
+        other => plain(&other.to_string()),
+    }
+}

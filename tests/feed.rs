@@ -1,0 +1,689 @@
+//! The log over HTTP: whole, in order, to those who may read it, for as long as they may.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::following::{Reader, follow_each_other, log_index};
+use support::form::{NOW_RFC3339, RFC3339, UUID, assert_fits};
+use support::load::Load;
+use support::staff::{self, signed_in};
+use support::story::{EVENTS, EVERY_TYPE, everything_happens};
+use support::{
+    Answer, Contract, Person, Postgres, Program, Settings, Store, a, on_both_stores, own,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+
+on_both_stores!(
+    the_log_is_read_as_lines_of_cloud_events,
+    server_sent_events_say_their_place_and_go_on_from_it,
+    only_services_auditors_and_admins_may_read,
+    a_bad_query_is_refused_by_the_member_that_is_wrong,
+    nobody_reads_on_from_beyond_the_end,
+    a_reader_can_ask_for_one_account_and_for_some_types,
+    followers_get_every_event_in_order_as_it_comes,
+    a_follower_whose_session_ends_is_cut_off,
+    a_follower_whose_role_is_taken_away_is_cut_off,
+    a_reader_who_stalls_costs_little_and_harms_nobody,
+    an_answer_that_is_cut_short_does_not_look_whole,
+    a_program_that_is_told_to_stop_leaves_its_followers_at_once,
+    nothing_personal_is_in_the_feed,
+    after_a_crash_the_log_reads_as_before,
+);
+
+async fn the_log_is_read_as_lines_of_cloud_events(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    log_has(&service, &reader.access, 2).await;
+    let answer = read(&service, &reader.access, "").await;
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    let events = lines(&answer);
+    follow_each_other(0, &events);
+    assert_eq!(events.len(), 2);
+    let [registered, logged_in] = [&events[0], &events[1]];
+    let account = registered["subject"].as_str().unwrap();
+    assert_fits(
+        &serde_json::json!({
+            "specversion": "1.0",
+            "id": format!("user/{account}/1"),
+            "source": "authlog",
+            "type": "dev.authlog.user.registered.v1",
+            "subject": UUID,
+            "time": NOW_RFC3339,
+            "datacontenttype": "application/json",
+            "sequence": "00000000000000000001",
+            "logindex": "1",
+            "data": { "number": 1, "role": "service" },
+        }),
+        registered,
+        "a registration",
+    );
+    let session = logged_in["data"]["session_id"].as_str().unwrap();
+    assert_fits(
+        &serde_json::json!({
+            "specversion": "1.0",
+            "id": format!("session/{session}/1"),
+            "source": "authlog",
+            "type": "dev.authlog.session.logged-in.v1",
+            "subject": account,
+            "time": NOW_RFC3339,
+            "datacontenttype": "application/json",
+            "sequence": "00000000000000000001",
+            "logindex": "2",
+            "data": {
+                "session_id": UUID,
+                "session_epoch": 0,
+                "contract": "api-auth",
+                "expires_at": RFC3339,
+            },
+        }),
+        logged_in,
+        "a login",
+    );
+    for (query, places) in [
+        ("after=1", 2..=2),
+        ("after=0&limit=1", 1..=1),
+        ("limit=2&after=0", 1..=2),
+    ] {
+        let read = lines(&read(&service, &reader.access, query).await);
+        let read: Vec<u64> = read.iter().map(log_index).collect();
+        assert_eq!(read, places.collect::<Vec<_>>(), "{query}");
+    }
+    assert!(
+        lines(&read(&service, &reader.access, "after=2").await).is_empty(),
+        "the end of the log is an empty answer"
+    );
+}
+
+async fn server_sent_events_say_their_place_and_go_on_from_it(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "auditor").await;
+    log_has(&service, &reader.access, 2).await;
+    let mut stream = Reader::of_server_sent(&service, &reader.access, "after=1", None).await;
+    assert_eq!(stream.header("content-type"), "text/event-stream");
+    assert_eq!(stream.header("cache-control"), "no-store");
+    let (id, kind, event) = stream.server_sent().await.unwrap();
+    assert_eq!((id, log_index(&event)), (2, 2));
+    assert_eq!(kind, "dev.authlog.session.logged-in.v1");
+    assert_eq!(event["type"], kind);
+    // It follows unasked: an EventSource cannot ask.
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    let (id, ..) = stream.server_sent().await.unwrap();
+    assert_eq!(id, 3);
+    // The place that was reached comes before the one that a reconnecting EventSource still has in its address.
+    let mut again = Reader::of_server_sent(&service, &reader.access, "after=1", Some(2)).await;
+    let (id, ..) = again.server_sent().await.unwrap();
+    assert_eq!(id, 3);
+    let mut limited =
+        Reader::of_server_sent(&service, &reader.access, "after=0&limit=2", None).await;
+    assert_eq!(limited.server_sent().await.unwrap().0, 1);
+    assert_eq!(limited.server_sent().await.unwrap().0, 2);
+    assert_eq!(limited.server_sent().await, None);
+}
+
+async fn only_services_auditors_and_admins_may_read(store: Store) {
+    let service = Program::on(store).await;
+    let answer = service.send(own::FEED).await;
+    assert_eq!(answer.status, 401, "{answer}");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    is_a_problem(&answer);
+    let answer = service.send(own::FEED).bearer("no.such.token").await;
+    assert_eq!(answer.status, 401, "{answer}");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        Some("Bearer error=\"invalid_token\"")
+    );
+    is_a_problem(&answer);
+    for (role, status) in [
+        ("user", 403),
+        ("service", 200),
+        ("auditor", 200),
+        ("admin", 200),
+    ] {
+        let tokens = signed_in(&service, role, role).await;
+        let answer = read(&service, &tokens.access, "").await;
+        assert_eq!(answer.status, status, "{role}: {answer}");
+        if status != 200 {
+            is_a_problem(&answer);
+        }
+        // A refresh token is no access token.
+        let answer = read(&service, tokens.refresh(), "").await;
+        assert_eq!(answer.status, 401, "{role}: {answer}");
+    }
+    // Whichever contract handed out the token.
+    staff::employ(&service, &Person::called("robot"), "service");
+    for contract in Contract::ALL {
+        let tokens = contract
+            .signs_in(&service.http(), &Person::called("robot"))
+            .await;
+        let answer = read(&service, &tokens.access, "limit=1").await;
+        assert_eq!(lines(&answer).len(), 1, "{contract:?}");
+    }
+}
+
+async fn a_bad_query_is_refused_by_the_member_that_is_wrong(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "admin").await;
+    for query in [
+        "after=-1",
+        "after=",
+        "after=1.5",
+        "after=9223372036854775808",
+        "limit=0",
+        "limit=-3",
+        "limit=all",
+        "follow=maybe",
+        "user=jo",
+        "type=LoggedIn,Unheard",
+        "type=",
+    ] {
+        let answer = read(&service, &reader.access, query).await;
+        assert_eq!(answer.status, 400, "{answer}");
+        let member = query.split('=').next().unwrap();
+        let detail = is_a_problem(&answer);
+        assert!(detail.contains(member), "{query}: {detail}");
+    }
+    let request = service.send(own::FEED).bearer(&reader.access);
+    let answer = request
+        .header("accept", "text/event-stream")
+        .header("last-event-id", "yesterday")
+        .await;
+    assert_eq!(answer.status, 400, "{answer}");
+    assert!(is_a_problem(&answer).contains("Last-Event-ID"));
+}
+
+async fn nobody_reads_on_from_beyond_the_end(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    log_has(&service, &reader.access, 2).await;
+    for query in ["after=3", "after=3&follow=true"] {
+        let answer = read(&service, &reader.access, query).await;
+        assert_eq!(answer.status, 409, "{answer}");
+        let detail = is_a_problem(&answer);
+        assert!(detail.contains("The log ends at 2"), "{detail}");
+    }
+}
+
+async fn a_reader_can_ask_for_one_account_and_for_some_types(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    everything_happens(&service, "ann").await;
+    everything_happens(&service, "bob").await;
+    log_has(&service, &reader.access, 2 + 2 * EVENTS).await;
+    let everything = lines(&read(&service, &reader.access, "").await);
+    follow_each_other(0, &everything);
+    assert_eq!(everything.len(), 2 + 2 * EVENTS);
+    let ann = everything[2]["subject"].as_str().unwrap();
+    let logged_in = "dev.authlog.session.logged-in.v1";
+    let reused = "dev.authlog.session.refresh-token-reused.v1";
+    let of_ann = |event: &&Value| event["subject"] == ann;
+    let of_types = |event: &&Value| event["type"] == logged_in || event["type"] == reused;
+    let chosen = |wanted: &dyn Fn(&&Value) -> bool| -> Vec<Value> {
+        everything
+            .iter()
+            .filter(|event| wanted(event))
+            .cloned()
+            .collect()
+    };
+    for (query, expected) in [
+        (format!("user={ann}"), chosen(&of_ann)),
+        (format!("type={logged_in},{reused}"), chosen(&of_types)),
+        (
+            "type=LoggedIn&type=RefreshTokenReused".to_owned(),
+            chosen(&of_types),
+        ),
+        (
+            format!("type={logged_in},{reused}&user={ann}"),
+            chosen(&|event| of_ann(event) && of_types(event)),
+        ),
+        (
+            format!("user={ann}&after={}", log_index(&everything[6])),
+            chosen(&|event| of_ann(event) && log_index(event) > log_index(&everything[6])),
+        ),
+        (
+            "user=019c0000-0000-7000-8000-000000000001".to_owned(),
+            Vec::new(),
+        ),
+    ] {
+        assert_eq!(
+            lines(&read(&service, &reader.access, &query).await),
+            expected,
+            "{query}"
+        );
+    }
+    // A follower of rare events is not told of others, and not kept from the next one.
+    let query = format!("follow=true&after={}&type=RoleChanged", everything.len());
+    let mut follower = Reader::of(&service, &reader.access, &query).await;
+    let (cleo, _) = everything_happens(&service, "cleo").await;
+    staff::promote(&service, &cleo, "user");
+    let changes = follower.events(2).await;
+    let [first, second] = [&changes[0], &changes[1]];
+    assert_eq!(first["data"]["role"], "auditor", "{changes:?}");
+    assert_eq!(second["data"]["role"], "user", "{changes:?}");
+}
+
+async fn followers_get_every_event_in_order_as_it_comes(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let reader = signed_in(&service, "reader", "service").await;
+    log_has(&service, &reader.access, 2).await;
+    let load = Load::on(&service.http(), "visitor");
+    let mut following = JoinSet::new();
+    for number in 0..20 {
+        let (after, server_sent) = (number % 3, number % 2 == 1);
+        let query = format!("follow=true&after={after}");
+        let mut stream = if server_sent {
+            Reader::of_server_sent(&service, &reader.access, &query, None).await
+        } else {
+            Reader::of(&service, &reader.access, &query).await
+        };
+        following.spawn(async move {
+            let mut events = Vec::new();
+            loop {
+                let event = if server_sent {
+                    stream.server_sent().await.map(|(_, _, event)| event)
+                } else {
+                    stream.event().await
+                };
+                let event = event.unwrap();
+                let is_last = is_the_end(&event);
+                events.push(event);
+                if is_last {
+                    return (after, events);
+                }
+            }
+        });
+    }
+    load.has_done(60).await;
+    load.end().await;
+    the_end(&service).await;
+    let query = "follow=true&type=UserRegistered";
+    let mut registrations = Reader::of(&service, &reader.access, query).await;
+    registrations.events_until(is_the_end).await;
+    let everything = whole(&service, &reader.access).await;
+    follow_each_other(0, &everything);
+    for (after, events) in following.join_all().await {
+        follow_each_other(after, &events);
+        assert_eq!(
+            events,
+            everything[usize::try_from(after).unwrap()..events.len() + after as usize]
+        );
+        assert!(events.last().is_some_and(is_the_end));
+    }
+}
+
+async fn a_follower_whose_session_ends_is_cut_off(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let stays = Contract::A
+        .signs_in(&service.http(), &Person::called("reader"))
+        .await;
+    let mut cut_off = Reader::of(&service, &reader.access, "follow=true").await;
+    let mut goes_on = Reader::of(&service, &stays.access, "follow=true").await;
+    cut_off.events(3).await;
+    let answer = service.send(a::LOGOUT).bearer(&reader.access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    cut_off.ends().await;
+    the_end(&service).await;
+    goes_on.events_until(is_the_end).await;
+    let answer = read(&service, &reader.access, "").await;
+    assert_eq!(answer.status, 401, "{answer}");
+}
+
+async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let other = signed_in(&service, "other", "auditor").await;
+    let mut cut_off = Reader::of(&service, &reader.access, "follow=true").await;
+    let mut goes_on = Reader::of(&service, &other.access, "follow=true").await;
+    cut_off.events(4).await;
+    // Another role that may read is no reason to stop.
+    staff::promote(&service, &Person::called("reader"), "admin");
+    cut_off.events(1).await;
+    staff::promote(&service, &Person::called("reader"), "user");
+    // Not even the event that says so is for them.
+    assert_eq!(cut_off.event().await, None);
+    the_end(&service).await;
+    goes_on.events_until(is_the_end).await;
+    let answer = read(&service, &reader.access, "").await;
+    assert_eq!(answer.status, 403, "{answer}");
+}
+
+async fn a_reader_who_stalls_costs_little_and_harms_nobody(store: Store) {
+    const STALLED: usize = 10;
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    much_happens(&service, &reader.access).await;
+    let everything = whole(&service, &reader.access).await;
+    let size = everything
+        .iter()
+        .map(|event| event.to_string().len())
+        .sum::<usize>();
+    let before = memory(&service);
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(Stalled::reader(&service, &reader.access, "follow=true").await);
+    }
+    // Everybody else is served, and followers are told of what happens.
+    let query = format!("follow=true&after={}", everything.len());
+    let mut follower = Reader::of(&service, &reader.access, &query).await;
+    the_end(&service).await;
+    let news = follower.events_until(is_the_end).await;
+    follow_each_other(everything.len() as u64, &news);
+    let grown = memory(&service).saturating_sub(before);
+    assert!(
+        grown < STALLED * size / 2,
+        "{STALLED} readers who stall cost {grown} bytes; each was to get {size}"
+    );
+}
+
+async fn an_answer_that_is_cut_short_does_not_look_whole(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let other = signed_in(&service, "other", "service").await;
+    much_happens(&service, &reader.access).await;
+    let cut_short = Stalled::reader(&service, &reader.access, "limit=100000").await;
+    let goes_on = Stalled::reader(&service, &other.access, "limit=100000").await;
+    let query = "follow=true&type=RoleChanged";
+    let mut changes = Reader::of(&service, &other.access, query).await;
+    staff::promote(&service, &Person::called("reader"), "user");
+    changes.events(1).await;
+    // RFC 9112 §7.1: without its last chunk a message is not complete.
+    assert!(goes_on.reads_on().await.ends_with("\r\n0\r\n\r\n"));
+    assert!(!cut_short.reads_on().await.ends_with("\r\n0\r\n\r\n"));
+}
+
+async fn a_program_that_is_told_to_stop_leaves_its_followers_at_once(store: Store) {
+    let mut service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    much_happens(&service, &reader.access).await;
+    let mut streams = JoinSet::new();
+    for number in 0..10 {
+        let mut stream = if number % 2 == 0 {
+            Reader::of(&service, &reader.access, "follow=true&after=2").await
+        } else {
+            Reader::of_server_sent(&service, &reader.access, "after=2", None).await
+        };
+        stream.try_line().await.unwrap();
+        streams.spawn(stream.ends());
+    }
+    let _stalled = Stalled::reader(&service, &reader.access, "follow=true").await;
+    let _stalled_too = Stalled::reader(&service, &reader.access, "limit=100000").await;
+    assert!(service.terminate().await.success());
+    streams.join_all().await;
+    let output = service.output();
+    assert!(!output.contains("did not finish in time"), "{output}");
+}
+
+async fn nothing_personal_is_in_the_feed(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let canary = "canary-of-the-tests";
+    let (person, tokens) = everything_happens(&service, canary).await;
+    let request = service.send(a::LOGIN).header("user-agent", "planted-agent");
+    let body = Contract::A.login_of(&person.email, &person.password);
+    assert_eq!(request.json(&body).await.status, 200);
+    log_has(&service, &reader.access, 2 + EVENTS + 1).await;
+    let text = read(&service, &reader.access, "").await.body;
+    let types: BTreeSet<_> = EVERY_TYPE
+        .iter()
+        .filter(|kind| text.contains(**kind))
+        .collect();
+    assert_eq!(types.len(), EVERY_TYPE.len(), "{types:?}");
+    for planted in [
+        canary,
+        &person.password,
+        "not-the-password",
+        "example.com",
+        "of Example",
+        "planted-agent",
+        "127.0.0.1",
+        &tokens.access,
+        tokens.refresh(),
+    ] {
+        assert!(!text.contains(planted), "{planted} is in the feed");
+    }
+    // And no member that is not meant to be there.
+    let mut members = BTreeSet::new();
+    for event in lines(&read(&service, &reader.access, "").await) {
+        members.extend(event["data"].as_object().unwrap().keys().cloned());
+    }
+    let meant = [
+        "contract",
+        "expires_at",
+        "generation",
+        "number",
+        "reason",
+        "role",
+        "session_epoch",
+        "session_id",
+    ];
+    assert_eq!(members, meant.map(str::to_owned).into());
+}
+
+async fn after_a_crash_the_log_reads_as_before(store: Store) {
+    let mut service = Settings::on(store).with_cheap_hashing().start().await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let mut seen = Vec::new();
+    for round in 0..2 {
+        let query = format!("follow=true&after={}", seen.len());
+        let mut follower = Reader::of(&service, &reader.access, &query).await;
+        let load = Load::on(&service.http(), &format!("round-{round}"));
+        seen.extend(follower.events(120).await);
+        service.kill9();
+        // Whatever was still under way counts as well.
+        while let Ok(Some(line)) = follower.try_line().await {
+            seen.push(serde_json::from_str(&line).unwrap());
+        }
+        load.end().await;
+        follow_each_other(0, &seen);
+        service.restart().await;
+        let now = whole(&service, &reader.access).await;
+        follow_each_other(0, &now);
+        assert_eq!(now[..seen.len()], seen);
+        for after in [1, seen.len() / 2, seen.len() - 1] {
+            let query = format!("limit=100000&after={after}");
+            let rest = lines(&read(&service, &reader.access, &query).await);
+            assert_eq!(rest[..seen.len() - after], seen[after..]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_of_one_node_hears_of_what_happens_on_the_other() {
+    let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
+    let nodes = [first.start().await, second.start().await];
+    let reader = signed_in(&nodes[0], "reader", "service").await;
+    let mut streams = Vec::new();
+    for node in &nodes {
+        streams.push(Reader::of(node, &reader.access, "follow=true").await);
+    }
+    for round in 0..10 {
+        let person = Person::called(&format!("person-{round}"));
+        Contract::A
+            .registers(&nodes[round % 2].http(), &person)
+            .await;
+    }
+    the_end(&nodes[1]).await;
+    let mut told = Vec::new();
+    for stream in &mut streams {
+        let events = stream.events_until(is_the_end).await;
+        follow_each_other(0, &events);
+        told.push(events);
+    }
+    assert_eq!(told[0], told[1]);
+    // The right is watched across nodes, too.
+    staff::promote(&nodes[0], &Person::called("reader"), "user");
+    for stream in streams {
+        stream.ends().await;
+    }
+}
+
+/// How often the accounts are looked up is counted by PostgreSQL itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_do_not_have_the_database_asked_for_their_rights() {
+    const LOOKUPS: &str = "SELECT seq_scan + coalesce(idx_scan, 0)
+        FROM pg_stat_user_tables WHERE relname = 'accounts'";
+    let service = Program::on(Store::Postgres).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    let mut streams = Vec::new();
+    for _ in 0..200 {
+        let mut stream = Reader::of(&service, &reader.access, "follow=true").await;
+        stream.events(2).await;
+        streams.push(stream);
+    }
+    let database = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    // PostgreSQL's processes tell what they did once a second at most.
+    let lookups = async || {
+        let mut counted = String::new();
+        loop {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let now = Postgres::query(database, LOOKUPS);
+            if now == counted {
+                return now.parse::<u64>().unwrap();
+            }
+            counted = now;
+        }
+    };
+    let before = lookups().await;
+    // Each of them has been checked again by now.
+    let after = lookups().await;
+    assert_eq!(after, before, "lookups of accounts for 200 followers");
+    // The count counts.
+    staff::promote(&service, &Person::called("reader"), "admin");
+    for stream in &mut streams {
+        stream.events(1).await;
+    }
+    assert!(lookups().await >= before + 200);
+}
+
+/// Reads the log.
+async fn read(service: &Program, token: &str, query: &str) -> Answer {
+    service.send(own::FEED).query(query).bearer(token).await
+}
+
+/// Waits until so many events have their place in the log.
+async fn log_has(service: &Program, token: &str, count: usize) {
+    let query = format!("follow=true&limit={count}");
+    Reader::of(service, token, &query).await.ends().await;
+}
+
+/// The whole log.
+async fn whole(service: &Program, token: &str) -> Vec<Value> {
+    lines(&read(service, token, "limit=1000000").await)
+}
+
+/// The events of an answer in NDJSON.
+#[track_caller]
+fn lines(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    let lines = answer.body.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Makes sure that the answer is a problem (RFC 9457); returns its detail.
+#[track_caller]
+fn is_a_problem(answer: &Answer) -> String {
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
+    let problem: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["status"], answer.status);
+    problem["detail"].as_str().unwrap().to_owned()
+}
+
+/// Something that can be told from everything else.
+async fn the_end(service: &Program) {
+    staff::employ(service, &Person::called("the-end"), "admin");
+}
+
+fn is_the_end(event: &Value) -> bool {
+    event["type"] == "dev.authlog.user.registered.v1" && event["data"]["role"] == "admin"
+}
+
+/// How many events happen in [`much_happens`].
+const MUCH: usize = 12_000;
+
+/// More events than the kernel keeps for a reader who takes nothing: copies of the first login, made behind the
+/// program's back because so many logins would take minutes.
+async fn much_happens(service: &Program, token: &str) {
+    const COPIES: &str = "
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        SELECT aggregate_type, 'copy-' || n, 1, event_type, event_version, payload, metadata
+          FROM (SELECT * FROM events WHERE event_type = 'LoggedIn' ORDER BY position LIMIT 1) AS login,";
+    log_has(service, token, 1).await;
+    if let Some(database) = service.settings.get("AUTHLOG_DATABASE_URL") {
+        let copies = format!("{COPIES} generate_series(1, {MUCH}) AS n");
+        Postgres::query(database, &copies);
+    } else {
+        let copies = format!(
+            "BEGIN IMMEDIATE;
+             {COPIES} (WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {MUCH}) SELECT n FROM n);
+             INSERT INTO event_log
+             SELECT position, aggregate_type, aggregate_id, sequence, zeroblob(32)
+               FROM events WHERE aggregate_id LIKE 'copy-%';
+             COMMIT"
+        );
+        let file = service.settings.data().join("authlog.db");
+        let database = rusqlite::Connection::open(file).unwrap();
+        database.busy_timeout(Duration::from_secs(60)).unwrap();
+        database.execute_batch(&copies).unwrap();
+    }
+    log_has(service, token, MUCH).await;
+}
+
+/// The memory of the program, in bytes.
+fn memory(service: &Program) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes * 1024
+}
+
+/// A reader who stops reading right after the beginning of the answer.
+struct Stalled {
+    stream: tokio::net::TcpStream,
+    read: Vec<u8>,
+}
+
+impl Stalled {
+    async fn reader(service: &Program, token: &str, query: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that the kernel does not read on for it.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let address = service.address().parse().unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        let request = format!(
+            "GET /audit/events?{query} HTTP/1.1\r\nHost: authlog\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut read = vec![0; 200];
+        stream.read_exact(&mut read).await.unwrap();
+        assert!(
+            read.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&read)
+        );
+        Self { stream, read }
+    }
+
+    /// Reads on to the end of the answer, such as it is.
+    async fn reads_on(mut self) -> String {
+        // However it ends is what the caller looks at.
+        let _ = self.stream.read_to_end(&mut self.read).await;
+        String::from_utf8_lossy(&self.read).into_owned()
+    }
+}

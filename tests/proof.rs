@@ -1,0 +1,514 @@
+//! The log proves itself to strangers: checkpoints and proofs hold by the RFCs, evidence holds without the database, and
+//! whoever changes what is stored is told on.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use support::{
+    Contract, Person, Postgres, Program, Settings, Store, eventually, on_both_stores, own,
+};
+
+on_both_stores!(
+    checkpoints_follow_the_log_and_proofs_hold_for_a_stranger,
+    proofs_are_for_auditors_and_nonsense_is_refused,
+    evidence_holds_without_the_database_and_unchanged_alone,
+    an_export_is_checked_without_the_database,
+    what_was_changed_is_named_at_the_command_line,
+    a_running_service_says_that_its_log_was_tampered_with,
+    a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept,
+);
+
+const PASSWORD: &str = "audits-all-day";
+
+/// An auditor of the service, by an access token.
+async fn auditor(service: &Program) -> String {
+    staff(service, "auditor").await
+}
+
+async fn staff(service: &Program, role: &str) -> String {
+    let email = format!("{role}@example.com");
+    let create = ["user", "create", "--email", &email, "--role", role];
+    let created = service.settings.run(&create, &format!("{PASSWORD}\n"));
+    assert!(created.status.success(), "{created:?}");
+    let person = Person {
+        email,
+        ..Person::called(role).with_password(PASSWORD)
+    };
+    let tokens = Contract::C.signs_in(&service.http(), &person).await;
+    tokens.access
+}
+
+fn output_of(output: &Output) -> String {
+    let (out, error) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(error)
+}
+
+#[track_caller]
+fn runs(settings: &Settings, arguments: &[&str]) -> String {
+    let output = settings.run(arguments, "");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs the program where there is neither a database nor a setting.
+fn runs_elsewhere(arguments: &[&str]) -> Output {
+    let nowhere = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_authlog"))
+        .args(arguments)
+        .env_clear()
+        .current_dir(nowhere.path())
+        .output()
+        .unwrap();
+    let left = std::fs::read_dir(nowhere.path()).unwrap().count();
+    assert_eq!(left, 0, "it left something behind");
+    output
+}
+
+/// Does something to what is stored that the service would never do.
+fn tamper(settings: &Settings, sql: &str) {
+    let tables = ["events", "event_log", "checkpoints"];
+    if let Some(url) = settings.get("AUTHLOG_DATABASE_URL") {
+        let database = url.rsplit('/').next().unwrap();
+        for table in tables {
+            let disable = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
+            Postgres::shared().execute(database, &disable);
+        }
+        Postgres::shared().execute(database, sql);
+        return;
+    }
+    let path = settings.data().join("authlog.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.busy_timeout(Duration::from_secs(10)).unwrap();
+    let mut triggers = database
+        .prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        .unwrap();
+    let names = triggers.query_map([], |row| row.get::<_, String>(0));
+    let names: Vec<String> = names.unwrap().map(Result::unwrap).collect();
+    for name in names {
+        database
+            .execute_batch(&format!("DROP TRIGGER {name}"))
+            .unwrap();
+    }
+    database.execute_batch(sql).unwrap();
+}
+
+// What follows is a verifier of its own, written from RFC 9162 §2.1.3.2 and §2.1.4.2 and from C2SP's signed-note and
+// tlog-checkpoint.
+
+type Hash = [u8; 32];
+
+fn node(left: Hash, right: Hash) -> Hash {
+    Sha256::digest([&[1], left.as_slice(), right.as_slice()].concat()).into()
+}
+
+fn includes(leaf: Hash, index: u64, size: u64, path: &[Hash], root: Hash) -> bool {
+    let (mut at, mut last, mut hash) = (index, size - 1, leaf);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if at & 1 == 1 || at == last {
+            hash = node(*sibling, hash);
+            while at & 1 == 0 && at != 0 {
+                at >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node(hash, *sibling);
+        }
+        at >>= 1;
+        last >>= 1;
+    }
+    last == 0 && hash == root
+}
+
+fn is_consistent(first: (u64, Hash), second: (u64, Hash), proof: &[Hash]) -> bool {
+    if first.0 == second.0 {
+        return proof.is_empty() && first.1 == second.1;
+    }
+    let mut path = proof.to_vec();
+    if first.0.is_power_of_two() {
+        path.insert(0, first.1);
+    }
+    let (mut at, mut last) = (first.0 - 1, second.0 - 1);
+    while at & 1 == 1 {
+        at >>= 1;
+        last >>= 1;
+    }
+    let Some((start, rest)) = path.split_first() else {
+        return false;
+    };
+    let (mut old, mut new) = (*start, *start);
+    for hash in rest {
+        if last == 0 {
+            return false;
+        }
+        if at & 1 == 1 || at == last {
+            old = node(*hash, old);
+            new = node(*hash, new);
+            while at & 1 == 0 && at != 0 {
+                at >>= 1;
+                last >>= 1;
+            }
+        } else {
+            new = node(new, *hash);
+        }
+        at >>= 1;
+        last >>= 1;
+    }
+    last == 0 && old == first.1 && new == second.1
+}
+
+/// Size and root in a checkpoint that this key signed.
+#[track_caller]
+fn opened(note: &str, vkey: &str) -> (u64, Hash) {
+    let mut parts = vkey.trim().splitn(3, '+');
+    let (name, key_hash) = (parts.next().unwrap(), parts.next().unwrap());
+    let key = STANDARD.decode(parts.next().unwrap()).unwrap();
+    assert_eq!(key[0], 1, "Ed25519");
+    let digest = Sha256::digest([name.as_bytes(), b"\n", &key].concat());
+    let hash: String = digest[..4].iter().map(|it| format!("{it:02x}")).collect();
+    assert_eq!(hash, key_hash);
+
+    let (text, signature) = note.split_once("\n\n").unwrap();
+    let text = format!("{text}\n");
+    let line = signature.strip_prefix(&format!("— {name} ")).unwrap();
+    let signature = STANDARD.decode(line.strip_suffix('\n').unwrap()).unwrap();
+    assert_eq!(signature[..4], digest[..4]);
+    let key = DecodingKey::from_ed_components(&URL_SAFE_NO_PAD.encode(&key[1..])).unwrap();
+    let signature = URL_SAFE_NO_PAD.encode(&signature[4..]);
+    let good = jsonwebtoken::crypto::verify(&signature, text.as_bytes(), &key, Algorithm::EdDSA);
+    assert!(good.unwrap(), "{note}");
+
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, name));
+    (lines[1].parse().unwrap(), hash_of(lines[2]))
+}
+
+fn hash_of(base64: &str) -> Hash {
+    STANDARD.decode(base64).unwrap().try_into().unwrap()
+}
+
+fn hashes(proof: &Value) -> Vec<Hash> {
+    let hashes = proof["hashes"].as_array().unwrap();
+    hashes
+        .iter()
+        .map(|hash| hash_of(hash.as_str().unwrap()))
+        .collect()
+}
+
+async fn checkpoint(service: &Program, token: &str) -> Option<String> {
+    let answer = service.send(own::LOG_CHECKPOINT).bearer(token).await;
+    (answer.status == 200).then_some(answer.body)
+}
+
+async fn proof(service: &Program, token: &str, query: &str) -> Value {
+    let answer = service.send(own::LOG_PROOF).bearer(token).query(query);
+    let answer = answer.await;
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()
+}
+
+async fn checkpoints_follow_the_log_and_proofs_hold_for_a_stranger(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let token = auditor(&service).await;
+    let key = service.send(own::LOG_KEY).bearer(&token).await.body;
+    assert_eq!(key, runs(&service.settings, &["log", "key"]));
+    let size = async || {
+        checkpoint(&service, &token)
+            .await
+            .map(|it| opened(&it, &key).0)
+    };
+
+    // At most a second behind; a busy machine may be late, but not each time.
+    let mut soonest = Duration::MAX;
+    let mut before = eventually("a checkpoint", async || size().await).await;
+    for name in ["ann", "ben", "cleo", "dan"] {
+        Contract::A
+            .registers(&service.http(), &Person::called(name))
+            .await;
+        let since = Instant::now();
+        before = eventually("the next checkpoint", async || {
+            size().await.filter(|size| *size > before)
+        })
+        .await;
+        soonest = soonest.min(since.elapsed());
+    }
+    assert!(soonest < Duration::from_secs(2), "{soonest:?}");
+
+    let note = checkpoint(&service, &token).await.unwrap();
+    let (size, root) = opened(&note, &key);
+    let mut roots = vec![(size, root)];
+    for log_index in 1..=size {
+        let query = format!("index={log_index}&size={size}");
+        let proof = proof(&service, &token, &query).await;
+        assert_eq!(
+            (&proof["log_index"], &proof["tree_size"]),
+            (&log_index.into(), &size.into())
+        );
+        assert_eq!(proof["checkpoint"], *note);
+        let leaf = hash_of(proof["leaf_hash"].as_str().unwrap());
+        let path = hashes(&proof);
+        assert!(includes(leaf, log_index - 1, size, &path, root), "{proof}");
+        assert!(
+            !includes(leaf, log_index % size, size, &path, root),
+            "{proof}"
+        );
+    }
+    Contract::A
+        .registers(&service.http(), &Person::called("eve"))
+        .await;
+    let newer = eventually("a newer checkpoint", async || {
+        let note = checkpoint(&service, &token).await?;
+        Some(opened(&note, &key)).filter(|newer| newer.0 > size)
+    })
+    .await;
+    roots.push(newer);
+    let query = format!("from={size}&to={}", newer.0);
+    let consistency = proof(&service, &token, &query).await;
+    assert!(is_consistent(roots[0], roots[1], &hashes(&consistency)));
+    assert!(!is_consistent(
+        (size, newer.1),
+        roots[1],
+        &hashes(&consistency)
+    ));
+}
+
+async fn proofs_are_for_auditors_and_nonsense_is_refused(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let token = auditor(&service).await;
+    eventually("a checkpoint", async || checkpoint(&service, &token).await).await;
+    for (query, status) in [
+        ("", 400),
+        ("index=0", 400),
+        ("index=one", 400),
+        ("index=1&from=1&to=1", 400),
+        ("from=2&to=1", 400),
+        ("index=1000000", 404),
+        ("index=1&size=1000000", 404),
+        ("from=1&to=1000000", 404),
+    ] {
+        let answer = service
+            .send(own::LOG_PROOF)
+            .bearer(&token)
+            .query(query)
+            .await;
+        assert_eq!(answer.status, status, "{query}: {answer}");
+        let media_type = answer.header("content-type").unwrap();
+        assert_eq!(media_type, "application/problem+json", "{query}");
+    }
+    let service_token = staff(&service, "service").await;
+    for endpoint in [own::LOG_KEY, own::LOG_CHECKPOINT, own::LOG_PROOF] {
+        assert_eq!(service.send(endpoint).await.status, 401, "{endpoint}");
+        let answer = service.send(endpoint).bearer(&service_token).await;
+        assert_eq!(answer.status, 403, "{answer}");
+    }
+    let admin = staff(&service, "admin").await;
+    let answer = service.send(own::LOG_CHECKPOINT).bearer(&admin).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// Two people who registered and signed in, whose four events are in the log when this returns.
+async fn people(settings: Settings) -> Program {
+    let service = settings.with_cheap_hashing().start().await;
+    for name in ["ann", "ben"] {
+        let person = Person::called(name);
+        Contract::C.registers(&service.http(), &person).await;
+        Contract::C.signs_in(&service.http(), &person).await;
+    }
+    let settings = &service.settings;
+    eventually("four events with a checkpoint", async || {
+        let note = settings.run(&["log", "checkpoint"], "");
+        let note = String::from_utf8(note.stdout).unwrap();
+        let size: u64 = note.lines().nth(1)?.parse().ok()?;
+        (size >= 4).then_some(())
+    })
+    .await;
+    service
+}
+
+async fn evidence_holds_without_the_database_and_unchanged_alone(store: Store) {
+    let service = people(Settings::on(store)).await;
+    let settings = &service.settings;
+    let key = runs(settings, &["log", "key"]);
+    let key = key.trim();
+    let file = settings.data().join("bundle.json").display().to_string();
+    runs(settings, &["log", "prove", "2", "--out", &file]);
+    let written = std::fs::read_to_string(&file).unwrap();
+    let checks = |file: &str, key: &str| runs_elsewhere(&["log", "check", file, "--key", key]);
+    let checked = checks(&file, key);
+    assert!(checked.status.success(), "{checked:?}");
+    let words = output_of(&checked);
+    assert!(words.contains("proven: event 2 (session/"), "{words}");
+
+    // By its name it is the same event.
+    let parsed: Value = serde_json::from_str(&written).unwrap();
+    let event = &parsed["event"];
+    let id = event["aggregate_id"].as_str().unwrap();
+    let by_name = runs(settings, &["log", "prove", &format!("session/{id}/1")]);
+    assert_eq!(by_name, written);
+
+    // Every byte is tried by `an_export_holds_…` of the stores' suite; here some, through the program.
+    for position in (0..written.len()).step_by(written.len() / 25) {
+        let mut bytes = written.clone().into_bytes();
+        bytes[position] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let checked = checks(&file, key);
+        assert!(!checked.status.success(), "byte {position}: {checked:?}");
+    }
+    std::fs::write(&file, &written).unwrap();
+    let other = people(Settings::on(store)).await;
+    let other = runs(&other.settings, &["log", "key"]);
+    let words = output_of(&checks(&file, other.trim()));
+    assert!(words.contains("no signature by the key"), "{words}");
+    for nonsense in ["0", "999", "user/nobody/1", "rubbish"] {
+        let refused = settings.run(&["log", "prove", nonsense], "");
+        assert!(!refused.status.success(), "{nonsense}");
+    }
+}
+
+async fn an_export_is_checked_without_the_database(store: Store) {
+    let service = people(Settings::on(store)).await;
+    let settings = &service.settings;
+    let key = runs(settings, &["log", "key"]);
+    let file = settings.data().join("export.ndjson").display().to_string();
+    let check = || {
+        let checked = runs_elsewhere(&["log", "check", &file, "--key", key.trim()]);
+        (checked.status.success(), output_of(&checked))
+    };
+    runs(settings, &["export", "--out", &file]);
+    let (good, words) = check();
+    assert!(
+        good && words.contains("4 events of the whole log"),
+        "{words}"
+    );
+    runs(
+        settings,
+        &["export", "--user", "ann@example.com", "--out", &file],
+    );
+    let (good, words) = check();
+    assert!(good && words.contains("2 events of the account"), "{words}");
+    let same = runs(settings, &["export", "--user", "ANN@example.com"]);
+    assert_eq!(same, std::fs::read_to_string(&file).unwrap());
+
+    let changed = same.replacen("LoggedIn", "LoggedOn", 1);
+    assert_ne!(changed, same);
+    std::fs::write(&file, changed).unwrap();
+    let (good, words) = check();
+    assert!(
+        !good && words.contains("event 2 is not what its leaf stands for"),
+        "{words}"
+    );
+    let nobody = settings.run(&["export", "--user", "nobody"], "");
+    assert!(output_of(&nobody).contains("no such account"), "{nobody:?}");
+}
+
+async fn what_was_changed_is_named_at_the_command_line(store: Store) {
+    let service = people(Settings::on(store)).await;
+    let settings = &service.settings;
+    let whole = runs(settings, &["log", "verify"]);
+    assert!(whole.contains("the log is whole: 4 events"), "{whole}");
+    let key = runs(settings, &["log", "key"]);
+    runs(settings, &["log", "verify", "--key", key.trim()]);
+
+    let third = "(SELECT l.aggregate_id FROM event_log l WHERE l.log_index = 3)";
+    let sql = format!("UPDATE events SET metadata = '{{}}' WHERE aggregate_id = {third}");
+    tamper(settings, &sql);
+    let found = settings.run(&["log", "verify"], "");
+    assert_eq!(found.status.code(), Some(1));
+    let words = output_of(&found);
+    assert!(
+        words.contains("the log is not whole: event 3 (user/"),
+        "{words}"
+    );
+    assert!(words.contains("was changed"), "{words}");
+    let refused = output_of(&settings.run(&["log", "prove", "3"], ""));
+    assert!(refused.contains("event 3 was changed"), "{refused}");
+}
+
+async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.checkpoints");
+    let path = kept.display().to_string();
+    let settings = Settings::on(store).with("AUTHLOG_CHECKPOINT_FILE", &path);
+    let service = people(settings).await;
+    eventually("the checkpoint is in the file", async || {
+        last_size(&kept).filter(|size| *size == 4)
+    })
+    .await;
+    let leaf = "(SELECT leaf_hash FROM event_log WHERE log_index = 2)";
+    tamper(
+        &service.settings,
+        &format!("UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = 1"),
+    );
+    eventually("the service says so", async || {
+        let said = service.output();
+        said.contains("THE LOG WAS TAMPERED WITH").then_some(())
+    })
+    .await;
+    // It goes on serving, and signs nothing more.
+    Contract::C
+        .registers(&service.http(), &Person::called("cleo"))
+        .await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(last_size(&kept), Some(4));
+}
+
+/// The size in the last checkpoint of a file.
+fn last_size(file: &Path) -> Option<u64> {
+    let notes = std::fs::read_to_string(file).ok()?;
+    let last = notes.trim_end().rsplit("\n\n").nth(1)?;
+    last.lines().nth(1)?.parse().ok()
+}
+
+async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(store: Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.checkpoints");
+    let path = kept.display().to_string();
+    let settings = Settings::on(store).with("AUTHLOG_CHECKPOINT_FILE", &path);
+    let mut service = people(settings).await;
+    eventually("the checkpoint is in the file", async || {
+        last_size(&kept).filter(|size| *size == 4)
+    })
+    .await;
+    let agreed = runs(&service.settings, &["log", "verify", "--checkpoint", &path]);
+    assert!(agreed.contains("kept checkpoints"), "{agreed}");
+    service.terminate().await;
+
+    // As out of a backup that was made before the last event.
+    tamper(
+        &service.settings,
+        "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 4);
+         DELETE FROM event_log WHERE log_index = 4;
+         DELETE FROM checkpoints WHERE tree_size = 4;",
+    );
+    if store == Store::Postgres {
+        tamper(&service.settings, "UPDATE sequencer SET last_index = 3");
+    }
+    runs(&service.settings, &["log", "verify"]);
+    let verify = ["log", "verify", "--checkpoint", &path];
+    let words = output_of(&service.settings.run(&verify, ""));
+    assert!(words.contains("event 4 is missing"), "{words}");
+    assert!(
+        words.contains("the kept checkpoint vouches for 4"),
+        "{words}"
+    );
+
+    service.restart().await;
+    eventually("the service says so", async || {
+        let said = service.output();
+        let loud = said.contains("THE LOG WAS TAMPERED WITH") && said.contains("rolled back");
+        loud.then_some(())
+    })
+    .await;
+    assert_eq!(last_size(&kept), Some(4));
+}

@@ -1,0 +1,350 @@
+//! Everything that can break does, at random, under load; then the stream is held against the log.
+//!
+//! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS` makes
+//! a run longer; from two minutes on a frozen node stays so for up to half a minute.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+#![expect(clippy::print_stdout, reason = "what broke when is the test's own log")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use support::events::{Auditor, lag};
+use support::load::{Fate, Load, Visitor};
+use support::nats::Message;
+use support::{Nats, Postgres, Program, Settings, Store, token};
+
+/// How long things break where nobody says how long.
+const SECONDS: u64 = 25;
+
+/// The shortest freeze after which a leader has been replaced: PostgreSQL gives up a silent one after five seconds, and
+/// the others ask every second.
+const LONG_ENOUGH: u64 = 7;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_three_nodes_their_stream_is_their_log() {
+    let server = Postgres::of_its_own();
+    let settings = Settings::on_server(&server);
+    let database = settings.get("AUTHLOG_DATABASE_URL").map(str::to_owned);
+    let database = database.expect("a database");
+    let mut world = World::of("nodes", settings.of_nodes::<3>(), Some(server)).await;
+    let messages = world.goes_through_chaos(&Fault::OF_NODES).await;
+    // Asked of the database itself, so that nothing of ours stands between.
+    let logged = "SELECT aggregate_type || '/' || aggregate_id || '/' || sequence FROM event_log ORDER BY log_index";
+    let logged = Postgres::ask(&database, logged);
+    let streamed = messages.iter().map(|message| message.header("ce-id"));
+    assert!(streamed.eq(logged.iter().map(String::as_str)));
+    let events = Postgres::ask(&database, "SELECT count(*) FROM events");
+    assert_eq!(events, [messages.len().to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_an_embedded_node_its_stream_is_its_log() {
+    let mut world = World::of("embedded", [Settings::on(Store::Sqlite)], None).await;
+    world.goes_through_chaos(&Fault::OF_ONE).await;
+}
+
+/// What breaks.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    NodeKilled,
+    LeaderKilled,
+    LeaderFrozen,
+    NatsKilled,
+    NatsRestarted,
+    NatsFrozen,
+    DatabaseRestarted,
+    DatabaseCrashed,
+}
+
+impl Fault {
+    /// What can happen to one node that keeps its log itself.
+    const OF_ONE: [Self; 5] = [
+        Self::LeaderKilled,
+        Self::LeaderFrozen,
+        Self::NatsKilled,
+        Self::NatsRestarted,
+        Self::NatsFrozen,
+    ];
+
+    /// What can happen to several that share a database.
+    const OF_NODES: [Self; 9] = [
+        Self::NodeKilled,
+        Self::LeaderKilled,
+        Self::LeaderKilled,
+        Self::LeaderFrozen,
+        Self::NatsKilled,
+        Self::NatsRestarted,
+        Self::NatsFrozen,
+        Self::DatabaseRestarted,
+        Self::DatabaseCrashed,
+    ];
+}
+
+/// Nodes under load, and what they need.
+struct World {
+    /// By which the lines of two worlds at once are told apart.
+    name: &'static str,
+    nodes: Vec<Node>,
+    nats: Nats,
+    server: Option<Postgres>,
+    random: Random,
+    seconds: u64,
+}
+
+struct Node {
+    program: Program,
+    load: Option<Load>,
+    visitors: Vec<Visitor>,
+    loads: usize,
+    number: usize,
+}
+
+impl World {
+    async fn of<const N: usize>(
+        name: &'static str,
+        settings: [Settings; N],
+        server: Option<Postgres>,
+    ) -> Self {
+        let nats = Nats::start().await;
+        let mut nodes = Vec::new();
+        for (number, settings) in settings.into_iter().enumerate() {
+            let settings = settings
+                .with("AUTHLOG_NATS_URL", &nats.url())
+                .with_cheap_hashing();
+            let program = settings.start().await;
+            nodes.push(Node {
+                program,
+                load: None,
+                visitors: Vec::new(),
+                loads: 0,
+                number,
+            });
+        }
+        let random = Random::seeded();
+        println!("{name}: AUTHLOG_CHAOS_SEED={}", random.0);
+        Self {
+            name,
+            nodes,
+            nats,
+            server,
+            random,
+            seconds: from_environment("AUTHLOG_CHAOS_SECONDS").unwrap_or(SECONDS),
+        }
+    }
+
+    /// Lets things break for a while, makes sure that the stream is the log and tells of everything that was
+    /// acknowledged, and returns its messages.
+    async fn goes_through_chaos(&mut self, faults: &[Fault]) -> Vec<Message> {
+        for node in &mut self.nodes {
+            node.is_visited();
+        }
+        let ends_at = Instant::now() + Duration::from_secs(self.seconds);
+        // Each kind before any comes again.
+        let mut next = Vec::new();
+        while Instant::now() < ends_at {
+            if next.is_empty() {
+                next = faults.to_vec();
+            }
+            let fault = next.swap_remove(self.random.below(next.len() as u64) as usize);
+            self.suffers(fault).await;
+            self.passes(200, 1500).await;
+        }
+        let mut visitors = Vec::new();
+        for node in &mut self.nodes {
+            node.is_left().await;
+            visitors.append(&mut node.visitors);
+        }
+        let node = &self.nodes[0].program;
+        let auditor = Auditor::of(node).await;
+        let messages = auditor.finds_the_log_on(&self.nats, node).await;
+        tells_of_everything_acknowledged(&messages, &visitors);
+        println!(
+            "{}: {} visitors, {} events",
+            self.name,
+            visitors.len(),
+            messages.len()
+        );
+        messages
+    }
+
+    async fn suffers(&mut self, fault: Fault) {
+        println!("{}: {fault:?}", self.name);
+        match fault {
+            Fault::NodeKilled => {
+                let node = self.random.below(self.nodes.len() as u64) as usize;
+                self.loses(node).await;
+            }
+            Fault::LeaderKilled => {
+                let leader = self.leader().await;
+                self.loses(leader).await;
+            }
+            Fault::LeaderFrozen => {
+                let leader = self.leader().await;
+                self.nodes[leader].program.freeze();
+                if self.random.below(2) == 0 {
+                    self.nats.kill9();
+                    self.passes(0, 1000).await;
+                    self.nats.restart().await;
+                }
+                let longest = if self.seconds < 120 { 2 } else { 23 };
+                let extra = self.random.below(longest * 1000);
+                tokio::time::sleep(Duration::from_millis(LONG_ENOUGH * 1000 + extra)).await;
+                self.nodes[leader].program.thaw();
+            }
+            Fault::NatsKilled => {
+                self.nats.kill9();
+                self.passes(0, 2000).await;
+                self.nats.restart().await;
+            }
+            Fault::NatsRestarted => {
+                self.nats.stop();
+                self.passes(0, 2000).await;
+                self.nats.restart().await;
+            }
+            Fault::NatsFrozen => {
+                self.nats.freeze();
+                // Some nodes give up waiting for it, with messages on the way, and some do not.
+                self.passes(3000, 8000).await;
+                self.nats.thaw();
+            }
+            Fault::DatabaseRestarted => {
+                self.database(Postgres::stop);
+                self.passes(0, 1000).await;
+                self.database(Postgres::start);
+            }
+            Fault::DatabaseCrashed => {
+                self.database(Postgres::crash);
+                self.database(Postgres::start);
+            }
+        }
+    }
+
+    /// Kills a node and starts it again some time later.
+    async fn loses(&mut self, node: usize) {
+        self.nodes[node].program.kill9();
+        self.nodes[node].is_left().await;
+        self.passes(0, 1500).await;
+        self.nodes[node].program.restart().await;
+        self.nodes[node].is_visited();
+    }
+
+    /// The node that publishes, or any while none says so.
+    async fn leader(&mut self) -> usize {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let lag = lag(&node.program).await.unwrap_or_default();
+            if !lag["publisher"].is_null() {
+                return number;
+            }
+        }
+        self.random.below(self.nodes.len() as u64) as usize
+    }
+
+    fn database(&self, act: impl FnOnce(&Postgres)) {
+        let server = self.server.as_ref().expect("a server");
+        tokio::task::block_in_place(|| act(server));
+    }
+
+    /// Lets some time pass, in milliseconds.
+    async fn passes(&mut self, at_least: u64, less_than: u64) {
+        let millis = at_least + self.random.below(less_than - at_least);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+}
+
+impl Node {
+    /// Lets people come.
+    fn is_visited(&mut self) {
+        let name = format!("node-{}-{}", self.number, self.loads);
+        self.load = Some(Load::on(&self.program.http(), &name));
+        self.loads += 1;
+    }
+
+    /// Lets nobody come any more.
+    async fn is_left(&mut self) {
+        let load = self.load.take().expect("people come");
+        self.visitors.extend(load.end().await);
+    }
+}
+
+/// Makes sure that everything that the service said is done is on the stream.
+fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) {
+    let subjects: BTreeSet<&str> = messages.iter().map(|it| it.subject.as_str()).collect();
+    let sessions: BTreeSet<(&str, String)> = messages
+        .iter()
+        .filter_map(|message| {
+            let data = message.json();
+            let session = data["session_id"].as_str()?;
+            Some((message.header("ce-type"), session.to_owned()))
+        })
+        .collect();
+    let mut told = 0;
+    for visitor in visitors {
+        let Some(tokens) = &visitor.tokens else {
+            continue;
+        };
+        if tokens.access.split('.').count() != 3 {
+            continue;
+        }
+        let claims = token::claims(&tokens.access);
+        let (user, session) = (&claims["sub"], &claims["sid"]);
+        let (user, session) = (user.as_str().expect("sub"), session.as_str().expect("sid"));
+        let registered = format!("auth.v1.user.{user}.registered");
+        assert!(subjects.contains(registered.as_str()), "no {registered}");
+        let has = |kind: &str| {
+            let kind = format!("dev.authlog.session.{kind}.v1");
+            sessions.contains(&(kind.as_str(), session.to_owned()))
+        };
+        assert!(has("logged-in"), "{visitor:?}");
+        assert!(
+            visitor.logout != Fate::Acknowledged || has("logged-out"),
+            "{visitor:?}"
+        );
+        told += 1;
+    }
+    assert!(told > 0, "nobody got anything done");
+    // Whoever has no token that tells who they are is counted.
+    let events = |name: &str| {
+        let of_that_name = messages
+            .iter()
+            .filter(|message| message.subject.ends_with(name));
+        of_that_name.count()
+    };
+    let acknowledged = |fate: fn(&Visitor) -> bool| {
+        let those = visitors.iter().filter(|visitor| fate(visitor));
+        those.count()
+    };
+    assert!(events(".registered") >= acknowledged(|it| it.registration == Fate::Acknowledged));
+    assert!(events(".logged-in") >= acknowledged(|it| it.tokens.is_some()));
+    assert!(events(".logged-out") >= acknowledged(|it| it.logout == Fate::Acknowledged));
+}
+
+/// Numbers that are the same for the same seed: SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        Self(from_environment("AUTHLOG_CHAOS_SEED").unwrap_or_else(|| {
+            let nanos = support::form::now().unix_timestamp_nanos();
+            nanos as u64
+        }))
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
+}

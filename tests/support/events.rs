@@ -1,0 +1,151 @@
+//! The log as a service reads it over HTTP, to hold the stream against.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::nats::Message;
+use super::{Contract, Endpoint, Nats, Person, Program, Settings, eventually, own};
+
+/// The log over HTTP.
+const EVENTS: Endpoint = Endpoint::at("GET", "/audit/events");
+
+/// A service that may read the log.
+pub struct Auditor {
+    token: String,
+}
+
+impl Auditor {
+    /// Makes an account for it, as an operator does.
+    pub async fn of(service: &Program) -> Self {
+        let person = Person::called("the-auditor");
+        Self::hired(&service.settings, &person);
+        let tokens = Contract::A.signs_in(&service.http(), &person).await;
+        Self {
+            token: tokens.access,
+        }
+    }
+
+    fn hired(settings: &Settings, person: &Person) {
+        let arguments = [
+            "user",
+            "create",
+            "--username",
+            &person.username,
+            "--email",
+            &person.email,
+            "--role",
+            "service",
+        ];
+        let made = tokio::task::block_in_place(|| settings.run(&arguments, &person.password));
+        assert!(made.status.success(), "{made:?}");
+    }
+
+    /// Every event of the log.
+    pub async fn log(&self, service: &Program) -> Vec<Value> {
+        let mut events: Vec<Value> = Vec::new();
+        loop {
+            let request = service
+                .send(EVENTS)
+                .query(&format!("after={}&limit=1000", events.len()))
+                .bearer(&self.token);
+            let answer = request.await;
+            assert_eq!(answer.status, 200, "{answer}");
+            let page: Vec<Value> = answer
+                .body
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("an event"))
+                .collect();
+            if page.is_empty() {
+                return events;
+            }
+            events.extend(page);
+        }
+    }
+
+    /// Waits until nothing is left to publish, makes sure that the stream is the log, and returns its messages.
+    pub async fn finds_the_log_on(&self, nats: &Nats, service: &Program) -> Vec<Message> {
+        let (log, messages) = eventually("the stream is as long as the log", async || {
+            let lag = lag(service).await?;
+            if lag["sequencer"]["events"] != 0 {
+                return None;
+            }
+            let log = self.log(service).await;
+            if (log.len() as u64) < lag["log_index"].as_u64()? {
+                return None;
+            }
+            let messages = nats.messages().await;
+            (messages.len() == log.len()).then_some((log, messages))
+        })
+        .await;
+        is_a_copy(&messages, &log);
+        messages
+    }
+}
+
+/// How far a service says that it is behind, if it is ready.
+pub async fn lag(service: &Program) -> Option<Value> {
+    let answer = service.send(own::READYZ).attempt().await.ok()?;
+    (answer.status == 200).then(|| answer.json()["lag"].clone())
+}
+
+/// Waits until a service says what keeps it from publishing in these words, and returns all of them.
+pub async fn trouble_with(service: &Program, words: &str) -> String {
+    let mut last = None;
+    let said = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        loop {
+            let lag = lag(service).await.unwrap_or_default();
+            let trouble = lag["publisher"]["trouble"].as_str().map(str::to_owned);
+            match trouble {
+                Some(trouble) if trouble.contains(words) => return trouble,
+                other => last = Some((other, lag)),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    said.unwrap_or_else(|_| panic!("no trouble with {words:?}; the last was {last:?}"))
+}
+
+/// Makes sure that the messages are the events of the log: the same, in the same order, each once, none missing.
+#[track_caller]
+pub fn is_a_copy(messages: &[Message], log: &[Value]) {
+    for (number, (message, event)) in messages.iter().zip(log).enumerate() {
+        assert_eq!(message.sequence, number as u64 + 1, "{message:?}");
+        assert_eq!(&as_event(message), event, "at {}", number + 1);
+    }
+    assert_eq!(messages.len(), log.len(), "messages and events");
+    is_whole(messages);
+}
+
+/// Makes sure that the messages are numbered without gaps, and so are those of every aggregate.
+#[track_caller]
+pub fn is_whole(messages: &[Message]) {
+    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    for (number, message) in messages.iter().enumerate() {
+        let place = number as u64 + 1;
+        assert_eq!(message.sequence, place, "{message:?}");
+        assert_eq!(message.header("ce-logindex"), place.to_string());
+        let (aggregate, sequence) = message.header("ce-id").rsplit_once('/').expect("an id");
+        let end = ends.entry(aggregate).or_default();
+        assert_eq!(sequence, (*end + 1).to_string(), "{message:?}");
+        *end += 1;
+    }
+}
+
+/// A CloudEvent in binary mode as one in structured mode (CloudEvents NATS binding §3.1).
+#[track_caller]
+fn as_event(message: &Message) -> Value {
+    json!({
+        "specversion": message.header("ce-specversion"),
+        "id": message.header("ce-id"),
+        "source": message.header("ce-source"),
+        "type": message.header("ce-type"),
+        "subject": message.header("ce-subject"),
+        "time": message.header("ce-time"),
+        "datacontenttype": message.header("content-type"),
+        "sequence": message.header("ce-sequence"),
+        "logindex": message.header("ce-logindex").parse::<u64>().expect("a number"),
+        "data": message.json(),
+    })
+}

@@ -1,0 +1,337 @@
+//! A real NATS server with JetStream, and the stream as any subscriber can read it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::stream::{Config, Stream};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::program::{free_port, signal};
+
+/// The stream to which events are published.
+pub const STREAM: &str = "AUTH_EVENTS";
+
+/// Starts the server and ends it by the signal that is written to the standard input; by SIGKILL if that closes, as it
+/// does when the test process ends in whatever way.
+const KEEPER: &str = r#"
+    "$@" >/dev/null 2>&1 &
+    server=$!
+    echo $server
+    read -r signal
+    kill -s "${signal:-KILL}" $server
+    # One that was stopped would not hear of it.
+    kill -s CONT $server
+    wait $server
+"#;
+
+/// A server.
+pub struct Nats {
+    directory: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    running: Option<Running>,
+}
+
+struct Running {
+    keeper: Child,
+    process: u32,
+}
+
+/// A message as the stream holds it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub sequence: u64,
+    pub subject: String,
+    pub headers: BTreeMap<String, String>,
+    pub data: Vec<u8>,
+}
+
+impl Nats {
+    /// A server with an empty store.
+    pub async fn start() -> Self {
+        let mut server = Self::that_is_away();
+        server.restart().await;
+        server
+    }
+
+    /// As [`Self::start`], for which clients need a user and a password.
+    pub async fn guarded_by(user: &str, password: &str) -> Self {
+        let mut server = Self::that_is_away();
+        server.arguments = ["--user", user, "--pass", password]
+            .map(str::to_owned)
+            .into();
+        server.restart().await;
+        server
+    }
+
+    /// A server that has never run yet.
+    pub fn that_is_away() -> Self {
+        Self {
+            directory: TempDir::new().expect("a directory"),
+            port: free_port(),
+            arguments: Vec::new(),
+            running: None,
+        }
+    }
+
+    /// Where it keeps its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, on the same port and the same store.
+    pub async fn restart(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        for _ in 0..100 {
+            let mut running = Running::start(&self.command());
+            if running.listens_on(self.port).await {
+                self.running = Some(running);
+                return;
+            }
+            // Somebody may have the port for a moment, as the near end of a connection.
+            running.end("KILL");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("nats-server does not start: {}", self.log());
+    }
+
+    fn command(&self) -> Vec<String> {
+        let store = self.store().display().to_string();
+        let log = self.directory.path().join("log").display().to_string();
+        let port = self.port.to_string();
+        let options = [
+            "--addr",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--jetstream",
+            "--store_dir",
+            &store,
+            "--log",
+            &log,
+        ];
+        std::iter::once(binary())
+            .chain(options.map(str::to_owned))
+            .chain(self.arguments.clone())
+            .collect()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    /// Ends it as an operator does.
+    pub fn stop(&mut self) {
+        self.running.take().expect("it runs").end("TERM");
+    }
+
+    /// Ends it as a loss of power does.
+    pub fn kill9(&mut self) {
+        self.running.take().expect("it runs").end("KILL");
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Removes everything that it has stored. It does not run.
+    pub fn wipe(&self) {
+        assert!(self.running.is_none(), "it runs");
+        fs::remove_dir_all(self.store()).expect("its store");
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub fn freeze(&self) {
+        signal("STOP", self.process());
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        signal("CONT", self.process());
+    }
+
+    fn process(&self) -> u32 {
+        self.running.as_ref().expect("it runs").process
+    }
+
+    /// A client of its streams.
+    pub async fn jetstream(&self) -> jetstream::Context {
+        let client = async_nats::connect(self.url()).await.expect("NATS");
+        jetstream::new(client)
+    }
+
+    /// The stream of events, if it is there.
+    pub async fn stream(&self) -> Option<Stream> {
+        self.jetstream().await.get_stream(STREAM).await.ok()
+    }
+
+    /// How many messages the stream holds; 0 if it is not there.
+    pub async fn stored(&self) -> u64 {
+        let stream = self.stream().await;
+        stream.map_or(0, |stream| stream.cached_info().state.messages)
+    }
+
+    /// Makes the stream of events as an operator would, the way the program makes it but for what `alter` does.
+    pub async fn make_stream(&self, alter: impl FnOnce(&mut Config)) -> Stream {
+        let mut config = Config {
+            name: STREAM.to_owned(),
+            subjects: vec!["auth.v1.>".to_owned()],
+            max_messages: -1,
+            max_messages_per_subject: -1,
+            max_bytes: -1,
+            num_replicas: 1,
+            ..Config::default()
+        };
+        alter(&mut config);
+        let jetstream = self.jetstream().await;
+        jetstream.create_stream(config).await.expect("a stream")
+    }
+
+    /// Deletes the stream of events.
+    pub async fn delete_stream(&self) {
+        let jetstream = self.jetstream().await;
+        jetstream.delete_stream(STREAM).await.expect("its end");
+    }
+
+    /// Every message of the stream, as a new subscriber gets them.
+    pub async fn messages(&self) -> Vec<Message> {
+        let Some(stream) = self.stream().await else {
+            return Vec::new();
+        };
+        let config = pull::Config {
+            ack_policy: AckPolicy::None,
+            ..pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await.expect("a consumer");
+        let expected = stream.cached_info().state.messages;
+        let mut messages = Vec::new();
+        while (messages.len() as u64) < expected {
+            let batch = consumer.fetch().max_messages(500).messages().await;
+            let mut batch = batch.expect("messages");
+            while let Some(message) = batch.next().await {
+                messages.push(Message::from(&message.expect("a message")));
+            }
+        }
+        messages
+    }
+}
+
+impl Running {
+    fn start(command: &[String]) -> Self {
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .args(command)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh");
+        let mut line = String::new();
+        let mut output = BufReader::new(keeper.stdout.take().expect("its output"));
+        output.read_line(&mut line).expect("a process");
+        let process = line.trim().parse().expect("a number");
+        Self { keeper, process }
+    }
+
+    async fn listens_on(&mut self, port: u16) -> bool {
+        for _ in 0..200 {
+            if Path::new(&format!("/proc/{}/exe", self.process))
+                .canonicalize()
+                .is_err()
+            {
+                return false;
+            }
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        false
+    }
+
+    fn end(&mut self, signal: &str) {
+        let mut input = self.keeper.stdin.take().expect("its input");
+        let _ = writeln!(input, "{signal}");
+        drop(input);
+        let _ = self.keeper.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+impl From<&jetstream::Message> for Message {
+    fn from(message: &jetstream::Message) -> Self {
+        let headers = message.headers.as_ref().map(|headers| {
+            let headers = headers.iter();
+            headers
+                .map(|(name, values)| {
+                    assert_eq!(values.len(), 1, "{name} is there more than once");
+                    (name.to_string(), values[0].to_string())
+                })
+                .collect()
+        });
+        Self {
+            sequence: message.info().expect("its place").stream_sequence,
+            subject: message.subject.to_string(),
+            headers: headers.unwrap_or_default(),
+            data: message.payload.to_vec(),
+        }
+    }
+}
+
+impl Message {
+    /// A header's text.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).map(String::as_str);
+        value.unwrap_or_else(|| panic!("no {name}: {self:?}"))
+    }
+
+    /// The data as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.data).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Everything of it that anybody can read.
+    pub fn text(&self) -> String {
+        let data = String::from_utf8_lossy(&self.data);
+        format!("{} {:?} {data}", self.subject, self.headers)
+    }
+}
+
+fn binary() -> String {
+    let places = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server"];
+    let found = places.into_iter().find(|place| Path::new(place).exists());
+    found.unwrap_or("nats-server").to_owned()
+}

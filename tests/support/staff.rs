@@ -1,0 +1,35 @@
+//! Accounts with other roles than people who register have, made at the command line.
+
+use super::contract::Tokens;
+use super::{Contract, Person, Program};
+
+/// Makes an account of that role while the service runs.
+pub fn employ(service: &Program, person: &Person, role: &str) {
+    let arguments = [
+        "user",
+        "create",
+        "--username",
+        &person.username,
+        "--email",
+        &person.email,
+        "--role",
+        role,
+    ];
+    let output = service.settings.run(&arguments, &person.password);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Makes an account of that role and signs it in.
+pub async fn signed_in(service: &Program, name: &str, role: &str) -> Tokens {
+    let person = Person::called(name);
+    employ(service, &person, role);
+    Contract::A.signs_in(&service.http(), &person).await
+}
+
+/// Gives an account another role.
+pub fn promote(service: &Program, person: &Person, role: &str) {
+    let output = service
+        .settings
+        .run(&["user", "role", &person.username, role], "");
+    assert!(output.status.success(), "{output:?}");
+}

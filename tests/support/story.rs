@@ -1,0 +1,61 @@
+//! One story in which everything happens that can.
+
+use serde_json::json;
+
+use super::contract::Tokens;
+use super::mail::mail_to;
+use super::{Contract, Person, Program, a, c, staff};
+
+/// The types of all published events.
+pub const EVERY_TYPE: [&str; 9] = [
+    "dev.authlog.user.registered.v1",
+    "dev.authlog.user.password-reset-requested.v1",
+    "dev.authlog.user.password-reset.v1",
+    "dev.authlog.user.role-changed.v1",
+    "dev.authlog.session.logged-in.v1",
+    "dev.authlog.session.token-refreshed.v1",
+    "dev.authlog.session.refresh-token-reused.v1",
+    "dev.authlog.session.logged-out.v1",
+    "dev.authlog.refused-logins.login-refused.v1",
+];
+
+/// How many events happen in [`everything_happens`]: to register by contract A is to sign in, too.
+pub const EVENTS: usize = 2 + 2 * 4 + 1 + 4 + 2 + 1 + 1;
+
+/// Somebody called `name` registers, signs in by every contract, refreshes, logs out, is robbed, forgets the password
+/// and gets another role. Every type of event happens. Returns the person, with the password that they have now, and a
+/// session that lives.
+pub async fn everything_happens(service: &Program, name: &str) -> (Person, Tokens) {
+    let http = service.http();
+    let person = Person::called(name);
+    Contract::A.registers(&http, &person).await;
+    for contract in Contract::ALL {
+        let tokens = contract.signs_in(&http, &person).await;
+        let answer = service.send(a::LOGOUT).bearer(&tokens.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    let stranger = person.with_password("not-the-password");
+    let refused = Contract::A.sign_in(&http, &stranger).await;
+    Contract::A.says_wrong_credentials(&refused);
+
+    let stolen = Contract::A.signs_in(&http, &person).await;
+    let mut newest = stolen.clone();
+    for _ in 0..2 {
+        let answer = service.send(a::REFRESH).bearer(newest.refresh()).await;
+        newest = Contract::A.tokens_in(&answer.json());
+    }
+    let answer = service.send(a::REFRESH).bearer(stolen.refresh()).await;
+    assert_eq!(answer.status, 401, "{answer}");
+
+    let request = service.send(c::REQUEST_RESET);
+    let answer = request.json(&json!({"username": person.email})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let token = mail_to(service, &person.email).await.token();
+    let person = person.with_password("another-secret");
+    let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+    let answer = request.json(&json!({"password": person.password})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    staff::promote(service, &person, "auditor");
+    let tokens = Contract::A.signs_in(&http, &person).await;
+    (person, tokens)
+}
