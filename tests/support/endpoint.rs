@@ -76,5 +76,6 @@ endpoints! {
         KEY_SET: GET "/.well-known/jwks.json",
         RESET_PAGE: GET "/reset-password",
         RESET_FORM: POST "/reset-password",
+        HISTORY: GET "/account/history",
     }
 }

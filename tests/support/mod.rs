@@ -22,6 +22,7 @@ pub mod mail;
 pub mod person;
 pub mod postgres;
 pub mod program;
+pub mod sql;
 pub mod store;
 pub mod token;
 pub mod waiting;

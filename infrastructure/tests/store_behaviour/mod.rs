@@ -16,6 +16,7 @@ pub mod revocations;
 pub mod sealing;
 pub mod shared_secrets;
 pub mod system;
+pub mod time_travel;
 
 use std::sync::Arc;
 
@@ -151,6 +152,12 @@ macro_rules! store_behaviour {
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,
             each_leaf_is_the_hash_of_the_stored_event,
+        ]);
+        store_behaviour!($open, time_travel: [
+            the_state_at_an_index_is_what_the_rows_were_at_that_index,
+            a_state_at_an_instant_ends_with_the_last_event_recorded_by_then,
+            a_history_costs_by_pages_and_misses_nothing,
+            metadata_is_opened_and_bound_to_its_place,
         ]);
     };
     ($open:path, $port:ident: [$($sentence:ident,)+]) => {
