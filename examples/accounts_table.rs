@@ -118,7 +118,7 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
             }
             events.push_back(event);
         }
-        table.apply(events).map_err(Trouble::Fatal)?;
+        table.apply(&events).map_err(Trouble::Fatal)?;
         // Only now. To acknowledge one is to acknowledge all before it; should it get lost, they are passed over when
         // they come again.
         if let Some(last) = batch.last() {
@@ -340,7 +340,7 @@ impl Table {
     }
 
     /// Applies events that follow what was applied: all of them and their place in the inbox, or none.
-    fn apply(&mut self, events: VecDeque<Event>) -> anyhow::Result<()> {
+    fn apply(&mut self, events: &VecDeque<Event>) -> anyhow::Result<()> {
         let Some(last) = events.back() else {
             return Ok(());
         };
@@ -359,7 +359,7 @@ impl Table {
             ],
         )?;
         ensure!(moved == 1, "another process keeps this table");
-        for event in &events {
+        for event in events {
             apply(&transaction, event)?;
         }
         transaction.commit()?;

@@ -82,5 +82,6 @@ endpoints! {
         RESET_PAGE: GET "/reset-password",
         RESET_FORM: POST "/reset-password",
         ERASE: DELETE "/account",
+        HISTORY: GET "/account/history",
     }
 }

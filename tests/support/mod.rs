@@ -25,6 +25,7 @@ pub mod nats;
 pub mod person;
 pub mod postgres;
 pub mod program;
+pub mod sql;
 pub mod staff;
 pub mod store;
 pub mod story;

@@ -112,6 +112,18 @@ impl Postgres {
         Self::ask(url, sql).concat()
     }
 
+    /// Runs SQL in the database at `url` as the server's owner.
+    pub fn execute_at(url: &str, sql: &str) {
+        let mut psql = Command::new(binary("psql"));
+        run(psql.arg(url).args([
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--command",
+            sql,
+        ]));
+    }
+
     /// Everything in a database, as text.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();

@@ -390,7 +390,8 @@ impl<S: Patient> Examination<'_, S> {
     /// Reads one stream by itself and reports what is wrong with it, after repairing what can be.
     async fn confirm(&mut self, name: StreamName) -> Result<(), StoreError> {
         let (verdict, found) = self.judge(&name).await?;
-        let remaining = if self.repair && verdict.is_sound() && !found.is_empty() {
+        let repair = self.repair && !self.events_are_in_doubt() && verdict.is_sound();
+        let remaining = if repair && !found.is_empty() {
             self.mend(&verdict, &found).await?;
             self.judge(&name).await?.1
         } else {

@@ -19,16 +19,16 @@ use super::people::{Person, append, ask_for_reset, decide, refresh, session_stre
 use super::system::{Seeded, now, random};
 
 /// Who and what a random history is about.
-struct Cast {
+pub(super) struct Cast {
     /// What everybody's name begins with; two casts must not want the same names.
     family: String,
-    people: Vec<Person>,
-    sessions: Vec<(Person, SessionId)>,
+    pub(super) people: Vec<Person>,
+    pub(super) sessions: Vec<(Person, SessionId)>,
     resets: Vec<ResetId>,
 }
 
 impl Cast {
-    fn of(family: &str) -> Self {
+    pub(super) fn of(family: &str) -> Self {
         Self {
             family: family.to_owned(),
             people: vec![],
@@ -38,7 +38,7 @@ impl Cast {
     }
 
     /// Does something at random. Much of it is refused by the aggregates, as in life.
-    async fn step(&mut self, store: &dyn Store, random_step: &mut Seeded) {
+    pub(super) async fn step(&mut self, store: &dyn Store, random_step: &mut Seeded) {
         let pick = random_step.below(10);
         if self.people.is_empty() || pick == 0 {
             let person = Person::called(&format!("{}{}", self.family, self.people.len()));

@@ -1,0 +1,288 @@
+//! Fills a store with a log as years of use would leave it: `cargo run --release --example seed -- --help`.
+//!
+//! Every event is a real one: made by the domain's own types, sealed under its account's key, with its claims, rows,
+//! password and place in the log, all through `EventStore::append`. Only the password hashes are made up, because a
+//! million real ones would take days, and nobody can sign in with them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use authlog_application::ports::{
+    Append, CredentialRecord, Entropy, PasswordHash, StagedStream, StreamId,
+};
+use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
+use authlog_domain::session::{LoggedIn, LoggedOut, SessionEvent, TokenRefreshed};
+use authlog_domain::user::{RoleChanged, UserEvent, UserRegistered};
+use authlog_domain::{
+    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, RefusedLogins, Role,
+    Rotation, SessionId, Timestamp, UserId, Username,
+};
+use authlog_infrastructure::Store;
+use authlog_infrastructure::postgres::PostgresStore;
+use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sqlite::SqliteStore;
+use authlog_infrastructure::system::SystemEntropy;
+use clap::Parser;
+use cqrs_es::DomainEvent;
+use cqrs_es::persist::SerializedEvent;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Fills a store with accounts, sessions and refused logins.
+#[derive(Parser)]
+struct Arguments {
+    /// How many events to write, about
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// How many accounts to spread them over
+    #[arg(long, default_value_t = 20_000)]
+    accounts: u64,
+    /// The data directory; its master key is used, or made
+    #[arg(long, default_value = "data")]
+    data_dir: PathBuf,
+    /// A PostgreSQL database instead of the SQLite file in the data directory
+    #[arg(long)]
+    database_url: Option<String>,
+    /// Appends that are under way at once
+    #[arg(long, default_value_t = 64)]
+    at_once: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    std::fs::create_dir_all(&arguments.data_dir)?;
+    let master = MasterKey::load_or_create(&arguments.data_dir.join("master.key"), &SystemEntropy)?;
+    let stop = CancellationToken::new();
+    let store: Arc<dyn Store> = match &arguments.database_url {
+        None => Arc::new(SqliteStore::open(
+            &arguments.data_dir.join("authlog.db"),
+            master,
+            Arc::new(SystemEntropy),
+        )?),
+        Some(url) => {
+            let store = PostgresStore::open(url, true, master, Arc::new(SystemEntropy)).await?;
+            tokio::spawn(store.sequencer().run(stop.clone()));
+            Arc::new(store)
+        }
+    };
+    let began = Instant::now();
+    let written = fill(&store, &arguments).await?;
+    let took = began.elapsed();
+    loop {
+        let head = store.log_head().await?;
+        if head.unsequenced == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    eprintln!(
+        "{written} events in {:.1} s, {:.0} a second; in the log after {:.1} s; peak memory {}",
+        took.as_secs_f64(),
+        written as f64 / took.as_secs_f64(),
+        began.elapsed().as_secs_f64(),
+        peak_memory()?,
+    );
+    Ok(())
+}
+
+async fn fill(store: &Arc<dyn Store>, arguments: &Arguments) -> anyhow::Result<u64> {
+    let each = arguments.events.div_ceil(arguments.accounts.max(1));
+    let written = Arc::new(AtomicU64::new(0));
+    let mut under_way = JoinSet::new();
+    for number in 0..arguments.accounts {
+        if under_way.len() >= arguments.at_once
+            && let Some(done) = under_way.join_next().await
+        {
+            done??;
+        }
+        let (store, written) = (Arc::clone(store), Arc::clone(&written));
+        under_way.spawn(async move {
+            let number_of_account = store.next_account_number().await?;
+            for append in life(number, number_of_account, each)? {
+                let events: usize = append.streams.iter().map(|stream| stream.new.len()).sum();
+                if let Err(error) = store.append(append).await {
+                    bail!("account {number}: {error}: was this store filled before?");
+                }
+                let before = written.fetch_add(events as u64, Ordering::Relaxed);
+                let now = before + events as u64;
+                if before / 100_000 != now / 100_000 {
+                    eprintln!("{now} events");
+                }
+            }
+            Ok(())
+        });
+    }
+    while let Some(done) = under_way.join_next().await {
+        done??;
+    }
+    Ok(written.load(Ordering::Relaxed))
+}
+
+fn flawed(flaw: authlog_domain::Flaw) -> anyhow::Error {
+    anyhow::anyhow!("a name {flaw}")
+}
+
+/// Sessions in one append, so that no statement grows beyond what a server likes.
+const SESSIONS_AT_ONCE: usize = 50;
+
+/// The appends of an account's life of about `events` events: a registration, sessions of eight events each, a guess at
+/// the password now and then, a change of role.
+fn life(number: u64, account: AccountNumber, events: u64) -> anyhow::Result<Vec<Append>> {
+    let user = UserId::new(SystemEntropy.random_uuid());
+    let credential = CredentialId::new(SystemEntropy.random_uuid());
+    // Three years ago, a person more every few minutes.
+    let registered = Timestamp::parse("2022-01-01T00:00:00Z")
+        .context("the calendar has this day")?
+        .plus(MINUTE * 5 * number as u32);
+    let name = format!("person{number}-{}", account.get());
+    let mut person = Staging::new(AggregateKind::User, user.to_string(), user);
+    person.add(&UserEvent::UserRegistered(UserRegistered {
+        at: registered,
+        number: account,
+        username: Some(Personal::Known(Username::parse(&name).map_err(flawed)?)),
+        email: Some(Personal::Known(
+            Email::parse(&format!("{name}@example.com")).map_err(flawed)?,
+        )),
+        name: Some(Personal::Known(
+            PersonName::parse(&format!("Person {number}")).map_err(flawed)?,
+        )),
+        phone: None,
+        role: Role::User,
+        credential,
+    }))?;
+    if number.is_multiple_of(10) {
+        let at = registered.plus(MINUTE);
+        let role = Role::Service;
+        person.add(&UserEvent::RoleChanged(RoleChanged { at, role }))?;
+    }
+    let mut streams = vec![person.staged()];
+    let mut left = events.saturating_sub(1);
+    let mut day = 1;
+    while left > 0 {
+        let began = registered.plus(MINUTE * 60 * 24 * day);
+        let refreshes = left.min(8).saturating_sub(2) as u32;
+        streams.push(session(user, began, refreshes, left > 1)?);
+        left = left.saturating_sub(8);
+        if day % 7 == 0 && left > 0 {
+            let id = RefusedLogins::stream_of(user, began);
+            let mut refused = Staging::new(AggregateKind::RefusedLogins, id, user);
+            let reason = LoginRefusalReason::WrongPassword;
+            let event = LoginRefused { at: began, reason };
+            refused.add(&RefusedLoginsEvent::LoginRefused(event))?;
+            streams.push(refused.staged());
+            left -= 1;
+        }
+        day += 1;
+    }
+    let mut appends: Vec<Append> = streams
+        .chunks(SESSIONS_AT_ONCE)
+        .map(|streams| Append {
+            streams: streams.to_vec(),
+            ..Append::default()
+        })
+        .collect();
+    if let Some(first) = appends.first_mut() {
+        first.credential = Some(CredentialRecord {
+            user,
+            credential,
+            hash: PasswordHash::from_stored("$argon2id$v=19$m=19456,t=2,p=1$none$none".to_owned()),
+        });
+    }
+    Ok(appends)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A session with a login, refreshes and, where it `ends`, a logout.
+fn session(
+    user: UserId,
+    began: Timestamp,
+    refreshes: u32,
+    ends: bool,
+) -> anyhow::Result<StagedStream> {
+    let session = SessionId::new(SystemEntropy.time_ordered_uuid(began));
+    let mut staging = Staging::new(AggregateKind::Session, session.to_string(), user);
+    let expiry = |at: Timestamp| at.plus(MINUTE * 60 * 24);
+    staging.add(&SessionEvent::LoggedIn(LoggedIn {
+        at: began,
+        user,
+        epoch: 0,
+        rotation: Some(Rotation::Rotating),
+        expires_at: expiry(began),
+    }))?;
+    for generation in 1..=refreshes {
+        let at = began.plus(MINUTE * 15 * generation);
+        staging.add(&SessionEvent::TokenRefreshed(TokenRefreshed {
+            at,
+            generation,
+            expires_at: expiry(at),
+        }))?;
+    }
+    if ends {
+        let at = began.plus(MINUTE * 15 * (refreshes + 1));
+        staging.add(&SessionEvent::LoggedOut(LoggedOut { at }))?;
+    }
+    Ok(staging.staged())
+}
+
+/// A stream that is being written.
+struct Staging {
+    stream: StreamId,
+    user: UserId,
+    new: Vec<SerializedEvent>,
+}
+
+impl Staging {
+    fn new(kind: AggregateKind, id: String, user: UserId) -> Self {
+        Self {
+            stream: StreamId { kind, id },
+            user,
+            new: vec![],
+        }
+    }
+
+    /// Adds an event with metadata as the use cases give it.
+    fn add(&mut self, event: &impl DomainEvent) -> anyhow::Result<()> {
+        let metadata = json!({
+            "user_id": self.user.to_string(),
+            "actor": format!("user:{}", self.user),
+            "request_id": SystemEntropy.random_uuid().to_string(),
+            "contract": "api-auth",
+            "ip": format!("198.51.100.{}", self.new.len() % 250),
+            "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+        });
+        self.new.push(SerializedEvent::new(
+            self.stream.id.clone(),
+            self.new.len() + 1,
+            self.stream.kind.as_str().to_owned(),
+            event.event_type(),
+            event.event_version(),
+            serde_json::to_value(event)?,
+            metadata,
+        ));
+        Ok(())
+    }
+
+    fn staged(self) -> StagedStream {
+        StagedStream {
+            stream: self.stream,
+            prior: vec![],
+            new: self.new,
+        }
+    }
+}
+
+/// The most memory that this process ever had, as the kernel counts it.
+fn peak_memory() -> anyhow::Result<String> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    Ok(line
+        .map_or("unknown", |line| line.trim_start_matches("VmHWM:").trim())
+        .to_owned())
+}

@@ -1,0 +1,158 @@
+//! Accounts at earlier moments: a replay gives what the read models were.
+
+use authlog_application::ports::{Account, HistoryFilter, Moment, PastEvent, SessionRecord};
+use authlog_domain::UserId;
+use authlog_infrastructure::Store;
+use serde_json::json;
+
+use super::World;
+use super::people::{ADDRESS, Person, USER_AGENT};
+use super::read_models::Cast;
+use super::system::Seeded;
+
+/// What the read models said of one account after an append.
+struct Remembered {
+    index: u64,
+    user: UserId,
+    account: Option<Account>,
+    sessions: Vec<SessionRecord>,
+}
+
+async fn remember(store: &dyn Store, cast: &Cast, index: u64, seen: &mut Vec<Remembered>) {
+    for person in &cast.people {
+        let mut sessions = Vec::new();
+        for (owner, session) in &cast.sessions {
+            if owner.user == person.user {
+                let standing = store.session(*session).await.unwrap();
+                sessions.push(standing.unwrap().session);
+            }
+        }
+        sessions.sort_by_key(|session| session.id.to_string());
+        seen.push(Remembered {
+            index,
+            user: person.user,
+            account: store.account(person.user).await.unwrap(),
+            sessions,
+        });
+    }
+}
+
+pub async fn the_state_at_an_index_is_what_the_rows_were_at_that_index(world: &impl World) {
+    let store = world.store();
+    for seed in 0..3 {
+        let mut random_step = Seeded(seed);
+        let mut cast = Cast::of(&format!("past{seed}-"));
+        let (mut seen, mut reached) = (Vec::new(), store.log_head().await.unwrap().log_index);
+        for _ in 0..40 {
+            cast.step(&*store, &mut random_step).await;
+            world.settle().await;
+            let index = store.log_head().await.unwrap().log_index;
+            // Each step appends one event at the most, so that no index is passed over.
+            assert!(index <= reached + 1);
+            if index > reached {
+                remember(&*store, &cast, index, &mut seen).await;
+                reached = index;
+            }
+        }
+        assert!(seen.len() > 40, "{}", seen.len());
+        for then in seen {
+            let moment = Some(Moment::Index(then.index));
+            let state = store.state_at(then.user, moment).await.unwrap();
+            assert_eq!(state.account, then.account, "seed {seed} at {}", then.index);
+            assert_eq!(
+                state.sessions, then.sessions,
+                "seed {seed} at {}",
+                then.index
+            );
+        }
+    }
+}
+
+pub async fn a_state_at_an_instant_ends_with_the_last_event_recorded_by_then(world: &impl World) {
+    let store = world.store();
+    let mut cast = Cast::of("instant");
+    let mut random_step = Seeded(42);
+    for _ in 0..40 {
+        cast.step(&*store, &mut random_step).await;
+    }
+    world.settle().await;
+    for person in &cast.people {
+        let events = history(&*store, person.user, 1000).await;
+        for (place, event) in events.iter().enumerate() {
+            // Of events within one millisecond the last counts.
+            let same = |later: &&PastEvent| later.recorded_at <= event.recorded_at;
+            let last = events[place..].iter().rfind(same).unwrap();
+            let moment = Some(Moment::Instant(event.recorded_at));
+            let by_instant = store.state_at(person.user, moment).await.unwrap();
+            let moment = Some(Moment::Index(last.log_index.unwrap()));
+            let by_index = store.state_at(person.user, moment).await.unwrap();
+            assert_eq!(by_instant, by_index);
+        }
+        let before = events[0]
+            .recorded_at
+            .minus(std::time::Duration::from_millis(1));
+        let moment = Some(Moment::Instant(before));
+        let nothing = store.state_at(person.user, moment).await.unwrap();
+        assert_eq!((nothing.events, nothing.account), (0, None));
+    }
+}
+
+pub async fn a_history_costs_by_pages_and_misses_nothing(world: &impl World) {
+    let store = world.store();
+    let mut cast = Cast::of("page");
+    let mut random_step = Seeded(7);
+    for _ in 0..60 {
+        cast.step(&*store, &mut random_step).await;
+    }
+    world.settle().await;
+    let everything = store.read_log(0, 1000, &Default::default()).await.unwrap();
+    for person in &cast.people {
+        let expected: Vec<u64> = everything
+            .iter()
+            .filter(|event| event.user == person.user)
+            .map(|event| event.log_index)
+            .collect();
+        for limit in [1, 2, 7, 1000] {
+            let events = history(&*store, person.user, limit).await;
+            let indexes: Vec<u64> = events.iter().map(|it| it.log_index.unwrap()).collect();
+            assert_eq!(indexes, expected, "in pages of {limit}");
+        }
+    }
+}
+
+pub async fn metadata_is_opened_and_bound_to_its_place(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    ada.signs_in(&*store).await;
+    for past in history(&*store, ada.user, 10).await {
+        assert_eq!(past.event.metadata["ip"], json!(ADDRESS));
+        assert_eq!(past.event.metadata["user_agent"], json!(USER_AGENT));
+    }
+    world
+        .execute(&format!(
+            "DELETE FROM subject_keys WHERE user_id = '{}'",
+            ada.user
+        ))
+        .await;
+    // At once, although this node has used the key a moment ago.
+    for past in history(&*store, ada.user, 10).await {
+        assert_eq!(past.event.metadata["ip"], json!({"erased": true}));
+        assert_eq!(past.event.metadata["user_agent"], json!({"erased": true}));
+    }
+}
+
+/// The whole history, in pages of `limit`.
+async fn history(store: &dyn Store, user: UserId, limit: u32) -> Vec<PastEvent> {
+    let (mut events, mut after) = (Vec::new(), 0);
+    loop {
+        let filter = HistoryFilter::default();
+        let page = store.history(user, after, limit, &filter).await.unwrap();
+        let next = page.last_index();
+        events.extend(page.events);
+        match next {
+            Some(next) if page.more => after = next,
+            _ => return events,
+        }
+    }
+}

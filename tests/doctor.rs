@@ -1,0 +1,322 @@
+//! Whatever is damaged is found and named; what is derived is repaired; a sound store is left in peace.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::json;
+use support::load::Load;
+use support::{
+    Contract, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own, token,
+};
+
+on_both_stores!(
+    a_damaged_derived_thing_is_found_named_and_repaired,
+    a_damaged_event_is_found_and_named_and_nothing_is_made_of_it,
+    a_lost_key_or_password_is_found_and_not_papered_over,
+    a_live_service_gives_no_false_alarm,
+);
+
+async fn a_damaged_derived_thing_is_found_named_and_repaired(store: Store) {
+    let (service, ann, bob) = service_with_a_past(store).await;
+    let settings = &service.settings;
+    let somebody = "0192d3f0-0000-7000-8000-000000000001";
+    for (sql, check, word) in [
+        (
+            format!("UPDATE accounts SET role = 'admin' WHERE user_id = '{ann}'"),
+            "rows of accounts",
+            "role",
+        ),
+        (
+            format!("UPDATE accounts SET role = 'emperor' WHERE user_id = '{ann}'"),
+            "rows of accounts",
+            "cannot be read",
+        ),
+        (
+            format!("UPDATE accounts SET version = 99 WHERE user_id = '{ann}'"),
+            "rows of accounts",
+            "its version (99, its events 1)",
+        ),
+        (
+            format!("DELETE FROM accounts WHERE user_id = '{ann}'"),
+            "rows of accounts",
+            "missing",
+        ),
+        (
+            format!("UPDATE accounts SET user_id = '{somebody}' WHERE user_id = '{ann}'"),
+            "rows of accounts",
+            "without any events",
+        ),
+        (
+            format!("UPDATE sessions SET ended_at = NULL, generation = 7 WHERE user_id = '{ann}'"),
+            "rows of sessions",
+            "generation",
+        ),
+        (
+            format!("DELETE FROM sessions WHERE user_id = '{bob}'"),
+            "rows of sessions",
+            "missing",
+        ),
+        (
+            format!("DELETE FROM identifier_claims WHERE owner = '{ann}' AND kind = 'email'"),
+            "claims",
+            "its claim to its email is missing",
+        ),
+        (
+            format!(
+                "UPDATE identifier_claims SET owner = '{bob}' WHERE owner = '{ann}' AND kind = 'username'"
+            ),
+            "claims",
+            "its username is claimed by account",
+        ),
+        (
+            format!(
+                "INSERT INTO identifier_claims (kind, digest, owner) VALUES ('email', {}, '{ann}')",
+                if settings.is_sqlite() {
+                    "zeroblob(32)"
+                } else {
+                    "decode(repeat('00', 32), 'hex')"
+                }
+            ),
+            "claims",
+            "none of its events makes",
+        ),
+    ] {
+        settings.execute(&sql);
+        let found = examination(settings, &["doctor"]);
+        assert!(!found.well, "{sql}: {}", found.said);
+        found.names(check, word, "WRONG");
+        let repaired = examination(settings, &["doctor", "--repair"]);
+        assert!(repaired.well, "{sql}: {}", repaired.said);
+        repaired.names(check, word, "REPAIRED");
+        let again = examination(settings, &["doctor"]);
+        assert!(
+            again.well && !again.said.contains("REPAIRED"),
+            "{sql}: {}",
+            again.said
+        );
+    }
+    for contract in Contract::ALL {
+        contract
+            .signs_in(&service.http(), &Person::called("ann"))
+            .await;
+    }
+}
+
+async fn a_damaged_event_is_found_and_named_and_nothing_is_made_of_it(store: Store) {
+    let (mut service, ann, bob) = service_with_a_past(store).await;
+    service.terminate().await;
+    let settings = &service.settings;
+    let sealed = |sql: &str| {
+        if settings.is_sqlite() {
+            sql.to_owned()
+        } else {
+            sql.replace("payload = ", "payload = (")
+                .replace("replace(payload,", "replace(payload::text,")
+                .replace(" WHERE", ")::json WHERE")
+        }
+    };
+    let registration =
+        format!("aggregate_type = 'user' AND aggregate_id = '{ann}' AND sequence = 1");
+    let later = if settings.is_sqlite() {
+        "recorded_at + 1000000"
+    } else {
+        "recorded_at + interval '1 second'"
+    };
+    let earlier = later.replace('+', "-");
+    let metadata = |from: &str, to: &str| {
+        let (text, json) = if settings.is_sqlite() {
+            ("", "")
+        } else {
+            ("::text", "::json")
+        };
+        format!(
+            "UPDATE events SET metadata = replace(metadata{text}, '{from}', '{to}'){json} WHERE {registration}"
+        )
+    };
+    let swap = |one: u32, other: u32| {
+        format!(
+            "UPDATE event_log SET log_index = 1000000 WHERE log_index = {one};
+             UPDATE event_log SET log_index = {one} WHERE log_index = {other};
+             UPDATE event_log SET log_index = {other} WHERE log_index = 1000000"
+        )
+    };
+    for (damage, undo, check, place) in [
+        (
+            sealed(&format!(
+                "UPDATE events SET payload = replace(payload, '\"role\":\"user\"', '\"role\":\"admin\"') WHERE {registration}"
+            )),
+            sealed(&format!(
+                "UPDATE events SET payload = replace(payload, '\"role\":\"admin\"', '\"role\":\"user\"') WHERE {registration}"
+            )),
+            "leaf hashes",
+            format!("user/{ann}/1"),
+        ),
+        (
+            metadata("api-auth", "users"),
+            metadata("users", "api-auth"),
+            "leaf hashes",
+            format!("user/{ann}/1"),
+        ),
+        (
+            format!("UPDATE events SET recorded_at = {later} WHERE {registration}"),
+            format!("UPDATE events SET recorded_at = {earlier} WHERE {registration}"),
+            "leaf hashes",
+            format!("user/{ann}/1"),
+        ),
+        (
+            swap(1, 2),
+            swap(1, 2),
+            "order of their commits",
+            "log index".to_owned(),
+        ),
+    ] {
+        settings.tamper(&damage);
+        let found = examination(settings, &["doctor", "--repair"]);
+        assert!(!found.well, "{damage}: {}", found.said);
+        found.names(check, &place, "WRONG");
+        settings.tamper(&undo);
+        let again = examination(settings, &["doctor"]);
+        assert!(again.well, "{undo}: {}", again.said);
+    }
+    // Another person's ciphertext, for good: it opens nowhere else.
+    settings.tamper(&format!(
+        "UPDATE events SET payload = (SELECT payload FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{bob}' AND sequence = 1)
+         WHERE {registration}"
+    ));
+    let found = examination(settings, &["doctor"]);
+    found.names("events can be opened", &format!("user/{ann}/1"), "WRONG");
+    found.names("leaf hashes", &format!("user/{ann}/1"), "WRONG");
+    // The last event of a session, without and then with its entry in the log.
+    settings.tamper(&format!(
+        "DELETE FROM events WHERE event_type = 'LoggedOut' AND user_id = '{ann}'"
+    ));
+    let found = examination(settings, &["doctor", "--repair"]);
+    found.names("every event is in the log", "is not stored", "WRONG");
+    found.names("rows of sessions", "ended_at", "WRONG");
+    settings.tamper(
+        "DELETE FROM event_log WHERE NOT EXISTS (SELECT 1 FROM events e
+         WHERE e.aggregate_type = event_log.aggregate_type AND e.aggregate_id = event_log.aggregate_id AND e.sequence = event_log.sequence)",
+    );
+    let found = examination(settings, &["doctor"]);
+    found.names("indices run from 1", "missing", "WRONG");
+    // The first event of a stream.
+    settings.tamper(&format!(
+        "DELETE FROM events WHERE aggregate_type = 'session' AND sequence = 1 AND user_id = '{ann}'"
+    ));
+    let found = examination(settings, &["doctor"]);
+    found.names("sequences run", "where 1 should be", "WRONG");
+    assert!(!found.said.contains("panicked"), "{}", found.said);
+}
+
+async fn a_lost_key_or_password_is_found_and_not_papered_over(store: Store) {
+    let (mut service, ann, bob) = service_with_a_past(store).await;
+    service.terminate().await;
+    let settings = &service.settings;
+    settings.execute(&format!("DELETE FROM credentials WHERE user_id = '{bob}'"));
+    let found = examination(settings, &["doctor", "--repair"]);
+    found.names("passwords", "have it reset", "WRONG");
+    assert!(!found.well);
+    settings.execute(&format!("DELETE FROM subject_keys WHERE user_id = '{ann}'"));
+    let found = examination(settings, &["doctor", "--repair"]);
+    found.names("key that can be unwrapped", &ann, "WRONG");
+    // The row still knows the names that the events can no longer tell.
+    let listed = settings.run(&["user", "list"], "");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("ann@example.com"));
+}
+
+async fn a_live_service_gives_no_false_alarm(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let load = Load::on(&service.http(), "load");
+    load.has_done(20).await;
+    for repair in [false, true, false] {
+        let settings = service.settings.clone();
+        let examining = tokio::task::spawn_blocking(move || {
+            let arguments: &[&str] = if repair {
+                &["doctor", "--repair"]
+            } else {
+                &["doctor"]
+            };
+            examination(&settings, arguments)
+        });
+        let found = examining.await.unwrap();
+        assert!(
+            found.well && !found.said.contains("REPAIRED"),
+            "{}",
+            found.said
+        );
+        load.has_done(load.done() + 20).await;
+    }
+    for visitor in load.end().await {
+        visitor.is_whole(&service.http()).await;
+    }
+}
+
+/// What the doctor said.
+struct Examination {
+    well: bool,
+    said: String,
+}
+
+impl Examination {
+    /// Makes sure that the line about this promise is there, of that state, and has `word` in it.
+    #[track_caller]
+    fn names(&self, check: &str, word: &str, state: &str) {
+        let line = self.said.lines().find(|line| line.contains(check));
+        assert!(line.is_some(), "nothing about {check}: {}", self.said);
+        let line = line.unwrap();
+        assert!(
+            line.starts_with(state) && line.contains(word),
+            "{state} {word}: {}",
+            self.said
+        );
+    }
+}
+
+fn examination(settings: &Settings, arguments: &[&str]) -> Examination {
+    let output = settings.run(arguments, "");
+    let said =
+        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    Examination {
+        well: output.status.success(),
+        said: said.concat(),
+    }
+}
+
+/// A service that has seen a little of everything, and the ids of two of its people.
+async fn service_with_a_past(store: Store) -> (Program, String, String) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let [ann, bob] = ["ann", "bob"].map(Person::called);
+    let mut ids = Vec::new();
+    for person in [&ann, &bob] {
+        Contract::A.registers(&http, person).await;
+        let tokens = Contract::A.signs_in(&http, person).await;
+        ids.push(
+            token::claims(&tokens.access)["sub"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let answer = http.send(a::LOGOUT).bearer(&tokens.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    Contract::D
+        .sign_in(&http, &bob.with_password("not the password"))
+        .await;
+    let request = http.send(c::REQUEST_RESET);
+    request.json(&json!({"username": "bob"})).await;
+    support::mail::mail_to(&service, &bob.email).await;
+    let access = Contract::E.signs_in(&http, &bob).await.access;
+    eventually("everything has its place", async || {
+        let own = http.send(own::HISTORY).bearer(&access).await.json();
+        let events = own["events"].as_array().unwrap();
+        (events.len() == 8 && events.iter().all(|event| event["log_index"].is_u64())).then_some(())
+    })
+    .await;
+    let found = examination(&service.settings, &["doctor"]);
+    assert!(found.well && !found.said.contains("wait"), "{}", found.said);
+    let [ann, bob] = ids.try_into().unwrap();
+    (service, ann, bob)
+}

@@ -1,0 +1,348 @@
+//! What happened to an account: to auditors, to the person and to an operator.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use support::http::Http;
+use support::{
+    Answer, Contract, Endpoint, Person, Program, Store, a, eventually, on_both_stores, own, token,
+};
+
+on_both_stores!(
+    an_auditor_reads_everything_that_happened_to_an_account,
+    a_history_is_read_in_pages_and_by_filters,
+    only_auditors_and_admins_read_other_peoples_history,
+    a_person_reads_their_own_history_at_once,
+    an_operator_reads_a_timeline,
+    a_hostile_client_reaches_neither_terminal_nor_spreadsheet,
+    what_was_erased_reads_as_erased,
+);
+
+async fn an_auditor_reads_everything_that_happened_to_an_account(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    let user = lives(&service, &ann).await;
+    let auditor = auditor(&service).await;
+    let events = placed(&http, &auditor, &user, 7).await;
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            let text = |name: &str| event[name].as_str().unwrap_or("-").to_owned();
+            (text("type"), text("contract"), text("ip"))
+        })
+        .collect();
+    let here = || "127.0.0.1".to_owned();
+    let expected = [
+        ("UserRegistered", "api-auth", here()),
+        ("LoggedIn", "api-auth", here()),
+        ("LoggedIn", "users", here()),
+        ("LoginRefused", "api", here()),
+        ("TokenRefreshed", "api-auth", here()),
+        ("LoggedOut", "api-auth", here()),
+        ("RoleChanged", "cli", "-".to_owned()),
+    ]
+    .map(|(event_type, contract, ip)| (event_type.to_owned(), contract.to_owned(), ip));
+    assert_eq!(told, expected);
+
+    let registered = &events[0];
+    assert_eq!(registered["data"]["email"], json!(ann.email));
+    assert_eq!(registered["data"]["username"], json!(ann.username));
+    assert_eq!(registered["actor"], json!(format!("user:{user}")));
+    assert_eq!(registered["id"], json!(format!("user/{user}/1")));
+    assert!(registered["session"].is_null() && registered["at"].is_string());
+    let session = &events[2]["session"];
+    assert!(session.is_string());
+    assert_eq!(
+        (session, session),
+        (&events[4]["session"], &events[5]["session"])
+    );
+    assert_eq!(events[3]["data"], json!({"reason": "wrong-password"}));
+    assert_eq!(events[6]["actor"], json!("operator"));
+    let indexes: Vec<u64> = events
+        .iter()
+        .map(|event| event["log_index"].as_u64().unwrap())
+        .collect();
+    assert!(indexes.is_sorted_by(|a, b| a < b), "{indexes:?}");
+    let all = serde_json::to_string(&events).unwrap();
+    assert!(!all.contains("sealed") && !all.contains("argon2"), "{all}");
+}
+
+async fn a_history_is_read_in_pages_and_by_filters(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let user = lives(&service, &Person::called("ann")).await;
+    lives(&service, &Person::called("bob")).await;
+    let auditor = auditor(&service).await;
+    let whole = placed(&http, &auditor, &user, 7).await;
+
+    let (mut paged, mut after) = (Vec::new(), 0);
+    loop {
+        let query = format!("limit=2&after={after}");
+        let page = history(&http, &auditor, &user, &query).await.json();
+        paged.extend(page["events"].as_array().unwrap().clone());
+        assert!(paged.len() <= whole.len(), "{page}");
+        match page["next"].as_u64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(paged, whole);
+
+    let session = whole[2]["session"].as_str().unwrap();
+    let since = whole[3]["recorded_at"].as_str().unwrap();
+    let until = whole[5]["recorded_at"].as_str().unwrap();
+    let recorded = |event: &Value| event["recorded_at"].as_str().unwrap().to_owned();
+    for (query, wanted) in [
+        ("type=LoggedOut".to_owned(), whole[5..6].to_vec()),
+        (
+            "type=LoggedIn,dev.authlog.session.logged-out.v1".to_owned(),
+            vec![whole[1].clone(), whole[2].clone(), whole[5].clone()],
+        ),
+        (
+            format!("session={session}"),
+            vec![whole[2].clone(), whole[4].clone(), whole[5].clone()],
+        ),
+        (
+            format!("since={since}&until={until}"),
+            whole
+                .iter()
+                .filter(|event| (since..until).contains(&recorded(event).as_str()))
+                .cloned()
+                .collect(),
+        ),
+        ("since=2999-01-01T00:00:00Z".to_owned(), vec![]),
+    ] {
+        let page = history(&http, &auditor, &user, &query).await.json();
+        assert_eq!(page["events"], json!(wanted), "{query}");
+        assert!(page["next"].is_null(), "{query}");
+    }
+}
+
+async fn only_auditors_and_admins_read_other_peoples_history(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let user = id_of(&registered(&http, "ann").await);
+    let bob = registered(&http, "bob").await;
+    for (role, status) in [
+        ("user", 403),
+        ("service", 403),
+        ("auditor", 200),
+        ("admin", 200),
+    ] {
+        give_role(&service, "bob", role);
+        let answer = history(&http, &bob, &user, "").await;
+        assert_eq!(answer.status, status, "{role}: {answer}");
+    }
+    let nobody = "0192d3f0-0000-7000-8000-000000000001";
+    assert_eq!(history(&http, &bob, nobody, "").await.status, 404);
+    assert_eq!(history(&http, &bob, "ann", "").await.status, 404);
+    assert_eq!(history(&http, "nonsense", &user, "").await.status, 401);
+    assert_eq!(http.send(own::HISTORY).await.status, 401);
+    let answer = history(&http, &bob, &user, "since=yesterday").await;
+    assert_eq!(answer.status, 400, "{answer}");
+    assert!(answer.body.contains("since"), "{answer}");
+}
+
+async fn a_person_reads_their_own_history_at_once(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    Contract::A.registers(&http, &Person::called("bob")).await;
+    let first = Contract::A.signs_in(&http, &ann).await.access;
+    let user = json!(id_of(&first));
+    for (count, contract) in (4..).zip(Contract::ALL) {
+        let access = contract.signs_in(&http, &ann).await.access;
+        let own = http.send(own::HISTORY).bearer(&access).await.json();
+        let events = own["events"].as_array().unwrap();
+        // The login of a moment ago is there, whether or not it has its place in the log yet.
+        assert_eq!(events.len(), count, "{own}");
+        let last = events.last().unwrap();
+        assert_eq!(
+            (&last["type"], &last["ip"]),
+            (&json!("LoggedIn"), &json!("127.0.0.1"))
+        );
+        assert_eq!(own["user"], user);
+    }
+}
+
+async fn an_operator_reads_a_timeline(store: Store) {
+    let service = Program::on(store).await;
+    let ann = Person::called("ann");
+    let user = lives(&service, &ann).await;
+    let auditor = auditor(&service).await;
+    let whole = placed(&service.http(), &auditor, &user, 7).await;
+    for name in [&user, "ann", "ANN@example.com"] {
+        let said = said(&service.settings.run(&["history", name], ""));
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines.len(), 2 + 7, "{said}");
+        assert!(lines[0].contains(&user), "{said}");
+        for (line, word) in lines[2..].iter().zip([
+            "registered with the role user",
+            "signed in",
+            "signed in",
+            "was refused: wrong password",
+            "refreshed a token",
+            "signed out",
+            "was given the role service",
+        ]) {
+            assert!(line.contains(word), "{word}: {said}");
+        }
+        assert!(
+            lines[5].contains("somebody") && lines[8].contains("operator"),
+            "{said}"
+        );
+    }
+    let json = said(&service.settings.run(&["history", "ann", "--json"], ""));
+    let events: Vec<Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events, whole);
+    let some = service.settings.run(
+        &[
+            "history",
+            "ann",
+            "--json",
+            "--type",
+            "LoggedIn,LoggedOut",
+            "--since",
+            "2024-01-01T00:00:00Z",
+        ],
+        "",
+    );
+    assert_eq!(said(&some).lines().count(), 3);
+    let csv = said(&service.settings.run(&["history", "ann", "--csv"], ""));
+    assert_eq!(csv.matches("\r\n").count(), 1 + 7, "{csv}");
+    assert!(csv.starts_with("\"log_index\",\"recorded_at\""), "{csv}");
+    let refused = service.settings.run(&["history", "nobody"], "");
+    assert!(!refused.status.success(), "{refused:?}");
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains("no such account"), "{why}");
+}
+
+async fn a_hostile_client_reaches_neither_terminal_nor_spreadsheet(store: Store) {
+    let service = Program::on(store).await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let agents = [
+        "=HYPERLINK(\"http://evil\",\"x\")",
+        "\u{9b}31m, \u{202e}red",
+    ];
+    for agent in agents {
+        let login = Contract::A.login_of(&ann.email, &ann.password);
+        let login = service.send(a::LOGIN).json(&login);
+        assert_eq!(login.header("user-agent", agent).await.status, 200);
+    }
+    let csv = said(&service.settings.run(&["history", "ann", "--csv"], ""));
+    assert!(
+        csv.contains("\"'=HYPERLINK(\"\"http://evil\"\",\"\"x\"\")\""),
+        "{csv}"
+    );
+    let text = said(&service.settings.run(&["history", "ann"], ""));
+    assert!(text.contains("\\u{9b}31m, \\u{202e}red"), "{text}");
+    assert!(!text.contains(['\u{9b}', '\u{202e}', '\u{1b}']), "{text:?}");
+}
+
+async fn what_was_erased_reads_as_erased(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    let user = lives(&service, &ann).await;
+    let auditor = auditor(&service).await;
+    placed(&http, &auditor, &user, 7).await;
+    // Without the key nobody can read them, wherever the ciphertext went.
+    service.settings.execute(&format!(
+        "DELETE FROM subject_keys WHERE user_id = '{user}'"
+    ));
+    let answer = history(&http, &auditor, &user, "").await;
+    let page = answer.json();
+    let events = page["events"].as_array().unwrap();
+    let erased = json!({"erased": true});
+    assert_eq!(events.len(), 7, "{answer}");
+    assert_eq!(events[0]["data"]["email"], erased);
+    assert_eq!(events[1]["ip"], erased);
+    assert_eq!(events[5]["type"], json!("LoggedOut"));
+    assert!(
+        !answer.body.contains("127.0.0.1") && !answer.body.contains("ann@"),
+        "{answer}"
+    );
+    let text = said(&service.settings.run(&["history", &user], ""));
+    assert!(
+        text.contains("(erased)") && !text.contains("127.0.0.1"),
+        "{text}"
+    );
+}
+
+/// Registers through one contract, signs in through another, is guessed at through a third, and so on: seven events.
+async fn lives(service: &Program, person: &Person) -> String {
+    let http = service.http();
+    Contract::A.registers(&http, person).await;
+    let tokens = Contract::C.signs_in(&http, person).await;
+    let user = id_of(&tokens.access);
+    Contract::D
+        .sign_in(&http, &person.with_password("not the password"))
+        .await;
+    // It is written down beside the request.
+    eventually("the refused login is recorded", async || {
+        let own = http.send(own::HISTORY).bearer(&tokens.access).await.json();
+        (own["events"].as_array().unwrap().len() == 4).then_some(())
+    })
+    .await;
+    let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let answer = http.send(a::LOGOUT).bearer(&tokens.access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    give_role(service, &person.username, "service");
+    user
+}
+
+/// The account's events once they all have their places.
+async fn placed(http: &Http, auditor: &str, user: &str, count: usize) -> Vec<Value> {
+    eventually("every event has its place", async || {
+        let page = history(http, auditor, user, "").await.json();
+        let events = page["events"].as_array().unwrap().clone();
+        assert!(events.len() <= count, "{page}");
+        let whole = events.len() == count && events.iter().all(|event| event["log_index"].is_u64());
+        whole.then_some(events)
+    })
+    .await
+}
+
+async fn history(http: &Http, token: &str, user: &str, query: &str) -> Answer {
+    let path = format!("/audit/users/{user}/events").leak();
+    let request = http.send(Endpoint::at("GET", path)).bearer(token);
+    request.query(query).await
+}
+
+/// The access token of somebody who registers now.
+async fn registered(http: &Http, name: &str) -> String {
+    let person = Person::called(name);
+    Contract::A.registers(http, &person).await;
+    Contract::A.signs_in(http, &person).await.access
+}
+
+async fn auditor(service: &Program) -> String {
+    let access = registered(&service.http(), "auditor").await;
+    give_role(service, "auditor", "auditor");
+    access
+}
+
+fn give_role(service: &Program, name: &str, role: &str) {
+    let given = service.settings.run(&["user", "role", name, role], "");
+    assert!(given.status.success(), "{given:?}");
+}
+
+fn id_of(access: &str) -> String {
+    token::claims(access)["sub"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}

@@ -1,0 +1,59 @@
+//! SQL behind the program's back, as somebody who has the database's password.
+
+use super::{Postgres, Settings};
+
+/// What keeps the log from being changed, and who could get around it: the owner of the tables.
+const GUARDED: [(&str, &str); 2] = [
+    ("events", "events_are_never_changed"),
+    ("event_log", "event_log_is_never_changed"),
+];
+
+/// The same on SQLite.
+const GUARDS_OF_SQLITE: [&str; 4] = [
+    "events_are_never_changed",
+    "events_are_never_deleted",
+    "log_entries_are_never_changed",
+    "log_entries_are_never_deleted",
+];
+
+impl Settings {
+    /// Runs statements that both stores understand; those for one store alone are told by [`Self::is_sqlite`].
+    pub fn execute(&self, sql: &str) {
+        match self.get("AUTHLOG_DATABASE_URL") {
+            Some(url) => Postgres::execute_at(url, sql),
+            None => self.connect().execute_batch(sql).expect("SQL"),
+        }
+    }
+
+    /// Whether the store is a file.
+    pub fn is_sqlite(&self) -> bool {
+        self.get("AUTHLOG_DATABASE_URL").is_none()
+    }
+
+    /// Runs statements that change or delete events or entries of the log, past what forbids it.
+    pub fn tamper(&self, sql: &str) {
+        if self.is_sqlite() {
+            let connection = self.connect();
+            for guard in GUARDS_OF_SQLITE {
+                let drop = format!("DROP TRIGGER IF EXISTS {guard}");
+                connection.execute_batch(&drop).expect("the guard's end");
+            }
+            return connection.execute_batch(sql).expect("SQL");
+        }
+        let of_all = |what: &str, sure: &str| -> String {
+            GUARDED
+                .map(|(table, guard)| format!("ALTER TABLE {table} {what} TRIGGER {guard} {sure};"))
+                .concat()
+        };
+        let (before, after) = (of_all("DISABLE", ""), of_all("ENABLE ALWAYS", ""));
+        self.execute(&format!("{before} {sql}; {after}"));
+    }
+
+    fn connect(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.data().join("authlog.db"));
+        let connection = connection.expect("the file");
+        let patience = std::time::Duration::from_secs(10);
+        connection.busy_timeout(patience).expect("patience");
+        connection
+    }
+}
