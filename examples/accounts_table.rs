@@ -387,6 +387,14 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
             "UPDATE accounts SET session_epoch = ? WHERE id = ?",
             params![event.number("session_epoch")?, account],
         ),
+        "dev.authlog.user.erased.v1" => {
+            tables.execute("DELETE FROM sessions WHERE account = ?", params![account])?;
+            execute(
+                tables,
+                "DELETE FROM accounts WHERE id = ?",
+                params![account],
+            )
+        }
         "dev.authlog.session.logged-in.v1" => {
             execute(
                 tables,

@@ -156,6 +156,8 @@ fn truth(log: &[Value]) -> Vec<Row> {
         let account = event["subject"].as_str().unwrap();
         by_account.entry(account).or_default().push(event);
     }
+    let erased = |event: &&Value| event["type"] == "dev.authlog.user.erased.v1";
+    by_account.retain(|_, events| !events.iter().any(&erased));
     let mut rows: Vec<Row> = by_account
         .values()
         .map(|events| {

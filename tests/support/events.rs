@@ -145,7 +145,7 @@ fn as_event(message: &Message) -> Value {
         "time": message.header("ce-time"),
         "datacontenttype": message.header("content-type"),
         "sequence": message.header("ce-sequence"),
-        "logindex": message.header("ce-logindex").parse::<u64>().expect("a number"),
+        "logindex": message.header("ce-logindex"),
         "data": message.json(),
     })
 }

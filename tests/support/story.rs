@@ -4,14 +4,15 @@ use serde_json::json;
 
 use super::contract::Tokens;
 use super::mail::mail_to;
-use super::{Contract, Person, Program, a, c, staff};
+use super::{Contract, Person, Program, a, c, own, staff};
 
 /// The types of all published events.
-pub const EVERY_TYPE: [&str; 9] = [
+pub const EVERY_TYPE: [&str; 10] = [
     "dev.authlog.user.registered.v1",
     "dev.authlog.user.password-reset-requested.v1",
     "dev.authlog.user.password-reset.v1",
     "dev.authlog.user.role-changed.v1",
+    "dev.authlog.user.erased.v1",
     "dev.authlog.session.logged-in.v1",
     "dev.authlog.session.token-refreshed.v1",
     "dev.authlog.session.refresh-token-reused.v1",
@@ -20,10 +21,10 @@ pub const EVERY_TYPE: [&str; 9] = [
 ];
 
 /// How many events happen in [`everything_happens`]: to register by contract A is to sign in, too.
-pub const EVENTS: usize = 2 + 2 * 4 + 1 + 4 + 2 + 1 + 1;
+pub const EVENTS: usize = 2 + 2 * 4 + 1 + 4 + 2 + 1 + 1 + 3;
 
 /// Somebody called `name` registers, signs in by every contract, refreshes, logs out, is robbed, forgets the password
-/// and gets another role. Every type of event happens. Returns the person, with the password that they have now, and a
+/// and gets another role, and somebody else comes and is erased. Every type of event happens. Returns the person, with the password that they have now, and a
 /// session that lives.
 pub async fn everything_happens(service: &Program, name: &str) -> (Person, Tokens) {
     let http = service.http();
@@ -57,5 +58,12 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
     assert_eq!(answer.status, 200, "{answer}");
     staff::promote(service, &person, "auditor");
     let tokens = Contract::A.signs_in(&http, &person).await;
+
+    let guest = Person::called(&format!("{name}-for-a-day"));
+    Contract::C.registers(&http, &guest).await;
+    let of_guest = Contract::C.signs_in(&http, &guest).await;
+    let request = service.send(own::ERASE).bearer(&of_guest.access);
+    let answer = request.json(&json!({"password": guest.password})).await;
+    assert_eq!(answer.status, 204, "{answer}");
     (person, tokens)
 }

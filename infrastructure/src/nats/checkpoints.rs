@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connection::connect;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamErrorKind};
 use async_nats::jetstream::message::PublishMessage;
@@ -39,7 +40,7 @@ impl NatsCheckpoints {
     }
 
     async fn stream(&self) -> Result<(Context, Stream), SinkError> {
-        let client = async_nats::connect(&self.url).await.map_err(failed)?;
+        let client = connect(&self.url).await.map_err(failed)?;
         let jetstream = ContextBuilder::new()
             .timeout(PATIENCE)
             .ack_timeout(PATIENCE)

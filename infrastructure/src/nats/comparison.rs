@@ -8,6 +8,7 @@ use authlog_application::ports::{Check, Diagnosis, EventLog, Finding, LogFilter,
 use authlog_application::published::Kind;
 use futures_util::StreamExt;
 
+use super::connection::connect;
 use super::message::ID;
 use super::stream::{STREAM, is_missing};
 
@@ -36,7 +37,7 @@ pub async fn compare_stream(
     log: &dyn EventLog,
     diagnosis: &mut Diagnosis,
 ) -> Result<(), StreamUnreadable> {
-    let client = async_nats::connect(url).await.map_err(unreadable)?;
+    let client = connect(url).await.map_err(unreadable)?;
     let jetstream = jetstream::new(client);
     let mut stream = match jetstream.get_stream(STREAM).await {
         Ok(stream) => stream,

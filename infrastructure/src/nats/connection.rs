@@ -72,6 +72,22 @@ impl Connection {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoConnection {
+    #[error("the address of NATS is not a URL")]
+    Address(#[from] url::ParseError),
+    #[error(transparent)]
+    Connecting(#[from] async_nats::ConnectError),
+}
+
+/// Connects to `url` for a few questions, mended by async-nats should it break.
+pub(super) async fn connect(url: &str) -> Result<async_nats::Client, NoConnection> {
+    let (address, options) = options(&Url::parse(url)?);
+    let client = options.name("authlog").connect(address.as_str()).await?;
+    Ok(client)
+}
+
 /// The address without credentials, and options that hold them: async-nats passes over what a URL says of users.
 fn options(url: &Url) -> (Url, ConnectOptions) {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
