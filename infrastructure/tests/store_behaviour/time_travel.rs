@@ -54,7 +54,7 @@ pub async fn the_state_at_an_index_is_what_the_rows_were_at_that_index(world: &i
                 reached = index;
             }
         }
-        assert!(seen.len() > 40, "{}", seen.len());
+        assert!(seen.len() > 20, "{}", seen.len());
         for then in seen {
             let moment = Some(Moment::Index(then.index));
             let state = store.state_at(then.user, moment).await.unwrap();
