@@ -13,6 +13,7 @@ on_both_stores!(
     a_damaged_derived_thing_is_found_named_and_repaired,
     a_damaged_event_is_found_and_named_and_nothing_is_made_of_it,
     a_lost_key_or_password_is_found_and_not_papered_over,
+    an_erased_account_is_sound_without_rows_and_gets_none_back,
     a_live_service_gives_no_false_alarm,
 );
 
@@ -222,6 +223,43 @@ async fn a_lost_key_or_password_is_found_and_not_papered_over(store: Store) {
     // The row still knows the names that the events can no longer tell.
     let listed = settings.run(&["user", "list"], "");
     assert!(String::from_utf8_lossy(&listed.stdout).contains("ann@example.com"));
+}
+
+async fn an_erased_account_is_sound_without_rows_and_gets_none_back(store: Store) {
+    let (service, ann, bob) = service_with_a_past(store).await;
+    let settings = &service.settings;
+    settings.execute(&format!(
+        "CREATE TABLE spare AS SELECT * FROM sessions WHERE user_id = '{ann}'"
+    ));
+    let erased = settings.run(&["user", "erase", "ann", "--yes"], "");
+    assert!(erased.status.success(), "{erased:?}");
+    for arguments in [&["doctor"][..], &["doctor", "--repair"], &["doctor"]] {
+        let found = examination(settings, arguments);
+        assert!(
+            found.well && !found.said.contains("REPAIRED"),
+            "{}",
+            found.said
+        );
+    }
+    // What comes back out of a backup of the rows alone is removed again.
+    settings.execute("INSERT INTO sessions SELECT * FROM spare");
+    let found = examination(settings, &["doctor"]);
+    found.names("rows of sessions", "the events give none", "WRONG");
+    assert!(examination(settings, &["doctor", "--repair"]).well);
+    assert!(examination(settings, &["doctor"]).well);
+    settings.execute(&format!(
+        "INSERT INTO identifier_claims (kind, digest, owner)
+         SELECT 'email', {}, '{ann}'",
+        if settings.is_sqlite() {
+            "zeroblob(32)"
+        } else {
+            "decode(repeat('00', 32), 'hex')"
+        }
+    ));
+    assert!(!examination(settings, &["doctor"]).well);
+    let repaired = examination(settings, &["doctor", "--repair"]);
+    repaired.names("claims", &ann, "REPAIRED");
+    assert_ne!(ann, bob);
 }
 
 async fn a_live_service_gives_no_false_alarm(store: Store) {

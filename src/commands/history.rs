@@ -78,7 +78,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
 }
 
 const HEADING: &str =
-    "WHEN                      LOG       THROUGH   FROM             WHO       WHAT";
+    "WHEN                      LOG       THROUGH   FROM             WHO         WHAT";
 
 fn line(entry: &Entry, user: UserId) -> String {
     let place = entry

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::bail;
-use authlog_application::history::{changes, portrait};
+use authlog_application::history::{Change, changes, portrait};
 use authlog_application::ports::Moment;
 use authlog_application::{Authlog, Stood, StoodThen};
 use authlog_domain::UserId;
@@ -47,9 +47,7 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow:
                     writeln!(out, "nothing changed")?;
                 }
                 for change in changes {
-                    let name = plain(&change.member);
-                    let (before, after) = (short(&change.before), short(&change.after));
-                    writeln!(out, "{name}: {before} → {after}")?;
+                    writeln!(out, "{}", line(&change))?;
                 }
             }
         }
@@ -120,6 +118,20 @@ fn in_text(portrait: &Value) -> String {
         ));
     }
     text
+}
+
+fn line(change: &Change) -> String {
+    let name = plain(&change.member);
+    // A session that came or went is told as that, not by all its members.
+    let standing = |session: &Value| match session {
+        Value::Null => "not live".to_owned(),
+        live => format!("live through {}", short(&live["contract"])),
+    };
+    let (before, after) = (&change.before, &change.after);
+    if before.is_object() != after.is_object() && name.starts_with("sessions.") {
+        return format!("{name}: {} → {}", standing(before), standing(after));
+    }
+    format!("{name}: {} → {}", short(before), short(after))
 }
 
 /// A value as a person reads it.

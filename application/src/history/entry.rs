@@ -101,6 +101,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
         "PasswordResetRequested" => "asked for a new password".to_owned(),
         "PasswordReset" => "set a new password, which ended every session".to_owned(),
         "RoleChanged" => format!("was given the role {}", member("role")),
+        "UserErased" => "was erased with all personal data".to_owned(),
         "LoggedIn" => "signed in".to_owned(),
         "TokenRefreshed" => "refreshed a token".to_owned(),
         "RefreshTokenReused" => "used a copied refresh token, which ended the session".to_owned(),

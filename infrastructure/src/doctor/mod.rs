@@ -13,7 +13,7 @@
 mod rows;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use authlog_application::ports::{
     Account, Check, Diagnosis, Finding, IdentifierKind, Rebuild, SessionRecord, StoreError,
@@ -52,6 +52,8 @@ impl std::fmt::Display for StreamName {
 /// An event, byte for byte as it is stored.
 pub(crate) struct StoredEvent {
     pub(crate) stream: StreamName,
+    /// The account to which it happened.
+    pub(crate) user: Option<String>,
     pub(crate) sequence: i64,
     pub(crate) event_type: String,
     pub(crate) event_version: String,
@@ -90,9 +92,17 @@ pub(crate) struct Reading {
     pub(crate) credentials: HashMap<String, String>,
     /// Each account's wrapped key.
     pub(crate) keys: HashMap<String, Vec<u8>>,
+    /// Those of the events' accounts that were erased: they have no rows, and neither have their sessions.
+    pub(crate) erased: HashSet<String>,
 }
 
 impl Reading {
+    /// The accounts to which the events happened.
+    pub(crate) fn users(&self) -> HashSet<String> {
+        let users = self.events.iter().filter_map(|event| event.user.clone());
+        users.collect()
+    }
+
     /// The ids of the streams of that kind, for finding what was derived from them.
     pub(crate) fn ids_of(&self, kind: AggregateKind) -> Vec<String> {
         self.events
@@ -200,9 +210,12 @@ pub(crate) trait Patient: Rebuild {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(String, bool)>, StoreError>> + Send;
 
-    /// Writes the row of a stream anew, whatever version it says to be of.
+    /// Writes the row of a stream anew, whatever version it says to be of, unless the account was erased.
     fn rewrite_row(&self, stream: &StreamId)
     -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the row of a stream that should have none.
+    fn remove_row(&self, stream: &StreamId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes an identifier an account's own, unless the account is being erased.
     fn rewrite_claim(
@@ -389,7 +402,10 @@ impl<S: Patient> Examination<'_, S> {
 
     /// Reads one stream by itself and reports what is wrong with it, after repairing what can be.
     async fn confirm(&mut self, name: StreamName) -> Result<(), StoreError> {
-        let (verdict, found) = self.judge(&name).await?;
+        let (_, mut found) = self.judge(&name).await?;
+        // Claims are read after the events, and an erasure may come in between: what is wrong is so twice.
+        let (verdict, again) = self.judge(&name).await?;
+        found.retain(|finding| again.contains(finding));
         let repair = self.repair && !self.events_are_in_doubt() && verdict.is_sound();
         let remaining = if repair && !found.is_empty() {
             self.mend(&verdict, &found).await?;
@@ -427,10 +443,16 @@ impl<S: Patient> Examination<'_, S> {
         let wrong = |check| found.iter().any(|finding| finding.check == check);
         if (wrong(Check::Accounts) || wrong(Check::Sessions))
             && let Some(stream) = verdict.stream.known()
-            && let Err(error) = self.store.rewrite_row(&stream).await
         {
-            // Another damaged row can be in the way; what is left is reported.
-            tracing::warn!(%error, stream = %verdict.stream, "a row cannot be written anew");
+            let written = if verdict.has_row {
+                self.store.rewrite_row(&stream).await
+            } else {
+                self.store.remove_row(&stream).await
+            };
+            if let Err(error) = written {
+                // Another damaged row can be in the way; what is left is reported.
+                tracing::warn!(%error, stream = %verdict.stream, "a row cannot be written anew");
+            }
         }
         if !wrong(Check::Claims) {
             return Ok(());

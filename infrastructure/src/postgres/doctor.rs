@@ -8,12 +8,10 @@ use authlog_application::ports::{
 };
 use authlog_domain::AggregateKind;
 use authlog_projections::{Row, row};
-use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::rebuild::UPSERT;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use crate::doctor::{
     LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
@@ -28,7 +26,7 @@ macro_rules! select_events {
             r"
             SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
                    (extract(epoch FROM e.recorded_at) * 1000000)::bigint AS recorded_at_micros,
-                   e.payload::text AS payload, e.metadata::text AS metadata, l.log_index, l.leaf_hash,
+                   e.payload::text AS payload, e.metadata::text AS metadata, e.user_id, l.log_index, l.leaf_hash,
                    (e.txid, e.position) > (mark.last_txid, mark.last_position)
                        AND e.position > mark.min_position AS waiting
               FROM events e
@@ -83,10 +81,10 @@ const CLAIMED: &str = r"
       FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (kind, digest, nth)
       JOIN identifier_claims c USING (kind, digest)";
 
-/// The lock on the key keeps an erasure of the account waiting until the claim is there for it to remove.
+/// An erasure of the account waits until the claim is there for it to remove; one that came before leaves none.
 const REWRITE_CLAIM: &str = r"
     INSERT INTO identifier_claims (kind, digest, owner)
-    SELECT $1, $2, user_id FROM subject_keys WHERE user_id = $3 FOR SHARE
+    SELECT $1, $2, $3 WHERE cardinality(hold_accounts(ARRAY[$3::uuid])) = 0
     ON CONFLICT (kind, digest) DO UPDATE SET owner = excluded.owner";
 
 #[derive(FromRow)]
@@ -99,6 +97,7 @@ struct EventRow {
     recorded_at_micros: i64,
     payload: String,
     metadata: String,
+    user_id: Option<Uuid>,
     log_index: Option<i64>,
     leaf_hash: Option<Vec<u8>>,
     waiting: bool,
@@ -240,14 +239,10 @@ impl Patient for PostgresStore {
     }
 
     async fn rewrite_row(&self, stream: &StreamId) -> Result<(), StoreError> {
-        let (table, key) = match stream.kind {
-            AggregateKind::User => ("accounts", "user_id"),
-            AggregateKind::Session => ("sessions", "session_id"),
-            AggregateKind::RefusedLogins => return Ok(()),
-        };
-        let Ok(id) = Uuid::try_parse(&stream.id) else {
+        let Some((table, key)) = table_of(stream.kind) else {
             return Ok(());
         };
+        let id = Uuid::try_parse(&stream.id).map_err(unreadable)?;
         // A row that says to be ahead of its events would not be overwritten, now or by later appends.
         let lower = format!(
             "UPDATE {table} SET version = 0 WHERE {key} = $1 AND version >
@@ -262,25 +257,21 @@ impl Patient for PostgresStore {
             })
             .await?;
         let events = self.load(stream).await?;
-        let (mut accounts, mut sessions) = (vec![], vec![]);
         match row(stream.kind, &events).map_err(unreadable)? {
-            Some(Row::Account(row)) => accounts.push(AccountRow::from(&*row)),
-            Some(Row::Session(row)) => sessions.push(SessionRow::from(&*row)),
-            None => {
-                let remove = format!("DELETE FROM {table} WHERE {key} = $1");
-                self.connections
-                    .ask(|pool| sqlx::query(&remove).bind(id).execute(pool))
-                    .await?;
-            }
+            Some(Row::Account(row)) => self.write_rows(&[*row], &[]).await,
+            Some(Row::Session(row)) => self.write_rows(&[], &[*row]).await,
+            None => Ok(()),
         }
-        let (accounts, sessions) = (Json(accounts), Json(sessions));
+    }
+
+    async fn remove_row(&self, stream: &StreamId) -> Result<(), StoreError> {
+        let Some((table, key)) = table_of(stream.kind) else {
+            return Ok(());
+        };
+        let id = Uuid::try_parse(&stream.id).map_err(unreadable)?;
+        let remove = format!("DELETE FROM {table} WHERE {key} = $1");
         self.connections
-            .ask(|pool| {
-                sqlx::query(UPSERT)
-                    .bind(&accounts)
-                    .bind(&sessions)
-                    .execute(pool)
-            })
+            .ask(|pool| sqlx::query(&remove).bind(id).execute(pool))
             .await?;
         Ok(())
     }
@@ -312,6 +303,15 @@ impl Patient for PostgresStore {
             })
             .await?;
         Ok(())
+    }
+}
+
+/// The read model that shows aggregates of a kind, and its key.
+const fn table_of(kind: AggregateKind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        AggregateKind::User => Some(("accounts", "user_id")),
+        AggregateKind::Session => Some(("sessions", "session_id")),
+        AggregateKind::RefusedLogins => None,
     }
 }
 
@@ -378,6 +378,14 @@ async fn read_derived(
             .map(|(user, wrapped)| (user.to_string(), wrapped))
             .collect();
     }
+    let users = uuids(reading.users().into_iter().collect());
+    let erased: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT user_id FROM events WHERE event_type = 'UserErased' AND user_id = ANY($1)",
+    )
+    .bind(&users)
+    .fetch_all(&mut *snapshot)
+    .await?;
+    reading.erased = erased.iter().map(Uuid::to_string).collect();
     if !sessions.is_empty() {
         let rows: Vec<SessionRow> = sqlx::query_as(SESSIONS)
             .bind(&sessions)
@@ -418,6 +426,7 @@ impl From<EventRow> for StoredEvent {
                 kind: row.aggregate_type,
                 id: row.aggregate_id,
             },
+            user: row.user_id.map(|user| user.to_string()),
             sequence: row.sequence,
             event_type: row.event_type,
             event_version: row.event_version,

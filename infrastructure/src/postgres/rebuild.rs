@@ -33,7 +33,7 @@ const PAGE: &str = r"
      WHERE e.aggregate_type IN ('session', 'user') OR e.sequence = 1
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
-pub(super) const UPSERT: &str = concat!(
+const UPSERT: &str = concat!(
     "WITH account AS (",
     upsert_accounts!("$1"),
     ")",
@@ -166,7 +166,7 @@ fn key(event: &EventRow) -> Option<(UserId, Vec<u8>)> {
 
 impl PostgresStore {
     /// Writes these rows but those of accounts that were erased since their events were read.
-    async fn write_rows(
+    pub(super) async fn write_rows(
         &self,
         accounts: &[Account],
         sessions: &[SessionRecord],

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use authlog_application::ports::{Diagnosis, Doctor, EventStore, StoreError, StreamId};
-use authlog_domain::AggregateKind;
-use authlog_projections::{Account, Row as ModelRow, row};
+use authlog_domain::{AggregateKind, UserId};
+use authlog_projections::{Account, row};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
 
 use super::SqliteStore;
+use super::erasure::is_erased;
 use super::errors::store_error;
-use super::rows::{ACCOUNT, SESSION, account, session, write_account, write_session};
+use super::rebuild::{model_of, write_rows};
+use super::rows::{ACCOUNT, SESSION, account, session};
 use crate::doctor::{
     LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
     steps,
@@ -22,7 +24,7 @@ type Answer<T> = std::result::Result<T, StoreError>;
 
 const EVENTS: &str = "
     SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.recorded_at, e.payload,
-        e.metadata, l.log_index, l.leaf_hash
+        e.metadata, l.log_index, l.leaf_hash, e.user_id
     FROM events AS e
     LEFT JOIN event_log AS l ON l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
         AND l.sequence = e.sequence";
@@ -166,17 +168,16 @@ impl Patient for SqliteStore {
     }
 
     async fn rewrite_row(&self, stream: &StreamId) -> Answer<()> {
-        let (table, key) = match stream.kind {
-            AggregateKind::User => ("accounts", "user_id"),
-            AggregateKind::Session => ("sessions", "session_id"),
-            AggregateKind::RefusedLogins => return Ok(()),
+        let Some(model) = model_of(stream.kind) else {
+            return Ok(());
         };
-        let (kind, id) = (stream.kind.as_str(), stream.id.clone());
         // A row that says to be ahead of its events would not be overwritten, now or by later appends.
         let lower = format!(
-            "UPDATE {table} SET version = 0 WHERE {key} = ?2 AND version >
-             (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2)"
+            "UPDATE {} SET version = 0 WHERE {} = ?2 AND version >
+             (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2)",
+            model.table, model.key
         );
+        let (kind, id) = (stream.kind.as_str(), stream.id.clone());
         self.writer
             .write(move |connection| {
                 connection
@@ -186,16 +187,24 @@ impl Patient for SqliteStore {
             .await?;
         let events = self.load(stream).await?;
         let fold = row(stream.kind, &events).map_err(unreadable)?;
-        let remove = format!("DELETE FROM {table} WHERE {key} = ?");
+        let rows: Vec<_> = fold.into_iter().collect();
+        self.writer
+            .write(move |connection| write_rows(connection, &rows).map_err(store_error))
+            .await
+    }
+
+    async fn remove_row(&self, stream: &StreamId) -> Answer<()> {
+        let Some(model) = model_of(stream.kind) else {
+            return Ok(());
+        };
+        let remove = format!("DELETE FROM {} WHERE {} = ?", model.table, model.key);
         let id = stream.id.clone();
         self.writer
             .write(move |connection| {
-                match fold {
-                    Some(ModelRow::Account(row)) => write_account(connection, &row),
-                    Some(ModelRow::Session(row)) => write_session(connection, &row),
-                    None => connection.execute(&remove, [id]).map(|_| ()),
-                }
-                .map_err(store_error)
+                connection
+                    .execute(&remove, [id])
+                    .map(|_| ())
+                    .map_err(store_error)
             })
             .await
     }
@@ -259,6 +268,7 @@ fn stored_event(row: &Row<'_>) -> Result<StoredEvent> {
             kind: row.get(0)?,
             id: row.get(1)?,
         },
+        user: row.get(10)?,
         sequence: row.get(2)?,
         event_type: row.get(3)?,
         event_version: row.get(4)?,
@@ -287,6 +297,11 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     reading.credentials = look_up(connection, by_id, &accounts, |row| row.get(0))?;
     let by_id = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
     reading.keys = look_up(connection, by_id, &accounts, |row| row.get(0))?;
+    for user in reading.users() {
+        if UserId::parse(&user).map_or(Ok(false), |user| is_erased(connection, user))? {
+            reading.erased.insert(user);
+        }
+    }
     Ok(())
 }
 

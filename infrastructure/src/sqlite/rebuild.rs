@@ -125,7 +125,7 @@ fn streams_after(
 }
 
 /// An account that was erased since its events were read has no rows, nor have its sessions.
-fn write_rows(connection: &Connection, rows: &[ModelRow]) -> Result<()> {
+pub(super) fn write_rows(connection: &Connection, rows: &[ModelRow]) -> Result<()> {
     for row in rows {
         let user = match row {
             ModelRow::Account(row) => row.id,
@@ -144,13 +144,13 @@ fn write_rows(connection: &Connection, rows: &[ModelRow]) -> Result<()> {
 
 /// A table of rows and the column that names the aggregate.
 #[derive(Clone, Copy)]
-struct Model {
-    table: &'static str,
-    key: &'static str,
+pub(super) struct Model {
+    pub(super) table: &'static str,
+    pub(super) key: &'static str,
 }
 
 /// The read model that shows aggregates of a kind.
-const fn model_of(kind: AggregateKind) -> Option<Model> {
+pub(super) const fn model_of(kind: AggregateKind) -> Option<Model> {
     let (table, key) = match kind {
         AggregateKind::User => ("accounts", "user_id"),
         AggregateKind::Session => ("sessions", "session_id"),
