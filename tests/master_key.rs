@@ -13,6 +13,7 @@ use support::{Contract, Person, Settings, Store, on_both_stores};
 on_both_stores!(
     a_replaced_master_key_opens_nothing_and_the_new_one_everything,
     a_service_that_has_both_keys_serves_on_while_one_replaces_the_other,
+    a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next,
     whoever_has_no_new_key_is_told_how_to_give_it,
 );
 
@@ -77,6 +78,50 @@ async fn a_service_that_has_both_keys_serves_on_while_one_replaces_the_other(sto
     }
     let rebuilt = run(&service.settings, &["rebuild"]).await;
     assert!(rebuilt.status.success(), "{rebuilt:?}");
+}
+
+async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let file = settings.data().parent().unwrap().join("new.key");
+    std::fs::write(&file, "B0VIhsV2rK5PcUWq4cFYhkg1m0Pr2+wXBbC3Tw9iL0o=\n").unwrap();
+    let both = settings
+        .clone()
+        .with("AUTHLOG_NEW_MASTER_KEY_FILE", "new.key");
+    let service = both.clone().start().await;
+    let people: Vec<_> = (0..20)
+        .map(|number| Person::called(&format!("person{number}")))
+        .collect();
+    for person in &people {
+        Contract::E.registers(&service.http(), person).await;
+    }
+    let load = Load::on(&service.http(), "meanwhile");
+    // From before it has opened the store to after its end.
+    let mut killed = 0;
+    for millis in (5..).step_by(5) {
+        let killing = both.clone();
+        let outcome = tokio::task::spawn_blocking(move || {
+            killing.run_and_kill_after(millis, &["keys", "rotate-master"])
+        });
+        if outcome.await.unwrap().status.success() {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 0);
+    let visitors = load.end().await;
+    drop(service);
+    let service = settings
+        .with("AUTHLOG_MASTER_KEY_FILE", "new.key")
+        .start()
+        .await;
+    for person in &people {
+        Contract::E.signs_in(&service.http(), person).await;
+    }
+    for visitor in visitors {
+        visitor.is_whole(&service.http()).await;
+    }
+    let well = run(&service.settings, &["doctor"]).await;
+    assert!(well.status.success(), "{well:?}");
 }
 
 async fn whoever_has_no_new_key_is_told_how_to_give_it(store: Store) {

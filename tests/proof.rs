@@ -399,6 +399,15 @@ async fn an_export_is_checked_without_the_database(store: Store) {
     assert!(good && words.contains("2 events of the account"), "{words}");
     let same = runs(settings, &["export", "--user", "ANN@example.com"]);
     assert_eq!(same, std::fs::read_to_string(&file).unwrap());
+    // Whoever asks what is known about them can read the answer; whoever else gets it need not.
+    let registered: Value = serde_json::from_str(same.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(registered["personal"]["email"], "ann@example.com");
+    assert_eq!(registered["personal"]["ip"], "127.0.0.1");
+    let sealed = runs(
+        settings,
+        &["export", "--user", "ann@example.com", "--sealed"],
+    );
+    assert!(!sealed.contains("ann@example.com") && !sealed.contains("127.0.0.1"));
 
     let changed = same.replacen("LoggedIn", "LoggedOn", 1);
     assert_ne!(changed, same);

@@ -9,7 +9,7 @@ use authlog_application::ports::Identifier;
 use authlog_domain::UserId;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::transparency::ProvenLog;
-use authlog_infrastructure::transparency::export::export as write_export;
+use authlog_infrastructure::transparency::export::{Extent, export as write_export};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,6 +22,9 @@ pub(crate) struct ExportEvents {
     /// Account whose events are wanted: id, e-mail address or username [the whole log]
     #[arg(long, value_name = "ACCOUNT")]
     user: Option<String>,
+    /// Leave the account's personal fields sealed, as they are stored
+    #[arg(long, requires = "user")]
+    sealed: bool,
     /// File to write [standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -30,9 +33,12 @@ pub(crate) struct ExportEvents {
 /// Writes an export.
 pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow::Result<()> {
     let store = parts::open_store(settings, settings.migrate).await?.store;
-    let user = match &command.user {
-        Some(account) => Some(find(account, &*store).await?),
-        None => None,
+    let extent = match &command.user {
+        None => Extent::Log,
+        Some(account) => Extent::Account {
+            user: find(account, &*store).await?,
+            opened_by: (!command.sealed).then_some(&*store),
+        },
     };
     sign_all(settings, &*store).await?;
     let key = proofs::key(settings, &*store).await?;
@@ -48,7 +54,7 @@ pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow
         "{bar:40} {pos}/{len} events, {per_sec}, {eta} left",
     )?);
     let exported = write_export(
-        user,
+        extent,
         &*store,
         &log,
         &mut BufWriter::new(out),

@@ -164,9 +164,20 @@ impl Settings {
     /// Runs the program to its end, with `input` typed into it. One that does not end within a minute is ended, and
     /// has then failed.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {
+        self.run_under(&["60"], arguments, input)
+    }
+
+    /// As [`Self::run`], ended by SIGKILL after so many milliseconds unless it has ended by then.
+    pub fn run_and_kill_after(&self, millis: u32, arguments: &[&str]) -> Output {
+        let seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
+        self.run_under(&["--signal=KILL", &seconds], arguments, "")
+    }
+
+    fn run_under(&self, timeout: &[&str], arguments: &[&str], input: &str) -> Output {
         let mut command = self.environed(Command::new("timeout"));
         command
-            .args(["60", env!("CARGO_BIN_EXE_authlog")])
+            .args(timeout)
+            .arg(env!("CARGO_BIN_EXE_authlog"))
             .args(arguments)
             .stdin(Stdio::piped());
         let mut child = command.spawn().expect("the program");

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 
-use authlog_application::ports::{ProofError, StoreError, TransparencyLog};
-use authlog_domain::UserId;
+use authlog_application::RequestContext;
+use authlog_application::ports::{
+    History, HistoryFilter, PastEvent, ProofError, StoreError, TransparencyLog,
+};
+use authlog_domain::{AggregateKind, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::evidence::{ProvenEvent, Unproven};
@@ -31,6 +34,40 @@ struct Header {
     user: Option<String>,
     events: u64,
     checkpoint: String,
+}
+
+/// A further line.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    event: ProvenEvent,
+    /// What the event holds sealed, in the clear, for whoever asks what is known about them. The proof is of the sealed
+    /// event; that this is what was sealed is the word of whoever made the export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    personal: Option<Map<String, Value>>,
+}
+
+/// What to export.
+#[derive(Clone, Copy)]
+pub enum Extent<'a> {
+    /// The whole log.
+    Log,
+    /// What happened to one account.
+    Account {
+        /// The account.
+        user: UserId,
+        /// Who opens its personal fields, if they are to be readable.
+        opened_by: Option<&'a dyn History>,
+    },
+}
+
+impl Extent<'_> {
+    fn user(self) -> Option<UserId> {
+        match self {
+            Self::Log => None,
+            Self::Account { user, .. } => Some(user),
+        }
+    }
 }
 
 /// Why there is no export.
@@ -75,7 +112,7 @@ pub struct Exported {
 /// # Errors
 /// Nothing can be proved yet, the store does not answer, or it cannot be written.
 pub async fn export(
-    user: Option<UserId>,
+    extent: Extent<'_>,
     records: &(impl LogRecords + ?Sized),
     log: &ProvenLog,
     out: &mut (impl Write + Send),
@@ -85,6 +122,7 @@ pub async fn export(
     let note = note.ok_or(ExportError::NoCheckpoint)?;
     let checkpoint = Checkpoint::open(&note, log.verifier()).map_err(ExportError::Forged)?;
     let size = checkpoint.tree_size;
+    let user = extent.user();
     let events = match user {
         None => size,
         Some(_) => count(user, size, records).await?,
@@ -99,6 +137,7 @@ pub async fn export(
     let (mut after, mut written) = (0, 0);
     'pages: loop {
         let page = records.records(after, PAGE, user).await?;
+        let mut personal = personal_fields(extent, after).await?;
         for record in &page {
             after = record.log_index;
             if after > size {
@@ -108,7 +147,11 @@ pub async fn export(
                 None => None,
                 Some(_) => Some(log.prove_inclusion(after, Some(size)).await?),
             };
-            write_line(out, &ProvenEvent::new(record, proof.as_ref()))?;
+            let line = Line {
+                event: ProvenEvent::new(record, proof.as_ref()),
+                personal: personal.remove(&after),
+            };
+            write_line(out, &line)?;
             written += 1;
         }
         progress(written, events);
@@ -142,6 +185,46 @@ async fn count(
             _ => return Ok(count),
         }
     }
+}
+
+/// The personal fields of the events after a place, by place, where the export is to show them.
+async fn personal_fields(
+    extent: Extent<'_>,
+    after: u64,
+) -> Result<HashMap<u64, Map<String, Value>>, StoreError> {
+    let Extent::Account {
+        user,
+        opened_by: Some(history),
+    } = extent
+    else {
+        return Ok(HashMap::new());
+    };
+    let everything = HistoryFilter::default();
+    let page = history.history(user, after, PAGE, &everything).await?;
+    let events = page.events.iter();
+    Ok(events
+        .filter_map(|past| Some((past.log_index?, opened(past))))
+        .collect())
+}
+
+/// An event's personal fields by name.
+fn opened(past: &PastEvent) -> Map<String, Value> {
+    let event = &past.event;
+    let declared = AggregateKind::from_stored(&event.aggregate_type)
+        .map(|kind| kind.personal_fields(&event.event_type))
+        .unwrap_or_default();
+    let of_payload = declared.iter().map(|pointer| {
+        let name = pointer.rsplit('/').next().unwrap_or(pointer);
+        (name, event.payload.pointer(pointer))
+    });
+    let of_metadata = RequestContext::PERSONAL_METADATA
+        .iter()
+        .map(|name| (*name, event.metadata.get(name)));
+    of_payload
+        .chain(of_metadata)
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.clone())))
+        .filter(|(_, value)| !value.is_null())
+        .collect()
 }
 
 fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<(), ExportError> {
@@ -180,7 +263,8 @@ pub fn check_export(lines: impl BufRead, key: &VerifierKey) -> Result<Exported, 
         count: 0,
     };
     for line in lines {
-        check.event(&read_line(&line?)?)?;
+        let line: Line = read_line(&line?)?;
+        check.event(&line.event)?;
     }
     check.end(header.events)
 }

@@ -10,7 +10,7 @@ use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
 use authlog_infrastructure::transparency::ProvenLog;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
-use authlog_infrastructure::transparency::export::{check_export, export};
+use authlog_infrastructure::transparency::export::{Extent, check_export, export};
 use authlog_infrastructure::transparency::note::NoteKey;
 use authlog_infrastructure::transparency::signer::{SignError, sign_next};
 use authlog_infrastructure::transparency::tree::{Hash, includes, is_consistent};
@@ -479,9 +479,13 @@ pub async fn an_export_holds_and_no_line_of_it_can_be_changed_or_left_out(world:
     let store = world.store();
     let log = ProvenLog::new(store.clone(), Arc::new(key()));
     let (key, other) = (key(), NoteKey::new("log.example", &[6; 32]).unwrap());
-    for (user, events) in [(None, 6), (Some(ada.user), 5)] {
+    let account = Extent::Account {
+        user: ada.user,
+        opened_by: None,
+    };
+    for (extent, events) in [(Extent::Log, 6), (account, 5)] {
         let mut text = Vec::new();
-        export(user, &*store, &log, &mut text, |_, _| {})
+        export(extent, &*store, &log, &mut text, |_, _| {})
             .await
             .unwrap();
         let exported = check_export(text.as_slice(), key.verifier()).unwrap();
