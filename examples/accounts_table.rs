@@ -10,7 +10,6 @@
 //! believes was delivered. The sequence of a message is the event's place in the log, so a gap is seen at once; it is
 //! filled from the HTTP feed (`--feed`, `--token`), or the program ends and says so. `docs/consuming.md` explains why.
 
-use std::collections::VecDeque;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,10 +101,10 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
     let mut batches = messages.ready_chunks(BATCH);
     while let Some(batch) = batches.next().await {
         let batch = batch.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut events = VecDeque::new();
+        let mut events = Vec::new();
         for message in &batch {
             let event = Event::of_message(message).map_err(Trouble::Fatal)?;
-            let expected = match events.back() {
+            let expected = match events.last() {
                 Some(Event { log_index, .. }) => log_index + 1,
                 None => table.inbox.log_index + 1,
             };
@@ -113,10 +112,11 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
                 continue;
             }
             if event.log_index > expected {
-                let missing = fetch(arguments, expected, event.log_index - 1).await?;
-                events.extend(missing);
+                // What came before the gap is good, whatever becomes of the gap.
+                table.apply(&events).map_err(Trouble::Fatal)?;
+                events = fetch(arguments, expected, event.log_index - 1).await?;
             }
-            events.push_back(event);
+            events.push(event);
         }
         table.apply(&events).map_err(Trouble::Fatal)?;
         // Only now. To acknowledge one is to acknowledge all before it; should it get lost, they are passed over when
@@ -340,8 +340,8 @@ impl Table {
     }
 
     /// Applies events that follow what was applied: all of them and their place in the inbox, or none.
-    fn apply(&mut self, events: &VecDeque<Event>) -> anyhow::Result<()> {
-        let Some(last) = events.back() else {
+    fn apply(&mut self, events: &[Event]) -> anyhow::Result<()> {
+        let Some(last) = events.last() else {
             return Ok(());
         };
         let inbox = Inbox {

@@ -1,16 +1,15 @@
 //! A consumer that knows nothing but what the running program publishes about its events reads every one of them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod own_nats;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_nats::jetstream::message::StreamMessage;
 use jsonschema::Validator;
-use own_nats::Nats;
 use serde_json::{Map, Value, json};
 use support::following::{Reader, follow_each_other, log_index};
+use support::nats::Nats;
 use support::staff::signed_in;
 use support::story::{EVENTS, EVERY_TYPE, everything_happens};
 use support::{Endpoint, Program, Settings, Store, on_both_stores, own};

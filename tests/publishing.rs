@@ -412,6 +412,28 @@ async fn a_leader_that_hangs_is_replaced_and_does_no_harm_when_it_wakes() {
     assert!(gauge(&metrics, "authlog_lag_events{stage=\"publisher\"}").abs() < f64::EPSILON);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_publish_at_once_make_neither_a_double_nor_a_hole() {
+    let nats = Nats::start().await;
+    // Whatever is deduplicated otherwise, only the fence keeps them apart here.
+    nats.make_stream(|config| config.duplicate_window = Duration::from_millis(100))
+        .await;
+    let settings = publishing(Store::Sqlite, &nats).with_cheap_hashing();
+    // Nobody elects one of two that have one file, so each takes itself for the leader.
+    let first = settings.clone().start().await;
+    let auditor = Auditor::of(&first).await;
+    let second = settings.start().await;
+    let loads = [(&first, "first"), (&second, "second")]
+        .map(|(service, name)| Load::on(&service.http(), name));
+    for load in &loads {
+        load.has_done(100).await;
+    }
+    for load in loads {
+        load.end().await;
+    }
+    auditor.finds_the_log_on(&nats, &first).await;
+}
+
 /// Settings of a service that publishes there.
 fn publishing(store: Store, nats: &Nats) -> Settings {
     Settings::on(store).with("AUTHLOG_NATS_URL", &nats.url())

@@ -1,7 +1,7 @@
 //! Everything that can break does, at random, under load; then the stream is held against the log.
 //!
 //! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS` makes
-//! a run longer; from two minutes on a frozen node stays so for up to half a minute.
+//! a run longer; from two minutes on a frozen node stays so for half a minute.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -192,9 +192,8 @@ impl World {
                     self.passes(0, 1000).await;
                     self.nats.restart().await;
                 }
-                let longest = if self.seconds < 120 { 2 } else { 23 };
-                let extra = self.random.below(longest * 1000);
-                tokio::time::sleep(Duration::from_millis(LONG_ENOUGH * 1000 + extra)).await;
+                let frozen = if self.seconds < 120 { LONG_ENOUGH } else { 30 };
+                tokio::time::sleep(Duration::from_secs(frozen)).await;
                 self.nodes[leader].program.thaw();
             }
             Fault::NatsKilled => {

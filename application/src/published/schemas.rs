@@ -161,7 +161,7 @@ fn headers() -> Value {
         "type": "object",
         "required": [
             "ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time",
-            "ce-sequence", "ce-logindex", "content-type", "Nats-Msg-Id",
+            "ce-sequence", "ce-logindex", "ce-datacontenttype", "content-type", "Nats-Msg-Id",
         ],
         "properties": {
             "ce-specversion": { "type": "string", "const": "1.0", "description": "The version of CloudEvents" },
@@ -172,6 +172,7 @@ fn headers() -> Value {
             "ce-time": { "type": "string", "format": "date-time", "description": TIME },
             "ce-sequence": { "type": "string", "pattern": "^[0-9]{20}$", "description": SEQUENCE },
             "ce-logindex": { "type": "string", "pattern": "^[1-9][0-9]*$", "description": LOG_INDEX },
+            "ce-datacontenttype": { "type": "string", "const": JSON, "description": "The media type of the data" },
             "content-type": { "type": "string", "const": JSON, "description": "The media type of the message" },
             "Nats-Msg-Id": text("The same as ce-id"),
         },

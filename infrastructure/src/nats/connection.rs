@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::publisher::Trouble;
+use super::trouble::Trouble;
 
 /// How long the server may take for any answer, an acknowledgement among them, before the connection counts as broken.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

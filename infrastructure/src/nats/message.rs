@@ -12,6 +12,9 @@ pub(super) const ID: &str = "ce-id";
 /// The header that says when it happened.
 pub(super) const TIME: &str = "ce-time";
 
+/// The media type of the data.
+const JSON: &str = "application/json";
+
 /// The message that carries `event`, to be stored right after the event before it or not at all.
 pub(super) fn message(
     event: &PublishedEvent,
@@ -26,7 +29,9 @@ pub(super) fn message(
     headers.insert(TIME, event.time.to_string().as_str());
     headers.insert("ce-sequence", event.padded_sequence().as_str());
     headers.insert("ce-logindex", event.log_index.to_string().as_str());
-    headers.insert("content-type", "application/json");
+    // The binding has it as an attribute like any other; what reads plain messages looks for the header.
+    headers.insert("ce-datacontenttype", JSON);
+    headers.insert("content-type", JSON);
     let data = serde_json::to_vec(&event.data)?;
     Ok(PublishMessage::build()
         .payload(data.into())

@@ -12,6 +12,7 @@ mod pages;
 mod pipeline;
 mod publisher;
 mod stream;
+mod trouble;
 
 pub use checkpoints::{CHECKPOINT_STREAM, NatsCheckpoints};
 pub use comparison::{StreamUnreadable, compare_stream};

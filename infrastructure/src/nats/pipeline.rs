@@ -10,7 +10,7 @@ use authlog_application::ports::LoggedEvent;
 use authlog_application::published::publish;
 
 use super::message::message;
-use super::publisher::Trouble;
+use super::trouble::Trouble;
 
 type Acknowledgement = Pin<Box<<PublishAckFuture as IntoFuture>::IntoFuture>>;
 

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::pages::{PAGE, Pages};
 use super::pipeline::Pipeline;
 use super::stream;
+use super::trouble::Trouble;
 
 /// Messages under way beyond which no further page is sent: enough to hide the round trip, few enough to resend after a
 /// fault.
@@ -28,33 +29,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a server that was away may have been back unnoticed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What keeps the publisher from publishing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    /// Something does not answer; it may be back in a moment.
-    #[error("{0}")]
-    Away(String),
-    /// Going on would make a hole or a lie. An operator has to decide.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl Trouble {
-    pub(super) fn away(error: impl std::error::Error) -> Self {
-        let mut words = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_words = cause.to_string();
-            // Errors of async-nats say their source themselves.
-            if !words.contains(&cause_words) {
-                words = format!("{words}: {cause_words}");
-            }
-            source = cause.source();
-        }
-        Self::Away(words)
-    }
-}
 
 /// Where and as whom to publish.
 #[derive(Clone)]

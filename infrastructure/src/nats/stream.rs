@@ -10,7 +10,7 @@ use authlog_application::ports::{EventLog, LogFilter};
 use authlog_application::published::{PublishedEvent, publish};
 
 use super::message::{ID, TIME};
-use super::publisher::Trouble;
+use super::trouble::Trouble;
 
 /// The stream's name.
 pub const STREAM: &str = "AUTH_EVENTS";

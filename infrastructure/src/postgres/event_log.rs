@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
-use authlog_domain::{Timestamp, UserId};
+use authlog_domain::Timestamp;
 use serde_json::Value;
 use sqlx::FromRow;
 use time::OffsetDateTime;
@@ -10,25 +10,38 @@ use time::OffsetDateTime;
 use super::PostgresStore;
 use crate::store::{LogRow, unreadable};
 
-/// The filters are always there, so that there is one statement: null passes everything.
+/// The next of the log. Which events they are is settled before they are joined: a log without statistics would otherwise
+/// be joined whole.
 const READ: &str = r"
+    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+           e.payload, e.metadata
+      FROM (SELECT log_index, aggregate_type, aggregate_id, sequence
+              FROM event_log
+             WHERE log_index > $1 AND log_index <= $3
+             ORDER BY log_index
+             LIMIT $2) l
+      JOIN events e USING (aggregate_type, aggregate_id, sequence)
+     ORDER BY l.log_index";
+
+/// The next of some types.
+const READ_OF_TYPES: &str = r"
     SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
       FROM event_log l
       JOIN events e USING (aggregate_type, aggregate_id, sequence)
-     WHERE l.log_index > $1 AND l.log_index <= $4
-       AND ($3::text[] IS NULL OR e.event_type = ANY($3))
+     WHERE l.log_index > $1 AND l.log_index <= $3
+       AND e.event_type = ANY($4)
      ORDER BY l.log_index
      LIMIT $2";
 
-/// One account's events are a range of an index, however long the log is.
+/// One account's events are a range of an index, however long the log is. No types are all types.
 const READ_OF_USER: &str = r"
     SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
       FROM events e
       JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
-     WHERE e.user_id = $5 AND l.log_index > $1 AND l.log_index <= $4
-       AND ($3::text[] IS NULL OR e.event_type = ANY($3))
+     WHERE e.user_id = $5 AND l.log_index > $1 AND l.log_index <= $3
+       AND ($4::text[] IS NULL OR e.event_type = ANY($4))
      ORDER BY l.log_index
      LIMIT $2";
 
@@ -78,19 +91,22 @@ impl EventLog for PostgresStore {
             .until
             .map_or(i64::MAX, |until| i64::try_from(until).unwrap_or(i64::MAX));
         let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
-        let sql = filter.user.map_or(READ, |_| READ_OF_USER);
-        let user = filter.user.map(UserId::as_uuid);
         let rows: Vec<Row> = self
             .connections
             .ask(|pool| {
-                let query = sqlx::query_as(sql)
-                    .bind(after)
-                    .bind(i64::from(limit))
-                    .bind(types)
-                    .bind(until);
-                match user {
-                    Some(user) => query.bind(user).fetch_all(pool),
-                    None => query.fetch_all(pool),
+                let read = |sql| {
+                    sqlx::query_as(sql)
+                        .bind(after)
+                        .bind(i64::from(limit))
+                        .bind(until)
+                };
+                match (filter.user, types) {
+                    (Some(user), types) => read(READ_OF_USER)
+                        .bind(types)
+                        .bind(user.as_uuid())
+                        .fetch_all(pool),
+                    (None, Some(types)) => read(READ_OF_TYPES).bind(types).fetch_all(pool),
+                    (None, None) => read(READ).fetch_all(pool),
                 }
             })
             .await?;
