@@ -250,7 +250,7 @@ async fn a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it(store: Store
     auditor.finds_the_log_on(&nats, &service).await;
 
     nats.delete_stream().await;
-    let stream = nats.make_stream(|_| {}).await;
+    let stream = nats.make_stream_anew().await;
     eventually("it is filled", async || {
         (nats.stored().await > whole).then_some(())
     })

@@ -217,6 +217,12 @@ impl Nats {
         jetstream.delete_stream(STREAM).await.expect("its end");
     }
 
+    /// Makes the stream anew in place of one that was deleted, once the server is done with the files of that one.
+    pub async fn make_stream_anew(&self) -> Stream {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.make_stream(|_| {}).await
+    }
+
     /// Every message of the stream, as a new subscriber gets them.
     pub async fn messages(&self) -> Vec<Message> {
         let Some(stream) = self.stream().await else {

@@ -148,7 +148,11 @@ async fn publish_over(
     publication: &watch::Sender<Publication>,
 ) -> Result<Infallible, Trouble> {
     let jetstream = &connection.jetstream;
-    let mut reached = stream::open(jetstream, &**log).await?;
+    let was_there = {
+        let so_far = publication.borrow();
+        so_far.log_index > 0 || so_far.trouble.is_some()
+    };
+    let mut reached = stream::open(jetstream, &**log, was_there).await?;
     tracing::info!(reached, "publishing events");
     loop {
         publication.send_modify(|it| {
@@ -163,7 +167,7 @@ async fn publish_over(
             publication,
         )
         .await?;
-        reached = stream::open(jetstream, &**log).await?;
+        reached = stream::open(jetstream, &**log, true).await?;
     }
 }
 

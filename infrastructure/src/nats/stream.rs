@@ -1,10 +1,14 @@
 //! The stream: made if it is not there, and checked before anything is added to it.
 
+use std::time::Duration;
+
 use async_nats::jetstream::context::{
     CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
 };
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{Config, RetentionPolicy, State, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config, RawMessageErrorKind, RetentionPolicy, State, StorageType, Stream,
+};
 use async_nats::jetstream::{self, ErrorCode};
 use authlog_application::ports::{EventLog, LogFilter};
 use authlog_application::published::{PublishedEvent, publish};
@@ -20,6 +24,10 @@ const SUBJECTS: &str = "auth.v1.>";
 
 /// The largest message that a stream has to take, in bytes; ours are a fraction of it.
 const LARGEST_MESSAGE: i32 = 65_536;
+
+/// How long a stream has to have been gone before another is made in its place. A server may go on removing the files of
+/// the one that was deleted after it has said that it is gone, and takes those of its successor along (nats-server 2.9).
+const GONE_FOR: Duration = Duration::from_secs(1);
 
 /// The stream as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
 fn wanted() -> Config {
@@ -98,17 +106,24 @@ fn differences(found: &Config) -> Vec<String> {
     differences
 }
 
-/// Opens the stream, makes it if it is not there, and finds out after which index to go on.
+/// Opens the stream, makes it if it is not there, and finds out after which index to go on. `was_there` says whether this
+/// node has seen it before.
 pub(super) async fn open(
     jetstream: &jetstream::Context,
     log: &dyn EventLog,
+    was_there: bool,
 ) -> Result<u64, Trouble> {
     let stream = match jetstream.get_stream(STREAM).await {
         Ok(stream) => stream,
-        Err(error) if is_missing(&error.kind()) => jetstream
-            .create_stream(wanted())
-            .await
-            .map_err(not_created)?,
+        Err(error) if is_missing(&error.kind()) => {
+            if was_there {
+                tokio::time::sleep(GONE_FOR).await;
+            }
+            jetstream
+                .create_stream(wanted())
+                .await
+                .map_err(not_created)?
+        }
         Err(error) => return Err(Trouble::away(error)),
     };
     let info = stream.cached_info();
@@ -191,7 +206,15 @@ async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<Published
 /// Makes sure that the stream has `logged` at its place.
 async fn agree(stream: &Stream, logged: &PublishedEvent) -> Result<(), Trouble> {
     let at = logged.log_index;
-    let message = stream.get_raw_message(at).await.map_err(Trouble::away)?;
+    let message = stream
+        .get_raw_message(at)
+        .await
+        .map_err(|error| match error.kind() {
+            RawMessageErrorKind::NoMessageFound => Trouble::Refused(format!(
+                "the stream {STREAM} has lost messages: it says that it ends at sequence {at}, and has no message there; delete it to have it made and filled again from the log"
+            )),
+            _ => Trouble::away(error),
+        })?;
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
     // A database that was restored and has gone on may give an event the name of one that was lost, but not its time.
     if header(ID) == Some(&logged.id) && header(TIME) == Some(&logged.time.to_string()) {
