@@ -158,6 +158,6 @@ impl Authlog {
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).
     pub fn key_set(&self) -> serde_json::Value {
-        self.parts.tokens.key_set()
+        self.parts.tokens.key_set(self.parts.clock.now())
     }
 }

@@ -21,7 +21,8 @@ pub use password::{Password, PasswordPolicy};
 pub use refusal::{Field, Refusal, Violation};
 pub use revocation_list::{RevocationList, Standing};
 pub use session_terms::{
-    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
+    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_TOKEN, RefreshTerms, SessionTerms,
+    SignedIn,
 };
 pub use use_cases::{
     Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,

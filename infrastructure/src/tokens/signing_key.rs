@@ -167,6 +167,12 @@ impl SigningKey {
         }
     }
 
+    /// Whether a published key may be called so: 32 bytes in base64url without padding.
+    pub(super) fn may_be_called(kid: &str) -> bool {
+        let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        kid.len() == 43 && kid.bytes().all(is_url_safe)
+    }
+
     /// What to store, sealed: a PKCS#8 key in DER, or the secret of an HS256 key.
     pub fn to_stored(&self) -> Zeroizing<Vec<u8>> {
         self.stored.clone()
