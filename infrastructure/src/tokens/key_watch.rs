@@ -14,7 +14,7 @@ use crate::store::{SigningKeyStore, unreadable};
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How often at the most, however many tokens of unknown keys are presented.
-const NOT_BEFORE: Duration = Duration::from_millis(200);
+const NOT_BEFORE: Duration = Duration::from_millis(50);
 
 /// How long such a token waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(1);

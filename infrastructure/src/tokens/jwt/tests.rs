@@ -485,4 +485,87 @@ proptest! {
         let longer = token + &tail;
         prop_assert!(tokens.verify(&longer, now()).is_none());
     }
+
+    #[test]
+    fn whatever_is_signed_with_a_foreign_key_is_none(
+        algorithm in prop::sample::select(vec![
+            JwtAlgorithm::EdDsa, JwtAlgorithm::Es256, JwtAlgorithm::Hs256,
+        ]),
+        header in mutations(),
+        payload in mutations(),
+    ) {
+        let tokens = tokens(JwtAlgorithm::EdDsa);
+        let mallory = SigningKey::generate(algorithm).unwrap();
+        let good = tokens.sign(&access()).unwrap();
+        let [header, payload] = [(0, header), (1, payload)].map(|(place, mutations)| {
+            let mut part = part(&good, place);
+            for (name, value) in mutations {
+                part[name] = value;
+            }
+            part
+        });
+        prop_assert!(tokens.verify(&forge(&mallory, &header, &payload), now()).is_none());
+    }
+
+    #[test]
+    fn whatever_our_own_key_signs_is_taken_only_if_it_is_such_a_token_as_we_make(
+        header in mutations(),
+        payload in mutations(),
+    ) {
+        let tokens = tokens(JwtAlgorithm::EdDsa);
+        let good = tokens.sign(&access()).unwrap();
+        let [mut forged_header, mut forged_payload] = [part(&good, 0), part(&good, 1)];
+        for (name, value) in &header {
+            forged_header[name] = value.clone();
+        }
+        for (name, value) in &payload {
+            forged_payload[name] = value.clone();
+        }
+        let forged = forge(&tokens.current, &forged_header, &forged_payload);
+        let taken = tokens.verify(&forged, now()).is_some();
+        let ours = ["typ", "alg", "kid"].map(|name| forged_header[name] == part(&good, 0)[name]);
+        let same_header = ours == [true; 3] && forged_header.as_object().unwrap().len() == 3;
+        prop_assert!(!taken || same_header, "{forged_header}");
+        for name in ["iss", "aud"] {
+            prop_assert!(!taken || forged_payload[name] == part(&good, 1)[name]);
+        }
+        prop_assert!(!taken || forged_payload["exp"].as_i64() > Some(now().unix_seconds()));
+    }
+}
+
+/// Members of a header or of claims, with values that belong in them and that do not.
+fn mutations() -> impl Strategy<Value = Vec<(String, Value)>> {
+    let names = [
+        "typ",
+        "alg",
+        "kid",
+        "crit",
+        "jwk",
+        "jku",
+        "iss",
+        "aud",
+        "sub",
+        "sid",
+        "jti",
+        "iat",
+        "exp",
+        "nbf",
+        "epoch",
+        "generation",
+        "x",
+    ];
+    let values = prop_oneof![
+        Just(json!(null)),
+        Just(json!("none")),
+        Just(json!("HS256")),
+        Just(json!("EdDSA")),
+        Just(json!("at+jwt")),
+        Just(json!([AUDIENCE, "other"])),
+        any::<i64>().prop_map(|number| json!(number)),
+        any::<f64>().prop_map(|number| json!(number)),
+        any::<String>().prop_map(|text| json!(text)),
+        "[a-z{}\",:]{0,20}".prop_map(|text| json!({ "x": text })),
+    ];
+    let name = prop::sample::select(names.to_vec()).prop_map(str::to_owned);
+    proptest::collection::vec((name, values), 0..4)
 }
