@@ -90,6 +90,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         settings: authlog_api::Settings {
             secure_cookies: reachable_at.scheme() == "https",
             event_source: parts::event_source(settings),
+            public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
             ..authlog_api::Settings::default()
         },
         metrics: Arc::new(move || metrics.render()),

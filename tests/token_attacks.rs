@@ -38,7 +38,9 @@ async fn no_forgery_opens_anything(store: Store) {
         Contract::A.registers(&http, &ann).await;
         let good = Contract::A.signs_in(&http, &ann).await;
         let keys = http.send(own::KEY_SET).await.json();
-        for token in [&good.access, good.refresh()] {
+        // What a token is for makes no difference to its key.
+        let others = (algorithm == "EdDSA").then_some(good.refresh());
+        for token in std::iter::once(&*good.access).chain(others) {
             for (attack, forged) in forgeries(token, &keys) {
                 println!("{algorithm}: {attack}");
                 opens_nothing(&http, &forged).await;

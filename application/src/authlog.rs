@@ -160,4 +160,9 @@ impl Authlog {
     pub fn key_set(&self) -> serde_json::Value {
         self.parts.tokens.key_set(self.parts.clock.now())
     }
+
+    /// `iss` and `aud` of every signed token.
+    pub fn issuer_and_audience(&self) -> (&str, &str) {
+        (self.parts.tokens.issuer(), self.parts.tokens.audience())
+    }
 }

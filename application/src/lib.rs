@@ -25,7 +25,7 @@ pub use session_terms::{
     SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
-    RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
-    SignInForm, Stood, StoodThen, rebuild_read_models,
+    ActiveToken, Authenticated, Behind, Entitlement, ExpectedToken, Follower, Housekeeper, Lag,
+    LogFeed, MailSweeper, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
+    RevocationTail, SignInForm, Stood, StoodThen, rebuild_read_models,
 };
