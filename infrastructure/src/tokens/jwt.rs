@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::key_record::CLOCK_DIFFERENCE;
 use super::{Keys, SigningKey};
 
-/// Longest token that is looked at, in bytes. Ours have less than 1 KiB; servers take headers of 8 KiB.
+/// Longest token that is looked at, in bytes. Ours have about 1 KiB; servers take headers of 8 KiB.
 const MAX_LENGTH: usize = 8 * 1024;
 
 /// Longest header of a token that is looked at, as it is encoded. Ours have some 120 characters.

@@ -57,7 +57,8 @@ impl SigningKey {
     /// Fewest bytes in the secret of an HS256 key.
     pub const LEAST_SECRET_BYTES: usize = 32;
 
-    /// A new key. An RSA key has 2048 bits, and is some tenths of a second in the making.
+    /// A new key. An RSA key has 3072 bits, which are worth 128 as the others are (NIST SP 800-57 part 1, §5.6.1), and is
+    /// up to a second or two in the making.
     ///
     /// # Errors
     /// [`SigningKeyError::NotGenerated`].
@@ -225,7 +226,7 @@ fn new_key_bytes(
                 .to_vec()
         }
         JwtAlgorithm::Rs256 => {
-            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa2048)?.as_der()?;
+            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa3072)?.as_der()?;
             der.as_ref().to_vec()
         }
         JwtAlgorithm::Hs256 => {
