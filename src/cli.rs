@@ -50,7 +50,7 @@ pub(crate) enum Command {
 pub(crate) enum UserCommand {
     /// Make an account; the password is read from the terminal or standard input
     Create(CreateUser),
-    /// Let an account do other things
+    /// Let an account do other things; its sessions end, so that no token says what it could do before
     Role(ChangeRole),
     /// Print all accounts, in order of their numbers
     List,

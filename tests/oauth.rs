@@ -95,8 +95,10 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
     let lifetime = body["exp"].as_i64().unwrap() - body["iat"].as_i64().unwrap();
     assert_eq!(lifetime, 24 * 60 * 60);
     assert_eq!(body.get("jti"), None);
-    // A role counts from the moment on at which it was given, whatever the token says.
+    // A change of role ends the sessions whose tokens say otherwise.
     staff::promote(&service, &ann, "auditor");
+    is_not_active(&ask(&http, &asker, &[("token", &opaque)]).await);
+    let opaque = Contract::D.signs_in(&http, &ann).await.access;
     let body = ask(&http, &asker, &[("token", &opaque)]).await.json();
     assert_eq!(body["role"], "auditor");
 }

@@ -23,11 +23,12 @@ use crate::tokens::KeyRecord;
 use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
-pub(crate) const REVOKING_EVENT_TYPES: [&str; 4] = [
+pub(crate) const REVOKING_EVENT_TYPES: [&str; 5] = [
     "LoggedOut",
     "RefreshTokenReused",
     "PasswordReset",
     "UserErased",
+    "RoleChanged",
 ];
 
 /// A store: everything that the use cases need kept, and the secrets that nodes share.

@@ -23,7 +23,7 @@ const MIGRATIONS: [&str; 6] = [
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
     include_str!("../../../migrations/sqlite/0004_log_tree.sql"),
     include_str!("../../../migrations/sqlite/0005_erasure.sql"),
-    include_str!("../../../migrations/sqlite/0006_signing_keys.sql"),
+    include_str!("../../../migrations/sqlite/0006_keys_and_roles.sql"),
 ];
 
 /// The version of the schema that this program expects.

@@ -150,6 +150,7 @@ macro_rules! store_behaviour {
             every_acknowledged_revocation_is_heard,
             revocations_since_an_instant_leave_out_what_is_older,
             a_reset_revokes_the_earlier_epochs,
+            a_change_of_role_revokes_the_earlier_epochs,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,

@@ -25,3 +25,11 @@ CREATE TABLE signing_key_changes (
     number bigint NOT NULL
 );
 INSERT INTO signing_key_changes (number) VALUES (0);
+
+-- A change of role ends sessions as well. The program's queries repeat the list of types word for word.
+DROP INDEX events_revoking_by_transaction;
+DROP INDEX events_revoking_by_time;
+CREATE INDEX events_revoking_by_transaction ON events (txid)
+    WHERE event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased', 'RoleChanged');
+CREATE INDEX events_revoking_by_time ON events (recorded_at)
+    WHERE event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased', 'RoleChanged');

@@ -26,3 +26,11 @@ CREATE TABLE signing_key_changes (
     number INTEGER NOT NULL
 ) STRICT;
 INSERT INTO signing_key_changes (id, number) VALUES (1, 0);
+
+-- A change of role ends sessions as well. The program knows the same list of types.
+DROP INDEX events_revoking_by_position;
+DROP INDEX events_revoking_by_time;
+CREATE INDEX events_revoking_by_position ON events (position)
+    WHERE event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased', 'RoleChanged');
+CREATE INDEX events_revoking_by_time ON events (recorded_at)
+    WHERE event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased', 'RoleChanged');
