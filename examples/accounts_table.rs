@@ -379,8 +379,12 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
         ),
         "dev.authlog.user.role-changed.v1" => execute(
             tables,
-            "UPDATE accounts SET role = ? WHERE id = ?",
-            params![event.text("role")?, account],
+            "UPDATE accounts SET role = ?, session_epoch = coalesce(?, session_epoch) WHERE id = ?",
+            params![
+                event.text("role")?,
+                event.number("session_epoch").ok(),
+                account
+            ],
         ),
         "dev.authlog.user.password-reset.v1" => execute(
             tables,

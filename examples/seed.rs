@@ -159,7 +159,11 @@ fn life(number: u64, account: AccountNumber, events: u64) -> anyhow::Result<Vec<
     if number.is_multiple_of(10) {
         let at = registered.plus(MINUTE);
         let role = Role::Service;
-        person.add(&UserEvent::RoleChanged(RoleChanged { at, role }))?;
+        person.add(&UserEvent::RoleChanged(RoleChanged {
+            at,
+            role,
+            session_epoch: None,
+        }))?;
     }
     let mut streams = vec![person.staged()];
     let mut left = events.saturating_sub(1);

@@ -23,14 +23,16 @@ install_packages() {
 }
 
 needed=(postgresql nats-server python3-aiosmtpd)
-# The tests that need a browser say so and pass over it where there is none.
-wished=(chromium)
+# The tests that need a browser, or PyJWT, say so and pass over it where there is none.
+wished=(chromium python3-jwt python3-cryptography)
 
 step "Tools that the tests need: ${needed[*]}"
 if ! installed "${needed[@]}" "${wished[@]}"; then
   as_root apt-get update
   install_packages "${needed[@]}"
-  install_packages "${wished[@]}" || echo "no ${wished[*]}: the reset page is not shown in a browser"
+  for package in "${wished[@]}"; do
+    install_packages "$package" || echo "no $package: what is shown with it is passed over"
+  done
 fi
 
 step 'Formatting'

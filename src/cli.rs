@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Make and change accounts
     #[command(subcommand)]
     User(UserCommand),
-    /// Look after the keys of what is sealed
+    /// Look after the keys that sign tokens, and the one that seals
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Write the read models anew from the log, while the service goes on
@@ -50,7 +50,7 @@ pub(crate) enum Command {
 pub(crate) enum UserCommand {
     /// Make an account; the password is read from the terminal or standard input
     Create(CreateUser),
-    /// Let an account do other things
+    /// Let an account do other things; its sessions end, so that no token says what it could do before
     Role(ChangeRole),
     /// Print all accounts, in order of their numbers
     List,
@@ -60,8 +60,28 @@ pub(crate) enum UserCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum KeysCommand {
+    /// Print the keys that sign tokens: which one signs, which one is about to, which ones verify
+    List,
+    /// Publish a new key to sign tokens with; the one before verifies until its last token has expired
+    Rotate(RotateKey),
+    /// Give a key up at once, because others may have it: all tokens that it signed are void
+    Retire(RetireKey),
     /// Replace the master key: seal all keys and secrets under the new one, without touching an event
     RotateMaster(RotateMaster),
+}
+
+#[derive(Args)]
+pub(crate) struct RotateKey {
+    /// Let it sign in seconds instead of the ten minutes after which verifiers elsewhere have certainly seen it
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct RetireKey {
+    /// The key's id, as `keys list` prints it
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) kid: String,
 }
 
 #[derive(Args)]

@@ -14,7 +14,9 @@ use authlog_infrastructure::postgres::{Election, PostgresStore, Sequencer};
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
-use authlog_infrastructure::tokens::{HmacSecretTokens, JwtAlgorithm, JwtTokens, SigningKey};
+use authlog_infrastructure::tokens::{
+    HmacSecretTokens, JwtAlgorithm, JwtTokens, KeySet, KeyWatch, Keys, SigningKey, keep_signing_key,
+};
 use authlog_infrastructure::{OpenError, Store};
 use tokio::sync::watch;
 use url::Url;
@@ -179,6 +181,7 @@ pub(crate) async fn assemble(
     store: Arc<dyn Store>,
     reachable_at: &Url,
     publication: Option<watch::Receiver<Publication>>,
+    keys: Keys,
 ) -> anyhow::Result<(Authlog, Background)> {
     let clock = clock();
     let entropy = entropy();
@@ -188,8 +191,7 @@ pub(crate) async fn assemble(
     };
     let hasher = Argon2PasswordHasher::start(hashing, Arc::clone(&entropy))
         .context("the password hashing threads cannot be started")?;
-    let key = signing_key(settings, &*store).await?;
-    let tokens = JwtTokens::new(issuer(settings), AUDIENCE, key, vec![]);
+    let tokens = JwtTokens::new(issuer(settings), AUDIENCE, keys);
     let mailer: Arc<dyn Mailer> = match &settings.smtp_url {
         Some(url) => Arc::new(
             SmtpMailer::new(
@@ -285,17 +287,31 @@ fn issuer(settings: &Settings) -> String {
         .to_owned()
 }
 
-/// The key that signs tokens: the secret that clients share, or one that every node of this store shares.
-async fn signing_key(settings: &Settings, store: &dyn Store) -> anyhow::Result<SigningKey> {
-    let algorithm = settings.jwt_algorithm;
-    if let Some(secret) = &settings.jwt_secret {
-        return SigningKey::from_secret(secret.as_bytes()).context("AUTHLOG_JWT_SECRET");
-    }
-    debug_assert!(!matches!(algorithm, JwtAlgorithm::Hs256));
-    let candidate = SigningKey::generate(algorithm).context("a signing key cannot be made")?;
-    let name = format!("signing-key/{algorithm}");
-    let stored = store.shared_secret(&name, &candidate.to_stored()).await?;
-    SigningKey::from_stored(algorithm, &stored).context("the stored signing key cannot be used")
+/// The keys that sign and verify tokens, and what keeps them as new as the store's. There is one to sign with from the
+/// first start on.
+///
+/// # Errors
+/// A key cannot be made or read, or the store does not answer.
+pub(crate) async fn token_keys(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<(Keys, KeyWatch<dyn Store>)> {
+    let shared = settings
+        .jwt_secret
+        .as_ref()
+        .map(|secret| SigningKey::from_secret(secret.as_bytes()))
+        .transpose()
+        .context("AUTHLOG_JWT_SECRET")?;
+    let stored = match settings.jwt_algorithm {
+        // What others signed while another algorithm was set stays good.
+        JwtAlgorithm::Hs256 => store.signing_keys().await?.0,
+        algorithm => keep_signing_key(&*store, algorithm, clock().now())
+            .await
+            .context("there is no key to sign tokens with")?,
+    };
+    let first = KeySet::new(shared.map(Arc::new), &stored)
+        .context("a stored signing key cannot be used")?;
+    Ok(KeyWatch::new(store, first))
 }
 
 async fn secret_tokens(

@@ -48,8 +48,9 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
+    let (keys, key_watch) = parts::token_keys(settings, Arc::clone(&store)).await?;
     let (authlog, background) =
-        parts::assemble(settings, store, &reachable_at, publication).await?;
+        parts::assemble(settings, store, &reachable_at, publication, keys).await?;
     let Background {
         refused_logins,
         reset_mailer,
@@ -65,6 +66,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
         AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),
         AbortOnDropHandle::new(tokio::spawn(feed.run())),
+        AbortOnDropHandle::new(tokio::spawn(key_watch.run())),
     ];
     let recorder = tokio::spawn(refused_logins.run());
     let mut elections = vec![];
@@ -88,6 +90,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         settings: authlog_api::Settings {
             secure_cookies: reachable_at.scheme() == "https",
             event_source: parts::event_source(settings),
+            public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
             ..authlog_api::Settings::default()
         },
         metrics: Arc::new(move || metrics.render()),

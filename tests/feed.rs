@@ -13,7 +13,7 @@ use support::load::Load;
 use support::staff::{self, signed_in};
 use support::story::{EVENTS, EVERY_TYPE, everything_happens};
 use support::{
-    Answer, Contract, Person, Postgres, Program, Settings, Store, a, on_both_stores, own,
+    Answer, Contract, Person, Postgres, Program, Settings, Store, a, c, on_both_stores, own,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -343,8 +343,8 @@ async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
     let mut cut_off = Reader::of(&service, &reader.access, "follow=true").await;
     let mut goes_on = Reader::of(&service, &other.access, "follow=true").await;
     cut_off.events(4).await;
-    // Another role that may read is no reason to stop.
-    staff::promote(&service, &Person::called("reader"), "admin");
+    // Something else that happens to the account is no reason to stop.
+    ask_for_a_reset(&service, "reader").await;
     cut_off.events(1).await;
     staff::promote(&service, &Person::called("reader"), "user");
     // Not even the event that says so is for them.
@@ -352,6 +352,10 @@ async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
     the_end(&service).await;
     goes_on.events_until(is_the_end).await;
     let answer = read(&service, &reader.access, "").await;
+    assert_eq!(answer.status, 401, "{answer}");
+    let person = Person::called("reader");
+    let anew = Contract::A.signs_in(&service.http(), &person).await;
+    let answer = read(&service, &anew.access, "").await;
     assert_eq!(answer.status, 403, "{answer}");
 }
 
@@ -561,11 +565,20 @@ async fn followers_do_not_have_the_database_asked_for_their_rights() {
         after - before
     );
     // The count counts.
-    staff::promote(&service, &Person::called("reader"), "admin");
+    ask_for_a_reset(&service, "reader").await;
     for stream in &mut streams {
         stream.events(1).await;
     }
     assert!(lookups().await >= before + 200);
+}
+
+/// Lets something happen to an account that ends none of its sessions.
+async fn ask_for_a_reset(service: &Program, username: &str) {
+    let request = service.send(c::REQUEST_RESET);
+    let answer = request
+        .json(&serde_json::json!({"username": username}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
 }
 
 /// Reads the log.

@@ -2,12 +2,14 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use support::contract::verifies;
 use support::http::Http;
 use support::load::Load;
 use support::mail::Mailbox as _;
-use support::{Contract, Person, Program, Settings, a, c, eventually, own};
+use support::{Contract, Person, Program, Settings, a, c, eventually, own, staff, token};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_registers_on_one_signs_in_on_the_other() {
@@ -97,6 +99,106 @@ async fn a_new_password_on_one_ends_every_session_on_the_other() {
     }
     let refused = Contract::A.sign_in(&second.http(), &ann).await;
     Contract::A.says_wrong_credentials(&refused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_on_one_ends_every_session_on_the_other() {
+    let [first, second] = two_nodes().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    let mut sessions = Vec::new();
+    for contract in Contract::ALL {
+        sessions.push(contract.signs_in(&second.http(), &ann).await);
+    }
+    let here = Contract::A.signs_in(&first.http(), &ann).await;
+    let request = first.send(own::ERASE).bearer(&here.access);
+    let answer = request.json(&json!({"password": ann.password})).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    for tokens in &sessions {
+        comes_to_refuse(&second.http(), &tokens.access).await;
+        if let Some(refresh) = &tokens.refresh {
+            support::contract::refreshes_nothing(&second.http(), refresh).await;
+        }
+    }
+    let refused = Contract::A.sign_in(&second.http(), &ann).await;
+    Contract::A.says_wrong_credentials(&refused);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_revoked_on_one_is_refused_on_the_other() {
+    let [first, second] = two_nodes().await;
+    let asker = staff::signed_in(&first, "billing", "service").await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    for contract in Contract::ALL {
+        let tokens = contract.signs_in(&second.http(), &ann).await;
+        let form = [("token", &*tokens.access)];
+        let answer = first.send(own::REVOKE).form(&form).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        // Whoever asks is told by the store, and so at once.
+        let request = second.send(own::INTROSPECT).bearer(&asker.access);
+        let answer = request.form(&form).await;
+        answer.is(200, &json!({"active": false}));
+        comes_to_refuse(&second.http(), &tokens.access).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_role_on_one_ends_every_session_on_the_other() {
+    let [first, second] = two_nodes().await;
+    let asker = staff::signed_in(&first, "billing", "service").await;
+    let ann = Person::called("ann");
+    staff::employ(&first, &ann, "auditor");
+    let mut sessions = Vec::new();
+    for contract in Contract::ALL {
+        let tokens = contract.signs_in(&first.http(), &ann).await;
+        let answer = second.send(own::LOG_KEY).bearer(&tokens.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        sessions.push(tokens);
+    }
+    staff::promote(&first, &ann, "user");
+    for tokens in &sessions {
+        // What only a role allows, the database is asked about: it ends at once.
+        let answer = second.send(own::LOG_KEY).bearer(&tokens.access).await;
+        assert!([401, 403].contains(&answer.status), "{answer}");
+        let request = second.send(own::INTROSPECT).bearer(&asker.access);
+        let answer = request.form(&[("token", &tokens.access)]).await;
+        answer.is(200, &json!({"active": false}));
+        comes_to_refuse(&second.http(), &tokens.access).await;
+        if let Some(refresh) = &tokens.refresh {
+            support::contract::refreshes_nothing(&second.http(), refresh).await;
+        }
+    }
+    let tokens = Contract::A.signs_in(&second.http(), &ann).await;
+    verifies(&first.http(), &tokens.access).await;
+    assert_eq!(token::claims(&tokens.access)["role"], "user");
+}
+
+/// Prints what it measures: `cargo test --test nodes how_long -- --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_a_logout_takes_to_reach_the_other_node() {
+    let [first, second] = two_nodes().await;
+    let ann = Person::called("ann");
+    Contract::E.registers(&first.http(), &ann).await;
+    let mut delays = Vec::new();
+    for _ in 0..40 {
+        let tokens = Contract::E.signs_in(&first.http(), &ann).await;
+        verifies(&second.http(), &tokens.access).await;
+        let answer = first.send(a::LOGOUT).bearer(&tokens.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let ended = Instant::now();
+        while second.send(c::VERIFY).bearer(&tokens.access).await.status == 200 {
+            assert!(ended.elapsed() < Duration::from_secs(60), "it never does");
+        }
+        delays.push(ended.elapsed());
+    }
+    delays.sort();
+    println!(
+        "a logout reaches the other node after {:?} in the middle of {}, after {:?} at the latest",
+        delays[delays.len() / 2],
+        delays.len(),
+        delays[delays.len() - 1],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

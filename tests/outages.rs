@@ -7,7 +7,7 @@ use serde_json::json;
 use support::contract::verifies;
 use support::http::Request;
 use support::load::{Fate, Load};
-use support::{Contract, Person, Postgres, Program, Settings, a, c, eventually, own};
+use support::{Contract, Person, Postgres, Program, Settings, Store, a, c, eventually, own, token};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
@@ -39,6 +39,15 @@ async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
     is_unavailable(Contract::C, http.send(c::VERIFY).bearer(&opaque)).await;
     let request = http.send(c::REQUEST_RESET);
     is_unavailable(Contract::C, request.json(&json!({"username": "ann"}))).await;
+    for request in [
+        http.send(own::INTROSPECT).bearer(&opaque),
+        http.send(own::REVOKE),
+    ] {
+        let answer = request.form(&[("token", &opaque)]).attempt().await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 503, "{answer}");
+        assert!(answer.retry_after() >= 1, "{answer}");
+    }
     // What the database is not needed for is answered as always.
     let answer = http.send(c::VERIFY).bearer("nonsense").await;
     assert_eq!(answer.status, 400, "{answer}");
@@ -95,6 +104,44 @@ async fn a_token_is_not_trusted_for_long_while_nobody_can_say_whether_it_was_log
     eventually("the token is trusted again", async || {
         let request = http.send(c::VERIFY).bearer(&tokens.access);
         let answer = request.attempt().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_news_of_ended_sessions_are_late_the_database_is_asked() {
+    let service = Settings::on(Store::Postgres)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::E.registers(&http, &ann).await;
+    let ended = Contract::E.signs_in(&http, &ann).await.access;
+    let other = Contract::E.signs_in(&http, &ann).await.access;
+    let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    // A row that no event stands behind: whoever goes by the news does not see it.
+    let session = token::claims(&ended)["sid"].clone();
+    let session = session.as_str().unwrap();
+    service.settings.execute(&format!(
+        "UPDATE sessions SET ended_at = now() WHERE session_id = '{session}'"
+    ));
+    verifies(&http, &ended).await;
+    // The news are read from the events, and nobody can read those for a while.
+    let lock = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(5); COMMIT";
+    let url = url.to_owned();
+    let locked = tokio::task::spawn_blocking(move || Postgres::ask(&url, lock));
+    eventually("the database is asked", async || {
+        let answer = http.send(c::VERIFY).bearer(&ended).await;
+        (answer.status == 400).then_some(())
+    })
+    .await;
+    verifies(&http, &other).await;
+    assert!(!locked.is_finished(), "the news were late all the time");
+    locked.await.unwrap();
+    eventually("the news are enough again", async || {
+        let answer = http.send(c::VERIFY).bearer(&ended).await;
         (answer.status == 200).then_some(())
     })
     .await;

@@ -54,6 +54,8 @@ pub struct Settings {
     pub secure_cookies: bool,
     /// `source` of published events: a URI reference that names this service.
     pub event_source: String,
+    /// Under which URL people and programs reach the service, without a slash at its end.
+    pub public_url: String,
     /// Largest request body that is read, in bytes.
     pub body_limit: usize,
     /// How long a client may take to send a body (then the answer is 408), and how long the answer may take after
@@ -67,6 +69,7 @@ impl Default for Settings {
         Self {
             secure_cookies: true,
             event_source: "authlog".to_owned(),
+            public_url: "http://localhost".to_owned(),
             body_limit: 64 * 1024,
             request_timeout: Duration::from_secs(10),
         }

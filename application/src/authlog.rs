@@ -158,6 +158,11 @@ impl Authlog {
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).
     pub fn key_set(&self) -> serde_json::Value {
-        self.parts.tokens.key_set()
+        self.parts.tokens.key_set(self.parts.clock.now())
+    }
+
+    /// `iss` and `aud` of every signed token.
+    pub fn issuer_and_audience(&self) -> (&str, &str) {
+        (self.parts.tokens.issuer(), self.parts.tokens.audience())
     }
 }

@@ -21,10 +21,11 @@ pub use password::{Password, PasswordPolicy};
 pub use refusal::{Field, Refusal, Violation};
 pub use revocation_list::{RevocationList, Standing};
 pub use session_terms::{
-    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
+    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_TOKEN, RefreshTerms, SessionTerms,
+    SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
-    RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
-    SignInForm, Stood, StoodThen, rebuild_read_models,
+    ActiveToken, Authenticated, Behind, Entitlement, ExpectedToken, Follower, Housekeeper, Lag,
+    LogFeed, MailSweeper, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
+    RevocationTail, SignInForm, Stood, StoodThen, rebuild_read_models,
 };

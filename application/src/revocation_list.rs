@@ -119,9 +119,11 @@ mod tests {
     fn token(epoch: u32) -> VerifiedToken {
         VerifiedToken {
             kind: TokenKind::Access,
+            token: Uuid::from_u128(3),
             user: UserId::new(Uuid::from_u128(1)),
             session: SessionId::new(Uuid::from_u128(2)),
             epoch,
+            issued_at: Timestamp::from_unix_millis(0),
             expires_at: Timestamp::from_unix_millis(1_000_000),
         }
     }

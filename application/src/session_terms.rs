@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::ports::Account;
 
+/// Lifetime of the longest-lived signed token of any contract. A key that signs no more verifies for as long, so none
+/// with a longer one is signed.
+pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Computes the claims that a contract's clients read beside the registered ones.
 pub type ClaimsOf = fn(&Account, IssuedAt) -> Map<String, Value>;
 

@@ -225,6 +225,8 @@ fn a_role_that_the_account_has_already_is_no_change() {
     };
     assert_eq!(execute(&mut user, to(Role::User)).unwrap().len(), 0);
     assert_eq!(execute(&mut user, to(Role::Admin)).unwrap().len(), 1);
+    // What the account's tokens say of its role is not so any more.
+    assert_eq!(user.registered().unwrap().session_epoch, 1);
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
         UserEvent::RoleChanged(RoleChanged {
             at: at(),
             role: Role::Auditor,
+            session_epoch: Some(2),
         }),
         UserEvent::UserErased(UserErased {
             at: at(),

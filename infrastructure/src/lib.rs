@@ -15,4 +15,4 @@ pub mod system;
 pub mod tokens;
 pub mod transparency;
 
-pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, Store};
+pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, SigningKeyStore, Store};

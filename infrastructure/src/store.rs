@@ -19,14 +19,16 @@ use zeroize::Zeroizing;
 use crate::sealing::{
     Fingerprint, MasterKeys, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal,
 };
+use crate::tokens::KeyRecord;
 use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
-pub(crate) const REVOKING_EVENT_TYPES: [&str; 4] = [
+pub(crate) const REVOKING_EVENT_TYPES: [&str; 5] = [
     "LoggedOut",
     "RefreshTokenReused",
     "PasswordReset",
     "UserErased",
+    "RoleChanged",
 ];
 
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
@@ -45,6 +47,7 @@ pub trait Store:
     + LogTree
     + LogRecords
     + MasterKeyRotation
+    + SigningKeyStore
 {
 }
 
@@ -63,6 +66,7 @@ impl<S> Store for S where
         + LogTree
         + LogRecords
         + MasterKeyRotation
+        + SigningKeyStore
 {
 }
 
@@ -75,6 +79,27 @@ pub trait SharedSecrets: Send + Sync {
         name: &str,
         candidate: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, StoreError>;
+
+    /// The secret called `name`, if there is one.
+    async fn find_shared_secret(
+        &self,
+        name: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError>;
+}
+
+/// The keys that sign tokens: every node of one store goes by the same, which are sealed under the master key.
+#[async_trait]
+pub trait SigningKeyStore: Send + Sync {
+    /// Every key, those that were given up too, and the number of the last change.
+    async fn signing_keys(&self) -> Result<(Vec<KeyRecord>, i64), StoreError>;
+
+    /// Writes the keys that are new or have changed, all or none, if nothing was changed since `after`; whether it did.
+    /// Keys that were kept elsewhere, before there was a set of them, are gone then.
+    async fn change_signing_keys(
+        &self,
+        after: i64,
+        changed: &[KeyRecord],
+    ) -> Result<bool, StoreError>;
 }
 
 /// Replacing the master key, by a program that was given both the old one and the new.
@@ -394,6 +419,18 @@ struct Replaced;
 #[derive(Debug, thiserror::Error)]
 #[error("the event's metadata names no account")]
 struct NoOwner;
+
+/// Where a signing key is sealed for. A key passes neither for another one nor for one of another algorithm.
+pub(crate) fn signing_key_place(algorithm: &str, kid: &str) -> String {
+    format!("signing-key/{algorithm}/{kid}")
+}
+
+/// The keys to write, in an order in which there is never more than one newest.
+pub(crate) fn newest_last(changed: &[KeyRecord]) -> Vec<KeyRecord> {
+    let mut changed = changed.to_vec();
+    changed.sort_by_key(|key| key.signs_until.is_none());
+    changed
+}
 
 /// What the keys that a program was given are good for.
 ///

@@ -64,6 +64,7 @@ pub(crate) fn apply(
         }
         UserEvent::RoleChanged(event) => {
             row.role = event.role;
+            row.session_epoch = event.session_epoch.unwrap_or(row.session_epoch);
             row.updated_at = at;
         }
     }

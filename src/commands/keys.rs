@@ -1,11 +1,15 @@
-//! `authlog keys`: replacing the master key.
+//! `authlog keys`: the keys that sign tokens, and replacing the master key.
 
 use anyhow::Context;
+use authlog_domain::Timestamp;
 use authlog_infrastructure::Store;
+use authlog_infrastructure::tokens::{
+    JwtAlgorithm, KeyRecord, KeyState, retire_signing_key, rotate_signing_key,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::print;
-use crate::cli::{KeysCommand, RotateMaster};
+use super::{print, shown::plain};
+use crate::cli::{KeysCommand, RetireKey, RotateKey, RotateMaster};
 use crate::parts;
 use crate::settings::Settings;
 
@@ -14,8 +18,65 @@ const STEP: u32 = 2000;
 
 /// Looks after keys.
 pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::Result<()> {
-    let KeysCommand::RotateMaster(command) = command;
-    rotate_master(&command, settings).await
+    match command {
+        KeysCommand::List => list(settings).await,
+        KeysCommand::Rotate(command) => rotate(&command, settings).await,
+        KeysCommand::Retire(command) => retire(&command, settings).await,
+        KeysCommand::RotateMaster(command) => rotate_master(&command, settings).await,
+    }
+}
+
+async fn list(settings: &Settings) -> anyhow::Result<()> {
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let (keys, _) = store.signing_keys().await?;
+    if settings.jwt_secret.is_some() {
+        print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not among these")?;
+    }
+    print_keys(&keys)
+}
+
+async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> {
+    let algorithm = settings.jwt_algorithm;
+    anyhow::ensure!(
+        !matches!(algorithm, JwtAlgorithm::Hs256),
+        "with HS256 the key is AUTHLOG_JWT_SECRET: replace it on every node"
+    );
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let now = parts::clock().now();
+    let changed = rotate_signing_key(&*store, algorithm, command.now, now)
+        .await
+        .context("no key was published; --now lets one that is published sign in seconds")?;
+    print_keys(&changed)
+}
+
+async fn retire(command: &RetireKey, settings: &Settings) -> anyhow::Result<()> {
+    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let changed = retire_signing_key(&*store, &command.kid, parts::clock().now())
+        .await
+        .with_context(|| format!("{} was not retired", plain(&command.kid)))?;
+    print_keys(&changed)
+}
+
+fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
+    print(
+        "KID                                          ALGORITHM  STATE      SIGNS FROM                SIGNS UNTIL               VERIFIES UNTIL",
+    )?;
+    let now = parts::clock().now();
+    let shown = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    for key in keys {
+        // A key that was given up before its turn never signed.
+        let never = key.signs_until == Some(key.signs_from) && key.state(now) == KeyState::Retired;
+        print(&format!(
+            "{:<43}  {:<9}  {:<9}  {:<24}  {:<24}  {}",
+            key.kid,
+            key.algorithm,
+            key.state(now).as_str(),
+            shown((!never).then_some(key.signs_from)),
+            shown(key.signs_until.filter(|_| !never)),
+            shown(key.verifies_until()),
+        ))?;
+    }
+    Ok(())
 }
 
 async fn rotate_master(command: &RotateMaster, settings: &Settings) -> anyhow::Result<()> {

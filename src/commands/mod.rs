@@ -15,6 +15,7 @@ use std::io::Write;
 use anyhow::Context;
 use authlog_application::{Authlog, Field, Refusal, RequestContext, rebuild_read_models};
 use authlog_domain::ContractName;
+use authlog_infrastructure::tokens::{KeySet, Keys};
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
@@ -58,7 +59,9 @@ async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
     let store = parts::open_store(settings, settings.migrate).await?.store;
     // No mail is sent from here, so no link needs the service's address.
     let nowhere = Url::parse("http://localhost")?;
-    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None).await?;
+    // Nor is a token signed.
+    let keys = Keys::fixed(KeySet::default());
+    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None, keys).await?;
     Ok(authlog)
 }
 

@@ -4,10 +4,12 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 /// The token of the `Authorization` header, with or without the word `Bearer` in front, in any case (RFC 9110 §11.1):
-/// the documents have it both ways. Empty where there is none, which is no good token.
+/// the documents have it both ways. Empty where there is none, which is no good token; and where there are several, of
+/// which a proxy in front may have looked at another one.
 pub(crate) fn presented_token(headers: &HeaderMap) -> &str {
-    let value = headers
-        .get(AUTHORIZATION)
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let only = values.next().filter(|_| values.next().is_none());
+    let value = only
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
         .trim();
@@ -43,5 +45,7 @@ mod tests {
             assert_eq!(presented_token(&headers), token, "{value:?}");
         }
         assert_eq!(presented_token(&HeaderMap::new()), "");
+        let twice = ["abc", "abc"].map(|it| (AUTHORIZATION, HeaderValue::from_static(it)));
+        assert_eq!(presented_token(&HeaderMap::from_iter(twice)), "");
     }
 }

@@ -4,7 +4,9 @@ mod audit;
 mod erasure;
 mod health;
 mod keys;
+mod metadata;
 mod metrics;
+mod oauth;
 mod past;
 mod problem;
 mod reset_page;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use authlog_domain::ContractName;
 use axum::Router;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 
 use crate::Api;
 use crate::exchange::Surface;
@@ -42,6 +44,12 @@ fn routes() -> Router<Arc<Api>> {
         .route("/audit/users/{id}/events", get(past::events))
         .route("/account/history", get(past::own_history))
         .route("/.well-known/jwks.json", get(keys::key_set))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::metadata),
+        )
+        .route("/oauth2/introspect", post(oauth::introspect))
+        .route("/oauth2/revoke", post(oauth::revoke))
         .route(
             "/reset-password",
             get(reset_page::show).post(reset_page::submit),

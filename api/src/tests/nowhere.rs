@@ -70,6 +70,7 @@ impl Entropy for Nowhere {
     }
 }
 
+#[async_trait]
 impl Tokens for Nowhere {
     fn sign(&self, _: &TokenClaims) -> Result<String, TokenError> {
         unreachable!()
@@ -79,8 +80,20 @@ impl Tokens for Nowhere {
         None
     }
 
-    fn key_set(&self) -> Value {
+    async fn learn_key(&self, _: &str) -> bool {
+        false
+    }
+
+    fn key_set(&self, _: Timestamp) -> Value {
         json!({ "keys": [] })
+    }
+
+    fn issuer(&self) -> &str {
+        "authlog"
+    }
+
+    fn audience(&self) -> &str {
+        "authlog"
     }
 }
 

@@ -100,6 +100,10 @@ fn in_words(event_type: &str, data: &Value) -> String {
         "UserRegistered" => format!("registered with the role {}", member("role")),
         "PasswordResetRequested" => "asked for a new password".to_owned(),
         "PasswordReset" => "set a new password, which ended every session".to_owned(),
+        "RoleChanged" if data["session_epoch"].is_number() => {
+            let role = member("role");
+            format!("was given the role {role}, which ended every session")
+        }
         "RoleChanged" => format!("was given the role {}", member("role")),
         "UserErased" => "was erased with all personal data".to_owned(),
         "LoggedIn" => "signed in".to_owned(),

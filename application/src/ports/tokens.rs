@@ -1,5 +1,6 @@
 //! Tokens: how they are made and read.
 
+use async_trait::async_trait;
 use authlog_domain::{ResetId, SessionId, Timestamp, UserId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -42,12 +43,16 @@ pub struct TokenClaims {
 pub struct VerifiedToken {
     /// What it is for.
     pub kind: TokenKind,
+    /// `jti`: names this token.
+    pub token: Uuid,
     /// Whose it is.
     pub user: UserId,
     /// Of which session.
     pub session: SessionId,
     /// The account's session epoch under which the session started.
     pub epoch: u32,
+    /// When it was issued.
+    pub issued_at: Timestamp,
     /// When it expires.
     pub expires_at: Timestamp,
 }
@@ -58,6 +63,7 @@ pub struct VerifiedToken {
 pub struct TokenError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Signs and verifies tokens in the form of RFC 7519, by RFC 8725.
+#[async_trait]
 pub trait Tokens: Send + Sync {
     /// The signed token.
     ///
@@ -68,8 +74,18 @@ pub trait Tokens: Send + Sync {
     /// What the token says; `None` unless it is one of ours and good at `now`.
     fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken>;
 
-    /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517); empty for a shared secret.
-    fn key_set(&self) -> Value;
+    /// Waits, not for long, for news of the key that the token names, if this node does not know it; whether it is worth
+    /// verifying again.
+    async fn learn_key(&self, token: &str) -> bool;
+
+    /// The public keys that verify tokens at `now`, as a JSON Web Key Set (RFC 7517); empty for a shared secret.
+    fn key_set(&self, now: Timestamp) -> Value;
+
+    /// `iss` of every token.
+    fn issuer(&self) -> &str;
+
+    /// `aud` of every token.
+    fn audience(&self) -> &str;
 }
 
 /// The SHA-256 digest of a token, under which it is stored.

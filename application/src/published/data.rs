@@ -54,11 +54,14 @@ pub struct PasswordReset {
     pub session_epoch: u32,
 }
 
-/// The account may do other things than before.
+/// The account may do other things than before: every session that it had has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RoleChanged {
     /// What it may do from now on: `user`, `service`, `auditor` or `admin`.
     pub role: String,
+    /// The account's session epoch: sessions that were started under an earlier one have ended; missing if none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_epoch: Option<u32>,
 }
 
 /// The account was erased: every session that it had has ended, and whoever keeps anything about its person is to
@@ -128,6 +131,7 @@ impl Data {
             }),
             UserEvent::RoleChanged(event) => Self::RoleChanged(RoleChanged {
                 role: event.role.to_string(),
+                session_epoch: event.session_epoch,
             }),
             UserEvent::UserErased(event) => Self::Erased(Erased {
                 session_epoch: event.session_epoch,

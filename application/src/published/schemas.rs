@@ -80,7 +80,9 @@ pub fn describe(kind: Kind) -> &'static str {
         "PasswordReset" => {
             "The password was reset with a mailed link; every session that the account had has ended."
         }
-        "RoleChanged" => "The account may do other things than before.",
+        "RoleChanged" => {
+            "The account may do other things than before, and its sessions have ended."
+        }
         "UserErased" => {
             "The account was erased: delete what you keep about its person. Nothing happens to it any more."
         }

@@ -1,9 +1,9 @@
 //! What an operator does with accounts.
 
-use authlog_domain::user::{ChangeRole, UserCommand};
+use authlog_domain::user::{ChangeRole, UserCommand, UserEvent};
 use authlog_domain::{AccountNumber, Role, User};
 
-use crate::ports::{Account, Identifier};
+use crate::ports::{Account, Identifier, Revocation};
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
@@ -32,7 +32,7 @@ impl Authlog {
         Ok(self.parts.directory.accounts(after, limit).await?)
     }
 
-    /// Lets an account do other things than before.
+    /// Lets an account do other things than before, and ends its sessions: their tokens say what it could do.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or that it cannot be done now.
@@ -49,17 +49,28 @@ impl Authlog {
         };
         let id = account.id.to_string();
         let id = id.as_str();
-        self.journal
+        let epoch = self
+            .journal
             .record(id, |work| async move {
-                work.execute::<User>(
-                    id,
-                    UserCommand::ChangeRole(command),
-                    context.metadata(account.id),
-                )
-                .await?;
-                work.commit().await
+                let events = work
+                    .execute::<User>(
+                        id,
+                        UserCommand::ChangeRole(command),
+                        context.metadata(account.id),
+                    )
+                    .await?;
+                work.commit().await?;
+                Ok(match events.as_slice() {
+                    [UserEvent::RoleChanged(event)] => event.session_epoch,
+                    _ => None,
+                })
             })
             .await?;
+        if let Some(epoch) = epoch {
+            let user = account.id;
+            self.revocation_list
+                .add(Revocation::Epoch { user, epoch }, command.at);
+        }
         self.account_just_written(account.id).await
     }
 }

@@ -1,8 +1,8 @@
 //! Verifying an access token.
 
-use authlog_domain::{SessionId, UserId};
+use authlog_domain::{SessionId, Timestamp, UserId};
 
-use crate::ports::{OpaqueToken, SessionStanding, TokenKind};
+use crate::ports::{OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
 use crate::{Authlog, Refusal, Standing};
 
 /// Whoever bears a good access token.
@@ -33,9 +33,8 @@ impl Authlog {
             return live(standing, now);
         }
         let token = self
-            .parts
-            .tokens
-            .verify(token, now)
+            .verify_signed(token, now)
+            .await
             .filter(|token| token.kind == TokenKind::Access)
             .ok_or(Refusal::InvalidAccessToken)?;
         match self.revocation_list.standing(&token, now) {
@@ -47,12 +46,19 @@ impl Authlog {
             Standing::Unknown => live(self.parts.directory.session(token.session).await?, now),
         }
     }
+
+    /// What a signed token says, if it is one of ours and good at `now`. Another node may have signed it with a key that
+    /// this one has not heard of yet.
+    pub(crate) async fn verify_signed(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
+        let tokens = &self.parts.tokens;
+        match tokens.verify(token, now) {
+            None if tokens.learn_key(token).await => tokens.verify(token, now),
+            verified => verified,
+        }
+    }
 }
 
-fn live(
-    standing: Option<SessionStanding>,
-    now: authlog_domain::Timestamp,
-) -> Result<Authenticated, Refusal> {
+fn live(standing: Option<SessionStanding>, now: Timestamp) -> Result<Authenticated, Refusal> {
     standing
         .filter(|standing| standing.is_live(now))
         .map(|standing| Authenticated {

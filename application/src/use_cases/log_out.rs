@@ -5,7 +5,7 @@ use authlog_domain::session::{LogOut, SessionCommand};
 
 use crate::ports::Revocation;
 use crate::unit_of_work::Failure;
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{Authenticated, Authlog, Refusal, RequestContext};
 
 impl Authlog {
     /// Ends the session of an access token; from now on none of its tokens is good.
@@ -14,6 +14,15 @@ impl Authlog {
     /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
     pub async fn log_out(&self, token: &str, context: &RequestContext) -> Result<(), Refusal> {
         let caller = self.authenticate(token).await?;
+        self.end_session(caller, context).await
+    }
+
+    /// Ends the session of `caller`, who asked for it.
+    pub(crate) async fn end_session(
+        &self,
+        caller: Authenticated,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
         let command = LogOut {
             at: self.parts.clock.now(),
         };

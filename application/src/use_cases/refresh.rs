@@ -35,9 +35,8 @@ impl Authlog {
     ) -> Result<SignedIn, Refusal> {
         let now = self.parts.clock.now();
         let token = self
-            .parts
-            .tokens
-            .verify(token, now)
+            .verify_signed(token, now)
+            .await
             .ok_or(Refusal::InvalidRefreshToken)?;
         let TokenKind::Refresh { generation } = token.kind else {
             return Err(Refusal::InvalidRefreshToken);

@@ -212,5 +212,6 @@ fn change_role(account: &Registered, command: ChangeRole) -> Vec<UserEvent> {
     vec![UserEvent::RoleChanged(RoleChanged {
         at: command.at,
         role: command.role,
+        session_epoch: Some(account.session_epoch + 1),
     })]
 }

@@ -17,7 +17,7 @@ pub enum UserEvent {
     PasswordResetRequested(PasswordResetRequested),
     /// A reset was carried out: the password is new and every session has ended.
     PasswordReset(PasswordReset),
-    /// The account may do other things than before.
+    /// The account may do other things than before, and every session has ended.
     RoleChanged(RoleChanged),
     /// The account and all that was known of its person is gone.
     UserErased(UserErased),
@@ -68,13 +68,17 @@ pub struct PasswordReset {
     pub session_epoch: u32,
 }
 
-/// The account may do other things than before.
+/// The account may do other things than before, and every session has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleChanged {
     /// When.
     pub at: Timestamp,
     /// What it may do from now on.
     pub role: Role,
+    /// The account's session epoch from now on: a token may say what the role was. The first version had none, and
+    /// sessions went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_epoch: Option<u32>,
 }
 
 /// The account is gone, and the key of everything personal in its events with it. Nothing happens to it any more.
@@ -112,7 +116,11 @@ impl DomainEvent for UserEvent {
     }
 
     fn event_version(&self) -> String {
-        "1".to_owned()
+        match self {
+            Self::RoleChanged(event) if event.session_epoch.is_some() => "2",
+            _ => "1",
+        }
+        .to_owned()
     }
 }
 

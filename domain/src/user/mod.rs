@@ -127,7 +127,10 @@ impl Registered {
                 self.session_epoch = event.session_epoch;
                 self.pending_reset = None;
             }
-            UserEvent::RoleChanged(event) => self.role = event.role,
+            UserEvent::RoleChanged(event) => {
+                self.role = event.role;
+                self.session_epoch = event.session_epoch.unwrap_or(self.session_epoch);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
 //! | `erasure` | what an erasure has to know beforehand |
-//! | `revocations`, `reset_requests`, `secrets`, `rotation` | the other ports |
+//! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
 //! | `log_tree`, `log_records` | what the log's proof is made of |
@@ -34,6 +34,7 @@ mod rows;
 mod schema;
 mod secrets;
 mod sequencer;
+mod signing_keys;
 
 use std::sync::Arc;
 

@@ -21,10 +21,11 @@ macro_rules! revocations {
             r"
             SELECT here.next, e.event_type, e.aggregate_id::uuid AS aggregate_id,
                    coalesce(e.payload #>> '{PasswordReset,session_epoch}',
+                            e.payload #>> '{RoleChanged,session_epoch}',
                             e.payload #>> '{UserErased,session_epoch}')::bigint AS session_epoch
               FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
               LEFT JOIN events e
-                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased')
+                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased', 'RoleChanged')
                AND ",
             $condition
         )
@@ -52,8 +53,12 @@ impl Row {
             let epoch = self.session_epoch.and_then(|it| u32::try_from(it).ok());
             epoch.ok_or_else(|| unreadable(NoEpoch))
         };
+        if event_type == "RoleChanged" && self.session_epoch.is_none() {
+            // The first version of that event ended no session.
+            return Ok(None);
+        }
         Ok(Some(match event_type {
-            "PasswordReset" => Revocation::Epoch {
+            "PasswordReset" | "RoleChanged" => Revocation::Epoch {
                 user,
                 epoch: epoch()?,
             },
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn the_query_and_the_indexes_name_the_revoking_types_in_the_same_words() {
         let list = format!("event_type IN ('{}')", REVOKING_EVENT_TYPES.join("', '"));
-        let schema = include_str!("../../../migrations/postgres/0005_erasure.sql");
+        let schema = include_str!("../../../migrations/postgres/0006_keys_and_roles.sql");
         assert_eq!(schema.matches(&list).count(), 2);
         assert!(SINCE.contains(&list) && AFTER.contains(&list));
     }

@@ -9,7 +9,7 @@ use super::PostgresStore;
 use super::connections::Connections;
 use super::secrets::place;
 use crate::sealing::{Unopenable, subject_key_place};
-use crate::store::{MasterKeyRotation, Rewrapped, unreadable};
+use crate::store::{MasterKeyRotation, Rewrapped, signing_key_place, unreadable};
 
 /// The next keys in order of their accounts.
 const PAGE: &str = r"
@@ -27,6 +27,12 @@ const RESEAL: &str = r"
     UPDATE shared_secrets s SET sealed = n.anew
       FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (name, was, anew)
      WHERE s.name = n.name AND s.sealed = n.was";
+
+/// A key that was given up meanwhile stays without its private half.
+const RESEAL_SIGNING: &str = r"
+    UPDATE signing_keys k SET sealed = n.anew
+      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (kid, was, anew)
+     WHERE k.kid = n.kid AND k.sealed = n.was";
 
 /// Names, what was sealed under each, and the same sealed anew.
 type Resealed<T> = (Vec<T>, Vec<Vec<u8>>, Vec<Vec<u8>>);
@@ -91,6 +97,7 @@ impl MasterKeyRotation for PostgresStore {
     }
 
     async fn finish_rotation(&self) -> Result<(), StoreError> {
+        self.reseal_signing_keys().await?;
         let secrets: Vec<(String, Vec<u8>)> = self
             .connections
             .ask(|pool| sqlx::query_as("SELECT name, sealed FROM shared_secrets").fetch_all(pool))
@@ -110,6 +117,32 @@ impl MasterKeyRotation for PostgresStore {
 }
 
 impl PostgresStore {
+    async fn reseal_signing_keys(&self) -> Result<(), StoreError> {
+        const SELECT: &str =
+            "SELECT algorithm, kid, sealed FROM signing_keys WHERE sealed IS NOT NULL";
+        let keys: Vec<(String, String, Vec<u8>)> = self
+            .connections
+            .ask(|pool| sqlx::query_as(SELECT).fetch_all(pool))
+            .await?;
+        let keys = keys
+            .into_iter()
+            .map(|(algorithm, kid, sealed)| ((algorithm, kid), sealed));
+        let (names, was, anew) = self.resealed(keys.collect(), |(algorithm, kid)| {
+            signing_key_place(algorithm, kid)
+        })?;
+        let kids: Vec<String> = names.into_iter().map(|(_, kid)| kid).collect();
+        self.connections
+            .ask(|pool| {
+                sqlx::query(RESEAL_SIGNING)
+                    .bind(&kids)
+                    .bind(&was)
+                    .bind(&anew)
+                    .execute(pool)
+            })
+            .await?;
+        Ok(())
+    }
+
     /// What is not yet sealed under the new key, with what it is to be replaced by.
     fn resealed<T>(
         &self,

@@ -63,4 +63,14 @@ impl SharedSecrets for PostgresStore {
         let sealed = sealed_secret(&self.connections, name, &candidate).await?;
         master.open(&place(name), &sealed).map_err(unreadable)
     }
+    async fn find_shared_secret(
+        &self,
+        name: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sealed = self.connections.ask(|pool| find(pool, name)).await?;
+        sealed
+            .map(|sealed| self.vault.master.open(&place(name), &sealed))
+            .transpose()
+            .map_err(unreadable)
+    }
 }

@@ -24,6 +24,7 @@ mod revocations;
 mod rotation;
 mod rows;
 mod shared_secrets;
+mod signing_keys;
 mod traces;
 mod writer;
 

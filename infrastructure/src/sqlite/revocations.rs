@@ -74,24 +74,34 @@ fn select(connection: &Connection, sql: &str, bound: i64) -> Result<Vec<(i64, Re
     connection
         .prepare_cached(sql)?
         .query_map([bound], |row| Ok((row.get(0)?, revocation(row)?)))?
+        .filter_map(|read| match read {
+            Ok((position, revocation)) => revocation.map(|it| Ok((position, it))),
+            Err(error) => Some(Err(error)),
+        })
         .collect()
 }
 
-fn revocation(row: &Row<'_>) -> Result<Revocation> {
+/// What an event ends; nothing, if it is a change of role of before those ended sessions.
+fn revocation(row: &Row<'_>) -> Result<Option<Revocation>> {
     let event_type = row.get_ref(1)?.as_str()?;
-    if !matches!(event_type, "PasswordReset" | "UserErased") {
-        return Ok(Revocation::Session(id(row, 2, SessionId::parse)?));
+    if !matches!(event_type, "PasswordReset" | "UserErased" | "RoleChanged") {
+        return Ok(Some(Revocation::Session(id(row, 2, SessionId::parse)?)));
     }
     let payload = row.get_ref(3)?.as_str()?;
     match serde_json::from_str(payload).map_err(|error| malformed(3, error))? {
-        UserEvent::PasswordReset(event) => Ok(Revocation::Epoch {
+        UserEvent::PasswordReset(event) => Ok(Some(Revocation::Epoch {
             user: id(row, 2, UserId::parse)?,
             epoch: event.session_epoch,
-        }),
-        UserEvent::UserErased(event) => Ok(Revocation::Erased {
+        })),
+        UserEvent::RoleChanged(event) => {
+            let user = id(row, 2, UserId::parse)?;
+            let began = event.session_epoch;
+            Ok(began.map(|epoch| Revocation::Epoch { user, epoch }))
+        }
+        UserEvent::UserErased(event) => Ok(Some(Revocation::Erased {
             user: id(row, 2, UserId::parse)?,
             epoch: event.session_epoch,
-        }),
+        })),
         _ => Err(malformed(3, "the payload is not of the event's type")),
     }
 }
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_partial_indexes_name_the_revoking_types() {
-        let migration = include_str!("../../../migrations/sqlite/0005_erasure.sql");
+        let migration = include_str!("../../../migrations/sqlite/0006_keys_and_roles.sql");
         assert_eq!(migration.matches(&revoking()).count(), 2);
     }
 }

@@ -10,7 +10,7 @@ use super::errors::store_error;
 use super::rows::id;
 use super::shared_secrets::place;
 use crate::sealing::{Fingerprint, Unopenable, subject_key_place};
-use crate::store::{MasterKeyRotation, Rewrapped, unreadable};
+use crate::store::{MasterKeyRotation, Rewrapped, signing_key_place, unreadable};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -67,8 +67,13 @@ impl MasterKeyRotation for SqliteStore {
     async fn finish_rotation(&self) -> Answer<()> {
         let secrets = self.readers.read(secrets).await?;
         let changed = self.resealed(secrets, |name| place(name))?;
+        let keys = self.readers.read(signing_keys).await?;
+        let keys = self.resealed(keys, |(algorithm, kid)| signing_key_place(algorithm, kid))?;
         self.writer
-            .write(move |connection| write_secrets(connection, &changed).map_err(store_error))
+            .write(move |connection| {
+                write_signing_keys(connection, &keys).map_err(store_error)?;
+                write_secrets(connection, &changed).map_err(store_error)
+            })
             .await
     }
 }
@@ -147,6 +152,27 @@ fn write_secrets(connection: &Connection, changed: &[Resealed<String>]) -> Resul
     let mut update = connection.prepare_cached(UPDATE)?;
     for (name, was, anew) in changed {
         update.execute(params![name, was, anew])?;
+    }
+    Ok(())
+}
+
+/// The algorithm and the name of a signing key.
+type SigningKeyName = (String, String);
+
+/// The private halves of signing keys.
+fn signing_keys(connection: &Connection) -> Result<Vec<(SigningKeyName, Vec<u8>)>> {
+    connection
+        .prepare_cached("SELECT algorithm, kid, sealed FROM signing_keys WHERE sealed IS NOT NULL")?
+        .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?
+        .collect()
+}
+
+/// A key that was given up meanwhile stays without its private half.
+fn write_signing_keys(connection: &Connection, changed: &[Resealed<SigningKeyName>]) -> Result<()> {
+    const UPDATE: &str = "UPDATE signing_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2";
+    let mut update = connection.prepare_cached(UPDATE)?;
+    for ((_, kid), was, anew) in changed {
+        update.execute(params![kid, was, anew])?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::SqliteStore;
@@ -31,6 +31,27 @@ impl SharedSecrets for SqliteStore {
             .write(move |connection| keep_first(connection, &name, &sealed).map_err(store_error))
             .await?;
         vault.master.open(&place, &kept).map_err(unreadable)
+    }
+
+    async fn find_shared_secret(
+        &self,
+        name: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        const SELECT: &str = "SELECT sealed FROM shared_secrets WHERE name = ?";
+        let (place, name) = (place(name), name.to_owned());
+        let sealed: Option<Vec<u8>> = self
+            .readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(SELECT)?
+                    .query_row([name], |row| row.get(0))
+                    .optional()
+            })
+            .await?;
+        sealed
+            .map(|sealed| self.vault.master.open(&place, &sealed))
+            .transpose()
+            .map_err(unreadable)
     }
 }
 

@@ -1,34 +1,44 @@
 //! JSON Web Tokens (RFC 7519), by RFC 8725 and RFC 9068.
 
-use std::time::Duration;
-
+use async_trait::async_trait;
+use authlog_application::LONGEST_TOKEN;
 use authlog_application::ports::{TokenClaims, TokenError, TokenKind, Tokens, VerifiedToken};
 use authlog_domain::{SessionId, Timestamp, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Header, Validation};
+use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use super::SigningKey;
+use super::key_record::CLOCK_DIFFERENCE;
+use super::{Keys, SigningKey};
 
-/// Longest token that is looked at, in bytes. Ours have less than 1 KiB; servers take headers of 8 KiB.
+/// Longest token that is looked at, in bytes. Ours have about 1 KiB; servers take headers of 8 KiB.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// How far a token's times of issue may lie in the future: what the clocks of two nodes may differ by. There is no such
-/// leeway at its end.
-const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
+/// Longest header of a token that is looked at, as it is encoded. Ours have some 120 characters.
+const MAX_HEADER_LENGTH: usize = 256;
 
 /// The header's `typ` says what a token is for (RFC 8725 §3.11), so that none passes for one of another kind.
 const ACCESS_TYPE: &str = "at+jwt";
 const REFRESH_TYPE: &str = "rt+jwt";
 
-/// Tokens that are signed with a [`SigningKey`].
+/// Tokens that are signed with the keys of this node's store.
 pub struct JwtTokens {
     issuer: String,
     audience: String,
-    current: SigningKey,
-    others: Vec<SigningKey>,
+    keys: Keys,
+}
+
+/// The header that a token must have, and no more: no key or address of one (`jwk`, `jku`, `x5u`, …: RFC 8725 §3.10),
+/// nothing that we would have to understand (`crit`: RFC 7515 §4.1.11), and no member twice (§4).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    typ: String,
+    alg: String,
+    kid: String,
 }
 
 /// The claims that a token must have. `iss` and `aud` are what they are in ours: one string each.
@@ -38,6 +48,7 @@ struct Claims {
     aud: String,
     sub: UserId,
     sid: SessionId,
+    jti: Uuid,
     iat: i64,
     exp: i64,
     nbf: Option<i64>,
@@ -46,35 +57,12 @@ struct Claims {
 }
 
 impl JwtTokens {
-    /// Tokens of `issuer` for `audience`, signed with `current`.
-    ///
-    /// `others` verify too, and stand in the key set: those that signed until lately, whose tokens have not all
-    /// expired, and those that will sign soon, so that clients know them in time. Without one of the former, the
-    /// tokens that it signed are void.
-    pub fn new(
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-        current: SigningKey,
-        others: Vec<SigningKey>,
-    ) -> Self {
+    /// Tokens of `issuer` for `audience`, signed and verified with `keys`.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>, keys: Keys) -> Self {
         Self {
             issuer: issuer.into(),
             audience: audience.into(),
-            current,
-            others,
-        }
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &SigningKey> {
-        std::iter::once(&self.current).chain(&self.others)
-    }
-
-    /// The key that a token names, or the current one if it names none. The name only chooses among our own keys
-    /// (RFC 8725 §3.10); the algorithm is the key's (§3.1).
-    fn key_for(&self, header: &Header) -> Option<&SigningKey> {
-        match header.kid.as_deref() {
-            None => Some(&self.current),
-            Some(kid) => self.keys().find(|key| key.kid() == kid),
+            keys,
         }
     }
 
@@ -110,40 +98,48 @@ impl JwtTokens {
     }
 }
 
+#[async_trait]
 impl Tokens for JwtTokens {
     fn sign(&self, claims: &TokenClaims) -> Result<String, TokenError> {
-        let mut header = Header::new(self.current.algorithm().registered());
-        header.kid = Some(self.current.kid().to_owned());
-        header.typ = Some(type_of(claims.kind).to_owned());
+        if claims.expires_at.since(claims.issued_at) > LONGEST_TOKEN {
+            return Err(TokenError(Box::new(NotSigned::TooLongLived)));
+        }
+        let keys = self.keys.now();
+        let key = keys
+            .signing(claims.issued_at)
+            .ok_or_else(|| TokenError(Box::new(NotSigned::NoKey)))?;
+        let header = Header {
+            typ: type_of(claims.kind).to_owned(),
+            alg: key.algorithm().as_str().to_owned(),
+            kid: key.kid().to_owned(),
+        };
         // `jsonwebtoken::encode` would parse the key for every token, and takes no RSA key in PKCS#8.
         let message = format!(
             "{}.{}",
             encode_part(&header)?,
             encode_part(&self.payload(claims))?
         );
-        let signature = self
-            .current
+        let signature = key
             .sign(message.as_bytes())
             .map_err(|error| TokenError(error.into()))?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
-        if token.len() > MAX_LENGTH {
+        let header = header_of(token)?;
+        let keys = self.keys.now();
+        // The name only chooses among our own keys (RFC 8725 §3.10); the algorithm is the key's (§3.1).
+        let key = keys.verifying(&header.kid, now)?;
+        if header.alg != key.algorithm().as_str() {
             return None;
         }
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        if !has_only_our_members(&header) {
-            return None;
-        }
-        let key = self.key_for(&header)?;
         let claims = jsonwebtoken::decode::<Claims>(token, key.verifying(), &signature_alone(key))
             .ok()?
             .claims;
         if !self.are_ours_and_good(&claims, now) {
             return None;
         }
-        let kind = match header.typ.as_deref()? {
+        let kind = match header.typ.as_str() {
             ACCESS_TYPE => TokenKind::Access,
             REFRESH_TYPE => TokenKind::Refresh {
                 generation: claims.generation?,
@@ -152,17 +148,65 @@ impl Tokens for JwtTokens {
         };
         Some(VerifiedToken {
             kind,
+            token: claims.jti,
             user: claims.sub,
             session: claims.sid,
             epoch: claims.epoch,
-            expires_at: Timestamp::from_unix_millis(claims.exp.checked_mul(1000)?),
+            issued_at: from_seconds(claims.iat)?,
+            expires_at: from_seconds(claims.exp)?,
         })
     }
 
-    fn key_set(&self) -> Value {
-        let keys: Vec<&Value> = self.keys().filter_map(SigningKey::public_jwk).collect();
-        json!({ "keys": keys })
+    async fn learn_key(&self, token: &str) -> bool {
+        let Some(header) = header_of(token) else {
+            return false;
+        };
+        if !SigningKey::may_be_called(&header.kid) || self.keys.now().knows(&header.kid) {
+            return false;
+        }
+        self.keys.read_anew().await;
+        self.keys.now().knows(&header.kid)
     }
+
+    fn key_set(&self, now: Timestamp) -> Value {
+        self.keys.now().public(now)
+    }
+
+    fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    fn audience(&self) -> &str {
+        &self.audience
+    }
+}
+
+/// Why no token is signed.
+#[derive(Debug, thiserror::Error)]
+enum NotSigned {
+    #[error("there is no key to sign with")]
+    NoKey,
+    #[error("it would outlive the key that signs it")]
+    TooLongLived,
+}
+
+/// The header of what may be a token of ours.
+fn header_of(token: &str) -> Option<Header> {
+    if token.len() > MAX_LENGTH {
+        return None;
+    }
+    let (header, _) = token.split_once('.')?;
+    if header.len() > MAX_HEADER_LENGTH {
+        return None;
+    }
+    let header = URL_SAFE_NO_PAD.decode(header).ok()?;
+    // serde would take an array for a struct, member by member.
+    header.starts_with(b"{").then_some(())?;
+    serde_json::from_slice(&header).ok()
+}
+
+fn from_seconds(seconds: i64) -> Option<Timestamp> {
+    seconds.checked_mul(1000).map(Timestamp::from_unix_millis)
 }
 
 const fn type_of(kind: TokenKind) -> &'static str {
@@ -175,15 +219,6 @@ const fn type_of(kind: TokenKind) -> &'static str {
 fn encode_part(part: &impl Serialize) -> Result<String, TokenError> {
     let json = serde_json::to_vec(part).map_err(|error| TokenError(error.into()))?;
     Ok(URL_SAFE_NO_PAD.encode(json))
-}
-
-/// Whether a header has no member beside `alg`, `typ` and `kid`: no key or address of one (`jwk`, `jku`, `x5u`, …: RFC
-/// 8725 §3.10) and nothing that we would have to understand (`crit`: RFC 7515 §4.1.11).
-fn has_only_our_members(header: &Header) -> bool {
-    let mut plain = Header::new(header.alg);
-    plain.typ.clone_from(&header.typ);
-    plain.kid.clone_from(&header.kid);
-    *header == plain
 }
 
 /// Leaves the claims to us: `jsonwebtoken` reads the wall clock, and takes a claim that is missing for a good one.

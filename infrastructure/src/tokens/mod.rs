@@ -2,10 +2,20 @@
 
 mod algorithm;
 mod jwt;
+mod key_changes;
+mod key_keeping;
+mod key_record;
+mod key_set;
+mod key_watch;
 mod secret;
 mod signing_key;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
 pub use jwt::JwtTokens;
+pub use key_changes::{KNOWN_TO_NODES_AFTER, KeyRefusal, PUBLISHED_FOR};
+pub use key_keeping::{KeyChangeError, keep_signing_key, retire_signing_key, rotate_signing_key};
+pub use key_record::{KeyRecord, KeyState};
+pub use key_set::KeySet;
+pub use key_watch::{KeyWatch, Keys};
 pub use secret::HmacSecretTokens;
 pub use signing_key::{SigningKey, SigningKeyError};

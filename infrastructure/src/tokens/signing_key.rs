@@ -57,7 +57,8 @@ impl SigningKey {
     /// Fewest bytes in the secret of an HS256 key.
     pub const LEAST_SECRET_BYTES: usize = 32;
 
-    /// A new key. An RSA key has 2048 bits, and is some tenths of a second in the making.
+    /// A new key. An RSA key has 3072 bits, which are worth 128 as the others are (NIST SP 800-57 part 1, §5.6.1), and is
+    /// up to a second or two in the making.
     ///
     /// # Errors
     /// [`SigningKeyError::NotGenerated`].
@@ -167,6 +168,12 @@ impl SigningKey {
         }
     }
 
+    /// Whether a published key may be called so: 32 bytes in base64url without padding.
+    pub(super) fn may_be_called(kid: &str) -> bool {
+        let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        kid.len() == 43 && kid.bytes().all(is_url_safe)
+    }
+
     /// What to store, sealed: a PKCS#8 key in DER, or the secret of an HS256 key.
     pub fn to_stored(&self) -> Zeroizing<Vec<u8>> {
         self.stored.clone()
@@ -219,7 +226,7 @@ fn new_key_bytes(
                 .to_vec()
         }
         JwtAlgorithm::Rs256 => {
-            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa2048)?.as_der()?;
+            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa3072)?.as_der()?;
             der.as_ref().to_vec()
         }
         JwtAlgorithm::Hs256 => {

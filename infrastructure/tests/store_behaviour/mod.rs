@@ -18,6 +18,7 @@ pub mod revocations;
 pub mod rotation;
 pub mod sealing;
 pub mod shared_secrets;
+pub mod signing_keys;
 pub mod system;
 pub mod time_travel;
 
@@ -149,6 +150,7 @@ macro_rules! store_behaviour {
             every_acknowledged_revocation_is_heard,
             revocations_since_an_instant_leave_out_what_is_older,
             a_reset_revokes_the_earlier_epochs,
+            a_change_of_role_revokes_the_earlier_epochs,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
@@ -160,6 +162,15 @@ macro_rules! store_behaviour {
             a_shared_secret_is_the_same_for_everybody,
             a_shared_secret_is_sealed,
             a_store_does_not_open_under_another_master_key,
+        ]);
+        store_behaviour!($open, signing_keys: [
+            a_key_is_read_back_as_it_was_written_on_every_node,
+            nodes_that_start_at_once_make_one_key,
+            of_changes_that_race_one_is_made,
+            a_private_key_is_sealed_for_its_name,
+            nothing_is_left_of_a_key_that_was_retired,
+            keys_of_an_earlier_version_become_the_set,
+            a_replaced_master_key_opens_no_signing_key,
         ]);
         store_behaviour!($open, proof: [
             a_log_that_nobody_changed_is_whole,

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use authlog_application::ports::Revocation;
-use authlog_domain::CredentialId;
+use authlog_domain::user::{ChangeRole, UserCommand};
+use authlog_domain::{CredentialId, Role};
 use tokio::task::JoinSet;
 
 use super::World;
@@ -89,6 +90,28 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     // Older ones may come too: a store may know no better than how far back a transaction is still open.
     let (news, _) = store.revocations_after(cursor).await.unwrap();
     assert!(news.contains(&Revocation::Session(third)));
+}
+
+pub async fn a_change_of_role_revokes_the_earlier_epochs(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let (_, cursor) = store.revocations_since(now()).await.unwrap();
+    let command = UserCommand::ChangeRole(ChangeRole {
+        at: now(),
+        role: Role::Auditor,
+    });
+    ada.does(&*store, command).await.unwrap();
+    let (news, _) = store.revocations_after(cursor).await.unwrap();
+    let user = ada.user;
+    assert_eq!(news, [Revocation::Epoch { user, epoch: 1 }]);
+    // As it was stored before changes of role ended sessions.
+    let first_version = r#"{"RoleChanged":{"at":"2026-11-21T09:25:00.123Z","role":"auditor"}}"#;
+    world
+        .overwrite_payload(&ada.stream(), 2, first_version)
+        .await;
+    let (news, _) = store.revocations_after(cursor).await.unwrap();
+    assert_eq!(news, []);
 }
 
 pub async fn a_reset_revokes_the_earlier_epochs(world: &impl World) {

@@ -1,11 +1,14 @@
 //! Tokens as their issuer, their bearers and their forgers see them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use authlog_domain::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::tokens::JwtAlgorithm;
+use crate::tokens::{JwtAlgorithm, KeyRecord, KeySet};
 
 const ISSUER: &str = "https://auth.example";
 const AUDIENCE: &str = "authlog";
@@ -18,11 +21,47 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn tokens_with(key: SigningKey) -> JwtTokens {
-    JwtTokens::new(ISSUER, AUDIENCE, key, Vec::new())
+/// Tokens, and the key that signs them.
+struct Ours {
+    tokens: JwtTokens,
+    current: SigningKey,
 }
 
-fn tokens(algorithm: JwtAlgorithm) -> JwtTokens {
+impl std::ops::Deref for Ours {
+    type Target = JwtTokens;
+
+    fn deref(&self) -> &JwtTokens {
+        &self.tokens
+    }
+}
+
+fn same(key: &SigningKey) -> SigningKey {
+    SigningKey::from_stored(key.algorithm(), &key.to_stored()).unwrap()
+}
+
+/// What has signed for an hour, and what did so until then.
+fn keys(current: &SigningKey, former: &[SigningKey]) -> Keys {
+    let begin = now().minus(seconds(3600));
+    if current.algorithm() == JwtAlgorithm::Hs256 {
+        return Keys::fixed(KeySet::new(Some(Arc::new(same(current))), &[]).unwrap());
+    }
+    let mut records = vec![KeyRecord::new(current, begin)];
+    for key in former {
+        let mut record = KeyRecord::new(key, begin.minus(seconds(3600)));
+        record.signs_until = Some(begin);
+        records.push(record);
+    }
+    Keys::fixed(KeySet::new(None, &records).unwrap())
+}
+
+fn tokens_with(current: SigningKey) -> Ours {
+    Ours {
+        tokens: JwtTokens::new(ISSUER, AUDIENCE, keys(&current, &[])),
+        current,
+    }
+}
+
+fn tokens(algorithm: JwtAlgorithm) -> Ours {
     tokens_with(SigningKey::generate(algorithm).unwrap())
 }
 
@@ -67,9 +106,11 @@ fn what_was_signed_is_what_is_verified_with_every_algorithm() {
                 verified,
                 VerifiedToken {
                     kind,
+                    token: claims(kind).token,
                     user: claims(kind).user,
                     session: claims(kind).session,
                     epoch: 4,
+                    issued_at: Timestamp::from_unix_millis(1_700_000_000_000),
                     expires_at: Timestamp::from_unix_millis(1_700_000_300_000),
                 },
                 "{algorithm}"
@@ -149,15 +190,13 @@ fn a_token_from_the_future_is_refused_beyond_what_clocks_differ_by() {
 #[test]
 fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
     let key = SigningKey::generate(JwtAlgorithm::EdDsa).unwrap();
-    let stored = key.to_stored();
-    let same_key = || SigningKey::from_stored(JwtAlgorithm::EdDsa, &stored).unwrap();
-    let token = tokens_with(key).sign(&access()).unwrap();
+    let token = tokens_with(same(&key)).sign(&access()).unwrap();
     for (issuer, audience, good) in [
         (ISSUER, AUDIENCE, true),
         ("https://other.example", AUDIENCE, false),
         (ISSUER, "other", false),
     ] {
-        let verifier = JwtTokens::new(issuer, audience, same_key(), Vec::new());
+        let verifier = JwtTokens::new(issuer, audience, keys(&key, &[]));
         assert_eq!(verifier.verify(&token, now()).is_some(), good);
     }
 }
@@ -187,7 +226,7 @@ fn the_algorithm_is_the_keys_and_not_the_headers() {
     let token = tokens.sign(&access()).unwrap();
     let (mut header, payload) = (part(&token, 0), part(&token, 1));
     // The classic: the public key, which everybody has, as an HMAC secret.
-    let public = tokens.key_set().to_string();
+    let public = tokens.key_set(now()).to_string();
     let shared = SigningKey::from_secret(public.as_bytes()).unwrap();
     header["alg"] = json!("HS256");
     assert!(
@@ -217,10 +256,13 @@ fn a_header_that_brings_more_than_ours_do_is_refused_even_if_well_signed() {
     for (name, value) in [
         ("jku", json!("https://mallory.example/jwks.json")),
         ("x5u", json!("https://mallory.example/cert.pem")),
-        ("jwk", tokens.key_set()["keys"][0].clone()),
+        ("jwk", tokens.key_set(now())["keys"][0].clone()),
         ("crit", json!(["b64"])),
         ("b64", json!(false)),
         ("zip", json!("DEF")),
+        ("x5c", json!(["MIIB"])),
+        ("cty", json!("JWT")),
+        ("extra", json!(1)),
     ] {
         let mut header = header.clone();
         header[name] = value;
@@ -254,6 +296,7 @@ fn a_token_that_lacks_a_claim_is_refused() {
         "iat",
         "exp",
         "sid",
+        "jti",
         "epoch",
         "generation",
     ] {
@@ -278,19 +321,79 @@ fn a_token_that_is_not_good_yet_is_refused() {
 #[test]
 fn after_a_change_of_keys_the_tokens_of_the_former_key_are_good_as_long_as_it_is_known() {
     let former = SigningKey::generate(JwtAlgorithm::Rs256).unwrap();
-    let stored = former.to_stored();
-    let before = tokens_with(former);
-    let token = before.sign(&access()).unwrap();
-    let changed = JwtTokens::new(
-        ISSUER,
-        AUDIENCE,
-        SigningKey::generate(JwtAlgorithm::EdDsa).unwrap(),
-        vec![SigningKey::from_stored(JwtAlgorithm::Rs256, &stored).unwrap()],
-    );
+    let token = tokens_with(same(&former)).sign(&access()).unwrap();
+    let current = SigningKey::generate(JwtAlgorithm::EdDsa).unwrap();
+    let changed = JwtTokens::new(ISSUER, AUDIENCE, keys(&current, &[former]));
     assert!(changed.verify(&token, now()).is_some());
-    assert_eq!(changed.key_set()["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(changed.key_set(now())["keys"].as_array().unwrap().len(), 2);
     let forgotten = tokens(JwtAlgorithm::EdDsa);
     assert!(forgotten.verify(&token, now()).is_none());
+}
+
+#[test]
+fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() {
+    let [current, next] =
+        [JwtAlgorithm::EdDsa, JwtAlgorithm::Es256].map(|it| SigningKey::generate(it).unwrap());
+    let handover = now().plus(seconds(600));
+    let mut record = KeyRecord::new(&current, now().minus(seconds(3600)));
+    record.signs_until = Some(handover);
+    let records = [record, KeyRecord::new(&next, handover)];
+    let keys = Keys::fixed(KeySet::new(None, &records).unwrap());
+    let tokens = JwtTokens::new(ISSUER, AUDIENCE, keys);
+    let signed_at = |at: Timestamp| {
+        let mut claims = access();
+        claims.issued_at = at;
+        claims.expires_at = at.plus(LONGEST_TOKEN);
+        tokens.sign(&claims).unwrap()
+    };
+    let [before, after] = [handover.minus(seconds(1)), handover].map(signed_at);
+    assert_eq!(part(&before, 0)["kid"], current.kid());
+    assert_eq!(part(&after, 0)["kid"], next.kid());
+    let named = |at| tokens.key_set(at)["keys"].as_array().unwrap().len();
+    assert_eq!(named(now()), 2);
+    // The last token of the former key is good until it expires, and then the key is gone.
+    let last = handover.minus(seconds(2)).plus(LONGEST_TOKEN);
+    assert!(tokens.verify(&before, last).is_some());
+    let end = handover.plus(LONGEST_TOKEN).plus(CLOCK_DIFFERENCE);
+    assert_eq!(named(end.minus(seconds(1))), 2);
+    assert_eq!(named(end), 1);
+}
+
+#[test]
+fn nothing_is_signed_that_would_outlive_its_key() {
+    let mut claims = access();
+    claims.expires_at = claims.issued_at.plus(LONGEST_TOKEN).plus(seconds(1));
+    assert!(tokens(JwtAlgorithm::EdDsa).sign(&claims).is_err());
+}
+
+#[test]
+fn a_header_with_a_member_twice_or_too_long_or_of_another_form_is_refused_even_if_well_signed() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    let kid = tokens.current.kid();
+    let payload = token.split('.').nth(1).unwrap();
+    let signed = |header: &str| {
+        let message = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(header));
+        let signature = tokens.current.sign(message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    };
+    let good = format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"{kid}"}}"#);
+    assert!(tokens.verify(&signed(&good), now()).is_some());
+    for header in [
+        format!(r#"{{"typ":"at+jwt","alg":"none","alg":"EdDSA","kid":"{kid}"}}"#),
+        format!(r#"{{"typ":"rt+jwt","typ":"at+jwt","alg":"EdDSA","kid":"{kid}"}}"#),
+        format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"x","kid":"{kid}"}}"#),
+        format!(r#"["at+jwt","EdDSA","{kid}"]"#),
+        format!(r#"{{"typ":["at+jwt"],"alg":"EdDSA","kid":"{kid}"}}"#),
+        r#"{"typ":"at+jwt","alg":"EdDSA"}"#.to_owned(),
+        r#"{"typ":"at+jwt","alg":"EdDSA","kid":null}"#.to_owned(),
+        format!("{}{good}", " ".repeat(200)),
+        format!("{good}{}", " ".repeat(200)),
+        "null".to_owned(),
+        String::new(),
+    ] {
+        assert!(tokens.verify(&signed(&header), now()).is_none(), "{header}");
+    }
 }
 
 #[test]
@@ -310,7 +413,7 @@ fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
         ),
     ] {
         let tokens = tokens(algorithm);
-        let set = tokens.key_set();
+        let set = tokens.key_set(now());
         let jwk = set["keys"][0].as_object().unwrap();
         let mut names: Vec<&str> = jwk.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -323,7 +426,10 @@ fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
             jsonwebtoken::decode::<Value>(&token, &key, &signature_alone(&tokens.current));
         assert!(decoded.is_ok(), "{algorithm}");
     }
-    assert_eq!(tokens(JwtAlgorithm::Hs256).key_set(), json!({ "keys": [] }));
+    assert_eq!(
+        tokens(JwtAlgorithm::Hs256).key_set(now()),
+        json!({ "keys": [] })
+    );
 }
 
 #[test]
@@ -379,4 +485,87 @@ proptest! {
         let longer = token + &tail;
         prop_assert!(tokens.verify(&longer, now()).is_none());
     }
+
+    #[test]
+    fn whatever_is_signed_with_a_foreign_key_is_none(
+        algorithm in prop::sample::select(vec![
+            JwtAlgorithm::EdDsa, JwtAlgorithm::Es256, JwtAlgorithm::Hs256,
+        ]),
+        header in mutations(),
+        payload in mutations(),
+    ) {
+        let tokens = tokens(JwtAlgorithm::EdDsa);
+        let mallory = SigningKey::generate(algorithm).unwrap();
+        let good = tokens.sign(&access()).unwrap();
+        let [header, payload] = [(0, header), (1, payload)].map(|(place, mutations)| {
+            let mut part = part(&good, place);
+            for (name, value) in mutations {
+                part[name] = value;
+            }
+            part
+        });
+        prop_assert!(tokens.verify(&forge(&mallory, &header, &payload), now()).is_none());
+    }
+
+    #[test]
+    fn whatever_our_own_key_signs_is_taken_only_if_it_is_such_a_token_as_we_make(
+        header in mutations(),
+        payload in mutations(),
+    ) {
+        let tokens = tokens(JwtAlgorithm::EdDsa);
+        let good = tokens.sign(&access()).unwrap();
+        let [mut forged_header, mut forged_payload] = [part(&good, 0), part(&good, 1)];
+        for (name, value) in &header {
+            forged_header[name] = value.clone();
+        }
+        for (name, value) in &payload {
+            forged_payload[name] = value.clone();
+        }
+        let forged = forge(&tokens.current, &forged_header, &forged_payload);
+        let taken = tokens.verify(&forged, now()).is_some();
+        let ours = ["typ", "alg", "kid"].map(|name| forged_header[name] == part(&good, 0)[name]);
+        let same_header = ours == [true; 3] && forged_header.as_object().unwrap().len() == 3;
+        prop_assert!(!taken || same_header, "{forged_header}");
+        for name in ["iss", "aud"] {
+            prop_assert!(!taken || forged_payload[name] == part(&good, 1)[name]);
+        }
+        prop_assert!(!taken || forged_payload["exp"].as_i64() > Some(now().unix_seconds()));
+    }
+}
+
+/// Members of a header or of claims, with values that belong in them and that do not.
+fn mutations() -> impl Strategy<Value = Vec<(String, Value)>> {
+    let names = [
+        "typ",
+        "alg",
+        "kid",
+        "crit",
+        "jwk",
+        "jku",
+        "iss",
+        "aud",
+        "sub",
+        "sid",
+        "jti",
+        "iat",
+        "exp",
+        "nbf",
+        "epoch",
+        "generation",
+        "x",
+    ];
+    let values = prop_oneof![
+        Just(json!(null)),
+        Just(json!("none")),
+        Just(json!("HS256")),
+        Just(json!("EdDSA")),
+        Just(json!("at+jwt")),
+        Just(json!([AUDIENCE, "other"])),
+        any::<i64>().prop_map(|number| json!(number)),
+        any::<f64>().prop_map(|number| json!(number)),
+        any::<String>().prop_map(|text| json!(text)),
+        "[a-z{}\",:]{0,20}".prop_map(|text| json!({ "x": text })),
+    ];
+    let name = prop::sample::select(names.to_vec()).prop_map(str::to_owned);
+    proptest::collection::vec((name, values), 0..4)
 }

@@ -1,0 +1,178 @@
+//! Asking what a token is good for (RFC 7662), and revoking it (RFC 7009).
+
+use std::sync::Arc;
+
+use authlog_application::{ActiveToken, ExpectedToken, RequestContext};
+use authlog_domain::{Role, SessionId, UserId};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Serialize;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::audit::READERS;
+use super::problem::{failed, refused, unauthenticated};
+use crate::Api;
+use crate::exchange::{presented_token, read_body};
+
+/// What is asked about a token. It has no `Debug`.
+struct TokenForm {
+    token: String,
+    expected: ExpectedToken,
+}
+
+/// RFC 7662 §2.2. There are no scopes and no clients.
+#[derive(Serialize)]
+struct IntrospectionOut<'a> {
+    active: bool,
+    #[serde(flatten)]
+    claims: Option<ClaimsOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct ClaimsOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    username: &'a str,
+    sub: UserId,
+    sid: SessionId,
+    role: Role,
+    iat: i64,
+    exp: i64,
+    iss: &'a str,
+    aud: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<Uuid>,
+}
+
+/// RFC 6749 §5.2, to which both RFCs refer.
+#[derive(Serialize)]
+struct ErrorOut {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+/// Says what a token is good for, to whom that is the work of.
+pub(super) async fn introspect(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Response> {
+    let caller = presented_token(&headers);
+    if caller.is_empty() {
+        return Err(unauthenticated());
+    }
+    let allowed = api.authlog.authorize(caller, &READERS).await;
+    allowed.map_err(refused)?;
+    let form = form(&api, request).await?;
+    let active = api.authlog.introspect(&form.token, form.expected).await;
+    let active = active.map_err(refused)?;
+    let (iss, aud) = api.authlog.issuer_and_audience();
+    let out = IntrospectionOut {
+        active: active.is_some(),
+        claims: active
+            .as_ref()
+            .map(|token| claims(token, form.expected, iss, aud)),
+    };
+    Ok(Json(out).into_response())
+}
+
+/// Ends the session of a token. Whoever holds the token may do so: clients here are public, and have nothing else to
+/// authenticate with (RFC 7009 §2.1).
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    request: Request,
+) -> Result<Response, Response> {
+    // Where to look for the token first makes no difference here, so that the hint is not needed (RFC 7009 §2.1).
+    let TokenForm { token, .. } = form(&api, request).await?;
+    let revoked = api.authlog.revoke(&token, &context).await;
+    revoked.map_err(refused)?;
+    Ok(StatusCode::OK.into_response())
+}
+
+fn claims<'a>(
+    token: &'a ActiveToken,
+    expected: ExpectedToken,
+    iss: &'a str,
+    aud: &'a str,
+) -> ClaimsOut<'a> {
+    ClaimsOut {
+        // RFC 6749 §5.1 has a type for access tokens alone.
+        token_type: (expected == ExpectedToken::Access).then_some("Bearer"),
+        username: token.account.sign_in_name(),
+        sub: token.account.id,
+        sid: token.session,
+        role: token.account.role,
+        iat: token.issued_at.unix_seconds(),
+        exp: token.expires_at.unix_seconds(),
+        iss,
+        aud,
+        jti: token.token,
+    }
+}
+
+/// The form that a client sent.
+async fn form(api: &Api, request: Request) -> Result<TokenForm, Response> {
+    let media_type = "application/x-www-form-urlencoded";
+    let bytes = read_body(request, media_type, &api.settings).await;
+    let bytes = bytes.map_err(|failure| failed(failure, api.now()))?;
+    parse(&bytes).map_err(|error_description| {
+        let out = ErrorOut {
+            error: "invalid_request",
+            error_description,
+        };
+        (StatusCode::BAD_REQUEST, Json(out)).into_response()
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<TokenForm, &'static str> {
+    let one = |name: &str| {
+        let mut values = form_urlencoded::parse(bytes).filter(|(key, _)| key == name);
+        let value = values.next().map(|(_, value)| value.into_owned());
+        // RFC 6749 §3.2.
+        match values.next() {
+            None => Ok(value),
+            Some(_) => Err("A parameter is there more than once."),
+        }
+    };
+    let token = one("token")?.filter(|token| !token.is_empty());
+    let expected = match one("token_type_hint")?.as_deref() {
+        Some("refresh_token") => ExpectedToken::Refresh,
+        // A hint that is not known is to be ignored (RFC 7009 §2.1).
+        _ => ExpectedToken::Access,
+    };
+    Ok(TokenForm {
+        token: token.ok_or("The parameter token is needed.")?,
+        expected,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_has_one_token_and_may_have_one_hint() {
+        let form = parse(b"token=a.b-c&token_type_hint=refresh_token&more=1").ok();
+        let form = form.unwrap();
+        assert_eq!(form.token, "a.b-c");
+        assert_eq!(form.expected, ExpectedToken::Refresh);
+        let unknown = parse(b"token=a&token_type_hint=pat").ok().unwrap();
+        assert_eq!(unknown.expected, ExpectedToken::Access);
+        for bytes in [
+            &b""[..],
+            b"token=",
+            b"token",
+            b"token=a&token=b",
+            b"token=a&token_type_hint=x&token_type_hint=y",
+            b"%74oken=a&token=b",
+            b"\xff\x00=%ff%00",
+            b"{\"token\":\"a\"}",
+        ] {
+            assert!(parse(bytes).is_err(), "{bytes:?}");
+        }
+    }
+}

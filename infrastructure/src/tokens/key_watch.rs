@@ -1,0 +1,106 @@
+//! Keeping the keys of a node as new as the store's, without a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use authlog_application::ports::StoreError;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+
+use super::{KeySet, SigningKeyError};
+use crate::store::{SigningKeyStore, unreadable};
+
+/// How often the store is asked. A new key waits longer than a few of these before it signs.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often at the most, however many tokens of unknown keys are presented.
+const NOT_BEFORE: Duration = Duration::from_millis(50);
+
+/// How long such a token waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a node goes by, to be read at any time.
+#[derive(Clone)]
+pub struct Keys {
+    current: watch::Receiver<Arc<KeySet>>,
+    wanted: Arc<Notify>,
+}
+
+/// Reads the keys anew for as long as the node runs.
+pub struct KeyWatch<S: ?Sized> {
+    store: Arc<S>,
+    current: watch::Sender<Arc<KeySet>>,
+    wanted: Arc<Notify>,
+}
+
+impl Keys {
+    /// Keys that stay as they are.
+    pub fn fixed(keys: KeySet) -> Self {
+        Self {
+            current: watch::channel(Arc::new(keys)).1,
+            wanted: Arc::default(),
+        }
+    }
+
+    /// The keys of this moment.
+    pub(super) fn now(&self) -> Arc<KeySet> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Waits, not for long, until the keys were read anew.
+    pub(super) async fn read_anew(&self) {
+        let mut news = self.current.clone();
+        news.mark_unchanged();
+        self.wanted.notify_one();
+        // Whether they were or not, the keys of the next moment are all that there is.
+        let _ = timeout(PATIENCE, news.changed()).await;
+    }
+}
+
+impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
+    /// The keys of `store`, beginning with `first`.
+    pub fn new(store: Arc<S>, first: KeySet) -> (Keys, Self) {
+        let (current, news) = watch::channel(Arc::new(first));
+        let wanted = Arc::new(Notify::new());
+        let keys = Keys {
+            current: news,
+            wanted: Arc::clone(&wanted),
+        };
+        let watch = Self {
+            store,
+            current,
+            wanted,
+        };
+        (keys, watch)
+    }
+
+    /// Works until it is dropped. While the store does not answer, the keys stay what they were.
+    pub async fn run(self) {
+        let mut silent = false;
+        loop {
+            let asked = Instant::now();
+            match self.read().await {
+                Ok(keys) => {
+                    self.current.send_replace(Arc::new(keys));
+                    silent = false;
+                }
+                Err(error) => {
+                    if !silent {
+                        tracing::warn!(%error, "the keys that sign tokens stay what they are until they can be read again");
+                    }
+                    silent = true;
+                }
+            }
+            tokio::time::sleep_until(asked + NOT_BEFORE).await;
+            let _ = timeout(EVERY, self.wanted.notified()).await;
+        }
+    }
+
+    async fn read(&self) -> Result<KeySet, StoreError> {
+        let (records, _) = self.store.signing_keys().await?;
+        let known = Arc::clone(&self.current.borrow());
+        known
+            .with(&records)
+            .map_err(|error: SigningKeyError| unreadable(error))
+    }
+}

@@ -1,0 +1,266 @@
+//! What programs that speak OAuth 2.0 find here: metadata, introspection and revocation.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::contract::{is_refused, refreshes_nothing, verifies};
+use support::http::Http;
+use support::{
+    Answer, Contract, Person, Program, Settings, Store, a, on_both_stores, own, staff, token,
+};
+
+on_both_stores!(
+    the_metadata_says_what_there_is_and_no_more,
+    a_service_learns_what_a_token_is_good_for,
+    what_is_good_for_nothing_is_not_active,
+    only_whose_work_it_is_may_ask,
+    revoking_a_token_ends_its_session_in_every_contract,
+    whatever_else_is_revoked_was_revoked_before,
+);
+
+async fn the_metadata_says_what_there_is_and_no_more(store: Store) {
+    let service = Settings::on(store)
+        .with("AUTHLOG_PUBLIC_URL", "https://auth.example.com/")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let issuer = "https://auth.example.com";
+    assert_eq!(token::claims(&tokens.access)["iss"], issuer);
+    let answer = service.send(own::METADATA).await;
+    answer.is(
+        200,
+        &json!({
+            "issuer": issuer,
+            "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
+            "introspection_endpoint": "https://auth.example.com/oauth2/introspect",
+            "introspection_endpoint_auth_methods_supported": ["Bearer"],
+            "revocation_endpoint": "https://auth.example.com/oauth2/revoke",
+            "revocation_endpoint_auth_methods_supported": ["none"],
+            "response_types_supported": [],
+            "grant_types_supported": [],
+            "scopes_supported": [],
+            "token_endpoint_auth_methods_supported": [],
+        }),
+    );
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
+}
+
+async fn a_service_learns_what_a_token_is_good_for(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let asker = staff::signed_in(&service, "billing", "service")
+        .await
+        .access;
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    for contract in [Contract::A, Contract::C, Contract::E] {
+        let tokens = contract.signs_in(&http, &ann).await;
+        let claims = token::claims(&tokens.access);
+        let member = |name: &str| claims[name].clone();
+        let answer = ask(&http, &asker, &[("token", &tokens.access)]).await;
+        let mut expected = json!({
+            "active": true, "token_type": "Bearer", "username": "ann", "role": "user",
+            "sub": member("sub"), "sid": member("sid"), "iat": member("iat"), "exp": member("exp"),
+            "iss": member("iss"), "aud": member("aud"), "jti": member("jti"),
+        });
+        answer.is(200, &expected);
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        // A hint that is wrong or unknown hides nothing, but a refresh token is one only where one is expected.
+        for hint in ["access_token", "pat"] {
+            let form = [("token", &*tokens.access), ("token_type_hint", hint)];
+            ask(&http, &asker, &form).await.is(200, &expected);
+        }
+        let as_refresh = ("token_type_hint", "refresh_token");
+        is_not_active(&ask(&http, &asker, &[("token", &tokens.access), as_refresh]).await);
+        let Some(refresh) = &tokens.refresh else {
+            continue;
+        };
+        is_not_active(&ask(&http, &asker, &[("token", refresh)]).await);
+        let claims = token::claims(refresh);
+        for name in ["iat", "exp", "jti"] {
+            expected[name] = claims[name].clone();
+        }
+        expected.as_object_mut().unwrap().remove("token_type");
+        let answer = ask(&http, &asker, &[("token", refresh), as_refresh]).await;
+        answer.is(200, &expected);
+    }
+    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+    let body = ask(&http, &asker, &[("token", &opaque)]).await.json();
+    assert_eq!(body["active"], true);
+    assert_eq!(body["username"], "ann");
+    let lifetime = body["exp"].as_i64().unwrap() - body["iat"].as_i64().unwrap();
+    assert_eq!(lifetime, 24 * 60 * 60);
+    assert_eq!(body.get("jti"), None);
+    // A change of role ends the sessions whose tokens say otherwise.
+    staff::promote(&service, &ann, "auditor");
+    is_not_active(&ask(&http, &asker, &[("token", &opaque)]).await);
+    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+    let body = ask(&http, &asker, &[("token", &opaque)]).await.json();
+    assert_eq!(body["role"], "auditor");
+}
+
+async fn what_is_good_for_nothing_is_not_active(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let asker = staff::signed_in(&service, "billing", "service")
+        .await
+        .access;
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let hint = ("token_type_hint", "refresh_token");
+    for contract in Contract::ALL {
+        let ended = contract.signs_in(&http, &ann).await;
+        let answer = http.send(a::LOGOUT).bearer(&ended.access).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        is_not_active(&ask(&http, &asker, &[("token", &ended.access)]).await);
+        if let Some(refresh) = &ended.refresh {
+            is_not_active(&ask(&http, &asker, &[("token", refresh), hint]).await);
+        }
+    }
+    let used = Contract::A.signs_in(&http, &ann).await;
+    let answer = http.send(a::REFRESH).bearer(used.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    is_not_active(&ask(&http, &asker, &[("token", used.refresh()), hint]).await);
+    for nonsense in [
+        "nonsense",
+        "..",
+        "\u{0}",
+        "00000000-0000-0000-0000-000000000000",
+        &token::forged(&used.access),
+        &token::unsigned(&used.access),
+        &"x".repeat(20_000),
+    ] {
+        is_not_active(&ask(&http, &asker, &[("token", nonsense)]).await);
+    }
+    let other = Program::on(store).await;
+    Contract::A.registers(&other.http(), &ann).await;
+    let foreign = Contract::A.signs_in(&other.http(), &ann).await;
+    is_not_active(&ask(&http, &asker, &[("token", &foreign.access)]).await);
+    // What asks about nothing is told how to ask.
+    for form in [
+        &[][..],
+        &[("token", "")],
+        &[("token_type_hint", "access_token")],
+        &[("token", "x"), ("token", "y")],
+    ] {
+        says_invalid_request(&ask(&http, &asker, form).await);
+    }
+    let as_json = service.send(own::INTROSPECT).bearer(&asker);
+    let answer = as_json.json(&json!({"token": used.access})).await;
+    assert_eq!(answer.status, 415, "{answer}");
+}
+
+async fn only_whose_work_it_is_may_ask(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let form = [("token", &*tokens.access)];
+    // Not even about one's own.
+    let answer = ask(&http, &tokens.access, &form).await;
+    assert_eq!(answer.status, 403, "{answer}");
+    for role in ["service", "auditor", "admin"] {
+        let asker = staff::signed_in(&service, role, role).await;
+        let answer = ask(&http, &asker.access, &form).await;
+        assert_eq!(answer.json()["active"], true, "{answer}");
+        let answer = ask(&http, asker.refresh(), &form).await;
+        assert_eq!(answer.status, 401, "{answer}");
+    }
+    let nobody = http.send(own::INTROSPECT).form(&form).await;
+    assert_eq!(nobody.status, 401, "{nobody}");
+    assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
+    let answer = ask(&http, "nonsense", &form).await;
+    assert_eq!(answer.status, 401, "{answer}");
+}
+
+async fn revoking_a_token_ends_its_session_in_every_contract(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let other = Contract::A.signs_in(&http, &ann).await;
+    for contract in Contract::ALL {
+        for by_refresh in [false, true] {
+            let tokens = contract.signs_in(&http, &ann).await;
+            let token = match (&tokens.refresh, by_refresh) {
+                (Some(refresh), true) => refresh,
+                (None, true) => continue,
+                (_, false) => &tokens.access,
+            };
+            let answer = revoke(&http, &[("token", token)]).await;
+            assert_eq!((answer.status, &*answer.body), (200, ""), "{answer}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            is_refused(&http, &tokens.access).await;
+            if let Some(refresh) = &tokens.refresh {
+                refreshes_nothing(&http, refresh).await;
+            }
+        }
+    }
+    // A refresh token that was used before, and its successor.
+    let first = Contract::A.signs_in(&http, &ann).await;
+    let answer = http.send(a::REFRESH).bearer(first.refresh()).await;
+    let second = Contract::A.tokens_in(&answer.json());
+    let answer = http
+        .send(own::REVOKE)
+        .form(&[("token", first.refresh())])
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    is_refused(&http, &second.access).await;
+    refreshes_nothing(&http, second.refresh()).await;
+    verifies(&http, &other.access).await;
+}
+
+async fn whatever_else_is_revoked_was_revoked_before(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let ended = Contract::A.signs_in(&http, &ann).await;
+    for token in [
+        "nonsense",
+        "\u{0}",
+        "00000000-0000-0000-0000-000000000000",
+        &token::forged(&tokens.access),
+        &token::unsigned(&tokens.access),
+        &ended.access,
+        &ended.access,
+        ended.refresh(),
+    ] {
+        for hint in ["access_token", "refresh_token", "pat"] {
+            let form = [("token", token), ("token_type_hint", hint)];
+            let answer = revoke(&http, &form).await;
+            assert_eq!(answer.status, 200, "{answer}");
+        }
+    }
+    verifies(&http, &tokens.access).await;
+    for form in [&[][..], &[("token", "")], &[("token", "x"), ("token", "y")]] {
+        says_invalid_request(&revoke(&http, form).await);
+    }
+}
+
+async fn ask(http: &Http, asker: &str, form: &[(&str, &str)]) -> Answer {
+    http.send(own::INTROSPECT).form(form).bearer(asker).await
+}
+
+async fn revoke(http: &Http, form: &[(&str, &str)]) -> Answer {
+    http.send(own::REVOKE).form(form).await
+}
+
+#[track_caller]
+fn is_not_active(answer: &Answer) {
+    // RFC 7662 §2.2: nothing more is said of it.
+    answer.is(200, &json!({"active": false}));
+}
+
+#[track_caller]
+fn says_invalid_request(answer: &Answer) {
+    assert_eq!(answer.status, 400, "{answer}");
+    let body: Value = answer.json();
+    assert_eq!(body["error"], "invalid_request", "{answer}");
+}

@@ -1,0 +1,36 @@
+"""Verifies tokens with PyJWT, knowing nothing of the service but where its metadata are.
+
+    verify.py <address of the service> < tokens, one a line
+
+Answers each line with the claims as JSON, or with `refused: ` and the reason.
+"""
+
+import json
+import sys
+import urllib.request
+
+import jwt
+
+service = sys.argv[1]
+with urllib.request.urlopen(f"{service}/.well-known/oauth-authorization-server") as answer:
+    metadata = json.load(answer)
+# Each look-up asks anew: a key may have been published since.
+keys = jwt.PyJWKClient(metadata["jwks_uri"], cache_keys=False)
+
+for line in sys.stdin:
+    token = line.strip()
+    try:
+        key = keys.get_signing_key_from_jwt(token)
+        claims = jwt.decode(
+            token,
+            key.key,
+            # The key says which algorithm it is for, not the token (RFC 8725, section 3.1).
+            algorithms=[key._jwk_data["alg"]],
+            issuer=metadata["issuer"],
+            audience="authlog",
+            options={"require": ["iss", "sub", "aud", "iat", "exp", "jti"]},
+        )
+        print(json.dumps(claims))
+    except jwt.PyJWTError as error:
+        print(f"refused: {type(error).__name__}: {error}")
+    sys.stdout.flush()

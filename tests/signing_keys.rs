@@ -1,0 +1,249 @@
+//! The keys that sign tokens come and go while the service runs, and nobody has to sign in again for it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Output;
+
+use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
+use support::http::Http;
+use support::{
+    Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own, token,
+};
+
+on_both_stores!(
+    a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_last_token_expired,
+    a_retired_key_ends_its_tokens_and_another_signs,
+    another_algorithm_takes_over_and_tokens_of_the_former_stay_good,
+);
+
+async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_last_token_expired(
+    store: Store,
+) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let before = Contract::A.signs_in(&http, &ann).await;
+    let old = kid(&before.access);
+    assert_eq!(published(&http).await, BTreeSet::from([old.clone()]));
+
+    let said = keys(&service.settings, &["rotate"]).await;
+    assert!(said.status.success(), "{said:?}");
+    let two = eventually("the new key is published", async || {
+        Some(published(&http).await).filter(|keys| keys.len() == 2)
+    })
+    .await;
+    let new = two.into_iter().find(|kid| *kid != old).unwrap();
+    let list = text(&keys(&service.settings, &["list"]).await);
+    assert!(line(&list, &old).contains("signing"), "{list}");
+    assert!(line(&list, &new).contains("published"), "{list}");
+    let meanwhile = Contract::A.signs_in(&http, &ann).await;
+    assert_eq!(kid(&meanwhile.access), old);
+    // It signs in ten minutes, when no verifier's copy of the key set is without it any more.
+    let set = http.send(own::KEY_SET).await;
+    assert_eq!(set.header("cache-control"), Some("public, max-age=300"));
+    let again = keys(&service.settings, &["rotate"]).await;
+    assert!(!again.status.success());
+    assert!(text(&again).contains("published already"), "{again:?}");
+
+    let hurried = keys(&service.settings, &["rotate", "--now"]).await;
+    assert!(hurried.status.success(), "{hurried:?}");
+    signs_with(&http, &ann, &new).await;
+    verifies(&http, &before.access).await;
+    let answer = http.send(a::REFRESH).bearer(before.refresh()).await;
+    let refreshed = Contract::A.tokens_in(&answer.json());
+    assert_eq!(kid(&refreshed.access), new);
+    assert_eq!(published(&http).await.len(), 2);
+
+    // A week and a minute later, which is as long as the longest-lived token is good and clocks may differ.
+    the_key_ceased(&service.settings, &old, 7 * 24 * 60 * 60 + 61);
+    eventually("the old key is not published any more", async || {
+        (published(&http).await == BTreeSet::from([new.clone()])).then_some(())
+    })
+    .await;
+    is_refused(&http, &before.access).await;
+    verifies(&http, &refreshed.access).await;
+    let list = text(&keys(&service.settings, &["list"]).await);
+    assert!(line(&list, &old).contains("retired"), "{list}");
+}
+
+async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let stolen = Contract::A.signs_in(&http, &ann).await;
+    let opaque = Contract::D.signs_in(&http, &ann).await;
+    let old = kid(&stolen.access);
+
+    let said = keys(&service.settings, &["retire", &old]).await;
+    assert!(said.status.success(), "{said:?}");
+    eventually("the key is not published any more", async || {
+        (!published(&http).await.contains(&old)).then_some(())
+    })
+    .await;
+    is_refused(&http, &stolen.access).await;
+    refreshes_nothing(&http, stolen.refresh()).await;
+    // No key signed this one.
+    verifies(&http, &opaque.access).await;
+    let anew = Contract::A.signs_in(&http, &ann).await;
+    verifies(&http, &anew.access).await;
+    assert_ne!(kid(&anew.access), old);
+
+    for (kid, words) in [
+        (old.as_str(), "has been retired since"),
+        ("../../etc/passwd", "there is no key"),
+        ("' OR 1=1 --", "there is no key"),
+    ] {
+        let refused = keys(&service.settings, &["retire", kid]).await;
+        assert!(!refused.status.success());
+        assert!(text(&refused).contains(words), "{refused:?}");
+    }
+    let list = text(&keys(&service.settings, &["list"]).await);
+    assert!(line(&list, &old).contains("retired"), "{list}");
+}
+
+async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let mut service = settings.clone().start().await;
+    let ann = Person::called("ann");
+    Contract::C.registers(&service.http(), &ann).await;
+    let before = Contract::C.signs_in(&service.http(), &ann).await;
+    assert!(service.terminate().await.success());
+
+    let settings = settings.with("AUTHLOG_JWT_ALGORITHM", "ES256");
+    let mut service = settings.clone().start().await;
+    let http = service.http();
+    assert_eq!(published(&http).await.len(), 2);
+    verifies(&http, &before.access).await;
+    // Verifiers elsewhere have not seen the new key yet.
+    let meanwhile = Contract::C.signs_in(&http, &ann).await;
+    assert_eq!(token::header(&meanwhile.access)["alg"], "EdDSA");
+    let hurried = keys(&settings, &["rotate", "--now"]).await;
+    assert!(hurried.status.success(), "{hurried:?}");
+    eventually("tokens are signed with the other algorithm", async || {
+        let tokens = Contract::C.signs_in(&http, &ann).await;
+        verifies(&http, &tokens.access).await;
+        (token::header(&tokens.access)["alg"] == "ES256").then_some(())
+    })
+    .await;
+    verifies(&http, &before.access).await;
+    assert!(service.terminate().await.success());
+
+    // A secret that clients share is never published, and neither rotated here.
+    let shared = settings
+        .with("AUTHLOG_JWT_ALGORITHM", "HS256")
+        .with("AUTHLOG_JWT_SECRET", "0123456789abcdef0123456789abcdef");
+    let service = shared.clone().start().await;
+    let http = service.http();
+    let tokens = Contract::C.signs_in(&http, &ann).await;
+    assert_eq!(token::header(&tokens.access)["alg"], "HS256");
+    assert!(!published(&http).await.contains(&kid(&tokens.access)));
+    verifies(&http, &tokens.access).await;
+    verifies(&http, &before.access).await;
+    let refused = keys(&shared, &["rotate"]).await;
+    assert!(text(&refused).contains("AUTHLOG_JWT_SECRET"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_keys_change_no_node_refuses_what_another_signed() {
+    let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
+    let nodes = [first.start().await, second.start().await];
+    let ann = Person::called("ann");
+    Contract::A.registers(&nodes[0].http(), &ann).await;
+    let old = Contract::A.signs_in(&nodes[0].http(), &ann).await;
+    let rotated = keys(&nodes[0].settings, &["rotate", "--now"]).await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    let current = changes_without_a_refusal(&nodes, &ann, &kid(&old.access)).await;
+    for node in &nodes {
+        verifies(&node.http(), &old.access).await;
+    }
+    // A replacement that signs at once, before the other node has been told.
+    let retired = keys(&nodes[1].settings, &["retire", &current]).await;
+    assert!(retired.status.success(), "{retired:?}");
+    changes_without_a_refusal(&nodes, &ann, &current).await;
+    for node in &nodes {
+        let keys = published(&node.http()).await;
+        assert!(!keys.contains(&current), "{keys:?}");
+    }
+}
+
+/// Signs in on either node, until both sign with another key than `old`; what one signs with a new key the other takes.
+/// Returns the new key.
+async fn changes_without_a_refusal(nodes: &[Program; 2], ann: &Person, old: &str) -> String {
+    let [first, second] = nodes.each_ref().map(Program::http);
+    eventually("both nodes sign with the new key", async || {
+        let mut kids = BTreeSet::new();
+        for (here, there) in [(&first, &second), (&second, &first)] {
+            let Tokens { access, .. } = Contract::A.signs_in(here, ann).await;
+            let kid = kid(&access);
+            if kid != old {
+                verifies(there, &access).await;
+            }
+            kids.insert(kid);
+        }
+        kids.remove(old);
+        (kids.len() == 1).then(|| kids.into_iter().next())?
+    })
+    .await
+}
+
+async fn signs_with(http: &Http, person: &Person, expected: &str) {
+    eventually("the new key signs", async || {
+        let tokens = Contract::A.signs_in(http, person).await;
+        verifies(http, &tokens.access).await;
+        (kid(&tokens.access) == expected).then_some(())
+    })
+    .await;
+}
+
+/// The ids of the published keys.
+async fn published(http: &Http) -> BTreeSet<String> {
+    let answer = http.send(own::KEY_SET).await;
+    let set = answer.json();
+    let keys = set["keys"].as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn kid(access: &str) -> String {
+    token::header(access)["kid"].as_str().unwrap().to_owned()
+}
+
+/// Lets the key have signed its last token that many seconds ago.
+fn the_key_ceased(settings: &Settings, kid: &str, seconds: i64) {
+    let millis = seconds * 1000;
+    let ago = if settings.is_sqlite() {
+        format!("CAST(strftime('%s', 'now') AS INTEGER) * 1000 - {millis}")
+    } else {
+        format!("now() - interval '{seconds} s'")
+    };
+    settings.execute(&format!(
+        "UPDATE signing_keys SET signs_from = {ago}, signs_until = {ago} WHERE kid = '{kid}'"
+    ));
+}
+
+async fn keys(settings: &Settings, arguments: &[&str]) -> Output {
+    let settings = settings.clone();
+    let arguments: Vec<String> = std::iter::once("keys")
+        .chain(arguments.iter().copied())
+        .map(str::to_owned)
+        .collect();
+    let running = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        settings.run(&arguments, "")
+    });
+    running.await.unwrap()
+}
+
+fn text(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{out}{err}")
+}
+
+#[track_caller]
+fn line<'a>(list: &'a str, kid: &str) -> &'a str {
+    list.lines().find(|line| line.contains(kid)).unwrap()
+}

@@ -1,0 +1,398 @@
+//! Tokens that an attacker makes, or presents where they do not belong: each is refused, in the contract's words.
+//!
+//! The attacker knows everything that is public: the key set, what tokens look like, and good tokens of their own.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::net::TcpListener;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use serde_json::{Value, json};
+use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
+use support::http::Http;
+use support::mail::Mailbox as _;
+use support::{
+    Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own,
+    token,
+};
+
+on_both_stores!(
+    no_forgery_opens_anything,
+    no_address_in_a_token_is_ever_called,
+    a_token_of_one_kind_passes_for_no_other,
+    two_tokens_are_none,
+);
+
+async fn no_forgery_opens_anything(store: Store) {
+    for algorithm in ["EdDSA", "ES256", "RS256"] {
+        let service = Settings::on(store)
+            .with_cheap_hashing()
+            .with("AUTHLOG_JWT_ALGORITHM", algorithm)
+            .start()
+            .await;
+        let http = service.http();
+        let ann = Person::called("ann");
+        Contract::A.registers(&http, &ann).await;
+        let good = Contract::A.signs_in(&http, &ann).await;
+        let keys = http.send(own::KEY_SET).await.json();
+        // What a token is for makes no difference to its key.
+        let others = (algorithm == "EdDSA").then_some(good.refresh());
+        for token in std::iter::once(&*good.access).chain(others) {
+            for (attack, forged) in forgeries(token, &keys) {
+                println!("{algorithm}: {attack}");
+                opens_nothing(&http, &forged).await;
+            }
+        }
+        verifies(&http, &good.access).await;
+        let answer = http.send(a::REFRESH).bearer(good.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+}
+
+/// A key that brings itself along is not taken, and one that is to be fetched is not fetched (RFC 8725 §3.10).
+async fn no_address_in_a_token_is_ever_called(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let good = Contract::A.signs_in(&http, &ann).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
+    let (mallory, jwk) = mallory();
+    let kid = token::header(&good.access)["kid"].clone();
+    for kid in [json!("mallory"), jwk["kid"].clone(), json!(url), kid] {
+        for brought in [
+            json!({"jwk": jwk}),
+            json!({"jku": url}),
+            json!({"x5u": url}),
+            json!({"x5c": ["MIIB"]}),
+            json!({"jku": url, "crit": ["jku"]}),
+        ] {
+            let mut header = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": kid});
+            let members = header.as_object_mut().unwrap();
+            members.extend(brought.as_object().unwrap().clone());
+            let payload = token::claims(&good.access);
+            let forged = signed(&header.to_string(), &payload, &mallory, Algorithm::EdDSA);
+            opens_nothing(&http, &forged).await;
+        }
+    }
+    let called = listener.accept();
+    assert!(called.is_err(), "somebody called: {called:?}");
+}
+
+async fn a_token_of_one_kind_passes_for_no_other(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let mut access = Vec::new();
+    let mut refresh = Vec::new();
+    for contract in Contract::ALL {
+        let tokens = contract.signs_in(&http, &ann).await;
+        access.push(tokens.access);
+        refresh.extend(tokens.refresh);
+    }
+    let request = http.send(c::REQUEST_RESET);
+    request.json(&json!({"username": "ann"})).await;
+    let mail = eventually("the mail arrives", async || service.mails().pop()).await;
+    let reset = mail.token();
+    for access in &access {
+        refreshes_nothing(&http, access).await;
+        resets_nothing(&http, access).await;
+    }
+    for refresh in &refresh {
+        authenticates_nothing(&http, refresh).await;
+        resets_nothing(&http, refresh).await;
+    }
+    authenticates_nothing(&http, &reset).await;
+    refreshes_nothing(&http, &reset).await;
+    // Not even when the header says that it is of the other kind.
+    for (token, kind) in [(&access[0], "rt+jwt"), (&refresh[0], "at+jwt")] {
+        let mut header = token::header(token);
+        header["typ"] = json!(kind);
+        let (_, rest) = token.split_once('.').unwrap();
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        opens_nothing(&http, &format!("{header}.{rest}")).await;
+    }
+    for access in &access {
+        verifies(&http, access).await;
+    }
+}
+
+/// A proxy in front may have looked at one of them, and the service at the other.
+async fn two_tokens_are_none(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let Tokens { access, .. } = Contract::A.signs_in(&http, &ann).await;
+    for (first, second) in [(&*access, "x"), ("x", &*access), (&*access, &*access)] {
+        let twice = |endpoint: Endpoint| {
+            let request = http.send(endpoint).authorization(first);
+            request.authorization(second)
+        };
+        let answer = twice(c::VERIFY).await;
+        Contract::C.refuses(&answer, 400);
+        let answer = twice(a::LOGOUT).await;
+        Contract::A.refuses(&answer, 401);
+        let answer = twice(own::HISTORY).await;
+        assert_eq!(answer.status, 401, "{answer}");
+    }
+    verifies(&http, &access).await;
+}
+
+/// What can be made of a good token and the key set.
+fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
+    let (header, payload) = (token::header(good), token::claims(good));
+    let jwk = &keys["keys"][0];
+    let kid = jwk["kid"].as_str().unwrap();
+    let signature = good.rsplit_once('.').unwrap().1;
+    let encoded_payload = good.split('.').nth(1).unwrap();
+    let with_header = |header: &Value, signature: &str| {
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        format!("{header}.{encoded_payload}.{signature}")
+    };
+    let mut made: Vec<(String, String)> = Vec::new();
+    let mut add = |what: &str, token: String| made.push((what.to_owned(), token));
+
+    // RFC 8725 §2.1: signed by nobody.
+    for alg in [
+        json!("none"),
+        json!("None"),
+        json!("NONE"),
+        json!("nOnE"),
+        json!("none "),
+        json!(""),
+        json!(null),
+        json!(0),
+        json!(["none"]),
+    ] {
+        let header = json!({"typ": header["typ"], "alg": alg, "kid": kid});
+        add(&format!("alg {alg}"), with_header(&header, ""));
+        add(
+            &format!("alg {alg}, signed"),
+            with_header(&header, signature),
+        );
+    }
+    let without = json!({"typ": header["typ"], "kid": kid});
+    add("no alg", with_header(&without, signature));
+    add("no signature", with_header(&header, ""));
+
+    // RFC 8725 §2.1: the public key, which everybody has, as the secret of an HMAC.
+    for (what, secret) in public_secrets(keys) {
+        let key = EncodingKey::from_secret(&secret);
+        for kid in [json!(kid), json!("x")] {
+            for (name, hmac) in [
+                ("HS256", Algorithm::HS256),
+                ("HS384", Algorithm::HS384),
+                ("HS512", Algorithm::HS512),
+            ] {
+                let header = json!({"typ": header["typ"], "alg": name, "kid": kid}).to_string();
+                let forged = signed(&header, &payload, &key, hmac);
+                add(&format!("{name} with {what}"), forged);
+            }
+        }
+    }
+
+    // A key of the attacker's own, under whatever name.
+    let (mallory, _) = mallory();
+    let nul = "\u{0}".to_owned() + kid;
+    let long = "x".repeat(5000);
+    for kid in [
+        json!(kid),
+        json!(kid.to_uppercase()),
+        json!(format!("{kid}=")),
+        json!(format!(" {kid}")),
+        json!(nul),
+        json!("../../../../../../dev/null"),
+        json!("/dev/null"),
+        json!("file:///dev/null"),
+        json!("' UNION SELECT '"),
+        json!("'; DROP TABLE signing_keys; --"),
+        json!("$(id)"),
+        json!(""),
+        json!(long),
+        json!(0),
+        json!(null),
+        json!([kid]),
+        json!({"$ne": ""}),
+        json!("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
+    ] {
+        let header = json!({"typ": header["typ"], "alg": "EdDSA", "kid": kid}).to_string();
+        let forged = signed(&header, &payload, &mallory, Algorithm::EdDSA);
+        add(&format!("kid {kid:.40}"), forged);
+        // The contents of a file that is empty.
+        let empty = EncodingKey::from_secret(b"");
+        let header = json!({"typ": "at+jwt", "alg": "HS256", "kid": kid}).to_string();
+        let forged = signed(&header, &payload, &empty, Algorithm::HS256);
+        add(&format!("HMAC without a key, kid {kid:.40}"), forged);
+    }
+
+    // Signatures that broken verifiers took: nothing but zeros (CVE-2022-21449), too short, too long.
+    for length in [1, 32, 64, 70, 256] {
+        let zeros = URL_SAFE_NO_PAD.encode(vec![0_u8; length]);
+        add(&format!("{length} zeros"), with_header(&header, &zeros));
+    }
+    add("a signature cut short", good[..good.len() - 4].to_owned());
+    add("a signature drawn out", format!("{good}AAAA"));
+    add("a bit of the signature", token::forged(good));
+
+    // Other claims under the old signature.
+    for (name, value) in [
+        ("role", json!("admin")),
+        ("exp", json!(9_999_999_999_i64)),
+        ("exp", json!("never")),
+        ("sub", json!("00000000-0000-0000-0000-000000000000")),
+        ("iss", json!("mallory")),
+        ("epoch", json!(-1)),
+        ("nbf", json!(9_999_999_999_i64)),
+    ] {
+        let altered = token::altered(good, |claims| claims[name] = value);
+        add(&format!("another {name}"), altered);
+    }
+
+    // Members that would have to be understood (RFC 7515 §4.1.11), members twice, other forms.
+    for (name, value) in [
+        ("crit", json!(["exp"])),
+        ("crit", json!([])),
+        ("b64", json!(false)),
+        ("zip", json!("DEF")),
+        ("enc", json!("A128GCM")),
+        ("cty", json!("JWT")),
+    ] {
+        let mut header = header.clone();
+        header[name] = value;
+        add(name, with_header(&header, signature));
+    }
+    let encoded_header = good.split('.').next().unwrap();
+    for text in [
+        format!(
+            r#"{{"alg":"none","typ":"at+jwt","alg":"{}","kid":"{kid}"}}"#,
+            header["alg"]
+        ),
+        format!(r#"["at+jwt",{},"{kid}"]"#, header["alg"]),
+        "{}".to_owned(),
+        "[]".to_owned(),
+        "{".repeat(150),
+        "[".repeat(150),
+        String::new(),
+    ] {
+        let header = URL_SAFE_NO_PAD.encode(&text);
+        let forged = format!("{header}.{encoded_payload}.{signature}");
+        add(&format!("a header of {text:.20}"), forged);
+    }
+    for (what, token) in [
+        ("two parts", format!("{encoded_header}.{encoded_payload}")),
+        ("four parts", format!("{good}.{signature}")),
+        ("five parts", format!("{good}.{signature}.{signature}")),
+        ("dots", "..".to_owned()),
+        ("a dot before", format!(".{good}")),
+        ("a dot after", format!("{good}.")),
+        ("padding", format!("{good}=")),
+        ("another alphabet", STANDARD.encode(good)),
+        (
+            "a part twice",
+            format!("{encoded_header}.{encoded_header}.{signature}"),
+        ),
+        (
+            "a JWS in JSON",
+            json!({"payload": encoded_payload, "signature": signature}).to_string(),
+        ),
+        ("eight thousand dots", ".".repeat(8000)),
+        (
+            "a long payload",
+            format!("{encoded_header}.{}.{signature}", "A".repeat(9000)),
+        ),
+        (
+            "a long header",
+            format!("{}.{encoded_payload}.{signature}", "A".repeat(9000)),
+        ),
+    ] {
+        add(what, token);
+    }
+    made
+}
+
+/// Everything that somebody might take for the bytes of the public key.
+fn public_secrets(keys: &Value) -> Vec<(&'static str, Vec<u8>)> {
+    let jwk = &keys["keys"][0];
+    let coordinate = ["n", "x"].iter().find_map(|name| jwk[name].as_str());
+    let text = coordinate.unwrap();
+    let raw = URL_SAFE_NO_PAD.decode(text).unwrap();
+    // RFC 8410 §4: an Ed25519 key as SubjectPublicKeyInfo.
+    let prefix = [
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+    ];
+    let der = [&prefix[..], &raw].concat();
+    let base64 = STANDARD.encode(&der);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n");
+    vec![
+        ("the key set", keys.to_string().into_bytes()),
+        ("the JWK", jwk.to_string().into_bytes()),
+        ("the text of its bytes", text.as_bytes().to_vec()),
+        ("its bytes", raw),
+        ("its DER", der),
+        ("its PEM", pem.clone().into_bytes()),
+        ("its PEM less a line's end", pem.trim().as_bytes().to_vec()),
+        ("its name", jwk["kid"].as_str().unwrap().as_bytes().to_vec()),
+        ("nothing", vec![]),
+    ]
+}
+
+/// A key of the attacker's own: RFC 8037, appendix A, wrapped in PKCS#8 (RFC 8410 §7).
+fn mallory() -> (EncodingKey, Value) {
+    let prefix = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    let private = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+    let pkcs8 = [&prefix[..], &URL_SAFE_NO_PAD.decode(private).unwrap()].concat();
+    let jwk = json!({
+        "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    });
+    (EncodingKey::from_ed_der(&pkcs8), jwk)
+}
+
+/// A token with a good signature of `key`.
+fn signed(header: &str, payload: &Value, key: &EncodingKey, algorithm: Algorithm) -> String {
+    let [header, payload] =
+        [header.to_owned(), payload.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let message = format!("{header}.{payload}");
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// Makes sure that `token` is good for nothing, wherever a token is asked for.
+async fn opens_nothing(http: &Http, token: &str) {
+    authenticates_nothing(http, token).await;
+    refreshes_nothing(http, token).await;
+    resets_nothing(http, token).await;
+}
+
+async fn authenticates_nothing(http: &Http, token: &str) {
+    is_refused(http, token).await;
+    let answer = http.send(a::LOGOUT).bearer(token).await;
+    Contract::A.refuses(&answer, 401);
+    for endpoint in [own::HISTORY, own::FEED, own::LOG_CHECKPOINT] {
+        let answer = http.send(endpoint).bearer(token).await;
+        assert_eq!(answer.status, 401, "{answer}");
+        assert!(answer.header("www-authenticate").is_some(), "{answer}");
+    }
+}
+
+async fn resets_nothing(http: &Http, token: &str) {
+    let answer = http.send(c::VERIFY_RESET).authorization(token).await;
+    Contract::C.refuses(&answer, 400);
+    let answer = http
+        .send(c::UPDATE_PASSWORD)
+        .authorization(token)
+        .json(&json!({"password": "another-secret"}))
+        .await;
+    Contract::C.refuses(&answer, 400);
+}
