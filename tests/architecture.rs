@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// The rooms, and which others each may name outside its tests.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("domain", &[]),
     ("application", &["domain"]),
     ("projections", &["domain", "application"]),
     ("infrastructure", &["domain", "application", "projections"]),
     ("api", &["domain", "application"]),
+    ("bench", &["application", "infrastructure"]),
 ];
 
 /// What only adapters know. `jsonwebtoken` is among them: to the rest a token is text.

@@ -1,0 +1,12 @@
+//! What the machine can do at the most: the same work with nothing around it.
+
+pub(crate) mod bare;
+pub(crate) mod hashing;
+pub(crate) mod jetstream;
+pub(crate) mod pgbench;
+#[expect(
+    unsafe_code,
+    reason = "the C reference implementation is called through its own interface"
+)]
+pub(crate) mod reference;
+pub(crate) mod sqlite;

@@ -1,0 +1,86 @@
+//! Measures the release program over real HTTP, and in the same run what the machine could do at the most.
+//!
+//! `scripts/bench.sh` builds both and starts what is measured against. Absolute figures are those of one machine on one
+//! day; the ratios to the limits are what can be compared.
+
+mod http;
+mod limits;
+mod load;
+mod operations;
+mod plan;
+mod report;
+mod service;
+mod stream;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures Authlog.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure everything and print a table
+    Run(Run),
+    /// Serve what a service without any work would: the limit of HTTP on this machine
+    Bare,
+}
+
+/// What to measure, and for how long.
+#[derive(Args)]
+struct Run {
+    /// The release program
+    #[arg(long, default_value = "target/release/authlog")]
+    program: PathBuf,
+    /// An empty PostgreSQL database; without one PostgreSQL is left out
+    #[arg(long)]
+    postgres: Option<String>,
+    /// A second one, for pgbench
+    #[arg(long, requires = "postgres")]
+    pgbench: Option<String>,
+    /// A NATS server with JetStream and an empty store; without one the stream is left out
+    #[arg(long)]
+    nats: Option<String>,
+    /// Where the SQLite file goes; on tmpfs the figures would be of memory
+    #[arg(long, default_value = "target/bench")]
+    directory: PathBuf,
+    /// How many rounds; the figures are their medians
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each operation is measured in a round, in seconds
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+    /// Connections at once
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Where to write the figures as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+impl Run {
+    fn a_while(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("between 0.1 and 600 seconds".to_owned()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Run(run) => plan::carry_out(&run).await,
+        Command::Bare => limits::bare::serve().await,
+    }
+}

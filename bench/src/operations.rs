@@ -1,0 +1,171 @@
+//! What clients do, each over a connection of its own.
+
+use anyhow::Context as _;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::http::{Carried, Connection, FORM, JSON};
+use crate::load::Visitor;
+
+/// The password of everybody.
+pub(crate) const PASSWORD: &str = "opens-sesame";
+
+/// Asks whether an access token is good.
+pub(crate) struct Verify {
+    pub(crate) connection: Connection,
+    /// A verify endpoint, or the bare server's.
+    pub(crate) path: &'static str,
+    pub(crate) token: String,
+}
+
+impl Visitor for Verify {
+    async fn visit(&mut self) -> anyhow::Result<()> {
+        let carried = Carried {
+            authorization: Some(&self.token),
+            body: None,
+        };
+        self.connection
+            .succeed(Method::GET, self.path, carried)
+            .await
+            .map(drop)
+    }
+}
+
+/// Asks what a token is, as a resource server does (RFC 7662).
+pub(crate) struct Introspect {
+    pub(crate) connection: Connection,
+    /// `Bearer` and the token of whoever asks.
+    pub(crate) authorization: String,
+    /// The form with the token that is asked about.
+    pub(crate) form: String,
+}
+
+impl Visitor for Introspect {
+    async fn visit(&mut self) -> anyhow::Result<()> {
+        let carried = Carried {
+            authorization: Some(&self.authorization),
+            body: Some((&self.form, FORM)),
+        };
+        let answer = self
+            .connection
+            .succeed(Method::POST, "/oauth2/introspect", carried)
+            .await?;
+        anyhow::ensure!(answer["active"] == true, "the token is said to be dead");
+        Ok(())
+    }
+}
+
+/// Exchanges a refresh token that works once for the next.
+pub(crate) struct Refresh {
+    pub(crate) connection: Connection,
+    /// `Bearer` and the token.
+    pub(crate) authorization: String,
+}
+
+impl Visitor for Refresh {
+    async fn visit(&mut self) -> anyhow::Result<()> {
+        let carried = Carried {
+            authorization: Some(&self.authorization),
+            body: None,
+        };
+        let answer = self
+            .connection
+            .succeed(Method::POST, "/api/auth/refresh", carried)
+            .await?;
+        self.authorization = format!("Bearer {}", text(&answer, "/data/refresh_token/token")?);
+        Ok(())
+    }
+}
+
+/// Signs in with a password.
+pub(crate) struct Login {
+    pub(crate) connection: Connection,
+    /// Whose name and password.
+    pub(crate) body: String,
+}
+
+impl Visitor for Login {
+    async fn visit(&mut self) -> anyhow::Result<()> {
+        let carried = Carried {
+            authorization: None,
+            body: Some((&self.body, JSON)),
+        };
+        self.connection
+            .succeed(Method::POST, "/users/login", carried)
+            .await
+            .map(drop)
+    }
+}
+
+/// Registers one account after the other.
+pub(crate) struct Register {
+    pub(crate) connection: Connection,
+    /// What all of this client's names begin with.
+    pub(crate) name: String,
+    pub(crate) number: u64,
+}
+
+impl Visitor for Register {
+    async fn visit(&mut self) -> anyhow::Result<()> {
+        self.number += 1;
+        let name = format!("{}-{}", self.name, self.number);
+        let body =
+            json!({"name": name, "email": format!("{name}@example.com"), "password": PASSWORD});
+        let body = body.to_string();
+        let carried = Carried {
+            authorization: None,
+            body: Some((&body, JSON)),
+        };
+        self.connection
+            .succeed(Method::POST, "/v1/auth/register", carried)
+            .await
+            .map(drop)
+    }
+}
+
+/// Registers an account through contract A and returns its access and refresh tokens.
+pub(crate) async fn sign_up(
+    connection: &mut Connection,
+    name: &str,
+) -> anyhow::Result<(String, String)> {
+    let body = json!({
+        "username": name, "email": format!("{name}@example.com"), "password": PASSWORD,
+    });
+    let body = body.to_string();
+    let carried = Carried {
+        authorization: None,
+        body: Some((&body, JSON)),
+    };
+    let answer = connection
+        .succeed(Method::POST, "/api/auth/register", carried)
+        .await?;
+    Ok((
+        text(&answer, "/data/access_token/token")?,
+        text(&answer, "/data/refresh_token/token")?,
+    ))
+}
+
+/// Signs somebody in through contract C and returns the access token.
+pub(crate) async fn sign_in(connection: &mut Connection, name: &str) -> anyhow::Result<String> {
+    let body = login(name);
+    let carried = Carried {
+        authorization: None,
+        body: Some((&body, JSON)),
+    };
+    let answer = connection
+        .succeed(Method::POST, "/users/login", carried)
+        .await?;
+    text(&answer, "/data/access_token")
+}
+
+/// The body of a login through contract C.
+pub(crate) fn login(name: &str) -> String {
+    json!({"username": name, "password": PASSWORD}).to_string()
+}
+
+fn text(answer: &Value, pointer: &str) -> anyhow::Result<String> {
+    let value = answer.pointer(pointer).and_then(Value::as_str);
+    Ok(value
+        .with_context(|| format!("no {pointer} in {answer}"))?
+        .to_owned())
+}

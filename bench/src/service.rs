@@ -1,0 +1,156 @@
+//! The release program, and what the system says of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::http::{Carried, Connection};
+
+/// What every start of the program needs to know.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
+    /// PostgreSQL instead of SQLite.
+    pub(crate) database: Option<String>,
+}
+
+impl Setup {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("AUTHLOG_DATA_DIR", &self.data)
+            .env("AUTHLOG_LISTEN", "127.0.0.1:0")
+            .env("AUTHLOG_RATE_LIMIT", "off")
+            .env("AUTHLOG_LOG", "error")
+            .kill_on_drop(true);
+        if let Some(database) = &self.database {
+            command.env("AUTHLOG_DATABASE_URL", database);
+        }
+        command
+    }
+
+    /// Starts it, with these settings besides.
+    pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
+        let began = Instant::now();
+        let mut child = self
+            .command(&[])
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} does not start", self.program.display()))?;
+        let output = child.stdout.take().context("it has an output")?;
+        let first = BufReader::new(output).lines().next_line().await?;
+        let first = first.context("the program ended at once")?;
+        let address = first.strip_prefix("listening on http://");
+        let address = address
+            .with_context(|| format!("the program said {first:?}"))?
+            .to_owned();
+        let mut connection = Connection::open(&address).await?;
+        loop {
+            let ready = connection.send(hyper::Method::GET, "/readyz", Carried::default());
+            if ready.await?.0.is_success() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Service {
+            child,
+            address,
+            ready_after: began.elapsed(),
+        })
+    }
+
+    /// Runs a command of the program to its end and says how long it took.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> anyhow::Result<(String, Duration)> {
+        let began = Instant::now();
+        let output = self.command(arguments).output().await?;
+        let took = began.elapsed();
+        ensure!(
+            output.status.success(),
+            "authlog {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok((String::from_utf8_lossy(&output.stdout).into_owned(), took))
+    }
+
+    /// The same with a password on its standard input.
+    pub(crate) async fn run_with(&self, arguments: &[&str], input: &str) -> anyhow::Result<()> {
+        use tokio::io::AsyncWriteExt as _;
+        let mut command = self.command(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut typing = child.stdin.take().context("it has an input")?;
+        typing.write_all(input.as_bytes()).await?;
+        drop(typing);
+        let status = child.wait().await?;
+        ensure!(status.success(), "authlog {}", arguments.join(" "));
+        Ok(())
+    }
+}
+
+/// The program, serving; killed when dropped.
+pub(crate) struct Service {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: String,
+    /// How long it took from the start of the process to the first answer that it is ready.
+    pub(crate) ready_after: Duration,
+}
+
+impl Service {
+    /// Ends it as an operator does.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().context("it runs")?;
+        let status = Command::new("kill").arg(pid.to_string()).status().await?;
+        ensure!(status.success(), "the program cannot be told to stop");
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    /// The processor time that it has had so far, in seconds.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<f64> {
+        /// What the kernel counts in, on every Linux that Rust runs on (`getconf CLK_TCK`).
+        const TICKS_A_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string(self.proc()?.join("stat"))?;
+        // The second field, the program's name, may have spaces.
+        let (_, fields) = stat.rsplit_once(')').context("a line of /proc/…/stat")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |place: usize| -> anyhow::Result<f64> {
+            let field = fields.get(place).context("utime and stime")?;
+            Ok(field.parse()?)
+        };
+        Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
+    }
+
+    /// Its memory in MiB: now, and at the most so far.
+    pub(crate) fn memory(&self) -> anyhow::Result<(f64, f64)> {
+        let status = std::fs::read_to_string(self.proc()?.join("status"))?;
+        let kib = |name: &str| -> anyhow::Result<f64> {
+            for line in status.lines() {
+                if let Some(value) = line.strip_prefix(name) {
+                    let number = value.trim().trim_end_matches("kB").trim();
+                    return Ok(number.parse()?);
+                }
+            }
+            bail!("no {name} in /proc/…/status")
+        };
+        Ok((kib("VmRSS:")? / 1024.0, kib("VmHWM:")? / 1024.0))
+    }
+
+    fn proc(&self) -> anyhow::Result<PathBuf> {
+        let pid = self.child.id().context("the program has ended")?;
+        Ok(Path::new("/proc").join(pid.to_string()))
+    }
+}
