@@ -77,6 +77,8 @@ async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
     let stolen = Contract::A.signs_in(&http, &ann).await;
     let opaque = Contract::D.signs_in(&http, &ann).await;
     let old = kid(&stolen.access);
+    // What a node remembers of a token does not outlive its key.
+    verifies(&http, &stolen.access).await;
 
     let said = keys(&service.settings, &["retire", &old]).await;
     assert!(said.status.success(), "{said:?}");

@@ -1,5 +1,7 @@
 //! JSON Web Tokens (RFC 7519), by RFC 8725 and RFC 9068.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use authlog_application::LONGEST_TOKEN;
 use authlog_application::ports::{TokenClaims, TokenError, TokenKind, Tokens, VerifiedToken};
@@ -12,7 +14,8 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::key_record::CLOCK_DIFFERENCE;
-use super::{Keys, SigningKey};
+use super::remembered::Remembered;
+use super::{KeySet, Keys, SigningKey};
 
 /// Longest token that is looked at, in bytes. Ours have about 1 KiB; servers take headers of 8 KiB.
 const MAX_LENGTH: usize = 8 * 1024;
@@ -29,6 +32,16 @@ pub struct JwtTokens {
     issuer: String,
     audience: String,
     keys: Keys,
+    remembered: Remembered<Signed>,
+}
+
+/// What a token says whose signature was verified, and whose issuer and audience are ours.
+#[derive(Clone)]
+struct Signed {
+    /// The key that signed it.
+    kid: Arc<str>,
+    not_before: Option<Timestamp>,
+    token: VerifiedToken,
 }
 
 /// The header that a token must have, and no more: no key or address of one (`jwk`, `jku`, `x5u`, …: RFC 8725 §3.10),
@@ -63,6 +76,7 @@ impl JwtTokens {
             issuer: issuer.into(),
             audience: audience.into(),
             keys,
+            remembered: Remembered::default(),
         }
     }
 
@@ -88,13 +102,53 @@ impl JwtTokens {
         payload
     }
 
-    fn are_ours_and_good(&self, claims: &Claims, now: Timestamp) -> bool {
-        let latest = now.plus(CLOCK_DIFFERENCE).unix_seconds();
-        claims.iss == self.issuer
-            && claims.aud == self.audience
-            && now.unix_seconds() < claims.exp
-            && claims.iat <= latest
-            && claims.nbf.is_none_or(|nbf| nbf <= latest)
+    /// What `token` says, if one of `keys` has signed it for us.
+    fn verify_signature(&self, token: &str, keys: &KeySet, now: Timestamp) -> Option<Signed> {
+        let header = header_of(token)?;
+        // The name only chooses among our own keys (RFC 8725 §3.10); the algorithm is the key's (§3.1).
+        let key = keys.verifying(&header.kid, now)?;
+        if header.alg != key.algorithm().as_str() {
+            return None;
+        }
+        let claims = jsonwebtoken::decode::<Claims>(token, key.verifying(), &signature_alone(key))
+            .ok()?
+            .claims;
+        if claims.iss != self.issuer || claims.aud != self.audience {
+            return None;
+        }
+        let kind = match header.typ.as_str() {
+            ACCESS_TYPE => TokenKind::Access,
+            REFRESH_TYPE => TokenKind::Refresh {
+                generation: claims.generation?,
+            },
+            _ => return None,
+        };
+        Some(Signed {
+            kid: header.kid.into(),
+            not_before: match claims.nbf {
+                Some(seconds) => Some(from_seconds(seconds)?),
+                None => None,
+            },
+            token: VerifiedToken {
+                kind,
+                token: claims.jti,
+                user: claims.sub,
+                session: claims.sid,
+                epoch: claims.epoch,
+                issued_at: from_seconds(claims.iat)?,
+                expires_at: from_seconds(claims.exp)?,
+            },
+        })
+    }
+}
+
+impl Signed {
+    /// Whether it has begun and has not expired.
+    fn is_good_at(&self, now: Timestamp) -> bool {
+        let latest = now.plus(CLOCK_DIFFERENCE);
+        now < self.token.expires_at
+            && self.token.issued_at <= latest
+            && self.not_before.is_none_or(|at| at <= latest)
     }
 }
 
@@ -126,35 +180,22 @@ impl Tokens for JwtTokens {
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
-        let header = header_of(token)?;
         let keys = self.keys.now();
-        // The name only chooses among our own keys (RFC 8725 §3.10); the algorithm is the key's (§3.1).
-        let key = keys.verifying(&header.kid, now)?;
-        if header.alg != key.algorithm().as_str() {
+        if let Some(signed) = self.remembered.get(token) {
+            // The signature stays what it is. Its key may have been given up since, and time passes.
+            keys.verifying(&signed.kid, now)?;
+            return signed.is_good_at(now).then_some(signed.token);
+        }
+        let signed = self.verify_signature(token, &keys, now)?;
+        if !signed.is_good_at(now) {
             return None;
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, key.verifying(), &signature_alone(key))
-            .ok()?
-            .claims;
-        if !self.are_ours_and_good(&claims, now) {
-            return None;
+        let verified = signed.token;
+        // A refresh token is used once, or seldom.
+        if verified.kind == TokenKind::Access {
+            self.remembered.put(token, signed);
         }
-        let kind = match header.typ.as_str() {
-            ACCESS_TYPE => TokenKind::Access,
-            REFRESH_TYPE => TokenKind::Refresh {
-                generation: claims.generation?,
-            },
-            _ => return None,
-        };
-        Some(VerifiedToken {
-            kind,
-            token: claims.jti,
-            user: claims.sub,
-            session: claims.sid,
-            epoch: claims.epoch,
-            issued_at: from_seconds(claims.iat)?,
-            expires_at: from_seconds(claims.exp)?,
-        })
+        Some(verified)
     }
 
     async fn learn_key(&self, token: &str) -> bool {

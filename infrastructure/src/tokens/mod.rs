@@ -7,6 +7,7 @@ mod key_keeping;
 mod key_record;
 mod key_set;
 mod key_watch;
+mod remembered;
 mod secret;
 mod signing_key;
 

@@ -180,6 +180,24 @@ fn a_token_is_good_until_the_second_in_which_it_expires() {
 }
 
 #[test]
+fn what_is_remembered_of_a_token_is_of_that_token_and_ends_with_it() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    let token = tokens.sign(&access()).unwrap();
+    let first = tokens.verify(&token, now()).unwrap();
+    assert_eq!(tokens.verify(&token, now()), Some(first));
+    assert_eq!(tokens.verify(&token, now().plus(seconds(301))), None);
+    assert_eq!(tokens.verify(&token, now().minus(seconds(120))), None);
+    // The signature of one token under the words of another.
+    let other = tokens
+        .sign(&claims(TokenKind::Refresh { generation: 7 }))
+        .unwrap();
+    let (words, _) = token.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    assert_eq!(tokens.verify(&format!("{words}.{signature}"), now()), None);
+    assert_eq!(tokens.verify(&token, now()), Some(first));
+}
+
+#[test]
 fn a_token_from_the_future_is_refused_beyond_what_clocks_differ_by() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
