@@ -193,7 +193,7 @@ async fn how_long_a_logout_takes_to_reach_the_other_node() {
         delays.push(ended.elapsed());
     }
     delays.sort();
-    println!(
+    eprintln!(
         "a logout reaches the other node after {:?} in the middle of {}, after {:?} at the latest",
         delays[delays.len() / 2],
         delays.len(),
