@@ -34,6 +34,7 @@ const WRITE_DOWN_WITHIN: Duration = Duration::from_secs(5);
 /// Why it cannot start, or why it had to stop.
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
+    make_room_for(settings.max_connections);
     let OpenStore {
         store,
         publishes,
@@ -87,7 +88,11 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         entropy: parts::entropy(),
         settings: authlog_api::Settings {
             secure_cookies: reachable_at.scheme() == "https",
+            https_only: reachable_at.scheme() == "https",
             event_source: parts::event_source(settings),
+            connections: settings.max_connections,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            allowed_origins: settings.cors_origins.clone(),
             ..authlog_api::Settings::default()
         },
         metrics: Arc::new(move || metrics.render()),
@@ -101,7 +106,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         tracing::info!("stopping: finishing what was accepted");
         stopping.cancel();
     });
-    serve_until_drained(listener, api, &stop).await?;
+    serve_until_drained(listener, api, &stop).await;
     // The last copy of the façade is gone with the router, so the recorder ends once its queue is empty.
     finish("recording refused logins", Some(recorder)).await;
     finish("sequencing the log", sequencer).await;
@@ -115,22 +120,41 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_until_drained(
-    listener: TcpListener,
-    api: Api,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn serve_until_drained(listener: TcpListener, api: Api, stop: &CancellationToken) {
     let served = authlog_api::serve(listener, api);
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
     tokio::select! {
-        result = served => result.context("serving"),
-        () = too_late => {
-            tracing::warn!("some connections did not finish in time");
-            Ok(())
-        }
+        () = served => {}
+        () = too_late => tracing::warn!("some connections did not finish in time"),
+    }
+}
+
+/// File descriptors beside those of connections: the store's, the mail's, the log's.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// Has the system give the program as many file descriptors as it will need. Most systems begin with a thousand and give
+/// more to whoever asks.
+fn make_room_for(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = connections as u64 + OTHER_DESCRIPTORS;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let granted = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let limit = Rlimit {
+        current: Some(granted),
+        maximum,
+    };
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    if !raised || granted < needed {
+        tracing::warn!(
+            needed,
+            "the system gives fewer file descriptors than AUTHLOG_MAX_CONNECTIONS needs (ulimit -n)"
+        );
     }
 }
 
