@@ -53,6 +53,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         parts::assemble(settings, store, &reachable_at, publication).await?;
     let Background {
         refused_logins,
+        password_renewer,
         reset_mailer,
         revocation_tail,
         housekeeper,
@@ -61,6 +62,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     } = background;
     // These can be left at any moment: what they had not finished is taken up again from the store.
     let _interruptible = [
+        AbortOnDropHandle::new(tokio::spawn(password_renewer.run())),
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
         AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),

@@ -24,7 +24,8 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
-    RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
-    SignInForm, Stood, StoodThen, rebuild_read_models,
+    Authenticated, Behind, Entitlement, Follower, Housekeeper, ImportForm, Imported, Lag, LogFeed,
+    MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
+    RegistrationForm, ResetMailer, RevocationTail, SignInForm, Stood, StoodThen,
+    rebuild_read_models,
 };

@@ -4,6 +4,7 @@ mod doctor;
 mod erase;
 mod export;
 mod history;
+mod import;
 mod keys;
 mod log;
 mod shown;

@@ -100,6 +100,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
         "UserRegistered" => format!("registered with the role {}", member("role")),
         "PasswordResetRequested" => "asked for a new password".to_owned(),
         "PasswordReset" => "set a new password, which ended every session".to_owned(),
+        "PasswordRehashed" => "signed in, and the password's hash was renewed".to_owned(),
         "RoleChanged" => format!("was given the role {}", member("role")),
         "UserErased" => "was erased with all personal data".to_owned(),
         "LoggedIn" => "signed in".to_owned(),
@@ -111,7 +112,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
     }
 }
 
-/// `PasswordRehashed` as `password rehashed`.
+/// `PasswordForgotten` as `password forgotten`.
 fn spaced(name: &str) -> String {
     let mut words = String::new();
     for letter in name.chars() {
@@ -168,11 +169,11 @@ mod tests {
     #[test]
     fn an_event_of_a_later_program_is_shown_as_well_as_can_be() {
         let entry = Entry::of(past(
-            "PasswordRehashed",
+            "PasswordForgotten",
             json!({"odd": 1, "b": 2}),
             json!({}),
         ));
-        assert_eq!(entry.what, "password rehashed");
+        assert_eq!(entry.what, "password forgotten");
         assert_eq!((entry.at, entry.ip), (None, None));
         assert_eq!(entry.data, json!({"odd": 1, "b": 2}));
     }
