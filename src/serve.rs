@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{Api, FOLLOWERS};
 use authlog_application::Background;
+use authlog_application::ports::AttemptLimiter;
+use authlog_infrastructure::limits::NoAttemptLimits;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,8 +51,13 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
+    let limits = parts::limiter(settings, &*store).await?;
+    let limiter: Arc<dyn AttemptLimiter> = match &limits {
+        Some((limiter, _)) => limiter.clone(),
+        None => Arc::new(NoAttemptLimits),
+    };
     let (authlog, background) =
-        parts::assemble(settings, store, &reachable_at, publication).await?;
+        parts::assemble(settings, store, &reachable_at, publication, limiter).await?;
     let Background {
         refused_logins,
         password_renewer,
@@ -71,9 +78,13 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     ];
     let recorder = tokio::spawn(refused_logins.run());
     let mut elections = vec![];
+    let mut _exchange = None;
     let mut sequencer = None;
     if let Some(offices) = offices {
         sequencer = Some(tokio::spawn(offices.sequencer.run(stop.clone())));
+        _exchange = limits.map(|(limiter, told)| {
+            AbortOnDropHandle::new(tokio::spawn(offices.guesses.run(limiter, told)))
+        });
         elections.push(tokio::spawn(offices.signer.run(stop.clone())));
         if publisher.is_some() {
             elections.push(tokio::spawn(offices.publisher.run(stop.clone())));

@@ -12,10 +12,12 @@ mod state;
 mod user;
 
 use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::Context;
 use authlog_application::{Authlog, Field, Refusal, RequestContext, rebuild_read_models};
 use authlog_domain::ContractName;
+use authlog_infrastructure::limits::NoAttemptLimits;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
@@ -59,7 +61,9 @@ async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
     let store = parts::open_store(settings, settings.migrate).await?.store;
     // No mail is sent from here, so no link needs the service's address.
     let nowhere = Url::parse("http://localhost")?;
-    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None).await?;
+    let unlimited = Arc::new(NoAttemptLimits);
+    let (authlog, _background) =
+        parts::assemble(settings, store, &nowhere, None, unlimited).await?;
     Ok(authlog)
 }
 
