@@ -98,7 +98,7 @@ impl GcraAttemptLimiter {
     /// nobody takes off the channel in time, no more is told.
     pub fn shared(clock: Arc<dyn Clock>, key: &[u8]) -> (Self, mpsc::Receiver<Failure>) {
         let (news, told) = mpsc::channel(UNTOLD);
-        let key = Key::Shared(hmac::Key::new(hmac::HMAC_SHA256, key));
+        let key = Key::Shared(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)));
         (Self::with(clock, key, Some(news)), told)
     }
 
@@ -149,7 +149,7 @@ const UNTOLD: usize = 1024;
 /// Under which names and addresses are hashed.
 enum Key {
     OfProcess(RandomState),
-    Shared(hmac::Key),
+    Shared(Box<hmac::Key>),
 }
 
 impl Key {

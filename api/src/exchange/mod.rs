@@ -15,6 +15,8 @@ mod request_context;
 mod surface;
 
 pub(crate) use authorization::presented_token;
+#[cfg(test)]
+pub(crate) use body::parse_object;
 pub(crate) use body::{JsonBody, read_body};
 pub(crate) use calendar::{day_first, year_first};
 pub(crate) use carry_out::carry_out;
