@@ -54,6 +54,8 @@ pub(crate) enum UserCommand {
     Role(ChangeRole),
     /// Print all accounts, in order of their numbers
     List,
+    /// Take over accounts from another service with the hashes of their passwords, an account a line (docs/importing.md)
+    Import(ImportUsers),
     /// Erase an account and all that is known of its person, for ever; what happened stays in the log
     Erase(EraseUser),
 }
@@ -114,6 +116,15 @@ pub(crate) struct CreateUser {
     /// What the account may do: user, service, auditor or admin
     #[arg(long, default_value = "user", value_parser = role)]
     pub(crate) role: Role,
+}
+
+#[derive(Args)]
+pub(crate) struct ImportUsers {
+    /// NDJSON file, or - for standard input
+    pub(crate) file: PathBuf,
+    /// File for what was refused and why, a line each [standard error]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Args)]

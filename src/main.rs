@@ -35,6 +35,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let settings = Settings::load(cli.flags)?;
     logging::start(&settings)?;
+    for doubt in settings.doubts() {
+        tracing::warn!("{doubt}");
+    }
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(&settings).await,
         Command::Migrate => commands::migrate(&settings).await,

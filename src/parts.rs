@@ -7,10 +7,10 @@ use anyhow::Context;
 use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer, Publication};
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
-use authlog_infrastructure::limits::{GcraAttemptLimiter, NoAttemptLimits};
+use authlog_infrastructure::limits::{Failure, GcraAttemptLimiter};
 use authlog_infrastructure::mail::{FileMailer, MailFolder, SmtpMailer};
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
-use authlog_infrastructure::postgres::{Election, PostgresStore, Sequencer};
+use authlog_infrastructure::postgres::{Election, GuessExchange, PostgresStore, Sequencer};
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
@@ -18,7 +18,7 @@ use authlog_infrastructure::tokens::{
     HmacSecretTokens, JwtAlgorithm, JwtTokens, KeySet, KeyWatch, Keys, SigningKey, keep_signing_key,
 };
 use authlog_infrastructure::{OpenError, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use url::Url;
 
 use crate::proofs;
@@ -43,6 +43,8 @@ pub(crate) struct Offices {
     pub(crate) sequencer: Sequencer,
     pub(crate) publisher: Election,
     pub(crate) signer: Election,
+    /// Not an office, but what nodes that share a store tell each other.
+    pub(crate) guesses: GuessExchange,
 }
 
 /// The time and the randomness of this machine.
@@ -92,6 +94,7 @@ pub(crate) async fn open_store_with(
                 .map_err(explain)
                 .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;
             let sequencer = store.sequencer();
+            let guesses = store.guess_exchange();
             let (publisher, publishes) = store.publisher_election();
             let (signer, signs) = store.signer_election();
             Ok(OpenStore {
@@ -102,6 +105,7 @@ pub(crate) async fn open_store_with(
                     sequencer,
                     publisher,
                     signer,
+                    guesses,
                 }),
             })
         }
@@ -182,6 +186,7 @@ pub(crate) async fn assemble(
     reachable_at: &Url,
     publication: Option<watch::Receiver<Publication>>,
     keys: Keys,
+    limiter: Arc<dyn AttemptLimiter>,
 ) -> anyhow::Result<(Authlog, Background)> {
     let clock = clock();
     let entropy = entropy();
@@ -212,11 +217,6 @@ pub(crate) async fn assemble(
             .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
         ),
     };
-    let limiter: Arc<dyn AttemptLimiter> = if settings.rate_limit {
-        Arc::new(GcraAttemptLimiter::new(Arc::clone(&clock)))
-    } else {
-        Arc::new(NoAttemptLimits)
-    };
     let parts = Parts {
         events: store.clone(),
         log: store.clone(),
@@ -241,6 +241,24 @@ pub(crate) async fn assemble(
         parts,
         application_settings(settings, reachable_at),
     ))
+}
+
+/// The limiter of attempts, with the guesses that it tells other nodes of; `None` where nothing is limited.
+///
+/// # Errors
+/// The store does not answer.
+pub(crate) async fn limiter(
+    settings: &Settings,
+    store: &dyn Store,
+) -> anyhow::Result<Option<(Arc<GcraAttemptLimiter>, mpsc::Receiver<Failure>)>> {
+    if !settings.rate_limit {
+        return Ok(None);
+    }
+    let mut candidate = [0; 32];
+    entropy().fill(&mut candidate);
+    let key = store.shared_secret("attempt-limits", &candidate).await?;
+    let (limiter, told) = GcraAttemptLimiter::shared(clock(), &key);
+    Ok(Some((Arc::new(limiter), told)))
 }
 
 /// The publisher of the store's log, if there is where to publish it.

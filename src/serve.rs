@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{Api, FOLLOWERS};
 use authlog_application::Background;
+use authlog_application::ports::AttemptLimiter;
+use authlog_infrastructure::limits::NoAttemptLimits;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +36,7 @@ const WRITE_DOWN_WITHIN: Duration = Duration::from_secs(5);
 /// Why it cannot start, or why it had to stop.
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
+    make_room_for(settings.max_connections);
     let OpenStore {
         store,
         publishes,
@@ -49,10 +52,16 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
     let (keys, key_watch) = parts::token_keys(settings, Arc::clone(&store)).await?;
+    let limits = parts::limiter(settings, &*store).await?;
+    let limiter: Arc<dyn AttemptLimiter> = match &limits {
+        Some((limiter, _)) => limiter.clone(),
+        None => Arc::new(NoAttemptLimits),
+    };
     let (authlog, background) =
-        parts::assemble(settings, store, &reachable_at, publication, keys).await?;
+        parts::assemble(settings, store, &reachable_at, publication, keys, limiter).await?;
     let Background {
         refused_logins,
+        password_renewer,
         reset_mailer,
         revocation_tail,
         housekeeper,
@@ -61,6 +70,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     } = background;
     // These can be left at any moment: what they had not finished is taken up again from the store.
     let _interruptible = [
+        AbortOnDropHandle::new(tokio::spawn(password_renewer.run())),
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
         AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
@@ -70,9 +80,13 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     ];
     let recorder = tokio::spawn(refused_logins.run());
     let mut elections = vec![];
+    let mut _exchange = None;
     let mut sequencer = None;
     if let Some(offices) = offices {
         sequencer = Some(tokio::spawn(offices.sequencer.run(stop.clone())));
+        _exchange = limits.map(|(limiter, told)| {
+            AbortOnDropHandle::new(tokio::spawn(offices.guesses.run(limiter, told)))
+        });
         elections.push(tokio::spawn(offices.signer.run(stop.clone())));
         if publisher.is_some() {
             elections.push(tokio::spawn(offices.publisher.run(stop.clone())));
@@ -89,8 +103,12 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         entropy: parts::entropy(),
         settings: authlog_api::Settings {
             secure_cookies: reachable_at.scheme() == "https",
+            https_only: reachable_at.scheme() == "https",
             event_source: parts::event_source(settings),
             public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
+            connections: settings.max_connections,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            allowed_origins: settings.cors_origins.clone(),
             ..authlog_api::Settings::default()
         },
         metrics: Arc::new(move || metrics.render()),
@@ -104,7 +122,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         tracing::info!("stopping: finishing what was accepted");
         stopping.cancel();
     });
-    serve_until_drained(listener, api, &stop).await?;
+    serve_until_drained(listener, api, &stop).await;
     // The last copy of the façade is gone with the router, so the recorder ends once its queue is empty.
     finish("recording refused logins", Some(recorder)).await;
     finish("sequencing the log", sequencer).await;
@@ -118,22 +136,41 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve_until_drained(
-    listener: TcpListener,
-    api: Api,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn serve_until_drained(listener: TcpListener, api: Api, stop: &CancellationToken) {
     let served = authlog_api::serve(listener, api);
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
     tokio::select! {
-        result = served => result.context("serving"),
-        () = too_late => {
-            tracing::warn!("some connections did not finish in time");
-            Ok(())
-        }
+        () = served => {}
+        () = too_late => tracing::warn!("some connections did not finish in time"),
+    }
+}
+
+/// File descriptors beside those of connections: the store's, the mail's, the log's.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// Has the system give the program as many file descriptors as it will need. Most systems begin with a thousand and give
+/// more to whoever asks.
+fn make_room_for(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = connections as u64 + OTHER_DESCRIPTORS;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let granted = maximum.map_or(needed, |maximum| maximum.min(needed));
+    let limit = Rlimit {
+        current: Some(granted),
+        maximum,
+    };
+    let raised = setrlimit(Resource::Nofile, limit).is_ok();
+    if !raised || granted < needed {
+        tracing::warn!(
+            needed,
+            "the system gives fewer file descriptors than AUTHLOG_MAX_CONNECTIONS needs (ulimit -n)"
+        );
     }
 }
 

@@ -17,10 +17,12 @@ const ARROWS: [(&str, &[&str]); 6] = [
 ];
 
 /// What only adapters know. `jsonwebtoken` is among them: to the rest a token is text.
-const TECHNOLOGIES: [&str; 6] = [
+const TECHNOLOGIES: [&str; 8] = [
     "sqlx",
     "axum",
     "argon2",
+    "bcrypt",
+    "scrypt",
     "jsonwebtoken",
     "async-nats",
     "rusqlite",
@@ -33,7 +35,15 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
     ("projections", &[]),
     (
         "infrastructure",
-        &["sqlx", "argon2", "jsonwebtoken", "async-nats", "rusqlite"],
+        &[
+            "sqlx",
+            "argon2",
+            "bcrypt",
+            "scrypt",
+            "jsonwebtoken",
+            "async-nats",
+            "rusqlite",
+        ],
     ),
     ("api", &["axum"]),
 ];

@@ -19,6 +19,9 @@ on_both_stores!(
     an_unknown_path_under_no_base_is_a_problem_of_ours,
     strange_headers_are_refused_like_any_bad_token,
     names_are_data_to_the_store,
+    a_bomb_of_json_is_refused,
+    no_request_is_smuggled_in_another,
+    a_path_is_what_it_says_and_nothing_else,
 );
 
 async fn a_body_that_is_not_what_the_document_asks_for_is_refused(store: Store) {
@@ -308,6 +311,189 @@ async fn names_are_data_to_the_store(store: Store) {
     let answer = http.send(c::LOGIN).json(&body).await;
     Contract::C.says_wrong_credentials(&answer);
     Contract::E.signs_in(&http, &Person::called("ann")).await;
+}
+
+async fn a_bomb_of_json_is_refused(store: Store) {
+    let service = Program::on(store).await;
+    let list = |length: usize| format!("{}{}", "[".repeat(length), "]".repeat(length));
+    let members: Vec<String> = (0..4000)
+        .map(|number| format!(r#""m{number}":1"#))
+        .collect();
+    let credentials =
+        r#""username":"ann","email":"ann@example.com","name":"Ann","password":"ann-secret""#;
+    let bombs = [
+        format!(r#"{{"username":{}}}"#, "9".repeat(60_000)),
+        r#"{"username":1e400,"email":-1e400,"password":1e99999999999}"#.to_owned(),
+        format!(r#"{{"password":"{}"}}"#, "\\u0000".repeat(9000)),
+        format!(r#"{{"password":"{}"}}"#, "\\ud83d\\ude00".repeat(5000)),
+        r#"{"password":"a","password":"b","username":"a","username":"b","email":"a","email":"b"}"#
+            .to_owned(),
+        format!(r#"{{{credentials},"password":"another"}}"#),
+        format!(r#"{{"more":{},"password":1}}"#, list(30_000)),
+        format!(r#"{{{},"password":false}}"#, members.join(",")),
+        format!("{}{{", " ".repeat(60_000)),
+    ];
+    for contract in Contract::ALL {
+        for endpoint in [contract.registration(), contract.login()] {
+            for bomb in &bombs {
+                let answer = service.send(endpoint).json_text(bomb).await;
+                contract.refuses_the_client(&answer);
+            }
+        }
+    }
+    is_well(&service).await;
+}
+
+async fn no_request_is_smuggled_in_another(store: Store) {
+    let service = Program::on(store).await;
+    let hidden = "GET /users/verify-token HTTP/1.1\r\nHost: a\r\n\r\n";
+    let chunked = format!("0\r\n\r\n{hidden}");
+    let length = chunked.len();
+    let json = "Content-Type: application/json\r\n";
+    let last = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for (headers, body) in [
+        (
+            format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
+            chunked.clone(),
+        ),
+        (
+            format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
+            chunked.clone(),
+        ),
+        (
+            format!("Content-Length: {length}\r\nTransfer-Encoding : chunked\r\n"),
+            chunked.clone(),
+        ),
+        (
+            format!("Content-Length: {length}\r\nTransfer-Encoding: xchunked\r\n"),
+            chunked.clone(),
+        ),
+        (
+            format!("Content-Length: {length}\r\nTransfer-Encoding: chunked, identity\r\n"),
+            chunked.clone(),
+        ),
+        (
+            format!("Content-Length: {length}\r\nContent-Length: 0\r\n"),
+            chunked.clone(),
+        ),
+        (format!("Content-Length: {length}, 0\r\n"), chunked.clone()),
+        (format!("Content-Length: +{length}\r\n"), chunked.clone()),
+        (format!("Content-Length: 0x{length:x}\r\n"), chunked.clone()),
+        (format!("Content-Length : {length}\r\n"), chunked.clone()),
+        (
+            format!("X-Folded: a\r\n Content-Length: {length}\r\n"),
+            chunked.clone(),
+        ),
+        ("Content-Length: -1\r\n".to_owned(), chunked.clone()),
+        (
+            "Content-Length: 99999999999999999999\r\n".to_owned(),
+            chunked.clone(),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n".to_owned(),
+            format!("ffffffffffffffff1\r\n{hidden}"),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n".to_owned(),
+            format!("-1\r\n\r\n{hidden}"),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n".to_owned(),
+            format!("0x2\r\n{{}}\r\n0\r\n\r\n{hidden}"),
+        ),
+        (
+            "X-Nul: a\0b\r\nContent-Length: 0\r\n".to_owned(),
+            hidden.to_owned(),
+        ),
+    ] {
+        let request =
+            format!("POST /users/login HTTP/1.1\r\nHost: a\r\n{json}{headers}\r\n{body}{last}");
+        let mut wire = Wire::to(&service.address()).await;
+        wire.say(request.as_bytes()).await;
+        let said = wire.hear_all().await;
+        assert!(said.starts_with("HTTP/1.1 4"), "{headers:?}: {said}");
+        assert!(
+            !said.contains("access_token"),
+            "the hidden one was answered: {headers:?}: {said}"
+        );
+    }
+    for head in [
+        format!(
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n",
+            "x".repeat(200_000)
+        ),
+        format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(200_000)),
+        format!(
+            "GET /healthz HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "X-Many: x\r\n".repeat(2000)
+        ),
+    ] {
+        let mut wire = Wire::to(&service.address()).await;
+        wire.say(head.as_bytes()).await;
+        let said = wire.hear_all().await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
+    }
+    is_well(&service).await;
+}
+
+async fn a_path_is_what_it_says_and_nothing_else(store: Store) {
+    let service = Program::on(store).await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    let body = Contract::C.login_of("ann", "ann-opens-sesame").to_string();
+    for target in [
+        "//users/login",
+        "/users//login",
+        "/users/login/",
+        "/users/login/.",
+        "/users/./login",
+        "/users/../users/login",
+        "/api/../users/login",
+        "/api/%2e%2e/users/login",
+        "/api/..%2fusers/login",
+        "/%75sers/login",
+        "/users%2flogin",
+        "/users/login%00",
+        "/users/login%20",
+        "/users/login;a=b",
+        "/users/login%3fa=b",
+        "/USERS/LOGIN",
+        "/users\\login",
+        "http://authlog//users/login",
+        "http://authlog/api/../users/login",
+        "*",
+        "users/login",
+        "authlog:80",
+    ] {
+        for method in ["POST", "GET", "OPTIONS", "CONNECT"] {
+            let length = body.len();
+            let request = format!(
+                "{method} {target} HTTP/1.1\r\nHost: authlog\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            let mut wire = Wire::to(&service.address()).await;
+            wire.say(request.as_bytes()).await;
+            let said = wire.hear_all().await;
+            assert!(said.starts_with("HTTP/1.1 4"), "{method} {target}: {said}");
+        }
+    }
+    // In absolute form the path counts, whatever host is named (RFC 9112 §3.2.2), and so it does beside a strange one.
+    for (target, host) in [
+        ("http://evil.example/users/login", "authlog"),
+        ("/users/login", "evil.example"),
+    ] {
+        let length = body.len();
+        let mut wire = Wire::to(&service.address()).await;
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        wire.say(request.as_bytes()).await;
+        let answer = wire.hear().await;
+        assert_eq!(answer.status, 200, "{answer}");
+        assert!(!answer.to_string().contains("evil"), "{answer}");
+    }
 }
 
 /// The endpoints that the documents name.

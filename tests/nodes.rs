@@ -268,6 +268,39 @@ async fn when_one_is_killed_the_other_serves_on() {
 }
 
 /// Two nodes that share a database and a master key. The first makes the key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guesser_does_not_begin_anew_on_the_other() {
+    let [first, second] = Settings::of_two_nodes()
+        .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
+    let [first, second] = [first.start().await, second.start().await];
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    let attacker = |node: &Program| node.http().calling_from("127.0.0.2");
+    // At a name that nobody has and at one that somebody has, alike.
+    let nobody = Person::called("nobody");
+    for person in [&nobody, &ann] {
+        eventually("the guesser is slowed down", async || {
+            let guess = person.with_password("a-wild-guess");
+            let answer = Contract::A.sign_in(&attacker(&first), &guess).await;
+            (answer.status == 429).then_some(())
+        })
+        .await;
+    }
+    // By the right password nothing is counted: the other node can only have heard of it.
+    eventually("so is he on the other", async || {
+        let answer = Contract::A.sign_in(&attacker(&second), &ann).await;
+        (answer.status == 429).then_some(())
+    })
+    .await;
+    let answer = Contract::A.sign_in(&attacker(&second), &nobody).await;
+    Contract::A.refuses(&answer, 429);
+    assert!(answer.retry_after() >= 1, "{answer}");
+    // She herself is elsewhere.
+    for node in [&first, &second] {
+        Contract::A.signs_in(&node.http(), &ann).await;
+    }
+}
+
 async fn two_nodes() -> [Program; 2] {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     [first.start().await, second.start().await]

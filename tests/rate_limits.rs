@@ -15,6 +15,7 @@ on_both_stores!(
     whoever_signs_in_with_the_right_password_is_not_counted,
     whoever_guesses_does_not_keep_others_out,
     requests_for_mail_are_limited_and_answered_alike,
+    nobodys_mailbox_is_flooded_from_many_addresses,
     the_limit_can_be_turned_off,
 );
 
@@ -102,6 +103,37 @@ async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
         first_refused[0], first_refused[1],
         "the limit tells who is registered"
     );
+}
+
+async fn nobodys_mailbox_is_flooded_from_many_addresses(store: Store) {
+    let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
+    let settings = settings.with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1");
+    let service = settings.with_cheap_hashing().start().await;
+    let [ann, bob] = ["ann", "bob"].map(Person::called);
+    for person in [&ann, &bob] {
+        Contract::A.registers(&service.http(), person).await;
+    }
+    let ask = async |email: &str, number: usize| {
+        let from = format!("2001:db8:0:{number:x}::1");
+        let request = service
+            .send(c::REQUEST_RESET)
+            .json(&json!({"username": email}));
+        let answer = request.header("x-forwarded-for", from).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    };
+    for number in 0..40 {
+        ask(&ann.email, number).await;
+    }
+    // What was asked for later is sent later.
+    ask(&bob.email, 41).await;
+    support::mail::mail_to(&service, &bob.email).await;
+    let folder = std::fs::read_dir(service.settings.data().join("mail"));
+    let mails = folder.unwrap_or_else(|error| panic!("{error}"));
+    let to_ann = mails
+        .filter_map(|mail| std::fs::read_to_string(mail.ok()?.path()).ok())
+        .filter(|mail| mail.contains(&format!("To: {}", ann.email)))
+        .count();
+    assert!((1..=5).contains(&to_ann), "{to_ann} mails");
 }
 
 async fn the_limit_can_be_turned_off(store: Store) {

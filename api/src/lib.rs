@@ -7,10 +7,10 @@ mod connection;
 mod contracts;
 mod exchange;
 mod own;
+mod serving;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use authlog_application::ports::{Clock, Entropy};
 use authlog_domain::Timestamp;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::serve::ListenerExt;
-use connection::{Connection, Connections};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+pub use exchange::{AllowedOrigins, TrustedProxies};
 
 /// What the endpoints are served with.
 #[derive(Clone)]
@@ -61,6 +61,14 @@ pub struct Settings {
     /// How long a client may take to send a body (then the answer is 408), and how long the answer may take after
     /// that (then it is 503).
     pub request_timeout: Duration,
+    /// How many connections are held at a time; one client may have a quarter of them.
+    pub connections: usize,
+    /// Proxies that say for whom they ask.
+    pub trusted_proxies: TrustedProxies,
+    /// Sites whose pages may call from a browser.
+    pub allowed_origins: AllowedOrigins,
+    /// Whether browsers are to come over HTTPS alone from now on (RFC 6797): where people reach the service over it.
+    pub https_only: bool,
 }
 
 impl Default for Settings {
@@ -72,6 +80,10 @@ impl Default for Settings {
             public_url: "http://localhost".to_owned(),
             body_limit: 64 * 1024,
             request_timeout: Duration::from_secs(10),
+            connections: 10_000,
+            trusted_proxies: TrustedProxies::default(),
+            allowed_origins: AllowedOrigins::default(),
+            https_only: false,
         }
     }
 }
@@ -83,28 +95,36 @@ impl Api {
 }
 
 /// Serves every endpoint on `listener` until [`Api::stopping`] is cancelled and what was accepted by then is answered.
-///
-/// # Errors
-/// Connections cannot be accepted any more.
-pub async fn serve(listener: TcpListener, api: Api) -> std::io::Result<()> {
-    let stopped = api.stopping.clone().cancelled_owned();
-    let connections = Connections::new(listener, api.stopping.clone());
-    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(connections.tap_io(Connection::is_kept_alive), service)
-        .with_graceful_shutdown(stopped)
-        .await
+pub async fn serve(listener: TcpListener, api: Api) {
+    let Settings {
+        connections,
+        trusted_proxies,
+        ..
+    } = api.settings.clone();
+    let stopping = api.stopping.clone();
+    serving::serve(
+        listener,
+        router(api),
+        connections,
+        trusted_proxies,
+        stopping,
+    )
+    .await;
 }
 
 /// Every endpoint.
 fn router(api: Api) -> Router {
     let api = Arc::new(api);
-    contracts::ALL
+    let router = contracts::ALL
         .iter()
         .fold((own::SURFACE.routes)(), |router, contract| {
             router.merge((contract.routes)())
         })
         .method_not_allowed_fallback(exchange::wrong_method)
-        .fallback(exchange::unknown_path)
+        .fallback(exchange::unknown_path);
+    api.settings
+        .allowed_origins
+        .open(router)
         .layer(from_fn_with_state(Arc::clone(&api), exchange::carry_out))
         .with_state(api)
 }

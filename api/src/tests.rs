@@ -1,6 +1,7 @@
 //! What the tests share, and tests of the router as a whole. The ports lead nowhere: no test here gets as far as a
 //! use case that needs them. How the service behaves is tested on the real program.
 
+mod anything;
 mod nowhere;
 mod routing;
 
@@ -16,6 +17,8 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use uuid::Uuid;
+
+pub(crate) use anything::a_body;
 
 /// The instant of the first document's examples.
 pub(crate) fn some_instant() -> Timestamp {

@@ -11,10 +11,10 @@ use crate::ports::{
     Tokens, TransparencyLog,
 };
 use crate::unit_of_work::Journal;
-use crate::use_cases::RefusedLogin;
+use crate::use_cases::{OutdatedPassword, RefusedLogin};
 use crate::{
-    Housekeeper, LogFeed, MailSweeper, PasswordPolicy, Refusal, RefusedLoginRecorder, ResetMailer,
-    RevocationList, RevocationTail,
+    Housekeeper, LogFeed, MailSweeper, PasswordPolicy, PasswordRenewer, Refusal,
+    RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
 };
 
 /// What the façade is made of.
@@ -80,6 +80,7 @@ pub struct Authlog {
     pub(crate) journal: Arc<Journal>,
     pub(crate) revocation_list: Arc<RevocationList>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
+    pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
     pub(crate) reset_requested: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
 }
@@ -88,6 +89,8 @@ pub struct Authlog {
 pub struct Background {
     /// Records refused logins.
     pub refused_logins: RefusedLoginRecorder,
+    /// Hashes passwords anew whose hashes are outdated.
+    pub password_renewer: PasswordRenewer,
     /// Sends the mails that resets need.
     pub reset_mailer: ResetMailer,
     /// Hears of sessions that end on other nodes.
@@ -108,6 +111,8 @@ impl Authlog {
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
+        let (outdated_passwords, password_renewer) =
+            PasswordRenewer::new(parts.clone(), Arc::clone(&journal));
         let (erased, mail_sweeper) = MailSweeper::new(&parts);
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
         let background = Background {
@@ -117,6 +122,7 @@ impl Authlog {
             ),
             feed: Arc::clone(&feed),
             refused_logins: recorder,
+            password_renewer,
             reset_mailer: ResetMailer::new(
                 parts.clone(),
                 Arc::clone(&journal),
@@ -137,6 +143,7 @@ impl Authlog {
             journal,
             revocation_list,
             refused_logins,
+            outdated_passwords,
             reset_requested,
             feed,
         };

@@ -4,6 +4,7 @@ use authlog_domain::Flaw;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use zeroize::Zeroizing;
+use zxcvbn::feedback::Warning;
 
 /// A password as somebody typed it, normalised (RFC 8265 §4.2, OpaqueString). It is wiped when dropped and has neither
 /// `Debug` nor `Serialize`.
@@ -51,7 +52,8 @@ impl Password {
 pub struct PasswordPolicy {
     /// Fewest characters.
     pub min_length: usize,
-    /// Least score of zxcvbn, 0 (anything) to 4 (very hard to guess).
+    /// Least score of zxcvbn, 0 (anything) to 4 (very hard to guess). From 1 on, none of the ten thousand passwords that
+    /// most people have is taken either (NIST SP 800-63B-4 §3.1.1.2 asks for such a list).
     pub min_score: u8,
 }
 
@@ -67,8 +69,11 @@ impl PasswordPolicy {
             });
         }
         if self.min_score > 0 {
-            let score = u8::from(zxcvbn::zxcvbn(&password.beginning(), own_words).score());
-            if score < self.min_score {
+            let estimate = zxcvbn::zxcvbn(&password.beginning(), own_words);
+            if is_common(&estimate) {
+                return Err(Flaw::Common);
+            }
+            if u8::from(estimate.score()) < self.min_score {
                 return Err(Flaw::Guessable);
             }
         }
@@ -87,6 +92,19 @@ impl PasswordPolicy {
     pub fn is_too_short(&self, password: &Password) -> bool {
         password.0.chars().count() < self.min_length
     }
+}
+
+/// Whether the whole password, however it is capitalised, is on zxcvbn's list of leaked ones, among the first ten thousand.
+fn is_common(estimate: &zxcvbn::Entropy) -> bool {
+    let warning = estimate.feedback().and_then(|feedback| feedback.warning());
+    matches!(
+        warning,
+        Some(
+            Warning::ThisIsATop10Password
+                | Warning::ThisIsATop100Password
+                | Warning::ThisIsACommonPassword
+        )
+    )
 }
 
 #[cfg(test)]
@@ -129,6 +147,31 @@ mod tests {
         );
         let fine = Password::parse("staple-quince-orbit-lagoon").unwrap();
         assert!(policy.check(&fine, &["ahmadsolih"]).is_ok());
+    }
+
+    #[test]
+    fn what_very_many_people_have_is_not_taken_where_a_score_is_asked_for() {
+        let common = [
+            "password",
+            "Password",
+            "letmein",
+            "trustno1",
+            "qwertyuiop",
+            "iloveyou",
+        ];
+        for text in common {
+            let password = Password::parse(text).unwrap();
+            let strict = PasswordPolicy {
+                min_score: 1,
+                ..POLICY
+            };
+            assert_eq!(strict.check(&password, &[]), Err(Flaw::Common), "{text}");
+            assert_eq!(POLICY.check(&password, &[]), Ok(()), "{text}");
+        }
+        // What the documents print.
+        for text in ["johndoe", "rahasia"] {
+            assert_eq!(POLICY.check(&Password::parse(text).unwrap(), &[]), Ok(()));
+        }
     }
 
     #[test]

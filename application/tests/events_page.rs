@@ -85,9 +85,12 @@ fn section(kind: Kind) -> String {
 
 /// The members of a schema as a table.
 fn table(heading: &str, schema: &Value, without: &[&str]) -> String {
+    let Some(members) = schema["properties"].as_object() else {
+        return "Its data has no members.\n".to_owned();
+    };
     let mut table = format!("| {heading} | type | always | |\n|---|---|---|---|\n");
     let required = schema["required"].as_array().unwrap();
-    for (name, member) in schema["properties"].as_object().unwrap() {
+    for (name, member) in members {
         if without.contains(&name.as_str()) {
             continue;
         }

@@ -60,7 +60,7 @@ fn broken(published: &Formats, current: &Formats) -> BTreeSet<String> {
             broken.insert(format!("{name} is gone"));
             continue;
         };
-        for (member, form) in before["properties"].as_object().unwrap() {
+        for (member, form) in before["properties"].as_object().into_iter().flatten() {
             if meaning(form) != meaning(&now["properties"][member]) {
                 broken.insert(format!("{name}: {member} is another"));
             }

@@ -9,8 +9,8 @@ use authlog_domain::session::{
     LogOut, RefreshSession, SessionCommand, SessionEvent, SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
-    ChangeRole, Erase, MAX_RESET_REQUESTS, RegisterUser, RequestPasswordReset, ResetPassword,
-    UserCommand, UserEvent, UserRefusal,
+    ChangeRole, Erase, MAX_RESET_REQUESTS, RegisterUser, RehashPassword, RequestPasswordReset,
+    ResetPassword, UserCommand, UserEvent, UserRefusal,
 };
 use authlog_domain::{
     AccountNumber, CredentialId, Email, RefusedLogins, ResetId, Role, Rotation, Session, Timestamp,
@@ -169,6 +169,25 @@ fn a_newer_reset_request_replaces_the_one_before() {
         UserRefusal::ResetNotPending
     );
     assert!(reset(&mut user, 3, 8).is_ok());
+}
+
+#[test]
+fn a_password_is_rehashed_unless_it_is_another_by_now() {
+    let rehash = |replaced, credential| {
+        UserCommand::RehashPassword(RehashPassword {
+            at: second(5),
+            replaced: CredentialId::new(Uuid::from_u128(replaced)),
+            credential: CredentialId::new(Uuid::from_u128(credential)),
+        })
+    };
+    let mut user = registered();
+    let events = execute(&mut user, rehash(1, 2)).unwrap();
+    assert!(matches!(events[..], [UserEvent::PasswordRehashed(_)]));
+    let account = user.registered().unwrap();
+    assert_eq!(account.credential, CredentialId::new(Uuid::from_u128(2)));
+    assert_eq!(account.session_epoch, 0, "nobody is signed out");
+    // Two logins saw the same hash; the second has nothing left to do.
+    assert_eq!(execute(&mut user, rehash(1, 3)).unwrap(), vec![]);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, TokenRefreshed,
 };
 use authlog_domain::user::{
-    PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent, UserRegistered,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent,
+    UserRegistered,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role,
@@ -60,6 +61,10 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             reset: ResetId::new(id(2)),
             credential: CredentialId::new(id(3)),
             session_epoch: 1,
+        }),
+        UserEvent::PasswordRehashed(PasswordRehashed {
+            at: at(),
+            credential: CredentialId::new(id(5)),
         }),
         UserEvent::RoleChanged(RoleChanged {
             at: at(),

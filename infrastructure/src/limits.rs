@@ -1,18 +1,24 @@
 //! Limits on guessing, kept in memory.
 //!
-//! Every node counts for itself and forgets when it restarts: what a limit buys is that guessing is slow, and it stays
-//! slow by a factor of as many nodes as there are.
+//! A node forgets when it restarts: what a limit buys is that guessing is slow. Nodes that share a store tell each other
+//! of the guesses that they saw ([`Failure`]), of those at names that nobody has as well: an account would give itself
+//! away if it alone were protected on every node.
 
 mod bucket;
+mod failure;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_application::ports::{Attempt, AttemptLimiter, Clock};
 
+use aws_lc_rs::hmac;
+use tokio::sync::mpsc;
+
 use bucket::{Buckets, Quota};
+pub use failure::Failure;
 
 /// Failed sign-ins as one account from one address. A person who is looking for the right password finds it, or the
 /// reset link, within ten attempts; a guesser has 2,880 a day. Requests that were let in side by side, before the
@@ -21,6 +27,15 @@ const GUESSES: Quota = Quota {
     at_once: 10,
     then_one_per: Duration::from_secs(30),
     longest_wait: Duration::from_secs(60 * 60),
+};
+
+/// The same over a longer time: whoever has guessed a hundred times (NIST SP 800-63B-4 §3.2.2) has 96 guesses a day left. So
+/// the delay grows, from none to half a minute to a quarter of an hour, and no further: the owner may be behind the same
+/// address.
+const PERSISTENT_GUESSES: Quota = Quota {
+    at_once: 100,
+    then_one_per: Duration::from_secs(15 * 60),
+    longest_wait: Duration::from_secs(15 * 60),
 };
 
 /// Failed sign-ins as one account from anywhere, against guessers with many addresses (NIST SP 800-63B-4 §3.2.2 asks
@@ -56,14 +71,17 @@ const RESETS_FROM_ADDRESS: Quota = Quota {
 
 /// The generic cell rate algorithm (ITU-T I.371) over identifiers and addresses.
 ///
-/// Identifiers and addresses are personal data: they are kept as keyed hashes, under a key that dies with the process.
+/// Identifiers and addresses are personal data: they are kept as keyed hashes, under a key that dies with the process or
+/// that nodes share.
 /// Neighbouring IPv6 addresses (one /64, the least that a subscriber gets, RFC 6177) count as one. Where no address is
-/// known, only the limits that need none apply. Memory is bounded, about 11 MB in all: of each limit's 100,000 buckets
+/// known, only the limits that need none apply. Memory is bounded, about 13 MB in all: of each limit's 100,000 buckets
 /// the emptiest are forgotten first, so that no flood of other names or addresses hides a guesser.
 pub struct GcraAttemptLimiter {
     clock: Arc<dyn Clock>,
-    hasher: RandomState,
+    key: Key,
+    news: Option<mpsc::Sender<Failure>>,
     guesses: Buckets,
+    persistent_guesses: Buckets,
     guesses_from_anywhere: Buckets,
     failures: Buckets,
     registrations: Buckets,
@@ -71,12 +89,26 @@ pub struct GcraAttemptLimiter {
 }
 
 impl GcraAttemptLimiter {
-    /// A limiter that has seen nothing yet.
+    /// A limiter that has seen nothing yet, and counts for itself.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with(clock, Key::OfProcess(RandomState::new()), None)
+    }
+
+    /// A limiter that tells of the guesses that it sees, for others with the same key to [`heed`](Self::heed). Of what
+    /// nobody takes off the channel in time, no more is told.
+    pub fn shared(clock: Arc<dyn Clock>, key: &[u8]) -> (Self, mpsc::Receiver<Failure>) {
+        let (news, told) = mpsc::channel(UNTOLD);
+        let key = Key::Shared(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)));
+        (Self::with(clock, key, Some(news)), told)
+    }
+
+    fn with(clock: Arc<dyn Clock>, key: Key, news: Option<mpsc::Sender<Failure>>) -> Self {
         Self {
             clock,
-            hasher: RandomState::new(),
+            key,
+            news,
             guesses: Buckets::new(GUESSES),
+            persistent_guesses: Buckets::new(PERSISTENT_GUESSES),
             guesses_from_anywhere: Buckets::new(GUESSES_FROM_ANYWHERE),
             failures: Buckets::new(FAILURES_FROM_ADDRESS),
             registrations: Buckets::new(REGISTRATIONS_FROM_ADDRESS),
@@ -84,16 +116,55 @@ impl GcraAttemptLimiter {
         }
     }
 
+    /// Counts a guess that another node saw.
+    pub fn heed(&self, failure: Failure) {
+        let now = self.clock.now().unix_millis();
+        let _ = self.persistent_guesses.count(failure.guess, now);
+        if self.guesses.count(failure.guess, now).is_ok() {
+            // Nothing is waiting for the answer: the next check reads it from the bucket.
+            let _ = self.guesses_from_anywhere.count(failure.identifier, now);
+        }
+        if let Some(network) = failure.network {
+            let _ = self.failures.count(network, now);
+        }
+    }
+
     fn identifier_key(&self, identifier: &str) -> u64 {
-        self.hasher.hash_one(identifier)
+        self.key.hash(&("identifier", identifier))
     }
 
     fn address_key(&self, address: IpAddr) -> u64 {
-        self.hasher.hash_one(network_of(address))
+        self.key.hash(&("network", network_of(address)))
     }
 
     fn guess_key(&self, identifier: &str, address: Option<IpAddr>) -> u64 {
-        self.hasher.hash_one((identifier, address.map(network_of)))
+        self.key
+            .hash(&("guess", identifier, address.map(network_of)))
+    }
+}
+
+/// How many guesses may wait to be told: as many as a node hashes passwords in some seconds.
+const UNTOLD: usize = 1024;
+
+/// Under which names and addresses are hashed.
+enum Key {
+    OfProcess(RandomState),
+    Shared(Box<hmac::Key>),
+}
+
+impl Key {
+    fn hash(&self, value: &(impl Hash + std::fmt::Debug)) -> u64 {
+        match self {
+            Self::OfProcess(state) => state.hash_one(value),
+            // Its `Debug` is the same on every node, which `Hash` need not be.
+            Self::Shared(key) => {
+                let tag = hmac::sign(key, format!("{value:?}").as_bytes());
+                tag.as_ref()
+                    .iter()
+                    .take(8)
+                    .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+            }
+        }
     }
 }
 
@@ -114,6 +185,7 @@ impl AttemptLimiter for GcraAttemptLimiter {
                     .and_then(|key| self.guesses_from_anywhere.wait(key, now));
                 let wait = [
                     self.guesses.wait(guess, now),
+                    self.persistent_guesses.wait(guess, now),
                     from_anywhere,
                     address.and_then(|address| self.failures.wait(self.address_key(address), now)),
                 ];
@@ -136,15 +208,15 @@ impl AttemptLimiter for GcraAttemptLimiter {
         else {
             return;
         };
-        let now = self.clock.now().unix_millis();
-        let guess = self.guess_key(identifier, address);
-        if self.guesses.count(guess, now).is_ok() {
-            let identifier = self.identifier_key(identifier);
-            // Nothing is waiting for the answer: the next check reads it from the bucket.
-            let _ = self.guesses_from_anywhere.count(identifier, now);
-        }
-        if let Some(address) = address {
-            let _ = self.failures.count(self.address_key(address), now);
+        let failure = Failure {
+            guess: self.guess_key(identifier, address),
+            identifier: self.identifier_key(identifier),
+            network: address.map(|address| self.address_key(address)),
+        };
+        self.heed(failure);
+        if let Some(news) = &self.news {
+            // Whoever guesses faster than can be told is slowed down here all the same.
+            let _ = news.try_send(failure);
         }
     }
 }

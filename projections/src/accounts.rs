@@ -62,6 +62,8 @@ pub(crate) fn apply(
             row.pending_reset = None;
             row.updated_at = at;
         }
+        // To whoever looks at the account nothing changed.
+        UserEvent::PasswordRehashed(event) => row.credential = event.credential,
         UserEvent::RoleChanged(event) => {
             row.role = event.role;
             row.session_epoch = event.session_epoch.unwrap_or(row.session_epoch);

@@ -4,6 +4,7 @@ mod doctor;
 mod erase;
 mod export;
 mod history;
+mod import;
 mod keys;
 mod log;
 mod shown;
@@ -11,10 +12,12 @@ mod state;
 mod user;
 
 use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::Context;
 use authlog_application::{Authlog, Field, Refusal, RequestContext, rebuild_read_models};
 use authlog_domain::ContractName;
+use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::tokens::{KeySet, Keys};
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
@@ -61,7 +64,9 @@ async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
     let nowhere = Url::parse("http://localhost")?;
     // Nor is a token signed.
     let keys = Keys::fixed(KeySet::default());
-    let (authlog, _background) = parts::assemble(settings, store, &nowhere, None, keys).await?;
+    let unlimited = Arc::new(NoAttemptLimits);
+    let (authlog, _background) =
+        parts::assemble(settings, store, &nowhere, None, keys, unlimited).await?;
     Ok(authlog)
 }
 

@@ -8,6 +8,7 @@ use authlog_application::{Authlog, Refusal, RegistrationForm};
 use authlog_domain::{Email, Username};
 
 use super::erase::erase;
+use super::import::import;
 use super::{assemble, by_operator, chain, in_words, print};
 use crate::cli::{ChangeRole, CreateUser, UserCommand};
 use crate::settings::Settings;
@@ -22,6 +23,7 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
         UserCommand::Create(command) => create(&authlog, &command).await,
         UserCommand::Role(command) => change_role(&authlog, &command).await,
         UserCommand::List => list(&authlog).await,
+        UserCommand::Import(command) => import(&authlog, &command).await,
         UserCommand::Erase(command) => erase(&authlog, &command).await,
     }
 }

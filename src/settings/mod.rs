@@ -1,5 +1,6 @@
 //! Settings: flags, environment variables and an optional TOML file, in that order.
 
+mod misspelt;
 mod sources;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use authlog_api::{AllowedOrigins, TrustedProxies};
 use authlog_infrastructure::hashing::Argon2Parameters;
 use authlog_infrastructure::tokens::JwtAlgorithm;
 use url::Url;
@@ -24,6 +26,9 @@ pub(crate) struct Settings {
     pub(crate) smtp_url: Option<Url>,
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) cors_origins: AllowedOrigins,
+    pub(crate) max_connections: usize,
     pub(crate) master_key: MasterKeySource,
     pub(crate) checkpoint_file: Option<PathBuf>,
     /// The key that replaces it, while that goes on.
@@ -137,6 +142,24 @@ impl Settings {
                     known.then_some(url)
                 },
             )?,
+            trusted_proxies: sources.parse(
+                "trusted_proxies",
+                "addresses and networks with commas between them, such as 10.0.0.0/8, 192.0.2.7",
+                TrustedProxies::default(),
+                TrustedProxies::parse,
+            )?,
+            cors_origins: sources.parse(
+                "cors_origins",
+                "origins with commas between them, such as https://app.example.com; no path, no pattern",
+                AllowedOrigins::default(),
+                AllowedOrigins::parse,
+            )?,
+            max_connections: sources.parse(
+                "max_connections",
+                "a number of connections from 8 to 1000000",
+                10_000,
+                |text| text.parse().ok().filter(|most| (8..=1_000_000).contains(most)),
+            )?,
             master_key,
             checkpoint_file: sources.text("checkpoint_file").map(PathBuf::from),
             new_master_key,
@@ -201,6 +224,19 @@ impl Settings {
             "AUTHLOG_JWT_SECRET is set, but AUTHLOG_JWT_ALGORITHM is not HS256: a shared secret serves that algorithm alone"
         );
         Ok(())
+    }
+
+    /// What the settings do that was most likely not meant.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let mut doubts = misspelt::doubts(std::env::vars_os());
+        if self.listen.ip().is_unspecified() && self.public_url.is_none() {
+            doubts.push(format!(
+                "AUTHLOG_LISTEN is {}, but AUTHLOG_PUBLIC_URL is not set: links in mails will lead nowhere, and cookies \
+                 are not Secure",
+                self.listen
+            ));
+        }
+        doubts
     }
 
     /// Makes the data directory, for its owner alone, if it is not there.

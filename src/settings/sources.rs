@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 19] = [
+const FLAGS: [&str; 22] = [
     "listen",
     "data_dir",
     "database_url",
@@ -16,6 +16,9 @@ const FLAGS: [&str; 19] = [
     "smtp_url",
     "mail_from",
     "public_url",
+    "trusted_proxies",
+    "cors_origins",
+    "max_connections",
     "master_key_file",
     "checkpoint_file",
     "new_master_key_file",
@@ -74,6 +77,15 @@ pub(crate) struct Flags {
     /// URL under which people reach the service; https makes cookies Secure [http:// and the listening address]
     #[arg(long, global = true, value_name = "URL")]
     public_url: Option<String>,
+    /// Proxies that are believed to say for whom they ask: addresses and networks, with commas [none]
+    #[arg(long, global = true, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
+    /// Sites whose pages may call from a browser, such as https://app.example.com, with commas [none]
+    #[arg(long, global = true, value_name = "ORIGINS")]
+    cors_origins: Option<String>,
+    /// Connections held at a time; one client may have a quarter of them [10000]
+    #[arg(long, global = true, value_name = "NUMBER")]
+    max_connections: Option<String>,
     /// File with the master key, made at the first start [master.key in the data directory]
     #[arg(long, global = true, value_name = "FILE")]
     master_key_file: Option<String>,
@@ -119,6 +131,9 @@ impl Flags {
             self.smtp_url,
             self.mail_from,
             self.public_url,
+            self.trusted_proxies,
+            self.cors_origins,
+            self.max_connections,
             self.master_key_file,
             self.checkpoint_file,
             self.new_master_key_file,
@@ -156,6 +171,12 @@ impl std::fmt::Display for Origin {
             Self::File(name) => write!(f, "{name} in the settings file"),
         }
     }
+}
+
+/// Every environment variable that sets something.
+pub(super) fn known_variables() -> Vec<String> {
+    let settings = FLAGS.into_iter().chain(SECRETS).chain(["config"]);
+    settings.map(variable).collect()
 }
 
 /// The environment variable of a setting.

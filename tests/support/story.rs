@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::contract::Tokens;
 use super::mail::mail_to;
-use super::{Contract, Person, Program, a, c, own, staff};
+use super::{Contract, Person, Program, a, c, eventually, own, staff};
 
 /// The types of all published events.
-pub const EVERY_TYPE: [&str; 10] = [
+pub const EVERY_TYPE: [&str; 11] = [
     "dev.authlog.user.registered.v1",
     "dev.authlog.user.password-reset-requested.v1",
     "dev.authlog.user.password-reset.v1",
+    "dev.authlog.user.password-rehashed.v1",
     "dev.authlog.user.role-changed.v1",
     "dev.authlog.user.erased.v1",
     "dev.authlog.session.logged-in.v1",
@@ -21,10 +22,10 @@ pub const EVERY_TYPE: [&str; 10] = [
 ];
 
 /// How many events happen in [`everything_happens`]: to register by contract A is to sign in, too.
-pub const EVENTS: usize = 2 + 2 * 4 + 1 + 4 + 2 + 1 + 1 + 3;
+pub const EVENTS: usize = 2 + 2 * 4 + 1 + 4 + 2 + 1 + 1 + 3 + 3;
 
 /// Somebody called `name` registers, signs in by every contract, refreshes, logs out, is robbed, forgets the password
-/// and gets another role, and somebody else comes and is erased. Every type of event happens. Returns the person, with the password that they have now, and a
+/// and gets another role, somebody else comes and is erased, and a third is taken over from another service. Every type of event happens. Returns the person, with the password that they have now, and a
 /// session that lives.
 pub async fn everything_happens(service: &Program, name: &str) -> (Person, Tokens) {
     let http = service.http();
@@ -65,5 +66,27 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
+    comes_from_elsewhere(service, &format!("{name}-from-elsewhere")).await;
     (person, tokens)
+}
+
+/// Somebody is taken over from another service and signs in, upon which their password is hashed anew.
+async fn comes_from_elsewhere(service: &Program, name: &str) {
+    let person = Person::called(name).with_password("U*U*");
+    let line = json!({
+        "username": person.username,
+        "email": person.email,
+        "password_hash": "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK",
+    });
+    let import = service
+        .settings
+        .run(&["user", "import", "-"], &line.to_string());
+    assert!(import.status.success(), "{import:?}");
+    Contract::A.signs_in(&service.http(), &person).await;
+    eventually("the password is hashed anew", async || {
+        let history = service.settings.run(&["history", name], "");
+        let history = String::from_utf8_lossy(&history.stdout).into_owned();
+        history.contains("renewed").then_some(())
+    })
+    .await;
 }

@@ -29,6 +29,14 @@ impl Wire {
         assert_eq!(read, expected, "{}", String::from_utf8_lossy(&read));
     }
 
+    /// Reads everything until the service closes the connection, as it does after what it cannot read, and after a request
+    /// that asked for it.
+    pub async fn hear_all(mut self) -> String {
+        let mut raw = Vec::new();
+        let _ = self.0.read_to_end(&mut raw).await;
+        String::from_utf8_lossy(&raw).into_owned()
+    }
+
     /// Reads the answer to a request that asked for the connection to be closed.
     pub async fn hear(mut self) -> Answer {
         let mut raw = Vec::new();

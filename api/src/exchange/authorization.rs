@@ -24,6 +24,22 @@ pub(crate) fn presented_token(headers: &HeaderMap) -> &str {
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_header_holds_a_token_or_none(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            shaped in "(?i:bearer)?[ \t]{0,3}[!-~ \t]{0,40}",
+        ) {
+            for bytes in [bytes.as_slice(), shaped.as_bytes()] {
+                let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
+                let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+                let token = presented_token(&headers);
+                prop_assert_eq!(token, token.trim());
+            }
+        }
+    }
 
     #[test]
     fn a_token_is_found_with_and_without_the_word_bearer() {

@@ -84,7 +84,11 @@ fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
-fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+/// Reads an object.
+///
+/// # Errors
+/// It is none, or not of that form.
+pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     // serde would take an array for a struct, member by member.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Failure::UnreadableBody);

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -57,16 +60,40 @@ pub(crate) async fn carry_out(
         latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "answered"
     );
-    with_headers_of_every_answer(response, id)
+    with_headers_of_every_answer(response, id, api.settings.https_only)
 }
 
-/// Nothing here may be stored on the way unless its handler says otherwise, and nothing is what it does not say it is.
-fn with_headers_of_every_answer(mut response: Response, id: Uuid) -> Response {
+/// What every answer says, unless its handler says otherwise: nothing here may be stored on the way, is anything that it
+/// does not say it is, runs anything in a browser, is shown inside another page or loaded into another site, and no
+/// address here is told to anybody (OWASP REST Security Cheat Sheet, "Security Headers").
+const OF_EVERY_ANSWER: [(HeaderName, &str); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CACHE_CONTROL, "no-store"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (REFERRER_POLICY, "no-referrer"),
+    (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+];
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
+/// A year (RFC 6797 §6.1), the least that ASVS takes.
+const HTTPS_FOR_A_YEAR: HeaderValue =
+    HeaderValue::from_static("max-age=31536000; includeSubDomains");
+
+fn with_headers_of_every_answer(mut response: Response, id: Uuid, https_only: bool) -> Response {
     let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    for (name, value) in OF_EVERY_ANSWER {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    if https_only {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HTTPS_FOR_A_YEAR);
+    }
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(X_REQUEST_ID, id);
     }

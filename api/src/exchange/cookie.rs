@@ -59,6 +59,22 @@ fn unquoted(value: &str) -> &str {
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_header_holds_a_cookie_or_none(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            shaped in "((refreshToken|a|)[ ]?=?[ ]?\"?[!-~]{0,12}\"?;?[ ]?){0,5}",
+        ) {
+            for bytes in [bytes.as_slice(), shaped.as_bytes()] {
+                let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
+                let headers = HeaderMap::from_iter([(COOKIE, value)]);
+                let found = cookie_value(&headers, "refreshToken");
+                prop_assert!(found.is_none_or(|value| !value.is_empty() && !value.contains(';')));
+            }
+        }
+    }
 
     fn headers(cookies: &[&str]) -> HeaderMap {
         cookies

@@ -4,7 +4,9 @@ mod authorization;
 mod body;
 mod calendar;
 mod carry_out;
+mod client_address;
 mod cookie;
+mod cross_origin;
 mod failure;
 mod fallbacks;
 mod member;
@@ -13,10 +15,15 @@ mod request_context;
 mod surface;
 
 pub(crate) use authorization::presented_token;
+#[cfg(test)]
+pub(crate) use body::parse_object;
 pub(crate) use body::{JsonBody, read_body};
 pub(crate) use calendar::{day_first, year_first};
 pub(crate) use carry_out::carry_out;
+pub use client_address::TrustedProxies;
+pub(crate) use client_address::network_of;
 pub(crate) use cookie::{Cookie, cookie_value};
+pub use cross_origin::AllowedOrigins;
 pub(crate) use failure::Failure;
 pub(crate) use fallbacks::{unknown_path, wrong_method};
 pub(crate) use member::{Member, only_texts};

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use authlog_application::RequestContext;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
-use axum::http::{Extensions, HeaderMap};
 
-use super::Surface;
+use super::{Surface, TrustedProxies};
 use crate::Api;
 
 /// Programs call themselves something shorter than this many characters; the rest is not worth sealing and storing.
@@ -18,16 +18,15 @@ pub(super) fn request_context(api: &Api, surface: &Surface, request: &Request) -
     RequestContext {
         request: api.entropy.random_uuid(),
         contract: surface.contract,
-        address: address(request.extensions()),
+        address: address(&api.settings.trusted_proxies, request),
         user_agent: user_agent(request.headers()),
     }
 }
 
-/// The address of whoever holds the connection. Headers such as `X-Forwarded-For` are anybody's to write.
-fn address(extensions: &Extensions) -> Option<IpAddr> {
-    extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|ConnectInfo(peer)| peer.ip().to_canonical())
+/// From where it came, as far as anybody can say.
+fn address(trusted: &TrustedProxies, request: &Request) -> Option<IpAddr> {
+    let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
+    Some(trusted.client_of(peer.ip(), request.headers()))
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
@@ -54,10 +53,14 @@ mod tests {
 
     #[test]
     fn a_mapped_address_is_the_ipv4_address_that_it_stands_for() {
-        let mut extensions = Extensions::new();
-        assert_eq!(address(&extensions), None);
+        let mut request = Request::new(axum::body::Body::empty());
+        let nobody = TrustedProxies::default();
+        assert_eq!(address(&nobody, &request), None);
         let peer: SocketAddr = "[::ffff:192.0.2.7]:40000".parse().unwrap();
-        extensions.insert(ConnectInfo(peer));
-        assert_eq!(address(&extensions), Some("192.0.2.7".parse().unwrap()));
+        request.extensions_mut().insert(ConnectInfo(peer));
+        assert_eq!(
+            address(&nobody, &request),
+            Some("192.0.2.7".parse().unwrap())
+        );
     }
 }

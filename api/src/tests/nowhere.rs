@@ -243,6 +243,10 @@ impl PasswordHasher for Nowhere {
     async fn verify(&self, _: Password, _: Option<PasswordHash>) -> Result<bool, HashingError> {
         unreachable!()
     }
+
+    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+        unreachable!()
+    }
 }
 
 #[async_trait]

@@ -104,6 +104,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
             let role = member("role");
             format!("was given the role {role}, which ended every session")
         }
+        "PasswordRehashed" => "signed in, and the password's hash was renewed".to_owned(),
         "RoleChanged" => format!("was given the role {}", member("role")),
         "UserErased" => "was erased with all personal data".to_owned(),
         "LoggedIn" => "signed in".to_owned(),
@@ -115,7 +116,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
     }
 }
 
-/// `PasswordRehashed` as `password rehashed`.
+/// `PasswordForgotten` as `password forgotten`.
 fn spaced(name: &str) -> String {
     let mut words = String::new();
     for letter in name.chars() {
@@ -172,11 +173,11 @@ mod tests {
     #[test]
     fn an_event_of_a_later_program_is_shown_as_well_as_can_be() {
         let entry = Entry::of(past(
-            "PasswordRehashed",
+            "PasswordForgotten",
             json!({"odd": 1, "b": 2}),
             json!({}),
         ));
-        assert_eq!(entry.what, "password rehashed");
+        assert_eq!(entry.what, "password forgotten");
         assert_eq!((entry.at, entry.ip), (None, None));
         assert_eq!(entry.data, json!({"odd": 1, "b": 2}));
     }

@@ -36,7 +36,7 @@ pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};
-pub use passwords::{HashingError, PasswordHash, PasswordHasher};
+pub use passwords::{HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash};
 pub use publication::Publication;
 pub use rebuild::{Rebuild, RebuiltTo};
 pub use reset_requests::{ResetRequest, ResetRequests};

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 
 use crate::Password;
 
-/// A stored password hash, in PHC string format. It has no `Debug`: hashes stay out of logs.
+/// A stored password hash, in PHC string format or, from elsewhere, as bcrypt writes it. It has no `Debug`: hashes stay out of logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// A hash in PHC string format.
+    /// A hash as it is stored.
     pub fn from_stored(phc: String) -> Self {
         Self(phc)
     }
@@ -36,6 +36,21 @@ pub enum HashingError {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// How a hash compares with those that are made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashStanding {
+    /// It is as good.
+    Current,
+    /// It is of another scheme, or costs less: the password had better be hashed anew.
+    Outdated,
+}
+
+/// A hash of no scheme that is known here, or one that would cost more to check than anybody pays. It says nothing of
+/// the hash itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the hash cannot be used: {0}")]
+pub struct UnusableHash(pub Box<dyn std::error::Error + Send + Sync>);
+
 /// Hashes passwords and checks them against hashes.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
@@ -43,10 +58,17 @@ pub trait PasswordHasher: Send + Sync {
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError>;
 
     /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
-    /// that the time tells nobody which accounts exist.
+    /// that the time tells nobody which accounts exist. For a hash that costs less than a new one, a no takes as long as
+    /// for a new one.
     async fn verify(
         &self,
         password: Password,
         hash: Option<PasswordHash>,
     ) -> Result<bool, HashingError>;
+
+    /// How a stored hash, or one from elsewhere, compares with a new one. Nothing is hashed.
+    ///
+    /// # Errors
+    /// No password can be checked against it.
+    fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash>;
 }

@@ -16,6 +16,8 @@ pub enum Data {
     PasswordResetRequested(PasswordResetRequested),
     /// Of `user.password-reset`.
     PasswordReset(PasswordReset),
+    /// Of `user.password-rehashed`.
+    PasswordRehashed(PasswordRehashed),
     /// Of `user.role-changed`.
     RoleChanged(RoleChanged),
     /// Of `user.erased`.
@@ -53,6 +55,10 @@ pub struct PasswordReset {
     /// The account's session epoch: sessions that were started under an earlier one have ended.
     pub session_epoch: u32,
 }
+
+/// The password is kept under a newer hash. Nothing changed for anybody but whoever steals hashes.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PasswordRehashed {}
 
 /// The account may do other things than before: every session that it had has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -129,6 +135,7 @@ impl Data {
             UserEvent::PasswordReset(event) => Self::PasswordReset(PasswordReset {
                 session_epoch: event.session_epoch,
             }),
+            UserEvent::PasswordRehashed(_) => Self::PasswordRehashed(PasswordRehashed {}),
             UserEvent::RoleChanged(event) => Self::RoleChanged(RoleChanged {
                 role: event.role.to_string(),
                 session_epoch: event.session_epoch,

@@ -31,12 +31,13 @@ pub struct Kind {
 }
 
 /// Every kind of published event.
-pub const KINDS: [Kind; 10] = {
+pub const KINDS: [Kind; 11] = {
     use AggregateKind::{RefusedLogins, Session, User};
     [
         kind(User, "UserRegistered", "registered"),
         kind(User, "PasswordResetRequested", "password-reset-requested"),
         kind(User, "PasswordReset", "password-reset"),
+        kind(User, "PasswordRehashed", "password-rehashed"),
         kind(User, "RoleChanged", "role-changed"),
         kind(User, "UserErased", "erased"),
         kind(Session, "LoggedIn", "logged-in"),

@@ -5,8 +5,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::data::{
-    Erased, LoggedIn, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
-    SessionEnded, TokenRefreshed,
+    Erased, LoggedIn, PasswordRehashed, PasswordReset, PasswordResetRequested, RefusedLogin,
+    Registered, RoleChanged, SessionEnded, TokenRefreshed,
 };
 use super::{KINDS, Kind};
 
@@ -26,6 +26,7 @@ pub fn schema(kind: Kind) -> Value {
         "UserRegistered" => schema_of::<Registered>(),
         "PasswordResetRequested" => schema_of::<PasswordResetRequested>(),
         "PasswordReset" => schema_of::<PasswordReset>(),
+        "PasswordRehashed" => schema_of::<PasswordRehashed>(),
         "RoleChanged" => schema_of::<RoleChanged>(),
         "UserErased" => schema_of::<Erased>(),
         "LoggedIn" => schema_of::<LoggedIn>(),
@@ -79,6 +80,9 @@ pub fn describe(kind: Kind) -> &'static str {
         }
         "PasswordReset" => {
             "The password was reset with a mailed link; every session that the account had has ended."
+        }
+        "PasswordRehashed" => {
+            "Someone signed in whose password was kept under an older or weaker hash; it is kept under a newer one now."
         }
         "RoleChanged" => {
             "The account may do other things than before, and its sessions have ended."

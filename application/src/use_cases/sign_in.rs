@@ -85,9 +85,9 @@ impl Authlog {
         };
         let too_short = self.settings.password_policy.is_too_short(&password);
         let hash = found.as_ref().map(|record| record.hash.clone());
-        let matches = self.parts.hasher.verify(password, hash).await?;
-        let account = match found {
-            Some(SignInRecord { account, .. }) if matches => account,
+        let matches = self.parts.hasher.verify(password.clone(), hash).await?;
+        let (account, hash) = match found {
+            Some(SignInRecord { account, hash }) if matches => (account, hash),
             found => {
                 self.parts.limiter.failed(attempt);
                 if let Some(SignInRecord { account, .. }) = found {
@@ -122,6 +122,7 @@ impl Authlog {
                 },
                 other => other,
             })?;
+        self.renew_if_outdated(account.id, account.credential, &hash, password, context);
         self.issue_tokens(account, &session, terms)
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    PasswordReset, PasswordResetRequested, Registered, RoleChanged, User, UserErased, UserEvent,
-    UserRegistered,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, Registered, RoleChanged, User,
+    UserErased, UserEvent, UserRegistered,
 };
 use crate::{
     AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role, Timestamp,
@@ -28,6 +28,8 @@ pub enum UserCommand {
     RequestPasswordReset(RequestPasswordReset),
     /// Carry the reset out.
     ResetPassword(ResetPassword),
+    /// Keep the password under another hash.
+    RehashPassword(RehashPassword),
     /// Let it do other things.
     ChangeRole(ChangeRole),
     /// Put an end to it, and to all that is known of its person.
@@ -73,6 +75,17 @@ pub struct ResetPassword {
     pub at: Timestamp,
     /// The request that allows it.
     pub reset: ResetId,
+    /// Names the password hash that is stored with the event.
+    pub credential: CredentialId,
+}
+
+/// Keep a password under another hash.
+#[derive(Clone, Copy, Debug)]
+pub struct RehashPassword {
+    /// Now.
+    pub at: Timestamp,
+    /// The hash that it was checked against. If the account has another by now, its password is another, too.
+    pub replaced: CredentialId,
     /// Names the password hash that is stored with the event.
     pub credential: CredentialId,
 }
@@ -133,6 +146,9 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
         }
         (User::Registered(account), UserCommand::ResetPassword(command)) => {
             reset_password(account, command)
+        }
+        (User::Registered(account), UserCommand::RehashPassword(command)) => {
+            Ok(rehash_password(account, command))
         }
         (User::Registered(account), UserCommand::ChangeRole(command)) => {
             Ok(change_role(account, command))
@@ -203,6 +219,16 @@ fn reset_password(
         }
         _ => Err(UserRefusal::ResetNotPending),
     }
+}
+
+fn rehash_password(account: &Registered, command: RehashPassword) -> Vec<UserEvent> {
+    if account.credential != command.replaced {
+        return vec![];
+    }
+    vec![UserEvent::PasswordRehashed(PasswordRehashed {
+        at: command.at,
+        credential: command.credential,
+    })]
 }
 
 fn change_role(account: &Registered, command: ChangeRole) -> Vec<UserEvent> {

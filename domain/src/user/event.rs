@@ -17,6 +17,8 @@ pub enum UserEvent {
     PasswordResetRequested(PasswordResetRequested),
     /// A reset was carried out: the password is new and every session has ended.
     PasswordReset(PasswordReset),
+    /// The password is the same, and its hash is another.
+    PasswordRehashed(PasswordRehashed),
     /// The account may do other things than before, and every session has ended.
     RoleChanged(RoleChanged),
     /// The account and all that was known of its person is gone.
@@ -68,6 +70,15 @@ pub struct PasswordReset {
     pub session_epoch: u32,
 }
 
+/// The password was hashed anew, by what a hash costs today: it is the same, and so are the sessions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PasswordRehashed {
+    /// When.
+    pub at: Timestamp,
+    /// Names the new stored password hash.
+    pub credential: CredentialId,
+}
+
 /// The account may do other things than before, and every session has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleChanged {
@@ -97,6 +108,7 @@ impl UserEvent {
             Self::UserRegistered(event) => event.at,
             Self::PasswordResetRequested(event) => event.at,
             Self::PasswordReset(event) => event.at,
+            Self::PasswordRehashed(event) => event.at,
             Self::RoleChanged(event) => event.at,
             Self::UserErased(event) => event.at,
         }
@@ -109,6 +121,7 @@ impl DomainEvent for UserEvent {
             Self::UserRegistered(_) => "UserRegistered",
             Self::PasswordResetRequested(_) => "PasswordResetRequested",
             Self::PasswordReset(_) => "PasswordReset",
+            Self::PasswordRehashed(_) => "PasswordRehashed",
             Self::RoleChanged(_) => "RoleChanged",
             Self::UserErased(_) => "UserErased",
         }

@@ -8,11 +8,12 @@ use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 pub use decide::{
-    ChangeRole, Erase, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser,
+    ChangeRole, Erase, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RehashPassword,
     RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
 };
 pub use event::{
-    PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent, UserRegistered,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent,
+    UserRegistered,
 };
 
 use crate::{CredentialId, ResetId, Role, Timestamp};
@@ -127,6 +128,7 @@ impl Registered {
                 self.session_epoch = event.session_epoch;
                 self.pending_reset = None;
             }
+            UserEvent::PasswordRehashed(event) => self.credential = event.credential,
             UserEvent::RoleChanged(event) => {
                 self.role = event.role;
                 self.session_epoch = event.session_epoch.unwrap_or(self.session_epoch);

@@ -39,6 +39,9 @@ pub enum Flaw {
     /// Not of the form that such a value has.
     #[error("is malformed")]
     Malformed,
+    /// A password that very many people have.
+    #[error("is one of the most common passwords")]
+    Common,
     /// A password that is too easy to guess.
     #[error("is too easy to guess")]
     Guessable,

@@ -1,12 +1,14 @@
 //! The password hasher.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Version};
 use async_trait::async_trait;
 use authlog_application::Password;
-use authlog_application::ports::{Entropy, HashingError, PasswordHash, PasswordHasher};
+use authlog_application::ports::{
+    Entropy, HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+};
 
 use super::memory::{ArgonError, ArgonMemory};
 use super::parameters::{Argon2Parameters, InvalidParameters};
@@ -134,8 +136,25 @@ impl PasswordHasher for Argon2PasswordHasher {
                 .map(|_| false);
         };
         let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
-        self.run(move |memory| hash.is_of(password.expose_to_hasher(), memory))
-            .await
+        let is_outdated = hash.is_outdated(self.argon2.params());
+        self.run(move |memory| {
+            let begun = Instant::now();
+            let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
+            if is_outdated && !is_right {
+                memory.make_up_for(begun.elapsed())?;
+            }
+            Ok(is_right)
+        })
+        .await
+    }
+
+    fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+        let hash = StoredHash::parse(hash).map_err(|error| UnusableHash(error.into()))?;
+        Ok(if hash.is_outdated(self.argon2.params()) {
+            HashStanding::Outdated
+        } else {
+            HashStanding::Current
+        })
     }
 }
 
@@ -232,6 +251,40 @@ mod tests {
         });
         let (less, more) = (unknown.min(known), unknown.max(known));
         assert!(more < less * 2, "{unknown:?} against {known:?}");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_takes_as_long_for_a_cheap_hash_as_for_a_new_one() {
+        let hasher = hasher(Argon2Settings {
+            threads: 1,
+            ..Argon2Settings::default()
+        });
+        let current = hasher.hash(password("rahasia")).await.unwrap();
+        let cheap = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
+        let cheap = PasswordHash::from_stored(cheap.to_owned());
+        assert_eq!(hasher.standing(&current).unwrap(), HashStanding::Current);
+        assert_eq!(hasher.standing(&cheap).unwrap(), HashStanding::Outdated);
+        assert!(
+            hasher
+                .verify(password("U*U*"), Some(cheap.clone()))
+                .await
+                .unwrap()
+        );
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..15 {
+            for (which, hash) in [&current, &cheap].into_iter().enumerate() {
+                let begun = Instant::now();
+                let right = hasher.verify(password("wrong"), Some(hash.clone())).await;
+                assert!(!right.unwrap());
+                times[which].push(begun.elapsed());
+            }
+        }
+        let [current, cheap] = times.map(|mut times| {
+            times.sort();
+            times[times.len() / 2]
+        });
+        let (less, more) = (current.min(cheap), current.max(cheap));
+        assert!(more < less * 2, "{current:?} against {cheap:?}");
     }
 
     #[tokio::test]

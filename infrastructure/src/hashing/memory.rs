@@ -1,6 +1,8 @@
 //! The memory that one thread hashes in, hash after hash.
 
-use argon2::{Argon2, Block, Params};
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,9 @@ pub(super) enum ArgonError {
 pub(super) struct ArgonMemory {
     blocks: Vec<Block>,
     kept: usize,
+    usual: Params,
+    /// How long the last hash with the usual parameters took.
+    took: Option<Duration>,
 }
 
 impl ArgonMemory {
@@ -27,6 +32,8 @@ impl ArgonMemory {
         Self {
             blocks: Vec::new(),
             kept: usual.block_count(),
+            usual: usual.clone(),
+            took: None,
         }
     }
 
@@ -43,8 +50,12 @@ impl ArgonMemory {
             self.blocks.try_reserve_exact(missing)?;
             self.blocks.resize(needed, Block::new());
         }
+        let begun = Instant::now();
         let hashed =
             argon2.hash_password_into_with_memory(password, salt, output, &mut self.blocks);
+        if *argon2.params() == self.usual {
+            self.took = Some(begun.elapsed());
+        }
         if self.blocks.len() > self.kept {
             self.blocks.truncate(self.kept);
             self.blocks.shrink_to_fit();
@@ -53,10 +64,34 @@ impl ArgonMemory {
     }
 }
 
+impl ArgonMemory {
+    /// Works for as long as a hash with the usual parameters takes longer than `spent`.
+    ///
+    /// What is missing is worked off as what it is, passes over memory, so that it takes as long on a busy machine as the
+    /// hash would have.
+    pub fn make_up_for(&mut self, spent: Duration) -> Result<(), ArgonError> {
+        let mut nothing = [0; 32];
+        let Some(usual) = self.took else {
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.usual.clone());
+            return self.hash(&argon2, &[], &[0; 16], &mut nothing);
+        };
+        let missing = usual.saturating_sub(spent);
+        let work = u64::from(self.usual.m_cost()) * u64::from(self.usual.t_cost());
+        let missing = u128::from(work) * missing.as_nanos() / usual.as_nanos().max(1);
+        let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+        let passes = missing.div_ceil(self.usual.m_cost()).max(1);
+        // Less than the least that Argon2 takes is nothing that anybody can tell.
+        let Ok(params) = Params::new(missing / passes, passes, 1, Some(nothing.len())) else {
+            return Ok(());
+        };
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        self.hash(&argon2, &[], &[0; 16], &mut nothing)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use argon2::{Algorithm, Version};
 
     fn hash(memory: &mut ArgonMemory, memory_kib: u32) -> [u8; 32] {
         let params = Params::new(memory_kib, 2, 1, Some(32)).unwrap();

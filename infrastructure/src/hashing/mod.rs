@@ -1,9 +1,11 @@
-//! Password hashing with Argon2id.
+//! Password hashing with Argon2id; hashes of other schemes are checked until they are renewed.
 
+mod bcrypt_hash;
 mod hasher;
 mod memory;
 mod parameters;
 mod pool;
+mod scrypt_hash;
 mod stored;
 
 pub use hasher::{Argon2PasswordHasher, Argon2Settings, HasherError};

@@ -1,15 +1,17 @@
-//! Password hashes as they are stored: PHC strings (<https://github.com/P-H-C/phc-string-format>).
+//! Password hashes as they are stored: PHC strings (<https://github.com/P-H-C/phc-string-format>), and what bcrypt writes.
 
 use argon2::password_hash::phc;
-use argon2::{Algorithm, Argon2, Version};
+use argon2::{Algorithm, Argon2, Params, Version};
 use authlog_application::ports::PasswordHash;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::bcrypt_hash::BcryptHash;
 use super::memory::{ArgonError, ArgonMemory};
 use super::parameters::{Argon2Parameters, InvalidParameters};
+use super::scrypt_hash::ScryptHash;
 
 /// Length of a new hash, in bytes (RFC 9106 §4).
 pub(super) const OUTPUT_BYTES: usize = 32;
@@ -28,19 +30,72 @@ pub(super) enum UnreadableHash {
     NotArgon2,
     #[error(transparent)]
     TooDear(#[from] InvalidParameters),
+    #[error("it is no bcrypt hash with a cost from 4 on")]
+    NotBcrypt,
+    #[error("a bcrypt hash of cost {0} takes too long to check")]
+    TooDearBcrypt(u32),
+    #[error("it is no scrypt hash with ln, r, p and a salt")]
+    NotScrypt,
+    #[error("a scrypt hash with ln={log_n}, r={r}, p={p} costs too much to check")]
+    TooDearScrypt { log_n: u32, r: u32, p: u32 },
+}
+
+/// A hash of any scheme that is known here.
+pub(super) enum StoredHash {
+    /// Ours, and others'.
+    Argon2(Argon2Hash),
+    /// From elsewhere.
+    Bcrypt(BcryptHash),
+    /// From elsewhere.
+    Scrypt(Box<ScryptHash>),
+}
+
+impl StoredHash {
+    /// Reads a hash, ours or imported, that we are ready to pay for.
+    pub fn parse(hash: &PasswordHash) -> Result<Self, UnreadableHash> {
+        let text = hash.as_stored();
+        if let Some(rest) = ["$2a$", "$2b$", "$2y$"]
+            .iter()
+            .find_map(|name| text.strip_prefix(name))
+        {
+            return BcryptHash::parse(rest).map(Self::Bcrypt);
+        }
+        let hash = phc::PasswordHash::new(text).map_err(UnreadableHash::NoPhcString)?;
+        if hash.algorithm.as_str() == "scrypt" {
+            return ScryptHash::parse(&hash).map(|hash| Self::Scrypt(Box::new(hash)));
+        }
+        Argon2Hash::parse(&hash).map(Self::Argon2)
+    }
+
+    /// Whether it is of `password`, in time that depends on its parameters alone.
+    pub fn is_of(&self, password: &[u8], memory: &mut ArgonMemory) -> Result<bool, ArgonError> {
+        match self {
+            Self::Argon2(hash) => hash.is_of(password, memory),
+            Self::Bcrypt(hash) => Ok(hash.is_of(password)),
+            Self::Scrypt(hash) => Ok(hash.is_of(password)),
+        }
+    }
+
+    /// Whether it is of another scheme than hashes with these parameters are, or costs less to guess at.
+    pub fn is_outdated(&self, current: &Params) -> bool {
+        match self {
+            Self::Argon2(hash) => hash.is_outdated(current),
+            Self::Bcrypt(_) | Self::Scrypt(_) => true,
+        }
+    }
 }
 
 /// An Argon2 hash with all that is needed to check a password against it.
-pub(super) struct StoredHash {
+pub(super) struct Argon2Hash {
+    algorithm: Algorithm,
     argon2: Argon2<'static>,
     salt: phc::Salt,
     output: phc::Output,
 }
 
-impl StoredHash {
-    /// Reads a hash, ours or imported: of any variant of Argon2, with any parameters that we are ready to pay for.
-    pub fn parse(hash: &PasswordHash) -> Result<Self, UnreadableHash> {
-        let hash = phc::PasswordHash::new(hash.as_stored()).map_err(UnreadableHash::NoPhcString)?;
+impl Argon2Hash {
+    /// Reads a hash of any variant of Argon2, with any parameters that we are ready to pay for.
+    fn parse(hash: &phc::PasswordHash) -> Result<Self, UnreadableHash> {
         let algorithm = Algorithm::try_from(hash.algorithm.as_str());
         // A string without a version is of 1.0, the only one that there was before strings had one.
         let version = Version::try_from(hash.version.unwrap_or(0x10));
@@ -55,14 +110,24 @@ impl StoredHash {
         };
         let params = parameters.checked(output.len())?;
         Ok(Self {
+            algorithm,
             argon2: Argon2::new(algorithm, version, params),
             salt,
             output,
         })
     }
 
-    /// Whether it is of `password`, in time that depends on its parameters alone.
-    pub fn is_of(&self, password: &[u8], memory: &mut ArgonMemory) -> Result<bool, ArgonError> {
+    /// Whether it costs less than one with `current` parameters: memory and passes together, because either makes up for
+    /// the other (RFC 9106 §4); or is shorter than ours are, or of a variant that leaks or is easier to attack.
+    fn is_outdated(&self, current: &Params) -> bool {
+        let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+        !matches!(self.algorithm, Algorithm::Argon2id)
+            || work(self.argon2.params()) < work(current)
+            || self.output.len() < OUTPUT_BYTES
+            || self.salt.len() < SALT_BYTES
+    }
+
+    fn is_of(&self, password: &[u8], memory: &mut ArgonMemory) -> Result<bool, ArgonError> {
         let mut output = Zeroizing::new(vec![0; self.output.len()]);
         memory.hash(&self.argon2, password, &self.salt, &mut output)?;
         Ok(verify_slices_are_equal(&output, self.output.as_bytes()).is_ok())
@@ -110,7 +175,7 @@ mod tests {
 
     fn is_of(phc: &str, password: &str) -> bool {
         let hash = StoredHash::parse(&stored(phc)).unwrap();
-        let mut memory = ArgonMemory::new(hash.argon2.params());
+        let mut memory = ArgonMemory::new(&Params::default());
         hash.is_of(password.as_bytes(), &mut memory).unwrap()
     }
 
@@ -129,6 +194,71 @@ mod tests {
     }
 
     #[test]
+    fn hashes_of_bcrypt_are_checked() {
+        for (hash, password) in [
+            // Openwall's crypt_blowfish, wrapper.c.
+            (
+                "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+                "U*U",
+            ),
+            (
+                "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK",
+                "U*U*",
+            ),
+            (
+                "$2y$05$CCCCCCCCCCCCCCCCCCCCC.7uG0VCzI2bS7j6ymqJi9CdcdxiRTWNy",
+                "",
+            ),
+            // No more than 72 bytes count.
+            (
+                "$2a$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+                "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored",
+            ),
+        ] {
+            assert!(is_of(hash, password), "{hash}");
+            assert!(!is_of(hash, "another"), "{hash}");
+        }
+    }
+
+    #[test]
+    fn hashes_of_scrypt_are_checked() {
+        // RFC 7914 §12: "pleaseletmein" and "SodiumChloride", N = 16384, r = 8, p = 1, the first 32 bytes.
+        let hash =
+            "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT46QHC4/Jw2DJ5o";
+        let mut output = [0; 32];
+        let params = scrypt::Params::new(14, 8, 1).unwrap();
+        scrypt::scrypt(b"pleaseletmein", b"SodiumChloride", &params, &mut output).unwrap();
+        let ours = format!(
+            "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU${}",
+            STANDARD_NO_PAD.encode(output)
+        );
+        assert_eq!(output[..4], [0x70, 0x23, 0xbd, 0xcb], "the RFC's own");
+        assert!(is_of(&ours, "pleaseletmein") && !is_of(&ours, "another"));
+        assert!(!is_of(hash, "another"));
+    }
+
+    #[test]
+    fn what_costs_less_than_a_new_hash_is_outdated() {
+        let current = Params::new(256, 2, 1, Some(32)).unwrap();
+        let output = "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        let (long, short) = ("MTIzNDU2Nzg5MDEyMzQ1Ng", "c29tZXNhbHQ");
+        for (start, salt, outdated) in [
+            ("$argon2id$v=19$m=256,t=2,p=1", long, false),
+            ("$argon2id$v=19$m=512,t=1,p=1", long, false),
+            ("$argon2id$v=19$m=1024,t=3,p=4", long, false),
+            ("$argon2id$v=19$m=255,t=2,p=1", long, true),
+            ("$argon2id$v=19$m=256,t=1,p=1", long, true),
+            ("$argon2i$v=19$m=256,t=2,p=1", long, true),
+            ("$argon2id$v=19$m=256,t=2,p=1", short, true),
+            ("$scrypt$ln=14,r=8,p=1", long, true),
+        ] {
+            let text = format!("{start}${salt}${output}");
+            let hash = StoredHash::parse(&stored(&text)).unwrap();
+            assert_eq!(hash.is_outdated(&current), outdated, "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_checked_or_would_cost_too_much_is_refused_unhashed() {
         let rest = "c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         for start in [
@@ -142,6 +272,14 @@ mod tests {
             "$argon2id$v=19$m=99999999999999999999,t=1,p=1$",
             "$argon2id$v=19$m=256,t=2,p=1,keyid=AAAA$",
             "$argon2id$v=19$m=256,t=2,p=1,data=AAAA$",
+            "$scrypt$ln=30,r=8,p=1$",
+            "$scrypt$ln=20,r=8,p=5$",
+            "$scrypt$ln=64,r=8,p=1$",
+            "$scrypt$ln=4294967295,r=4294967295,p=4294967295$",
+            "$scrypt$ln=14,r=0,p=1$",
+            "$scrypt$ln=14,r=8$",
+            "$scrypt$ln=14,r=8,p=1,x=1$",
+            "$pbkdf2-sha256$i=1000$",
         ] {
             let text = format!("{start}{rest}");
             assert!(StoredHash::parse(&stored(&text)).is_err(), "{text}");
@@ -149,7 +287,17 @@ mod tests {
         for text in [
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ",
             "$argon2id$v=19$m=256,t=2,p=1",
-            "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde",
+            "$2b$16$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+            "$2b$31$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+            "$2b$03$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+            "$2b$+5$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+            "$2x$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
+            "$2b$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBu",
+            "$2b$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBuii",
+            "$2b$05$\u{e9}bcdefghijklmnopqrst5s2v8.iXieOjg/.AySBTTZIIVFJeBu",
+            "$2b$05",
+            "$2b$",
+            "$1$salt$qJH7.N4xYta3aEG/dfqo/0",
         ] {
             assert!(StoredHash::parse(&stored(text)).is_err(), "{text}");
         }
@@ -159,10 +307,14 @@ mod tests {
         #[test]
         fn arbitrary_text_is_read_or_refused_without_panic(
             text in any::<String>(),
+            bcrypt in "\\$2[abxy]\\$[0-9+]{0,3}\\$?[./A-Za-z0-9\u{e9}]{0,60}",
+            scrypt in "\\$scrypt\\$ln=[0-9]{1,11},r=[0-9]{1,11},p=[0-9]{1,11}\\$[A-Za-z0-9+/]{0,90}\\$[A-Za-z0-9+/]{0,90}",
             shaped in "\\$argon2(id|i|d)(\\$v=[0-9]{1,3})?\\$[mtp]=[0-9]{1,11},[mtp]=[0-9]{0,3}(,p=1)?\\$[A-Za-z0-9+/]{0,90}\\$[A-Za-z0-9+/]{0,90}",
         ) {
             let _ = StoredHash::parse(&stored(&text));
             let _ = StoredHash::parse(&stored(&shaped));
+            let _ = StoredHash::parse(&stored(&bcrypt));
+            let _ = StoredHash::parse(&stored(&scrypt));
         }
     }
 }

@@ -106,6 +106,68 @@ fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
 }
 
 #[test]
+fn the_delay_grows_and_stays_bounded() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let guess = from("192.0.2.1", "jo");
+    let mut waits = Vec::new();
+    for _ in 0..200 {
+        if let Err(wait) = limiter.check(guess) {
+            waits.push(wait.as_secs());
+            clock.pass(wait);
+        }
+        assert!(fail(&limiter, guess));
+    }
+    assert_eq!(waits.first(), Some(&30));
+    assert_eq!(waits.last(), Some(&(15 * 60)));
+    assert!(waits.is_sorted(), "{waits:?}");
+    // Somebody else is not made to wait by it, and the owner behind the same address not for longer.
+    assert!(limiter.check(guess).unwrap_err() <= Duration::from_secs(15 * 60));
+    assert_eq!(limiter.check(from("198.51.100.7", "jo")), Ok(()));
+}
+
+#[test]
+fn nodes_with_one_key_count_together_and_others_apart() {
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), b"a key of two nodes");
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), b"a key of two nodes");
+    let (stranger, _unheard) = GcraAttemptLimiter::shared(SetClock::new(), b"another key");
+    let guess = from("192.0.2.1", "jo");
+    while fail(&one, guess) {}
+    while let Ok(failure) = told.try_recv() {
+        other.heed(failure);
+        stranger.heed(failure);
+    }
+    assert!(other.check(guess).is_err());
+    assert_eq!(other.check(from("192.0.2.1", "al")), Ok(()));
+    assert_eq!(other.check(from("198.51.100.7", "jo")), Ok(()));
+    assert_eq!(stranger.check(guess), Ok(()));
+}
+
+#[test]
+fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let guesser = from("192.0.2.1", "jo");
+    while fail(&limiter, guesser) {}
+    for number in 0..2_000_000_u128 {
+        let network = (0x2001_0db8 << 96) | (number << 64);
+        let attempt = Attempt::SignIn {
+            address: Some(Ipv6Addr::from_bits(network).into()),
+            identifier: "al",
+        };
+        limiter.failed(attempt);
+    }
+    for buckets in [
+        &limiter.guesses,
+        &limiter.persistent_guesses,
+        &limiter.guesses_from_anywhere,
+        &limiter.failures,
+    ] {
+        assert!(buckets.len() <= Buckets::MOST, "{}", buckets.len());
+    }
+    assert!(limiter.check(guesser).is_err(), "the guesser is remembered");
+}
+
+#[test]
 fn one_password_tried_on_every_account_is_slowed_down() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     let names: Vec<String> = (0..300).map(|number| format!("user{number}")).collect();

@@ -8,6 +8,7 @@
 //! | `erasure` | what an erasure has to know beforehand |
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
+//! | `guesses` | telling other nodes of guesses at passwords |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
 //! | `log_tree`, `log_records` | what the log's proof is made of |
 //! | `history`, `doctor` | reading one account's events; examining everything |
@@ -21,6 +22,7 @@ mod erasure;
 mod errors;
 mod event_log;
 mod events;
+mod guesses;
 mod history;
 mod housekeeping;
 mod leadership;
@@ -44,6 +46,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use election::Election;
+pub use guesses::GuessExchange;
 pub use sequencer::Sequencer;
 
 use self::connections::Connections;
@@ -105,6 +108,12 @@ impl PostgresStore {
     /// The worker that brings the events of this store into one order. Every node runs one, and one of them works.
     pub fn sequencer(&self) -> Sequencer {
         Sequencer::new(self.connections.options().clone())
+    }
+
+    /// The exchange of guesses with the other nodes.
+    pub fn guess_exchange(&self) -> GuessExchange {
+        let (node, _) = self.vault.entropy.random_uuid().as_u64_pair();
+        GuessExchange::new(self.connections.options().clone(), node)
     }
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.

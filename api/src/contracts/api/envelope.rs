@@ -124,6 +124,7 @@ const fn code(field: Field, flaw: Flaw) -> &'static str {
         Flaw::TooShort { .. } => "TO_SHORT",
         Flaw::Malformed if matches!(field, Field::Email) => "EMAIL_FORMAT",
         Flaw::Malformed => "FORMAT",
+        Flaw::Common => "TO_COMMON",
         Flaw::Guessable => "TO_WEAK",
         Flaw::Mismatch => "MISMATCH",
     }

@@ -109,3 +109,23 @@ pub(super) struct RejectedOut<'a> {
     pub rejected_value: Option<&'a str>,
     pub message: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::parse_object;
+    use crate::tests::a_body;
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in a_body()) {
+            if let Ok(form) = parse_object::<AccountIn>(&body) {
+                let _ = (form.registration(), form.sign_in());
+                // No answer repeats a password.
+                prop_assert!(form.rejected_value(Field::Password).is_none_or(|shown| shown == "********"));
+            }
+        }
+    }
+}

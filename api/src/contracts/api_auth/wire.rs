@@ -164,3 +164,22 @@ impl<'a> ProfileOut<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::parse_object;
+    use crate::tests::a_body;
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in a_body()) {
+            if let Ok(form) = parse_object::<AccountIn>(&body) {
+                let _ = (form.names_a_person(), form.registered_message());
+                let _ = (form.registration(), form.sign_in());
+            }
+        }
+    }
+}

@@ -90,3 +90,27 @@ pub(super) struct TokensOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<&'a str>,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::parse_object;
+    use crate::tests::a_body;
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in a_body()) {
+            if let Ok(form) = parse_object::<CredentialsIn>(&body) {
+                let _ = (form.registration(), form.sign_in());
+            }
+            if let Ok(form) = parse_object::<ResetPasswordIn>(&body) {
+                let _ = form.identifier();
+            }
+            if let Ok(form) = parse_object::<UpdatePasswordIn>(&body) {
+                let _ = form.password();
+            }
+        }
+    }
+}

@@ -112,3 +112,21 @@ pub(super) struct ErrorOut<'a> {
     #[serde(skip_serializing_if = "Errors::is_empty")]
     pub errors: Errors,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::parse_object;
+    use crate::tests::a_body;
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in a_body()) {
+            if let Ok(form) = parse_object::<AccountIn>(&body) {
+                let _ = (form.registration(), form.sign_in());
+            }
+        }
+    }
+}

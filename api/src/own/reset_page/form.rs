@@ -36,7 +36,23 @@ pub(super) fn token_of_query(query: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_body_is_some_form(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            shaped in "((token|password|password_confirmation|x)=[%a-f0-9+]{0,12}&?){0,5}",
+        ) {
+            for bytes in [bytes.as_slice(), shaped.as_bytes()] {
+                let form = NewPasswordForm::parse(bytes);
+                let _ = (form.token.len(), form.password.len());
+                let _ = token_of_query(std::str::from_utf8(bytes).ok());
+            }
+        }
+    }
 
     #[test]
     fn the_form_is_read_as_browsers_send_it() {

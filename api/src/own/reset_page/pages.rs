@@ -103,6 +103,9 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         (Flaw::Malformed, _) => {
             "The password has characters that cannot be used in one.".to_owned()
         }
+        (Flaw::Common, _) => {
+            "Very many people have this password. A few unrelated words make a good one.".to_owned()
+        }
         (Flaw::Guessable, _) => {
             "The password is too easy to guess. A few unrelated words make a good one.".to_owned()
         }
@@ -191,6 +194,7 @@ mod tests {
         for (flaw, word) in [
             (Flaw::TooShort { min: 7 }, "at least 7 characters"),
             (Flaw::TooLong { max: 256 }, "at most 256 characters"),
+            (Flaw::Common, "Very many people"),
             (Flaw::Guessable, "too easy to guess"),
             (Flaw::Mismatch, "two passwords differ"),
             (Flaw::Malformed, "cannot be used"),

@@ -1,0 +1,217 @@
+//! Taking over accounts from another service, with the hashes of their passwords.
+
+use authlog_domain::user::{RegisterUser, UserCommand};
+use authlog_domain::{
+    CredentialId, Email, Flaw, PersonName, Phone, Role, Timestamp, User, UserId, Username,
+};
+
+use crate::ports::{CredentialRecord, PasswordHash};
+use crate::{Authlog, Refusal, RequestContext};
+
+/// An account as another service had it. Members are as they were written; `None` where there was no such member.
+#[derive(Clone, Default)]
+pub struct ImportForm {
+    /// The account's id, a UUID. Whoever imports the same accounts again finds them by it.
+    pub id: Option<String>,
+    /// The username.
+    pub username: Option<String>,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The person's name.
+    pub name: Option<String>,
+    /// The telephone number.
+    pub phone: Option<String>,
+    /// What the account may do; `user` where nothing is said.
+    pub role: Option<String>,
+    /// When it was made (RFC 3339).
+    pub created_at: Option<String>,
+    /// The hash of its password.
+    pub password_hash: Option<String>,
+}
+
+/// What became of an account that was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// It is here now.
+    Made,
+    /// An account of that id was here before.
+    WasHere,
+}
+
+/// Why an account was not taken over. What was written is not repeated: it is personal.
+#[derive(Debug, thiserror::Error)]
+pub enum NotImported {
+    /// These members are wrong: which, and in what way.
+    #[error("{}", sentences(.0))]
+    Wrong(Vec<(&'static str, String)>),
+    /// It cannot be made.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+fn sentences(wrong: &[(&'static str, String)]) -> String {
+    wrong
+        .iter()
+        .map(|(member, why)| format!("{member} {why}"))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// An account in which nothing is wrong.
+struct Import {
+    id: Option<UserId>,
+    username: Option<Username>,
+    email: Option<Email>,
+    name: Option<PersonName>,
+    phone: Option<Phone>,
+    role: Role,
+    created_at: Option<Timestamp>,
+    hash: PasswordHash,
+}
+
+/// What is wrong, as it is found.
+#[derive(Default)]
+struct Wrong(Vec<(&'static str, String)>);
+
+impl Wrong {
+    /// The member, if it is there and right.
+    fn read<T>(
+        &mut self,
+        member: &'static str,
+        text: Option<&String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = text?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.0.push((member, why));
+                None
+            }
+        }
+    }
+}
+
+fn flaw(flaw: Flaw) -> String {
+    flaw.to_string()
+}
+
+impl Authlog {
+    /// Takes over an account. Its password is not known here, so that the policy for new ones does not apply; its hash is
+    /// renewed when the person signs in.
+    ///
+    /// # Errors
+    /// What is wrong with it, that its identifiers are taken, that it was erased here, or that it cannot be done now.
+    pub async fn import_account(
+        &self,
+        form: &ImportForm,
+        context: &RequestContext,
+    ) -> Result<Imported, NotImported> {
+        let import = self.check_import(form)?;
+        if let Some(id) = import.id
+            && self.is_here(id).await?
+        {
+            return Ok(Imported::WasHere);
+        }
+        let number = self.parts.directory.next_account_number().await;
+        let now = self.parts.clock.now();
+        let user = import
+            .id
+            .unwrap_or_else(|| UserId::new(self.parts.entropy.time_ordered_uuid(now)));
+        let record = CredentialRecord {
+            user,
+            credential: CredentialId::new(self.parts.entropy.random_uuid()),
+            hash: import.hash,
+        };
+        let command = RegisterUser {
+            at: import.created_at.unwrap_or(now).min(now),
+            number: number.map_err(Refusal::from)?,
+            username: import.username,
+            email: import.email,
+            name: import.name,
+            phone: import.phone,
+            role: import.role,
+            credential: record.credential,
+        };
+        let id = user.to_string();
+        let (id, command, record) = (id.as_str(), &command, &record);
+        let recorded = self
+            .journal
+            .record(id, |work| async move {
+                let command = UserCommand::Register(command.clone());
+                work.execute::<User>(id, command, context.metadata(user))
+                    .await?;
+                work.attach_credential(record.clone());
+                work.commit().await
+            })
+            .await;
+        match recorded {
+            Ok(()) => Ok(Imported::Made),
+            // Something was under this id: it may have come since it was looked for.
+            Err(Refusal::UnknownAccount | Refusal::IdentifierTaken(_))
+                if self.is_here(user).await? =>
+            {
+                Ok(Imported::WasHere)
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn is_here(&self, user: UserId) -> Result<bool, Refusal> {
+        Ok(self.parts.directory.account(user).await?.is_some())
+    }
+
+    /// Checks every member, so that one look shows all that is wrong.
+    fn check_import(&self, form: &ImportForm) -> Result<Import, NotImported> {
+        let mut wrong = Wrong::default();
+        let id = wrong.read("id", form.id.as_ref(), |text| {
+            UserId::parse(text).ok_or_else(|| "is no UUID".to_owned())
+        });
+        let username = wrong.read("username", form.username.as_ref(), |text| {
+            Username::parse(text).map_err(flaw)
+        });
+        let email = wrong.read("email", form.email.as_ref(), |text| {
+            Email::parse(text).map_err(flaw)
+        });
+        let name = wrong.read("name", form.name.as_ref(), |text| {
+            PersonName::parse(text).map_err(flaw)
+        });
+        let phone = wrong.read("phone", form.phone.as_ref(), |text| {
+            Phone::parse(text).map_err(flaw)
+        });
+        let role = wrong.read("role", form.role.as_ref(), |text| {
+            Role::parse(text).ok_or_else(|| "is no role".to_owned())
+        });
+        let created_at = wrong.read("created_at", form.created_at.as_ref(), |text| {
+            Timestamp::parse(text).ok_or_else(|| "is no RFC 3339 instant".to_owned())
+        });
+        let hash = wrong.read("password_hash", form.password_hash.as_ref(), |text| {
+            let hash = PasswordHash::from_stored(text.to_owned());
+            match self.parts.hasher.standing(&hash) {
+                Ok(_) => Ok(hash),
+                Err(unusable) => Err(format!("cannot be used: {}", unusable.0)),
+            }
+        });
+        if form.username.is_none() && form.email.is_none() {
+            wrong
+                .0
+                .push(("username", "or email is required".to_owned()));
+        }
+        if form.password_hash.is_none() {
+            wrong.0.push(("password_hash", "is required".to_owned()));
+        }
+        match hash {
+            Some(hash) if wrong.0.is_empty() => Ok(Import {
+                id,
+                username,
+                email,
+                name,
+                phone,
+                role: role.unwrap_or(Role::User),
+                created_at,
+                hash,
+            }),
+            _ => Err(NotImported::Wrong(wrong.0)),
+        }
+    }
+}

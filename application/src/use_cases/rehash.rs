@@ -1,0 +1,118 @@
+//! Hashing passwords anew, beside the logins that showed that their hashes are outdated.
+//!
+//! Only a login has the password. What it asks for may come to nothing (too much to do, an outage, the end of the
+//! program), and the next login asks again; the login itself neither waits nor fails.
+
+use std::sync::Arc;
+
+use authlog_domain::user::{RehashPassword, UserCommand};
+use authlog_domain::{CredentialId, User, UserId};
+use tokio::sync::mpsc;
+
+use crate::authlog::Parts;
+use crate::ports::{CredentialRecord, HashStanding, PasswordHash};
+use crate::unit_of_work::Journal;
+use crate::{Authlog, Password, Refusal, RequestContext};
+
+/// How many passwords may wait to be hashed anew: a few, because each is a password in memory.
+const QUEUE: usize = 64;
+
+/// A password that was right, and whose hash is outdated.
+pub(crate) struct OutdatedPassword {
+    user: UserId,
+    credential: CredentialId,
+    password: Password,
+    context: RequestContext,
+}
+
+impl Authlog {
+    /// Has the password hashed anew if `hash`, against which it was right, is outdated.
+    pub(crate) fn renew_if_outdated(
+        &self,
+        user: UserId,
+        credential: CredentialId,
+        hash: &PasswordHash,
+        password: Password,
+        context: &RequestContext,
+    ) {
+        if !matches!(self.parts.hasher.standing(hash), Ok(HashStanding::Outdated)) {
+            return;
+        }
+        let outdated = OutdatedPassword {
+            user,
+            credential,
+            password,
+            context: context.clone(),
+        };
+        if self.outdated_passwords.try_send(outdated).is_err() {
+            tracing::debug!("a password was not hashed anew: too many are waiting");
+        }
+    }
+}
+
+/// Hashes passwords anew.
+pub struct PasswordRenewer {
+    parts: Parts,
+    journal: Arc<Journal>,
+    queue: mpsc::Receiver<OutdatedPassword>,
+}
+
+impl PasswordRenewer {
+    pub(crate) fn new(
+        parts: Parts,
+        journal: Arc<Journal>,
+    ) -> (mpsc::Sender<OutdatedPassword>, Self) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let renewer = Self {
+            parts,
+            journal,
+            queue,
+        };
+        (sender, renewer)
+    }
+
+    /// Works until every [`Authlog`] is gone.
+    pub async fn run(mut self) {
+        while let Some(outdated) = self.queue.recv().await {
+            match self.renew(outdated).await {
+                // Whoever was erased meanwhile has no password any more.
+                Ok(()) | Err(Refusal::UnknownAccount) => {}
+                Err(error) => tracing::warn!(%error, "a password was not hashed anew"),
+            }
+        }
+    }
+
+    async fn renew(&self, outdated: OutdatedPassword) -> Result<(), Refusal> {
+        let OutdatedPassword {
+            user,
+            credential: replaced,
+            password,
+            context,
+        } = outdated;
+        let hash = self.parts.hasher.hash(password).await?;
+        let record = CredentialRecord {
+            user,
+            credential: CredentialId::new(self.parts.entropy.random_uuid()),
+            hash,
+        };
+        let command = RehashPassword {
+            at: self.parts.clock.now(),
+            replaced,
+            credential: record.credential,
+        };
+        let id = user.to_string();
+        let (id, record, context) = (id.as_str(), &record, &context);
+        self.journal
+            .record(id, |work| async move {
+                let command = UserCommand::RehashPassword(command);
+                let events = work
+                    .execute::<User>(id, command, context.metadata(user))
+                    .await?;
+                if !events.is_empty() {
+                    work.attach_credential(record.clone());
+                }
+                work.commit().await
+            })
+            .await
+    }
+}

@@ -1,0 +1,68 @@
+//! Hashes of bcrypt, from elsewhere: `$2b$12$` and 53 letters.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use super::stored::UnreadableHash;
+
+/// bcrypt's own alphabet, without padding. Some programs left the bits set that no byte needs.
+const BCRYPT64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::BCRYPT,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Letters of the salt, of 16 bytes.
+const SALT_LETTERS: usize = 22;
+
+/// bcrypt reads no more of a password.
+const READ_BYTES: usize = 72;
+
+/// bcrypt's output less its last byte, which no program stores.
+const STORED_BYTES: usize = 23;
+
+/// A bcrypt hash with all that is needed to check a password against it.
+pub(super) struct BcryptHash {
+    cost: u32,
+    salt: [u8; 16],
+    output: [u8; STORED_BYTES],
+}
+
+impl BcryptHash {
+    /// The dearest hash that is checked: two or three seconds of one core.
+    const MOST_COST: u32 = 15;
+
+    /// Reads what follows `$2a$`, `$2b$` or `$2y$`: three names for what is one, but for bugs in long-gone programs.
+    pub fn parse(rest: &str) -> Result<Self, UnreadableHash> {
+        let (cost, letters) = rest.split_once('$').ok_or(UnreadableHash::NotBcrypt)?;
+        let two_digits = cost.len() == 2 && cost.bytes().all(|digit| digit.is_ascii_digit());
+        let cost: u32 = cost.parse().map_err(|_| UnreadableHash::NotBcrypt)?;
+        if !two_digits || cost < 4 || !letters.is_ascii() || letters.len() < SALT_LETTERS {
+            return Err(UnreadableHash::NotBcrypt);
+        }
+        if cost > Self::MOST_COST {
+            return Err(UnreadableHash::TooDearBcrypt(cost));
+        }
+        let (salt, output) = letters.split_at(SALT_LETTERS);
+        let bytes = |letters: &str| BCRYPT64.decode(letters).ok();
+        let salt = bytes(salt).and_then(|salt| salt.try_into().ok());
+        let output = bytes(output).and_then(|output| output.try_into().ok());
+        match (salt, output) {
+            (Some(salt), Some(output)) => Ok(Self { cost, salt, output }),
+            _ => Err(UnreadableHash::NotBcrypt),
+        }
+    }
+
+    /// Whether it is of `password`, of which bcrypt reads the first 72 bytes.
+    pub fn is_of(&self, password: &[u8]) -> bool {
+        let mut read = Zeroizing::new(Vec::with_capacity(READ_BYTES));
+        read.extend(password.iter().copied().chain([0]).take(READ_BYTES));
+        let output = Zeroizing::new(bcrypt::bcrypt(self.cost, self.salt, &read));
+        verify_slices_are_equal(&output[..STORED_BYTES], &self.output).is_ok()
+    }
+}

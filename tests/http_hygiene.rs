@@ -1,0 +1,464 @@
+//! How the service holds itself on a network of proxies, browsers and people who mean no good.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::contract::verifies;
+use support::endpoint::NAMED;
+use support::http::Http;
+use support::mail::mail_to;
+use support::{
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores,
+    own,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+on_both_stores!(
+    behind_a_trusted_proxy_people_are_told_apart,
+    nobody_else_is_believed_about_where_they_are,
+    a_site_that_is_allowed_calls_from_a_browser_and_no_other,
+    every_answer_says_how_a_browser_may_treat_it,
+    connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end,
+    a_setting_that_was_not_meant_is_told,
+    nothing_that_people_send_is_written_at_any_level,
+);
+
+/// More wrong passwords than any sensible limit takes.
+const STUBBORN: usize = 300;
+
+async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
+    let service = limited(store)
+        .with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    // Whatever the guesser writes in front of it, the proxy's word counts.
+    let mut refused = false;
+    for number in 0..STUBBORN {
+        let lie = format!("203.0.113.{}, 192.0.2.66, 10.1.1.1", number % 250);
+        let answer = sign_in_for(&http, &ann.with_password("a-wild-guess"), &lie).await;
+        if answer.status == 429 {
+            refused = true;
+            break;
+        }
+        Contract::A.says_wrong_credentials(&answer);
+    }
+    assert!(refused, "the guesser is one client");
+    let answer = sign_in_for(&http, &ann, "192.0.2.66").await;
+    assert_eq!(answer.status, 429, "{answer}");
+    for elsewhere in ["198.51.100.7", "2001:db8::7"] {
+        let answer = sign_in_for(&http, &ann, elsewhere).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    let login = Contract::A.login_of(&ann.email, &ann.password);
+    let request = http.send(a::LOGIN).json(&login);
+    let answer = request
+        .header("forwarded", "for=\"[2001:db8:cafe::17]:4711\";proto=https")
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let history = service.settings.run(&["history", "ann", "--json"], "");
+    let history = String::from_utf8_lossy(&history.stdout).into_owned();
+    for address in [
+        "198.51.100.7",
+        "2001:db8::7",
+        "2001:db8:cafe::17",
+        "192.0.2.66",
+    ] {
+        assert!(history.contains(address), "{address} is not in {history}");
+    }
+    assert!(!history.contains("203.0.113."), "{history}");
+}
+
+async fn nobody_else_is_believed_about_where_they_are(store: Store) {
+    let service = limited(store)
+        .with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.9")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    for number in 0.. {
+        assert!(number < STUBBORN, "never refused");
+        let lie = format!("203.0.113.{}", number % 250);
+        let answer = sign_in_for(&http, &ann.with_password("a-wild-guess"), &lie).await;
+        if answer.status == 429 {
+            break;
+        }
+    }
+}
+
+async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) {
+    let site = "https://app.example.com";
+    let service = Settings::on(store)
+        .with(
+            "AUTHLOG_CORS_ORIGINS",
+            &format!("{site}, http://localhost:3000"),
+        )
+        .start()
+        .await;
+    let preflight = |http: &Http, origin: &str| {
+        http.send(Endpoint::at("OPTIONS", "/api/auth/login"))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type")
+    };
+    let answer = preflight(&service.http(), site).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(site));
+    assert_eq!(
+        answer.header("access-control-allow-credentials"),
+        Some("true")
+    );
+    let methods = answer.header("access-control-allow-methods").unwrap();
+    assert!(methods.contains("POST"), "{answer}");
+    let headers = answer.header("access-control-allow-headers").unwrap();
+    assert!(headers.contains("content-type"), "{answer}");
+
+    let ann = Person::called("ann");
+    let body = Contract::A.registration_of(&ann);
+    let request = service.send(a::REGISTER).json(&body);
+    let answer = request.header("origin", site).await;
+    assert_eq!(answer.status, 201, "{answer}");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(site));
+    assert!(
+        answer.header("vary").unwrap().contains("origin"),
+        "{answer}"
+    );
+    // A refusal can be read, too, and so can how long to wait.
+    let request = service.send(c::VERIFY).header("origin", site);
+    let answer = request.await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some(site));
+    assert!(
+        answer
+            .header("access-control-expose-headers")
+            .unwrap()
+            .contains("retry-after")
+    );
+
+    for stranger in [
+        "https://app.example.com.evil.example",
+        "http://app.example.com",
+        "https://example.com",
+        "null",
+    ] {
+        let answer = preflight(&service.http(), stranger).await;
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            None,
+            "{answer}"
+        );
+        let request = service.send(c::VERIFY).header("origin", stranger);
+        let answer = request.await;
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            None,
+            "{answer}"
+        );
+    }
+    // Without the setting nobody is.
+    let service = Program::on(store).await;
+    let answer = preflight(&service.http(), site).await;
+    Contract::A.refuses(&answer, 405);
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        None,
+        "{answer}"
+    );
+}
+
+async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
+    let settings = Settings::on(store).with("AUTHLOG_PUBLIC_URL", "https://auth.example.com");
+    let service = settings.start().await;
+    let nowhere = [
+        Endpoint::at("GET", "/nothing"),
+        Endpoint::at("GET", "/users/nothing"),
+        Endpoint::at("TRACE", "/api/auth/login"),
+    ];
+    for endpoint in NAMED.iter().map(|(_, endpoint)| *endpoint).chain(nowhere) {
+        let answer = service.send(endpoint).await;
+        let header = |name| {
+            answer
+                .header(name)
+                .unwrap_or_else(|| panic!("no {name}: {answer}"))
+        };
+        assert_eq!(header("x-content-type-options"), "nosniff", "{answer}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{answer}");
+        assert!(header("content-security-policy").contains("default-src 'none'"));
+        assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
+        assert!(header("strict-transport-security").starts_with("max-age=31536000"));
+        // What is public may be kept for a while.
+        let public = [own::KEY_SET, own::LOG_KEY, own::ASYNC_API].contains(&endpoint);
+        if !public {
+            assert!(header("cache-control").contains("no-store"), "{answer}");
+        }
+    }
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let answer = Contract::A.sign_in(&service.http(), &ann).await;
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer}");
+    let cookie = answer.cookie("refreshToken").unwrap();
+    for (name, value) in [
+        ("httponly", ""),
+        ("secure", ""),
+        ("samesite", "Strict"),
+        ("path", "/api/auth"),
+    ] {
+        assert_eq!(cookie.attribute(name), Some(value), "{cookie:?}");
+    }
+    assert_eq!(cookie.attribute("domain"), None, "{cookie:?}");
+    assert!(cookie.attribute("max-age").is_some(), "{cookie:?}");
+
+    let plain = Program::on(store).await;
+    let answer = plain.send(own::HEALTHZ).await;
+    assert_eq!(answer.header("strict-transport-security"), None, "{answer}");
+}
+
+async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end(store: Store) {
+    let settings = Settings::on(store).with("AUTHLOG_MAX_CONNECTIONS", "16");
+    let mut service = settings.start().await;
+    let address = service.address();
+    // A quarter of sixteen: these four are held open, and further ones are closed at once.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut wire = connect(&address, "127.0.0.2").await;
+        wire.write_all(b"POST /users/login HTTP/1.1\r\nHost: a")
+            .await
+            .unwrap();
+        held.push(wire);
+    }
+    eventually("a fifth is closed", async || {
+        let mut fifth = connect(&address, "127.0.0.2").await;
+        let told = fifth
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await;
+        let mut answer = [0; 1];
+        let heard = fifth.read(&mut answer).await;
+        (told.is_err() || matches!(heard, Ok(0) | Err(_))).then_some(())
+    })
+    .await;
+    // Others are served meanwhile.
+    for other in ["127.0.0.3", "127.0.0.4"] {
+        let answer = service.http().calling_from(other).send(own::HEALTHZ).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    // And whoever lets go may come again.
+    held.pop();
+    eventually("there is room again", async || {
+        let http = service.http().calling_from("127.0.0.2");
+        http.send(own::HEALTHZ).attempt().await.ok()
+    })
+    .await;
+
+    assert!(service.terminate().await.success());
+    let said = service.output();
+    assert!(!said.contains("did not finish in time"), "{said}");
+    drop(held);
+}
+
+async fn a_setting_that_was_not_meant_is_told(store: Store) {
+    let settings = Settings::on(store)
+        .with("AUTHLOG_LISTEN", "0.0.0.0:0")
+        .with("AUTHLOG_TRUSTED_PROXY", "10.0.0.0/8-which-may-be-secret");
+    let mut service = settings.start().await;
+    service.terminate().await;
+    let said = service.output();
+    let warned = |words: &[&str]| {
+        said.lines()
+            .any(|line| line.contains("WARN") && words.iter().all(|word| line.contains(word)))
+    };
+    assert!(warned(&["AUTHLOG_LISTEN", "AUTHLOG_PUBLIC_URL"]), "{said}");
+    assert!(
+        warned(&["AUTHLOG_TRUSTED_PROXY", "AUTHLOG_TRUSTED_PROXIES"]),
+        "{said}"
+    );
+    assert!(!said.contains("may-be-secret"), "{said}");
+
+    let mut service = Program::on(store).await;
+    service.terminate().await;
+    assert!(!service.output().contains("WARN"), "{}", service.output());
+}
+
+/// A canary is a word that is in everything that somebody sends and in nothing else.
+async fn nothing_that_people_send_is_written_at_any_level(store: Store) {
+    for format in ["text", "json"] {
+        let service = Settings::on(store)
+            .with_cheap_hashing()
+            .without("AUTHLOG_RATE_LIMIT")
+            .with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.0/8")
+            .with("AUTHLOG_LOG", "trace")
+            .with("AUTHLOG_LOG_FORMAT", format)
+            .start()
+            .await;
+        let secrets = canaries_are_sent(service).await;
+        assert!(secrets >= 10, "{secrets}");
+    }
+}
+
+/// Sends canaries by every way in, ends the service, looks for them in what it wrote, and says for how many.
+async fn canaries_are_sent(mut service: Program) -> usize {
+    let http = service.http();
+    let mut secrets = vec![
+        "canary".to_owned(),
+        "Canary".to_owned(),
+        "203.0.113.77".to_owned(),
+    ];
+    let mut tokens = Vec::new();
+    for contract in Contract::ALL {
+        let person = Person {
+            username: format!("canary-{contract:?}").to_lowercase(),
+            email: format!("canary-{contract:?}@canary.example").to_lowercase(),
+            name: "Canary Canaryson".to_owned(),
+            password: "canary-opens-sesame".to_owned(),
+        };
+        contract.registers(&http, &person).await;
+        // Taken, malformed, wrong, too long, and right.
+        contract.register(&http, &person).await;
+        contract
+            .sign_in(&http, &person.with_password("canary-wrong"))
+            .await;
+        contract
+            .sign_in(&http, &person.with_password(&"canary".repeat(100)))
+            .await;
+        contract
+            .sign_in(&http, &person.with_password("canary\u{7}"))
+            .await;
+        let body = contract.login_of(&person.email, &person.password);
+        let request = http.send(contract.login()).json(&body);
+        let answer = request
+            .header("user-agent", "CanaryBrowser/1.0")
+            .header("x-forwarded-for", "203.0.113.77")
+            .header("x-canary", "canary")
+            .header("referer", "https://canary.example/")
+            .cookie("refreshToken", "canary-cookie")
+            .query("canary=canary")
+            .await;
+        assert_eq!(answer.status, 200, "{answer}");
+        tokens.push(contract.tokens_in(&answer.json()));
+        for body in [
+            r#"{"password": "canary"#,
+            r#"{"password": canary}"#,
+            r#"{"username": {"canary": ["canary"]}, "password": 1e999}"#,
+            r#"{"canary": "x", "canary": "y", "password": "canary", "password": "canary"}"#,
+        ] {
+            contract.refuses_the_client(&http.send(contract.login()).json_text(body).await);
+        }
+        let request = http
+            .send(contract.login())
+            .body_of("text/canary", b"canary");
+        request.await;
+    }
+    for tokens in tokens {
+        verifies(&http, &tokens.access).await;
+        http.send(c::VERIFY)
+            .authorization(&format!("{}canary", tokens.access))
+            .await;
+        if let Some(refresh) = &tokens.refresh {
+            http.send(a::REFRESH).bearer(refresh).await;
+            http.send(a::REFRESH_TOKEN)
+                .cookie("refreshToken", refresh)
+                .await;
+        }
+        http.send(own::HISTORY)
+            .bearer(&tokens.access)
+            .query("since=canary")
+            .await;
+        http.send(own::FEED)
+            .bearer(&tokens.access)
+            .query("after=canary")
+            .await;
+        secrets.push(tokens.access);
+        secrets.extend(tokens.refresh);
+    }
+    let body = json!({"username": "canary-a@canary.example"});
+    http.send(c::REQUEST_RESET).json(&body).await;
+    let reset = mail_to(&service, "canary-a@canary.example").await.token();
+    let query = format!("token={reset}");
+    http.send(own::RESET_PAGE).query(&query).await;
+    let form = [
+        ("token", reset.as_str()),
+        ("password", "canary"),
+        ("password_confirmation", "canary-2"),
+    ];
+    http.send(own::RESET_FORM).form(&form).await;
+    let request = http.send(c::UPDATE_PASSWORD).authorization(&reset);
+    let answer = request.json(&json!({"password": "canary-is-new"})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    secrets.push(reset);
+    for path in [
+        "/canary",
+        "/users/canary",
+        "/api/auth/canary",
+        "/audit/users/canary/events",
+        "/%63anary",
+    ] {
+        http.send(Endpoint::at("GET", path)).await;
+        http.send(Endpoint::at("CANARY", path)).await;
+    }
+    // What is no HTTP at all.
+    for bytes in [
+        &b"canary canary canary\r\n\r\n"[..],
+        b"GET /canary HTTP/1.1\r\ncanary\r\n\r\n",
+        b"GET /canary HTTP/9.9\r\nHost: canary\r\n\r\n",
+        b"POST /users/login HTTP/1.1\r\nHost: canary\r\nContent-Length: canary\r\n\r\ncanary",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ncanary-canary-canary-canary",
+    ] {
+        let mut wire = connect(&service.address(), "127.0.0.1").await;
+        wire.write_all(bytes).await.unwrap();
+        wire.shutdown().await.unwrap();
+        let _ = wire.read_to_end(&mut Vec::new()).await;
+    }
+    let typed = [
+        "user",
+        "create",
+        "--username",
+        "canary-cli",
+        "--role",
+        "service",
+    ];
+    let made = service.settings.run(&typed, "canary-of-the-operator\n");
+    assert!(made.status.success(), "{made:?}");
+    let log_of_command = String::from_utf8_lossy(&made.stderr).into_owned();
+    service.terminate().await;
+    let written = service.output() + &log_of_command;
+    assert!(written.contains("answered"), "the log is there");
+    assert!(
+        written.contains("TRACE"),
+        "the log is at its most talkative"
+    );
+    for secret in &secrets {
+        let line = written.lines().find(|line| line.contains(secret.as_str()));
+        assert!(line.is_none(), "{secret} is in {line:?}");
+    }
+    secrets.len()
+}
+
+/// A sign-in through A that a proxy brings for somebody.
+async fn sign_in_for(http: &Http, person: &Person, forwarded_for: &str) -> Answer {
+    let login: Value = Contract::A.login_of(&person.email, &person.password);
+    http.send(a::LOGIN)
+        .json(&login)
+        .header("x-forwarded-for", forwarded_for)
+        .await
+}
+
+/// Settings that limit attempts, as the program does unless it is told otherwise.
+fn limited(store: Store) -> Settings {
+    Settings::on(store)
+        .without("AUTHLOG_RATE_LIMIT")
+        .with_cheap_hashing()
+}
+
+/// A connection from another address of this machine.
+async fn connect(address: &str, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.connect(address.parse().unwrap()).await.unwrap()
+}

@@ -1,0 +1,397 @@
+//! Accounts come over from other services with the hashes of their passwords, and passwords are hashed anew.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use support::contract::verifies;
+use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores};
+use tokio::task::JoinSet;
+
+on_both_stores!(
+    whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew,
+    an_import_goes_on_where_it_was,
+    what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else,
+    a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login,
+    a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing,
+);
+
+const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
+
+/// Hashes by other programs, and their passwords: crypt_blowfish's own tests, the reference implementation of Argon2's,
+/// and RFC 7914's.
+const ELSEWHERE: [(&str, &str, &str); 6] = [
+    (
+        "bcrypt-a",
+        "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "U*U",
+    ),
+    ("bcrypt-b", BCRYPT, "U*U*"),
+    (
+        "bcrypt-y",
+        "$2y$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK",
+        "U*U*",
+    ),
+    (
+        "argon2id",
+        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+        "password",
+    ),
+    (
+        "argon2i",
+        "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+        "password",
+    ),
+    (
+        "scrypt",
+        "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofI",
+        "pleaseletmein",
+    ),
+];
+
+async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let lines: Vec<Value> = ELSEWHERE
+        .iter()
+        .map(|(name, hash, _)| {
+            json!({
+                "username": name,
+                "email": format!("{name}@example.com"),
+                "name": "Somebody Else",
+                "phone": "+6285319076822",
+                "role": "auditor",
+                "created_at": "2019-02-03T04:05:06Z",
+                "password_hash": hash,
+                "email_verified": true,
+            })
+        })
+        .collect();
+    let import = import(&service.settings, &lines);
+    assert!(import.status.success(), "{import:?}");
+    for (name, _, password) in ELSEWHERE {
+        let person = Person::called(name).with_password(password);
+        let refused = Contract::A
+            .sign_in(&http, &person.with_password("not-the-password"))
+            .await;
+        Contract::A.says_wrong_credentials(&refused);
+        assert_eq!(
+            renewals(&service, name),
+            0,
+            "{name}: a wrong password is nobody's"
+        );
+        for contract in Contract::ALL {
+            contract.signs_in(&http, &person).await;
+        }
+        eventually("it is hashed anew", async || {
+            (renewals(&service, name) > 0).then_some(())
+        })
+        .await;
+        // By the new hash, and only once.
+        let tokens = Contract::A.signs_in(&http, &person).await;
+        verifies(&http, &tokens.access).await;
+        let refused = Contract::A
+            .sign_in(&http, &person.with_password("not-the-password"))
+            .await;
+        Contract::A.says_wrong_credentials(&refused);
+        assert_eq!(renewals(&service, name), 1, "{name}");
+    }
+    let person = Person::called("bcrypt-b").with_password("U*U*");
+    let answer = Contract::E.sign_in(&http, &person).await.json();
+    let user = &answer["data"]["user"];
+    assert_eq!(user["name"], "Somebody Else", "{user}");
+    assert_eq!(
+        user["created_at"].as_str().unwrap()[..19],
+        *"2019-02-03T04:05:06",
+        "{user}"
+    );
+    let listed = service.settings.run(&["user", "list"], "");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert_eq!(
+        listed.matches("auditor").count(),
+        ELSEWHERE.len(),
+        "{listed}"
+    );
+    for hash in stored_hashes(&service.settings) {
+        assert!(hash.starts_with("$argon2id$v=19$m=1024,t=1,p=1$"), "{hash}");
+    }
+}
+
+async fn an_import_goes_on_where_it_was(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let lines: Vec<Value> = (0..300).map(somebody).collect();
+    let first = import(&settings, &lines[..150]);
+    assert!(
+        said(&first.stdout).contains("made 150 accounts, passed over 0"),
+        "{first:?}"
+    );
+    // The file from its beginning, one account twice in it.
+    let mut whole = lines.clone();
+    whole.push(lines[299].clone());
+    let second = import(&settings, &whole);
+    assert!(second.status.success(), "{second:?}");
+    assert!(
+        said(&second.stdout).contains("made 150 accounts, passed over 151"),
+        "{second:?}"
+    );
+    let id = lines[7]["id"].as_str().unwrap();
+    let erased = settings.run(&["user", "erase", id, "--yes"], "");
+    assert!(erased.status.success(), "{erased:?}");
+    // Whoever was erased does not come back with an old file.
+    let third = import(&settings, &lines);
+    assert!(!third.status.success(), "{third:?}");
+    assert!(
+        said(&third.stdout).contains("made 0 accounts, passed over 299"),
+        "{third:?}"
+    );
+    assert!(
+        said(&third.stderr).contains("line 8: the account was erased here"),
+        "{third:?}"
+    );
+}
+
+async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Store) {
+    let settings = Settings::on(store).with("AUTHLOG_LOG", "trace");
+    let with = |member: &str, value: Value| {
+        let mut line = somebody(500);
+        line["username"] = json!("canary-user");
+        line["email"] = json!("canary@canary.example");
+        line[member] = value;
+        line.to_string()
+    };
+    let many_rounds = BCRYPT.replace("$05$", "$31$");
+    let lines = [
+        (somebody(1).to_string(), ""),
+        ("{canary".to_owned(), "is no JSON object"),
+        ("\"canary\"".to_owned(), "is no JSON object"),
+        (String::new(), ""),
+        (with("id", json!("canary")), "id is no UUID"),
+        (with("id", json!(5)), "id is no text"),
+        (
+            with("username", json!("two canaries")),
+            "username is malformed",
+        ),
+        (with("email", json!("canary@")), "email is malformed"),
+        (with("phone", json!("canary")), "phone is malformed"),
+        (with("role", json!("canary")), "role is no role"),
+        (
+            with("created_at", json!("canary")),
+            "created_at is no RFC 3339 instant",
+        ),
+        (
+            with("password_hash", json!(null)),
+            "password_hash is required",
+        ),
+        (
+            with("password_hash", json!("canary")),
+            "password_hash cannot be used",
+        ),
+        (
+            with("password_hash", json!(many_rounds)),
+            "cost 31 takes too long",
+        ),
+        (
+            with(
+                "password_hash",
+                json!("$argon2id$v=19$m=4294967295,t=9,p=1$c29tZXNhbHQ$c2VjcmV0c2VjcmV0"),
+            ),
+            "password_hash cannot be used",
+        ),
+        (
+            with(
+                "password_hash",
+                json!("$scrypt$ln=40,r=8,p=1$c29tZXNhbHQ$c2VjcmV0c2VjcmV0"),
+            ),
+            "ln=40, r=8, p=1 costs too much",
+        ),
+        (
+            json!({"password_hash": BCRYPT, "name": "Canary"}).to_string(),
+            "username or email is required",
+        ),
+        (
+            with("name", json!("canary".repeat(20_000))),
+            "is longer than",
+        ),
+        (
+            with("username", json!("somebody-1")),
+            "username is taken by another account",
+        ),
+        (
+            format!("{}{}", "[".repeat(30_000), "canary"),
+            "is no JSON object",
+        ),
+        (somebody(2).to_string(), ""),
+    ];
+    let first = import(&settings, &[somebody(1)]);
+    assert!(first.status.success(), "{first:?}");
+    let text: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
+    let file = settings.data().with_file_name("accounts.ndjson");
+    std::fs::write(&file, text.join("\n")).unwrap();
+    let report = settings.data().with_file_name("report.txt");
+    let [file, report] = [file, report].map(|path| path.display().to_string());
+    let import = settings.run(&["user", "import", &file, "--report", &report], "");
+    assert!(!import.status.success(), "{import:?}");
+    assert!(
+        said(&import.stdout).contains("made 1 accounts, passed over 1"),
+        "{import:?}"
+    );
+    let report = std::fs::read_to_string(report).unwrap();
+    let refused: Vec<(usize, &str)> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, why))| !why.is_empty())
+        .map(|(index, (_, why))| (index + 1, *why))
+        .collect();
+    assert_eq!(report.lines().count(), refused.len(), "{report}");
+    for (number, why) in refused {
+        let line = report
+            .lines()
+            .find(|line| line.starts_with(&format!("line {number}: ")));
+        assert!(
+            line.is_some_and(|line| line.contains(why)),
+            "{number} {why}: {report}"
+        );
+    }
+    for text in [&report, &said(&import.stderr), &said(&import.stdout)] {
+        assert!(!text.to_lowercase().contains("canar"), "{text}");
+        assert!(
+            !text.contains("$2b$") && !text.contains("c2VjcmV0"),
+            "{text}"
+        );
+    }
+}
+
+async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let mut service = settings.clone().start().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let before = Contract::A.signs_in(&service.http(), &ann).await;
+    assert_eq!(renewals(&service, "ann"), 0);
+    service.terminate().await;
+
+    let dearer = settings.with("AUTHLOG_ARGON2_ITERATIONS", "2");
+    let service = dearer.start().await;
+    let http = service.http();
+    let refused = Contract::A
+        .sign_in(&http, &ann.with_password("not-her-secret"))
+        .await;
+    Contract::A.says_wrong_credentials(&refused);
+    Contract::A.signs_in(&http, &ann).await;
+    eventually("it is hashed anew", async || {
+        (renewals(&service, "ann") == 1).then_some(())
+    })
+    .await;
+    let [hash] = &stored_hashes(&service.settings)[..] else {
+        unreachable!("one account")
+    };
+    assert!(hash.contains("$m=1024,t=2,p=1$"), "{hash}");
+    for _ in 0..3 {
+        Contract::A.signs_in(&http, &ann).await;
+    }
+    assert_eq!(renewals(&service, "ann"), 1);
+    // The password is the same, and so are the sessions.
+    verifies(&http, &before.access).await;
+}
+
+async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let mut service = settings.clone().start().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let mut tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    service.terminate().await;
+    // Hashes that take seconds, and more people than can be hashed before they give up.
+    let dear = settings
+        .with("AUTHLOG_ARGON2_MEMORY_KIB", "65536")
+        .with("AUTHLOG_ARGON2_ITERATIONS", "64");
+    let service = dear.start().await;
+    let http = service.http();
+    let mut storm = JoinSet::new();
+    for number in 0..32 {
+        let http = http.clone();
+        storm.spawn(async move {
+            let contract = Contract::ALL[number % 4];
+            let nobody = Person::called(&format!("nobody-{number}"));
+            let body = contract.login_of(&nobody.email, &nobody.password);
+            let answer = http
+                .send(contract.login())
+                .json(&body)
+                .attempt()
+                .await
+                .unwrap();
+            (contract, answer)
+        });
+    }
+    let mut turned_away = 0;
+    while let Some(joined) = {
+        // While they wait, everything else goes on.
+        verifies(&http, &tokens.access).await;
+        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        tokens = Contract::A.tokens_in(&answer.json());
+        storm.join_next().await
+    } {
+        let (contract, answer) = joined.unwrap();
+        if answer.status == 503 {
+            contract.refuses(&answer, 503);
+            assert!(answer.retry_after() >= 1, "{answer}");
+            turned_away += 1;
+        } else {
+            contract.says_wrong_credentials(&answer);
+        }
+    }
+    assert!(turned_away > 0, "nobody was turned away");
+}
+
+/// How often an account's password was hashed anew.
+fn renewals(service: &Program, name: &str) -> usize {
+    let history = service.settings.run(
+        &["history", name, "--type", "PasswordRehashed", "--json"],
+        "",
+    );
+    assert!(history.status.success(), "{history:?}");
+    said(&history.stdout)
+        .matches("\"PasswordRehashed\"")
+        .count()
+}
+
+/// Every hash of a password that the store holds.
+fn stored_hashes(settings: &Settings) -> Vec<String> {
+    if settings.is_sqlite() {
+        let connection = rusqlite::Connection::open(settings.data().join("authlog.db")).unwrap();
+        let mut query = connection
+            .prepare("SELECT password_hash FROM credentials")
+            .unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        return rows.map(Result::unwrap).collect();
+    }
+    let dump = String::from_utf8(settings.stored_bytes()).unwrap();
+    let schemes = ["$argon2", "$2", "$scrypt"];
+    let words = dump.split_whitespace();
+    words
+        .filter(|word| word.len() > 20 && schemes.iter().any(|name| word.starts_with(name)))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A line of a file to import.
+fn somebody(number: usize) -> Value {
+    json!({
+        "id": format!("0192d3f0-0000-7000-8000-{number:012}"),
+        "username": format!("somebody-{number}"),
+        "email": format!("somebody-{number}@example.com"),
+        "password_hash": BCRYPT,
+    })
+}
+
+fn import(settings: &Settings, lines: &[Value]) -> Output {
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    settings.run(&["user", "import", "-"], &lines.join("\n"))
+}
+
+fn said(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
+}
