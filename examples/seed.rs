@@ -159,7 +159,12 @@ fn life(number: u64, account: AccountNumber, events: u64) -> anyhow::Result<Vec<
     if number.is_multiple_of(10) {
         let at = registered.plus(MINUTE);
         let role = Role::Service;
-        person.add(&UserEvent::RoleChanged(RoleChanged { at, role }))?;
+        let session_epoch = None;
+        person.add(&UserEvent::RoleChanged(RoleChanged {
+            at,
+            role,
+            session_epoch,
+        }))?;
     }
     let mut streams = vec![person.staged()];
     let mut left = events.saturating_sub(1);

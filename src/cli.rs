@@ -52,6 +52,10 @@ pub(crate) enum UserCommand {
     Create(CreateUser),
     /// Let an account do other things
     Role(ChangeRole),
+    /// Let nobody sign in to an account, and end its sessions
+    Lock(AccountName),
+    /// Let an account be signed in to again
+    Unlock(AccountName),
     /// Print all accounts, in order of their numbers
     List,
     /// Erase an account and all that is known of its person, for ever; what happened stays in the log
@@ -103,6 +107,12 @@ pub(crate) struct ChangeRole {
     /// What it may do from now on: user, service, auditor or admin
     #[arg(value_parser = role)]
     pub(crate) role: Role,
+}
+
+#[derive(Args)]
+pub(crate) struct AccountName {
+    /// Username or e-mail address
+    pub(crate) identifier: String,
 }
 
 #[derive(Args)]

@@ -53,6 +53,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let Background {
         refused_logins,
         reset_mailer,
+        event_mailer,
         revocation_tail,
         housekeeper,
         mail_sweeper,
@@ -61,6 +62,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     // These can be left at any moment: what they had not finished is taken up again from the store.
     let _interruptible = [
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
+        AbortOnDropHandle::new(tokio::spawn(event_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
         AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
         AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),

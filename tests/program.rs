@@ -169,8 +169,10 @@ async fn a_role_given_to_somebody_is_in_their_next_token(store: Store) {
         .settings
         .run(&["user", "role", "ann@example.com", "service"], "");
     assert!(given.status.success(), "{given:?}");
+    // No token goes on that claims the role of before.
     let answer = service.send(a::REFRESH).bearer(tokens.refresh()).await;
-    let tokens = Contract::A.tokens_in(&answer.json());
+    assert_eq!(answer.status, 401, "{answer}");
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
     assert_eq!(token::claims(&tokens.access)["role"], "service");
 }
 

@@ -24,7 +24,7 @@ pub use session_terms::{
     AccessFormat, ClaimsOf, IssuedAt, IssuedToken, RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    Authenticated, Behind, Entitlement, Follower, Housekeeper, Lag, LogFeed, MailSweeper,
-    RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail,
-    SignInForm, Stood, StoodThen, rebuild_read_models,
+    Authenticated, Behind, Entitlement, EventMailer, Follower, Housekeeper, Lag, Link, LiveSession,
+    LogFeed, MailSweeper, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
+    RevocationTail, SessionPage, SignInForm, Stood, StoodThen, rebuild_read_models,
 };
