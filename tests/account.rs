@@ -397,6 +397,16 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["email_verified"], true);
     assert_eq!(profile.json()["email"], ann.email);
+    // Neither does one that was mailed before the password was changed.
+    let answer = change_email(&service, &tokens.access, "other@example.org", &ann.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = mail_to(&service, "other@example.org").await.token();
+    let body = json!({"current_password": ann.password, "new_password": "a-third-secret"});
+    change_password(&service, &tokens.access, &body).await;
+    let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(profile.json()["pending_email"], Value::Null);
+    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    assert_eq!(answer.status, 400, "{answer}");
 }
 
 async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for(store: Store) {

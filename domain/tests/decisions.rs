@@ -478,6 +478,7 @@ fn verification_requested(
             verification: VerificationId::new(Uuid::from_u128(number)),
             email: email.map(|email| Email::parse(email).unwrap()),
             expires_at: second(at).plus(LIFETIME),
+            account_epoch: None,
         }),
     )
 }
@@ -566,7 +567,36 @@ fn password_change(at: i64) -> UserCommand {
         at: second(at),
         credential: CredentialId::new(Uuid::from_u128(9)),
         session: SessionId::new(Uuid::from_u128(8)),
+        account_epoch: 0,
     })
+}
+
+#[test]
+fn what_was_proved_before_an_account_was_taken_back_counts_for_nothing_afterwards() {
+    let at = second(5);
+    let commands = [
+        password_change(5),
+        UserCommand::RevokeSessions(RevokeSessions {
+            at,
+            reason: RevocationReason::Owner,
+            kept: Some(SessionId::new(Uuid::from_u128(8))),
+            account_epoch: Some(0),
+        }),
+        UserCommand::RequestEmailVerification(RequestEmailVerification {
+            at,
+            verification: VerificationId::new(Uuid::from_u128(7)),
+            email: Some(Email::parse("thief@example.com").unwrap()),
+            expires_at: at.plus(LIFETIME),
+            account_epoch: Some(0),
+        }),
+    ];
+    for command in commands {
+        let mut user = registered();
+        assert!(execute(&mut user.clone(), command.clone()).is_ok());
+        reset_requested(&mut user, 1, 1).unwrap();
+        reset(&mut user, 2, 1).unwrap();
+        assert_eq!(execute(&mut user, command), Err(UserRefusal::EpochPassed));
+    }
 }
 
 #[test]
@@ -580,6 +610,7 @@ fn whatever_ends_all_sessions_begins_an_epoch_of_its_own() {
             at,
             reason,
             kept: None,
+            account_epoch: None,
         }),
         UserCommand::ChangeRole(ChangeRole {
             at,

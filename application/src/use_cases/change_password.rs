@@ -4,7 +4,7 @@ use authlog_domain::CredentialId;
 use authlog_domain::user::{ChangePassword, UserCommand};
 
 use super::accounts::Besides;
-use crate::ports::{Account, CredentialRecord};
+use crate::ports::{Account, CredentialRecord, SessionStanding};
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
@@ -13,9 +13,18 @@ impl Authlog {
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or that it cannot be told now.
     pub async fn own_account(&self, token: &str) -> Result<Account, Refusal> {
+        Ok(self.own_standing(token).await?.account)
+    }
+
+    /// The session of this access token and its account, as they stand at one moment: whoever decides on the account by
+    /// that can tell whether it was taken back meanwhile.
+    pub(crate) async fn own_standing(&self, token: &str) -> Result<SessionStanding, Refusal> {
         let caller = self.authenticate(token).await?;
-        let account = self.parts.directory.account(caller.user).await?;
-        account.ok_or(Refusal::InvalidAccessToken)
+        let standing = self.parts.directory.session(caller.session).await?;
+        let now = self.parts.clock.now();
+        standing
+            .filter(|standing| standing.is_live(now))
+            .ok_or(Refusal::InvalidAccessToken)
     }
 
     /// Sets another password for whoever bears this access token and knows the current one. Every session of the account
@@ -31,8 +40,7 @@ impl Authlog {
         new: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let caller = self.authenticate(token).await?;
-        let account = self.own_account(token).await?;
+        let SessionStanding { session, account } = self.own_standing(token).await?;
         let password = self.acceptable(new.unwrap_or_default(), &account)?;
         self.prove_current(&account, current, context).await?;
         let record = CredentialRecord {
@@ -43,7 +51,8 @@ impl Authlog {
         let command = UserCommand::ChangePassword(ChangePassword {
             at: self.parts.clock.now(),
             credential: record.credential,
-            session: caller.session,
+            session: session.id,
+            account_epoch: account.session_epoch,
         });
         let besides = Besides {
             credential: Some(record),

@@ -151,6 +151,10 @@ impl From<UserRefusal> for Refusal {
             UserRefusal::ResetNotPending | UserRefusal::TooManyResetRequests => {
                 Self::InvalidResetToken
             }
+            // The password that was proved, or the session, is that of before.
+            UserRefusal::EpochPassed => Self::WrongCredentials {
+                password_too_short: None,
+            },
             UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
             UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
                 retry_after: VERIFICATION_REQUEST_WINDOW,

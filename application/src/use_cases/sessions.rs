@@ -9,8 +9,11 @@ use authlog_domain::{Personal, RevocationReason, Session, SessionId, UserId};
 use super::accounts::Besides;
 use super::change_password::gone;
 use crate::history::Entry;
-use crate::ports::{Account, Revocation, SessionRecord};
+use crate::ports::{Account, Revocation, SessionRecord, SessionStanding};
 use crate::{Authlog, Refusal, RequestContext};
+
+/// How often somebody's wish to end their other sessions is tried while the same wish keeps coming first.
+const TRIES: u32 = 10;
 
 /// A session that counts, with what is known of where it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,16 +110,26 @@ impl Authlog {
         token: &str,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let caller = self.authenticate(token).await?;
-        let command = UserCommand::RevokeSessions(RevokeSessions {
-            at: self.parts.clock.now(),
-            reason: RevocationReason::Owner,
-            kept: Some(caller.session),
-        });
-        let metadata = context.metadata(caller.user);
-        self.decide(caller.user, command, Besides::default(), metadata)
-            .await
-            .map_err(gone)?;
+        // Each of a person's own wishes raises the epoch; the session that they keep still counts.
+        for _ in 0..TRIES {
+            let SessionStanding { session, account } = self.own_standing(token).await?;
+            let command = UserCommand::RevokeSessions(RevokeSessions {
+                at: self.parts.clock.now(),
+                reason: RevocationReason::Owner,
+                kept: Some(session.id),
+                account_epoch: Some(account.session_epoch),
+            });
+            let metadata = context.metadata(account.id);
+            match self
+                .decide(account.id, command, Besides::default(), metadata)
+                .await
+            {
+                Ok(_) => return Ok(()),
+                Err(Refusal::WrongCredentials { .. }) => {}
+                Err(refusal) => return Err(gone(refusal)),
+            }
+        }
+        // By now somebody else has ended all the others.
         Ok(())
     }
 
@@ -135,6 +148,7 @@ impl Authlog {
             at: self.parts.clock.now(),
             reason: RevocationReason::Administrator,
             kept: None,
+            account_epoch: None,
         });
         let metadata = context.metadata_by(administrator.id, user);
         self.decide(user, command, Besides::default(), metadata)

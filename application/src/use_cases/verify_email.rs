@@ -129,6 +129,7 @@ impl Authlog {
             verification: VerificationId::new(self.parts.entropy.random_uuid()),
             email: None,
             expires_at: at.plus(self.settings.verification_lifetime),
+            account_epoch: None,
         }
     }
 
@@ -139,6 +140,7 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let command = UserCommand::RequestEmailVerification(RequestEmailVerification {
+            account_epoch: email.as_ref().map(|_| account.session_epoch),
             email,
             ..self.new_verification()
         });

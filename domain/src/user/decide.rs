@@ -108,6 +108,8 @@ pub struct ChangePassword {
     pub credential: CredentialId,
     /// The session in which it is done.
     pub session: SessionId,
+    /// The account's session epoch when the session counted and the password was the current one.
+    pub account_epoch: u32,
 }
 
 /// End the sessions of an account.
@@ -119,6 +121,8 @@ pub struct RevokeSessions {
     pub reason: RevocationReason,
     /// The one that goes on.
     pub kept: Option<SessionId>,
+    /// The account's session epoch when that one counted; `None` where there is none.
+    pub account_epoch: Option<u32>,
 }
 
 /// Let an account do other things.
@@ -155,6 +159,8 @@ pub struct RequestEmailVerification {
     pub email: Option<Email>,
     /// From this instant on the link is no good.
     pub expires_at: Timestamp,
+    /// The account's session epoch when the password was proved that another address takes.
+    pub account_epoch: Option<u32>,
 }
 
 /// Follow a mailed link.
@@ -197,6 +203,9 @@ pub enum UserRefusal {
     /// More links were asked for than an account may be sent.
     #[error("too many verifications were asked for")]
     TooManyVerificationRequests,
+    /// What was proved before was proved under an earlier session epoch: somebody took the account back meanwhile.
+    #[error("the session epoch was raised meanwhile")]
+    EpochPassed,
 }
 
 /// The events that `command` makes of `user`; none where it changes nothing.
@@ -224,6 +233,7 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
             Ok(change_role(account, command))
         }
         (User::Registered(account), UserCommand::ChangePassword(command)) => {
+            same_epoch(account, Some(command.account_epoch))?;
             Ok(vec![UserEvent::PasswordChanged(PasswordChanged {
                 at: command.at,
                 credential: command.credential,
@@ -232,6 +242,7 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
             })])
         }
         (User::Registered(account), UserCommand::RevokeSessions(command)) => {
+            same_epoch(account, command.account_epoch)?;
             Ok(vec![UserEvent::SessionsRevoked(SessionsRevoked {
                 at: command.at,
                 reason: command.reason,
@@ -247,6 +258,15 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
         (User::Registered(account), UserCommand::ConfirmEmail(command)) => {
             confirm_email(account, command)
         }
+    }
+}
+
+/// Whoever was signed in before an account was taken back must not act on it afterwards, however late their command comes:
+/// a session that is kept would come back to life.
+fn same_epoch(account: &Registered, proved_under: Option<u32>) -> Result<(), UserRefusal> {
+    match proved_under {
+        Some(epoch) if epoch != account.session_epoch => Err(UserRefusal::EpochPassed),
+        _ => Ok(()),
     }
 }
 
@@ -286,6 +306,7 @@ fn request_email_verification(
     if command.email.is_none() && (account.email_verified || !account.has_email) {
         return Ok(vec![]);
     }
+    same_epoch(account, command.account_epoch)?;
     let recent = account
         .verification_requests
         .iter()

@@ -28,6 +28,7 @@ async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> Verificati
         verification,
         email: Some(address(email)),
         expires_at: now().plus(LIFETIME),
+        account_epoch: None,
     });
     person.does(store, command).await.unwrap();
     verification
@@ -169,6 +170,7 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
         at: now(),
         credential: CredentialId::new(random()),
         session: kept,
+        account_epoch: 0,
     });
     ada.does(&*store, command).await.unwrap();
     assert_eq!(live(None, 10).await, [kept]);

@@ -135,11 +135,13 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
             at,
             credential: ada.credential,
             session: kept,
+            account_epoch: 0,
         }),
         UserCommand::RevokeSessions(RevokeSessions {
             at,
             reason,
             kept: Some(kept),
+            account_epoch: Some(1),
         }),
         UserCommand::ChangeRole(ChangeRole {
             at,
