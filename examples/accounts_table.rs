@@ -377,20 +377,22 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
             "INSERT INTO accounts (id, number, role, registered_at) VALUES (?, ?, ?, ?)",
             params![account, event.number("number")?, event.text("role")?, time],
         ),
-        "dev.authlog.user.role-changed.v1" => execute(
-            tables,
-            "UPDATE accounts SET role = ?, session_epoch = coalesce(?, session_epoch) WHERE id = ?",
-            params![
-                event.text("role")?,
-                event.number("session_epoch").ok(),
-                account
-            ],
-        ),
-        "dev.authlog.user.password-reset.v1" => execute(
-            tables,
-            "UPDATE accounts SET session_epoch = ? WHERE id = ?",
-            params![event.number("session_epoch")?, account],
-        ),
+        "dev.authlog.user.role-changed.v1" => {
+            execute(
+                tables,
+                "UPDATE accounts SET role = ? WHERE id = ?",
+                params![event.text("role")?, account],
+            )?;
+            // An older program changed roles without ending sessions.
+            match event.number("session_epoch") {
+                Ok(_) => raise_epoch(tables, event),
+                Err(_) => Ok(()),
+            }
+        }
+        "dev.authlog.user.password-reset.v1"
+        | "dev.authlog.user.password-changed.v1"
+        | "dev.authlog.user.sessions-revoked.v1"
+        | "dev.authlog.user.locked.v1" => raise_epoch(tables, event),
         "dev.authlog.user.erased.v1" => {
             tables.execute("DELETE FROM sessions WHERE account = ?", params![account])?;
             execute(
@@ -422,13 +424,13 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
             "UPDATE sessions SET expires_at = ? WHERE id = ?",
             params![event.text("expires_at")?, event.text("session_id")?],
         ),
-        "dev.authlog.session.logged-out.v1" | "dev.authlog.session.refresh-token-reused.v1" => {
-            execute(
-                tables,
-                "UPDATE sessions SET ended_at = ? WHERE id = ?",
-                params![time, event.text("session_id")?],
-            )
-        }
+        "dev.authlog.session.logged-out.v1"
+        | "dev.authlog.session.revoked.v1"
+        | "dev.authlog.session.refresh-token-reused.v1" => execute(
+            tables,
+            "UPDATE sessions SET ended_at = ? WHERE id = ?",
+            params![time, event.text("session_id")?],
+        ),
         "dev.authlog.refused-logins.login-refused.v1" => execute(
             tables,
             "UPDATE accounts SET logins_refused = logins_refused + 1 WHERE id = ?",
@@ -436,6 +438,23 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Ends the sessions that began under an earlier epoch, but for the one that the event keeps: it moves on with the account.
+fn raise_epoch(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
+    let epoch = event.number("session_epoch")?;
+    if let Ok(kept) = event.text("kept_session_id") {
+        execute(
+            tables,
+            "UPDATE sessions SET epoch = ? WHERE id = ?",
+            params![epoch, kept],
+        )?;
+    }
+    execute(
+        tables,
+        "UPDATE accounts SET session_epoch = ? WHERE id = ?",
+        params![epoch, event.account],
+    )
 }
 
 /// Each of these changes one row: a row that is not there was in an event that was missed.

@@ -52,6 +52,10 @@ pub(crate) enum UserCommand {
     Create(CreateUser),
     /// Let an account do other things; its sessions end, so that no token says what it could do before
     Role(ChangeRole),
+    /// Let nobody sign in to an account, and end its sessions
+    Lock(AccountName),
+    /// Let an account be signed in to again
+    Unlock(AccountName),
     /// Print all accounts, in order of their numbers
     List,
     /// Take over accounts from another service with the hashes of their passwords, an account a line (docs/importing.md)
@@ -134,6 +138,12 @@ pub(crate) struct ChangeRole {
     /// What it may do from now on: user, service, auditor or admin
     #[arg(value_parser = role)]
     pub(crate) role: Role,
+}
+
+#[derive(Args)]
+pub(crate) struct AccountName {
+    /// Username or e-mail address
+    pub(crate) identifier: String,
 }
 
 #[derive(Args)]

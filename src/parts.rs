@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer, Publication};
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
+use authlog_domain::session::Limits;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{Failure, GcraAttemptLimiter};
 use authlog_infrastructure::mail::{FileMailer, MailFolder, SmtpMailer};
@@ -22,7 +23,9 @@ use tokio::sync::{mpsc, watch};
 use url::Url;
 
 use crate::proofs;
-use crate::settings::{Database, MasterKeySource, REFRESH_GRACE, RESET_LIFETIME, Settings};
+use crate::settings::{
+    Database, MasterKeySource, REFRESH_GRACE, RESET_LIFETIME, Settings, VERIFICATION_LIFETIME,
+};
 
 /// `aud` of every token: who they are for. One name, because every contract's tokens are good in every other.
 const AUDIENCE: &str = "authlog";
@@ -228,6 +231,7 @@ pub(crate) async fn assemble(
         health: store.clone(),
         revocations: store.clone(),
         reset_requests: store.clone(),
+        mail_queue: store.clone(),
         hasher: Arc::new(hasher),
         tokens: Arc::new(tokens),
         secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
@@ -281,6 +285,7 @@ pub(crate) fn event_source(settings: &Settings) -> String {
 }
 
 fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_application::Settings {
+    let base = reachable_at.as_str().trim_end_matches('/');
     authlog_application::Settings {
         password_policy: PasswordPolicy {
             min_length: settings.password_min_length,
@@ -288,10 +293,15 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
         },
         reset_lifetime: RESET_LIFETIME,
         refresh_grace: REFRESH_GRACE,
-        reset_page: format!(
-            "{}/reset-password",
-            reachable_at.as_str().trim_end_matches('/')
-        ),
+        session_limits: Limits {
+            lifetime: settings.session_lifetime,
+            idle: settings.session_idle,
+        },
+        verifies_email: settings.verify_email || settings.require_verified_email,
+        requires_verified_email: settings.require_verified_email,
+        verification_lifetime: VERIFICATION_LIFETIME,
+        verification_page: format!("{base}/verify-email"),
+        reset_page: format!("{base}/reset-password"),
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         refused_logins,
         password_renewer,
         reset_mailer,
+        event_mailer,
         revocation_tail,
         housekeeper,
         mail_sweeper,
@@ -72,6 +73,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _interruptible = [
         AbortOnDropHandle::new(tokio::spawn(password_renewer.run())),
         AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
+        AbortOnDropHandle::new(tokio::spawn(event_mailer.run())),
         AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
         AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
         AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),

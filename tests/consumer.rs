@@ -167,13 +167,20 @@ fn truth(log: &[Value]) -> Vec<Row> {
                     .filter(move |event| event["type"].as_str().unwrap().contains(kind))
             };
             let ended = |session: &Value| {
-                let mut ends = of("logged-out").chain(of("token-reused"));
+                let mut ends = of("logged-out")
+                    .chain(of("token-reused"))
+                    .chain(of("session.revoked"));
                 ends.any(|event| event["data"]["session_id"] == *session)
             };
-            let reset = of("password-reset.").map(|event| log_index(event)).max();
             let live = of(".logged-in.").filter(|login| {
-                reset.is_none_or(|reset| log_index(login) > reset)
-                    && !ended(&login["data"]["session_id"])
+                let session = &login["data"]["session_id"];
+                let swept = events.iter().any(|event| {
+                    event["type"].as_str().unwrap().contains(".user.")
+                        && event["data"]["session_epoch"].is_number()
+                        && log_index(event) > log_index(login)
+                        && event["data"]["kept_session_id"] != *session
+                });
+                !swept && !ended(session)
             });
             let registered = of("registered").next().unwrap();
             let changed = of("role-changed").next_back();

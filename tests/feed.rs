@@ -462,6 +462,7 @@ async fn nothing_personal_is_in_the_feed(store: Store) {
         "contract",
         "expires_at",
         "generation",
+        "kept_session_id",
         "number",
         "reason",
         "role",

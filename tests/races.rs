@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Request;
 use support::mail::mail_to;
-use support::{Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, token};
+use support::{
+    Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, own, token,
+};
 use tokio::task::JoinSet;
 
 /// How many clients register one name at once.
@@ -22,6 +24,7 @@ on_both_stores!(
     of_many_who_use_one_reset_token_exactly_one_wins,
     a_logout_wins_over_refreshes_that_race_it,
     a_new_password_wins_over_logins_that_race_it,
+    what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it,
 );
 
 async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
@@ -222,6 +225,41 @@ async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
     let ann = ann.with_password("another-secret");
     let tokens = Contract::C.signs_in(&http, &ann).await;
     verifies(&http, &tokens.access).await;
+}
+
+async fn what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::C.registers(&http, &ann).await;
+    let thief = Contract::A.signs_in(&http, &ann).await;
+    let request = json!({"username": ann.email});
+    http.send(c::REQUEST_RESET).json(&request).await;
+    let token = mail_to(&service, &ann.email).await.token();
+    let update = service
+        .send(c::UPDATE_PASSWORD)
+        .authorization(&token)
+        .json(&json!({"password": "another-secret"}));
+    let keep = service.send(own::END_OTHER_SESSIONS).bearer(&thief.access);
+    let mut requests = vec![update];
+    requests.extend((0..30).map(|_| keep.clone()));
+    requests.extend((0..4).map(|number| {
+        let email = format!("thief{number}@example.org");
+        let request = service.send(own::CHANGE_EMAIL).bearer(&thief.access);
+        request.json(&json!({"email": email, "password": ann.password}))
+    }));
+    let answers = at_once(requests).await;
+    assert_eq!(answers[0].status, 200, "{}", answers[0]);
+    for answer in &answers[1..] {
+        assert!([202, 204, 401, 403].contains(&answer.status), "{answer}");
+    }
+    // The session that the thief wanted to keep does not come back to life, and no link of theirs is left.
+    is_refused(&http, &thief.access).await;
+    refreshes_nothing(&http, thief.refresh()).await;
+    let ann = ann.with_password("another-secret");
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(profile.json()["pending_email"], json!(null));
 }
 
 /// A service that hashes fast: the race is for the store.

@@ -52,11 +52,14 @@ async fn an_account_is_shown_as_it_stood_at_every_moment(store: Store) {
         .iter()
         .map(|state| state["live_sessions"].as_array().unwrap().len())
         .collect();
+    // Another role ends every session, so that no token claims the one before.
     assert_eq!(live, [2, 3, 3, 2, 0, 0, 0]);
     assert_eq!(seen[3]["account"]["role"], json!("user"));
     assert_eq!(seen[4]["account"]["role"], json!("admin"));
     assert!(seen[5]["account"]["pending_reset"].is_object());
+    assert_eq!(seen[5]["account"]["email_verified"], json!(false));
     assert_eq!(seen[6]["account"]["session_epoch"], json!(2));
+    assert_eq!(seen[6]["account"]["email_verified"], json!(true));
 
     for then in &seen {
         let (index, instant) = (&then["as_of"]["log_index"], &then["as_of"]["recorded_at"]);

@@ -19,6 +19,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub(crate) use anything::a_body;
+/// Randomness in which nothing is random.
+pub(crate) struct NoEntropy;
+
+impl authlog_application::ports::Entropy for NoEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
 
 /// The instant of the first document's examples.
 pub(crate) fn some_instant() -> Timestamp {
@@ -49,8 +57,12 @@ pub(crate) fn an_account() -> Account {
         phone: None,
         role: Role::User,
         credential: CredentialId::new(Uuid::from_u128(8)),
+        email_verified: false,
+        locked: false,
         session_epoch: 0,
+        kept_session: None,
         pending_reset: None,
+        pending_verification: None,
         created_at: at("2025-11-23T21:38:00Z"),
         updated_at: at("2025-11-23T21:39:00Z"),
     }
@@ -89,7 +101,10 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::InvalidRefreshToken,
         Refusal::RefreshTokenReused,
         Refusal::InvalidResetToken,
+        Refusal::InvalidVerificationToken,
         Refusal::UnknownAccount,
+        Refusal::UnknownSession,
+        Refusal::LastAdministrator,
         Refusal::TooManyAttempts { retry_after },
         Refusal::Overloaded { retry_after },
         Refusal::Unavailable("the disk is full".into()),

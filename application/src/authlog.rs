@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    KeptMail, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource, SecretTokens,
-    Tokens, TransparencyLog,
+    KeptMail, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource,
+    SecretTokens, Tokens, TransparencyLog,
 };
 use crate::unit_of_work::Journal;
 use crate::use_cases::{OutdatedPassword, RefusedLogin};
 use crate::{
-    Housekeeper, LogFeed, MailSweeper, PasswordPolicy, PasswordRenewer, Refusal,
+    EventMailer, Housekeeper, LogFeed, MailSweeper, PasswordPolicy, PasswordRenewer, Refusal,
     RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
 };
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub revocations: Arc<dyn RevocationSource>,
     /// The queue of requests to reset a password.
     pub reset_requests: Arc<dyn ResetRequests>,
+    /// The queue of events of which somebody is told by mail.
+    pub mail_queue: Arc<dyn MailQueue>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Signs and verifies tokens.
@@ -67,6 +70,17 @@ pub struct Settings {
     pub reset_lifetime: Duration,
     /// How long the refresh token before the current one is still taken for a client's retry.
     pub refresh_grace: Duration,
+    /// How long a session can go on.
+    pub session_limits: Limits,
+    /// Whether a link is mailed at the registration that proves whose the e-mail address is.
+    pub verifies_email: bool,
+    /// Whether nobody can sign in whose e-mail address was not verified.
+    pub requires_verified_email: bool,
+    /// How long a link about an e-mail address is good.
+    pub verification_lifetime: Duration,
+    /// The address of the page on which a person confirms an e-mail address; the token is appended as the query parameter
+    /// `token`.
+    pub verification_page: String,
     /// The address of the page on which a person types a new password; the reset token is appended as the query
     /// parameter `token`.
     pub reset_page: String,
@@ -82,6 +96,7 @@ pub struct Authlog {
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
     pub(crate) reset_requested: Arc<Notify>,
+    pub(crate) mail_due: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
 }
 
@@ -93,6 +108,8 @@ pub struct Background {
     pub password_renewer: PasswordRenewer,
     /// Sends the mails that resets need.
     pub reset_mailer: ResetMailer,
+    /// Sends the mails that tell of events.
+    pub event_mailer: EventMailer,
     /// Hears of sessions that end on other nodes.
     pub revocation_tail: RevocationTail,
     /// Removes what has expired.
@@ -110,6 +127,7 @@ impl Authlog {
         let journal = Arc::new(Journal::new(Arc::clone(&parts.events)));
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
+        let mail_due = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
         let (outdated_passwords, password_renewer) =
             PasswordRenewer::new(parts.clone(), Arc::clone(&journal));
@@ -129,6 +147,11 @@ impl Authlog {
                 Arc::clone(&settings),
                 Arc::clone(&reset_requested),
             ),
+            event_mailer: EventMailer::new(
+                parts.clone(),
+                Arc::clone(&settings),
+                Arc::clone(&mail_due),
+            ),
             revocation_tail: RevocationTail::new(
                 Arc::clone(&parts.revocations),
                 Arc::clone(&parts.clock),
@@ -145,6 +168,7 @@ impl Authlog {
             refused_logins,
             outdated_passwords,
             reset_requested,
+            mail_due,
             feed,
         };
         (authlog, background)

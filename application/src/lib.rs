@@ -25,8 +25,8 @@ pub use session_terms::{
     SignedIn,
 };
 pub use use_cases::{
-    ActiveToken, Authenticated, Behind, Entitlement, ExpectedToken, Follower, Housekeeper,
-    ImportForm, Imported, Lag, LogFeed, MailSweeper, NotImported, PasswordRenewer, RebuildProgress,
-    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SignInForm, Stood,
-    StoodThen, rebuild_read_models,
+    ActiveToken, Authenticated, Behind, Entitlement, EventMailer, ExpectedToken, Follower,
+    Housekeeper, ImportForm, Imported, Lag, Link, LiveSession, LogFeed, MailSweeper, NotImported,
+    PasswordRenewer, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
+    RevocationTail, SessionPage, SignInForm, Stood, StoodThen, rebuild_read_models,
 };

@@ -62,9 +62,18 @@ pub enum Refusal {
     /// No reset token, or not a good one.
     #[error("the password reset token is not valid")]
     InvalidResetToken,
+    /// No link about an e-mail address, or not a good one.
+    #[error("the e-mail verification token is not valid")]
+    InvalidVerificationToken,
     /// There is no such account.
     #[error("there is no such account")]
     UnknownAccount,
+    /// The account has no such session that counts.
+    #[error("there is no such session")]
+    UnknownSession,
+    /// Nobody else would be left who administers accounts.
+    #[error("no other account is an administrator's")]
+    LastAdministrator,
     /// It was tried too often.
     #[error("too many attempts")]
     TooManyAttempts {

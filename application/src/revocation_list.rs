@@ -39,9 +39,16 @@ pub struct RevocationList {
 #[derive(Default)]
 struct Entries {
     sessions: HashMap<SessionId, Timestamp>,
-    epochs: HashMap<UserId, (u32, Timestamp)>,
+    epochs: HashMap<UserId, Epoch>,
     heard_at: Option<Timestamp>,
     pruned_at: Option<Timestamp>,
+}
+
+/// An account's epoch, the session of an earlier one that goes on, and until when a token may need to be told.
+struct Epoch {
+    number: u32,
+    kept: Option<SessionId>,
+    until: Timestamp,
 }
 
 impl RevocationList {
@@ -49,10 +56,9 @@ impl RevocationList {
     pub fn standing(&self, token: &VerifiedToken, now: Timestamp) -> Standing {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let ended = entries.sessions.contains_key(&token.session)
-            || entries
-                .epochs
-                .get(&token.user)
-                .is_some_and(|(epoch, _)| token.epoch < *epoch);
+            || entries.epochs.get(&token.user).is_some_and(|epoch| {
+                token.epoch < epoch.number && epoch.kept != Some(token.session)
+            });
         if ended {
             return Standing::Ended;
         }
@@ -89,12 +95,20 @@ impl Entries {
             Revocation::Session(session) => {
                 self.sessions.entry(session).or_insert(until);
             }
-            Revocation::Epoch { user, epoch } | Revocation::Erased { user, epoch } => {
-                let entry = self.epochs.entry(user).or_insert((epoch, until));
-                if epoch > entry.0 {
-                    *entry = (epoch, until);
-                }
-            }
+            Revocation::Epoch { user, epoch, kept } => self.raise(user, epoch, kept, until),
+            Revocation::Erased { user, epoch } => self.raise(user, epoch, None, until),
+        }
+    }
+
+    fn raise(&mut self, user: UserId, number: u32, kept: Option<SessionId>, until: Timestamp) {
+        let known = self.epochs.get(&user).map(|epoch| epoch.number);
+        if known.is_none_or(|known| known < number) {
+            let epoch = Epoch {
+                number,
+                kept,
+                until,
+            };
+            self.epochs.insert(user, epoch);
         }
     }
 
@@ -105,7 +119,7 @@ impl Entries {
             return;
         }
         self.sessions.retain(|_, until| *until > now);
-        self.epochs.retain(|_, (_, until)| *until > now);
+        self.epochs.retain(|_, epoch| epoch.until > now);
         self.pruned_at = Some(now);
     }
 }
@@ -152,10 +166,31 @@ mod tests {
         let list = RevocationList::default();
         let at = Timestamp::from_unix_millis(10_000);
         let user = token(0).user;
-        list.hear(&[Revocation::Epoch { user, epoch: 2 }], at);
-        list.hear(&[Revocation::Epoch { user, epoch: 1 }], at);
+        let kept = None;
+        for epoch in [2, 1] {
+            list.hear(&[Revocation::Epoch { user, epoch, kept }], at);
+        }
         assert_eq!(list.standing(&token(1), at), Standing::Ended);
         assert_eq!(list.standing(&token(2), at), Standing::Live);
+    }
+
+    #[test]
+    fn a_kept_session_outlives_the_epoch_that_keeps_it_and_no_later_one() {
+        let list = RevocationList::default();
+        let at = Timestamp::from_unix_millis(10_000);
+        let VerifiedToken { user, session, .. } = token(0);
+        let other = VerifiedToken {
+            session: SessionId::new(Uuid::from_u128(3)),
+            ..token(0)
+        };
+        let kept = Some(session);
+        let epoch = 1;
+        list.hear(&[Revocation::Epoch { user, epoch, kept }], at);
+        assert_eq!(list.standing(&token(0), at), Standing::Live);
+        assert_eq!(list.standing(&other, at), Standing::Ended);
+        let (epoch, kept) = (2, None);
+        list.hear(&[Revocation::Epoch { user, epoch, kept }], at);
+        assert_eq!(list.standing(&token(0), at), Standing::Ended);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use authlog_domain::{AggregateKind, RefusedLogins, Session, User};
+use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{
     PersistedEventRepository, PersistedEventStore, PersistenceError, ReplayStream, SerializedEvent,
     SerializedSnapshot,
@@ -53,6 +53,7 @@ impl From<AppendError> for Failure {
                 Self::Refused(Refusal::IdentifierTaken(vec![kind]))
             }
             AppendError::AccountErased => Self::Refused(Refusal::UnknownAccount),
+            AppendError::LastAdministrator => Self::Refused(Refusal::LastAdministrator),
             AppendError::Store(error) => Self::Refused(error.into()),
         }
     }
@@ -222,6 +223,11 @@ impl UnitOfWork {
     /// Stores the digest of an opaque token with the events.
     pub(crate) fn attach_opaque_token(&self, token: OpaqueTokenRecord) {
         lock(&self.staged).opaque_token = Some(token);
+    }
+
+    /// Lets nothing of it happen unless somebody beside `user` is an administrator who can sign in.
+    pub(crate) fn leave_an_administrator_beside(&self, user: UserId) {
+        lock(&self.staged).leaves_an_administrator_beside = Some(user);
     }
 
     /// Makes all that was staged true at once. Without any event there is nothing to make true.

@@ -70,16 +70,21 @@ fn section(kind: Kind) -> String {
     let golden = golden_events();
     let example = golden
         .iter()
-        .find(|logged| logged.event.event_type == kind.stored_type)
+        .rfind(|logged| logged.event.event_type == kind.stored_type)
         .unwrap();
     let example = publish(example)
         .unwrap()
         .to_json("https://auth.example.com");
+    let schema = schema(kind);
+    let members = match schema["properties"].as_object() {
+        Some(members) if members.is_empty() => "There is nothing in `data`.\n".to_owned(),
+        _ => table("member", &schema, &[]),
+    };
     format!(
         "\n### {name}\n\n{}\n\nSubject `{}`, schema [`{name}.json`](schemas/{name}.json).\n\n{}\n```json\n{example:#}\n```\n",
         describe(kind),
         kind.subject("<account>"),
-        table("member", &schema(kind), &[]),
+        members,
     )
 }
 

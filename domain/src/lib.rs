@@ -13,9 +13,12 @@
 //! | credential | a stored password hash. Events name it by [`CredentialId`] and never contain it |
 //! | session | one sign-in and all that is derived from it. Kept by the [`Session`] aggregate |
 //! | session epoch | a number of the account; a session started under an earlier one has ended |
+//! | kept session | the one session that does not end with the others when the epoch is raised |
 //! | generation | how often a session's refresh token has been replaced; a token names the one it belongs to |
 //! | rotation | whether a refresh token works once ([`Rotation::Rotating`]) or until it expires |
 //! | grace | how long the refresh token before the current one is still taken for a client's retry |
+//! | verification | the proof, by a mailed link, that an e-mail address is the account's own |
+//! | lock | what keeps an account from being signed in to until somebody takes it away |
 //! | erasure | the end of an account and of all that is known of its person; the log keeps what happened |
 //! | refusal | the reason for which a command is not carried out |
 //! | personal field | a member of an event that says something about a person; see [`PersonalFields`] |
@@ -31,9 +34,9 @@ mod values;
 pub use aggregate::AggregateKind;
 pub use personal::{Personal, PersonalFields};
 pub use refused_logins::RefusedLogins;
-pub use session::{Rotation, Session};
+pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;
 pub use values::{
     AccountNumber, ContractName, CredentialId, Email, Flaw, PersonName, Phone, ResetId, Role,
-    SessionId, Timestamp, UserId, Username,
+    SessionId, Timestamp, UserId, Username, VerificationId,
 };

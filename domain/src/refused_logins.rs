@@ -41,6 +41,21 @@ pub struct RecordRefusedLogin {
 pub enum LoginRefusalReason {
     /// The password was wrong.
     WrongPassword,
+    /// The password was right, and the account is locked.
+    AccountLocked,
+    /// The password was right, and the e-mail address has not been verified.
+    EmailNotVerified,
+}
+
+impl LoginRefusalReason {
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongPassword => "wrong-password",
+            Self::AccountLocked => "account-locked",
+            Self::EmailNotVerified => "email-not-verified",
+        }
+    }
 }
 
 /// An event of the `RefusedLogins` aggregate.

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, MAX_PER_DAY, RecordRefusedLogin};
 use authlog_domain::session::{
-    LogOut, RefreshSession, SessionCommand, SessionEvent, SessionRefusal, StartSession,
+    Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, SessionEvent, SessionRefusal,
+    StartSession,
 };
 use authlog_domain::user::{
-    ChangeRole, Erase, MAX_RESET_REQUESTS, RegisterUser, RehashPassword, RequestPasswordReset,
-    ResetPassword, UserCommand, UserEvent, UserRefusal,
+    ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS, RegisterUser,
+    RehashPassword, RequestEmailVerification, RequestPasswordReset, ResetPassword, RevokeSessions,
+    Unlock, UserCommand, UserEvent, UserRefusal,
 };
 use authlog_domain::{
-    AccountNumber, CredentialId, Email, RefusedLogins, ResetId, Role, Rotation, Session, Timestamp,
-    User, UserId,
+    AccountNumber, CredentialId, Email, RefusedLogins, ResetId, RevocationReason, Role, Rotation,
+    Session, SessionId, Timestamp, User, UserId, VerificationId,
 };
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -23,6 +25,10 @@ use uuid::Uuid;
 
 const GRACE: Duration = Duration::from_secs(10);
 const LIFETIME: Duration = Duration::from_secs(1000);
+const UNLIMITED: Limits = Limits {
+    lifetime: Duration::MAX,
+    idle: None,
+};
 
 /// Lets the aggregate decide and apply what it decided, as the program does.
 fn execute<A>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error>
@@ -53,6 +59,7 @@ fn registration() -> UserCommand {
         phone: None,
         role: Role::User,
         credential: CredentialId::new(Uuid::from_u128(1)),
+        verification: None,
     })
 }
 
@@ -117,6 +124,7 @@ fn refresh(
             generation,
             replacement_expires_at: Some(second(at).plus(LIFETIME)),
             grace: GRACE,
+            limits: UNLIMITED,
         }),
     )
 }
@@ -356,6 +364,7 @@ fn a_rotating_token_stays_good_where_no_replacement_can_be_handed_over() {
             generation: 0,
             replacement_expires_at: None,
             grace: GRACE,
+            limits: UNLIMITED,
         }),
     );
     assert_eq!(generation_handed_out(&events.unwrap()), Some(0));
@@ -387,6 +396,274 @@ fn a_session_is_logged_out_once_and_then_not_refreshed() {
         refresh(&mut session, 2, 0).unwrap_err(),
         SessionRefusal::Ended
     );
+}
+
+fn refresh_within(
+    session: &mut Session,
+    at: i64,
+    limits: Limits,
+) -> Result<Vec<SessionEvent>, SessionRefusal> {
+    let generation = session.started().map_or(0, |it| it.generation);
+    execute(
+        session,
+        SessionCommand::Refresh(RefreshSession {
+            at: second(at),
+            account_epoch: 0,
+            generation,
+            replacement_expires_at: Some(second(at).plus(LIFETIME)),
+            grace: GRACE,
+            limits,
+        }),
+    )
+}
+
+#[test]
+fn a_refresh_never_goes_beyond_the_end_of_the_session() {
+    let limits = Limits {
+        lifetime: Duration::from_secs(1500),
+        idle: None,
+    };
+    let mut session = started(Some(Rotation::Rotating));
+    let expiries: Vec<_> = [400, 900, 1400]
+        .map(|at| {
+            let events = refresh_within(&mut session, at, limits).unwrap();
+            let [SessionEvent::TokenRefreshed(event)] = events.as_slice() else {
+                panic!("{events:?}");
+            };
+            event.expires_at
+        })
+        .to_vec();
+    assert_eq!(expiries, [1400, 1500, 1500].map(second));
+    // Even where the limit was set lower while the session went on.
+    let lower = Limits {
+        lifetime: Duration::from_secs(1410),
+        idle: None,
+    };
+    let refused = refresh_within(&mut session.clone(), 1410, lower);
+    assert_eq!(refused.unwrap_err(), SessionRefusal::Ended);
+    let refused = refresh_within(&mut session, 1500, limits);
+    assert_eq!(refused.unwrap_err(), SessionRefusal::Ended);
+}
+
+#[test]
+fn a_session_that_is_idle_for_too_long_is_not_refreshed() {
+    for rotation in [Rotation::Rotating, Rotation::Reusable] {
+        let limits = Limits {
+            lifetime: Duration::MAX,
+            idle: Some(Duration::from_secs(60)),
+        };
+        let mut session = started(Some(rotation));
+        refresh_within(&mut session, 59, limits).unwrap();
+        refresh_within(&mut session, 118, limits).unwrap();
+        let refused = refresh_within(&mut session, 178, limits);
+        assert_eq!(refused.unwrap_err(), SessionRefusal::Ended);
+    }
+}
+
+#[test]
+fn a_session_that_counts_is_revoked_once() {
+    let revoke = |session: &mut Session, at, account_epoch| {
+        let reason = RevocationReason::Owner;
+        let at = second(at);
+        let command = RevokeSession {
+            at,
+            account_epoch,
+            reason,
+        };
+        execute(session, SessionCommand::Revoke(command))
+    };
+    let mut session = started(None);
+    let ended = Err(SessionRefusal::Ended);
+    assert_eq!(revoke(&mut session.clone(), 1, 1), ended);
+    assert_eq!(revoke(&mut session.clone(), 1000, 0), ended);
+    let events = revoke(&mut session, 1, 0).unwrap();
+    assert!(matches!(
+        events.as_slice(),
+        [SessionEvent::SessionRevoked(_)]
+    ));
+    assert_eq!(revoke(&mut session, 2, 0), ended);
+    let mut never = Session::default();
+    assert_eq!(revoke(&mut never, 1, 0), Err(SessionRefusal::NotStarted));
+}
+
+fn verification_requested(
+    user: &mut User,
+    at: i64,
+    number: u128,
+    email: Option<&str>,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    execute(
+        user,
+        UserCommand::RequestEmailVerification(RequestEmailVerification {
+            at: second(at),
+            verification: VerificationId::new(Uuid::from_u128(number)),
+            email: email.map(|email| Email::parse(email).unwrap()),
+            expires_at: second(at).plus(LIFETIME),
+            account_epoch: None,
+        }),
+    )
+}
+
+fn confirmed(user: &mut User, at: i64, number: u128) -> Result<Vec<UserEvent>, UserRefusal> {
+    execute(
+        user,
+        UserCommand::ConfirmEmail(ConfirmEmail {
+            at: second(at),
+            verification: VerificationId::new(Uuid::from_u128(number)),
+        }),
+    )
+}
+
+const NOT_PENDING: Result<Vec<UserEvent>, UserRefusal> = Err(UserRefusal::VerificationNotPending);
+
+#[test]
+fn an_address_is_verified_once_by_the_newest_link_before_it_expires() {
+    let mut user = registered();
+    assert_eq!(confirmed(&mut user, 1, 1), NOT_PENDING);
+    verification_requested(&mut user, 1, 1, None).unwrap();
+    verification_requested(&mut user, 2, 2, None).unwrap();
+    assert_eq!(confirmed(&mut user, 3, 1), NOT_PENDING);
+    assert_eq!(confirmed(&mut user.clone(), 1002, 2), NOT_PENDING);
+    let events = confirmed(&mut user, 1001, 2).unwrap();
+    assert!(matches!(events.as_slice(), [UserEvent::EmailVerified(_)]));
+    assert!(user.registered().unwrap().email_verified);
+    assert_eq!(confirmed(&mut user, 1001, 2), NOT_PENDING);
+    // There is no more to prove.
+    assert_eq!(verification_requested(&mut user, 1002, 3, None), Ok(vec![]));
+}
+
+#[test]
+fn an_account_is_sent_a_bounded_number_of_links_at_a_time() {
+    let mut user = registered();
+    for number in 0..5 {
+        verification_requested(&mut user, number, 1, None).unwrap();
+    }
+    for email in [None, Some("other@example.com")] {
+        let refused = verification_requested(&mut user, 1799, 9, email);
+        assert_eq!(refused, Err(UserRefusal::TooManyVerificationRequests));
+    }
+    assert!(verification_requested(&mut user, 1800, 9, None).is_ok());
+}
+
+#[test]
+fn another_address_counts_once_its_link_is_followed_and_ends_the_reset_that_went_to_the_old_one() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 1).unwrap();
+    verification_requested(&mut user, 2, 2, Some("other@example.com")).unwrap();
+    let events = confirmed(&mut user, 3, 2).unwrap();
+    let [UserEvent::EmailChanged(event)] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(event.email.known().unwrap().as_str(), "other@example.com");
+    assert_eq!(reset(&mut user, 4, 1), Err(UserRefusal::ResetNotPending));
+}
+
+#[test]
+fn whoever_takes_an_account_back_does_not_lose_it_to_a_link_that_was_mailed_before() {
+    type Rescue = fn(&mut User);
+    let rescues: [Rescue; 3] = [
+        |user| drop(reset(user, 3, 1).unwrap()),
+        |user| drop(execute(user, password_change(3)).unwrap()),
+        |user| drop(execute(user, UserCommand::Lock(Lock { at: second(3) })).unwrap()),
+    ];
+    for rescue in rescues {
+        let mut user = registered();
+        reset_requested(&mut user, 1, 1).unwrap();
+        verification_requested(&mut user, 2, 2, Some("thief@example.com")).unwrap();
+        rescue(&mut user);
+        assert_eq!(confirmed(&mut user, 4, 2), NOT_PENDING);
+    }
+}
+
+#[test]
+fn a_reset_by_mail_proves_the_address() {
+    let mut user = registered();
+    reset_requested(&mut user, 1, 1).unwrap();
+    reset(&mut user, 2, 1).unwrap();
+    assert!(user.registered().unwrap().email_verified);
+}
+
+fn password_change(at: i64) -> UserCommand {
+    UserCommand::ChangePassword(ChangePassword {
+        at: second(at),
+        credential: CredentialId::new(Uuid::from_u128(9)),
+        session: SessionId::new(Uuid::from_u128(8)),
+        account_epoch: 0,
+    })
+}
+
+#[test]
+fn what_was_proved_before_an_account_was_taken_back_counts_for_nothing_afterwards() {
+    let at = second(5);
+    let commands = [
+        password_change(5),
+        UserCommand::RevokeSessions(RevokeSessions {
+            at,
+            reason: RevocationReason::Owner,
+            kept: Some(SessionId::new(Uuid::from_u128(8))),
+            account_epoch: Some(0),
+        }),
+        UserCommand::RequestEmailVerification(RequestEmailVerification {
+            at,
+            verification: VerificationId::new(Uuid::from_u128(7)),
+            email: Some(Email::parse("thief@example.com").unwrap()),
+            expires_at: at.plus(LIFETIME),
+            account_epoch: Some(0),
+        }),
+    ];
+    for command in commands {
+        let mut user = registered();
+        assert!(execute(&mut user.clone(), command.clone()).is_ok());
+        reset_requested(&mut user, 1, 1).unwrap();
+        reset(&mut user, 2, 1).unwrap();
+        assert_eq!(execute(&mut user, command), Err(UserRefusal::EpochPassed));
+    }
+}
+
+#[test]
+fn whatever_ends_all_sessions_begins_an_epoch_of_its_own() {
+    let mut user = registered();
+    let at = second(1);
+    let reason = RevocationReason::Administrator;
+    let commands = [
+        password_change(1),
+        UserCommand::RevokeSessions(RevokeSessions {
+            at,
+            reason,
+            kept: None,
+            account_epoch: None,
+        }),
+        UserCommand::ChangeRole(ChangeRole {
+            at,
+            role: Role::Admin,
+        }),
+        UserCommand::Lock(Lock { at }),
+        UserCommand::Erase(Erase { at }),
+    ];
+    for (epoch, command) in (1..).zip(commands) {
+        let events = execute(&mut user, command).unwrap();
+        let raised: Vec<_> = events.iter().filter_map(UserEvent::raised_epoch).collect();
+        assert_eq!(raised.len(), 1, "{events:?}");
+        assert_eq!(raised[0].epoch, epoch, "{events:?}");
+        let keeps = matches!(events.as_slice(), [UserEvent::PasswordChanged(_)]);
+        assert_eq!(raised[0].kept_session.is_some(), keeps, "{events:?}");
+    }
+}
+
+#[test]
+fn an_account_is_locked_and_unlocked_once() {
+    let mut user = registered();
+    let at = second(1);
+    let [lock, unlock] = [
+        UserCommand::Lock(Lock { at }),
+        UserCommand::Unlock(Unlock { at }),
+    ];
+    assert_eq!(execute(&mut user, unlock.clone()), Ok(vec![]));
+    assert_eq!(execute(&mut user, lock.clone()).unwrap().len(), 1);
+    assert!(user.registered().unwrap().locked);
+    assert_eq!(execute(&mut user, lock), Ok(vec![]));
+    assert_eq!(execute(&mut user, unlock).unwrap().len(), 1);
+    assert!(!user.registered().unwrap().locked);
 }
 
 #[test]
@@ -493,6 +770,7 @@ impl Story {
                     generation,
                     replacement_expires_at: replaces.then(|| second(at).plus(LIFETIME)),
                     grace: GRACE,
+                    limits: UNLIMITED,
                 };
                 let events = execute(&mut self.session, SessionCommand::Refresh(command)).ok()?;
                 let handed_out = generation_handed_out(&events);

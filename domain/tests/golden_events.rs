@@ -7,15 +7,16 @@ use std::path::PathBuf;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{
-    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, TokenRefreshed,
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
 };
 use authlog_domain::user::{
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent,
-    UserRegistered,
+    EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
+    PasswordReset, PasswordResetRequested, RoleChanged, SessionsRevoked, UserErased, UserEvent,
+    UserLocked, UserRegistered, UserUnlocked,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role,
-    Rotation, Timestamp, UserId, Username,
+    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, Phone, ResetId,
+    RevocationReason, Role, Rotation, SessionId, Timestamp, UserId, Username, VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;
@@ -71,6 +72,38 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             role: Role::Auditor,
             session_epoch: Some(2),
         }),
+        UserEvent::PasswordChanged(PasswordChanged {
+            at: at(),
+            credential: CredentialId::new(id(5)),
+            session_epoch: 3,
+            kept_session: SessionId::new(id(6)),
+        }),
+        UserEvent::SessionsRevoked(SessionsRevoked {
+            at: at(),
+            reason: RevocationReason::Owner,
+            session_epoch: 4,
+            kept_session: Some(SessionId::new(id(6))),
+        }),
+        UserEvent::UserLocked(UserLocked {
+            at: at(),
+            session_epoch: 5,
+        }),
+        UserEvent::UserUnlocked(UserUnlocked { at: at() }),
+        UserEvent::EmailVerificationRequested(EmailVerificationRequested {
+            at: at(),
+            verification: VerificationId::new(id(7)),
+            email: Some(Personal::Known(Email::parse("solih@gmail.com").unwrap())),
+            expires_at: at(),
+        }),
+        UserEvent::EmailVerified(EmailVerified {
+            at: at(),
+            verification: VerificationId::new(id(7)),
+        }),
+        UserEvent::EmailChanged(EmailChanged {
+            at: at(),
+            verification: VerificationId::new(id(7)),
+            email: Personal::Known(Email::parse("solih@gmail.com").unwrap()),
+        }),
         UserEvent::UserErased(UserErased {
             at: at(),
             session_epoch: 2,
@@ -94,6 +127,10 @@ fn samples() -> Vec<(AggregateKind, String, String, Value)> {
             generation: 0,
         }),
         SessionEvent::LoggedOut(LoggedOut { at: at() }),
+        SessionEvent::SessionRevoked(SessionRevoked {
+            at: at(),
+            reason: RevocationReason::Administrator,
+        }),
     ];
     let refused = RefusedLoginsEvent::LoginRefused(LoginRefused {
         at: at(),
@@ -181,7 +218,7 @@ fn every_personal_field_is_declared_and_can_be_erased() {
             assert!(!text.contains(planted), "{event_type} still says {planted}");
         }
     }
-    assert_eq!(personal, 4);
+    assert_eq!(personal, 6);
 }
 
 #[test]

@@ -51,13 +51,23 @@ pub(crate) async fn opened_history(
     limit: u32,
     filter: &HistoryFilter,
 ) -> Result<HistoryPage, StoreError> {
-    let mut page = store.sealed_history(user, after, limit, filter).await?;
+    let HistoryPage { events, more } = store.sealed_history(user, after, limit, filter).await?;
+    let events = opened(store, user, events).await?;
+    Ok(HistoryPage { events, more })
+}
+
+/// Events of one account with their personal fields opened.
+pub(crate) async fn opened(
+    store: &impl SealedHistory,
+    user: UserId,
+    mut events: Vec<PastEvent>,
+) -> Result<Vec<PastEvent>, StoreError> {
     let key = store.current_key(user).await?;
-    for past in &mut page.events {
+    for past in &mut events {
         open(&mut past.event, key.as_ref())?;
         open_metadata(&mut past.event, key.as_ref()).map_err(unreadable)?;
     }
-    Ok(page)
+    Ok(events)
 }
 
 fn open(event: &mut SerializedEvent, key: Option<&SubjectKey>) -> Result<(), StoreError> {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
-    Housekeeping, Identifier, IdentifierKind, LoggedEvent, OpaqueTokenRecord, Rebuild,
-    ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
+    Append, CredentialRecord, Directory, Doctor, DueMail, Entropy, EventLog, EventStore, Health,
+    History, Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailQueue, OpaqueTokenRecord,
+    Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
 };
-use authlog_domain::{AggregateKind, ResetId, Timestamp, UserId};
-use authlog_projections::{Account, Row, SessionRecord, claims, erased, row_after};
+use authlog_domain::user::RaisedEpoch;
+use authlog_domain::{AggregateKind, ResetId, SessionId, Timestamp, UserId};
+use authlog_projections::{
+    Account, Claim, ClaimChanges, Row, SessionRecord, claim_changes, erased, row_after,
+    told_by_mail,
+};
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
@@ -23,12 +27,16 @@ use crate::tokens::KeyRecord;
 use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
-pub(crate) const REVOKING_EVENT_TYPES: [&str; 5] = [
+pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
     "LoggedOut",
     "RefreshTokenReused",
+    "SessionRevoked",
     "PasswordReset",
-    "UserErased",
+    "PasswordChanged",
+    "SessionsRevoked",
     "RoleChanged",
+    "UserLocked",
+    "UserErased",
 ];
 
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
@@ -40,6 +48,7 @@ pub trait Store:
     + Directory
     + RevocationSource
     + ResetRequests
+    + MailQueue
     + Rebuild
     + Health
     + Housekeeping
@@ -59,6 +68,7 @@ impl<S> Store for S where
         + Directory
         + RevocationSource
         + ResetRequests
+        + MailQueue
         + Rebuild
         + Health
         + Housekeeping
@@ -169,6 +179,12 @@ pub(crate) struct AppendPlan {
     pub(crate) erasure: Option<Erasure>,
     /// The identifiers that become an account's own, as digests.
     pub(crate) claims: Vec<ClaimDigest>,
+    /// Those that others may have from now on.
+    pub(crate) released: Vec<ClaimDigest>,
+    /// The events of which somebody is to be told by mail.
+    pub(crate) mail: Vec<(DueMail, Timestamp)>,
+    /// The account beside which an administrator has to be left.
+    pub(crate) leaves_an_administrator_beside: Option<UserId>,
     /// Rows of the accounts.
     pub(crate) accounts: Vec<Account>,
     /// Rows of the sessions.
@@ -331,6 +347,14 @@ impl Vault {
         Ok(events)
     }
 
+    fn digests(&self, claims: Vec<Claim>) -> impl Iterator<Item = ClaimDigest> {
+        claims.into_iter().map(|claim| ClaimDigest {
+            kind: claim.identifier.kind(),
+            digest: self.pepper.digest(&claim.identifier),
+            owner: claim.owner,
+        })
+    }
+
     /// Computes what an append writes.
     pub(crate) async fn plan(
         &self,
@@ -344,6 +368,9 @@ impl Vault {
             held: vec![],
             erasure: None,
             claims: vec![],
+            released: vec![],
+            mail: vec![],
+            leaves_an_administrator_beside: append.leaves_an_administrator_beside,
             accounts: vec![],
             sessions: vec![],
             credential: append.credential,
@@ -383,12 +410,17 @@ impl Vault {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
                 plan.events.push(sealed.map_err(unreadable)?);
             }
-            for claim in claims(staged).map_err(unreadable)? {
-                plan.claims.push(ClaimDigest {
-                    kind: claim.identifier.kind(),
-                    digest: self.pepper.digest(&claim.identifier),
-                    owner: claim.owner,
-                });
+            let ClaimChanges { claimed, released } = claim_changes(staged).map_err(unreadable)?;
+            plan.claims.extend(self.digests(claimed));
+            plan.released.extend(self.digests(released));
+            for told in told_by_mail(staged).map_err(unreadable)? {
+                let mail = DueMail {
+                    stream: staged.stream.clone(),
+                    sequence: told.sequence as u64,
+                    user,
+                    attempts: 0,
+                };
+                plan.mail.push((mail, told.at));
             }
             match row_after(staged).map_err(unreadable)? {
                 Some(Row::Account(row)) => plan.accounts.push(*row),
@@ -399,6 +431,40 @@ impl Vault {
         Ok(plan)
     }
 }
+
+/// The revocation that a stored event of a revoking type is, if it is one: a change of role in its first version ended
+/// nothing.
+pub(crate) fn revocation(
+    event_type: &str,
+    aggregate_id: uuid::Uuid,
+    raised: Option<RaisedEpoch>,
+) -> Result<Option<Revocation>, StoreError> {
+    let user = UserId::new(aggregate_id);
+    Ok(match (event_type, raised) {
+        ("LoggedOut" | "RefreshTokenReused" | "SessionRevoked", _) => {
+            Some(Revocation::Session(SessionId::new(aggregate_id)))
+        }
+        ("UserErased", Some(RaisedEpoch { epoch, .. })) => Some(Revocation::Erased { user, epoch }),
+        (
+            _,
+            Some(RaisedEpoch {
+                epoch,
+                kept_session,
+            }),
+        ) => Some(Revocation::Epoch {
+            user,
+            epoch,
+            kept: kept_session,
+        }),
+        ("RoleChanged", None) => None,
+        (_, None) => return Err(unreadable(NoEpoch)),
+    })
+}
+
+/// What ends every session of an account says which epoch begins.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored event that ends sessions names no session epoch")]
+struct NoEpoch;
 
 /// The account to which an event belongs, by its metadata.
 fn owner(event: &SerializedEvent) -> Result<UserId, StoreError> {

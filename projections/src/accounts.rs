@@ -2,7 +2,7 @@
 
 use authlog_application::ports::Account;
 use authlog_domain::UserId;
-use authlog_domain::user::{PendingReset, UserEvent};
+use authlog_domain::user::{PendingReset, PendingVerification, UserEvent};
 use cqrs_es::persist::SerializedEvent;
 
 use crate::{Unreadable, read};
@@ -36,20 +36,39 @@ pub(crate) fn apply(
             number: event.number,
             username: event.username.as_ref().and_then(|it| it.known().cloned()),
             email: event.email.as_ref().and_then(|it| it.known().cloned()),
+            email_verified: false,
             name: event.name.as_ref().and_then(|it| it.known().cloned()),
             phone: event.phone.as_ref().and_then(|it| it.known().cloned()),
             role: event.role,
             credential: event.credential,
+            locked: false,
             session_epoch: 0,
+            kept_session: None,
             pending_reset: None,
+            pending_verification: None,
             created_at: at,
             updated_at: at,
         },
         (Some(row), _) => row,
         (None, _) => return Ok(None),
     };
+    if let Some(raised) = event.raised_epoch() {
+        row.session_epoch = raised.epoch;
+        row.kept_session = raised.kept_session;
+    }
+    // To whoever looks at the account these change nothing.
+    let is_seen = !matches!(
+        event,
+        UserEvent::PasswordResetRequested(_)
+            | UserEvent::EmailVerificationRequested(_)
+            | UserEvent::PasswordRehashed(_)
+    );
+    if is_seen {
+        row.updated_at = at;
+    }
     match event {
-        UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
+        UserEvent::UserRegistered(_) | UserEvent::UserErased(_) | UserEvent::SessionsRevoked(_) => {
+        }
         UserEvent::PasswordResetRequested(event) => {
             row.pending_reset = Some(PendingReset {
                 reset: event.reset,
@@ -58,18 +77,46 @@ pub(crate) fn apply(
         }
         UserEvent::PasswordReset(event) => {
             row.credential = event.credential;
-            row.session_epoch = event.session_epoch;
             row.pending_reset = None;
-            row.updated_at = at;
+            row.pending_verification = None;
+            // The link was mailed to the address.
+            row.email_verified = row.email.is_some();
         }
-        // To whoever looks at the account nothing changed.
         UserEvent::PasswordRehashed(event) => row.credential = event.credential,
-        UserEvent::RoleChanged(event) => {
-            row.role = event.role;
-            row.session_epoch = event.session_epoch.unwrap_or(row.session_epoch);
-            row.updated_at = at;
+        UserEvent::PasswordChanged(event) => {
+            row.credential = event.credential;
+            row.pending_reset = None;
+            forget_new_address(&mut row);
+        }
+        UserEvent::RoleChanged(event) => row.role = event.role,
+        UserEvent::UserLocked(_) => {
+            row.locked = true;
+            forget_new_address(&mut row);
+        }
+        UserEvent::UserUnlocked(_) => row.locked = false,
+        UserEvent::EmailVerificationRequested(event) => {
+            row.pending_verification = Some(PendingVerification {
+                verification: event.verification,
+                email: event.email.and_then(|email| email.known().cloned()),
+                expires_at: event.expires_at,
+            });
+        }
+        UserEvent::EmailVerified(_) => {
+            row.email_verified = true;
+            row.pending_verification = None;
+        }
+        UserEvent::EmailChanged(event) => {
+            row.email = event.email.known().cloned();
+            row.email_verified = true;
+            row.pending_verification = None;
+            row.pending_reset = None;
         }
     }
     row.version = recorded.sequence as u64;
     Ok(Some(row))
+}
+
+/// As the account itself does when it is taken back: see the domain's `Registered`.
+fn forget_new_address(row: &mut Account) {
+    row.pending_verification.take_if(|it| it.email.is_some());
 }

@@ -1,51 +1,62 @@
 //! The claims: which identifier belongs to which account.
 
 use authlog_application::ports::{Account, Identifier, StagedStream};
-use authlog_domain::user::UserEvent;
 use authlog_domain::{AggregateKind, UserId};
 
-use crate::{Unreadable, read};
+use crate::{Unreadable, account};
 
-/// An identifier that becomes an account's own.
+/// An identifier and the account whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The identifier.
     pub identifier: Identifier,
-    /// Whose it becomes.
+    /// Whose it is.
     pub owner: UserId,
 }
 
-/// The identifiers that the staged events of a stream claim.
+/// What staged events change about an account's claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimChanges {
+    /// Identifiers that become the account's own.
+    pub claimed: Vec<Claim>,
+    /// Identifiers that others may have from now on.
+    pub released: Vec<Claim>,
+}
+
+/// The changes that the staged events of a stream make. An erasure takes every claim, and is not told here.
 ///
 /// # Errors
 /// An event cannot be read.
-pub fn claims(staged: &StagedStream) -> Result<Vec<Claim>, Unreadable> {
+pub fn claim_changes(staged: &StagedStream) -> Result<ClaimChanges, Unreadable> {
     if staged.stream.kind != AggregateKind::User {
-        return Ok(vec![]);
+        return Ok(ClaimChanges::default());
     }
-    let mut claims = Vec::new();
-    for recorded in &staged.new {
-        let UserEvent::UserRegistered(event) = read(recorded)? else {
-            continue;
-        };
-        let owner = UserId::parse(&recorded.aggregate_id)
-            .ok_or_else(|| Unreadable::new(recorded, "its aggregate id is no account's id"))?;
-        let username = event.username.as_ref().and_then(|it| it.known());
-        let email = event.email.as_ref().and_then(|it| it.known());
-        claims.extend(
-            [
-                username.cloned().map(Identifier::Username),
-                email.cloned().map(Identifier::Email),
-            ]
-            .into_iter()
-            .flatten()
-            .map(|identifier| Claim { identifier, owner }),
-        );
-    }
-    Ok(claims)
+    let Some(after) = account(staged.prior.iter().chain(&staged.new))? else {
+        return Ok(ClaimChanges::default());
+    };
+    let before = account(&staged.prior)?;
+    let before = before.as_ref().map(claims_of).unwrap_or_default();
+    let after = claims_of(&after);
+    Ok(ClaimChanges {
+        claimed: less(&after, &before),
+        released: less(&before, &after),
+    })
 }
 
-/// The claims of an account that stands like this: no event takes an identifier away, except one that takes them all.
+/// Those of `claims` that are none of `others`, in whichever spelling.
+fn less(claims: &[Claim], others: &[Claim]) -> Vec<Claim> {
+    let same = |one: &Claim, other: &Claim| {
+        one.identifier.kind() == other.identifier.kind()
+            && one.identifier.comparable() == other.identifier.comparable()
+    };
+    claims
+        .iter()
+        .filter(|claim| !others.iter().any(|other| same(claim, other)))
+        .cloned()
+        .collect()
+}
+
+/// The claims of an account that stands like this.
 pub fn claims_of(account: &Account) -> Vec<Claim> {
     [
         account.username.clone().map(Identifier::Username),

@@ -10,6 +10,7 @@
 mod accounts;
 mod claims;
 mod erasure;
+mod mail;
 mod replay;
 mod sessions;
 
@@ -19,8 +20,9 @@ use cqrs_es::persist::SerializedEvent;
 
 pub use accounts::account;
 pub use authlog_application::ports::{Account, SessionRecord};
-pub use claims::{Claim, claims, claims_of};
+pub use claims::{Claim, ClaimChanges, claim_changes, claims_of};
 pub use erasure::erased;
+pub use mail::{ToldByMail, told_by_mail};
 pub use replay::Replay;
 pub use sessions::session;
 

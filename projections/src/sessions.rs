@@ -52,7 +52,9 @@ pub(crate) fn apply(
             row.last_used_at = at;
             row.expires_at = event.expires_at;
         }
-        SessionEvent::RefreshTokenReused(_) | SessionEvent::LoggedOut(_) => {
+        SessionEvent::RefreshTokenReused(_)
+        | SessionEvent::LoggedOut(_)
+        | SessionEvent::SessionRevoked(_) => {
             row.ended_at = Some(at);
         }
     }

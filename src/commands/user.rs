@@ -10,7 +10,7 @@ use authlog_domain::{Email, Username};
 use super::erase::erase;
 use super::import::import;
 use super::{assemble, by_operator, chain, in_words, print};
-use crate::cli::{ChangeRole, CreateUser, UserCommand};
+use crate::cli::{AccountName, ChangeRole, CreateUser, UserCommand};
 use crate::settings::Settings;
 
 /// Accounts that are read at a time for a listing.
@@ -22,6 +22,8 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
     match command {
         UserCommand::Create(command) => create(&authlog, &command).await,
         UserCommand::Role(command) => change_role(&authlog, &command).await,
+        UserCommand::Lock(name) => lock(&authlog, &name).await,
+        UserCommand::Unlock(name) => unlock(&authlog, &name).await,
         UserCommand::List => list(&authlog).await,
         UserCommand::Import(command) => import(&authlog, &command).await,
         UserCommand::Erase(command) => erase(&authlog, &command).await,
@@ -48,13 +50,31 @@ async fn change_role(authlog: &Authlog, command: &ChangeRole) -> anyhow::Result<
     let account = authlog
         .change_role(&command.identifier, command.role, &by_operator())
         .await
-        .map_err(|refusal| match refusal {
-            Refusal::UnknownAccount => {
-                anyhow::anyhow!("there is no account called {}", command.identifier)
-            }
-            other => in_words(other),
-        })?;
+        .map_err(|refusal| not_found(refusal, &command.identifier))?;
     print(&format!("{HEADING}\n{}", line(&account)))
+}
+
+async fn lock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
+    let account = authlog
+        .lock_as_operator(&name.identifier, &by_operator())
+        .await
+        .map_err(|refusal| not_found(refusal, &name.identifier))?;
+    print(&format!("locked {}", account.id))
+}
+
+async fn unlock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
+    let account = authlog
+        .unlock_as_operator(&name.identifier, &by_operator())
+        .await
+        .map_err(|refusal| not_found(refusal, &name.identifier))?;
+    print(&format!("unlocked {}", account.id))
+}
+
+fn not_found(refusal: Refusal, identifier: &str) -> anyhow::Error {
+    match refusal {
+        Refusal::UnknownAccount => anyhow::anyhow!("there is no account called {identifier}"),
+        other => in_words(other),
+    }
 }
 
 async fn list(authlog: &Authlog) -> anyhow::Result<()> {

@@ -38,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) jwt_secret: Option<String>,
     pub(crate) password_min_length: usize,
     pub(crate) password_min_score: u8,
+    pub(crate) verify_email: bool,
+    pub(crate) require_verified_email: bool,
+    pub(crate) session_lifetime: Duration,
+    pub(crate) session_idle: Option<Duration>,
     pub(crate) argon2: Argon2Parameters,
     pub(crate) log: String,
     pub(crate) log_json: bool,
@@ -61,6 +65,12 @@ pub(crate) enum MasterKeySource {
 
 /// How long a password reset can be carried out: the contracts' README.
 pub(crate) const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// How long a link about an e-mail address is good: a mail that comes in the evening is read in the morning.
+pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a session can go on unless something else is set: NIST SP 800-63B-4 §2.1.3, which asks for no more at AAL1.
+const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long a replaced refresh token is still taken: a client's retry after a lost answer takes a few seconds, a thief
 /// who has the token needs to be faster than its owner.
@@ -182,6 +192,19 @@ impl Settings {
                 0,
                 |text| text.parse().ok().filter(|score| *score <= 4),
             )?,
+            verify_email: sources.switch("verify_email", false)?,
+            require_verified_email: sources.switch("require_verified_email", false)?,
+            session_lifetime: sources.parse(
+                "session_lifetime",
+                "a time up to 365d, such as 12h or 30d",
+                SESSION_LIFETIME,
+                session_time,
+            )?,
+            session_idle: sources.optional(
+                "session_idle",
+                "a time such as 45m, 12h or 7d",
+                session_time,
+            )?,
             argon2: Argon2Parameters {
                 memory_kib: sources.parse(
                     "argon2_memory_kib",
@@ -255,6 +278,23 @@ impl Settings {
     }
 }
 
+/// A time in seconds, minutes, hours or days, up to a year.
+fn session_time(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    let total = count.checked_mul(seconds)?;
+    (1..=365 * 24 * 60 * 60)
+        .contains(&total)
+        .then(|| Duration::from_secs(total))
+}
+
 /// An address, or a name and an address in angle brackets.
 fn sender(text: &str) -> Option<String> {
     let address = match text.strip_suffix('>') {
@@ -312,6 +352,10 @@ mod tests {
             ("AUTHLOG_SMTP_URL", "http://mail", "smtp://"),
             ("AUTHLOG_DATABASE_URL", "mysql://db", "postgres://"),
             ("AUTHLOG_ARGON2_MEMORY_KIB", "-1", "KiB"),
+            ("AUTHLOG_SESSION_LIFETIME", "30", "30d"),
+            ("AUTHLOG_SESSION_LIFETIME", "366d", "365d"),
+            ("AUTHLOG_SESSION_IDLE", "0m", "45m"),
+            ("AUTHLOG_REQUIRE_VERIFIED_EMAIL", "perhaps", "on or off"),
         ] {
             let error = format!("{:#}", load(&[(name, wrong)]).err().unwrap());
             assert!(error.contains(name), "{error}");

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 22] = [
+const FLAGS: [&str; 26] = [
     "listen",
     "data_dir",
     "database_url",
@@ -26,6 +26,10 @@ const FLAGS: [&str; 22] = [
     "jwt_algorithm",
     "password_min_length",
     "password_min_score",
+    "verify_email",
+    "require_verified_email",
+    "session_lifetime",
+    "session_idle",
     "argon2_memory_kib",
     "argon2_iterations",
     "log",
@@ -106,6 +110,18 @@ pub(crate) struct Flags {
     /// Least zxcvbn score of a new password, 0 to 4 [0]
     #[arg(long, global = true, value_name = "NUMBER")]
     password_min_score: Option<String>,
+    /// Whether to mail a link at the registration that confirms the e-mail address: on or off [off]
+    #[arg(long, global = true, value_name = "SWITCH")]
+    verify_email: Option<String>,
+    /// Whether nobody can sign in before that link was followed: on or off [off]
+    #[arg(long, global = true, value_name = "SWITCH")]
+    require_verified_email: Option<String>,
+    /// How long a session can go on, however often it is refreshed [30d]
+    #[arg(long, global = true, value_name = "TIME")]
+    session_lifetime: Option<String>,
+    /// How long a session can go without a refresh [as long as its refresh token is good]
+    #[arg(long, global = true, value_name = "TIME")]
+    session_idle: Option<String>,
     /// Memory of one password hash, in KiB [19456]
     #[arg(long, global = true, value_name = "NUMBER")]
     argon2_memory_kib: Option<String>,
@@ -141,6 +157,10 @@ impl Flags {
             self.jwt_algorithm,
             self.password_min_length,
             self.password_min_score,
+            self.verify_email,
+            self.require_verified_email,
+            self.session_lifetime,
+            self.session_idle,
             self.argon2_memory_kib,
             self.argon2_iterations,
             self.log,

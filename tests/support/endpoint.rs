@@ -84,7 +84,16 @@ endpoints! {
         ASYNC_API: GET "/asyncapi.json",
         RESET_PAGE: GET "/reset-password",
         RESET_FORM: POST "/reset-password",
+        PROFILE: GET "/account",
         ERASE: DELETE "/account",
         HISTORY: GET "/account/history",
+        SESSIONS: GET "/account/sessions",
+        END_OTHER_SESSIONS: DELETE "/account/sessions",
+        CHANGE_PASSWORD: POST "/account/password",
+        CHANGE_EMAIL: POST "/account/email",
+        REQUEST_VERIFICATION: POST "/account/email/verification",
+        EMAIL_PAGE: GET "/verify-email",
+        EMAIL_FORM: POST "/verify-email",
+        USERS: GET "/admin/users",
     }
 }

@@ -100,22 +100,48 @@ fn mails_in(directory: &Path, finished: impl Fn(&Path) -> bool) -> Vec<Mail> {
         .filter_map(|file| Some(file.ok()?.path()))
         .filter(|path| finished(path))
         .filter_map(|path| Mail::parse(&std::fs::read_to_string(path).ok()?))
-        .filter(|mail| mail.text.contains("token="))
         .collect()
+}
+
+/// Every notice among the mail that a service keeps: a message without a link.
+pub fn notices(service: &Program) -> Vec<Mail> {
+    let mut mails = mails_in(&service.settings.data().join("mail"), |file| {
+        file.extension().is_some_and(|end| end == "eml")
+    });
+    mails.retain(|mail| !mail.text.contains("token="));
+    mails
+}
+
+/// Waits for a notice to `address` that says `words`.
+pub async fn notice_to(service: &Program, address: &str, words: &str) -> Mail {
+    eventually(&format!("a notice to {address}: {words}"), async || {
+        let notices = notices(service);
+        let mut fitting = notices
+            .into_iter()
+            .filter(|mail| mail.to == address && mail.text.replace('\n', " ").contains(words));
+        fitting.next()
+    })
+    .await
+}
+
+/// Those of the messages that have a link, and are whole.
+fn with_links(mut mails: Vec<Mail>) -> Vec<Mail> {
+    mails.retain(|mail| mail.text.contains("token="));
+    mails
 }
 
 /// A place where mail arrives.
 pub trait Mailbox {
-    /// Every message so far.
+    /// Every message with a link so far.
     fn mails(&self) -> Vec<Mail>;
 }
 
 impl Mailbox for Program {
     fn mails(&self) -> Vec<Mail> {
         // A file under another name is still being written, or its writer was killed.
-        mails_in(&self.settings.data().join("mail"), |file| {
+        with_links(mails_in(&self.settings.data().join("mail"), |file| {
             file.extension().is_some_and(|end| end == "eml")
-        })
+        }))
     }
 }
 
@@ -176,7 +202,7 @@ impl MailServer {
 
 impl Mailbox for MailServer {
     fn mails(&self) -> Vec<Mail> {
-        mails_in(&self.directory(), |_| true)
+        with_links(mails_in(&self.directory(), |_| true))
     }
 }
 

@@ -3,29 +3,39 @@
 use serde_json::json;
 
 use super::contract::Tokens;
-use super::mail::mail_to;
-use super::{Contract, Person, Program, a, c, eventually, own, staff};
+use super::mail::{mail_to, new_mail_to};
+use super::{Contract, Endpoint, Person, Program, a, c, eventually, own, staff};
 
 /// The types of all published events.
-pub const EVERY_TYPE: [&str; 11] = [
+pub const EVERY_TYPE: [&str; 19] = [
     "dev.authlog.user.registered.v1",
     "dev.authlog.user.password-reset-requested.v1",
     "dev.authlog.user.password-reset.v1",
     "dev.authlog.user.password-rehashed.v1",
+    "dev.authlog.user.password-changed.v1",
+    "dev.authlog.user.sessions-revoked.v1",
     "dev.authlog.user.role-changed.v1",
+    "dev.authlog.user.locked.v1",
+    "dev.authlog.user.unlocked.v1",
+    "dev.authlog.user.email-verification-requested.v1",
+    "dev.authlog.user.email-verified.v1",
+    "dev.authlog.user.email-changed.v1",
     "dev.authlog.user.erased.v1",
     "dev.authlog.session.logged-in.v1",
     "dev.authlog.session.token-refreshed.v1",
     "dev.authlog.session.refresh-token-reused.v1",
     "dev.authlog.session.logged-out.v1",
+    "dev.authlog.session.revoked.v1",
     "dev.authlog.refused-logins.login-refused.v1",
 ];
 
 /// How many events happen in [`everything_happens`]: to register by contract A is to sign in, too.
-pub const EVENTS: usize = 2 + 2 * 4 + 1 + 4 + 2 + 1 + 1 + 3 + 3;
+pub const EVENTS: usize = 2 + 2 * 4 + 1 + 2 + 4 + 2 + 1 + 1 + 12 + 3;
 
-/// Somebody called `name` registers, signs in by every contract, refreshes, logs out, is robbed, forgets the password
-/// and gets another role, somebody else comes and is erased, and a third is taken over from another service. Every type of event happens. Returns the person, with the password that they have now, and a
+/// Somebody called `name` registers, signs in by every contract, refreshes, logs out, confirms the address, is robbed,
+/// forgets the password and gets another role; somebody else comes, changes everything, is locked out for a while and
+/// is erased; and a third is taken over from another service. Every type of event happens. Returns the person, with the
+/// password that they have now, and a
 /// session that lives.
 pub async fn everything_happens(service: &Program, name: &str) -> (Person, Tokens) {
     let http = service.http();
@@ -41,6 +51,11 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
     Contract::A.says_wrong_credentials(&refused);
 
     let stolen = Contract::A.signs_in(&http, &person).await;
+    let request = service.send(own::REQUEST_VERIFICATION);
+    let answer = request.bearer(&stolen.access).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let verification = mail_to(service, &person.email).await;
+    follows(service, &verification.token()).await;
     let mut newest = stolen.clone();
     for _ in 0..2 {
         let answer = service.send(a::REFRESH).bearer(newest.refresh()).await;
@@ -52,7 +67,8 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
     let request = service.send(c::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let token = mail_to(service, &person.email).await.token();
+    let reset = new_mail_to(service, &person.email, &[verification]).await;
+    let token = reset.token();
     let person = person.with_password("another-secret");
     let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
     let answer = request.json(&json!({"password": person.password})).await;
@@ -62,6 +78,8 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
 
     let guest = Person::called(&format!("{name}-for-a-day"));
     Contract::C.registers(&http, &guest).await;
+    let of_guest = Contract::C.signs_in(&http, &guest).await;
+    let guest = changes_everything(service, &guest, &of_guest.access).await;
     let of_guest = Contract::C.signs_in(&http, &guest).await;
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
@@ -89,4 +107,52 @@ async fn comes_from_elsewhere(service: &Program, name: &str) {
         history.contains("renewed").then_some(())
     })
     .await;
+}
+
+/// Presses the button on the page that a mailed link about an address opens.
+pub async fn follows(service: &Program, token: &str) {
+    let answer = service
+        .send(own::EMAIL_FORM)
+        .form(&[("token", token)])
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// Somebody who is signed in with `access` gets another address and another password, ends their sessions, and is locked
+/// and unlocked: nine events with the login in between.
+async fn changes_everything(service: &Program, person: &Person, access: &str) -> Person {
+    let email = format!("new-{}", person.email);
+    let request = service.send(own::CHANGE_EMAIL).bearer(access);
+    let answer = request
+        .json(&json!({"email": email, "password": person.password}))
+        .await;
+    assert_eq!(answer.status, 202, "{answer}");
+    follows(service, &mail_to(service, &email).await.token()).await;
+    let person = Person {
+        email,
+        ..person.clone()
+    };
+    let request = service.send(own::CHANGE_PASSWORD).bearer(access);
+    let new = "yet-another-secret";
+    let answer = request
+        .json(&json!({"current_password": person.password, "new_password": new}))
+        .await;
+    assert_eq!(answer.status, 204, "{answer}");
+    let person = person.with_password(new);
+    Contract::D.signs_in(&service.http(), &person).await;
+    let sessions = service.send(own::SESSIONS).bearer(access).await.json();
+    let sessions = sessions["sessions"].as_array().expect("sessions").clone();
+    let other = sessions.iter().find(|session| session["current"] == false);
+    let other = other.expect("another session")["id"].as_str();
+    let path = format!("/account/sessions/{}", other.expect("its id"));
+    let end = Endpoint::at("DELETE", path.leak());
+    let answer = service.send(end).bearer(access).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    let answer = service.send(own::END_OTHER_SESSIONS).bearer(access).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    for verb in ["lock", "unlock"] {
+        let output = service.settings.run(&["user", verb, &person.email], "");
+        assert!(output.status.success(), "{output:?}");
+    }
+    person
 }

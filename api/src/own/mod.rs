@@ -1,14 +1,19 @@
 //! Authlog's own endpoints: everything outside the contracts.
 
+mod account;
+mod admin;
 mod audit;
+mod email_page;
 mod erasure;
 mod health;
 mod keys;
 mod metadata;
 mod metrics;
 mod oauth;
+mod page_query;
 mod past;
 mod problem;
+mod profile;
 mod reset_page;
 mod schemas;
 
@@ -16,7 +21,7 @@ use std::sync::Arc;
 
 use authlog_domain::ContractName;
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::Api;
 use crate::exchange::Surface;
@@ -38,8 +43,38 @@ fn routes() -> Router<Arc<Api>> {
         .route("/schemas/{name}", get(schemas::schema))
         .route("/audit/events", get(audit::events))
         .merge(audit::proof::routes())
-        .route("/account", delete(erasure::erase_own))
-        .route("/admin/users/{id}", delete(erasure::erase_other))
+        .route("/account", get(account::profile).delete(erasure::erase_own))
+        .route(
+            "/account/sessions",
+            get(account::sessions).delete(account::end_other_sessions),
+        )
+        .route("/account/sessions/{id}", delete(account::end_session))
+        .route("/account/password", post(account::change_password))
+        .route("/account/email", post(account::change_email))
+        .route(
+            "/account/email/verification",
+            post(account::request_verification),
+        )
+        .route(
+            "/verify-email",
+            get(email_page::show).post(email_page::submit),
+        )
+        .route("/admin/users", get(admin::users))
+        .route(
+            "/admin/users/{id}",
+            get(admin::user).delete(erasure::erase_other),
+        )
+        .route("/admin/users/{id}/role", put(admin::give_role))
+        .route("/admin/users/{id}/lock", post(admin::lock))
+        .route("/admin/users/{id}/unlock", post(admin::unlock))
+        .route(
+            "/admin/users/{id}/sessions",
+            get(admin::sessions).delete(admin::end_sessions),
+        )
+        .route(
+            "/admin/users/{id}/sessions/{session}",
+            delete(admin::end_session),
+        )
         .route("/audit/users/{id}", get(past::state))
         .route("/audit/users/{id}/events", get(past::events))
         .route("/account/history", get(past::own_history))

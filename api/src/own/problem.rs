@@ -61,10 +61,16 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         Refusal::WrongCredentials { .. }
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
-        | Refusal::InvalidResetToken => {
+        | Refusal::InvalidResetToken
+        | Refusal::InvalidVerificationToken => {
             problem(StatusCode::UNAUTHORIZED, "What was presented is not valid.")
         }
         Refusal::UnknownAccount => problem(StatusCode::NOT_FOUND, "There is no such account."),
+        Refusal::UnknownSession => problem(StatusCode::NOT_FOUND, "There is no such session."),
+        Refusal::LastAdministrator => problem(
+            StatusCode::CONFLICT,
+            "Nobody else is an administrator: this account stays one, and stays unlocked.",
+        ),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             problem(StatusCode::TOO_MANY_REQUESTS, "It was tried too often."),
             retry_after,

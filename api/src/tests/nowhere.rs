@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::ports::*;
 use authlog_application::{Authlog, Parts, Password, PasswordPolicy, Settings};
-use authlog_domain::{AccountNumber, ResetId, SessionId, Timestamp, UserId};
+use authlog_domain::session::Limits;
+use authlog_domain::{AccountNumber, ResetId, SessionId, Timestamp, UserId, VerificationId};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
@@ -29,6 +30,7 @@ pub fn api() -> Api {
         health: nowhere.clone(),
         revocations: nowhere.clone(),
         reset_requests: nowhere.clone(),
+        mail_queue: nowhere.clone(),
         hasher: nowhere.clone(),
         tokens: nowhere.clone(),
         secrets: nowhere.clone(),
@@ -45,6 +47,14 @@ pub fn api() -> Api {
         },
         reset_lifetime: Duration::from_secs(1800),
         refresh_grace: Duration::from_secs(10),
+        session_limits: Limits {
+            lifetime: Duration::from_secs(1),
+            idle: None,
+        },
+        verifies_email: false,
+        requires_verified_email: false,
+        verification_lifetime: Duration::from_secs(1),
+        verification_page: "nowhere".to_owned(),
         reset_page: String::new(),
     };
     Api {
@@ -98,6 +108,14 @@ impl Tokens for Nowhere {
 }
 
 impl SecretTokens for Nowhere {
+    fn verification_token(&self, _: UserId, _: VerificationId) -> String {
+        unreachable!()
+    }
+
+    fn parse_verification_token(&self, _: &str) -> Option<(UserId, VerificationId)> {
+        None
+    }
+
     fn reset_token(&self, _: UserId, _: ResetId) -> String {
         unreachable!()
     }
@@ -121,6 +139,10 @@ impl AttemptLimiter for Nowhere {
 
 #[async_trait]
 impl History for Nowhere {
+    async fn origins(&self, _: UserId, _: &[SessionId]) -> Result<Vec<PastEvent>, StoreError> {
+        unreachable!()
+    }
+
     async fn history(
         &self,
         _: UserId,
@@ -180,6 +202,16 @@ impl Directory for Nowhere {
         unreachable!()
     }
 
+    async fn live_sessions(
+        &self,
+        _: UserId,
+        _: Timestamp,
+        _: Option<SessionId>,
+        _: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        unreachable!()
+    }
+
     async fn session_by_opaque_token(
         &self,
         _: &TokenDigest,
@@ -206,6 +238,26 @@ impl RevocationSource for Nowhere {
         &self,
         _: RevocationCursor,
     ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl MailQueue for Nowhere {
+    async fn take_due_mail(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<DueMail>, StoreError> {
+        unreachable!()
+    }
+
+    async fn complete_mail(&self, _: &DueMail) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn postpone_mail(&self, _: &DueMail, _: Timestamp) -> Result<(), StoreError> {
         unreachable!()
     }
 }

@@ -105,6 +105,27 @@ fn in_words(event_type: &str, data: &Value) -> String {
             format!("was given the role {role}, which ended every session")
         }
         "PasswordRehashed" => "signed in, and the password's hash was renewed".to_owned(),
+        "PasswordChanged" => "changed the password, which ended every other session".to_owned(),
+        "SessionsRevoked" => {
+            let others = if data["kept_session"].is_null() {
+                ""
+            } else {
+                " other"
+            };
+            format!(
+                "had every{others} session ended by the {}",
+                member("reason")
+            )
+        }
+        "UserLocked" => "was locked, which ended every session".to_owned(),
+        "UserUnlocked" => "was unlocked".to_owned(),
+        "EmailVerificationRequested" if data["email"].is_null() => {
+            "was sent a link to confirm the e-mail address".to_owned()
+        }
+        "EmailVerificationRequested" => "asked for another e-mail address".to_owned(),
+        "EmailVerified" => "confirmed the e-mail address".to_owned(),
+        "EmailChanged" => "got another e-mail address".to_owned(),
+        "SessionRevoked" => format!("had the session ended by the {}", member("reason")),
         "RoleChanged" => format!("was given the role {}", member("role")),
         "UserErased" => "was erased with all personal data".to_owned(),
         "LoggedIn" => "signed in".to_owned(),

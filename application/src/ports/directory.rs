@@ -1,7 +1,7 @@
 //! The read models that sign-in and every security decision read: always as new as the last append.
 
 use async_trait::async_trait;
-use authlog_domain::user::PendingReset;
+use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, SessionId,
     Timestamp, UserId, Username,
@@ -22,6 +22,8 @@ pub struct Account {
     pub username: Option<Username>,
     /// The e-mail address.
     pub email: Option<Email>,
+    /// Whether that is known to be its person's.
+    pub email_verified: bool,
     /// The person's name.
     pub name: Option<PersonName>,
     /// The person's telephone number.
@@ -30,10 +32,16 @@ pub struct Account {
     pub role: Role,
     /// The password that signs it in.
     pub credential: CredentialId,
+    /// Whether nobody can sign in to it.
+    pub locked: bool,
     /// Sessions started under an earlier epoch have ended.
     pub session_epoch: u32,
+    /// The one of them that has not.
+    pub kept_session: Option<SessionId>,
     /// The password reset that can still be carried out.
     pub pending_reset: Option<PendingReset>,
+    /// The link about an e-mail address that is still good.
+    pub pending_verification: Option<PendingVerification>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -55,6 +63,15 @@ impl Account {
         self.name
             .as_ref()
             .map_or_else(|| self.sign_in_name(), PersonName::as_str)
+    }
+
+    /// The epoch that `session` must have started under to count; it started under `started`.
+    pub fn epoch_for(&self, session: SessionId, started: u32) -> u32 {
+        if self.kept_session == Some(session) {
+            started
+        } else {
+            self.session_epoch
+        }
     }
 }
 
@@ -85,6 +102,15 @@ pub struct SessionRecord {
     pub ended_at: Option<Timestamp>,
 }
 
+impl SessionRecord {
+    /// Whether the session, which is one of `account`, counts at `now`.
+    pub fn is_live(&self, account: &Account, now: Timestamp) -> bool {
+        self.ended_at.is_none()
+            && self.epoch == account.epoch_for(self.id, self.epoch)
+            && now < self.expires_at
+    }
+}
+
 /// A session together with the account whose it is: all that says whether the session counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionStanding {
@@ -97,9 +123,7 @@ pub struct SessionStanding {
 impl SessionStanding {
     /// Whether the session counts at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.session.ended_at.is_none()
-            && self.session.epoch == self.account.session_epoch
-            && now < self.session.expires_at
+        self.session.is_live(&self.account, now)
     }
 }
 
@@ -194,6 +218,15 @@ pub trait Directory: Send + Sync {
 
     /// The session of that id and its account.
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError>;
+
+    /// Up to `limit` of the account's sessions that count at `now`, in order of their ids, those after `after`.
+    async fn live_sessions(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError>;
 
     /// The session for which an opaque token stands that has this digest and has not expired at `now`.
     async fn session_by_opaque_token(

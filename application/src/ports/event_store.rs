@@ -57,6 +57,8 @@ pub struct Append {
     pub credential: Option<CredentialRecord>,
     /// The opaque token that the events start a session for, if any.
     pub opaque_token: Option<OpaqueTokenRecord>,
+    /// The append is not to happen unless somebody else than this account is an administrator who can sign in.
+    pub leaves_an_administrator_beside: Option<UserId>,
 }
 
 /// Why the store did not answer. Nothing was written.
@@ -82,6 +84,9 @@ pub enum AppendError {
     /// The account to which one of the streams belongs was erased: nothing is recorded of it any more.
     #[error("the account was erased")]
     AccountErased,
+    /// Nobody else would be left who administers accounts.
+    #[error("no other account is an administrator's")]
+    LastAdministrator,
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,11 +96,11 @@ pub enum AppendError {
 ///
 /// An adapter stores the personal fields of events (and `ip` and `user_agent` of their metadata) sealed under a key
 /// of the account that `user_id` in the metadata names, and in the statement that appends the events it also writes
-/// the claims to identifiers, the key, the attachments of the [`Append`] and the rows of the read models, as
-/// `authlog-projections` computes them.
+/// the claims to identifiers, the key, the attachments of the [`Append`], the rows of the read models and what is due to
+/// be mailed ([`MailQueue`](super::MailQueue)), as `authlog-projections` computes them.
 ///
 /// The event that erases an account takes with it, in that same statement, the account's key, claims, credential, opaque
-/// tokens, rows and the requests for resets that concern it. It is the last event of its account in every stream and in
+/// tokens, rows, the mail that is due and the requests for resets that concern it. It is the last event of its account in every stream and in
 /// the log: whatever was decided before and comes later is refused. Afterwards no node opens anything that is personal
 /// in the account's events, whatever it had in memory.
 #[async_trait]

@@ -87,10 +87,10 @@ pub struct PastState {
 impl PastState {
     /// The sessions that counted at `now`.
     pub fn live_sessions(&self, now: Timestamp) -> impl Iterator<Item = &SessionRecord> {
-        let epoch = self.account.as_ref().map(|account| account.session_epoch);
-        self.sessions.iter().filter(move |session| {
-            session.ended_at.is_none() && Some(session.epoch) == epoch && now < session.expires_at
-        })
+        let account = self.account.as_ref();
+        self.sessions
+            .iter()
+            .filter(move |session| account.is_some_and(|it| session.is_live(it, now)))
     }
 }
 
@@ -105,6 +105,13 @@ pub trait History: Send + Sync {
         limit: u32,
         filter: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError>;
+
+    /// The events with which these sessions of the account started, in any order.
+    async fn origins(
+        &self,
+        user: UserId,
+        sessions: &[SessionId],
+    ) -> Result<Vec<PastEvent>, StoreError>;
 
     /// The account as it stood at `moment`; as it stands now, events without a place included, if there is none.
     async fn state_at(&self, user: UserId, moment: Option<Moment>)

@@ -16,6 +16,8 @@ pub enum Revocation {
         user: UserId,
         /// Its epoch from now on.
         epoch: u32,
+        /// The session of an earlier epoch that goes on.
+        kept: Option<SessionId>,
     },
     /// An account was erased, and every session of it has ended.
     Erased {

@@ -1,7 +1,7 @@
 //! Tokens: how they are made and read.
 
 use async_trait::async_trait;
-use authlog_domain::{ResetId, SessionId, Timestamp, UserId};
+use authlog_domain::{ResetId, SessionId, Timestamp, UserId, VerificationId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -123,6 +123,12 @@ pub trait SecretTokens: Send + Sync {
 
     /// The request for which the token was made; `None` unless we made it.
     fn parse_reset_token(&self, token: &str) -> Option<(UserId, ResetId)>;
+
+    /// The token that proves that its bearer received the mail with this link about an e-mail address.
+    fn verification_token(&self, user: UserId, verification: VerificationId) -> String;
+
+    /// The request for which the token was made; `None` unless we made it, and for that.
+    fn parse_verification_token(&self, token: &str) -> Option<(UserId, VerificationId)>;
 
     /// The digest under which an opaque token is stored.
     fn digest(&self, token: &OpaqueToken) -> TokenDigest;

@@ -1,6 +1,6 @@
 //! The data of published events. Members are only ever added, and then optional.
 
-use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused};
+use authlog_domain::refused_logins::LoginRefused;
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
 use schemars::JsonSchema;
@@ -18,8 +18,18 @@ pub enum Data {
     PasswordReset(PasswordReset),
     /// Of `user.password-rehashed`.
     PasswordRehashed(PasswordRehashed),
+    /// Of `user.password-changed`.
+    PasswordChanged(PasswordChanged),
+    /// Of `user.sessions-revoked`.
+    SessionsRevoked(SessionsRevoked),
     /// Of `user.role-changed`.
     RoleChanged(RoleChanged),
+    /// Of `user.locked`.
+    Locked(Locked),
+    /// Of `user.email-verification-requested`.
+    EmailVerificationRequested(EmailVerificationRequested),
+    /// Of `user.unlocked`, `user.email-verified` and `user.email-changed`.
+    Nothing(Nothing),
     /// Of `user.erased`.
     Erased(Erased),
     /// Of `session.logged-in`.
@@ -28,6 +38,8 @@ pub enum Data {
     TokenRefreshed(TokenRefreshed),
     /// Of `session.refresh-token-reused` and `session.logged-out`.
     SessionEnded(SessionEnded),
+    /// Of `session.revoked`.
+    SessionRevoked(SessionRevoked),
     /// Of `refused-logins.login-refused`.
     LoginRefused(RefusedLogin),
 }
@@ -65,10 +77,50 @@ pub struct PasswordRehashed {}
 pub struct RoleChanged {
     /// What it may do from now on: `user`, `service`, `auditor` or `admin`.
     pub role: String,
-    /// The account's session epoch: sessions that were started under an earlier one have ended; missing if none has.
+    /// The account's session epoch: sessions that were started under an earlier one have ended. Of events that an older
+    /// program recorded there is none: they ended no session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_epoch: Option<u32>,
 }
+
+/// The person changed the password: every session has ended that was started under an earlier epoch, but for one.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PasswordChanged {
+    /// The account's session epoch: sessions that were started under an earlier one have ended.
+    pub session_epoch: u32,
+    /// The one that has not.
+    pub kept_session_id: String,
+}
+
+/// Sessions of the account were ended: every one that was started under an earlier epoch, but perhaps for one.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SessionsRevoked {
+    /// On whose wish: `owner` or `administrator`.
+    pub reason: String,
+    /// The account's session epoch: sessions that were started under an earlier one have ended.
+    pub session_epoch: u32,
+    /// The one that has not, if there is one.
+    pub kept_session_id: Option<String>,
+}
+
+/// Nobody can sign in to the account until it is unlocked; every session that it had has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Locked {
+    /// The account's session epoch: sessions that were started under an earlier one have ended.
+    pub session_epoch: u32,
+}
+
+/// A link was asked for that proves whose an e-mail address is; it is on its way by mail.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct EmailVerificationRequested {
+    /// From this instant on the link is no good (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: String,
+}
+
+/// There is no more to it than that it happened. A profile is asked of the API.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Nothing {}
 
 /// The account was erased: every session that it had has ended, and whoever keeps anything about its person is to
 /// delete it.
@@ -111,10 +163,19 @@ pub struct SessionEnded {
     pub session_id: String,
 }
 
+/// The session was ended from outside it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SessionRevoked {
+    /// The session.
+    pub session_id: String,
+    /// On whose wish: `owner` or `administrator`.
+    pub reason: String,
+}
+
 /// A login was refused to somebody who used the account's name. At most a thousand a day and account are recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RefusedLogin {
-    /// Why, such as `wrong-password`.
+    /// Why, such as `wrong-password`, `account-locked` or `email-not-verified`.
     pub reason: String,
     /// The contract through which it was tried, such as `api-auth`.
     pub contract: Option<String>,
@@ -140,6 +201,26 @@ impl Data {
                 role: event.role.to_string(),
                 session_epoch: event.session_epoch,
             }),
+            UserEvent::PasswordChanged(event) => Self::PasswordChanged(PasswordChanged {
+                session_epoch: event.session_epoch,
+                kept_session_id: event.kept_session.to_string(),
+            }),
+            UserEvent::SessionsRevoked(event) => Self::SessionsRevoked(SessionsRevoked {
+                reason: event.reason.as_str().to_owned(),
+                session_epoch: event.session_epoch,
+                kept_session_id: event.kept_session.map(|session| session.to_string()),
+            }),
+            UserEvent::UserLocked(event) => Self::Locked(Locked {
+                session_epoch: event.session_epoch,
+            }),
+            UserEvent::EmailVerificationRequested(event) => {
+                Self::EmailVerificationRequested(EmailVerificationRequested {
+                    expires_at: event.expires_at.to_string(),
+                })
+            }
+            UserEvent::UserUnlocked(_)
+            | UserEvent::EmailVerified(_)
+            | UserEvent::EmailChanged(_) => Self::Nothing(Nothing {}),
             UserEvent::UserErased(event) => Self::Erased(Erased {
                 session_epoch: event.session_epoch,
             }),
@@ -163,15 +244,16 @@ impl Data {
             SessionEvent::RefreshTokenReused(_) | SessionEvent::LoggedOut(_) => {
                 Self::SessionEnded(SessionEnded { session_id })
             }
+            SessionEvent::SessionRevoked(event) => Self::SessionRevoked(SessionRevoked {
+                session_id,
+                reason: event.reason.as_str().to_owned(),
+            }),
         }
     }
 
     pub(super) fn of_refused_login(event: &LoginRefused, contract: Option<&str>) -> Self {
-        let reason = match event.reason {
-            LoginRefusalReason::WrongPassword => "wrong-password",
-        };
         Self::LoginRefused(RefusedLogin {
-            reason: reason.to_owned(),
+            reason: event.reason.as_str().to_owned(),
             contract: contract.map(str::to_owned),
         })
     }

@@ -31,19 +31,31 @@ pub struct Kind {
 }
 
 /// Every kind of published event.
-pub const KINDS: [Kind; 11] = {
+pub const KINDS: [Kind; 19] = {
     use AggregateKind::{RefusedLogins, Session, User};
     [
         kind(User, "UserRegistered", "registered"),
         kind(User, "PasswordResetRequested", "password-reset-requested"),
         kind(User, "PasswordReset", "password-reset"),
         kind(User, "PasswordRehashed", "password-rehashed"),
+        kind(User, "PasswordChanged", "password-changed"),
+        kind(User, "SessionsRevoked", "sessions-revoked"),
         kind(User, "RoleChanged", "role-changed"),
+        kind(User, "UserLocked", "locked"),
+        kind(User, "UserUnlocked", "unlocked"),
+        kind(
+            User,
+            "EmailVerificationRequested",
+            "email-verification-requested",
+        ),
+        kind(User, "EmailVerified", "email-verified"),
+        kind(User, "EmailChanged", "email-changed"),
         kind(User, "UserErased", "erased"),
         kind(Session, "LoggedIn", "logged-in"),
         kind(Session, "TokenRefreshed", "token-refreshed"),
         kind(Session, "RefreshTokenReused", "refresh-token-reused"),
         kind(Session, "LoggedOut", "logged-out"),
+        kind(Session, "SessionRevoked", "revoked"),
         kind(RefusedLogins, "LoginRefused", "login-refused"),
     ]
 };

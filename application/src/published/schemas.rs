@@ -5,8 +5,9 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::data::{
-    Erased, LoggedIn, PasswordRehashed, PasswordReset, PasswordResetRequested, RefusedLogin,
-    Registered, RoleChanged, SessionEnded, TokenRefreshed,
+    EmailVerificationRequested, Erased, Locked, LoggedIn, Nothing, PasswordChanged,
+    PasswordRehashed, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
+    SessionEnded, SessionRevoked, SessionsRevoked, TokenRefreshed,
 };
 use super::{KINDS, Kind};
 
@@ -27,13 +28,23 @@ pub fn schema(kind: Kind) -> Value {
         "PasswordResetRequested" => schema_of::<PasswordResetRequested>(),
         "PasswordReset" => schema_of::<PasswordReset>(),
         "PasswordRehashed" => schema_of::<PasswordRehashed>(),
+        "PasswordChanged" => schema_of::<PasswordChanged>(),
+        "SessionsRevoked" => schema_of::<SessionsRevoked>(),
         "RoleChanged" => schema_of::<RoleChanged>(),
+        "UserLocked" => schema_of::<Locked>(),
+        "EmailVerificationRequested" => schema_of::<EmailVerificationRequested>(),
+        "UserUnlocked" | "EmailVerified" | "EmailChanged" => schema_of::<Nothing>(),
+        "SessionRevoked" => schema_of::<SessionRevoked>(),
         "UserErased" => schema_of::<Erased>(),
         "LoggedIn" => schema_of::<LoggedIn>(),
         "TokenRefreshed" => schema_of::<TokenRefreshed>(),
         "LoginRefused" => schema_of::<RefusedLogin>(),
         _ => schema_of::<SessionEnded>(),
     };
+    // Of what has no members this is said, too.
+    let members = schema.ensure_object();
+    members.entry("properties").or_insert_with(|| json!({}));
+    members.entry("required").or_insert_with(|| json!([]));
     schema.insert("title".to_owned(), kind.cloud_event_type().into());
     schema.insert("description".to_owned(), describe(kind).into());
     schema.to_value()
@@ -84,9 +95,25 @@ pub fn describe(kind: Kind) -> &'static str {
         "PasswordRehashed" => {
             "Someone signed in whose password was kept under an older or weaker hash; it is kept under a newer one now."
         }
-        "RoleChanged" => {
-            "The account may do other things than before, and its sessions have ended."
+        "PasswordChanged" => {
+            "The person changed the password; every session has ended but the one in which that was done."
         }
+        "SessionsRevoked" => "Every session of the account has ended but perhaps one.",
+        "RoleChanged" => {
+            "The account may do other things than before; every session that it had has ended."
+        }
+        "UserLocked" => {
+            "Nobody can sign in to the account until it is unlocked; every session that it had has ended."
+        }
+        "UserUnlocked" => "The account can be signed in to again.",
+        "EmailVerificationRequested" => {
+            "A link was asked for that proves whose an e-mail address is; an earlier one is no good any more."
+        }
+        "EmailVerified" => "The person proved that the account's e-mail address is theirs.",
+        "EmailChanged" => {
+            "The account has another e-mail address, which the person proved to be theirs."
+        }
+        "SessionRevoked" => "The session was ended from outside it.",
         "UserErased" => {
             "The account was erased: delete what you keep about its person. Nothing happens to it any more."
         }

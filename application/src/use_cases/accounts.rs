@@ -1,10 +1,21 @@
-//! What an operator does with accounts.
+//! Deciding on accounts, and what an operator does with them.
 
-use authlog_domain::user::{ChangeRole, UserCommand, UserEvent};
-use authlog_domain::{AccountNumber, Role, User};
+use std::collections::HashMap;
 
-use crate::ports::{Account, Identifier, Revocation};
+use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand, UserEvent};
+use authlog_domain::{AccountNumber, Role, Timestamp, User, UserId};
+
+use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
 use crate::{Authlog, Refusal, RequestContext};
+
+/// What is to become true together with a decision about an account.
+#[derive(Clone, Default)]
+pub(crate) struct Besides {
+    /// The hash of the password that the events name.
+    pub(crate) credential: Option<CredentialRecord>,
+    /// Whether somebody else has to be an administrator who can sign in.
+    pub(crate) leaves_an_administrator: bool,
+}
 
 impl Authlog {
     /// The account that is called `identifier`.
@@ -32,7 +43,7 @@ impl Authlog {
         Ok(self.parts.directory.accounts(after, limit).await?)
     }
 
-    /// Lets an account do other things than before, and ends its sessions: their tokens say what it could do.
+    /// Lets an account do other things than before. Its sessions end, so that no token claims what it may not do.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or that it cannot be done now.
@@ -42,35 +53,94 @@ impl Authlog {
         role: Role,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
-        let account = self.find_account(identifier).await?;
-        let command = ChangeRole {
-            at: self.parts.clock.now(),
-            role,
-        };
-        let id = account.id.to_string();
+        let at = self.parts.clock.now();
+        let command = UserCommand::ChangeRole(ChangeRole { at, role });
+        self.operate(identifier, command, context).await
+    }
+
+    /// Lets nobody sign in to an account, and ends its sessions.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
+    pub async fn lock_as_operator(
+        &self,
+        identifier: &str,
+        context: &RequestContext,
+    ) -> Result<Account, Refusal> {
+        let at = self.parts.clock.now();
+        self.operate(identifier, UserCommand::Lock(Lock { at }), context)
+            .await
+    }
+
+    /// Lets an account be signed in to again.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
+    pub async fn unlock_as_operator(
+        &self,
+        identifier: &str,
+        context: &RequestContext,
+    ) -> Result<Account, Refusal> {
+        let at = self.parts.clock.now();
+        self.operate(identifier, UserCommand::Unlock(Unlock { at }), context)
+            .await
+    }
+
+    async fn operate(
+        &self,
+        identifier: &str,
+        command: UserCommand,
+        context: &RequestContext,
+    ) -> Result<Account, Refusal> {
+        let user = self.find_account(identifier).await?.id;
+        let metadata = context.metadata(user);
+        self.decide(user, command, Besides::default(), metadata)
+            .await?;
+        self.account_just_written(user).await
+    }
+
+    /// Lets the account decide, records what it decides, and refuses from then on the tokens that this ends.
+    pub(crate) async fn decide(
+        &self,
+        user: UserId,
+        command: UserCommand,
+        besides: Besides,
+        metadata: HashMap<String, String>,
+    ) -> Result<Vec<UserEvent>, Refusal> {
+        let id = user.to_string();
         let id = id.as_str();
-        let epoch = self
+        let (command, besides, metadata) = (&command, &besides, &metadata);
+        let events = self
             .journal
             .record(id, |work| async move {
                 let events = work
-                    .execute::<User>(
-                        id,
-                        UserCommand::ChangeRole(command),
-                        context.metadata(account.id),
-                    )
+                    .execute::<User>(id, command.clone(), metadata.clone())
                     .await?;
+                if let Some(credential) = &besides.credential {
+                    work.attach_credential(credential.clone());
+                }
+                if besides.leaves_an_administrator {
+                    work.leave_an_administrator_beside(user);
+                }
                 work.commit().await?;
-                Ok(match events.as_slice() {
-                    [UserEvent::RoleChanged(event)] => event.session_epoch,
-                    _ => None,
-                })
+                Ok(events)
             })
             .await?;
-        if let Some(epoch) = epoch {
-            let user = account.id;
-            self.revocation_list
-                .add(Revocation::Epoch { user, epoch }, command.at);
+        for event in &events {
+            self.heed(user, event, event.at());
         }
-        self.account_just_written(account.id).await
+        self.mail_due.notify_one();
+        Ok(events)
+    }
+
+    fn heed(&self, user: UserId, event: &UserEvent, at: Timestamp) {
+        if let Some(raised) = event.raised_epoch() {
+            let revocation = Revocation::Epoch {
+                user,
+                epoch: raised.epoch,
+                kept: raised.kept_session,
+            };
+            self.revocation_list.add(revocation, at);
+        }
     }
 }

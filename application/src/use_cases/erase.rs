@@ -58,7 +58,7 @@ impl Authlog {
     }
 
     /// Refuses whoever does not know the account's password; guessing counts as it does at the login.
-    async fn prove(
+    pub(crate) async fn prove(
         &self,
         account: &Account,
         password: Option<&str>,

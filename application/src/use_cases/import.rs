@@ -132,6 +132,7 @@ impl Authlog {
             phone: import.phone,
             role: import.role,
             credential: record.credential,
+            verification: None,
         };
         let id = user.to_string();
         let (id, command, record) = (id.as_str(), &command, &record);

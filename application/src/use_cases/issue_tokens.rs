@@ -53,7 +53,8 @@ impl Authlog {
         now: Timestamp,
     ) -> NewSession {
         let id = SessionId::new(self.parts.entropy.time_ordered_uuid(now));
-        let access_expires_at = now.plus(terms.access_lifetime);
+        let ends_at = now.plus(self.settings.session_limits.lifetime);
+        let access_expires_at = now.plus(terms.access_lifetime).min(ends_at);
         let opaque = match terms.access {
             AccessFormat::Jwt(_) => None,
             AccessFormat::Opaque => {
@@ -67,7 +68,7 @@ impl Authlog {
             }
         };
         let expires_at = terms.refresh.map_or(access_expires_at, |refresh| {
-            access_expires_at.max(now.plus(refresh.lifetime))
+            access_expires_at.max(now.plus(refresh.lifetime).min(ends_at))
         });
         NewSession {
             id,
@@ -105,7 +106,7 @@ impl Authlog {
             .map(|refresh| {
                 let issued = IssuedAt {
                     issued_at: at,
-                    expires_at: at.plus(refresh.lifetime),
+                    expires_at: at.plus(refresh.lifetime).min(session.command.expires_at),
                 };
                 self.refresh_token(&account, session.id, epoch, &refresh, 0, issued)
             })

@@ -1,10 +1,13 @@
 //! The use cases, a file each.
 
 mod accounts;
+mod administer;
 mod authenticate;
 mod authorize;
+mod change_password;
 mod entitlement;
 mod erase;
+mod event_mailer;
 mod feed;
 mod history;
 mod housekeeper;
@@ -23,11 +26,14 @@ mod reset_mailer;
 mod reset_password;
 mod revocation_tail;
 mod revoke;
+mod sessions;
 mod sign_in;
 mod time_travel;
+mod verify_email;
 
 pub use authenticate::Authenticated;
 pub use entitlement::Entitlement;
+pub use event_mailer::EventMailer;
 pub use feed::{Follower, LogFeed};
 pub use housekeeper::Housekeeper;
 pub use import::{ImportForm, Imported, NotImported};
@@ -42,5 +48,7 @@ pub(crate) use rehash::OutdatedPassword;
 pub use rehash::PasswordRenewer;
 pub use reset_mailer::ResetMailer;
 pub use revocation_tail::RevocationTail;
+pub use sessions::{LiveSession, SessionPage};
 pub use sign_in::SignInForm;
 pub use time_travel::{Stood, StoodThen};
+pub use verify_email::Link;

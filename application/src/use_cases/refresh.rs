@@ -47,18 +47,23 @@ impl Authlog {
             .account(token.user)
             .await?
             .ok_or(Refusal::InvalidRefreshToken)?;
+        if self.obstacle(&account).is_some() {
+            return Err(Refusal::InvalidRefreshToken);
+        }
         let replacement = terms.refresh.filter(|_| replaces);
         let command = RefreshSession {
             at: now,
-            account_epoch: account.session_epoch,
+            account_epoch: account.epoch_for(token.session, token.epoch),
             generation,
             replacement_expires_at: replacement.map(|terms| now.plus(terms.lifetime)),
             grace: self.settings.refresh_grace,
+            limits: self.settings.session_limits,
         };
         match self.record_refresh(&token, command, context).await? {
             Outcome::Reused => {
                 self.revocation_list
                     .add(Revocation::Session(token.session), now);
+                self.mail_due.notify_one();
                 Err(Refusal::RefreshTokenReused)
             }
             Outcome::Refreshed {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, Never, RecordRefusedLogin};
-use authlog_domain::{RefusedLogins, Timestamp, UserId};
+use authlog_domain::user::{RequestEmailVerification, UserCommand};
+use authlog_domain::{RefusedLogins, Timestamp, User, UserId};
 use tokio::sync::mpsc;
 
 use crate::unit_of_work::{Failure, Journal};
@@ -19,6 +20,8 @@ pub(crate) struct RefusedLogin {
     pub(crate) user: UserId,
     pub(crate) at: Timestamp,
     pub(crate) reason: LoginRefusalReason,
+    /// The link that the person lacks.
+    pub(crate) verification: Option<RequestEmailVerification>,
     pub(crate) context: RequestContext,
 }
 
@@ -51,12 +54,32 @@ impl RefusedLoginRecorder {
     /// Records until every [`Authlog`] is gone and nothing waits any more.
     pub async fn run(mut self) {
         while let Some(refused) = self.queue.recv().await {
-            match self.record(&refused).await {
-                // Of an account that was erased meanwhile nothing is recorded.
-                Ok(()) | Err(Refusal::UnknownAccount) => {}
+            let recorded = match self.record(&refused).await {
+                Ok(()) => self.request_link(&refused).await,
+                failed => failed,
+            };
+            match recorded {
+                // Of an account that was erased meanwhile nothing is recorded, and nobody is mailed too often.
+                Ok(()) | Err(Refusal::UnknownAccount | Refusal::TooManyAttempts { .. }) => {}
                 Err(error) => tracing::warn!(%error, "a refused login was not recorded"),
             }
         }
+    }
+
+    async fn request_link(&self, refused: &RefusedLogin) -> Result<(), Refusal> {
+        let Some(verification) = &refused.verification else {
+            return Ok(());
+        };
+        let id = refused.user.to_string();
+        let id = id.as_str();
+        self.journal
+            .record(id, |work| async move {
+                let command = UserCommand::RequestEmailVerification(verification.clone());
+                let metadata = refused.context.metadata(refused.user);
+                work.execute::<User>(id, command, metadata).await?;
+                work.commit().await
+            })
+            .await
     }
 
     async fn record(&self, refused: &RefusedLogin) -> Result<(), Refusal> {

@@ -213,6 +213,10 @@ impl Authlog {
             phone: registration.phone,
             role,
             credential,
+            verification: self
+                .settings
+                .verifies_email
+                .then(|| self.new_verification()),
         };
         let record = CredentialRecord {
             user,
@@ -224,6 +228,7 @@ impl Authlog {
                 append_registration(work, user, &command, &record, session.as_ref(), context)
             })
             .await?;
+        self.mail_due.notify_one();
         Ok((user, session))
     }
 

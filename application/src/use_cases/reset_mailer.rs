@@ -14,14 +14,14 @@ use crate::ports::{Identifier, Mail, MailError, ResetRequest};
 use crate::unit_of_work::Journal;
 
 /// How many requests one node works on at a time.
-const AT_ONCE: u32 = 16;
+pub(super) const AT_ONCE: u32 = 16;
 
 /// How long one node has a request to itself: longer than handing a mail over can take, so that none goes out twice, and
 /// short enough that what a crashed node had taken is not late.
-const LEASE: Duration = Duration::from_secs(45);
+pub(super) const LEASE: Duration = Duration::from_secs(45);
 
 /// How often the queue is looked at when nobody wakes the mailer, for what another node left behind.
-const IDLE: Duration = Duration::from_secs(1);
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 /// The first pause after a failure; each further one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -217,7 +217,7 @@ impl Errand {
 }
 
 /// How long to wait after the `attempts`-th attempt failed.
-fn pause_after(attempts: u32) -> Duration {
+pub(super) fn pause_after(attempts: u32) -> Duration {
     let doublings = attempts.saturating_sub(1).min(16);
     FIRST_PAUSE
         .saturating_mul(1 << doublings)

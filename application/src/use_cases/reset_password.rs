@@ -1,10 +1,10 @@
 //! Resetting a forgotten password.
 
-use authlog_domain::user::{ResetPassword, UserCommand, UserEvent, UserRefusal};
-use authlog_domain::{CredentialId, Email, Flaw, ResetId, User, UserId};
+use authlog_domain::user::{ResetPassword, UserCommand, UserRefusal, VERIFICATION_REQUEST_WINDOW};
+use authlog_domain::{CredentialId, Email, Flaw, ResetId};
 
-use crate::ports::{Account, Attempt, CredentialRecord, Identifier, ResetRequest, Revocation};
-use crate::unit_of_work::Failure;
+use super::accounts::Besides;
+use crate::ports::{Account, Attempt, CredentialRecord, Identifier, ResetRequest};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
 
 impl Authlog {
@@ -80,21 +80,23 @@ impl Authlog {
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
             hash,
         };
-        let command = ResetPassword {
+        let command = UserCommand::ResetPassword(ResetPassword {
             at: self.parts.clock.now(),
             reset,
             credential: record.credential,
+        });
+        let besides = Besides {
+            credential: Some(record),
+            ..Besides::default()
         };
-        let epoch = self
-            .record_reset(account.id, command, &record, context)
-            .await?;
-        self.revocation_list.add(
-            Revocation::Epoch {
-                user: account.id,
-                epoch,
-            },
-            command.at,
-        );
+        let metadata = context.metadata(account.id);
+        self.decide(account.id, command, besides, metadata)
+            .await
+            .map_err(|refusal| match refusal {
+                // The account was erased meanwhile.
+                Refusal::UnknownAccount => Refusal::InvalidResetToken,
+                other => other,
+            })?;
         Ok(())
     }
 
@@ -118,7 +120,11 @@ impl Authlog {
             .ok_or(Refusal::InvalidResetToken)
     }
 
-    fn acceptable(&self, new_password: &str, account: &Account) -> Result<Password, Refusal> {
+    pub(crate) fn acceptable(
+        &self,
+        new_password: &str,
+        account: &Account,
+    ) -> Result<Password, Refusal> {
         let own_words = [account.sign_in_name(), account.display_name()];
         Password::parse(new_password)
             .and_then(|password| {
@@ -134,40 +140,6 @@ impl Authlog {
                 }])
             })
     }
-
-    /// Records the reset and returns the account's session epoch from then on.
-    async fn record_reset(
-        &self,
-        user: UserId,
-        command: ResetPassword,
-        record: &CredentialRecord,
-        context: &RequestContext,
-    ) -> Result<u32, Refusal> {
-        let id = user.to_string();
-        let id = id.as_str();
-        self.journal
-            .record(id, |work| async move {
-                let events = work
-                    .execute::<User>(
-                        id,
-                        UserCommand::ResetPassword(command),
-                        context.metadata(user),
-                    )
-                    .await?;
-                let [UserEvent::PasswordReset(event)] = events.as_slice() else {
-                    return Err(Failure::Refused(Refusal::InvalidResetToken));
-                };
-                work.attach_credential(record.clone());
-                work.commit().await?;
-                Ok(event.session_epoch)
-            })
-            .await
-            .map_err(|refusal| match refusal {
-                // The account was erased meanwhile.
-                Refusal::UnknownAccount => Refusal::InvalidResetToken,
-                other => other,
-            })
-    }
 }
 
 impl From<UserRefusal> for Refusal {
@@ -179,6 +151,14 @@ impl From<UserRefusal> for Refusal {
             UserRefusal::ResetNotPending | UserRefusal::TooManyResetRequests => {
                 Self::InvalidResetToken
             }
+            // The password that was proved, or the session, is that of before.
+            UserRefusal::EpochPassed => Self::WrongCredentials {
+                password_too_short: None,
+            },
+            UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
+            UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
+                retry_after: VERIFICATION_REQUEST_WINDOW,
+            },
         }
     }
 }

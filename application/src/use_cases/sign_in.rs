@@ -1,10 +1,10 @@
 //! Signing in with a password.
 
 use authlog_domain::refused_logins::LoginRefusalReason;
-use authlog_domain::{Email, Flaw};
+use authlog_domain::{Email, Flaw, UserId};
 
 use super::RefusedLogin;
-use crate::ports::{Attempt, Identifier, SignInRecord};
+use crate::ports::{Account, Attempt, Identifier};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
 
 /// A login as a person filled it in. Members are as typed; `None` where there was no such member.
@@ -85,16 +85,23 @@ impl Authlog {
         };
         let too_short = self.settings.password_policy.is_too_short(&password);
         let hash = found.as_ref().map(|record| record.hash.clone());
-        let matches = self.parts.hasher.verify(password.clone(), hash).await?;
-        let (account, hash) = match found {
-            Some(SignInRecord { account, hash }) if matches => (account, hash),
-            found => {
+        let matches = self
+            .parts
+            .hasher
+            .verify(password.clone(), hash.clone())
+            .await?;
+        let account = match found.map(|record| self.admissible(record.account, matches)) {
+            Some(Ok(account)) => account,
+            refused => {
                 self.parts.limiter.failed(attempt);
-                if let Some(SignInRecord { account, .. }) = found {
+                if let Some(Err((user, reason))) = refused {
+                    let verification = (reason == LoginRefusalReason::EmailNotVerified)
+                        .then(|| self.new_verification());
                     self.note_refused_login(RefusedLogin {
-                        user: account.id,
+                        user,
                         at: self.parts.clock.now(),
-                        reason: LoginRefusalReason::WrongPassword,
+                        reason,
+                        verification,
                         context: context.clone(),
                     });
                 }
@@ -122,8 +129,41 @@ impl Authlog {
                 },
                 other => other,
             })?;
-        self.renew_if_outdated(account.id, account.credential, &hash, password, context);
+        if let Some(hash) = &hash {
+            self.renew_if_outdated(account.id, account.credential, hash, password, context);
+        }
         self.issue_tokens(account, &session, terms)
+    }
+
+    /// The account, if whoever knows its password or does not may sign in; otherwise whose it is, and why not. Where the
+    /// password was right the answer is as for a wrong one (OWASP, Authentication Cheat Sheet): the person learns the
+    /// reason by mail.
+    fn admissible(
+        &self,
+        account: Account,
+        password_is_right: bool,
+    ) -> Result<Account, (UserId, LoginRefusalReason)> {
+        let refused = if password_is_right {
+            self.obstacle(&account)
+        } else {
+            Some(LoginRefusalReason::WrongPassword)
+        };
+        match refused {
+            None => Ok(account),
+            Some(reason) => Err((account.id, reason)),
+        }
+    }
+
+    /// What keeps whoever knows the account's password from being signed in.
+    pub(crate) fn obstacle(&self, account: &Account) -> Option<LoginRefusalReason> {
+        let is_verified = account.email_verified || account.email.is_none();
+        if account.locked {
+            Some(LoginRefusalReason::AccountLocked)
+        } else if self.settings.requires_verified_email && !is_verified {
+            Some(LoginRefusalReason::EmailNotVerified)
+        } else {
+            None
+        }
     }
 
     /// Lets an attempt pass or refuses it for having been made too often.

@@ -29,13 +29,15 @@ pub fn check_in(path: &Path, text: &str) {
 /// The account to which everything happens.
 const USER: &str = "019c0000-0000-7000-8000-000000000002";
 
-/// Every golden event of the domain, with all that is personal still in it, as the publisher never sees it.
+/// Every golden event of the domain, those of one type in order of their versions, with all that is personal still in it, as the publisher never sees it.
 pub fn golden_events() -> Vec<LoggedEvent> {
     let mut events = Vec::new();
     for kind in AggregateKind::ALL {
         let golden = folder("../domain/tests/golden").join(kind.as_str());
-        for entry in std::fs::read_dir(golden).unwrap() {
-            let path = entry.unwrap().path();
+        let files = std::fs::read_dir(golden).unwrap();
+        let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let (event_type, version) = name.split_once(".v").unwrap();
             let text = std::fs::read_to_string(&path).unwrap();

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    LoggedIn, LoggedOut, RefreshTokenReused, Session, SessionEvent, Started, TokenRefreshed,
+    LoggedIn, LoggedOut, RefreshTokenReused, Session, SessionEvent, SessionRevoked, Started,
+    TokenRefreshed,
 };
-use crate::{Rotation, Timestamp, UserId};
+use crate::{RevocationReason, Rotation, Timestamp, UserId};
 
 /// A wish about a session.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub enum SessionCommand {
     Refresh(RefreshSession),
     /// End it.
     LogOut(LogOut),
+    /// End it from outside.
+    Revoke(RevokeSession),
 }
 
 /// Sign in: the password has been checked.
@@ -38,7 +41,7 @@ pub struct StartSession {
 pub struct RefreshSession {
     /// Now.
     pub at: Timestamp,
-    /// The account's session epoch.
+    /// The account's session epoch; for a session that was kept when it was raised, the session's own.
     pub account_epoch: u32,
     /// The generation that the token names.
     pub generation: u32,
@@ -47,6 +50,17 @@ pub struct RefreshSession {
     pub replacement_expires_at: Option<Timestamp>,
     /// How long the generation before the current one is still taken for a retry.
     pub grace: Duration,
+    /// How long a session can go on.
+    pub limits: Limits,
+}
+
+/// How long a session can go on, however often it is refreshed (NIST SP 800-63B-4 §2.1.3, §5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From its start.
+    pub lifetime: Duration,
+    /// From one refresh to the next; `None` for as long as the refresh token is good.
+    pub idle: Option<Duration>,
 }
 
 /// End a session.
@@ -54,6 +68,17 @@ pub struct RefreshSession {
 pub struct LogOut {
     /// Now.
     pub at: Timestamp,
+}
+
+/// End a session from outside it.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokeSession {
+    /// Now.
+    pub at: Timestamp,
+    /// The account's session epoch; for a session that was kept when it was raised, the session's own.
+    pub account_epoch: u32,
+    /// On whose wish.
+    pub reason: RevocationReason,
 }
 
 /// Why a command about a session is not carried out.
@@ -84,6 +109,7 @@ pub(super) fn decide(
         (Session::NotStarted, _) => Err(SessionRefusal::NotStarted),
         (Session::Started(session), SessionCommand::Refresh(command)) => refresh(session, command),
         (Session::Started(session), SessionCommand::LogOut(command)) => log_out(session, command),
+        (Session::Started(session), SessionCommand::Revoke(command)) => revoke(session, command),
     }
 }
 
@@ -101,7 +127,13 @@ fn refresh(
     session: &Started,
     command: RefreshSession,
 ) -> Result<Vec<SessionEvent>, SessionRefusal> {
-    if !session.is_live(command.account_epoch, command.at) {
+    let Limits { lifetime, idle } = command.limits;
+    let ends_at = session.started_at.plus(lifetime);
+    let idle_for = command.at.since(session.last_used_at);
+    if !session.is_live(command.account_epoch, command.at)
+        || command.at >= ends_at
+        || idle.is_some_and(|idle| idle_for >= idle)
+    {
         return Err(SessionRefusal::Ended);
     }
     let Some(rotation) = session.rotation else {
@@ -110,11 +142,11 @@ fn refresh(
     if command.generation > session.generation {
         return Err(SessionRefusal::NoSuchRefreshToken);
     }
-    let refreshed = |generation, expires_at| {
+    let refreshed = |generation, expires_at: Timestamp| {
         vec![SessionEvent::TokenRefreshed(TokenRefreshed {
             at: command.at,
             generation,
-            expires_at,
+            expires_at: ends_at.min(expires_at),
         })]
     };
     if command.generation == session.generation {
@@ -141,4 +173,14 @@ fn log_out(session: &Started, command: LogOut) -> Result<Vec<SessionEvent>, Sess
         return Err(SessionRefusal::Ended);
     }
     Ok(vec![SessionEvent::LoggedOut(LoggedOut { at: command.at })])
+}
+
+fn revoke(session: &Started, command: RevokeSession) -> Result<Vec<SessionEvent>, SessionRefusal> {
+    if !session.is_live(command.account_epoch, command.at) {
+        return Err(SessionRefusal::Ended);
+    }
+    Ok(vec![SessionEvent::SessionRevoked(SessionRevoked {
+        at: command.at,
+        reason: command.reason,
+    })])
 }

@@ -3,7 +3,7 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::{PersonalFields, Rotation, Timestamp, UserId};
+use crate::{PersonalFields, RevocationReason, Rotation, Timestamp, UserId};
 
 /// An event of the `Session` aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum SessionEvent {
     RefreshTokenReused(RefreshTokenReused),
     /// The person ended the session.
     LoggedOut(LoggedOut),
+    /// The session was ended from outside it.
+    SessionRevoked(SessionRevoked),
 }
 
 /// Someone signed in.
@@ -60,6 +62,15 @@ pub struct LoggedOut {
     pub at: Timestamp,
 }
 
+/// The session was ended from outside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionRevoked {
+    /// When.
+    pub at: Timestamp,
+    /// On whose wish.
+    pub reason: RevocationReason,
+}
+
 impl SessionEvent {
     /// When it happened.
     pub fn at(&self) -> Timestamp {
@@ -68,6 +79,7 @@ impl SessionEvent {
             Self::TokenRefreshed(event) => event.at,
             Self::RefreshTokenReused(event) => event.at,
             Self::LoggedOut(event) => event.at,
+            Self::SessionRevoked(event) => event.at,
         }
     }
 }
@@ -79,6 +91,7 @@ impl DomainEvent for SessionEvent {
             Self::TokenRefreshed(_) => "TokenRefreshed",
             Self::RefreshTokenReused(_) => "RefreshTokenReused",
             Self::LoggedOut(_) => "LoggedOut",
+            Self::SessionRevoked(_) => "SessionRevoked",
         }
         .to_owned()
     }

@@ -7,8 +7,12 @@ use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
-pub use decide::{LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession};
-pub use event::{LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, TokenRefreshed};
+pub use decide::{
+    Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, SessionRefusal, StartSession,
+};
+pub use event::{
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
+};
 
 use crate::{Timestamp, UserId};
 
@@ -20,6 +24,26 @@ pub enum Rotation {
     Rotating,
     /// It works until it expires or the session ends.
     Reusable,
+}
+
+/// On whose wish a session was ended from outside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationReason {
+    /// The account's own, from another session.
+    Owner,
+    /// An administrator's.
+    Administrator,
+}
+
+impl RevocationReason {
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Administrator => "administrator",
+        }
+    }
 }
 
 /// A session as its events so far have made it.
@@ -43,6 +67,10 @@ pub struct Started {
     pub rotation: Option<Rotation>,
     /// The generation of the refresh token that is current.
     pub generation: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it was last refreshed, or started.
+    pub last_used_at: Timestamp,
     /// When the current generation replaced the one before it.
     pub rotated_at: Timestamp,
     /// From this instant on none of its tokens is good.
@@ -95,6 +123,8 @@ impl Aggregate for Session {
                     epoch: event.epoch,
                     rotation: event.rotation,
                     generation: 0,
+                    started_at: event.at,
+                    last_used_at: event.at,
                     rotated_at: event.at,
                     expires_at: event.expires_at,
                     ended: false,
@@ -105,11 +135,14 @@ impl Aggregate for Session {
                     session.generation = event.generation;
                     session.rotated_at = event.at;
                 }
+                session.last_used_at = event.at;
                 session.expires_at = event.expires_at;
             }
             (
                 Self::Started(session),
-                SessionEvent::RefreshTokenReused(_) | SessionEvent::LoggedOut(_),
+                SessionEvent::RefreshTokenReused(_)
+                | SessionEvent::LoggedOut(_)
+                | SessionEvent::SessionRevoked(_),
             ) => session.ended = true,
             // No event but a login can come first: `decide` refuses every other command.
             (Self::NotStarted, _) => {}

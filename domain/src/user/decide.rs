@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    PasswordRehashed, PasswordReset, PasswordResetRequested, Registered, RoleChanged, User,
-    UserErased, UserEvent, UserRegistered,
+    EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
+    PasswordReset, PasswordResetRequested, Registered, RoleChanged, SessionsRevoked, User,
+    UserErased, UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 use crate::{
-    AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, Role, Timestamp,
-    Username,
+    AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, RevocationReason,
+    Role, SessionId, Timestamp, Username, VerificationId,
 };
 
 /// How many password resets an account may be sent within [`RESET_REQUEST_WINDOW`], so that nobody's mailbox can be
@@ -18,6 +19,13 @@ pub const MAX_RESET_REQUESTS: usize = 5;
 
 /// The time over which [`MAX_RESET_REQUESTS`] counts: as long as a reset can be carried out.
 pub const RESET_REQUEST_WINDOW: Duration = Duration::from_secs(30 * 60);
+
+/// How many links about e-mail addresses an account may be sent within [`VERIFICATION_REQUEST_WINDOW`], so that nobody's
+/// mailbox can be flooded through us.
+pub const MAX_VERIFICATION_REQUESTS: usize = 5;
+
+/// The time over which [`MAX_VERIFICATION_REQUESTS`] counts.
+pub const VERIFICATION_REQUEST_WINDOW: Duration = Duration::from_secs(30 * 60);
 
 /// A wish about an account.
 #[derive(Clone, Debug)]
@@ -30,8 +38,20 @@ pub enum UserCommand {
     ResetPassword(ResetPassword),
     /// Keep the password under another hash.
     RehashPassword(RehashPassword),
+    /// Give it another password.
+    ChangePassword(ChangePassword),
+    /// End its sessions.
+    RevokeSessions(RevokeSessions),
     /// Let it do other things.
     ChangeRole(ChangeRole),
+    /// Let nobody sign in to it.
+    Lock(Lock),
+    /// Let it be signed in to again.
+    Unlock(Unlock),
+    /// Have a link mailed that proves whose an e-mail address is.
+    RequestEmailVerification(RequestEmailVerification),
+    /// Follow that link.
+    ConfirmEmail(ConfirmEmail),
     /// Put an end to it, and to all that is known of its person.
     Erase(Erase),
 }
@@ -55,6 +75,8 @@ pub struct RegisterUser {
     pub role: Role,
     /// Names the password hash that is stored with the event.
     pub credential: CredentialId,
+    /// The link that is to prove whose the e-mail address is, where one is wanted at once.
+    pub verification: Option<RequestEmailVerification>,
 }
 
 /// Allow a password to be reset once, until an instant.
@@ -90,6 +112,32 @@ pub struct RehashPassword {
     pub credential: CredentialId,
 }
 
+/// Give an account another password: the old one has been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangePassword {
+    /// Now.
+    pub at: Timestamp,
+    /// Names the password hash that is stored with the event.
+    pub credential: CredentialId,
+    /// The session in which it is done.
+    pub session: SessionId,
+    /// The account's session epoch when the session counted and the password was the current one.
+    pub account_epoch: u32,
+}
+
+/// End the sessions of an account.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokeSessions {
+    /// Now.
+    pub at: Timestamp,
+    /// On whose wish.
+    pub reason: RevocationReason,
+    /// The one that goes on.
+    pub kept: Option<SessionId>,
+    /// The account's session epoch when that one counted; `None` where there is none.
+    pub account_epoch: Option<u32>,
+}
+
 /// Let an account do other things.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeRole {
@@ -97,6 +145,44 @@ pub struct ChangeRole {
     pub at: Timestamp,
     /// What it may do from now on.
     pub role: Role,
+}
+
+/// Let nobody sign in to an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Lock {
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Let an account be signed in to again.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlock {
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Have a link mailed that proves whose an e-mail address is.
+#[derive(Clone, Debug)]
+pub struct RequestEmailVerification {
+    /// Now.
+    pub at: Timestamp,
+    /// Names the request.
+    pub verification: VerificationId,
+    /// The address that the account is to have; `None` for the one that it has.
+    pub email: Option<Email>,
+    /// From this instant on the link is no good.
+    pub expires_at: Timestamp,
+    /// The account's session epoch when the password was proved that another address takes.
+    pub account_epoch: Option<u32>,
+}
+
+/// Follow a mailed link.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfirmEmail {
+    /// Now.
+    pub at: Timestamp,
+    /// The request that the link belongs to.
+    pub verification: VerificationId,
 }
 
 /// Put an end to an account.
@@ -124,12 +210,21 @@ pub enum UserRefusal {
     /// More resets were asked for than an account may be sent.
     #[error("too many password resets were asked for")]
     TooManyResetRequests,
+    /// The link was never asked for, was followed, was replaced by a newer one or has expired.
+    #[error("the verification is not pending")]
+    VerificationNotPending,
+    /// More links were asked for than an account may be sent.
+    #[error("too many verifications were asked for")]
+    TooManyVerificationRequests,
+    /// What was proved before was proved under an earlier session epoch: somebody took the account back meanwhile.
+    #[error("the session epoch was raised meanwhile")]
+    EpochPassed,
 }
 
 /// The events that `command` makes of `user`; none where it changes nothing.
 pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
     match (user, command) {
-        (User::Unregistered, UserCommand::Register(command)) => Ok(vec![register(command)]),
+        (User::Unregistered, UserCommand::Register(command)) => Ok(register(command)),
         (User::Registered(_), UserCommand::Register(_)) => Err(UserRefusal::AlreadyRegistered),
         (User::Unregistered, _) => Err(UserRefusal::NotRegistered),
         // Whoever asks again, because the answer was lost, has what they asked for.
@@ -153,11 +248,47 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
         (User::Registered(account), UserCommand::ChangeRole(command)) => {
             Ok(change_role(account, command))
         }
+        (User::Registered(account), UserCommand::ChangePassword(command)) => {
+            same_epoch(account, Some(command.account_epoch))?;
+            Ok(vec![UserEvent::PasswordChanged(PasswordChanged {
+                at: command.at,
+                credential: command.credential,
+                session_epoch: account.session_epoch + 1,
+                kept_session: command.session,
+            })])
+        }
+        (User::Registered(account), UserCommand::RevokeSessions(command)) => {
+            same_epoch(account, command.account_epoch)?;
+            Ok(vec![UserEvent::SessionsRevoked(SessionsRevoked {
+                at: command.at,
+                reason: command.reason,
+                session_epoch: account.session_epoch + 1,
+                kept_session: command.kept,
+            })])
+        }
+        (User::Registered(account), UserCommand::Lock(command)) => Ok(lock(account, command)),
+        (User::Registered(account), UserCommand::Unlock(command)) => Ok(unlock(account, command)),
+        (User::Registered(account), UserCommand::RequestEmailVerification(command)) => {
+            request_email_verification(account, command)
+        }
+        (User::Registered(account), UserCommand::ConfirmEmail(command)) => {
+            confirm_email(account, command)
+        }
     }
 }
 
-fn register(command: RegisterUser) -> UserEvent {
-    UserEvent::UserRegistered(UserRegistered {
+/// Whoever was signed in before an account was taken back must not act on it afterwards, however late their command comes:
+/// a session that is kept would come back to life.
+fn same_epoch(account: &Registered, proved_under: Option<u32>) -> Result<(), UserRefusal> {
+    match proved_under {
+        Some(epoch) if epoch != account.session_epoch => Err(UserRefusal::EpochPassed),
+        _ => Ok(()),
+    }
+}
+
+fn register(command: RegisterUser) -> Vec<UserEvent> {
+    let verification = command.verification.filter(|_| command.email.is_some());
+    let registered = UserEvent::UserRegistered(UserRegistered {
         at: command.at,
         number: command.number,
         username: command.username.map(Personal::Known),
@@ -166,7 +297,78 @@ fn register(command: RegisterUser) -> UserEvent {
         phone: command.phone.map(Personal::Known),
         role: command.role,
         credential: command.credential,
+    });
+    let requested = verification.map(email_verification_requested);
+    [Some(registered), requested]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn email_verification_requested(command: RequestEmailVerification) -> UserEvent {
+    UserEvent::EmailVerificationRequested(EmailVerificationRequested {
+        at: command.at,
+        verification: command.verification,
+        email: command.email.map(Personal::Known),
+        expires_at: command.expires_at,
     })
+}
+
+/// Nothing is to be proved of an address that is verified, or of none.
+fn request_email_verification(
+    account: &Registered,
+    command: RequestEmailVerification,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    if command.email.is_none() && (account.email_verified || !account.has_email) {
+        return Ok(vec![]);
+    }
+    same_epoch(account, command.account_epoch)?;
+    let recent = account
+        .verification_requests
+        .iter()
+        .filter(|at| command.at.since(**at) < VERIFICATION_REQUEST_WINDOW)
+        .count();
+    if recent >= MAX_VERIFICATION_REQUESTS {
+        return Err(UserRefusal::TooManyVerificationRequests);
+    }
+    Ok(vec![email_verification_requested(command)])
+}
+
+fn confirm_email(
+    account: &Registered,
+    command: ConfirmEmail,
+) -> Result<Vec<UserEvent>, UserRefusal> {
+    let ConfirmEmail { at, verification } = command;
+    match &account.pending_verification {
+        Some(pending) if pending.allows(verification, at) => {
+            Ok(vec![match pending.email.clone() {
+                Some(email) => UserEvent::EmailChanged(EmailChanged {
+                    at,
+                    verification,
+                    email: Personal::Known(email),
+                }),
+                None => UserEvent::EmailVerified(EmailVerified { at, verification }),
+            }])
+        }
+        _ => Err(UserRefusal::VerificationNotPending),
+    }
+}
+
+fn lock(account: &Registered, command: Lock) -> Vec<UserEvent> {
+    if account.locked {
+        return vec![];
+    }
+    vec![UserEvent::UserLocked(UserLocked {
+        at: command.at,
+        session_epoch: account.session_epoch + 1,
+    })]
+}
+
+fn unlock(account: &Registered, command: Unlock) -> Vec<UserEvent> {
+    if !account.locked {
+        return vec![];
+    }
+    vec![UserEvent::UserUnlocked(UserUnlocked { at: command.at })]
 }
 
 fn request_password_reset(

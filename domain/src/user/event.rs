@@ -4,8 +4,8 @@ use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountNumber, CredentialId, Email, PersonName, Personal, PersonalFields, Phone, ResetId, Role,
-    Timestamp, Username,
+    AccountNumber, CredentialId, Email, PersonName, Personal, PersonalFields, Phone, ResetId,
+    RevocationReason, Role, SessionId, Timestamp, Username, VerificationId,
 };
 
 /// An event of the `User` aggregate.
@@ -19,8 +19,22 @@ pub enum UserEvent {
     PasswordReset(PasswordReset),
     /// The password is the same, and its hash is another.
     PasswordRehashed(PasswordRehashed),
+    /// The person set another password, and every other session has ended.
+    PasswordChanged(PasswordChanged),
+    /// Every session has ended but perhaps one.
+    SessionsRevoked(SessionsRevoked),
     /// The account may do other things than before, and every session has ended.
     RoleChanged(RoleChanged),
+    /// Nobody can sign in to the account until it is unlocked.
+    UserLocked(UserLocked),
+    /// The account can be signed in to again.
+    UserUnlocked(UserUnlocked),
+    /// A link was asked for that proves whose an e-mail address is.
+    EmailVerificationRequested(EmailVerificationRequested),
+    /// The account's e-mail address is its person's.
+    EmailVerified(EmailVerified),
+    /// The account has another e-mail address, which is its person's.
+    EmailChanged(EmailChanged),
     /// The account and all that was known of its person is gone.
     UserErased(UserErased),
 }
@@ -79,6 +93,32 @@ pub struct PasswordRehashed {
     pub credential: CredentialId,
 }
 
+/// The person set another password, and every other session has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PasswordChanged {
+    /// When.
+    pub at: Timestamp,
+    /// Names the new stored password hash.
+    pub credential: CredentialId,
+    /// The account's session epoch from now on.
+    pub session_epoch: u32,
+    /// The session of an earlier epoch that goes on: the one in which it was done.
+    pub kept_session: SessionId,
+}
+
+/// Every session has ended but perhaps one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionsRevoked {
+    /// When.
+    pub at: Timestamp,
+    /// On whose wish.
+    pub reason: RevocationReason,
+    /// The account's session epoch from now on.
+    pub session_epoch: u32,
+    /// The session of an earlier epoch that goes on.
+    pub kept_session: Option<SessionId>,
+}
+
 /// The account may do other things than before, and every session has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleChanged {
@@ -86,10 +126,59 @@ pub struct RoleChanged {
     pub at: Timestamp,
     /// What it may do from now on.
     pub role: Role,
-    /// The account's session epoch from now on: a token may say what the role was. The first version had none, and
-    /// sessions went on.
+    /// The account's session epoch from now on, so that no token claims the role of before. Version 1 has none: it
+    /// ended no session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_epoch: Option<u32>,
+}
+
+/// Nobody can sign in to the account until it is unlocked, and every session has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserLocked {
+    /// When.
+    pub at: Timestamp,
+    /// The account's session epoch from now on.
+    pub session_epoch: u32,
+}
+
+/// The account can be signed in to again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UserUnlocked {
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A link was asked for that proves whose an e-mail address is; one asked for earlier no longer counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmailVerificationRequested {
+    /// When.
+    pub at: Timestamp,
+    /// Names the request.
+    pub verification: VerificationId,
+    /// The address that the account is to have; `None` for the one that it has.
+    pub email: Option<Personal<Email>>,
+    /// From this instant on the link is no good.
+    pub expires_at: Timestamp,
+}
+
+/// The account's e-mail address is its person's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmailVerified {
+    /// When.
+    pub at: Timestamp,
+    /// The request whose link was followed.
+    pub verification: VerificationId,
+}
+
+/// The account has another e-mail address, which is its person's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmailChanged {
+    /// When.
+    pub at: Timestamp,
+    /// The request whose link was followed.
+    pub verification: VerificationId,
+    /// The address.
+    pub email: Personal<Email>,
 }
 
 /// The account is gone, and the key of everything personal in its events with it. Nothing happens to it any more.
@@ -109,9 +198,50 @@ impl UserEvent {
             Self::PasswordResetRequested(event) => event.at,
             Self::PasswordReset(event) => event.at,
             Self::PasswordRehashed(event) => event.at,
+            Self::PasswordChanged(event) => event.at,
+            Self::SessionsRevoked(event) => event.at,
             Self::RoleChanged(event) => event.at,
+            Self::UserLocked(event) => event.at,
+            Self::UserUnlocked(event) => event.at,
+            Self::EmailVerificationRequested(event) => event.at,
+            Self::EmailVerified(event) => event.at,
+            Self::EmailChanged(event) => event.at,
             Self::UserErased(event) => event.at,
         }
+    }
+}
+
+/// An account's session epoch was raised: sessions that started under an earlier one have ended, but for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaisedEpoch {
+    /// The epoch from now on.
+    pub epoch: u32,
+    /// The session of an earlier epoch that goes on.
+    pub kept_session: Option<SessionId>,
+}
+
+impl UserEvent {
+    /// The session epoch that this event begins, if it begins one. An erasure does, too.
+    pub fn raised_epoch(&self) -> Option<RaisedEpoch> {
+        let (epoch, kept_session) = match self {
+            Self::PasswordReset(event) => (event.session_epoch, None),
+            Self::PasswordChanged(event) => (event.session_epoch, Some(event.kept_session)),
+            Self::SessionsRevoked(event) => (event.session_epoch, event.kept_session),
+            Self::RoleChanged(event) => (event.session_epoch?, None),
+            Self::UserLocked(event) => (event.session_epoch, None),
+            Self::UserErased(event) => (event.session_epoch, None),
+            Self::UserRegistered(_)
+            | Self::PasswordResetRequested(_)
+            | Self::PasswordRehashed(_)
+            | Self::UserUnlocked(_)
+            | Self::EmailVerificationRequested(_)
+            | Self::EmailVerified(_)
+            | Self::EmailChanged(_) => return None,
+        };
+        Some(RaisedEpoch {
+            epoch,
+            kept_session,
+        })
     }
 }
 
@@ -122,7 +252,14 @@ impl DomainEvent for UserEvent {
             Self::PasswordResetRequested(_) => "PasswordResetRequested",
             Self::PasswordReset(_) => "PasswordReset",
             Self::PasswordRehashed(_) => "PasswordRehashed",
+            Self::PasswordChanged(_) => "PasswordChanged",
+            Self::SessionsRevoked(_) => "SessionsRevoked",
             Self::RoleChanged(_) => "RoleChanged",
+            Self::UserLocked(_) => "UserLocked",
+            Self::UserUnlocked(_) => "UserUnlocked",
+            Self::EmailVerificationRequested(_) => "EmailVerificationRequested",
+            Self::EmailVerified(_) => "EmailVerified",
+            Self::EmailChanged(_) => "EmailChanged",
             Self::UserErased(_) => "UserErased",
         }
         .to_owned()
@@ -146,6 +283,8 @@ impl PersonalFields for UserEvent {
                 "/UserRegistered/name",
                 "/UserRegistered/phone",
             ],
+            "EmailVerificationRequested" => &["/EmailVerificationRequested/email"],
+            "EmailChanged" => &["/EmailChanged/email"],
             _ => &[],
         }
     }

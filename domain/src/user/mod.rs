@@ -1,4 +1,4 @@
-//! The `User` aggregate: an account, its role, its credential, its pending password reset and its end.
+//! The `User` aggregate: an account, its role, its credential, its e-mail address, its lock and its end.
 
 mod decide;
 mod event;
@@ -8,15 +8,18 @@ use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 pub use decide::{
-    ChangeRole, Erase, MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RehashPassword,
-    RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
+    ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
+    MAX_VERIFICATION_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RehashPassword,
+    RequestEmailVerification, RequestPasswordReset, ResetPassword, RevokeSessions, Unlock,
+    UserCommand, UserRefusal, VERIFICATION_REQUEST_WINDOW,
 };
 pub use event::{
-    PasswordRehashed, PasswordReset, PasswordResetRequested, RoleChanged, UserErased, UserEvent,
-    UserRegistered,
+    EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
+    PasswordReset, PasswordResetRequested, RaisedEpoch, RoleChanged, SessionsRevoked, UserErased,
+    UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 
-use crate::{CredentialId, ResetId, Role, Timestamp};
+use crate::{CredentialId, Email, ResetId, Role, Timestamp, VerificationId};
 
 /// An account as its events so far have made it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,8 +42,18 @@ pub struct Registered {
     pub credential: CredentialId,
     /// Sessions started under an earlier epoch have ended.
     pub session_epoch: u32,
+    /// Whether nobody can sign in to it.
+    pub locked: bool,
+    /// Whether it has an e-mail address.
+    pub has_email: bool,
+    /// Whether that is known to be its person's.
+    pub email_verified: bool,
     /// The one reset that can still be carried out.
     pub pending_reset: Option<PendingReset>,
+    /// The one link about an e-mail address that is still good.
+    pub pending_verification: Option<PendingVerification>,
+    /// When links about e-mail addresses were last asked for; no more than [`MAX_VERIFICATION_REQUESTS`].
+    verification_requests: Vec<Timestamp>,
     /// The resets that were last asked for, and when; no more than [`MAX_RESET_REQUESTS`].
     reset_requests: Vec<(ResetId, Timestamp)>,
 }
@@ -58,6 +71,24 @@ impl PendingReset {
     /// Whether this is the request `reset` and it can be carried out at `now`.
     pub fn allows(&self, reset: ResetId, now: Timestamp) -> bool {
         self.reset == reset && now < self.expires_at
+    }
+}
+
+/// A link about an e-mail address that was asked for and not yet followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingVerification {
+    /// Which request.
+    pub verification: VerificationId,
+    /// The address that the account is to have; `None` for the one that it has.
+    pub email: Option<Email>,
+    /// From this instant on the link is no good.
+    pub expires_at: Timestamp,
+}
+
+impl PendingVerification {
+    /// Whether this is the request `verification` and its link is good at `now`.
+    pub fn allows(&self, verification: VerificationId, now: Timestamp) -> bool {
+        self.verification == verification && now < self.expires_at
     }
 }
 
@@ -97,7 +128,12 @@ impl Aggregate for User {
                     role: event.role,
                     credential: event.credential,
                     session_epoch: 0,
+                    locked: false,
+                    has_email: event.email.is_some(),
+                    email_verified: false,
                     pending_reset: None,
+                    pending_verification: None,
+                    verification_requests: Vec::new(),
                     reset_requests: Vec::new(),
                 });
             }
@@ -112,6 +148,9 @@ impl Aggregate for User {
 
 impl Registered {
     fn apply(&mut self, event: UserEvent) {
+        if let Some(raised) = event.raised_epoch() {
+            self.session_epoch = raised.epoch;
+        }
         match event {
             UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
             UserEvent::PasswordResetRequested(event) => {
@@ -125,14 +164,50 @@ impl Registered {
             }
             UserEvent::PasswordReset(event) => {
                 self.credential = event.credential;
-                self.session_epoch = event.session_epoch;
+                self.pending_reset = None;
+                self.pending_verification = None;
+                // The link was mailed to the address.
+                self.email_verified = self.has_email;
+            }
+            UserEvent::PasswordChanged(event) => {
+                self.credential = event.credential;
+                self.pending_reset = None;
+                self.forget_new_address();
+            }
+            UserEvent::SessionsRevoked(_) => {}
+            UserEvent::RoleChanged(event) => self.role = event.role,
+            UserEvent::UserLocked(_) => {
+                self.locked = true;
+                self.forget_new_address();
+            }
+            UserEvent::UserUnlocked(_) => self.locked = false,
+            UserEvent::EmailVerificationRequested(event) => {
+                self.pending_verification = Some(PendingVerification {
+                    verification: event.verification,
+                    email: event.email.and_then(|email| email.known().cloned()),
+                    expires_at: event.expires_at,
+                });
+                self.verification_requests.push(event.at);
+                let surplus = self.verification_requests.len();
+                let surplus = surplus.saturating_sub(MAX_VERIFICATION_REQUESTS);
+                self.verification_requests.drain(..surplus);
+            }
+            UserEvent::EmailVerified(_) => {
+                self.email_verified = true;
+                self.pending_verification = None;
+            }
+            UserEvent::EmailChanged(_) => {
+                self.has_email = true;
+                self.email_verified = true;
+                self.pending_verification = None;
                 self.pending_reset = None;
             }
             UserEvent::PasswordRehashed(event) => self.credential = event.credential,
-            UserEvent::RoleChanged(event) => {
-                self.role = event.role;
-                self.session_epoch = event.session_epoch.unwrap_or(self.session_epoch);
-            }
         }
+    }
+
+    /// Whoever takes an account back must not lose it to a link that was mailed to somebody else before.
+    fn forget_new_address(&mut self) {
+        self.pending_verification.take_if(|it| it.email.is_some());
     }
 }

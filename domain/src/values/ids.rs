@@ -48,6 +48,10 @@ uuid_id! {
     ResetId
 }
 uuid_id! {
+    /// A request to prove that an e-mail address is the account's own. Like [`ResetId`] it is no secret.
+    VerificationId
+}
+uuid_id! {
     /// A stored password hash.
     CredentialId
 }

@@ -11,7 +11,7 @@ mod username;
 
 pub use contract::ContractName;
 pub use email::Email;
-pub use ids::{AccountNumber, CredentialId, ResetId, SessionId, UserId};
+pub use ids::{AccountNumber, CredentialId, ResetId, SessionId, UserId, VerificationId};
 pub use person_name::PersonName;
 pub use phone::Phone;
 pub use role::Role;

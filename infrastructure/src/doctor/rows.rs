@@ -27,12 +27,16 @@ pub(super) fn account_differences(expected: &Account, stored: &Account) -> Vec<S
         number,
         username,
         email,
+        email_verified,
         name,
         phone,
         role,
         credential,
+        locked,
         session_epoch,
+        kept_session,
         pending_reset,
+        pending_verification,
         created_at,
         updated_at
     )

@@ -1,6 +1,7 @@
 //! The one statement that makes everything of a command true, or nothing.
 
 use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
+use authlog_domain::UserId;
 use sqlx::types::Json;
 
 use super::PostgresStore;
@@ -24,6 +25,13 @@ const APPEND: &str = concat!(
     ), claim AS (
         INSERT INTO identifier_claims (kind, digest, owner)
         SELECT * FROM unnest($8::text[], $9::bytea[], $10::uuid[])
+    ), released AS (
+        DELETE FROM identifier_claims AS held
+         USING unnest($25::text[], $26::bytea[]) AS released (kind, digest)
+         WHERE (held.kind, held.digest) = (released.kind, released.digest)
+    ), mail AS (
+        INSERT INTO due_mail (aggregate_type, aggregate_id, sequence, user_id, due_at)
+        SELECT * FROM unnest($27::text[], $28::text[], $29::bigint[], $30::uuid[], $31::timestamptz[])
     ), subject_key AS (
         INSERT INTO subject_keys (user_id, wrapped)
         SELECT * FROM unnest($11::uuid[], $12::bytea[])
@@ -40,7 +48,8 @@ const APPEND: &str = concat!(
     "), session AS (",
     upsert_sessions!("$20"),
     r")
-    SELECT erase_account($21, $22), require_sealing_key($23), refuse_erased($24)",
+    SELECT erase_account($21, $22), require_sealing_key($23), refuse_erased($24),
+           require_administrator_beside($32)",
 );
 
 impl PostgresStore {
@@ -108,6 +117,14 @@ impl PostgresStore {
             .bind(erasure.map(|it| all(&it.resets, |reset| reset.as_uuid())))
             .bind(plan.wrapped_under.as_ref().map(|it| it.as_slice()))
             .bind(all(&plan.held, |user| user.as_uuid()))
+            .bind(all(&plan.released, |claim| claim.kind.as_str()))
+            .bind(all(&plan.released, |claim| claim.digest.as_slice()))
+            .bind(all(&plan.mail, |(mail, _)| mail.stream.kind.as_str()))
+            .bind(all(&plan.mail, |(mail, _)| mail.stream.id.as_str()))
+            .bind(all(&plan.mail, |(mail, _)| mail.sequence.cast_signed()))
+            .bind(all(&plan.mail, |(mail, _)| mail.user.as_uuid()))
+            .bind(all(&plan.mail, |(_, at)| at.date_time()))
+            .bind(plan.leaves_an_administrator_beside.map(UserId::as_uuid))
             .execute(self.connections.pool())
             .await?;
         Ok(())
@@ -123,16 +140,17 @@ impl PostgresStore {
         match refused_by_schema(&error) {
             Some(SchemaRefusal::Erased) => return AppendError::AccountErased,
             Some(SchemaRefusal::OtherMasterKey) => return AppendError::Conflict,
+            Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
             None => {}
         }
         match violated_key(&error) {
-            Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey") => {
-                match self.taken_claim(plan).await {
-                    Ok(Some(kind)) => AppendError::IdentifierTaken(kind),
-                    Ok(None) => AppendError::Conflict,
-                    Err(error) => error.into(),
-                }
-            }
+            Some(
+                "events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey" | "due_mail_pkey",
+            ) => match self.taken_claim(plan).await {
+                Ok(Some(kind)) => AppendError::IdentifierTaken(kind),
+                Ok(None) => AppendError::Conflict,
+                Err(error) => error.into(),
+            },
             None if is_tie(&error) => AppendError::Conflict,
             _ => store_error(error).into(),
         }

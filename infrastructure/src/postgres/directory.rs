@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionStanding, SignInRecord,
-    StoreError, TokenDigest,
+    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionRecord, SessionStanding,
+    SignInRecord, StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use sqlx::FromRow;
 
 use super::PostgresStore;
-use super::rows::{AccountRow, StandingRow, account_columns, session_columns};
+use super::rows::{AccountRow, SessionRow, StandingRow, account_columns, session_columns};
 
 /// The account that has an identifier.
 const BY_IDENTIFIER: &str = concat!(
@@ -53,6 +53,19 @@ const STANDING: &str = concat!(
       FROM sessions s
       JOIN accounts a ON a.user_id = s.user_id
      WHERE s.session_id = $1"
+);
+
+/// What counts is told as [`SessionRecord::is_live`] tells it.
+const LIVE: &str = concat!(
+    "SELECT ",
+    session_columns!(),
+    r", s.user_id
+      FROM sessions s
+      JOIN accounts a ON a.user_id = s.user_id
+     WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2
+       AND (s.epoch = a.session_epoch OR s.session_id = a.kept_session)
+       AND ($3::uuid IS NULL OR s.session_id > $3)
+     ORDER BY s.session_id LIMIT $4"
 );
 
 const STANDING_BY_TOKEN: &str = concat!(
@@ -165,6 +178,27 @@ impl Directory for PostgresStore {
             })
             .await?;
         row.map(SessionStanding::try_from).transpose()
+    }
+
+    async fn live_sessions(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        let rows: Vec<SessionRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(LIVE)
+                    .bind(user.as_uuid())
+                    .bind(now.date_time())
+                    .bind(after.map(SessionId::as_uuid))
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.into_iter().map(SessionRecord::try_from).collect()
     }
 
     async fn session_by_opaque_token(

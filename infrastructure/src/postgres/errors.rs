@@ -49,6 +49,8 @@ pub(super) enum SchemaRefusal {
     Erased,
     /// Another master key seals what is new.
     OtherMasterKey,
+    /// Nobody else would be left who administers accounts.
+    LastAdministrator,
 }
 
 /// The refusal of a function of the schema, if that is what the error is.
@@ -56,6 +58,7 @@ pub(super) fn refused_by_schema(error: &sqlx::Error) -> Option<SchemaRefusal> {
     match error.as_database_error()?.code()?.as_ref() {
         "AE001" => Some(SchemaRefusal::Erased),
         "AE002" => Some(SchemaRefusal::OtherMasterKey),
+        "AE003" => Some(SchemaRefusal::LastAdministrator),
         _ => None,
     }
 }

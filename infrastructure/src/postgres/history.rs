@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use authlog_application::ports::{
     History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
-use authlog_domain::{Timestamp, UserId};
+use authlog_domain::{SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::FromRow;
 use time::OffsetDateTime;
 
 use super::PostgresStore;
-use crate::history::{SealedHistory, opened_history, state_at};
+use crate::history::{SealedHistory, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
 
@@ -38,6 +38,13 @@ const READ: &str = r"
       FROM page JOIN events e USING (aggregate_type, aggregate_id, sequence)
      ORDER BY page.log_index NULLS LAST, page.txid, page.position";
 
+/// The first events of sessions.
+const ORIGINS: &str = r"
+    SELECT NULL::bigint AS log_index, recorded_at, aggregate_type, aggregate_id, sequence, event_type, event_version,
+           payload, metadata
+      FROM events
+     WHERE aggregate_type = 'session' AND aggregate_id = ANY($2) AND sequence = 1 AND user_id = $1";
+
 #[derive(FromRow)]
 struct EventRow {
     log_index: Option<i64>,
@@ -61,6 +68,25 @@ impl History for PostgresStore {
         filter: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError> {
         opened_history(self, user, after, limit, filter).await
+    }
+
+    async fn origins(
+        &self,
+        user: UserId,
+        sessions: &[SessionId],
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
+        let rows: Vec<EventRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(ORIGINS)
+                    .bind(user.as_uuid())
+                    .bind(&ids)
+                    .fetch_all(pool)
+            })
+            .await?;
+        let events = rows.into_iter().map(PastEvent::try_from);
+        opened(self, user, events.collect::<Result<_, _>>()?).await
     }
 
     async fn state_at(

@@ -28,6 +28,7 @@ mod housekeeping;
 mod leadership;
 mod log_records;
 mod log_tree;
+mod mail_queue;
 mod rebuild;
 mod reset_requests;
 mod revocations;

@@ -6,12 +6,13 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{Revocation, RevocationCursor, RevocationSource, StoreError};
-use authlog_domain::{SessionId, Timestamp, UserId};
+use authlog_domain::user::RaisedEpoch;
+use authlog_domain::{SessionId, Timestamp};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::store::unreadable;
+use crate::store::{revocation, unreadable};
 
 /// Events that match `$condition`, joined to the next cursor, which is there even if no event is. The types are those of
 /// the partial indexes, word for word.
@@ -20,12 +21,11 @@ macro_rules! revocations {
         concat!(
             r"
             SELECT here.next, e.event_type, e.aggregate_id::uuid AS aggregate_id,
-                   coalesce(e.payload #>> '{PasswordReset,session_epoch}',
-                            e.payload #>> '{RoleChanged,session_epoch}',
-                            e.payload #>> '{UserErased,session_epoch}')::bigint AS session_epoch
+                   (e.payload -> e.event_type ->> 'session_epoch')::bigint AS session_epoch,
+                   (e.payload -> e.event_type ->> 'kept_session')::uuid AS kept_session
               FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
               LEFT JOIN events e
-                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'PasswordReset', 'UserErased', 'RoleChanged')
+                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased')
                AND ",
             $condition
         )
@@ -41,6 +41,7 @@ struct Row {
     event_type: Option<String>,
     aggregate_id: Option<Uuid>,
     session_epoch: Option<i64>,
+    kept_session: Option<Uuid>,
 }
 
 impl Row {
@@ -48,33 +49,18 @@ impl Row {
         let (Some(event_type), Some(id)) = (self.event_type.as_deref(), self.aggregate_id) else {
             return Ok(None);
         };
-        let user = UserId::new(id);
-        let epoch = || {
-            let epoch = self.session_epoch.and_then(|it| u32::try_from(it).ok());
-            epoch.ok_or_else(|| unreadable(NoEpoch))
-        };
-        if event_type == "RoleChanged" && self.session_epoch.is_none() {
-            // The first version of that event ended no session.
-            return Ok(None);
-        }
-        Ok(Some(match event_type {
-            "PasswordReset" | "RoleChanged" => Revocation::Epoch {
-                user,
-                epoch: epoch()?,
-            },
-            "UserErased" => Revocation::Erased {
-                user,
-                epoch: epoch()?,
-            },
-            _ => Revocation::Session(SessionId::new(id)),
-        }))
+        let raised = self
+            .session_epoch
+            .map(|epoch| {
+                Ok::<_, StoreError>(RaisedEpoch {
+                    epoch: u32::try_from(epoch).map_err(unreadable)?,
+                    kept_session: self.kept_session.map(SessionId::new),
+                })
+            })
+            .transpose()?;
+        revocation(event_type, id, raised)
     }
 }
-
-/// A reset and an erasure say which epoch begins.
-#[derive(Debug, thiserror::Error)]
-#[error("a stored PasswordReset or UserErased names no session epoch")]
-struct NoEpoch;
 
 fn answer(rows: &[Row]) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
     let next = rows
@@ -123,7 +109,7 @@ mod tests {
     #[test]
     fn the_query_and_the_indexes_name_the_revoking_types_in_the_same_words() {
         let list = format!("event_type IN ('{}')", REVOKING_EVENT_TYPES.join("', '"));
-        let schema = include_str!("../../../migrations/postgres/0006_keys_and_roles.sql");
+        let schema = include_str!("../../../migrations/postgres/0007_accounts.sql");
         assert_eq!(schema.matches(&list).count(), 2);
         assert!(SINCE.contains(&list) && AFTER.contains(&list));
     }

@@ -4,10 +4,10 @@
 //! column, and one struct serves both directions.
 
 use authlog_application::ports::{Account, SessionRecord, SessionStanding, StoreError};
-use authlog_domain::user::PendingReset;
+use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation, SessionId,
-    Timestamp, UserId, Username,
+    Timestamp, UserId, Username, VerificationId,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -37,6 +37,13 @@ pub(super) struct AccountRow {
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     updated_at: OffsetDateTime,
+    email_verified: bool,
+    locked: bool,
+    kept_session: Option<Uuid>,
+    verification_id: Option<Uuid>,
+    verification_email: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    verification_expires_at: Option<OffsetDateTime>,
 }
 
 /// A row of `sessions`; next to an account its version goes by another name.
@@ -73,7 +80,8 @@ pub(super) struct StandingRow {
 macro_rules! account_columns {
     () => {
         "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, a.credential_id, \
-         a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at"
+         a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, a.email_verified, a.locked, \
+         a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at"
     };
 }
 
@@ -100,7 +108,11 @@ macro_rules! upsert_accounts {
                 role = excluded.role, credential_id = excluded.credential_id,
                 session_epoch = excluded.session_epoch, reset_id = excluded.reset_id,
                 reset_expires_at = excluded.reset_expires_at, created_at = excluded.created_at,
-                updated_at = excluded.updated_at
+                updated_at = excluded.updated_at, email_verified = excluded.email_verified,
+                locked = excluded.locked, kept_session = excluded.kept_session,
+                verification_id = excluded.verification_id,
+                verification_email = excluded.verification_email,
+                verification_expires_at = excluded.verification_expires_at
             WHERE accounts.version <= excluded.version"
         )
     };
@@ -138,6 +150,7 @@ fn foreign(column: &'static str) -> StoreError {
 impl From<&Account> for AccountRow {
     fn from(account: &Account) -> Self {
         let text = |value: Option<&str>| value.map(str::to_owned);
+        let verification = account.pending_verification.as_ref();
         Self {
             user_id: account.id.as_uuid(),
             version: account.version.cast_signed(),
@@ -153,6 +166,13 @@ impl From<&Account> for AccountRow {
             reset_expires_at: account.pending_reset.map(|it| it.expires_at.date_time()),
             created_at: account.created_at.date_time(),
             updated_at: account.updated_at.date_time(),
+            email_verified: account.email_verified,
+            locked: account.locked,
+            kept_session: account.kept_session.map(SessionId::as_uuid),
+            verification_id: verification.map(|it| it.verification.as_uuid()),
+            verification_email: verification
+                .and_then(|it| text(it.email.as_ref().map(Email::as_str))),
+            verification_expires_at: verification.map(|it| it.expires_at.date_time()),
         }
     }
 }
@@ -176,18 +196,30 @@ impl TryFrom<AccountRow> for Account {
 
     fn try_from(row: AccountRow) -> Result<Self, StoreError> {
         let pending_reset = row.reset_id.zip(row.reset_expires_at);
+        let verification = row.verification_id.zip(row.verification_expires_at);
+        let new_email = row.verification_email.map(Email::from_stored);
         Ok(Self {
             id: UserId::new(row.user_id),
             version: row.version.cast_unsigned(),
             number: AccountNumber::new(row.number),
             username: row.username.map(Username::from_stored),
             email: row.email.map(Email::from_stored),
+            email_verified: row.email_verified,
             name: row.name.map(PersonName::from_stored),
             phone: row.phone.map(Phone::from_stored),
             role: Role::parse(&row.role).ok_or_else(|| foreign("accounts.role"))?,
             credential: CredentialId::new(row.credential_id),
             session_epoch: u32::try_from(row.session_epoch)
                 .map_err(|_| foreign("accounts.session_epoch"))?,
+            locked: row.locked,
+            kept_session: row.kept_session.map(SessionId::new),
+            pending_verification: verification.map(|(verification, expires_at)| {
+                PendingVerification {
+                    verification: VerificationId::new(verification),
+                    email: new_email,
+                    expires_at: Timestamp::new(expires_at),
+                }
+            }),
             pending_reset: pending_reset.map(|(reset, expires_at)| PendingReset {
                 reset: ResetId::new(reset),
                 expires_at: Timestamp::new(expires_at),

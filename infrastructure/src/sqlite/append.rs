@@ -1,6 +1,7 @@
 //! What an append writes, in one savepoint.
 
-use authlog_application::ports::{AppendError, CredentialRecord, OpaqueTokenRecord};
+use authlog_application::ports::{AppendError, CredentialRecord, DueMail, OpaqueTokenRecord};
+use authlog_domain::{Timestamp, UserId};
 use rusqlite::{Connection, params};
 
 use super::erasure::{erase, is_erased};
@@ -16,6 +17,9 @@ use crate::store::{AppendPlan, ClaimDigest};
 /// Claims come first: who registers the same name twice is told that it is taken, whatever else would conflict.
 pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
     may_be_written(connection, plan)?;
+    for claim in &plan.released {
+        release(connection, claim).map_err(store_error)?;
+    }
     for claim in &plan.claims {
         write_claim(connection, claim)?;
     }
@@ -32,11 +36,33 @@ fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), Appe
             return Err(AppendError::AccountErased);
         }
     }
+    if let Some(account) = plan.leaves_an_administrator_beside
+        && !is_administered_beside(connection, account).map_err(store_error)?
+    {
+        return Err(AppendError::LastAdministrator);
+    }
     if plan.wrapped_under.is_some()
         && sealing_key(connection).map_err(store_error)? != plan.wrapped_under
     {
         return Err(AppendError::Conflict);
     }
+    Ok(())
+}
+
+/// Whether somebody beside this account is an administrator who can sign in.
+fn is_administered_beside(connection: &Connection, account: UserId) -> rusqlite::Result<bool> {
+    const SELECT: &str =
+        "SELECT 1 FROM accounts WHERE role = 'admin' AND locked = 0 AND user_id <> ? LIMIT 1";
+    connection
+        .prepare_cached(SELECT)?
+        .exists([account.to_string()])
+}
+
+fn release(connection: &Connection, claim: &ClaimDigest) -> rusqlite::Result<()> {
+    const DELETE: &str = "DELETE FROM identifier_claims WHERE kind = ? AND digest = ?";
+    connection
+        .prepare_cached(DELETE)?
+        .execute(params![claim.kind.as_str(), claim.digest])?;
     Ok(())
 }
 
@@ -129,6 +155,9 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
     if let Some(token) = &plan.opaque_token {
         write_opaque_token(connection, token)?;
     }
+    for (mail, at) in &plan.mail {
+        write_mail(connection, mail, *at)?;
+    }
     for row in &plan.accounts {
         write_account(connection, row)?;
     }
@@ -139,6 +168,19 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
         Some(erasure) => erase(connection, erasure),
         None => Ok(()),
     }
+}
+
+fn write_mail(connection: &Connection, mail: &DueMail, at: Timestamp) -> rusqlite::Result<()> {
+    const INSERT: &str = "
+        INSERT INTO due_mail (aggregate_type, aggregate_id, sequence, user_id, due_at) VALUES (?, ?, ?, ?, ?)";
+    connection.prepare_cached(INSERT)?.execute(params![
+        mail.stream.kind.as_str(),
+        mail.stream.id,
+        mail.sequence as i64,
+        mail.user.to_string(),
+        at.unix_millis()
+    ])?;
+    Ok(())
 }
 
 fn write_credential(

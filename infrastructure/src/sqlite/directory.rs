@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionStanding, SignInRecord,
-    StoreError, TokenDigest,
+    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionRecord, SessionStanding,
+    SignInRecord, StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use rusqlite::{OptionalExtension, Params, Row, params};
@@ -94,6 +94,32 @@ impl Directory for SqliteStore {
              WHERE s.session_id = ?"
         );
         self.find(sql, [session.to_string()], standing).await
+    }
+
+    async fn live_sessions(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        // What counts is told as `SessionRecord::is_live` tells it. Every id is greater than the empty text.
+        let sql = format!(
+            "SELECT {SESSION} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
+             WHERE s.user_id = ? AND s.ended_at IS NULL AND s.expires_at > ?
+                AND (s.epoch = a.session_epoch OR s.session_id = a.kept_session) AND s.session_id > ?
+             ORDER BY s.session_id LIMIT ?"
+        );
+        let after = after.map_or_else(String::new, |session| session.to_string());
+        self.readers
+            .read(move |connection| {
+                let bounds = params![user.to_string(), now.unix_millis(), after, limit];
+                connection
+                    .prepare_cached(&sql)?
+                    .query_map(bounds, |row| session(row, 0))?
+                    .collect()
+            })
+            .await
     }
 
     async fn session_by_opaque_token(

@@ -22,13 +22,14 @@ pub(super) fn is_erased(connection: &Connection, user: UserId) -> Result<bool> {
 
 /// Deletes all that is kept of an account beside its events.
 pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<()> {
-    const DELETE: [&str; 6] = [
+    const DELETE: [&str; 7] = [
         "DELETE FROM subject_keys WHERE user_id = ?",
         "DELETE FROM identifier_claims WHERE owner = ?",
         "DELETE FROM credentials WHERE user_id = ?",
         "DELETE FROM opaque_tokens WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = ?)",
         "DELETE FROM sessions WHERE user_id = ?",
         "DELETE FROM accounts WHERE user_id = ?",
+        "DELETE FROM due_mail WHERE user_id = ?",
     ];
     const DELETE_REQUEST: &str = "DELETE FROM reset_requests WHERE reset_id = ?";
     let user = erasure.user.to_string();
@@ -131,6 +132,7 @@ fn read_traces(connection: &Connection, user: UserId) -> Result<Vec<Vec<u8>>> {
         SELECT email FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT name FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT phone FROM accounts WHERE user_id = ?1 UNION ALL
+        SELECT verification_email FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT password_hash FROM credentials WHERE user_id = ?1 UNION ALL
         SELECT wrapped FROM subject_keys WHERE user_id = ?1";
     let mut select = connection.prepare_cached(SELECT)?;

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use authlog_application::ports::{
     History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
-use rusqlite::{Row, params_from_iter, types::Value};
+use rusqlite::{OptionalExtension, Row, params, params_from_iter, types::Value};
 
 use super::SqliteStore;
 use super::errors::malformed;
 use super::event_store::json;
-use crate::history::{SealedHistory, opened_history, state_at};
+use crate::history::{SealedHistory, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
 
@@ -24,6 +24,11 @@ const SELECT: &str = "
         AND l.aggregate_id = e.aggregate_id AND l.sequence = e.sequence
     WHERE e.user_id = ? AND e.position > ?";
 
+/// The first event of a session.
+const ORIGIN: &str = "
+    SELECT NULL, recorded_at, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
+    FROM events WHERE aggregate_type = 'session' AND aggregate_id = ?2 AND sequence = 1 AND user_id = ?1";
+
 #[async_trait]
 impl History for SqliteStore {
     async fn history(
@@ -34,6 +39,27 @@ impl History for SqliteStore {
         filter: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError> {
         opened_history(self, user, after, limit, filter).await
+    }
+
+    async fn origins(
+        &self,
+        user: UserId,
+        sessions: &[SessionId],
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
+        let events = self
+            .readers
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(ORIGIN)?;
+                let mut events = Vec::new();
+                for id in ids {
+                    let event = select.query_row(params![user.to_string(), id], past_event);
+                    events.extend(event.optional()?);
+                }
+                Ok(events)
+            })
+            .await?;
+        opened(self, user, events).await
     }
 
     async fn state_at(

@@ -65,7 +65,11 @@ impl ResetRequests for SqliteStore {
 
 impl SqliteStore {
     /// Carries out one statement as a command.
-    async fn execute(&self, sql: &'static str, params: impl Params + Send + 'static) -> Answer<()> {
+    pub(super) async fn execute(
+        &self,
+        sql: &'static str,
+        params: impl Params + Send + 'static,
+    ) -> Answer<()> {
         self.writer
             .write(move |connection| {
                 connection

@@ -5,14 +5,15 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{Revocation, RevocationCursor, RevocationSource, StoreError};
+use authlog_domain::Timestamp;
 use authlog_domain::user::UserEvent;
-use authlog_domain::{SessionId, Timestamp, UserId};
 use rusqlite::{Connection, Result, Row};
+use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::malformed;
 use super::rows::id;
-use crate::store::REVOKING_EVENT_TYPES;
+use crate::store::{self, REVOKING_EVENT_TYPES};
 
 /// Selects revocations by an index that `condition` is about. The types are literals, as in the partial indexes: SQLite
 /// uses such an index only if it sees the same words, and says so rather than read the whole log without it.
@@ -71,39 +72,30 @@ impl RevocationSource for SqliteStore {
 }
 
 fn select(connection: &Connection, sql: &str, bound: i64) -> Result<Vec<(i64, Revocation)>> {
-    connection
-        .prepare_cached(sql)?
-        .query_map([bound], |row| Ok((row.get(0)?, revocation(row)?)))?
-        .filter_map(|read| match read {
-            Ok((position, revocation)) => revocation.map(|it| Ok((position, it))),
-            Err(error) => Some(Err(error)),
-        })
-        .collect()
+    let mut news = Vec::new();
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([bound])?;
+    while let Some(row) = rows.next()? {
+        if let Some(revocation) = revocation(row)? {
+            news.push((row.get(0)?, revocation));
+        }
+    }
+    Ok(news)
 }
 
-/// What an event ends; nothing, if it is a change of role of before those ended sessions.
 fn revocation(row: &Row<'_>) -> Result<Option<Revocation>> {
     let event_type = row.get_ref(1)?.as_str()?;
-    if !matches!(event_type, "PasswordReset" | "UserErased" | "RoleChanged") {
-        return Ok(Some(Revocation::Session(id(row, 2, SessionId::parse)?)));
-    }
-    let payload = row.get_ref(3)?.as_str()?;
-    match serde_json::from_str(payload).map_err(|error| malformed(3, error))? {
-        UserEvent::PasswordReset(event) => Ok(Some(Revocation::Epoch {
-            user: id(row, 2, UserId::parse)?,
-            epoch: event.session_epoch,
-        })),
-        UserEvent::RoleChanged(event) => {
-            let user = id(row, 2, UserId::parse)?;
-            let began = event.session_epoch;
-            Ok(began.map(|epoch| Revocation::Epoch { user, epoch }))
+    let aggregate = id(row, 2, |text| Uuid::try_parse(text).ok())?;
+    let raised = match event_type {
+        "LoggedOut" | "RefreshTokenReused" | "SessionRevoked" => None,
+        _ => {
+            let payload = row.get_ref(3)?.as_str()?;
+            let event: UserEvent =
+                serde_json::from_str(payload).map_err(|error| malformed(3, error))?;
+            event.raised_epoch()
         }
-        UserEvent::UserErased(event) => Ok(Some(Revocation::Erased {
-            user: id(row, 2, UserId::parse)?,
-            epoch: event.session_epoch,
-        })),
-        _ => Err(malformed(3, "the payload is not of the event's type")),
-    }
+    };
+    store::revocation(event_type, aggregate, raised).map_err(|error| malformed(3, error))
 }
 
 #[cfg(test)]
@@ -112,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_partial_indexes_name_the_revoking_types() {
-        let migration = include_str!("../../../migrations/sqlite/0006_keys_and_roles.sql");
+        let migration = include_str!("../../../migrations/sqlite/0007_accounts.sql");
         assert_eq!(migration.matches(&revoking()).count(), 2);
     }
 }

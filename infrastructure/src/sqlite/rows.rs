@@ -1,9 +1,9 @@
 //! Rows of the read models: how they are written and read.
 
-use authlog_domain::user::PendingReset;
+use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, SessionId, Timestamp,
-    UserId, Username,
+    UserId, Username, VerificationId,
 };
 use authlog_projections::{Account, SessionRecord};
 use rusqlite::{Connection, Result, Row, named_params};
@@ -14,7 +14,8 @@ use super::errors::malformed;
 
 /// The columns of an account `a`, in the order in which [`account`] reads them.
 pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
-    a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at";
+    a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, \
+    a.email_verified, a.locked, a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at";
 
 /// The columns of a session `s`, in the order in which [`session`] reads them.
 pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
@@ -27,15 +28,21 @@ pub(super) const SESSION_COLUMNS: usize = 11;
 pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()> {
     const UPSERT: &str = "
         INSERT INTO accounts (user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
-            reset_id, reset_expires_at, created_at, updated_at)
+            reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
+            verification_email, verification_expires_at)
         VALUES (:user_id, :version, :number, :username, :email, :name, :phone, :role, :credential_id, :session_epoch,
-            :reset_id, :reset_expires_at, :created_at, :updated_at)
+            :reset_id, :reset_expires_at, :created_at, :updated_at, :email_verified, :locked, :kept_session,
+            :verification_id, :verification_email, :verification_expires_at)
         ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, number = excluded.number,
             username = excluded.username, email = excluded.email, name = excluded.name, phone = excluded.phone,
             role = excluded.role, credential_id = excluded.credential_id, session_epoch = excluded.session_epoch,
             reset_id = excluded.reset_id, reset_expires_at = excluded.reset_expires_at,
-            created_at = excluded.created_at, updated_at = excluded.updated_at
+            created_at = excluded.created_at, updated_at = excluded.updated_at,
+            email_verified = excluded.email_verified, locked = excluded.locked, kept_session = excluded.kept_session,
+            verification_id = excluded.verification_id, verification_email = excluded.verification_email,
+            verification_expires_at = excluded.verification_expires_at
         WHERE accounts.version <= excluded.version";
+    let verification = row.pending_verification.as_ref();
     connection.prepare_cached(UPSERT)?.execute(named_params! {
         ":user_id": row.id.to_string(),
         ":version": row.version as i64,
@@ -51,6 +58,12 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
         ":reset_expires_at": row.pending_reset.map(|pending| pending.expires_at.unix_millis()),
         ":created_at": row.created_at.unix_millis(),
         ":updated_at": row.updated_at.unix_millis(),
+        ":email_verified": row.email_verified,
+        ":locked": row.locked,
+        ":kept_session": row.kept_session.map(|session| session.to_string()),
+        ":verification_id": verification.map(|pending| pending.verification.to_string()),
+        ":verification_email": verification.and_then(|pending| pending.email.as_ref()).map(Email::as_str),
+        ":verification_expires_at": verification.map(|pending| pending.expires_at.unix_millis()),
     })?;
     Ok(())
 }
@@ -88,6 +101,9 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
     let text = |index: usize| row.get::<_, Option<String>>(first + index);
     let reset = optional(row, first + 10, ResetId::parse)?;
     let reset_expires_at: Option<i64> = row.get(first + 11)?;
+    let verification = optional(row, first + 17, VerificationId::parse)?;
+    let new_email = text(18)?.map(Email::from_stored);
+    let verification_expires_at: Option<i64> = row.get(first + 19)?;
     Ok(Account {
         id: id(row, first, UserId::parse)?,
         version: version(row, first + 1)?,
@@ -107,6 +123,16 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
             }),
         created_at: timestamp(row, first + 12)?,
         updated_at: timestamp(row, first + 13)?,
+        email_verified: row.get(first + 14)?,
+        locked: row.get(first + 15)?,
+        kept_session: optional(row, first + 16, SessionId::parse)?,
+        pending_verification: verification.zip(verification_expires_at).map(
+            |(verification, expires_at)| PendingVerification {
+                verification,
+                email: new_email,
+                expires_at: Timestamp::from_unix_millis(expires_at),
+            },
+        ),
     })
 }
 

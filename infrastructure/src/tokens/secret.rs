@@ -1,7 +1,7 @@
 //! The secrets with which people prove that they may do what they asked for.
 
 use authlog_application::ports::{OpaqueToken, SecretTokens, TokenDigest};
-use authlog_domain::{ResetId, UserId};
+use authlog_domain::{ResetId, UserId, VerificationId};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 /// Says what the key is used for, so that its signature on one thing is never one on another.
 const RESET_LABEL: &[u8] = b"authlog.v1.reset-token\0";
+
+/// The same for links about e-mail addresses.
+const VERIFICATION_LABEL: &[u8] = b"authlog.v1.email-verification-token\0";
 
 /// Both ids and an HMAC-SHA256 over them: 16 + 16 + 32 bytes.
 const RESET_BYTES: usize = 64;
@@ -35,26 +38,21 @@ impl HmacSecretTokens {
 
 impl SecretTokens for HmacSecretTokens {
     fn reset_token(&self, user: UserId, reset: ResetId) -> String {
-        let ids = [*user.as_uuid().as_bytes(), *reset.as_uuid().as_bytes()].concat();
-        let tag = hmac::sign(&self.key, &[RESET_LABEL, &ids].concat());
-        URL_SAFE_NO_PAD.encode([&ids, tag.as_ref()].concat())
+        self.token(RESET_LABEL, user, reset.as_uuid())
     }
 
     fn parse_reset_token(&self, token: &str) -> Option<(UserId, ResetId)> {
-        if token.len() != RESET_CHARACTERS {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        if bytes.len() != RESET_BYTES {
-            return None;
-        }
-        let (ids, tag) = bytes.split_at(32);
-        hmac::verify(&self.key, &[RESET_LABEL, ids].concat(), tag).ok()?;
-        let (user, reset) = ids.split_at(16);
-        Some((
-            UserId::new(Uuid::from_slice(user).ok()?),
-            ResetId::new(Uuid::from_slice(reset).ok()?),
-        ))
+        let (user, reset) = self.parse(RESET_LABEL, token)?;
+        Some((user, ResetId::new(reset)))
+    }
+
+    fn verification_token(&self, user: UserId, verification: VerificationId) -> String {
+        self.token(VERIFICATION_LABEL, user, verification.as_uuid())
+    }
+
+    fn parse_verification_token(&self, token: &str) -> Option<(UserId, VerificationId)> {
+        let (user, verification) = self.parse(VERIFICATION_LABEL, token)?;
+        Some((user, VerificationId::new(verification)))
     }
 
     /// SHA-256 of the token as the client has it. It needs no key and no salt: 122 random bits cannot be searched for.
@@ -63,6 +61,31 @@ impl SecretTokens for HmacSecretTokens {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
         TokenDigest(bytes)
+    }
+}
+
+impl HmacSecretTokens {
+    fn token(&self, label: &[u8], user: UserId, request: Uuid) -> String {
+        let ids = [*user.as_uuid().as_bytes(), *request.as_bytes()].concat();
+        let tag = hmac::sign(&self.key, &[label, &ids].concat());
+        URL_SAFE_NO_PAD.encode([&ids, tag.as_ref()].concat())
+    }
+
+    fn parse(&self, label: &[u8], token: &str) -> Option<(UserId, Uuid)> {
+        if token.len() != RESET_CHARACTERS {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        if bytes.len() != RESET_BYTES {
+            return None;
+        }
+        let (ids, tag) = bytes.split_at(32);
+        hmac::verify(&self.key, &[label, ids].concat(), tag).ok()?;
+        let (user, request) = ids.split_at(16);
+        Some((
+            UserId::new(Uuid::from_slice(user).ok()?),
+            Uuid::from_slice(request).ok()?,
+        ))
     }
 }
 
@@ -89,6 +112,19 @@ mod tests {
         assert_eq!(tokens().parse_reset_token(&token), Some((user, reset)));
         let others = HmacSecretTokens::new(&[8; 32]);
         assert_eq!(others.parse_reset_token(&token), None);
+    }
+
+    #[test]
+    fn a_token_of_one_kind_of_link_is_none_of_the_other() {
+        let (user, reset) = ids(1, 2);
+        let verification = VerificationId::new(reset.as_uuid());
+        let tokens = tokens();
+        let token = tokens.verification_token(user, verification);
+        let read = tokens.parse_verification_token(&token);
+        assert_eq!(read, Some((user, verification)));
+        assert_eq!(tokens.parse_reset_token(&token), None);
+        let token = tokens.reset_token(user, reset);
+        assert_eq!(tokens.parse_verification_token(&token), None);
     }
 
     #[test]

@@ -140,12 +140,12 @@ pub async fn an_opaque_token_stands_for_its_session_until_it_expires(world: &imp
     let expires_at = now().plus(LIFETIME);
     let append = Append {
         streams: vec![ada.login(session, 0).await],
-        credential: None,
         opaque_token: Some(OpaqueTokenRecord {
             digest: digest.clone(),
             session,
             expires_at,
         }),
+        ..Append::default()
     };
     store.append(append).await.unwrap();
     let at = |instant| store.session_by_opaque_token(&digest, instant);

@@ -53,12 +53,12 @@ fn with_opaque_token(session: SessionId, staged: StagedStream) -> Append {
     digest[..16].copy_from_slice(random().as_bytes());
     Append {
         streams: vec![staged],
-        credential: None,
         opaque_token: Some(OpaqueTokenRecord {
             digest: TokenDigest(digest),
             session,
             expires_at: now().plus(super::people::LIFETIME),
         }),
+        ..Append::default()
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
 
+pub mod accounts;
 pub mod directory;
 pub mod erasure;
 pub mod event_log;
@@ -103,6 +104,7 @@ pub async fn footprint(world: &impl World) -> Vec<(&'static str, i64)> {
         "subject_keys",
         "accounts",
         "sessions",
+        "due_mail",
     ] {
         counts.push((table, world.count(table).await));
     }
@@ -151,6 +153,14 @@ macro_rules! store_behaviour {
             revocations_since_an_instant_leave_out_what_is_older,
             a_reset_revokes_the_earlier_epochs,
             a_change_of_role_revokes_the_earlier_epochs,
+            whatever_ends_sessions_is_heard_with_the_session_that_goes_on,
+        ]);
+        store_behaviour!($open, accounts: [
+            a_changed_address_is_claimed_and_the_one_before_is_free,
+            people_who_race_for_one_address_get_it_once,
+            an_append_that_would_leave_no_administrator_leaves_nothing,
+            the_sessions_that_count_are_told_page_by_page_with_where_they_began,
+            mail_is_due_with_its_event_and_handled_by_one_node_at_a_time,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,

@@ -8,7 +8,7 @@ use authlog_application::ports::{
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{
-    LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
+    Limits, LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
     Erase, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
@@ -81,12 +81,13 @@ impl Person {
             phone: Some(self.phone()),
             role: Role::User,
             credential: self.credential,
+            verification: None,
         });
         let staged = decide::<User>(self.stream(), vec![], self.user, command).await;
         Append {
             streams: vec![staged.unwrap()],
             credential: Some(self.credential_record(self.credential, &self.hash())),
-            opaque_token: None,
+            ..Append::default()
         }
     }
 
@@ -219,7 +220,7 @@ impl Person {
         let append = Append {
             streams: vec![staged],
             credential: Some(self.credential_record(credential, hash)),
-            opaque_token: None,
+            ..Append::default()
         };
         store.append(append).await.unwrap();
     }
@@ -244,6 +245,10 @@ pub fn refresh(generation: u32, account_epoch: u32) -> SessionCommand {
         generation,
         replacement_expires_at: Some(at.plus(LIFETIME)),
         grace: Duration::ZERO,
+        limits: Limits {
+            lifetime: Duration::MAX,
+            idle: None,
+        },
     })
 }
 

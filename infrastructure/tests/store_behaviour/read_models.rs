@@ -86,7 +86,7 @@ impl Cast {
             let append = Append {
                 streams: vec![staged],
                 credential: Some(person.credential_record(credential, "$argon2id$new")),
-                opaque_token: None,
+                ..Append::default()
             };
             store.append(append).await.unwrap();
         }

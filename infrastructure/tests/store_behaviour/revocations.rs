@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use authlog_application::ports::Revocation;
-use authlog_domain::user::{ChangeRole, UserCommand};
-use authlog_domain::{CredentialId, Role};
+use authlog_domain::session::{RevokeSession, SessionCommand};
+use authlog_domain::user::{ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand};
+use authlog_domain::{CredentialId, RevocationReason, Role};
 use tokio::task::JoinSet;
 
 use super::World;
-use super::people::{Person, refresh};
+use super::people::{Person, append, refresh};
 use super::system::{now, random};
 
 pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
@@ -104,7 +105,12 @@ pub async fn a_change_of_role_revokes_the_earlier_epochs(world: &impl World) {
     ada.does(&*store, command).await.unwrap();
     let (news, _) = store.revocations_after(cursor).await.unwrap();
     let user = ada.user;
-    assert_eq!(news, [Revocation::Epoch { user, epoch: 1 }]);
+    let revoked = Revocation::Epoch {
+        user,
+        epoch: 1,
+        kept: None,
+    };
+    assert_eq!(news, [revoked]);
     // As it was stored before changes of role ended sessions.
     let first_version = r#"{"RoleChanged":{"at":"2026-11-21T09:25:00.123Z","role":"auditor"}}"#;
     world
@@ -126,8 +132,78 @@ pub async fn a_reset_revokes_the_earlier_epochs(world: &impl World) {
         let (news, _) = store.revocations_after(cursor).await.unwrap();
         let user = ada.user;
         assert!(
-            news.contains(&Revocation::Epoch { user, epoch }),
+            news.contains(&Revocation::Epoch {
+                user,
+                epoch,
+                kept: None
+            }),
             "{news:?}"
         );
     }
+}
+
+pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let kept = ada.signs_in(&*store).await;
+    let revoked = ada.signs_in(&*store).await;
+    let (_, cursor) = store.revocations_since(now()).await.unwrap();
+    let (at, reason) = (now(), RevocationReason::Administrator);
+    let account_epoch = 0;
+    let command = SessionCommand::Revoke(RevokeSession {
+        at,
+        account_epoch,
+        reason,
+    });
+    ada.does_in(&*store, revoked, command).await.unwrap();
+    let commands = [
+        UserCommand::ChangePassword(ChangePassword {
+            at,
+            credential: ada.credential,
+            session: kept,
+            account_epoch: 0,
+        }),
+        UserCommand::RevokeSessions(RevokeSessions {
+            at,
+            reason,
+            kept: Some(kept),
+            account_epoch: Some(1),
+        }),
+        UserCommand::ChangeRole(ChangeRole {
+            at,
+            role: Role::Admin,
+        }),
+        UserCommand::Lock(Lock { at }),
+    ];
+    for command in commands {
+        ada.does(&*store, command).await.unwrap();
+    }
+    // As the first version of the event was: it ended nothing, and must not be stumbled over.
+    let mut staged = ada
+        .decides(
+            &*store,
+            UserCommand::ChangeRole(ChangeRole {
+                at,
+                role: Role::User,
+            }),
+        )
+        .await
+        .unwrap();
+    let first = &mut staged.new[0];
+    first.event_version = "1".to_owned();
+    let members = first.payload["RoleChanged"].as_object_mut().unwrap();
+    assert!(members.remove("session_epoch").is_some());
+    append(&*store, vec![staged]).await.unwrap();
+    let user = ada.user;
+    let epoch = |epoch, kept| Revocation::Epoch { user, epoch, kept };
+    let expected = HashSet::from([
+        Revocation::Session(revoked),
+        epoch(1, Some(kept)),
+        epoch(2, Some(kept)),
+        epoch(3, None),
+        epoch(4, None),
+    ]);
+    let (news, _) = store.revocations_after(cursor).await.unwrap();
+    assert_eq!(news.into_iter().collect::<HashSet<_>>(), expected);
 }

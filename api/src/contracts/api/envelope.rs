@@ -75,9 +75,13 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
         Refusal::InvalidAccessToken
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
-        | Refusal::InvalidResetToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        | Refusal::InvalidResetToken
+        | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
         Refusal::Forbidden => plain(StatusCode::FORBIDDEN, "Forbidden"),
-        Refusal::UnknownAccount => plain(StatusCode::NOT_FOUND, "Not found"),
+        Refusal::UnknownAccount | Refusal::UnknownSession => {
+            plain(StatusCode::NOT_FOUND, "Not found")
+        }
+        Refusal::LastAdministrator => plain(StatusCode::CONFLICT, "Conflict"),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             retry_after,
@@ -163,7 +167,10 @@ mod tests {
             (401, "Unauthorized"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
+            (401, "Unauthorized"),
             (404, "Not found"),
+            (404, "Not found"),
+            (409, "Conflict"),
             (429, "Too many requests"),
             (503, "Service unavailable"),
             (503, "Service unavailable"),

@@ -87,8 +87,12 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             bad_request("please provided a valid refresh_token!")
         }
         Refusal::InvalidResetToken => bad_request("please provided a valid reset_password_token!"),
+        Refusal::InvalidVerificationToken => bad_request("please provided a valid token!"),
         Refusal::Forbidden => error(StatusCode::FORBIDDEN, "forbidden"),
-        Refusal::UnknownAccount => error(StatusCode::NOT_FOUND, "not found"),
+        Refusal::UnknownAccount | Refusal::UnknownSession => {
+            error(StatusCode::NOT_FOUND, "not found")
+        }
+        Refusal::LastAdministrator => error(StatusCode::CONFLICT, "conflict"),
         Refusal::TooManyAttempts { retry_after } => retry_later(
             error(StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             retry_after,
@@ -162,7 +166,10 @@ mod tests {
             (400, "please provided a valid refresh_token!"),
             (400, "please provided a valid refresh_token!"),
             (400, "please provided a valid reset_password_token!"),
+            (400, "please provided a valid token!"),
             (404, "not found"),
+            (404, "not found"),
+            (409, "conflict"),
             (429, "too many requests"),
             (503, "service unavailable"),
             (503, "service unavailable"),

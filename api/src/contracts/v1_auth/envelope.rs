@@ -45,9 +45,11 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         Refusal::InvalidAccessToken
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
-        | Refusal::InvalidResetToken => plain(StatusCode::UNAUTHORIZED),
+        | Refusal::InvalidResetToken
+        | Refusal::InvalidVerificationToken => plain(StatusCode::UNAUTHORIZED),
         Refusal::Forbidden => plain(StatusCode::FORBIDDEN),
-        Refusal::UnknownAccount => plain(StatusCode::NOT_FOUND),
+        Refusal::UnknownAccount | Refusal::UnknownSession => plain(StatusCode::NOT_FOUND),
+        Refusal::LastAdministrator => plain(StatusCode::CONFLICT),
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain(StatusCode::TOO_MANY_REQUESTS), retry_after)
         }
@@ -122,7 +124,10 @@ mod tests {
             (401, "Unauthorized"),
             (401, "Unauthorized"),
             (401, "Unauthorized"),
+            (401, "Unauthorized"),
             (404, "Not Found"),
+            (404, "Not Found"),
+            (409, "Conflict"),
             (429, "Too Many Requests"),
             (503, "Service Unavailable"),
             (503, "Service Unavailable"),

@@ -4,7 +4,7 @@ use url::form_urlencoded;
 
 /// The form, filled in. Members that were not sent are empty. It holds passwords and has no `Debug`.
 #[derive(Default)]
-pub(super) struct NewPasswordForm {
+pub(in crate::own) struct NewPasswordForm {
     pub token: String,
     pub password: String,
     pub password_confirmation: String,
@@ -12,7 +12,7 @@ pub(super) struct NewPasswordForm {
 
 impl NewPasswordForm {
     /// Reads the form as browsers send it. Whatever cannot be read is replaced, so that every body is some form.
-    pub fn parse(bytes: &[u8]) -> Self {
+    pub(in crate::own) fn parse(bytes: &[u8]) -> Self {
         let mut form = Self::default();
         for (name, value) in form_urlencoded::parse(bytes) {
             match &*name {
@@ -27,7 +27,7 @@ impl NewPasswordForm {
 }
 
 /// The token in the link; empty where there is none, which is no good token.
-pub(super) fn token_of_query(query: Option<&str>) -> String {
+pub(in crate::own) fn token_of_query(query: Option<&str>) -> String {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .find(|(name, _)| name == "token")
         .map(|(_, token)| token.into_owned())

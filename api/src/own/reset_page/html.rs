@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A text to be put into HTML, between tags or between double quotes.
-pub(super) struct Escaped<'a>(pub &'a str);
+pub(in crate::own) struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

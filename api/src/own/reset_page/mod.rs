@@ -1,8 +1,8 @@
 //! The page on which a person who forgot their password types a new one. It needs no JavaScript.
 
-mod form;
-mod html;
-mod pages;
+pub(super) mod form;
+pub(super) mod html;
+pub(super) mod pages;
 
 use std::sync::Arc;
 

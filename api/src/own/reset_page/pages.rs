@@ -11,11 +11,11 @@ use super::html::{Escaped, document};
 use crate::exchange::{Failure, retry_later, unavailable};
 
 /// Admits the page's own style, of this one answer, and nothing else.
-pub(super) struct Nonce(String);
+pub(in crate::own) struct Nonce(String);
 
 impl Nonce {
     /// A nonce that nobody can guess.
-    pub fn generate(entropy: &dyn Entropy) -> Self {
+    pub(in crate::own) fn generate(entropy: &dyn Entropy) -> Self {
         Self(entropy.random_uuid().simple().to_string())
     }
 }
@@ -50,7 +50,10 @@ pub(super) fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response 
         | Refusal::Forbidden
         | Refusal::InvalidRefreshToken
         | Refusal::RefreshTokenReused
-        | Refusal::UnknownAccount => invalid_link(nonce),
+        | Refusal::InvalidVerificationToken
+        | Refusal::UnknownAccount
+        | Refusal::UnknownSession
+        | Refusal::LastAdministrator => invalid_link(nonce),
         Refusal::TooManyAttempts { retry_after } => {
             let trouble = "That was tried too often. Please wait a moment and try again.";
             let status = StatusCode::TOO_MANY_REQUESTS;
@@ -139,7 +142,12 @@ fn form_page(status: StatusCode, trouble: Option<&str>, token: &str, nonce: &Non
 }
 
 /// The page must not be framed, or tell other sites its address, which holds the token.
-fn page(status: StatusCode, title: &str, content: &str, Nonce(nonce): &Nonce) -> Response {
+pub(in crate::own) fn page(
+    status: StatusCode,
+    title: &str,
+    content: &str,
+    Nonce(nonce): &Nonce,
+) -> Response {
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
@@ -185,7 +193,9 @@ mod tests {
             .collect();
         assert_eq!(
             statuses,
-            [400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503]
+            [
+                400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
+            ]
         );
     }
 

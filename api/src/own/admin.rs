@@ -1,0 +1,172 @@
+//! Other people's accounts, for administrators.
+
+use std::sync::Arc;
+
+use authlog_application::{Refusal, RequestContext};
+use authlog_domain::{AccountNumber, Role, SessionId, UserId};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+
+use super::account::bad_request;
+use super::page_query::{SessionsQuery, UsersQuery};
+use super::problem::refused;
+use super::profile::{ProfileOut, SessionsOut};
+use crate::Api;
+use crate::exchange::{JsonBody, Member, presented_token};
+
+/// Some accounts.
+#[derive(Serialize)]
+struct UsersOut<'a> {
+    users: Vec<ProfileOut<'a>>,
+    /// `after` of the next request; null when there are no more.
+    next: Option<AccountNumber>,
+}
+
+/// `GET /admin/users`: the account that is called so, or a page of all.
+pub(super) async fn users(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    api.authlog.administrator(token).await.map_err(refused)?;
+    let (accounts, next) = match UsersQuery::parse(query.as_deref()).map_err(bad_request)? {
+        UsersQuery::Called(name) => {
+            let found = match UserId::parse(&name) {
+                Some(user) => api.authlog.account_of(token, user).await,
+                None => api.authlog.account_called(token, &name).await,
+            };
+            match found {
+                Ok(account) => (vec![account], None),
+                Err(Refusal::UnknownAccount) => (vec![], None),
+                Err(refusal) => return Err(refused(refusal)),
+            }
+        }
+        UsersQuery::Page { after, limit } => {
+            let page = api.authlog.page_of_accounts(token, after, limit).await;
+            let page = page.map_err(refused)?;
+            let is_full = page.len() as u64 == u64::from(limit);
+            let last = page.last().map(|account| account.number);
+            (page, last.filter(|_| is_full))
+        }
+    };
+    let users = accounts.iter().map(ProfileOut::of).collect();
+    Ok(Json(UsersOut { users, next }).into_response())
+}
+
+/// `GET /admin/users/{id}`.
+pub(super) async fn user(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let account = api.authlog.account_of(token, user).await;
+    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct RoleIn {
+    #[serde(default)]
+    role: Member,
+}
+
+/// `PUT /admin/users/{id}/role`.
+pub(super) async fn give_role(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<RoleIn>,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let role = body.role.text().and_then(Role::parse);
+    let role =
+        role.ok_or_else(|| bad_request("role has to be user, service, auditor or admin."))?;
+    let account = api.authlog.give_role(token, user, role, &context).await;
+    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+}
+
+/// `POST /admin/users/{id}/lock`.
+pub(super) async fn lock(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let account = api.authlog.lock(token, user, &context).await;
+    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+}
+
+/// `POST /admin/users/{id}/unlock`.
+pub(super) async fn unlock(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let account = api.authlog.unlock(token, user, &context).await;
+    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+}
+
+/// `GET /admin/users/{id}/sessions`.
+pub(super) async fn sessions(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let SessionsQuery { after, limit } =
+        SessionsQuery::parse(query.as_deref()).map_err(bad_request)?;
+    let page = api.authlog.sessions_of(token, user, after, limit).await;
+    Ok(Json(SessionsOut::of(page.map_err(refused)?, None)).into_response())
+}
+
+/// `DELETE /admin/users/{id}/sessions`.
+pub(super) async fn end_sessions(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let ended = api.authlog.end_sessions_of(token, user, &context).await;
+    ended.map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// `DELETE /admin/users/{id}/sessions/{session}`.
+pub(super) async fn end_session(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    Path((id, session)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    let user = user_of(&api, token, &id).await?;
+    let session = SessionId::parse(&session).ok_or_else(|| refused(Refusal::UnknownSession))?;
+    let ended = api
+        .authlog
+        .end_session_of(token, user, session, &context)
+        .await;
+    ended.map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Whose account it is about. Whoever may not ask learns nothing, not even that something is no id.
+async fn user_of(api: &Api, token: &str, id: &str) -> Result<UserId, Response> {
+    api.authlog.administrator(token).await.map_err(refused)?;
+    UserId::parse(id).ok_or_else(|| refused(Refusal::UnknownAccount))
+}

@@ -1,0 +1,230 @@
+//! The sessions of an account: telling which there are, and ending them from outside.
+
+use std::collections::HashMap;
+
+use authlog_domain::session::{RevokeSession, SessionCommand};
+use authlog_domain::user::{RevokeSessions, UserCommand};
+use authlog_domain::{Personal, RevocationReason, Session, SessionId, UserId};
+
+use super::accounts::Besides;
+use super::change_password::gone;
+use crate::history::Entry;
+use crate::ports::{Account, Revocation, SessionRecord, SessionStanding};
+use crate::{Authlog, Refusal, RequestContext};
+
+/// How often somebody's wish to end their other sessions is tried while the same wish keeps coming first.
+const TRIES: u32 = 10;
+
+/// A session that counts, with what is known of where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LiveSession {
+    /// The session.
+    pub session: SessionRecord,
+    /// The address from which it was started.
+    pub address: Option<String>,
+    /// The program with which it was started, as it called itself.
+    pub device: Option<String>,
+}
+
+/// Some of an account's sessions, in the order in which they started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<LiveSession>,
+    /// Whether there are more after the last of them.
+    pub more: bool,
+}
+
+impl Authlog {
+    /// Up to `limit` sessions of the bearer's own account that count now, those after `after`.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], or that it cannot be told now.
+    pub async fn own_sessions(
+        &self,
+        token: &str,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<SessionPage, Refusal> {
+        let caller = self.authenticate(token).await?;
+        self.live_sessions(caller.user, after, limit).await
+    }
+
+    /// For an administrator: the same of any account.
+    ///
+    /// # Errors
+    /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
+    pub async fn sessions_of(
+        &self,
+        token: &str,
+        user: UserId,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<SessionPage, Refusal> {
+        self.account_of(token, user).await?;
+        self.live_sessions(user, after, limit).await
+    }
+
+    /// Ends one of the bearer's own sessions; it may be the one that asks.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`]; [`Refusal::UnknownSession`] for whatever is no session of the account that counts;
+    /// or that it cannot be done now.
+    pub async fn end_own_session(
+        &self,
+        token: &str,
+        session: SessionId,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let account = self.own_account(token).await?;
+        let metadata = context.metadata(account.id);
+        let reason = RevocationReason::Owner;
+        self.revoke_session(&account, session, reason, metadata)
+            .await
+    }
+
+    /// For an administrator: ends one session of an account.
+    ///
+    /// # Errors
+    /// As [`Self::administrator`]; [`Refusal::UnknownAccount`], [`Refusal::UnknownSession`].
+    pub async fn end_session_of(
+        &self,
+        token: &str,
+        user: UserId,
+        session: SessionId,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let administrator = self.administrator(token).await?;
+        let account = self.account_just_written(user).await?;
+        let metadata = context.metadata_by(administrator.id, user);
+        let reason = RevocationReason::Administrator;
+        self.revoke_session(&account, session, reason, metadata)
+            .await
+    }
+
+    /// Ends every session of the bearer's own account but the one that asks, in one event: a login that happens at the
+    /// same time is not passed over.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
+    pub async fn end_other_sessions(
+        &self,
+        token: &str,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        // Each of a person's own wishes raises the epoch; the session that they keep still counts.
+        for _ in 0..TRIES {
+            let SessionStanding { session, account } = self.own_standing(token).await?;
+            let command = UserCommand::RevokeSessions(RevokeSessions {
+                at: self.parts.clock.now(),
+                reason: RevocationReason::Owner,
+                kept: Some(session.id),
+                account_epoch: Some(account.session_epoch),
+            });
+            let metadata = context.metadata(account.id);
+            match self
+                .decide(account.id, command, Besides::default(), metadata)
+                .await
+            {
+                Ok(_) => return Ok(()),
+                Err(Refusal::WrongCredentials { .. }) => {}
+                Err(refusal) => return Err(gone(refusal)),
+            }
+        }
+        // By now somebody else has ended all the others.
+        Ok(())
+    }
+
+    /// For an administrator: ends every session of an account.
+    ///
+    /// # Errors
+    /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
+    pub async fn end_sessions_of(
+        &self,
+        token: &str,
+        user: UserId,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let administrator = self.administrator(token).await?;
+        let command = UserCommand::RevokeSessions(RevokeSessions {
+            at: self.parts.clock.now(),
+            reason: RevocationReason::Administrator,
+            kept: None,
+            account_epoch: None,
+        });
+        let metadata = context.metadata_by(administrator.id, user);
+        self.decide(user, command, Besides::default(), metadata)
+            .await?;
+        Ok(())
+    }
+
+    /// Where a session is stands in the event that started it, sealed: looked up for those that are told, and kept
+    /// nowhere else.
+    async fn live_sessions(
+        &self,
+        user: UserId,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<SessionPage, Refusal> {
+        let now = self.parts.clock.now();
+        let directory = &self.parts.directory;
+        let records = directory.live_sessions(user, now, after, limit).await?;
+        let ids: Vec<SessionId> = records.iter().map(|record| record.id).collect();
+        let origins = self.parts.history.origins(user, &ids).await?;
+        let mut origins: HashMap<String, Entry> = origins
+            .into_iter()
+            .map(Entry::of)
+            .filter_map(|entry| Some((entry.session.clone()?, entry)))
+            .collect();
+        let known = |datum: Option<Personal<String>>| datum?.known().cloned();
+        let more = records.len() as u64 == u64::from(limit);
+        let sessions = records.into_iter().map(|session| {
+            let origin = origins.remove(&session.id.to_string());
+            let (address, device) = origin.map_or((None, None), |it| (it.ip, it.user_agent));
+            LiveSession {
+                session,
+                address: known(address),
+                device: known(device),
+            }
+        });
+        Ok(SessionPage {
+            sessions: sessions.collect(),
+            more,
+        })
+    }
+
+    async fn revoke_session(
+        &self,
+        account: &Account,
+        session: SessionId,
+        reason: RevocationReason,
+        metadata: HashMap<String, String>,
+    ) -> Result<(), Refusal> {
+        let standing = self.parts.directory.session(session).await?;
+        let standing = standing
+            .filter(|standing| standing.account.id == account.id)
+            .ok_or(Refusal::UnknownSession)?;
+        let at = self.parts.clock.now();
+        let command = RevokeSession {
+            at,
+            account_epoch: account.epoch_for(session, standing.session.epoch),
+            reason,
+        };
+        let id = session.to_string();
+        let (id, metadata) = (id.as_str(), &metadata);
+        self.journal
+            .record(id, |work| async move {
+                work.execute::<Session>(id, SessionCommand::Revoke(command), metadata.clone())
+                    .await?;
+                work.commit().await
+            })
+            .await
+            .map_err(|refusal| match refusal {
+                // It ended, or the account was erased, meanwhile or before.
+                Refusal::InvalidRefreshToken | Refusal::UnknownAccount => Refusal::UnknownSession,
+                other => other,
+            })?;
+        self.revocation_list.add(Revocation::Session(session), at);
+        Ok(())
+    }
+}

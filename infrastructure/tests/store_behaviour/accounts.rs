@@ -1,0 +1,219 @@
+//! Addresses that change, locks, the sessions that count, and the mail that is due.
+
+use std::time::Duration;
+
+use authlog_application::ports::{Append, AppendError, DueMail, Identifier, IdentifierKind};
+use authlog_domain::user::{
+    ChangePassword, ChangeRole, ConfirmEmail, Lock, RequestEmailVerification, UserCommand,
+};
+use authlog_domain::{CredentialId, Email, Role, VerificationId};
+use authlog_infrastructure::Store;
+use tokio::task::JoinSet;
+
+use super::World;
+use super::people::{ADDRESS, LIFETIME, Person, USER_AGENT, append};
+use super::system::{now, random};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn address(text: &str) -> Email {
+    Email::parse(text).unwrap()
+}
+
+/// Asks for another address, and returns the request.
+async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> VerificationId {
+    let verification = VerificationId::new(random());
+    let command = UserCommand::RequestEmailVerification(RequestEmailVerification {
+        at: now(),
+        verification,
+        email: Some(address(email)),
+        expires_at: now().plus(LIFETIME),
+        account_epoch: None,
+    });
+    person.does(store, command).await.unwrap();
+    verification
+}
+
+fn confirm(verification: VerificationId) -> UserCommand {
+    UserCommand::ConfirmEmail(ConfirmEmail {
+        at: now(),
+        verification,
+    })
+}
+
+pub async fn a_changed_address_is_claimed_and_the_one_before_is_free(world: &impl World) {
+    let store = world.store();
+    let (ada, bob) = (Person::called("ada"), Person::called("bob"));
+    ada.registers(&*store).await;
+    bob.registers(&*store).await;
+    let before = Identifier::Email(ada.email());
+    let after = Identifier::Email(address("ADA@elsewhere.example"));
+    let asked = asks_for(&*store, &ada, "ada@elsewhere.example").await;
+    // To ask is not to have.
+    assert!(store.find_account(&after).await.unwrap().is_none());
+    ada.does(&*store, confirm(asked)).await.unwrap();
+    let found = store.find_account(&after).await.unwrap().unwrap();
+    assert_eq!(found.id, ada.user);
+    assert!(found.email_verified);
+    assert!(store.find_account(&before).await.unwrap().is_none());
+    // Another spelling of an address is the same address.
+    let asked = asks_for(&*store, &ada, "Ada@Elsewhere.Example").await;
+    ada.does(&*store, confirm(asked)).await.unwrap();
+    assert!(store.find_account(&after).await.unwrap().is_some());
+    // Somebody else can have the one before, and nobody the one that is taken.
+    let asked = asks_for(&*store, &bob, ada.email().as_str()).await;
+    bob.does(&*store, confirm(asked)).await.unwrap();
+    let asked = asks_for(&*store, &bob, "ada@elsewhere.example").await;
+    let staged = bob.decides(&*store, confirm(asked)).await.unwrap();
+    let refused = append(&*store, vec![staged]).await;
+    assert!(matches!(
+        refused,
+        Err(AppendError::IdentifierTaken(IdentifierKind::Email))
+    ));
+    let bobs = store.find_account(&before).await.unwrap().unwrap();
+    assert_eq!(bobs.id, bob.user);
+    let diagnosis = store.examine(false, &|_| ()).await.unwrap();
+    assert!(diagnosis.is_well(), "{diagnosis:?}");
+}
+
+pub async fn people_who_race_for_one_address_get_it_once(world: &impl World) {
+    let (store, other) = (world.store(), world.another_node().await);
+    let mut racing = JoinSet::new();
+    for number in 0..8 {
+        let person = Person::called(&format!("person{number}"));
+        person.registers(&*store).await;
+        let asked = asks_for(&*store, &person, "wanted@people.example").await;
+        let staged = person.decides(&*store, confirm(asked)).await.unwrap();
+        let node = if number % 2 == 0 { &store } else { &other };
+        let node = node.clone();
+        racing.spawn(async move { append(&*node, vec![staged]).await.is_ok() });
+    }
+    let won = racing.join_all().await.into_iter().filter(|won| *won);
+    assert_eq!(won.count(), 1);
+}
+
+pub async fn an_append_that_would_leave_no_administrator_leaves_nothing(world: &impl World) {
+    let (store, other) = (world.store(), world.another_node().await);
+    let people = [Person::called("ada"), Person::called("bob")];
+    for person in &people {
+        person.registers(&*store).await;
+        let command = UserCommand::ChangeRole(ChangeRole {
+            at: now(),
+            role: Role::Admin,
+        });
+        person.does(&*store, command).await.unwrap();
+    }
+    let mut racing = JoinSet::new();
+    for (person, node) in people.iter().zip([store.clone(), other]) {
+        let lock = UserCommand::Lock(Lock { at: now() });
+        let staged = person.decides(&*store, lock).await.unwrap();
+        let append = Append {
+            streams: vec![staged],
+            leaves_an_administrator_beside: Some(person.user),
+            ..Append::default()
+        };
+        racing.spawn(async move { node.append(append).await });
+    }
+    let outcomes = racing.join_all().await;
+    assert_eq!(outcomes.iter().filter(|it| it.is_ok()).count(), 1);
+    let refused = outcomes.into_iter().find_map(Result::err);
+    assert!(matches!(refused, Some(AppendError::LastAdministrator)));
+    let mut locked = 0;
+    for person in &people {
+        let account = store.account(person.user).await.unwrap().unwrap();
+        locked += usize::from(account.locked);
+    }
+    assert_eq!(locked, 1);
+}
+
+pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began(
+    world: &impl World,
+) {
+    let store = world.store();
+    let (ada, bob) = (Person::called("ada"), Person::called("bob"));
+    ada.registers(&*store).await;
+    bob.registers(&*store).await;
+    bob.signs_in(&*store).await;
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(ada.signs_in(&*store).await);
+    }
+    let ended = sessions.swap_remove(2);
+    ada.signs_out(&*store, ended).await;
+    sessions.sort_unstable();
+    let ids = |records: Vec<authlog_application::ports::SessionRecord>| {
+        records.iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    let live = async |after, limit| {
+        let records = store.live_sessions(ada.user, now(), after, limit).await;
+        ids(records.unwrap())
+    };
+    assert_eq!(live(None, 10).await, sessions);
+    assert_eq!(live(None, 3).await, sessions[..3]);
+    assert_eq!(live(Some(sessions[2]), 3).await, sessions[3..]);
+    let later = now().plus(LIFETIME).plus(MINUTE);
+    let expired = store.live_sessions(ada.user, later, None, 10).await;
+    assert!(expired.unwrap().is_empty());
+
+    let origins = store.origins(ada.user, &sessions).await.unwrap();
+    assert_eq!(origins.len(), sessions.len());
+    for origin in origins {
+        assert_eq!(origin.event.event_type, "LoggedIn");
+        assert_eq!(origin.event.metadata["ip"], ADDRESS);
+        assert_eq!(origin.event.metadata["user_agent"], USER_AGENT);
+    }
+    // Nobody is told of another's.
+    assert!(store.origins(bob.user, &sessions).await.unwrap().is_empty());
+
+    let kept = sessions[1];
+    let command = UserCommand::ChangePassword(ChangePassword {
+        at: now(),
+        credential: CredentialId::new(random()),
+        session: kept,
+        account_epoch: 0,
+    });
+    ada.does(&*store, command).await.unwrap();
+    assert_eq!(live(None, 10).await, [kept]);
+    let standing = store.session(kept).await.unwrap().unwrap();
+    assert!(standing.is_live(now()));
+}
+
+pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world: &impl World) {
+    let (store, other) = (world.store(), world.another_node().await);
+    let (ada, bob) = (Person::called("ada"), Person::called("bob"));
+    ada.registers(&*store).await;
+    bob.registers(&*store).await;
+    assert_eq!(world.count("due_mail").await, 0);
+    for person in [&ada, &bob] {
+        let lock = UserCommand::Lock(Lock { at: now() });
+        person.does(&*store, lock).await.unwrap();
+    }
+    let at = now();
+    let leased_until = at.plus(MINUTE);
+    let take = async |node: &dyn Store, at| {
+        let taken = node.take_due_mail(at, leased_until, 10).await;
+        taken.unwrap()
+    };
+    let mut taken = take(&*other, at).await;
+    taken.sort_by_key(|mail| mail.user != ada.user);
+    let of_ada = DueMail {
+        stream: ada.stream(),
+        sequence: 2,
+        user: ada.user,
+        attempts: 1,
+    };
+    assert_eq!(taken.len(), 2);
+    assert_eq!(taken[0], of_ada);
+    assert!(take(&*store, at).await.is_empty());
+    // What was neither completed nor postponed comes back.
+    let again = store.take_due_mail(leased_until, leased_until.plus(MINUTE), 10);
+    assert_eq!(again.await.unwrap().len(), 2);
+    store.complete_mail(&taken[1]).await.unwrap();
+    let later = leased_until.plus(MINUTE).plus(MINUTE);
+    store.postpone_mail(&of_ada, later).await.unwrap();
+    assert!(take(&*store, leased_until).await.is_empty());
+    assert_eq!(take(&*store, later).await.len(), 1);
+    // An erased account is told nothing.
+    ada.is_erased(&*store).await;
+    assert_eq!(world.count("due_mail").await, 0);
+}

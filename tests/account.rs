@@ -1,0 +1,510 @@
+//! One's own account: the profile, the sessions, another password and another e-mail address.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
+use support::form::{NOW_MILLIS, TEXT, assert_fits};
+use support::mail::{Mailbox as _, mail_to, new_mail_to, notice_to};
+use support::story::follows;
+use support::{
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, eventually, on_both_stores,
+    own,
+};
+
+on_both_stores!(
+    a_person_sees_their_profile_and_nobody_elses,
+    a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know,
+    a_new_password_ends_every_other_session_and_keeps_this_one,
+    a_password_is_changed_by_whoever_knows_the_current_one_alone,
+    an_address_changes_once_the_mailed_link_is_followed,
+    an_address_is_confirmed_by_a_button_and_not_by_looking,
+    a_link_that_was_mailed_before_a_reset_takes_no_account_over,
+    nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for,
+    a_session_ends_when_its_time_is_over_however_often_it_is_refreshed,
+    a_person_is_told_by_mail_of_what_a_thief_would_do,
+);
+
+/// A service on which passwords cost little.
+async fn service_on(store: Store) -> Program {
+    Settings::on(store).with_cheap_hashing().start().await
+}
+
+async fn registered(service: &Program, name: &str) -> Person {
+    let person = Person::called(name);
+    Contract::A.registers(&service.http(), &person).await;
+    person
+}
+
+async fn sessions(service: &Program, access: &str) -> Vec<Value> {
+    let answer = service.send(own::SESSIONS).bearer(access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()["sessions"].as_array().unwrap().clone()
+}
+
+fn end(session: &Value) -> Endpoint {
+    let path = format!("/account/sessions/{}", session["id"].as_str().unwrap());
+    Endpoint::at("DELETE", path.leak())
+}
+
+async fn change_password(service: &Program, access: &str, body: &Value) -> Answer {
+    let request = service.send(own::CHANGE_PASSWORD).bearer(access);
+    request.json(body).await
+}
+
+async fn change_email(service: &Program, access: &str, email: &str, password: &str) -> Answer {
+    let request = service.send(own::CHANGE_EMAIL).bearer(access);
+    request
+        .json(&json!({"email": email, "password": password}))
+        .await
+}
+
+/// Makes sure that it is a problem (RFC 9457) with this status, and returns what it says.
+#[track_caller]
+fn problem(answer: &Answer, status: u16) -> String {
+    assert_eq!(answer.status, status, "{answer}");
+    let media_type = answer.header("content-type");
+    assert_eq!(media_type, Some("application/problem+json"), "{answer}");
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(body["status"], status, "{answer}");
+    body["detail"].as_str().unwrap().to_owned()
+}
+
+async fn a_person_sees_their_profile_and_nobody_elses(store: Store) {
+    let service = service_on(store).await;
+    let ann = registered(&service, "ann").await;
+    for contract in Contract::ALL {
+        let tokens = contract.signs_in(&service.http(), &ann).await;
+        let answer = service.send(own::PROFILE).bearer(&tokens.access).await;
+        let mut expected = json!({
+            "id": TEXT, "number": 1, "username": "ann", "email": "ann@example.com", "email_verified": false,
+            "pending_email": null, "name": null, "phone": null, "role": "user", "locked": false,
+        });
+        let mut profile = answer.json();
+        let members = profile.as_object_mut().unwrap();
+        for instant in ["created_at", "updated_at"] {
+            let told = members.remove(instant).unwrap();
+            assert_fits(&json!(NOW_MILLIS), &told, instant);
+        }
+        expected["id"] = profile["id"].clone();
+        assert_eq!(profile, expected);
+    }
+    for request in [
+        service.send(own::PROFILE),
+        service.send(own::PROFILE).bearer("nothing"),
+        service.send(own::SESSIONS),
+        service.send(own::END_OTHER_SESSIONS),
+        service.send(own::CHANGE_PASSWORD).json(&json!({})),
+        service.send(own::CHANGE_EMAIL).json(&json!({})),
+        service.send(own::REQUEST_VERIFICATION),
+        service.send(Endpoint::at("DELETE", "/account/sessions/x")),
+    ] {
+        let answer = request.await;
+        problem(&answer, 401);
+        assert!(answer.header("www-authenticate").is_some(), "{answer}");
+    }
+}
+
+async fn a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know(store: Store) {
+    let service = service_on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    // By C, to register is not to sign in.
+    Contract::C.registers(&http, &ann).await;
+    let login = Contract::A.login_of(&ann.email, &ann.password);
+    let answer = http
+        .send(a::LOGIN)
+        .header("user-agent", "A phone/1.0")
+        .json(&login)
+        .await;
+    let phone = Contract::A.tokens_in(&answer.json());
+    let desk = Contract::C.signs_in(&http, &ann).await;
+    let opaque = Contract::D.signs_in(&http, &ann).await;
+    let others = Contract::A
+        .signs_in(&http, &registered(&service, "bob").await)
+        .await;
+
+    let listed = sessions(&service, &desk.access).await;
+    let of = |contract: &str| {
+        let mut found = listed.iter().filter(|it| it["contract"] == contract);
+        found.next().unwrap().clone()
+    };
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    let [on_phone, on_desk] = ["api-auth", "users"].map(of);
+    assert_eq!(on_phone["device"], "A phone/1.0");
+    assert_eq!(on_phone["address"], "127.0.0.1");
+    assert_eq!(on_phone["current"], false);
+    assert_eq!(on_desk["current"], true);
+    for instant in ["started_at", "last_used_at"] {
+        assert_fits(&json!(NOW_MILLIS), &on_phone[instant], instant);
+    }
+    assert!(on_phone["expires_at"].as_str() > on_phone["started_at"].as_str());
+    // Page by page.
+    let page = service.send(own::SESSIONS).query("limit=2");
+    let page = page.bearer(&desk.access).await.json();
+    assert_eq!(page["sessions"], json!(listed[..2]));
+    let rest = format!("after={}", page["next"].as_str().unwrap());
+    let rest = service.send(own::SESSIONS).query(&rest);
+    let rest = rest.bearer(&desk.access).await.json();
+    assert_eq!(rest, json!({"sessions": listed[2..], "next": null}));
+
+    let answer = http.send(end(&on_phone)).bearer(&desk.access).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    is_refused(&http, &phone.access).await;
+    refreshes_nothing(&http, phone.refresh()).await;
+    verifies(&http, &desk.access).await;
+    assert_eq!(sessions(&service, &desk.access).await.len(), 2);
+    // It is over already, it is somebody else's, it is no session.
+    let of_bob = sessions(&service, &others.access).await;
+    for none in [&on_phone, &of_bob[0], &json!({"id": "x"})] {
+        let answer = http.send(end(none)).bearer(&desk.access).await;
+        assert_eq!(problem(&answer, 404), "There is no such session.");
+    }
+    verifies(&http, &others.access).await;
+
+    let answer = http
+        .send(own::END_OTHER_SESSIONS)
+        .bearer(&desk.access)
+        .await;
+    assert_eq!(answer.status, 204, "{answer}");
+    is_refused(&http, &opaque.access).await;
+    assert_eq!(sessions(&service, &desk.access).await.len(), 1);
+    let answer = http.send(own::HISTORY).bearer(&desk.access).await.json();
+    let told = answer["events"].as_array().unwrap();
+    let told: Vec<_> = told.iter().map(|event| &event["what"]).collect();
+    assert!(told.contains(&&json!("had every other session ended by the owner")));
+    assert!(told.contains(&&json!("had the session ended by the owner")));
+    // One's own session can be ended like any other.
+    let answer = http.send(end(&on_desk)).bearer(&desk.access).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    is_refused(&http, &desk.access).await;
+    refreshes_nothing(&http, desk.refresh()).await;
+}
+
+async fn a_new_password_ends_every_other_session_and_keeps_this_one(store: Store) {
+    let mut service = service_on(store).await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let mut others = Vec::new();
+    for contract in Contract::ALL {
+        others.push(contract.signs_in(&http, &ann).await);
+    }
+    let kept = Contract::A.signs_in(&http, &ann).await;
+    let body = json!({"current_password": ann.password, "new_password": "another-secret"});
+    let answer = change_password(&service, &kept.access, &body).await;
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer}");
+    for tokens in &others {
+        is_refused(&http, &tokens.access).await;
+        if let Some(refresh) = &tokens.refresh {
+            refreshes_nothing(&http, refresh).await;
+        }
+    }
+    verifies(&http, &kept.access).await;
+    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &ann).await);
+    let ann = ann.with_password("another-secret");
+    let later = Contract::A.signs_in(&http, &ann).await;
+    // The session that was kept can be refreshed, after a restart as well, and goes with the next change elsewhere.
+    service.terminate().await;
+    service.restart().await;
+    let http = service.http();
+    verifies(&http, &kept.access).await;
+    is_refused(&http, &others[0].access).await;
+    let answer = http.send(a::REFRESH).bearer(kept.refresh()).await;
+    let kept: Tokens = Contract::A.tokens_in(&answer.json());
+    verifies(&http, &kept.access).await;
+    assert_eq!(sessions(&service, &later.access).await.len(), 2);
+    let body = json!({"current_password": ann.password, "new_password": "a-third-secret"});
+    let answer = change_password(&service, &later.access, &body).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    is_refused(&http, &kept.access).await;
+    refreshes_nothing(&http, kept.refresh()).await;
+    verifies(&http, &later.access).await;
+}
+
+async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings
+        .with("AUTHLOG_PASSWORD_MIN_LENGTH", "12")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    for current in [json!("not-the-password"), json!(null), json!(7), json!("")] {
+        let body = json!({"current_password": current, "new_password": "another-secret"});
+        let answer = change_password(&service, &tokens.access, &body).await;
+        assert_eq!(problem(&answer, 403), "The current password is wrong.");
+    }
+    let current = &ann.password;
+    for (new, says) in [
+        (
+            json!("short"),
+            "The new password needs at least 12 characters.",
+        ),
+        (json!(null), "The new password is missing."),
+        (
+            json!("x".repeat(5000)),
+            "The new password can have at most 256 characters.",
+        ),
+    ] {
+        let body = json!({"current_password": current, "new_password": new});
+        let answer = change_password(&service, &tokens.access, &body).await;
+        assert_eq!(problem(&answer, 400), says);
+    }
+    verifies(&http, &tokens.access).await;
+    Contract::A.signs_in(&http, &ann).await;
+}
+
+async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
+    let service = service_on(store).await;
+    let http = service.http();
+    let (ann, bob) = (
+        registered(&service, "ann").await,
+        registered(&service, "bob").await,
+    );
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let new = "ann@elsewhere.example";
+    let answer = change_email(&service, &tokens.access, new, "not-the-password").await;
+    assert_eq!(problem(&answer, 403), "The current password is wrong.");
+    let answer = change_email(&service, &tokens.access, "nowhere", &ann.password).await;
+    assert_eq!(problem(&answer, 400), "The e-mail address is not one.");
+    let answer = change_email(&service, &tokens.access, &bob.email, &ann.password).await;
+    let says = "The e-mail address belongs to an account already.";
+    assert_eq!(problem(&answer, 409), says);
+
+    let answer = change_email(&service, &tokens.access, new, &ann.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(profile.json()["email"], ann.email);
+    assert_eq!(profile.json()["pending_email"], new);
+    let link = mail_to(&service, new).await.token();
+    // The link is no token of any other kind.
+    is_refused(&http, &link).await;
+    let answer = http
+        .send(own::RESET_PAGE)
+        .query(&format!("token={link}"))
+        .await;
+    assert_eq!(answer.status, 400, "{answer}");
+    follows(&service, &link).await;
+    let moved = Person {
+        email: new.to_owned(),
+        ..ann.clone()
+    };
+    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &ann).await);
+    Contract::A.signs_in(&http, &moved).await;
+    let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(profile.json()["email"], new);
+    assert_eq!(profile.json()["email_verified"], true);
+    assert_eq!(profile.json()["pending_email"], Value::Null);
+    // The old address hears of it, and is anybody's.
+    notice_to(&service, &ann.email, "another e-mail address").await;
+    Contract::D.registers(&http, &ann).await;
+    // Once is once.
+    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    assert_eq!(answer.status, 400, "{answer}");
+
+    // Two who ask for one address: the second to follow the link is told, and keeps the old one.
+    let of_bob = Contract::A.signs_in(&http, &bob).await;
+    let wanted = "wanted@elsewhere.example";
+    change_email(&service, &of_bob.access, wanted, &bob.password).await;
+    let first = mail_to(&service, wanted).await;
+    change_email(&service, &tokens.access, wanted, &ann.password).await;
+    let second = new_mail_to(&service, wanted, std::slice::from_ref(&first)).await;
+    follows(&service, &first.token()).await;
+    let token = second.token();
+    let answer = http.send(own::EMAIL_FORM).form(&[("token", &token)]).await;
+    assert_eq!(answer.status, 409, "{answer}");
+    Contract::A.signs_in(&http, &moved).await;
+}
+
+async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings.with("AUTHLOG_VERIFY_EMAIL", "on").start().await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let registration = mail_to(&service, &ann.email).await;
+    let verified = async || {
+        let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+        profile.json()["email_verified"] == true
+    };
+    let answer = service
+        .send(own::REQUEST_VERIFICATION)
+        .bearer(&tokens.access)
+        .await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let newer = new_mail_to(&service, &ann.email, std::slice::from_ref(&registration)).await;
+    // Only the newest link works.
+    let old = format!("token={}", registration.token());
+    let answer = http.send(own::EMAIL_PAGE).query(&old).await;
+    assert_eq!(answer.status, 400, "{answer}");
+    let token = newer.token();
+    for _ in 0..2 {
+        let page = http
+            .send(own::EMAIL_PAGE)
+            .query(&format!("token={token}"))
+            .await;
+        assert_eq!(page.status, 200, "{page}");
+        assert!(
+            page.body
+                .contains("<form method=\"post\" action=\"verify-email\">")
+        );
+        assert!(page.header("content-security-policy").is_some(), "{page}");
+    }
+    assert!(!verified().await);
+    follows(&service, &token).await;
+    assert!(verified().await);
+    // Nothing is left to confirm.
+    let mails = service.mails().len();
+    let answer = service
+        .send(own::REQUEST_VERIFICATION)
+        .bearer(&tokens.access)
+        .await;
+    assert_eq!(answer.status, 202, "{answer}");
+    assert_eq!(service.mails().len(), mails);
+    for bad in ["", "token=", "token=nothing", "token=%00"] {
+        let answer = http.send(own::EMAIL_PAGE).query(bad).await;
+        assert_eq!(answer.status, 400, "{answer}");
+    }
+}
+
+async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Store) {
+    let service = service_on(store).await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let thief = Contract::A.signs_in(&http, &ann).await;
+    let address = "thief@example.org";
+    let answer = change_email(&service, &thief.access, address, &ann.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = mail_to(&service, address).await.token();
+    let body = json!({"username": ann.email});
+    service.send(support::c::REQUEST_RESET).json(&body).await;
+    let reset = mail_to(&service, &ann.email).await.token();
+    let answer = service
+        .send(support::c::UPDATE_PASSWORD)
+        .authorization(&reset)
+        .json(&json!({"password": "another-secret"}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    assert_eq!(answer.status, 400, "{answer}");
+    // The reset came by mail, and so proved the address.
+    let ann = ann.with_password("another-secret");
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(profile.json()["email_verified"], true);
+    assert_eq!(profile.json()["email"], ann.email);
+    // Neither does one that was mailed before the password was changed.
+    let answer = change_email(&service, &tokens.access, "other@example.org", &ann.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = mail_to(&service, "other@example.org").await.token();
+    let body = json!({"current_password": ann.password, "new_password": "a-third-secret"});
+    change_password(&service, &tokens.access, &body).await;
+    let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(profile.json()["pending_email"], Value::Null);
+    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    assert_eq!(answer.status, 400, "{answer}");
+}
+
+async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings
+        .with("AUTHLOG_REQUIRE_VERIFIED_EMAIL", "on")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    let answer = Contract::A.register(&http, &ann).await;
+    let registration = Contract::A.tokens_in(&answer.json());
+    let first = mail_to(&service, &ann.email).await;
+    // As for a wrong password, in each contract's words: a stranger learns nothing.
+    for contract in Contract::ALL {
+        contract.says_wrong_credentials(&contract.sign_in(&http, &ann).await);
+    }
+    // What registering hands out is good for as long as its first access token.
+    verifies(&http, &registration.access).await;
+    refreshes_nothing(&http, registration.refresh()).await;
+    // Whoever knows the password was mailed the link anew.
+    let newer = eventually("a newer link works", async || {
+        let mails = service.mails();
+        let newest = mails.iter().filter(|mail| **mail != first);
+        for mail in newest {
+            let token = mail.token();
+            let page = http.send(own::EMAIL_FORM).form(&[("token", &token)]).await;
+            if page.status == 200 {
+                return Some(token);
+            }
+        }
+        None
+    })
+    .await;
+    assert_ne!(newer, first.token());
+    for contract in Contract::ALL {
+        let tokens = contract.signs_in(&http, &ann).await;
+        verifies(&http, &tokens.access).await;
+    }
+    // Who has no address has none to confirm.
+    let output = service.settings.run(
+        &["user", "create", "--username", "robot", "--role", "service"],
+        "robot-opens-sesame",
+    );
+    assert!(output.status.success(), "{output:?}");
+    let login = json!({"username": "robot", "password": "robot-opens-sesame"});
+    let answer = http.send(a::LOGIN).json(&login).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+async fn a_session_ends_when_its_time_is_over_however_often_it_is_refreshed(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings
+        .with("AUTHLOG_SESSION_LIFETIME", "4d")
+        .with("AUTHLOG_SESSION_IDLE", "2s")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let first = Contract::A.signs_in(&http, &ann).await;
+    // A's three days are exact, and so is C's access token; C's seven days end with the session.
+    assert_eq!(support::token::lifetime(first.refresh()), 3 * 24 * 3600);
+    let of_c = Contract::C.signs_in(&http, &ann).await;
+    assert_eq!(support::token::lifetime(&of_c.access), 300);
+    assert_eq!(support::token::lifetime(of_c.refresh()), 4 * 24 * 3600);
+    // A session that is left for two seconds is over; what happens to one that is used is told with the domain's decisions.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    refreshes_nothing(&http, first.refresh()).await;
+    refreshes_nothing(&http, of_c.refresh()).await;
+}
+
+async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
+    let mut service = service_on(store).await;
+    let ann = registered(&service, "ann").await;
+    let http = service.http();
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let body = json!({"current_password": ann.password, "new_password": "another-secret"});
+    let answer = change_password(&service, &tokens.access, &body).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    let changed = notice_to(&service, &ann.email, "password of your account was changed").await;
+    let mut newest = tokens.clone();
+    for _ in 0..2 {
+        let answer = http.send(a::REFRESH).bearer(newest.refresh()).await;
+        newest = Contract::A.tokens_in(&answer.json());
+    }
+    refreshes_nothing(&http, tokens.refresh()).await;
+    let reused = notice_to(&service, &ann.email, "used a second time").await;
+    // What is told outlives the program that was to tell it.
+    service.kill9();
+    let output = service.settings.run(&["user", "lock", "ann"], "");
+    assert!(output.status.success(), "{output:?}");
+    service.restart().await;
+    let locked = notice_to(&service, &ann.email, "was locked").await;
+    for mail in [&changed, &reused, &locked] {
+        for secret in [ann.password.as_str(), "another-secret", "token", "eyJ"] {
+            assert!(!mail.text.contains(secret), "{mail:?}");
+        }
+    }
+    // Each once: whatever else is due was due before.
+    assert_eq!(support::mail::notices(&service).len(), 3);
+}
