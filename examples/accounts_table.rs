@@ -53,7 +53,14 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut table = Table::open(&arguments.db)?;
+    let mut table = loop {
+        match Table::open(&arguments.db) {
+            Ok(table) => break table,
+            Err(error) if is_busy(&error) => say("waiting for whoever has the table open"),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
     say(&format!("going on after event {}", table.inbox.log_index));
     loop {
         match follow(&arguments, &mut table).await {
@@ -62,6 +69,12 @@ async fn main() -> anyhow::Result<()> {
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether another process keeps SQLite from opening the file: after a crash the first who opens it mends it, and that
+/// needs it for itself.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 /// Why the stream is not being read.
@@ -325,7 +338,7 @@ const SCHEMA: &str = "
          ORDER BY number;";
 
 impl Table {
-    fn open(path: &Path) -> anyhow::Result<Self> {
+    fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -276,6 +276,7 @@ impl Staging {
     fn staged(self) -> StagedStream {
         StagedStream {
             stream: self.stream,
+            base: None,
             prior: vec![],
             new: self.new,
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
+use support::contract::{Tokens, comes_to_refuse, is_refused, refreshes_nothing, verifies};
 use support::http::{Http, Request};
 use support::mail::{Mailbox as _, mail_to};
 use support::nats::Nats;
@@ -547,16 +547,6 @@ async fn erase(http: &Http, person: &Person) -> Answer {
     let tokens = Contract::E.signs_in(http, person).await;
     let request = http.send(own::ERASE).bearer(&tokens.access);
     request.json(&json!({"password": person.password})).await
-}
-
-/// Waits until `token` does not authenticate any more; from then on it never does.
-async fn comes_to_refuse(http: &Http, token: &str) {
-    eventually("the token is refused", async || {
-        let answer = http.send(c::VERIFY).authorization(token).await;
-        (answer.status == 400).then_some(())
-    })
-    .await;
-    is_refused(http, token).await;
 }
 
 fn made_by_the_operator(settings: &Settings, name: &str, role: &str) -> Person {

@@ -197,7 +197,8 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
         assert!(header("strict-transport-security").starts_with("max-age=31536000"));
         // What is public may be kept for a while.
-        let public = [own::KEY_SET, own::LOG_KEY, own::ASYNC_API].contains(&endpoint);
+        let public =
+            [own::KEY_SET, own::METADATA, own::LOG_KEY, own::ASYNC_API].contains(&endpoint);
         if !public {
             assert!(header("cache-control").contains("no-store"), "{answer}");
         }

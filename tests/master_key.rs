@@ -97,7 +97,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
     let load = Load::on(&service.http(), "meanwhile");
     // From before it has opened the store to after its end.
     let mut killed = 0;
-    for millis in (5..).step_by(5) {
+    for millis in (10..).step_by(15) {
         let killing = both.clone();
         let outcome = tokio::task::spawn_blocking(move || {
             killing.run_and_kill_after(millis, &["keys", "rotate-master"])

@@ -5,8 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::contract::verifies;
-use support::http::Http;
+use support::contract::{comes_to_refuse, verifies};
 use support::load::Load;
 use support::mail::Mailbox as _;
 use support::{Contract, Person, Program, Settings, a, c, eventually, own, staff, token};
@@ -304,16 +303,4 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
 async fn two_nodes() -> [Program; 2] {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     [first.start().await, second.start().await]
-}
-
-/// Waits until `token` does not authenticate any more; from then on it never does.
-async fn comes_to_refuse(http: &Http, token: &str) {
-    eventually("the other node refuses the token", async || {
-        let answer = http.send(c::VERIFY).authorization(token).await;
-        (answer.status == 400).then_some(())
-    })
-    .await;
-    for _ in 0..20 {
-        support::contract::is_refused(http, token).await;
-    }
 }

@@ -10,7 +10,7 @@ mod support;
 use std::process::Output;
 
 use serde_json::json;
-use support::contract::{is_refused, refreshes_nothing, verifies};
+use support::contract::{comes_to_refuse, refreshes_nothing, verifies};
 use support::load::{Fate, Load};
 use support::mail::mail_to;
 use support::wire::Wire;
@@ -169,8 +169,8 @@ async fn a_role_given_to_somebody_is_in_their_next_token(store: Store) {
         .settings
         .run(&["user", "role", "ann@example.com", "service"], "");
     assert!(given.status.success(), "{given:?}");
-    // No token that says otherwise is good any more.
-    is_refused(&service.http(), &tokens.access).await;
+    // No token that says otherwise is good any more, as soon as the service has heard of what the command did.
+    comes_to_refuse(&service.http(), &tokens.access).await;
     refreshes_nothing(&service.http(), tokens.refresh()).await;
     let tokens = Contract::A.signs_in(&service.http(), &ann).await;
     assert_eq!(token::claims(&tokens.access)["role"], "service");

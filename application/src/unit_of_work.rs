@@ -1,25 +1,23 @@
 //! One command's worth of work: what it reads, and all that it writes, committed in one append.
 //!
-//! `cqrs-es` decides and keeps the sequence numbers; its repository here stages what it persists instead of writing it,
-//! so that events of several aggregates and the attachments that no event may contain become true together.
+//! `cqrs-es` lets the aggregate decide; its store here stages what it commits instead of writing it, so that events of several aggregates and the attachments that no event may contain become true together.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
-use cqrs_es::persist::{
-    PersistedEventRepository, PersistedEventStore, PersistenceError, ReplayStream, SerializedEvent,
-    SerializedSnapshot,
+use cqrs_es::persist::SerializedEvent;
+use cqrs_es::{
+    Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
 };
-use cqrs_es::{Aggregate, AggregateError, CqrsFramework};
-use serde_json::Value;
 
 use crate::Refusal;
 use crate::ports::{
-    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
-    StreamId,
+    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, SessionRecord,
+    StagedStream, StoreError, StreamId,
 };
 
 /// How often a command is decided at the most. On one node only the first time can be lost to other commands of this
@@ -153,8 +151,8 @@ impl UnitOfWork {
         command: A::Command,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, Failure> {
-        self.execute_on::<A>(id, Some(vec![]), command, metadata)
-            .await
+        let found = Found::<A>::nothing(id);
+        self.execute_on(found, command, metadata).await
     }
 
     /// Lets the aggregate decide on `command` and stages its events, which it also returns.
@@ -164,36 +162,47 @@ impl UnitOfWork {
         command: A::Command,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, Failure> {
-        self.execute_on::<A>(id, None, command, metadata).await
+        let mut found = Found::<A>::nothing(id);
+        found.prior = self.store.load(&found.stream).await?;
+        for event in &found.prior {
+            found.aggregate.apply(decoded::<A>(event)?);
+        }
+        self.execute_on(found, command, metadata).await
+    }
+
+    /// As [`Self::execute`], for a session whose row was read just now. Should it have changed since, the append is a
+    /// conflict, and whoever decides has to read it again.
+    pub(crate) async fn execute_on_session(
+        &self,
+        session: SessionRecord,
+        command: SessionCommand,
+        metadata: HashMap<String, String>,
+    ) -> Result<Vec<SessionEvent>, Failure> {
+        let mut found = Found::nothing(&session.id.to_string());
+        found.aggregate = session.aggregate();
+        found.base = Some(session);
+        self.execute_on::<Session>(found, command, metadata).await
     }
 
     async fn execute_on<A: Decides>(
         &self,
-        id: &str,
-        known: Option<Vec<SerializedEvent>>,
+        found: Found<A>,
         command: A::Command,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, Failure> {
-        let stream = StreamId {
-            kind: A::KIND,
-            id: id.to_owned(),
-        };
-        let prior = match known {
-            Some(prior) => prior,
-            None => self.store.load(&stream).await?,
-        };
-        let staging = Staging(Arc::new(Mutex::new(StagedStream {
-            stream,
-            prior,
+        let staged = Arc::new(Mutex::new(StagedStream {
+            stream: found.stream.clone(),
+            base: found.base.clone(),
+            prior: found.prior.clone(),
             new: vec![],
-        })));
-        let framework = CqrsFramework::<A, _>::new(
-            PersistedEventStore::new_event_store(staging.clone()),
-            vec![],
-            (),
-        );
-        framework
-            .execute_with_metadata(id, command, metadata)
+        }));
+        let id = found.stream.id.clone();
+        let staging = Staging {
+            found: Mutex::new(Some(found)),
+            staged: Arc::clone(&staged),
+        };
+        CqrsFramework::new(staging, vec![], ())
+            .execute_with_metadata(&id, command, metadata)
             .await
             .map_err(|error| match error {
                 AggregateError::UserError(refusal) => refusal.into(),
@@ -202,13 +211,12 @@ impl UnitOfWork {
                 | AggregateError::DeserializationError(source)
                 | AggregateError::UnexpectedError(source) => StoreError::Unreadable(source).into(),
             })?;
-        let staged = staging.lock().clone();
+        let staged = lock(&staged).clone();
         let events = staged
             .new
             .iter()
-            .map(|event| serde_json::from_value(event.payload.clone()))
-            .collect::<Result<Vec<A::Event>, _>>()
-            .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
+            .map(decoded::<A>)
+            .collect::<Result<Vec<_>, _>>()?;
         if !staged.new.is_empty() {
             lock(&self.staged).streams.push(staged);
         }
@@ -244,59 +252,99 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The repository that `cqrs-es` sees: it reads what was loaded and stages what is persisted.
-#[derive(Clone)]
-struct Staging(Arc<Mutex<StagedStream>>);
+fn decoded<A: Decides>(event: &SerializedEvent) -> Result<A::Event, StoreError> {
+    serde_json::from_value(event.payload.clone())
+        .map_err(|source| StoreError::Unreadable(Box::new(source)))
+}
 
-impl Staging {
-    fn lock(&self) -> MutexGuard<'_, StagedStream> {
-        lock(&self.0)
+/// An aggregate as a command finds it.
+struct Found<A> {
+    stream: StreamId,
+    base: Option<SessionRecord>,
+    prior: Vec<SerializedEvent>,
+    aggregate: A,
+}
+
+impl<A: Decides> Found<A> {
+    fn nothing(id: &str) -> Self {
+        Self {
+            stream: StreamId {
+                kind: A::KIND,
+                id: id.to_owned(),
+            },
+            base: None,
+            prior: vec![],
+            aggregate: A::default(),
+        }
+    }
+
+    /// The sequence of the last event that is in it.
+    fn last_sequence(&self) -> usize {
+        let base = self.base.as_ref().map_or(0, |row| row.version as usize);
+        self.prior.last().map_or(base, |event| event.sequence)
     }
 }
 
-impl PersistedEventRepository for Staging {
-    async fn get_events<A: Aggregate>(
+impl<A: Aggregate> AggregateContext<A> for Found<A> {
+    fn aggregate(&mut self) -> &mut A {
+        &mut self.aggregate
+    }
+}
+
+/// The store that `cqrs-es` sees: it has what was found, and stages what is committed.
+struct Staging<A> {
+    /// Until it was asked for: a command decides once.
+    found: Mutex<Option<Found<A>>>,
+    staged: Arc<Mutex<StagedStream>>,
+}
+
+/// cqrs-es asked a second time for what was found.
+#[derive(Debug, thiserror::Error)]
+#[error("one decision loads its aggregate twice")]
+struct FoundTwice;
+
+impl<A: Decides> cqrs_es::EventStore<A> for Staging<A> {
+    type AC = Found<A>;
+
+    // Nothing asks for them: decisions are made on the aggregate.
+    async fn load_events(
         &self,
         _aggregate_id: &str,
-    ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        Ok(self.lock().prior.clone())
+    ) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
+        Ok(vec![])
     }
 
-    async fn get_last_events<A: Aggregate>(
+    async fn load_aggregate(
         &self,
         _aggregate_id: &str,
-        last_sequence: usize,
-    ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        let staged = self.lock();
-        Ok(staged.prior.iter().skip(last_sequence).cloned().collect())
+    ) -> Result<Found<A>, AggregateError<A::Error>> {
+        lock(&self.found)
+            .take()
+            .ok_or_else(|| AggregateError::UnexpectedError(Box::new(FoundTwice)))
     }
 
-    // cqrs-es 0.5 applies the events of a snapshot twice; nothing here ever asks for one.
-    async fn get_snapshot<A: Aggregate>(
+    /// What it returns goes to queries, of which there are none.
+    async fn commit(
         &self,
-        _aggregate_id: &str,
-    ) -> Result<Option<SerializedSnapshot>, PersistenceError> {
-        Ok(None)
-    }
-
-    async fn persist<A: Aggregate>(
-        &self,
-        events: &[SerializedEvent],
-        _snapshot_update: Option<(String, Value, usize)>,
-    ) -> Result<(), PersistenceError> {
-        self.lock().new.extend_from_slice(events);
-        Ok(())
-    }
-
-    // Replay streams of cqrs-es 0.5 make a truncated replay look whole; rebuilds page through the store instead.
-    async fn stream_events<A: Aggregate>(
-        &self,
-        _aggregate_id: &str,
-    ) -> Result<ReplayStream, PersistenceError> {
-        Ok(ReplayStream::new(1).1)
-    }
-
-    async fn stream_all_events<A: Aggregate>(&self) -> Result<ReplayStream, PersistenceError> {
-        Ok(ReplayStream::new(1).1)
+        events: Vec<A::Event>,
+        found: Found<A>,
+        metadata: HashMap<String, String>,
+    ) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
+        let unexpected = |error| AggregateError::UnexpectedError(Box::new(error));
+        let metadata = serde_json::to_value(metadata).map_err(unexpected)?;
+        let mut new = Vec::with_capacity(events.len());
+        for (sequence, event) in (found.last_sequence() + 1..).zip(&events) {
+            new.push(SerializedEvent::new(
+                found.stream.id.clone(),
+                sequence,
+                A::TYPE.to_owned(),
+                event.event_type(),
+                event.event_version(),
+                serde_json::to_value(event).map_err(unexpected)?,
+                metadata.clone(),
+            ));
+        }
+        lock(&self.staged).new = new;
+        Ok(vec![])
     }
 }

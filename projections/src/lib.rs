@@ -81,7 +81,14 @@ pub fn row<'a>(
 /// # Errors
 /// An event cannot be read.
 pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
-    row(staged.stream.kind, staged.prior.iter().chain(&staged.new))
+    let events = staged.prior.iter().chain(&staged.new);
+    match &staged.base {
+        Some(base) => {
+            let row = sessions::session_after(Some(base.clone()), events)?;
+            Ok(row.map(|row| Row::Session(Box::new(row))))
+        }
+        None => row(staged.stream.kind, events),
+    }
 }
 
 /// The event as the domain knows it.

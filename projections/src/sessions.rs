@@ -14,7 +14,14 @@ use crate::{Unreadable, read};
 pub fn session<'a>(
     events: impl IntoIterator<Item = &'a SerializedEvent>,
 ) -> Result<Option<SessionRecord>, Unreadable> {
-    let mut row = None;
+    session_after(None, events)
+}
+
+/// The same from a row on, with the events after its version.
+pub(crate) fn session_after<'a>(
+    mut row: Option<SessionRecord>,
+    events: impl IntoIterator<Item = &'a SerializedEvent>,
+) -> Result<Option<SessionRecord>, Unreadable> {
     for event in events {
         row = apply(row, event)?;
     }
@@ -39,6 +46,7 @@ pub(crate) fn apply(
             generation: 0,
             started_at: at,
             last_used_at: at,
+            rotated_at: at,
             expires_at: event.expires_at,
             ended_at: None,
         },
@@ -48,7 +56,10 @@ pub(crate) fn apply(
     match event {
         SessionEvent::LoggedIn(_) => {}
         SessionEvent::TokenRefreshed(event) => {
-            row.generation = event.generation;
+            if event.generation > row.generation {
+                row.generation = event.generation;
+                row.rotated_at = at;
+            }
             row.last_used_at = at;
             row.expires_at = event.expires_at;
         }

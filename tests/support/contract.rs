@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::form::{NOW_DAY_FIRST, NOW_MILLIS, TEXT, TEXTS, assert_fits};
 use super::http::Http;
-use super::{Answer, Endpoint, Person, a, c, d, e};
+use super::{Answer, Endpoint, Person, a, c, d, e, eventually};
 
 /// A published contract, named as `docs/contracts/README.md` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +272,18 @@ pub async fn is_refused(http: &Http, token: &str) {
         400,
         &refusal_of_c(400, "please provided a valid access_token!"),
     );
+}
+
+/// Waits until a node has heard that `token` does not authenticate any more; from then on it never does.
+pub async fn comes_to_refuse(http: &Http, token: &str) {
+    eventually("the token is refused", async || {
+        let answer = http.send(c::VERIFY).authorization(token).await;
+        (answer.status == 400).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        is_refused(http, token).await;
+    }
 }
 
 /// Makes sure that `token` refreshes nothing, by A's two endpoints and C's.

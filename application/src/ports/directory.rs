@@ -1,10 +1,11 @@
 //! The read models that sign-in and every security decision read: always as new as the last append.
 
 use async_trait::async_trait;
+use authlog_domain::session::Started;
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
-    AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, SessionId,
-    Timestamp, UserId, Username,
+    AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, Session,
+    SessionId, Timestamp, UserId, Username,
 };
 
 use super::{PasswordHash, StoreError, TokenDigest};
@@ -96,6 +97,8 @@ pub struct SessionRecord {
     pub started_at: Timestamp,
     /// When it was last refreshed, or started.
     pub last_used_at: Timestamp,
+    /// When the current generation replaced the one before it, or when it started.
+    pub rotated_at: Timestamp,
     /// From this instant on none of its tokens is good.
     pub expires_at: Timestamp,
     /// When it was ended before it expired.
@@ -103,6 +106,22 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
+    /// The session as its events have made it: its row holds all that decisions depend on, so that a session of ten
+    /// thousand refreshes need not be loaded event by event. An append that builds on it names its version.
+    pub fn aggregate(&self) -> Session {
+        Session::Started(Started {
+            user: self.user,
+            epoch: self.epoch,
+            rotation: self.rotation,
+            generation: self.generation,
+            started_at: self.started_at,
+            last_used_at: self.last_used_at,
+            rotated_at: self.rotated_at,
+            expires_at: self.expires_at,
+            ended: self.ended_at.is_some(),
+        })
+    }
+
     /// Whether the session, which is one of `account`, counts at `now`.
     pub fn is_live(&self, account: &Account, now: Timestamp) -> bool {
         self.ended_at.is_none()

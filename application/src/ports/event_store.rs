@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use authlog_domain::{AggregateKind, CredentialId, SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
 
-use super::{IdentifierKind, PasswordHash, TokenDigest};
+use super::{IdentifierKind, PasswordHash, SessionRecord, TokenDigest};
 
 /// Names one aggregate's stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +20,9 @@ pub struct StreamId {
 pub struct StagedStream {
     /// Which stream.
     pub stream: StreamId,
-    /// All its events so far, opened, from sequence 1.
+    /// The row that its first events add up to, where the command built on that.
+    pub base: Option<SessionRecord>,
+    /// All its events so far that are not in `base`, opened, in order of their sequence.
     pub prior: Vec<SerializedEvent>,
     /// The events to append; the first has the sequence after the last prior one. Personal fields are plain.
     pub new: Vec<SerializedEvent>,

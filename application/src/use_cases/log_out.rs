@@ -1,6 +1,5 @@
 //! Ending a session.
 
-use authlog_domain::Session;
 use authlog_domain::session::{LogOut, SessionCommand};
 
 use crate::ports::Revocation;
@@ -26,22 +25,20 @@ impl Authlog {
         let command = LogOut {
             at: self.parts.clock.now(),
         };
-        let id = caller.session.to_string();
-        let id = id.as_str();
         self.journal
-            .record(id, |work| async move {
-                work.execute::<Session>(
-                    id,
-                    SessionCommand::LogOut(command),
-                    context.metadata(caller.user),
-                )
-                .await
-                .map_err(|failure| match failure {
-                    Failure::Refused(Refusal::InvalidRefreshToken) => {
-                        Failure::Refused(Refusal::InvalidAccessToken)
-                    }
-                    other => other,
-                })?;
+            .record(&caller.session.to_string(), |work| async move {
+                let standing = self.parts.directory.session(caller.session).await?;
+                let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
+                let command = SessionCommand::LogOut(command);
+                let metadata = context.metadata(caller.user);
+                work.execute_on_session(standing.session, command, metadata)
+                    .await
+                    .map_err(|failure| match failure {
+                        Failure::Refused(Refusal::InvalidRefreshToken) => {
+                            Failure::Refused(Refusal::InvalidAccessToken)
+                        }
+                        other => other,
+                    })?;
                 work.commit().await
             })
             .await

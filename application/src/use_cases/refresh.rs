@@ -1,12 +1,20 @@
 //! Exchanging a refresh token.
 
+use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
-use authlog_domain::{Session, Timestamp};
 
-use crate::ports::{Revocation, TokenKind, VerifiedToken};
+use crate::ports::{Account, Revocation, SessionStanding, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::Failure;
 use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Wish {
+    at: Timestamp,
+    generation: u32,
+    replacement_expires_at: Option<Timestamp>,
+}
 
 /// What became of a refresh token.
 enum Outcome {
@@ -41,25 +49,14 @@ impl Authlog {
         let TokenKind::Refresh { generation } = token.kind else {
             return Err(Refusal::InvalidRefreshToken);
         };
-        let account = self
-            .parts
-            .directory
-            .account(token.user)
-            .await?
-            .ok_or(Refusal::InvalidRefreshToken)?;
-        if self.obstacle(&account).is_some() {
-            return Err(Refusal::InvalidRefreshToken);
-        }
         let replacement = terms.refresh.filter(|_| replaces);
-        let command = RefreshSession {
+        let wish = Wish {
             at: now,
-            account_epoch: account.epoch_for(token.session, token.epoch),
             generation,
             replacement_expires_at: replacement.map(|terms| now.plus(terms.lifetime)),
-            grace: self.settings.refresh_grace,
-            limits: self.settings.session_limits,
         };
-        match self.record_refresh(&token, command, context).await? {
+        let (account, outcome) = self.record_refresh(&token, wish, context).await?;
+        match outcome {
             Outcome::Reused => {
                 self.revocation_list
                     .add(Revocation::Session(token.session), now);
@@ -104,26 +101,36 @@ impl Authlog {
         }
     }
 
+    /// Decides by the session and its account as they stand at one moment.
     async fn record_refresh(
         &self,
         token: &VerifiedToken,
-        command: RefreshSession,
+        wish: Wish,
         context: &RequestContext,
-    ) -> Result<Outcome, Refusal> {
-        let id = token.session.to_string();
-        let id = id.as_str();
+    ) -> Result<(Account, Outcome), Refusal> {
         self.journal
-            .record(id, |work| async move {
-                let events = work
-                    .execute::<Session>(
-                        id,
-                        SessionCommand::Refresh(command),
-                        context.metadata(token.user),
-                    )
-                    .await?;
+            .record(&token.session.to_string(), |work| async move {
+                let standing = self.parts.directory.session(token.session).await?;
+                let Some(SessionStanding { session, account }) = standing else {
+                    return Err(Refusal::InvalidRefreshToken.into());
+                };
+                if account.id != token.user || self.obstacle(&account).is_some() {
+                    return Err(Refusal::InvalidRefreshToken.into());
+                }
+                let command = RefreshSession {
+                    at: wish.at,
+                    account_epoch: account.epoch_for(token.session, token.epoch),
+                    generation: wish.generation,
+                    replacement_expires_at: wish.replacement_expires_at,
+                    grace: self.settings.refresh_grace,
+                    limits: self.settings.session_limits,
+                };
+                let command = SessionCommand::Refresh(command);
+                let metadata = context.metadata(token.user);
+                let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
                 work.commit().await?;
-                Ok(outcome)
+                Ok((account, outcome))
             })
             .await
             .map_err(|refusal| match refusal {

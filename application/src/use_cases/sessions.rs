@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use authlog_domain::session::{RevokeSession, SessionCommand};
 use authlog_domain::user::{RevokeSessions, UserCommand};
-use authlog_domain::{Personal, RevocationReason, Session, SessionId, UserId};
+use authlog_domain::{Personal, RevocationReason, SessionId, UserId};
 
 use super::accounts::Besides;
 use super::change_password::gone;
@@ -200,21 +200,20 @@ impl Authlog {
         reason: RevocationReason,
         metadata: HashMap<String, String>,
     ) -> Result<(), Refusal> {
-        let standing = self.parts.directory.session(session).await?;
-        let standing = standing
-            .filter(|standing| standing.account.id == account.id)
-            .ok_or(Refusal::UnknownSession)?;
         let at = self.parts.clock.now();
-        let command = RevokeSession {
-            at,
-            account_epoch: account.epoch_for(session, standing.session.epoch),
-            reason,
-        };
-        let id = session.to_string();
-        let (id, metadata) = (id.as_str(), &metadata);
+        let metadata = &metadata;
         self.journal
-            .record(id, |work| async move {
-                work.execute::<Session>(id, SessionCommand::Revoke(command), metadata.clone())
+            .record(&session.to_string(), |work| async move {
+                let standing = self.parts.directory.session(session).await?;
+                let standing = standing
+                    .filter(|standing| standing.account.id == account.id)
+                    .ok_or(Refusal::UnknownSession)?;
+                let command = SessionCommand::Revoke(RevokeSession {
+                    at,
+                    account_epoch: account.epoch_for(session, standing.session.epoch),
+                    reason,
+                });
+                work.execute_on_session(standing.session, command, metadata.clone())
                     .await?;
                 work.commit().await
             })

@@ -65,6 +65,8 @@ pub(super) struct SessionRow {
     expires_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
     ended_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339")]
+    rotated_at: OffsetDateTime,
 }
 
 /// A session and its account.
@@ -89,7 +91,7 @@ macro_rules! account_columns {
 macro_rules! session_columns {
     () => {
         "s.session_id, s.version AS session_version, s.contract, s.epoch, s.rotation, s.generation, \
-         s.started_at, s.last_used_at, s.expires_at, s.ended_at"
+         s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at"
     };
 }
 
@@ -130,7 +132,8 @@ macro_rules! upsert_sessions {
                 version = excluded.version, user_id = excluded.user_id, contract = excluded.contract,
                 epoch = excluded.epoch, rotation = excluded.rotation, generation = excluded.generation,
                 started_at = excluded.started_at, last_used_at = excluded.last_used_at,
-                expires_at = excluded.expires_at, ended_at = excluded.ended_at
+                expires_at = excluded.expires_at, ended_at = excluded.ended_at,
+                rotated_at = excluded.rotated_at
             WHERE sessions.version <= excluded.version"
         )
     };
@@ -244,6 +247,7 @@ impl From<&SessionRecord> for SessionRow {
             last_used_at: session.last_used_at.date_time(),
             expires_at: session.expires_at.date_time(),
             ended_at: session.ended_at.map(Timestamp::date_time),
+            rotated_at: session.rotated_at.date_time(),
         }
     }
 }
@@ -272,6 +276,7 @@ impl TryFrom<SessionRow> for SessionRecord {
             last_used_at: Timestamp::new(row.last_used_at),
             expires_at: Timestamp::new(row.expires_at),
             ended_at: row.ended_at.map(Timestamp::new),
+            rotated_at: Timestamp::new(row.rotated_at),
         })
     }
 }

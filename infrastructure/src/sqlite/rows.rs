@@ -19,10 +19,10 @@ pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.
 
 /// The columns of a session `s`, in the order in which [`session`] reads them.
 pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
-    s.started_at, s.last_used_at, s.expires_at, s.ended_at";
+    s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at";
 
 /// How many there are.
-pub(super) const SESSION_COLUMNS: usize = 11;
+pub(super) const SESSION_COLUMNS: usize = 12;
 
 /// Writes the row unless there is a later version of it. An equal one is written again: that is how a rebuild repairs.
 pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()> {
@@ -72,13 +72,14 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
 pub(super) fn write_session(connection: &Connection, row: &SessionRecord) -> Result<()> {
     const UPSERT: &str = "
         INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at)
+            expires_at, ended_at, rotated_at)
         VALUES (:session_id, :version, :user_id, :contract, :epoch, :rotation, :generation, :started_at, :last_used_at,
-            :expires_at, :ended_at)
+            :expires_at, :ended_at, :rotated_at)
         ON CONFLICT (session_id) DO UPDATE SET version = excluded.version, user_id = excluded.user_id,
             contract = excluded.contract, epoch = excluded.epoch, rotation = excluded.rotation,
             generation = excluded.generation, started_at = excluded.started_at,
-            last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, ended_at = excluded.ended_at
+            last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, ended_at = excluded.ended_at,
+            rotated_at = excluded.rotated_at
         WHERE sessions.version <= excluded.version";
     connection.prepare_cached(UPSERT)?.execute(named_params! {
         ":session_id": row.id.to_string(),
@@ -92,6 +93,7 @@ pub(super) fn write_session(connection: &Connection, row: &SessionRecord) -> Res
         ":last_used_at": row.last_used_at.unix_millis(),
         ":expires_at": row.expires_at.unix_millis(),
         ":ended_at": row.ended_at.map(Timestamp::unix_millis),
+        ":rotated_at": row.rotated_at.unix_millis(),
     })?;
     Ok(())
 }
@@ -151,6 +153,7 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<SessionRecord> {
         last_used_at: timestamp(row, first + 8)?,
         expires_at: timestamp(row, first + 9)?,
         ended_at: ended_at.map(Timestamp::from_unix_millis),
+        rotated_at: timestamp(row, first + 11)?,
     })
 }
 

@@ -296,7 +296,12 @@ where
         .zip(sink.collect().await)
         .map(|(sequence, event)| recorded::<A>(&stream, sequence, user, &event))
         .collect();
-    Ok(StagedStream { stream, prior, new })
+    Ok(StagedStream {
+        stream,
+        base: None,
+        prior,
+        new,
+    })
 }
 
 /// The event as `cqrs-es` hands it over, with the metadata that the use cases give it.

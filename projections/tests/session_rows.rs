@@ -1,0 +1,109 @@
+//! A session's row says as much as its events.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use authlog_application::ports::{StagedStream, StreamId};
+use authlog_domain::session::{
+    LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
+};
+use authlog_domain::{
+    AggregateKind, RevocationReason, Rotation, Session, SessionId, Timestamp, UserId,
+};
+use authlog_projections::{Row, row_after, session};
+use cqrs_es::persist::SerializedEvent;
+use cqrs_es::{Aggregate, DomainEvent};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const ID: Uuid = Uuid::from_u128(2);
+
+fn at(minute: u64) -> Timestamp {
+    Timestamp::from_unix_millis(1_700_000_000_000).plus(Duration::from_secs(60 * minute))
+}
+
+/// A login and whatever may follow it: refreshes that rotate or repeat, and an end.
+fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
+    let refreshes = proptest::collection::vec((any::<bool>(), 1..20_u64), 0..12);
+    let end = proptest::option::of(0..3);
+    (refreshes, end, any::<bool>()).prop_map(|(refreshes, end, rotates)| {
+        let rotation = if rotates {
+            Rotation::Rotating
+        } else {
+            Rotation::Reusable
+        };
+        let mut events = vec![SessionEvent::LoggedIn(LoggedIn {
+            at: at(0),
+            user: UserId::new(Uuid::from_u128(1)),
+            epoch: 3,
+            rotation: Some(rotation),
+            expires_at: at(60),
+        })];
+        let (mut minute, mut generation) = (0, 0);
+        for (replaces, pause) in refreshes {
+            minute += pause;
+            generation += u32::from(replaces && rotates);
+            events.push(SessionEvent::TokenRefreshed(TokenRefreshed {
+                at: at(minute),
+                generation,
+                expires_at: at(minute + 60),
+            }));
+        }
+        let at = at(minute + 1);
+        events.extend(end.map(|end| match end {
+            0 => SessionEvent::LoggedOut(LoggedOut { at }),
+            1 => SessionEvent::RefreshTokenReused(RefreshTokenReused { at, generation: 0 }),
+            _ => SessionEvent::SessionRevoked(SessionRevoked {
+                at,
+                reason: RevocationReason::Owner,
+            }),
+        }));
+        events
+    })
+}
+
+fn recorded(events: &[SessionEvent]) -> Vec<SerializedEvent> {
+    (1..)
+        .zip(events)
+        .map(|(sequence, event)| {
+            SerializedEvent::new(
+                ID.to_string(),
+                sequence,
+                Session::TYPE.to_owned(),
+                event.event_type(),
+                event.event_version(),
+                serde_json::to_value(event).unwrap(),
+                serde_json::json!({"contract": "users"}),
+            )
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn what_is_decided_by_a_row_is_what_would_be_decided_by_its_events(life in life()) {
+        let mut aggregate = Session::default();
+        let recorded = recorded(&life);
+        for (index, event) in life.iter().enumerate() {
+            aggregate.apply(event.clone());
+            let row = session(&recorded[..=index]).unwrap().unwrap();
+            prop_assert_eq!(row.id, SessionId::new(ID));
+            prop_assert_eq!(row.version, index as u64 + 1);
+            prop_assert_eq!(&row.aggregate(), &aggregate);
+        }
+    }
+
+    #[test]
+    fn a_row_that_goes_on_from_a_row_is_the_one_that_all_events_make(life in life(), split in 1..12_usize) {
+        let recorded = recorded(&life);
+        let split = split.min(recorded.len());
+        let staged = StagedStream {
+            stream: StreamId { kind: AggregateKind::Session, id: ID.to_string() },
+            base: session(&recorded[..split]).unwrap(),
+            prior: vec![],
+            new: recorded[split..].to_vec(),
+        };
+        let whole = session(&recorded).unwrap().unwrap();
+        prop_assert_eq!(row_after(&staged).unwrap(), Some(Row::Session(Box::new(whole))));
+    }
+}
