@@ -13,8 +13,7 @@ done
 binaries=(/usr/lib/postgresql/*/bin)
 export PATH="${binaries[-1]}:/usr/sbin:$PATH"
 
-cargo build --release --locked --bin authlog
-cargo build --release --locked --package authlog-bench
+cargo build --release --locked --package authlog --package authlog-bench
 
 # On the disk that the project is on: /tmp may be memory.
 home="$PWD/target/bench"
