@@ -6,6 +6,7 @@ use std::time::Duration;
 use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::known_accounts::KnownAccounts;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
     KeptMail, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource,
@@ -98,6 +99,7 @@ pub struct Authlog {
     pub(crate) reset_requested: Arc<Notify>,
     pub(crate) mail_due: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
+    pub(crate) known_accounts: Arc<KnownAccounts>,
 }
 
 /// The work that goes on beside the requests. Each has a `run` to be driven until it returns.
@@ -169,6 +171,7 @@ impl Authlog {
             outdated_passwords,
             reset_requested,
             mail_due,
+            known_accounts: Arc::clone(&feed.known_accounts),
             feed,
         };
         (authlog, background)

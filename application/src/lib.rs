@@ -6,6 +6,7 @@
 mod authlog;
 mod context;
 pub mod history;
+mod known_accounts;
 mod password;
 pub mod ports;
 pub mod published;

@@ -34,15 +34,19 @@ pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 impl Connection {
     /// Connects to `address`, such as `127.0.0.1:8080`.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with its sender; what is wrong with it is told to whoever sends.
-        tokio::spawn(connection);
         Ok(Self {
-            sender,
+            sender: connect(address).await?,
             address: address.to_owned(),
         })
+    }
+
+    /// Connects again if the server has given the connection up, which was idle for long.
+    async fn is_open(&mut self) -> anyhow::Result<()> {
+        if self.sender.ready().await.is_err() {
+            self.sender = connect(&self.address).await?;
+            self.sender.ready().await?;
+        }
+        Ok(())
     }
 
     /// Sends a request and waits for the whole answer.
@@ -65,7 +69,7 @@ impl Connection {
             body = Bytes::copy_from_slice(text.as_bytes());
         }
         let request = request.body(Full::new(body))?;
-        self.sender.ready().await?;
+        self.is_open().await?;
         let answer = self.sender.send_request(request).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
@@ -90,4 +94,13 @@ impl Connection {
         }
         serde_json::from_slice(&body).with_context(|| format!("{path} answered no JSON"))
     }
+}
+
+async fn connect(address: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // It ends with its sender; what is wrong with it is told to whoever sends.
+    tokio::spawn(connection);
+    Ok(sender)
 }

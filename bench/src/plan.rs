@@ -127,7 +127,16 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     report.sample("rebuild", store, Sample::counted(events, took));
     service.stop().await?;
     if let Some(url) = &run.nats {
-        measure_stream(run, &setup, store, url, &mut clients.refresh, report).await?;
+        measure_stream(
+            run,
+            &setup,
+            store,
+            url,
+            events,
+            &mut clients.refresh,
+            report,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -280,20 +289,16 @@ async fn measure_stream(
     setup: &Setup,
     store: Store,
     url: &str,
+    events: u64,
     refresh: &mut [Refresh],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let client = stream::connect(url).await?;
-    // That of the store before.
-    let _ = client.delete_stream(stream::STREAM).await;
+    stream::forget(&client).await;
+    let watch = tokio::spawn(stream::watch_backlog(client.clone(), events));
     let service = setup.start(&[("AUTHLOG_NATS_URL", url)]).await?;
     report.time("start to ready, again", store, service.ready_after);
-    let expected = stream::logged(&service).await?;
-    report.sample(
-        "log to NATS",
-        store,
-        stream::watch_backlog(&client, expected).await?,
-    );
+    report.sample("log to NATS", store, watch.await??);
     let refresh = refresh.first_mut().context("a client")?;
     refresh.connection = Connection::open(&service.address).await?;
     let sample = stream::time_changes(&client, refresh).await?;

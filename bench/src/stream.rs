@@ -17,6 +17,9 @@ use crate::service::Service;
 /// The stream to which the service publishes.
 pub(crate) const STREAM: &str = "AUTH_EVENTS";
 
+/// The stream of signed heads of the log.
+const CHECKPOINTS: &str = "AUTH_CHECKPOINTS";
+
 /// Changes whose way is timed.
 const TIMED: u64 = 200;
 
@@ -40,8 +43,18 @@ pub(crate) async fn logged(service: &Service) -> anyhow::Result<u64> {
     }
 }
 
+/// Deletes what was published from another store.
+pub(crate) async fn forget(jetstream: &Context) {
+    for stream in [STREAM, CHECKPOINTS] {
+        // There may be none.
+        let _ = jetstream.delete_stream(stream).await;
+    }
+    // A server may go on removing files of a deleted stream, and take those of its successor along.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
 /// Watches the stream fill up to `expected` messages, from when it is first seen.
-pub(crate) async fn watch_backlog(jetstream: &Context, expected: u64) -> anyhow::Result<Sample> {
+pub(crate) async fn watch_backlog(jetstream: Context, expected: u64) -> anyhow::Result<Sample> {
     let mut first: Option<(Instant, u64)> = None;
     loop {
         if let Ok(stream) = jetstream.get_stream(STREAM).await {

@@ -1,5 +1,7 @@
 //! What administrators do with other people's accounts.
 
+use std::sync::Arc;
+
 use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand};
 use authlog_domain::{AccountNumber, Role, UserId};
 
@@ -15,7 +17,7 @@ impl Authlog {
     ///
     /// # Errors
     /// As [`Self::authorize`].
-    pub async fn administrator(&self, token: &str) -> Result<Account, Refusal> {
+    pub async fn administrator(&self, token: &str) -> Result<Arc<Account>, Refusal> {
         self.authorize(token, &ADMINISTRATORS).await
     }
 

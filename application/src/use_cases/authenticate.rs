@@ -12,6 +12,8 @@ pub struct Authenticated {
     pub user: UserId,
     /// The session.
     pub session: SessionId,
+    /// The account's session epoch when that started.
+    pub(crate) epoch: u32,
 }
 
 impl Authlog {
@@ -41,6 +43,7 @@ impl Authlog {
             Standing::Live => Ok(Authenticated {
                 user: token.user,
                 session: token.session,
+                epoch: token.epoch,
             }),
             Standing::Ended => Err(Refusal::InvalidAccessToken),
             Standing::Unknown => live(self.parts.directory.session(token.session).await?, now),
@@ -64,6 +67,7 @@ fn live(standing: Option<SessionStanding>, now: Timestamp) -> Result<Authenticat
         .map(|standing| Authenticated {
             user: standing.account.id,
             session: standing.session.id,
+            epoch: standing.session.epoch,
         })
         .ok_or(Refusal::InvalidAccessToken)
 }

@@ -9,6 +9,7 @@ use authlog_domain::{AggregateKind, UserId};
 use tokio::sync::watch;
 
 use crate::Authlog;
+use crate::known_accounts::KnownAccounts;
 use crate::ports::{EventLog, LogFilter, LoggedEvent, StoreError};
 
 /// How often the log is looked at for the sake of all followers.
@@ -37,6 +38,8 @@ pub struct LogFeed {
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<u64>,
     watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
+    /// What this node knows of accounts, which it forgets as the log tells of them.
+    pub(crate) known_accounts: Arc<KnownAccounts>,
 }
 
 impl LogFeed {
@@ -44,6 +47,7 @@ impl LogFeed {
     pub fn new(log: Arc<dyn EventLog>) -> Self {
         Self {
             log,
+            known_accounts: Arc::default(),
             recent: RwLock::default(),
             head: watch::Sender::new(0),
             watches: Mutex::default(),
@@ -106,6 +110,7 @@ impl LogFeed {
         if changed.is_empty() {
             return;
         }
+        self.known_accounts.forget(changed.iter().copied());
         let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         for (user, watch) in watches.iter() {
             if let Some(watch) = watch.upgrade().filter(|_| changed.contains(user)) {

@@ -1,10 +1,12 @@
 //! Telling a service what a token is good for (RFC 7662).
 
+use std::sync::Arc;
+
 use authlog_domain::{SessionId, Timestamp};
 use uuid::Uuid;
 
-use crate::ports::{Account, OpaqueToken, SessionStanding, TokenKind};
-use crate::{Authlog, Refusal};
+use crate::ports::{Account, OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
+use crate::{Authenticated, Authlog, Refusal, Standing};
 
 /// What a service expects a token to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub enum ExpectedToken {
 /// A token that is good at this moment.
 pub struct ActiveToken {
     /// Whose it is.
-    pub account: Account,
+    pub account: Arc<Account>,
     /// Of which session.
     pub session: SessionId,
     /// `jti`; an opaque token has none.
@@ -30,7 +32,7 @@ pub struct ActiveToken {
 }
 
 impl Authlog {
-    /// What `token` is good for now, by the store's word; `None` if it is good for nothing, or for something else than
+    /// What `token` is good for now; `None` if it is good for nothing, or for something else than
     /// what is expected: a service that asks about what it was presented must not take a refresh token for an answer.
     ///
     /// # Errors
@@ -55,13 +57,20 @@ impl Authlog {
                     token: None,
                     issued_at: session.started_at,
                     expires_at: session.expires_at,
-                    account,
+                    account: Arc::new(account),
                 }),
             );
         }
         let Some(token) = self.verify_signed(token, now).await else {
             return Ok(None);
         };
+        if token.kind == TokenKind::Access && expected == ExpectedToken::Access {
+            match self.revocation_list.standing(&token, now) {
+                Standing::Live => return self.active(&token).await,
+                Standing::Ended => return Ok(None),
+                Standing::Unknown => {}
+            }
+        }
         let standing = directory.session(token.session).await?;
         let live = standing.filter(|standing| {
             let is_expected = match (token.kind, expected) {
@@ -80,8 +89,25 @@ impl Authlog {
                 token: Some(token.token),
                 issued_at: token.issued_at,
                 expires_at: token.expires_at,
-                account,
+                account: Arc::new(account),
             }),
         )
+    }
+
+    /// What an access token whose session counts is good for.
+    async fn active(&self, token: &VerifiedToken) -> Result<Option<ActiveToken>, Refusal> {
+        let bearer = Authenticated {
+            user: token.user,
+            session: token.session,
+            epoch: token.epoch,
+        };
+        let account = self.bearers_account(bearer).await?;
+        Ok(account.map(|account| ActiveToken {
+            account,
+            session: token.session,
+            token: Some(token.token),
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+        }))
     }
 }

@@ -37,6 +37,7 @@ impl Authlog {
         Ok(live.map(|_| Authenticated {
             user: token.user,
             session: token.session,
+            epoch: token.epoch,
         }))
     }
 }

@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
+use super::rows::{AccountRow, SessionRow, update_session, upsert_accounts, upsert_sessions};
 use crate::store::{WrappedKeys, unreadable};
 
 /// The events of the next streams, in order, each account's first with its key. The streams are found by the primary

@@ -69,6 +69,10 @@ pub(super) struct SessionRow {
     rotated_at: OffsetDateTime,
 }
 
+/// A statement with what is bound to it.
+pub(super) type PostgresQuery<'a> =
+    sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
 /// A session and its account.
 #[derive(FromRow)]
 pub(super) struct StandingRow {
@@ -127,7 +131,27 @@ macro_rules! upsert_sessions {
             "INSERT INTO sessions SELECT * FROM jsonb_populate_recordset(NULL::sessions, ",
             $rows,
             ")",
+            update_session!()
+        )
+    };
+}
+
+/// Writes one session, whose members are the statement's parameters from `$7` to `$18`.
+macro_rules! upsert_session {
+    () => {
+        concat!(
             r"
+            INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at,
+                                  last_used_at, expires_at, ended_at, rotated_at)
+            VALUES ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+            update_session!()
+        )
+    };
+}
+
+macro_rules! update_session {
+    () => {
+        r"
             ON CONFLICT (session_id) DO UPDATE SET
                 version = excluded.version, user_id = excluded.user_id, contract = excluded.contract,
                 epoch = excluded.epoch, rotation = excluded.rotation, generation = excluded.generation,
@@ -135,11 +159,13 @@ macro_rules! upsert_sessions {
                 expires_at = excluded.expires_at, ended_at = excluded.ended_at,
                 rotated_at = excluded.rotated_at
             WHERE sessions.version <= excluded.version"
-        )
     };
 }
 
-pub(super) use {account_columns, session_columns, upsert_accounts, upsert_sessions};
+pub(super) use {
+    account_columns, session_columns, update_session, upsert_accounts, upsert_session,
+    upsert_sessions,
+};
 
 /// A column holds what the program never wrote into it.
 #[derive(Debug, thiserror::Error)]
@@ -230,6 +256,25 @@ impl TryFrom<AccountRow> for Account {
             created_at: Timestamp::new(row.created_at),
             updated_at: Timestamp::new(row.updated_at),
         })
+    }
+}
+
+impl SessionRow {
+    /// Binds the members in the order of `upsert_session!`.
+    pub(super) fn bound_to(self, query: PostgresQuery<'_>) -> PostgresQuery<'_> {
+        query
+            .bind(self.session_id)
+            .bind(self.version)
+            .bind(self.user_id)
+            .bind(self.contract)
+            .bind(self.epoch)
+            .bind(self.rotation)
+            .bind(self.generation)
+            .bind(self.started_at)
+            .bind(self.last_used_at)
+            .bind(self.expires_at)
+            .bind(self.ended_at)
+            .bind(self.rotated_at)
     }
 }
 
