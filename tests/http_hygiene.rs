@@ -195,6 +195,8 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
         assert_eq!(header("referrer-policy"), "no-referrer", "{answer}");
         assert!(header("content-security-policy").contains("default-src 'none'"));
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
+        assert!(header("content-security-policy").contains("base-uri 'none'"));
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin");
         assert!(header("strict-transport-security").starts_with("max-age=31536000"));
         // What is public may be kept for a while.
         let public =

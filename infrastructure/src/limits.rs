@@ -38,9 +38,10 @@ const PERSISTENT_GUESSES: Quota = Quota {
     longest_wait: Duration::from_secs(15 * 60),
 };
 
-/// Failed sign-ins as one account from anywhere, against guessers with many addresses (NIST SP 800-63B-4 §3.2.2 asks
-/// for no more than 100 in a row). It makes those wait who have guessed wrong themselves, and one address alone cannot
-/// use it up, because only what [`GUESSES`] allows is counted: nobody gets locked out by somebody else.
+/// Failed sign-ins as one account from anywhere, against guessers with many addresses. It makes those wait who have
+/// guessed wrong themselves, and one address alone cannot use it up, because only what [`GUESSES`] allows is counted:
+/// nobody gets locked out by somebody else. So an address that is new has a guess at once, and whoever has thousands of
+/// them thousands: the hundred in a row of NIST SP 800-63B-4 §3.2.2 could be kept only by locking the owner out.
 const GUESSES_FROM_ANYWHERE: Quota = Quota {
     at_once: 100,
     then_one_per: Duration::from_secs(30),

@@ -66,19 +66,23 @@ pub(crate) async fn carry_out(
 /// What every answer says, unless its handler says otherwise: nothing here may be stored on the way, is anything that it
 /// does not say it is, runs anything in a browser, is shown inside another page or loaded into another site, and no
 /// address here is told to anybody (OWASP REST Security Cheat Sheet, "Security Headers").
-const OF_EVERY_ANSWER: [(HeaderName, &str); 5] = [
+const OF_EVERY_ANSWER: [(HeaderName, &str); 6] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (CACHE_CONTROL, "no-store"),
     (
         CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'",
+        "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (REFERRER_POLICY, "no-referrer"),
     (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
 ];
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
+
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-opener-policy");
 
 /// A year (RFC 6797 §6.1), the least that ASVS takes.
 const HTTPS_FOR_A_YEAR: HeaderValue =
