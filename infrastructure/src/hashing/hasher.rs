@@ -141,7 +141,7 @@ impl PasswordHasher for Argon2PasswordHasher {
             let begun = Instant::now();
             let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
             if is_outdated && !is_right {
-                memory.make_up_for(begun.elapsed())?;
+                memory.make_up_for(begun)?;
             }
             Ok(is_right)
         })
