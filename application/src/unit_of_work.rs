@@ -163,9 +163,11 @@ impl UnitOfWork {
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, Failure> {
         let mut found = Found::<A>::nothing(id);
-        found.prior = self.store.load(&found.stream).await?;
-        for event in &found.prior {
-            found.aggregate.apply(decoded::<A>(event)?);
+        found.staged.prior = self.store.load(&found.staged.stream).await?;
+        for event in &found.staged.prior {
+            let event = serde_json::from_value(event.payload.clone())
+                .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
+            found.aggregate.apply(event);
         }
         self.execute_on(found, command, metadata).await
     }
@@ -180,7 +182,7 @@ impl UnitOfWork {
     ) -> Result<Vec<SessionEvent>, Failure> {
         let mut found = Found::nothing(&session.id.to_string());
         found.aggregate = session.aggregate();
-        found.base = Some(session);
+        found.staged.base = Some(session);
         self.execute_on::<Session>(found, command, metadata).await
     }
 
@@ -190,16 +192,11 @@ impl UnitOfWork {
         command: A::Command,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, Failure> {
-        let staged = Arc::new(Mutex::new(StagedStream {
-            stream: found.stream.clone(),
-            base: found.base.clone(),
-            prior: found.prior.clone(),
-            new: vec![],
-        }));
-        let id = found.stream.id.clone();
+        let id = found.staged.stream.id.clone();
+        let decided = Arc::default();
         let staging = Staging {
             found: Mutex::new(Some(found)),
-            staged: Arc::clone(&staged),
+            decided: Arc::clone(&decided),
         };
         CqrsFramework::new(staging, vec![], ())
             .execute_with_metadata(&id, command, metadata)
@@ -211,15 +208,10 @@ impl UnitOfWork {
                 | AggregateError::DeserializationError(source)
                 | AggregateError::UnexpectedError(source) => StoreError::Unreadable(source).into(),
             })?;
-        let staged = lock(&staged).clone();
-        let events = staged
-            .new
-            .iter()
-            .map(decoded::<A>)
-            .collect::<Result<Vec<_>, _>>()?;
-        if !staged.new.is_empty() {
-            lock(&self.staged).streams.push(staged);
-        }
+        let Some((staged, events)) = lock(&decided).take() else {
+            return Ok(vec![]);
+        };
+        lock(&self.staged).streams.push(staged);
         Ok(events)
     }
 
@@ -252,36 +244,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn decoded<A: Decides>(event: &SerializedEvent) -> Result<A::Event, StoreError> {
-    serde_json::from_value(event.payload.clone())
-        .map_err(|source| StoreError::Unreadable(Box::new(source)))
-}
-
-/// An aggregate as a command finds it.
+/// An aggregate as a command finds it, and the stream to which it will add.
 struct Found<A> {
-    stream: StreamId,
-    base: Option<SessionRecord>,
-    prior: Vec<SerializedEvent>,
     aggregate: A,
+    staged: StagedStream,
 }
 
 impl<A: Decides> Found<A> {
     fn nothing(id: &str) -> Self {
         Self {
-            stream: StreamId {
-                kind: A::KIND,
-                id: id.to_owned(),
-            },
-            base: None,
-            prior: vec![],
             aggregate: A::default(),
+            staged: StagedStream {
+                stream: StreamId {
+                    kind: A::KIND,
+                    id: id.to_owned(),
+                },
+                base: None,
+                prior: vec![],
+                new: vec![],
+            },
         }
     }
 
     /// The sequence of the last event that is in it.
     fn last_sequence(&self) -> usize {
-        let base = self.base.as_ref().map_or(0, |row| row.version as usize);
-        self.prior.last().map_or(base, |event| event.sequence)
+        let StagedStream { base, prior, .. } = &self.staged;
+        let of_base = base.as_ref().map_or(0, |row| row.version as usize);
+        prior.last().map_or(of_base, |event| event.sequence)
     }
 }
 
@@ -292,11 +281,14 @@ impl<A: Aggregate> AggregateContext<A> for Found<A> {
 }
 
 /// The store that `cqrs-es` sees: it has what was found, and stages what is committed.
-struct Staging<A> {
+struct Staging<A: Aggregate> {
     /// Until it was asked for: a command decides once.
     found: Mutex<Option<Found<A>>>,
-    staged: Arc<Mutex<StagedStream>>,
+    decided: Arc<Mutex<Option<Decided<A>>>>,
 }
+
+/// A stream with the events that a command adds, and the same as the aggregate made them.
+type Decided<A> = (StagedStream, Vec<<A as Aggregate>::Event>);
 
 /// cqrs-es asked a second time for what was found.
 #[derive(Debug, thiserror::Error)]
@@ -327,15 +319,17 @@ impl<A: Decides> cqrs_es::EventStore<A> for Staging<A> {
     async fn commit(
         &self,
         events: Vec<A::Event>,
-        found: Found<A>,
+        mut found: Found<A>,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
+        if events.is_empty() {
+            return Ok(vec![]);
+        }
         let unexpected = |error| AggregateError::UnexpectedError(Box::new(error));
         let metadata = serde_json::to_value(metadata).map_err(unexpected)?;
-        let mut new = Vec::with_capacity(events.len());
         for (sequence, event) in (found.last_sequence() + 1..).zip(&events) {
-            new.push(SerializedEvent::new(
-                found.stream.id.clone(),
+            found.staged.new.push(SerializedEvent::new(
+                found.staged.stream.id.clone(),
                 sequence,
                 A::TYPE.to_owned(),
                 event.event_type(),
@@ -344,7 +338,7 @@ impl<A: Decides> cqrs_es::EventStore<A> for Staging<A> {
                 metadata.clone(),
             ));
         }
-        lock(&self.staged).new = new;
+        *lock(&self.decided) = Some((found.staged, events));
         Ok(vec![])
     }
 }
