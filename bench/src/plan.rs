@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::jetstream::Context;
 use hyper::Method;
 
 use crate::Run;
@@ -123,7 +122,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     report.memory("memory, at the most", store, service.memory()?.1);
 
     let events = stream::logged(&service).await?;
-    let (_, took) = setup.run(&["rebuild"]).await?;
+    let took = setup.run(&["rebuild"]).await?;
     report.sample("rebuild", store, Sample::counted(events, took));
     service.stop().await?;
     if let Some(url) = &run.nats {
@@ -304,12 +303,8 @@ async fn measure_stream(
     let sample = stream::time_changes(&client, refresh).await?;
     report.sample("answer to consumer", store, sample);
     for round in 0..run.rounds {
-        let sample = measure_jetstream(&client, round).await?;
+        let sample = jetstream::measure(&client, &format!("limit-{round}")).await?;
         report.sample("JetStream", store, sample);
     }
     service.stop().await
-}
-
-async fn measure_jetstream(client: &Context, round: usize) -> anyhow::Result<Sample> {
-    jetstream::measure(client, &format!("limit-{round}")).await
 }

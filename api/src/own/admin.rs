@@ -166,7 +166,7 @@ pub(super) async fn end_session(
 }
 
 /// Whose account it is about. Whoever may not ask learns nothing, not even that something is no id.
-async fn user_of(api: &Api, token: &str, id: &str) -> Result<UserId, Response> {
+pub(super) async fn user_of(api: &Api, token: &str, id: &str) -> Result<UserId, Response> {
     api.authlog.administrator(token).await.map_err(refused)?;
     UserId::parse(id).ok_or_else(|| refused(Refusal::UnknownAccount))
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use authlog_application::{Refusal, RequestContext};
-use authlog_domain::UserId;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::admin::user_of;
 use super::problem::{problem, refused};
 use crate::Api;
 use crate::exchange::{JsonBody, Member, presented_token};
@@ -54,12 +54,7 @@ pub(super) async fn erase_other(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let token = presented_token(&headers);
-    let Some(user) = UserId::parse(&id) else {
-        // Whoever may not ask learns nothing, not even that this is no id.
-        let allowed = api.authlog.authorize(token, &[authlog_domain::Role::Admin]);
-        allowed.await.map_err(refused)?;
-        return Err(refused(Refusal::UnknownAccount));
-    };
+    let user = user_of(&api, token, &id).await?;
     api.authlog
         .erase_account(token, user, &context)
         .await

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use authlog_domain::user::{Erase, UserCommand, UserEvent};
-use authlog_domain::{Role, User, UserId};
+use authlog_domain::{User, UserId};
 
 use crate::ports::{Account, Attempt, Identifier, Revocation};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
@@ -40,7 +40,7 @@ impl Authlog {
         user: UserId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let administrator = self.authorize(token, &[Role::Admin]).await?;
+        let administrator = self.administrator(token).await?;
         let metadata = context.metadata_by(administrator.id, user);
         self.erase(user, metadata).await
     }
