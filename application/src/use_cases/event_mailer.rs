@@ -10,11 +10,10 @@ use authlog_domain::session::SessionEvent;
 use authlog_domain::user::{EmailVerificationRequested, UserEvent};
 use authlog_domain::{AggregateKind, Email, Timestamp, UserId};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
-use super::reset_mailer::{AT_ONCE, IDLE, LEASE, pause_after};
+use super::mail_errands::{self, Delay};
 use crate::authlog::{Parts, Settings};
-use crate::ports::{DueMail, Mail, MailError, StoreError, StreamId};
+use crate::ports::{DueMail, Mail, StoreError, StreamId};
 
 /// Sends the mails that tell of events.
 pub struct EventMailer {
@@ -29,15 +28,6 @@ struct Errand {
     settings: Arc<Settings>,
 }
 
-/// Why a mail could not be sent yet.
-#[derive(Debug, thiserror::Error)]
-enum Delay {
-    #[error("the event could not be read")]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Mail(#[from] MailError),
-}
-
 impl EventMailer {
     pub(crate) fn new(parts: Parts, settings: Arc<Settings>, wake: Arc<Notify>) -> Self {
         Self {
@@ -48,75 +38,56 @@ impl EventMailer {
 
     /// Works until it is dropped. A mail that is interrupted is taken up again later.
     pub async fn run(self) {
-        loop {
-            match self.errand.handle_due().await {
-                Ok(0) => {
-                    let _ = tokio::time::timeout(IDLE, self.wake.notified()).await;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "mail about events is waiting");
-                    tokio::time::sleep(IDLE).await;
-                }
-            }
+        mail_errands::run(self.errand, self.wake).await;
+    }
+}
+
+impl mail_errands::Errand for Errand {
+    type Entry = DueMail;
+
+    const WHAT: &'static str = "mail about an event";
+
+    fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    fn name(due: &DueMail) -> String {
+        format!("user {}", due.user)
+    }
+
+    fn attempts(due: &DueMail) -> u32 {
+        due.attempts
+    }
+
+    async fn take(
+        &self,
+        now: Timestamp,
+        leased_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DueMail>, StoreError> {
+        self.parts
+            .mail_queue
+            .take_due_mail(now, leased_until, limit)
+            .await
+    }
+
+    async fn complete(&self, due: &DueMail) -> Result<(), StoreError> {
+        self.parts.mail_queue.complete_mail(due).await
+    }
+
+    async fn postpone(&self, due: &DueMail, at: Timestamp) -> Result<(), StoreError> {
+        self.parts.mail_queue.postpone_mail(due, at).await
+    }
+
+    async fn carry_out(&self, due: &DueMail) -> Result<(), Delay> {
+        match self.compose(due).await? {
+            Some(mail) => mail_errands::send(&self.parts, mail).await,
+            None => Ok(()),
         }
     }
 }
 
 impl Errand {
-    /// Handles what is due, and says how many mails that were.
-    async fn handle_due(&self) -> Result<usize, StoreError> {
-        let now = self.parts.clock.now();
-        let queue = &self.parts.mail_queue;
-        let due = queue.take_due_mail(now, now.plus(LEASE), AT_ONCE).await?;
-        let count = due.len();
-        let mut under_way = JoinSet::new();
-        for mail in due {
-            let errand = self.clone();
-            under_way.spawn(async move { errand.handle(&mail).await });
-        }
-        while under_way.join_next().await.is_some() {}
-        Ok(count)
-    }
-
-    async fn handle(&self, due: &DueMail) {
-        let queue = &self.parts.mail_queue;
-        let settled = match self.carry_out(due).await {
-            Ok(()) => queue.complete_mail(due).await,
-            Err(Delay::Mail(MailError::Permanent(error))) => {
-                tracing::warn!(user = %due.user, %error, "a mail about an event was refused for good");
-                queue.complete_mail(due).await
-            }
-            Err(delay) => {
-                let pause = pause_after(due.attempts);
-                tracing::warn!(
-                    user = %due.user,
-                    error = %delay,
-                    cause = std::error::Error::source(&delay).map(tracing::field::display),
-                    retry_in = ?pause,
-                    "a mail about an event could not be sent yet"
-                );
-                let again_at = self.parts.clock.now().plus(pause);
-                queue.postpone_mail(due, again_at).await
-            }
-        };
-        if let Err(error) = settled {
-            tracing::warn!(user = %due.user, %error, "a mail about an event will be taken up again");
-        }
-    }
-
-    async fn carry_out(&self, due: &DueMail) -> Result<(), Delay> {
-        let Some(mail) = self.compose(due).await? else {
-            return Ok(());
-        };
-        self.parts.mailer.send(mail).await?;
-        // An erasure deletes the mail that it finds. What is written at the same moment is deleted by whoever writes it.
-        if self.parts.directory.account(due.user).await?.is_none() {
-            self.parts.kept_mail.forget(due.user).await?;
-        }
-        Ok(())
-    }
-
     /// The mail, if there still is anybody to tell and anything to say.
     async fn compose(&self, due: &DueMail) -> Result<Option<Mail>, Delay> {
         let Some(account) = self.parts.directory.account(due.user).await? else {

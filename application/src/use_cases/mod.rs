@@ -16,6 +16,7 @@ mod introspect;
 mod issue_tokens;
 mod lag;
 mod log_out;
+mod mail_errands;
 mod mail_sweeper;
 mod rebuild;
 mod refresh;

@@ -1,33 +1,16 @@
 //! Carrying out requests to reset a password: finding out whose it is, recording it, and mailing the link.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use authlog_domain::user::{RequestPasswordReset, UserCommand};
-use authlog_domain::{Email, User, UserId};
+use authlog_domain::{Email, Timestamp, User, UserId};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
+use super::mail_errands::{self, Delay};
 use crate::Refusal;
 use crate::authlog::{Parts, Settings};
-use crate::ports::{Identifier, Mail, MailError, ResetRequest};
+use crate::ports::{Identifier, Mail, ResetRequest, StoreError};
 use crate::unit_of_work::Journal;
-
-/// How many requests one node works on at a time.
-pub(super) const AT_ONCE: u32 = 16;
-
-/// How long one node has a request to itself: longer than handing a mail over can take, so that none goes out twice, and
-/// short enough that what a crashed node had taken is not late.
-pub(super) const LEASE: Duration = Duration::from_secs(45);
-
-/// How often the queue is looked at when nobody wakes the mailer, for what another node left behind.
-pub(super) const IDLE: Duration = Duration::from_secs(1);
-
-/// The first pause after a failure; each further one is twice as long, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-
-/// A mail server that was away is tried again at least this often.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Carries out requests to reset a password, beside the requests that made them.
 pub struct ResetMailer {
@@ -41,15 +24,6 @@ struct Errand {
     parts: Parts,
     journal: Arc<Journal>,
     settings: Arc<Settings>,
-}
-
-/// Why a request could not be carried out yet.
-#[derive(Debug, thiserror::Error)]
-enum Delay {
-    #[error("the reset could not be recorded")]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Mail(#[from] MailError),
 }
 
 impl ResetMailer {
@@ -71,66 +45,45 @@ impl ResetMailer {
 
     /// Works until it is dropped. A request that is interrupted is taken up again later.
     pub async fn run(self) {
-        loop {
-            match self.errand.handle_due().await {
-                Ok(0) => {
-                    let _ = tokio::time::timeout(IDLE, self.wake.notified()).await;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "requests to reset a password are waiting");
-                    tokio::time::sleep(IDLE).await;
-                }
-            }
-        }
+        mail_errands::run(self.errand, self.wake).await;
     }
 }
 
-impl Errand {
-    /// Handles what is due, and says how many requests that were.
-    async fn handle_due(&self) -> Result<usize, Refusal> {
-        let now = self.parts.clock.now();
-        let due = self
-            .parts
-            .reset_requests
-            .take_due(now, now.plus(LEASE), AT_ONCE)
-            .await?;
-        let count = due.len();
-        let mut under_way = JoinSet::new();
-        for request in due {
-            let errand = self.clone();
-            under_way.spawn(async move { errand.handle(request).await });
-        }
-        while under_way.join_next().await.is_some() {}
-        Ok(count)
+impl mail_errands::Errand for Errand {
+    type Entry = ResetRequest;
+
+    const WHAT: &'static str = "a link to reset a password";
+
+    fn parts(&self) -> &Parts {
+        &self.parts
     }
 
-    async fn handle(&self, request: ResetRequest) {
-        let settled = match self.carry_out(&request).await {
-            Ok(()) => self.parts.reset_requests.complete(request.reset).await,
-            Err(Delay::Mail(MailError::Permanent(error))) => {
-                tracing::warn!(reset = %request.reset, %error, "a reset mail was refused for good");
-                self.parts.reset_requests.complete(request.reset).await
-            }
-            Err(delay) => {
-                let pause = pause_after(request.attempts);
-                tracing::warn!(
-                    reset = %request.reset,
-                    error = %delay,
-                    cause = std::error::Error::source(&delay).map(tracing::field::display),
-                    retry_in = ?pause,
-                    "a reset mail could not be sent yet"
-                );
-                let again_at = self.parts.clock.now().plus(pause);
-                self.parts
-                    .reset_requests
-                    .postpone(request.reset, again_at)
-                    .await
-            }
-        };
-        if let Err(error) = settled {
-            tracing::warn!(reset = %request.reset, %error, "a reset request will be taken up again");
-        }
+    fn name(request: &ResetRequest) -> String {
+        format!("reset {}", request.reset)
+    }
+
+    fn attempts(request: &ResetRequest) -> u32 {
+        request.attempts
+    }
+
+    async fn take(
+        &self,
+        now: Timestamp,
+        leased_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ResetRequest>, StoreError> {
+        self.parts
+            .reset_requests
+            .take_due(now, leased_until, limit)
+            .await
+    }
+
+    async fn complete(&self, request: &ResetRequest) -> Result<(), StoreError> {
+        self.parts.reset_requests.complete(request.reset).await
+    }
+
+    async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Result<(), StoreError> {
+        self.parts.reset_requests.postpone(request.reset, at).await
     }
 
     /// Records the reset, once however often this is tried, and mails its link. Whoever is unknown, has no address,
@@ -143,8 +96,7 @@ impl Errand {
         if self.parts.clock.now() >= expires_at {
             return Ok(());
         }
-        let account = self.parts.directory.find_account(&identifier).await;
-        let Some(account) = account.map_err(Refusal::from)? else {
+        let Some(account) = self.parts.directory.find_account(&identifier).await? else {
             return Ok(());
         };
         let Some(email) = account.email else {
@@ -162,19 +114,11 @@ impl Errand {
             Err(refusal) => return Err(refusal.into()),
         }
         let mail = self.mail(email, account.id, request);
-        self.parts.mailer.send(mail).await?;
-        self.forget_if_erased(account.id).await
+        mail_errands::send(&self.parts, mail).await
     }
+}
 
-    /// An erasure deletes the mail that it finds. What is written at the same moment is deleted by whoever writes it.
-    async fn forget_if_erased(&self, user: UserId) -> Result<(), Delay> {
-        let account = self.parts.directory.account(user).await;
-        if account.map_err(Refusal::from)?.is_none() {
-            self.parts.kept_mail.forget(user).await?;
-        }
-        Ok(())
-    }
-
+impl Errand {
     async fn record(
         &self,
         user: UserId,
@@ -213,26 +157,5 @@ impl Errand {
                  If it was not you, do nothing: your password stays as it is.\n"
             ),
         }
-    }
-}
-
-/// How long to wait after the `attempts`-th attempt failed.
-pub(super) fn pause_after(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(16);
-    FIRST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_bounded() {
-        let pauses: Vec<u64> = [1, 2, 3, 6, 7, 8, 1000]
-            .map(|attempts| pause_after(attempts).as_secs())
-            .to_vec();
-        assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60]);
     }
 }
