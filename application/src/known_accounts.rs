@@ -8,63 +8,90 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authlog_domain::UserId;
 use lru::LruCache;
+use tokio::sync::OnceCell;
 
-use crate::ports::Account;
+use crate::ports::{Account, StoreError};
 
 /// Accounts that are remembered, the latest used: a few megabytes.
 const MOST: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
-/// The accounts that a node knows.
-pub(crate) struct KnownAccounts(Mutex<Known>);
+/// The accounts that a node knows, or is looking up at the moment.
+pub(crate) struct KnownAccounts(Mutex<LruCache<UserId, Arc<Known>>>);
 
-struct Known {
-    accounts: LruCache<UserId, Arc<Account>>,
-    /// How often something was heard of any account.
-    heard: u64,
+type Known = OnceCell<Arc<Account>>;
+
+/// Why nothing is known of an account.
+enum Unknown {
+    Absent,
+    Unanswered(StoreError),
 }
-
-/// A moment from which on nothing must have been heard for what was looked up since to be remembered.
-#[derive(Clone, Copy)]
-pub(crate) struct Mark(u64);
 
 impl Default for KnownAccounts {
     fn default() -> Self {
-        Self(Mutex::new(Known {
-            accounts: LruCache::new(MOST),
-            heard: 0,
-        }))
+        Self(Mutex::new(LruCache::new(MOST)))
     }
 }
 
 impl KnownAccounts {
-    /// What is known of the account.
-    pub(crate) fn get(&self, user: UserId) -> Option<Arc<Account>> {
-        self.lock().accounts.get(&user).cloned()
-    }
-
-    /// To be taken before an account is looked up.
-    pub(crate) fn mark(&self) -> Mark {
-        Mark(self.lock().heard)
-    }
-
-    /// Remembers what was looked up since `mark`, unless it may have changed meanwhile.
-    pub(crate) fn put(&self, account: Arc<Account>, mark: Mark) {
-        let mut known = self.lock();
-        if known.heard == mark.0 {
-            known.accounts.put(account.id, account);
+    /// The account, if what is known of it `serves`, and else as `look_up` finds it: once for all who ask meanwhile.
+    ///
+    /// # Errors
+    /// The account could not be looked up.
+    pub(crate) async fn get<F>(
+        &self,
+        user: UserId,
+        serves: impl Fn(&Account) -> bool,
+        look_up: impl Fn() -> F,
+    ) -> Result<Option<Arc<Account>>, StoreError>
+    where
+        F: Future<Output = Result<Option<Account>, StoreError>>,
+    {
+        loop {
+            let known = self.known(user, &serves);
+            let mut is_mine = false;
+            let found = known.get_or_try_init(|| {
+                is_mine = true;
+                let found = look_up();
+                async {
+                    found
+                        .await
+                        .map_err(Unknown::Unanswered)?
+                        .map(Arc::new)
+                        .ok_or(Unknown::Absent)
+                }
+            });
+            match found.await {
+                // What another caller found may be from before this one came to ask.
+                Ok(account) if is_mine || serves(account) => return Ok(Some(Arc::clone(account))),
+                Ok(_) => {}
+                Err(Unknown::Absent) => return Ok(None),
+                Err(Unknown::Unanswered(error)) => return Err(error),
+            }
         }
     }
 
-    /// Forgets accounts to which something happened.
+    /// Forgets accounts to which something happened. A lookup that is under way serves those who wait for it, and nobody
+    /// after them: it may have been too early.
     pub(crate) fn forget(&self, users: impl IntoIterator<Item = UserId>) {
-        let mut known = self.lock();
+        let mut accounts = self.lock();
         for user in users {
-            known.heard += 1;
-            known.accounts.pop(&user);
+            accounts.pop(&user);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn known(&self, user: UserId, serves: impl Fn(&Account) -> bool) -> Arc<Known> {
+        let mut accounts = self.lock();
+        if let Some(known) = accounts.get(&user)
+            && known.get().is_none_or(|account| serves(account))
+        {
+            return Arc::clone(known);
+        }
+        let unknown = Arc::default();
+        accounts.put(user, Arc::clone(&unknown));
+        unknown
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<UserId, Arc<Known>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,10 +102,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::sync::Semaphore;
 
-    fn account() -> Arc<Account> {
+    fn account() -> Account {
         let at = Timestamp::from_unix_millis(0);
-        Arc::new(Account {
+        Account {
             id: UserId::new(Uuid::from_u128(1)),
             version: 1,
             number: AccountNumber::new(1),
@@ -96,24 +125,97 @@ mod tests {
             pending_verification: None,
             created_at: at,
             updated_at: at,
-        })
+        }
     }
 
-    #[test]
-    fn what_was_heard_of_is_looked_up_again() {
-        let (known, account) = (KnownAccounts::default(), account());
-        known.put(Arc::clone(&account), known.mark());
-        assert_eq!(known.get(account.id), Some(Arc::clone(&account)));
-        known.forget([account.id]);
-        assert_eq!(known.get(account.id), None);
+    /// A store that answers when it is let, and counts how often it is asked.
+    struct Store {
+        answers: Semaphore,
+        asked: AtomicU32,
     }
 
-    #[test]
-    fn what_may_have_changed_while_it_was_looked_up_is_not_remembered() {
-        let (known, account) = (KnownAccounts::default(), account());
-        let mark = known.mark();
-        known.forget([account.id]);
-        known.put(Arc::clone(&account), mark);
-        assert_eq!(known.get(account.id), None);
+    impl Store {
+        fn with_answers(count: usize) -> Self {
+            Self {
+                answers: Semaphore::new(count),
+                asked: AtomicU32::new(0),
+            }
+        }
+
+        async fn account(&self) -> Result<Option<Account>, StoreError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.answers.acquire().await.unwrap().forget();
+            Ok(Some(account()))
+        }
+
+        fn asked(&self) -> u32 {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn two_hundred_who_ask_at_once_cost_one_lookup() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+        let ask = || known.get(account().id, |_| true, || store.account());
+        let answers = futures_util::future::join_all((0..200).map(|_| ask()));
+        let answering = async {
+            tokio::task::yield_now().await;
+            store.answers.add_permits(200);
+        };
+        let (answers, ()) = tokio::join!(answers, answering);
+        for answer in answers {
+            assert_eq!(*answer.unwrap().unwrap(), account());
+        }
+        assert_eq!(store.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_of_is_looked_up_again() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(2));
+        let ask = || known.get(account().id, |_| true, || store.account());
+        for _ in 0..2 {
+            ask().await.unwrap();
+        }
+        assert_eq!(store.asked(), 1);
+        known.forget([account().id]);
+        ask().await.unwrap();
+        assert_eq!(store.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_may_have_changed_while_it_was_looked_up_is_not_remembered() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+        let ask = || known.get(account().id, |_| true, || store.account());
+        let change = async {
+            tokio::task::yield_now().await;
+            known.forget([account().id]);
+            store.answers.add_permits(2);
+        };
+        let (first, ()) = tokio::join!(ask(), change);
+        assert!(first.unwrap().is_some());
+        ask().await.unwrap();
+        assert_eq!(store.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn whom_the_known_does_not_serve_has_it_looked_up_once() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(2));
+        known
+            .get(account().id, |_| true, || store.account())
+            .await
+            .unwrap();
+        let newest = known.get(account().id, |_| false, || store.account());
+        assert!(newest.await.unwrap().is_some());
+        assert_eq!(store.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_remembered_of_an_account_that_is_not_there() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(1));
+        let id = account().id;
+        let absent = known.get(id, |_| true, || async { Ok(None) });
+        assert_eq!(absent.await.unwrap(), None);
+        let there = known.get(id, |_| true, || store.account());
+        assert!(there.await.unwrap().is_some());
     }
 }

@@ -30,23 +30,10 @@ impl Authlog {
         &self,
         caller: Authenticated,
     ) -> Result<Option<Arc<Account>>, Refusal> {
-        let known = self.known_accounts.get(caller.user);
-        let is_of_now = |account: &Arc<Account>| {
-            account.epoch_for(caller.session, caller.epoch) == caller.epoch
-        };
-        if let Some(account) = known.filter(is_of_now) {
-            return Ok(Some(account));
-        }
-        let mark = self.known_accounts.mark();
-        let account = self
-            .parts
-            .directory
-            .account(caller.user)
-            .await?
-            .map(Arc::new);
-        if let Some(account) = &account {
-            self.known_accounts.put(Arc::clone(account), mark);
-        }
-        Ok(account)
+        let is_of_now =
+            |account: &Account| account.epoch_for(caller.session, caller.epoch) == caller.epoch;
+        let look_up = || self.parts.directory.account(caller.user);
+        let account = self.known_accounts.get(caller.user, is_of_now, look_up);
+        Ok(account.await?)
     }
 }
