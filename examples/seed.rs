@@ -1,8 +1,8 @@
 //! Fills a store with a log as years of use would leave it: `cargo run --release --example seed -- --help`.
 //!
 //! Every event is a real one: made by the domain's own types, sealed under its account's key, with its claims, rows,
-//! password and place in the log, all through `EventStore::append`. Only the password hashes are made up, because a
-//! million real ones would take days, and nobody can sign in with them.
+//! password and place in the log, all through `EventStore::append`. The people are `person0`, `person1` and so on. They
+//! share one password and its hash, because a million hashes would take hours.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use authlog_application::Password;
 use authlog_application::ports::{
-    Append, CredentialRecord, Entropy, PasswordHash, StagedStream, StreamId,
+    Append, CredentialRecord, Entropy, PasswordHash, PasswordHasher as _, StagedStream, StreamId,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{LoggedIn, LoggedOut, SessionEvent, TokenRefreshed};
@@ -21,6 +22,7 @@ use authlog_domain::{
     Rotation, SessionId, Timestamp, UserId, Username,
 };
 use authlog_infrastructure::Store;
+use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::postgres::PostgresStore;
 use authlog_infrastructure::sealing::MasterKey;
 use authlog_infrastructure::sqlite::SqliteStore;
@@ -47,6 +49,9 @@ struct Arguments {
     /// A PostgreSQL database instead of the SQLite file in the data directory
     #[arg(long)]
     database_url: Option<String>,
+    /// Everybody's password
+    #[arg(long, default_value = "opens-sesame")]
+    password: String,
     /// Appends that are under way at once
     #[arg(long, default_value_t = 64)]
     at_once: usize,
@@ -93,6 +98,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn fill(store: &Arc<dyn Store>, arguments: &Arguments) -> anyhow::Result<u64> {
     let each = arguments.events.div_ceil(arguments.accounts.max(1));
+    let hash = hash(&arguments.password).await?;
     let written = Arc::new(AtomicU64::new(0));
     let mut under_way = JoinSet::new();
     for number in 0..arguments.accounts {
@@ -102,9 +108,10 @@ async fn fill(store: &Arc<dyn Store>, arguments: &Arguments) -> anyhow::Result<u
             done??;
         }
         let (store, written) = (Arc::clone(store), Arc::clone(&written));
+        let hash = hash.clone();
         under_way.spawn(async move {
             let number_of_account = store.next_account_number().await?;
-            for append in life(number, number_of_account, each)? {
+            for append in life(number, number_of_account, each, hash)? {
                 let events: usize = append.streams.iter().map(|stream| stream.new.len()).sum();
                 if let Err(error) = store.append(append).await {
                     bail!("account {number}: {error}: was this store filled before?");
@@ -124,6 +131,14 @@ async fn fill(store: &Arc<dyn Store>, arguments: &Arguments) -> anyhow::Result<u
     Ok(written.load(Ordering::Relaxed))
 }
 
+async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
+    let hasher = Argon2PasswordHasher::start(Argon2Settings::default(), Arc::new(SystemEntropy))?;
+    let Ok(password) = Password::parse(password) else {
+        bail!("this can be nobody's password");
+    };
+    Ok(hasher.hash(password).await?)
+}
+
 fn flawed(flaw: authlog_domain::Flaw) -> anyhow::Error {
     anyhow::anyhow!("a name {flaw}")
 }
@@ -133,14 +148,19 @@ const SESSIONS_AT_ONCE: usize = 50;
 
 /// The appends of an account's life of about `events` events: a registration, sessions of eight events each, a guess at
 /// the password now and then, a change of role.
-fn life(number: u64, account: AccountNumber, events: u64) -> anyhow::Result<Vec<Append>> {
+fn life(
+    number: u64,
+    account: AccountNumber,
+    events: u64,
+    hash: PasswordHash,
+) -> anyhow::Result<Vec<Append>> {
     let user = UserId::new(SystemEntropy.random_uuid());
     let credential = CredentialId::new(SystemEntropy.random_uuid());
     // Three years ago, a person more every few minutes.
     let registered = Timestamp::parse("2022-01-01T00:00:00Z")
         .context("the calendar has this day")?
         .plus(MINUTE * 5 * number as u32);
-    let name = format!("person{number}-{}", account.get());
+    let name = format!("person{number}");
     let mut person = Staging::new(AggregateKind::User, user.to_string(), user);
     person.add(&UserEvent::UserRegistered(UserRegistered {
         at: registered,
@@ -195,7 +215,7 @@ fn life(number: u64, account: AccountNumber, events: u64) -> anyhow::Result<Vec<
         first.credential = Some(CredentialRecord {
             user,
             credential,
-            hash: PasswordHash::from_stored("$argon2id$v=19$m=19456,t=2,p=1$none$none".to_owned()),
+            hash,
         });
     }
     Ok(appends)

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -55,7 +55,7 @@ impl Connection {
         method: Method,
         path: &str,
         carried: Carried<'_>,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
+    ) -> anyhow::Result<Response<Bytes>> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -70,10 +70,8 @@ impl Connection {
         }
         let request = request.body(Full::new(body))?;
         self.is_open().await?;
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        Ok((status, body))
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     }
 
     /// As [`Self::send`], for an answer that has to be a success; its JSON, null where there is none.
@@ -83,16 +81,17 @@ impl Connection {
         path: &str,
         carried: Carried<'_>,
     ) -> anyhow::Result<Value> {
-        let (status, body) = self.send(method, path, carried).await?;
+        let answer = self.send(method, path, carried).await?;
+        let (status, body) = (answer.status(), answer.body());
         ensure!(
             status.is_success(),
             "{path}: {status} {}",
-            String::from_utf8_lossy(&body)
+            String::from_utf8_lossy(body)
         );
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body).with_context(|| format!("{path} answered no JSON"))
+        serde_json::from_slice(body).with_context(|| format!("{path} answered no JSON"))
     }
 }
 

@@ -3,6 +3,8 @@
 //! `scripts/bench.sh` builds both and starts what is measured against. Absolute figures are those of one machine on one
 //! day; the ratios to the limits are what can be compared.
 
+mod clients;
+mod grown;
 mod http;
 mod limits;
 mod load;
@@ -10,12 +12,15 @@ mod operations;
 mod plan;
 mod report;
 mod service;
+mod storm;
 mod stream;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::grown::Grown;
 
 /// Measures Authlog.
 #[derive(Parser)]
@@ -28,16 +33,17 @@ struct Arguments {
 enum Command {
     /// Measure everything and print a table
     Run(Run),
+    /// Measure how an empty store compares with one that was filled, and print a table
+    Grown(Grown),
     /// Serve what a service without any work would: the limit of HTTP on this machine
     Bare,
 }
 
-/// What to measure, and for how long.
+/// What to measure.
 #[derive(Args)]
 struct Run {
-    /// The release program
-    #[arg(long, default_value = "target/release/authlog")]
-    program: PathBuf,
+    #[command(flatten)]
+    effort: Effort,
     /// An empty PostgreSQL database; without one PostgreSQL is left out
     #[arg(long)]
     postgres: Option<String>,
@@ -47,6 +53,14 @@ struct Run {
     /// A NATS server with JetStream and an empty store; without one the stream is left out
     #[arg(long)]
     nats: Option<String>,
+}
+
+/// What is measured, how long, and where the figures go.
+#[derive(Args)]
+struct Effort {
+    /// The release program
+    #[arg(long, default_value = "target/release/authlog")]
+    program: PathBuf,
     /// Where the SQLite file goes; on tmpfs the figures would be of memory
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
@@ -64,7 +78,7 @@ struct Run {
     json: Option<PathBuf>,
 }
 
-impl Run {
+impl Effort {
     fn a_while(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
@@ -81,6 +95,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(run) => plan::carry_out(&run).await,
+        Command::Grown(grown) => grown::carry_out(&grown).await,
         Command::Bare => limits::bare::serve().await,
     }
 }

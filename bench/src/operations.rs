@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::http::{Carried, Connection, FORM, JSON};
 use crate::load::Visitor;
 
+/// Where people sign in, through contract C.
+pub(crate) const LOGIN: &str = "/users/login";
+
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "opens-sesame";
 
@@ -77,24 +80,51 @@ impl Visitor for Refresh {
     }
 }
 
-/// Signs in with a password.
+/// Signs in with a password, as one person after the other.
 pub(crate) struct Login {
     pub(crate) connection: Connection,
-    /// Whose name and password.
-    pub(crate) body: String,
+    pub(crate) people: People,
 }
 
 impl Visitor for Login {
     async fn visit(&mut self) -> anyhow::Result<()> {
+        let body = login(&self.people.next());
         let carried = Carried {
             authorization: None,
-            body: Some((&self.body, JSON)),
+            body: Some((&body, JSON)),
         };
         self.connection
-            .succeed(Method::POST, "/users/login", carried)
+            .succeed(Method::POST, LOGIN, carried)
             .await
             .map(drop)
     }
+}
+
+/// People whose accounts a store has, `person0` and so on, who come in an order that is scattered over all of them.
+#[derive(Clone)]
+pub(crate) struct People {
+    count: u64,
+    last: u64,
+}
+
+impl People {
+    /// So many; each of several that start at different places gives others.
+    pub(crate) fn new(count: u64, start: u64) -> Self {
+        Self { count, last: start }
+    }
+
+    /// The next one's name.
+    pub(crate) fn next(&mut self) -> String {
+        /// A prime, far from the size of any page.
+        const STEP: u64 = 7_368_787;
+        self.last = (self.last + STEP) % self.count.max(1);
+        person(self.last)
+    }
+}
+
+/// The name of one of the [`People`].
+pub(crate) fn person(number: u64) -> String {
+    format!("person{number}")
 }
 
 /// Registers one account after the other.
@@ -152,9 +182,7 @@ pub(crate) async fn sign_in(connection: &mut Connection, name: &str) -> anyhow::
         authorization: None,
         body: Some((&body, JSON)),
     };
-    let answer = connection
-        .succeed(Method::POST, "/users/login", carried)
-        .await?;
+    let answer = connection.succeed(Method::POST, LOGIN, carried).await?;
     text(&answer, "/data/access_token")
 }
 

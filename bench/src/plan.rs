@@ -9,37 +9,33 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hyper::Method;
 
-use crate::Run;
+use crate::clients::{Accounts, Clients, Measuring, Names};
 use crate::http::{Carried, Connection};
 use crate::limits::pgbench::{self, Pgbench};
 use crate::limits::{bare, hashing, jetstream, reference, sqlite};
-use crate::load::{Sample, Visitor, load};
-use crate::operations::{
-    Introspect, Login, PASSWORD, Refresh, Register, Verify, login, sign_in, sign_up,
-};
+use crate::load::{Sample, load};
+use crate::operations::{People, Refresh, Verify};
 use crate::report::{Report, Store};
-use crate::service::{Service, Setup};
+use crate::service::Setup;
+use crate::storm::{Outcome, Storm};
 use crate::stream;
+use crate::{Effort, Run};
 
 /// Measures everything and prints it.
 pub(crate) async fn carry_out(run: &Run) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&run.directory)?;
+    std::fs::create_dir_all(&run.effort.directory)?;
     let mut report = Report::default();
     warn(run, &mut report).await?;
     measure(run, Store::Sqlite, &mut report).await?;
     if run.postgres.is_some() {
         measure(run, Store::Postgres, &mut report).await?;
     }
-    report.print();
-    if let Some(path) = &run.json {
-        report.write(path)?;
-    }
-    Ok(())
+    report.end(run.effort.json.as_deref())
 }
 
 /// Notes what would make the figures mean something else.
 async fn warn(run: &Run, report: &mut Report) -> anyhow::Result<()> {
-    let directory = run.directory.canonicalize()?;
+    let directory = run.effort.directory.canonicalize()?;
     if file_system(&directory)?.as_deref() == Some("tmpfs") {
         report.warn("SQLite's file is on tmpfs: its commits are not durable");
     }
@@ -74,21 +70,19 @@ fn file_system(path: &Path) -> anyhow::Result<Option<String>> {
     Ok(nearest.map(|(_, kind)| kind.to_owned()))
 }
 
-/// What clients do in turn.
-struct Clients {
-    plain: Vec<Verify>,
-    signed: Vec<Verify>,
-    verify: Vec<Verify>,
-    introspect: Vec<Introspect>,
-    refresh: Vec<Refresh>,
-    login: Vec<Login>,
-    register: Vec<Register>,
-}
+const NAMES: Names = Names {
+    verify: "verify",
+    introspect: "introspect",
+    refresh: "refresh",
+    login: "login",
+    register: "register",
+};
 
 async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir_in(&run.directory)?;
+    let effort = &run.effort;
+    let folder = tempfile::tempdir_in(&effort.directory)?;
     let setup = Setup {
-        program: run.program.clone(),
+        program: effort.program.clone(),
         data: folder.path().join("data"),
         database: match store {
             Store::Sqlite => None,
@@ -105,19 +99,29 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
         .succeed(Method::GET, "/.well-known/jwks.json", Carried::default())
         .await?;
     let bare = bare::start(&keys).await?;
-    let pgbench = match (store, &run.pgbench) {
-        (Store::Postgres, Some(database)) => Some(Pgbench::prepare(database).await?),
-        _ => None,
+    let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
+    let mut limits = Limits {
+        effort,
+        store,
+        pgbench: match (store, &run.pgbench) {
+            (Store::Postgres, Some(database)) => Some(Pgbench::prepare(database).await?),
+            _ => None,
+        },
+        plain: bare_clients(&bare.address, bare::PLAIN, &clients.verify).await?,
+        signed: bare_clients(&bare.address, bare::SIGNED, &clients.verify).await?,
     };
-    let mut clients = clients(run, &setup, &service, &bare.address).await?;
-    for round in 1..=run.rounds {
-        eprintln!("{store}: round {round} of {}", run.rounds);
-        let limits = Limits {
-            run,
+    for round in 1..=effort.rounds {
+        eprintln!("{store}: round {round} of {}", effort.rounds);
+        limits.measure(report).await?;
+        let mut measuring = Measuring {
+            service: &service,
             store,
-            pgbench: pgbench.as_ref(),
+            a_while: effort.a_while(),
+            report,
         };
-        measure_round(&limits, &service, &mut clients, report).await?;
+        measuring.measure_tokens(&NAMES, &mut clients).await?;
+        measuring.measure_passwords(&NAMES, &mut clients).await?;
+        measure_storm(&mut measuring, &mut clients).await?;
     }
     report.memory("memory, at the most", store, service.memory()?.1);
 
@@ -140,59 +144,79 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     Ok(())
 }
 
+/// What the machine could do at the most.
 struct Limits<'a> {
-    run: &'a Run,
+    effort: &'a Effort,
     store: Store,
-    pgbench: Option<&'a Pgbench>,
+    pgbench: Option<Pgbench>,
+    plain: Vec<Verify>,
+    signed: Vec<Verify>,
 }
 
-async fn measure_round(
-    limits: &Limits<'_>,
-    service: &Service,
-    clients: &mut Clients,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let Limits { run, store, .. } = *limits;
-    let a_while = run.a_while();
-    report.sample(
-        "bare handler",
-        store,
-        load(&mut clients.plain, a_while).await?,
-    );
-    report.sample(
-        "bare handler with a signature",
-        store,
-        load(&mut clients.signed, a_while).await?,
-    );
-    let sample = measured(service, &mut clients.verify, a_while).await?;
-    report.sample("verify", store, sample);
-    let sample = measured(service, &mut clients.introspect, a_while).await?;
-    report.sample("introspect", store, sample);
-    let sample = measured(service, &mut clients.refresh, a_while).await?;
-    report.sample("refresh", store, sample);
-    match (store, limits.pgbench) {
-        (Store::Postgres, Some(pgbench)) => {
-            let sample = pgbench.measure(run.connections, a_while).await?;
-            report.sample("statements of a refresh", store, sample);
+impl Limits<'_> {
+    async fn measure(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let (store, connections) = (self.store, self.effort.connections);
+        let a_while = self.effort.a_while();
+        let sample = load(&mut self.plain, a_while).await?;
+        report.sample("bare handler", store, sample);
+        let sample = load(&mut self.signed, a_while).await?;
+        report.sample("bare handler with a signature", store, sample);
+        match (store, &self.pgbench) {
+            (Store::Postgres, Some(pgbench)) => {
+                let sample = pgbench.measure(connections, a_while).await?;
+                report.sample("statements of a refresh", store, sample);
+            }
+            (Store::Postgres, None) => {}
+            (Store::Sqlite, _) => {
+                let directory = self.effort.directory.clone();
+                let sample = blocking(move || sqlite::measure(&directory, connections, a_while));
+                report.sample("statements of a refresh", store, sample.await?);
+            }
         }
-        (Store::Postgres, None) => {}
-        (Store::Sqlite, _) => {
-            let (directory, batch) = (run.directory.clone(), run.connections);
-            let sample = blocking(move || sqlite::measure(&directory, batch, a_while)).await?;
-            report.sample("statements of a refresh", store, sample);
-        }
+        let sample = blocking(move || reference::measure(a_while)).await?;
+        report.sample("Argon2 reference in C", store, sample);
+        let sample = hashing::measure(connections, a_while).await?;
+        report.sample("hash pool", store, sample);
+        Ok(())
     }
-    let sample = blocking(move || reference::measure(a_while)).await?;
-    report.sample("Argon2 reference in C", store, sample);
-    report.sample(
-        "hash pool",
-        store,
-        hashing::measure(run.connections, a_while).await?,
-    );
-    let sample = measured(service, &mut clients.login, a_while).await?;
-    report.sample("login", store, sample);
-    let sample = measured(service, &mut clients.register, a_while).await?;
-    report.sample("register", store, sample);
+}
+
+/// Clients of the bare server, with the tokens of others.
+async fn bare_clients(
+    address: &str,
+    path: &'static str,
+    others: &[Verify],
+) -> anyhow::Result<Vec<Verify>> {
+    let mut clients = Vec::new();
+    for other in others {
+        clients.push(Verify {
+            connection: Connection::open(address).await?,
+            path,
+            token: other.token.clone(),
+        });
+    }
+    Ok(clients)
+}
+
+/// Measures what is left of everything else while ten times as many people sign in as can be hashed for.
+async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> anyhow::Result<()> {
+    /// How long it takes for what waits to be as much as it will ever be.
+    const RISING: Duration = Duration::from_secs(5);
+    let hashes = measuring.report.median("hash pool", measuring.store);
+    let a_second = 10.0 * hashes.context("the hash pool was measured before")?;
+    let people = People::new(clients.login.len() as u64, 0);
+    let storm = Storm::begin(&measuring.service.address, people, a_second);
+    tokio::time::sleep(RISING).await;
+    measuring
+        .measure("verify in a storm", &mut clients.verify)
+        .await?;
+    measuring
+        .measure("refresh in a storm", &mut clients.refresh)
+        .await?;
+    let Outcome { admitted, refused } = storm.end().await?;
+    let Measuring { store, report, .. } = measuring;
+    report.sample("login in a storm, admitted", *store, admitted);
+    report.sample("login in a storm, refused", *store, refused);
     Ok(())
 }
 
@@ -200,86 +224,6 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await?
-}
-
-/// A load, with the processor time that the service took for it.
-async fn measured<V: Visitor>(
-    service: &Service,
-    visitors: &mut Vec<V>,
-    a_while: Duration,
-) -> anyhow::Result<Sample> {
-    let before = service.processor_time()?;
-    let mut sample = load(visitors, a_while).await?;
-    sample.processor = service.processor_time()? - before;
-    Ok(sample)
-}
-
-/// Makes accounts, and everything that clients need to come.
-async fn clients(
-    run: &Run,
-    setup: &Setup,
-    service: &Service,
-    bare: &str,
-) -> anyhow::Result<Clients> {
-    let create = [
-        "user",
-        "create",
-        "--username",
-        "resource-server",
-        "--role",
-        "service",
-    ];
-    setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
-    let mut connection = Connection::open(&service.address).await?;
-    let caller = sign_in(&mut connection, "resource-server").await?;
-    let mut clients = Clients {
-        plain: vec![],
-        signed: vec![],
-        verify: vec![],
-        introspect: vec![],
-        refresh: vec![],
-        login: vec![],
-        register: vec![],
-    };
-    let open = || Connection::open(&service.address);
-    for number in 0..run.connections {
-        let name = format!("client-{number}");
-        let (access, refresh) = sign_up(&mut connection, &name).await?;
-        for (visitors, path) in [
-            (&mut clients.plain, bare::PLAIN),
-            (&mut clients.signed, bare::SIGNED),
-        ] {
-            visitors.push(Verify {
-                connection: Connection::open(bare).await?,
-                path,
-                token: access.clone(),
-            });
-        }
-        clients.introspect.push(Introspect {
-            connection: open().await?,
-            authorization: format!("Bearer {caller}"),
-            form: format!("token={access}"),
-        });
-        clients.verify.push(Verify {
-            connection: open().await?,
-            path: "/users/verify-token",
-            token: access,
-        });
-        clients.refresh.push(Refresh {
-            connection: open().await?,
-            authorization: format!("Bearer {refresh}"),
-        });
-        clients.login.push(Login {
-            connection: open().await?,
-            body: login(&name),
-        });
-        clients.register.push(Register {
-            connection: open().await?,
-            name: format!("new-{number}"),
-            number: 0,
-        });
-    }
-    Ok(clients)
 }
 
 /// Starts the service again, with NATS, and measures how its log gets there.
@@ -302,7 +246,7 @@ async fn measure_stream(
     refresh.connection = Connection::open(&service.address).await?;
     let sample = stream::time_changes(&client, refresh).await?;
     report.sample("answer to consumer", store, sample);
-    for round in 0..run.rounds {
+    for round in 0..run.effort.rounds {
         let sample = jetstream::measure(&client, &format!("limit-{round}")).await?;
         report.sample("JetStream", store, sample);
     }

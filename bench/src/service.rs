@@ -57,7 +57,7 @@ impl Setup {
         let mut connection = Connection::open(&address).await?;
         loop {
             let ready = connection.send(hyper::Method::GET, "/readyz", Carried::default());
-            if ready.await?.0.is_success() {
+            if ready.await?.status().is_success() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;

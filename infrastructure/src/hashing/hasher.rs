@@ -24,7 +24,7 @@ pub struct Argon2Settings {
     pub threads: usize,
     /// How many more passwords may wait.
     pub queue: usize,
-    /// How long each of them may.
+    /// How long each of them may. Whoever would probably wait for more than half of that is turned away at once.
     pub deadline: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Argon2PasswordHasher {
         let usual = params.clone();
         let pool = Pool::start(
             "password-hash",
-            settings.threads.max(1),
+            settings.threads,
             settings.queue,
             settings.deadline,
             move || ArgonMemory::new(&usual),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -14,7 +14,7 @@ type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
 /// Why a job was not done.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PoolError {
-    /// The queue was full, or the deadline passed before a thread was free.
+    /// The queue was full or too long to be worked through in time, or the deadline passed before a thread was free.
     #[error("too many jobs are waiting")]
     Overloaded,
     /// The pool takes no more jobs.
@@ -35,11 +35,16 @@ pub(super) struct Pool<S> {
 struct Shared<S> {
     queue: Mutex<Queue<S>>,
     capacity: usize,
+    threads: usize,
+    /// Whoever would wait for longer, as far as can be told, is turned away at once.
+    longest_wait: Duration,
     changed: Condvar,
 }
 
 struct Queue<S> {
     jobs: VecDeque<Job<S>>,
+    /// How long a thread takes for a job, by those of late.
+    pace: Duration,
     is_stopped: bool,
 }
 
@@ -60,16 +65,33 @@ impl<S> Shared<S> {
         if queue.is_stopped {
             return Err(PoolError::Stopped);
         }
-        if queue.jobs.len() >= self.capacity {
+        if self.is_too_long(&queue) {
             queue.jobs.retain(|job| !job.taken.is_closed());
         }
-        if queue.jobs.len() >= self.capacity {
+        if self.is_too_long(&queue) {
             return Err(PoolError::Overloaded);
         }
         queue.jobs.push_back(job);
         drop(queue);
         self.changed.notify_one();
         Ok(())
+    }
+
+    fn is_too_long(&self, queue: &Queue<S>) -> bool {
+        let waiting = queue.jobs.len();
+        let wait = queue.pace.mul_f64(waiting as f64 / self.threads as f64);
+        waiting >= self.capacity || wait > self.longest_wait
+    }
+
+    /// Notes how long a job has taken.
+    fn note(&self, took: Duration) {
+        let mut queue = self.lock();
+        queue.pace = if queue.pace.is_zero() {
+            took
+        } else {
+            // A moving average: the last dozen or so count.
+            (queue.pace * 7 + took) / 8
+        };
     }
 
     /// The next job, as soon as there is one; `None` once the pool has been stopped and all jobs are taken.
@@ -96,8 +118,9 @@ impl<S> Shared<S> {
 }
 
 impl<S: 'static> Pool<S> {
-    /// Starts `threads` threads named `name`, for which `capacity` jobs may wait, each no longer than `deadline`. A
-    /// thread makes its state by `new_state`, once.
+    /// Starts `threads` threads named `name`, at least one, for which `capacity` jobs may wait, each no longer than
+    /// `deadline`; those that would probably wait for more than half of that are not taken. A thread makes its state by
+    /// `new_state`, once, and gives way to every thread that is no pool's.
     ///
     /// # Errors
     /// The operating system starts no more threads. Those that were started end.
@@ -108,13 +131,17 @@ impl<S: 'static> Pool<S> {
         deadline: Duration,
         new_state: impl Fn() -> S + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
+        let threads = threads.max(1);
         let pool = Self {
             shared: Arc::new(Shared {
                 queue: Mutex::new(Queue {
                     jobs: VecDeque::new(),
+                    pace: Duration::ZERO,
                     is_stopped: false,
                 }),
                 capacity,
+                threads,
+                longest_wait: deadline / 2,
                 changed: Condvar::new(),
             }),
             threads: TaskTracker::new(),
@@ -128,6 +155,7 @@ impl<S: 'static> Pool<S> {
                 .name(name.to_owned())
                 .spawn(move || {
                     let _lives = lives;
+                    give_way();
                     work_through(&shared, new_state());
                 })?;
         }
@@ -174,11 +202,31 @@ impl<S> Drop for Pool<S> {
 
 fn work_through<S>(shared: &Shared<S>, mut state: S) {
     while let Some(Job { taken, work }) = shared.take() {
-        if taken.send(()).is_ok() && catch_unwind(AssertUnwindSafe(|| work(&mut state))).is_err() {
+        if taken.send(()).is_err() {
+            continue;
+        }
+        let begun = Instant::now();
+        if catch_unwind(AssertUnwindSafe(|| work(&mut state))).is_err() {
             tracing::error!("a job panicked; its thread goes on");
         }
+        shared.note(begun.elapsed());
     }
 }
+
+/// Lets everything else go first on this thread's processor: what costs no hash is answered while all of them hash.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    /// A tenth of the share of a thread that is not nice, where both want a processor (`sched(7)`).
+    const NICE: i32 = 10;
+    // Linux has a priority for each thread, by the thread's id.
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!(%error, "hashing has the priority of everything else");
+    }
+}
+
+/// Only Linux has a priority for each thread.
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,32 @@ async fn when_the_queue_is_full_the_answer_comes_at_once() {
 }
 
 #[tokio::test]
+async fn a_job_that_would_wait_for_too_long_is_answered_at_once() {
+    let pool = pool(1, 100, Duration::from_secs(60));
+    let done = Arc::default();
+    let release = occupy(&pool).await;
+    pool.shared.lock().pace = Duration::from_secs(10);
+    // The last of them waits for thirty seconds, if those before it take as long as the others have.
+    let callers = queue_up(&pool, 4, &done).await;
+    assert_eq!(pool.run(|_| ()).await, Err(PoolError::Overloaded));
+    drop(release);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Ok(()));
+    }
+    // They were faster than that.
+    assert!(pool.shared.lock().pace < Duration::from_secs(10));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_threads_give_way_to_all_others() {
+    let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+    let of_others = nice();
+    let of_the_pool = pool(1, 1, LONG).run(move |_| nice()).await;
+    assert!(of_the_pool.unwrap() > of_others);
+}
+
+#[tokio::test]
 async fn a_job_that_waits_for_too_long_is_answered_at_the_deadline_and_never_done() {
     let pool = pool(1, 8, Duration::from_millis(50));
     let done = Arc::<AtomicUsize>::default();

@@ -1,0 +1,166 @@
+//! Everything that clients need to come to the service, and their coming.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::http::Connection;
+use crate::load::{Visitor, load};
+use crate::operations::{
+    Introspect, Login, PASSWORD, People, Refresh, Register, Verify, person, sign_in, sign_up,
+};
+use crate::report::{Report, Store};
+use crate::service::{Service, Setup};
+
+/// Clients of each operation.
+pub(crate) struct Clients {
+    pub(crate) verify: Vec<Verify>,
+    pub(crate) introspect: Vec<Introspect>,
+    pub(crate) refresh: Vec<Refresh>,
+    pub(crate) login: Vec<Login>,
+    pub(crate) register: Vec<Register>,
+}
+
+/// Whose accounts the clients use.
+pub(crate) enum Accounts {
+    /// New ones of theirs.
+    New,
+    /// Those of so many people, whom the store has.
+    Of(u64),
+}
+
+impl Clients {
+    /// Signs in `count` clients of each operation.
+    pub(crate) async fn of(
+        setup: &Setup,
+        service: &Service,
+        count: usize,
+        accounts: &Accounts,
+    ) -> anyhow::Result<Self> {
+        let create = [
+            "user",
+            "create",
+            "--username",
+            "resource-server",
+            "--role",
+            "service",
+        ];
+        setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
+        let open = || Connection::open(&service.address);
+        let mut connection = open().await?;
+        let caller = sign_in(&mut connection, "resource-server").await?;
+        let people = match *accounts {
+            Accounts::New => count as u64,
+            Accounts::Of(people) => people,
+        };
+        let mut clients = Self {
+            verify: vec![],
+            introspect: vec![],
+            refresh: vec![],
+            login: vec![],
+            register: vec![],
+        };
+        for number in 0..count as u64 {
+            let name = match accounts {
+                Accounts::New => person(number),
+                Accounts::Of(_) => format!("client-{number}"),
+            };
+            let (access, refresh) = sign_up(&mut connection, &name).await?;
+            clients.introspect.push(Introspect {
+                connection: open().await?,
+                authorization: format!("Bearer {caller}"),
+                form: format!("token={access}"),
+            });
+            clients.verify.push(Verify {
+                connection: open().await?,
+                path: "/users/verify-token",
+                token: access,
+            });
+            clients.refresh.push(Refresh {
+                connection: open().await?,
+                authorization: format!("Bearer {refresh}"),
+            });
+            clients.login.push(Login {
+                connection: open().await?,
+                people: People::new(people, number),
+            });
+            clients.register.push(Register {
+                connection: open().await?,
+                name: format!("new-{number}"),
+                number: 0,
+            });
+        }
+        Ok(clients)
+    }
+}
+
+/// What the samples of each operation are called.
+pub(crate) struct Names {
+    pub(crate) verify: &'static str,
+    pub(crate) introspect: &'static str,
+    pub(crate) refresh: &'static str,
+    pub(crate) login: &'static str,
+    pub(crate) register: &'static str,
+}
+
+/// Where samples of a store go.
+pub(crate) struct Measuring<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) store: Store,
+    pub(crate) a_while: Duration,
+    pub(crate) report: &'a mut Report,
+}
+
+impl Measuring<'_> {
+    /// A load, with the processor time that the service took for it.
+    pub(crate) async fn measure<V: Visitor>(
+        &mut self,
+        name: &'static str,
+        visitors: &mut Vec<V>,
+    ) -> anyhow::Result<()> {
+        let before = self.service.processor_time()?;
+        let mut sample = load(visitors, self.a_while).await?;
+        sample.processor = self.service.processor_time()? - before;
+        self.report.sample(name, self.store, sample);
+        Ok(())
+    }
+
+    /// What costs no hash.
+    pub(crate) async fn measure_tokens(
+        &mut self,
+        names: &Names,
+        clients: &mut Clients,
+    ) -> anyhow::Result<()> {
+        self.measure(names.verify, &mut clients.verify).await?;
+        self.measure(names.introspect, &mut clients.introspect)
+            .await?;
+        self.measure(names.refresh, &mut clients.refresh).await
+    }
+
+    /// What costs a hash.
+    pub(crate) async fn measure_passwords(
+        &mut self,
+        names: &Names,
+        clients: &mut Clients,
+    ) -> anyhow::Result<()> {
+        self.measure(names.login, &mut clients.login).await?;
+        self.measure(names.register, &mut clients.register).await
+    }
+}
+
+/// Has each visitor come so many times.
+pub(crate) async fn repeat<V: Visitor>(visitors: &mut Vec<V>, times: u32) -> anyhow::Result<()> {
+    let mut coming = JoinSet::new();
+    for mut visitor in visitors.drain(..) {
+        coming.spawn(async move {
+            for _ in 0..times {
+                visitor.visit().await?;
+            }
+            anyhow::Ok(visitor)
+        });
+    }
+    while let Some(came) = coming.join_next().await {
+        visitors.push(came??);
+    }
+    Ok(())
+}
