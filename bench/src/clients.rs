@@ -1,9 +1,8 @@
 //! Everything that clients need to come to the service, and their coming.
 
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 
+use crate::Effort;
 use crate::http::Connection;
 use crate::load::{Visitor, load};
 use crate::operations::{
@@ -107,7 +106,7 @@ pub(crate) struct Names {
 pub(crate) struct Measuring<'a> {
     pub(crate) service: &'a Service,
     pub(crate) store: Store,
-    pub(crate) a_while: Duration,
+    pub(crate) effort: &'a Effort,
     pub(crate) report: &'a mut Report,
 }
 
@@ -118,8 +117,11 @@ impl Measuring<'_> {
         name: &'static str,
         visitors: &mut Vec<V>,
     ) -> anyhow::Result<()> {
+        if !self.effort.wants(name) {
+            return Ok(());
+        }
         let before = self.service.processor_time()?;
-        let mut sample = load(visitors, self.a_while).await?;
+        let mut sample = load(visitors, self.effort.a_while()).await?;
         sample.processor = self.service.processor_time()? - before;
         self.report.sample(name, self.store, sample);
         Ok(())

@@ -79,7 +79,7 @@ pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
             let mut measuring = Measuring {
                 service: &side.service,
                 store,
-                a_while: effort.a_while(),
+                effort,
                 report: &mut report,
             };
             measuring.measure_tokens(names, &mut side.clients).await?;

@@ -73,12 +73,20 @@ struct Effort {
     /// Connections at once
     #[arg(long, default_value_t = 32)]
     connections: usize,
+    /// Measure these operations alone, without their limits, as for a profile: `--only refresh,login`
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Where to write the figures as JSON
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
 impl Effort {
+    /// Whether an operation is to be measured.
+    fn wants(&self, operation: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == operation)
+    }
+
     fn a_while(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }

@@ -112,16 +112,20 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     };
     for round in 1..=effort.rounds {
         eprintln!("{store}: round {round} of {}", effort.rounds);
-        limits.measure(report).await?;
+        if effort.only.is_empty() {
+            limits.measure(report).await?;
+        }
         let mut measuring = Measuring {
             service: &service,
             store,
-            a_while: effort.a_while(),
+            effort,
             report,
         };
         measuring.measure_tokens(&NAMES, &mut clients).await?;
         measuring.measure_passwords(&NAMES, &mut clients).await?;
-        measure_storm(&mut measuring, &mut clients).await?;
+        if effort.wants("storm") {
+            measure_storm(&mut measuring, &mut clients).await?;
+        }
     }
     report.memory("memory, at the most", store, service.memory()?.1);
 
@@ -202,21 +206,29 @@ async fn bare_clients(
 async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> anyhow::Result<()> {
     /// How long it takes for what waits to be as much as it will ever be.
     const RISING: Duration = Duration::from_secs(5);
-    let hashes = measuring.report.median("hash pool", measuring.store);
-    let a_second = 10.0 * hashes.context("the hash pool was measured before")?;
+    let (effort, store) = (measuring.effort, measuring.store);
+    let hashes = match measuring.report.median("hash pool", store) {
+        Some(hashes) => hashes,
+        None => {
+            let pool = hashing::measure(effort.connections, effort.a_while());
+            pool.await?.per_second()
+        }
+    };
+    let a_second = 10.0 * hashes;
     let people = People::new(clients.login.len() as u64, 0);
     let storm = Storm::begin(&measuring.service.address, people, a_second);
     tokio::time::sleep(RISING).await;
-    measuring
-        .measure("verify in a storm", &mut clients.verify)
-        .await?;
-    measuring
-        .measure("refresh in a storm", &mut clients.refresh)
-        .await?;
+    let verify = load(&mut clients.verify, effort.a_while()).await?;
+    let refresh = load(&mut clients.refresh, effort.a_while()).await?;
     let Outcome { admitted, refused } = storm.end().await?;
-    let Measuring { store, report, .. } = measuring;
-    report.sample("login in a storm, admitted", *store, admitted);
-    report.sample("login in a storm, refused", *store, refused);
+    for (name, sample) in [
+        ("verify in a storm", verify),
+        ("refresh in a storm", refresh),
+        ("login in a storm, admitted", admitted),
+        ("login in a storm, refused", refused),
+    ] {
+        measuring.report.sample(name, store, sample);
+    }
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! The frame around every request: it is named, logged and answered, whatever its handler does.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
@@ -10,6 +13,9 @@ use axum::http::header::{
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::FutureExt as _;
+use futures_util::future::CatchUnwind;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -21,8 +27,8 @@ use crate::Api;
 /// Names the request, so that a client can say which one it means.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Carries out a request in a task of its own: what has begun is finished even if the client has gone or the time is up
-/// (a session that was ended in the log must also be ended in memory), and a panic ends no more than that task.
+/// Carries out a request: what has begun is finished even if the client has gone or the time is up (a session that was
+/// ended in the log must also be ended in memory), and a panic ends nothing else.
 pub(crate) async fn carry_out(
     State(api): State<Arc<Api>>,
     mut request: Request,
@@ -41,7 +47,7 @@ pub(crate) async fn carry_out(
     );
     request.extensions_mut().insert(context);
 
-    let work = tokio::spawn(next.run(request).instrument(span.clone()));
+    let work = Finished::of(next.run(request).instrument(span.clone()));
     let answer = timeout(api.settings.request_timeout * 2, work).await;
     let response = match answer {
         Ok(Ok(response)) => response,
@@ -61,6 +67,40 @@ pub(crate) async fn carry_out(
         "answered"
     );
     with_headers_of_every_answer(response, id, api.settings.https_only)
+}
+
+/// Work that is done where it is waited for, and in a task of its own from when nobody waits for it any more.
+struct Finished<F: Future + Send + 'static>(Option<Pin<Box<CatchUnwind<AssertUnwindSafe<F>>>>>);
+
+impl<F: Future + Send + 'static> Finished<F> {
+    fn of(work: F) -> Self {
+        Self(Some(Box::pin(AssertUnwindSafe(work).catch_unwind())))
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Finished<F> {
+    /// What was made, or what the work panicked with.
+    type Output = std::thread::Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        let made = std::task::ready!(work.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(made)
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Finished<F> {
+    fn drop(&mut self) {
+        // There is nowhere to go on when the program ends.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work.map(drop));
+        }
+    }
 }
 
 /// What every answer says, unless its handler says otherwise: nothing here may be stored on the way, is anything that it

@@ -129,24 +129,26 @@ async fn form(api: &Api, request: Request) -> Result<TokenForm, Response> {
 }
 
 fn parse(bytes: &[u8]) -> Result<TokenForm, &'static str> {
-    let one = |name: &str| {
-        let mut values = form_urlencoded::parse(bytes).filter(|(key, _)| key == name);
-        let value = values.next().map(|(_, value)| value.into_owned());
+    let (mut token, mut hint) = (None, None);
+    for (name, value) in form_urlencoded::parse(bytes) {
+        let parameter = match &*name {
+            "token" => &mut token,
+            "token_type_hint" => &mut hint,
+            _ => continue,
+        };
         // RFC 6749 §3.2.
-        match values.next() {
-            None => Ok(value),
-            Some(_) => Err("A parameter is there more than once."),
+        if parameter.replace(value).is_some() {
+            return Err("A parameter is there more than once.");
         }
-    };
-    let token = one("token")?.filter(|token| !token.is_empty());
-    let expected = match one("token_type_hint")?.as_deref() {
-        Some("refresh_token") => ExpectedToken::Refresh,
-        // A hint that is not known is to be ignored (RFC 7009 §2.1).
-        _ => ExpectedToken::Access,
-    };
+    }
+    let token = token.filter(|token| !token.is_empty());
     Ok(TokenForm {
-        token: token.ok_or("The parameter token is needed.")?,
-        expected,
+        token: token.ok_or("The parameter token is needed.")?.into_owned(),
+        expected: match hint.as_deref() {
+            Some("refresh_token") => ExpectedToken::Refresh,
+            // A hint that is not known is to be ignored (RFC 7009 §2.1).
+            _ => ExpectedToken::Access,
+        },
     })
 }
 
