@@ -27,6 +27,7 @@ pub mod postgres;
 pub mod program;
 pub mod sql;
 pub mod staff;
+pub mod statements;
 pub mod store;
 pub mod story;
 pub mod token;
