@@ -21,6 +21,7 @@ pub mod form;
 pub mod http;
 pub mod load;
 pub mod mail;
+pub mod meter;
 pub mod nats;
 pub mod person;
 pub mod postgres;
