@@ -20,7 +20,7 @@ use support::load::Load;
 use support::mail::mail_to;
 use support::nats::Message;
 use support::{
-    Contract, Endpoint, Nats, Person, Program, Settings, Store, a, c, eventually, on_both_stores,
+    Contract, Nats, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own,
 };
 
 on_both_stores!(
@@ -37,8 +37,6 @@ on_both_stores!(
     killed_in_the_middle_it_goes_on_where_the_stream_ends,
     user_and_password_of_nats_are_used_and_shown_to_nobody,
 );
-
-const METRICS: Endpoint = Endpoint::at("GET", "/metrics");
 
 async fn every_acknowledged_change_is_on_the_stream_once_and_in_the_order_of_the_log(store: Store) {
     let nats = Nats::start().await;
@@ -120,7 +118,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
         .registers(&service.http(), &Person::called("ann"))
         .await;
     events_come_to_be_behind(&service, behind + 2).await;
-    let metrics = service.send(METRICS).await.body;
+    let metrics = service.send(own::METRICS).await.body;
     assert!(
         gauge(&metrics, "authlog_lag_events{stage=\"publisher\"}") >= 2.0,
         "{metrics}"
@@ -133,7 +131,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
     nats.restart().await;
     auditor.finds_the_log_on(&nats, &service).await;
     is_up_to_date(&service).await;
-    let metrics = service.send(METRICS).await.body;
+    let metrics = service.send(own::METRICS).await.body;
     for name in ["authlog_lag_events", "authlog_lag_seconds"] {
         for stage in ["publisher", "sequencer"] {
             let gauge = gauge(&metrics, &format!("{name}{{stage=\"{stage}\"}}"));
@@ -407,7 +405,7 @@ async fn a_leader_that_hangs_is_replaced_and_does_no_harm_when_it_wakes() {
         },
     )
     .await;
-    let metrics = first.send(METRICS).await.body;
+    let metrics = first.send(own::METRICS).await.body;
     assert!(gauge(&metrics, "authlog_publisher_active").abs() < f64::EPSILON);
     assert!(gauge(&metrics, "authlog_lag_events{stage=\"publisher\"}").abs() < f64::EPSILON);
 }

@@ -73,6 +73,7 @@ endpoints! {
     own {
         HEALTHZ: GET "/healthz",
         READYZ: GET "/readyz",
+        METRICS: GET "/metrics",
         LOG_KEY: GET "/audit/log/key",
         LOG_CHECKPOINT: GET "/audit/log/checkpoint",
         LOG_PROOF: GET "/audit/log/proof",

@@ -11,6 +11,10 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// How many different statements the server counts apart ([`super::statements`]): those of every database of a whole
+/// run of the tests, one or two hundred each. Beyond it the rarest would be forgotten.
+const STATEMENTS: u32 = 100_000;
+
 /// A server. It runs at least until this is dropped.
 pub struct Postgres {
     home: PathBuf,
@@ -52,6 +56,9 @@ impl Postgres {
             make_cluster(home);
             let port = start(home);
             watch(home, litter);
+            let server = url(port, "postgres");
+            // Here alone: the tests' databases are dumped and compared.
+            Self::execute_at(&server, "CREATE EXTENSION pg_stat_statements");
             port
         });
         Self {
@@ -69,19 +76,12 @@ impl Postgres {
     }
 
     fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        url(self.port, database)
     }
 
     /// Runs SQL as the server's owner.
     pub fn execute(&self, database: &str, sql: &str) {
-        let mut psql = Command::new(binary("psql"));
-        run(psql.arg(self.url(database)).args([
-            "--no-psqlrc",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            "--command",
-            sql,
-        ]));
+        Self::execute_at(&self.url(database), sql);
     }
 
     /// The rows that a question has for an answer, as text.
@@ -146,6 +146,10 @@ impl Postgres {
     pub fn start(&self) {
         assert!(start_on(&self.home, self.port), "{}", log(&self.home));
     }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
 /// Where Debian puts the newest installed server's programs.
@@ -230,7 +234,8 @@ fn start(home: &Path) -> u16 {
 /// Durable as in production (`fsync` stays on): some tests pull the plug.
 fn start_on(home: &Path, port: u16) -> bool {
     let options = format!(
-        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200"
+        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
+         -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.max={STATEMENTS}"
     );
     let status = pg_ctl(home)
         .args(["start", "--wait", "--options", &options, "--log"])

@@ -90,11 +90,17 @@ impl Argon2PasswordHasher {
         self.pool.stop().await;
     }
 
+    /// Hashes one password. Prometheus counts those that are begun, as a login's and a registration's are most of what
+    /// they cost.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
     ) -> Result<T, HashingError> {
-        match self.pool.run(work).await {
+        let counted = move |memory: &mut ArgonMemory| {
+            metrics::counter!("authlog_password_hashes_total").increment(1);
+            work(memory)
+        };
+        match self.pool.run(counted).await {
             Ok(made) => made.map_err(|error| HashingError::Failed(error.into())),
             // By then whatever waits now has been worked through or given up.
             Err(PoolError::Overloaded) => Err(HashingError::Overloaded {

@@ -1,0 +1,305 @@
+//! What an operation costs: statements, password hashes and events, counted and not timed.
+//!
+//! Each is done several times over and has to cost exactly as many times its price. Statements are those that
+//! PostgreSQL counts; on SQLite, whose use cases are the same code, hashes and events are counted.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::contract::{Tokens, verifies};
+use support::http::Http;
+use support::meter::{Meter, NOTHING, Price, asked};
+use support::statements::{HEARTBEAT, Statements};
+use support::{Contract, Person, Program, Store, a, c, eventually, on_both_stores, own, staff};
+
+on_both_stores!(
+    a_registration_is_one_append_and_one_hash,
+    a_login_looks_once_and_appends_once_after_one_hash,
+    a_refresh_reads_its_session_once_and_appends_once,
+    a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_read,
+    a_logout_reads_its_session_once_and_appends_once,
+    a_signed_token_is_verified_without_the_database,
+    an_opaque_token_is_verified_by_one_look,
+    whoever_asks_about_a_token_asks_nothing_of_the_database,
+    a_wrong_password_costs_a_hash_and_is_recorded_beside,
+    an_unknown_account_costs_what_a_wrong_password_does,
+    a_registration_under_a_taken_name_costs_no_hash,
+);
+
+/// How often each operation is done: often enough that nothing which happens by the way looks like a part of it.
+const TIMES: u64 = 20;
+
+/// A logout costs the same.
+const REFRESH: Price = Price {
+    statements: &[asked::SESSION, asked::APPEND_TO_SESSION],
+    hashes: 0,
+    events: 1,
+};
+
+async fn a_registration_is_one_append_and_one_hash(store: Store) {
+    let meter = Meter::on(store).await;
+    for contract in Contract::ALL {
+        let spent = meter.spent(async || {
+            for person in people(contract) {
+                contract.registers(&meter.http, &person).await;
+            }
+        });
+        // A and E sign in whoever registers, by the same append.
+        let events = match contract {
+            Contract::A | Contract::E => 2,
+            Contract::C | Contract::D => 1,
+        };
+        let price = Price {
+            statements: &[
+                asked::TAKEN_NAMES,
+                asked::ACCOUNT_NUMBER,
+                asked::APPEND,
+                asked::ACCOUNT,
+            ],
+            hashes: 1,
+            events,
+        };
+        assert_eq!(spent.await, meter.times(TIMES, price), "{contract:?}");
+    }
+}
+
+async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
+    let meter = Meter::on(store).await;
+    are_registered(&meter.http).await;
+    for contract in Contract::ALL {
+        let spent = meter.spent(async || {
+            for person in people(Contract::A) {
+                contract.signs_in(&meter.http, &person).await;
+            }
+        });
+        let price = Price {
+            statements: match contract {
+                // Who signs in for the first time has the account's key fetched, which is known from then on.
+                Contract::A => &[
+                    asked::ACCOUNT_AND_HASH,
+                    asked::ACCOUNT_KEY,
+                    asked::APPEND_TO_SESSION,
+                ],
+                Contract::C | Contract::E => &[asked::ACCOUNT_AND_HASH, asked::APPEND_TO_SESSION],
+                // Its opaque token is written by the same statement.
+                Contract::D => &[asked::ACCOUNT_AND_HASH, asked::APPEND],
+            },
+            hashes: 1,
+            events: 1,
+        };
+        assert_eq!(spent.await, meter.times(TIMES, price), "{contract:?}");
+    }
+}
+
+async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    // A hands out another refresh token each time, C keeps the one it has.
+    let rotating = Contract::A.signs_in(&meter.http, &ann).await;
+    let spent = meter.spent(async || {
+        refreshed(&meter.http, rotating.clone(), TIMES).await;
+    });
+    assert_eq!(spent.await, meter.times(TIMES, REFRESH));
+    let kept = Contract::C.signs_in(&meter.http, &ann).await;
+    let spent = meter.spent(async || {
+        for _ in 0..TIMES {
+            let answer = meter.http.send(c::REFRESH).authorization(kept.refresh());
+            assert_eq!(answer.await.status, 200);
+        }
+    });
+    assert_eq!(spent.await, meter.times(TIMES, REFRESH));
+}
+
+async fn a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_read(store: Store) {
+    const LONG: u64 = 1000;
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    let tokens = Contract::A.signs_in(&meter.http, &ann).await;
+    let mut newest = tokens.clone();
+    let spent = meter.spent(async || newest = refreshed(&meter.http, tokens, LONG).await);
+    assert_eq!(spent.await, meter.times(LONG, REFRESH));
+    // What is not there cannot be read. The newest stays: on SQLite the next event would get its position.
+    let gone =
+        format!("DELETE FROM events WHERE aggregate_type = 'session' AND sequence <= {LONG}");
+    meter.service.settings.tamper(&gone);
+    let spent = meter.spent(async || {
+        refreshed(&meter.http, newest, TIMES).await;
+    });
+    assert_eq!(spent.await, meter.times(TIMES, REFRESH));
+}
+
+async fn a_logout_reads_its_session_once_and_appends_once(store: Store) {
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    let logouts = async || {
+        let mut sessions = Vec::new();
+        for _ in 0..TIMES {
+            sessions.push(Contract::A.signs_in(&meter.http, &ann).await);
+        }
+        let spent = meter.spent(async || {
+            for tokens in &sessions {
+                let answer = meter.http.send(a::LOGOUT).bearer(&tokens.access).await;
+                assert_eq!(answer.status, 200, "{answer}");
+            }
+        });
+        spent.await
+    };
+    meter
+        .comes_to_cost(&meter.times(TIMES, REFRESH), logouts)
+        .await;
+}
+
+async fn a_signed_token_is_verified_without_the_database(store: Store) {
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    for contract in [Contract::A, Contract::C, Contract::E] {
+        let tokens = contract.signs_in(&meter.http, &ann).await;
+        let verifications = async || {
+            let spent = meter.spent(async || {
+                for _ in 0..TIMES {
+                    verifies(&meter.http, &tokens.access).await;
+                }
+            });
+            spent.await
+        };
+        meter
+            .comes_to_cost(&meter.times(TIMES, NOTHING), verifications)
+            .await;
+    }
+}
+
+async fn an_opaque_token_is_verified_by_one_look(store: Store) {
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    let tokens = Contract::D.signs_in(&meter.http, &ann).await;
+    let spent = meter.spent(async || {
+        for _ in 0..TIMES {
+            verifies(&meter.http, &tokens.access).await;
+        }
+    });
+    let price = Price {
+        statements: &[asked::OPAQUE_TOKEN],
+        ..NOTHING
+    };
+    assert_eq!(spent.await, meter.times(TIMES, price));
+}
+
+async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
+    let meter = Meter::on(store).await;
+    let asker = staff::signed_in(&meter.service, "billing", "service").await;
+    let ann = meter.somebody().await;
+    let tokens = Contract::A.signs_in(&meter.http, &ann).await;
+    let introspections = async || {
+        let spent = meter.spent(async || {
+            for _ in 0..TIMES {
+                let request = meter.http.send(own::INTROSPECT).bearer(&asker.access);
+                let answer = request.form(&[("token", &*tokens.access)]).await;
+                assert_eq!(answer.json()["active"], true, "{answer}");
+            }
+        });
+        spent.await
+    };
+    // The first who ask about an account, and the first since something happened to it, have it looked up.
+    meter
+        .comes_to_cost(&meter.times(TIMES, NOTHING), introspections)
+        .await;
+}
+
+async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
+    let meter = Meter::on(store).await;
+    are_registered(&meter.http).await;
+    let before = meter.counted().await.events;
+    let spent = meter.spent(async || {
+        for person in people(Contract::A) {
+            let guess = person.with_password("a-wild-guess");
+            let answer = Contract::A.sign_in(&meter.http, &guess).await;
+            Contract::A.says_wrong_credentials(&answer);
+        }
+        eventually("they are recorded", async || {
+            (meter.counted().await.events >= before + TIMES).then_some(())
+        })
+        .await;
+    });
+    let price = Price {
+        statements: &[
+            asked::ACCOUNT_AND_HASH,
+            // To record it: what was refused that day, and the key of an account that has not signed in yet.
+            asked::EVENTS,
+            asked::ACCOUNT_KEY,
+            asked::APPEND,
+        ],
+        hashes: 1,
+        events: 1,
+    };
+    assert_eq!(spent.await, meter.times(TIMES, price));
+}
+
+async fn an_unknown_account_costs_what_a_wrong_password_does(store: Store) {
+    let meter = Meter::on(store).await;
+    let spent = meter.spent(async || {
+        for person in people(Contract::A) {
+            let answer = Contract::A.sign_in(&meter.http, &person).await;
+            Contract::A.says_wrong_credentials(&answer);
+        }
+    });
+    // So much does the wrong one cost before it is answered.
+    let price = Price {
+        statements: &[asked::ACCOUNT_AND_HASH],
+        hashes: 1,
+        events: 0,
+    };
+    assert_eq!(spent.await, meter.times(TIMES, price));
+}
+
+async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    let spent = meter.spent(async || {
+        for _ in 0..TIMES {
+            let answer = Contract::E.register(&meter.http, &ann).await;
+            Contract::E.says_email_taken(&answer);
+        }
+    });
+    let price = Price {
+        statements: &[asked::TAKEN_NAMES],
+        ..NOTHING
+    };
+    assert_eq!(spent.await, meter.times(TIMES, price));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_node_asks_while_nobody_asks_it_counts_for_no_operation() {
+    let service = Program::on(Store::Postgres).await;
+    let statements = Statements::of(&service);
+    let before = statements.so_far().await;
+    let asked = eventually("some seconds pass", async || {
+        let asked = statements.since(&before).await;
+        (asked.with(HEARTBEAT) >= 3).then_some(asked)
+    })
+    .await;
+    assert_eq!(asked.of_operations(), BTreeMap::new());
+}
+
+/// As many people as operations are done.
+fn people(contract: Contract) -> impl Iterator<Item = Person> {
+    let name = format!("{contract:?}").to_lowercase();
+    (0..TIMES).map(move |number| Person::called(&format!("person-{name}-{number}")))
+}
+
+/// Registers [`people`] of contract A.
+async fn are_registered(http: &Http) {
+    for person in people(Contract::A) {
+        Contract::A.registers(http, &person).await;
+    }
+}
+
+/// Refreshes a session of contract A so many times, one after the other.
+async fn refreshed(http: &Http, mut tokens: Tokens, times: u64) -> Tokens {
+    for _ in 0..times {
+        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        tokens = Contract::A.tokens_in(&answer.json());
+    }
+    tokens
+}

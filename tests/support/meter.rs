@@ -1,0 +1,175 @@
+//! What operations cost a service: statements, password hashes and events, counted and not timed.
+
+use std::collections::BTreeMap;
+
+use super::http::Http;
+use super::statements::{Calls, Statements};
+use super::{Contract, Person, Program, Settings, Store, eventually, own};
+
+/// Statements, each by a part that no other has.
+pub mod asked {
+    pub const ACCOUNT_AND_HASH: &str = "JOIN credentials p";
+    pub const ACCOUNT: &str = "FROM accounts a WHERE a.user_id";
+    pub const SESSION: &str =
+        "FROM sessions s JOIN accounts a ON a.user_id = s.user_id WHERE s.session_id";
+    pub const OPAQUE_TOKEN: &str = "FROM opaque_tokens t";
+    pub const TAKEN_NAMES: &str = "SELECT digest FROM identifier_claims";
+    pub const ACCOUNT_NUMBER: &str = "SELECT nextval";
+    pub const ACCOUNT_KEY: &str = "SELECT wrapped FROM subject_keys";
+    pub const EVENTS: &str = "FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
+    pub const APPEND: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) SELECT";
+    /// The one that PostgreSQL begins several times as fast.
+    pub const APPEND_TO_SESSION: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) VALUES";
+}
+
+/// What one operation costs.
+#[derive(Clone, Copy)]
+pub struct Price {
+    /// On PostgreSQL, each by its name in [`asked`].
+    pub statements: &'static [&'static str],
+    pub hashes: u64,
+    pub events: u64,
+}
+
+/// No more than the request.
+pub const NOTHING: Price = Price {
+    statements: &[],
+    hashes: 0,
+    events: 0,
+};
+
+/// What was spent on several operations.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// By its name each, or in full where it has none; on SQLite, where nobody counts them, none.
+    statements: BTreeMap<String, u64>,
+    hashes: u64,
+    events: u64,
+}
+
+/// What `/metrics` counts.
+pub struct Counted {
+    pub hashes: u64,
+    pub events: u64,
+}
+
+/// A service, and what is spent there.
+pub struct Meter {
+    pub service: Program,
+    pub http: Http,
+    statements: Option<Statements>,
+}
+
+impl Meter {
+    /// A service on an empty store of that kind.
+    pub async fn on(store: Store) -> Self {
+        // What it says of thousands of requests would hide what is wrong.
+        let settings = Settings::on(store).with("AUTHLOG_LOG", "warn");
+        let service = settings.with_cheap_hashing().start().await;
+        Self {
+            http: service.http(),
+            statements: (store == Store::Postgres).then(|| Statements::of(&service)),
+            service,
+        }
+    }
+
+    /// What is spent until `operations` are done.
+    pub async fn spent(&self, operations: impl AsyncFnOnce()) -> Spent {
+        let counted = self.counted().await;
+        let asked = self.asked().await;
+        operations().await;
+        let statements = match (&self.statements, asked) {
+            (Some(statements), Some(before)) => by_name(statements.since(&before).await),
+            _ => BTreeMap::new(),
+        };
+        let Counted { hashes, events } = self.counted().await;
+        Spent {
+            statements,
+            hashes: hashes - counted.hashes,
+            events: events - counted.events,
+        }
+    }
+
+    /// Makes sure that operations come to cost no more than this. While the news of ended sessions are half a second late,
+    /// as they can be on a busy machine, the database is asked about each token; then they are done again. What an operation
+    /// costs too much it costs every time.
+    pub async fn comes_to_cost(&self, price: &Spent, spend: impl AsyncFn() -> Spent) {
+        for _ in 0..5 {
+            if spend().await == *price {
+                return;
+            }
+        }
+        assert_eq!(spend().await, *price);
+    }
+
+    /// So many times the price.
+    pub fn times(&self, times: u64, price: Price) -> Spent {
+        let named = price.statements.iter();
+        let statements = named.map(|name| ((*name).to_owned(), times));
+        Spent {
+            statements: match &self.statements {
+                Some(_) => statements.collect(),
+                None => BTreeMap::new(),
+            },
+            hashes: times * price.hashes,
+            events: times * price.events,
+        }
+    }
+
+    async fn asked(&self) -> Option<Calls> {
+        match &self.statements {
+            Some(statements) => Some(statements.so_far().await),
+            None => None,
+        }
+    }
+
+    /// What was hashed and happened so far, once all of that has its place in the log. To ask is no operation: it is
+    /// answered by statements of the background.
+    pub async fn counted(&self) -> Counted {
+        eventually("the log has everything", async || {
+            let metrics = self.service.send(own::METRICS).await.body;
+            let metric = |name: &str| -> Option<u64> {
+                let value = metrics.lines().find_map(|line| line.strip_prefix(name))?;
+                value.trim().parse().ok()
+            };
+            let waiting = metric("authlog_lag_events{stage=\"sequencer\"}")?;
+            (waiting == 0).then_some(())?;
+            Some(Counted {
+                // Until the first it is not there.
+                hashes: metric("authlog_password_hashes_total").unwrap_or(0),
+                events: metric("authlog_log_index")?,
+            })
+        })
+        .await
+    }
+
+    /// Ann, whose account's key the service knows since she signed in.
+    pub async fn somebody(&self) -> Person {
+        let ann = Person::called("ann");
+        Contract::E.registers(&self.http, &ann).await;
+        Contract::E.signs_in(&self.http, &ann).await;
+        ann
+    }
+}
+
+fn by_name(calls: Calls) -> BTreeMap<String, u64> {
+    const NAMES: [&str; 10] = [
+        asked::ACCOUNT_AND_HASH,
+        asked::ACCOUNT,
+        asked::SESSION,
+        asked::OPAQUE_TOKEN,
+        asked::TAKEN_NAMES,
+        asked::ACCOUNT_NUMBER,
+        asked::ACCOUNT_KEY,
+        asked::EVENTS,
+        asked::APPEND,
+        asked::APPEND_TO_SESSION,
+    ];
+    let mut by_name = BTreeMap::new();
+    for (text, calls) in calls.of_operations() {
+        let name = NAMES.into_iter().find(|name| text.contains(name));
+        let name = name.map_or(text, str::to_owned);
+        *by_name.entry(name).or_default() += calls;
+    }
+    by_name
+}

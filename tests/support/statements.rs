@@ -1,0 +1,107 @@
+//! What PostgreSQL was asked, statement by statement, as the server itself counts it (`pg_stat_statements`).
+
+use std::collections::BTreeMap;
+
+use super::{Postgres, Program, eventually};
+
+/// What a node asks all the time, by how it begins: the log's order, news of ended sessions, news of the log, what is
+/// signed of it, the keys of tokens, mail that is due, and its elections. How often depends on the time that passes and
+/// not on who asks for what, so these count for no operation; nor would one of them that an operation began to ask.
+/// `tests/costs.rs` holds this list against what a node asks while nobody asks it.
+const BACKGROUND: [&str; 15] = [
+    "SELECT take_over_sequencer()",
+    "SELECT sequence_batch(",
+    "SELECT here.next, ",
+    "SELECT l.log_index, ",
+    "SELECT mark.last_index, ",
+    "SELECT leaf_hash FROM event_log ",
+    "SELECT hash FROM log_nodes ",
+    "INSERT INTO log_nodes ",
+    "SELECT tree_size, note FROM checkpoints ",
+    "INSERT INTO checkpoints ",
+    "SELECT c.number, k.kid, ",
+    "WITH due AS MATERIALIZED ",
+    "DELETE FROM opaque_tokens WHERE expires_at ",
+    "SELECT pg_try_advisory_lock(",
+    "SET idle_session_timeout ",
+];
+
+/// By which an elected node makes sure that it still is: `SELECT 1`.
+pub const HEARTBEAT: &str = "SELECT $1";
+
+/// The statements of one program's database.
+pub struct Statements {
+    server: String,
+    database: String,
+}
+
+impl Statements {
+    /// Those of the database that `service` has on PostgreSQL.
+    #[track_caller]
+    pub fn of(service: &Program) -> Self {
+        let url = service.settings.get("AUTHLOG_DATABASE_URL");
+        let (server, database) = url.expect("PostgreSQL").rsplit_once('/').expect("a name");
+        Self {
+            server: format!("{server}/postgres"),
+            database: database.to_owned(),
+        }
+    }
+
+    /// Every statement so far. Those of whatever was answered are among them.
+    pub async fn so_far(&self) -> Calls {
+        // The server counts a statement when it is done with it, and may have answered just before.
+        let under_way = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'active'",
+            self.database
+        );
+        eventually("no statement is under way", async || {
+            (Postgres::query(&self.server, &under_way) == "0").then_some(())
+        })
+        .await;
+        let counted = format!(
+            r"SELECT sum(calls) || ' ' || btrim(regexp_replace(query, '\s+', ' ', 'g'))
+                FROM pg_stat_statements
+               WHERE dbid = (SELECT oid FROM pg_database WHERE datname = '{}')
+               GROUP BY query",
+            self.database
+        );
+        let rows = Postgres::ask(&self.server, &counted);
+        let calls = rows.iter().map(|row| {
+            let (calls, text) = row.split_once(' ').expect("a statement");
+            (text.to_owned(), calls.parse().expect("a number"))
+        });
+        Calls(calls.collect())
+    }
+
+    /// Every statement since `before`.
+    pub async fn since(&self, before: &Calls) -> Calls {
+        let mut calls = self.so_far().await;
+        for (text, then) in &before.0 {
+            let now = calls.0.get_mut(text).expect("none is forgotten");
+            *now -= then;
+        }
+        calls.0.retain(|_, calls| *calls > 0);
+        calls
+    }
+}
+
+/// How often each statement was carried out, by its text with parameters for constants and single blanks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls(BTreeMap<String, u64>);
+
+impl Calls {
+    /// How often those were that have `part` in them.
+    pub fn with(&self, part: &str) -> u64 {
+        let found = self.0.iter().filter(|(text, _)| text.contains(part));
+        found.map(|(_, calls)| calls).sum()
+    }
+
+    /// Those that a node does not ask by itself.
+    pub fn of_operations(mut self) -> BTreeMap<String, u64> {
+        let by_itself = |text: &str| {
+            text == HEARTBEAT || BACKGROUND.iter().any(|begin| text.starts_with(begin))
+        };
+        self.0.retain(|text, _| !by_itself(text));
+        self.0
+    }
+}
