@@ -288,6 +288,10 @@ impl ResetRequests for Nowhere {
 
 #[async_trait]
 impl PasswordHasher for Nowhere {
+    fn has_room(&self) -> Result<(), HashingError> {
+        unreachable!()
+    }
+
     async fn hash(&self, _: Password) -> Result<PasswordHash, HashingError> {
         unreachable!()
     }

@@ -54,6 +54,12 @@ pub struct UnusableHash(pub Box<dyn std::error::Error + Send + Sync>);
 /// Hashes passwords and checks them against hashes.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
+    /// Whether a password would be taken now. It spares whatever would be looked up for one that is not.
+    ///
+    /// # Errors
+    /// [`HashingError::Overloaded`].
+    fn has_room(&self) -> Result<(), HashingError>;
+
     /// A new hash of `password`, with a salt of its own.
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError>;
 

@@ -192,6 +192,7 @@ impl Authlog {
         self.admit(Attempt::Register {
             address: context.address,
         })?;
+        self.parts.hasher.has_room()?;
         let registration = form.check(self.settings.password_policy)?;
         self.refuse_taken(&registration).await?;
         let hash = self
@@ -204,6 +205,11 @@ impl Authlog {
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
+        let verification = self
+            .settings
+            .verifies_email
+            .then(|| self.new_verification());
+        let owes_mail = verification.is_some();
         let command = RegisterUser {
             at: now,
             number,
@@ -213,10 +219,7 @@ impl Authlog {
             phone: registration.phone,
             role,
             credential,
-            verification: self
-                .settings
-                .verifies_email
-                .then(|| self.new_verification()),
+            verification,
         };
         let record = CredentialRecord {
             user,
@@ -228,7 +231,9 @@ impl Authlog {
                 append_registration(work, user, &command, &record, session.as_ref(), context)
             })
             .await?;
-        self.mail_due.notify_one();
+        if owes_mail {
+            self.mail_due.notify_one();
+        }
         Ok((user, session))
     }
 

@@ -79,6 +79,7 @@ impl Authlog {
             identifier: name.as_deref().unwrap_or_default(),
         };
         self.admit(attempt)?;
+        self.parts.hasher.has_room()?;
         let found = match &identifier {
             Some(identifier) => self.parts.directory.find_for_sign_in(identifier).await?,
             None => None,

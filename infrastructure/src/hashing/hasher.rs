@@ -24,7 +24,8 @@ pub struct Argon2Settings {
     pub threads: usize,
     /// How many more passwords may wait.
     pub queue: usize,
-    /// How long each of them may. Whoever would probably wait for more than half of that is turned away at once.
+    /// Within which an answer is of use to anybody. Whoever would probably wait for more than half of that is turned away
+    /// at once, and nobody waits for more than nine tenths.
     pub deadline: Duration,
 }
 
@@ -100,19 +101,30 @@ impl Argon2PasswordHasher {
             metrics::counter!("authlog_password_hashes_total").increment(1);
             work(memory)
         };
-        match self.pool.run(counted).await {
-            Ok(made) => made.map_err(|error| HashingError::Failed(error.into())),
+        let made = self.pool.run(counted).await;
+        let made = made.map_err(|error| self.in_the_ports_words(error))?;
+        made.map_err(|error| HashingError::Failed(error.into()))
+    }
+
+    fn in_the_ports_words(&self, error: PoolError) -> HashingError {
+        match error {
             // By then whatever waits now has been worked through or given up.
-            Err(PoolError::Overloaded) => Err(HashingError::Overloaded {
+            PoolError::Overloaded => HashingError::Overloaded {
                 retry_after: self.deadline,
-            }),
-            Err(error) => Err(HashingError::Failed(error.into())),
+            },
+            error => HashingError::Failed(error.into()),
         }
     }
 }
 
 #[async_trait]
 impl PasswordHasher for Argon2PasswordHasher {
+    fn has_room(&self) -> Result<(), HashingError> {
+        self.pool
+            .has_room()
+            .map_err(|error| self.in_the_ports_words(error))
+    }
+
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt);

@@ -29,7 +29,8 @@ pub(super) enum PoolError {
 pub(super) struct Pool<S> {
     shared: Arc<Shared<S>>,
     threads: TaskTracker,
-    deadline: Duration,
+    /// How long a job waits.
+    patience: Duration,
 }
 
 struct Shared<S> {
@@ -60,7 +61,8 @@ impl<S> Shared<S> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, job: Job<S>) -> Result<(), PoolError> {
+    /// The queue, if it takes another job now.
+    fn with_room(&self) -> Result<MutexGuard<'_, Queue<S>>, PoolError> {
         let mut queue = self.lock();
         if queue.is_stopped {
             return Err(PoolError::Stopped);
@@ -71,8 +73,11 @@ impl<S> Shared<S> {
         if self.is_too_long(&queue) {
             return Err(PoolError::Overloaded);
         }
-        queue.jobs.push_back(job);
-        drop(queue);
+        Ok(queue)
+    }
+
+    fn put(&self, job: Job<S>) -> Result<(), PoolError> {
+        self.with_room()?.jobs.push_back(job);
         self.changed.notify_one();
         Ok(())
     }
@@ -118,9 +123,10 @@ impl<S> Shared<S> {
 }
 
 impl<S: 'static> Pool<S> {
-    /// Starts `threads` threads named `name`, at least one, for which `capacity` jobs may wait, each no longer than
-    /// `deadline`; those that would probably wait for more than half of that are not taken. A thread makes its state by
-    /// `new_state`, once, and gives way to every thread that is no pool's.
+    /// Starts `threads` threads named `name`, at least one, for which `capacity` jobs may wait. None waits for more than
+    /// nine tenths of `deadline`, which leaves the last for the job itself, and those that would probably wait for more
+    /// than half of it are not taken. A thread makes its state by `new_state`, once, and gives way to every thread that is
+    /// no pool's.
     ///
     /// # Errors
     /// The operating system starts no more threads. Those that were started end.
@@ -145,7 +151,7 @@ impl<S: 'static> Pool<S> {
                 changed: Condvar::new(),
             }),
             threads: TaskTracker::new(),
-            deadline,
+            patience: deadline.mul_f64(0.9),
         };
         for _ in 0..threads {
             let shared = Arc::clone(&pool.shared);
@@ -161,6 +167,11 @@ impl<S: 'static> Pool<S> {
         }
         pool.threads.close();
         Ok(pool)
+    }
+
+    /// Whether a job would be taken now.
+    pub fn has_room(&self) -> Result<(), PoolError> {
+        self.shared.with_room().map(drop)
     }
 
     /// Has a thread do `work`, and waits for what it makes.
@@ -179,7 +190,7 @@ impl<S: 'static> Pool<S> {
                 let _ = done.send(work(state));
             }),
         })?;
-        match tokio::time::timeout(self.deadline, is_taken).await {
+        match tokio::time::timeout(self.patience, is_taken).await {
             Err(_) => Err(PoolError::Overloaded),
             Ok(Err(_)) => Err(PoolError::Stopped),
             Ok(Ok(())) => made.await.map_err(|_| PoolError::Panicked),
@@ -216,8 +227,8 @@ fn work_through<S>(shared: &Shared<S>, mut state: S) {
 /// Lets everything else go first on this thread's processor: what costs no hash is answered while all of them hash.
 #[cfg(target_os = "linux")]
 fn give_way() {
-    /// A tenth of the share of a thread that is not nice, where both want a processor (`sched(7)`).
-    const NICE: i32 = 10;
+    /// A thirtieth of the share of a thread that is not nice, where both want a processor (`sched(7)`).
+    const NICE: i32 = 15;
     // Linux has a priority for each thread, by the thread's id.
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
         tracing::debug!(%error, "hashing has the priority of everything else");

@@ -29,6 +29,10 @@ const REQUEST_LIMITS: [(&str, &str); 3] = [
 /// default does not count.
 const ISOLATION: (&str, &str) = ("default_transaction_isolation", r"read\ committed");
 
+/// Statements here are short. While a table has no statistics the planner takes some for so expensive that it compiles
+/// them first, which takes tens of milliseconds.
+const NO_COMPILER: (&str, &str) = ("jit", "off");
+
 /// A pool whose connections are not tested before use, because that would cost a round trip each time. Instead the
 /// first one found broken condemns all that are as old: after a restart of the server the idle connections are replaced
 /// as they come up, and not one request has to fail for each.
@@ -43,7 +47,7 @@ impl Connections {
     pub(super) fn new(url: &str) -> Result<Self, sqlx::Error> {
         let options = PgConnectOptions::from_str(url)?
             .application_name("authlog")
-            .options([ISOLATION]);
+            .options([ISOLATION, NO_COMPILER]);
         let broken_at = Arc::new(Mutex::new(None::<Instant>));
         let condemned = Arc::clone(&broken_at);
         let pool = PgPoolOptions::new()
