@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 source scripts/servers.sh
 events="${1:-1000000}"
 
-cargo build --release --locked --bin authlog --example seed
+cargo build --release --locked --package authlog --package authlog-bench
 start_postgres
 query postgres 'CREATE DATABASE authlog'
 
@@ -30,7 +30,7 @@ measure() {
   export AUTHLOG_DATA_DIR="$home/data-$1" AUTHLOG_LOG=error
   mkdir -p "$AUTHLOG_DATA_DIR"
   echo "filling $1" >&2
-  target/release/examples/seed --events "$events" --data-dir "$AUTHLOG_DATA_DIR" \
+  target/release/authlog-bench fill --events "$events" --data-dir "$AUTHLOG_DATA_DIR" \
     ${AUTHLOG_DATABASE_URL:+--database-url "$AUTHLOG_DATABASE_URL"}
   # Any account; they have the same number of events.
   local somebody

@@ -1,5 +1,5 @@
 //! Whether operations stay as fast when the store has grown: each is measured in turn on an empty store and on one that
-//! `examples/seed.rs` has filled, and with sessions that were refreshed ten thousand times.
+//! `fill` has filled, and with sessions that were refreshed ten thousand times.
 
 use std::path::PathBuf;
 

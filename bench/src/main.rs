@@ -4,6 +4,7 @@
 //! day; the ratios to the limits are what can be compared.
 
 mod clients;
+mod fill;
 mod grown;
 mod http;
 mod limits;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fill::Fill;
 use crate::grown::Grown;
 
 /// Measures Authlog.
@@ -33,6 +35,8 @@ struct Arguments {
 enum Command {
     /// Measure everything and print a table
     Run(Run),
+    /// Fill a store with as many accounts and events as years of use would
+    Fill(Fill),
     /// Measure how an empty store compares with one that was filled, and print a table
     Grown(Grown),
     /// Serve what a service without any work would: the limit of HTTP on this machine
@@ -103,6 +107,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(run) => plan::carry_out(&run).await,
+        Command::Fill(fill) => fill::carry_out(&fill).await,
         Command::Grown(grown) => grown::carry_out(&grown).await,
         Command::Bare => limits::bare::serve().await,
     }

@@ -27,6 +27,9 @@ use crate::Api;
 /// Names the request, so that a client can say which one it means.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What machines ask every few seconds, and nobody wants to read of where all is well.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// Carries out a request: what has begun is finished even if the client has gone or the time is up (a session that was
 /// ended in the log must also be ended in memory), and a panic ends nothing else.
 pub(crate) async fn carry_out(
@@ -45,6 +48,7 @@ pub(crate) async fn carry_out(
         method = known_name(request.method()),
         route = route(&request),
     );
+    let is_probe = PROBES.contains(&route(&request));
     request.extensions_mut().insert(context);
 
     let work = Finished::of(next.run(request).instrument(span.clone()));
@@ -60,12 +64,13 @@ pub(crate) async fn carry_out(
             surface.fail(Failure::Unfinished, api.now())
         }
     };
-    tracing::info!(
-        parent: &span,
-        status = response.status().as_u16(),
-        latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        "answered"
-    );
+    let status = response.status();
+    let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if is_probe && status.is_success() {
+        tracing::debug!(parent: &span, status = status.as_u16(), latency_us, "answered");
+    } else {
+        tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
+    }
     with_headers_of_every_answer(response, id, api.settings.https_only)
 }
 

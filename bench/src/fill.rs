@@ -1,4 +1,4 @@
-//! Fills a store with a log as years of use would leave it: `cargo run --release --example seed -- --help`.
+//! Fills a store with a log as years of use would leave it.
 //!
 //! Every event is a real one: made by the domain's own types, sealed under its account's key, with its claims, rows,
 //! password and place in the log, all through `EventStore::append`. The people are `person0`, `person1` and so on. They
@@ -27,16 +27,18 @@ use authlog_infrastructure::postgres::PostgresStore;
 use authlog_infrastructure::sealing::MasterKey;
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::SystemEntropy;
-use clap::Parser;
+use clap::Args;
 use cqrs_es::DomainEvent;
 use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Fills a store with accounts, sessions and refused logins.
-#[derive(Parser)]
-struct Arguments {
+use crate::operations::{PASSWORD, person};
+
+/// What to fill with accounts, sessions and refused logins.
+#[derive(Args)]
+pub(crate) struct Fill {
     /// How many events to write, about
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
@@ -50,16 +52,15 @@ struct Arguments {
     #[arg(long)]
     database_url: Option<String>,
     /// Everybody's password
-    #[arg(long, default_value = "opens-sesame")]
+    #[arg(long, default_value = PASSWORD)]
     password: String,
     /// Appends that are under way at once
     #[arg(long, default_value_t = 64)]
     at_once: usize,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Fills a store.
+pub(crate) async fn carry_out(arguments: &Fill) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.data_dir)?;
     let master = MasterKey::load_or_create(&arguments.data_dir.join("master.key"), &SystemEntropy)?;
     let stop = CancellationToken::new();
@@ -76,7 +77,7 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     let began = Instant::now();
-    let written = fill(&store, &arguments).await?;
+    let written = fill(&store, arguments).await?;
     let took = began.elapsed();
     loop {
         let head = store.log_head().await?;
@@ -96,7 +97,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn fill(store: &Arc<dyn Store>, arguments: &Arguments) -> anyhow::Result<u64> {
+async fn fill(store: &Arc<dyn Store>, arguments: &Fill) -> anyhow::Result<u64> {
     let each = arguments.events.div_ceil(arguments.accounts.max(1));
     let hash = hash(&arguments.password).await?;
     let written = Arc::new(AtomicU64::new(0));
@@ -160,7 +161,7 @@ fn life(
     let registered = Timestamp::parse("2022-01-01T00:00:00Z")
         .context("the calendar has this day")?
         .plus(MINUTE * 5 * number as u32);
-    let name = format!("person{number}");
+    let name = person(number);
     let mut person = Staging::new(AggregateKind::User, user.to_string(), user);
     person.add(&UserEvent::UserRegistered(UserRegistered {
         at: registered,

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Fills both stores with a million accounts and five million events (or as many as the first two arguments say), and
+# measures every operation on them beside an empty store, with sessions that were refreshed ten thousand times. Takes half
+# an hour and fifteen gigabytes; further arguments go to the benchmark: `scripts/bench_grown.sh 10000 50000 --rounds 3`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/servers.sh
+accounts="${1:-1000000}"
+events="${2:-5000000}"
+shift "$(($# < 2 ? $# : 2))"
+
+cargo build --release --locked --package authlog --package authlog-bench
+start_postgres
+query postgres 'CREATE DATABASE filled' 'CREATE DATABASE empty' "ALTER SYSTEM SET max_wal_size = '4GB'"
+query postgres 'SELECT pg_reload_conf()' >/dev/null
+bench=target/release/authlog-bench
+
+echo 'SQLite: filling' >&2
+"$bench" fill --accounts "$accounts" --events "$events" --data-dir "$home/filled"
+"$bench" grown --accounts "$accounts" --filled "$home/filled" --directory "$home/sqlite" "$@"
+rm -r "$home/filled"
+
+echo 'PostgreSQL: filling' >&2
+"$bench" fill --accounts "$accounts" --events "$events" --data-dir "$home/filled" --database-url "$postgres/filled"
+query filled 'VACUUM ANALYZE'
+"$bench" grown --accounts "$accounts" --filled "$home/filled" --filled-postgres "$postgres/filled" \
+  --empty-postgres "$postgres/empty" --directory "$home/sqlite" "$@"
