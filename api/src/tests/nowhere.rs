@@ -14,11 +14,27 @@ use serde_json::{Value, json};
 use crate::Api;
 
 /// Every port at once. The time stands still and the dice always fall alike.
-struct Nowhere;
+struct Nowhere {
+    /// For how long no password is taken.
+    overloaded_for: Option<Duration>,
+}
 
 /// An API whose use cases cannot be carried out: a registration waits for ever, and the others panic.
 pub fn api() -> Api {
-    let nowhere = Arc::new(Nowhere);
+    api_over(Nowhere {
+        overloaded_for: None,
+    })
+}
+
+/// The same, where as many passwords wait already as can be hashed in time, for so long.
+pub fn overloaded_api(overloaded_for: Duration) -> Api {
+    api_over(Nowhere {
+        overloaded_for: Some(overloaded_for),
+    })
+}
+
+fn api_over(nowhere: Nowhere) -> Api {
+    let nowhere = Arc::new(nowhere);
     let parts = Parts {
         events: nowhere.clone(),
         log: nowhere.clone(),
@@ -289,7 +305,10 @@ impl ResetRequests for Nowhere {
 #[async_trait]
 impl PasswordHasher for Nowhere {
     fn has_room(&self) -> Result<(), HashingError> {
-        unreachable!()
+        match self.overloaded_for {
+            Some(retry_after) => Err(HashingError::Overloaded { retry_after }),
+            None => Ok(()),
+        }
     }
 
     async fn hash(&self, _: Password) -> Result<PasswordHash, HashingError> {

@@ -271,6 +271,25 @@ async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
     }
 }
 
+/// Whatever were looked up would panic.
+#[tokio::test]
+async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
+    for (base, path) in POSTS {
+        if path == "/users/reset-password" {
+            // It costs no hash.
+            continue;
+        }
+        let body =
+            r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
+        let request = Request::post(path).header("content-type", "application/json");
+        let api = nowhere::overloaded_api(Duration::from_secs(5));
+        let answer = send_to(api, request.body(body.into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.headers["retry-after"], "5", "{path}");
+    }
+}
+
 #[tokio::test]
 async fn every_answer_is_named_and_none_is_stored_or_sniffed() {
     for path in [
