@@ -73,16 +73,23 @@ impl RevocationList {
 
     /// Adds what this node itself has just done.
     pub fn add(&self, revocation: Revocation, now: Timestamp) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.add(revocation, now);
+        self.add_all(&[revocation], now);
     }
 
-    /// Adds the news of a source that was asked at `asked_at`.
-    pub fn hear(&self, news: &[Revocation], asked_at: Timestamp) {
+    /// Adds what was heard.
+    pub fn add_all(&self, news: &[Revocation], now: Timestamp) {
+        if news.is_empty() {
+            return;
+        }
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for revocation in news {
-            entries.add(*revocation, asked_at);
+            entries.add(*revocation, now);
         }
+    }
+
+    /// Notes that all the news there were at this time have been added.
+    pub fn is_complete_as_of(&self, asked_at: Timestamp) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.heard_at = Some(asked_at);
         entries.prune(asked_at);
     }
@@ -147,7 +154,7 @@ mod tests {
         let list = RevocationList::default();
         let at = Timestamp::from_unix_millis(10_000);
         assert_eq!(list.standing(&token(0), at), Standing::Unknown);
-        list.hear(&[], at);
+        list.is_complete_as_of(at);
         assert_eq!(list.standing(&token(0), at), Standing::Live);
         let later = at.plus(STALE_AFTER).plus(Duration::from_millis(1));
         assert_eq!(list.standing(&token(0), later), Standing::Unknown);
@@ -168,7 +175,8 @@ mod tests {
         let user = token(0).user;
         let kept = None;
         for epoch in [2, 1] {
-            list.hear(&[Revocation::Epoch { user, epoch, kept }], at);
+            list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
+            list.is_complete_as_of(at);
         }
         assert_eq!(list.standing(&token(1), at), Standing::Ended);
         assert_eq!(list.standing(&token(2), at), Standing::Live);
@@ -185,11 +193,13 @@ mod tests {
         };
         let kept = Some(session);
         let epoch = 1;
-        list.hear(&[Revocation::Epoch { user, epoch, kept }], at);
+        list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
+        list.is_complete_as_of(at);
         assert_eq!(list.standing(&token(0), at), Standing::Live);
         assert_eq!(list.standing(&other, at), Standing::Ended);
         let (epoch, kept) = (2, None);
-        list.hear(&[Revocation::Epoch { user, epoch, kept }], at);
+        list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
+        list.is_complete_as_of(at);
         assert_eq!(list.standing(&token(0), at), Standing::Ended);
     }
 
@@ -197,9 +207,10 @@ mod tests {
     fn entries_are_forgotten_once_no_token_can_need_them() {
         let list = RevocationList::default();
         let at = Timestamp::from_unix_millis(10_000);
-        list.hear(&[Revocation::Session(token(0).session)], at);
+        list.add_all(&[Revocation::Session(token(0).session)], at);
+        list.is_complete_as_of(at);
         let later = at.plus(KEEP_FOR).plus(Duration::from_secs(61));
-        list.hear(&[], later);
+        list.is_complete_as_of(later);
         assert_eq!(list.standing(&token(0), later), Standing::Live);
     }
 }

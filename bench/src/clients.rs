@@ -36,18 +36,14 @@ impl Clients {
         count: usize,
         accounts: &Accounts,
     ) -> anyhow::Result<Self> {
-        let create = [
-            "user",
-            "create",
-            "--username",
-            "resource-server",
-            "--role",
-            "service",
-        ];
+        // A store that was filled may have been measured before.
+        let run = std::process::id();
+        let server = format!("resource-server-{run}");
+        let create = ["user", "create", "--username", &server, "--role", "service"];
         setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
         let open = || Connection::open(&service.address);
         let mut connection = open().await?;
-        let caller = sign_in(&mut connection, "resource-server").await?;
+        let caller = sign_in(&mut connection, &server).await?;
         let people = match *accounts {
             Accounts::New => count as u64,
             Accounts::Of(people) => people,
@@ -62,7 +58,7 @@ impl Clients {
         for number in 0..count as u64 {
             let name = match accounts {
                 Accounts::New => person(number),
-                Accounts::Of(_) => format!("client-{number}"),
+                Accounts::Of(_) => format!("client-{run}-{number}"),
             };
             let (access, refresh) = sign_up(&mut connection, &name).await?;
             clients.introspect.push(Introspect {
@@ -85,7 +81,7 @@ impl Clients {
             });
             clients.register.push(Register {
                 connection: open().await?,
-                name: format!("new-{number}"),
+                name: format!("new-{run}-{number}"),
                 number: 0,
             });
         }

@@ -246,7 +246,8 @@ impl RevocationSource for Nowhere {
     async fn revocations_since(
         &self,
         _: Timestamp,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+        _: HearRevocations<'_>,
+    ) -> Result<RevocationCursor, StoreError> {
         unreachable!()
     }
 

@@ -42,7 +42,7 @@ pub use passwords::{HashStanding, HashingError, PasswordHash, PasswordHasher, Un
 pub use publication::Publication;
 pub use rebuild::{Rebuild, RebuiltTo};
 pub use reset_requests::{ResetRequest, ResetRequests};
-pub use revocations::{Revocation, RevocationCursor, RevocationSource};
+pub use revocations::{HearRevocations, Revocation, RevocationCursor, RevocationSource};
 pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,

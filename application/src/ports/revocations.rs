@@ -32,15 +32,20 @@ pub enum Revocation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevocationCursor(pub i64);
 
+/// Takes revocations as they are read, some thousands at a time.
+pub type HearRevocations<'a> = &'a mut (dyn FnMut(Vec<Revocation>) + Send);
+
 /// Where revocations are read from.
 #[async_trait]
 pub trait RevocationSource: Send + Sync {
-    /// Every revocation since `since`, and where to go on from. Whatever was committed when this was called is in
-    /// this answer or was in an earlier one, on whichever node it was committed; some may come twice.
+    /// Reads every revocation since `since`, and returns where to go on from. Whatever was committed when this was called
+    /// is in this answer or was in an earlier one, on whichever node it was committed; some may come twice. It may be a
+    /// day's worth of a busy service, which no statement and no memory should have to take at once.
     async fn revocations_since(
         &self,
         since: Timestamp,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+        hear: HearRevocations<'_>,
+    ) -> Result<RevocationCursor, StoreError>;
 
     /// The same, from where an earlier answer ended.
     async fn revocations_after(

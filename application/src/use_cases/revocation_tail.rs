@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_domain::UserId;
+use authlog_domain::{Timestamp, UserId};
 use tokio::sync::mpsc;
 
 use crate::RevocationList;
@@ -66,21 +66,29 @@ impl RevocationTail {
         cursor: Option<RevocationCursor>,
     ) -> Result<RevocationCursor, StoreError> {
         let asked_at = self.clock.now();
-        let (news, next) = match cursor {
-            Some(cursor) => self.source.revocations_after(cursor).await?,
+        let next = match cursor {
+            Some(cursor) => {
+                let (news, next) = self.source.revocations_after(cursor).await?;
+                self.learn(&news, asked_at);
+                next
+            }
             None => {
-                self.source
-                    .revocations_since(asked_at.minus(KEEP_FOR))
-                    .await?
+                let since = asked_at.minus(KEEP_FOR);
+                let mut learn = |news: Vec<Revocation>| self.learn(&news, asked_at);
+                self.source.revocations_since(since, &mut learn).await?
             }
         };
-        self.list.hear(&news, asked_at);
+        self.list.is_complete_as_of(asked_at);
+        Ok(next)
+    }
+
+    fn learn(&self, news: &[Revocation], asked_at: Timestamp) {
+        self.list.add_all(news, asked_at);
         for revocation in news {
             if let Revocation::Erased { user, .. } = revocation {
                 // Whoever would sweep up after it may have been left out; the tokens are refused all the same.
-                let _ = self.erased.send(user);
+                let _ = self.erased.send(*user);
             }
         }
-        Ok(next)
     }
 }

@@ -45,6 +45,8 @@ const READ_OF_USER: &str = r"
      ORDER BY l.log_index
      LIMIT $2";
 
+/// The end of the log, and what waits for its place. The bounds of the transaction follow from what comes after them: the
+/// planner takes a range that is open on one side for a third of the table, which it would read whole.
 const HEAD: &str = r"
     SELECT mark.last_index,
            (SELECT e.recorded_at
@@ -54,7 +56,8 @@ const HEAD: &str = r"
       FROM sequencer mark,
            LATERAL (SELECT count(*) AS count, min(e.recorded_at) AS since
                       FROM events e
-                     WHERE (e.txid, e.position) > (mark.last_txid, mark.last_position)
+                     WHERE e.txid >= mark.last_txid AND e.txid < pg_snapshot_xmax(pg_current_snapshot())
+                       AND (e.txid, e.position) > (mark.last_txid, mark.last_position)
                        AND e.position > mark.min_position) AS waiting";
 
 #[derive(FromRow)]

@@ -5,39 +5,77 @@
 //! these misses nothing, however long a commit takes, and some revocations come twice.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Revocation, RevocationCursor, RevocationSource, StoreError};
+use authlog_application::ports::{
+    HearRevocations, Revocation, RevocationCursor, RevocationSource, StoreError,
+};
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{SessionId, Timestamp};
 use sqlx::FromRow;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use crate::store::{revocation, unreadable};
 
-/// Events that match `$condition`, joined to the next cursor, which is there even if no event is. The types are those of
-/// the partial indexes, word for word.
-macro_rules! revocations {
-    ($condition:literal) => {
-        concat!(
-            r"
-            SELECT here.next, e.event_type, e.aggregate_id::uuid AS aggregate_id,
-                   (e.payload -> e.event_type ->> 'session_epoch')::bigint AS session_epoch,
-                   (e.payload -> e.event_type ->> 'kept_session')::uuid AS kept_session
-              FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
-              LEFT JOIN events e
-                ON e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased')
-               AND ",
-            $condition
-        )
+/// What there is to know of an event that ends sessions.
+macro_rules! revocation_columns {
+    () => {
+        r"e.event_type, e.aggregate_id::uuid AS aggregate_id,
+          (e.payload -> e.event_type ->> 'session_epoch')::bigint AS session_epoch,
+          (e.payload -> e.event_type ->> 'kept_session')::uuid AS kept_session"
     };
 }
 
-const SINCE: &str = revocations!("e.recorded_at >= $1");
-const AFTER: &str = revocations!("e.txid >= $1::text::xid8");
+/// Whether an event ends sessions. The types are those of the partial indexes, word for word.
+macro_rules! ends_sessions {
+    () => {
+        "e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased')"
+    };
+}
+
+/// Where to go on from.
+const END: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+
+/// The next of those since an instant.
+const SINCE: &str = concat!(
+    "SELECT e.recorded_at, e.position, ",
+    revocation_columns!(),
+    " FROM events e WHERE ",
+    ends_sessions!(),
+    r" AND e.recorded_at >= $1 AND (e.recorded_at, e.position) > ($1, $2)
+       ORDER BY e.recorded_at, e.position
+       LIMIT $3",
+);
+
+/// Those of transactions from the cursor on, joined to the next cursor, which is there even if no event is.
+const AFTER: &str = concat!(
+    "SELECT here.next, ",
+    revocation_columns!(),
+    r" FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
+       LEFT JOIN events e ON e.txid >= $1::text::xid8 AND ",
+    ends_sessions!(),
+);
+
+/// Revocations that are read at once: a statement takes some ten milliseconds.
+const PAGE: i64 = 10_000;
+
+#[derive(FromRow)]
+struct Past {
+    recorded_at: OffsetDateTime,
+    position: i64,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+#[derive(FromRow)]
+struct News {
+    next: i64,
+    #[sqlx(flatten)]
+    row: Row,
+}
 
 #[derive(FromRow)]
 struct Row {
-    next: i64,
     event_type: Option<String>,
     aggregate_id: Option<Uuid>,
     session_epoch: Option<i64>,
@@ -62,16 +100,14 @@ impl Row {
     }
 }
 
-fn answer(rows: &[Row]) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-    let next = rows
-        .first()
-        .ok_or_else(|| unreadable(sqlx::Error::RowNotFound))?
-        .next;
-    let revocations = rows
-        .iter()
-        .filter_map(|row| row.revocation().transpose())
-        .collect::<Result<_, _>>()?;
-    Ok((revocations, RevocationCursor(next)))
+impl PostgresStore {
+    fn heed<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Result<Vec<Revocation>, StoreError> {
+        let news = rows
+            .filter_map(|row| row.revocation().transpose())
+            .collect::<Result<Vec<_>, _>>()?;
+        self.vault.heed(&news);
+        Ok(news)
+    }
 }
 
 #[async_trait]
@@ -79,13 +115,31 @@ impl RevocationSource for PostgresStore {
     async fn revocations_since(
         &self,
         since: Timestamp,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let since = since.date_time();
-        let rows: Vec<Row> = self
+        hear: HearRevocations<'_>,
+    ) -> Result<RevocationCursor, StoreError> {
+        // First: what is committed while the past is read comes after it.
+        let end = self
             .connections
-            .ask(|pool| sqlx::query_as(SINCE).bind(since).fetch_all(pool))
+            .ask(|pool| sqlx::query_scalar(END).fetch_one(pool))
             .await?;
-        answer(&rows).inspect(|(news, _)| self.vault.heed(news))
+        let mut reached = (since.date_time(), i64::MIN);
+        loop {
+            let rows: Vec<Past> = self
+                .connections
+                .ask(|pool| {
+                    sqlx::query_as(SINCE)
+                        .bind(reached.0)
+                        .bind(reached.1)
+                        .bind(PAGE)
+                        .fetch_all(pool)
+                })
+                .await?;
+            let Some(last) = rows.last() else {
+                return Ok(RevocationCursor(end));
+            };
+            reached = (last.recorded_at, last.position);
+            hear(self.heed(rows.iter().map(|past| &past.row))?);
+        }
     }
 
     async fn revocations_after(
@@ -93,11 +147,14 @@ impl RevocationSource for PostgresStore {
         cursor: RevocationCursor,
     ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
         let cursor = cursor.0.to_string();
-        let rows: Vec<Row> = self
+        let rows: Vec<News> = self
             .connections
             .ask(|pool| sqlx::query_as(AFTER).bind(&cursor).fetch_all(pool))
             .await?;
-        answer(&rows).inspect(|(news, _)| self.vault.heed(news))
+        let first = rows.first();
+        let first = first.ok_or_else(|| unreadable(sqlx::Error::RowNotFound))?;
+        let next = RevocationCursor(first.next);
+        Ok((self.heed(rows.iter().map(|news| &news.row))?, next))
     }
 }
 

@@ -4,10 +4,12 @@
 //! one than all that the read saw.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Revocation, RevocationCursor, RevocationSource, StoreError};
+use authlog_application::ports::{
+    HearRevocations, Revocation, RevocationCursor, RevocationSource, StoreError,
+};
 use authlog_domain::Timestamp;
 use authlog_domain::user::UserEvent;
-use rusqlite::{Connection, Result, Row};
+use rusqlite::{Connection, Params, Result, Row};
 use uuid::Uuid;
 
 use super::SqliteStore;
@@ -15,15 +17,19 @@ use super::errors::malformed;
 use super::rows::id;
 use crate::store::{self, REVOKING_EVENT_TYPES};
 
-/// Selects revocations by an index that `condition` is about. The types are literals, as in the partial indexes: SQLite
-/// uses such an index only if it sees the same words, and says so rather than read the whole log without it.
-fn statement(index: &str, condition: &str) -> String {
+/// Selects revocations by an index that `condition` is about, in the order of the columns `order`. The types are literals,
+/// as in the partial indexes: SQLite uses such an index only if it sees the same words, and says so rather than read the
+/// whole log without it.
+fn statement(index: &str, condition: &str, order: &str) -> String {
     format!(
-        "SELECT position, event_type, aggregate_id, payload FROM events INDEXED BY {index}
-         WHERE {} AND {condition} ORDER BY position",
+        "SELECT position, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
+         WHERE {} AND {condition} ORDER BY {order} LIMIT {PAGE}",
         revoking()
     )
 }
+
+/// Revocations that are read at once: ten milliseconds of a reader.
+const PAGE: usize = 10_000;
 
 fn revoking() -> String {
     let types = REVOKING_EVENT_TYPES.map(|name| format!("'{name}'"));
@@ -37,50 +43,69 @@ impl RevocationSource for SqliteStore {
     async fn revocations_since(
         &self,
         since: Timestamp,
-    ) -> std::result::Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let sql = statement("events_revoking_by_time", "recorded_at >= ?");
-        self.readers
-            .read(move |connection| {
-                let snapshot = connection.unchecked_transaction()?;
-                let end = snapshot
+        hear: HearRevocations<'_>,
+    ) -> std::result::Result<RevocationCursor, StoreError> {
+        // First: what is committed while the past is read comes after it.
+        let end = self
+            .readers
+            .read(|connection| {
+                connection
                     .prepare_cached(END)?
-                    .query_row([], |row| row.get(0))?;
-                let since = since.unix_millis().saturating_mul(1000);
-                let news = select(&snapshot, &sql, since)?;
-                let news = news.into_iter().map(|(_, revocation)| revocation);
-                Ok((news.collect::<Vec<_>>(), RevocationCursor(end)))
+                    .query_row([], |row| row.get(0))
             })
-            .await
-            .inspect(|(news, _)| self.vault.heed(news))
+            .await?;
+        let condition = "recorded_at >= ?1 AND (recorded_at, position) > (?1, ?2)";
+        let sql = statement(
+            "events_revoking_by_time",
+            condition,
+            "recorded_at, position",
+        );
+        let mut reached = (since.unix_millis().saturating_mul(1000), i64::MIN);
+        loop {
+            let sql = sql.clone();
+            let page = self
+                .readers
+                .read(move |connection| select(connection, &sql, reached));
+            let Page { news, last } = page.await?;
+            let Some((position, recorded_at)) = last else {
+                return Ok(RevocationCursor(end));
+            };
+            reached = (recorded_at, position);
+            self.vault.heed(&news);
+            hear(news);
+        }
     }
 
     async fn revocations_after(
         &self,
         cursor: RevocationCursor,
     ) -> std::result::Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let sql = statement("events_revoking_by_position", "position > ?");
-        self.readers
-            .read(move |connection| {
-                let news = select(connection, &sql, cursor.0)?;
-                let reached = news.last().map_or(cursor.0, |(position, _)| *position);
-                let news = news.into_iter().map(|(_, revocation)| revocation);
-                Ok((news.collect::<Vec<_>>(), RevocationCursor(reached)))
-            })
-            .await
-            .inspect(|(news, _)| self.vault.heed(news))
+        let sql = statement("events_revoking_by_position", "position > ?1", "position");
+        let page = self
+            .readers
+            .read(move |connection| select(connection, &sql, [cursor.0]));
+        let Page { news, last } = page.await?;
+        self.vault.heed(&news);
+        let reached = last.map_or(cursor.0, |(position, _)| position);
+        Ok((news, RevocationCursor(reached)))
     }
 }
 
-fn select(connection: &Connection, sql: &str, bound: i64) -> Result<Vec<(i64, Revocation)>> {
-    let mut news = Vec::new();
+/// Revocations, and the position and time of the last event that was looked at.
+struct Page {
+    news: Vec<Revocation>,
+    last: Option<(i64, i64)>,
+}
+
+fn select(connection: &Connection, sql: &str, bounds: impl Params) -> Result<Page> {
+    let (mut news, mut last) = (Vec::new(), None);
     let mut select = connection.prepare_cached(sql)?;
-    let mut rows = select.query([bound])?;
+    let mut rows = select.query(bounds)?;
     while let Some(row) = rows.next()? {
-        if let Some(revocation) = revocation(row)? {
-            news.push((row.get(0)?, revocation));
-        }
+        last = Some((row.get(0)?, row.get(4)?));
+        news.extend(revocation(row)?);
     }
-    Ok(news)
+    Ok(Page { news, last })
 }
 
 fn revocation(row: &Row<'_>) -> Result<Option<Revocation>> {

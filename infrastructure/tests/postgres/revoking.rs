@@ -5,6 +5,7 @@ use authlog_domain::SessionId;
 
 use super::open_unsequenced;
 use crate::store_behaviour::people::Person;
+use crate::store_behaviour::revocations::revocations_since;
 use crate::store_behaviour::system::{now, random};
 
 #[tokio::test]
@@ -12,7 +13,7 @@ async fn a_logout_that_commits_late_is_told_although_later_ones_were_told_before
     let world = open_unsequenced().await;
     let ada = Person::called("ada");
     ada.registers(&*world.store).await;
-    let (_, mut cursor) = world.store.revocations_since(now()).await.unwrap();
+    let (_, mut cursor) = revocations_since(&*world.store, now()).await;
 
     let slow = SessionId::new(random());
     let mut open = world.sql.begin().await.unwrap();

@@ -151,6 +151,7 @@ macro_rules! store_behaviour {
         store_behaviour!($open, revocations: [
             every_acknowledged_revocation_is_heard,
             revocations_since_an_instant_leave_out_what_is_older,
+            a_day_of_many_logouts_is_heard_in_pieces,
             a_reset_revokes_the_earlier_epochs,
             a_change_of_role_revokes_the_earlier_epochs,
             whatever_ends_sessions_is_heard_with_the_session_that_goes_on,

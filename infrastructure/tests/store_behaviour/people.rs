@@ -177,6 +177,18 @@ impl Person {
         session
     }
 
+    /// A session that was started and ended, not yet appended.
+    pub async fn visit(&self) -> StagedStream {
+        let login = self.login(SessionId::new(random()), 0).await;
+        let command = SessionCommand::LogOut(LogOut { at: now() });
+        let logout = decide::<Session>(login.stream.clone(), login.new.clone(), self.user, command);
+        let logout = logout.await.unwrap();
+        StagedStream {
+            new: [login.new, logout.new].concat(),
+            ..login
+        }
+    }
+
     /// What `command` adds to one of the person's sessions as it is stored now.
     pub async fn decides_in(
         &self,

@@ -5,20 +5,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use authlog_application::ports::Revocation;
+use authlog_application::ports::{Revocation, RevocationCursor};
 use authlog_domain::session::{RevokeSession, SessionCommand};
 use authlog_domain::user::{ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand};
-use authlog_domain::{CredentialId, RevocationReason, Role};
+use authlog_domain::{CredentialId, RevocationReason, Role, Timestamp};
+use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
 use super::World;
 use super::people::{Person, append, refresh};
 use super::system::{now, random};
 
+/// Everything that a store tells of since an instant, and where it goes on from.
+pub async fn revocations_since(
+    store: &dyn Store,
+    since: Timestamp,
+) -> (Vec<Revocation>, RevocationCursor) {
+    let mut all = Vec::new();
+    let mut hear = |news| all.extend::<Vec<_>>(news);
+    let cursor = store.revocations_since(since, &mut hear).await.unwrap();
+    (all, cursor)
+}
+
 pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let listener = world.another_node().await;
-    let (before, mut cursor) = listener.revocations_since(now()).await.unwrap();
+    let (before, mut cursor) = revocations_since(&*listener, now()).await;
     assert!(before.is_empty());
     let done = Arc::new(AtomicBool::new(false));
     let tail = tokio::spawn({
@@ -80,10 +92,10 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     ada.signs_out(&*store, second).await;
 
     let long_ago = between.minus(Duration::from_secs(60));
-    let (all, _) = store.revocations_since(long_ago).await.unwrap();
+    let (all, _) = revocations_since(&*store, long_ago).await;
     let expected = HashSet::from([first, second].map(Revocation::Session));
     assert_eq!(all.into_iter().collect::<HashSet<_>>(), expected);
-    let (recent, cursor) = store.revocations_since(between).await.unwrap();
+    let (recent, cursor) = revocations_since(&*store, between).await;
     assert_eq!(recent, [Revocation::Session(second)]);
 
     let third = ada.signs_in(&*store).await;
@@ -93,11 +105,45 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     assert!(news.contains(&Revocation::Session(third)));
 }
 
+pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let mut ended = HashSet::new();
+    for _ in 0..21 {
+        let mut visits = Vec::new();
+        for _ in 0..500 {
+            visits.push(ada.visit().await);
+        }
+        ended.extend(visits.iter().map(|visit| visit.stream.id.clone()));
+        append(&*store, visits).await.unwrap();
+    }
+    let (mut heard, mut pieces) = (Vec::new(), 0);
+    let mut hear = |news: Vec<Revocation>| {
+        pieces += 1;
+        heard.extend(news);
+    };
+    let an_hour_ago = now().minus(Duration::from_secs(3600));
+    let cursor = store.revocations_since(an_hour_ago, &mut hear).await;
+    assert!(pieces > 1, "{pieces}");
+    assert_eq!(heard.len(), ended.len());
+    let heard = heard.into_iter().map(|revocation| match revocation {
+        Revocation::Session(session) => session.to_string(),
+        other => unreachable!("{other:?}"),
+    });
+    assert_eq!(heard.collect::<HashSet<_>>(), ended);
+    // And the news go on from there.
+    let session = ada.signs_in(&*store).await;
+    ada.signs_out(&*store, session).await;
+    let (news, _) = store.revocations_after(cursor.unwrap()).await.unwrap();
+    assert!(news.contains(&Revocation::Session(session)));
+}
+
 pub async fn a_change_of_role_revokes_the_earlier_epochs(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    let (_, cursor) = store.revocations_since(now()).await.unwrap();
+    let (_, cursor) = revocations_since(&*store, now()).await;
     let command = UserCommand::ChangeRole(ChangeRole {
         at: now(),
         role: Role::Auditor,
@@ -124,7 +170,7 @@ pub async fn a_reset_revokes_the_earlier_epochs(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    let (_, cursor) = store.revocations_since(now()).await.unwrap();
+    let (_, cursor) = revocations_since(&*store, now()).await;
     for epoch in 1..=2 {
         let credential = CredentialId::new(random());
         ada.resets_password(&*store, credential, "$argon2id$new")
@@ -148,7 +194,7 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
     ada.registers(&*store).await;
     let kept = ada.signs_in(&*store).await;
     let revoked = ada.signs_in(&*store).await;
-    let (_, cursor) = store.revocations_since(now()).await.unwrap();
+    let (_, cursor) = revocations_since(&*store, now()).await;
     let (at, reason) = (now(), RevocationReason::Administrator);
     let account_epoch = 0;
     let command = SessionCommand::Revoke(RevokeSession {
