@@ -9,19 +9,20 @@ accounts="${1:-1000000}"
 events="${2:-5000000}"
 shift "$(($# < 2 ? $# : 2))"
 
-cargo build --release --locked --package authlog --package authlog-bench
+cargo build --profile dist --locked --package authlog --package authlog-bench
 start_postgres
 query postgres 'CREATE DATABASE filled' 'CREATE DATABASE empty' "ALTER SYSTEM SET max_wal_size = '4GB'"
 query postgres 'SELECT pg_reload_conf()' >/dev/null
-bench=target/release/authlog-bench
+bench=target/dist/authlog-bench
+program=target/dist/authlog
 
 echo 'SQLite: filling' >&2
 "$bench" fill --accounts "$accounts" --events "$events" --data-dir "$home/filled"
-"$bench" grown --accounts "$accounts" --filled "$home/filled" --directory "$home/sqlite" "$@"
+"$bench" grown --program "$program" --accounts "$accounts" --filled "$home/filled" --directory "$home/sqlite" "$@"
 rm -r "$home/filled"
 
 echo 'PostgreSQL: filling' >&2
 "$bench" fill --accounts "$accounts" --events "$events" --data-dir "$home/filled" --database-url "$postgres/filled"
 query filled 'VACUUM ANALYZE'
-"$bench" grown --accounts "$accounts" --filled "$home/filled" --filled-postgres "$postgres/filled" \
+"$bench" grown --program "$program" --accounts "$accounts" --filled "$home/filled" --filled-postgres "$postgres/filled" \
   --empty-postgres "$postgres/empty" --directory "$home/sqlite" "$@"

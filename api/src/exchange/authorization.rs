@@ -13,9 +13,13 @@ pub(crate) fn presented_token(headers: &HeaderMap) -> &str {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
         .trim();
-    match value.split_once([' ', '\t']) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        None if value.eq_ignore_ascii_case("bearer") => "",
+    match value.split_at_checked("Bearer".len()) {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case("bearer")
+                && (rest.is_empty() || rest.starts_with([' ', '\t'])) =>
+        {
+            rest.trim()
+        }
         _ => value,
     }
 }

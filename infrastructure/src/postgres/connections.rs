@@ -18,20 +18,19 @@ const MAX_CONNECTIONS: u32 = 20;
 /// after; and a server that restarts quickly is not noticed at all.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Limits that the server enforces on every statement of a request: whatever takes longer, nobody is waiting for.
-const REQUEST_LIMITS: [(&str, &str); 3] = [
+/// What holds for every statement of a request. Whatever takes longer than this, nobody is waiting for. And while a table
+/// has no statistics the planner takes short statements for so expensive that it compiles them first (`jit`), which takes
+/// tens of milliseconds.
+const OF_REQUESTS: [(&str, &str); 4] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
+    ("jit", "off"),
 ];
 
 /// Every statement of the store relies on reading what others committed while it waited for them, so a server's other
 /// default does not count.
 const ISOLATION: (&str, &str) = ("default_transaction_isolation", r"read\ committed");
-
-/// Statements here are short. While a table has no statistics the planner takes some for so expensive that it compiles
-/// them first, which takes tens of milliseconds.
-const NO_COMPILER: (&str, &str) = ("jit", "off");
 
 /// A pool whose connections are not tested before use, because that would cost a round trip each time. Instead the
 /// first one found broken condemns all that are as old: after a restart of the server the idle connections are replaced
@@ -47,7 +46,7 @@ impl Connections {
     pub(super) fn new(url: &str) -> Result<Self, sqlx::Error> {
         let options = PgConnectOptions::from_str(url)?
             .application_name("authlog")
-            .options([ISOLATION, NO_COMPILER]);
+            .options([ISOLATION]);
         let broken_at = Arc::new(Mutex::new(None::<Instant>));
         let condemned = Arc::clone(&broken_at);
         let pool = PgPoolOptions::new()
@@ -59,7 +58,7 @@ impl Connections {
                 let good = broken_at.is_none_or(|at| connection.age < at.elapsed());
                 Box::pin(async move { Ok(good) })
             })
-            .connect_lazy_with(options.clone().options(REQUEST_LIMITS));
+            .connect_lazy_with(options.clone().options(OF_REQUESTS));
         Ok(Self {
             pool,
             options,
