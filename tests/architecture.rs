@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("projections", &["domain", "application"]),
     ("infrastructure", &["domain", "application", "projections"]),
     ("api", &["domain", "application"]),
-    ("bench", &["application", "infrastructure"]),
+    ("bench", &["domain", "application", "infrastructure"]),
 ];
 
 /// What only adapters know. `jsonwebtoken` is among them: to the rest a token is text.
