@@ -156,11 +156,7 @@ async fn a_signed_token_is_verified_without_the_database(store: Store) {
     for contract in [Contract::A, Contract::C, Contract::E] {
         let tokens = contract.signs_in(&meter.http, &ann).await;
         let verifications = async || {
-            let spent = meter.spent(async || {
-                for _ in 0..TIMES {
-                    verifies(&meter.http, &tokens.access).await;
-                }
-            });
+            let spent = meter.spent(async || verified(&meter.http, &tokens).await);
             spent.await
         };
         meter
@@ -173,11 +169,7 @@ async fn an_opaque_token_is_verified_by_one_look(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.somebody().await;
     let tokens = Contract::D.signs_in(&meter.http, &ann).await;
-    let spent = meter.spent(async || {
-        for _ in 0..TIMES {
-            verifies(&meter.http, &tokens.access).await;
-        }
-    });
+    let spent = meter.spent(async || verified(&meter.http, &tokens).await);
     let price = Price {
         statements: &[asked::OPAQUE_TOKEN],
         ..NOTHING
@@ -302,4 +294,11 @@ async fn refreshed(http: &Http, mut tokens: Tokens, times: u64) -> Tokens {
         tokens = Contract::A.tokens_in(&answer.json());
     }
     tokens
+}
+
+/// Verifies an access token as often as operations are done.
+async fn verified(http: &Http, tokens: &Tokens) {
+    for _ in 0..TIMES {
+        verifies(http, &tokens.access).await;
+    }
 }

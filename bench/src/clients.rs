@@ -98,6 +98,17 @@ pub(crate) struct Names {
     pub(crate) register: &'static str,
 }
 
+impl Names {
+    /// On a store that was empty.
+    pub(crate) const PLAIN: Self = Self {
+        verify: "verify",
+        introspect: "introspect",
+        refresh: "refresh",
+        login: "login",
+        register: "register",
+    };
+}
+
 /// Where samples of a store go.
 pub(crate) struct Measuring<'a> {
     pub(crate) service: &'a Service,
@@ -123,8 +134,8 @@ impl Measuring<'_> {
         Ok(())
     }
 
-    /// What costs no hash.
-    pub(crate) async fn measure_tokens(
+    /// Every operation, one after the other.
+    pub(crate) async fn measure_all(
         &mut self,
         names: &Names,
         clients: &mut Clients,
@@ -132,15 +143,7 @@ impl Measuring<'_> {
         self.measure(names.verify, &mut clients.verify).await?;
         self.measure(names.introspect, &mut clients.introspect)
             .await?;
-        self.measure(names.refresh, &mut clients.refresh).await
-    }
-
-    /// What costs a hash.
-    pub(crate) async fn measure_passwords(
-        &mut self,
-        names: &Names,
-        clients: &mut Clients,
-    ) -> anyhow::Result<()> {
+        self.measure(names.refresh, &mut clients.refresh).await?;
         self.measure(names.login, &mut clients.login).await?;
         self.measure(names.register, &mut clients.register).await
     }

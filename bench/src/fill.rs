@@ -4,7 +4,7 @@
 //! password and place in the log, all through `EventStore::append`. The people are `person0`, `person1` and so on. They
 //! share one password and its hash, because a million hashes would take hours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::operations::{PASSWORD, person};
+use crate::service::memory;
 
 /// What to fill with accounts, sessions and refused logins.
 #[derive(Args)]
@@ -88,11 +89,11 @@ pub(crate) async fn carry_out(arguments: &Fill) -> anyhow::Result<()> {
     }
     stop.cancel();
     eprintln!(
-        "{written} events in {:.1} s, {:.0} a second; in the log after {:.1} s; peak memory {}",
+        "{written} events in {:.1} s, {:.0} a second; in the log after {:.1} s; at most {:.0} MiB of memory",
         took.as_secs_f64(),
         written as f64 / took.as_secs_f64(),
         began.elapsed().as_secs_f64(),
-        peak_memory()?,
+        memory(Path::new("/proc/self"))?.1,
     );
     Ok(())
 }
@@ -302,13 +303,4 @@ impl Staging {
             new: self.new,
         }
     }
-}
-
-/// The most memory that this process ever had, as the kernel counts it.
-fn peak_memory() -> anyhow::Result<String> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    Ok(line
-        .map_or("unknown", |line| line.trim_start_matches("VmHWM:").trim())
-        .to_owned())
 }

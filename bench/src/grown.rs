@@ -32,14 +32,6 @@ pub(crate) struct Grown {
     refreshes: u32,
 }
 
-const EMPTY: Names = Names {
-    verify: "verify",
-    introspect: "introspect",
-    refresh: "refresh",
-    login: "login",
-    register: "register",
-};
-
 const FILLED: Names = Names {
     verify: "verify, filled",
     introspect: "introspect, filled",
@@ -75,17 +67,14 @@ pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
     repeat(&mut large.clients.refresh, grown.refreshes).await?;
     for round in 1..=effort.rounds {
         eprintln!("{store}: round {round} of {}", effort.rounds);
-        for (side, names) in [(&mut small, &EMPTY), (&mut large, &FILLED)] {
+        for (side, names) in [(&mut small, &Names::PLAIN), (&mut large, &FILLED)] {
             let mut measuring = Measuring {
                 service: &side.service,
                 store,
                 effort,
                 report: &mut report,
             };
-            measuring.measure_tokens(names, &mut side.clients).await?;
-            measuring
-                .measure_passwords(names, &mut side.clients)
-                .await?;
+            measuring.measure_all(names, &mut side.clients).await?;
         }
     }
     report.memory(

@@ -86,9 +86,9 @@ struct Effort {
 }
 
 impl Effort {
-    /// Whether an operation is to be measured.
+    /// Whether an operation is to be measured, on whichever store.
     fn wants(&self, operation: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == operation)
+        self.only.is_empty() || self.only.iter().any(|wanted| operation.starts_with(wanted))
     }
 
     fn a_while(&self) -> Duration {

@@ -70,14 +70,6 @@ fn file_system(path: &Path) -> anyhow::Result<Option<String>> {
     Ok(nearest.map(|(_, kind)| kind.to_owned()))
 }
 
-const NAMES: Names = Names {
-    verify: "verify",
-    introspect: "introspect",
-    refresh: "refresh",
-    login: "login",
-    register: "register",
-};
-
 async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result<()> {
     let effort = &run.effort;
     let folder = tempfile::tempdir_in(&effort.directory)?;
@@ -121,8 +113,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
             effort,
             report,
         };
-        measuring.measure_tokens(&NAMES, &mut clients).await?;
-        measuring.measure_passwords(&NAMES, &mut clients).await?;
+        measuring.measure_all(&Names::PLAIN, &mut clients).await?;
         if effort.wants("storm") {
             measure_storm(&mut measuring, &mut clients).await?;
         }

@@ -134,23 +134,28 @@ impl Service {
         Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
     }
 
-    /// Its memory in MiB: now, and at the most so far.
+    /// Its [`memory`].
     pub(crate) fn memory(&self) -> anyhow::Result<(f64, f64)> {
-        let status = std::fs::read_to_string(self.proc()?.join("status"))?;
-        let kib = |name: &str| -> anyhow::Result<f64> {
-            for line in status.lines() {
-                if let Some(value) = line.strip_prefix(name) {
-                    let number = value.trim().trim_end_matches("kB").trim();
-                    return Ok(number.parse()?);
-                }
-            }
-            bail!("no {name} in /proc/…/status")
-        };
-        Ok((kib("VmRSS:")? / 1024.0, kib("VmHWM:")? / 1024.0))
+        memory(&self.proc()?)
     }
 
     fn proc(&self) -> anyhow::Result<PathBuf> {
         let pid = self.child.id().context("the program has ended")?;
         Ok(Path::new("/proc").join(pid.to_string()))
     }
+}
+
+/// The memory of a process in MiB, by its directory in `/proc`: now, and at the most so far.
+pub(crate) fn memory(process: &Path) -> anyhow::Result<(f64, f64)> {
+    let status = std::fs::read_to_string(process.join("status"))?;
+    let kib = |name: &str| -> anyhow::Result<f64> {
+        for line in status.lines() {
+            if let Some(value) = line.strip_prefix(name) {
+                let number = value.trim().trim_end_matches("kB").trim();
+                return Ok(number.parse()?);
+            }
+        }
+        bail!("no {name} in /proc/…/status")
+    };
+    Ok((kib("VmRSS:")? / 1024.0, kib("VmHWM:")? / 1024.0))
 }

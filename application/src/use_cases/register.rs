@@ -205,11 +205,6 @@ impl Authlog {
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
-        let verification = self
-            .settings
-            .verifies_email
-            .then(|| self.new_verification());
-        let owes_mail = verification.is_some();
         let command = RegisterUser {
             at: now,
             number,
@@ -219,7 +214,10 @@ impl Authlog {
             phone: registration.phone,
             role,
             credential,
-            verification,
+            verification: self
+                .settings
+                .verifies_email
+                .then(|| self.new_verification()),
         };
         let record = CredentialRecord {
             user,
@@ -231,7 +229,7 @@ impl Authlog {
                 append_registration(work, user, &command, &record, session.as_ref(), context)
             })
             .await?;
-        if owes_mail {
+        if command.verification.is_some() {
             self.mail_due.notify_one();
         }
         Ok((user, session))

@@ -17,13 +17,13 @@ use super::errors::malformed;
 use super::rows::id;
 use crate::store::{self, REVOKING_EVENT_TYPES};
 
-/// Selects revocations by an index that `condition` is about, in the order of the columns `order`. The types are literals,
+/// Selects revocations by an index that `condition` is about, in the order and the number that `order` says. The types are literals,
 /// as in the partial indexes: SQLite uses such an index only if it sees the same words, and says so rather than read the
 /// whole log without it.
 fn statement(index: &str, condition: &str, order: &str) -> String {
     format!(
         "SELECT position, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
-         WHERE {} AND {condition} ORDER BY {order} LIMIT {PAGE}",
+         WHERE {} AND {condition} ORDER BY {order}",
         revoking()
     )
 }
@@ -55,11 +55,8 @@ impl RevocationSource for SqliteStore {
             })
             .await?;
         let condition = "recorded_at >= ?1 AND (recorded_at, position) > (?1, ?2)";
-        let sql = statement(
-            "events_revoking_by_time",
-            condition,
-            "recorded_at, position",
-        );
+        let order = format!("recorded_at, position LIMIT {PAGE}");
+        let sql = statement("events_revoking_by_time", condition, &order);
         let mut reached = (since.unix_millis().saturating_mul(1000), i64::MIN);
         loop {
             let sql = sql.clone();

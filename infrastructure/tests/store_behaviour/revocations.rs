@@ -109,6 +109,7 @@ pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
+    let (_, before) = revocations_since(&*store, now()).await;
     let mut ended = HashSet::new();
     for _ in 0..21 {
         let mut visits = Vec::new();
@@ -132,6 +133,13 @@ pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
         other => unreachable!("{other:?}"),
     });
     assert_eq!(heard.collect::<HashSet<_>>(), ended);
+    // Whoever has heard of what was before hears of all of them at once: after that the news are complete.
+    let (news, _) = store.revocations_after(before).await.unwrap();
+    let sessions = news.iter().filter_map(|revocation| match revocation {
+        Revocation::Session(session) => Some(session.to_string()),
+        _ => None,
+    });
+    assert_eq!(sessions.collect::<HashSet<_>>(), ended);
     // And the news go on from there.
     let session = ada.signs_in(&*store).await;
     ada.signs_out(&*store, session).await;
