@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// The rooms, and which others each may name outside its tests.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("application", &["domain"]),
     ("projections", &["domain", "application"]),
-    ("infrastructure", &["domain", "application", "projections"]),
+    (
+        "infrastructure",
+        &["domain", "application", "projections", "argon2id"],
+    ),
+    ("infrastructure/argon2id", &[]),
     ("api", &["domain", "application"]),
     ("bench", &["domain", "application", "infrastructure"]),
 ];
@@ -29,7 +33,7 @@ const TECHNOLOGIES: [&str; 8] = [
 ];
 
 /// The rooms and the technologies that each has for its own.
-const ADAPTERS: [(&str, &[&str]); 5] = [
+const ADAPTERS: [(&str, &[&str]); 6] = [
     ("domain", &[]),
     ("application", &[]),
     ("projections", &[]),
@@ -45,6 +49,7 @@ const ADAPTERS: [(&str, &[&str]); 5] = [
             "rusqlite",
         ],
     ),
+    ("infrastructure/argon2id", &["argon2"]),
     ("api", &["axum"]),
 ];
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use argon2::{Algorithm, Argon2, Version};
 use async_trait::async_trait;
 use authlog_application::Password;
 use authlog_application::ports::{
     Entropy, HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash,
 };
 
-use super::memory::{ArgonError, ArgonMemory};
+use super::memory::{ArgonError, ArgonMemory, Scheme};
 use super::parameters::{Argon2Parameters, InvalidParameters};
 use super::pool::{Pool, PoolError};
 use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
@@ -46,7 +45,7 @@ impl Default for Argon2Settings {
 /// Argon2id (RFC 9106) on threads of its own, so that nothing else ever waits for hashing.
 pub struct Argon2PasswordHasher {
     pool: Pool<ArgonMemory>,
-    argon2: Argon2<'static>,
+    scheme: Scheme,
     entropy: Arc<dyn Entropy>,
     deadline: Duration,
 }
@@ -80,7 +79,7 @@ impl Argon2PasswordHasher {
         .map_err(HasherError::Threads)?;
         Ok(Self {
             pool,
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            scheme: Scheme::argon2id(params),
             entropy,
             deadline: settings.deadline,
         })
@@ -128,8 +127,8 @@ impl PasswordHasher for Argon2PasswordHasher {
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt);
-        let argon2 = self.argon2.clone();
-        self.run(move |memory| new_hash(&argon2, password.expose_to_hasher(), &salt, memory))
+        let scheme = self.scheme.clone();
+        self.run(move |memory| new_hash(&scheme, password.expose_to_hasher(), &salt, memory))
             .await
     }
 
@@ -140,11 +139,11 @@ impl PasswordHasher for Argon2PasswordHasher {
     ) -> Result<bool, HashingError> {
         let Some(hash) = hash else {
             // The salt of nobody: the work is the same and the outcome is thrown away.
-            let argon2 = self.argon2.clone();
+            let scheme = self.scheme.clone();
             return self
                 .run(move |memory| {
                     new_hash(
-                        &argon2,
+                        &scheme,
                         password.expose_to_hasher(),
                         &[0; SALT_BYTES],
                         memory,
@@ -154,7 +153,7 @@ impl PasswordHasher for Argon2PasswordHasher {
                 .map(|_| false);
         };
         let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
-        let is_outdated = hash.is_outdated(self.argon2.params());
+        let is_outdated = hash.is_outdated(&self.scheme.params);
         self.run(move |memory| {
             let begun = Instant::now();
             let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
@@ -168,7 +167,7 @@ impl PasswordHasher for Argon2PasswordHasher {
 
     fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash> {
         let hash = StoredHash::parse(hash).map_err(|error| UnusableHash(error.into()))?;
-        Ok(if hash.is_outdated(self.argon2.params()) {
+        Ok(if hash.is_outdated(&self.scheme.params) {
             HashStanding::Outdated
         } else {
             HashStanding::Current
@@ -227,7 +226,7 @@ mod tests {
         assert_eq!((salt.len(), output.len()), (22, 43), "{text}");
         use argon2::PasswordVerifier as _;
         let parsed = argon2::PasswordHash::new(text).unwrap();
-        let library = Argon2::default();
+        let library = argon2::Argon2::default();
         assert!(library.verify_password(b"rahasia", &parsed).is_ok());
     }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use authlog_argon2id::{Argon2id, TAG_BYTES};
 
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,25 @@ pub(super) enum ArgonError {
     NoMemory(#[from] std::collections::TryReserveError),
     #[error("Argon2 refuses its input: {0}")]
     Refused(argon2::Error),
+}
+
+/// Which Argon2, and what it costs.
+#[derive(Clone)]
+pub(super) struct Scheme {
+    pub algorithm: Algorithm,
+    pub version: Version,
+    pub params: Params,
+}
+
+impl Scheme {
+    /// What new hashes are made with.
+    pub const fn argon2id(params: Params) -> Self {
+        Self {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
+            params,
+        }
+    }
 }
 
 /// The memory of one thread. Allocated anew for every hash, it would have to be fetched from the kernel and cleared
@@ -22,6 +42,8 @@ pub(super) struct ArgonMemory {
     blocks: Vec<Block>,
     kept: usize,
     usual: Params,
+    /// On a processor that has wider registers than the `argon2` crate makes use of.
+    wide: Option<Argon2id>,
     /// How long the last hash with the usual parameters took.
     took: Option<Duration>,
 }
@@ -33,6 +55,7 @@ impl ArgonMemory {
             blocks: Vec::new(),
             kept: usual.block_count(),
             usual: usual.clone(),
+            wide: Argon2id::on_this_processor(),
             took: None,
         }
     }
@@ -40,20 +63,19 @@ impl ArgonMemory {
     /// Hashes `password` into `output`.
     pub fn hash(
         &mut self,
-        argon2: &Argon2<'_>,
+        scheme: &Scheme,
         password: &[u8],
         salt: &[u8],
         output: &mut [u8],
     ) -> Result<(), ArgonError> {
-        let needed = argon2.params().block_count();
+        let needed = scheme.params.block_count();
         if let Some(missing) = needed.checked_sub(self.blocks.len()) {
             self.blocks.try_reserve_exact(missing)?;
             self.blocks.resize(needed, Block::new());
         }
         let begun = Instant::now();
-        let hashed =
-            argon2.hash_password_into_with_memory(password, salt, output, &mut self.blocks);
-        if *argon2.params() == self.usual {
+        let hashed = self.fill_and_hash(scheme, password, salt, output);
+        if scheme.params == self.usual {
             self.took = Some(begun.elapsed());
         }
         if self.blocks.len() > self.kept {
@@ -61,6 +83,30 @@ impl ArgonMemory {
             self.blocks.shrink_to_fit();
         }
         hashed.map_err(ArgonError::Refused)
+    }
+
+    fn fill_and_hash(
+        &mut self,
+        scheme: &Scheme,
+        password: &[u8],
+        salt: &[u8],
+        output: &mut [u8],
+    ) -> argon2::Result<()> {
+        let params = &scheme.params;
+        let is_usual = matches!(scheme.algorithm, Algorithm::Argon2id)
+            && matches!(scheme.version, Version::V0x13)
+            && Argon2id::serves(params);
+        // What it does not take, the crate refuses with a reason.
+        if let Some(wide) = self.wide
+            && is_usual
+            && let Ok(output) = <&mut [u8; TAG_BYTES]>::try_from(&mut *output)
+            && let Some(tag) = wide.tag(params, password, salt, &mut self.blocks)
+        {
+            *output = tag;
+            return Ok(());
+        }
+        Argon2::new(scheme.algorithm, scheme.version, params.clone())
+            .hash_password_into_with_memory(password, salt, output, &mut self.blocks)
     }
 }
 
@@ -73,8 +119,8 @@ impl ArgonMemory {
         let spent = begun.elapsed();
         let mut nothing = [0; 32];
         let Some(usual) = self.took else {
-            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.usual.clone());
-            return self.hash(&argon2, &[], &[0; 16], &mut nothing);
+            let scheme = Scheme::argon2id(self.usual.clone());
+            return self.hash(&scheme, &[], &[0; 16], &mut nothing);
         };
         let missing = usual.saturating_sub(spent);
         let work = u64::from(self.usual.m_cost()) * u64::from(self.usual.t_cost());
@@ -85,14 +131,14 @@ impl ArgonMemory {
         let Ok(params) = Params::new(missing / passes, passes, 1, Some(nothing.len())) else {
             return Ok(());
         };
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        self.hash(&argon2, &[], &[0; 16], &mut nothing)?;
+        let scheme = Scheme::argon2id(params);
+        self.hash(&scheme, &[], &[0; 16], &mut nothing)?;
         let Ok(params) = Params::new(A_LITTLE_KIB, 1, 1, Some(nothing.len())) else {
             return Ok(());
         };
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let scheme = Scheme::argon2id(params);
         while begun.elapsed() < usual {
-            self.hash(&argon2, &[], &[0; 16], &mut nothing)?;
+            self.hash(&scheme, &[], &[0; 16], &mut nothing)?;
         }
         Ok(())
     }
@@ -107,10 +153,10 @@ mod tests {
 
     fn hash(memory: &mut ArgonMemory, memory_kib: u32) -> [u8; 32] {
         let params = Params::new(memory_kib, 2, 1, Some(32)).unwrap();
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let scheme = Scheme::argon2id(params);
         let mut output = [0; 32];
         memory
-            .hash(&argon2, b"password", b"salt of 16 bytes", &mut output)
+            .hash(&scheme, b"password", b"salt of 16 bytes", &mut output)
             .unwrap();
         output
     }

@@ -1,7 +1,7 @@
 //! Password hashes as they are stored: PHC strings (<https://github.com/P-H-C/phc-string-format>), and what bcrypt writes.
 
 use argon2::password_hash::phc;
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Params, Version};
 use authlog_application::ports::PasswordHash;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::bcrypt_hash::BcryptHash;
-use super::memory::{ArgonError, ArgonMemory};
+use super::memory::{ArgonError, ArgonMemory, Scheme};
 use super::parameters::{Argon2Parameters, InvalidParameters};
 use super::scrypt_hash::ScryptHash;
 
@@ -87,8 +87,7 @@ impl StoredHash {
 
 /// An Argon2 hash with all that is needed to check a password against it.
 pub(super) struct Argon2Hash {
-    algorithm: Algorithm,
-    argon2: Argon2<'static>,
+    scheme: Scheme,
     salt: phc::Salt,
     output: phc::Output,
 }
@@ -110,8 +109,11 @@ impl Argon2Hash {
         };
         let params = parameters.checked(output.len())?;
         Ok(Self {
-            algorithm,
-            argon2: Argon2::new(algorithm, version, params),
+            scheme: Scheme {
+                algorithm,
+                version,
+                params,
+            },
             salt,
             output,
         })
@@ -121,15 +123,15 @@ impl Argon2Hash {
     /// the other (RFC 9106 §4); or is shorter than ours are, or of a variant that leaks or is easier to attack.
     fn is_outdated(&self, current: &Params) -> bool {
         let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
-        !matches!(self.algorithm, Algorithm::Argon2id)
-            || work(self.argon2.params()) < work(current)
+        !matches!(self.scheme.algorithm, Algorithm::Argon2id)
+            || work(&self.scheme.params) < work(current)
             || self.output.len() < OUTPUT_BYTES
             || self.salt.len() < SALT_BYTES
     }
 
     fn is_of(&self, password: &[u8], memory: &mut ArgonMemory) -> Result<bool, ArgonError> {
         let mut output = Zeroizing::new(vec![0; self.output.len()]);
-        memory.hash(&self.argon2, password, &self.salt, &mut output)?;
+        memory.hash(&self.scheme, password, &self.salt, &mut output)?;
         Ok(verify_slices_are_equal(&output, self.output.as_bytes()).is_ok())
     }
 }
@@ -146,14 +148,14 @@ fn parameters_of(params: &phc::ParamsString) -> Option<Argon2Parameters> {
 
 /// A new hash of `password`, as it is stored.
 pub(super) fn new_hash(
-    argon2: &Argon2<'_>,
+    scheme: &Scheme,
     password: &[u8],
     salt: &[u8; SALT_BYTES],
     memory: &mut ArgonMemory,
 ) -> Result<PasswordHash, ArgonError> {
     let mut output = Zeroizing::new([0; OUTPUT_BYTES]);
-    memory.hash(argon2, password, salt, output.as_mut())?;
-    let params = argon2.params();
+    memory.hash(scheme, password, salt, output.as_mut())?;
+    let params = &scheme.params;
     Ok(PasswordHash::from_stored(format!(
         "$argon2id$v=19$m={},t={},p={}${}${}",
         params.m_cost(),
