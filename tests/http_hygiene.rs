@@ -7,11 +7,14 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::contract::verifies;
 use support::endpoint::NAMED;
 use support::http::Http;
 use support::mail::mail_to;
+use support::wire::Wire;
 use support::{
     Answer, Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores,
     own,
@@ -25,6 +28,7 @@ on_both_stores!(
     a_site_that_is_allowed_calls_from_a_browser_and_no_other,
     every_answer_says_how_a_browser_may_treat_it,
     connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end,
+    a_body_that_nobody_needs_costs_the_client_no_connection,
     a_setting_that_was_not_meant_is_told,
     nothing_that_people_send_is_written_at_any_level,
 );
@@ -266,6 +270,31 @@ async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_e
     let said = service.output();
     assert!(!said.contains("did not finish in time"), "{said}");
     drop(held);
+}
+
+async fn a_body_that_nobody_needs_costs_the_client_no_connection(store: Store) {
+    let service = Settings::on(store).start().await;
+    let body = r#"{"username": "ann"}"#;
+    let mut wire = Wire::to(&service.address()).await;
+    // None of these answers depends on the body, which comes a little later.
+    for request in ["POST /nowhere", "DELETE /users/login", "GET /healthz"] {
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        wire.say(head.as_bytes()).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        wire.say(body.as_bytes()).await;
+    }
+    wire.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .await;
+    let heard = wire.hear_all().await;
+    let statuses: Vec<_> = heard
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|answer| &answer[..3])
+        .collect();
+    assert_eq!(statuses, ["404", "405", "200", "200"], "{heard}");
 }
 
 async fn a_setting_that_was_not_meant_is_told(store: Store) {

@@ -1,13 +1,13 @@
-//! Request bodies: read within bounds, then read as JSON.
+//! Request bodies: taken in within bounds, then read as JSON.
 
 use std::sync::Arc;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use serde::de::DeserializeOwned;
 
 use super::{Failure, Surface};
@@ -25,7 +25,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for JsonBody<T> {
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Response> {
         let surface = Surface::of(request.uri().path());
-        read_body(request, "application/json", &api.settings)
+        read_body(request, "application/json")
             .await
             .and_then(|bytes| parse_object(&bytes))
             .map(Self)
@@ -33,22 +33,23 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for JsonBody<T> {
     }
 }
 
-/// The bytes of a body of that media type.
-///
-/// # Errors
-/// It is of another type, too large, too slow, or broken off.
-pub(crate) async fn read_body(
-    request: Request,
-    media_type: &str,
-    settings: &Settings,
-) -> Result<Vec<u8>, Failure> {
-    if !is_of_type(request.headers(), media_type) {
-        return Err(Failure::WrongMediaType);
+/// `request` once its body has come, whether anybody will read it or not: answered before, it would cost the client its
+/// connection, through which nothing could be read but the rest of that body.
+pub(super) async fn with_body_arrived(request: Request, settings: &Settings) -> Request {
+    if request.body().is_end_stream() {
+        return request;
     }
-    let reading = read_bounded(request.into_body(), settings.body_limit);
-    tokio::time::timeout(settings.request_timeout, reading)
-        .await
-        .unwrap_or(Err(Failure::BodyTooSlow))
+    let (mut parts, body) = request.into_parts();
+    let reading = read_bounded(body, settings.body_limit);
+    let read = tokio::time::timeout(settings.request_timeout, reading).await;
+    let body = match read.unwrap_or(Err(Failure::BodyTooSlow)) {
+        Ok(bytes) => Body::from(bytes),
+        Err(failure) => {
+            parts.extensions.insert(failure);
+            Body::empty()
+        }
+    };
+    Request::from_parts(parts, body)
 }
 
 async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
@@ -73,6 +74,22 @@ async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> 
         return Err(Failure::BodyTooLarge);
     }
     Ok(bytes)
+}
+
+/// The bytes of a body of that media type.
+///
+/// # Errors
+/// It is of another type, or did not arrive: too large, too slow, or broken off.
+pub(crate) async fn read_body(request: Request, media_type: &str) -> Result<Bytes, Failure> {
+    if !is_of_type(request.headers(), media_type) {
+        return Err(Failure::WrongMediaType);
+    }
+    if let Some(failure) = request.extensions().get::<Failure>() {
+        return Err(*failure);
+    }
+    let body = request.into_body().collect().await;
+    body.map(Collected::to_bytes)
+        .map_err(|_| Failure::UnreadableBody)
 }
 
 /// Whether the body says that it is of that type, with whatever parameters.

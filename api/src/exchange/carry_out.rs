@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -21,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::body::with_body_arrived;
 use super::request_context::request_context;
 use super::{Failure, Surface};
 use crate::Api;
@@ -52,21 +52,12 @@ pub(crate) async fn carry_out(
     let is_probe = PROBES.contains(&route(&request));
     request.extensions_mut().insert(context);
 
-    // Answered before its body has come, a request would cost the client its connection: hyper reads no further. So one
-    // with a body goes to a task of its own at once, while hyper reads on.
-    let has_body = !request.body().is_end_stream();
-    let work = next.run(request).instrument(span.clone());
-    let work = async {
-        if has_body {
-            tokio::spawn(work).await.ok()
-        } else {
-            Finished::of(work).await.ok()
-        }
-    };
-    let answer = timeout(api.settings.request_timeout * 2, work).await;
+    let request = with_body_arrived(request, &api.settings).await;
+    let work = Finished::of(next.run(request).instrument(span.clone()));
+    let answer = timeout(api.settings.request_timeout, work).await;
     let response = match answer {
-        Ok(Some(response)) => response,
-        Ok(None) => {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
             tracing::error!(parent: &span, "a handler panicked");
             surface.fail(Failure::Broken, api.now())
         }

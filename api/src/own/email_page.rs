@@ -33,7 +33,7 @@ pub(super) async fn submit(
 ) -> Response {
     let nonce = Nonce::generate(&*api.entropy);
     let media_type = "application/x-www-form-urlencoded";
-    let form = match read_body(request, media_type, &api.settings).await {
+    let form = match read_body(request, media_type).await {
         Ok(bytes) => NewPasswordForm::parse(&bytes),
         Err(failure) => {
             let content = r#"<p role="alert">The form could not be read. Please open the link in your e-mail again.</p>"#;

@@ -117,7 +117,7 @@ fn claims<'a>(
 /// The form that a client sent.
 async fn form(api: &Api, request: Request) -> Result<TokenForm, Response> {
     let media_type = "application/x-www-form-urlencoded";
-    let bytes = read_body(request, media_type, &api.settings).await;
+    let bytes = read_body(request, media_type).await;
     let bytes = bytes.map_err(|failure| failed(failure, api.now()))?;
     parse(&bytes).map_err(|error_description| {
         let out = ErrorOut {
