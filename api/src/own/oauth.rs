@@ -1,5 +1,6 @@
 //! Asking what a token is good for (RFC 7662), and revoking it (RFC 7009).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use authlog_application::{ActiveToken, ExpectedToken, RequestContext};
@@ -130,7 +131,7 @@ async fn form(api: &Api, request: Request) -> Result<TokenForm, Response> {
 
 fn parse(bytes: &[u8]) -> Result<TokenForm, &'static str> {
     let (mut token, mut hint) = (None, None);
-    for (name, value) in form_urlencoded::parse(bytes) {
+    for (name, value) in parameters(bytes) {
         let parameter = match &*name {
             "token" => &mut token,
             "token_type_hint" => &mut hint,
@@ -152,9 +153,42 @@ fn parse(bytes: &[u8]) -> Result<TokenForm, &'static str> {
     })
 }
 
+/// The parameters of a form. A token of ours has nothing in it that was encoded, and is not copied letter by letter,
+/// which would be a fifth of all that an introspection costs.
+fn parameters(form: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form.split(|byte| *byte == b'&')
+        .filter_map(|pair| as_it_is(pair).or_else(|| form_urlencoded::parse(pair).next()))
+}
+
+/// A name and its value in which nothing was encoded.
+fn as_it_is(pair: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    if pair.is_empty() || pair.contains(&b'%') || pair.contains(&b'+') {
+        return None;
+    }
+    let pair = str::from_utf8(pair).ok()?;
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    Some((name.into(), value.into()))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_form_is_read_as_browsers_write_it(
+            form in prop_oneof![
+                "[a=&%+20\u{e9}]{0,12}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..40),
+            ],
+        ) {
+            let read: Vec<_> = parameters(&form).collect();
+            let expected: Vec<_> = form_urlencoded::parse(&form).collect();
+            prop_assert_eq!(read, expected);
+        }
+    }
 
     #[test]
     fn a_form_has_one_token_and_may_have_one_hint() {
