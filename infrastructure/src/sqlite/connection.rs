@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
@@ -57,8 +58,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unreachable)?;
-    connection.busy_timeout(PATIENCE).map_err(unreachable)?;
-    connection.set_prepared_statement_cache_capacity(PREPARED);
+    set_up_any(&connection).map_err(unreachable)?;
     Ok(connection)
 }
 
@@ -88,9 +88,18 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+/// What every connection is set to.
+fn set_up_any(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Otherwise a statement that compares with what is bound to it is prepared again whenever that has changed.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    set_up_any(connection)?;
     enter_wal_mode(connection)?;
     // What is deleted is overwritten with zeros, so that an erased person is not in a free page either.
     connection.pragma_update(None, "secure_delete", "ON")?;
