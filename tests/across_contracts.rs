@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{is_refused, refreshes_nothing, verifies};
+use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::form::{JWT, TEXTS};
 use support::http::Http;
 use support::{Contract, Person, Program, Settings, Store, a, c, on_both_stores, own, token};
@@ -264,9 +264,8 @@ async fn tokens_verify_with_the_published_keys(store: Store) {
     let tokens = tokens_of_somebody(&service.http()).await;
     let keys = published_keys(&service).await;
     assert!(!keys.keys.is_empty());
-    for token in &tokens {
-        assert_eq!(token::header(token)["alg"], "EdDSA");
-        assert_verified_by(&keys, token);
+    for tokens in &tokens {
+        assert_verify(tokens, "EdDSA", &keys);
     }
 }
 
@@ -277,11 +276,10 @@ async fn tokens_verify_with_the_published_keys_of_every_algorithm(store: Store) 
         let http = service.http();
         let tokens = tokens_of_somebody(&http).await;
         let keys = published_keys(&service).await;
-        for token in &tokens {
-            assert_eq!(token::header(token)["alg"], algorithm);
-            assert_verified_by(&keys, token);
+        for tokens in &tokens {
+            assert_verify(tokens, algorithm, &keys);
+            verifies(&http, &tokens.access).await;
         }
-        verifies(&http, &tokens[0]).await;
     }
 }
 
@@ -296,12 +294,17 @@ async fn a_shared_secret_signs_and_is_not_published(store: Store) {
     let tokens = tokens_of_somebody(&http).await;
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_aud = false;
-    for token in &tokens {
-        assert_eq!(token::header(token)["alg"], "HS256");
-        let key = DecodingKey::from_secret(secret.as_bytes());
-        decode::<Value>(token, &key, &validation).unwrap();
+    for Tokens {
+        access, refresh, ..
+    } in &tokens
+    {
+        for token in std::iter::once(access).chain(refresh) {
+            assert_eq!(token::header(token)["alg"], "HS256");
+            let key = DecodingKey::from_secret(secret.as_bytes());
+            decode::<Value>(token, &key, &validation).unwrap();
+        }
+        verifies(&http, access).await;
     }
-    verifies(&http, &tokens[0]).await;
     let answer = service.send(own::KEY_SET).await;
     assert_eq!(answer.json(), json!({"keys": []}));
 }
@@ -393,14 +396,14 @@ async fn the_service_says_how_it_is(store: Store) {
 }
 
 /// One token of each kind that is a JWT.
-async fn tokens_of_somebody(http: &Http) -> Vec<String> {
+async fn tokens_of_somebody(http: &Http) -> Vec<Tokens> {
     let ann = Person::called("ann");
     Contract::A.registers(http, &ann).await;
     let mut found = Vec::new();
     for contract in [Contract::A, Contract::C, Contract::E] {
         let tokens = contract.signs_in(http, &ann).await;
         support::form::assert_fits(&json!(JWT), &json!(tokens.access), "token");
-        found.extend([tokens.access].into_iter().chain(tokens.refresh));
+        found.push(tokens);
     }
     found
 }
@@ -415,17 +418,23 @@ async fn published_keys(service: &Program) -> jsonwebtoken::jwk::JwkSet {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-/// Verifies `token` as a stranger does, with nothing but the published keys.
+/// Verifies an access token as a stranger does, with nothing but the published keys. A refresh token is for nobody but
+/// the service to verify.
 #[track_caller]
-fn assert_verified_by(keys: &jsonwebtoken::jwk::JwkSet, token: &str) {
+fn assert_verify(tokens: &Tokens, algorithm: &str, keys: &jsonwebtoken::jwk::JwkSet) {
     use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
-    let header = decode_header(token).unwrap();
+    let header = decode_header(&tokens.access).unwrap();
     let key = keys.find(header.kid.as_deref().unwrap()).unwrap();
-    let mut validation = Validation::new(header.alg);
+    let mut validation = Validation::new(algorithm.parse().unwrap());
     validation.validate_aud = false;
     let key = DecodingKey::from_jwk(key).unwrap();
-    decode::<Value>(token, &key, &validation).unwrap();
-    assert!(decode::<Value>(&token::forged(token), &key, &validation).is_err());
+    let reads = |token: &str| decode::<Value>(token, &key, &validation).is_ok();
+    assert!(reads(&tokens.access));
+    assert!(!reads(&token::forged(&tokens.access)));
+    if let Some(refresh) = &tokens.refresh {
+        assert_eq!(token::header(refresh)["alg"], "HS256");
+        assert!(!reads(refresh));
+    }
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {

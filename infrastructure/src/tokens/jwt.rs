@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::key_record::CLOCK_DIFFERENCE;
 use super::remembered::Remembered;
-use super::{KeySet, Keys, SigningKey};
+use super::{JwtAlgorithm, KeySet, Keys, SigningKey};
 
 /// Longest token that is looked at, in bytes. Ours have about 1 KiB; servers take headers of 8 KiB.
 const MAX_LENGTH: usize = 8 * 1024;
@@ -107,21 +107,31 @@ impl JwtTokens {
         let header = header_of(token)?;
         // The name only chooses among our own keys (RFC 8725 §3.10); the algorithm is the key's (§3.1).
         let key = keys.verifying(&header.kid, now)?;
-        if header.alg != key.algorithm().as_str() {
+        let is_access = match header.typ.as_str() {
+            ACCESS_TYPE => true,
+            REFRESH_TYPE => false,
+            _ => return None,
+        };
+        let signer = if is_access {
+            key.access()
+        } else {
+            key.refresh()
+        };
+        if header.alg != signer.algorithm().as_str() {
             return None;
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, key.verifying(), &signature_alone(key))
-            .ok()?
-            .claims;
+        let validation = signature_alone(signer.algorithm());
+        let claims = jsonwebtoken::decode::<Claims>(token, signer.verifying(), &validation);
+        let claims = claims.ok()?.claims;
         if claims.iss != self.issuer || claims.aud != self.audience {
             return None;
         }
-        let kind = match header.typ.as_str() {
-            ACCESS_TYPE => TokenKind::Access,
-            REFRESH_TYPE => TokenKind::Refresh {
+        let kind = if is_access {
+            TokenKind::Access
+        } else {
+            TokenKind::Refresh {
                 generation: claims.generation?,
-            },
-            _ => return None,
+            }
         };
         Some(Signed {
             kid: header.kid.into(),
@@ -162,9 +172,13 @@ impl Tokens for JwtTokens {
         let key = keys
             .signing(claims.issued_at)
             .ok_or_else(|| TokenError(Box::new(NotSigned::NoKey)))?;
+        let (typ, signer) = match claims.kind {
+            TokenKind::Access => (ACCESS_TYPE, key.access()),
+            TokenKind::Refresh { .. } => (REFRESH_TYPE, key.refresh()),
+        };
         let header = Header {
-            typ: type_of(claims.kind).to_owned(),
-            alg: key.algorithm().as_str().to_owned(),
+            typ: typ.to_owned(),
+            alg: signer.algorithm().as_str().to_owned(),
             kid: key.kid().to_owned(),
         };
         // `jsonwebtoken::encode` would parse the key for every token, and takes no RSA key in PKCS#8.
@@ -173,7 +187,7 @@ impl Tokens for JwtTokens {
             encode_part(&header)?,
             encode_part(&self.payload(claims))?
         );
-        let signature = key
+        let signature = signer
             .sign(message.as_bytes())
             .map_err(|error| TokenError(error.into()))?;
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
@@ -191,7 +205,7 @@ impl Tokens for JwtTokens {
             return None;
         }
         let verified = signed.token;
-        // A refresh token is used once, or seldom.
+        // A refresh token is used once, or seldom, and verified for next to nothing.
         if verified.kind == TokenKind::Access {
             self.remembered.put(token, signed);
         }
@@ -250,21 +264,14 @@ fn from_seconds(seconds: i64) -> Option<Timestamp> {
     seconds.checked_mul(1000).map(Timestamp::from_unix_millis)
 }
 
-const fn type_of(kind: TokenKind) -> &'static str {
-    match kind {
-        TokenKind::Access => ACCESS_TYPE,
-        TokenKind::Refresh { .. } => REFRESH_TYPE,
-    }
-}
-
 fn encode_part(part: &impl Serialize) -> Result<String, TokenError> {
     let json = serde_json::to_vec(part).map_err(|error| TokenError(error.into()))?;
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 /// Leaves the claims to us: `jsonwebtoken` reads the wall clock, and takes a claim that is missing for a good one.
-fn signature_alone(key: &SigningKey) -> Validation {
-    let mut validation = Validation::new(key.algorithm().registered());
+fn signature_alone(algorithm: JwtAlgorithm) -> Validation {
+    let mut validation = Validation::new(algorithm.registered());
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_nbf = false;

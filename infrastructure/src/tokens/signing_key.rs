@@ -38,12 +38,18 @@ pub enum SigningKeyError {
 
 /// A key that signs tokens, and verifies them. It has no `Debug` and no `Serialize`; its memory is wiped when dropped.
 pub struct SigningKey {
-    algorithm: JwtAlgorithm,
     kid: String,
     public_jwk: Option<Value>,
-    verifying: DecodingKey,
-    pair: KeyPair,
+    access: Signer,
+    refresh: Signer,
     stored: Zeroizing<Vec<u8>>,
+}
+
+/// One way of signing, and what verifies it.
+pub(super) struct Signer {
+    algorithm: JwtAlgorithm,
+    pair: KeyPair,
+    verifying: DecodingKey,
 }
 
 enum KeyPair {
@@ -80,13 +86,12 @@ impl SigningKey {
                 let public = pair.public_key().as_ref();
                 let jwk = json!({ "crv": "Ed25519", "kty": "OKP", "x": base64(public) });
                 let verifying = DecodingKey::from_ed_der(public);
-                Ok(Self::asymmetric(
+                let access = Signer {
                     algorithm,
-                    jwk,
+                    pair: KeyPair::Ed(pair),
                     verifying,
-                    KeyPair::Ed(pair),
-                    bytes,
-                ))
+                };
+                Ok(Self::asymmetric(jwk, access, bytes))
             }
             JwtAlgorithm::Es256 => {
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
@@ -98,26 +103,24 @@ impl SigningKey {
                 };
                 let jwk = json!({ "crv": "P-256", "kty": "EC", "x": base64(x), "y": base64(y) });
                 let verifying = DecodingKey::from_ec_der(point);
-                Ok(Self::asymmetric(
+                let access = Signer {
                     algorithm,
-                    jwk,
+                    pair: KeyPair::Ec(pair),
                     verifying,
-                    KeyPair::Ec(pair),
-                    bytes,
-                ))
+                };
+                Ok(Self::asymmetric(jwk, access, bytes))
             }
             JwtAlgorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(bytes).map_err(unreadable)?;
                 let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
                 let jwk = json!({ "e": base64(&public.e), "kty": "RSA", "n": base64(&public.n) });
                 let verifying = DecodingKey::from_rsa_raw_components(&public.n, &public.e);
-                Ok(Self::asymmetric(
+                let access = Signer {
                     algorithm,
-                    jwk,
+                    pair: KeyPair::Rsa(pair),
                     verifying,
-                    KeyPair::Rsa(pair),
-                    bytes,
-                ))
+                };
+                Ok(Self::asymmetric(jwk, access, bytes))
             }
             JwtAlgorithm::Hs256 => Self::from_secret(bytes),
         }
@@ -135,35 +138,28 @@ impl SigningKey {
         // A thumbprint would be a plain hash of the secret (RFC 7638 §7). This tells no more than any signature does.
         let tag = hmac::sign(&key, b"authlog.v1.kid");
         Ok(Self {
-            algorithm: JwtAlgorithm::Hs256,
             kid: base64(tag.as_ref().get(..16).unwrap_or_default()),
             public_jwk: None,
-            verifying: DecodingKey::from_secret(secret),
-            pair: KeyPair::Shared(Box::new(key)),
+            access: Signer::of_secret(secret),
+            // Whoever shares the secret may verify both kinds, as ever.
+            refresh: Signer::of_secret(secret),
             stored: Zeroizing::new(secret.to_vec()),
         })
     }
 
     /// `members` are those that RFC 7638 §3.2 and RFC 8037 §2 require, in the order of their names.
-    fn asymmetric(
-        algorithm: JwtAlgorithm,
-        members: Value,
-        verifying: DecodingKey,
-        pair: KeyPair,
-        stored: &[u8],
-    ) -> Self {
+    fn asymmetric(members: Value, access: Signer, stored: &[u8]) -> Self {
         let thumbprint = digest::digest(&digest::SHA256, members.to_string().as_bytes());
         let kid = base64(thumbprint.as_ref());
         let mut jwk = members;
-        jwk["alg"] = algorithm.as_str().into();
+        jwk["alg"] = access.algorithm.as_str().into();
         jwk["use"] = "sig".into();
         jwk["kid"] = kid.as_str().into();
         Self {
-            algorithm,
             kid,
             public_jwk: Some(jwk),
-            verifying,
-            pair,
+            access,
+            refresh: Signer::of_refresh_tokens(stored),
             stored: Zeroizing::new(stored.to_vec()),
         }
     }
@@ -179,9 +175,9 @@ impl SigningKey {
         self.stored.clone()
     }
 
-    /// What it signs with.
+    /// What it signs access tokens with.
     pub const fn algorithm(&self) -> JwtAlgorithm {
-        self.algorithm
+        self.access.algorithm
     }
 
     /// The key id: the thumbprint of the public key (RFC 7638), or for HS256 a name that is derived from the secret.
@@ -192,6 +188,38 @@ impl SigningKey {
     /// The public key as a JSON Web Key (RFC 7517); `None` for HS256, which has none.
     pub const fn public_jwk(&self) -> Option<&Value> {
         self.public_jwk.as_ref()
+    }
+
+    /// What signs access tokens, which anybody can verify who has the public key.
+    pub(super) const fn access(&self) -> &Signer {
+        &self.access
+    }
+
+    /// What signs refresh tokens, which are for nobody to read but whoever issued them (RFC 6749 §1.5).
+    pub(super) const fn refresh(&self) -> &Signer {
+        &self.refresh
+    }
+}
+
+impl Signer {
+    fn of_secret(secret: &[u8]) -> Self {
+        Self {
+            algorithm: JwtAlgorithm::Hs256,
+            pair: KeyPair::Shared(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))),
+            verifying: DecodingKey::from_secret(secret),
+        }
+    }
+
+    /// An HMAC under a secret of its own, which is derived from the private key and goes with it: to sign costs a tenth and
+    /// to verify a thirtieth of what Ed25519 takes.
+    fn of_refresh_tokens(private: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, private);
+        Self::of_secret(hmac::sign(&key, b"authlog.v1.refresh").as_ref())
+    }
+
+    /// The only algorithm that its signatures may name.
+    pub(super) const fn algorithm(&self) -> JwtAlgorithm {
+        self.algorithm
     }
 
     pub(super) const fn verifying(&self) -> &DecodingKey {

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::tokens::{JwtAlgorithm, KeyRecord, KeySet};
+use crate::tokens::signing_key::Signer;
+use crate::tokens::{KeyRecord, KeySet};
 
 const ISSUER: &str = "https://auth.example";
 const AUDIENCE: &str = "authlog";
@@ -87,11 +88,15 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
 }
 
-/// A token with a good signature of `key` on whatever header and payload.
+/// A token with a good signature of `key`, as access tokens have it, on whatever header and payload.
 fn forge(key: &SigningKey, header: &Value, payload: &Value) -> String {
+    forge_with(key.access(), header, payload)
+}
+
+fn forge_with(signer: &Signer, header: &Value, payload: &Value) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let message = format!("{}.{}", encode(header), encode(payload));
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
+    let signature = URL_SAFE_NO_PAD.encode(signer.sign(message.as_bytes()).unwrap());
     format!("{message}.{signature}")
 }
 
@@ -129,7 +134,7 @@ fn a_token_shows_the_registered_claims_and_those_of_its_contract() {
     let token = tokens.sign(&signed).unwrap();
     assert_eq!(
         part(&token, 0),
-        json!({ "alg": "EdDSA", "typ": "rt+jwt", "kid": tokens.current.kid() })
+        json!({ "alg": "HS256", "typ": "rt+jwt", "kid": tokens.current.kid() })
     );
     assert_eq!(
         part(&token, 1),
@@ -258,6 +263,40 @@ fn the_algorithm_is_the_keys_and_not_the_headers() {
         assert!(tokens.verify(&forged, now()).is_none(), "{name}");
         let unsigned = format!("{}.", forged.rsplit_once('.').unwrap().0);
         assert!(tokens.verify(&unsigned, now()).is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_refresh_token_is_signed_with_a_secret_that_nobody_else_has() {
+    for algorithm in [
+        JwtAlgorithm::EdDsa,
+        JwtAlgorithm::Es256,
+        JwtAlgorithm::Rs256,
+    ] {
+        let tokens = tokens(algorithm);
+        let signed = claims(TokenKind::Refresh { generation: 7 });
+        let token = tokens.sign(&signed).unwrap();
+        let (mut header, payload) = (part(&token, 0), part(&token, 1));
+        assert_eq!(header["alg"], "HS256", "{algorithm}");
+        // Neither key signs for the other kind of token, whatever the header says of it.
+        let (access, refresh) = (tokens.current.access(), tokens.current.refresh());
+        for (typ, good) in [("rt+jwt", refresh), ("at+jwt", access)] {
+            header["typ"] = json!(typ);
+            for signer in [access, refresh] {
+                for alg in JwtAlgorithm::ALL {
+                    header["alg"] = json!(alg.as_str());
+                    let is_good = std::ptr::eq(signer, good) && alg == good.algorithm();
+                    let taken = tokens.verify(&forge_with(signer, &header, &payload), now());
+                    assert_eq!(taken.is_some(), is_good, "{algorithm}: {header}");
+                }
+            }
+        }
+        // The secret goes with the key: another one has another.
+        let other = SigningKey::generate(algorithm).unwrap();
+        header["typ"] = json!("rt+jwt");
+        header["alg"] = json!("HS256");
+        let forged = forge_with(other.refresh(), &header, &payload);
+        assert!(tokens.verify(&forged, now()).is_none(), "{algorithm}");
     }
 }
 
@@ -392,7 +431,7 @@ fn a_header_with_a_member_twice_or_too_long_or_of_another_form_is_refused_even_i
     let payload = token.split('.').nth(1).unwrap();
     let signed = |header: &str| {
         let message = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(header));
-        let signature = tokens.current.sign(message.as_bytes()).unwrap();
+        let signature = tokens.current.access().sign(message.as_bytes()).unwrap();
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     };
     let good = format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"{kid}"}}"#);
@@ -440,8 +479,7 @@ fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
         let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(set["keys"][0].clone()).unwrap();
         let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
         let token = tokens.sign(&access()).unwrap();
-        let decoded =
-            jsonwebtoken::decode::<Value>(&token, &key, &signature_alone(&tokens.current));
+        let decoded = jsonwebtoken::decode::<Value>(&token, &key, &signature_alone(algorithm));
         assert!(decoded.is_ok(), "{algorithm}");
     }
     assert_eq!(
