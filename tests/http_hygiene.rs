@@ -10,7 +10,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::contract::verifies;
+use support::contract::{is_refused, verifies};
 use support::endpoint::NAMED;
 use support::http::Http;
 use support::mail::mail_to;
@@ -29,6 +29,7 @@ on_both_stores!(
     every_answer_says_how_a_browser_may_treat_it,
     connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end,
     a_body_that_nobody_needs_costs_the_client_no_connection,
+    a_request_that_breaks_off_is_not_carried_out,
     a_setting_that_was_not_meant_is_told,
     nothing_that_people_send_is_written_at_any_level,
 );
@@ -295,6 +296,38 @@ async fn a_body_that_nobody_needs_costs_the_client_no_connection(store: Store) {
         .map(|answer| &answer[..3])
         .collect();
     assert_eq!(statuses, ["404", "405", "200", "200"], "{heard}");
+}
+
+async fn a_request_that_breaks_off_is_not_carried_out(store: Store) {
+    let service = Settings::on(store).start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let access = Contract::A.signs_in(&http, &ann).await.access;
+    let logout = |end: &str| {
+        let Endpoint { method, path, .. } = a::LOGOUT;
+        format!("{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {access}\r\n{end}")
+    };
+    for half in [
+        "Content-Length: 100\r\n\r\n{}",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nno length\r\n",
+    ] {
+        let mut wire = connect(&service.address(), "127.0.0.1").await;
+        wire.write_all(logout(half).as_bytes()).await.unwrap();
+        wire.shutdown().await.unwrap();
+        let mut heard = String::new();
+        wire.read_to_string(&mut heard).await.unwrap();
+        assert!(
+            heard.is_empty() || heard.starts_with("HTTP/1.1 400 "),
+            "{heard}"
+        );
+        verifies(&http, &access).await;
+    }
+    let mut wire = Wire::to(&service.address()).await;
+    let whole = logout("Connection: close\r\nContent-Length: 2\r\n\r\n{}");
+    wire.say(whole.as_bytes()).await;
+    assert_eq!(wire.hear().await.status, 200);
+    is_refused(&http, &access).await;
 }
 
 async fn a_setting_that_was_not_meant_is_told(store: Store) {

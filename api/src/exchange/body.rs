@@ -1,5 +1,6 @@
 //! Request bodies: taken in within bounds, then read as JSON.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -7,6 +8,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
+use futures_util::stream;
 use http_body_util::{BodyExt, Collected};
 use serde::de::DeserializeOwned;
 
@@ -35,21 +37,33 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for JsonBody<T> {
 
 /// `request` once its body has come, whether anybody will read it or not: answered before, it would cost the client its
 /// connection, through which nothing could be read but the rest of that body.
-pub(super) async fn with_body_arrived(request: Request, settings: &Settings) -> Request {
+///
+/// # Errors
+/// The body was broken off or took too long: a request that is not whole is not carried out (RFC 9112 §8). One with a
+/// body that is too large is, up to whoever reads that body: nothing may be where it was sent to.
+pub(super) async fn with_body_arrived(
+    request: Request,
+    settings: &Settings,
+) -> Result<Request, Failure> {
     if request.body().is_end_stream() {
-        return request;
+        return Ok(request);
     }
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let reading = read_bounded(body, settings.body_limit);
-    let read = tokio::time::timeout(settings.request_timeout, reading).await;
-    let body = match read.unwrap_or(Err(Failure::BodyTooSlow)) {
-        Ok(bytes) => Body::from(bytes),
-        Err(failure) => {
-            parts.extensions.insert(failure);
-            Body::empty()
-        }
+    let body = match tokio::time::timeout(settings.request_timeout, reading).await {
+        Ok(Ok(bytes)) => Body::from(bytes),
+        Ok(Err(Failure::BodyTooLarge)) => too_large(),
+        Ok(Err(failure)) => return Err(failure),
+        Err(_) => return Err(Failure::BodyTooSlow),
     };
-    Request::from_parts(parts, body)
+    Ok(Request::from_parts(parts, body))
+}
+
+/// A body that cannot be read.
+fn too_large() -> Body {
+    Body::from_stream(stream::once(ready(Err::<Bytes, _>(
+        "the body is too large",
+    ))))
 }
 
 async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
@@ -79,17 +93,14 @@ async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> 
 /// The bytes of a body of that media type.
 ///
 /// # Errors
-/// It is of another type, or did not arrive: too large, too slow, or broken off.
+/// It is of another type, or too large.
 pub(crate) async fn read_body(request: Request, media_type: &str) -> Result<Bytes, Failure> {
     if !is_of_type(request.headers(), media_type) {
         return Err(Failure::WrongMediaType);
     }
-    if let Some(failure) = request.extensions().get::<Failure>() {
-        return Err(*failure);
-    }
     let body = request.into_body().collect().await;
     body.map(Collected::to_bytes)
-        .map_err(|_| Failure::UnreadableBody)
+        .map_err(|_| Failure::BodyTooLarge)
 }
 
 /// Whether the body says that it is of that type, with whatever parameters.

@@ -17,7 +17,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::CatchUnwind;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::with_body_arrived;
@@ -52,20 +52,8 @@ pub(crate) async fn carry_out(
     let is_probe = PROBES.contains(&route(&request));
     request.extensions_mut().insert(context);
 
-    let request = with_body_arrived(request, &api.settings).await;
-    let work = Finished::of(next.run(request).instrument(span.clone()));
-    let answer = timeout(api.settings.request_timeout, work).await;
-    let response = match answer {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => {
-            tracing::error!(parent: &span, "a handler panicked");
-            surface.fail(Failure::Broken, api.now())
-        }
-        Err(_) => {
-            tracing::error!(parent: &span, "an answer was not ready in time");
-            surface.fail(Failure::Unfinished, api.now())
-        }
-    };
+    let answer = answer(&api, request, next, &span).await;
+    let response = answer.unwrap_or_else(|failure| surface.fail(failure, api.now()));
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     if is_probe && status.is_success() {
@@ -74,6 +62,23 @@ pub(crate) async fn carry_out(
         tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
     }
     with_headers_of_every_answer(response, id, api.settings.https_only)
+}
+
+/// What the handler of a request says of it, within the time for that.
+async fn answer(api: &Api, request: Request, next: Next, span: &Span) -> Result<Response, Failure> {
+    let request = with_body_arrived(request, &api.settings).await?;
+    let work = Finished::of(next.run(request).instrument(span.clone()));
+    match timeout(api.settings.request_timeout, work).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(_)) => {
+            tracing::error!(parent: span, "a handler panicked");
+            Err(Failure::Broken)
+        }
+        Err(_) => {
+            tracing::error!(parent: span, "an answer was not ready in time");
+            Err(Failure::Unfinished)
+        }
+    }
 }
 
 /// Work that is done where it is waited for, and in a task of its own from when nobody waits for it any more.

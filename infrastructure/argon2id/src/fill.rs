@@ -1,4 +1,4 @@
-//! Filling the memory (RFC 9106 §3.4) of one lane.
+//! Filling the memory of one lane (RFC 9106 §3.2, steps 5 and 6).
 
 use argon2::Block;
 
@@ -42,7 +42,7 @@ fn fill_segment(
         .unwrap_or(length - 1);
     for index in indices {
         let random = match &mut addresses {
-            Some(addresses) => addresses.of(index),
+            Some(addresses) => addresses.next(index),
             None => memory[previous].as_ref()[0],
         };
         let reference = Window::of(length, pass, slice, index).locate(random);
@@ -59,7 +59,7 @@ fn fill_segment(
     }
 }
 
-/// The blocks that one may refer to (§3.4.1.1).
+/// The blocks that one may refer to (§3.4.2).
 struct Window {
     begin: usize,
     blocks: u64,
@@ -82,7 +82,7 @@ impl Window {
         }
     }
 
-    /// Which of them a random number stands for: more often a younger one (§3.4.2).
+    /// Which of them a random number stands for: more often a younger one.
     fn locate(&self, random: u64) -> usize {
         let low = random & u64::from(u32::MAX);
         let back = (self.blocks * ((low * low) >> 32)) >> 32;
@@ -134,9 +134,9 @@ impl Addresses {
         compress(&zero, &self.numbers).store(&mut self.numbers);
     }
 
-    /// The number for the block at this index of the slice; they are asked for in order.
+    /// The number for the block at this index of the slice, if each index was asked for after the one before.
     #[target_feature(enable = "avx512f")]
-    fn of(&mut self, index: usize) -> u64 {
+    fn next(&mut self, index: usize) -> u64 {
         if index > 0 && index.is_multiple_of(WORDS) {
             self.make();
         }

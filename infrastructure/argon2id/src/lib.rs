@@ -3,13 +3,13 @@
 //! A password hash is nearly all that a login costs, and the `argon2` crate, which has code for AVX2 at the most, takes
 //! almost twice as long for one. What is here is that crate's work with wider registers, and no more of it than every
 //! login needs: Argon2id 1.3 with one lane, neither secret nor associated data, and a tag of 32 bytes. Parameters, memory
-//! and everything else are the crate's, and so is the truth: what is computed here is compared with it, by the tests for
-//! inputs of all shapes, and before its first use on every machine.
+//! and all other variants are the crate's, and so is the truth: what is computed here is compared with it, by the tests
+//! for inputs of all shapes, and before its first use on every machine.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `lib` | what Argon2id does around its memory: hashing the inputs into it, and the tag out of it (§3.2, §3.3) |
-//! | `fill` | the order in which the memory is filled, and from which blocks (§3.4) |
+//! | `fill` | the order in which the memory is filled, and from which blocks (§3.2, §3.4) |
 //! | `compress` | the compression function G (§3.5, §3.6), in the processor's own instructions |
 
 #[cfg(target_arch = "x86_64")]
@@ -20,6 +20,7 @@ mod fill;
 use argon2::{Block, Params};
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Blake2b512, Digest as _};
+use zeroize::Zeroizing;
 
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 32;
@@ -41,74 +42,98 @@ impl Argon2id {
     /// If this processor has AVX-512, and hashes as the `argon2` crate does.
     #[must_use]
     pub fn on_this_processor() -> Option<Self> {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            let found = Self { _found: () };
-            return found.hashes_as_the_crate_does().then_some(found);
-        }
-        None
+        let found = has_avx512().then_some(Self { _found: () })?;
+        found.hashes_as_the_crate_does().then_some(found)
     }
 
     /// Whether these parameters are served.
     #[must_use]
     pub fn serves(params: &Params) -> bool {
-        params.p_cost() == 1 && params.keyid().is_empty() && params.data().is_empty()
+        params.p_cost() == 1
+            && params.keyid().is_empty()
+            && params.data().is_empty()
+            && params.output_len().is_none_or(|bytes| bytes == TAG_BYTES)
     }
 
-    /// The tag of `password` and `salt` with these parameters, which must be [served](Self::serves). What `memory` holds
-    /// is of no account; as many blocks of it as the parameters ask for are written.
+    /// Writes the tag of `password` and `salt` with these parameters, which must be [served](Self::serves). What `memory`
+    /// holds is of no account; as many blocks of it as the parameters ask for are written.
     ///
-    /// # Errors
-    /// None, if the salt is shorter than 8 bytes, a length is more than 32 bits hold, or there is not enough memory.
+    /// Whether it did: not if the salt is shorter than 8 bytes, a length is more than 32 bits hold, or there is not enough
+    /// memory.
     #[must_use]
-    pub fn tag(
+    pub fn hash(
         self,
         params: &Params,
         password: &[u8],
         salt: &[u8],
         memory: &mut [Block],
-    ) -> Option<[u8; TAG_BYTES]> {
+        tag: &mut [u8; TAG_BYTES],
+    ) -> bool {
         debug_assert!(Self::serves(params));
-        let memory = memory.get_mut(..params.block_count())?;
-        let inputs = hashed_inputs(params, password, salt)?;
+        let (Some(memory), Some(inputs)) = (
+            memory.get_mut(..params.block_count()),
+            hashed_inputs(params, password, salt),
+        ) else {
+            return false;
+        };
         for (at, block) in (0_u32..).zip(memory.iter_mut().take(2)) {
-            long_hash(&[&inputs, &at.to_le_bytes(), &0_u32.to_le_bytes()], block);
+            let input: [&[u8]; 3] = [&*inputs, &at.to_le_bytes(), &0_u32.to_le_bytes()];
+            long_hash(&input, block);
         }
-        #[cfg(target_arch = "x86_64")]
-        {
-            // SAFETY: there is no `self` on a processor without AVX-512.
-            #[expect(unsafe_code, reason = "the processor was asked whether it has them")]
-            unsafe {
-                fill::fill(memory, params.t_cost());
-            }
+        if !self.fill(memory, params.t_cost()) {
+            return false;
         }
-        let last = memory.last()?;
         let mut hash = Blake2b::<U32>::new().chain_update((TAG_BYTES as u32).to_le_bytes());
-        for word in last.as_ref() {
+        for word in memory.last().into_iter().flat_map(AsRef::as_ref) {
             hash.update(word.to_le_bytes());
         }
-        Some(hash.finalize().into())
+        hash.finalize_into(tag.into());
+        true
     }
 
-    /// Whether it makes what the crate makes of some input, in three passes over little memory.
+    #[cfg(target_arch = "x86_64")]
+    fn fill(self, memory: &mut [Block], passes: u32) -> bool {
+        // SAFETY: there is no `self` on a processor without AVX-512.
+        #[expect(unsafe_code, reason = "the processor was asked whether it has them")]
+        unsafe {
+            fill::fill(memory, passes);
+        }
+        true
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn fill(self, _memory: &mut [Block], _passes: u32) -> bool {
+        false
+    }
+
+    /// Whether it makes what the crate makes of some input, in memory that is small, and large enough for everything that
+    /// happens in filling it.
     fn hashes_as_the_crate_does(self) -> bool {
         let (password, salt) = (b"correct horse battery staple", b"sixteen bytes 16");
-        let Ok(params) = Params::new(64, 3, 1, Some(TAG_BYTES)) else {
+        let Ok(params) = Params::new(1051, 2, 1, Some(TAG_BYTES)) else {
             return false;
         };
         let mut memory = vec![Block::new(); params.block_count()];
-        let ours = self.tag(&params, password, salt, &mut memory);
-        let theirs =
-            argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let mut tag = [0; TAG_BYTES];
-        theirs
-            .hash_password_into_with_memory(password, salt, &mut tag, &mut memory)
-            .is_ok_and(|()| ours == Some(tag))
+        let (mut ours, mut theirs) = ([0; TAG_BYTES], [0; TAG_BYTES]);
+        let is_made = self.hash(&params, password, salt, &mut memory, &mut ours);
+        argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+            .hash_password_into_with_memory(password, salt, &mut theirs, &mut memory)
+            .is_ok_and(|()| is_made && ours == theirs)
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+const fn has_avx512() -> bool {
+    false
+}
+
 /// H0, of all inputs (§3.2, step 1).
-fn hashed_inputs(params: &Params, password: &[u8], salt: &[u8]) -> Option<[u8; 64]> {
+fn hashed_inputs(params: &Params, password: &[u8], salt: &[u8]) -> Option<Zeroizing<[u8; 64]>> {
     if salt.len() < argon2::MIN_SALT_LEN {
         return None;
     }
@@ -128,7 +153,9 @@ fn hashed_inputs(params: &Params, password: &[u8], salt: &[u8]) -> Option<[u8; 6
         hash.update(length(bytes)?);
         hash.update(bytes);
     }
-    Some(hash.finalize().into())
+    let mut hashed = Zeroizing::new([0; 64]);
+    hash.finalize_into((&mut *hashed).into());
+    Some(hashed)
 }
 
 /// H' with the length of a block (§3.3).
@@ -176,12 +203,25 @@ mod tests {
 
     fn ours() -> Option<Argon2id> {
         let ours = Argon2id::on_this_processor();
-        #[cfg(target_arch = "x86_64")]
-        assert_eq!(
-            ours.is_some(),
-            std::arch::is_x86_feature_detected!("avx512f")
-        );
+        assert_eq!(ours.is_some(), has_avx512());
+        if ours.is_none() {
+            eprintln!("skipped: this processor has no AVX-512");
+        }
         ours
+    }
+
+    impl Argon2id {
+        fn tag(
+            self,
+            params: &Params,
+            password: &[u8],
+            salt: &[u8],
+            memory: &mut [Block],
+        ) -> Option<[u8; TAG_BYTES]> {
+            let mut tag = [0; TAG_BYTES];
+            self.hash(params, password, salt, memory, &mut tag)
+                .then_some(tag)
+        }
     }
 
     proptest! {
@@ -293,8 +333,9 @@ mod tests {
     #[test]
     fn other_kinds_of_argon2id_are_the_crates_to_serve() {
         assert!(Argon2id::serves(&params(64, 1)));
-        assert!(!Argon2id::serves(
-            &Params::new(64, 1, 2, Some(TAG_BYTES)).unwrap()
-        ));
+        for (lanes, bytes) in [(2, TAG_BYTES), (1, TAG_BYTES + 1)] {
+            let params = Params::new(64, 1, lanes, Some(bytes)).unwrap();
+            assert!(!Argon2id::serves(&params));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use authlog_argon2id::{Argon2id, TAG_BYTES};
+use authlog_argon2id::Argon2id;
 
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub(super) enum ArgonError {
 }
 
 /// Which Argon2, and what it costs.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Scheme {
     pub algorithm: Algorithm,
     pub version: Version,
@@ -41,10 +41,10 @@ impl Scheme {
 pub(super) struct ArgonMemory {
     blocks: Vec<Block>,
     kept: usize,
-    usual: Params,
+    usual: Scheme,
     /// On a processor that has wider registers than the `argon2` crate makes use of.
     wide: Option<Argon2id>,
-    /// How long the last hash with the usual parameters took.
+    /// How long the last hash of the usual scheme took.
     took: Option<Duration>,
 }
 
@@ -54,7 +54,7 @@ impl ArgonMemory {
         Self {
             blocks: Vec::new(),
             kept: usual.block_count(),
-            usual: usual.clone(),
+            usual: Scheme::argon2id(usual.clone()),
             wide: Argon2id::on_this_processor(),
             took: None,
         }
@@ -75,7 +75,7 @@ impl ArgonMemory {
         }
         let begun = Instant::now();
         let hashed = self.fill_and_hash(scheme, password, salt, output);
-        if scheme.params == self.usual {
+        if *scheme == self.usual {
             self.took = Some(begun.elapsed());
         }
         if self.blocks.len() > self.kept {
@@ -99,10 +99,9 @@ impl ArgonMemory {
         // What it does not take, the crate refuses with a reason.
         if let Some(wide) = self.wide
             && is_usual
-            && let Ok(output) = <&mut [u8; TAG_BYTES]>::try_from(&mut *output)
-            && let Some(tag) = wide.tag(params, password, salt, &mut self.blocks)
+            && let Ok(tag) = output.try_into()
+            && wide.hash(params, password, salt, &mut self.blocks, tag)
         {
-            *output = tag;
             return Ok(());
         }
         Argon2::new(scheme.algorithm, scheme.version, params.clone())
@@ -119,14 +118,14 @@ impl ArgonMemory {
         let spent = begun.elapsed();
         let mut nothing = [0; 32];
         let Some(usual) = self.took else {
-            let scheme = Scheme::argon2id(self.usual.clone());
-            return self.hash(&scheme, &[], &[0; 16], &mut nothing);
+            return self.hash(&self.usual.clone(), &[], &[0; 16], &mut nothing);
         };
         let missing = usual.saturating_sub(spent);
-        let work = u64::from(self.usual.m_cost()) * u64::from(self.usual.t_cost());
+        let usual_params = &self.usual.params;
+        let work = u64::from(usual_params.m_cost()) * u64::from(usual_params.t_cost());
         let missing = u128::from(work) * missing.as_nanos() / usual.as_nanos().max(1);
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-        let passes = missing.div_ceil(self.usual.m_cost()).max(1);
+        let passes = missing.div_ceil(usual_params.m_cost()).max(1);
         // Less than the least that Argon2 takes is nothing that anybody can tell.
         let Ok(params) = Params::new(missing / passes, passes, 1, Some(nothing.len())) else {
             return Ok(());

@@ -120,11 +120,21 @@ impl Argon2Hash {
     }
 
     /// Whether it costs less than one with `current` parameters: memory and passes together, because either makes up for
-    /// the other (RFC 9106 §4); or is shorter than ours are, or of a variant that leaks or is easier to attack.
+    /// the other (RFC 9106 §4); or is shorter than ours are, or of a variant that leaks or is easier to attack. One that
+    /// costs as much but is computed otherwise than ours are is outdated too: it may take longer, and so tell that it is
+    /// there.
     fn is_outdated(&self, current: &Params) -> bool {
+        let Scheme {
+            algorithm,
+            version,
+            params,
+        } = &self.scheme;
         let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
-        !matches!(self.scheme.algorithm, Algorithm::Argon2id)
-            || work(&self.scheme.params) < work(current)
+        let is_as_ours = params.p_cost() == current.p_cost() && self.output.len() == OUTPUT_BYTES;
+        *algorithm != Algorithm::Argon2id
+            || *version != Version::V0x13
+            || work(params) < work(current)
+            || (work(params) == work(current) && !is_as_ours)
             || self.output.len() < OUTPUT_BYTES
             || self.salt.len() < SALT_BYTES
     }
@@ -250,7 +260,10 @@ mod tests {
             ("$argon2id$v=19$m=1024,t=3,p=4", long, false),
             ("$argon2id$v=19$m=255,t=2,p=1", long, true),
             ("$argon2id$v=19$m=256,t=1,p=1", long, true),
-            ("$argon2i$v=19$m=256,t=2,p=1", long, true),
+            ("$argon2id$v=19$m=256,t=2,p=4", long, true),
+            ("$argon2i$v=19$m=1024,t=2,p=1", long, true),
+            ("$argon2id$v=16$m=1024,t=2,p=1", long, true),
+            ("$argon2id$m=1024,t=2,p=1", long, true),
             ("$argon2id$v=19$m=256,t=2,p=1", short, true),
             ("$scrypt$ln=14,r=8,p=1", long, true),
         ] {

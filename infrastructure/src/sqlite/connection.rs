@@ -92,7 +92,7 @@ fn create(path: &Path) -> std::io::Result<()> {
 fn set_up_any(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
-    // Otherwise a statement that compares with what is bound to it is prepared again whenever that has changed.
+    // Otherwise a statement whose LIMIT is bound is prepared again each time, in case that another plan is better.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map(drop)
