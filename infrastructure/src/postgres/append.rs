@@ -1,14 +1,13 @@
 //! The one statement that makes everything of a command true, or nothing.
 
-use authlog_application::ports::{AppendError, IdentifierKind, SessionRecord, StoreError};
-use authlog_domain::{AggregateKind, UserId};
+use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
+use authlog_domain::UserId;
 use sqlx::types::Json;
 
 use super::PostgresStore;
-use super::errors::{SchemaRefusal, is_tie, refused_by_schema, store_error, violated_key};
-use super::rows::{
-    AccountRow, SessionRow, update_session, upsert_accounts, upsert_session, upsert_sessions,
-};
+use super::connections::Connections;
+use super::errors::{append_error, violated_key};
+use super::rows::{AccountRow, SessionRow, update_session, upsert_accounts, upsert_sessions};
 use crate::sealing::SealedEvent;
 use crate::store::AppendPlan;
 
@@ -16,15 +15,12 @@ use crate::store::AppendPlan;
 /// the cluster queue for.
 ///
 /// PostgreSQL evaluates the SELECT before the insertions beside it, so that whoever has to wait for an erasure holds no
-/// row yet that the erasure waits for. Should a version do it otherwise, such a pair is found and decided anew.
+/// row yet that the erasure waits for. Of the insertions it carries out the last one first: whoever has to wait for
+/// another command on its stream holds no row yet that the other waits for. Should a version do it otherwise, such a pair
+/// is found and decided anew.
 const APPEND: &str = concat!(
     r"
-    WITH event AS (
-        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
-          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
-            AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-    ), claim AS (
+    WITH claim AS (
         INSERT INTO identifier_claims (kind, digest, owner)
         SELECT * FROM unnest($8::text[], $9::bytea[], $10::uuid[])
     ), released AS (
@@ -49,56 +45,15 @@ const APPEND: &str = concat!(
     upsert_accounts!("$19"),
     "), session AS (",
     upsert_sessions!("$20"),
-    r")
+    r"), event AS (
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
+          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
+            AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+    )
     SELECT erase_account($21, $22), require_sealing_key($23), refuse_erased($24),
            require_administrator_beside($32)",
 );
-
-/// The same for one event of a session that brings nothing but its row, as most do: PostgreSQL takes several times as
-/// long to begin the other as to carry this one out.
-const APPEND_TO_SESSION: &str = concat!(
-    r"
-    WITH event AS (
-        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        VALUES ('session', $1, $2, $3, $4, $5::text::json, $6::text::json)
-    ), session AS (",
-    upsert_session!(),
-    ")
-    SELECT refuse_erased(ARRAY[$19::uuid])",
-);
-
-/// What [`APPEND_TO_SESSION`] writes, if that is all that is planned.
-fn of_one_session(plan: &AppendPlan) -> Option<(&SealedEvent, &SessionRecord, UserId)> {
-    let AppendPlan {
-        events,
-        subject_keys,
-        wrapped_under: None,
-        held,
-        erasure: None,
-        claims,
-        released,
-        mail,
-        leaves_an_administrator_beside: None,
-        accounts,
-        sessions,
-        credential: None,
-        opaque_token: None,
-    } = plan
-    else {
-        return None;
-    };
-    let nothing_else = subject_keys.is_empty()
-        && claims.is_empty()
-        && released.is_empty()
-        && mail.is_empty()
-        && accounts.is_empty();
-    match (events.as_slice(), sessions.as_slice(), held.as_slice()) {
-        ([event], [session], [user]) if nothing_else && event.kind == AggregateKind::Session => {
-            Some((event, session, *user))
-        }
-        _ => None,
-    }
-}
 
 impl PostgresStore {
     /// Writes what was planned.
@@ -118,7 +73,10 @@ impl PostgresStore {
         }
         match self.send(plan).await {
             Ok(()) => Ok(()),
-            Err(error) if violated_key(&error).is_some() && self.is_recorded(first).await? => {
+            Err(error)
+                if violated_key(&error).is_some()
+                    && is_recorded(first, &self.connections).await? =>
+            {
                 Ok(())
             }
             Err(error) => {
@@ -129,9 +87,6 @@ impl PostgresStore {
     }
 
     async fn send(&self, plan: &AppendPlan) -> Result<(), sqlx::Error> {
-        if let Some((event, session, user)) = of_one_session(plan) {
-            return self.send_to_session(event, session, user).await;
-        }
         fn all<'a, T, U>(items: &'a [T], member: impl Fn(&'a T) -> U) -> Vec<U> {
             items.iter().map(member).collect()
         }
@@ -181,27 +136,6 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn send_to_session(
-        &self,
-        event: &SealedEvent,
-        session: &SessionRecord,
-        user: UserId,
-    ) -> Result<(), sqlx::Error> {
-        let query = sqlx::query(APPEND_TO_SESSION)
-            .bind(event.aggregate_id.as_str())
-            .bind(event.sequence)
-            .bind(event.event_type.as_str())
-            .bind(event.event_version.as_str())
-            .bind(event.payload.as_str())
-            .bind(event.metadata.as_str());
-        SessionRow::from(session)
-            .bound_to(query)
-            .bind(user.as_uuid())
-            .execute(self.connections.pool())
-            .await?;
-        Ok(())
-    }
-
     /// Why an append failed.
     ///
     /// Where a statement violates several keys, the server names any one of them. So it is not asked which one it was:
@@ -209,22 +143,14 @@ impl PostgresStore {
     /// wants none, or one that is free, had another command come first. Two people who register one name have different
     /// ids, so that nothing but the name can be in their way.
     async fn reason(&self, plan: &AppendPlan, error: sqlx::Error) -> AppendError {
-        match refused_by_schema(&error) {
-            Some(SchemaRefusal::Erased) => return AppendError::AccountErased,
-            Some(SchemaRefusal::OtherMasterKey) => return AppendError::Conflict,
-            Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
-            None => {}
-        }
-        match violated_key(&error) {
-            Some(
-                "events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey" | "due_mail_pkey",
-            ) => match self.taken_claim(plan).await {
+        let is_duplicate = violated_key(&error).is_some();
+        match append_error(error) {
+            AppendError::Conflict if is_duplicate => match self.taken_claim(plan).await {
                 Ok(Some(kind)) => AppendError::IdentifierTaken(kind),
                 Ok(None) => AppendError::Conflict,
                 Err(error) => error.into(),
             },
-            None if is_tie(&error) => AppendError::Conflict,
-            _ => store_error(error).into(),
+            reason => reason,
         }
     }
 
@@ -242,25 +168,27 @@ impl PostgresStore {
             .find(|it| taken.contains(&it.digest.to_vec()));
         Ok(first.map(|claim| claim.kind))
     }
+}
 
-    /// Whether this very event is in the log. Its metadata names the request, so that no other looks like it.
-    async fn is_recorded(&self, event: &SealedEvent) -> Result<bool, AppendError> {
-        let same: Option<bool> = self
-            .connections
-            .ask(|pool| {
-                sqlx::query_scalar(
-                    r"
-                    SELECT payload::text = $4 AND metadata::text = $5 FROM events
-                     WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3",
-                )
-                .bind(event.kind.as_str())
-                .bind(event.aggregate_id.as_str())
-                .bind(event.sequence)
-                .bind(event.payload.as_str())
-                .bind(event.metadata.as_str())
-                .fetch_optional(pool)
-            })
-            .await?;
-        Ok(same.unwrap_or(false))
-    }
+/// Whether this very event is in the log. Its metadata names the request, so that no other looks like it.
+pub(super) async fn is_recorded(
+    event: &SealedEvent,
+    connections: &Connections,
+) -> Result<bool, StoreError> {
+    let same: Option<bool> = connections
+        .ask(|pool| {
+            sqlx::query_scalar(
+                r"
+                SELECT payload::text = $4 AND metadata::text = $5 FROM events
+                 WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence = $3",
+            )
+            .bind(event.kind.as_str())
+            .bind(event.aggregate_id.as_str())
+            .bind(event.sequence)
+            .bind(event.payload.as_str())
+            .bind(event.metadata.as_str())
+            .fetch_optional(pool)
+        })
+        .await?;
+    Ok(same.unwrap_or(false))
 }

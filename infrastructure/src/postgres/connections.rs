@@ -1,12 +1,14 @@
 //! The connections to PostgreSQL, which outlive a restart of the server.
 
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use authlog_application::ports::StoreError;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool, Postgres};
 
 use super::errors::{is_broken, store_error};
 
@@ -39,6 +41,26 @@ pub(super) struct Connections {
     pool: PgPool,
     options: PgConnectOptions,
     broken_at: Arc<Mutex<Option<Instant>>>,
+}
+
+/// A connection that is not in the pool, and since when.
+pub(super) struct Held {
+    connection: PoolConnection<Postgres>,
+    since: Instant,
+}
+
+impl Deref for Held {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
 }
 
 impl Connections {
@@ -74,6 +96,25 @@ impl Connections {
     /// How to make a connection of one's own, on which no limits are set.
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
+    }
+
+    /// A connection for one statement after the other: the one that was held before, unless it was condemned since.
+    pub(super) async fn hold(&self, held: Option<Held>) -> Result<Held, sqlx::Error> {
+        let broken_at = *self
+            .broken_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match held {
+            Some(held) if broken_at.is_none_or(|at| at < held.since) => Ok(held),
+            _ => {
+                let since = Instant::now();
+                let connection = match self.pool.acquire().await {
+                    Err(error) if self.condemns(&error) => self.pool.acquire().await?,
+                    acquired => acquired?,
+                };
+                Ok(Held { connection, since })
+            }
+        }
     }
 
     /// Asks something that may be asked twice, and does so if the first connection turns out to be broken.

@@ -44,17 +44,6 @@ const PAGE: &str = concat!(
     " FROM accounts a WHERE a.number > $1 ORDER BY a.number LIMIT $2"
 );
 
-const STANDING: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    ", ",
-    account_columns!(),
-    r"
-      FROM sessions s
-      JOIN accounts a ON a.user_id = s.user_id
-     WHERE s.session_id = $1"
-);
-
 /// What counts is told as [`SessionRecord::is_live`] tells it.
 const LIVE: &str = concat!(
     "SELECT ",
@@ -169,15 +158,7 @@ impl Directory for PostgresStore {
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
-        let row: Option<StandingRow> = self
-            .connections
-            .ask(|pool| {
-                sqlx::query_as(STANDING)
-                    .bind(session.as_uuid())
-                    .fetch_optional(pool)
-            })
-            .await?;
-        row.map(SessionStanding::try_from).transpose()
+        self.session_lookups.ask(session).await
     }
 
     async fn live_sessions(

@@ -1,6 +1,8 @@
 //! What PostgreSQL's errors mean to the callers of a store.
 
-use authlog_application::ports::StoreError;
+use std::sync::Arc;
+
+use authlog_application::ports::{AppendError, StoreError};
 
 /// Errors after which the same may work in a moment: the server is shutting down, starting, full, read-only, too slow,
 /// or it broke up a tie between transactions. By SQLSTATE, or the class that its first two characters name
@@ -86,4 +88,35 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
         }
         _ => StoreError::Unavailable(Box::new(error)),
     }
+}
+
+/// The error as whoever appends has it. An identifier that is taken looks like a command that came first.
+pub(super) fn append_error(error: sqlx::Error) -> AppendError {
+    match refused_by_schema(&error) {
+        Some(SchemaRefusal::Erased) => return AppendError::AccountErased,
+        Some(SchemaRefusal::OtherMasterKey) => return AppendError::Conflict,
+        Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
+        None => {}
+    }
+    match violated_key(&error) {
+        Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey" | "due_mail_pkey") => {
+            AppendError::Conflict
+        }
+        None if is_tie(&error) => AppendError::Conflict,
+        _ => store_error(error).into(),
+    }
+}
+
+/// The same error for everybody who waited for it to be otherwise.
+pub(super) fn shared_error(error: &Arc<sqlx::Error>) -> StoreError {
+    StoreError::Unavailable(Box::new(Arc::clone(error)))
+}
+
+/// A task of the store took a request and gave no answer: it panicked over it. The log says why.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was given up")]
+struct GivenUp;
+
+pub(super) fn given_up() -> StoreError {
+    StoreError::Unavailable(Box::new(GivenUp))
 }

@@ -10,6 +10,7 @@ use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 
 use super::PostgresStore;
+use super::session_appends::SessionAppend;
 use crate::store::WrappedKeys;
 
 #[async_trait]
@@ -21,6 +22,9 @@ impl EventStore for PostgresStore {
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut plan = self.vault.plan(append, self).await?;
+        if let Some(append) = SessionAppend::take_from(&mut plan) {
+            return self.session_appends.ask(append).await;
+        }
         if let Some(erasure) = &mut plan.erasure {
             erasure.resets = self.resets_about(erasure.user).await?;
         }
@@ -50,7 +54,7 @@ impl PostgresStore {
         match read.await {
             Ok(Ok(events)) => Ok(events),
             Ok(Err(error)) => Err(sql_error(error)),
-            Err(Panicked) => Err(sqlx::Error::Decode(Box::new(Panicked))),
+            Err(panicked) => Err(panicked.into()),
         }
     }
 }
@@ -67,14 +71,20 @@ fn sql_error(error: PersistenceError) -> sqlx::Error {
     }
 }
 
-/// An event could not be decoded.
+/// A row could not be decoded.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored event cannot be decoded")]
-struct Panicked;
+#[error("what is stored cannot be decoded")]
+pub(super) struct Panicked;
 
-/// Runs a future of `postgres-es`, which panics where a row does not decode, as JSON that PostgreSQL takes and serde
-/// does not. One damaged event must not take down the task of a request.
-async fn catching_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+impl From<Panicked> for sqlx::Error {
+    fn from(panicked: Panicked) -> Self {
+        Self::Decode(Box::new(panicked))
+    }
+}
+
+/// Runs a future that may panic where a row does not decode: `postgres-es` does over JSON that PostgreSQL takes and serde
+/// does not, `sqlx` over a time beyond all years. One damaged row must not take down the task of a request, nor of others.
+pub(super) async fn catching_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

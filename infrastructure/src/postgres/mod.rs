@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `connections`, `errors`, `schema` | the pool and how it outlives a restart, what errors mean, migrations |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
+//! | `together` | how what is asked at the same time goes to the database together |
+//! | `session_appends`, `session_lookups` | what goes so: an event of a session with its row, a session with its account |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
 //! | `erasure` | what an erasure has to know beforehand |
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation` | the other ports |
@@ -37,7 +39,10 @@ mod rows;
 mod schema;
 mod secrets;
 mod sequencer;
+mod session_appends;
+mod session_lookups;
 mod signing_keys;
+mod together;
 
 use std::sync::Arc;
 
@@ -52,6 +57,9 @@ pub use sequencer::Sequencer;
 
 use self::connections::Connections;
 use self::leadership::Office;
+use self::session_appends::SessionAppends;
+use self::session_lookups::SessionLookups;
+use self::together::Together;
 use crate::OpenError;
 use crate::sealing::MasterKeys;
 use crate::store::{Pepper, Vault, check_keys, unreadable};
@@ -61,7 +69,9 @@ const PEPPER: &str = "identifier-pepper";
 
 /// A store on a PostgreSQL database, which any number of nodes may share.
 pub struct PostgresStore {
-    connections: Connections,
+    connections: Arc<Connections>,
+    session_appends: Arc<Together<SessionAppends>>,
+    session_lookups: Arc<Together<SessionLookups>>,
     /// Reads streams; what it would write, [`append`] writes.
     repository: PostgresEventRepository,
     vault: Vault,
@@ -82,6 +92,7 @@ impl PostgresStore {
         let master = master.into();
         let connections =
             Connections::new(url).map_err(|source| OpenError::Unreachable(Box::new(source)))?;
+        let connections = Arc::new(connections);
         schema::prepare(connections.options(), migrate).await?;
         let mut candidate = Zeroizing::new([0; Pepper::LENGTH]);
         entropy.fill(candidate.as_mut_slice());
@@ -101,6 +112,8 @@ impl PostgresStore {
         let pepper = pepper.map_err(|_| OpenError::WrongMasterKey)?;
         Ok(Self {
             repository: PostgresEventRepository::new(connections.pool().clone()),
+            session_appends: Together::new(&connections, SessionAppends::new(&connections)),
+            session_lookups: Together::new(&connections, SessionLookups::new(&connections)),
             connections,
             vault: Vault::new(master, Pepper::new(&pepper), entropy),
         })

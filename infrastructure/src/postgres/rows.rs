@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::store::unreadable;
 
 /// A row of `accounts`.
-#[derive(FromRow, Serialize)]
+#[derive(Clone, FromRow, Serialize)]
 pub(super) struct AccountRow {
     user_id: Uuid,
     version: i64,
@@ -47,7 +47,7 @@ pub(super) struct AccountRow {
 }
 
 /// A row of `sessions`; next to an account its version goes by another name.
-#[derive(FromRow, Serialize)]
+#[derive(Clone, FromRow, Serialize)]
 pub(super) struct SessionRow {
     session_id: Uuid,
     #[sqlx(rename = "session_version")]
@@ -73,8 +73,12 @@ pub(super) struct SessionRow {
 pub(super) type PostgresQuery<'a> =
     sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
+/// The same where rows are read as `O`.
+pub(super) type PostgresQueryAs<'a, O> =
+    sqlx::query::QueryAs<'a, sqlx::Postgres, O, sqlx::postgres::PgArguments>;
+
 /// A session and its account.
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(super) struct StandingRow {
     #[sqlx(flatten)]
     session: SessionRow,
@@ -220,6 +224,13 @@ impl SessionRow {
     }
 }
 
+impl StandingRow {
+    /// Which session it is.
+    pub(super) fn session(&self) -> SessionId {
+        SessionId::new(self.session.session_id)
+    }
+}
+
 impl TryFrom<AccountRow> for Account {
     type Error = StoreError;
 
@@ -262,6 +273,63 @@ impl TryFrom<AccountRow> for Account {
 impl SessionRow {
     /// Binds the members in the order of `upsert_session!`.
     pub(super) fn bound_to(self, query: PostgresQuery<'_>) -> PostgresQuery<'_> {
+        query
+            .bind(self.session_id)
+            .bind(self.version)
+            .bind(self.user_id)
+            .bind(self.contract)
+            .bind(self.epoch)
+            .bind(self.rotation)
+            .bind(self.generation)
+            .bind(self.started_at)
+            .bind(self.last_used_at)
+            .bind(self.expires_at)
+            .bind(self.ended_at)
+            .bind(self.rotated_at)
+    }
+}
+
+/// Rows of `sessions`, column by column.
+#[derive(Default)]
+pub(super) struct SessionRows {
+    session_id: Vec<Uuid>,
+    version: Vec<i64>,
+    user_id: Vec<Uuid>,
+    contract: Vec<Option<String>>,
+    epoch: Vec<i64>,
+    rotation: Vec<Option<String>>,
+    generation: Vec<i64>,
+    started_at: Vec<OffsetDateTime>,
+    last_used_at: Vec<OffsetDateTime>,
+    expires_at: Vec<OffsetDateTime>,
+    ended_at: Vec<Option<OffsetDateTime>>,
+    rotated_at: Vec<OffsetDateTime>,
+}
+
+impl FromIterator<SessionRow> for SessionRows {
+    fn from_iter<T: IntoIterator<Item = SessionRow>>(rows: T) -> Self {
+        let mut columns = Self::default();
+        for row in rows {
+            columns.session_id.push(row.session_id);
+            columns.version.push(row.version);
+            columns.user_id.push(row.user_id);
+            columns.contract.push(row.contract);
+            columns.epoch.push(row.epoch);
+            columns.rotation.push(row.rotation);
+            columns.generation.push(row.generation);
+            columns.started_at.push(row.started_at);
+            columns.last_used_at.push(row.last_used_at);
+            columns.expires_at.push(row.expires_at);
+            columns.ended_at.push(row.ended_at);
+            columns.rotated_at.push(row.rotated_at);
+        }
+        columns
+    }
+}
+
+impl SessionRows {
+    /// Binds the columns in the order of `upsert_session!`.
+    pub(super) fn bound_to<'q, O>(self, query: PostgresQueryAs<'q, O>) -> PostgresQueryAs<'q, O> {
         query
             .bind(self.session_id)
             .bind(self.version)

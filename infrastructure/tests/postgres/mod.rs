@@ -12,6 +12,7 @@ mod outages;
 mod revoking;
 mod sequencing;
 mod server;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -89,7 +89,7 @@ async fn while_the_server_is_away_the_store_is_unavailable_and_then_it_is_back()
 }
 
 /// Passes bytes on until told to swallow the next answer of the server and hang up.
-async fn proxy(server_port: u16, swallow: Arc<AtomicBool>) -> SocketAddr {
+pub async fn proxy(server_port: u16, swallow: Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

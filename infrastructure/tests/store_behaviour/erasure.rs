@@ -11,6 +11,7 @@ use authlog_application::ports::{
 use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_domain::{ContractName, ResetId, SessionId, UserId};
 use authlog_infrastructure::Store;
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -175,6 +176,40 @@ pub async fn nothing_is_appended_to_an_erased_account(world: &impl World) {
     }
     assert_eq!(world.count("events").await, events);
     assert_eq!((rows_of(world, ada.user).await, rows), (0, 0));
+}
+
+pub async fn who_was_erased_is_refused_alone_among_those_who_come_at_the_same_moment(
+    world: &impl World,
+) {
+    let store = world.store();
+    let (mut people, mut decided) = (Vec::new(), Vec::new());
+    for number in 0..10 {
+        let person = Person::called(&format!("person{number}"));
+        person.registers(&*store).await;
+        for _ in 0..2 {
+            let session = person.signs_in(&*store).await;
+            let staged = person.decides_in(&*store, session, refresh(0, 0)).await;
+            decided.push(staged.unwrap());
+        }
+        people.push(person);
+    }
+    // Another node, so that this one still knows the key.
+    let erased = &people[4];
+    erased.is_erased(&*world.another_node().await).await;
+    let (events, sessions) = (world.count("events").await, world.count("sessions").await);
+    let outcomes = join_all(decided.into_iter().map(|it| append(&*store, vec![it]))).await;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        match number / 2 {
+            4 => assert!(
+                matches!(outcome, Err(AppendError::AccountErased)),
+                "{outcome:?}"
+            ),
+            _ => outcome.unwrap(),
+        }
+    }
+    assert_eq!(world.count("events").await, events + 18);
+    assert_eq!(world.count("sessions").await, sessions);
+    assert_eq!(rows_of(world, erased.user).await, 0);
 }
 
 pub async fn another_node_opens_nothing_that_was_erased(world: &impl World) {

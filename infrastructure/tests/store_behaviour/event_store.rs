@@ -3,8 +3,10 @@
 use authlog_application::ports::{
     Append, AppendError, IdentifierKind, OpaqueTokenRecord, TokenDigest,
 };
+use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_domain::user::{ChangeRole, UserCommand};
 use authlog_domain::{Role, SessionId};
+use futures_util::future::{join, join_all};
 use tokio::task::JoinSet;
 
 use super::people::{LIFETIME, Person, append, refresh, session_stream};
@@ -170,6 +172,76 @@ pub async fn commands_that_race_on_one_stream_conflict_and_nothing_is_taken(worl
     }
     let events = nodes[0].load(&session_stream(session)).await.unwrap();
     assert_eq!(events.len(), 2);
+}
+
+pub async fn sessions_that_go_on_at_the_same_moment_each_get_their_event_and_their_row(
+    world: &impl World,
+) {
+    let store = world.store();
+    let mut sessions = Vec::new();
+    for number in 0..10 {
+        let person = Person::called(&format!("person{number}"));
+        person.registers(&*store).await;
+        for _ in 0..20 {
+            let session = person.signs_in(&*store).await;
+            let decided = person.decides_in(&*store, session, refresh(0, 0)).await;
+            sessions.push((session, person.user, decided.unwrap()));
+        }
+    }
+    let staged = sessions.iter().map(|(_, _, staged)| staged.clone());
+    for outcome in join_all(staged.map(|it| append(&*store, vec![it]))).await {
+        outcome.unwrap();
+    }
+    let found = join_all(
+        sessions
+            .iter()
+            .map(|(session, _, _)| store.session(*session)),
+    )
+    .await;
+    for ((session, user, staged), found) in sessions.iter().zip(found) {
+        let row = found.unwrap().unwrap().session;
+        assert_eq!((row.id, row.user), (*session, *user));
+        assert_eq!((row.version, row.generation), (2, 1));
+        let events = store.load(&session_stream(*session)).await.unwrap();
+        assert_eq!(events[1].payload, staged.new[0].payload);
+        assert_eq!(events.len(), 2);
+    }
+    let nobody = store.session(SessionId::new(random())).await.unwrap();
+    assert_eq!(nobody, None);
+}
+
+pub async fn of_two_commands_on_a_session_at_the_same_moment_one_comes_first_and_their_neighbours_notice_nothing(
+    world: &impl World,
+) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    for _ in 0..10 {
+        let mut decided = Vec::new();
+        let mut sessions = Vec::new();
+        for _ in 0..3 {
+            let session = ada.signs_in(&*store).await;
+            let staged = ada.decides_in(&*store, session, refresh(0, 0)).await;
+            decided.push(staged.unwrap());
+            sessions.push(session);
+        }
+        let log_out = SessionCommand::LogOut(LogOut { at: now() });
+        let log_out = ada.decides_in(&*store, sessions[1], log_out).await.unwrap();
+        let all = join_all(decided.into_iter().map(|it| append(&*store, vec![it])));
+        let (refreshed, left) = join(all, append(&*store, vec![log_out])).await;
+
+        assert!(refreshed[0].is_ok() && refreshed[2].is_ok());
+        let outcomes = (&refreshed[1], &left);
+        let one_of_two = matches!(
+            outcomes,
+            (Ok(()), Err(AppendError::Conflict)) | (Err(AppendError::Conflict), Ok(()))
+        );
+        assert!(one_of_two, "{outcomes:?}");
+        let row = store.session(sessions[1]).await.unwrap().unwrap().session;
+        assert_eq!(row.version, 2);
+        assert_eq!(row.ended_at.is_some(), left.is_ok());
+        assert_eq!(row.generation == 1, refreshed[1].is_ok());
+    }
 }
 
 pub async fn several_streams_in_one_append_become_true_together(world: &impl World) {

@@ -123,6 +123,8 @@ macro_rules! store_behaviour {
             a_taken_identifier_is_reported_with_its_kind_and_leaves_nothing,
             a_registration_that_races_itself_a_hundred_times_wins_once,
             commands_that_race_on_one_stream_conflict_and_nothing_is_taken,
+            sessions_that_go_on_at_the_same_moment_each_get_their_event_and_their_row,
+            of_two_commands_on_a_session_at_the_same_moment_one_comes_first_and_their_neighbours_notice_nothing,
             several_streams_in_one_append_become_true_together,
             every_acknowledged_append_is_seen_at_once_by_every_node,
         ]);
@@ -203,6 +205,7 @@ macro_rules! store_behaviour {
             an_erasure_changes_no_stored_event_and_no_leaf,
             other_accounts_are_untouched_by_an_erasure,
             nothing_is_appended_to_an_erased_account,
+            who_was_erased_is_refused_alone_among_those_who_come_at_the_same_moment,
             another_node_opens_nothing_that_was_erased,
             another_node_hears_of_an_erasure,
             whoever_is_erased_can_register_again,

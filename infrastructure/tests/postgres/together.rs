@@ -1,0 +1,409 @@
+//! What is asked at the same time goes to the database in one statement, and everybody has a fate of their own.
+//!
+//! On one thread all of a `join_all` has asked before anything is sent, so that it goes together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use authlog_application::ports::{
+    Append, AppendError, Directory, OpaqueTokenRecord, StagedStream, StoreError, TokenDigest,
+};
+use authlog_domain::SessionId;
+use authlog_domain::session::{LogOut, SessionCommand};
+use authlog_infrastructure::Store;
+use authlog_infrastructure::sealing::MasterKey;
+use futures_util::future::{join, join_all};
+use sqlx::{Postgres, Transaction};
+use tokio::task::JoinHandle;
+
+use super::outages::proxy;
+use super::server::Server;
+use super::{PostgresWorld, open_unsequenced, open_url};
+use crate::store_behaviour::World;
+use crate::store_behaviour::people::{Person, append, refresh};
+use crate::store_behaviour::system::{SystemEntropy, now};
+
+/// Somebody's sessions, and for each a refresh that was decided and not yet appended.
+struct Sessions {
+    person: Person,
+    ids: Vec<SessionId>,
+    decided: Vec<StagedStream>,
+}
+
+impl Sessions {
+    async fn of(name: &str, count: usize, store: &dyn Store) -> Self {
+        let person = Person::called(name);
+        person.registers(store).await;
+        let (mut ids, mut decided) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let session = person.signs_in(store).await;
+            let staged = person.decides_in(store, session, refresh(0, 0)).await;
+            ids.push(session);
+            decided.push(staged.unwrap());
+        }
+        Self {
+            person,
+            ids,
+            decided,
+        }
+    }
+
+    /// Appends the refreshes at once.
+    async fn refresh(&self, store: &dyn Store) -> Vec<Result<(), AppendError>> {
+        let decided = self.decided.iter().cloned();
+        join_all(decided.map(|staged| append(store, vec![staged]))).await
+    }
+}
+
+/// What happened to sessions after their start.
+const SECONDS: &str = "FROM events WHERE aggregate_type = 'session' AND sequence = 2";
+
+impl PostgresWorld {
+    async fn seconds(&self) -> i64 {
+        self.number(&format!("SELECT count(*) {SECONDS}")).await
+    }
+
+    async fn commits_of_seconds(&self) -> i64 {
+        self.number(&format!("SELECT count(DISTINCT txid) {SECONDS}"))
+            .await
+    }
+
+    async fn refreshed_rows(&self) -> i64 {
+        self.count("sessions WHERE version = 2 AND generation = 1")
+            .await
+    }
+
+    /// How many ties between transactions the server had to break up.
+    async fn ties(&self) -> i64 {
+        // Connections tell what they counted when they end, if not before.
+        let others = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'authlog'";
+        self.number(&format!("SELECT count(pg_terminate_backend(pid)) {others}"))
+            .await;
+        while self.number(&format!("SELECT count(*) {others}")).await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+            .await
+    }
+
+    /// Keeps everybody from writing events until the transaction ends.
+    async fn hold_events(&self) -> Transaction<'static, Postgres> {
+        let mut holding = self.sql.begin().await.unwrap();
+        sqlx::query("LOCK TABLE events IN EXCLUSIVE MODE")
+            .execute(&mut *holding)
+            .await
+            .unwrap();
+        holding
+    }
+
+    /// Returns once so many statements of the store wait for a lock.
+    async fn waiting(&self, statements: i64) {
+        let started = Instant::now();
+        let waiting = r"
+            SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'authlog' AND wait_event_type = 'Lock'";
+        while self.number(waiting).await < statements {
+            assert!(started.elapsed() < Duration::from_secs(2), "nobody waits");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+fn all_are_ok(outcomes: Vec<Result<(), AppendError>>) {
+    for outcome in outcomes {
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_appended_at_the_same_time_is_committed_in_groups() {
+    let world = open_unsequenced().await;
+    let sessions = Sessions::of("ada", 100, &*world.store).await;
+    all_are_ok(sessions.refresh(&*world.store).await);
+    assert_eq!(world.seconds().await, 100);
+    assert_eq!(world.refreshed_rows().await, 100);
+    // Of at most 64.
+    assert_eq!(world.commits_of_seconds().await, 2);
+}
+
+#[tokio::test]
+async fn an_erasure_that_a_group_waited_for_refuses_its_own_account_and_no_other() {
+    let world = open_unsequenced().await;
+    let store = &*world.store;
+    let ada = Sessions::of("ada", 3, store).await;
+    let eve = Sessions::of("eve", 3, store).await;
+    // An erasure on another node that has not come to its end: it has the lock, and nobody sees yet what it did.
+    let mut erasing = world.sql.begin().await.unwrap();
+    let erase = format!(
+        r#"
+        SELECT erase_account('{user}', '{{}}');
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        VALUES ('user', '{user}', 2, 'UserErased', '1', '{{}}', '{{"user_id": "{user}"}}')"#,
+        user = eve.person.user
+    );
+    sqlx::raw_sql(&erase).execute(&mut *erasing).await.unwrap();
+    let group = join(ada.refresh(store), eve.refresh(store));
+    let ((of_ada, of_eve), ()) = join(group, async {
+        world.waiting(1).await;
+        erasing.commit().await.unwrap();
+    })
+    .await;
+
+    all_are_ok(of_ada);
+    for outcome in of_eve {
+        let erased = matches!(outcome, Err(AppendError::AccountErased));
+        assert!(erased, "{outcome:?}");
+    }
+    assert_eq!(world.seconds().await, 3);
+    assert_eq!(world.count("sessions").await, 3);
+    assert_eq!(world.commits_of_seconds().await, 1);
+}
+
+#[tokio::test]
+async fn groups_of_two_nodes_for_the_same_sessions_share_them_out_and_never_tie() {
+    let world = open_unsequenced().await;
+    let (here, there) = (&*world.store, &*world.another_node().await);
+    for round in 1..=10 {
+        let sessions = Sessions::of(&format!("person{round}"), 60, here).await;
+        // The other node asks the other way round, and knows the account's key.
+        sessions.person.signs_in(there).await;
+        let mut logouts = Vec::new();
+        for session in sessions.ids.iter().rev() {
+            let log_out = SessionCommand::LogOut(LogOut { at: now() });
+            let staged = sessions.person.decides_in(there, *session, log_out).await;
+            logouts.push(append(there, vec![staged.unwrap()]));
+        }
+        let (refreshed, mut left) = join(sessions.refresh(here), join_all(logouts)).await;
+        left.reverse();
+        for ((session, refreshed), left) in sessions.ids.iter().zip(&refreshed).zip(&left) {
+            let one_of_two = matches!(
+                (refreshed, left),
+                (Ok(()), Err(AppendError::Conflict)) | (Err(AppendError::Conflict), Ok(()))
+            );
+            assert!(one_of_two, "{refreshed:?} {left:?}");
+            let row = here.session(*session).await.unwrap().unwrap().session;
+            assert_eq!(row.generation == 1, refreshed.is_ok());
+            assert_eq!(row.ended_at.is_some(), left.is_ok());
+        }
+        assert_eq!(world.seconds().await, 60 * round);
+    }
+    assert_eq!(world.ties().await, 0);
+}
+
+#[tokio::test]
+async fn a_group_never_ties_with_one_who_comes_alone_on_another_node() {
+    let world = open_unsequenced().await;
+    let (here, there) = (&*world.store, &*world.another_node().await);
+    // With a token it takes the statement that can append anything.
+    for token in [None, Some(TokenDigest([7; 32]))] {
+        let sessions = Sessions::of(&format!("with{}", token.is_some()), 3, here).await;
+        sessions.person.signs_in(there).await;
+        let alone = Append {
+            streams: vec![sessions.decided[1].clone()],
+            opaque_token: token.map(|digest| OpaqueTokenRecord {
+                digest,
+                session: sessions.ids[1],
+                expires_at: now(),
+            }),
+            ..Append::default()
+        };
+        // Somebody has its row, so that it stops half-way, and the group comes.
+        let mut holding = world.sql.begin().await.unwrap();
+        let hold = format!(
+            "SELECT FROM sessions WHERE session_id = '{}' FOR UPDATE",
+            sessions.ids[1]
+        );
+        sqlx::raw_sql(&hold).execute(&mut *holding).await.unwrap();
+        let group = async {
+            world.waiting(1).await;
+            sessions.refresh(here).await
+        };
+        let (alone, (group, ())) = join(
+            there.append(alone),
+            join(group, async {
+                world.waiting(2).await;
+                holding.commit().await.unwrap();
+            }),
+        )
+        .await;
+        alone.unwrap();
+        let late = matches!(group[..], [Ok(()), Err(AppendError::Conflict), Ok(())]);
+        assert!(late, "{group:?}");
+    }
+    assert_eq!(world.seconds().await, 6);
+    assert_eq!(world.refreshed_rows().await, 6);
+    assert_eq!(world.ties().await, 0);
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_of_one_is_not_its_neighbours_failure() {
+    let world = open_unsequenced().await;
+    let sessions = Sessions::of("ada", 20, &*world.store).await;
+    let refused = format!(
+        "ALTER TABLE sessions ADD CHECK (session_id <> '{}' OR version = 1)",
+        sessions.ids[7]
+    );
+    world.execute(&refused).await;
+    let outcomes = sessions.refresh(&*world.store).await;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        match (number, outcome) {
+            (7, Err(AppendError::Store(StoreError::Unreadable(_)))) => {}
+            (number, outcome) => {
+                assert_ne!(number, 7);
+                outcome.unwrap();
+            }
+        }
+    }
+    assert_eq!(world.seconds().await, 19);
+    assert_eq!(world.refreshed_rows().await, 19);
+}
+
+#[tokio::test]
+async fn a_group_outlives_its_connection() {
+    let world = open_unsequenced().await;
+    let sessions = Sessions::of("ada", 40, &*world.store).await;
+    let holding = world.hold_events().await;
+    let (outcomes, ()) = join(sessions.refresh(&*world.store), async {
+        world.waiting(1).await;
+        let ended = world.number(
+            r"
+            SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = 'authlog'",
+        );
+        assert!(ended.await >= 1);
+        holding.commit().await.unwrap();
+    })
+    .await;
+    all_are_ok(outcomes);
+    assert_eq!(world.seconds().await, 40);
+    assert_eq!(world.refreshed_rows().await, 40);
+}
+
+#[tokio::test]
+async fn a_group_whose_answer_is_lost_happens_once_and_everybody_is_told_of_their_own() {
+    let server = Server::start();
+    let database = server.database().await;
+    let swallow = Arc::new(AtomicBool::new(false));
+    let address = proxy(server.port(), swallow.clone()).await;
+    let url = format!("postgres://postgres@{address}/{database}");
+    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
+        .await
+        .unwrap();
+    let sessions = Sessions::of("ada", 40, &*store).await;
+    // One of them had another command come first.
+    let first = vec![sessions.decided[5].clone()];
+    append(&*store, first).await.unwrap();
+    let mut late = sessions.decided[5].clone();
+    late.new[0].metadata["request_id"] = "another".into();
+    let late = Sessions {
+        decided: [&sessions.decided[..5], &[late], &sessions.decided[6..]].concat(),
+        ..sessions
+    };
+
+    swallow.store(true, Ordering::SeqCst);
+    let outcomes = late.refresh(&*store).await;
+    assert!(!swallow.load(Ordering::SeqCst), "the answer was swallowed");
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        match number {
+            5 => assert!(matches!(outcome, Err(AppendError::Conflict)), "{outcome:?}"),
+            _ => outcome.unwrap(),
+        }
+    }
+    for session in late.ids {
+        let row = store.session(session).await.unwrap().unwrap().session;
+        assert_eq!((row.version, row.generation), (2, 1));
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_lock_holds_up_nobody_who_comes_later() {
+    let world = open_unsequenced().await;
+    let store = &*world.store;
+    let ada = Sessions::of("ada", 2, store).await;
+    let eve = Sessions::of("eve", 2, store).await;
+    let mut holding = world.sql.begin().await.unwrap();
+    let hold = format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('{}', 0))",
+        eve.person.user
+    );
+    sqlx::raw_sql(&hold).execute(&mut *holding).await.unwrap();
+    let (of_eve, ()) = join(eve.refresh(store), async {
+        world.waiting(1).await;
+        let started = Instant::now();
+        all_are_ok(ada.refresh(store).await);
+        // Whoever waits for a lock gives up after two seconds.
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert_eq!(world.seconds().await, 2);
+        holding.commit().await.unwrap();
+    })
+    .await;
+    all_are_ok(of_eve);
+    assert_eq!(world.seconds().await, 4);
+}
+
+#[tokio::test]
+async fn a_group_that_waits_for_a_lock_too_long_goes_without_whoever_made_it_wait() {
+    let world = open_unsequenced().await;
+    let store = &*world.store;
+    let ada = Sessions::of("ada", 5, store).await;
+    let eve = Sessions::of("eve", 1, store).await;
+    let mut holding = world.sql.begin().await.unwrap();
+    let hold = format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('{}', 0))",
+        eve.person.user
+    );
+    sqlx::raw_sql(&hold).execute(&mut *holding).await.unwrap();
+    let (of_ada, of_eve) = join(ada.refresh(store), eve.refresh(store)).await;
+    all_are_ok(of_ada);
+    let unavailable = matches!(
+        of_eve[..],
+        [Err(AppendError::Store(StoreError::Unavailable(_)))]
+    );
+    assert!(unavailable, "{of_eve:?}");
+    assert_eq!(world.seconds().await, 5);
+}
+
+#[tokio::test]
+async fn what_was_asked_is_carried_out_though_nobody_waits_for_it_any_more() {
+    let world = open_unsequenced().await;
+    let sessions = Sessions::of("ada", 10, &*world.store).await;
+    let mut callers = Vec::new();
+    for staged in sessions.decided {
+        let store = Arc::clone(&world.store);
+        let caller = async move { append(&*store, vec![staged]).await };
+        callers.push(tokio::spawn(caller));
+    }
+    // All of them ask, and leave.
+    tokio::task::yield_now().await;
+    callers.iter().for_each(JoinHandle::abort);
+    for caller in callers {
+        assert!(caller.await.unwrap_err().is_cancelled());
+    }
+    let started = Instant::now();
+    while world.seconds().await < 10 {
+        assert!(started.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(world.refreshed_rows().await, 10);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_keeps_nobody_from_reading_another() {
+    let world = open_unsequenced().await;
+    let sessions = Sessions::of("ada", 10, &*world.store).await;
+    for (number, damage) in [(3, "rotation = 'sideways'"), (6, "expires_at = 'infinity'")] {
+        let session = sessions.ids[number];
+        let damage = format!("UPDATE sessions SET {damage} WHERE session_id = '{session}'");
+        world.execute(&damage).await;
+    }
+    // Each is asked for twice.
+    let asked = sessions.ids.iter().chain(&sessions.ids);
+    let found = join_all(asked.map(|session| world.store.session(*session))).await;
+    for (number, (session, found)) in sessions.ids.iter().cycle().zip(found).enumerate() {
+        match number % 10 {
+            3 | 6 => assert!(matches!(found, Err(StoreError::Unreadable(_))), "{found:?}"),
+            _ => assert_eq!(found.unwrap().unwrap().session.id, *session),
+        }
+    }
+}
