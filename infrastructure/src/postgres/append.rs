@@ -7,7 +7,8 @@ use sqlx::types::Json;
 use super::PostgresStore;
 use super::errors::{SchemaRefusal, is_tie, refused_by_schema, store_error, violated_key};
 use super::rows::{
-    AccountRow, SessionRow, update_session, upsert_accounts, upsert_session, upsert_sessions,
+    AccountRow, SessionRow, update_account, update_session, upsert_accounts, upsert_session,
+    upsert_sessions,
 };
 use crate::sealing::SealedEvent;
 use crate::store::AppendPlan;

@@ -9,11 +9,10 @@ use authlog_projections::{Account, Row, SessionRecord, row};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::rows::{AccountRow, SessionRow, update_session, upsert_accounts, upsert_sessions};
+use super::rows::{AccountRow, SessionRow, update_account, update_session};
 use crate::store::{WrappedKeys, unreadable};
 
 /// The streams to which the next events belong, as far as they are of one kind. It reads the primary key and nothing else.
@@ -39,11 +38,27 @@ const EVENTS: &str = r"
      WHERE e.aggregate_type = $1 AND e.aggregate_id > $2 AND e.aggregate_id <= $3
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
-const UPSERT: &str = concat!(
-    "WITH account AS (",
-    upsert_accounts!("$1"),
-    ")",
-    upsert_sessions!("$2")
+/// Writes those of the rows that are not there as they should be. To look first is much cheaper than to write what is
+/// there already, which is nearly everything unless a store was damaged; and it misses nothing: a row that was as it should
+/// be when the statement began can since have given way to a later version, or to an erasure, and to nothing else.
+///
+/// The row that is there comes from a subquery, which no plan makes a join with the whole table of: a plan is kept, and may
+/// have been made when the table was empty.
+const WRITE_ACCOUNTS: &str = concat!(
+    r"
+    INSERT INTO accounts
+    SELECT * FROM unnest($1::accounts[]) AS due
+     WHERE (SELECT a FROM accounts a WHERE a.user_id = due.user_id) IS DISTINCT FROM due",
+    update_account!()
+);
+
+/// The same for sessions. It is a statement of its own so that each is planned when its own table has rows.
+const WRITE_SESSIONS: &str = concat!(
+    r"
+    INSERT INTO sessions
+    SELECT * FROM unnest($1::sessions[]) AS due
+     WHERE (SELECT s FROM sessions s WHERE s.session_id = due.session_id) IS DISTINCT FROM due",
+    update_session!()
 );
 
 /// Rows written in one transaction. For each it holds a lock in the server's memory, which has room for 64 of them a
@@ -221,11 +236,16 @@ impl PostgresStore {
                 let sessions = sessions
                     .iter()
                     .filter(|row| !erased.contains(&row.user.as_uuid()));
-                sqlx::query(UPSERT)
-                    .bind(Json(accounts.map(AccountRow::from).collect::<Vec<_>>()))
-                    .bind(Json(sessions.map(SessionRow::from).collect::<Vec<_>>()))
-                    .execute(&mut *transaction)
-                    .await?;
+                let accounts: Vec<_> = accounts.map(AccountRow::from).collect();
+                if !accounts.is_empty() {
+                    let write = sqlx::query(WRITE_ACCOUNTS).bind(accounts);
+                    write.execute(&mut *transaction).await?;
+                }
+                let sessions: Vec<_> = sessions.map(SessionRow::from).collect();
+                if !sessions.is_empty() {
+                    let write = sqlx::query(WRITE_SESSIONS).bind(sessions);
+                    write.execute(&mut *transaction).await?;
+                }
                 transaction.commit().await
             })
             .await
