@@ -93,5 +93,5 @@ pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
 
 /// The event as the domain knows it.
 fn read<E: serde::de::DeserializeOwned>(event: &SerializedEvent) -> Result<E, Unreadable> {
-    serde_json::from_value(event.payload.clone()).map_err(|source| Unreadable::new(event, source))
+    E::deserialize(&event.payload).map_err(|source| Unreadable::new(event, source))
 }

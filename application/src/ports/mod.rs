@@ -40,7 +40,7 @@ pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_queue::{DueMail, MailQueue};
 pub use passwords::{HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash};
 pub use publication::Publication;
-pub use rebuild::{Rebuild, RebuiltTo};
+pub use rebuild::{Rebuild, Stretch};
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{HearRevocations, Revocation, RevocationCursor, RevocationSource};
 pub use tokens::{

@@ -1,35 +1,53 @@
 //! Writing the read models anew from the log, while the service goes on.
 
 use async_trait::async_trait;
+use authlog_domain::AggregateKind;
 
 use super::{StoreError, StreamId};
 
 /// Writes rows of the read models anew.
 ///
 /// A row is a function of its aggregate's events, and one that holds a later version is left alone: so rebuilding and
-/// live appends may run at once and in any order.
+/// live appends may run at once and in any order, and so may stretches.
 #[async_trait]
 pub trait Rebuild: Send + Sync {
     /// How many streams there are, for showing progress.
     async fn count_streams(&self) -> Result<u64, StoreError>;
 
-    /// Writes the rows of up to `limit` streams anew, those after `after` in the store's order, and returns the last of
-    /// them; `None` when there was none left.
-    async fn rebuild_after(
+    /// The streams to which the next `events` events belong, those after `after` in the store's order, as far as they are
+    /// of one kind. The last of them may have more events than that. `None` when no stream is left.
+    async fn stretch_after(
         &self,
         after: Option<&StreamId>,
-        limit: u32,
-    ) -> Result<Option<RebuiltTo>, StoreError>;
+        events: u32,
+    ) -> Result<Option<Stretch>, StoreError>;
+
+    /// Writes the rows of these streams anew.
+    async fn rebuild(&self, stretch: &Stretch) -> Result<(), StoreError>;
 
     /// Removes rows of aggregates that have no events or belong to erased accounts, and says how many there were.
     async fn remove_orphans(&self) -> Result<u64, StoreError>;
 }
 
-/// How far a rebuild has come.
+/// Streams of one kind that follow each other in the store's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RebuiltTo {
-    /// The last stream whose row was written anew.
-    pub stream: StreamId,
-    /// How many streams this step took.
-    pub count: u64,
+pub struct Stretch {
+    /// What they are.
+    pub kind: AggregateKind,
+    /// Which one comes before the first; empty if none does.
+    pub after: String,
+    /// Which is the last.
+    pub last: String,
+    /// How many there were when they were counted.
+    pub streams: u64,
+}
+
+impl Stretch {
+    /// The last of the streams.
+    pub fn end(&self) -> StreamId {
+        StreamId {
+            kind: self.kind,
+            id: self.last.clone(),
+        }
+    }
 }

@@ -7,7 +7,9 @@ use sqlx::types::Json;
 use super::PostgresStore;
 use super::connections::Connections;
 use super::errors::{append_error, violated_key};
-use super::rows::{AccountRow, SessionRow, update_session, upsert_accounts, upsert_sessions};
+use super::rows::{
+    AccountRow, SessionRow, update_account, update_session, upsert_accounts, upsert_sessions,
+};
 use crate::sealing::SealedEvent;
 use crate::store::AppendPlan;
 

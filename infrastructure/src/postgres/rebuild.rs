@@ -3,42 +3,67 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use authlog_application::ports::{Rebuild, RebuiltTo, StoreError, StreamId};
+use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
 use authlog_domain::{AggregateKind, UserId};
 use authlog_projections::{Account, Row, SessionRecord, row};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::FromRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::rows::{AccountRow, SessionRow, update_session, upsert_accounts, upsert_sessions};
+use super::rows::{AccountRow, SessionRow, update_account, update_session};
 use crate::store::{WrappedKeys, unreadable};
 
-/// The events of the next streams, in order, each account's first with its key. The streams are found by the primary
-/// key. Of those that no read model shows the first event is enough to have visited them.
-const PAGE: &str = r"
-    SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata,
-           k.user_id, k.wrapped
+/// The streams to which the next events belong, as far as they are of one kind. It reads the primary key and nothing else.
+const STRETCH: &str = r"
+    SELECT aggregate_type, max(aggregate_id), count(*) FILTER (WHERE sequence = 1)
       FROM (
-          SELECT aggregate_type, aggregate_id FROM events
-           WHERE sequence = 1 AND (aggregate_type, aggregate_id) > ($1, $2)
-           ORDER BY aggregate_type, aggregate_id
+          SELECT aggregate_type, aggregate_id, sequence FROM events
+           WHERE (aggregate_type, aggregate_id) > ($1, $2)
+           ORDER BY aggregate_type, aggregate_id, sequence
            LIMIT $3
-      ) AS page
-      JOIN events e USING (aggregate_type, aggregate_id)
-      LEFT JOIN subject_keys k
-        ON e.aggregate_type = 'user' AND e.sequence = 1 AND k.user_id = e.user_id
-     WHERE e.aggregate_type IN ('session', 'user') OR e.sequence = 1
+      ) AS ahead
+     GROUP BY aggregate_type
+     ORDER BY aggregate_type
+     LIMIT 1";
+
+/// The events of a stretch, one range of the primary key, each account's first with the account's key.
+const EVENTS: &str = r"
+    SELECT e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata,
+           CASE WHEN e.aggregate_type = 'user' AND e.sequence = 1
+                THEN (SELECT k.wrapped FROM subject_keys k WHERE k.user_id = e.user_id)
+            END AS wrapped
+      FROM events e
+     WHERE e.aggregate_type = $1 AND e.aggregate_id > $2 AND e.aggregate_id <= $3
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
-const UPSERT: &str = concat!(
-    "WITH account AS (",
-    upsert_accounts!("$1"),
-    ")",
-    upsert_sessions!("$2")
+/// Writes those of the rows that are not there as they should be. To look first is much cheaper than to write what is
+/// there already, which is nearly everything unless a store was damaged; and it misses nothing: a row that was as it should
+/// be when the statement began can since have given way to a later version, or to an erasure, and to nothing else.
+///
+/// The row that is there comes from a subquery, which no plan makes a join with the whole table of: a plan is kept, and may
+/// have been made when the table was empty.
+const WRITE_ACCOUNTS: &str = concat!(
+    r"
+    INSERT INTO accounts
+    SELECT * FROM unnest($1::accounts[]) AS due
+     WHERE (SELECT a FROM accounts a WHERE a.user_id = due.user_id) IS DISTINCT FROM due",
+    update_account!()
 );
+
+/// The same for sessions. It is a statement of its own so that each is planned when its own table has rows.
+const WRITE_SESSIONS: &str = concat!(
+    r"
+    INSERT INTO sessions
+    SELECT * FROM unnest($1::sessions[]) AS due
+     WHERE (SELECT s FROM sessions s WHERE s.session_id = due.session_id) IS DISTINCT FROM due",
+    update_session!()
+);
+
+/// Rows written in one transaction. For each it holds a lock in the server's memory, which has room for 64 of them a
+/// connection that it admits; and whoever wants to erase one of the accounts waits for it.
+const ROWS_AT_ONCE: usize = 500;
 
 const COUNT: &str = "SELECT count(*) FROM events WHERE sequence = 1";
 
@@ -60,36 +85,25 @@ const REMOVE_ORPHANS: &str = r"
 
 #[derive(FromRow)]
 struct EventRow {
-    aggregate_type: String,
     aggregate_id: String,
     sequence: i64,
     event_type: String,
     event_version: String,
     payload: Value,
     metadata: Value,
-    user_id: Option<Uuid>,
     wrapped: Option<Vec<u8>>,
 }
 
 impl EventRow {
-    fn stream(&self) -> Result<StreamId, StoreError> {
-        let kind = AggregateKind::from_stored(&self.aggregate_type)
-            .ok_or_else(|| unreadable(UnknownKind(self.aggregate_type.clone())))?;
-        Ok(StreamId {
-            kind,
-            id: self.aggregate_id.clone(),
-        })
-    }
-
-    fn event(&self) -> SerializedEvent {
+    fn event(self, kind: AggregateKind) -> SerializedEvent {
         SerializedEvent::new(
-            self.aggregate_id.clone(),
+            self.aggregate_id,
             usize::try_from(self.sequence).unwrap_or_default(),
-            self.aggregate_type.clone(),
-            self.event_type.clone(),
-            self.event_version.clone(),
-            self.payload.clone(),
-            self.metadata.clone(),
+            kind.as_str().to_owned(),
+            self.event_type,
+            self.event_version,
+            self.payload,
+            self.metadata,
         )
     }
 }
@@ -99,10 +113,10 @@ impl EventRow {
 #[error("no aggregate is called {0:?}")]
 struct UnknownKind(String);
 
-/// The keys of the accounts on a page.
-struct PageKeys(HashMap<UserId, Vec<u8>>);
+/// The keys of the accounts of a stretch.
+struct Keys(HashMap<UserId, Vec<u8>>);
 
-impl WrappedKeys for PageKeys {
+impl WrappedKeys for Keys {
     async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.0.get(&user).cloned())
     }
@@ -114,45 +128,78 @@ impl Rebuild for PostgresStore {
         self.count_unhurried(COUNT).await
     }
 
-    async fn rebuild_after(
+    async fn stretch_after(
         &self,
         after: Option<&StreamId>,
-        limit: u32,
-    ) -> Result<Option<RebuiltTo>, StoreError> {
+        events: u32,
+    ) -> Result<Option<Stretch>, StoreError> {
         let (kind, id) = after.map_or(("", ""), |it| (it.kind.as_str(), it.id.as_str()));
-        let events: Vec<EventRow> = self
+        let stretch: Option<(String, String, i64)> = self
             .connections
             .ask(|pool| {
-                sqlx::query_as(PAGE)
+                sqlx::query_as(STRETCH)
                     .bind(kind)
                     .bind(id)
-                    .bind(i64::from(limit))
+                    .bind(i64::from(events))
+                    .fetch_optional(pool)
+            })
+            .await?;
+        let Some((name, last, streams)) = stretch else {
+            return Ok(None);
+        };
+        let after = if name == kind { id } else { "" };
+        Ok(Some(Stretch {
+            kind: AggregateKind::from_stored(&name).ok_or_else(|| unreadable(UnknownKind(name)))?,
+            after: after.to_owned(),
+            last,
+            streams: streams.cast_unsigned(),
+        }))
+    }
+
+    async fn rebuild(&self, stretch: &Stretch) -> Result<(), StoreError> {
+        let Stretch {
+            kind, after, last, ..
+        } = stretch;
+        // No read model shows these.
+        if *kind == AggregateKind::RefusedLogins {
+            return Ok(());
+        }
+        let mut events: Vec<EventRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(EVENTS)
+                    .bind(kind.as_str())
+                    .bind(after)
+                    .bind(last)
                     .fetch_all(pool)
             })
             .await?;
-        let Some(last) = events.last().map(EventRow::stream).transpose()? else {
-            return Ok(None);
-        };
-        let keys = PageKeys(events.iter().filter_map(key).collect());
-        let (mut accounts, mut sessions, mut count) = (vec![], vec![], 0);
-        for events in events.chunk_by(|a, b| {
-            (&a.aggregate_type, &a.aggregate_id) == (&b.aggregate_type, &b.aggregate_id)
-        }) {
-            let stream = events[0].stream()?;
-            let sealed = events.iter().map(EventRow::event).collect();
+        let keys = Keys(events.iter_mut().filter_map(key).collect());
+        let (mut accounts, mut sessions) = (vec![], vec![]);
+        let mut events = events.into_iter().map(|row| row.event(*kind)).peekable();
+        while let Some(first) = events.next() {
+            let stream = StreamId {
+                kind: *kind,
+                id: first.aggregate_id.clone(),
+            };
+            let mut sealed = vec![first];
+            while let Some(next) = events.next_if(|event| event.aggregate_id == stream.id) {
+                sealed.push(next);
+            }
             let opened = self.vault.open(&stream, sealed, &keys).await?;
-            match row(stream.kind, &opened).map_err(unreadable)? {
+            match row(*kind, &opened).map_err(unreadable)? {
                 Some(Row::Account(account)) => accounts.push(*account),
                 Some(Row::Session(session)) => sessions.push(*session),
                 None => {}
             }
-            count += 1;
         }
-        self.write_rows(&accounts, &sessions).await?;
-        Ok(Some(RebuiltTo {
-            stream: last,
-            count,
-        }))
+        for accounts in accounts.chunks(ROWS_AT_ONCE) {
+            self.write_rows(accounts, &[]).await?;
+        }
+        for sessions in sessions.chunks(ROWS_AT_ONCE) {
+            self.write_rows(&[], sessions).await?;
+        }
+        Ok(())
     }
 
     async fn remove_orphans(&self) -> Result<u64, StoreError> {
@@ -160,8 +207,10 @@ impl Rebuild for PostgresStore {
     }
 }
 
-fn key(event: &EventRow) -> Option<(UserId, Vec<u8>)> {
-    Some((UserId::new(event.user_id?), event.wrapped.clone()?))
+/// The key that came with an account's first event.
+fn key(event: &mut EventRow) -> Option<(UserId, Vec<u8>)> {
+    let wrapped = event.wrapped.take()?;
+    Some((UserId::parse(&event.aggregate_id)?, wrapped))
 }
 
 impl PostgresStore {
@@ -187,11 +236,16 @@ impl PostgresStore {
                 let sessions = sessions
                     .iter()
                     .filter(|row| !erased.contains(&row.user.as_uuid()));
-                sqlx::query(UPSERT)
-                    .bind(Json(accounts.map(AccountRow::from).collect::<Vec<_>>()))
-                    .bind(Json(sessions.map(SessionRow::from).collect::<Vec<_>>()))
-                    .execute(&mut *transaction)
-                    .await?;
+                let accounts: Vec<_> = accounts.map(AccountRow::from).collect();
+                if !accounts.is_empty() {
+                    let write = sqlx::query(WRITE_ACCOUNTS).bind(accounts);
+                    write.execute(&mut *transaction).await?;
+                }
+                let sessions: Vec<_> = sessions.map(SessionRow::from).collect();
+                if !sessions.is_empty() {
+                    let write = sqlx::query(WRITE_SESSIONS).bind(sessions);
+                    write.execute(&mut *transaction).await?;
+                }
                 transaction.commit().await
             })
             .await

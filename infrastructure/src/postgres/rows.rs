@@ -1,7 +1,8 @@
 //! The read models' rows, as they are written and read.
 //!
-//! A row travels to the server as a JSON object whose members are the columns, so that no value can end up in another
-//! column, and one struct serves both directions.
+//! One struct serves both directions. To the server a row travels with an append as a JSON object whose members are the
+//! columns, and where many rows travel together as a value of the table's own type: that takes the server half as long, and
+//! has its members in the order of the table's columns.
 
 use authlog_application::ports::{Account, SessionRecord, SessionStanding, StoreError};
 use authlog_domain::user::{PendingReset, PendingVerification};
@@ -17,8 +18,9 @@ use uuid::Uuid;
 
 use crate::store::unreadable;
 
-/// A row of `accounts`.
-#[derive(Clone, FromRow, Serialize)]
+/// A row of `accounts`. The members stand in the order of the columns.
+#[derive(Clone, FromRow, Serialize, sqlx::Type)]
+#[sqlx(type_name = "accounts")]
 pub(super) struct AccountRow {
     user_id: Uuid,
     version: i64,
@@ -46,12 +48,14 @@ pub(super) struct AccountRow {
     verification_expires_at: Option<OffsetDateTime>,
 }
 
-/// A row of `sessions`; next to an account its version goes by another name.
-#[derive(Clone, FromRow, Serialize)]
+/// A row of `sessions`. The members stand in the order of the columns; next to an account the version goes by another
+/// name.
+#[derive(Clone, FromRow, Serialize, sqlx::Type)]
+#[sqlx(type_name = "sessions")]
 pub(super) struct SessionRow {
     session_id: Uuid,
-    #[sqlx(rename = "session_version")]
-    version: i64,
+    #[serde(rename = "version")]
+    session_version: i64,
     user_id: Uuid,
     contract: Option<String>,
     epoch: i64,
@@ -72,10 +76,6 @@ pub(super) struct SessionRow {
 /// A statement with what is bound to it.
 pub(super) type PostgresQuery<'a> =
     sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
-/// The same where rows are read as `O`.
-pub(super) type PostgresQueryAs<'a, O> =
-    sqlx::query::QueryAs<'a, sqlx::Postgres, O, sqlx::postgres::PgArguments>;
 
 /// A session and its account.
 #[derive(Clone, FromRow)]
@@ -103,27 +103,14 @@ macro_rules! session_columns {
     };
 }
 
-/// Writes the accounts in the JSON array that is the statement's parameter `$rows`. A row of the same version is the
-/// same row, unless it was damaged: so it is written again, and rebuilds can repair it.
+/// Writes the accounts in the JSON array that is the statement's parameter `$rows`.
 macro_rules! upsert_accounts {
     ($rows:literal) => {
         concat!(
             "INSERT INTO accounts SELECT * FROM jsonb_populate_recordset(NULL::accounts, ",
             $rows,
             ")",
-            r"
-            ON CONFLICT (user_id) DO UPDATE SET
-                version = excluded.version, number = excluded.number, username = excluded.username,
-                email = excluded.email, name = excluded.name, phone = excluded.phone,
-                role = excluded.role, credential_id = excluded.credential_id,
-                session_epoch = excluded.session_epoch, reset_id = excluded.reset_id,
-                reset_expires_at = excluded.reset_expires_at, created_at = excluded.created_at,
-                updated_at = excluded.updated_at, email_verified = excluded.email_verified,
-                locked = excluded.locked, kept_session = excluded.kept_session,
-                verification_id = excluded.verification_id,
-                verification_email = excluded.verification_email,
-                verification_expires_at = excluded.verification_expires_at
-            WHERE accounts.version <= excluded.version"
+            update_account!()
         )
     };
 }
@@ -153,6 +140,27 @@ macro_rules! upsert_session {
     };
 }
 
+/// Over a row that is there an account is written unless that is of a later version. A row of the same version is the
+/// same row, unless it was damaged: so it is written again, and rebuilds can repair it.
+macro_rules! update_account {
+    () => {
+        r"
+            ON CONFLICT (user_id) DO UPDATE SET
+                version = excluded.version, number = excluded.number, username = excluded.username,
+                email = excluded.email, name = excluded.name, phone = excluded.phone,
+                role = excluded.role, credential_id = excluded.credential_id,
+                session_epoch = excluded.session_epoch, reset_id = excluded.reset_id,
+                reset_expires_at = excluded.reset_expires_at, created_at = excluded.created_at,
+                updated_at = excluded.updated_at, email_verified = excluded.email_verified,
+                locked = excluded.locked, kept_session = excluded.kept_session,
+                verification_id = excluded.verification_id,
+                verification_email = excluded.verification_email,
+                verification_expires_at = excluded.verification_expires_at
+            WHERE accounts.version <= excluded.version"
+    };
+}
+
+/// The same for a session.
 macro_rules! update_session {
     () => {
         r"
@@ -167,8 +175,8 @@ macro_rules! update_session {
 }
 
 pub(super) use {
-    account_columns, session_columns, update_session, upsert_accounts, upsert_session,
-    upsert_sessions,
+    account_columns, session_columns, update_account, update_session, upsert_accounts,
+    upsert_session, upsert_sessions,
 };
 
 /// A column holds what the program never wrote into it.
@@ -275,64 +283,7 @@ impl SessionRow {
     pub(super) fn bound_to(self, query: PostgresQuery<'_>) -> PostgresQuery<'_> {
         query
             .bind(self.session_id)
-            .bind(self.version)
-            .bind(self.user_id)
-            .bind(self.contract)
-            .bind(self.epoch)
-            .bind(self.rotation)
-            .bind(self.generation)
-            .bind(self.started_at)
-            .bind(self.last_used_at)
-            .bind(self.expires_at)
-            .bind(self.ended_at)
-            .bind(self.rotated_at)
-    }
-}
-
-/// Rows of `sessions`, column by column.
-#[derive(Default)]
-pub(super) struct SessionRows {
-    session_id: Vec<Uuid>,
-    version: Vec<i64>,
-    user_id: Vec<Uuid>,
-    contract: Vec<Option<String>>,
-    epoch: Vec<i64>,
-    rotation: Vec<Option<String>>,
-    generation: Vec<i64>,
-    started_at: Vec<OffsetDateTime>,
-    last_used_at: Vec<OffsetDateTime>,
-    expires_at: Vec<OffsetDateTime>,
-    ended_at: Vec<Option<OffsetDateTime>>,
-    rotated_at: Vec<OffsetDateTime>,
-}
-
-impl FromIterator<SessionRow> for SessionRows {
-    fn from_iter<T: IntoIterator<Item = SessionRow>>(rows: T) -> Self {
-        let mut columns = Self::default();
-        for row in rows {
-            columns.session_id.push(row.session_id);
-            columns.version.push(row.version);
-            columns.user_id.push(row.user_id);
-            columns.contract.push(row.contract);
-            columns.epoch.push(row.epoch);
-            columns.rotation.push(row.rotation);
-            columns.generation.push(row.generation);
-            columns.started_at.push(row.started_at);
-            columns.last_used_at.push(row.last_used_at);
-            columns.expires_at.push(row.expires_at);
-            columns.ended_at.push(row.ended_at);
-            columns.rotated_at.push(row.rotated_at);
-        }
-        columns
-    }
-}
-
-impl SessionRows {
-    /// Binds the columns in the order of `upsert_session!`.
-    pub(super) fn bound_to<'q, O>(self, query: PostgresQueryAs<'q, O>) -> PostgresQueryAs<'q, O> {
-        query
-            .bind(self.session_id)
-            .bind(self.version)
+            .bind(self.session_version)
             .bind(self.user_id)
             .bind(self.contract)
             .bind(self.epoch)
@@ -350,7 +301,7 @@ impl From<&SessionRecord> for SessionRow {
     fn from(session: &SessionRecord) -> Self {
         Self {
             session_id: session.id.as_uuid(),
-            version: session.version.cast_signed(),
+            session_version: session.version.cast_signed(),
             user_id: session.user.as_uuid(),
             contract: session.contract.map(|it| it.as_str().to_owned()),
             epoch: session.epoch.into(),
@@ -375,7 +326,7 @@ impl TryFrom<SessionRow> for SessionRecord {
         };
         Ok(Self {
             id: SessionId::new(row.session_id),
-            version: row.version.cast_unsigned(),
+            version: row.session_version.cast_unsigned(),
             user: UserId::new(row.user_id),
             // A contract that this program does not know reads as none, as it does in the projection.
             contract: row

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::append::is_recorded;
 use super::connections::Connections;
 use super::errors::{append_error, violated_key};
-use super::rows::{SessionRow, SessionRows, update_session, upsert_session};
+use super::rows::{SessionRow, update_session, upsert_session};
 use super::together::{Asked, Errand};
 use crate::sealing::SealedEvent;
 use crate::store::AppendPlan;
@@ -36,17 +36,14 @@ const APPEND: &str = concat!(
 const APPEND_SEVERAL: &str = concat!(
     r"
     WITH held AS MATERIALIZED (
-        SELECT hold_accounts($19) AS erased
+        SELECT hold_accounts($8) AS erased
     ), planned AS MATERIALIZED (
         SELECT *
-          FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[],
-                      $8::bigint[], $9::uuid[], $10::text[], $11::bigint[], $12::text[], $13::bigint[],
-                      $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[],
-                      $18::timestamptz[], $19::uuid[])
-            AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, session_id,
-                        version, user_id, contract, epoch, rotation, generation,
-                        started_at, last_used_at, expires_at, ended_at,
-                        rotated_at, account)
+          FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $8::uuid[],
+                      $7::sessions[])
+            AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, account,
+                        session_id, version, user_id, contract, epoch, rotation, generation,
+                        started_at, last_used_at, expires_at, ended_at, rotated_at)
     ), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
@@ -260,18 +257,18 @@ async fn append_several(
         group.iter().map(|it| member(&it.request.event)).collect()
     }
     let users: Vec<_> = group.iter().map(|it| it.request.user.as_uuid()).collect();
-    let rows = group
+    let rows: Vec<_> = group
         .iter()
-        .map(|asked| SessionRow::from(&asked.request.session));
-    let query = sqlx::query_as(APPEND_SEVERAL)
+        .map(|asked| SessionRow::from(&asked.request.session))
+        .collect();
+    sqlx::query_as(APPEND_SEVERAL)
         .bind(all(group, |event| event.aggregate_id.as_str()))
         .bind(all(group, |event| event.sequence))
         .bind(all(group, |event| event.event_type.as_str()))
         .bind(all(group, |event| event.event_version.as_str()))
         .bind(all(group, |event| event.payload.as_str()))
-        .bind(all(group, |event| event.metadata.as_str()));
-    SessionRows::from_iter(rows)
-        .bound_to(query)
+        .bind(all(group, |event| event.metadata.as_str()))
+        .bind(rows)
         .bind(users)
         .fetch_one(connection)
         .await

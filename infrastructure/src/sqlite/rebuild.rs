@@ -1,10 +1,10 @@
 //! Writing the read models anew from the log, in small steps between which others read and write.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Rebuild, RebuiltTo, StoreError, StreamId};
+use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
 use authlog_domain::AggregateKind;
 use authlog_projections::Row as ModelRow;
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::SqliteStore;
 use super::erasure::is_erased;
@@ -29,24 +29,30 @@ impl Rebuild for SqliteStore {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    async fn rebuild_after(
+    async fn stretch_after(
         &self,
         after: Option<&StreamId>,
-        limit: u32,
-    ) -> Answer<Option<RebuiltTo>> {
+        events: u32,
+    ) -> Answer<Option<Stretch>> {
         let after = after.cloned();
+        self.readers
+            .read(move |connection| stretch_after(connection, after.as_ref(), events))
+            .await
+    }
+
+    async fn rebuild(&self, stretch: &Stretch) -> Answer<()> {
+        if model_of(stretch.kind).is_none() {
+            return Ok(());
+        }
+        let within = stretch.clone();
         let streams = self
             .readers
-            .read(move |connection| streams_after(connection, after.as_ref(), limit))
+            .read(move |connection| streams_within(connection, &within))
             .await?;
         for slice in streams.chunks(SLICE) {
             self.rebuild_slice(slice).await?;
         }
-        let count = streams.len() as u64;
-        Ok(streams
-            .into_iter()
-            .last()
-            .map(|stream| RebuiltTo { stream, count }))
+        Ok(())
     }
 
     async fn remove_orphans(&self) -> Answer<u64> {
@@ -100,25 +106,51 @@ impl SqliteStore {
     }
 }
 
-/// Up to `limit` streams in order of their names.
-fn streams_after(
+/// The streams of the next events, those of the first kind among them.
+fn stretch_after(
     connection: &Connection,
     after: Option<&StreamId>,
-    limit: u32,
-) -> Result<Vec<StreamId>> {
+    events: u32,
+) -> Result<Option<Stretch>> {
     const SELECT: &str = "
-        SELECT aggregate_type, aggregate_id FROM events
-        WHERE sequence = 1 AND (aggregate_type, aggregate_id) > (?, ?)
-        ORDER BY aggregate_type, aggregate_id LIMIT ?";
+        SELECT aggregate_type, max(aggregate_id), count(*) FILTER (WHERE sequence = 1)
+        FROM (
+            SELECT aggregate_type, aggregate_id, sequence FROM events
+            WHERE (aggregate_type, aggregate_id) > (?, ?)
+            ORDER BY aggregate_type, aggregate_id, sequence LIMIT ?
+        )
+        GROUP BY aggregate_type ORDER BY aggregate_type LIMIT 1";
     let (kind, id) = after.map_or(("", ""), |it| (it.kind.as_str(), it.id.as_str()));
     connection
         .prepare_cached(SELECT)?
-        .query_map(params![kind, id, limit], |row| {
+        .query_row(params![kind, id, events], |row| {
             let name = row.get_ref(0)?.as_str()?;
-            Ok(StreamId {
+            let after = if name == kind { id } else { "" };
+            Ok(Stretch {
                 kind: AggregateKind::from_stored(name)
                     .ok_or_else(|| malformed(0, format!("no aggregate is a {name:?}")))?,
-                id: row.get(1)?,
+                after: after.to_owned(),
+                last: row.get(1)?,
+                streams: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })
+        .optional()
+}
+
+fn streams_within(connection: &Connection, stretch: &Stretch) -> Result<Vec<StreamId>> {
+    const SELECT: &str = "
+        SELECT aggregate_id FROM events
+        WHERE aggregate_type = ? AND aggregate_id > ? AND aggregate_id <= ? AND sequence = 1
+        ORDER BY aggregate_id";
+    let Stretch {
+        kind, after, last, ..
+    } = stretch;
+    connection
+        .prepare_cached(SELECT)?
+        .query_map(params![kind.as_str(), after, last], |row| {
+            Ok(StreamId {
+                kind: *kind,
+                id: row.get(0)?,
             })
         })?
         .collect()

@@ -9,6 +9,7 @@
 mod appending;
 mod opening;
 mod outages;
+mod rebuilding;
 mod revoking;
 mod sequencing;
 mod server;

@@ -436,7 +436,8 @@ pub async fn a_rebuild_that_races_erasures_brings_nothing_back(world: &impl Worl
 /// Rebuilds everything without looking for orphans.
 async fn rebuild(store: &dyn Store) {
     let mut reached = None;
-    while let Some(step) = store.rebuild_after(reached.as_ref(), 500).await.unwrap() {
-        reached = Some(step.stream);
+    while let Some(stretch) = store.stretch_after(reached.as_ref(), 500).await.unwrap() {
+        store.rebuild(&stretch).await.unwrap();
+        reached = Some(stretch.end());
     }
 }

@@ -148,6 +148,8 @@ macro_rules! store_behaviour {
             rows_equal_the_fold_of_their_events,
             rebuild_repairs_damaged_rows_and_removes_orphans_while_appends_go_on,
             a_rebuild_visits_every_stream_once,
+            a_stretch_ends_with_the_stream_of_its_last_event,
+            a_rebuild_over_emptied_tables_writes_every_column,
             a_row_of_a_later_version_is_left_alone,
         ]);
         store_behaviour!($open, revocations: [

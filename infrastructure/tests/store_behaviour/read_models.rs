@@ -3,13 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use authlog_application::ports::{Append, StreamId};
+use authlog_application::ports::{Append, SessionStanding, StreamId, Stretch};
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
-use authlog_domain::session::{LogOut, SessionCommand};
-use authlog_domain::user::{ChangeRole, ResetPassword, UserCommand};
+use authlog_domain::session::{Limits, LogOut, RefreshSession, SessionCommand};
+use authlog_domain::user::{
+    ChangePassword, ChangeRole, RequestEmailVerification, RequestPasswordReset, ResetPassword,
+    UserCommand,
+};
 use authlog_domain::{
-    AggregateKind, CredentialId, RefusedLogins, ResetId, Role, SessionId, UserId,
+    AggregateKind, CredentialId, Email, RefusedLogins, ResetId, Role, SessionId, UserId,
+    VerificationId,
 };
 use authlog_infrastructure::Store;
 use authlog_projections::{account, session};
@@ -199,7 +204,7 @@ pub async fn rebuild_repairs_damaged_rows_and_removes_orphans_while_appends_go_o
 
 pub async fn a_rebuild_visits_every_stream_once(world: &impl World) {
     let store = world.store();
-    assert_eq!(store.rebuild_after(None, 10).await.unwrap(), None);
+    assert_eq!(store.stretch_after(None, 10).await.unwrap(), None);
     let mut streams = HashSet::new();
     for number in 0..7 {
         let person = Person::called(&format!("person{number}"));
@@ -211,13 +216,144 @@ pub async fn a_rebuild_visits_every_stream_once(world: &impl World) {
         streams.insert(refused);
     }
     assert_eq!(store.count_streams().await.unwrap(), 21);
-    let ends = rebuild(&*store, 4).await;
-    let counts: u64 = ends.iter().map(|(_, count)| count).sum();
-    assert_eq!(counts, 21);
-    assert!(ends.iter().all(|(stream, _)| streams.contains(stream)));
+    let stretches = rebuild(&*store, 4).await;
+    let visited: u64 = stretches.iter().map(|it| it.streams).sum();
+    assert_eq!(visited, 21);
+    assert!(stretches.iter().all(|it| streams.contains(&it.end())));
     let every = rebuild(&*store, 1).await;
-    let visited: HashSet<_> = every.iter().map(|(stream, _)| stream.clone()).collect();
+    let visited: HashSet<_> = every.iter().map(Stretch::end).collect();
     assert_eq!((every.len(), visited), (21, streams));
+}
+
+/// However many events a stream has, a rebuild reads little more than it was told to.
+pub async fn a_stretch_ends_with_the_stream_of_its_last_event(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let mut sessions = HashSet::new();
+    for _ in 0..4 {
+        let session = ada.signs_in(&*store).await;
+        for generation in 0..4 {
+            let refresh = refresh(generation, 0);
+            ada.does_in(&*store, session, refresh).await.unwrap();
+        }
+        sessions.insert(session_stream(session));
+    }
+    world.execute("DELETE FROM sessions").await;
+
+    // Five events a session: the seventh belongs to the second, and the first of an account to another kind.
+    let stretches = rebuild(&*store, 7).await;
+    let sizes: Vec<_> = stretches.iter().map(|it| (it.kind, it.streams)).collect();
+    let expected = [
+        (AggregateKind::Session, 2),
+        (AggregateKind::Session, 2),
+        (AggregateKind::User, 1),
+    ];
+    assert_eq!(sizes, expected);
+    for stream in sessions {
+        let session = SessionId::parse(&stream.id).unwrap();
+        let row = store.session(session).await.unwrap().unwrap().session;
+        assert_eq!((row.version, row.generation), (5, 4));
+    }
+}
+
+/// No value ends up in another column, and none is left behind.
+pub async fn a_rebuild_over_emptied_tables_writes_every_column(world: &impl World) {
+    let store = world.store();
+    let (ada, session) = somebody_with_everything(&*store).await;
+    let written = store.session(session).await.unwrap();
+    for table in ["accounts", "sessions"] {
+        world.execute(&format!("DELETE FROM {table}")).await;
+    }
+    assert!(store.account(ada.user).await.unwrap().is_none());
+    rebuild(&*store, 10).await;
+    assert_eq!(store.session(session).await.unwrap(), written);
+}
+
+/// An account and a session that have everything that a row can hold, no two things of a kind alike.
+pub async fn somebody_with_everything(store: &dyn Store) -> (Person, SessionId) {
+    let ada = Person::called("ada");
+    ada.registers(store).await;
+    let began = now();
+    let at = |minutes| began.plus(Duration::from_secs(60) * minutes);
+    // Which verifies the address and begins the first epoch.
+    ada.resets_password(store, CredentialId::new(random()), "$argon2id$new")
+        .await;
+    let session = SessionId::new(random());
+    let login = ada.login(session, 1).await;
+    append(store, vec![login]).await.unwrap();
+    for command in [
+        UserCommand::ChangePassword(ChangePassword {
+            at: at(1),
+            credential: CredentialId::new(random()),
+            session,
+            account_epoch: 1,
+        }),
+        UserCommand::RequestPasswordReset(RequestPasswordReset {
+            at: at(2),
+            reset: ResetId::new(random()),
+            expires_at: at(20),
+        }),
+        UserCommand::RequestEmailVerification(RequestEmailVerification {
+            at: at(3),
+            verification: VerificationId::new(random()),
+            email: Some(Email::parse("ada@elsewhere.example").unwrap()),
+            expires_at: at(21),
+            account_epoch: Some(2),
+        }),
+    ] {
+        ada.does(store, command).await.unwrap();
+    }
+    let refresh = |minutes, generation, replaced: bool| {
+        SessionCommand::Refresh(RefreshSession {
+            at: at(minutes),
+            account_epoch: 1,
+            generation,
+            replacement_expires_at: replaced.then(|| at(30)),
+            grace: Duration::ZERO,
+            limits: Limits {
+                lifetime: Duration::MAX,
+                idle: None,
+            },
+        })
+    };
+    for command in [
+        refresh(4, 0, true),
+        refresh(5, 1, true),
+        refresh(6, 2, false),
+        SessionCommand::LogOut(LogOut { at: at(7) }),
+    ] {
+        ada.does_in(store, session, command).await.unwrap();
+    }
+    let standing = store.session(session).await.unwrap().unwrap();
+    assert_everything_differs(&standing);
+    (ada, session)
+}
+
+fn assert_everything_differs(SessionStanding { session, account }: &SessionStanding) {
+    let reset = account.pending_reset.unwrap();
+    let verification = account.pending_verification.as_ref().unwrap();
+    let instants = HashSet::from([
+        account.created_at,
+        account.updated_at,
+        reset.expires_at,
+        verification.expires_at,
+        session.started_at,
+        session.rotated_at,
+        session.last_used_at,
+        session.expires_at,
+        session.ended_at.unwrap(),
+    ]);
+    assert_eq!(instants.len(), 9);
+    let numbers = (account.version, account.number.get(), account.session_epoch);
+    assert_eq!(numbers, (6, 1, 2));
+    let numbers = (session.version, session.epoch, session.generation);
+    assert_eq!(numbers, (5, 1, 2));
+    assert_eq!((account.email_verified, account.locked), (true, false));
+    assert_eq!(account.kept_session, Some(session.id));
+    assert!(verification.email.is_some() && verification.email != account.email);
+    assert!(account.username.is_some() && account.name.is_some() && account.phone.is_some());
+    assert!(session.contract.is_some() && session.rotation.is_some());
 }
 
 /// A rebuild that has read a stream just before an append must not undo what the append wrote.
@@ -248,16 +384,17 @@ pub async fn a_row_of_a_later_version_is_left_alone(world: &impl World) {
     assert_eq!(store.session(session).await.unwrap(), Some(ahead));
 }
 
-/// Rebuilds everything in steps of `limit` streams; where each step ended and how many streams it took.
-async fn rebuild(store: &dyn Store, limit: u32) -> Vec<(StreamId, u64)> {
-    let mut steps: Vec<(StreamId, u64)> = Vec::new();
+/// Rebuilds everything in stretches of `events` events, or the rest of a stream more.
+pub async fn rebuild(store: &dyn Store, events: u32) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
     loop {
-        let after = steps.last().map(|(stream, _)| stream);
-        let Some(step) = store.rebuild_after(after, limit).await.unwrap() else {
-            return steps;
+        let after = stretches.last().map(Stretch::end);
+        let Some(stretch) = store.stretch_after(after.as_ref(), events).await.unwrap() else {
+            return stretches;
         };
-        assert!(step.count <= u64::from(limit));
-        steps.push((step.stream, step.count));
+        assert!(stretch.streams <= u64::from(events));
+        store.rebuild(&stretch).await.unwrap();
+        stretches.push(stretch);
     }
 }
 
