@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -39,6 +40,8 @@ struct Shared<S> {
     threads: usize,
     /// Whoever would wait for longer, as far as can be told, is turned away at once.
     longest_wait: Duration,
+    /// Whether the last who asked was turned away.
+    was_full: AtomicBool,
     changed: Condvar,
 }
 
@@ -61,23 +64,39 @@ impl<S> Shared<S> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queue, if it takes another job now.
-    fn with_room(&self) -> Result<MutexGuard<'_, Queue<S>>, PoolError> {
-        let mut queue = self.lock();
+    /// Whether a job would be taken now. Nobody waits for that: a thread that has the queue gives way to all others, and
+    /// may have it for long when there are many of them.
+    fn has_room(&self) -> Result<(), PoolError> {
+        match self.queue.try_lock() {
+            Ok(mut queue) => self.check_room(&mut queue),
+            Err(TryLockError::Poisoned(poisoned)) => self.check_room(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if self.was_full.load(Ordering::Relaxed) => {
+                Err(PoolError::Overloaded)
+            }
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
+    }
+
+    fn check_room(&self, queue: &mut Queue<S>) -> Result<(), PoolError> {
         if queue.is_stopped {
             return Err(PoolError::Stopped);
         }
-        if self.is_too_long(&queue) {
+        if self.is_too_long(queue) {
             queue.jobs.retain(|job| !job.taken.is_closed());
         }
-        if self.is_too_long(&queue) {
+        let is_full = self.is_too_long(queue);
+        self.was_full.store(is_full, Ordering::Relaxed);
+        if is_full {
             return Err(PoolError::Overloaded);
         }
-        Ok(queue)
+        Ok(())
     }
 
     fn put(&self, job: Job<S>) -> Result<(), PoolError> {
-        self.with_room()?.jobs.push_back(job);
+        let mut queue = self.lock();
+        self.check_room(&mut queue)?;
+        queue.jobs.push_back(job);
+        drop(queue);
         self.changed.notify_one();
         Ok(())
     }
@@ -148,6 +167,7 @@ impl<S: 'static> Pool<S> {
                 capacity,
                 threads,
                 longest_wait: deadline / 2,
+                was_full: AtomicBool::new(false),
                 changed: Condvar::new(),
             }),
             threads: TaskTracker::new(),
@@ -171,7 +191,7 @@ impl<S: 'static> Pool<S> {
 
     /// Whether a job would be taken now.
     pub fn has_room(&self) -> Result<(), PoolError> {
-        self.shared.with_room().map(drop)
+        self.shared.has_room()
     }
 
     /// Has a thread do `work`, and waits for what it makes.
