@@ -93,12 +93,12 @@ impl ArgonMemory {
         output: &mut [u8],
     ) -> argon2::Result<()> {
         let params = &scheme.params;
-        let is_usual = matches!(scheme.algorithm, Algorithm::Argon2id)
-            && matches!(scheme.version, Version::V0x13)
+        let is_served = scheme.algorithm == Algorithm::Argon2id
+            && scheme.version == Version::V0x13
             && Argon2id::serves(params);
         // What it does not take, the crate refuses with a reason.
         if let Some(wide) = self.wide
-            && is_usual
+            && is_served
             && let Ok(tag) = output.try_into()
             && wide.hash(params, password, salt, &mut self.blocks, tag)
         {

@@ -261,6 +261,7 @@ mod tests {
             ("$argon2id$v=19$m=255,t=2,p=1", long, true),
             ("$argon2id$v=19$m=256,t=1,p=1", long, true),
             ("$argon2id$v=19$m=256,t=2,p=4", long, true),
+            ("$argon2i$v=19$m=256,t=2,p=1", long, true),
             ("$argon2i$v=19$m=1024,t=2,p=1", long, true),
             ("$argon2id$v=16$m=1024,t=2,p=1", long, true),
             ("$argon2id$m=1024,t=2,p=1", long, true),

@@ -88,8 +88,20 @@ async fn while_the_server_is_away_the_store_is_unavailable_and_then_it_is_back()
     assert!(started.elapsed() < Duration::from_secs(1));
 }
 
+/// A store that reaches its server through a proxy, and what tells that to swallow the server's next answer and hang up.
+pub async fn open_through_a_proxy(server: &Server) -> (Arc<PostgresStore>, Arc<AtomicBool>) {
+    let database = server.database().await;
+    let swallow = Arc::new(AtomicBool::new(false));
+    let address = proxy(server.port(), swallow.clone()).await;
+    let url = format!("postgres://postgres@{address}/{database}");
+    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
+        .await
+        .unwrap();
+    (store, swallow)
+}
+
 /// Passes bytes on until told to swallow the next answer of the server and hang up.
-pub async fn proxy(server_port: u16, swallow: Arc<AtomicBool>) -> SocketAddr {
+async fn proxy(server_port: u16, swallow: Arc<AtomicBool>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -125,13 +137,7 @@ pub async fn proxy(server_port: u16, swallow: Arc<AtomicBool>) -> SocketAddr {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_whose_answer_is_lost_happens_once_and_succeeds() {
     let server = Server::start();
-    let database = server.database().await;
-    let swallow = Arc::new(AtomicBool::new(false));
-    let address = proxy(server.port(), swallow.clone()).await;
-    let url = format!("postgres://postgres@{address}/{database}");
-    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
-        .await
-        .unwrap();
+    let (store, swallow) = open_through_a_proxy(&server).await;
     Person::called("ada").registers(&*store).await;
 
     let bob = Person::called("bob");

@@ -3,7 +3,7 @@
 //! On one thread all of a `join_all` has asked before anything is sent, so that it goes together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use authlog_application::ports::{
@@ -12,17 +12,16 @@ use authlog_application::ports::{
 use authlog_domain::SessionId;
 use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_infrastructure::Store;
-use authlog_infrastructure::sealing::MasterKey;
 use futures_util::future::{join, join_all};
 use sqlx::{Postgres, Transaction};
 use tokio::task::JoinHandle;
 
-use super::outages::proxy;
+use super::outages::open_through_a_proxy;
 use super::server::Server;
-use super::{PostgresWorld, open_unsequenced, open_url};
+use super::{PostgresWorld, open_unsequenced};
 use crate::store_behaviour::World;
 use crate::store_behaviour::people::{Person, append, refresh};
-use crate::store_behaviour::system::{SystemEntropy, now};
+use crate::store_behaviour::system::now;
 
 /// Somebody's sessions, and for each a refresh that was decided and not yet appended.
 struct Sessions {
@@ -283,13 +282,7 @@ async fn a_group_outlives_its_connection() {
 #[tokio::test]
 async fn a_group_whose_answer_is_lost_happens_once_and_everybody_is_told_of_their_own() {
     let server = Server::start();
-    let database = server.database().await;
-    let swallow = Arc::new(AtomicBool::new(false));
-    let address = proxy(server.port(), swallow.clone()).await;
-    let url = format!("postgres://postgres@{address}/{database}");
-    let store = open_url(&url, &MasterKey::generate(&SystemEntropy))
-        .await
-        .unwrap();
+    let (store, swallow) = open_through_a_proxy(&server).await;
     let sessions = Sessions::of("ada", 40, &*store).await;
     // One of them had another command come first.
     let first = vec![sessions.decided[5].clone()];
@@ -368,6 +361,7 @@ async fn a_group_that_waits_for_a_lock_too_long_goes_without_whoever_made_it_wai
 async fn what_was_asked_is_carried_out_though_nobody_waits_for_it_any_more() {
     let world = open_unsequenced().await;
     let sessions = Sessions::of("ada", 10, &*world.store).await;
+    let holding = world.hold_events().await;
     let mut callers = Vec::new();
     for staged in sessions.decided {
         let store = Arc::clone(&world.store);
@@ -375,11 +369,12 @@ async fn what_was_asked_is_carried_out_though_nobody_waits_for_it_any_more() {
         callers.push(tokio::spawn(caller));
     }
     // All of them ask, and leave.
-    tokio::task::yield_now().await;
+    world.waiting(1).await;
     callers.iter().for_each(JoinHandle::abort);
     for caller in callers {
         assert!(caller.await.unwrap_err().is_cancelled());
     }
+    holding.rollback().await.unwrap();
     let started = Instant::now();
     while world.seconds().await < 10 {
         assert!(started.elapsed() < Duration::from_secs(5));
