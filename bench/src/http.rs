@@ -40,6 +40,12 @@ impl Connection {
         })
     }
 
+    /// Connects again, whatever has become of the connection.
+    pub(crate) async fn open_anew(&mut self) -> anyhow::Result<()> {
+        self.sender = connect(&self.address).await?;
+        Ok(())
+    }
+
     /// Connects again if the server has given the connection up, which was idle for long.
     async fn is_open(&mut self) -> anyhow::Result<()> {
         if self.sender.ready().await.is_err() {

@@ -4,8 +4,15 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::http::Connection;
+
 /// One client.
 pub(crate) trait Visitor: Send + 'static {
+    /// What it comes over, if it comes over a connection.
+    fn connection(&mut self) -> Option<&mut Connection> {
+        None
+    }
+
     /// Does once what is measured; an answer that is no success is an error.
     fn visit(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
@@ -48,7 +55,8 @@ impl Sample {
     }
 }
 
-/// Lets the visitors come for `a_while`. They stay as they are for the next time.
+/// Lets the visitors come for `a_while`, over new connections: a service closes those over which nobody comes. Otherwise they
+/// stay as they are for the next time.
 ///
 /// # Errors
 /// The first of theirs.
@@ -56,6 +64,9 @@ pub(crate) async fn load<V: Visitor>(
     visitors: &mut Vec<V>,
     a_while: Duration,
 ) -> anyhow::Result<Sample> {
+    for connection in visitors.iter_mut().filter_map(Visitor::connection) {
+        connection.open_anew().await?;
+    }
     let began = Instant::now();
     let ends = began + a_while;
     let mut coming = JoinSet::new();

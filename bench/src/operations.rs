@@ -23,6 +23,10 @@ pub(crate) struct Verify {
 }
 
 impl Visitor for Verify {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
     async fn visit(&mut self) -> anyhow::Result<()> {
         let carried = Carried {
             authorization: Some(&self.token),
@@ -43,6 +47,10 @@ pub(crate) struct Introspect {
 }
 
 impl Visitor for Introspect {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
     async fn visit(&mut self) -> anyhow::Result<()> {
         let carried = Carried {
             authorization: Some(&self.authorization),
@@ -68,6 +76,10 @@ pub(crate) struct Refresh {
 }
 
 impl Visitor for Refresh {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
     async fn visit(&mut self) -> anyhow::Result<()> {
         let carried = Carried {
             authorization: Some(&self.authorization),
@@ -89,6 +101,10 @@ pub(crate) struct Login {
 }
 
 impl Visitor for Login {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
     async fn visit(&mut self) -> anyhow::Result<()> {
         let body = login(&self.people.next());
         let carried = Carried {
@@ -138,6 +154,10 @@ pub(crate) struct Register {
 }
 
 impl Visitor for Register {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
     async fn visit(&mut self) -> anyhow::Result<()> {
         self.number += 1;
         let name = format!("{}-{}", self.name, self.number);

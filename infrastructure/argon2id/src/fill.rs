@@ -11,6 +11,10 @@ const SLICES: usize = 4;
 /// Words in a block, and so the references that one block of addresses is enough for.
 const WORDS: usize = Block::SIZE / 8;
 
+/// How many blocks are filled before whoever waits for this processor may have it: some hundred microseconds' work, while
+/// Linux would let them wait for up to four milliseconds. Asking costs less than one block does.
+const BLOCKS_AT_A_TIME: usize = 512;
+
 /// Fills `memory`, whose first two blocks are made, in so many passes.
 #[target_feature(enable = "avx512f")]
 pub(crate) fn fill(memory: &mut [Block], passes: u32) {
@@ -56,6 +60,9 @@ fn fill_segment(
             .xor(overwritten)
             .store(&mut memory[current]);
         previous = current;
+        if index.is_multiple_of(BLOCKS_AT_A_TIME) {
+            std::thread::yield_now();
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Password hashing with Argon2id; hashes of other schemes are checked until they are renewed.
 
 mod bcrypt_hash;
+mod courtesy;
 mod hasher;
 mod memory;
 mod parameters;

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+
+use super::courtesy::{Times, be_nice};
 
 /// What a job does with the state of the thread that takes it. It answers its caller itself.
 type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -30,8 +32,6 @@ pub(super) enum PoolError {
 pub(super) struct Pool<S> {
     shared: Arc<Shared<S>>,
     threads: TaskTracker,
-    /// How long a job waits.
-    patience: Duration,
 }
 
 struct Shared<S> {
@@ -40,14 +40,18 @@ struct Shared<S> {
     threads: usize,
     /// Whoever would wait for longer, as far as can be told, is turned away at once.
     longest_wait: Duration,
+    /// Whoever has waited for that long is turned away.
+    patience: Duration,
     /// Whether the last who asked was turned away.
     was_full: AtomicBool,
+    /// How many were turned away so far.
+    turned_away: AtomicU64,
     changed: Condvar,
 }
 
 struct Queue<S> {
     jobs: VecDeque<Job<S>>,
-    /// How long a thread takes for a job, by those of late.
+    /// How long a thread takes for a job, by those since nothing last waited; zero where that is not known.
     pace: Duration,
     is_stopped: bool,
 }
@@ -71,10 +75,15 @@ impl<S> Shared<S> {
             Ok(mut queue) => self.check_room(&mut queue),
             Err(TryLockError::Poisoned(poisoned)) => self.check_room(&mut poisoned.into_inner()),
             Err(TryLockError::WouldBlock) if self.was_full.load(Ordering::Relaxed) => {
-                Err(PoolError::Overloaded)
+                self.turn_away()
             }
             Err(TryLockError::WouldBlock) => Ok(()),
         }
+    }
+
+    fn turn_away(&self) -> Result<(), PoolError> {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        Err(PoolError::Overloaded)
     }
 
     fn check_room(&self, queue: &mut Queue<S>) -> Result<(), PoolError> {
@@ -87,7 +96,7 @@ impl<S> Shared<S> {
         let is_full = self.is_too_long(queue);
         self.was_full.store(is_full, Ordering::Relaxed);
         if is_full {
-            return Err(PoolError::Overloaded);
+            return self.turn_away();
         }
         Ok(())
     }
@@ -107,7 +116,7 @@ impl<S> Shared<S> {
         waiting >= self.capacity || wait > self.longest_wait
     }
 
-    /// Notes how long a job has taken.
+    /// Notes how long a job has taken, and turns those away who will not be reached in time at the pace of late.
     fn note(&self, took: Duration) {
         let mut queue = self.lock();
         queue.pace = if queue.pace.is_zero() {
@@ -116,6 +125,18 @@ impl<S> Shared<S> {
             // A moving average: the last dozen or so count.
             (queue.pace * 7 + took) / 8
         };
+        let too_late = self.too_late(&mut queue);
+        drop(queue);
+        // Nobody else has to wait for the queue while their callers are told.
+        drop(too_late);
+    }
+
+    /// Takes those out whose turn will not come in time.
+    fn too_late(&self, queue: &mut Queue<S>) -> VecDeque<Job<S>> {
+        let turns = self.patience.as_secs_f64() / queue.pace.as_secs_f64();
+        // The first one's comes now.
+        let in_time = 1 + (self.threads as f64 * turns) as usize;
+        queue.jobs.split_off(in_time.min(queue.jobs.len()))
     }
 
     /// The next job, as soon as there is one; `None` once the pool has been stopped and all jobs are taken.
@@ -128,6 +149,8 @@ impl<S> Shared<S> {
             if queue.is_stopped {
                 return None;
             }
+            // What was slow while many waited says nothing about the next who comes.
+            queue.pace = Duration::ZERO;
             queue = self
                 .changed
                 .wait(queue)
@@ -167,11 +190,12 @@ impl<S: 'static> Pool<S> {
                 capacity,
                 threads,
                 longest_wait: deadline / 2,
+                patience: deadline.mul_f64(0.9),
                 was_full: AtomicBool::new(false),
+                turned_away: AtomicU64::new(0),
                 changed: Condvar::new(),
             }),
             threads: TaskTracker::new(),
-            patience: deadline.mul_f64(0.9),
         };
         for _ in 0..threads {
             let shared = Arc::clone(&pool.shared);
@@ -181,7 +205,7 @@ impl<S: 'static> Pool<S> {
                 .name(name.to_owned())
                 .spawn(move || {
                     let _lives = lives;
-                    give_way();
+                    be_nice();
                     work_through(&shared, new_state());
                 })?;
         }
@@ -210,9 +234,8 @@ impl<S: 'static> Pool<S> {
                 let _ = done.send(work(state));
             }),
         })?;
-        match tokio::time::timeout(self.patience, is_taken).await {
-            Err(_) => Err(PoolError::Overloaded),
-            Ok(Err(_)) => Err(PoolError::Stopped),
+        match tokio::time::timeout(self.shared.patience, is_taken).await {
+            Err(_) | Ok(Err(_)) => Err(PoolError::Overloaded),
             Ok(Ok(())) => made.await.map_err(|_| PoolError::Panicked),
         }
     }
@@ -237,27 +260,18 @@ fn work_through<S>(shared: &Shared<S>, mut state: S) {
             continue;
         }
         let begun = Instant::now();
+        let turned_away = shared.turned_away.load(Ordering::Relaxed);
+        let times = Times::of_this_thread();
         if catch_unwind(AssertUnwindSafe(|| work(&mut state))).is_err() {
             tracing::error!("a job panicked; its thread goes on");
+        }
+        if let (Some(before), Some(now)) = (times, Times::of_this_thread()) {
+            let turned_away = shared.turned_away.load(Ordering::Relaxed) - turned_away;
+            std::thread::sleep(now.since(before).pause(shared.threads, turned_away));
         }
         shared.note(begun.elapsed());
     }
 }
-
-/// Lets everything else go first on this thread's processor: what costs no hash is answered while all of them hash.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    /// A thirtieth of the share of a thread that is not nice, where both want a processor (`sched(7)`).
-    const NICE: i32 = 15;
-    // Linux has a priority for each thread, by the thread's id.
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
-        tracing::debug!(%error, "hashing has the priority of everything else");
-    }
-}
-
-/// Only Linux has a priority for each thread.
-#[cfg(not(target_os = "linux"))]
-fn give_way() {}
 
 #[cfg(test)]
 mod tests;

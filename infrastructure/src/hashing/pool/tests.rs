@@ -97,6 +97,47 @@ async fn a_job_that_would_wait_for_too_long_is_answered_at_once() {
     assert!(pool.shared.lock().pace < Duration::from_secs(10));
 }
 
+#[tokio::test]
+async fn whose_turn_will_not_come_in_time_is_told_as_soon_as_that_is_known() {
+    let pool = pool(1, 100, Duration::from_secs(100));
+    let done = Arc::default();
+    let release = occupy(&pool).await;
+    let callers = queue_up(&pool, 10, &done).await;
+    // By then it is seventy seconds a job: the first's turn is now, the second's in seventy seconds, and the third's after
+    // the ninety seconds for which anybody waits.
+    pool.shared.lock().pace = Duration::from_secs(80);
+    drop(release);
+    let mut answers = Vec::new();
+    for caller in callers {
+        answers.push(caller.await.unwrap());
+    }
+    let (first, others) = answers.split_at(2);
+    assert_eq!(first, [Ok(()), Ok(())]);
+    assert!(others.iter().all(|it| *it == Err(PoolError::Overloaded)));
+    assert_eq!(done.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn what_was_slow_while_many_waited_is_not_held_against_the_next() {
+    let pool = pool(1, 100, LONG);
+    let release = occupy(&pool).await;
+    pool.shared.lock().pace = Duration::from_secs(1000);
+    drop(release);
+    let forgotten = async {
+        while !pool.shared.lock().pace.is_zero() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, forgotten).await.unwrap();
+    let release = occupy(&pool).await;
+    let callers = queue_up(&pool, 99, &Arc::default()).await;
+    assert_eq!(pool.has_room(), Ok(()));
+    drop(release);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Ok(()));
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_threads_give_way_to_all_others() {
