@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
+use authlog_application::ports::{
+    ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+};
 use authlog_application::{Follower, LogFeed};
 use authlog_domain::{Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
@@ -19,6 +21,7 @@ use uuid::Uuid;
 struct Log {
     events: Mutex<Vec<LoggedEvent>>,
     reads: AtomicUsize,
+    events_read: AtomicUsize,
     longest_walk: AtomicUsize,
     away: Mutex<bool>,
 }
@@ -104,7 +107,7 @@ impl EventLog for Log {
         self.answer()?;
         let events = self.events.lock().unwrap();
         let mut walked = 0;
-        let found = events
+        let found: Vec<_> = events
             .iter()
             .skip(usize::try_from(after).unwrap())
             .take_while(|event| filter.until.is_none_or(|until| event.log_index <= until))
@@ -114,7 +117,29 @@ impl EventLog for Log {
             .cloned()
             .collect();
         self.longest_walk.fetch_max(walked, Ordering::SeqCst);
+        self.events_read.fetch_add(found.len(), Ordering::SeqCst);
         Ok(found)
+    }
+
+    async fn changed_accounts(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangedAccounts, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        self.answer()?;
+        let events = self.events.lock().unwrap();
+        let last = events.len() as u64;
+        let reached = last.min(after + u64::from(limit));
+        let places = usize::try_from(after).unwrap()..usize::try_from(reached).unwrap();
+        let of_users = events[places]
+            .iter()
+            .filter(|event| event.event.aggregate_type == "user");
+        Ok(ChangedAccounts {
+            accounts: of_users.map(|event| event.user).collect(),
+            reached,
+            has_more: reached < last,
+        })
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
@@ -202,6 +227,8 @@ async fn memory_that_ends_before_the_log_does_leaves_nothing_out() {
     let log = Log::of(10);
     let feed = Arc::new(LogFeed::new(log.clone()));
     let looking = tokio::spawn(Arc::clone(&feed).run());
+    // For whom there is a memory.
+    let _somebody = feed.read(10, LogFilter::default(), true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     log.grow(10);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -228,6 +255,32 @@ async fn a_follower_gets_events_as_they_come_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_nobody_follows_no_event_is_read_and_whoever_comes_then_misses_none() {
+    let log = Log::of(25);
+    let feed = running(&log);
+    for news in [15_000, 3, 1] {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = log.events_read.load(Ordering::SeqCst);
+        log.grow(news);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(log.events_read.load(Ordering::SeqCst), before);
+
+        let end = log.log_head().await.unwrap().log_index;
+        let mut follower = feed
+            .read(end - 5, LogFilter::default(), true)
+            .await
+            .unwrap();
+        log.grow(10);
+        let expected: Vec<_> = (end - 4..=end + 10).collect();
+        assert_eq!(
+            up_to(&mut follower, end + 10).await,
+            expected,
+            "after {news}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_filter_that_matches_nothing_for_long_walks_the_log_in_stretches() {
     let log = Log::of(35_000);
     log.add("RoleChanged");
@@ -248,6 +301,8 @@ async fn a_filter_that_matches_nothing_for_long_walks_the_log_in_stretches() {
 async fn a_filtered_reader_gets_every_match_whether_from_memory_or_the_store() {
     let log = Log::of(12_000);
     let feed = running(&log);
+    // For whom there is a memory.
+    let _somebody = feed.read(0, LogFilter::default(), true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     log.grow(3_000);
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -10,7 +10,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream::Config};
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Check, Diagnosis, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+    ChangedAccounts, Check, Diagnosis, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
 use authlog_infrastructure::nats::{STREAM, compare_stream};
@@ -137,6 +137,10 @@ impl EventLog for Log {
             ),
         };
         Ok((after + 1..=last).map(event).collect())
+    }
+
+    async fn changed_accounts(&self, _: u64, _: u32) -> Result<ChangedAccounts, StoreError> {
+        Ok(ChangedAccounts::default())
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {

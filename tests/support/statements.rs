@@ -12,7 +12,7 @@ const BACKGROUND: [&str; 15] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.next, ",
-    "SELECT l.log_index, ",
+    "SELECT here.reached, ",
     "SELECT mark.last_index, ",
     "SELECT leaf_hash FROM event_log ",
     "SELECT hash FROM log_nodes ",

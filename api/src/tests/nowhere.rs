@@ -354,6 +354,10 @@ impl EventLog for Nowhere {
         unreachable!()
     }
 
+    async fn changed_accounts(&self, _: u64, _: u32) -> Result<ChangedAccounts, StoreError> {
+        unreachable!()
+    }
+
     async fn log_head(&self) -> Result<LogHead, StoreError> {
         unreachable!()
     }

@@ -43,6 +43,17 @@ pub struct LogHead {
     pub unsequenced_since: Option<Timestamp>,
 }
 
+/// What a stretch of the log says about accounts themselves, their sessions aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangedAccounts {
+    /// Those to which something happened, each once, in no order.
+    pub accounts: Vec<UserId>,
+    /// The last place that was looked at.
+    pub reached: u64,
+    /// Whether the log goes on after it.
+    pub has_more: bool,
+}
+
 /// Reads the log in order.
 #[async_trait]
 pub trait EventLog: Send + Sync {
@@ -54,6 +65,10 @@ pub trait EventLog: Send + Sync {
         limit: u32,
         filter: &LogFilter,
     ) -> Result<Vec<LoggedEvent>, StoreError>;
+
+    /// The accounts to which something happened after the place `after`, in up to `limit` places. None of the events is read.
+    async fn changed_accounts(&self, after: u64, limit: u32)
+    -> Result<ChangedAccounts, StoreError>;
 
     /// How far the log has come.
     async fn log_head(&self) -> Result<LogHead, StoreError>;

@@ -28,7 +28,7 @@ pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
-pub use event_log::{EventLog, LogFilter, LogHead, LoggedEvent};
+pub use event_log::{ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
     Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
     StreamId,

@@ -30,7 +30,7 @@ const LOOK: u32 = 1000;
 
 /// How much of the log one question to the store goes through in search of events that match: a rare type must not
 /// turn a step into a walk through the whole log, which the store would give up.
-const STRETCH: u64 = 10_000;
+const STRETCH: u32 = 10_000;
 
 /// The end of the log as this node knows it.
 pub struct LogFeed {
@@ -73,13 +73,16 @@ impl LogFeed {
         }
     }
 
-    /// Reads what came after `reached`, at first only finds out where the log ends; whether there is more at once.
+    /// Looks at what came after `reached`, at first only finds out where the log ends; whether there is more at once.
     async fn look(&self, reached: Option<u64>) -> Result<(u64, bool), StoreError> {
         let Some(reached) = reached else {
             let head = self.log.log_head().await?.log_index;
             self.head.send_replace(head);
             return Ok((head, false));
         };
+        if self.head.receiver_count() == 0 {
+            return self.look_at_accounts(reached).await;
+        }
         let news = self
             .log
             .read_log(reached, LOOK, &LogFilter::default())
@@ -90,7 +93,7 @@ impl LogFeed {
         let head = last.log_index;
         let more = news.len() == LOOK as usize;
         // Before anybody can read the events: nobody reads on past the one that takes the right to away.
-        self.tell_watches(&news);
+        self.tell_watches(changed_accounts(&news));
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
             recent.extend(news);
@@ -101,12 +104,22 @@ impl LogFeed {
         Ok((head, more))
     }
 
-    fn tell_watches(&self, news: &[LoggedEvent]) {
-        let changed: HashSet<UserId> = news
-            .iter()
-            .filter(|logged| logged.event.aggregate_type == AggregateKind::User.as_str())
-            .map(|logged| logged.user)
-            .collect();
+    /// What is left of a look while nobody follows: most events are of sessions, and nobody asks for those.
+    async fn look_at_accounts(&self, reached: u64) -> Result<(u64, bool), StoreError> {
+        let news = self.log.changed_accounts(reached, STRETCH).await?;
+        if news.reached > reached {
+            self.tell_watches(news.accounts.into_iter().collect());
+            // Memory has no gap.
+            self.recent
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
+            self.head.send_replace(news.reached);
+        }
+        Ok((news.reached, news.has_more))
+    }
+
+    fn tell_watches(&self, changed: HashSet<UserId>) {
         if changed.is_empty() {
             return;
         }
@@ -169,6 +182,13 @@ impl LogFeed {
         let matching = step.filter(|event| filter.matches(event));
         Some((matching.cloned().collect(), reached))
     }
+}
+
+fn changed_accounts(news: &[LoggedEvent]) -> HashSet<UserId> {
+    news.iter()
+        .filter(|logged| logged.event.aggregate_type == AggregateKind::User.as_str())
+        .map(|logged| logged.user)
+        .collect()
 }
 
 impl Authlog {
@@ -237,7 +257,7 @@ impl Follower {
         // One account's events are found without walking through those of others.
         let until = match self.filter.user {
             Some(_) => end,
-            None => end.min(self.reached.saturating_add(STRETCH)),
+            None => end.min(self.reached.saturating_add(STRETCH.into())),
         };
         let within = LogFilter {
             until: Some(until),

@@ -1,11 +1,14 @@
 //! Reading the log in its one order.
 
 use async_trait::async_trait;
-use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
-use authlog_domain::Timestamp;
+use authlog_application::ports::{
+    ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+};
+use authlog_domain::{Timestamp, UserId};
 use serde_json::Value;
 use sqlx::FromRow;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::PostgresStore;
 use crate::store::{LogRow, unreadable};
@@ -45,6 +48,14 @@ const READ_OF_USER: &str = r"
      ORDER BY l.log_index
      LIMIT $2";
 
+/// Whose accounts a stretch of the log tells of. It is asked all the time, mostly to no effect.
+const CHANGED: &str = r"
+    SELECT here.reached, here.reached < here.last_index AS has_more,
+           ARRAY(SELECT DISTINCT aggregate_id::uuid
+                   FROM event_log
+                  WHERE log_index > $1 AND log_index <= here.reached AND aggregate_type = 'user') AS accounts
+      FROM (SELECT last_index, least(last_index, $1 + $2) AS reached FROM sequencer) AS here";
+
 /// The end of the log, and what waits for its place. The bounds of the transaction follow from what comes after them: the
 /// planner takes a range that is open on one side for a third of the table, which it would read whole.
 const HEAD: &str = r"
@@ -71,6 +82,13 @@ struct Row {
     event_version: String,
     payload: Value,
     metadata: Value,
+}
+
+#[derive(FromRow)]
+struct Changed {
+    reached: i64,
+    has_more: bool,
+    accounts: Vec<Uuid>,
 }
 
 #[derive(FromRow)]
@@ -116,6 +134,28 @@ impl EventLog for PostgresStore {
         rows.into_iter()
             .map(|row| LogRow::from(row).logged())
             .collect()
+    }
+
+    async fn changed_accounts(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangedAccounts, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let changed: Changed = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(CHANGED)
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .fetch_one(pool)
+            })
+            .await?;
+        Ok(ChangedAccounts {
+            accounts: changed.accounts.into_iter().map(UserId::new).collect(),
+            reached: u64::try_from(changed.reached).map_err(unreadable)?,
+            has_more: changed.has_more,
+        })
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {

@@ -1,9 +1,12 @@
 //! Reading the log in its one order.
 
 use async_trait::async_trait;
-use authlog_application::ports::{EventLog, LogFilter, LogHead, LoggedEvent, StoreError};
-use authlog_domain::Timestamp;
+use authlog_application::ports::{
+    ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+};
+use authlog_domain::{Timestamp, UserId};
 use rusqlite::{OptionalExtension, Row, params_from_iter, types::Value};
+use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::malformed;
@@ -17,6 +20,10 @@ const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate
 const WHOLE: &str = "event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)";
 const OF_USER: &str = "events e INDEXED BY events_by_user \
     CROSS JOIN event_log l USING (aggregate_type, aggregate_id, sequence)";
+
+/// Whose accounts a stretch of the log tells of.
+const CHANGED: &str = "SELECT DISTINCT aggregate_id FROM event_log
+    WHERE log_index > ?1 AND log_index <= ?2 AND aggregate_type = 'user'";
 
 #[async_trait]
 impl EventLog for SqliteStore {
@@ -37,6 +44,35 @@ impl EventLog for SqliteStore {
             })
             .await?;
         rows.into_iter().map(LogRow::logged).collect()
+    }
+
+    async fn changed_accounts(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<ChangedAccounts, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.readers
+            .read(move |connection| {
+                let last: i64 = connection
+                    .prepare_cached("SELECT coalesce(max(log_index), 0) FROM event_log")?
+                    .query_row([], |row| row.get(0))?;
+                let reached = last.min(after.saturating_add(limit.into()));
+                let accounts = if reached > after {
+                    connection
+                        .prepare_cached(CHANGED)?
+                        .query_map((after, reached), account)?
+                        .collect::<rusqlite::Result<_>>()?
+                } else {
+                    Vec::new()
+                };
+                Ok(ChangedAccounts {
+                    accounts,
+                    reached: reached.unsigned_abs(),
+                    has_more: reached < last,
+                })
+            })
+            .await
     }
 
     /// Events get their place in the transaction that appends them, so none is ever without.
@@ -97,6 +133,12 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         payload: json(row, 7)?,
         metadata: json(row, 8)?,
     })
+}
+
+fn account(row: &Row<'_>) -> rusqlite::Result<UserId> {
+    let id = Uuid::try_parse(row.get_ref(0)?.as_str()?);
+    id.map(UserId::new)
+        .map_err(|_| malformed(0, "an account has no UUID"))
 }
 
 fn recorded_at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {

@@ -131,6 +131,27 @@ pub async fn a_reader_gets_what_the_filter_asks_for_and_no_more(world: &impl Wor
     assert_eq!(store.log_head().await.unwrap().log_index, 80);
 }
 
+pub async fn a_stretch_of_the_log_tells_which_accounts_changed(world: &impl World) {
+    live(world).await;
+    let store = world.store();
+    let log = store
+        .read_log(0, 1000, &LogFilter::default())
+        .await
+        .unwrap();
+    for (after, limit) in [(0, 1000), (0, 80), (0, 79), (7, 20), (33, 1), (80, 10)] {
+        let stretch = log.iter().skip(after as usize).take(limit as usize);
+        let changed: HashSet<_> = stretch
+            .filter(|event| event.event.aggregate_type == "user")
+            .map(|event| event.user)
+            .collect();
+        let found = store.changed_accounts(after, limit).await.unwrap();
+        assert_eq!(found.accounts.len(), changed.len(), "each once");
+        assert_eq!(found.accounts.into_iter().collect::<HashSet<_>>(), changed);
+        assert_eq!(found.reached, 80.min(after + u64::from(limit)));
+        assert_eq!(found.has_more, found.reached < 80);
+    }
+}
+
 fn name(event: &StoredEvent) -> (&str, &str, i64) {
     (&event.aggregate_type, &event.aggregate_id, event.sequence)
 }
