@@ -93,7 +93,7 @@ impl LogFeed {
         let head = last.log_index;
         let more = news.len() == LOOK as usize;
         // Before anybody can read the events: nobody reads on past the one that takes the right to away.
-        self.tell_watches(changed_accounts(&news));
+        self.tell_watches(&changed_accounts(&news));
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
             recent.extend(news);
@@ -108,7 +108,7 @@ impl LogFeed {
     async fn look_at_accounts(&self, reached: u64) -> Result<(u64, bool), StoreError> {
         let news = self.log.changed_accounts(reached, STRETCH).await?;
         if news.reached > reached {
-            self.tell_watches(news.accounts.into_iter().collect());
+            self.tell_watches(&news.accounts.into_iter().collect());
             // Memory has no gap.
             self.recent
                 .write()
@@ -119,7 +119,7 @@ impl LogFeed {
         Ok((news.reached, news.has_more))
     }
 
-    fn tell_watches(&self, changed: HashSet<UserId>) {
+    fn tell_watches(&self, changed: &HashSet<UserId>) {
         if changed.is_empty() {
             return;
         }

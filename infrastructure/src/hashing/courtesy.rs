@@ -19,7 +19,7 @@ const CROWDED: f64 = 0.4;
 /// How many times as long as it has run a thread pauses at the most. Somebody still signs in.
 const LONGEST: f64 = 10.0;
 
-/// What a thread is owed and owes: the time it has run, and the time it was ready to run and had no processor.
+/// How long a thread has run, and how long it was ready to and had no processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Times {
     pub ran: Duration,
