@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{Postgres, Program, eventually};
 
-/// What a node asks all the time, by how it begins: the log's order, news of ended sessions, news of the log, what is
-/// signed of it, the keys of tokens, mail that is due, and its elections. How often depends on the time that passes and
-/// not on who asks for what, so these count for no operation; nor would one of them that an operation began to ask.
-/// `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 15] = [
+/// What a node asks all the time, by how it begins: the log's order, news of ended sessions, news of the log and, where
+/// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, and its elections. How often
+/// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
+/// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
+const BACKGROUND: [&str; 16] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.next, ",
     "SELECT here.reached, ",
+    "SELECT l.log_index, ",
     "SELECT mark.last_index, ",
     "SELECT leaf_hash FROM event_log ",
     "SELECT hash FROM log_nodes ",

@@ -116,24 +116,23 @@ impl<S> Shared<S> {
         waiting >= self.capacity || wait > self.longest_wait
     }
 
-    /// Notes how long a job has taken, and turns those away who will not be reached in time at the pace of late.
+    /// Notes how long a job has taken, and turns those away who will not be reached in time.
     fn note(&self, took: Duration) {
         let mut queue = self.lock();
-        queue.pace = if queue.pace.is_zero() {
-            took
-        } else {
-            // A moving average: the last dozen or so count.
-            (queue.pace * 7 + took) / 8
-        };
+        // A moving average, for which the last dozen or so count. It begins with nothing: one slow job among many, as a
+        // thread's first is, turns nobody away.
+        queue.pace = (queue.pace * 7 + took) / 8;
         let too_late = self.too_late(&mut queue);
         drop(queue);
         // Nobody else has to wait for the queue while their callers are told.
         drop(too_late);
     }
 
-    /// Takes those out whose turn will not come in time.
+    /// Takes those out whose turn will not come in time, even if the pace of late is a passing one.
     fn too_late(&self, queue: &mut Queue<S>) -> VecDeque<Job<S>> {
-        let turns = self.patience.as_secs_f64() / queue.pace.as_secs_f64();
+        /// How much faster it may become.
+        const HOPE: f64 = 4.0;
+        let turns = HOPE * self.patience.as_secs_f64() / queue.pace.as_secs_f64();
         // The first one's comes now.
         let in_time = 1 + (self.threads as f64 * turns) as usize;
         queue.jobs.split_off(in_time.min(queue.jobs.len()))

@@ -103,9 +103,9 @@ async fn whose_turn_will_not_come_in_time_is_told_as_soon_as_that_is_known() {
     let done = Arc::default();
     let release = occupy(&pool).await;
     let callers = queue_up(&pool, 10, &done).await;
-    // By then it is seventy seconds a job: the first's turn is now, the second's in seventy seconds, and the third's after
-    // the ninety seconds for which anybody waits.
-    pool.shared.lock().pace = Duration::from_secs(80);
+    // By then it is 280 seconds a job. Were it four times as fast, the first's turn would be now, the second's in seventy
+    // seconds, and the third's after the ninety for which anybody waits.
+    pool.shared.lock().pace = Duration::from_secs(320);
     drop(release);
     let mut answers = Vec::new();
     for caller in callers {
