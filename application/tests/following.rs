@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -135,8 +136,9 @@ impl EventLog for Log {
         let of_users = events[places]
             .iter()
             .filter(|event| event.event.aggregate_type == "user");
+        let accounts: HashSet<_> = of_users.map(|event| event.user).collect();
         Ok(ChangedAccounts {
-            accounts: of_users.map(|event| event.user).collect(),
+            accounts: accounts.into_iter().collect(),
             reached,
             has_more: reached < last,
         })

@@ -49,7 +49,7 @@ impl Connection {
     /// Connects again if the server has given the connection up, which was idle for long.
     async fn is_open(&mut self) -> anyhow::Result<()> {
         if self.sender.ready().await.is_err() {
-            self.sender = connect(&self.address).await?;
+            self.open_anew().await?;
             self.sender.ready().await?;
         }
         Ok(())

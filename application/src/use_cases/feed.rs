@@ -12,13 +12,13 @@ use crate::Authlog;
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{EventLog, LogFilter, LoggedEvent, StoreError};
 
-/// How often the log is looked at for the sake of all followers.
+/// How often the log is looked at, for the sake of all followers and of what is known of accounts.
 const EVERY: Duration = Duration::from_millis(20);
 
 /// How long to wait after the store did not answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// The newest events that are kept in memory: a follower that keeps up is served from there. A slower one reads the
+/// The newest events that are kept in memory while somebody follows: a follower that keeps up is served from there. A slower one reads the
 /// store at its own pace.
 const RECENT: usize = 4096;
 

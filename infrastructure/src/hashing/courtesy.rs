@@ -2,8 +2,9 @@
 //!
 //! It is nice, so that what costs no hash is answered while all of them hash. But Linux looks for a processor that does
 //! nothing when something wakes up, and one with a nice thread on it is busy: under load, what wakes up waits there, or
-//! behind others of its kind, and whatever is a chain of threads that wake each other is slow. As long as everybody can be
-//! served that is put up with, and the processors are worth more to hashing than to nobody. But when more people come than
+//! behind others of its kind, and whatever is a chain of threads that wake each other is slow. `authlog-argon2id` therefore
+//! asks between blocks whether anybody waits. What is left of it is put up with as long as everybody can be served: the
+//! processors are worth more to hashing than to nobody. But when more people come than
 //! could be hashed for with all processors to themselves, most of them have to be turned away whatever is done for the
 //! others. Then hashing pauses, too, for as long as others have to wait for processors.
 

@@ -134,7 +134,7 @@ impl<S> Shared<S> {
         const HOPE: f64 = 4.0;
         let turns = HOPE * self.patience.as_secs_f64() / queue.pace.as_secs_f64();
         // The first one's comes now.
-        let in_time = 1 + (self.threads as f64 * turns) as usize;
+        let in_time = ((self.threads as f64 * turns) as usize).saturating_add(1);
         queue.jobs.split_off(in_time.min(queue.jobs.len()))
     }
 

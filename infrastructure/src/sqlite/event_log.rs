@@ -6,11 +6,11 @@ use authlog_application::ports::{
 };
 use authlog_domain::{Timestamp, UserId};
 use rusqlite::{OptionalExtension, Row, params_from_iter, types::Value};
-use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::malformed;
 use super::event_store::json;
+use super::rows::id;
 use crate::store::LogRow;
 
 const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, \
@@ -61,7 +61,7 @@ impl EventLog for SqliteStore {
                 let accounts = if reached > after {
                     connection
                         .prepare_cached(CHANGED)?
-                        .query_map((after, reached), account)?
+                        .query_map((after, reached), |row| id(row, 0, UserId::parse))?
                         .collect::<rusqlite::Result<_>>()?
                 } else {
                     Vec::new()
@@ -133,12 +133,6 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         payload: json(row, 7)?,
         metadata: json(row, 8)?,
     })
-}
-
-fn account(row: &Row<'_>) -> rusqlite::Result<UserId> {
-    let id = Uuid::try_parse(row.get_ref(0)?.as_str()?);
-    id.map(UserId::new)
-        .map_err(|_| malformed(0, "an account has no UUID"))
 }
 
 fn recorded_at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {

@@ -118,6 +118,18 @@ async fn whose_turn_will_not_come_in_time_is_told_as_soon_as_that_is_known() {
 }
 
 #[tokio::test]
+async fn a_job_that_took_no_time_costs_nobody_their_turn() {
+    let pool = pool(1, 100, LONG);
+    let release = occupy(&pool).await;
+    let callers = queue_up(&pool, 10, &Arc::default()).await;
+    pool.shared.note(Duration::ZERO);
+    drop(release);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Ok(()));
+    }
+}
+
+#[tokio::test]
 async fn what_was_slow_while_many_waited_is_not_held_against_the_next() {
     let pool = pool(1, 100, LONG);
     let release = occupy(&pool).await;
