@@ -1,9 +1,11 @@
 //! The memory that one thread hashes in, hash after hash.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use authlog_argon2id::Argon2id;
+
+use super::effort::Effort;
 
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +46,11 @@ pub(super) struct ArgonMemory {
     usual: Scheme,
     /// On a processor that has wider registers than the `argon2` crate makes use of.
     wide: Option<Argon2id>,
-    /// How long the last hash of the usual scheme took.
+    /// How long the processor worked on the last hash of the usual scheme.
     took: Option<Duration>,
+    /// How many blocks have been written: what stories compare work by.
+    #[cfg(test)]
+    written: u64,
 }
 
 impl ArgonMemory {
@@ -57,6 +62,8 @@ impl ArgonMemory {
             usual: Scheme::argon2id(usual.clone()),
             wide: Argon2id::on_this_processor(),
             took: None,
+            #[cfg(test)]
+            written: 0,
         }
     }
 
@@ -73,10 +80,14 @@ impl ArgonMemory {
             self.blocks.try_reserve_exact(missing)?;
             self.blocks.resize(needed, Block::new());
         }
-        let begun = Instant::now();
+        let begun = Effort::now();
         let hashed = self.fill_and_hash(scheme, password, salt, output);
         if *scheme == self.usual {
             self.took = Some(begun.elapsed());
+        }
+        #[cfg(test)]
+        {
+            self.written += work_of(&scheme.params);
         }
         if self.blocks.len() > self.kept {
             self.blocks.truncate(self.kept);
@@ -110,11 +121,11 @@ impl ArgonMemory {
 }
 
 impl ArgonMemory {
-    /// Works until as much time has passed since `begun` as a hash with the usual parameters takes.
+    /// Works until the processor has worked as long since `begun` as it does on a hash with the usual parameters.
     ///
-    /// What is missing is worked off as what it is, passes over memory, so that it takes as long on a busy machine as the
-    /// hash would have; less memory is passed over faster, so that the last twentieth or so is made of small steps.
-    pub fn make_up_for(&mut self, begun: Instant) -> Result<(), ArgonError> {
+    /// What is missing is worked off as what it is, passes over memory, so that a busy machine draws it out as it would
+    /// the hash; less memory is passed over faster, so that the last twentieth or so is made of small steps.
+    pub fn make_up_for(&mut self, begun: Effort) -> Result<(), ArgonError> {
         let spent = begun.elapsed();
         let mut nothing = [0; 32];
         let Some(usual) = self.took else {
@@ -122,8 +133,8 @@ impl ArgonMemory {
         };
         let missing = usual.saturating_sub(spent);
         let usual_params = &self.usual.params;
-        let work = u64::from(usual_params.m_cost()) * u64::from(usual_params.t_cost());
-        let missing = u128::from(work) * missing.as_nanos() / usual.as_nanos().max(1);
+        let missing =
+            u128::from(work_of(usual_params)) * missing.as_nanos() / usual.as_nanos().max(1);
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let passes = missing.div_ceil(usual_params.m_cost()).max(1);
         // Less than the least that Argon2 takes is nothing that anybody can tell.
@@ -141,6 +152,24 @@ impl ArgonMemory {
         }
         Ok(())
     }
+}
+
+#[cfg(test)]
+impl ArgonMemory {
+    /// How many blocks have been written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// How long the last hash with the usual parameters took.
+    pub fn took(&self) -> Option<Duration> {
+        self.took
+    }
+}
+
+/// How many blocks are written for a hash.
+fn work_of(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
 /// Memory that is passed over in some microseconds.

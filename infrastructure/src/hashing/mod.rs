@@ -2,6 +2,7 @@
 
 mod bcrypt_hash;
 mod courtesy;
+mod effort;
 mod hasher;
 mod memory;
 mod parameters;

@@ -71,7 +71,7 @@ async fn when_the_queue_is_full_the_answer_comes_at_once() {
     let callers = queue_up(&pool, 3, &done).await;
     let asked = Instant::now();
     assert_eq!(pool.run(|_| ()).await, Err(PoolError::Overloaded));
-    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(asked.elapsed() < LONG / 2);
     drop(release);
     for caller in callers {
         assert_eq!(caller.await.unwrap(), Ok(()));
@@ -169,7 +169,7 @@ async fn a_job_that_waits_for_too_long_is_answered_by_the_deadline_and_never_don
     let answer = pool.run(move |_| late.fetch_add(1, Ordering::SeqCst)).await;
     assert_eq!(answer, Err(PoolError::Overloaded));
     assert!(asked.elapsed() >= Duration::from_millis(45));
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(asked.elapsed() < LONG);
     drop(release);
     pool.stop().await;
     assert_eq!(done.load(Ordering::SeqCst), 0);

@@ -239,7 +239,7 @@ async fn while_another_program_writes_for_too_long_everybody_is_told_at_once() {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
     }
     // One wait or two, not twenty.
-    assert!(started.elapsed() < Duration::from_secs(4));
+    assert!(started.elapsed() < Duration::from_secs(8));
     other.execute_batch("COMMIT").unwrap();
     bench.writer.write(insert(1)).await.unwrap();
     assert_eq!(bench.ids(), [1]);

@@ -1,0 +1,23 @@
+//! How much a thread has worked.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment in the life of a thread, by how long it has had a processor: waiting for one does not count, so that a busy
+/// machine does not change what work costs.
+#[derive(Clone, Copy)]
+pub(super) struct Effort(Duration);
+
+impl Effort {
+    /// That of this thread so far.
+    pub fn now() -> Self {
+        let spent = clock_gettime(ClockId::ThreadCPUTime);
+        Self(Duration::try_from(spent).unwrap_or_default())
+    }
+
+    /// What this thread has worked since.
+    pub fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
+    }
+}
