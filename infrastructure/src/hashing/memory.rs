@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use authlog_argon2id::Argon2id;
+use authlog_argon2id::{Argon2id, Memory};
 
 use super::effort::Effort;
 
@@ -11,7 +11,7 @@ use super::effort::Effort;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgonError {
     #[error("there is no memory for the hash")]
-    NoMemory(#[from] std::collections::TryReserveError),
+    NoMemory(#[from] std::io::Error),
     #[error("Argon2 refuses its input: {0}")]
     Refused(argon2::Error),
 }
@@ -41,7 +41,8 @@ impl Scheme {
 /// It is not wiped between two hashes: what is left in it is worth as much to a thief as the hash that it led to, and the
 /// next hash overwrites it.
 pub(super) struct ArgonMemory {
-    blocks: Vec<Block>,
+    /// None before the first hash, and after one that needed more than is kept.
+    memory: Option<Memory>,
     kept: usize,
     usual: Scheme,
     /// On a processor that has wider registers than the `argon2` crate makes use of.
@@ -57,7 +58,7 @@ impl ArgonMemory {
     /// Memory of which as much is kept as hashes with these parameters need. Nothing is allocated yet.
     pub fn new(usual: &Params) -> Self {
         Self {
-            blocks: Vec::new(),
+            memory: None,
             kept: usual.block_count(),
             usual: Scheme::argon2id(usual.clone()),
             wide: Argon2id::on_this_processor(),
@@ -75,13 +76,14 @@ impl ArgonMemory {
         salt: &[u8],
         output: &mut [u8],
     ) -> Result<(), ArgonError> {
-        let needed = scheme.params.block_count();
-        if let Some(missing) = needed.checked_sub(self.blocks.len()) {
-            self.blocks.try_reserve_exact(missing)?;
-            self.blocks.resize(needed, Block::new());
-        }
+        let needed = scheme.params.block_count().max(self.kept);
+        let memory = match self.memory.take() {
+            Some(memory) if memory.len() >= needed => memory,
+            _ => Memory::of_blocks(needed)?,
+        };
+        let blocks = self.memory.insert(memory).as_mut();
         let begun = Effort::now();
-        let hashed = self.fill_and_hash(scheme, password, salt, output);
+        let hashed = fill_and_hash(self.wide, blocks, scheme, password, salt, output);
         if *scheme == self.usual {
             self.took = Some(begun.elapsed());
         }
@@ -89,38 +91,12 @@ impl ArgonMemory {
         {
             self.written += work_of(&scheme.params);
         }
-        if self.blocks.len() > self.kept {
-            self.blocks.truncate(self.kept);
-            self.blocks.shrink_to_fit();
+        if needed > self.kept {
+            self.memory = None;
         }
         hashed.map_err(ArgonError::Refused)
     }
 
-    fn fill_and_hash(
-        &mut self,
-        scheme: &Scheme,
-        password: &[u8],
-        salt: &[u8],
-        output: &mut [u8],
-    ) -> argon2::Result<()> {
-        let params = &scheme.params;
-        let is_served = scheme.algorithm == Algorithm::Argon2id
-            && scheme.version == Version::V0x13
-            && Argon2id::serves(params);
-        // What it does not take, the crate refuses with a reason.
-        if let Some(wide) = self.wide
-            && is_served
-            && let Ok(tag) = output.try_into()
-            && wide.hash(params, password, salt, &mut self.blocks, tag)
-        {
-            return Ok(());
-        }
-        Argon2::new(scheme.algorithm, scheme.version, params.clone())
-            .hash_password_into_with_memory(password, salt, output, &mut self.blocks)
-    }
-}
-
-impl ArgonMemory {
     /// Works until the processor has worked as long since `begun` as it does on a hash with the usual parameters.
     ///
     /// What is missing is worked off as what it is, passes over memory, so that a busy machine draws it out as it would
@@ -167,6 +143,30 @@ impl ArgonMemory {
     }
 }
 
+fn fill_and_hash(
+    wide: Option<Argon2id>,
+    blocks: &mut [Block],
+    scheme: &Scheme,
+    password: &[u8],
+    salt: &[u8],
+    output: &mut [u8],
+) -> argon2::Result<()> {
+    let params = &scheme.params;
+    let is_served = scheme.algorithm == Algorithm::Argon2id
+        && scheme.version == Version::V0x13
+        && Argon2id::serves(params);
+    // What it does not take, the crate refuses with a reason.
+    if let Some(wide) = wide
+        && is_served
+        && let Ok(tag) = output.try_into()
+        && wide.hash(params, password, salt, blocks, tag)
+    {
+        return Ok(());
+    }
+    Argon2::new(scheme.algorithm, scheme.version, params.clone())
+        .hash_password_into_with_memory(password, salt, output, blocks)
+}
+
 /// How many blocks are written for a hash.
 fn work_of(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())
@@ -203,10 +203,13 @@ mod tests {
     fn memory_beyond_the_usual_is_given_back() {
         let mut memory = ArgonMemory::new(&Params::new(64, 2, 1, Some(32)).unwrap());
         hash(&mut memory, 1024);
-        assert!(memory.blocks.capacity() < 1024);
-        hash(&mut memory, 64);
-        let kept = memory.blocks.as_ptr();
-        hash(&mut memory, 64);
-        assert_eq!(memory.blocks.as_ptr(), kept);
+        assert!(memory.memory.is_none());
+        hash(&mut memory, 8);
+        let kept = memory.memory.as_mut().unwrap().as_mut();
+        assert_eq!(kept.len(), 64);
+        kept[63].as_mut().fill(7);
+        hash(&mut memory, 8);
+        let kept = memory.memory.as_mut().unwrap().as_mut();
+        assert_eq!(kept[63].as_ref()[0], 7);
     }
 }
