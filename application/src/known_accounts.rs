@@ -3,32 +3,22 @@
 //! What is known of an account says what a token's bearer may do only for tokens of the session epoch that it has: a
 //! change of role begins another. Its other members may be as old as the news of the log are.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use authlog_domain::UserId;
-use lru::LruCache;
-use tokio::sync::OnceCell;
+use quick_cache::sync::Cache;
 
 use crate::ports::{Account, StoreError};
 
-/// Accounts that are remembered, the latest used: a few megabytes.
-const MOST: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+/// Accounts that are remembered, those that are asked for again and again: a few megabytes.
+const MOST: usize = 8192;
 
 /// The accounts that a node knows, or is looking up at the moment.
-pub(crate) struct KnownAccounts(Mutex<LruCache<UserId, Arc<Known>>>);
-
-type Known = OnceCell<Arc<Account>>;
-
-/// Why nothing is known of an account.
-enum Unknown {
-    Absent,
-    Unanswered(StoreError),
-}
+pub(crate) struct KnownAccounts(Cache<UserId, Arc<Account>>);
 
 impl Default for KnownAccounts {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(MOST)))
+        Self(Cache::new(MOST))
     }
 }
 
@@ -47,25 +37,21 @@ impl KnownAccounts {
         F: Future<Output = Result<Option<Account>, StoreError>>,
     {
         loop {
-            let known = self.known(user, &serves);
-            let mut is_mine = false;
-            let found = known.get_or_try_init(|| {
-                is_mine = true;
-                let found = look_up();
-                async {
-                    found
-                        .await
-                        .map_err(Unknown::Unanswered)?
-                        .map(Arc::new)
-                        .ok_or(Unknown::Absent)
-                }
-            });
-            match found.await {
+            match self.0.get_value_or_guard_async(&user).await {
+                Ok(account) if serves(&account) => return Ok(Some(account)),
                 // What another caller found may be from before this one came to ask.
-                Ok(account) if is_mine || serves(account) => return Ok(Some(Arc::clone(account))),
-                Ok(_) => {}
-                Err(Unknown::Absent) => return Ok(None),
-                Err(Unknown::Unanswered(error)) => return Err(error),
+                Ok(account) => {
+                    self.0
+                        .remove_if(&user, |known| Arc::ptr_eq(known, &account));
+                }
+                Err(place) => {
+                    let account = look_up().await?.map(Arc::new);
+                    if let Some(account) = &account {
+                        // There is no place for it any more if it was to be forgotten meanwhile.
+                        let _no_place = place.insert(Arc::clone(account));
+                    }
+                    return Ok(account);
+                }
             }
         }
     }
@@ -73,26 +59,9 @@ impl KnownAccounts {
     /// Forgets accounts to which something happened. A lookup that is under way serves those who wait for it, and nobody
     /// after them: it may have been too early.
     pub(crate) fn forget(&self, users: impl IntoIterator<Item = UserId>) {
-        let mut accounts = self.lock();
         for user in users {
-            accounts.pop(&user);
+            self.0.remove(&user);
         }
-    }
-
-    fn known(&self, user: UserId, serves: impl Fn(&Account) -> bool) -> Arc<Known> {
-        let mut accounts = self.lock();
-        if let Some(known) = accounts.get(&user)
-            && known.get().is_none_or(|account| serves(account))
-        {
-            return Arc::clone(known);
-        }
-        let unknown = Arc::default();
-        accounts.put(user, Arc::clone(&unknown));
-        unknown
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LruCache<UserId, Arc<Known>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

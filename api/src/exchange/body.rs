@@ -66,7 +66,7 @@ fn too_large() -> Body {
     ))))
 }
 
-async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
+async fn read_bounded(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
     let limit = limit as u64;
     if body.size_hint().lower() > limit * DRAINED {
         return Err(Failure::BodyTooLarge);
@@ -74,12 +74,16 @@ async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> 
     let (mut bytes, mut length) = (Vec::new(), 0_u64);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::UnreadableBody)?;
-        let Some(data) = frame.data_ref() else {
+        let Ok(data) = frame.into_data() else {
             continue;
         };
         length += data.len() as u64;
         if length <= limit {
-            bytes.extend_from_slice(data);
+            // What came in one piece, as most does, is not copied.
+            if bytes.is_empty() && body.is_end_stream() {
+                return Ok(data);
+            }
+            bytes.extend_from_slice(&data);
         } else if length > limit * DRAINED {
             break;
         }
@@ -87,7 +91,7 @@ async fn read_bounded(mut body: Body, limit: usize) -> Result<Vec<u8>, Failure> 
     if length > limit {
         return Err(Failure::BodyTooLarge);
     }
-    Ok(bytes)
+    Ok(bytes.into())
 }
 
 /// The bytes of a body of that media type.

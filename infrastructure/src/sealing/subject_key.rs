@@ -1,11 +1,8 @@
 //! The key of one account, under which its personal data is sealed.
 
-use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
-
 use authlog_application::ports::Entropy;
 use authlog_domain::UserId;
-use lru::LruCache;
+use quick_cache::sync::{Cache, GuardResult};
 use zeroize::Zeroizing;
 
 use super::{MasterKeys, Sealer, Unopenable};
@@ -56,38 +53,36 @@ pub(crate) fn place(user: UserId) -> String {
 }
 
 /// How many accounts' keys are kept unwrapped in memory: about 6 MB, and the people who come back within minutes.
-const CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(65_535);
+const CACHED: usize = 65_536;
 
 /// The keys of the accounts that were last active, so that a refresh need not read and unwrap one; of accounts that were
 /// erased lately it is remembered that they have none.
-pub struct SubjectKeyCache(Mutex<LruCache<UserId, Option<SubjectKey>>>);
+pub struct SubjectKeyCache(Cache<UserId, Option<SubjectKey>>);
 
 impl Default for SubjectKeyCache {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(CACHED)))
+        Self(Cache::new(CACHED))
     }
 }
 
 impl SubjectKeyCache {
     /// The key of `user`, if it is remembered.
     pub fn get(&self, user: UserId) -> Option<SubjectKey> {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(&user).cloned().flatten()
+        self.0.get(&user).flatten()
     }
 
     /// Remembers the key of `user`, unless it was to be forgotten: whoever read it before the erasure and comes late
     /// must not bring it back.
     pub fn put(&self, user: UserId, key: SubjectKey) {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(keys.get(&user), Some(None)) {
-            keys.put(user, Some(key));
+        if let GuardResult::Guard(place) = self.0.get_value_or_guard(&user, None) {
+            // There is no place for it any more if it was forgotten at this moment.
+            let _no_place = place.insert(Some(key));
         }
     }
 
     /// Forgets the key of `user` for good.
     pub fn forget(&self, user: UserId) {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.put(user, None);
+        self.0.insert(user, None);
     }
 }
 
