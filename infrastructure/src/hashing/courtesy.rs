@@ -18,7 +18,7 @@ const UNDISTURBED: f64 = 0.2;
 const CROWDED: f64 = 0.4;
 
 /// How many times as long as it has run a thread pauses at the most. Somebody still signs in.
-const LONGEST: f64 = 10.0;
+const LONGEST: f64 = 20.0;
 
 /// How long a thread has run, and how long it was ready to and had no processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,12 +86,12 @@ mod tests {
             (10, 0, 1000, 0),
             (10, 2, 1000, 0),
             // Others do.
-            (7, 3, 1000, 35),
-            (6, 4, 1000, 60),
-            (10, 90, 1000, 100),
+            (7, 3, 1000, 70),
+            (6, 4, 1000, 120),
+            (10, 90, 1000, 200),
             // Fewer jobs, or more, than the twenty that two threads without a wait do in a tenth of a second.
             (10, 90, 19, 0),
-            (10, 90, 21, 100),
+            (10, 90, 21, 200),
             (10, 90, 0, 0),
             // Nothing is known of it.
             (0, 0, 1000, 0),
