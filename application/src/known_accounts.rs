@@ -71,6 +71,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use futures_util::FutureExt as _;
     use std::sync::atomic::{AtomicU32, Ordering};
     use tokio::sync::Semaphore;
 
@@ -186,5 +187,39 @@ mod tests {
         assert_eq!(absent.await.unwrap(), None);
         let there = known.get(id, |_| true, || store.account());
         assert!(there.await.unwrap().is_some());
+    }
+    #[tokio::test]
+    async fn whoever_goes_away_leaves_the_lookup_to_those_who_wait() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+        let ask = || Box::pin(known.get(account().id, |_| true, || store.account()));
+        let (mut first, mut second) = (ask(), ask());
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        assert_eq!(store.asked(), 1);
+        drop(first);
+        store.answers.add_permits(1);
+        assert!(second.await.unwrap().is_some());
+        assert_eq!(store.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_lookup_that_fails_is_one_callers_failure() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+        let look_up = || async {
+            store.account().await?;
+            match store.asked() {
+                1 => Err(StoreError::Unavailable("away".into())),
+                _ => Ok(Some(account())),
+            }
+        };
+        let ask = || known.get(account().id, |_| true, look_up);
+        let answers = futures_util::future::join_all((0..3).map(|_| ask()));
+        let answering = async {
+            tokio::task::yield_now().await;
+            store.answers.add_permits(2);
+        };
+        let (answers, ()) = tokio::join!(answers, answering);
+        let failed = answers.iter().filter(|answer| answer.is_err()).count();
+        assert_eq!((failed, store.asked()), (1, 2));
     }
 }

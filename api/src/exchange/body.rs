@@ -196,4 +196,18 @@ mod tests {
             assert_eq!(read_bounded(body, 8).await.is_ok(), fits, "{length}");
         }
     }
+    #[tokio::test]
+    async fn a_body_is_its_pieces_together_as_far_as_the_limit() {
+        for (pieces, whole) in [
+            (&[][..], Some("")),
+            (&["1234"][..], Some("1234")),
+            (&["1234", "5678"][..], Some("12345678")),
+            (&["", "1234", ""][..], Some("1234")),
+            (&["1234", "5678", "9"][..], None),
+        ] {
+            let frames = pieces.iter().copied().map(Ok::<_, axum::Error>);
+            let read = read_bounded(Body::from_stream(stream::iter(frames)), 8).await;
+            assert_eq!(read.ok().as_deref(), whole.map(str::as_bytes), "{pieces:?}");
+        }
+    }
 }

@@ -60,7 +60,7 @@ fn fill_segment(
             .xor(overwritten)
             .store(&mut memory[current]);
         previous = current;
-        if index.is_multiple_of(BLOCKS_AT_A_TIME) {
+        if (index + 1).is_multiple_of(BLOCKS_AT_A_TIME) {
             std::thread::yield_now();
         }
     }

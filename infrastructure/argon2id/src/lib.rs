@@ -1,4 +1,4 @@
-//! Argon2id (RFC 9106) with AVX-512, for processors that have it, and memory for it in huge pages.
+//! Argon2id (RFC 9106) with AVX-512, for processors that have it.
 //!
 //! A password hash is nearly all that a login costs, and the `argon2` crate, which has code for AVX2 at the most, takes
 //! almost twice as long for one. What is here is that crate's work with wider registers, and no more of it than every
@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `lib` | what Argon2id does around its memory: hashing the inputs into it, and the tag out of it (§3.2, §3.3) |
 //! | `fill` | the order in which the memory is filled, and from which blocks (§3.2, §3.4) |
-//! | `memory` | where blocks are |
+//! | `memory` | the memory of hashes, here and by the crate: mapped, in huge pages |
 //! | `compress` | the compression function G (§3.5, §3.6), in the processor's own instructions |
 
 #[cfg(target_arch = "x86_64")]

@@ -24,18 +24,6 @@ impl Memory {
         }
         Ok(Self(pages))
     }
-
-    /// How many blocks it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len() / Block::SIZE
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl AsMut<[Block]> for Memory {
@@ -55,7 +43,6 @@ mod tests {
     #[test]
     fn all_of_it_is_blocks_of_zeros_that_can_be_written() {
         let mut memory = Memory::of_blocks(19_456).unwrap();
-        assert_eq!(memory.len(), 19_456);
         let blocks = memory.as_mut();
         assert_eq!(blocks.len(), 19_456);
         for block in blocks {

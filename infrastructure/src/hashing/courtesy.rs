@@ -20,6 +20,9 @@ const CROWDED: f64 = 0.4;
 /// How many times as long as it has run a thread pauses at the most. Somebody still signs in.
 const LONGEST: f64 = 20.0;
 
+/// How long it pauses at the most: hashes of other programs may be many times as dear as ours.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// How long a thread has run, and how long it was ready to and had no processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Times {
@@ -55,7 +58,8 @@ impl Times {
             return Duration::ZERO;
         }
         let crowd = (waited / took - UNDISTURBED) / (CROWDED - UNDISTURBED);
-        self.ran.mul_f64(LONGEST * crowd.clamp(0.0, 1.0))
+        let pause = self.ran.mul_f64(LONGEST * crowd.clamp(0.0, 1.0));
+        pause.min(LONGEST_PAUSE)
     }
 }
 
@@ -93,6 +97,8 @@ mod tests {
             (10, 90, 19, 0),
             (10, 90, 21, 200),
             (10, 90, 0, 0),
+            // A dear hash.
+            (1000, 1000, 1000, 500),
             // Nothing is known of it.
             (0, 0, 1000, 0),
             (0, 10, 1000, 0),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A moment in the life of a thread, by how long it has had a processor: waiting for one does not count, so that a busy
-/// machine does not change what work costs.
+/// machine changes little of what work costs.
 #[derive(Clone, Copy)]
 pub(super) struct Effort(Duration);
 

@@ -11,7 +11,7 @@ use super::effort::Effort;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ArgonError {
     #[error("there is no memory for the hash")]
-    NoMemory(#[from] std::io::Error),
+    NoMemory(#[source] std::io::Error),
     #[error("Argon2 refuses its input: {0}")]
     Refused(argon2::Error),
 }
@@ -41,9 +41,8 @@ impl Scheme {
 /// It is not wiped between two hashes: what is left in it is worth as much to a thief as the hash that it led to, and the
 /// next hash overwrites it.
 pub(super) struct ArgonMemory {
-    /// None before the first hash, and after one that needed more than is kept.
-    memory: Option<Memory>,
-    kept: usize,
+    /// Enough for hashes of the usual scheme; none before the first one.
+    kept: Option<Memory>,
     usual: Scheme,
     /// On a processor that has wider registers than the `argon2` crate makes use of.
     wide: Option<Argon2id>,
@@ -55,11 +54,10 @@ pub(super) struct ArgonMemory {
 }
 
 impl ArgonMemory {
-    /// Memory of which as much is kept as hashes with these parameters need. Nothing is allocated yet.
+    /// Memory of which as much is kept as hashes with these parameters need. Nothing is mapped yet.
     pub fn new(usual: &Params) -> Self {
         Self {
-            memory: None,
-            kept: usual.block_count(),
+            kept: None,
             usual: Scheme::argon2id(usual.clone()),
             wide: Argon2id::on_this_processor(),
             took: None,
@@ -76,30 +74,39 @@ impl ArgonMemory {
         salt: &[u8],
         output: &mut [u8],
     ) -> Result<(), ArgonError> {
-        let needed = scheme.params.block_count().max(self.kept);
-        let memory = match self.memory.take() {
-            Some(memory) if memory.len() >= needed => memory,
-            _ => Memory::of_blocks(needed)?,
+        let (needed, usual) = (scheme.params.block_count(), self.usual.params.block_count());
+        let map = |blocks| Memory::of_blocks(blocks).map_err(ArgonError::NoMemory);
+        let mut larger;
+        let mut is_fresh = false;
+        let blocks = if needed > usual {
+            larger = map(needed)?;
+            larger.as_mut()
+        } else {
+            let kept = match self.kept.take() {
+                Some(kept) => kept,
+                None => {
+                    is_fresh = true;
+                    map(usual)?
+                }
+            };
+            self.kept.insert(kept).as_mut()
         };
-        let blocks = self.memory.insert(memory).as_mut();
         let begun = Effort::now();
         let hashed = fill_and_hash(self.wide, blocks, scheme, password, salt, output);
-        if *scheme == self.usual {
+        // The first hash in a memory takes longer, as that is fetched from the kernel meanwhile.
+        if *scheme == self.usual && !is_fresh {
             self.took = Some(begun.elapsed());
         }
         #[cfg(test)]
         {
             self.written += work_of(&scheme.params);
         }
-        if needed > self.kept {
-            self.memory = None;
-        }
         hashed.map_err(ArgonError::Refused)
     }
 
     /// Works until the processor has worked as long since `begun` as it does on a hash with the usual parameters.
     ///
-    /// What is missing is worked off as what it is, passes over memory, so that a busy machine draws it out as it would
+    /// What is missing is worked off as what it is, passes over memory, so that a busy machine draws it out much as it would
     /// the hash; less memory is passed over faster, so that the last twentieth or so is made of small steps.
     pub fn make_up_for(&mut self, begun: Effort) -> Result<(), ArgonError> {
         let spent = begun.elapsed();
@@ -200,16 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn memory_beyond_the_usual_is_given_back() {
+    fn memory_is_kept_for_the_usual_hashes_alone() {
         let mut memory = ArgonMemory::new(&Params::new(64, 2, 1, Some(32)).unwrap());
-        hash(&mut memory, 1024);
-        assert!(memory.memory.is_none());
         hash(&mut memory, 8);
-        let kept = memory.memory.as_mut().unwrap().as_mut();
+        let kept = memory.kept.as_mut().unwrap().as_mut();
         assert_eq!(kept.len(), 64);
         kept[63].as_mut().fill(7);
-        hash(&mut memory, 8);
-        let kept = memory.memory.as_mut().unwrap().as_mut();
-        assert_eq!(kept[63].as_ref()[0], 7);
+        for memory_kib in [1024, 8] {
+            hash(&mut memory, memory_kib);
+            let kept = memory.kept.as_mut().unwrap().as_mut();
+            assert_eq!((kept.len(), kept[63].as_ref()[0]), (64, 7));
+        }
     }
 }

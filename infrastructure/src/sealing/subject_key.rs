@@ -1,5 +1,7 @@
 //! The key of one account, under which its personal data is sealed.
 
+use std::sync::Arc;
+
 use authlog_application::ports::Entropy;
 use authlog_domain::UserId;
 use quick_cache::sync::{Cache, GuardResult};
@@ -52,12 +54,12 @@ pub(crate) fn place(user: UserId) -> String {
     format!("subject-key/{user}")
 }
 
-/// How many accounts' keys are kept unwrapped in memory: about 6 MB, and the people who come back within minutes.
+/// How many accounts' keys are kept unwrapped in memory: about 10 MB, and the people who come back within minutes.
 const CACHED: usize = 65_536;
 
-/// The keys of the accounts that were last active, so that a refresh need not read and unwrap one; of accounts that were
-/// erased lately it is remembered that they have none.
-pub struct SubjectKeyCache(Cache<UserId, Option<SubjectKey>>);
+/// The keys of the accounts that are active again and again, so that a refresh need not read and unwrap one; of accounts
+/// that were erased lately it is remembered that they have none. Each key has one place, which is wiped when it is given up.
+pub struct SubjectKeyCache(Cache<UserId, Option<Arc<SubjectKey>>>);
 
 impl Default for SubjectKeyCache {
     fn default() -> Self {
@@ -68,7 +70,7 @@ impl Default for SubjectKeyCache {
 impl SubjectKeyCache {
     /// The key of `user`, if it is remembered.
     pub fn get(&self, user: UserId) -> Option<SubjectKey> {
-        self.0.get(&user).flatten()
+        self.0.get(&user).flatten().as_deref().cloned()
     }
 
     /// Remembers the key of `user`, unless it was to be forgotten: whoever read it before the erasure and comes late
@@ -76,11 +78,12 @@ impl SubjectKeyCache {
     pub fn put(&self, user: UserId, key: SubjectKey) {
         if let GuardResult::Guard(place) = self.0.get_value_or_guard(&user, None) {
             // There is no place for it any more if it was forgotten at this moment.
-            let _no_place = place.insert(Some(key));
+            let _no_place = place.insert(Some(Arc::new(key)));
         }
     }
 
-    /// Forgets the key of `user` for good.
+    /// Forgets the key of `user`, and remembers that for longer than anybody takes who has read it: until some thousand other
+    /// accounts have come.
     pub fn forget(&self, user: UserId) {
         self.0.insert(user, None);
     }
