@@ -63,6 +63,9 @@ struct Job<S> {
     work: Work<S>,
 }
 
+/// How much faster jobs may become, where nobody knows. A thread that pauses knows that most have to be turned away.
+const HOPE: f64 = 4.0;
+
 impl<S> Shared<S> {
     fn lock(&self) -> MutexGuard<'_, Queue<S>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -116,23 +119,22 @@ impl<S> Shared<S> {
         waiting >= self.capacity || wait > self.longest_wait
     }
 
-    /// Notes how long a job has taken, and turns those away who will not be reached in time.
-    fn note(&self, took: Duration) {
+    /// Notes how long a job has taken with the pause after it, and turns those away who will not be reached in time.
+    fn note(&self, took: Duration, paused: Duration) {
         let mut queue = self.lock();
         // A moving average, for which the last dozen or so count. It begins with nothing: one slow job among many, as a
         // thread's first is, turns nobody away.
         queue.pace = (queue.pace * 7 + took) / 8;
-        let too_late = self.too_late(&mut queue);
+        let hope = if paused.is_zero() { HOPE } else { 1.0 };
+        let too_late = self.too_late(&mut queue, hope);
         drop(queue);
         // Nobody else has to wait for the queue while their callers are told.
         drop(too_late);
     }
 
-    /// Takes those out whose turn will not come in time, even if the pace of late is a passing one.
-    fn too_late(&self, queue: &mut Queue<S>) -> VecDeque<Job<S>> {
-        /// How much faster it may become.
-        const HOPE: f64 = 4.0;
-        let turns = HOPE * self.patience.as_secs_f64() / queue.pace.as_secs_f64();
+    /// Takes those out whose turn will not come in time, even if jobs become faster by a factor.
+    fn too_late(&self, queue: &mut Queue<S>, hope: f64) -> VecDeque<Job<S>> {
+        let turns = hope * self.patience.as_secs_f64() / queue.pace.as_secs_f64();
         // The first one's comes now.
         let in_time = ((self.threads as f64 * turns) as usize).saturating_add(1);
         queue.jobs.split_off(in_time.min(queue.jobs.len()))
@@ -264,11 +266,13 @@ fn work_through<S>(shared: &Shared<S>, mut state: S) {
         if catch_unwind(AssertUnwindSafe(|| work(&mut state))).is_err() {
             tracing::error!("a job panicked; its thread goes on");
         }
+        let mut pause = Duration::ZERO;
         if let (Some(before), Some(now)) = (times, Times::of_this_thread()) {
             let turned_away = shared.turned_away.load(Ordering::Relaxed) - turned_away;
-            std::thread::sleep(now.since(before).pause(shared.threads, turned_away));
+            pause = now.since(before).pause(shared.threads, turned_away);
+            std::thread::sleep(pause);
         }
-        shared.note(begun.elapsed());
+        shared.note(begun.elapsed(), pause);
     }
 }
 

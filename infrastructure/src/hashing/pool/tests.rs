@@ -118,11 +118,31 @@ async fn whose_turn_will_not_come_in_time_is_told_as_soon_as_that_is_known() {
 }
 
 #[tokio::test]
+async fn while_threads_pause_nobody_waits_for_them_to_become_faster() {
+    let second = Duration::from_secs(1);
+    for (paused, left) in [(Duration::ZERO, 10), (second, 3)] {
+        let pool = pool(1, 100, 100 * second);
+        let release = occupy(&pool).await;
+        let callers = queue_up(&pool, 10, &Arc::default()).await;
+        // Two and a quarter in the ninety seconds for which anybody waits, and nine if they become four times as fast.
+        pool.shared.lock().pace = 40 * second;
+        pool.shared.note(40 * second, paused);
+        assert_eq!(pool.shared.lock().jobs.len(), left);
+        pool.shared.lock().pace = Duration::ZERO;
+        drop(release);
+        for (number, caller) in callers.into_iter().enumerate() {
+            let answer = caller.await.unwrap();
+            assert_eq!(answer.is_ok(), number < left, "{number}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_took_no_time_costs_nobody_their_turn() {
     let pool = pool(1, 100, LONG);
     let release = occupy(&pool).await;
     let callers = queue_up(&pool, 10, &Arc::default()).await;
-    pool.shared.note(Duration::ZERO);
+    pool.shared.note(Duration::ZERO, Duration::ZERO);
     drop(release);
     for caller in callers {
         assert_eq!(caller.await.unwrap(), Ok(()));
