@@ -188,6 +188,7 @@ mod tests {
         let there = known.get(id, |_| true, || store.account());
         assert!(there.await.unwrap().is_some());
     }
+
     #[tokio::test]
     async fn whoever_goes_away_leaves_the_lookup_to_those_who_wait() {
         let (known, store) = (KnownAccounts::default(), Store::with_answers(0));

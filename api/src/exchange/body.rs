@@ -196,6 +196,7 @@ mod tests {
             assert_eq!(read_bounded(body, 8).await.is_ok(), fits, "{length}");
         }
     }
+
     #[tokio::test]
     async fn a_body_is_its_pieces_together_as_far_as_the_limit() {
         for (pieces, whole) in [

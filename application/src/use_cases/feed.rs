@@ -18,8 +18,8 @@ const EVERY: Duration = Duration::from_millis(20);
 /// How long to wait after the store did not answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// The newest events that are kept in memory while somebody follows: a follower that keeps up is served from there. A slower one reads the
-/// store at its own pace.
+/// The newest events that are kept in memory while somebody follows: a follower that keeps up is served from there. A
+/// slower one reads the store at its own pace.
 const RECENT: usize = 4096;
 
 /// Events in one step of a follower: about a hundred kilobytes as text, which is what one who stalls keeps in memory.

@@ -76,18 +76,15 @@ impl ArgonMemory {
     ) -> Result<(), ArgonError> {
         let (needed, usual) = (scheme.params.block_count(), self.usual.params.block_count());
         let map = |blocks| Memory::of_blocks(blocks).map_err(ArgonError::NoMemory);
+        let is_fresh = self.kept.is_none();
         let mut larger;
-        let mut is_fresh = false;
         let blocks = if needed > usual {
             larger = map(needed)?;
             larger.as_mut()
         } else {
             let kept = match self.kept.take() {
                 Some(kept) => kept,
-                None => {
-                    is_fresh = true;
-                    map(usual)?
-                }
+                None => map(usual)?,
             };
             self.kept.insert(kept).as_mut()
         };

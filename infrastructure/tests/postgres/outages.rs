@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use authlog_application::ports::{AppendError, Directory, EventStore, Health, StoreError};
 use authlog_infrastructure::postgres::PostgresStore;
@@ -71,6 +71,7 @@ async fn while_the_server_is_away_the_store_is_unavailable_and_then_it_is_back()
     warm_up(&store).await;
     server.stop();
 
+    let started = Instant::now();
     let error = store.check().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     let ada = Person::called("ada");
@@ -78,6 +79,7 @@ async fn while_the_server_is_away_the_store_is_unavailable_and_then_it_is_back()
     let error = store.append(registration.clone()).await.unwrap_err();
     let unavailable = matches!(error, AppendError::Store(StoreError::Unavailable(_)));
     assert!(unavailable, "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(30));
 
     server.resume();
     store.append(registration).await.unwrap();
