@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, Base, CredentialRecord, Directory, Doctor, DueMail, Entropy, EventLog, EventStore,
-    Health, History, Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailQueue,
-    OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
+    Append, CredentialRecord, Directory, Doctor, DueMail, Entropy, EventLog, EventStore, Health,
+    History, Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailQueue, OpaqueTokenRecord,
+    Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, ResetId, SessionId, Timestamp, UserId};
@@ -386,7 +386,7 @@ impl Vault {
                 continue;
             };
             let user = owner(first)?;
-            if staged.stream.kind == AggregateKind::User && staged.base == Base::Nothing {
+            if staged.stream.kind == AggregateKind::User && staged.base.version() == 0 {
                 let key = SubjectKey::generate(&*self.entropy);
                 // Asked for first: should the key change in between, the store refuses, and it is planned again.
                 let under = self.master.fingerprint();
