@@ -17,6 +17,7 @@ use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::SystemEntropy;
 use cqrs_es::DomainEvent as _;
 use cqrs_es::persist::SerializedEvent;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::contract::{Tokens, verifies};
 use support::http::Http;
@@ -200,6 +201,7 @@ async fn a_row_of_an_earlier_version_costs_its_events_once(store: Store) {
         1,
         Price {
             statements: &[
+                asked::ACCOUNT,
                 asked::ACCOUNT,
                 asked::EVENTS,
                 asked::ACCOUNT_KEY,
@@ -504,6 +506,19 @@ async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
         ..NOTHING
     };
     assert_eq!(spent.await, meter.times(TIMES, price));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_meet_a_row_of_an_earlier_version_at_once_read_its_events_once() {
+    let office = Office::on(Store::Postgres).await;
+    let forget = "UPDATE accounts SET recent_requests = NULL";
+    office.meter.service.settings.execute(forget);
+    let spent = office.meter.spent(async || {
+        let roles = ["auditor", "service", "user"].into_iter().cycle().take(30);
+        join_all(roles.map(|role| office.gives_role(role))).await;
+    });
+    let spent = spent.await;
+    assert_eq!(spent.on(asked::EVENTS), 1, "{spent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

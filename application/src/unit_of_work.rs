@@ -15,6 +15,7 @@ use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{
     Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
 };
+use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
 use crate::ports::{
@@ -69,6 +70,7 @@ pub(crate) struct Journal {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
     turns: Vec<tokio::sync::Mutex<()>>,
+    reads_of_streams: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
@@ -78,6 +80,7 @@ impl Journal {
             store,
             directory,
             turns: turns.take(TURNS).collect(),
+            reads_of_streams: Arc::default(),
         }
     }
 
@@ -111,6 +114,8 @@ impl Journal {
             store: Arc::clone(&self.store),
             directory: Arc::clone(&self.directory),
             staged: Arc::default(),
+            reads_of_streams: Arc::clone(&self.reads_of_streams),
+            reads_a_stream: None,
         }
     }
 
@@ -141,13 +146,15 @@ impl Decides for RefusedLogins {
     const KIND: AggregateKind = AggregateKind::RefusedLogins;
 }
 
-/// What one command reads and writes. Whatever it decides on it finds by a bounded read, however long the aggregate's
-/// stream is.
-#[derive(Clone)]
+/// What one command reads and writes. What it decides on comes from a bounded read, however long the aggregate's stream
+/// is.
 pub(crate) struct UnitOfWork {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
     staged: Arc<Mutex<Append>>,
+    reads_of_streams: Arc<tokio::sync::Mutex<()>>,
+    /// Held until the end by a command that had to read a stream: each node has one in memory at the most.
+    reads_a_stream: Option<OwnedMutexGuard<()>>,
 }
 
 impl UnitOfWork {
@@ -165,15 +172,14 @@ impl UnitOfWork {
 
     /// Lets the account decide on `command` by its row. An account without a row was erased, or never was.
     pub(crate) async fn execute_on_account(
-        &self,
+        &mut self,
         user: UserId,
         command: UserCommand,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<UserEvent>, Failure> {
         let mut found = Found::<User>::nothing(&user.to_string());
-        match self.directory.account(user).await? {
+        match self.account(user).await? {
             Some(row) => {
-                let row = self.with_recent_requests(row, &found.staged.stream).await?;
                 found.aggregate = User::Registered(row.state());
                 found.staged.base = Base::Account(Box::new(row));
             }
@@ -183,18 +189,30 @@ impl UnitOfWork {
         self.execute_on(found, command, metadata).await
     }
 
-    /// The row with the recent requests, which an earlier version of this program left out: once, they come from the
-    /// account's events, and the append of this command writes them into the row.
-    async fn with_recent_requests(
-        &self,
-        mut row: Account,
-        stream: &StreamId,
-    ) -> Result<Account, Failure> {
-        if row.recent_requests.is_some() {
+    /// The account's row with the recent requests. An earlier version of this program left them out; then they come from
+    /// the account's events, once: the append of this command writes them into the row.
+    async fn account(&mut self, user: UserId) -> Result<Option<Account>, Failure> {
+        let row = self.directory.account(user).await?;
+        let lacks_requests = |row: &Account| row.recent_requests.is_none();
+        if !row.as_ref().is_some_and(lacks_requests) {
             return Ok(row);
         }
+        let reads_of_streams = Arc::clone(&self.reads_of_streams);
+        self.reads_a_stream = Some(reads_of_streams.lock_owned().await);
+        // The command before may have written them.
+        match self.directory.account(user).await? {
+            Some(row) if lacks_requests(&row) => self.with_recent_requests(row).await.map(Some),
+            row => Ok(row),
+        }
+    }
+
+    async fn with_recent_requests(&self, mut row: Account) -> Result<Account, Failure> {
+        let stream = StreamId {
+            kind: AggregateKind::User,
+            id: row.id.to_string(),
+        };
         let (mut user, mut version) = (User::default(), 0);
-        for event in self.store.load(stream).await? {
+        for event in self.store.load(&stream).await? {
             version = event.sequence as u64;
             let event = serde_json::from_value(event.payload)
                 .map_err(|source| StoreError::Unreadable(Box::new(source)))?;

@@ -100,7 +100,7 @@ impl Authlog {
         let metadata = &metadata;
         let events = self
             .journal
-            .record(&user.to_string(), |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let command = UserCommand::Erase(command);
                 let events = work
                     .execute_on_account(user, command, metadata.clone())

@@ -137,7 +137,7 @@ impl Authlog {
         let (command, record) = (&command, &record);
         let recorded = self
             .journal
-            .record(&user.to_string(), |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let command = UserCommand::Register(command.clone());
                 work.execute_on_account(user, command, context.metadata(user))
                     .await?;
