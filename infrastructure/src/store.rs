@@ -39,6 +39,10 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
     "UserErased",
 ];
 
+/// How many sessions of an account are looked at to tell whether one of them counts. Where more began in one epoch, it is
+/// taken for granted.
+pub(crate) const SESSIONS_LOOKED_AT: i64 = 100;
+
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
 pub trait Store:
     EventStore
@@ -382,7 +386,7 @@ impl Vault {
                 continue;
             };
             let user = owner(first)?;
-            if staged.stream.kind == AggregateKind::User && staged.prior.is_empty() {
+            if staged.stream.kind == AggregateKind::User && staged.base.version() == 0 {
                 let key = SubjectKey::generate(&*self.entropy);
                 // Asked for first: should the key change in between, the store refuses, and it is planned again.
                 let under = self.master.fingerprint();
@@ -410,9 +414,6 @@ impl Vault {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
                 plan.events.push(sealed.map_err(unreadable)?);
             }
-            let ClaimChanges { claimed, released } = claim_changes(staged).map_err(unreadable)?;
-            plan.claims.extend(self.digests(claimed));
-            plan.released.extend(self.digests(released));
             for told in told_by_mail(staged).map_err(unreadable)? {
                 let mail = DueMail {
                     stream: staged.stream.clone(),
@@ -423,7 +424,13 @@ impl Vault {
                 plan.mail.push((mail, told.at));
             }
             match row_after(staged).map_err(unreadable)? {
-                Some(Row::Account(row)) => plan.accounts.push(*row),
+                Some(Row::Account(row)) => {
+                    let ClaimChanges { claimed, released } =
+                        claim_changes(staged.base.account(), &row);
+                    plan.claims.extend(self.digests(claimed));
+                    plan.released.extend(self.digests(released));
+                    plan.accounts.push(*row);
+                }
                 Some(Row::Session(row)) => plan.sessions.push(*row),
                 None => {}
             }

@@ -187,6 +187,14 @@ impl EventStore for Nowhere {
         unreachable!()
     }
 
+    async fn last_sequence(&self, _: &StreamId) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn is_erased(&self, _: UserId) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
     async fn append(&self, _: Append) -> Result<(), AppendError> {
         unreachable!()
     }
@@ -203,6 +211,14 @@ impl Directory for Nowhere {
     }
 
     async fn find_account(&self, _: &Identifier) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn may_have_other_sessions(
+        &self,
+        _: UserId,
+        _: Option<SessionId>,
+    ) -> Result<bool, StoreError> {
         unreachable!()
     }
 

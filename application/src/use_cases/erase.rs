@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use authlog_domain::UserId;
 use authlog_domain::user::{Erase, UserCommand, UserEvent};
-use authlog_domain::{User, UserId};
 
 use crate::ports::{Account, Attempt, Identifier, Revocation};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
@@ -97,13 +97,13 @@ impl Authlog {
         let command = Erase {
             at: self.parts.clock.now(),
         };
-        let id = user.to_string();
-        let (id, metadata) = (id.as_str(), &metadata);
+        let metadata = &metadata;
         let events = self
             .journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
+                let command = UserCommand::Erase(command);
                 let events = work
-                    .execute::<User>(id, UserCommand::Erase(command), metadata.clone())
+                    .execute_on_account(user, command, metadata.clone())
                     .await?;
                 work.commit().await?;
                 Ok(events)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use authlog_domain::user::{RehashPassword, UserCommand};
-use authlog_domain::{CredentialId, User, UserId};
+use authlog_domain::{CredentialId, UserId};
 use tokio::sync::mpsc;
 
 use crate::authlog::Parts;
@@ -100,13 +100,12 @@ impl PasswordRenewer {
             replaced,
             credential: record.credential,
         };
-        let id = user.to_string();
-        let (id, record, context) = (id.as_str(), &record, &context);
+        let (record, context) = (&record, &context);
         self.journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let command = UserCommand::RehashPassword(command);
                 let events = work
-                    .execute::<User>(id, command, context.metadata(user))
+                    .execute_on_account(user, command, context.metadata(user))
                     .await?;
                 if !events.is_empty() {
                     work.attach_credential(record.clone());

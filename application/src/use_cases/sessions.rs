@@ -102,8 +102,8 @@ impl Authlog {
             .await
     }
 
-    /// Ends every session of the bearer's own account but the one that asks, in one event: a login that happens at the
-    /// same time is not passed over.
+    /// Ends every session of the bearer's own account but the one that asks, in one event. Where no other session can
+    /// count, nothing is recorded: a login that is stored later is a login after it.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
@@ -115,6 +115,11 @@ impl Authlog {
         // Each of a person's own wishes raises the epoch; the session that they keep still counts.
         for _ in 0..TRIES {
             let SessionStanding { session, account } = self.own_standing(token).await?;
+            let directory = &self.parts.directory;
+            let others = directory.may_have_other_sessions(account.id, Some(session.id));
+            if !others.await? {
+                return Ok(());
+            }
             let command = UserCommand::RevokeSessions(RevokeSessions {
                 at: self.parts.clock.now(),
                 reason: RevocationReason::Owner,
@@ -135,7 +140,7 @@ impl Authlog {
         Ok(())
     }
 
-    /// For an administrator: ends every session of an account.
+    /// For an administrator: ends every session of an account. Where none can count, nothing is recorded.
     ///
     /// # Errors
     /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
@@ -146,6 +151,10 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let administrator = self.administrator(token).await?;
+        let directory = &self.parts.directory;
+        if !directory.may_have_other_sessions(user, None).await? {
+            return self.account_just_written(user).await.map(|_| ());
+        }
         let command = UserCommand::RevokeSessions(RevokeSessions {
             at: self.parts.clock.now(),
             reason: RevocationReason::Administrator,
