@@ -1,5 +1,6 @@
 //! Ports that lead nowhere: whoever uses one panics, or waits for ever.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,11 +147,25 @@ impl SecretTokens for Nowhere {
 }
 
 impl AttemptLimiter for Nowhere {
-    fn check(&self, _: Attempt<'_>) -> Result<(), Duration> {
+    fn count(&self, _: Attempt<'_>) -> Result<(), Duration> {
         Ok(())
     }
 
-    fn failed(&self, _: Attempt<'_>) {}
+    fn reserve(&self, _: Guess<'_>) -> Result<Reservation, Duration> {
+        Ok(Reservation::new(Self {
+            overloaded_for: None,
+        }))
+    }
+
+    fn remember_sign_in(&self, _: Option<IpAddr>, _: &[String]) {}
+}
+
+impl ReservedGuess for Nowhere {
+    fn at_account(&mut self, _: Option<UserId>) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn settle(&mut self, _: GuessOutcome) {}
 }
 
 #[async_trait]

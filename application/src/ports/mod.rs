@@ -22,7 +22,7 @@ mod revocations;
 mod tokens;
 mod transparency;
 
-pub use attempts::{Attempt, AttemptLimiter};
+pub use attempts::{Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess};
 pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,

@@ -176,6 +176,7 @@ impl Authlog {
             .register_with(form, Role::User, Some(terms), context)
             .await?;
         let account = self.account_just_written(user).await?;
+        self.remember_sign_in(&account, context);
         match session {
             Some(session) => self.issue_tokens(account, &session, terms),
             None => Err(Refusal::UnknownAccount),

@@ -34,9 +34,9 @@ impl Authlog {
             }));
         }
         let name = Identifier::parse(typed).map(|identifier| identifier.comparable());
-        self.admit(Attempt::RequestReset {
+        self.admit(Attempt::RequestMail {
             address: context.address,
-            identifier: name.as_deref().unwrap_or_default(),
+            identifier: name.as_deref().unwrap_or(typed),
         })?;
         // Nobody is called what is no name, and no store need take it: PostgreSQL has no text with a NUL in it.
         if name.is_none() {

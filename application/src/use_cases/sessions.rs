@@ -76,7 +76,7 @@ impl Authlog {
         session: SessionId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let metadata = context.metadata(account.id);
         let reason = RevocationReason::Owner;
         self.revoke_session(&account, session, reason, metadata)
@@ -113,8 +113,9 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         // Each of a person's own wishes raises the epoch; the session that they keep still counts.
+        let caller = self.authenticate_to_change(token).await?;
         for _ in 0..TRIES {
-            let SessionStanding { session, account } = self.own_standing(token).await?;
+            let SessionStanding { session, account } = self.standing_of(caller).await?;
             let directory = &self.parts.directory;
             let others = directory.may_have_other_sessions(account.id, Some(session.id));
             if !others.await? {

@@ -39,7 +39,7 @@ impl Authlog {
         token: &str,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let Some(email) = &account.email else {
             return Err(Refusal::Invalid(vec![Violation {
                 field: Field::Email,
@@ -67,13 +67,15 @@ impl Authlog {
         email: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let email = Email::parse(email.unwrap_or_default()).map_err(|flaw| {
             Refusal::Invalid(vec![Violation {
                 field: Field::Email,
                 flaw,
             }])
         })?;
+        // Before anything is looked up: the limit tells nothing of whose address it is.
+        self.admit_mail_to(&email, context)?;
         self.prove_current(&account, password, context).await?;
         let own = account.email.as_ref().map(Email::comparable);
         if own != Some(email.comparable()) {
@@ -82,7 +84,6 @@ impl Authlog {
                 return Err(Refusal::IdentifierTaken(vec![IdentifierKind::Email]));
             }
         }
-        self.admit_mail_to(&email, context)?;
         self.request_link(&account, Some(email), context).await
     }
 
@@ -153,7 +154,7 @@ impl Authlog {
 
     /// Nobody's mailbox is flooded through us, whoever's account it is done from.
     fn admit_mail_to(&self, email: &Email, context: &RequestContext) -> Result<(), Refusal> {
-        self.admit(Attempt::RequestReset {
+        self.admit(Attempt::RequestMail {
             address: context.address,
             identifier: &email.comparable(),
         })
