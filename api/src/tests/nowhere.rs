@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::*;
-use authlog_application::{Authlog, Parts, Password, PasswordPolicy, Settings};
+use authlog_application::{Authlog, NewPassword, Parts, Password, PasswordPolicy, Settings};
 use authlog_domain::session::Limits;
-use authlog_domain::{AccountNumber, ResetId, SessionId, Timestamp, UserId, VerificationId};
+use authlog_domain::{AccountNumber, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
@@ -343,7 +343,7 @@ impl PasswordHasher for Nowhere {
         }
     }
 
-    async fn hash(&self, _: Password) -> Result<PasswordHash, HashingError> {
+    async fn hash(&self, _: NewPassword) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         unreachable!()
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::authlog::Parts;
 use crate::ports::{CredentialRecord, HashStanding, PasswordHash};
 use crate::unit_of_work::Journal;
-use crate::{Authlog, Password, Refusal, RequestContext};
+use crate::{Authlog, NewPassword, Password, Refusal, RequestContext};
 
 /// How many passwords may wait to be hashed anew: a few, because each is a password in memory.
 const QUEUE: usize = 64;
@@ -89,7 +89,9 @@ impl PasswordRenewer {
             password,
             context,
         } = outdated;
+        let password = NewPassword::already_in_use(password);
         let hash = self.parts.hasher.hash(password).await?;
+        let hash = hash.map_err(Refusal::of_password)?;
         let record = CredentialRecord {
             user,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
