@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use authlog_application::ports::*;
 use authlog_application::{Authlog, Parts, Password, PasswordPolicy, Settings};
 use authlog_domain::session::Limits;
-use authlog_domain::{AccountNumber, ResetId, SessionId, Timestamp, UserId, VerificationId};
+use authlog_domain::{AccountNumber, Email, ResetId, SessionId, Timestamp, UserId, VerificationId};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
@@ -47,6 +47,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         revocations: nowhere.clone(),
         reset_requests: nowhere.clone(),
         mail_queue: nowhere.clone(),
+        mail_gate: nowhere.clone(),
         hasher: nowhere.clone(),
         tokens: nowhere.clone(),
         secrets: nowhere.clone(),
@@ -187,6 +188,10 @@ impl EventStore for Nowhere {
         unreachable!()
     }
 
+    async fn is_erased(&self, _: UserId) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
     async fn append(&self, _: Append) -> Result<(), AppendError> {
         unreachable!()
     }
@@ -270,11 +275,28 @@ impl MailQueue for Nowhere {
         unreachable!()
     }
 
+    async fn enqueue_mail(&self, _: UserId, _: MailKind, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
     async fn complete_mail(&self, _: &DueMail) -> Result<(), StoreError> {
         unreachable!()
     }
 
     async fn postpone_mail(&self, _: &DueMail, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl MailGate for Nowhere {
+    async fn admit(
+        &self,
+        _: QueuedMail,
+        _: &Email,
+        _: MailKind,
+        _: Timestamp,
+    ) -> Result<Admission, StoreError> {
         unreachable!()
     }
 }
@@ -366,6 +388,10 @@ impl EventLog for Nowhere {
 #[async_trait]
 impl Housekeeping for Nowhere {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
 }

@@ -111,6 +111,9 @@ pub trait EventStore: Send + Sync {
     /// stream that does not exist.
     async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError>;
 
+    /// Whether the account was erased: `false` for one that the store does not know.
+    async fn is_erased(&self, user: UserId) -> Result<bool, StoreError>;
+
     /// Appends, as a whole or not at all. When it returns, what it wrote survives a crash.
     async fn append(&self, append: Append) -> Result<(), AppendError>;
 }

@@ -20,6 +20,18 @@ impl EventStore for PostgresStore {
         self.vault.open(stream, sealed, self).await
     }
 
+    async fn is_erased(&self, user: UserId) -> Result<bool, StoreError> {
+        const SELECT: &str =
+            "SELECT EXISTS (SELECT FROM events WHERE event_type = 'UserErased' AND user_id = $1)";
+        self.connections
+            .ask(|pool| {
+                sqlx::query_scalar(SELECT)
+                    .bind(user.as_uuid())
+                    .fetch_one(pool)
+            })
+            .await
+    }
+
     async fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut plan = self.vault.plan(append, self).await?;
         if let Some(append) = SessionAppend::take_from(&mut plan) {
