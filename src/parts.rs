@@ -232,6 +232,7 @@ pub(crate) async fn assemble(
         revocations: store.clone(),
         reset_requests: store.clone(),
         mail_queue: store.clone(),
+        mail_gate: store.clone(),
         hasher: Arc::new(hasher),
         tokens: Arc::new(tokens),
         secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),

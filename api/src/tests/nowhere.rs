@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use authlog_application::ports::*;
 use authlog_application::{Authlog, NewPassword, Parts, Password, PasswordPolicy, Settings};
 use authlog_domain::session::Limits;
-use authlog_domain::{AccountNumber, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId};
+use authlog_domain::{
+    AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
+};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
@@ -48,6 +50,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         revocations: nowhere.clone(),
         reset_requests: nowhere.clone(),
         mail_queue: nowhere.clone(),
+        mail_gate: nowhere.clone(),
         hasher: nowhere.clone(),
         tokens: nowhere.clone(),
         secrets: nowhere.clone(),
@@ -301,11 +304,28 @@ impl MailQueue for Nowhere {
         unreachable!()
     }
 
+    async fn enqueue_mail(&self, _: UserId, _: MailKind, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
     async fn complete_mail(&self, _: &DueMail) -> Result<(), StoreError> {
         unreachable!()
     }
 
     async fn postpone_mail(&self, _: &DueMail, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl MailGate for Nowhere {
+    async fn admit(
+        &self,
+        _: QueuedMail,
+        _: &Email,
+        _: MailKind,
+        _: Timestamp,
+    ) -> Result<Admission, StoreError> {
         unreachable!()
     }
 }
@@ -397,6 +417,10 @@ impl EventLog for Nowhere {
 #[async_trait]
 impl Housekeeping for Nowhere {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
 }

@@ -154,7 +154,8 @@ pub trait EventStore: Send + Sync {
     /// stream is.
     async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError>;
 
-    /// Whether the account was erased. It costs the same however long the account's stream is.
+    /// Whether the account was erased: `false` for one that the store does not know. It costs the same however long the
+    /// account's stream is.
     async fn is_erased(&self, user: UserId) -> Result<bool, StoreError>;
 
     /// Appends, as a whole or not at all. When it returns, what it wrote survives a crash.

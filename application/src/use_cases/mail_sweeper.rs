@@ -57,7 +57,7 @@ impl MailSweeper {
 
     async fn sweep(&self) -> Result<(), NotSwept> {
         for user in self.mail.accounts().await? {
-            // An account that the store does not know is another store's: its mail is none of our business.
+            // An account that the store does not know is another store's: its mail is left alone.
             if self.events.is_erased(user).await? {
                 self.mail.forget(user).await?;
             }

@@ -1,8 +1,8 @@
-//! Addresses that change, locks, the sessions that count, and the mail that is due.
+//! Addresses that change, locks, and the sessions that count.
 
 use std::time::Duration;
 
-use authlog_application::ports::{Append, AppendError, DueMail, Identifier, IdentifierKind};
+use authlog_application::ports::{Append, AppendError, Identifier, IdentifierKind};
 use authlog_domain::user::{
     ChangePassword, ChangeRole, ConfirmEmail, Lock, RequestEmailVerification, UserCommand,
 };
@@ -16,12 +16,13 @@ use super::system::{now, random};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn address(text: &str) -> Email {
+/// The address in `text`.
+pub fn address(text: &str) -> Email {
     Email::parse(text).unwrap()
 }
 
 /// Asks for another address, and returns the request.
-async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> VerificationId {
+pub async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> VerificationId {
     let verification = VerificationId::new(random());
     let command = UserCommand::RequestEmailVerification(RequestEmailVerification {
         at: now(),
@@ -34,7 +35,8 @@ async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> Verificati
     verification
 }
 
-fn confirm(verification: VerificationId) -> UserCommand {
+/// Follows the link of that request.
+pub fn confirm(verification: VerificationId) -> UserCommand {
     UserCommand::ConfirmEmail(ConfirmEmail {
         at: now(),
         verification,
@@ -241,44 +243,4 @@ pub async fn of_many_sessions_in_one_epoch_one_is_taken_to_count(world: &impl Wo
         let told = store.may_have_other_sessions(ada.user, None).await;
         assert_eq!(told.unwrap(), others);
     }
-}
-
-pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world: &impl World) {
-    let (store, other) = (world.store(), world.another_node().await);
-    let (ada, bob) = (Person::called("ada"), Person::called("bob"));
-    ada.registers(&*store).await;
-    bob.registers(&*store).await;
-    assert_eq!(world.count("due_mail").await, 0);
-    for person in [&ada, &bob] {
-        let lock = UserCommand::Lock(Lock { at: now() });
-        person.does(&*store, lock).await.unwrap();
-    }
-    let at = now();
-    let leased_until = at.plus(MINUTE);
-    let take = async |node: &dyn Store, at| {
-        let taken = node.take_due_mail(at, leased_until, 10).await;
-        taken.unwrap()
-    };
-    let mut taken = take(&*other, at).await;
-    taken.sort_by_key(|mail| mail.user != ada.user);
-    let of_ada = DueMail {
-        stream: ada.stream(),
-        sequence: 2,
-        user: ada.user,
-        attempts: 1,
-    };
-    assert_eq!(taken.len(), 2);
-    assert_eq!(taken[0], of_ada);
-    assert!(take(&*store, at).await.is_empty());
-    // What was neither completed nor postponed comes back.
-    let again = store.take_due_mail(leased_until, leased_until.plus(MINUTE), 10);
-    assert_eq!(again.await.unwrap().len(), 2);
-    store.complete_mail(&taken[1]).await.unwrap();
-    let later = leased_until.plus(MINUTE).plus(MINUTE);
-    store.postpone_mail(&of_ada, later).await.unwrap();
-    assert!(take(&*store, leased_until).await.is_empty());
-    assert_eq!(take(&*store, later).await.len(), 1);
-    // An erased account is told nothing.
-    ada.is_erased(&*store).await;
-    assert_eq!(world.count("due_mail").await, 0);
 }

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod erasure;
 pub mod event_log;
 pub mod event_store;
+pub mod mail;
 pub mod people;
 pub mod proof;
 pub mod read_models;
@@ -104,7 +105,7 @@ pub async fn footprint(world: &impl World) -> Vec<(&'static str, i64)> {
         "subject_keys",
         "accounts",
         "sessions",
-        "due_mail",
+        "mail_queue",
     ] {
         counts.push((table, world.count(table).await));
     }
@@ -170,7 +171,18 @@ macro_rules! store_behaviour {
             the_sessions_that_count_are_told_page_by_page_with_where_they_began,
             other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept,
             of_many_sessions_in_one_epoch_one_is_taken_to_count,
+        ]);
+        store_behaviour!($open, mail: [
             mail_is_due_with_its_event_and_handled_by_one_node_at_a_time,
+            what_happens_while_a_mail_waits_is_counted_by_its_entry,
+            what_happens_while_a_mail_is_sent_is_due_afterwards,
+            the_address_of_before_is_told_if_it_was_verified_and_waits_sealed,
+            of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota,
+            an_admission_belongs_to_its_entry,
+            a_mailbox_is_sent_more_as_time_passes,
+            links_leave_places_for_notices,
+            what_a_mailbox_was_sent_outlives_the_account,
+            budgets_that_are_full_again_are_removed,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
