@@ -62,7 +62,7 @@ fn event(kind: u8, minute: u64, number: u128, epoch: &mut u32) -> UserEvent {
             at,
             reason: RevocationReason::Owner,
             session_epoch: next_epoch(),
-            kept_session: (number % 2 == 0).then_some(SessionId::new(id)),
+            kept_session: number.is_multiple_of(2).then_some(SessionId::new(id)),
         }),
         5 => UserEvent::RoleChanged(RoleChanged {
             at,
