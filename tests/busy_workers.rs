@@ -16,9 +16,10 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use support::endpoint::NAMED;
 use support::http::Request;
+use support::mail::mail_to;
 use support::workers::Workers;
 use support::{
-    Contract, Endpoint, Person, Program, Settings, Store, a, on_both_stores, own, staff,
+    Contract, Endpoint, Person, Program, Settings, Store, a, c, on_both_stores, own, staff,
 };
 
 on_both_stores!(
@@ -76,6 +77,17 @@ async fn no_new_password_keeps_a_worker(store: Store) {
         let body = json!({"current_password": ann.password, "new_password": EXPENSIVE_WALK});
         let request = service.send(own::CHANGE_PASSWORD).json(&body);
         request.bearer(&tokens.access)
+    };
+    assert_eq!(refused(0).await.status, 400);
+    stays_free(&service, EXPENSIVE_WALK, refused).await;
+
+    let request = service.send(c::REQUEST_RESET);
+    let answer = request.json(&json!({"username": "ann"})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let token = mail_to(&service, &ann.email).await.token();
+    let refused = |_| {
+        let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        request.json(&json!({"password": EXPENSIVE_WALK}))
     };
     assert_eq!(refused(0).await.status, 400);
     stays_free(&service, EXPENSIVE_WALK, refused).await;
