@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Instant;
+
 use serde_json::json;
 use support::contract::Tokens;
 use support::mail::{Mail, MailServer, Mailbox, new_mail_to, notice_to};
@@ -15,6 +17,14 @@ const NOTICES: usize = 3;
 
 /// How many links of a kind.
 const LINKS: usize = 5;
+
+/// Makes sure that as many links were sent to these addresses as a mailbox is sent from `since` on: one more in six minutes.
+#[track_caller]
+fn are_bounded(post: &impl Mailbox, addresses: &[&str], since: Instant) {
+    let sent = links_to(post, addresses);
+    let most = LINKS + (since.elapsed().as_secs() / 360) as usize;
+    assert!((LINKS..=most).contains(&sent), "{sent} links");
+}
 
 on_both_stores!(
     a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference,
@@ -166,6 +176,7 @@ async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store)
     let verifies = [("AUTHLOG_VERIFY_EMAIL", "on")];
     let (service, post) = service_with(Settings::on(store), &verifies).await;
     let victim = Person::called("victim");
+    let since = Instant::now();
     let mut mails = Vec::new();
     for round in 0..LINKS + 7 {
         Contract::A.registers(&service.http(), &victim).await;
@@ -182,7 +193,7 @@ async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store)
         let answer = request.json(&json!({"password": victim.password})).await;
         assert_eq!(answer.status, 204, "{answer}");
     }
-    assert_eq!(links_to(&post, &[&victim.email]), LINKS);
+    are_bounded(&post, &[&victim.email], since);
 }
 
 async fn many_accounts_send_one_mailbox_no_more_than_one_does(store: Store) {
@@ -192,6 +203,7 @@ async fn many_accounts_send_one_mailbox_no_more_than_one_does(store: Store) {
         "VICTIM@example.com",
         "victim+more@example.com",
     ];
+    let since = Instant::now();
     for number in 0..12 {
         let eve = Changing::registers(&service, &format!("eve-{number}")).await;
         asks_for(&service, &eve, spellings[number % spellings.len()]).await;
@@ -203,7 +215,7 @@ async fn many_accounts_send_one_mailbox_no_more_than_one_does(store: Store) {
         (links_to(&post, &spellings) >= LINKS).then_some(())
     })
     .await;
-    assert_eq!(links_to(&post, &spellings), LINKS);
+    are_bounded(&post, &spellings, since);
 }
 
 /// Asks for another address.
@@ -258,6 +270,7 @@ async fn nodes_that_share_a_store_share_what_a_mailbox_is_sent() {
             .with("AUTHLOG_SMTP_URL", &format!("smtp://127.0.0.1:{port}"))
     });
     let nodes = [first.start().await, second.start().await];
+    let since = Instant::now();
     let mut addresses = Vec::new();
     for number in 0..12 {
         let mut person = Person::called(&format!("eve-{number}"));
@@ -273,16 +286,11 @@ async fn nodes_that_share_a_store_share_what_a_mailbox_is_sent() {
         new_mail_to(&post, &bob.email, &[]).await;
     }
     let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
-    eventually("the mails to the victim", async || {
-        (links_to(&post, &addresses) >= LINKS).then_some(())
-    })
-    .await;
-    assert_eq!(links_to(&post, &addresses), LINKS);
     let waiting = "SELECT count(*) FROM mail_queue";
     let url = nodes[0].settings.get("AUTHLOG_DATABASE_URL").unwrap();
     eventually("nothing waits", async || {
         (support::Postgres::query(url, waiting) == "0").then_some(())
     })
     .await;
-    assert_eq!(links_to(&post, &addresses), LINKS);
+    are_bounded(&post, &addresses, since);
 }

@@ -423,7 +423,7 @@ impl Vault {
         key: Option<&SubjectKey>,
     ) -> Result<MailEntry, StoreError> {
         let mut entry = MailEntry::new(self.entropy.random_uuid(), user, told.kind, told.at);
-        if let Some(address) = &told.former_address {
+        if let Some(address) = &told.address {
             entry.mailbox = self.pepper.mailbox(address).to_vec();
             let sealed = key.map(|key| key.seal_address(user, address, &*self.entropy));
             entry.address = sealed.transpose().map_err(unreadable)?;

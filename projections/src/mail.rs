@@ -16,7 +16,7 @@ pub struct ToldByMail {
     /// When.
     pub at: Timestamp,
     /// The address to tell, where that is not the one that the account has afterwards.
-    pub former_address: Option<Email>,
+    pub address: Option<Email>,
 }
 
 /// What the staged events of a stream have the account's person told: what a thief of the account would do, and links that
@@ -55,19 +55,23 @@ fn of_user(
         | UserEvent::EmailVerified(_)
         | UserEvent::UserErased(_) => return Ok(None),
     };
-    let former_address = match &event {
+    let address = match &event {
         UserEvent::EmailChanged(event) => {
             match former_address(staged, recorded, event.email.known())? {
                 Some(former) => Some(former),
                 None => return Ok(None),
             }
         }
+        UserEvent::EmailVerificationRequested(event) => event
+            .email
+            .as_ref()
+            .and_then(|email| email.known().cloned()),
         _ => None,
     };
     Ok(Some(ToldByMail {
         kind,
         at: event.at(),
-        former_address,
+        address,
     }))
 }
 
@@ -92,7 +96,7 @@ fn of_session(event: &SessionEvent) -> Option<ToldByMail> {
         SessionEvent::RefreshTokenReused(event) => Some(ToldByMail {
             kind: MailKind::RefreshTokenReused,
             at: event.at,
-            former_address: None,
+            address: None,
         }),
         SessionEvent::LoggedIn(_)
         | SessionEvent::TokenRefreshed(_)

@@ -146,10 +146,6 @@ fn explained(refusal: Refusal) -> Response {
         Refusal::WrongCredentials { .. } => {
             problem(StatusCode::FORBIDDEN, "The current password is wrong.")
         }
-        Refusal::IdentifierTaken(_) => problem(
-            StatusCode::CONFLICT,
-            "The e-mail address belongs to an account already.",
-        ),
         other => refused(other),
     }
 }

@@ -27,11 +27,12 @@ pub enum MailKind {
     ResetLink,
 }
 
-/// Links. When one is refused, the mailbox was sent one less than half an hour ago, and a link is good for at least as
-/// long: requests by strangers do not keep the owner from resetting the password.
+/// Links: as many as the domain lets one account ask for, five in half an hour. So a request that the domain accepts is
+/// refused here only if other accounts ask for the same mailbox, or for hours on end. That matters because a newer link
+/// replaces an older one: a link that is not sent takes the one before it away.
 const LINKS: MailQuota = MailQuota {
     at_once: 5,
-    then_one_per: Duration::from_secs(30 * 60),
+    then_one_per: Duration::from_secs(6 * 60),
 };
 
 /// Notices: the first ones of an attack arrive at once; the later ones are merged into one an hour.
@@ -40,7 +41,8 @@ const NOTICES: MailQuota = MailQuota {
     then_one_per: Duration::from_secs(60 * 60),
 };
 
-/// What a mailbox is sent of all kinds together at a steady rate: 48 mails a day, which is one link per lifetime of a link.
+/// What a mailbox is sent of all kinds together at a steady rate: 48 mails a day. That is one per lifetime of a reset link:
+/// however many a stranger asks for, the newest one that the owner has is good.
 const ALL_KINDS_ONE_PER: Duration = Duration::from_secs(30 * 60);
 
 impl MailKind {
@@ -168,6 +170,10 @@ pub trait MailGate: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use authlog_domain::user::{
+        MAX_RESET_REQUESTS, MAX_VERIFICATION_REQUESTS, RESET_REQUEST_WINDOW,
+        VERIFICATION_REQUEST_WINDOW,
+    };
 
     #[test]
     fn a_kind_is_found_by_its_stored_name() {
@@ -175,6 +181,17 @@ mod tests {
             assert_eq!(MailKind::from_stored(kind.as_str()), Some(kind));
         }
         assert_eq!(MailKind::from_stored("newsletter"), None);
+    }
+
+    #[test]
+    fn one_account_can_ask_for_no_more_links_than_a_mailbox_is_sent() {
+        for (requests, window) in [
+            (MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW),
+            (MAX_VERIFICATION_REQUESTS, VERIFICATION_REQUEST_WINDOW),
+        ] {
+            assert!(LINKS.at_once as usize >= requests);
+            assert!(LINKS.then_one_per * LINKS.at_once <= window);
+        }
     }
 
     #[test]

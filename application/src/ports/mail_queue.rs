@@ -15,8 +15,8 @@ pub struct DueMail {
     pub user: UserId,
     /// What happened.
     pub kind: MailKind,
-    /// The address to tell, where that is not the account's own: the one that the account had before.
-    pub former_address: Option<Email>,
+    /// The address to tell, where that is not the account's own: the one that it had before, or the one that it is to have.
+    pub address: Option<Email>,
     /// How often it happened since a mail of this kind was last sent.
     pub happened: u32,
     /// When it last happened.
@@ -27,8 +27,9 @@ pub struct DueMail {
 
 /// What is due to be mailed.
 ///
-/// There is one entry for an account, a kind and an address: what happens while an entry waits is counted by it. So the
-/// queue is bounded by the accounts, however long a mail server is away. An entry is put in by the append that stores its
+/// There is one entry for an account, a kind and a mailbox: what happens while an entry waits is counted by it. So the
+/// queue is bounded by the accounts, however long a mail server is away: an entry about a link that was replaced by a newer
+/// one goes when it is next taken. An entry is put in by the append that stores its
 /// event, so that neither is there without the other, and is handled at least once, by one node at a time.
 #[async_trait]
 pub trait MailQueue: Send + Sync {

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use authlog_domain::user::PendingVerification;
 use authlog_domain::{Email, Timestamp};
 use tokio::sync::Notify;
 
@@ -101,7 +102,7 @@ impl Errand {
         let notice: fn(&DueMail, Email) -> Mail = match due.kind {
             MailKind::PasswordChanged => new_password,
             MailKind::EmailChanged => {
-                let former = due.former_address.clone();
+                let former = due.address.clone();
                 return Ok(former.map(|to| new_address(due, to)));
             }
             MailKind::AccountLocked => locked,
@@ -115,12 +116,17 @@ impl Errand {
         Ok(verified.map(|to| notice(due, to)))
     }
 
-    /// The mail with the newest link of the account, unless that was followed or has expired. It goes to an address that
-    /// the account could get by it; the owner of an address that is taken gets a notice.
+    /// The mail with the newest link of the account, unless that was followed, has expired or is for another address than
+    /// this entry. The owner of an address that is taken gets a notice instead, by an entry of their own: how long the link
+    /// takes must not tell what that owner is sent.
     async fn link(&self, due: &DueMail, account: &Account) -> Result<Option<Mail>, Delay> {
         let now = self.parts.clock.now();
         let pending = account.pending_verification.as_ref();
-        let Some(pending) = pending.filter(|it| it.allows(it.verification, now)) else {
+        let comparable = |email: &Option<Email>| email.as_ref().map(Email::comparable);
+        let is_meant = |it: &&PendingVerification| {
+            it.allows(it.verification, now) && comparable(&it.email) == comparable(&due.address)
+        };
+        let Some(pending) = pending.filter(is_meant) else {
             return Ok(None);
         };
         let Some(to) = pending.email.as_ref().or(account.email.as_ref()) else {
@@ -244,7 +250,7 @@ mod tests {
             id: uuid::Uuid::nil(),
             user: authlog_domain::UserId::new(uuid::Uuid::nil()),
             kind: MailKind::PasswordChanged,
-            former_address: None,
+            address: None,
             happened,
             happened_at: Timestamp::from_unix_millis(0),
             attempts: 1,

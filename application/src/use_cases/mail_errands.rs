@@ -84,33 +84,35 @@ pub(super) trait Errand: Clone + Send + Sync + 'static {
 }
 
 /// Works until it is dropped. An entry that is interrupted is taken up again later.
+///
+/// No entry waits until others have been handed over, unless there are [`AT_ONCE`]: how long one mail takes must not show
+/// in the next one's time, which could tell that there was one.
 pub(super) async fn run<E: Errand>(errand: E, wake: Arc<Notify>) {
+    let mut under_way = JoinSet::new();
     loop {
-        match handle_due(&errand).await {
-            Ok(0) => {
+        while under_way.try_join_next().is_some() {}
+        let free = AT_ONCE.saturating_sub(under_way.len() as u32);
+        if free == 0 {
+            under_way.join_next().await;
+            continue;
+        }
+        let now = errand.parts().clock.now();
+        match errand.take(now, now.plus(LEASE), free).await {
+            Ok(due) if due.is_empty() => {
                 let _ = tokio::time::timeout(IDLE, wake.notified()).await;
             }
-            Ok(_) => {}
+            Ok(due) => {
+                for entry in due {
+                    let errand = errand.clone();
+                    under_way.spawn(async move { handle(&errand, &entry).await });
+                }
+            }
             Err(error) => {
                 tracing::warn!(what = E::WHAT, %error, "mail is waiting");
                 tokio::time::sleep(IDLE).await;
             }
         }
     }
-}
-
-/// Handles what is due, and says how many entries that were.
-async fn handle_due<E: Errand>(errand: &E) -> Result<usize, StoreError> {
-    let now = errand.parts().clock.now();
-    let due = errand.take(now, now.plus(LEASE), AT_ONCE).await?;
-    let count = due.len();
-    let mut under_way = JoinSet::new();
-    for entry in due {
-        let errand = errand.clone();
-        under_way.spawn(async move { handle(&errand, &entry).await });
-    }
-    while under_way.join_next().await.is_some() {}
-    Ok(count)
 }
 
 async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {

@@ -125,7 +125,7 @@ impl MailQueue for PostgresStore {
 impl PostgresStore {
     async fn due_mail(&self, row: Row) -> Result<DueMail, StoreError> {
         let user = UserId::new(row.user_id);
-        let former_address = match &row.address {
+        let address = match &row.address {
             Some(sealed) => self.vault.open_address(user, sealed, self).await?,
             None => None,
         };
@@ -133,7 +133,7 @@ impl PostgresStore {
             id: row.mail_id,
             user,
             kind: MailKind::from_stored(&row.kind).ok_or_else(|| unreadable(UnknownKind))?,
-            former_address,
+            address,
             happened: u32::try_from(row.happened).map_err(unreadable)?,
             happened_at: Timestamp::new(row.happened_at),
             attempts: u32::try_from(row.attempts).map_err(unreadable)?,

@@ -8,6 +8,7 @@
 //! | `session_appends`, `session_lookups` | what goes so: an event of a session with its row, a session with its account |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
 //! | `erasure` | what an erasure has to know beforehand |
+//! | `mail_queue`, `mail_gate` | what people are told by mail, and how much a mailbox is sent |
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `guesses` | telling other nodes of guesses at passwords |

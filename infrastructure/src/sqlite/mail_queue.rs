@@ -35,7 +35,7 @@ impl MailQueue for SqliteStore {
         for (mut mail, sealed) in rows {
             if let Some(sealed) = sealed {
                 let address = self.vault.open_address(mail.user, &sealed, self);
-                mail.former_address = address.await?;
+                mail.address = address.await?;
             }
             taken.push(mail);
         }
@@ -116,7 +116,7 @@ fn due_mail(row: &Row<'_>) -> Result<(DueMail, Option<Vec<u8>>)> {
         id: Uuid::try_parse(&mail_id).map_err(|error| malformed(0, error))?,
         user: id(row, 1, UserId::parse)?,
         kind: id(row, 2, MailKind::from_stored)?,
-        former_address: None,
+        address: None,
         happened: row.get(4)?,
         happened_at: timestamp(row, 5)?,
         attempts: row.get(6)?,
