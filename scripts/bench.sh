@@ -1,15 +1,48 @@
 #!/usr/bin/env bash
-# Measures the program, built as for production, on both stores beside the limits of this machine, and prints a table. Takes
-# some minutes; arguments go to the benchmark: `scripts/bench.sh --rounds 3 --json figures.json`. The machine should be idle.
+# Measures the program, built as for production, on both stores. The machine should be idle; further arguments go to the
+# benchmark.
+#
+#   scripts/bench.sh              every operation beside the limits of this machine, and a storm of logins: some minutes
+#   scripts/bench.sh --only refresh,login --rounds 3 --json figures.json
+#   scripts/bench.sh memory       the program's memory under every load, with 32 and with 300 connections: `--seconds 60`
+#   scripts/bench.sh recovery     whether the program recovers from a disturbance: `--runs 20 --connections 32,300,3000`
+#   scripts/bench.sh isolation    what others notice of one client that abuses the service: `--seconds 30 --abuses followers`
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+what=run
+case "${1:-}" in
+  run | memory | recovery | isolation)
+    what="$1"
+    shift
+    ;;
+esac
+
 source scripts/servers.sh
 
 cargo build --profile dist --locked --package authlog --package authlog-bench
+ulimit -n "$(ulimit -Hn)"
 
 start_postgres
-start_nats
-query postgres 'CREATE DATABASE service' 'CREATE DATABASE pgbench'
+query postgres 'CREATE DATABASE service'
 
-target/dist/authlog-bench run --program target/dist/authlog --postgres "$postgres/service" --pgbench "$postgres/pgbench" --nats "$nats" \
-  --directory "$home/sqlite" "$@"
+bench() {
+  local what="$1"
+  shift
+  target/dist/authlog-bench "$what" --program target/dist/authlog --directory "$home/sqlite" "$@"
+}
+
+case "$what" in
+  run)
+    start_nats
+    query postgres 'CREATE DATABASE pgbench'
+    bench run --postgres "$postgres/service" --pgbench "$postgres/pgbench" --nats "$nats" "$@"
+    ;;
+  memory)
+    for connections in 32 300; do
+      query postgres 'DROP DATABASE service' 'CREATE DATABASE service'
+      bench memory --postgres "$postgres/service" --connections "$connections" "$@"
+    done
+    ;;
+  recovery | isolation) bench "$what" --postgres "$postgres/service" "$@" ;;
+esac

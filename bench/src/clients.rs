@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use crate::Effort;
 use crate::http::Connection;
-use crate::load::{Visitor, load};
+use crate::load::{Sample, Visitor, load};
 use crate::operations::{
     Introspect, Login, PASSWORD, People, Refresh, Register, Verify, person, sign_in, sign_up,
 };
@@ -18,6 +18,8 @@ pub(crate) struct Clients {
     pub(crate) refresh: Vec<Refresh>,
     pub(crate) login: Vec<Login>,
     pub(crate) register: Vec<Register>,
+    /// `Bearer` and the token of a service that may ask about tokens and read the log.
+    pub(crate) service: String,
 }
 
 /// Whose accounts the clients use.
@@ -41,8 +43,8 @@ impl Clients {
         let server = format!("resource-server-{run}");
         let create = ["user", "create", "--username", &server, "--role", "service"];
         setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
-        let open = || Connection::open(&service.address);
-        let mut connection = open().await?;
+        let to = || Connection::to(&service.address);
+        let mut connection = to();
         let caller = sign_in(&mut connection, &server).await?;
         let people = match *accounts {
             Accounts::New => count as u64,
@@ -54,6 +56,7 @@ impl Clients {
             refresh: vec![],
             login: vec![],
             register: vec![],
+            service: format!("Bearer {caller}"),
         };
         for number in 0..count as u64 {
             let name = match accounts {
@@ -62,25 +65,25 @@ impl Clients {
             };
             let (access, refresh) = sign_up(&mut connection, &name).await?;
             clients.introspect.push(Introspect {
-                connection: open().await?,
-                authorization: format!("Bearer {caller}"),
+                connection: to(),
+                authorization: clients.service.clone(),
                 form: format!("token={access}"),
             });
             clients.verify.push(Verify {
-                connection: open().await?,
+                connection: to(),
                 path: "/users/verify-token",
                 token: access,
             });
             clients.refresh.push(Refresh {
-                connection: open().await?,
+                connection: to(),
                 authorization: format!("Bearer {refresh}"),
             });
             clients.login.push(Login {
-                connection: open().await?,
+                connection: to(),
                 people: People::new(people, number),
             });
             clients.register.push(Register {
-                connection: open().await?,
+                connection: to(),
                 name: format!("new-{run}-{number}"),
                 number: 0,
             });
@@ -127,11 +130,35 @@ impl Measuring<'_> {
         if !self.effort.wants(name) {
             return Ok(());
         }
-        let before = self.service.processor_time()?;
-        let mut sample = load(visitors, self.effort.a_while()).await?;
-        sample.processor = self.service.processor_time()? - before;
+        let sample = self.watch(load(visitors, self.effort.a_while())).await?;
         self.report.sample(name, self.store, sample);
         Ok(())
+    }
+
+    /// The sample of a load, with what the service took for it.
+    pub(crate) async fn watch(
+        &self,
+        load: impl Future<Output = anyhow::Result<Sample>>,
+    ) -> anyhow::Result<Sample> {
+        let service = self.service;
+        let before = service.processor_time()?;
+        service.reset_peak()?;
+        let third = self.effort.a_while() / 3;
+        let looks = async {
+            let mut memory = Vec::new();
+            for _ in 0..3 {
+                tokio::time::sleep(third).await;
+                memory.push(service.memory()?);
+            }
+            anyhow::Ok(memory)
+        };
+        let (sample, memory) = tokio::join!(load, looks);
+        Ok(Sample {
+            processor: service.processor_time()? - before,
+            peak: service.peak()?,
+            memory: memory?,
+            ..sample?
+        })
     }
 
     /// Every operation, one after the other.

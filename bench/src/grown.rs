@@ -80,7 +80,7 @@ pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
     report.memory(
         "memory at the most, filled",
         store,
-        large.service.memory()?.1,
+        large.service.peak_of_all()?,
     );
     large.service.stop().await?;
     small.service.stop().await?;

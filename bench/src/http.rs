@@ -1,19 +1,22 @@
 //! A connection that is kept open, as those of a client are.
 
+use std::net::{IpAddr, SocketAddr};
+
 use anyhow::{Context as _, ensure};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
-/// A connection to a server.
+/// A connection to a server, opened when it is needed.
 pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Option<SendRequest<Full<Bytes>>>,
     address: String,
+    source: Option<IpAddr>,
 }
 
 /// What a request carries beside its path.
@@ -32,27 +35,53 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Connection {
-    /// Connects to `address`, such as `127.0.0.1:8080`.
-    pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
-        Ok(Self {
-            sender: connect(address).await?,
+    /// A connection to `address`, such as `127.0.0.1:8080`, that is not open yet.
+    pub(crate) fn to(address: &str) -> Self {
+        Self {
+            sender: None,
             address: address.to_owned(),
-        })
-    }
-
-    /// Connects again, whatever has become of the connection.
-    pub(crate) async fn open_anew(&mut self) -> anyhow::Result<()> {
-        self.sender = connect(&self.address).await?;
-        Ok(())
-    }
-
-    /// Connects again if the server has given the connection up, which was idle for long.
-    async fn is_open(&mut self) -> anyhow::Result<()> {
-        if self.sender.ready().await.is_err() {
-            self.open_anew().await?;
-            self.sender.ready().await?;
+            source: None,
         }
+    }
+
+    /// The same from a client's own address, one of 127.0.0.0/8.
+    pub(crate) fn from(source: IpAddr, address: &str) -> Self {
+        Self {
+            source: Some(source),
+            ..Self::to(address)
+        }
+    }
+
+    /// Connects to `address`.
+    pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
+        let mut connection = Self::to(address);
+        connection.open_anew().await?;
+        Ok(connection)
+    }
+
+    /// Connects again, even if the connection is open.
+    pub(crate) async fn open_anew(&mut self) -> anyhow::Result<()> {
+        self.sender = Some(connect(self.source, &self.address).await?);
         Ok(())
+    }
+
+    /// Closes it until it is needed again.
+    pub(crate) fn close(&mut self) {
+        self.sender = None;
+    }
+
+    /// The open connection: a new one if there is none, or if the server has closed it, as it does when one is idle.
+    async fn ready(&mut self) -> anyhow::Result<&mut SendRequest<Full<Bytes>>> {
+        let is_open = match &mut self.sender {
+            Some(sender) => sender.ready().await.is_ok(),
+            None => false,
+        };
+        if !is_open {
+            self.open_anew().await?;
+        }
+        let sender = self.sender.as_mut().context("an open connection")?;
+        sender.ready().await?;
+        Ok(sender)
     }
 
     /// Sends a request and waits for the whole answer.
@@ -62,6 +91,17 @@ impl Connection {
         path: &str,
         carried: Carried<'_>,
     ) -> anyhow::Result<Response<Bytes>> {
+        let (head, body) = self.begin(method, path, carried).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn begin(
+        &mut self,
+        method: Method,
+        path: &str,
+        carried: Carried<'_>,
+    ) -> anyhow::Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -75,9 +115,8 @@ impl Connection {
             body = Bytes::copy_from_slice(text.as_bytes());
         }
         let request = request.body(Full::new(body))?;
-        self.is_open().await?;
-        let (head, body) = self.sender.send_request(request).await?.into_parts();
-        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+        let sender = self.ready().await?;
+        Ok(sender.send_request(request).await?)
     }
 
     /// As [`Self::send`], for an answer that has to be a success; its JSON, null where there is none.
@@ -101,11 +140,32 @@ impl Connection {
     }
 }
 
-async fn connect(address: &str) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-    let stream = TcpStream::connect(address).await?;
+async fn connect(
+    source: Option<IpAddr>,
+    address: &str,
+) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = connect_from(source, address).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
     // It ends with its sender; what is wrong with it is told to whoever sends.
     tokio::spawn(connection);
     Ok(sender)
+}
+
+/// A TCP connection from that address, or from any.
+pub(crate) async fn connect_from(
+    source: Option<IpAddr>,
+    address: &str,
+) -> anyhow::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    Ok(socket.connect(address.parse()?).await?)
+}
+
+/// The address of the client with this number, in networks of its own, for those who are to be told apart.
+pub(crate) fn address_of_client(number: u64) -> IpAddr {
+    let [.., high, low] = (number % 60_000).to_be_bytes();
+    IpAddr::from([127, 1 + high, low, 1])
 }

@@ -28,6 +28,10 @@ pub(crate) struct Sample {
     pub(crate) micros: Vec<u32>,
     /// The processor time that the service took for it, in seconds.
     pub(crate) processor: f64,
+    /// The most memory that the service had meanwhile, in MiB.
+    pub(crate) peak: f64,
+    /// The memory that it had when a third, two thirds and all of the time were over, in MiB.
+    pub(crate) memory: Vec<f64>,
 }
 
 impl Sample {
@@ -55,8 +59,8 @@ impl Sample {
     }
 }
 
-/// Lets the visitors come for `a_while`, over new connections: a service closes those over which nobody comes. Otherwise they
-/// stay as they are for the next time.
+/// Lets the visitors come for `a_while`, over new connections, which are closed afterwards: the service has the memory of
+/// this load's connections alone. Otherwise the visitors stay as they are for the next time.
 ///
 /// # Errors
 /// The first of theirs.
@@ -91,11 +95,14 @@ pub(crate) async fn load<V: Visitor>(
         micros.append(&mut of_one);
     }
     let seconds = began.elapsed().as_secs_f64();
+    for connection in visitors.iter_mut().filter_map(Visitor::connection) {
+        connection.close();
+    }
     micros.sort_unstable();
     Ok(Sample {
         count: micros.len() as u64,
         seconds,
         micros,
-        processor: 0.0,
+        ..Sample::default()
     })
 }

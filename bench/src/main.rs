@@ -7,10 +7,14 @@ mod clients;
 mod fill;
 mod grown;
 mod http;
+mod isolation;
 mod limits;
 mod load;
+mod memory;
 mod operations;
+mod own;
 mod plan;
+mod recovery;
 mod report;
 mod service;
 mod storm;
@@ -23,6 +27,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::fill::Fill;
 use crate::grown::Grown;
+use crate::isolation::{Abuser, Isolation};
+use crate::memory::Memory;
+use crate::recovery::Recovery;
 
 /// Measures Authlog.
 #[derive(Parser)]
@@ -39,6 +46,20 @@ enum Command {
     Fill(Fill),
     /// Measure how an empty store compares with one that was filled, and print a table
     Grown(Grown),
+    /// Measure the program's memory under each load, and print a table
+    Memory(Memory),
+    /// Measure whether the program recovers when something else had the processors for a while, and print a table
+    Recovery(Recovery),
+    /// Measure what others notice of one client that abuses the service, and print a table
+    Isolation(Isolation),
+    /// Abuse the service at an address until the standard input is closed
+    Abuse(Abuser),
+    /// Take a processor for a while, as a disturbance
+    Busy {
+        /// How long, in seconds
+        #[arg(long, value_parser = seconds)]
+        seconds: f64,
+    },
     /// Serve what a service without any work would: the limit of HTTP on this machine
     Bare,
 }
@@ -109,6 +130,14 @@ async fn main() -> anyhow::Result<()> {
         Command::Run(run) => plan::carry_out(&run).await,
         Command::Fill(fill) => fill::carry_out(&fill).await,
         Command::Grown(grown) => grown::carry_out(&grown).await,
+        Command::Memory(memory) => memory::run(&memory).await,
+        Command::Recovery(recovery) => recovery::run(&recovery).await,
+        Command::Isolation(isolation) => isolation::run(&isolation).await,
+        Command::Abuse(abuser) => isolation::abuse(&abuser).await,
+        Command::Busy { seconds } => {
+            recovery::be_busy(seconds);
+            Ok(())
+        }
         Command::Bare => limits::bare::serve().await,
     }
 }

@@ -11,8 +11,8 @@ use crate::load::Visitor;
 /// Where people sign in, through contract C.
 pub(crate) const LOGIN: &str = "/users/login";
 
-/// The password of everybody.
-pub(crate) const PASSWORD: &str = "opens-sesame";
+/// The password of everybody, which the strictest setting takes.
+pub(crate) const PASSWORD: &str = "plum-Orchard-77-kettle";
 
 /// Asks whether an access token is good.
 pub(crate) struct Verify {
@@ -65,6 +65,29 @@ impl Visitor for Introspect {
             "the token is said to be dead"
         );
         Ok(())
+    }
+}
+
+/// Reads something, as the bearer of an access token.
+pub(crate) struct Read {
+    pub(crate) connection: Connection,
+    pub(crate) path: String,
+    /// `Bearer` and the token.
+    pub(crate) authorization: String,
+}
+
+impl Visitor for Read {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
+    async fn visit(&mut self) -> anyhow::Result<()> {
+        let carried = Carried {
+            authorization: Some(&self.authorization),
+            body: None,
+        };
+        let answer = self.connection.send(Method::GET, &self.path, carried);
+        is_success(&answer.await?)
     }
 }
 
@@ -121,6 +144,7 @@ impl Visitor for Login {
 /// People whose accounts a store has, `person0` and so on, who come in an order that is scattered over all of them.
 #[derive(Clone)]
 pub(crate) struct People {
+    first: u64,
     count: u64,
     last: u64,
 }
@@ -128,7 +152,19 @@ pub(crate) struct People {
 impl People {
     /// So many; each of several that start at different places gives others.
     pub(crate) fn new(count: u64, start: u64) -> Self {
-        Self { count, last: start }
+        Self {
+            first: 0,
+            count,
+            last: start,
+        }
+    }
+
+    /// The one with this number, always.
+    pub(crate) fn one(number: u64) -> Self {
+        Self {
+            first: number,
+            ..Self::new(1, 0)
+        }
     }
 
     /// The next one's name.
@@ -136,7 +172,7 @@ impl People {
         /// A prime, far from the size of any page.
         const STEP: u64 = 7_368_787;
         self.last = (self.last + STEP) % self.count.max(1);
-        person(self.last)
+        person(self.first + self.last)
     }
 }
 
@@ -206,6 +242,22 @@ pub(crate) async fn sign_in(connection: &mut Connection, name: &str) -> anyhow::
     };
     let answer = connection.succeed(Method::POST, LOGIN, carried).await?;
     text(&answer, "/data/access_token")
+}
+
+/// Signs somebody in through contract D and returns the opaque token.
+pub(crate) async fn sign_in_opaque(
+    connection: &mut Connection,
+    name: &str,
+) -> anyhow::Result<String> {
+    let body = json!({"email": format!("{name}@example.com"), "password": PASSWORD}).to_string();
+    let carried = Carried {
+        authorization: None,
+        body: Some((&body, JSON)),
+    };
+    let answer = connection
+        .succeed(Method::POST, "/api/login", carried)
+        .await?;
+    text(&answer, "/token")
 }
 
 /// The body of a login through contract C.

@@ -4,7 +4,7 @@
 //! and its limit alike.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hyper::Method;
@@ -15,9 +15,10 @@ use crate::limits::pgbench::{self, Pgbench};
 use crate::limits::{bare, hashing, jetstream, reference, sqlite};
 use crate::load::{Sample, load};
 use crate::operations::{People, Refresh, Verify};
+use crate::own::OwnClients;
 use crate::report::{Report, Store};
 use crate::service::Setup;
-use crate::storm::{Outcome, Storm};
+use crate::storm::Storm;
 use crate::stream;
 use crate::{Effort, Run};
 
@@ -84,7 +85,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     let service = setup.start(&[]).await?;
     report.time("start to ready, empty", store, service.ready_after);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    report.memory("memory, idle", store, service.memory()?.0);
+    report.memory("memory, idle", store, service.memory()?);
 
     let mut connection = Connection::open(&service.address).await?;
     let keys = connection
@@ -92,6 +93,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
         .await?;
     let bare = bare::start(&keys).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
+    let own = OwnClients::of(&setup, &service, &clients).await?;
     let mut limits = Limits {
         effort,
         store,
@@ -114,11 +116,12 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
             report,
         };
         measuring.measure_all(&Names::PLAIN, &mut clients).await?;
+        own.measure_all(&mut measuring, &mut clients).await?;
         if effort.wants("storm") {
             measure_storm(&mut measuring, &mut clients).await?;
         }
     }
-    report.memory("memory, at the most", store, service.memory()?.1);
+    report.memory("memory, at the most", store, service.peak_of_all()?);
 
     let events = stream::logged(&service).await?;
     let took = setup.run(&["rebuild"]).await?;
@@ -227,14 +230,35 @@ async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> 
     let people = People::new(clients.login.len() as u64, 0);
     let storm = Storm::begin(&measuring.service.address, people, a_second);
     tokio::time::sleep(RISING).await;
+    let alone = Instant::now();
+    // A login may wait for seconds: a shorter while would count those of another load.
+    tokio::time::sleep(effort.a_while().max(RISING)).await;
+    let beside_verify = Instant::now();
     let verify = load(&mut clients.verify, effort.a_while()).await?;
+    let beside_refresh = Instant::now();
     let refresh = load(&mut clients.refresh, effort.a_while()).await?;
-    let Outcome { admitted, refused } = storm.end().await?;
+    let ended = Instant::now();
+    let outcome = storm.end().await?;
+    let logins = |from, to| outcome.between(from, to, true);
     for (name, sample) in [
         ("verify in a storm", verify),
         ("refresh in a storm", refresh),
-        ("login in a storm, admitted", admitted),
-        ("login in a storm, refused", refused),
+        (
+            "login in a storm of logins alone",
+            logins(alone, beside_verify),
+        ),
+        (
+            "login in a storm, beside verify",
+            logins(beside_verify, beside_refresh),
+        ),
+        (
+            "login in a storm, beside refresh",
+            logins(beside_refresh, ended),
+        ),
+        (
+            "login in a storm, refused",
+            outcome.between(alone, ended, false),
+        ),
     ] {
         measuring.report.sample(name, store, sample);
     }
@@ -264,7 +288,7 @@ async fn measure_stream(
     report.time("start to ready, again", store, service.ready_after);
     report.sample("log to NATS", store, watch.await??);
     let refresh = refresh.first_mut().context("a client")?;
-    refresh.connection = Connection::open(&service.address).await?;
+    refresh.connection = Connection::to(&service.address);
     let sample = stream::time_changes(&client, refresh).await?;
     report.sample("answer to consumer", store, sample);
     for round in 0..run.effort.rounds {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -66,6 +67,7 @@ impl Setup {
             child,
             address,
             ready_after: began.elapsed(),
+            earlier_peak: Mutex::default(),
         })
     }
 
@@ -107,6 +109,8 @@ pub(crate) struct Service {
     pub(crate) address: String,
     /// How long it took from the start of the process to the first answer that it is ready.
     pub(crate) ready_after: Duration,
+    /// The most memory that it had before the last [`Service::reset_peak`], in MiB.
+    earlier_peak: Mutex<f64>,
 }
 
 impl Service {
@@ -134,9 +138,33 @@ impl Service {
         Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
     }
 
-    /// Its [`memory`].
-    pub(crate) fn memory(&self) -> anyhow::Result<(f64, f64)> {
-        memory(&self.proc()?)
+    /// The memory that it has now, in MiB.
+    pub(crate) fn memory(&self) -> anyhow::Result<f64> {
+        Ok(memory(&self.proc()?)?.0)
+    }
+
+    /// The most memory that it had since [`Self::reset_peak`], in MiB.
+    pub(crate) fn peak(&self) -> anyhow::Result<f64> {
+        Ok(memory(&self.proc()?)?.1)
+    }
+
+    /// The most memory that it had since it was started, in MiB.
+    pub(crate) fn peak_of_all(&self) -> anyhow::Result<f64> {
+        Ok(self.peak()?.max(*self.earlier_peak()))
+    }
+
+    /// Lets [`Self::peak`] begin with the memory that it has now (`proc(5)`, `clear_refs`).
+    pub(crate) fn reset_peak(&self) -> anyhow::Result<()> {
+        let peak = self.peak_of_all()?;
+        std::fs::write(self.proc()?.join("clear_refs"), "5")?;
+        *self.earlier_peak() = peak;
+        Ok(())
+    }
+
+    fn earlier_peak(&self) -> MutexGuard<'_, f64> {
+        self.earlier_peak
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn proc(&self) -> anyhow::Result<PathBuf> {

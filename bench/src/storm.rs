@@ -8,12 +8,13 @@ use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::http::{Carried, Connection, JSON};
+use crate::http::{Carried, Connection, JSON, address_of_client};
 use crate::load::Sample;
 use crate::operations::{LOGIN, People, login};
 
-/// How many connections it has at the most.
-const MOST: usize = 2000;
+/// How many logins may wait for their answers: those that a service lets in, and those that it refuses, for as long as it
+/// takes to say so.
+const MOST: usize = 10_000;
 
 /// A storm that goes on.
 pub(crate) struct Storm {
@@ -24,16 +25,35 @@ pub(crate) struct Storm {
 /// What came of it.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// Logins that were answered with a session.
-    pub(crate) admitted: Sample,
-    /// Logins that were told to come again later.
-    pub(crate) refused: Sample,
+    answers: Vec<Answer>,
 }
 
+/// The answer to one login.
+#[derive(Clone, Copy)]
 struct Answer {
-    connection: Connection,
+    /// Whether it was a session; otherwise the client was told to come again later.
     admitted: bool,
+    /// When it came.
+    at: Instant,
     micros: u32,
+}
+
+impl Outcome {
+    /// The answers that came between the two: with a session, or to come again later.
+    pub(crate) fn between(&self, from: Instant, to: Instant, admitted: bool) -> Sample {
+        let answers = self
+            .answers
+            .iter()
+            .filter(|answer| answer.admitted == admitted && (from..to).contains(&answer.at));
+        let mut micros: Vec<u32> = answers.map(|answer| answer.micros).collect();
+        micros.sort_unstable();
+        Sample {
+            count: micros.len() as u64,
+            seconds: to.duration_since(from).as_secs_f64(),
+            micros,
+            ..Sample::default()
+        }
+    }
 }
 
 impl Storm {
@@ -67,7 +87,11 @@ async fn blow(
     loop {
         tokio::select! {
             _ = &mut ended => break,
-            Some(answer) = under_way.join_next() => idle.push(outcome.add(answer??)),
+            Some(answered) = under_way.join_next() => {
+                let (connection, answer) = answered??;
+                idle.push(connection);
+                outcome.answers.push(answer);
+            }
             _ = ticks.tick() => {
                 let due = (began.elapsed().as_secs_f64() * a_second) as u64;
                 while sent < due {
@@ -75,32 +99,23 @@ async fn blow(
                     if idle.is_empty() && under_way.len() >= MOST {
                         bail!("{MOST} logins wait for their answers");
                     }
-                    let (idle, address) = (idle.pop(), address.clone());
-                    let body = login(&people.next());
-                    under_way.spawn(async move {
-                        let connection = match idle {
-                            Some(connection) => connection,
-                            None => Connection::open(&address).await?,
-                        };
-                        send(connection, &body).await
+                    // People are at different places, and so may be treated apart.
+                    let connection = idle.pop().unwrap_or_else(|| {
+                        Connection::from(address_of_client(sent), &address)
                     });
+                    let body = login(&people.next());
+                    under_way.spawn(async move { send(connection, &body).await });
                 }
             }
         }
     }
-    let seconds = began.elapsed().as_secs_f64();
-    while let Some(answer) = under_way.join_next().await {
-        outcome.add(answer??);
-    }
-    for sample in [&mut outcome.admitted, &mut outcome.refused] {
-        sample.count = sample.micros.len() as u64;
-        sample.seconds = seconds;
-        sample.micros.sort_unstable();
+    while let Some(answered) = under_way.join_next().await {
+        outcome.answers.push(answered??.1);
     }
     Ok(outcome)
 }
 
-async fn send(mut connection: Connection, body: &str) -> anyhow::Result<Answer> {
+async fn send(mut connection: Connection, body: &str) -> anyhow::Result<(Connection, Answer)> {
     let carried = Carried {
         authorization: None,
         body: Some((body, JSON)),
@@ -117,21 +132,10 @@ async fn send(mut connection: Connection, body: &str) -> anyhow::Result<Answer> 
         }
         status => bail!("a login was answered with {status}"),
     };
-    Ok(Answer {
-        connection,
+    let answer = Answer {
         admitted,
+        at: Instant::now(),
         micros,
-    })
-}
-
-impl Outcome {
-    fn add(&mut self, answer: Answer) -> Connection {
-        let sample = if answer.admitted {
-            &mut self.admitted
-        } else {
-            &mut self.refused
-        };
-        sample.micros.push(answer.micros);
-        answer.connection
-    }
+    };
+    Ok((connection, answer))
 }

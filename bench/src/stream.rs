@@ -105,6 +105,6 @@ pub(crate) async fn time_changes(
         count: TIMED,
         seconds: began.elapsed().as_secs_f64(),
         micros,
-        processor: 0.0,
+        ..Sample::default()
     })
 }

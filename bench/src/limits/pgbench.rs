@@ -80,3 +80,15 @@ pub(crate) async fn ask(database: &str, sql: &str) -> anyhow::Result<String> {
     );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
+
+/// The URL of another, empty database on the server of `url`.
+pub(crate) async fn fresh_database(url: &str, name: &str) -> anyhow::Result<String> {
+    for statement in [
+        format!("DROP DATABASE IF EXISTS {name}"),
+        format!("CREATE DATABASE {name}"),
+    ] {
+        ask(url, &statement).await?;
+    }
+    let (server, _) = url.rsplit_once('/').context("a URL with a database")?;
+    Ok(format!("{server}/{name}"))
+}

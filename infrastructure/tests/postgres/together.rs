@@ -3,7 +3,7 @@
 //! On one thread all of a `join_all` has asked before anything is sent, so that it goes together.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use authlog_application::ports::{
@@ -12,16 +12,19 @@ use authlog_application::ports::{
 use authlog_domain::SessionId;
 use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_infrastructure::Store;
+use authlog_infrastructure::sealing::MasterKey;
 use futures_util::future::{join, join_all};
 use sqlx::{Postgres, Transaction};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::outages::open_through_a_proxy;
 use super::server::Server;
-use super::{PostgresWorld, open_unsequenced};
+use super::{PostgresWorld, open_unsequenced, open_url};
 use crate::store_behaviour::World;
 use crate::store_behaviour::people::{Person, append, refresh};
-use crate::store_behaviour::system::now;
+use crate::store_behaviour::system::{SystemEntropy, now};
 
 /// Somebody's sessions, and for each a refresh that was decided and not yet appended.
 struct Sessions {
@@ -399,4 +402,47 @@ async fn a_session_that_cannot_be_read_keeps_nobody_from_reading_another() {
             _ => assert_eq!(found.unwrap().unwrap().session.id, *session),
         }
     }
+}
+
+#[tokio::test]
+async fn lookups_that_never_pause_leave_no_tasks_behind() {
+    const CALLERS: usize = 32;
+    let world = open_unsequenced().await;
+    let sessions = Sessions::of("ada", CALLERS, &*world.store).await;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let (before, most) = (tasks(), AtomicUsize::new(0));
+    join_all(sessions.ids.iter().map(async |session| {
+        for _ in 0..50 {
+            world.store.session(*session).await.unwrap().unwrap();
+            most.fetch_max(tasks(), Ordering::Relaxed);
+        }
+    }))
+    .await;
+    // The one that sends, the statements under way, and connections on their way back to the pool.
+    let most = most.into_inner();
+    assert!(most < before + CALLERS, "{before} tasks became {most}");
+}
+
+#[tokio::test]
+async fn one_failed_attempt_to_connect_refuses_every_request_that_waits() {
+    let mut server = Server::start();
+    let url = server.url(&server.database().await);
+    let master = MasterKey::generate(&SystemEntropy);
+    let store = open_url(&url, &master).await.unwrap();
+    server.stop();
+    // More than fit into a group.
+    let look_up_200 = async || {
+        let sessions = (0..200).map(|number| SessionId::new(Uuid::from_u128(number)));
+        join_all(sessions.map(|session| store.session(session))).await
+    };
+    // The first may still find a connection, and learn that it is broken.
+    assert!(look_up_200().await.iter().all(Result::is_err));
+    let refused = look_up_200().await.into_iter();
+    let causes = refused.map(|refused| match refused.unwrap_err() {
+        StoreError::Unavailable(cause) => cause.downcast::<Arc<sqlx::Error>>().unwrap(),
+        StoreError::Unreadable(cause) => panic!("{cause}"),
+    });
+    let causes: Vec<_> = causes.collect();
+    let one_cause = causes.iter().all(|cause| Arc::ptr_eq(cause, &causes[0]));
+    assert!(one_cause, "{causes:?}");
 }

@@ -1,0 +1,175 @@
+//! What others notice of one client that abuses the service.
+//!
+//! The others verify, refresh and sign in at a modest, fixed rate, whether or not they are answered, so that what they
+//! ask for is the same with and without the abuse. The abuser comes from an address of its own, from a process of its own
+//! that has the processors only when nothing else wants them: what is measured is how the service shares what it has, and
+//! not how two programs share a machine.
+
+mod abuse;
+mod h2;
+mod others;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::process::{Child, Command};
+
+pub(crate) use abuse::{Abuse, Abuser, run as abuse};
+use others::{Measured, Others};
+
+use crate::http::Connection;
+use crate::limits::pgbench::fresh_database;
+use crate::operations::{PASSWORD, sign_up};
+use crate::report::{Store, print};
+use crate::service::{Service, Setup};
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Isolation {
+    /// The release program
+    #[arg(long, default_value = "target/release/authlog")]
+    program: PathBuf,
+    /// Where the SQLite file goes
+    #[arg(long, default_value = "target/bench")]
+    directory: PathBuf,
+    /// A PostgreSQL server, as the URL of a database; without one PostgreSQL is left out
+    #[arg(long)]
+    postgres: Option<String>,
+    /// How long the others are measured, quiet and then under each abuse, in seconds
+    #[arg(long, default_value_t = 10.0, value_parser = crate::seconds)]
+    seconds: f64,
+    /// These abuses alone
+    #[arg(long, value_delimiter = ',')]
+    abuses: Vec<Abuse>,
+    /// On which store alone
+    #[arg(long)]
+    only: Option<Store>,
+}
+
+/// How long an abuse goes on before its effect is measured.
+const RISING: Duration = Duration::from_secs(4);
+
+/// How long the service has to itself after an abuse.
+const SETTLING: Duration = Duration::from_secs(4);
+
+/// What of the others' quiet rate is wanted, how many times their quiet p99, and how many MiB of memory at the most.
+const RATE: f64 = 0.8;
+const SLOWER: f64 = 2.0;
+const MEMORY: f64 = 150.0;
+
+/// The name of the abuser's account, which has the role `service` so that it may read the log.
+const ABUSER: &str = "abuser";
+
+/// Measures and prints a table.
+pub(crate) async fn run(isolation: &Isolation) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&isolation.directory)?;
+    print(
+        "| abuse | store | | p99 ms, quiet | under abuse | times (wanted 2) | of the rate (wanted 0.80) | MiB at the most (wanted 150) |\n|---|---|---|--:|--:|--:|--:|--:|\n",
+    );
+    for store in [Store::Sqlite, Store::Postgres] {
+        let absent = store == Store::Postgres && isolation.postgres.is_none();
+        if !absent && isolation.only.is_none_or(|only| only == store) {
+            measure(isolation, store).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(isolation: &Isolation, store: Store) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir_in(&isolation.directory)?;
+    let setup = Setup {
+        program: isolation.program.clone(),
+        data: folder.path().join("data"),
+        database: match (&isolation.postgres, store) {
+            (Some(server), Store::Postgres) => Some(fresh_database(server, "isolation").await?),
+            _ => None,
+        },
+    };
+    // As a careful operator has it.
+    let settings = [
+        ("AUTHLOG_RATE_LIMIT", "on"),
+        ("AUTHLOG_PASSWORD_MIN_SCORE", "3"),
+        ("AUTHLOG_PASSWORD_MIN_LENGTH", "8"),
+    ];
+    let service = setup.start(&settings).await?;
+    let create = ["user", "create", "--username", ABUSER, "--role", "service"];
+    setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
+    let mut others = Others::sign_up(&service.address).await?;
+    let a_while = Duration::from_secs_f64(isolation.seconds);
+    let abuses = match isolation.abuses.as_slice() {
+        [] => Abuse::ALL.to_vec(),
+        abuses => abuses.to_vec(),
+    };
+    // Quiet times are measured before each abuse and taken together, because a p99 of one of them is that of few logins.
+    let mut quiet = Measured::default();
+    let mut rows = Vec::new();
+    others.come(a_while).await?;
+    for abuse in abuses {
+        quiet.add(others.come(a_while).await?);
+        service.reset_peak()?;
+        let mut abuser = start(abuse, &service)?;
+        tokio::time::sleep(RISING).await;
+        let under_abuse = others.come(a_while).await?;
+        let peak = service.peak()?;
+        let answered = end(&mut abuser).await?;
+        eprintln!("{store}: {abuse}: {answered}");
+        rows.push((abuse, under_abuse, peak));
+        tokio::time::sleep(SETTLING).await;
+    }
+    for (abuse, under_abuse, peak) in rows {
+        table_rows(abuse, store, &quiet, &under_abuse, peak);
+    }
+    service.stop().await
+}
+
+fn table_rows(abuse: Abuse, store: Store, quiet: &Measured, under_abuse: &Measured, peak: f64) {
+    for (quiet, now) in quiet.operations().into_iter().zip(under_abuse.operations()) {
+        let (before, after) = (quiet.p99(), now.p99());
+        let (times, rate) = (after / before, now.share() / quiet.share());
+        let note = |met: bool| if met { "" } else { ", missed" };
+        // An operation that never succeeded has no p99.
+        print(&format!(
+            "| {abuse} | {store} | {} | {before:.2} | {after:.2} | {times:.2}{} | {rate:.2}{} | {peak:.0}{} |\n",
+            now.name,
+            note(times <= SLOWER),
+            note(rate >= RATE),
+            note(peak <= MEMORY),
+        ));
+    }
+}
+
+fn start(abuse: Abuse, service: &Service) -> anyhow::Result<Child> {
+    let mut command = Command::new("chrt");
+    command
+        .args(["--idle", "0"])
+        .arg(std::env::current_exe()?)
+        .args(["abuse", "--address", &service.address, "--kind"])
+        .arg(abuse.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
+        .spawn()
+        .context("chrt is not installed: it comes with Debian's util-linux")
+}
+
+/// Ends an abuser; what it says of the answers that it got.
+async fn end(abuser: &mut Child) -> anyhow::Result<String> {
+    use tokio::io::AsyncReadExt as _;
+    drop(abuser.stdin.take());
+    let mut said = String::new();
+    let output = abuser.stdout.as_mut().context("its output")?;
+    output.read_to_string(&mut said).await?;
+    abuser.wait().await?;
+    Ok(said.trim().to_owned())
+}
+
+/// Registers an account from that connection's address and returns its access and refresh tokens.
+async fn sign_up_from(connection: &mut Connection, name: &str) -> anyhow::Result<(String, String)> {
+    sign_up(connection, name)
+        .await
+        .with_context(|| format!("{name} cannot register"))
+}

@@ -1,0 +1,55 @@
+//! The memory of the program under every load, one after the other, for as long as it takes to see whether it grows.
+
+use clap::Args;
+
+use crate::Effort;
+use crate::clients::{Accounts, Clients, Measuring, Names};
+use crate::own::OwnClients;
+use crate::report::{Report, Store};
+use crate::service::Setup;
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Memory {
+    #[command(flatten)]
+    effort: Effort,
+    /// An empty PostgreSQL database; without one PostgreSQL is left out
+    #[arg(long)]
+    postgres: Option<String>,
+}
+
+/// Measures each load once and prints a table for each store.
+pub(crate) async fn run(memory: &Memory) -> anyhow::Result<()> {
+    let effort = &memory.effort;
+    std::fs::create_dir_all(&effort.directory)?;
+    measure(effort, Store::Sqlite, None).await?;
+    if memory.postgres.is_some() {
+        measure(effort, Store::Postgres, memory.postgres.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn measure(effort: &Effort, store: Store, database: Option<String>) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir_in(&effort.directory)?;
+    let setup = Setup {
+        program: effort.program.clone(),
+        data: folder.path().join("data"),
+        database,
+    };
+    let service = setup.start(&[]).await?;
+    let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
+    let own = OwnClients::of(&setup, &service, &clients).await?;
+    let mut report = Report::default();
+    let mut measuring = Measuring {
+        service: &service,
+        store,
+        effort,
+        report: &mut report,
+    };
+    own.measure_all(&mut measuring, &mut clients).await?;
+    measuring.measure_all(&Names::PLAIN, &mut clients).await?;
+    report.print_memory(effort.connections);
+    let (after, peak) = (service.memory()?, service.peak_of_all()?);
+    eprintln!("{store}: {after:.0} MiB after the last load, {peak:.0} MiB at the most");
+    service.stop().await
+}

@@ -1,0 +1,202 @@
+//! What a signed-in account or a service may ask of Authlog's own endpoints, each as a load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use http_body_util::BodyExt as _;
+use hyper::Method;
+use hyper::body::Incoming;
+use tokio::task::JoinSet;
+
+use crate::clients::{Clients, Measuring};
+use crate::http::{Carried, Connection};
+use crate::load::{Sample, load};
+use crate::operations::{Introspect, PASSWORD, Read, Verify, sign_in, sign_in_opaque};
+use crate::service::{Service, Setup};
+use crate::stream::logged;
+
+/// What each client reads with its own access token.
+const OF_ACCOUNTS: [(&str, &str); 3] = [
+    ("account", "/account"),
+    ("account sessions", "/account/sessions"),
+    ("account history", "/account/history"),
+];
+
+/// What a service reads of the log: a page of it, as one that catches up does.
+const OF_SERVICES: [(&str, &str); 1] = [("feed page", "/audit/events?after=0&limit=200")];
+
+/// What an administrator or an auditor reads. `{user}` is one of the clients.
+const OF_ADMINISTRATORS: [(&str, &str); 6] = [
+    ("admin users", "/admin/users?limit=50"),
+    ("admin sessions", "/admin/users/{user}/sessions"),
+    ("audit history", "/audit/users/{user}/events"),
+    ("audit state", "/audit/users/{user}?at={index}"),
+    ("log checkpoint", "/audit/log/checkpoint"),
+    ("log proof", "/audit/log/proof?index=1"),
+];
+
+/// Those who ask.
+pub(crate) struct OwnClients {
+    /// `Bearer` and the access token of each client.
+    accounts: Vec<String>,
+    /// The opaque token of each.
+    opaque: Vec<String>,
+    /// `Bearer` and the token of a service.
+    service: String,
+    /// The same of an administrator.
+    administrator: String,
+    /// The id of a client's account.
+    user: String,
+    /// Where the log ended when they had signed in.
+    index: String,
+    address: String,
+}
+
+impl OwnClients {
+    /// Signs the clients in again, through the contract with opaque tokens, and an administrator.
+    pub(crate) async fn of(
+        setup: &Setup,
+        service: &Service,
+        clients: &Clients,
+    ) -> anyhow::Result<Self> {
+        let administrator = format!("administrator-{}", std::process::id());
+        let create = [
+            "user",
+            "create",
+            "--username",
+            &administrator,
+            "--role",
+            "admin",
+        ];
+        setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
+        let mut connection = Connection::to(&service.address);
+        let administrator = sign_in(&mut connection, &administrator).await?;
+        let mut opaque = Vec::new();
+        for number in 0..clients.verify.len() as u64 {
+            let name = crate::operations::person(number);
+            opaque.push(sign_in_opaque(&mut connection, &name).await?);
+        }
+        let accounts = clients
+            .verify
+            .iter()
+            .map(|it| format!("Bearer {}", it.token));
+        let accounts: Vec<String> = accounts.collect();
+        let first = accounts.first().context("a client")?;
+        let carried = Carried {
+            authorization: Some(first),
+            body: None,
+        };
+        let profile = connection.succeed(Method::GET, "/account", carried).await?;
+        Ok(Self {
+            index: logged(service).await?.to_string(),
+            user: profile["id"].as_str().context("an id")?.to_owned(),
+            accounts,
+            opaque,
+            service: clients.service.clone(),
+            administrator: format!("Bearer {administrator}"),
+            address: service.address.clone(),
+        })
+    }
+
+    /// Every load, one after the other.
+    pub(crate) async fn measure_all(
+        &self,
+        measuring: &mut Measuring<'_>,
+        clients: &mut Clients,
+    ) -> anyhow::Result<()> {
+        let connection = || Connection::to(&self.address);
+        for (name, path) in OF_ACCOUNTS {
+            let mut readers = self.readers(path, |number| self.accounts[number].clone());
+            measuring.measure(name, &mut readers).await?;
+        }
+        for (name, path) in OF_SERVICES {
+            let mut readers = self.readers(path, |_| self.service.clone());
+            measuring.measure(name, &mut readers).await?;
+        }
+        for (name, path) in OF_ADMINISTRATORS {
+            let path = path
+                .replace("{user}", &self.user)
+                .replace("{index}", &self.index);
+            let mut readers = self.readers(&path, |_| self.administrator.clone());
+            measuring.measure(name, &mut readers).await?;
+        }
+        let mut verify = self.opaque.iter().map(|token| Verify {
+            connection: connection(),
+            path: "/users/verify-token",
+            token: token.clone(),
+        });
+        measuring
+            .measure("verify, opaque", &mut verify.by_ref().collect())
+            .await?;
+        let mut introspect = self.opaque.iter().map(|token| Introspect {
+            connection: connection(),
+            authorization: self.service.clone(),
+            form: format!("token={token}"),
+        });
+        measuring
+            .measure("introspect, opaque", &mut introspect.by_ref().collect())
+            .await?;
+        if measuring.effort.wants("follow") {
+            self.follow(measuring, clients).await?;
+        }
+        Ok(())
+    }
+
+    fn readers(&self, path: &str, authorization: impl Fn(usize) -> String) -> Vec<Read> {
+        let numbers = 0..self.accounts.len();
+        let readers = numbers.map(|number| Read {
+            connection: Connection::to(&self.address),
+            path: path.to_owned(),
+            authorization: authorization(number),
+        });
+        readers.collect()
+    }
+
+    /// Follows the log over every connection while the clients refresh: how many events the followers get altogether.
+    async fn follow(
+        &self,
+        measuring: &mut Measuring<'_>,
+        clients: &mut Clients,
+    ) -> anyhow::Result<()> {
+        let after = logged(measuring.service).await?;
+        let path = format!("/audit/events?follow=true&after={after}");
+        let events = Arc::new(AtomicU64::new(0));
+        let mut followers = JoinSet::new();
+        for _ in &self.accounts {
+            let mut connection = Connection::to(&self.address);
+            let carried = Carried {
+                authorization: Some(&self.service),
+                body: None,
+            };
+            let answer = connection.begin(Method::GET, &path, carried).await?;
+            anyhow::ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+            followers.spawn(count_events(
+                connection,
+                answer.into_body(),
+                Arc::clone(&events),
+            ));
+        }
+        let following = async {
+            let began = Instant::now();
+            load(&mut clients.refresh, measuring.effort.a_while()).await?;
+            let got = events.load(Ordering::Relaxed);
+            Ok(Sample::counted(got, began.elapsed()))
+        };
+        let sample = measuring.watch(following).await?;
+        followers.shutdown().await;
+        measuring.report.sample("follow", measuring.store, sample);
+        Ok(())
+    }
+}
+
+/// Reads a feed, of which each line is an event, over a connection that stays open as long as its reader.
+async fn count_events(_connection: Connection, mut body: Incoming, events: Arc<AtomicU64>) {
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(bytes) = frame.data_ref() {
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            events.fetch_add(lines as u64, Ordering::Relaxed);
+        }
+    }
+}
