@@ -283,7 +283,9 @@ impl Stream {
         loop {
             let piece = part.split_to(part.len().min(PIECE));
             let is_last = part.is_empty();
-            let written = self.in_time(hand_over(stream, piece, ends && is_last)).await??;
+            let written = self
+                .in_time(hand_over(stream, piece, ends && is_last))
+                .await??;
             // What was written meanwhile is not waited for.
             if is_last {
                 self.in_time(written).await?.ok();
@@ -446,7 +448,8 @@ impl HttpBody for Arriving {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
