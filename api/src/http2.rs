@@ -23,13 +23,14 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http_body_util::BodyExt as _;
 use hyper::body::{Buf, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::capacity::{Exhausted, Lease, Place, UnderWay};
-use crate::connection::{AT_THE_END, Connection, HEAD_WITHIN, PIECE, STALLED};
+use crate::connection::{AT_THE_END, HEAD_WITHIN, PIECE, STALLED};
 use crate::serving::{Host, LONGEST_HEAD, arrived};
 
 /// How many requests one connection may have open at a time.
@@ -47,8 +48,8 @@ const UNLEASED: usize = 8 * 1024;
 ///
 /// # Errors
 /// The client broke the protocol, or went away.
-pub(crate) async fn serve(
-    connection: Connection,
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     host: &Arc<Host>,
     peer: SocketAddr,
     place: &Arc<Place>,
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buffer_size(PIECE)
-        .handshake::<_, Piece>(connection)
+        .handshake::<_, Piece>(stream)
         .await?;
     let streams = Arc::new(Streams::of(host, peer));
     let mut silence = pin!(sleep(HEAD_WITHIN));
@@ -81,6 +82,8 @@ pub(crate) async fn serve(
             },
             () = streams.quiet.notified() => {
                 if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() {
+                    // The reset goes out first.
+                    _ = poll_fn(|context| Poll::Ready(connection.poll_closed(context))).await;
                     connection.abrupt_shutdown(Reason::NO_ERROR);
                     ending = true;
                 }
