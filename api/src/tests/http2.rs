@@ -123,7 +123,9 @@ async fn an_answer_that_is_not_taken_ends_and_so_does_the_connection_with_the_la
     assert!(!connection.is_finished());
     let (_, after) = cut_short(&mut second).await;
     assert!(after <= STALLED, "{after:?}");
+    let began = Instant::now();
     connection.await.unwrap();
+    assert!(began.elapsed() < AT_THE_END, "{:?}", began.elapsed());
     assert_eq!(server.leased(), 0);
 }
 
