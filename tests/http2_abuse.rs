@@ -256,7 +256,7 @@ async fn a_few_clients_do_not_keep_others_out(store: Store) {
     is_well(&service).await;
 }
 
-/// Makes sure that the service serves on: somebody new registers and signs in.
+/// Makes sure that the service serves on: a newcomer registers and signs in.
 async fn is_well(service: &Program) {
     let person = Person::called("a-newcomer");
     let http = service.http().calling_from("127.0.0.9");

@@ -93,7 +93,7 @@ enum Expected {
 /// A connection with a client.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What was read to see which protocol the client speaks, and is yet to be read by whoever speaks it.
+    /// What was read to find out the protocol, and is still to be read by its implementation.
     preface: Bytes,
     requests: Arc<Requests>,
     place: Arc<Place>,
@@ -374,7 +374,7 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        // Whatever was to be written is with the system.
+        // Everything that was to be written is with the system.
         self.all_taken();
         Poll::Ready(Ok(()))
     }

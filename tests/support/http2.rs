@@ -47,7 +47,7 @@ pub async fn send(what: String, request: Request<Vec<u8>>) -> Answer {
         .send_request(head, body.is_empty())
         .expect("a stream");
     if !body.is_empty() {
-        // Whoever refuses a request early need not read it to its end; what counts is the answer.
+        // The service may refuse a request before it has read all of it.
         _ = sending.send_data(body.into(), true);
     }
     let (head, mut body) = response.await.expect("an answer").into_parts();

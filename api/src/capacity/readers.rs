@@ -11,7 +11,7 @@ const READERS: usize = 1000;
 /// How many of them one account may be: enough for every instance of a large service, and ten services fit.
 const READERS_OF_AN_ACCOUNT: usize = READERS / 10;
 
-/// Why somebody gets no place.
+/// Why an account gets no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoPlace {
     /// The account has as many as an account may have.

@@ -49,8 +49,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for JsonBody<T> {
 ///
 /// # Errors
 /// The body was broken off or took too long: a request that is not whole is not carried out (RFC 9112 §8). Or its client,
-/// or all of them, have too much buffered here. One with a body that is too large is carried out, up to whoever reads that
-/// body: nothing may be where it was sent to.
+/// or all of them, have too much buffered here. A body that is too large is not refused here but where it is read: there
+/// may be nothing at the path it was sent to.
 pub(super) async fn with_body_arrived(request: Request, api: &Api) -> Result<Request, Failure> {
     if request.body().is_end_stream() {
         return Ok(request);

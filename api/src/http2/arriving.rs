@@ -18,7 +18,7 @@ impl HttpBody for Arriving {
     type Data = Bytes;
     type Error = h2::Error;
 
-    /// A stream that the client resets is an error, whatever it says of the reason: the body is not whole.
+    /// A stream that the client resets is an error, for any reason that it gives: the body is not complete.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -84,7 +84,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             () = silence.as_mut() => {
                 if !streams.are_closed() {
-                    // It begins anew when the last of them is.
+                    // It is reset when the last of them closes.
                     silence.as_mut().reset(Instant::now() + HEAD_WITHIN);
                 } else if ending {
                     return Ok(());
@@ -112,7 +112,7 @@ struct Streams {
     given_up: AtomicBool,
     /// Bytes of answers that are not written yet.
     unwritten: AtomicUsize,
-    /// Told when the last open stream is closed.
+    /// Notified when the last open stream closes.
     quiet: Notify,
     stopping: CancellationToken,
 }

@@ -26,7 +26,7 @@ use crate::capacity::{Exhausted, UnderWay};
 use crate::connection::{AT_THE_END, PIECE, STALLED};
 use crate::serving::arrived;
 
-/// One stream, until its answer is written or nobody takes it.
+/// One stream, until its answer is written or given up.
 pub(super) struct Stream {
     pub streams: Arc<Streams>,
     pub client: IpAddr,

@@ -309,7 +309,7 @@ async fn a_body_that_is_broken_off_is_not_taken_for_a_whole_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_requests_ends_after_a_while_whatever_else_it_says() {
+async fn a_connection_without_requests_ends_after_a_while_even_if_it_pings() {
     let server = Server::of(large());
     let began = Instant::now();
     let (client, connection) = server.connected(65_535).await;
@@ -326,7 +326,7 @@ async fn a_connection_without_requests_ends_after_a_while_whatever_else_it_says(
     while pings.ping(h2::Ping::opaque()).await.is_ok() {
         sleep(Duration::from_secs(5)).await;
     }
-    // It is told to go (GOAWAY without an error) and not cut off.
+    // It ends with GOAWAY and no error.
     connection.await.unwrap().unwrap();
     let after = began.elapsed();
     assert!((75..85).contains(&after.as_secs()), "{after:?}");
