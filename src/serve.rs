@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use authlog_api::{Api, FOLLOWERS};
+use authlog_api::{Api, Capacity};
 use authlog_application::Background;
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -115,7 +114,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         },
         metrics: Arc::new(move || metrics.render()),
         stopping: stop.clone(),
-        followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        capacity: Capacity::default(),
     };
     announce(address)?;
     let stopping = stop.clone();

@@ -32,6 +32,7 @@ on_both_stores!(
     a_follower_whose_session_ends_is_cut_off,
     a_follower_whose_role_is_taken_away_is_cut_off,
     a_reader_who_stalls_costs_little_and_harms_nobody,
+    one_account_cannot_take_all_places_of_the_feed,
     an_answer_that_is_cut_short_does_not_look_whole,
     a_program_that_is_told_to_stop_leaves_its_followers_at_once,
     nothing_personal_is_in_the_feed,
@@ -389,6 +390,38 @@ async fn a_reader_who_stalls_costs_little_and_harms_nobody(store: Store) {
     );
 }
 
+async fn one_account_cannot_take_all_places_of_the_feed(store: Store) {
+    const PLACES_OF_AN_ACCOUNT: usize = 100;
+    let service = Program::on(store).await;
+    let greedy = signed_in(&service, "greedy", "service").await;
+    let other = signed_in(&service, "other", "service").await;
+    let mut streams = Vec::new();
+    for _ in 0..PLACES_OF_AN_ACCOUNT {
+        streams.push(Reader::of(&service, &greedy.access, "follow=true").await);
+    }
+    // Another session of the account has no places of its own.
+    let again = Contract::A
+        .signs_in(&service.http(), &Person::called("greedy"))
+        .await;
+    for token in [&greedy.access, &again.access] {
+        for query in ["follow=true", "limit=1"] {
+            let answer = read(&service, token, query).await;
+            assert_eq!(answer.status, 429, "{answer}");
+            assert!(answer.retry_after() > 0);
+            is_a_problem(&answer);
+        }
+    }
+    let mut follower = Reader::of(&service, &other.access, "follow=true").await;
+    follower.events(1).await;
+    // A reader who leaves makes room.
+    streams.pop();
+    eventually("there is room again", async || {
+        let answer = read(&service, &greedy.access, "limit=1").await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
 async fn an_answer_that_is_cut_short_does_not_look_whole(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
@@ -539,7 +572,7 @@ async fn followers_do_not_have_the_database_asked_for_their_rights() {
     let service = Program::on(Store::Postgres).await;
     let reader = signed_in(&service, "reader", "service").await;
     let mut streams = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..90 {
         let mut stream = Reader::of(&service, &reader.access, "follow=true").await;
         stream.events(2).await;
         streams.push(stream);

@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use support::endpoint::NAMED;
 use support::wire::Wire;
-use support::{Contract, Endpoint, Person, Program, Store, c, on_both_stores, own};
+use support::{Contract, Endpoint, Person, Program, Store, c, on_both_stores, over_http2, own};
 
 on_both_stores!(
     a_body_that_is_not_what_the_document_asks_for_is_refused,
@@ -22,6 +22,19 @@ on_both_stores!(
     a_bomb_of_json_is_refused,
     no_request_is_smuggled_in_another,
     a_path_is_what_it_says_and_nothing_else,
+);
+
+over_http2!(
+    a_body_that_is_not_what_the_document_asks_for_is_refused,
+    a_member_of_the_wrong_type_is_refused,
+    a_body_that_is_not_said_to_be_json_is_refused,
+    characters_that_belong_in_no_name_are_refused,
+    an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under,
+    a_wrong_method_is_refused_and_the_right_ones_are_named,
+    an_unknown_path_under_no_base_is_a_problem_of_ours,
+    strange_headers_are_refused_like_any_bad_token,
+    names_are_data_to_the_store,
+    a_bomb_of_json_is_refused,
 );
 
 async fn a_body_that_is_not_what_the_document_asks_for_is_refused(store: Store) {

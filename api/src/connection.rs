@@ -1,9 +1,9 @@
-//! Connections that are given up when the other side neither says nor takes anything any more.
+//! The socket of a connection: it ends when the client neither says nor takes anything any more.
 //!
-//! Whoever stops in the middle of a request, or of reading an answer, would otherwise keep it in memory, its place among
-//! the connections, and the program from ending, for as long as they like.
+//! A client who stops in the middle of a request, or of reading an answer, would otherwise keep it in memory, its place
+//! among the connections, and the program from ending, for as long as it likes.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,34 +11,45 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// How long a client may take nothing of what waits for it.
-const STALLED: Duration = Duration::from_secs(30);
+use crate::capacity::{Lease, Place};
+
+/// How long a client may take for the next [`PIECE`] of what waits for it.
+pub(crate) const STALLED: Duration = Duration::from_secs(30);
+
+/// What a client must take within [`STALLED`], or all that is left: a byte now and then is no progress.
+pub(crate) const PIECE: usize = 16 * 1024;
 
 /// How long a client may take to say what it wants, from its first byte to the end of the head of its request.
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
-
-/// How long a connection may be kept without a request: longer than proxies keep theirs (60 seconds by most defaults),
-/// so that none sends a request into a connection that we are closing.
-const IDLE: Duration = Duration::from_secs(75);
+pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long either may last once the program is told to stop.
-const AT_THE_END: Duration = Duration::from_secs(2);
+pub(crate) const AT_THE_END: Duration = Duration::from_secs(2);
 
 /// After how long a silent connection is asked whether the other machine is still there. Nothing else would tell of one
 /// that lost its power while it followed a quiet log.
 const ASK_AFTER: Duration = Duration::from_secs(60);
 
-/// The requests of one connection.
+/// As much of a head as is buffered without asking the budget: few heads are longer, and all connections together keep
+/// as much in hyper's own buffers.
+const SHORT_HEAD: usize = 8 * 1024;
+
+/// With these bytes a client begins a connection in HTTP/2 (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The requests of one HTTP/1.1 connection.
 #[derive(Default)]
 pub(crate) struct Requests {
     begun: AtomicUsize,
     open: AtomicUsize,
+    /// The length of the part of an answer that was handed over last.
+    part: AtomicUsize,
 }
 
 /// A request that is being answered, until it is dropped.
@@ -50,6 +61,13 @@ impl Requests {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.begun.fetch_add(1, Ordering::SeqCst);
         OpenRequest(Arc::clone(self))
+    }
+}
+
+impl OpenRequest {
+    /// Notes that so many bytes of the answer are handed over.
+    pub fn hands_over(&self, bytes: usize) {
+        self.0.part.store(bytes, Ordering::Relaxed);
     }
 }
 
@@ -68,31 +86,81 @@ enum Expected {
     Nothing,
     /// Another request, some time.
     Request,
+    /// Anything: frames of HTTP/2, whose streams have deadlines of their own.
+    Frames,
 }
 
 /// A connection with a client.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// What was read to find out the protocol, and is still to be read by its implementation.
+    preface: Bytes,
     requests: Arc<Requests>,
+    place: Arc<Place>,
     expected: Expected,
     begun: usize,
+    head: usize,
+    long_head: Lease,
     silence: Pin<Box<Wait>>,
-    stall: Option<Pin<Box<Wait>>>,
+    stall: Option<Stall>,
+    untaken: Lease,
     stopping: CancellationToken,
 }
 
+/// A wait for the client to take something.
+struct Stall {
+    wait: Pin<Box<Wait>>,
+    /// How many bytes must be taken before it ends.
+    owed: usize,
+}
+
 impl Connection {
-    /// The connection whose requests are counted in `requests`.
-    pub fn new(stream: TcpStream, requests: Arc<Requests>, stopping: CancellationToken) -> Self {
+    /// The connection at `place`, whose requests are counted in `requests`. What is buffered for it is taken from two
+    /// leases like `lease`.
+    pub fn new(
+        stream: TcpStream,
+        requests: Arc<Requests>,
+        place: Arc<Place>,
+        lease: impl Fn() -> Lease,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             stream,
+            preface: Bytes::new(),
             requests,
+            place,
             expected: Expected::Head,
             begun: 0,
+            head: 0,
+            long_head: lease(),
             silence: Box::pin(Wait::begins(HEAD_WITHIN, &stopping)),
             stall: None,
+            untaken: lease(),
             stopping,
         }
+    }
+
+    /// Whether the client begins as in HTTP/2. Nothing of what it says is lost.
+    ///
+    /// # Errors
+    /// It says nothing, or too slowly.
+    pub async fn begins_http2(&mut self) -> io::Result<bool> {
+        let mut preface = Vec::with_capacity(HTTP2_PREFACE.len());
+        while preface.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&preface) {
+            let mut bytes = [0; HTTP2_PREFACE.len()];
+            let mut buffer = ReadBuf::new(&mut bytes[preface.len()..]);
+            poll_fn(|context| Pin::new(&mut *self).poll_read(context, &mut buffer)).await?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            preface.extend_from_slice(buffer.filled());
+        }
+        let is_http2 = preface == HTTP2_PREFACE;
+        if is_http2 {
+            self.expected = Expected::Frames;
+        }
+        self.preface = preface.into();
+        Ok(is_http2)
     }
 
     /// Has the system ask now and then whether the other machine is still there. It is a courtesy that may fail.
@@ -103,8 +171,14 @@ impl Connection {
         }
     }
 
-    /// What is expected of the client, who just said something or nothing; the wait for it begins when that changes.
-    fn expect(&mut self, said_something: bool) {
+    /// What is expected of the client, who just said so many bytes; the wait for it begins when that changes.
+    ///
+    /// # Errors
+    /// It has said more of a head than there is room for.
+    fn expect(&mut self, said: usize) -> io::Result<()> {
+        if self.expected == Expected::Frames {
+            return Ok(());
+        }
         let begun = self.requests.begun.load(Ordering::SeqCst);
         let is_answered = self.requests.open.load(Ordering::SeqCst) == 0;
         let expected = match self.expected {
@@ -112,53 +186,86 @@ impl Connection {
             // The answer went out since.
             Expected::Nothing => Expected::Request,
             _ if begun != self.begun => Expected::Request,
-            Expected::Request if said_something => Expected::Head,
+            Expected::Request if said > 0 => Expected::Head,
             same => same,
         };
         if expected != self.expected || begun != self.begun {
             self.expected = expected;
             self.begun = begun;
+            self.head = 0;
+            self.long_head.release();
             self.wait_anew();
         }
+        if expected == Expected::Head {
+            self.head += said;
+            if self.head > SHORT_HEAD {
+                let leased = self.long_head.grow_to(self.head);
+                return leased.map_err(|_| io::ErrorKind::QuotaExceeded.into());
+            }
+        }
+        Ok(())
     }
 
     fn wait_anew(&mut self) {
         let patience = match self.expected {
             // Nobody tells when the answer is out: it is looked at again after that long.
-            Expected::Head | Expected::Nothing => HEAD_WITHIN,
-            Expected::Request => IDLE,
+            Expected::Head | Expected::Nothing | Expected::Frames => HEAD_WITHIN,
+            Expected::Request => self.place.idle_time(),
         };
         self.silence.again(patience);
     }
 
     /// Waits for the client to say something, for as long as it may take.
     fn silent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.expected == Expected::Frames {
+            return Poll::Pending;
+        }
         loop {
             ready!(self.silence.as_mut().poll(context));
             if self.expected != Expected::Nothing {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.wait_anew();
-            self.expect(false);
+            self.expect(0)?;
         }
     }
 
-    /// Passes on what became of a write, unless it has been waiting for too long.
-    fn watched<T>(
+    /// Passes on what became of a write, unless it has been waiting for too long or there is no room for what waits.
+    fn watched(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stall = None;
-            return written;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            let taken = written.as_ref().copied().unwrap_or(0);
+            if let Some(stall) = &mut self.stall {
+                stall.owed = stall.owed.saturating_sub(taken);
+                if stall.owed == 0 {
+                    self.all_taken();
+                }
+            }
+            return Poll::Ready(written);
         }
-        let stopping = &self.stopping;
-        let stall = self
-            .stall
-            .get_or_insert_with(|| Box::pin(Wait::begins(STALLED, stopping)));
-        ready!(stall.as_mut().poll(context));
+        let stall = match &mut self.stall {
+            Some(stall) => stall,
+            none => {
+                let part = self.requests.part.load(Ordering::Relaxed);
+                if self.untaken.grow_to(part.max(PIECE)).is_err() {
+                    return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+                }
+                none.insert(Stall {
+                    wait: Box::pin(Wait::begins(STALLED, &self.stopping)),
+                    owed: PIECE,
+                })
+            }
+        };
+        ready!(stall.wait.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn all_taken(&mut self) {
+        self.stall = None;
+        self.untaken.release();
     }
 }
 
@@ -225,10 +332,15 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.preface.is_empty() {
+            let length = self.preface.len().min(buffer.remaining());
+            buffer.put_slice(&self.preface.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let filled = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let said_something = buffer.filled().len() > filled;
-        self.expect(said_something);
+        let said = buffer.filled().len() - filled;
+        self.expect(said)?;
         // Byte by byte takes as long as not at all.
         match self.silent(context) {
             Poll::Ready(given_up) => Poll::Ready(given_up),
@@ -261,8 +373,10 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.watched(context, flushed)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        // Everything that was to be written is with the system.
+        self.all_taken();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -276,13 +390,27 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::capacity::{ByteBudget, Clients};
+
+    /// Enough for one answer that is not taken.
+    const BUDGET: usize = 5 * PIECE;
+
+    /// How long a connection is kept without a request.
+    const IDLE: Duration = Duration::from_secs(75);
 
     async fn pair(stopping: CancellationToken) -> (TcpStream, Connection, Arc<Requests>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let requests = Arc::<Requests>::default();
-        let connection = Connection::new(accepted.unwrap().0, Arc::clone(&requests), stopping);
+        let budget = Arc::new(ByteBudget::of(BUDGET));
+        let connection = Connection::new(
+            accepted.unwrap().0,
+            Arc::clone(&requests),
+            Arc::new(Clients::new(100).connect(address.ip()).unwrap()),
+            || budget.lease(address.ip()),
+            stopping,
+        );
         (client.unwrap(), connection, requests)
     }
 
@@ -313,6 +441,83 @@ mod tests {
         let error = write_in_vain(CancellationToken::new()).await;
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= STALLED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_who_takes_a_little_now_and_then_is_given_up_and_one_who_goes_on_is_not() {
+        // The system passes bytes on in its own portions, so that the rule is tried without it.
+        let (_client, mut connection, _) = pair(CancellationToken::new()).await;
+        let began = Instant::now();
+        let taken = async |connection: &mut Connection, bytes: usize| {
+            tokio::time::sleep(STALLED / 2).await;
+            poll_fn(|context| {
+                let waits = connection.watched(context, Poll::Pending);
+                if waits.is_pending() {
+                    _ = connection.watched(context, Poll::Ready(Ok(bytes)));
+                }
+                Poll::Ready(waits)
+            })
+            .await
+        };
+        for _ in 0..100 {
+            assert!(taken(&mut connection, PIECE).await.is_pending());
+        }
+        assert!(began.elapsed() >= STALLED * 50);
+        for _ in 0..2 {
+            assert!(taken(&mut connection, 1).await.is_pending());
+        }
+        assert!(taken(&mut connection, 1).await.is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_client_is_bounded() {
+        let (_client, mut connection, requests) = pair(CancellationToken::new()).await;
+        let request = requests.begin();
+        request.hands_over(BUDGET);
+        let began = Instant::now();
+        let error = loop {
+            if let Err(error) = connection.write_all(&[0; 65536]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_head_is_taken_from_the_budget() {
+        let (mut client, mut connection, _) = pair(CancellationToken::new()).await;
+        client.write_all(&[b'x'; BUDGET / 2]).await.unwrap();
+        let mut read = vec![0; BUDGET / 2];
+        let error = connection.read_exact(&mut read).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_protocol_is_told_by_the_first_bytes_and_none_of_them_is_lost() {
+        for (said, is_http2) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], false),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand more", true),
+            (b"PRI * HTTP/2.0\r\n\r\nSM", false),
+            (b"", false),
+        ] {
+            let (mut client, mut connection, _) = pair(CancellationToken::new()).await;
+            let saying = async move {
+                for byte in said.chunks(7) {
+                    client.write_all(byte).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                client.shutdown().await.unwrap();
+                client
+            };
+            let hearing = async {
+                assert_eq!(connection.begins_http2().await.unwrap(), is_http2);
+                let mut heard = Vec::new();
+                connection.read_to_end(&mut heard).await.unwrap();
+                assert_eq!(heard, said);
+            };
+            tokio::join!(saying, hearing);
+        }
     }
 
     #[tokio::test(start_paused = true)]

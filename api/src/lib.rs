@@ -3,9 +3,11 @@
 //! Everything under one base path is a surface: `contracts` has a folder for each published one, `own` is the rest.
 //! What they share is in `exchange`.
 
+mod capacity;
 mod connection;
 mod contracts;
 mod exchange;
+mod http2;
 mod own;
 mod serving;
 #[cfg(test)]
@@ -20,9 +22,9 @@ use authlog_domain::Timestamp;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use capacity::Capacity;
 pub use exchange::{AllowedOrigins, TrustedProxies};
 
 /// What the endpoints are served with.
@@ -40,12 +42,9 @@ pub struct Api {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Cancelled when the program is told to stop: answers without an end then end.
     pub stopping: CancellationToken,
-    /// Places for readers of the log.
-    pub followers: Arc<Semaphore>,
+    /// What clients may hold at a time.
+    pub capacity: Capacity,
 }
-
-/// How many readers of the log a node serves at once: each may hold a page of events in memory.
-pub const FOLLOWERS: usize = 1000;
 
 /// What the endpoints go by.
 #[derive(Clone, Debug)]
@@ -96,20 +95,15 @@ impl Api {
 
 /// Serves every endpoint on `listener` until [`Api::stopping`] is cancelled and what was accepted by then is answered.
 pub async fn serve(listener: TcpListener, api: Api) {
-    let Settings {
-        connections,
-        trusted_proxies,
-        ..
-    } = api.settings.clone();
-    let stopping = api.stopping.clone();
-    serving::serve(
-        listener,
-        router(api),
-        connections,
-        trusted_proxies,
-        stopping,
-    )
-    .await;
+    let connections = api.settings.connections;
+    let host = serving::Host {
+        clock: Arc::clone(&api.clock),
+        bytes: Arc::clone(&api.capacity.bytes),
+        trusted: api.settings.trusted_proxies.clone(),
+        stopping: api.stopping.clone(),
+        router: router(api),
+    };
+    serving::serve(listener, host, connections).await;
 }
 
 /// Every endpoint.

@@ -1,86 +1,77 @@
 //! Accepting connections, no more than can be served, and serving what comes through them.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use authlog_application::ports::Clock;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::exchange::{TrustedProxies, network_of};
+use crate::exchange::{Crowded, TrustedProxies};
+use crate::http2;
 
-/// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than a few kilobytes.
-const LONGEST_HEAD: usize = 64 * 1024;
-
-/// How many requests one HTTP/2 connection may have open at a time.
-const STREAMS: u32 = 100;
-
-/// One client may hold this part of all connections. What comes through a trusted proxy is of many clients.
-const SHARE: usize = 4;
+/// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than eight kilobytes.
+pub(crate) const LONGEST_HEAD: usize = 32 * 1024;
 
 /// How long to wait before connections are accepted again when the system has none left to give.
 const WITHOUT_DESCRIPTORS: Duration = Duration::from_secs(1);
 
-/// Serves `router` on `listener` until `stopping`, and then until all that was accepted is answered.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    most: usize,
-    trusted: TrustedProxies,
-    stopping: CancellationToken,
-) {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().max_buf_size(LONGEST_HEAD);
-    builder
-        .http2()
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(LONGEST_HEAD).unwrap_or(u32::MAX));
-    let host = Arc::new(Host {
-        builder,
-        router,
-        stopping: stopping.clone(),
-    });
+/// What every connection is served with.
+pub(crate) struct Host {
+    pub router: Router,
+    pub clock: Arc<dyn Clock>,
+    pub bytes: Arc<ByteBudget>,
+    pub trusted: TrustedProxies,
+    pub stopping: CancellationToken,
+}
+
+/// Serves `host`'s router on `listener` until it is stopping, and then until all that was accepted is answered. No more
+/// than `most` connections are held at a time.
+pub(crate) async fn serve(listener: TcpListener, host: Host, most: usize) {
+    let host = Arc::new(host);
     let places = Arc::new(Semaphore::new(most));
-    let shares = Shares::new((most / SHARE).max(1));
+    let clients = Clients::new(most);
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
             // Beyond the bound, connections wait in the system's queue.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            let Ok(permit) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
             let (stream, peer) = accept(&listener).await;
-            let share = if trusted.contain(peer.ip()) {
-                None
-            } else if let Some(share) = shares.take(peer.ip()) {
-                Some(share)
+            let place = if host.trusted.contain(peer.ip()) {
+                clients.connect_proxy()
             } else {
+                clients.connect(peer.ip())
+            };
+            let Some(place) = place else {
                 tracing::warn!("one client holds too many connections; another was closed");
                 continue;
             };
-            connections.spawn(Arc::clone(&host).attend(stream, peer, (place, share)));
+            connections.spawn(Arc::clone(&host).attend(stream, peer, place, permit));
         }
     };
     tokio::select! {
         () = accepting => {}
-        () = stopping.cancelled() => {}
+        () = host.stopping.cancelled() => {}
     }
     // From now on nobody new is let in, not even into the system's queue.
     drop(listener);
@@ -108,37 +99,64 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// What every connection is served with.
-struct Host {
-    builder: Builder<TokioExecutor>,
-    router: Router,
-    stopping: CancellationToken,
-}
-
 impl Host {
     /// Serves one connection to its end.
     async fn attend(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        _place: (OwnedSemaphorePermit, Option<Share>),
+        place: Place,
+        _permit: OwnedSemaphorePermit,
     ) {
+        let place = Arc::new(place);
         let requests = Arc::<Requests>::default();
-        let connection = Connection::new(stream, Arc::clone(&requests), self.stopping.clone());
+        let mut connection = Connection::new(
+            stream,
+            Arc::clone(&requests),
+            Arc::clone(&place),
+            || self.bytes.lease(peer.ip()),
+            self.stopping.clone(),
+        );
         connection.is_kept_alive();
-        let router = &self.router;
-        let service = service_fn(move |request: Request<Incoming>| {
+        match connection.begins_http2().await {
+            Ok(true) => {
+                if let Err(error) = http2::serve(connection, &self, peer, &place).await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+            }
+            Ok(false) => self.attend_http1(connection, peer, &place, requests).await,
+            Err(error) => tracing::debug!(%error, "a connection ended before it began"),
+        }
+    }
+
+    async fn attend_http1(
+        &self,
+        connection: Connection,
+        peer: SocketAddr,
+        place: &Place,
+        requests: Arc<Requests>,
+    ) {
+        let service = service_fn(|request: Request<Incoming>| {
             let open = requests.begin();
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = router.clone().oneshot(request);
+            let under_way = place.begin_request().map(Arc::new);
+            match &under_way {
+                Some(under_way) => request = arrived(request, peer, under_way),
+                // It is refused in the words of its surface.
+                None => _ = request.extensions_mut().insert(Crowded),
+            }
+            let answer = self.router.clone().oneshot(request);
             async move {
                 let answer: Response = answer.await?;
-                Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _open: open }))
+                Ok::<_, Infallible>(answer.map(|body| AnswerBody {
+                    body,
+                    open,
+                    _under_way: under_way,
+                }))
             }
         });
-        let serving = self
-            .builder
+        let serving = http1::Builder::new()
+            .max_buf_size(LONGEST_HEAD)
             .serve_connection(TokioIo::new(connection), service);
         let mut serving = pin!(serving);
         let ended = tokio::select! {
@@ -149,15 +167,28 @@ impl Host {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(error = &*error, "a connection ended early");
+            tracing::debug!(%error, "a connection ended early");
         }
     }
+}
+
+/// `request`, with what is known of how it arrived.
+pub(crate) fn arrived(
+    mut request: Request,
+    peer: SocketAddr,
+    under_way: &Arc<UnderWay>,
+) -> Request {
+    let extensions = request.extensions_mut();
+    extensions.insert(ConnectInfo(peer));
+    extensions.insert(Arc::clone(under_way));
+    request
 }
 
 /// The body of an answer; the request is open until it is written, or dropped.
 struct AnswerBody {
     body: Body,
-    _open: OpenRequest,
+    open: OpenRequest,
+    _under_way: Option<Arc<UnderWay>>,
 }
 
 impl HttpBody for AnswerBody {
@@ -168,7 +199,13 @@ impl HttpBody for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(part) = frame.data_ref()
+        {
+            self.open.hands_over(part.len());
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -177,78 +214,5 @@ impl HttpBody for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// How many connections each client holds. Neighbouring IPv6 addresses are one client.
-#[derive(Clone)]
-struct Shares {
-    most: usize,
-    held: Arc<Mutex<HashMap<IpAddr, usize>>>,
-}
-
-/// One connection of a client, until it is dropped.
-struct Share {
-    shares: Shares,
-    client: IpAddr,
-}
-
-impl Shares {
-    fn new(most: usize) -> Self {
-        Self {
-            most,
-            held: Arc::default(),
-        }
-    }
-
-    /// One more connection for whoever has this address, if they may have it.
-    fn take(&self, address: IpAddr) -> Option<Share> {
-        let client = network_of(address);
-        let mut held = self.lock();
-        let count = held.entry(client).or_default();
-        if *count >= self.most {
-            return None;
-        }
-        *count += 1;
-        drop(held);
-        Some(Share {
-            shares: self.clone(),
-            client,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut held = self.shares.lock();
-        if let Some(count) = held.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.client);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_client_has_its_share_and_nothing_is_kept_of_who_has_gone() {
-        let shares = Shares::new(2);
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let first = shares.take(address("2001:db8:1:2::1")).unwrap();
-        let second = shares.take(address("2001:db8:1:2::2")).unwrap();
-        assert!(shares.take(address("2001:db8:1:2::3")).is_none());
-        assert!(shares.take(address("2001:db8:1:3::1")).is_some());
-        drop(first);
-        let third = shares.take(address("2001:db8:1:2::3")).unwrap();
-        drop((second, third));
-        assert!(shares.lock().is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::{Endpoint, form};
+use super::{Endpoint, form, http2};
 
 /// Beyond it an answer is not slow but missing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -163,6 +163,25 @@ impl Request {
     }
 }
 
+impl Request {
+    async fn over_http2(self) -> Answer {
+        let what = format!("{}{} over HTTP/2", self.endpoint, self.query);
+        let mut request = http::Request::builder()
+            .method(self.endpoint.method)
+            .uri(format!(
+                "{}{}{}",
+                self.http.base, self.endpoint.path, self.query
+            ));
+        for (name, value) in &self.headers {
+            request = request.header(name, value.as_slice());
+        }
+        let request = request.body(self.body).expect("a request");
+        let answer = http2::send(what, request).await;
+        answer.gives_nothing_away(&self.secrets);
+        answer
+    }
+}
+
 impl IntoFuture for Request {
     type Output = Answer;
     type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -171,8 +190,12 @@ impl IntoFuture for Request {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let what = self.endpoint.to_string();
-            let answer = self.attempt().await;
-            let answer = answer.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            let answer = if http2::is_spoken() {
+                self.over_http2().await
+            } else {
+                let answer = self.attempt().await;
+                answer.unwrap_or_else(|error| panic!("{what}: {error:?}"))
+            };
             assert!(answer.status < 500, "{answer}");
             answer
         })

@@ -19,6 +19,7 @@ pub mod events;
 pub mod following;
 pub mod form;
 pub mod http;
+pub mod http2;
 pub mod load;
 pub mod mail;
 pub mod meter;
@@ -46,4 +47,5 @@ pub use program::{Program, Settings};
 pub use store::Store;
 pub use waiting::eventually;
 
+pub(crate) use http2::over_http2;
 pub(crate) use store::on_both_stores;

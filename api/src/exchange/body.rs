@@ -1,8 +1,10 @@
 //! Request bodies: taken in within bounds, then read as JSON.
 
 use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use authlog_application::RequestContext;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -13,7 +15,14 @@ use http_body_util::{BodyExt, Collected};
 use serde::de::DeserializeOwned;
 
 use super::{Failure, Surface};
-use crate::{Api, Settings};
+use crate::Api;
+use crate::capacity::Lease;
+
+/// As much of a head as a request may keep while its body arrives without asking the budget: few heads are longer.
+const SHORT_HEAD: usize = 4 * 1024;
+
+/// A body that comes in pieces gets this much room at first; most are shorter.
+const FIRST_ROOM: usize = 4 * 1024;
 
 /// How much of a body is taken off the wire, as a multiple of what is read: a client that is still writing when the
 /// connection closes may never see why.
@@ -39,17 +48,23 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for JsonBody<T> {
 /// connection, through which nothing could be read but the rest of that body.
 ///
 /// # Errors
-/// The body was broken off or took too long: a request that is not whole is not carried out (RFC 9112 §8). One with a
-/// body that is too large is, up to whoever reads that body: nothing may be where it was sent to.
-pub(super) async fn with_body_arrived(
-    request: Request,
-    settings: &Settings,
-) -> Result<Request, Failure> {
+/// The body was broken off or took too long: a request that is not whole is not carried out (RFC 9112 §8). Or its client,
+/// or all of them, have too much buffered here. A body that is too large is not refused here but where it is read: there
+/// may be nothing at the path it was sent to.
+pub(super) async fn with_body_arrived(request: Request, api: &Api) -> Result<Request, Failure> {
     if request.body().is_end_stream() {
         return Ok(request);
     }
+    let settings = &api.settings;
+    let mut buffered = Buffered {
+        head: length_of_head(&request),
+        lease: api.capacity.bytes.lease(client_of(&request)),
+    };
+    if buffered.head > SHORT_HEAD {
+        buffered.make_room(0)?;
+    }
     let (parts, body) = request.into_parts();
-    let reading = read_bounded(body, settings.body_limit);
+    let reading = read_bounded(body, settings.body_limit, &mut buffered);
     let body = match tokio::time::timeout(settings.request_timeout, reading).await {
         Ok(Ok(bytes)) => Body::from(bytes),
         Ok(Err(Failure::BodyTooLarge)) => too_large(),
@@ -59,6 +74,32 @@ pub(super) async fn with_body_arrived(
     Ok(Request::from_parts(parts, body))
 }
 
+/// What is buffered of a request that has not arrived completely.
+struct Buffered {
+    head: usize,
+    lease: Lease,
+}
+
+impl Buffered {
+    /// Takes room for so much of its body from the budget.
+    fn make_room(&mut self, body: usize) -> Result<(), Failure> {
+        let leased = self.lease.grow_to(self.head + body);
+        leased.map_err(|_| Failure::Crowded)
+    }
+}
+
+fn length_of_head(request: &Request) -> usize {
+    let headers = request.headers().iter();
+    let lengths = headers.map(|(name, value)| name.as_str().len() + value.len());
+    lengths.sum::<usize>() + request.uri().path().len()
+}
+
+fn client_of(request: &Request) -> IpAddr {
+    let context = request.extensions().get::<RequestContext>();
+    let address = context.and_then(|context| context.address);
+    address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+}
+
 /// A body that cannot be read.
 fn too_large() -> Body {
     Body::from_stream(stream::once(ready(Err::<Bytes, _>(
@@ -66,7 +107,11 @@ fn too_large() -> Body {
     ))))
 }
 
-async fn read_bounded(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+async fn read_bounded(
+    mut body: Body,
+    limit: usize,
+    buffered: &mut Buffered,
+) -> Result<Bytes, Failure> {
     let limit = limit as u64;
     if body.size_hint().lower() > limit * DRAINED {
         return Err(Failure::BodyTooLarge);
@@ -82,6 +127,12 @@ async fn read_bounded(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
             // What came in one piece, as most does, is not copied.
             if bytes.is_empty() && body.is_end_stream() {
                 return Ok(data);
+            }
+            let needed = bytes.len() + data.len();
+            if needed > bytes.capacity() {
+                let room = needed.next_power_of_two().max(FIRST_ROOM);
+                buffered.make_room(room)?;
+                bytes.reserve_exact(room - bytes.len());
             }
             bytes.extend_from_slice(&data);
         } else if length > limit * DRAINED {
@@ -131,6 +182,7 @@ pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::ByteBudget;
     use crate::exchange::Member;
     use axum::http::HeaderValue;
     use serde::Deserialize;
@@ -189,11 +241,44 @@ mod tests {
         assert!(!is_of_type(&HeaderMap::new(), "application/json"));
     }
 
+    fn buffered(budget: usize) -> Buffered {
+        let budget = Arc::new(ByteBudget::of(budget));
+        Buffered {
+            head: 0,
+            lease: budget.lease(Ipv4Addr::LOCALHOST.into()),
+        }
+    }
+
+    async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
+        read_bounded(body, limit, &mut buffered(1 << 20)).await
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_in_pieces_is_refused_where_there_is_no_room_for_it() {
+        // A client may have a quarter of the budget.
+        for (budget, length, expected) in [
+            (80_000, 16_384, Ok(16_384)),
+            (80_000, 16_385, Err(Failure::Crowded)),
+            // One whole piece is there already and takes no room.
+            (0, 1, Ok(1)),
+        ] {
+            let pieces = vec![b' '; length];
+            let pieces = pieces.chunks(1000).map(Bytes::copy_from_slice);
+            let frames: Vec<_> = pieces.map(Ok::<_, axum::Error>).collect();
+            let body = match <[_; 1]>::try_from(frames) {
+                Ok([whole]) => Body::from(whole.unwrap()),
+                Err(frames) => Body::from_stream(stream::iter(frames)),
+            };
+            let read = read_bounded(body, 65_536, &mut buffered(budget)).await;
+            assert_eq!(read.map(|bytes| bytes.len()), expected, "{length}");
+        }
+    }
+
     #[tokio::test]
     async fn a_body_beyond_the_limit_is_refused() {
         for (length, fits) in [(0, true), (8, true), (9, false), (1000, false)] {
             let body = Body::from(vec![b' '; length]);
-            assert_eq!(read_bounded(body, 8).await.is_ok(), fits, "{length}");
+            assert_eq!(read(body, 8).await.is_ok(), fits, "{length}");
         }
     }
 
@@ -207,7 +292,7 @@ mod tests {
             (&["1234", "5678", "9"][..], None),
         ] {
             let frames = pieces.iter().copied().map(Ok::<_, axum::Error>);
-            let read = read_bounded(Body::from_stream(stream::iter(frames)), 8).await;
+            let read = read(Body::from_stream(stream::iter(frames)), 8).await;
             assert_eq!(read.ok().as_deref(), whole.map(str::as_bytes), "{pieces:?}");
         }
     }

@@ -24,6 +24,7 @@ use super::body::with_body_arrived;
 use super::request_context::request_context;
 use super::{Failure, Surface};
 use crate::Api;
+use crate::capacity::UnderWay;
 
 /// Names the request, so that a client can say which one it means.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -64,10 +65,20 @@ pub(crate) async fn carry_out(
     with_headers_of_every_answer(response, id, api.settings.https_only)
 }
 
+/// Marks a request that is to be refused because too much is under way.
+#[derive(Clone, Copy)]
+pub(crate) struct Crowded;
+
 /// What the handler of a request says of it, within the time for that.
 async fn answer(api: &Api, request: Request, next: Next, span: &Span) -> Result<Response, Failure> {
-    let request = with_body_arrived(request, &api.settings).await?;
-    let work = Finished::of(next.run(request).instrument(span.clone()));
+    if request.extensions().get::<Crowded>().is_some() {
+        return Err(Failure::Crowded);
+    }
+    // It is under way for as long as it is worked on, even if its client has gone.
+    let under_way = request.extensions().get::<Arc<UnderWay>>().cloned();
+    let request = with_body_arrived(request, api).await?;
+    let work = next.run(request).instrument(span.clone());
+    let work = Finished::of(work.inspect(move |_| drop(under_way)));
     match timeout(api.settings.request_timeout, work).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => {

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     WrongMediaType,
     /// The body took too long to arrive.
     BodyTooSlow,
+    /// Too much is under way for this client, or for all of them together.
+    Crowded,
     /// The answer was not ready in time.
     Unfinished,
     /// We made a mistake.
@@ -25,13 +27,14 @@ pub(crate) enum Failure {
 
 impl Failure {
     #[cfg(test)]
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::UnknownPath,
         Self::WrongMethod,
         Self::UnreadableBody,
         Self::BodyTooLarge,
         Self::WrongMediaType,
         Self::BodyTooSlow,
+        Self::Crowded,
         Self::Unfinished,
         Self::Broken,
     ];
@@ -45,7 +48,7 @@ impl Failure {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::{Failure, retry_later};
 use crate::{Api, contracts, own};
 
-/// When it is worth asking again after an answer was not ready in time.
+/// When it is worth asking again after an answer was not ready in time, or too much was under way.
 const AFTER_A_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Everything under one base path.
@@ -38,7 +38,7 @@ impl Surface {
     /// The answer to a request that did not get as far as a use case.
     pub fn fail(&self, failure: Failure, at: Timestamp) -> Response {
         let response = (self.failed)(failure, at);
-        if failure == Failure::Unfinished {
+        if matches!(failure, Failure::Crowded | Failure::Unfinished) {
             retry_later(response, AFTER_A_TIMEOUT)
         } else {
             response

@@ -1,7 +1,10 @@
 //! What subscribers are told of the events: an AsyncAPI document, and JSON Schemas.
 
+use std::sync::LazyLock;
+
 use authlog_application::published::{self, schema_names};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -9,9 +12,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::problem;
 
+/// The AsyncAPI 3.0 document, written once: answers that wait share it.
+static ASYNC_API: LazyLock<Bytes> = LazyLock::new(|| published::async_api().to_string().into());
+
 /// The AsyncAPI 3.0 document of the stream.
 pub(super) async fn async_api() -> Response {
-    Json(published::async_api()).into_response()
+    ([(CONTENT_TYPE, "application/json")], ASYNC_API.clone()).into_response()
 }
 
 /// The JSON Schema of one type of event, or of what all have in common, by its file name.

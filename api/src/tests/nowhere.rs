@@ -84,7 +84,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         settings: crate::Settings::default(),
         metrics: Arc::new(String::new),
         stopping: tokio_util::sync::CancellationToken::new(),
-        followers: Arc::new(tokio::sync::Semaphore::new(1)),
+        capacity: crate::Capacity::default(),
     }
 }
 

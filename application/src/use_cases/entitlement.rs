@@ -1,6 +1,6 @@
 //! A right that outlasts a request: whoever follows the log may go on for as long as they could begin.
 
-use authlog_domain::Role;
+use authlog_domain::{Role, UserId};
 
 use super::feed::AccountWatch;
 use crate::{Authlog, Refusal};
@@ -11,6 +11,7 @@ pub struct Entitlement {
     authlog: Authlog,
     token: String,
     roles: &'static [Role],
+    user: UserId,
     account: AccountWatch,
 }
 
@@ -32,12 +33,18 @@ impl Authlog {
             authlog: self.clone(),
             token: token.to_owned(),
             roles,
+            user: caller.user,
             account,
         })
     }
 }
 
 impl Entitlement {
+    /// Whose right it is.
+    pub fn account(&self) -> UserId {
+        self.user
+    }
+
     /// Whether something happened to the account since the right was last looked at: nothing more may be given before
     /// it was.
     pub fn is_in_doubt(&self) -> bool {

@@ -49,7 +49,7 @@ pub(super) fn failed(failure: Failure, at: Timestamp) -> Response {
         Failure::BodyTooLarge => "Request body is too large",
         Failure::WrongMediaType => "Content-Type must be application/json",
         Failure::BodyTooSlow => "Request timeout",
-        Failure::Unfinished => "Service unavailable",
+        Failure::Crowded | Failure::Unfinished => "Service unavailable",
         Failure::Broken => "Internal server error",
     };
     error(failure.status(), message, Vec::new(), at)

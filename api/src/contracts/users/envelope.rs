@@ -69,7 +69,7 @@ pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
         Failure::BodyTooLarge => "request body is too large",
         Failure::WrongMediaType => "content-type must be application/json",
         Failure::BodyTooSlow => "request timeout",
-        Failure::Unfinished => "service unavailable",
+        Failure::Crowded | Failure::Unfinished => "service unavailable",
         Failure::Broken => "internal server error",
     };
     error(failure.status(), message)

@@ -13,6 +13,7 @@ use axum::response::Response;
 
 use super::problem::{problem, refused, unauthenticated};
 use crate::Api;
+use crate::capacity::NoPlace;
 use crate::exchange::{presented_token, retry_later};
 use query::FeedQuery;
 
@@ -36,13 +37,8 @@ pub(super) async fn events(
     let right = right.map_err(refused)?;
     let query = FeedQuery::parse(query.as_deref().unwrap_or_default(), &headers)
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, &detail))?;
-    let Ok(place) = Arc::clone(&api.followers).try_acquire_owned() else {
-        let crowded = problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "As many readers as this node serves are reading the log.",
-        );
-        return Err(retry_later(crowded, AFTER_CROWDING));
-    };
+    let place = api.capacity.readers.take(right.account());
+    let place = place.map_err(crowded)?;
     let reader = api
         .authlog
         .read_log(query.after, query.filter.clone(), query.follow)
@@ -52,6 +48,21 @@ pub(super) async fn events(
         return Err(beyond_the_end(query.after, reader.log_end()));
     }
     Ok(stream::respond(api, right, &query, reader, place))
+}
+
+/// There is no place among the readers.
+fn crowded(reason: NoPlace) -> Response {
+    let response = match reason {
+        NoPlace::Account => problem(
+            StatusCode::TOO_MANY_REQUESTS,
+            "This account already reads the log over as many requests as one account may.",
+        ),
+        NoPlace::Node => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "As many readers as this node serves are reading the log.",
+        ),
+    };
+    retry_later(response, AFTER_CROWDING)
 }
 
 /// Whoever read on from there would wait for events that are not theirs: the log was restored from a backup, or it is

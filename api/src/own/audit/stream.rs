@@ -11,11 +11,11 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::query::FeedQuery;
 use crate::Api;
+use crate::capacity::ReaderPlace;
 
 /// How often a reader who stays is asked anew for the right to, even if nothing happened to the account: the token may
 /// have expired, the session may have ended.
@@ -42,7 +42,7 @@ struct Reading {
     follow: bool,
     server_sent: bool,
     unreadable: bool,
-    _place: OwnedSemaphorePermit,
+    _place: ReaderPlace,
 }
 
 pub(super) fn respond(
@@ -50,7 +50,7 @@ pub(super) fn respond(
     right: Entitlement,
     query: &FeedQuery,
     reader: Follower,
-    place: OwnedSemaphorePermit,
+    place: ReaderPlace,
 ) -> Response {
     let media_type = if query.server_sent {
         "text/event-stream"

@@ -1,0 +1,136 @@
+//! HTTP/2: every answer has a deadline of its own, and what a connection may buffer is bounded.
+//!
+//! hyper hands an answer over to the `h2` library as soon as the client's window has room for one byte of it, and cannot
+//! take it back. So the streams are served here: no byte is handed over before the window has room for it, and a client
+//! that does not take its answer loses the stream.
+
+mod arriving;
+mod date;
+mod sending;
+mod stream;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+
+use h2::Reason;
+use h2::server::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::capacity::Place;
+use crate::connection::{AT_THE_END, HEAD_WITHIN, PIECE};
+use crate::serving::{Host, LONGEST_HEAD};
+use sending::Piece;
+use stream::Stream;
+
+/// How many requests one connection may have open at a time.
+const STREAMS: u32 = 100;
+
+/// How much of request bodies a client may send before it is read: what the protocol starts with, which is no less than
+/// a whole body. A connection cannot have more unread, on all its streams together.
+const WINDOW: u32 = 65_535;
+
+/// Serves a connection that began as in HTTP/2, to its end.
+///
+/// # Errors
+/// The client broke the protocol, or went away.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    host: &Arc<Host>,
+    peer: SocketAddr,
+    place: &Arc<Place>,
+) -> Result<(), h2::Error> {
+    let mut connection = Builder::new()
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(LONGEST_HEAD).unwrap_or(u32::MAX))
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buffer_size(PIECE)
+        .handshake::<_, Piece>(stream)
+        .await?;
+    let streams = Arc::new(Streams::of(host, peer));
+    let mut silence = pin!(sleep(HEAD_WITHIN));
+    let mut stopping = pin!(streams.stopping.cancelled());
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, mut respond))) => match place.begin_request() {
+                    Some(under_way) => {
+                        let stream = Stream::open(&streams, Arc::new(under_way), &request);
+                        tokio::spawn(stream.answer(request, respond));
+                    }
+                    // RFC 9113 §8.7: nothing was done, and the client may send it again.
+                    None => respond.send_reset(Reason::REFUSED_STREAM),
+                },
+                Some(Err(error)) => return Err(error),
+                None => return Ok(()),
+            },
+            () = streams.quiet.notified() => {
+                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() {
+                    // The reset goes out first.
+                    _ = poll_fn(|context| Poll::Ready(connection.poll_closed(context))).await;
+                    connection.abrupt_shutdown(Reason::NO_ERROR);
+                    ending = true;
+                }
+                let patience = if ending { AT_THE_END } else { place.idle_time() };
+                silence.as_mut().reset(Instant::now() + patience);
+            }
+            () = silence.as_mut() => {
+                if !streams.are_closed() {
+                    // It is reset when the last of them closes.
+                    silence.as_mut().reset(Instant::now() + HEAD_WITHIN);
+                } else if ending {
+                    return Ok(());
+                } else {
+                    connection.graceful_shutdown();
+                    ending = true;
+                    silence.as_mut().reset(Instant::now() + AT_THE_END);
+                }
+            }
+            () = stopping.as_mut(), if !ending => {
+                connection.graceful_shutdown();
+                ending = true;
+                silence.as_mut().reset(Instant::now() + AT_THE_END);
+            }
+        }
+    }
+}
+
+/// The streams of one connection.
+struct Streams {
+    host: Arc<Host>,
+    peer: SocketAddr,
+    open: AtomicUsize,
+    /// Whether one was reset because its answer was not taken.
+    given_up: AtomicBool,
+    /// Bytes of answers that are not written yet.
+    unwritten: AtomicUsize,
+    /// Notified when the last open stream closes.
+    quiet: Notify,
+    stopping: CancellationToken,
+}
+
+impl Streams {
+    fn of(host: &Arc<Host>, peer: SocketAddr) -> Self {
+        Self {
+            host: Arc::clone(host),
+            peer,
+            open: AtomicUsize::new(0),
+            given_up: AtomicBool::new(false),
+            unwritten: AtomicUsize::new(0),
+            quiet: Notify::new(),
+            stopping: host.stopping.child_token(),
+        }
+    }
+
+    fn are_closed(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+}

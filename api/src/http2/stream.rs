@@ -1,0 +1,205 @@
+//! One stream: a request is answered, and the answer is sent as long as its client takes it.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, DATE};
+use axum::response::Response;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http_body_util::BodyExt as _;
+use tokio::time::sleep;
+use tower::ServiceExt as _;
+
+use super::Streams;
+use super::arriving::Arriving;
+use super::date::date;
+use super::sending::{Piece, Unwritten, hand_over};
+use crate::capacity::{Exhausted, UnderWay};
+use crate::connection::{AT_THE_END, PIECE, STALLED};
+use crate::serving::arrived;
+
+/// One stream, until its answer is written or given up.
+pub(super) struct Stream {
+    pub streams: Arc<Streams>,
+    pub client: IpAddr,
+    under_way: Arc<UnderWay>,
+}
+
+/// Why an answer ends before its end.
+enum CutShort {
+    /// The client did not take it in time, or has too much waiting.
+    Untaken,
+    /// The client has reset the stream, or the connection is gone.
+    Gone,
+}
+
+impl From<Exhausted> for CutShort {
+    fn from(_: Exhausted) -> Self {
+        Self::Untaken
+    }
+}
+
+impl From<h2::Error> for CutShort {
+    fn from(_: h2::Error) -> Self {
+        Self::Gone
+    }
+}
+
+impl Stream {
+    pub fn open<B>(
+        streams: &Arc<Streams>,
+        under_way: Arc<UnderWay>,
+        request: &axum::http::Request<B>,
+    ) -> Self {
+        streams.open.fetch_add(1, Ordering::AcqRel);
+        let trusted = &streams.host.trusted;
+        Self {
+            streams: Arc::clone(streams),
+            client: trusted.client_of(streams.peer.ip(), request.headers()),
+            under_way,
+        }
+    }
+
+    /// Answers a request, unless the client does not want it any more.
+    pub async fn answer(
+        self,
+        request: axum::http::Request<RecvStream>,
+        mut respond: SendResponse<Piece>,
+    ) {
+        let length = request.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let request = request.map(|stream| Body::new(Arriving { stream, length }));
+        let request = arrived(request, self.streams.peer, &self.under_way);
+        let Some(response) = self.response(request, &mut respond).await else {
+            return;
+        };
+        let (head, body) = self.head_of(response);
+        let Ok(mut stream) = respond.send_response(head, false) else {
+            return respond.send_reset(Reason::INTERNAL_ERROR);
+        };
+        match self.send(&mut stream, body).await {
+            Ok(()) | Err(CutShort::Gone) => {}
+            Err(CutShort::Untaken) => {
+                self.streams.given_up.store(true, Ordering::Relaxed);
+                tracing::debug!("an answer was not taken; its stream is reset");
+                stream.send_reset(Reason::CANCEL);
+            }
+        }
+    }
+
+    /// What the router says to a request, unless the client resets it before.
+    async fn response(
+        &self,
+        request: Request,
+        respond: &mut SendResponse<Piece>,
+    ) -> Option<Response> {
+        let router: Router = self.streams.host.router.clone();
+        let response = pin!(router.oneshot(request));
+        tokio::select! {
+            biased;
+            response = response => response.map_err(|never: Infallible| match never {}).ok(),
+            _ = poll_fn(|context| respond.poll_reset(context)) => None,
+        }
+    }
+
+    /// The head of a response, with what HTTP/1.1 has of hyper, and its body.
+    fn head_of(&self, response: Response) -> (Response<()>, Body) {
+        let (mut head, body) = response.into_parts();
+        if !body.is_end_stream()
+            && let Some(length) = body.size_hint().exact()
+        {
+            head.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        head.headers
+            .entry(DATE)
+            .or_insert_with(|| date(self.streams.host.clock.now().unix_seconds()));
+        (Response::from_parts(head, ()), body)
+    }
+
+    /// Sends a body, each part when the one before is written.
+    async fn send(&self, stream: &mut SendStream<Piece>, mut body: Body) -> Result<(), CutShort> {
+        loop {
+            if body.is_end_stream() {
+                return self.send_part(stream, Bytes::new(), true).await;
+            }
+            // There is no deadline here: a client that takes all that there is may wait for more.
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                _ = poll_fn(|context| stream.poll_reset(context)) => return Err(CutShort::Gone),
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    let Ok(part) = frame.into_data() else {
+                        continue;
+                    };
+                    let ends = body.is_end_stream();
+                    if ends || !part.is_empty() {
+                        self.send_part(stream, part, ends).await?;
+                    }
+                    if ends {
+                        return Ok(());
+                    }
+                }
+                Some(Err(_)) => {
+                    stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Ok(());
+                }
+                None => return self.send_part(stream, Bytes::new(), true).await,
+            }
+        }
+    }
+
+    /// Sends a part of a body and waits until it is written: of each [`PIECE`] for [`STALLED`] at most.
+    async fn send_part(
+        &self,
+        stream: &mut SendStream<Piece>,
+        mut part: Bytes,
+        ends: bool,
+    ) -> Result<(), CutShort> {
+        let _unwritten = Unwritten::of(self, part.len())?;
+        loop {
+            let piece = part.split_to(part.len().min(PIECE));
+            let is_last = part.is_empty();
+            let written = self
+                .in_time(hand_over(stream, piece, ends && is_last))
+                .await??;
+            // What was written meanwhile is not waited for.
+            if is_last {
+                self.in_time(written).await?.ok();
+                return Ok(());
+            }
+        }
+    }
+
+    /// What becomes of something that the client has to allow, if it does so in time.
+    async fn in_time<F: Future>(&self, taken: F) -> Result<F::Output, CutShort> {
+        let too_late = async {
+            tokio::select! {
+                () = sleep(STALLED) => {}
+                () = self.streams.stopping.cancelled() => sleep(AT_THE_END).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            taken = taken => Ok(taken),
+            () = too_late => Err(CutShort::Untaken),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.streams.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.streams.quiet.notify_one();
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! What a connection in HTTP/2 may hold, and for how long. The streams are in memory: a clock that stands still does not
+//! wait for the system's.
+
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode};
+use axum::routing::{get, post};
+use futures_util::stream;
+use h2::client::{Builder, Connection, SendRequest};
+use h2::{Reason, RecvStream};
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::nowhere;
+use crate::capacity::{ByteBudget, Clients};
+use crate::connection::{AT_THE_END, STALLED};
+use crate::http2::serve;
+use crate::serving::Host;
+
+/// An answer that is more than one piece.
+const LARGE: usize = 100_000;
+
+/// Enough for a few large answers.
+const BUDGET: usize = 2_000_000;
+
+/// As many connections as the server has, and requests.
+const MOST: usize = 400;
+
+struct Server {
+    host: Arc<Host>,
+    clients: Arc<Clients>,
+}
+
+impl Server {
+    fn of(router: Router) -> Self {
+        let host = Host {
+            router,
+            clock: nowhere::api().clock,
+            bytes: Arc::new(ByteBudget::of(BUDGET)),
+            trusted: crate::TrustedProxies::default(),
+            stopping: CancellationToken::new(),
+        };
+        Self {
+            host: Arc::new(host),
+            clients: Clients::new(MOST),
+        }
+    }
+
+    async fn client(&self, window: u32) -> (SendRequest<Bytes>, Connection<DuplexStream>) {
+        let (client, server) = tokio::io::duplex(1 << 20);
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let place = Arc::new(self.clients.connect(peer.ip()).unwrap());
+        let host = Arc::clone(&self.host);
+        tokio::spawn(async move { serve(server, &host, peer, &place).await });
+        Builder::new()
+            .initial_window_size(window)
+            .initial_connection_window_size(1 << 20)
+            .handshake(client)
+            .await
+            .unwrap()
+    }
+
+    async fn connected(&self, window: u32) -> (SendRequest<Bytes>, JoinHandle<()>) {
+        let (client, connection) = self.client(window).await;
+        let connection = tokio::spawn(async {
+            _ = connection.await;
+        });
+        (client, connection)
+    }
+
+    fn leased(&self) -> usize {
+        self.host.bytes.leased()
+    }
+}
+
+fn large() -> Router {
+    Router::new().route("/", get(|| async { Bytes::from(vec![b'x'; LARGE]) }))
+}
+
+/// Sends a request without a body and waits for the head of its answer.
+async fn ask(client: &mut SendRequest<Bytes>, path: &str) -> Result<RecvStream, h2::Error> {
+    poll_fn(|context| client.poll_ready(context)).await?;
+    let request = Request::get(format!("http://authlog{path}"))
+        .body(())
+        .unwrap();
+    let (answer, _) = client.send_request(request, true)?;
+    Ok(answer.await?.into_body())
+}
+
+/// Why a body ends before its end, and when.
+async fn cut_short(body: &mut RecvStream) -> (Option<Reason>, Duration) {
+    let began = Instant::now();
+    loop {
+        match body.data().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return (error.reason(), began.elapsed()),
+            None => return (None, began.elapsed()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_taken_ends_and_so_does_the_connection_with_the_last_one() {
+    let server = Server::of(large());
+    let (mut client, connection) = server.connected(0).await;
+    let mut first = ask(&mut client, "/").await.unwrap();
+    sleep(STALLED / 2).await;
+    let mut second = ask(&mut client, "/").await.unwrap();
+    let (reason, after) = cut_short(&mut first).await;
+    assert_eq!(reason, Some(Reason::CANCEL));
+    assert!(after <= STALLED, "{after:?}");
+    assert!(!connection.is_finished());
+    let (_, after) = cut_short(&mut second).await;
+    assert!(after <= STALLED, "{after:?}");
+    let began = Instant::now();
+    connection.await.unwrap();
+    assert!(began.elapsed() < AT_THE_END, "{:?}", began.elapsed());
+    assert_eq!(server.leased(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_now_and_then_is_no_progress() {
+    let server = Server::of(large());
+    let (mut client, mut connection) = server.client(0).await;
+    let asking = tokio::spawn(async move {
+        let mut body = ask(&mut client, "/").await.unwrap();
+        cut_short(&mut body).await
+    });
+    let mut window = 0;
+    let mut asking = pin!(asking);
+    // The window of every stream grows with the setting.
+    let (reason, after) = loop {
+        let later = sleep(Duration::from_secs(7));
+        tokio::select! {
+            ended = &mut asking => break ended.unwrap(),
+            _ = &mut connection => break asking.await.unwrap(),
+            () = later => {
+                window += 1;
+                _ = connection.set_initial_window_size(window);
+            }
+        }
+    };
+    assert_eq!(reason, Some(Reason::CANCEL));
+    assert!(after <= STALLED, "{after:?}");
+    assert!(window >= 3, "{window}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_taken_slowly_but_steadily_is_whole() {
+    let server = Server::of(large());
+    let (mut client, _connection) = server.connected(16_384).await;
+    let began = Instant::now();
+    let mut body = ask(&mut client, "/").await.unwrap();
+    let mut taken = 0;
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        taken += data.len();
+        sleep(STALLED * 2 / 3 * u32::try_from(data.len()).unwrap() / 16_384).await;
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    assert_eq!(taken, LARGE);
+    assert!(began.elapsed() > STALLED * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_nothing_to_say_for_a_while_is_not_late() {
+    let now_and_then = || async {
+        let parts = stream::unfold(0, |number| async move {
+            sleep(STALLED * 4).await;
+            (number < 10).then(|| (Ok::<_, Infallible>(Bytes::from("news")), number + 1))
+        });
+        Body::from_stream(parts)
+    };
+    let server = Server::of(Router::new().route("/", get(now_and_then)));
+    let (mut client, _connection) = server.connected(4).await;
+    let mut body = ask(&mut client, "/").await.unwrap();
+    let mut taken = 0;
+    while let Some(data) = body.data().await {
+        let length = data.unwrap().len();
+        taken += length;
+        body.flow_control().release_capacity(length).unwrap();
+    }
+    assert_eq!(taken, 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_client_is_bounded_over_all_its_connections() {
+    let server = Server::of(large());
+    let (mut bodies, mut connections) = (Vec::new(), Vec::new());
+    let mut cut = 0;
+    for _ in 0..4 {
+        let (mut client, connection) = server.connected(0).await;
+        for _ in 0..10 {
+            match ask(&mut client, "/").await {
+                Ok(body) => bodies.push(body),
+                Err(_) => cut += 1,
+            }
+        }
+        connections.push((client, connection));
+    }
+    assert!(server.leased() <= BUDGET / 4, "{}", server.leased());
+    // Others find room, even if each of them takes as much as it may.
+    let mut others = server.host.bytes.lease(Ipv4Addr::new(192, 0, 2, 1).into());
+    others.grow_to(BUDGET / 6).unwrap();
+    // What found no room was cut at once, and not when its time was up.
+    let began = Instant::now();
+    for body in &mut bodies {
+        let ended = poll_fn(|context| Poll::Ready(body.poll_data(context))).await;
+        cut += usize::from(matches!(ended, Poll::Ready(Some(Err(_)))));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(cut, 40 - BUDGET / 4 / LARGE);
+    // A client that resets its streams has room again.
+    drop((bodies, connections, others));
+    while server.leased() > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(began.elapsed() < STALLED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_beyond_a_clients_share_are_refused_and_nothing_is_done_for_them() {
+    let router = Router::new()
+        .route("/waits", get(pending::<()>))
+        .route("/", get(|| async {}));
+    let server = Server::of(router);
+    let (mut connections, mut waiting) = (Vec::new(), Vec::new());
+    let mut refused = 0;
+    for _ in 0..2 {
+        let (mut client, connection) = server.connected(65_535).await;
+        for _ in 0..60 {
+            poll_fn(|context| client.poll_ready(context)).await.unwrap();
+            let request = Request::get("http://authlog/waits").body(()).unwrap();
+            waiting.push(client.send_request(request, true).unwrap().0);
+        }
+        connections.push((client, connection));
+    }
+    sleep(Duration::from_millis(1)).await;
+    let refusal = ask(&mut connections[0].0, "/").await.unwrap_err();
+    assert_eq!(refusal.reason(), Some(Reason::REFUSED_STREAM));
+    for answer in &mut waiting {
+        let answer = poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut *answer).poll(context)));
+        if let Poll::Ready(Err(error)) = answer.await {
+            assert_eq!(error.reason(), Some(Reason::REFUSED_STREAM));
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 120 - MOST / 4);
+    // HTTP/1.1 shares the bound; and when its requests are over, the client has room again.
+    drop(waiting);
+    loop {
+        sleep(Duration::from_millis(1)).await;
+        if ask(&mut connections[1].0, "/").await.is_ok() {
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_counts_until_its_work_is_done_even_if_it_was_reset() {
+    let mut api = nowhere::api();
+    api.settings.request_timeout = Duration::from_secs(100_000);
+    let server = Server::of(crate::router(api));
+    let (mut client, _connection) = server.connected(65_535).await;
+    let registration = r#"{"name":"Ann","email":"ann@example.com","password":"ann-secret"}"#;
+    for _ in 0..MOST / 4 {
+        poll_fn(|context| client.poll_ready(context)).await.unwrap();
+        let request = Request::post("http://authlog/api/register");
+        let request = request.header("content-type", "application/json");
+        let (answer, mut body) = client
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap();
+        body.send_data(registration.into(), true).unwrap();
+        sleep(Duration::from_millis(1)).await;
+        drop((answer, body));
+    }
+    sleep(Duration::from_secs(1)).await;
+    let refusal = ask(&mut client, "/healthz").await.unwrap_err();
+    assert_eq!(refusal.reason(), Some(Reason::REFUSED_STREAM));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_broken_off_is_not_taken_for_a_whole_one() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let done = |_: Bytes| async { DONE.store(true, Ordering::SeqCst) };
+    let server = Server::of(Router::new().route("/", post(done)));
+    let (mut client, _connection) = server.connected(65_535).await;
+    for reason in [Reason::NO_ERROR, Reason::CANCEL] {
+        poll_fn(|context| client.poll_ready(context)).await.unwrap();
+        let request = Request::post("http://authlog/").body(()).unwrap();
+        let (_answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(Bytes::from("{}"), false).unwrap();
+        sleep(Duration::from_millis(1)).await;
+        body.send_reset(reason);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!DONE.load(Ordering::SeqCst), "{reason:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_requests_ends_after_a_while_even_if_it_pings() {
+    let server = Server::of(large());
+    let began = Instant::now();
+    let (client, connection) = server.connected(65_535).await;
+    connection.await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20));
+    drop(client);
+
+    let began = Instant::now();
+    let (mut client, mut connection) = server.client(1 << 20).await;
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    let mut body = ask(&mut client, "/").await.unwrap();
+    assert_eq!(cut_short(&mut body).await.0, None);
+    while pings.ping(h2::Ping::opaque()).await.is_ok() {
+        sleep(Duration::from_secs(5)).await;
+    }
+    // It ends with GOAWAY and no error.
+    connection.await.unwrap().unwrap();
+    let after = began.elapsed();
+    assert!((75..85).contains(&after.as_secs()), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_is_told_to_stop_does_not_wait_for_who_takes_nothing() {
+    let server = Server::of(large());
+    let (mut client, connection) = server.connected(0).await;
+    let mut body = ask(&mut client, "/").await.unwrap();
+    let began = Instant::now();
+    server.host.stopping.cancel();
+    let (reason, _) = cut_short(&mut body).await;
+    assert_eq!(reason, Some(Reason::CANCEL));
+    connection.await.unwrap();
+    assert!(began.elapsed() <= AT_THE_END * 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_has_its_length_and_its_date() {
+    let server = Server::of(large());
+    let (mut client, _connection) = server.connected(65_535).await;
+    let request = Request::head("http://authlog/").body(()).unwrap();
+    let (answer, _) = client.send_request(request, true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-length"], LARGE.to_string());
+    assert_eq!(answer.headers()["date"], "Wed, 24 Jul 2024 16:34:05 GMT");
+}
