@@ -335,10 +335,10 @@ async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for(
 
 /// Waits until one node has applied all that the other has counted so far: what it is sent stays in order.
 async fn reports_guesses(here: &Program, there: &Program, when: &str) {
-    let mut number = 0;
+    let number = std::cell::Cell::new(0);
     eventually("a node is sent what another counts", async || {
-        number += 1;
-        let stranger = Person::called(&format!("stranger-{when}-{number}"));
+        number.set(number.get() + 1);
+        let stranger = Person::called(&format!("stranger-{when}-{}", number.get()));
         let [here, there] = [here, there].map(|node| node.http().calling_from("127.0.0.4"));
         while Contract::A.sign_in(&here, &stranger).await.status != 429 {}
         tokio::time::sleep(Duration::from_millis(200)).await;
