@@ -188,8 +188,7 @@ fn a_guesser_does_not_lock_out_the_owner_of_the_account() {
 
 #[test]
 fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
-    let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
     let guess_from = |number: u16| {
         let [high, low] = number.to_be_bytes();
         let attempt = Guess {
