@@ -127,6 +127,55 @@ fn what_was_not_checked_does_not_count() {
 }
 
 #[test]
+fn what_is_refused_holds_nothing() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let names: Vec<String> = (0..300).map(|number| format!("jo{number}")).collect();
+    let try_all = |address: &str, user: Option<UserId>| {
+        let tries = names
+            .iter()
+            .map(|name| start(&limiter, guess(address, name), user));
+        tries
+            .filter_map(Result::ok)
+            .map(Reservation::was_wrong)
+            .count()
+    };
+    // Refused for guesses at the account, for guesses in the long run, for guesses from anywhere, and by the network.
+    assert_eq!(try_all(OFFICE, Some(account(1))), 10);
+    for _ in 0..150 {
+        clock.pass(Duration::from_secs(5 * 60));
+        try_all(OFFICE, Some(account(1)));
+    }
+    for number in 0..200 {
+        let address = format!("198.18.0.{number}");
+        try_all(&address, Some(account(2)));
+    }
+    assert_eq!(try_all(ELSEWHERE, None), 100);
+    clock.pass(Duration::from_secs(7 * 24 * 60 * 60));
+    for (address, user) in [(OFFICE, 1), ("198.18.0.1", 2), (ELSEWHERE, 3)] {
+        let names = names.iter().take(100);
+        let tries = names.map(|name| start(&limiter, guess(address, name), Some(account(user))));
+        let under_way: Vec<_> = tries.filter_map(Result::ok).collect();
+        assert_eq!(under_way.len(), 10, "{address}");
+        under_way.into_iter().for_each(Reservation::was_right);
+        let tries = (0..100).map(|_| start(&limiter, guess(address, "jo"), Some(account(user))));
+        let signed_in = tries.filter_map(Result::ok).map(Reservation::was_right);
+        assert_eq!(signed_in.count(), 50, "{address}");
+    }
+    let held = |buckets: &Buckets| buckets.held();
+    let limits = &limiter.0;
+    let all = [
+        &limits.guesses_at_name,
+        &limits.guesses,
+        &limits.persistent_guesses,
+        &limits.guesses_from_anywhere,
+        &limits.failures,
+        &limits.sign_ins,
+    ];
+    assert_eq!(all.map(held), [0; 6]);
+}
+
+#[test]
 fn the_right_password_side_by_side_waits_for_the_burst_alone() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     let jo = guess(OFFICE, "jo");
