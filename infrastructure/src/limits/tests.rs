@@ -58,7 +58,7 @@ fn start(
     limiter.reserve(guess)?.at_account(user)
 }
 
-/// Signs in with a wrong password as somebody unknown, if that is allowed.
+/// Signs in with a wrong password at a name of no account, if that is allowed.
 fn fail(limiter: &dyn AttemptLimiter, guess: Guess<'_>) -> bool {
     let reserved = start(limiter, guess, None);
     reserved.map(Reservation::was_wrong).is_ok()
@@ -285,7 +285,7 @@ fn the_delay_grows_and_stays_bounded() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_nobody_wait_for_longer() {
+fn a_clock_that_is_set_back_lengthens_no_wait() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone());
     let jo = guess(OFFICE, "jo");
