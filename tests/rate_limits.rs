@@ -181,7 +181,7 @@ async fn a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there(
         // By the other name as well.
         Contract::E.signs_in(&office, person).await;
     }
-    // Somebody who is new there waits, as long as the guesser goes on.
+    // A person who is new there waits, as long as the guesser goes on.
     eventually("others wait", async || {
         for number in 0..20 {
             let guess = Person::called(&format!("other-{number}"));
@@ -259,7 +259,7 @@ async fn a_change_of_address_is_counted_before_anything_is_looked_up(store: Stor
         // Others have asked for mail from this address until it was too much.
         for number in 0.. {
             assert!(number < STUBBORN, "never refused");
-            let name = json!({"username": format!("nobody-{number}")});
+            let name = json!({"username": format!("unknown-{number}")});
             let answer = service.send(c::REQUEST_RESET).json(&name).await;
             if answer.status == 429 {
                 break;

@@ -90,7 +90,7 @@ impl Reservation {
         Self(Some(Box::new(guess)))
     }
 
-    /// Reserves at the account itself as well, whatever it was called: all its names share one budget. A name that no
+    /// Reserves at the account itself as well: all its names share one budget. A name that no
     /// account has is given a budget of its own, by the same work, so that neither time nor limits tell which exist.
     ///
     /// # Errors

@@ -176,6 +176,12 @@ impl Buckets {
     pub fn len(&self) -> usize {
         self.lock().len()
     }
+
+    /// All that are under way.
+    #[cfg(test)]
+    pub fn held(&self) -> u32 {
+        self.lock().values().map(|bucket| bucket.held).sum()
+    }
 }
 
 impl Bucket {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bucket::Quota;
 
-/// Wrong passwords for one account from one address, whatever the account was called. A person who is looking for the right
+/// Wrong passwords for one account from one address, by any of the account's names. A person who is looking for the right
 /// password finds it, or the reset link, within ten attempts; a guesser has 2,880 a day. So many may also be under way at a
 /// time.
 pub(super) const GUESSES: Quota = Quota {
@@ -25,7 +25,7 @@ pub(super) const PERSISTENT_GUESSES: Quota = Quota {
 };
 
 /// Wrong passwords for one account from anywhere, against guessers with many addresses. It limits those alone that have
-/// guessed wrong where they are, and not where the owner has signed in before: nobody is locked out by others. So an address
+/// guessed wrong where they are, and not where the owner has signed in before: no owner is locked out by others. So an address
 /// that is new has one guess at once, and a guesser with thousands of addresses has thousands: the hundred in a row of NIST
 /// SP 800-63B-4 §3.2.2 could be kept only by locking the owner out.
 pub(super) const GUESSES_FROM_ANYWHERE: Quota = Quota {
@@ -60,7 +60,7 @@ pub(super) const MAIL_FROM_ADDRESS: Quota = Quota {
 };
 
 /// Requests for mail to one name from anywhere, so that many addresses that ask for one mailbox fill no queue. It is more
-/// than is ever mailed: the owner of the name has had several mails by then, whoever asked for them.
+/// than is ever mailed: the owner of the name has had several mails by then.
 pub(super) const MAIL_TO_NAME: Quota = Quota {
     at_once: 60,
     then_one_per: Duration::from_secs(60),

@@ -116,7 +116,7 @@ impl HeldGuess {
         match held.told_at {
             None if counts => limits.tell(Update::new(UpdateKind::Guess, held.guess)),
             Some(told_at) if !counts => limits.tell(Update {
-                // The right password takes back all of it: nobody else has it to play with. Otherwise what leaked
+                // The right password takes back all of it: a guesser has none to misuse. Otherwise what leaked
                 // meanwhile on other nodes is not given a second time.
                 age: if signed_in { 0 } else { age(told_at, now) },
                 ..Update::new(UpdateKind::TakenBack, held.guess)

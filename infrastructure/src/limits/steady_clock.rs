@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use authlog_application::ports::Clock;
 
 /// How long the clock has run forward since this was made. While the clock is set back nothing passes: a bucket goes on
-/// leaking from where it was, so that nobody waits for the clock to catch up.
+/// leaking from where it was, so that no wait lasts until the clock has caught up.
 pub(super) struct SteadyClock {
     clock: Arc<dyn Clock>,
     reading: Mutex<Reading>,

@@ -58,7 +58,7 @@ fn start(
     limiter.reserve(guess)?.at_account(user)
 }
 
-/// Signs in with a wrong password as somebody unknown, if that is allowed.
+/// Signs in with a wrong password at a name of no account, if that is allowed.
 fn fail(limiter: &dyn AttemptLimiter, guess: Guess<'_>) -> bool {
     let reserved = start(limiter, guess, None);
     reserved.map(Reservation::was_wrong).is_ok()
@@ -127,6 +127,55 @@ fn what_was_not_checked_does_not_count() {
 }
 
 #[test]
+fn what_is_refused_holds_nothing() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let names: Vec<String> = (0..300).map(|number| format!("jo{number}")).collect();
+    let try_all = |address: &str, user: Option<UserId>| {
+        let tries = names
+            .iter()
+            .map(|name| start(&limiter, guess(address, name), user));
+        tries
+            .filter_map(Result::ok)
+            .map(Reservation::was_wrong)
+            .count()
+    };
+    // Refused for guesses at the account, for guesses in the long run, for guesses from anywhere, and by the network.
+    assert_eq!(try_all(OFFICE, Some(account(1))), 10);
+    for _ in 0..150 {
+        clock.pass(Duration::from_secs(5 * 60));
+        try_all(OFFICE, Some(account(1)));
+    }
+    for number in 0..200 {
+        let address = format!("198.18.0.{number}");
+        try_all(&address, Some(account(2)));
+    }
+    assert_eq!(try_all(ELSEWHERE, None), 100);
+    clock.pass(Duration::from_secs(7 * 24 * 60 * 60));
+    for (address, user) in [(OFFICE, 1), ("198.18.0.1", 2), (ELSEWHERE, 3)] {
+        let names = names.iter().take(100);
+        let tries = names.map(|name| start(&limiter, guess(address, name), Some(account(user))));
+        let under_way: Vec<_> = tries.filter_map(Result::ok).collect();
+        assert_eq!(under_way.len(), 10, "{address}");
+        under_way.into_iter().for_each(Reservation::was_right);
+        let tries = (0..100).map(|_| start(&limiter, guess(address, "jo"), Some(account(user))));
+        let signed_in = tries.filter_map(Result::ok).map(Reservation::was_right);
+        assert_eq!(signed_in.count(), 50, "{address}");
+    }
+    let held = |buckets: &Buckets| buckets.held();
+    let limits = &limiter.0;
+    let all = [
+        &limits.guesses_at_name,
+        &limits.guesses,
+        &limits.persistent_guesses,
+        &limits.guesses_from_anywhere,
+        &limits.failures,
+        &limits.sign_ins,
+    ];
+    assert_eq!(all.map(held), [0; 6]);
+}
+
+#[test]
 fn the_right_password_side_by_side_waits_for_the_burst_alone() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     let jo = guess(OFFICE, "jo");
@@ -188,8 +237,7 @@ fn a_guesser_does_not_lock_out_the_owner_of_the_account() {
 
 #[test]
 fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
-    let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
     let guess_from = |number: u16| {
         let [high, low] = number.to_be_bytes();
         let attempt = Guess {
@@ -237,7 +285,7 @@ fn the_delay_grows_and_stays_bounded() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_nobody_wait_for_longer() {
+fn a_clock_that_is_set_back_lengthens_no_wait() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone());
     let jo = guess(OFFICE, "jo");

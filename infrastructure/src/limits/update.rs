@@ -22,7 +22,7 @@ pub(super) enum UpdateKind {
     FailedFromNetwork,
     /// An account was changed by its owner.
     OwnChange,
-    /// Somebody signed in with a name from an address.
+    /// A person signed in with a name from an address.
     SignedIn,
 }
 

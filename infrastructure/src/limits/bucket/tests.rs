@@ -1,3 +1,5 @@
+//! Buckets at their edges, and however attempts overlap.
+
 use proptest::prelude::*;
 
 use super::*;
