@@ -3,7 +3,11 @@
 //!
 //! What is measured is the processor time of those threads, of the real program, which is asked one thing at a time. A
 //! request that takes less than the bound in all takes less in each of its steps.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 #[path = "../api/src/tests/anything.rs"]
 mod anything;
