@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use authlog_application::Password;
 use authlog_application::ports::{
     Append, Base, CredentialRecord, Entropy, PasswordHash, PasswordHasher as _, StagedStream,
     StreamId,
 };
+use authlog_application::{NewPassword, Password};
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{LoggedIn, LoggedOut, SessionEvent, TokenRefreshed};
 use authlog_domain::user::{RoleChanged, UserEvent, UserRegistered};
@@ -139,7 +139,9 @@ async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
     let Ok(password) = Password::parse(password) else {
         bail!("this can be nobody's password");
     };
-    Ok(hasher.hash(password).await?)
+    let password = NewPassword::already_in_use(password);
+    let hash = hasher.hash(password).await?;
+    hash.map_err(|flaw| anyhow::anyhow!("the password {flaw}"))
 }
 
 fn flawed(flaw: authlog_domain::Flaw) -> anyhow::Error {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::Password;
 use authlog_application::ports::PasswordHasher as _;
+use authlog_application::{NewPassword, Password};
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::system::SystemEntropy;
 
@@ -16,8 +16,8 @@ impl Visitor for Hash {
     async fn visit(&mut self) -> anyhow::Result<()> {
         let password =
             Password::parse("opens-sesame").map_err(|flaw| anyhow::anyhow!("{flaw:?}"))?;
-        self.0.hash(password).await?;
-        Ok(())
+        let hash = self.0.hash(NewPassword::already_in_use(password)).await?;
+        hash.map(|_| ()).map_err(|flaw| anyhow::anyhow!("{flaw:?}"))
     }
 }
 
