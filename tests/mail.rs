@@ -1,5 +1,4 @@
 //! How much mail one mailbox is sent: floods of every kind, at a real SMTP server.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -415,7 +415,7 @@ impl Vault {
     fn mail_entry(
         &self,
         user: UserId,
-        told: ToldByMail,
+        told: &ToldByMail,
         key: Option<&SubjectKey>,
     ) -> Result<MailEntry, StoreError> {
         let mut entry = MailEntry::new(self.entropy.random_uuid(), user, told.kind, told.at);
@@ -506,7 +506,7 @@ impl Vault {
             plan.claims.extend(self.digests(claimed));
             plan.released.extend(self.digests(released));
             for told in told_by_mail(staged).map_err(unreadable)? {
-                let entry = self.mail_entry(user, told, key.as_ref())?;
+                let entry = self.mail_entry(user, &told, key.as_ref())?;
                 plan.add_mail(entry);
             }
             match row_after(staged).map_err(unreadable)? {
