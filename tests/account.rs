@@ -20,6 +20,7 @@ on_both_stores!(
     a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know,
     a_new_password_ends_every_other_session_and_keeps_this_one,
     a_password_is_changed_by_whoever_knows_the_current_one_alone,
+    that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one,
     an_address_changes_once_the_mailed_link_is_followed,
     an_address_is_confirmed_by_a_button_and_not_by_looking,
     a_link_that_was_mailed_before_a_reset_takes_no_account_over,
@@ -267,6 +268,41 @@ async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Sto
     }
     verifies(&http, &tokens.access).await;
     Contract::A.signs_in(&http, &ann).await;
+}
+
+async fn that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings
+        .with("AUTHLOG_PASSWORD_MIN_SCORE", "3")
+        .start()
+        .await;
+    let ann = registered(&service, "ann").await;
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    for (current, new, status, says) in [
+        (
+            "not-the-password",
+            "password",
+            403,
+            "The current password is wrong.",
+        ),
+        (
+            &ann.password,
+            "password",
+            400,
+            "The new password is too common.",
+        ),
+        (
+            &ann.password,
+            "ann-ann-ann-ann",
+            400,
+            "The new password is too easy to guess.",
+        ),
+    ] {
+        let body = json!({"current_password": current, "new_password": new});
+        let answer = change_password(&service, &tokens.access, &body).await;
+        assert_eq!(problem(&answer, status), says);
+    }
+    Contract::A.signs_in(&service.http(), &ann).await;
 }
 
 async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {

@@ -128,7 +128,10 @@ impl Authlog {
     /// The façade over `parts`, and the work that goes on beside it.
     pub fn new(parts: Parts, settings: Settings) -> (Self, Background) {
         let settings = Arc::new(settings);
-        let journal = Arc::new(Journal::new(Arc::clone(&parts.events)));
+        let journal = Arc::new(Journal::new(
+            Arc::clone(&parts.events),
+            Arc::clone(&parts.directory),
+        ));
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
         let mail_due = Arc::new(Notify::new());

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use authlog_application::Password;
 use authlog_application::ports::{
-    Append, CredentialRecord, Entropy, PasswordHash, PasswordHasher as _, StagedStream, StreamId,
+    Append, Base, CredentialRecord, Entropy, PasswordHash, PasswordHasher as _, StagedStream,
+    StreamId,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{LoggedIn, LoggedOut, SessionEvent, TokenRefreshed};
@@ -298,8 +299,7 @@ impl Staging {
     fn staged(self) -> StagedStream {
         StagedStream {
             stream: self.stream,
-            base: None,
-            prior: vec![],
+            base: Base::Nothing,
             new: self.new,
         }
     }

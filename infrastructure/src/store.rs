@@ -41,6 +41,10 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
     "UserErased",
 ];
 
+/// How many sessions of an account are looked at to tell whether one of them counts. Where more began in one epoch, it is
+/// taken for granted.
+pub(crate) const SESSIONS_LOOKED_AT: i64 = 100;
+
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
 pub trait Store:
     EventStore
@@ -474,7 +478,7 @@ impl Vault {
                 continue;
             };
             let user = owner(first)?;
-            if staged.stream.kind == AggregateKind::User && staged.prior.is_empty() {
+            if staged.stream.kind == AggregateKind::User && staged.base.version() == 0 {
                 let key = SubjectKey::generate(&*self.entropy);
                 // Asked for first: should the key change in between, the store refuses, and it is planned again.
                 let under = self.master.fingerprint();
@@ -502,15 +506,18 @@ impl Vault {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
                 plan.events.push(sealed.map_err(unreadable)?);
             }
-            let ClaimChanges { claimed, released } = claim_changes(staged).map_err(unreadable)?;
-            plan.claims.extend(self.digests(claimed));
-            plan.released.extend(self.digests(released));
             for told in told_by_mail(staged).map_err(unreadable)? {
                 let entry = self.mail_entry(user, &told, key.as_ref())?;
                 plan.add_mail(entry);
             }
             match row_after(staged).map_err(unreadable)? {
-                Some(Row::Account(row)) => plan.accounts.push(*row),
+                Some(Row::Account(row)) => {
+                    let ClaimChanges { claimed, released } =
+                        claim_changes(staged.base.account(), &row);
+                    plan.claims.extend(self.digests(claimed));
+                    plan.released.extend(self.digests(released));
+                    plan.accounts.push(*row);
+                }
                 Some(Row::Session(row)) => plan.sessions.push(*row),
                 None => {}
             }

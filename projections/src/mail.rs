@@ -6,7 +6,8 @@ use authlog_domain::user::UserEvent;
 use authlog_domain::{AggregateKind, Email, Timestamp};
 use cqrs_es::persist::SerializedEvent;
 
-use crate::{Unreadable, account, read};
+use crate::accounts::account_after;
+use crate::{Unreadable, read};
 
 /// What a staged event has the account's person told by mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ fn former_address(
 ) -> Result<Option<Email>, Unreadable> {
     let earlier = staged.new.iter();
     let earlier = earlier.take_while(|event| event.sequence < recorded.sequence);
-    let before = account(staged.prior.iter().chain(earlier))?;
+    let before = account_after(staged.base.account().cloned(), earlier)?;
     Ok(before
         .filter(|before| before.email_verified)
         .and_then(|before| before.email)

@@ -23,7 +23,7 @@ mod revocations;
 mod tokens;
 mod transparency;
 
-pub use attempts::{Attempt, AttemptLimiter};
+pub use attempts::{Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess};
 pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
@@ -31,8 +31,8 @@ pub use directory::{
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
-    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
-    StreamId,
+    Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
+    StoreError, StreamId,
 };
 pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};

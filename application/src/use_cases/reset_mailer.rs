@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_domain::user::{RequestPasswordReset, UserCommand};
-use authlog_domain::{Email, Timestamp, User, UserId};
+use authlog_domain::{Email, Timestamp, UserId};
 use tokio::sync::Notify;
 
 use super::mail_errands::{self, Delay};
@@ -131,12 +131,10 @@ impl Errand {
         command: RequestPasswordReset,
         request: &ResetRequest,
     ) -> Result<(), Refusal> {
-        let id = user.to_string();
-        let id = id.as_str();
         self.journal
-            .record(id, |work| async move {
-                work.execute::<User>(
-                    id,
+            .record(&user.to_string(), |mut work| async move {
+                work.execute_on_account(
+                    user,
                     UserCommand::RequestPasswordReset(command),
                     request.context.metadata(user),
                 )

@@ -39,7 +39,7 @@ impl Authlog {
         token: &str,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let Some(email) = &account.email else {
             return Err(Refusal::Invalid(vec![Violation {
                 field: Field::Email,
@@ -69,15 +69,16 @@ impl Authlog {
         email: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let email = Email::parse(email.unwrap_or_default()).map_err(|flaw| {
             Refusal::Invalid(vec![Violation {
                 field: Field::Email,
                 flaw,
             }])
         })?;
-        self.prove_current(&account, password, context).await?;
+        // Before anything is looked up: the limit tells nothing of whose address it is.
         self.admit_mail_to(&email, context)?;
+        self.prove_current(&account, password, context).await?;
         self.request_link(&account, Some(email), context).await
     }
 
@@ -148,7 +149,7 @@ impl Authlog {
 
     /// Limits requests for mail. How much mail one mailbox is sent is decided by the gate when the mail is made.
     fn admit_mail_to(&self, email: &Email, context: &RequestContext) -> Result<(), Refusal> {
-        self.admit(Attempt::RequestReset {
+        self.admit(Attempt::RequestMail {
             address: context.address,
             identifier: &email.comparable(),
         })

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use authlog_application::Password;
 use authlog_application::ports::{
     Entropy, HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash,
 };
+use authlog_application::{NewPassword, Password};
+use authlog_domain::Flaw;
 
 use super::effort::Effort;
 use super::memory::{ArgonError, ArgonMemory, Scheme};
@@ -91,17 +92,12 @@ impl Argon2PasswordHasher {
         self.pool.stop().await;
     }
 
-    /// Hashes one password. Prometheus counts those that are begun, as a login's and a registration's are most of what
-    /// they cost.
+    /// Has a thread do this work with a password.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
     ) -> Result<T, HashingError> {
-        let counted = move |memory: &mut ArgonMemory| {
-            metrics::counter!("authlog_password_hashes_total").increment(1);
-            work(memory)
-        };
-        let made = self.pool.run(counted).await;
+        let made = self.pool.run(work).await;
         let made = made.map_err(|error| self.in_the_ports_words(error))?;
         made.map_err(|error| HashingError::Failed(error.into()))
     }
@@ -125,12 +121,18 @@ impl PasswordHasher for Argon2PasswordHasher {
             .map_err(|error| self.in_the_ports_words(error))
     }
 
-    async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
+    async fn hash(
+        &self,
+        password: NewPassword,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt);
         let scheme = self.scheme.clone();
-        self.run(move |memory| new_hash(&scheme, password.expose_to_hasher(), &salt, memory))
-            .await
+        self.run(move |memory| match password.checked() {
+            Ok(password) => new_hash(&scheme, password.expose_to_hasher(), &salt, memory).map(Ok),
+            Err(flaw) => Ok(Err(flaw)),
+        })
+        .await
     }
 
     async fn verify(
@@ -180,6 +182,7 @@ impl PasswordHasher for Argon2PasswordHasher {
 mod tests {
     use super::*;
     use crate::system::SystemEntropy;
+    use authlog_application::PasswordPolicy;
 
     fn settings() -> Argon2Settings {
         Argon2Settings {
@@ -201,11 +204,21 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
+    /// A new password of which nothing is asked.
+    fn new(text: &str) -> NewPassword {
+        NewPassword::already_in_use(password(text))
+    }
+
+    /// The hash of such a password.
+    async fn hash_of(hasher: &Argon2PasswordHasher, text: &str) -> PasswordHash {
+        hasher.hash(new(text)).await.unwrap().unwrap()
+    }
+
     #[tokio::test]
     async fn a_hash_is_of_its_password_alone_and_never_the_same_twice() {
         let hasher = hasher(settings());
-        let hash = hasher.hash(password("rahasia")).await.unwrap();
-        let again = hasher.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await;
+        let again = hash_of(&hasher, "rahasia").await;
         assert!(hash != again);
         let verify = |text| hasher.verify(password(text), Some(hash.clone()));
         assert!(verify("rahasia").await.unwrap());
@@ -218,7 +231,7 @@ mod tests {
             threads: 1,
             ..Argon2Settings::default()
         });
-        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await;
         let text = hash.as_stored();
         let rest = text
             .strip_prefix("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -241,7 +254,7 @@ mod tests {
             },
             ..settings()
         });
-        let hash = dear.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&dear, "rahasia").await;
         let verified = hasher(settings())
             .verify(password("rahasia"), Some(hash))
             .await;
@@ -263,7 +276,7 @@ mod tests {
             threads: 1,
             ..settings()
         });
-        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await;
         let mut written = vec![ask(&hasher, ArgonMemory::written).await];
         for hash in [None, Some(hash)] {
             assert!(!hasher.verify(password("wrong"), hash).await.unwrap());
@@ -274,15 +287,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_password_that_is_easy_to_guess_is_refused_by_the_hasher_and_not_hashed() {
+        let hasher = hasher(Argon2Settings {
+            threads: 1,
+            ..settings()
+        });
+        let policy = PasswordPolicy {
+            min_length: 7,
+            min_score: 3,
+        };
+        let hash = async |text| {
+            let new = policy.admit(password(text), &["ahmadsolih"]).unwrap();
+            hasher.hash(new).await.unwrap().err()
+        };
+        assert_eq!(hash("letmein").await, Some(Flaw::Common));
+        assert_eq!(hash("ahmadsolih1990").await, Some(Flaw::Guessable));
+        assert_eq!(ask(&hasher, ArgonMemory::written).await, 0);
+        assert_eq!(hash("staple-quince-orbit-lagoon").await, None);
+        assert_eq!(ask(&hasher, ArgonMemory::written).await, 128);
+    }
+
+    #[tokio::test]
     async fn a_wrong_password_costs_as_much_for_a_cheap_hash_as_for_a_new_one() {
         let hasher = hasher(Argon2Settings {
             threads: 1,
             ..Argon2Settings::default()
         });
         // The first one, in fresh memory, is not what others are compared with.
-        hasher.hash(password("rahasia")).await.unwrap();
+        hash_of(&hasher, "rahasia").await;
         assert_eq!(ask(&hasher, ArgonMemory::took).await, None);
-        let current = hasher.hash(password("rahasia")).await.unwrap();
+        let current = hash_of(&hasher, "rahasia").await;
         let usual = ask(&hasher, ArgonMemory::took).await.unwrap();
         let cheap = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
         let cheap = PasswordHash::from_stored(cheap.to_owned());
@@ -326,13 +360,13 @@ mod tests {
         let callers: Vec<_> = (0..20)
             .map(|_| {
                 let hasher = Arc::clone(&hasher);
-                tokio::spawn(async move { hasher.hash(password("rahasia")).await })
+                tokio::spawn(async move { hasher.hash(new("rahasia")).await })
             })
             .collect();
         let mut turned_away = 0;
         for caller in callers {
             match caller.await.unwrap() {
-                Ok(_) => {}
+                Ok(hash) => assert!(hash.is_ok()),
                 Err(HashingError::Overloaded { retry_after }) => {
                     assert_eq!(retry_after, Duration::from_secs(30));
                     turned_away += 1;
@@ -347,7 +381,7 @@ mod tests {
     async fn a_stopped_hasher_hashes_nothing() {
         let hasher = hasher(settings());
         hasher.stop().await;
-        let refused = hasher.hash(password("rahasia")).await;
+        let refused = hasher.hash(new("rahasia")).await;
         assert!(matches!(refused, Err(HashingError::Failed(_))));
     }
 

@@ -6,7 +6,7 @@ use authlog_application::ports::{Append, AppendError, Identifier, IdentifierKind
 use authlog_domain::user::{
     ChangePassword, ChangeRole, ConfirmEmail, Lock, RequestEmailVerification, UserCommand,
 };
-use authlog_domain::{CredentialId, Email, Role, VerificationId};
+use authlog_domain::{CredentialId, Email, Role, SessionId, VerificationId};
 use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
@@ -178,4 +178,69 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
     assert_eq!(live(None, 10).await, [kept]);
     let standing = store.session(kept).await.unwrap().unwrap();
     assert!(standing.is_live(now()));
+}
+
+pub async fn other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept(
+    world: &impl World,
+) {
+    let store = world.store();
+    let (ada, bob) = (Person::called("ada"), Person::called("bob"));
+    let others = async |kept| {
+        let others = store.may_have_other_sessions(ada.user, kept).await;
+        others.unwrap()
+    };
+    assert!(!others(None).await);
+    for person in [&ada, &bob] {
+        person.registers(&*store).await;
+    }
+    bob.signs_in(&*store).await;
+    assert!(!others(None).await);
+    let first = ada.signs_in(&*store).await;
+    assert!(others(None).await);
+    assert!(!others(Some(first)).await);
+    let second = ada.signs_in(&*store).await;
+    assert!(others(Some(first)).await);
+    ada.signs_out(&*store, second).await;
+    assert!(!others(Some(first)).await);
+
+    // The first goes on in an epoch that is not its own, and the second has ended with its own.
+    ada.signs_in(&*store).await;
+    let command = UserCommand::ChangePassword(ChangePassword {
+        at: now(),
+        credential: CredentialId::new(random()),
+        session: first,
+        account_epoch: 0,
+    });
+    ada.does(&*store, command).await.unwrap();
+    assert!(others(None).await);
+    assert!(!others(Some(first)).await);
+    let third = SessionId::new(random());
+    let login = ada.login(third, 1).await;
+    append(&*store, vec![login]).await.unwrap();
+    assert!(others(Some(first)).await);
+    assert!(others(Some(third)).await);
+    ada.signs_out(&*store, first).await;
+    assert!(!others(Some(third)).await);
+    // Nobody has to agree with our clock on when it expired.
+    world
+        .execute("UPDATE sessions SET expires_at = started_at")
+        .await;
+    assert!(others(None).await);
+    let lock = UserCommand::Lock(Lock { at: now() });
+    ada.does(&*store, lock).await.unwrap();
+    assert!(!others(None).await);
+}
+
+pub async fn of_many_sessions_in_one_epoch_one_is_taken_to_count(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    // A hundred are looked at.
+    for (visits, others) in [(99, false), (1, true)] {
+        for _ in 0..visits {
+            append(&*store, vec![ada.visit().await]).await.unwrap();
+        }
+        let told = store.may_have_other_sessions(ada.user, None).await;
+        assert_eq!(told.unwrap(), others);
+    }
 }
