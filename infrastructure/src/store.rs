@@ -419,7 +419,7 @@ impl Vault {
     fn mail_entry(
         &self,
         user: UserId,
-        told: ToldByMail,
+        told: &ToldByMail,
         key: Option<&SubjectKey>,
     ) -> Result<MailEntry, StoreError> {
         let mut entry = MailEntry::new(self.entropy.random_uuid(), user, told.kind, told.at);
@@ -507,7 +507,7 @@ impl Vault {
                 plan.events.push(sealed.map_err(unreadable)?);
             }
             for told in told_by_mail(staged).map_err(unreadable)? {
-                let entry = self.mail_entry(user, told, key.as_ref())?;
+                let entry = self.mail_entry(user, &told, key.as_ref())?;
                 plan.add_mail(entry);
             }
             match row_after(staged).map_err(unreadable)? {
