@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use authlog_application::Password;
 use authlog_application::ports::{
-    Append, CredentialRecord, Entropy, PasswordHash, PasswordHasher as _, StagedStream, StreamId,
+    Append, CredentialRecord, Entropy, HashingClient, PasswordHash, PasswordHasher as _,
+    StagedStream, StreamId,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
 use authlog_domain::session::{LoggedIn, LoggedOut, SessionEvent, TokenRefreshed};
@@ -138,7 +139,7 @@ async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
     let Ok(password) = Password::parse(password) else {
         bail!("this can be nobody's password");
     };
-    Ok(hasher.hash(password).await?)
+    Ok(hasher.hash(password, &HashingClient::default()).await?)
 }
 
 fn flawed(flaw: authlog_domain::Flaw) -> anyhow::Error {

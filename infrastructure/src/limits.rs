@@ -223,7 +223,7 @@ impl AttemptLimiter for GcraAttemptLimiter {
 }
 
 /// The address, or the /64 that it lies in.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),

@@ -46,7 +46,11 @@ impl Authlog {
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
-            hash: self.parts.hasher.hash(password).await?,
+            hash: self
+                .parts
+                .hasher
+                .hash(password, &context.hashing_client())
+                .await?,
         };
         let command = UserCommand::ChangePassword(ChangePassword {
             at: self.parts.clock.now(),

@@ -82,7 +82,8 @@ impl Authlog {
         let hash = found
             .filter(|record| record.account.id == account.id)
             .map(|record| record.hash);
-        if self.parts.hasher.verify(password, hash).await? {
+        let client = context.hashing_client();
+        if self.parts.hasher.verify(password, hash, &client).await? {
             return Ok(());
         }
         self.parts.limiter.failed(attempt);

@@ -192,13 +192,14 @@ impl Authlog {
         self.admit(Attempt::Register {
             address: context.address,
         })?;
-        self.parts.hasher.has_room()?;
+        let client = context.hashing_client();
+        self.parts.hasher.has_room(&client)?;
         let registration = form.check(self.settings.password_policy)?;
         self.refuse_taken(&registration).await?;
         let hash = self
             .parts
             .hasher
-            .hash(registration.password.clone())
+            .hash(registration.password.clone(), &client)
             .await?;
         let number = self.parts.directory.next_account_number().await?;
         let now = self.parts.clock.now();

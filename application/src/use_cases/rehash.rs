@@ -10,7 +10,7 @@ use authlog_domain::{CredentialId, User, UserId};
 use tokio::sync::mpsc;
 
 use crate::authlog::Parts;
-use crate::ports::{CredentialRecord, HashStanding, PasswordHash};
+use crate::ports::{CredentialRecord, HashStanding, HashingClient, PasswordHash};
 use crate::unit_of_work::Journal;
 use crate::{Authlog, Password, Refusal, RequestContext};
 
@@ -89,7 +89,12 @@ impl PasswordRenewer {
             password,
             context,
         } = outdated;
-        let hash = self.parts.hasher.hash(password).await?;
+        // The login was answered: its client need not wait.
+        let client = HashingClient {
+            address: context.address,
+            ..HashingClient::default()
+        };
+        let hash = self.parts.hasher.hash(password, &client).await?;
         let record = CredentialRecord {
             user,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),

@@ -74,7 +74,11 @@ impl Authlog {
     ) -> Result<(), Refusal> {
         let (account, reset) = self.pending_reset(token).await?;
         let password = self.acceptable(new_password.unwrap_or_default(), &account)?;
-        let hash = self.parts.hasher.hash(password).await?;
+        let hash = self
+            .parts
+            .hasher
+            .hash(password, &context.hashing_client())
+            .await?;
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),

@@ -79,7 +79,8 @@ impl Authlog {
             identifier: name.as_deref().unwrap_or_default(),
         };
         self.admit(attempt)?;
-        self.parts.hasher.has_room()?;
+        let client = context.hashing_client();
+        self.parts.hasher.has_room(&client)?;
         let found = match &identifier {
             Some(identifier) => self.parts.directory.find_for_sign_in(identifier).await?,
             None => None,
@@ -89,7 +90,7 @@ impl Authlog {
         let matches = self
             .parts
             .hasher
-            .verify(password.clone(), hash.clone())
+            .verify(password.clone(), hash.clone(), &client)
             .await?;
         let account = match found.map(|record| self.admissible(record.account, matches)) {
             Some(Ok(account)) => account,

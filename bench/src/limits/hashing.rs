@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_application::Password;
-use authlog_application::ports::PasswordHasher as _;
+use authlog_application::ports::{HashingClient, PasswordHasher as _};
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::system::SystemEntropy;
 
@@ -16,7 +16,7 @@ impl Visitor for Hash {
     async fn visit(&mut self) -> anyhow::Result<()> {
         let password =
             Password::parse("opens-sesame").map_err(|flaw| anyhow::anyhow!("{flaw:?}"))?;
-        self.0.hash(password).await?;
+        self.0.hash(password, &HashingClient::default()).await?;
         Ok(())
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::Password;
 use authlog_application::ports::{
-    Entropy, HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+    Entropy, HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
 };
 
-use super::effort::Effort;
+use super::cpu_time::CpuTime;
+use super::fair_queue::Client;
 use super::memory::{ArgonError, ArgonMemory, Scheme};
 use super::parameters::{Argon2Parameters, InvalidParameters};
 use super::pool::{Pool, PoolError};
@@ -95,13 +96,15 @@ impl Argon2PasswordHasher {
     /// they cost.
     async fn run<T: Send + 'static>(
         &self,
+        client: &HashingClient,
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
     ) -> Result<T, HashingError> {
         let counted = move |memory: &mut ArgonMemory| {
             metrics::counter!("authlog_password_hashes_total").increment(1);
             work(memory)
         };
-        let made = self.pool.run(counted).await;
+        let of = Client::of(client.address);
+        let made = self.pool.run(of, client.presence.gone(), counted).await;
         let made = made.map_err(|error| self.in_the_ports_words(error))?;
         made.map_err(|error| HashingError::Failed(error.into()))
     }
@@ -119,30 +122,37 @@ impl Argon2PasswordHasher {
 
 #[async_trait]
 impl PasswordHasher for Argon2PasswordHasher {
-    fn has_room(&self) -> Result<(), HashingError> {
+    fn has_room(&self, client: &HashingClient) -> Result<(), HashingError> {
         self.pool
-            .has_room()
+            .has_room(Client::of(client.address))
             .map_err(|error| self.in_the_ports_words(error))
     }
 
-    async fn hash(&self, password: Password) -> Result<PasswordHash, HashingError> {
+    async fn hash(
+        &self,
+        password: Password,
+        client: &HashingClient,
+    ) -> Result<PasswordHash, HashingError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt);
         let scheme = self.scheme.clone();
-        self.run(move |memory| new_hash(&scheme, password.expose_to_hasher(), &salt, memory))
-            .await
+        self.run(client, move |memory| {
+            new_hash(&scheme, password.expose_to_hasher(), &salt, memory)
+        })
+        .await
     }
 
     async fn verify(
         &self,
         password: Password,
         hash: Option<PasswordHash>,
+        client: &HashingClient,
     ) -> Result<bool, HashingError> {
         let Some(hash) = hash else {
             // The salt of nobody: the work is the same and the outcome is thrown away.
             let scheme = self.scheme.clone();
             return self
-                .run(move |memory| {
+                .run(client, move |memory| {
                     new_hash(
                         &scheme,
                         password.expose_to_hasher(),
@@ -155,8 +165,8 @@ impl PasswordHasher for Argon2PasswordHasher {
         };
         let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
         let is_outdated = hash.is_outdated(&self.scheme.params);
-        self.run(move |memory| {
-            let begun = Effort::now();
+        self.run(client, move |memory| {
+            let begun = CpuTime::now();
             let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
             if is_outdated && !is_right {
                 memory.make_up_for(begun)?;
@@ -178,6 +188,8 @@ impl PasswordHasher for Argon2PasswordHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
     use crate::system::SystemEntropy;
 
@@ -201,13 +213,30 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
+    async fn hash_of(
+        hasher: &Argon2PasswordHasher,
+        text: &str,
+    ) -> Result<PasswordHash, HashingError> {
+        let client = HashingClient::default();
+        hasher.hash(password(text), &client).await
+    }
+
+    async fn is_of(
+        hasher: &Argon2PasswordHasher,
+        text: &str,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashingError> {
+        let client = HashingClient::default();
+        hasher.verify(password(text), hash, &client).await
+    }
+
     #[tokio::test]
     async fn a_hash_is_of_its_password_alone_and_never_the_same_twice() {
         let hasher = hasher(settings());
-        let hash = hasher.hash(password("rahasia")).await.unwrap();
-        let again = hasher.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await.unwrap();
+        let again = hash_of(&hasher, "rahasia").await.unwrap();
         assert!(hash != again);
-        let verify = |text| hasher.verify(password(text), Some(hash.clone()));
+        let verify = |text| is_of(&hasher, text, Some(hash.clone()));
         assert!(verify("rahasia").await.unwrap());
         assert!(!verify("Rahasia").await.unwrap());
     }
@@ -218,7 +247,7 @@ mod tests {
             threads: 1,
             ..Argon2Settings::default()
         });
-        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await.unwrap();
         let text = hash.as_stored();
         let rest = text
             .strip_prefix("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -241,10 +270,8 @@ mod tests {
             },
             ..settings()
         });
-        let hash = dear.hash(password("rahasia")).await.unwrap();
-        let verified = hasher(settings())
-            .verify(password("rahasia"), Some(hash))
-            .await;
+        let hash = hash_of(&dear, "rahasia").await.unwrap();
+        let verified = is_of(&hasher(settings()), "rahasia", Some(hash)).await;
         assert!(verified.unwrap());
     }
 
@@ -253,7 +280,9 @@ mod tests {
         hasher: &Argon2PasswordHasher,
         question: impl FnOnce(&ArgonMemory) -> T + Send + 'static,
     ) -> T {
-        let asked = hasher.pool.run(|memory: &mut ArgonMemory| question(memory));
+        let asked = hasher
+            .pool
+            .run(Client::of(None), pending(), |memory| question(memory));
         asked.await.unwrap()
     }
 
@@ -263,10 +292,10 @@ mod tests {
             threads: 1,
             ..settings()
         });
-        let hash = hasher.hash(password("rahasia")).await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await.unwrap();
         let mut written = vec![ask(&hasher, ArgonMemory::written).await];
         for hash in [None, Some(hash)] {
-            assert!(!hasher.verify(password("wrong"), hash).await.unwrap());
+            assert!(!is_of(&hasher, "wrong", hash).await.unwrap());
             written.push(ask(&hasher, ArgonMemory::written).await);
         }
         // Two passes over 64 blocks for each.
@@ -280,9 +309,9 @@ mod tests {
             ..Argon2Settings::default()
         });
         // The first one, in fresh memory, is not what others are compared with.
-        hasher.hash(password("rahasia")).await.unwrap();
+        hash_of(&hasher, "rahasia").await.unwrap();
         assert_eq!(ask(&hasher, ArgonMemory::took).await, None);
-        let current = hasher.hash(password("rahasia")).await.unwrap();
+        let current = hash_of(&hasher, "rahasia").await.unwrap();
         let usual = ask(&hasher, ArgonMemory::took).await.unwrap();
         let cheap = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
         let cheap = PasswordHash::from_stored(cheap.to_owned());
@@ -290,12 +319,12 @@ mod tests {
         assert_eq!(hasher.standing(&cheap).unwrap(), HashStanding::Outdated);
 
         let written = ask(&hasher, ArgonMemory::written).await;
-        let right = hasher.verify(password("U*U*"), Some(cheap.clone())).await;
+        let right = is_of(&hasher, "U*U*", Some(cheap.clone())).await;
         assert!(right.unwrap());
         assert_eq!(ask(&hasher, ArgonMemory::written).await, written);
 
-        let begun = ask(&hasher, |_| Effort::now()).await;
-        let right = hasher.verify(password("wrong"), Some(cheap)).await;
+        let begun = ask(&hasher, |_| CpuTime::now()).await;
+        let right = is_of(&hasher, "wrong", Some(cheap)).await;
         assert!(!right.unwrap());
         let worked = ask(&hasher, move |_| begun.elapsed()).await;
         assert_eq!(ask(&hasher, ArgonMemory::took).await, Some(usual));
@@ -306,8 +335,7 @@ mod tests {
     async fn a_stored_hash_that_cannot_be_read_is_an_error_and_says_nothing_of_it() {
         let stored = "$argon2id$v=19$m=4294967295,t=9,p=1$c29tZXNhbHQ$c2VjcmV0c2VjcmV0";
         let hash = PasswordHash::from_stored(stored.to_owned());
-        let error = hasher(settings())
-            .verify(password("rahasia"), Some(hash))
+        let error = is_of(&hasher(settings()), "rahasia", Some(hash))
             .await
             .unwrap_err();
         assert!(matches!(error, HashingError::Failed(_)));
@@ -326,7 +354,7 @@ mod tests {
         let callers: Vec<_> = (0..20)
             .map(|_| {
                 let hasher = Arc::clone(&hasher);
-                tokio::spawn(async move { hasher.hash(password("rahasia")).await })
+                tokio::spawn(async move { hash_of(&hasher, "rahasia").await })
             })
             .collect();
         let mut turned_away = 0;
@@ -347,7 +375,7 @@ mod tests {
     async fn a_stopped_hasher_hashes_nothing() {
         let hasher = hasher(settings());
         hasher.stop().await;
-        let refused = hasher.hash(password("rahasia")).await;
+        let refused = hash_of(&hasher, "rahasia").await;
         assert!(matches!(refused, Err(HashingError::Failed(_))));
     }
 
