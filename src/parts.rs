@@ -8,7 +8,7 @@ use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer, Publica
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
 use authlog_domain::session::Limits;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
-use authlog_infrastructure::limits::{Failure, GcraAttemptLimiter};
+use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
 use authlog_infrastructure::mail::{FileMailer, MailFolder, SmtpMailer};
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::postgres::{Election, GuessExchange, PostgresStore, Sequencer};
@@ -232,6 +232,7 @@ pub(crate) async fn assemble(
         revocations: store.clone(),
         reset_requests: store.clone(),
         mail_queue: store.clone(),
+        mail_gate: store.clone(),
         hasher: Arc::new(hasher),
         tokens: Arc::new(tokens),
         secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
@@ -247,14 +248,14 @@ pub(crate) async fn assemble(
     ))
 }
 
-/// The limiter of attempts, with the guesses that it tells other nodes of; `None` where nothing is limited.
+/// The limiter of attempts, with the updates for other nodes; `None` where nothing is limited.
 ///
 /// # Errors
 /// The store does not answer.
 pub(crate) async fn limiter(
     settings: &Settings,
     store: &dyn Store,
-) -> anyhow::Result<Option<(Arc<GcraAttemptLimiter>, mpsc::Receiver<Failure>)>> {
+) -> anyhow::Result<Option<(Arc<GcraAttemptLimiter>, mpsc::Receiver<Update>)>> {
     if !settings.rate_limit {
         return Ok(None);
     }

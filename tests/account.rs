@@ -20,12 +20,14 @@ on_both_stores!(
     a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know,
     a_new_password_ends_every_other_session_and_keeps_this_one,
     a_password_is_changed_by_whoever_knows_the_current_one_alone,
+    that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one,
     an_address_changes_once_the_mailed_link_is_followed,
     an_address_is_confirmed_by_a_button_and_not_by_looking,
     a_link_that_was_mailed_before_a_reset_takes_no_account_over,
     nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for,
     a_session_ends_when_its_time_is_over_however_often_it_is_refreshed,
     a_person_is_told_by_mail_of_what_a_thief_would_do,
+    whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it,
 );
 
 /// A service on which passwords cost little.
@@ -37,6 +39,16 @@ async fn registered(service: &Program, name: &str) -> Person {
     let person = Person::called(name);
     Contract::A.registers(&service.http(), &person).await;
     person
+}
+
+/// Confirms the address of a person who is signed in with `access`: notices are sent to no other.
+async fn is_verified(service: &Program, person: &Person, access: &str) {
+    let known = service.mails();
+    let request = service.send(own::REQUEST_VERIFICATION).bearer(access);
+    let answer = request.await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = new_mail_to(service, &person.email, &known).await;
+    follows(service, &link.token()).await;
 }
 
 async fn sessions(service: &Program, access: &str) -> Vec<Value> {
@@ -258,6 +270,41 @@ async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Sto
     Contract::A.signs_in(&http, &ann).await;
 }
 
+async fn that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings
+        .with("AUTHLOG_PASSWORD_MIN_SCORE", "3")
+        .start()
+        .await;
+    let ann = registered(&service, "ann").await;
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    for (current, new, status, says) in [
+        (
+            "not-the-password",
+            "password",
+            403,
+            "The current password is wrong.",
+        ),
+        (
+            &ann.password,
+            "password",
+            400,
+            "The new password is too common.",
+        ),
+        (
+            &ann.password,
+            "ann-ann-ann-ann",
+            400,
+            "The new password is too easy to guess.",
+        ),
+    ] {
+        let body = json!({"current_password": current, "new_password": new});
+        let answer = change_password(&service, &tokens.access, &body).await;
+        assert_eq!(problem(&answer, status), says);
+    }
+    Contract::A.signs_in(&service.http(), &ann).await;
+}
+
 async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
@@ -271,9 +318,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     assert_eq!(problem(&answer, 403), "The current password is wrong.");
     let answer = change_email(&service, &tokens.access, "nowhere", &ann.password).await;
     assert_eq!(problem(&answer, 400), "The e-mail address is not one.");
-    let answer = change_email(&service, &tokens.access, &bob.email, &ann.password).await;
-    let says = "The e-mail address belongs to an account already.";
-    assert_eq!(problem(&answer, 409), says);
+    is_verified(&service, &ann, &tokens.access).await;
 
     let answer = change_email(&service, &tokens.access, new, &ann.password).await;
     assert_eq!(answer.status, 202, "{answer}");
@@ -483,6 +528,7 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
     let ann = registered(&service, "ann").await;
     let http = service.http();
     let tokens = Contract::A.signs_in(&http, &ann).await;
+    is_verified(&service, &ann, &tokens.access).await;
     let body = json!({"current_password": ann.password, "new_password": "another-secret"});
     let answer = change_password(&service, &tokens.access, &body).await;
     assert_eq!(answer.status, 204, "{answer}");
@@ -506,5 +552,66 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
         }
     }
     // Each once: whatever else is due was due before.
-    assert_eq!(support::mail::notices(&service).len(), 3);
+    assert_eq!(service.notices().len(), 3);
+}
+
+async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: Store) {
+    let service = service_on(store).await;
+    let http = service.http();
+    let [eve, bob, carl] = ["eve", "bob", "carl"].map(Person::called);
+    for person in [&eve, &bob, &carl] {
+        Contract::C.registers(&http, person).await;
+    }
+    let of_bob = Contract::A.signs_in(&http, &bob).await;
+    is_verified(&service, &bob, &of_bob.access).await;
+    let of_eve = Contract::A.signs_in(&http, &eve).await;
+    let (known, free) = (service.mails(), "free@example.com");
+    // Bob's address is verified, Carl's is not, the last one is free.
+    let mut answers = Vec::new();
+    for email in [bob.email.as_str(), "BOB@Example.com", &carl.email, free] {
+        let mut answer = change_email(&service, &of_eve.access, email, &eve.password).await;
+        for varying in ["date", "x-request-id"] {
+            answer.headers.remove(varying);
+        }
+        let profile = service.send(own::PROFILE).bearer(&of_eve.access).await;
+        assert_eq!(profile.json()["pending_email"], email);
+        answers.push((answer.status, answer.headers, answer.body));
+        // Each is mailed about before the next one is asked for.
+        match email {
+            _ if email == bob.email => {
+                let says = "another account asked to use this e-mail address";
+                let notice = notice_to(&service, &bob.email, says).await;
+                assert!(!notice.text.contains("eve"), "{notice:?}");
+            }
+            _ if email == free => {
+                mail_to(&service, free).await;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(answers[0].0, 202);
+    assert!(
+        answers.iter().all(|answer| *answer == answers[0]),
+        "{answers:?}"
+    );
+    // No link went to an address that is taken, and no notice to one that is not verified.
+    let mut links = service.mails();
+    links.retain(|mail| !known.contains(mail));
+    assert!(links.iter().all(|mail| mail.to == free), "{links:?}");
+    let notices = service.notices();
+    assert!(
+        notices.iter().all(|mail| mail.to == bob.email),
+        "{notices:?}"
+    );
+    // One's own address in another spelling is no other account's.
+    let own_address = "EVE@example.com";
+    let answer = change_email(&service, &of_eve.access, own_address, &eve.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = mail_to(&service, own_address).await.token();
+    follows(&service, &link).await;
+    // Past the limit the answers are alike, too.
+    for email in [bob.email.as_str(), free] {
+        let answer = change_email(&service, &of_eve.access, email, &eve.password).await;
+        assert_eq!(answer.status, 429, "{answer}");
+    }
 }

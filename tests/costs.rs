@@ -6,12 +6,26 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use authlog_application::ports::{Account, Append, Base, StagedStream, StreamId};
+use authlog_domain::user::{UserEvent, UserUnlocked};
+use authlog_domain::{AggregateKind, UserId};
+use authlog_infrastructure::postgres::PostgresStore;
+use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sqlite::SqliteStore;
+use authlog_infrastructure::system::SystemEntropy;
+use cqrs_es::DomainEvent as _;
+use cqrs_es::persist::SerializedEvent;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use support::contract::{Tokens, verifies};
 use support::http::Http;
-use support::meter::{Meter, NOTHING, Price, asked};
+use support::meter::{Meter, NOTHING, Price, Spent, asked};
 use support::statements::{HEARTBEAT, Statements};
-use support::{Contract, Person, Program, Store, a, c, eventually, on_both_stores, own, staff};
+use support::{
+    Contract, Endpoint, Person, Program, Store, a, c, eventually, on_both_stores, own, staff,
+};
 
 on_both_stores!(
     a_registration_is_one_append_and_one_hash,
@@ -19,6 +33,10 @@ on_both_stores!(
     a_refresh_reads_its_session_once_and_appends_once,
     a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_read,
     a_logout_reads_its_session_once_and_appends_once,
+    an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of_them_is_read,
+    a_row_of_an_earlier_version_costs_its_events_once,
+    ending_other_sessions_appends_once_and_nothing_where_there_is_none,
+    what_changes_nothing_about_an_account_appends_nothing,
     a_signed_token_is_verified_without_the_database,
     an_opaque_token_is_verified_by_one_look,
     whoever_asks_about_a_token_asks_nothing_of_the_database,
@@ -150,6 +168,236 @@ async fn a_logout_reads_its_session_once_and_appends_once(store: Store) {
         .await;
 }
 
+/// A change of role: the account as it is, the append, the account as it was written.
+const CHANGE_ROLE: Price = Price {
+    statements: &[asked::ACCOUNT, asked::APPEND, asked::ACCOUNT],
+    hashes: 0,
+    events: 1,
+};
+
+async fn an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of_them_is_read(
+    store: Store,
+) {
+    let office = Office::on(store).await;
+    let meter = &office.meter;
+    let price = meter.times(TIMES, CHANGE_ROLE);
+    let changes = async || office.changes().await;
+    meter.comes_to_cost(&price, changes).await;
+    office.lengthen_the_stream(10_000).await;
+    meter.comes_to_cost(&price, changes).await;
+    // What is not there cannot be read. The newest stays: on SQLite the next event would get its position.
+    let gone = format!(
+        "DELETE FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{}' AND sequence <= 10000",
+        office.account
+    );
+    meter.service.settings.tamper(&gone);
+    meter.comes_to_cost(&price, changes).await;
+}
+
+async fn a_row_of_an_earlier_version_costs_its_events_once(store: Store) {
+    let office = Office::on(store).await;
+    let meter = &office.meter;
+    let once = meter.times(
+        1,
+        Price {
+            statements: &[
+                asked::ACCOUNT,
+                asked::ACCOUNT,
+                asked::EVENTS,
+                asked::ACCOUNT_KEY,
+                asked::APPEND,
+                asked::ACCOUNT,
+            ],
+            ..CHANGE_ROLE
+        },
+    );
+    let first = async || {
+        let forget = "UPDATE accounts SET recent_requests = NULL";
+        meter.service.settings.execute(forget);
+        let spent = meter.spent(async || office.gives_role("auditor").await);
+        let spent = spent.await;
+        office.gives_role("user").await;
+        spent
+    };
+    meter.comes_to_cost(&once, first).await;
+    let changes = async || office.changes().await;
+    let price = meter.times(TIMES, CHANGE_ROLE);
+    meter.comes_to_cost(&price, changes).await;
+}
+
+async fn ending_other_sessions_appends_once_and_nothing_where_there_is_none(store: Store) {
+    const ENDS: Price = Price {
+        statements: &[
+            asked::SESSION,
+            asked::OTHER_SESSIONS,
+            asked::ACCOUNT,
+            asked::APPEND,
+        ],
+        hashes: 0,
+        events: 1,
+    };
+    const ENDS_NONE: Price = Price {
+        statements: &[asked::SESSION, asked::OTHER_SESSIONS],
+        ..NOTHING
+    };
+    let meter = Meter::on(store).await;
+    are_registered(&meter.http).await;
+    let sign_in = async || {
+        let mut tokens = Vec::new();
+        for person in people(Contract::A) {
+            tokens.push(Contract::C.signs_in(&meter.http, &person).await);
+        }
+        tokens
+    };
+    let ends = async || {
+        let kept = sign_in().await;
+        sign_in().await;
+        let spent = meter.spent(async || end_others(&meter.http, &kept).await);
+        spent.await
+    };
+    meter.comes_to_cost(&meter.times(TIMES, ENDS), ends).await;
+    let kept = sign_in().await;
+    end_others(&meter.http, &kept).await;
+    let ends_none = async || {
+        let spent = meter.spent(async || end_others(&meter.http, &kept).await);
+        spent.await
+    };
+    let price = meter.times(TIMES, ENDS_NONE);
+    meter.comes_to_cost(&price, ends_none).await;
+}
+
+async fn what_changes_nothing_about_an_account_appends_nothing(store: Store) {
+    let office = Office::on(store).await;
+    let meter = &office.meter;
+    // Its sessions end with the first lock.
+    for change in ["/lock", "/unlock"] {
+        office.asks("POST", change, &json!({})).await;
+    }
+    let before = meter.counted().await.events;
+    for (method, rest) in [("POST", "/unlock"), ("DELETE", "/sessions")] {
+        office.asks(method, rest, &json!({})).await;
+    }
+    office.gives_role("user").await;
+    assert_eq!(meter.counted().await.events, before);
+    office.asks("POST", "/lock", &json!({})).await;
+    for (method, rest) in [("POST", "/lock"), ("DELETE", "/sessions")] {
+        office.asks(method, rest, &json!({})).await;
+    }
+    assert_eq!(meter.counted().await.events, before + 1);
+}
+
+/// An administrator, and the account of somebody else.
+struct Office {
+    meter: Meter,
+    administrator: Tokens,
+    account: String,
+}
+
+impl Office {
+    async fn on(store: Store) -> Self {
+        let meter = Meter::on(store).await;
+        let ann = meter.somebody().await;
+        let administrator = staff::signed_in(&meter.service, "root", "admin").await;
+        let found = meter.http.send(own::USERS).bearer(&administrator.access);
+        let found = found.query(&format!("email={}", ann.email)).await.json();
+        let account = found["users"][0]["id"].as_str().expect("an id").to_owned();
+        Self {
+            meter,
+            administrator,
+            account,
+        }
+    }
+
+    async fn asks(&self, method: &'static str, rest: &str, body: &Value) {
+        let path = format!("/admin/users/{}{rest}", self.account);
+        let request = self.meter.http.send(Endpoint::at(method, path.leak()));
+        let request = request.bearer(&self.administrator.access);
+        let answer = request.json(body).await;
+        assert!(answer.status < 300, "{answer}");
+    }
+
+    async fn gives_role(&self, role: &str) {
+        self.asks("PUT", "/role", &json!({"role": role})).await;
+    }
+
+    /// What it costs to change the account's role as often as operations are done.
+    async fn changes(&self) -> Spent {
+        let spent = self.meter.spent(async || {
+            for number in 0..TIMES {
+                let role = ["auditor", "user"][number as usize % 2];
+                self.gives_role(role).await;
+            }
+        });
+        spent.await
+    }
+
+    /// Adds so many events to the account's stream, a thousand at a time, as another node could.
+    async fn lengthen_the_stream(&self, events: u64) {
+        let node = another_node(&self.meter.service).await;
+        let user = UserId::parse(&self.account).expect("an id");
+        for _ in 0..events / 1000 {
+            let row = node.account(user).await.expect("an answer").expect("a row");
+            let append = Append {
+                streams: vec![unlocked(row, 1000)],
+                ..Append::default()
+            };
+            node.append(append).await.expect("an append");
+        }
+    }
+}
+
+/// The service's store, opened once more.
+async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::Store> {
+    let data = service.settings.data();
+    let master = MasterKey::load(&data.join("master.key")).expect("the key");
+    let entropy = Arc::new(SystemEntropy);
+    match service.settings.get("AUTHLOG_DATABASE_URL") {
+        Some(url) => {
+            let opened = PostgresStore::open(url, false, master, entropy).await;
+            Arc::new(opened.expect("the database"))
+        }
+        None => {
+            let opened = SqliteStore::open(&data.join("authlog.db"), master, entropy);
+            Arc::new(opened.expect("the file"))
+        }
+    }
+}
+
+/// The account, unlocked so many times: events that change nothing but its version.
+fn unlocked(row: Account, times: usize) -> StagedStream {
+    let id = row.id.to_string();
+    let event = UserEvent::UserUnlocked(UserUnlocked { at: row.updated_at });
+    let first = row.version as usize + 1;
+    let new = (first..first + times).map(|sequence| {
+        SerializedEvent::new(
+            id.clone(),
+            sequence,
+            AggregateKind::User.as_str().to_owned(),
+            event.event_type(),
+            event.event_version(),
+            serde_json::to_value(&event).expect("JSON"),
+            json!({"user_id": id}),
+        )
+    });
+    StagedStream {
+        new: new.collect(),
+        stream: StreamId {
+            kind: AggregateKind::User,
+            id,
+        },
+        base: Base::Account(Box::new(row)),
+    }
+}
+
+/// Ends every session of these people but those whose tokens these are.
+async fn end_others(http: &Http, kept: &[Tokens]) {
+    for tokens in kept {
+        let request = http.send(own::END_OTHER_SESSIONS).bearer(&tokens.access);
+        let answer = request.await;
+        assert_eq!(answer.status, 204, "{answer}");
+    }
+}
+
 async fn a_signed_token_is_verified_without_the_database(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.somebody().await;
@@ -216,8 +464,8 @@ async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
     let price = Price {
         statements: &[
             asked::ACCOUNT_AND_HASH,
-            // To record it: what was refused that day, and the key of an account that has not signed in yet.
-            asked::EVENTS,
+            // To record it: how many were refused that day, and the key of an account that has not signed in yet.
+            asked::LAST_SEQUENCE,
             asked::ACCOUNT_KEY,
             asked::APPEND,
         ],
@@ -258,6 +506,19 @@ async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
         ..NOTHING
     };
     assert_eq!(spent.await, meter.times(TIMES, price));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_meet_a_row_of_an_earlier_version_at_once_read_its_events_once() {
+    let office = Office::on(Store::Postgres).await;
+    let forget = "UPDATE accounts SET recent_requests = NULL";
+    office.meter.service.settings.execute(forget);
+    let spent = office.meter.spent(async || {
+        let roles = ["auditor", "service", "user"].into_iter().cycle().take(30);
+        join_all(roles.map(|role| office.gives_role(role))).await;
+    });
+    let spent = spent.await;
+    assert_eq!(spent.on(asked::EVENTS), 1, "{spent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

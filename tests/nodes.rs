@@ -298,6 +298,39 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for() {
+    let [first, second] = Settings::of_two_nodes()
+        .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
+    let nodes = [first.start().await, second.start().await];
+    let ann = Person::called("ann");
+    Contract::A.registers(&nodes[0].http(), &ann).await;
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let attacker = nodes[number % 2].http().calling_from("127.0.0.2");
+        let guess = ann.with_password("a-wild-guess");
+        running.spawn(async move { Contract::A.sign_in(&attacker, &guess).await });
+    }
+    let answers = running.join_all().await;
+    let checked = answers.iter().filter(|answer| answer.status != 429);
+    let checked = u64::try_from(checked.count()).unwrap();
+    // Ten on each, and one in half a minute, should the machine take that long.
+    assert!((10..=24).contains(&checked), "{checked} were checked");
+    // What was guessed on either keeps both closed: ten are free, each other one takes half a minute.
+    for node in &nodes {
+        eventually("the node has heard of all guesses", async || {
+            let attacker = node.http().calling_from("127.0.0.2");
+            let answer = Contract::A
+                .sign_in(&attacker, &ann.with_password("a-wild-guess"))
+                .await;
+            assert_eq!(answer.status, 429, "{answer}");
+            let owed = (checked - 10) * 30;
+            (answer.retry_after() + 60 >= owed).then_some(())
+        })
+        .await;
+    }
+}
+
 async fn two_nodes() -> [Program; 2] {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     [first.start().await, second.start().await]

@@ -4,7 +4,10 @@
 mod support;
 
 use serde_json::json;
-use support::{Answer, Contract, Person, Program, Settings, Store, c, on_both_stores};
+use support::{
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores,
+    own,
+};
 
 /// More wrong passwords than any sensible limit takes.
 const STUBBORN: usize = 300;
@@ -12,8 +15,14 @@ const STUBBORN: usize = 300;
 on_both_stores!(
     whoever_guesses_at_a_password_is_told_to_wait,
     whoever_guesses_at_many_accounts_is_told_to_wait,
-    whoever_signs_in_with_the_right_password_is_not_counted,
+    guesses_side_by_side_count_as_guesses_one_after_the_other,
+    both_names_of_an_account_are_one_budget,
+    the_right_password_is_limited_generously_and_for_one_account_alone,
+    the_right_password_is_limited_wherever_it_is_asked_for,
     whoever_guesses_does_not_keep_others_out,
+    a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there,
+    changes_of_ones_own_account_are_limited_by_account,
+    a_change_of_address_is_counted_before_anything_is_looked_up,
     requests_for_mail_are_limited_and_answered_alike,
     nobodys_mailbox_is_flooded_from_many_addresses,
     the_limit_can_be_turned_off,
@@ -41,13 +50,87 @@ async fn whoever_guesses_at_many_accounts_is_told_to_wait(store: Store) {
     assert!(refused.retry_after() >= 1, "{refused}");
 }
 
-async fn whoever_signs_in_with_the_right_password_is_not_counted(store: Store) {
+async fn guesses_side_by_side_count_as_guesses_one_after_the_other(store: Store) {
+    for contract in [Contract::A, Contract::E] {
+        let service = limited(store).await;
+        let ann = Person::called("ann");
+        contract.registers(&service.http(), &ann).await;
+        let guess = ann.with_password("not-her-secret");
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let attacker = service.http().calling_from("127.0.0.2");
+            let guess = guess.clone();
+            running.spawn(async move { contract.sign_in(&attacker, &guess).await });
+        }
+        let answers = running.join_all().await;
+        let (refused, checked): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.status == 429);
+        // One more in half a minute, should the machine take that long.
+        assert!(checked.len() <= 12, "{} were checked", checked.len());
+        checked
+            .iter()
+            .for_each(|answer| contract.says_wrong_credentials(answer));
+        refused
+            .iter()
+            .for_each(|answer| assert!(answer.retry_after() >= 1, "{answer}"));
+    }
+}
+
+async fn both_names_of_an_account_are_one_budget(store: Store) {
     let service = limited(store).await;
     let ann = Person::called("ann");
     Contract::A.registers(&service.http(), &ann).await;
-    for _ in 0..STUBBORN {
+    let refused = guess_until_refused(&service, Contract::A, |_| {
+        ann.with_password("not-her-secret")
+    })
+    .await;
+    assert!(refused.retry_after() >= 1, "{refused}");
+    let by_email = Person {
+        username: ann.email.clone(),
+        ..ann.clone()
+    };
+    let attacker = service.http().calling_from("127.0.0.2");
+    for contract in [Contract::A, Contract::E] {
+        let answer = contract.sign_in(&attacker, &by_email).await;
+        contract.refuses(&answer, 429);
+    }
+}
+
+async fn the_right_password_is_limited_generously_and_for_one_account_alone(store: Store) {
+    let service = limited(store).await;
+    let [ann, bob] = ["ann", "bob"].map(Person::called);
+    for person in [&ann, &bob] {
+        Contract::A.registers(&service.http(), person).await;
+    }
+    for _ in 0..60 {
         Contract::A.signs_in(&service.http(), &ann).await;
     }
+    let refused = sign_in_until_refused(&service, &ann).await;
+    Contract::A.refuses(&refused, 429);
+    assert_eq!(refused.retry_after(), 1, "{refused}");
+    // It costs no other account behind the address anything, and not her elsewhere.
+    Contract::A.signs_in(&service.http(), &bob).await;
+    let elsewhere = service.http().calling_from("127.0.0.3");
+    Contract::A.signs_in(&elsewhere, &ann).await;
+}
+
+async fn the_right_password_is_limited_wherever_it_is_asked_for(store: Store) {
+    let service = limited(store).await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    // A second may pass, and room for one more with it.
+    let refused = eventually("the password is not checked", async || {
+        sign_in_until_refused(&service, &ann).await;
+        let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
+        let answer = request
+            .json(&json!({"password": ann.password, "email": ann.email}))
+            .await;
+        (answer.status == 429).then_some(answer)
+    })
+    .await;
+    // All other limits that this could have met ask for longer.
+    assert_eq!(refused.retry_after(), 1, "{refused}");
 }
 
 async fn whoever_guesses_does_not_keep_others_out(store: Store) {
@@ -78,6 +161,121 @@ async fn whoever_guesses_does_not_keep_others_out(store: Store) {
         },
     )
     .await;
+}
+
+async fn a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there(store: Store) {
+    let service = limited(store).await;
+    let office = service.http().calling_from("127.0.0.2");
+    let [ann, bob, eve] = ["ann", "bob", "eve"].map(Person::called);
+    // Ann signed in from there; Bob's registration signed him in; Eve's account is of elsewhere.
+    Contract::A.registers(&service.http(), &ann).await;
+    Contract::A.registers(&service.http(), &eve).await;
+    Contract::A.signs_in(&office, &ann).await;
+    Contract::A.registers(&office, &bob).await;
+    guess_until_refused(&service, Contract::E, |number| {
+        Person::called(&format!("person-{number}"))
+    })
+    .await;
+    for person in [&ann, &bob] {
+        Contract::A.signs_in(&office, person).await;
+        // By the other name as well.
+        Contract::E.signs_in(&office, person).await;
+    }
+    // Somebody who is new there waits, as long as the guesser goes on.
+    eventually("others wait", async || {
+        for number in 0..20 {
+            let guess = Person::called(&format!("other-{number}"));
+            Contract::E.sign_in(&office, &guess).await;
+        }
+        let answer = Contract::A.sign_in(&office, &eve).await;
+        (answer.status == 429).then_some(())
+    })
+    .await;
+    // Their own guesses are limited as ever.
+    guess_until_refused(&service, Contract::A, |_| {
+        ann.with_password("not-her-secret")
+    })
+    .await;
+}
+
+const ANY_SESSION: &str = "/account/sessions/018f0000-0000-7000-8000-000000000000";
+
+async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
+    let service = limited(store).await;
+    let [ann, bob] = ["ann", "bob"].map(Person::called);
+    for person in [&ann, &bob] {
+        Contract::A.registers(&service.http(), person).await;
+    }
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    let mut changes = 0;
+    let refused = loop {
+        let request = service.send(own::END_OTHER_SESSIONS);
+        let answer = request.bearer(&tokens.access).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        assert_eq!(answer.status, 204, "{answer}");
+        changes += 1;
+        assert!(changes < STUBBORN, "never refused");
+    };
+    assert!((60..70).contains(&changes), "{changes}");
+    assert!((1..=60).contains(&refused.retry_after()), "{refused}");
+    // From any address and by any of them, but for what only reads, refreshes or logs out.
+    let elsewhere = service.http().calling_from("127.0.0.3");
+    let nothing = json!({});
+    for request in [
+        elsewhere.send(own::END_OTHER_SESSIONS),
+        elsewhere.send(Endpoint::at("DELETE", ANY_SESSION)),
+        elsewhere.send(own::CHANGE_PASSWORD).json(&nothing),
+        elsewhere.send(own::CHANGE_EMAIL).json(&nothing),
+        elsewhere.send(own::REQUEST_VERIFICATION),
+        elsewhere.send(own::ERASE).json(&nothing),
+    ] {
+        let answer = request.bearer(&tokens.access).await;
+        assert_eq!(answer.status, 429, "{answer}");
+    }
+    let answer = service.send(own::PROFILE).bearer(&tokens.access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let answer = service.send(a::REFRESH).bearer(tokens.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let tokens = Contract::A.tokens_in(&answer.json());
+    let answer = service.send(a::LOGOUT).bearer(&tokens.access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let of_bob = Contract::A.signs_in(&service.http(), &bob).await;
+    let request = service.send(own::END_OTHER_SESSIONS);
+    let answer = request.bearer(&of_bob.access).await;
+    assert_eq!(answer.status, 204, "{answer}");
+}
+
+async fn a_change_of_address_is_counted_before_anything_is_looked_up(store: Store) {
+    let mut first_refused = Vec::new();
+    for email in ["bob@example.com", "free@example.com"] {
+        let service = limited(store).await;
+        let [ann, bob] = ["ann", "bob"].map(Person::called);
+        for person in [&ann, &bob] {
+            Contract::A.registers(&service.http(), person).await;
+        }
+        let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+        // Others have asked for mail from this address until it was too much.
+        for number in 0.. {
+            assert!(number < STUBBORN, "never refused");
+            let name = json!({"username": format!("nobody-{number}")});
+            let answer = service.send(c::REQUEST_RESET).json(&name).await;
+            if answer.status == 429 {
+                break;
+            }
+        }
+        let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
+        let answer = request
+            .json(&json!({"password": ann.password, "email": email}))
+            .await;
+        first_refused.push(answer.status);
+    }
+    assert_eq!(
+        first_refused,
+        [429, 429],
+        "the limit tells whose an address is"
+    );
 }
 
 async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
@@ -150,6 +348,17 @@ async fn the_limit_can_be_turned_off(store: Store) {
 async fn limited(store: Store) -> Program {
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     settings.with_cheap_hashing().start().await
+}
+
+/// Signs in with the right password from the tests' own address until that is refused.
+async fn sign_in_until_refused(service: &Program, person: &Person) -> Answer {
+    for _ in 0..STUBBORN {
+        let answer = Contract::A.sign_in(&service.http(), person).await;
+        if answer.status != 200 {
+            return answer;
+        }
+    }
+    panic!("{STUBBORN} sign-ins, and none is refused");
 }
 
 /// Signs in as these people, all of whom are refused, until the refusal is another.

@@ -63,6 +63,7 @@ pub(crate) fn an_account() -> Account {
         kept_session: None,
         pending_reset: None,
         pending_verification: None,
+        recent_requests: None,
         created_at: at("2025-11-23T21:38:00Z"),
         updated_at: at("2025-11-23T21:39:00Z"),
     }

@@ -9,8 +9,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    KeptMail, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests, RevocationSource,
-    SecretTokens, Tokens, TransparencyLog,
+    KeptMail, MailGate, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests,
+    RevocationSource, SecretTokens, Tokens, TransparencyLog,
 };
 use crate::unit_of_work::Journal;
 use crate::use_cases::{OutdatedPassword, RefusedLogin};
@@ -42,8 +42,10 @@ pub struct Parts {
     pub revocations: Arc<dyn RevocationSource>,
     /// The queue of requests to reset a password.
     pub reset_requests: Arc<dyn ResetRequests>,
-    /// The queue of events of which somebody is told by mail.
+    /// The queue of what people are told by mail.
     pub mail_queue: Arc<dyn MailQueue>,
+    /// Bounds the mail that one mailbox is sent.
+    pub mail_gate: Arc<dyn MailGate>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Signs and verifies tokens.
@@ -126,7 +128,10 @@ impl Authlog {
     /// The façade over `parts`, and the work that goes on beside it.
     pub fn new(parts: Parts, settings: Settings) -> (Self, Background) {
         let settings = Arc::new(settings);
-        let journal = Arc::new(Journal::new(Arc::clone(&parts.events)));
+        let journal = Arc::new(Journal::new(
+            Arc::clone(&parts.events),
+            Arc::clone(&parts.directory),
+        ));
         let revocation_list = Arc::new(RevocationList::default());
         let reset_requested = Arc::new(Notify::new());
         let mail_due = Arc::new(Notify::new());

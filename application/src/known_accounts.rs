@@ -93,6 +93,7 @@ mod tests {
             kept_session: None,
             pending_reset: None,
             pending_verification: None,
+            recent_requests: None,
             created_at: at,
             updated_at: at,
         }

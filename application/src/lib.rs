@@ -20,7 +20,7 @@ mod use_cases;
 pub use authlog::{Authlog, Background, Parts, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
-pub use password::{Password, PasswordPolicy};
+pub use password::{NewPassword, Password, PasswordPolicy};
 pub use refusal::{Field, Refusal, Violation};
 pub use revocation_list::{RevocationList, Standing};
 pub use session_terms::{

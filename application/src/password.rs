@@ -1,10 +1,11 @@
 //! Passwords as people type them, and what is asked of a new one.
 
+mod scoring;
+
 use authlog_domain::Flaw;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use zeroize::Zeroizing;
-use zxcvbn::feedback::Warning;
 
 /// A password as somebody typed it, normalised (RFC 8265 §4.2, OpaqueString). It is wiped when dropped and has neither
 /// `Debug` nor `Serialize`.
@@ -34,13 +35,6 @@ impl Password {
         Ok(Self(Zeroizing::new(normalised.into_owned())))
     }
 
-    /// What is scored. Beyond this many characters no password is easy to guess but one that repeats itself, and scoring
-    /// costs more than in proportion to the length.
-    fn beginning(&self) -> Zeroizing<String> {
-        const SCORED: usize = 48;
-        Zeroizing::new(self.0.chars().take(SCORED).collect())
-    }
-
     /// The bytes to hash. For password hashers alone.
     pub fn expose_to_hasher(&self) -> &[u8] {
         self.0.as_bytes()
@@ -58,34 +52,28 @@ pub struct PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// Whether the policy takes `password` for an account that is called by `own_words`.
+    /// Checks the length of a new password, which costs nothing. The rest of the policy is checked where the password is
+    /// hashed ([`NewPassword::checked`]). `own_words` are the names of the account: a password that contains them is easy
+    /// to guess.
     ///
     /// # Errors
-    /// What it lacks.
-    pub fn check(&self, password: &Password, own_words: &[&str]) -> Result<(), Flaw> {
-        if self.is_too_short(password) {
+    /// [`Flaw::TooShort`].
+    pub fn admit(&self, password: Password, own_words: &[&str]) -> Result<NewPassword, Flaw> {
+        if self.is_too_short(&password) {
             return Err(Flaw::TooShort {
                 min: self.min_length,
             });
         }
-        if self.min_score > 0 {
-            let estimate = zxcvbn::zxcvbn(&password.beginning(), own_words);
-            if is_common(&estimate) {
-                return Err(Flaw::Common);
-            }
-            if u8::from(estimate.score()) < self.min_score {
-                return Err(Flaw::Guessable);
-            }
-        }
-        Ok(())
-    }
-
-    /// The same, but however easy a password is to guess.
-    pub(crate) fn without_score(self) -> Self {
-        Self {
-            min_score: 0,
-            ..self
-        }
+        let own_words = own_words
+            .iter()
+            .take(NewPassword::OWN_WORDS)
+            .map(|word| scoring::cut(word).to_owned())
+            .collect();
+        Ok(NewPassword {
+            password,
+            min_score: self.min_score,
+            own_words,
+        })
     }
 
     /// Whether no account made under this policy can have `password`.
@@ -94,17 +82,37 @@ impl PasswordPolicy {
     }
 }
 
-/// Whether the whole password, however it is capitalised, is on zxcvbn's list of leaked ones, among the first ten thousand.
-fn is_common(estimate: &zxcvbn::Entropy) -> bool {
-    let warning = estimate.feedback().and_then(|feedback| feedback.warning());
-    matches!(
-        warning,
-        Some(
-            Warning::ThisIsATop10Password
-                | Warning::ThisIsATop100Password
-                | Warning::ThisIsACommonPassword
-        )
-    )
+/// A password to be hashed for an account. It has to be checked first, which costs milliseconds of a processor.
+pub struct NewPassword {
+    password: Password,
+    min_score: u8,
+    own_words: Vec<String>,
+}
+
+impl NewPassword {
+    /// How many of the owner's words are looked for: username, e-mail address and name.
+    pub const OWN_WORDS: usize = 3;
+
+    /// A password that the account has already. Nothing more is asked of it.
+    pub fn already_in_use(password: Password) -> Self {
+        Self {
+            password,
+            min_score: 0,
+            own_words: Vec::new(),
+        }
+    }
+
+    /// The password, if it is as hard to guess as the policy asks. This may take a few milliseconds of processor time, so
+    /// it belongs on a thread that hashes and never on one that serves requests.
+    ///
+    /// # Errors
+    /// [`Flaw::Common`] or [`Flaw::Guessable`].
+    pub fn checked(self) -> Result<Password, Flaw> {
+        if self.min_score > 0 {
+            scoring::check(&self.password.0, self.min_score, &self.own_words)?;
+        }
+        Ok(self.password)
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +124,12 @@ mod tests {
         min_score: 0,
     };
 
+    /// What the whole policy says of a password.
+    fn verdict(policy: PasswordPolicy, text: &str, own_words: &[&str]) -> Result<(), Flaw> {
+        let password = policy.admit(Password::parse(text)?, own_words)?;
+        password.checked().map(|_| ())
+    }
+
     #[test]
     fn two_spellings_of_one_password_are_the_same() {
         let composed = Password::parse("caf\u{e9}-au-lait").unwrap();
@@ -125,13 +139,11 @@ mod tests {
 
     #[test]
     fn length_is_counted_in_characters_and_white_space_counts() {
-        let password = Password::parse(" ключи ").unwrap();
-        assert!(POLICY.check(&password, &[]).is_ok());
+        assert_eq!(verdict(POLICY, " ключи ", &[]), Ok(()));
         let short = Password::parse("ключи").unwrap();
-        assert_eq!(
-            POLICY.check(&short, &[]).unwrap_err(),
-            Flaw::TooShort { min: 7 }
-        );
+        // Without a look at how hard it is to guess.
+        let refused = POLICY.admit(short, &[]).err();
+        assert_eq!(refused, Some(Flaw::TooShort { min: 7 }));
     }
 
     #[test]
@@ -140,13 +152,14 @@ mod tests {
             min_score: 3,
             ..POLICY
         };
-        let guessable = Password::parse("ahmadsolih1990").unwrap();
-        assert_eq!(
-            policy.check(&guessable, &["ahmadsolih"]).unwrap_err(),
-            Flaw::Guessable
-        );
-        let fine = Password::parse("staple-quince-orbit-lagoon").unwrap();
-        assert!(policy.check(&fine, &["ahmadsolih"]).is_ok());
+        let own_words = ["ahmadsolih"];
+        let guessable = verdict(policy, "ahmadsolih1990", &own_words);
+        assert_eq!(guessable, Err(Flaw::Guessable));
+        let fine = verdict(policy, "staple-quince-orbit-lagoon", &own_words);
+        assert_eq!(fine, Ok(()));
+        // An account keeps what it has.
+        let in_use = NewPassword::already_in_use(Password::parse("password").unwrap());
+        assert!(in_use.checked().is_ok());
     }
 
     #[test]
@@ -160,17 +173,16 @@ mod tests {
             "iloveyou",
         ];
         for text in common {
-            let password = Password::parse(text).unwrap();
             let strict = PasswordPolicy {
                 min_score: 1,
                 ..POLICY
             };
-            assert_eq!(strict.check(&password, &[]), Err(Flaw::Common), "{text}");
-            assert_eq!(POLICY.check(&password, &[]), Ok(()), "{text}");
+            assert_eq!(verdict(strict, text, &[]), Err(Flaw::Common), "{text}");
+            assert_eq!(verdict(POLICY, text, &[]), Ok(()), "{text}");
         }
         // What the documents print.
         for text in ["johndoe", "rahasia"] {
-            assert_eq!(POLICY.check(&Password::parse(text).unwrap(), &[]), Ok(()));
+            assert_eq!(verdict(POLICY, text, &[]), Ok(()));
         }
     }
 

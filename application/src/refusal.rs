@@ -91,6 +91,16 @@ pub enum Refusal {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Refusal {
+    /// A password has this flaw.
+    pub(crate) fn of_password(flaw: Flaw) -> Self {
+        Self::Invalid(vec![Violation {
+            field: Field::Password,
+            flaw,
+        }])
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Unavailable(Box::new(error))

@@ -7,17 +7,20 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use authlog_domain::refused_logins::RecordRefusedLogin;
 use authlog_domain::session::{SessionCommand, SessionEvent};
+use authlog_domain::user::{UserCommand, UserEvent};
 use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{
     Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
 };
+use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
 use crate::ports::{
-    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, SessionRecord,
-    StagedStream, StoreError, StreamId,
+    Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
+    SessionRecord, StagedStream, StoreError, StreamId,
 };
 
 /// How often a command is decided at the most. On one node only the first time can be lost to other commands of this
@@ -65,15 +68,19 @@ struct OutOfTries;
 /// Where commands are recorded.
 pub(crate) struct Journal {
     store: Arc<dyn EventStore>,
+    directory: Arc<dyn Directory>,
     turns: Vec<tokio::sync::Mutex<()>>,
+    reads_of_streams: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
-    pub(crate) fn new(store: Arc<dyn EventStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn EventStore>, directory: Arc<dyn Directory>) -> Self {
         let turns = std::iter::repeat_with(tokio::sync::Mutex::default);
         Self {
             store,
+            directory,
             turns: turns.take(TURNS).collect(),
+            reads_of_streams: Arc::default(),
         }
     }
 
@@ -90,7 +97,7 @@ impl Journal {
     {
         let mut turn = None;
         for _ in 0..TRIES {
-            match work(UnitOfWork::new(Arc::clone(&self.store))).await {
+            match work(self.unit_of_work()).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Refused(refusal)) => return Err(refusal),
                 Err(Failure::Conflict) => {}
@@ -100,6 +107,16 @@ impl Journal {
             }
         }
         Err(Refusal::Unavailable(Box::new(OutOfTries)))
+    }
+
+    fn unit_of_work(&self) -> UnitOfWork {
+        UnitOfWork {
+            store: Arc::clone(&self.store),
+            directory: Arc::clone(&self.directory),
+            staged: Arc::default(),
+            reads_of_streams: Arc::clone(&self.reads_of_streams),
+            reads_a_stream: None,
+        }
     }
 
     fn turn_of(&self, id: &str) -> &tokio::sync::Mutex<()> {
@@ -129,22 +146,20 @@ impl Decides for RefusedLogins {
     const KIND: AggregateKind = AggregateKind::RefusedLogins;
 }
 
-/// What one command reads and writes.
-#[derive(Clone)]
+/// What one command reads and writes. What it decides on comes from a bounded read, however long the aggregate's stream
+/// is.
 pub(crate) struct UnitOfWork {
     store: Arc<dyn EventStore>,
+    directory: Arc<dyn Directory>,
     staged: Arc<Mutex<Append>>,
+    reads_of_streams: Arc<tokio::sync::Mutex<()>>,
+    /// Held until the end by a command that had to read a stream: each node has one in memory at the most.
+    reads_a_stream: Option<OwnedMutexGuard<()>>,
 }
 
 impl UnitOfWork {
-    fn new(store: Arc<dyn EventStore>) -> Self {
-        Self {
-            store,
-            staged: Arc::default(),
-        }
-    }
-
-    /// Lets the aggregate that nobody has written to yet, because its id was made just now, decide on `command`.
+    /// Lets the aggregate that nobody has written to yet, because its id was made just now, decide on `command`, and
+    /// stages its events, which it also returns.
     pub(crate) async fn execute_new<A: Decides>(
         &self,
         id: &str,
@@ -155,25 +170,66 @@ impl UnitOfWork {
         self.execute_on(found, command, metadata).await
     }
 
-    /// Lets the aggregate decide on `command` and stages its events, which it also returns.
-    pub(crate) async fn execute<A: Decides>(
-        &self,
-        id: &str,
-        command: A::Command,
+    /// Lets the account decide on `command` by its row. An account without a row was erased, or never was.
+    pub(crate) async fn execute_on_account(
+        &mut self,
+        user: UserId,
+        command: UserCommand,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<A::Event>, Failure> {
-        let mut found = Found::<A>::nothing(id);
-        found.staged.prior = self.store.load(&found.staged.stream).await?;
-        for event in &found.staged.prior {
-            let event = serde_json::from_value(event.payload.clone())
-                .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
-            found.aggregate.apply(event);
+    ) -> Result<Vec<UserEvent>, Failure> {
+        let mut found = Found::<User>::nothing(&user.to_string());
+        match self.account(user).await? {
+            Some(row) => {
+                found.aggregate = User::Registered(row.state());
+                found.staged.base = Base::Account(Box::new(row));
+            }
+            None if self.store.is_erased(user).await? => found.aggregate = User::Erased,
+            None => {}
         }
         self.execute_on(found, command, metadata).await
     }
 
-    /// As [`Self::execute`], for a session whose row was read just now. Should it have changed since, the append is a
-    /// conflict, and whoever decides has to read it again.
+    /// The account's row with the recent requests. An earlier version of this program left them out; then they come from
+    /// the account's events, once: the append of this command writes them into the row.
+    async fn account(&mut self, user: UserId) -> Result<Option<Account>, Failure> {
+        let row = self.directory.account(user).await?;
+        let lacks_requests = |row: &Account| row.recent_requests.is_none();
+        if !row.as_ref().is_some_and(lacks_requests) {
+            return Ok(row);
+        }
+        let reads_of_streams = Arc::clone(&self.reads_of_streams);
+        self.reads_a_stream = Some(reads_of_streams.lock_owned().await);
+        // The command before may have written them.
+        match self.directory.account(user).await? {
+            Some(row) if lacks_requests(&row) => self.with_recent_requests(row).await.map(Some),
+            row => Ok(row),
+        }
+    }
+
+    async fn with_recent_requests(&self, mut row: Account) -> Result<Account, Failure> {
+        let stream = StreamId {
+            kind: AggregateKind::User,
+            id: row.id.to_string(),
+        };
+        let (mut user, mut version) = (User::default(), 0);
+        for event in self.store.load(&stream).await? {
+            version = event.sequence as u64;
+            let event = serde_json::from_value(event.payload)
+                .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
+            user.apply(event);
+        }
+        match user {
+            User::Registered(state) if version == row.version => {
+                row.recent_requests = Some(state.recent_requests);
+                Ok(row)
+            }
+            // Another command came between the two reads.
+            _ => Err(Failure::Conflict),
+        }
+    }
+
+    /// Lets a session whose row was read just now decide on `command`. Should it have changed since, the append is a
+    /// conflict, and the caller has to read it again.
     pub(crate) async fn execute_on_session(
         &self,
         session: SessionRecord,
@@ -182,8 +238,24 @@ impl UnitOfWork {
     ) -> Result<Vec<SessionEvent>, Failure> {
         let mut found = Found::nothing(&session.id.to_string());
         found.aggregate = session.aggregate();
-        found.staged.base = Some(session);
+        found.staged.base = Base::Session(Box::new(session));
         self.execute_on::<Session>(found, command, metadata).await
+    }
+
+    /// Lets the account's refused logins of the day decide on `command` by their number.
+    pub(crate) async fn execute_on_refused_logins(
+        &self,
+        user: UserId,
+        command: RecordRefusedLogin,
+        metadata: HashMap<String, String>,
+    ) -> Result<(), Failure> {
+        let id = RefusedLogins::stream_of(user, command.at);
+        let mut found = Found::<RefusedLogins>::nothing(&id);
+        let count = self.store.last_sequence(&found.staged.stream).await?;
+        found.aggregate = RefusedLogins::recorded(count);
+        found.staged.base = Base::Events(count);
+        self.execute_on(found, command, metadata).await?;
+        Ok(())
     }
 
     async fn execute_on<A: Decides>(
@@ -259,18 +331,10 @@ impl<A: Decides> Found<A> {
                     kind: A::KIND,
                     id: id.to_owned(),
                 },
-                base: None,
-                prior: vec![],
+                base: Base::Nothing,
                 new: vec![],
             },
         }
-    }
-
-    /// The sequence of the last event that is in it.
-    fn last_sequence(&self) -> usize {
-        let StagedStream { base, prior, .. } = &self.staged;
-        let of_base = base.as_ref().map_or(0, |row| row.version as usize);
-        prior.last().map_or(of_base, |event| event.sequence)
     }
 }
 
@@ -327,7 +391,8 @@ impl<A: Decides> cqrs_es::EventStore<A> for Staging<A> {
         }
         let unexpected = |error| AggregateError::UnexpectedError(Box::new(error));
         let metadata = serde_json::to_value(metadata).map_err(unexpected)?;
-        for (sequence, event) in (found.last_sequence() + 1..).zip(&events) {
+        let last = found.staged.base.version() as usize;
+        for (sequence, event) in (last + 1..).zip(&events) {
             found.staged.new.push(SerializedEvent::new(
                 found.staged.stream.id.clone(),
                 sequence,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use authlog_application::Password;
 use authlog_application::ports::{
-    Append, CredentialRecord, Entropy, HashingClient, PasswordHash, PasswordHasher as _,
+    Append, Base, CredentialRecord, Entropy, HashingClient, PasswordHash, PasswordHasher as _,
     StagedStream, StreamId,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
@@ -299,8 +299,7 @@ impl Staging {
     fn staged(self) -> StagedStream {
         StagedStream {
             stream: self.stream,
-            base: None,
-            prior: vec![],
+            base: Base::Nothing,
             new: self.new,
         }
     }

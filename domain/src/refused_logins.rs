@@ -20,6 +20,13 @@ pub struct RefusedLogins {
 }
 
 impl RefusedLogins {
+    /// A day's refused logins of which `count` are recorded. Each is one event, so that their number says it all.
+    pub fn recorded(count: u64) -> Self {
+        Self {
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+        }
+    }
+
     /// The stream in which a login of `user` that is refused at `at` belongs.
     pub fn stream_of(user: UserId, at: Timestamp) -> String {
         format!("{user}.{}", at.date_time().date())
@@ -118,6 +125,6 @@ impl Aggregate for RefusedLogins {
 
     fn apply(&mut self, event: RefusedLoginsEvent) {
         let RefusedLoginsEvent::LoginRefused(_) = event;
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
     }
 }

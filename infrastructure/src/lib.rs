@@ -8,6 +8,7 @@ pub mod limits;
 pub mod mail;
 pub mod nats;
 pub mod postgres;
+mod recent_requests;
 pub mod sealing;
 pub mod sqlite;
 mod store;

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Doctor, DueMail, Entropy, EventLog, EventStore, Health,
-    History, Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailQueue, OpaqueTokenRecord,
-    Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
+    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
+    Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailGate, MailKind, MailQueue,
+    OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
 };
 use authlog_domain::user::RaisedEpoch;
-use authlog_domain::{AggregateKind, ResetId, SessionId, Timestamp, UserId};
+use authlog_domain::{AggregateKind, Email, ResetId, SessionId, Timestamp, UserId};
 use authlog_projections::{
-    Account, Claim, ClaimChanges, Row, SessionRecord, claim_changes, erased, row_after,
+    Account, Claim, ClaimChanges, Row, SessionRecord, ToldByMail, claim_changes, erased, row_after,
     told_by_mail,
 };
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::mail::mailbox_of;
 use crate::sealing::{
     Fingerprint, MasterKeys, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal,
 };
@@ -39,6 +41,10 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
     "UserErased",
 ];
 
+/// How many sessions of an account are looked at to tell whether one of them counts. Where more began in one epoch, it is
+/// taken for granted.
+pub(crate) const SESSIONS_LOOKED_AT: i64 = 100;
+
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
 pub trait Store:
     EventStore
@@ -49,6 +55,7 @@ pub trait Store:
     + RevocationSource
     + ResetRequests
     + MailQueue
+    + MailGate
     + Rebuild
     + Health
     + Housekeeping
@@ -69,6 +76,7 @@ impl<S> Store for S where
         + RevocationSource
         + ResetRequests
         + MailQueue
+        + MailGate
         + Rebuild
         + Health
         + Housekeeping
@@ -181,8 +189,8 @@ pub(crate) struct AppendPlan {
     pub(crate) claims: Vec<ClaimDigest>,
     /// Those that others may have from now on.
     pub(crate) released: Vec<ClaimDigest>,
-    /// The events of which somebody is to be told by mail.
-    pub(crate) mail: Vec<(DueMail, Timestamp)>,
+    /// What a person is to be told by mail: one entry for an account, a kind and a mailbox.
+    pub(crate) mail: Vec<MailEntry>,
     /// The account beside which an administrator has to be left.
     pub(crate) leaves_an_administrator_beside: Option<UserId>,
     /// Rows of the accounts.
@@ -193,6 +201,54 @@ pub(crate) struct AppendPlan {
     pub(crate) credential: Option<CredentialRecord>,
     /// The opaque token that the events start a session for.
     pub(crate) opaque_token: Option<OpaqueTokenRecord>,
+}
+
+impl AppendPlan {
+    /// Adds an entry, or counts it with the one that it is merged with.
+    fn add_mail(&mut self, entry: MailEntry) {
+        let same = self.mail.iter_mut().find(|it| it.is_merged_with(&entry));
+        match same {
+            Some(same) => {
+                same.happened += entry.happened;
+                same.happened_at = same.happened_at.max(entry.happened_at);
+            }
+            None => self.mail.push(entry),
+        }
+    }
+}
+
+/// An entry of the mail queue as it is stored.
+#[derive(Clone)]
+pub(crate) struct MailEntry {
+    /// Names the entry, unless there is one of that account, kind and mailbox already.
+    pub(crate) id: Uuid,
+    pub(crate) user: UserId,
+    pub(crate) kind: MailKind,
+    /// The keyed digest of the mailbox to tell; empty for that of the account's own address.
+    pub(crate) mailbox: Vec<u8>,
+    /// The address to tell, sealed under the account's key; `None` for the account's own.
+    pub(crate) address: Option<Vec<u8>>,
+    pub(crate) happened: i64,
+    pub(crate) happened_at: Timestamp,
+}
+
+impl MailEntry {
+    /// Something that happened once, of which the account's own address is told.
+    pub(crate) fn new(id: Uuid, user: UserId, kind: MailKind, at: Timestamp) -> Self {
+        Self {
+            id,
+            user,
+            kind,
+            mailbox: vec![],
+            address: None,
+            happened: 1,
+            happened_at: at,
+        }
+    }
+
+    fn is_merged_with(&self, other: &Self) -> bool {
+        (self.user, self.kind, &self.mailbox) == (other.user, other.kind, &other.mailbox)
+    }
 }
 
 /// An account to erase with all that is kept of it beside its events.
@@ -223,11 +279,24 @@ impl Pepper {
     }
 
     pub(crate) fn digest(&self, identifier: &Identifier) -> [u8; 32] {
-        let text = format!("{}:{}", identifier.kind().as_str(), identifier.comparable());
+        self.tag(&format!(
+            "{}:{}",
+            identifier.kind().as_str(),
+            identifier.comparable()
+        ))
+    }
+
+    fn tag(&self, text: &str) -> [u8; 32] {
         let tag = hmac::sign(&self.0, text.as_bytes());
         let mut digest = [0; 32];
         digest.copy_from_slice(tag.as_ref());
         digest
+    }
+
+    /// The digest of the mailbox that this address is one of. It is none of [`Self::digest`], so that the table of mail
+    /// budgets does not tell whose account it is.
+    pub(crate) fn mailbox(&self, address: &Email) -> [u8; 32] {
+        self.tag(&format!("mailbox:{}", mailbox_of(address)))
     }
 
     /// Those of the requests for a reset, each with what was typed, that are about whoever has these claims.
@@ -347,6 +416,33 @@ impl Vault {
         Ok(events)
     }
 
+    fn mail_entry(
+        &self,
+        user: UserId,
+        told: ToldByMail,
+        key: Option<&SubjectKey>,
+    ) -> Result<MailEntry, StoreError> {
+        let mut entry = MailEntry::new(self.entropy.random_uuid(), user, told.kind, told.at);
+        if let Some(address) = &told.former_address {
+            entry.mailbox = self.pepper.mailbox(address).to_vec();
+            let sealed = key.map(|key| key.seal_address(user, address, &*self.entropy));
+            entry.address = sealed.transpose().map_err(unreadable)?;
+        }
+        Ok(entry)
+    }
+
+    /// The address of an entry of the mail queue; `None` where the account was erased.
+    pub(crate) async fn open_address(
+        &self,
+        user: UserId,
+        sealed: &[u8],
+        stored: &impl WrappedKeys,
+    ) -> Result<Option<Email>, StoreError> {
+        let key = self.subject_key(user, stored).await?;
+        key.map(|key| key.open_address(user, sealed).map_err(unreadable))
+            .transpose()
+    }
+
     fn digests(&self, claims: Vec<Claim>) -> impl Iterator<Item = ClaimDigest> {
         claims.into_iter().map(|claim| ClaimDigest {
             kind: claim.identifier.kind(),
@@ -382,7 +478,7 @@ impl Vault {
                 continue;
             };
             let user = owner(first)?;
-            if staged.stream.kind == AggregateKind::User && staged.prior.is_empty() {
+            if staged.stream.kind == AggregateKind::User && staged.base.version() == 0 {
                 let key = SubjectKey::generate(&*self.entropy);
                 // Asked for first: should the key change in between, the store refuses, and it is planned again.
                 let under = self.master.fingerprint();
@@ -410,20 +506,18 @@ impl Vault {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
                 plan.events.push(sealed.map_err(unreadable)?);
             }
-            let ClaimChanges { claimed, released } = claim_changes(staged).map_err(unreadable)?;
-            plan.claims.extend(self.digests(claimed));
-            plan.released.extend(self.digests(released));
             for told in told_by_mail(staged).map_err(unreadable)? {
-                let mail = DueMail {
-                    stream: staged.stream.clone(),
-                    sequence: told.sequence as u64,
-                    user,
-                    attempts: 0,
-                };
-                plan.mail.push((mail, told.at));
+                let entry = self.mail_entry(user, told, key.as_ref())?;
+                plan.add_mail(entry);
             }
             match row_after(staged).map_err(unreadable)? {
-                Some(Row::Account(row)) => plan.accounts.push(*row),
+                Some(Row::Account(row)) => {
+                    let ClaimChanges { claimed, released } =
+                        claim_changes(staged.base.account(), &row);
+                    plan.claims.extend(self.digests(claimed));
+                    plan.released.extend(self.digests(released));
+                    plan.accounts.push(*row);
+                }
                 Some(Row::Session(row)) => plan.sessions.push(*row),
                 None => {}
             }

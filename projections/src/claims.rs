@@ -1,9 +1,7 @@
 //! The claims: which identifier belongs to which account.
 
-use authlog_application::ports::{Account, Identifier, StagedStream};
-use authlog_domain::{AggregateKind, UserId};
-
-use crate::{Unreadable, account};
+use authlog_application::ports::{Account, Identifier};
+use authlog_domain::UserId;
 
 /// An identifier and the account whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +12,7 @@ pub struct Claim {
     pub owner: UserId,
 }
 
-/// What staged events change about an account's claims.
+/// What an append changes about an account's claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimChanges {
     /// Identifiers that become the account's own.
@@ -23,24 +21,14 @@ pub struct ClaimChanges {
     pub released: Vec<Claim>,
 }
 
-/// The changes that the staged events of a stream make. An erasure takes every claim, and is not told here.
-///
-/// # Errors
-/// An event cannot be read.
-pub fn claim_changes(staged: &StagedStream) -> Result<ClaimChanges, Unreadable> {
-    if staged.stream.kind != AggregateKind::User {
-        return Ok(ClaimChanges::default());
-    }
-    let Some(after) = account(staged.prior.iter().chain(&staged.new))? else {
-        return Ok(ClaimChanges::default());
-    };
-    let before = account(&staged.prior)?;
-    let before = before.as_ref().map(claims_of).unwrap_or_default();
-    let after = claims_of(&after);
-    Ok(ClaimChanges {
+/// The changes from an account's row before an append, if it had one, to its row after.
+pub fn claim_changes(before: Option<&Account>, after: &Account) -> ClaimChanges {
+    let before = before.map(claims_of).unwrap_or_default();
+    let after = claims_of(after);
+    ClaimChanges {
         claimed: less(&after, &before),
         released: less(&before, &after),
-    })
+    }
 }
 
 /// Those of `claims` that are none of `others`, in whichever spelling.

@@ -81,14 +81,14 @@ pub fn row<'a>(
 /// # Errors
 /// An event cannot be read.
 pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
-    let events = staged.prior.iter().chain(&staged.new);
-    match &staged.base {
-        Some(base) => {
-            let row = sessions::session_after(Some(base.clone()), events)?;
-            Ok(row.map(|row| Row::Session(Box::new(row))))
-        }
-        None => row(staged.stream.kind, events),
-    }
+    let StagedStream { stream, base, new } = staged;
+    Ok(match stream.kind {
+        AggregateKind::User => accounts::account_after(base.account().cloned(), new)?
+            .map(|row| Row::Account(Box::new(row))),
+        AggregateKind::Session => sessions::session_after(base.session().cloned(), new)?
+            .map(|row| Row::Session(Box::new(row))),
+        AggregateKind::RefusedLogins => None,
+    })
 }
 
 /// The event as the domain knows it.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use authlog_application::ports::{StagedStream, StreamId};
+use authlog_application::ports::{Base, StagedStream, StreamId};
 use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
 };
@@ -99,8 +99,7 @@ proptest! {
         let split = split.min(recorded.len());
         let staged = StagedStream {
             stream: StreamId { kind: AggregateKind::Session, id: ID.to_string() },
-            base: session(&recorded[..split]).unwrap(),
-            prior: vec![],
+            base: Base::Session(Box::new(session(&recorded[..split]).unwrap().unwrap())),
             new: recorded[split..].to_vec(),
         };
         let whole = session(&recorded).unwrap().unwrap();

@@ -103,19 +103,10 @@ fn mails_in(directory: &Path, finished: impl Fn(&Path) -> bool) -> Vec<Mail> {
         .collect()
 }
 
-/// Every notice among the mail that a service keeps: a message without a link.
-pub fn notices(service: &Program) -> Vec<Mail> {
-    let mut mails = mails_in(&service.settings.data().join("mail"), |file| {
-        file.extension().is_some_and(|end| end == "eml")
-    });
-    mails.retain(|mail| !mail.text.contains("token="));
-    mails
-}
-
 /// Waits for a notice to `address` that says `words`.
-pub async fn notice_to(service: &Program, address: &str, words: &str) -> Mail {
+pub async fn notice_to(mailbox: &impl Mailbox, address: &str, words: &str) -> Mail {
     eventually(&format!("a notice to {address}: {words}"), async || {
-        let notices = notices(service);
+        let notices = mailbox.notices();
         let mut fitting = notices
             .into_iter()
             .filter(|mail| mail.to == address && mail.text.replace('\n', " ").contains(words));
@@ -124,24 +115,32 @@ pub async fn notice_to(service: &Program, address: &str, words: &str) -> Mail {
     .await
 }
 
-/// Those of the messages that have a link, and are whole.
-fn with_links(mut mails: Vec<Mail>) -> Vec<Mail> {
-    mails.retain(|mail| mail.text.contains("token="));
-    mails
-}
-
 /// A place where mail arrives.
 pub trait Mailbox {
-    /// Every message with a link so far.
-    fn mails(&self) -> Vec<Mail>;
+    /// Every message so far that is whole.
+    fn messages(&self) -> Vec<Mail>;
+
+    /// Those with a link.
+    fn mails(&self) -> Vec<Mail> {
+        let mut mails = self.messages();
+        mails.retain(|mail| mail.text.contains("token="));
+        mails
+    }
+
+    /// Those without one.
+    fn notices(&self) -> Vec<Mail> {
+        let mut mails = self.messages();
+        mails.retain(|mail| !mail.text.contains("token="));
+        mails
+    }
 }
 
 impl Mailbox for Program {
-    fn mails(&self) -> Vec<Mail> {
+    fn messages(&self) -> Vec<Mail> {
         // A file under another name is still being written, or its writer was killed.
-        with_links(mails_in(&self.settings.data().join("mail"), |file| {
+        mails_in(&self.settings.data().join("mail"), |file| {
             file.extension().is_some_and(|end| end == "eml")
-        }))
+        })
     }
 }
 
@@ -201,8 +200,8 @@ impl MailServer {
 }
 
 impl Mailbox for MailServer {
-    fn mails(&self) -> Vec<Mail> {
-        with_links(mails_in(&self.directory(), |_| true))
+    fn messages(&self) -> Vec<Mail> {
+        mails_in(&self.directory(), |_| true)
     }
 }
 

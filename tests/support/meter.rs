@@ -6,7 +6,7 @@ use super::http::Http;
 use super::statements::{Calls, Statements};
 use super::{Contract, Person, Program, Settings, Store, eventually, own};
 
-/// Statements, each by a part that no other has.
+/// Statements, each by a part that none has that is named after it.
 pub mod asked {
     pub const ACCOUNT_AND_HASH: &str = "JOIN credentials p";
     pub const ACCOUNT: &str = "FROM accounts a WHERE a.user_id";
@@ -16,6 +16,8 @@ pub mod asked {
     pub const TAKEN_NAMES: &str = "SELECT digest FROM identifier_claims";
     pub const ACCOUNT_NUMBER: &str = "SELECT nextval";
     pub const ACCOUNT_KEY: &str = "SELECT wrapped FROM subject_keys";
+    pub const OTHER_SESSIONS: &str = "count(*) OVER () AS sessions";
+    pub const LAST_SEQUENCE: &str = "SELECT coalesce(max(sequence)";
     pub const EVENTS: &str = "FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
     pub const APPEND: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) SELECT";
     /// The one that PostgreSQL begins several times as fast.
@@ -45,6 +47,13 @@ pub struct Spent {
     statements: BTreeMap<String, u64>,
     hashes: u64,
     events: u64,
+}
+
+impl Spent {
+    /// How often a statement was asked, by its name in [`asked`].
+    pub fn on(&self, statement: &str) -> u64 {
+        self.statements.get(statement).copied().unwrap_or(0)
+    }
 }
 
 /// What `/metrics` counts.
@@ -104,13 +113,14 @@ impl Meter {
 
     /// So many times the price.
     pub fn times(&self, times: u64, price: Price) -> Spent {
-        let named = price.statements.iter();
-        let statements = named.map(|name| ((*name).to_owned(), times));
+        let mut statements = BTreeMap::new();
+        if self.statements.is_some() {
+            for name in price.statements {
+                *statements.entry((*name).to_owned()).or_default() += times;
+            }
+        }
         Spent {
-            statements: match &self.statements {
-                Some(_) => statements.collect(),
-                None => BTreeMap::new(),
-            },
+            statements,
             hashes: times * price.hashes,
             events: times * price.events,
         }
@@ -153,7 +163,7 @@ impl Meter {
 }
 
 fn by_name(calls: Calls) -> BTreeMap<String, u64> {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 12] = [
         asked::ACCOUNT_AND_HASH,
         asked::ACCOUNT,
         asked::SESSION,
@@ -161,6 +171,8 @@ fn by_name(calls: Calls) -> BTreeMap<String, u64> {
         asked::TAKEN_NAMES,
         asked::ACCOUNT_NUMBER,
         asked::ACCOUNT_KEY,
+        asked::OTHER_SESSIONS,
+        asked::LAST_SEQUENCE,
         asked::EVENTS,
         asked::APPEND,
         asked::APPEND_TO_SESSION,

@@ -34,6 +34,7 @@ pub mod story;
 pub mod token;
 pub mod waiting;
 pub mod wire;
+pub mod workers;
 
 pub use contract::Contract;
 pub use endpoint::{Endpoint, a, c, d, e, own};

@@ -1,13 +1,16 @@
 //! Ports that lead nowhere: whoever uses one panics, or waits for ever.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::*;
-use authlog_application::{Authlog, Parts, Password, PasswordPolicy, Settings};
+use authlog_application::{Authlog, NewPassword, Parts, Password, PasswordPolicy, Settings};
 use authlog_domain::session::Limits;
-use authlog_domain::{AccountNumber, ResetId, SessionId, Timestamp, UserId, VerificationId};
+use authlog_domain::{
+    AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
+};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
@@ -47,6 +50,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         revocations: nowhere.clone(),
         reset_requests: nowhere.clone(),
         mail_queue: nowhere.clone(),
+        mail_gate: nowhere.clone(),
         hasher: nowhere.clone(),
         tokens: nowhere.clone(),
         secrets: nowhere.clone(),
@@ -146,11 +150,25 @@ impl SecretTokens for Nowhere {
 }
 
 impl AttemptLimiter for Nowhere {
-    fn check(&self, _: Attempt<'_>) -> Result<(), Duration> {
+    fn count(&self, _: Attempt<'_>) -> Result<(), Duration> {
         Ok(())
     }
 
-    fn failed(&self, _: Attempt<'_>) {}
+    fn reserve(&self, _: Guess<'_>) -> Result<Reservation, Duration> {
+        Ok(Reservation::new(Self {
+            overloaded_for: None,
+        }))
+    }
+
+    fn remember_sign_in(&self, _: Option<IpAddr>, _: &[String]) {}
+}
+
+impl ReservedGuess for Nowhere {
+    fn at_account(&mut self, _: Option<UserId>) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn settle(&mut self, _: GuessOutcome) {}
 }
 
 #[async_trait]
@@ -187,6 +205,14 @@ impl EventStore for Nowhere {
         unreachable!()
     }
 
+    async fn last_sequence(&self, _: &StreamId) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn is_erased(&self, _: UserId) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
     async fn append(&self, _: Append) -> Result<(), AppendError> {
         unreachable!()
     }
@@ -203,6 +229,14 @@ impl Directory for Nowhere {
     }
 
     async fn find_account(&self, _: &Identifier) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn may_have_other_sessions(
+        &self,
+        _: UserId,
+        _: Option<SessionId>,
+    ) -> Result<bool, StoreError> {
         unreachable!()
     }
 
@@ -270,11 +304,28 @@ impl MailQueue for Nowhere {
         unreachable!()
     }
 
+    async fn enqueue_mail(&self, _: UserId, _: MailKind, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
     async fn complete_mail(&self, _: &DueMail) -> Result<(), StoreError> {
         unreachable!()
     }
 
     async fn postpone_mail(&self, _: &DueMail, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl MailGate for Nowhere {
+    async fn admit(
+        &self,
+        _: QueuedMail,
+        _: &Email,
+        _: MailKind,
+        _: Timestamp,
+    ) -> Result<Admission, StoreError> {
         unreachable!()
     }
 }
@@ -312,7 +363,11 @@ impl PasswordHasher for Nowhere {
         }
     }
 
-    async fn hash(&self, _: Password, _: &HashingClient) -> Result<PasswordHash, HashingError> {
+    async fn hash(
+        &self,
+        _: NewPassword,
+        _: &HashingClient,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         unreachable!()
     }
 
@@ -371,6 +426,10 @@ impl EventLog for Nowhere {
 #[async_trait]
 impl Housekeeping for Nowhere {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_domain::session::Started;
-use authlog_domain::user::{PendingReset, PendingVerification};
+use authlog_domain::user::{PendingReset, PendingVerification, RecentRequests, Registered};
 use authlog_domain::{
     AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, Session,
     SessionId, Timestamp, UserId, Username,
@@ -43,6 +43,9 @@ pub struct Account {
     pub pending_reset: Option<PendingReset>,
     /// The link about an e-mail address that is still good.
     pub pending_verification: Option<PendingVerification>,
+    /// The links that were last asked for; `None` in a row that an earlier version of this program wrote. Then they are
+    /// known from the account's events alone.
+    pub recent_requests: Option<RecentRequests>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -64,6 +67,51 @@ impl Account {
         self.name
             .as_ref()
             .map_or_else(|| self.sign_in_name(), PersonName::as_str)
+    }
+
+    /// The account as the domain has it: its row holds all that decisions depend on. Recent requests that are not known
+    /// read as none.
+    pub fn state(&self) -> Registered {
+        Registered {
+            role: self.role,
+            credential: self.credential,
+            session_epoch: self.session_epoch,
+            kept_session: self.kept_session,
+            locked: self.locked,
+            has_email: self.email.is_some(),
+            email_verified: self.email_verified,
+            pending_reset: self.pending_reset,
+            pending_verification: self.pending_verification.clone(),
+            recent_requests: self.recent_requests.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Takes over what the domain made of [`Self::state`]. Recent requests that were not known stay unknown.
+    pub fn set_state(&mut self, state: Registered) {
+        let Registered {
+            role,
+            credential,
+            session_epoch,
+            kept_session,
+            locked,
+            // The address itself says so.
+            has_email: _,
+            email_verified,
+            pending_reset,
+            pending_verification,
+            recent_requests,
+        } = state;
+        self.role = role;
+        self.credential = credential;
+        self.session_epoch = session_epoch;
+        self.kept_session = kept_session;
+        self.locked = locked;
+        self.email_verified = email_verified;
+        self.pending_reset = pending_reset;
+        self.pending_verification = pending_verification;
+        if let Some(known) = &mut self.recent_requests {
+            *known = recent_requests;
+        }
     }
 
     /// The epoch that `session` must have started under to count; it started under `started`.
@@ -246,6 +294,15 @@ pub trait Directory: Send + Sync {
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<Vec<SessionRecord>, StoreError>;
+
+    /// Whether the account may have a session that counts besides `kept`: one of its current epoch that was not ended, be
+    /// it expired, or the one that was kept when the epoch began. It looks at a bounded number of sessions, and says yes
+    /// where more began in this epoch.
+    async fn may_have_other_sessions(
+        &self,
+        user: UserId,
+        kept: Option<SessionId>,
+    ) -> Result<bool, StoreError>;
 
     /// The session for which an opaque token stands that has this digest and has not expired at `now`.
     async fn session_by_opaque_token(

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use authlog_domain::{AggregateKind, CredentialId, SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
 
-use super::{IdentifierKind, PasswordHash, SessionRecord, TokenDigest};
+use super::{Account, IdentifierKind, PasswordHash, SessionRecord, TokenDigest};
 
 /// Names one aggregate's stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,16 +15,55 @@ pub struct StreamId {
     pub id: String,
 }
 
+/// What the events of a stream so far add up to, as a command found it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Base {
+    /// There is no event yet.
+    Nothing,
+    /// The row of an account.
+    Account(Box<Account>),
+    /// The row of a session.
+    Session(Box<SessionRecord>),
+    /// So many events of an aggregate that no read model shows.
+    Events(u64),
+}
+
+impl Base {
+    /// The sequence of the last event that is in it; 0 if none is.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Account(row) => row.version,
+            Self::Session(row) => row.version,
+            Self::Events(count) => *count,
+        }
+    }
+
+    /// The account, if it is one.
+    pub fn account(&self) -> Option<&Account> {
+        match self {
+            Self::Account(row) => Some(row),
+            Self::Nothing | Self::Session(_) | Self::Events(_) => None,
+        }
+    }
+
+    /// The session, if it is one.
+    pub fn session(&self) -> Option<&SessionRecord> {
+        match self {
+            Self::Session(row) => Some(row),
+            Self::Nothing | Self::Account(_) | Self::Events(_) => None,
+        }
+    }
+}
+
 /// A stream as a command found it, and the events that the command adds.
 #[derive(Clone, Debug)]
 pub struct StagedStream {
     /// Which stream.
     pub stream: StreamId,
-    /// The row that its first events add up to, where the command built on that.
-    pub base: Option<SessionRecord>,
-    /// All its events so far that are not in `base`, opened, in order of their sequence.
-    pub prior: Vec<SerializedEvent>,
-    /// The events to append; the first has the sequence after the last prior one. Personal fields are plain.
+    /// What the command built on. Should the stream have grown since, the append is a conflict.
+    pub base: Base,
+    /// The events to append; the first has the sequence after the base's version. Personal fields are plain.
     pub new: Vec<SerializedEvent>,
 }
 
@@ -110,6 +149,14 @@ pub trait EventStore: Send + Sync {
     /// The events of a stream in order of their sequence, with their personal fields opened or erased; none for a
     /// stream that does not exist.
     async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError>;
+
+    /// The sequence of a stream's last event; 0 for a stream that does not exist. It costs the same however long the
+    /// stream is.
+    async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError>;
+
+    /// Whether the account was erased: `false` for one that the store does not know. It costs the same however long the
+    /// account's stream is.
+    async fn is_erased(&self, user: UserId) -> Result<bool, StoreError>;
 
     /// Appends, as a whole or not at all. When it returns, what it wrote survives a crash.
     async fn append(&self, append: Append) -> Result<(), AppendError>;

@@ -10,4 +10,8 @@ use super::StoreError;
 pub trait Housekeeping: Send + Sync {
     /// Removes the digests of opaque tokens that have expired at `now`, and says how many there were.
     async fn remove_expired_tokens(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Removes what is remembered of mailboxes that may be sent as much at `now` as one that never was sent any mail, and
+    /// says how many rows there were.
+    async fn remove_unused_mail_budgets(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

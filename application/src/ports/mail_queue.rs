@@ -1,25 +1,35 @@
-//! Events of which a person is told by mail.
+//! What people are to be told by mail.
 
 use async_trait::async_trait;
-use authlog_domain::{Timestamp, UserId};
+use authlog_domain::{Email, Timestamp, UserId};
+use uuid::Uuid;
 
-use super::{StoreError, StreamId};
+use super::{MailKind, StoreError};
 
-/// An event that somebody is to be told of by mail. What the mail says is made of the event when it is sent.
+/// What a person is to be told by mail. The text is made when it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueMail {
-    /// The stream that has the event.
-    pub stream: StreamId,
-    /// Its number there.
-    pub sequence: u64,
+    /// Names the entry.
+    pub id: Uuid,
     /// The account to which it happened.
     pub user: UserId,
-    /// How often it was tried to send the mail.
+    /// What happened.
+    pub kind: MailKind,
+    /// The address to tell, where that is not the account's own: the one that the account had before.
+    pub former_address: Option<Email>,
+    /// How often it happened since a mail of this kind was last sent.
+    pub happened: u32,
+    /// When it last happened.
+    pub happened_at: Timestamp,
+    /// How often the entry was taken.
     pub attempts: u32,
 }
 
-/// What is due to be mailed. An entry is put in by the append that stores its event, so that neither is there without
-/// the other, and is handled at least once, by one node at a time.
+/// What is due to be mailed.
+///
+/// There is one entry for an account, a kind and an address: what happens while an entry waits is counted by it. So the
+/// queue is bounded by the accounts, however long a mail server is away. An entry is put in by the append that stores its
+/// event, so that neither is there without the other, and is handled at least once, by one node at a time.
 #[async_trait]
 pub trait MailQueue: Send + Sync {
     /// Takes up to `limit` entries that are due at `now`, oldest first, and hides them until `leased_until`: if they are
@@ -31,7 +41,16 @@ pub trait MailQueue: Send + Sync {
         limit: u32,
     ) -> Result<Vec<DueMail>, StoreError>;
 
-    /// Removes an entry for good.
+    /// Puts in, or counts, what happened to `user` at `at` without an event of their own.
+    async fn enqueue_mail(
+        &self,
+        user: UserId,
+        kind: MailKind,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Removes an entry for good. What happened since it was taken stays, and is due at once. An entry that was taken
+    /// again since is left alone.
     async fn complete_mail(&self, mail: &DueMail) -> Result<(), StoreError>;
 
     /// Makes an entry due again at `at`.

@@ -13,6 +13,7 @@ mod health;
 mod history;
 mod housekeeping;
 mod mail;
+mod mail_gate;
 mod mail_queue;
 mod passwords;
 mod publication;
@@ -22,7 +23,7 @@ mod revocations;
 mod tokens;
 mod transparency;
 
-pub use attempts::{Attempt, AttemptLimiter};
+pub use attempts::{Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess};
 pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
@@ -30,13 +31,14 @@ pub use directory::{
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
-    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream, StoreError,
-    StreamId,
+    Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
+    StoreError, StreamId,
 };
 pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};
+pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use passwords::{
     HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use authlog_domain::Flaw;
 
-use crate::{ClientPresence, Password};
+use crate::{ClientPresence, NewPassword, Password};
 
 /// A stored password hash, in PHC string format or, from elsewhere, as bcrypt writes it. It has no `Debug`: hashes stay out of logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,12 +74,14 @@ pub trait PasswordHasher: Send + Sync {
     /// [`HashingError::Overloaded`].
     fn has_room(&self, client: &HashingClient) -> Result<(), HashingError>;
 
-    /// A new hash of `password`, with a salt of its own.
+    /// Checks `password` ([`NewPassword::checked`]) and makes a new hash of it, with a salt of its own, in one job: the
+    /// check costs too much for a thread that serves requests. The inner error is the flaw that the check found; then
+    /// nothing was hashed.
     async fn hash(
         &self,
-        password: Password,
+        password: NewPassword,
         client: &HashingClient,
-    ) -> Result<PasswordHash, HashingError>;
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError>;
 
     /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
     /// that the time tells nobody which accounts exist. For a hash that costs less than a new one, a no takes as long as

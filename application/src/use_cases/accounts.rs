@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand, UserEvent};
-use authlog_domain::{AccountNumber, Role, Timestamp, User, UserId};
+use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 
 use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
 use crate::{Authlog, Refusal, RequestContext};
@@ -107,14 +107,12 @@ impl Authlog {
         besides: Besides,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<UserEvent>, Refusal> {
-        let id = user.to_string();
-        let id = id.as_str();
         let (command, besides, metadata) = (&command, &besides, &metadata);
         let events = self
             .journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let events = work
-                    .execute::<User>(id, command.clone(), metadata.clone())
+                    .execute_on_account(user, command.clone(), metadata.clone())
                     .await?;
                 if let Some(credential) = &besides.credential {
                     work.attach_credential(credential.clone());
@@ -129,7 +127,9 @@ impl Authlog {
         for event in &events {
             self.heed(user, event, event.at());
         }
-        self.mail_due.notify_one();
+        if !events.is_empty() {
+            self.mail_due.notify_one();
+        }
         Ok(events)
     }
 

@@ -4,7 +4,8 @@ use authlog_domain::CredentialId;
 use authlog_domain::user::{ChangePassword, UserCommand};
 
 use super::accounts::Besides;
-use crate::ports::{Account, CredentialRecord, SessionStanding};
+use super::authenticate::Authenticated;
+use crate::ports::{Account, Attempt, CredentialRecord, SessionStanding};
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
@@ -20,6 +21,34 @@ impl Authlog {
     /// that can tell whether it was taken back meanwhile.
     pub(crate) async fn own_standing(&self, token: &str) -> Result<SessionStanding, Refusal> {
         let caller = self.authenticate(token).await?;
+        self.standing_of(caller).await
+    }
+
+    /// As [`Self::own_standing`], for a command about the account or its sessions.
+    pub(crate) async fn own_standing_to_change(
+        &self,
+        token: &str,
+    ) -> Result<SessionStanding, Refusal> {
+        let caller = self.authenticate_to_change(token).await?;
+        self.standing_of(caller).await
+    }
+
+    /// Who bears this access token. The command counts against the account's budget, before anything is looked up.
+    pub(crate) async fn authenticate_to_change(
+        &self,
+        token: &str,
+    ) -> Result<Authenticated, Refusal> {
+        let caller = self.authenticate(token).await?;
+        self.admit(Attempt::ChangeOwnAccount {
+            account: caller.user,
+        })?;
+        Ok(caller)
+    }
+
+    pub(crate) async fn standing_of(
+        &self,
+        caller: Authenticated,
+    ) -> Result<SessionStanding, Refusal> {
         let standing = self.parts.directory.session(caller.session).await?;
         let now = self.parts.clock.now();
         standing
@@ -40,17 +69,13 @@ impl Authlog {
         new: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let SessionStanding { session, account } = self.own_standing(token).await?;
+        let SessionStanding { session, account } = self.own_standing_to_change(token).await?;
         let password = self.acceptable(new.unwrap_or_default(), &account)?;
         self.prove_current(&account, current, context).await?;
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
-            hash: self
-                .parts
-                .hasher
-                .hash(password, &context.hashing_client())
-                .await?,
+            hash: self.hash_new(password, context).await?,
         };
         let command = UserCommand::ChangePassword(ChangePassword {
             at: self.parts.clock.now(),

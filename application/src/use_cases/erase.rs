@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use authlog_domain::UserId;
 use authlog_domain::user::{Erase, UserCommand, UserEvent};
-use authlog_domain::{User, UserId};
 
-use crate::ports::{Account, Attempt, Identifier, Revocation};
+use super::sign_in::checked;
+use crate::ports::{Account, Guess, Identifier, Revocation};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
 
 impl Authlog {
@@ -21,7 +22,7 @@ impl Authlog {
         password: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let caller = self.authenticate(token).await?;
+        let caller = self.authenticate_to_change(token).await?;
         let account = self.parts.directory.account(caller.user).await?;
         let account = account.ok_or(Refusal::InvalidAccessToken)?;
         self.prove(&account, password, context).await?;
@@ -73,23 +74,29 @@ impl Authlog {
         let identifier = Identifier::parse(account.sign_in_name());
         let identifier = identifier.ok_or(Refusal::UnknownAccount)?;
         let name = identifier.comparable();
-        let attempt = Attempt::SignIn {
+        let guess = Guess {
             address: context.address,
             identifier: &name,
         };
-        self.admit(attempt)?;
-        let found = self.parts.directory.find_for_sign_in(&identifier).await?;
+        let reserved = self.reserve(guess)?;
+        let (reserved, found) = self.look_up(reserved, Some(&identifier)).await?;
         let hash = found
             .filter(|record| record.account.id == account.id)
             .map(|record| record.hash);
         let client = context.hashing_client();
-        if self.parts.hasher.verify(password, hash, &client).await? {
-            return Ok(());
+        let verified = self.parts.hasher.verify(password, hash, &client).await;
+        match checked(reserved, verified)? {
+            (reserved, true) => {
+                reserved.was_right();
+                Ok(())
+            }
+            (reserved, false) => {
+                reserved.was_wrong();
+                Err(Refusal::WrongCredentials {
+                    password_too_short: None,
+                })
+            }
         }
-        self.parts.limiter.failed(attempt);
-        Err(Refusal::WrongCredentials {
-            password_too_short: None,
-        })
     }
 
     /// The store forgets the person together with the event; what this node has besides goes afterwards, and again if
@@ -98,13 +105,13 @@ impl Authlog {
         let command = Erase {
             at: self.parts.clock.now(),
         };
-        let id = user.to_string();
-        let (id, metadata) = (id.as_str(), &metadata);
+        let metadata = &metadata;
         let events = self
             .journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
+                let command = UserCommand::Erase(command);
                 let events = work
-                    .execute::<User>(id, UserCommand::Erase(command), metadata.clone())
+                    .execute_on_account(user, command, metadata.clone())
                     .await?;
                 work.commit().await?;
                 Ok(events)

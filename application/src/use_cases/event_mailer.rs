@@ -1,21 +1,22 @@
 //! Telling people by mail what happened to their accounts, and mailing links about e-mail addresses.
 //!
 //! Which events are told stands in `authlog-projections`; each waits in a queue that its own append filled. The text is
-//! made when it is sent: nothing secret waits anywhere. A node that ends between the sending and the note that it was
-//! sent leaves the mail to be sent once more; otherwise each goes out once.
+//! made when it is sent, from the queue's entry and the account as it stands: no secret waits anywhere, and no event is
+//! read. A node that ends between the sending and the note that it was sent leaves the mail to be sent once more; otherwise
+//! each goes out once.
+//!
+//! Notices go only to addresses that are known to be the person's. Links go to others as well, which is what they are for.
 
 use std::sync::Arc;
 
-use authlog_domain::session::SessionEvent;
-use authlog_domain::user::{EmailVerificationRequested, UserEvent};
-use authlog_domain::{AggregateKind, Email, Timestamp, UserId};
+use authlog_domain::{Email, Timestamp};
 use tokio::sync::Notify;
 
 use super::mail_errands::{self, Delay};
 use crate::authlog::{Parts, Settings};
-use crate::ports::{DueMail, Mail, StoreError, StreamId};
+use crate::ports::{Account, DueMail, Identifier, Mail, MailKind, QueuedMail, StoreError};
 
-/// Sends the mails that tell of events.
+/// Sends the mails about accounts.
 pub struct EventMailer {
     errand: Errand,
     wake: Arc<Notify>,
@@ -80,175 +81,149 @@ impl mail_errands::Errand for Errand {
     }
 
     async fn carry_out(&self, due: &DueMail) -> Result<(), Delay> {
-        match self.compose(due).await? {
-            Some(mail) => mail_errands::send(&self.parts, mail).await,
-            None => Ok(()),
+        let Some(mail) = self.compose(due).await? else {
+            return Ok(());
+        };
+        let entry = QueuedMail::Due(due.id);
+        if mail_errands::admitted(&self.parts, entry, &mail.to, due.kind).await? {
+            mail_errands::send(&self.parts, mail).await?;
         }
+        Ok(())
     }
 }
 
 impl Errand {
-    /// The mail, if there still is anybody to tell and anything to say.
+    /// The mail, if there is an address to send it to and still something to say.
     async fn compose(&self, due: &DueMail) -> Result<Option<Mail>, Delay> {
         let Some(account) = self.parts.directory.account(due.user).await? else {
             return Ok(None);
         };
-        if due.stream.kind == AggregateKind::Session {
-            let event: Option<SessionEvent> = self.event(due).await?;
-            return Ok(match (event, account.email) {
-                (Some(SessionEvent::RefreshTokenReused(event)), Some(to)) => {
-                    Some(reused(due.user, to, event.at))
-                }
-                _ => None,
-            });
-        }
-        let Some(event) = self.event::<UserEvent>(due).await? else {
+        let notice: fn(&DueMail, Email) -> Mail = match due.kind {
+            MailKind::PasswordChanged => new_password,
+            MailKind::EmailChanged => {
+                let former = due.former_address.clone();
+                return Ok(former.map(|to| new_address(due, to)));
+            }
+            MailKind::AccountLocked => locked,
+            MailKind::RefreshTokenReused => reused,
+            MailKind::AddressWanted => wanted,
+            MailKind::VerificationLink => return self.link(due, &account).await,
+            // Its request is in a queue of its own.
+            MailKind::ResetLink => return Ok(None),
+        };
+        let verified = account.email.filter(|_| account.email_verified);
+        Ok(verified.map(|to| notice(due, to)))
+    }
+
+    /// The mail with the newest link of the account, unless that was followed or has expired. It goes to an address that
+    /// the account could get by it; the owner of an address that is taken gets a notice.
+    async fn link(&self, due: &DueMail, account: &Account) -> Result<Option<Mail>, Delay> {
+        let now = self.parts.clock.now();
+        let pending = account.pending_verification.as_ref();
+        let Some(pending) = pending.filter(|it| it.allows(it.verification, now)) else {
             return Ok(None);
         };
-        let user = due.user;
-        let to = account.email;
-        Ok(match event {
-            UserEvent::PasswordChanged(event) => to.map(|to| new_password(user, to, event.at)),
-            UserEvent::PasswordReset(event) => to.map(|to| new_password(user, to, event.at)),
-            UserEvent::UserLocked(event) => to.map(|to| locked(user, to, event.at)),
-            UserEvent::EmailChanged(event) => {
-                let before = self.address_before(user, due.sequence).await?;
-                before.map(|to| new_address(user, to, event.at))
-            }
-            UserEvent::EmailVerificationRequested(event) => {
-                let now = self.parts.clock.now();
-                // A newer link replaced this one, or it was followed, or it expired: it would be no good.
-                let pending = account
-                    .pending_verification
-                    .filter(|pending| pending.allows(event.verification, now));
-                pending
-                    .and_then(|pending| pending.email.or(to))
-                    .map(|to| self.link(user, to, &event))
-            }
-            _ => None,
-        })
-    }
-
-    async fn event<E: serde::de::DeserializeOwned>(
-        &self,
-        due: &DueMail,
-    ) -> Result<Option<E>, StoreError> {
-        let events = self.parts.events.load(&due.stream).await?;
-        let event = events
-            .into_iter()
-            .find(|event| event.sequence as u64 == due.sequence);
-        event
-            .map(|event| serde_json::from_value(event.payload))
-            .transpose()
-            .map_err(|error| StoreError::Unreadable(Box::new(error)))
-    }
-
-    /// The address that the account had before its event of that number.
-    async fn address_before(
-        &self,
-        user: UserId,
-        sequence: u64,
-    ) -> Result<Option<Email>, StoreError> {
-        let stream = StreamId {
-            kind: AggregateKind::User,
-            id: user.to_string(),
+        let Some(to) = pending.email.as_ref().or(account.email.as_ref()) else {
+            return Ok(None);
         };
-        let mut address = None;
-        for event in self.parts.events.load(&stream).await? {
-            if event.sequence as u64 >= sequence {
-                break;
+        let identifier = Identifier::Email(to.clone());
+        let owner = self.parts.directory.find_account(&identifier).await?;
+        if let Some(owner) = owner.filter(|owner| owner.id != due.user) {
+            if owner.email_verified {
+                let queue = &self.parts.mail_queue;
+                queue
+                    .enqueue_mail(owner.id, MailKind::AddressWanted, due.happened_at)
+                    .await?;
             }
-            let event = serde_json::from_value(event.payload)
-                .map_err(|error| StoreError::Unreadable(Box::new(error)))?;
-            match event {
-                UserEvent::UserRegistered(event) => {
-                    address = event.email.and_then(|email| email.known().cloned());
-                }
-                UserEvent::EmailChanged(event) => address = event.email.known().cloned(),
-                _ => {}
-            }
+            return Ok(None);
         }
-        Ok(address)
-    }
-
-    fn link(&self, user: UserId, to: Email, event: &EmailVerificationRequested) -> Mail {
         let token = self
             .parts
             .secrets
-            .verification_token(user, event.verification);
+            .verification_token(due.user, pending.verification);
         let hours = self.settings.verification_lifetime.as_secs() / 3600;
         let page = &self.settings.verification_page;
-        Mail {
-            user,
-            to,
+        Ok(Some(Mail {
+            user: due.user,
+            to: to.clone(),
             subject: "Confirm your e-mail address".to_owned(),
             text: format!(
-                "Somebody, hopefully you, gave this address for an account.\n\
+                "Someone, hopefully you, gave this address for an account.\n\
                  To confirm that it is yours, open this link within {hours} hours:\n\
                  \n\
                  {page}?token={token}\n\
                  \n\
                  If it was not you, do nothing.\n"
             ),
-        }
+        }))
     }
 }
 
-fn new_password(user: UserId, to: Email, at: Timestamp) -> Mail {
+fn new_password(due: &DueMail, to: Email) -> Mail {
+    let happened = format!("The password of your account was changed {}.", when(due));
+    let to_do = "If it was not you, reset your password at once: that signs everybody out.";
+    notice(due, to, "Your password was changed", &happened, to_do)
+}
+
+fn new_address(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "Your account was given another e-mail address {}. Mail about it does not come here any more.",
+        when(due)
+    );
+    let to_do = "If it was not you, contact the people who run this service at once.";
+    notice(due, to, "Your e-mail address was changed", &happened, to_do)
+}
+
+fn locked(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "Your account was locked {}, and you were signed out everywhere.",
+        when(due)
+    );
+    let to_do = "To have it unlocked, ask the people who run this service.";
+    notice(due, to, "Your account was locked", &happened, to_do)
+}
+
+fn reused(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "A key to one of your sessions was used a second time {}. It may have been copied, so the session was ended.",
+        when(due)
+    );
+    let to_do = "Sign in again. If this happens more than once, change your password.";
+    notice(due, to, "You were signed out, to be safe", &happened, to_do)
+}
+
+fn wanted(due: &DueMail, to: Email) -> Mail {
+    let happened = format!(
+        "The owner of another account asked to use this e-mail address {}. Nothing was changed: the address stays with your \
+         account, and no link was sent.",
+        when(due)
+    );
+    let to_do = "If it was you, you have two accounts: to use this address with the other one, give this account another \
+                 address first, or erase it. If it was not you, you need not do anything.";
     notice(
-        user,
+        due,
         to,
-        "Your password was changed",
-        &format!("The password of your account was changed at {}.", said(at)),
-        "If it was not you, reset your password at once: that signs everybody out.",
+        "Your e-mail address was asked for",
+        &happened,
+        to_do,
     )
 }
 
-fn new_address(user: UserId, to: Email, at: Timestamp) -> Mail {
-    notice(
-        user,
-        to,
-        "Your e-mail address was changed",
-        &format!(
-            "Your account got another e-mail address at {}. Mail about it does not come here any more.",
-            said(at)
-        ),
-        "If it was not you, tell whoever runs this service at once.",
-    )
-}
-
-fn locked(user: UserId, to: Email, at: Timestamp) -> Mail {
-    notice(
-        user,
-        to,
-        "Your account was locked",
-        &format!(
-            "Your account was locked at {}, and you were signed out everywhere.",
-            said(at)
-        ),
-        "To have it unlocked, ask whoever runs this service.",
-    )
-}
-
-fn reused(user: UserId, to: Email, at: Timestamp) -> Mail {
-    notice(
-        user,
-        to,
-        "You were signed out, to be safe",
-        &format!(
-            "At {} a key to one of your sessions was used a second time. Somebody may have copied it, so the session was ended.",
-            said(at)
-        ),
-        "Sign in again. If this happens more than once, change your password.",
-    )
-}
-
-fn notice(user: UserId, to: Email, subject: &str, happened: &str, to_do: &str) -> Mail {
+fn notice(due: &DueMail, to: Email, subject: &str, happened: &str, to_do: &str) -> Mail {
     Mail {
-        user,
+        user: due.user,
         to,
         subject: subject.to_owned(),
         text: format!("{happened}\n\n{to_do}\n"),
+    }
+}
+
+/// When it happened; of what happened several times since the last mail, how often, and when last.
+fn when(due: &DueMail) -> String {
+    let at = said(due.happened_at);
+    match due.happened {
+        0 | 1 => format!("at {at}"),
+        times => format!("{times} times, most recently at {at}"),
     }
 }
 
@@ -262,6 +237,22 @@ fn said(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_happened_several_times_is_said_with_its_number() {
+        let due = |happened| DueMail {
+            id: uuid::Uuid::nil(),
+            user: authlog_domain::UserId::new(uuid::Uuid::nil()),
+            kind: MailKind::PasswordChanged,
+            former_address: None,
+            happened,
+            happened_at: Timestamp::from_unix_millis(0),
+            attempts: 1,
+        };
+        assert_eq!(when(&due(1)), "at 1970-01-01 00:00 UTC");
+        let several = "12 times, most recently at 1970-01-01 00:00 UTC";
+        assert_eq!(when(&due(12)), several);
+    }
 
     #[test]
     fn an_instant_is_said_to_the_minute() {

@@ -22,9 +22,14 @@ impl Housekeeper {
     /// Works until it is dropped.
     pub async fn run(self) {
         loop {
-            match self.store.remove_expired_tokens(self.clock.now()).await {
+            let now = self.clock.now();
+            match self.store.remove_expired_tokens(now).await {
                 Ok(removed) => tracing::debug!(removed, "expired tokens were removed"),
                 Err(error) => tracing::warn!(%error, "expired tokens stay for now"),
+            }
+            match self.store.remove_unused_mail_budgets(now).await {
+                Ok(removed) => tracing::debug!(removed, "unused mail budgets were removed"),
+                Err(error) => tracing::warn!(%error, "unused mail budgets stay for now"),
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -2,7 +2,7 @@
 
 use authlog_domain::user::{RegisterUser, UserCommand};
 use authlog_domain::{
-    CredentialId, Email, Flaw, PersonName, Phone, Role, Timestamp, User, UserId, Username,
+    CredentialId, Email, Flaw, PersonName, Phone, Role, Timestamp, UserId, Username,
 };
 
 use crate::ports::{CredentialRecord, PasswordHash};
@@ -134,13 +134,12 @@ impl Authlog {
             credential: record.credential,
             verification: None,
         };
-        let id = user.to_string();
-        let (id, command, record) = (id.as_str(), &command, &record);
+        let (command, record) = (&command, &record);
         let recorded = self
             .journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let command = UserCommand::Register(command.clone());
-                work.execute::<User>(id, command, context.metadata(user))
+                work.execute_on_account(user, command, context.metadata(user))
                     .await?;
                 work.attach_credential(record.clone());
                 work.commit().await

@@ -4,13 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_domain::Timestamp;
+use authlog_domain::{Email, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::Refusal;
 use crate::authlog::Parts;
-use crate::ports::{Mail, MailError, StoreError};
+use crate::ports::{Admission, Mail, MailError, MailKind, QueuedMail, StoreError};
 
 /// How many entries one node works on at a time.
 const AT_ONCE: u32 = 16;
@@ -35,6 +35,8 @@ pub(super) enum Delay {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Mail(#[from] MailError),
+    #[error("the mailbox was sent enough for now")]
+    MailboxFull { until: Timestamp },
 }
 
 impl From<StoreError> for Delay {
@@ -119,6 +121,10 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
             tracing::warn!(what, name, %error, "a mail was refused for good");
             errand.complete(entry).await
         }
+        Err(Delay::MailboxFull { until }) => {
+            tracing::debug!(what, name, %until, "a mail waits until its mailbox may be sent more");
+            errand.postpone(entry, until).await
+        }
         Err(delay) => {
             let pause = pause_after(E::attempts(entry));
             tracing::warn!(
@@ -135,6 +141,35 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
     };
     if let Err(error) = settled {
         tracing::warn!(what, name, %error, "a mail will be taken up again");
+    }
+}
+
+/// Asks the gate whether the mail may go out; not, where a link is surplus or its entry is gone: a person asks for another
+/// link.
+///
+/// # Errors
+/// It is a notice, which waits until the mailbox may be sent more.
+pub(super) async fn admitted(
+    parts: &Parts,
+    entry: QueuedMail,
+    to: &Email,
+    kind: MailKind,
+) -> Result<bool, Delay> {
+    let now = parts.clock.now();
+    match parts.mail_gate.admit(entry, to, kind, now).await? {
+        Admission::Admitted => Ok(true),
+        Admission::Gone => Ok(false),
+        Admission::Refused { until } => match kind {
+            MailKind::VerificationLink | MailKind::ResetLink => {
+                tracing::debug!(kind = kind.as_str(), "a surplus link is not mailed");
+                Ok(false)
+            }
+            MailKind::PasswordChanged
+            | MailKind::EmailChanged
+            | MailKind::AccountLocked
+            | MailKind::RefreshTokenReused
+            | MailKind::AddressWanted => Err(Delay::MailboxFull { until }),
+        },
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::UserId;
 use tokio::sync::mpsc;
 
 use crate::Refusal;
 use crate::authlog::Parts;
-use crate::ports::{EventStore, KeptMail, MailError, StoreError, StreamId};
+use crate::ports::{EventStore, KeptMail, MailError, StoreError};
 
 /// How long to wait before everything is looked through again after something could not be.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -57,7 +57,8 @@ impl MailSweeper {
 
     async fn sweep(&self) -> Result<(), NotSwept> {
         for user in self.mail.accounts().await? {
-            if self.is_erased(user).await? {
+            // An account that the store does not know is another store's: its mail is left alone.
+            if self.events.is_erased(user).await? {
                 self.mail.forget(user).await?;
             }
         }
@@ -69,16 +70,6 @@ impl MailSweeper {
             self.mail.forget(user).await?;
         }
         Ok(())
-    }
-
-    /// An account that the store does not know is another store's: its mail is none of our business.
-    async fn is_erased(&self, user: UserId) -> Result<bool, StoreError> {
-        let stream = StreamId {
-            kind: AggregateKind::User,
-            id: user.to_string(),
-        };
-        let events = self.events.load(&stream).await?;
-        Ok(events.iter().any(|event| event.event_type == "UserErased"))
     }
 }
 

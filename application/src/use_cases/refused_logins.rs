@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authlog_domain::refused_logins::{LoginRefusalReason, Never, RecordRefusedLogin};
 use authlog_domain::user::{RequestEmailVerification, UserCommand};
-use authlog_domain::{RefusedLogins, Timestamp, User, UserId};
+use authlog_domain::{RefusedLogins, Timestamp, UserId};
 use tokio::sync::mpsc;
 
 use crate::unit_of_work::{Failure, Journal};
@@ -70,13 +70,12 @@ impl RefusedLoginRecorder {
         let Some(verification) = &refused.verification else {
             return Ok(());
         };
-        let id = refused.user.to_string();
-        let id = id.as_str();
+        let user = refused.user;
         self.journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let command = UserCommand::RequestEmailVerification(verification.clone());
-                let metadata = refused.context.metadata(refused.user);
-                work.execute::<User>(id, command, metadata).await?;
+                let metadata = refused.context.metadata(user);
+                work.execute_on_account(user, command, metadata).await?;
                 work.commit().await
             })
             .await
@@ -84,18 +83,15 @@ impl RefusedLoginRecorder {
 
     async fn record(&self, refused: &RefusedLogin) -> Result<(), Refusal> {
         let id = RefusedLogins::stream_of(refused.user, refused.at);
-        let id = id.as_str();
         self.journal
-            .record(id, |work| async move {
-                work.execute::<RefusedLogins>(
-                    id,
-                    RecordRefusedLogin {
-                        at: refused.at,
-                        reason: refused.reason,
-                    },
-                    refused.context.metadata(refused.user),
-                )
-                .await?;
+            .record(&id, |work| async move {
+                let command = RecordRefusedLogin {
+                    at: refused.at,
+                    reason: refused.reason,
+                };
+                let metadata = refused.context.metadata(refused.user);
+                work.execute_on_refused_logins(refused.user, command, metadata)
+                    .await?;
                 work.commit().await
             })
             .await

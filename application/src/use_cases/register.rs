@@ -7,8 +7,8 @@ use super::issue_tokens::NewSession;
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
 use crate::unit_of_work::{Failure, UnitOfWork};
 use crate::{
-    Authlog, Field, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms, SignedIn,
-    Violation,
+    Authlog, Field, NewPassword, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms,
+    SignedIn, Violation,
 };
 
 /// A registration as a person filled it in. Members are as typed; `None` where there was no such member.
@@ -36,11 +36,12 @@ struct Registration {
     email: Option<Email>,
     name: Option<PersonName>,
     phone: Option<Phone>,
-    password: Password,
+    password: NewPassword,
 }
 
 impl RegistrationForm<'_> {
-    /// Checks every member, so that a person learns at once of all that is wrong.
+    /// Checks every member, so that a person learns at once of all that is wrong. Only how hard the password is to guess
+    /// is checked later, once nothing else is wrong: it costs too much to be done here.
     fn check(&self, policy: PasswordPolicy) -> Result<Registration, Refusal> {
         let mut violations = Vec::new();
         let email = self.member(Field::Email, self.email, Email::parse, &mut violations);
@@ -81,13 +82,7 @@ impl RegistrationForm<'_> {
                 .into_iter()
                 .flatten()
                 .collect();
-                // Scoring is dear: it waits until nothing else is wrong.
-                let policy = if violations.is_empty() {
-                    policy
-                } else {
-                    policy.without_score()
-                };
-                policy.check(&password, &own_words).map(|()| password)
+                policy.admit(password, &own_words)
             })
             .map_err(|flaw| Violation {
                 field: Field::Password,
@@ -176,6 +171,7 @@ impl Authlog {
             .register_with(form, Role::User, Some(terms), context)
             .await?;
         let account = self.account_just_written(user).await?;
+        self.remember_sign_in(&account, context);
         match session {
             Some(session) => self.issue_tokens(account, &session, terms),
             None => Err(Refusal::UnknownAccount),
@@ -192,15 +188,10 @@ impl Authlog {
         self.admit(Attempt::Register {
             address: context.address,
         })?;
-        let client = context.hashing_client();
-        self.parts.hasher.has_room(&client)?;
+        self.parts.hasher.has_room(&context.hashing_client())?;
         let registration = form.check(self.settings.password_policy)?;
         self.refuse_taken(&registration).await?;
-        let hash = self
-            .parts
-            .hasher
-            .hash(registration.password.clone(), &client)
-            .await?;
+        let hash = self.hash_new(registration.password, context).await?;
         let number = self.parts.directory.next_account_number().await?;
         let now = self.parts.clock.now();
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));

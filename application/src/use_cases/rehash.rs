@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use authlog_domain::user::{RehashPassword, UserCommand};
-use authlog_domain::{CredentialId, User, UserId};
+use authlog_domain::{CredentialId, UserId};
 use tokio::sync::mpsc;
 
 use crate::authlog::Parts;
 use crate::ports::{CredentialRecord, HashStanding, HashingClient, PasswordHash};
 use crate::unit_of_work::Journal;
-use crate::{Authlog, Password, Refusal, RequestContext};
+use crate::{Authlog, NewPassword, Password, Refusal, RequestContext};
 
 /// How many passwords may wait to be hashed anew: a few, because each is a password in memory.
 const QUEUE: usize = 64;
@@ -94,7 +94,9 @@ impl PasswordRenewer {
             address: context.address,
             ..HashingClient::default()
         };
+        let password = NewPassword::already_in_use(password);
         let hash = self.parts.hasher.hash(password, &client).await?;
+        let hash = hash.map_err(Refusal::of_password)?;
         let record = CredentialRecord {
             user,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
@@ -105,13 +107,12 @@ impl PasswordRenewer {
             replaced,
             credential: record.credential,
         };
-        let id = user.to_string();
-        let (id, record, context) = (id.as_str(), &record, &context);
+        let (record, context) = (&record, &context);
         self.journal
-            .record(id, |work| async move {
+            .record(&user.to_string(), |mut work| async move {
                 let command = UserCommand::RehashPassword(command);
                 let events = work
-                    .execute::<User>(id, command, context.metadata(user))
+                    .execute_on_account(user, command, context.metadata(user))
                     .await?;
                 if !events.is_empty() {
                     work.attach_credential(record.clone());

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use authlog_domain::user::{RequestPasswordReset, UserCommand};
-use authlog_domain::{Email, Timestamp, User, UserId};
+use authlog_domain::{Email, Timestamp, UserId};
 use tokio::sync::Notify;
 
 use super::mail_errands::{self, Delay};
 use crate::Refusal;
 use crate::authlog::{Parts, Settings};
-use crate::ports::{Identifier, Mail, ResetRequest, StoreError};
+use crate::ports::{Identifier, Mail, MailKind, QueuedMail, ResetRequest, StoreError};
 use crate::unit_of_work::Journal;
 
 /// Carries out requests to reset a password, beside the requests that made them.
@@ -86,8 +86,10 @@ impl mail_errands::Errand for Errand {
         self.parts.reset_requests.postpone(request.reset, at).await
     }
 
-    /// Records the reset, once however often this is tried, and mails its link. Whoever is unknown, has no address,
-    /// asked too often or too long ago gets nothing, and the request is done with.
+    /// Records the reset, once however often this is tried, and mails its link. A request for an unknown account, one
+    /// without an address, one that comes too often or too late is dropped.
+    ///
+    /// The gate is asked before the reset is recorded: a reset whose link is not mailed must not replace one whose link was.
     async fn carry_out(&self, request: &ResetRequest) -> Result<(), Delay> {
         let expires_at = request.at.plus(self.settings.reset_lifetime);
         let Some(identifier) = Identifier::parse(&request.identifier) else {
@@ -102,6 +104,10 @@ impl mail_errands::Errand for Errand {
         let Some(email) = account.email else {
             return Ok(());
         };
+        let entry = QueuedMail::Reset(request.reset);
+        if !mail_errands::admitted(&self.parts, entry, &email, MailKind::ResetLink).await? {
+            return Ok(());
+        }
         let command = RequestPasswordReset {
             at: request.at,
             reset: request.reset,
@@ -125,12 +131,10 @@ impl Errand {
         command: RequestPasswordReset,
         request: &ResetRequest,
     ) -> Result<(), Refusal> {
-        let id = user.to_string();
-        let id = id.as_str();
         self.journal
-            .record(id, |work| async move {
-                work.execute::<User>(
-                    id,
+            .record(&user.to_string(), |mut work| async move {
+                work.execute_on_account(
+                    user,
                     UserCommand::RequestPasswordReset(command),
                     request.context.metadata(user),
                 )

@@ -4,8 +4,8 @@ use authlog_domain::user::{ResetPassword, UserCommand, UserRefusal, VERIFICATION
 use authlog_domain::{CredentialId, Email, Flaw, ResetId};
 
 use super::accounts::Besides;
-use crate::ports::{Account, Attempt, CredentialRecord, Identifier, ResetRequest};
-use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
+use crate::ports::{Account, Attempt, CredentialRecord, Identifier, PasswordHash, ResetRequest};
+use crate::{Authlog, Field, NewPassword, Password, Refusal, RequestContext, Violation};
 
 impl Authlog {
     /// Has a link sent to whoever is called `identifier`, if anybody is and has an e-mail address. The answer does not
@@ -34,9 +34,9 @@ impl Authlog {
             }));
         }
         let name = Identifier::parse(typed).map(|identifier| identifier.comparable());
-        self.admit(Attempt::RequestReset {
+        self.admit(Attempt::RequestMail {
             address: context.address,
-            identifier: name.as_deref().unwrap_or_default(),
+            identifier: name.as_deref().unwrap_or(typed),
         })?;
         // Nobody is called what is no name, and no store need take it: PostgreSQL has no text with a NUL in it.
         if name.is_none() {
@@ -74,11 +74,7 @@ impl Authlog {
     ) -> Result<(), Refusal> {
         let (account, reset) = self.pending_reset(token).await?;
         let password = self.acceptable(new_password.unwrap_or_default(), &account)?;
-        let hash = self
-            .parts
-            .hasher
-            .hash(password, &context.hashing_client())
-            .await?;
+        let hash = self.hash_new(password, context).await?;
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
@@ -124,25 +120,27 @@ impl Authlog {
             .ok_or(Refusal::InvalidResetToken)
     }
 
+    /// The new password of `account` as typed. How hard it is to guess is checked by [`Self::hash_new`].
     pub(crate) fn acceptable(
         &self,
         new_password: &str,
         account: &Account,
-    ) -> Result<Password, Refusal> {
+    ) -> Result<NewPassword, Refusal> {
         let own_words = [account.sign_in_name(), account.display_name()];
         Password::parse(new_password)
-            .and_then(|password| {
-                self.settings
-                    .password_policy
-                    .check(&password, &own_words)
-                    .map(|()| password)
-            })
-            .map_err(|flaw| {
-                Refusal::Invalid(vec![Violation {
-                    field: Field::Password,
-                    flaw,
-                }])
-            })
+            .and_then(|password| self.settings.password_policy.admit(password, &own_words))
+            .map_err(Refusal::of_password)
+    }
+
+    /// Has the hasher check and hash a new password.
+    pub(crate) async fn hash_new(
+        &self,
+        password: NewPassword,
+        context: &RequestContext,
+    ) -> Result<PasswordHash, Refusal> {
+        let client = context.hashing_client();
+        let hash = self.parts.hasher.hash(password, &client).await?;
+        hash.map_err(Refusal::of_password)
     }
 }
 

@@ -76,7 +76,7 @@ impl Authlog {
         session: SessionId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let metadata = context.metadata(account.id);
         let reason = RevocationReason::Owner;
         self.revoke_session(&account, session, reason, metadata)
@@ -102,8 +102,8 @@ impl Authlog {
             .await
     }
 
-    /// Ends every session of the bearer's own account but the one that asks, in one event: a login that happens at the
-    /// same time is not passed over.
+    /// Ends every session of the bearer's own account but the one that asks, in one event. Where no other session can
+    /// count, nothing is recorded: a login that is stored later is a login after it.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
@@ -113,8 +113,14 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         // Each of a person's own wishes raises the epoch; the session that they keep still counts.
+        let caller = self.authenticate_to_change(token).await?;
         for _ in 0..TRIES {
-            let SessionStanding { session, account } = self.own_standing(token).await?;
+            let SessionStanding { session, account } = self.standing_of(caller).await?;
+            let directory = &self.parts.directory;
+            let others = directory.may_have_other_sessions(account.id, Some(session.id));
+            if !others.await? {
+                return Ok(());
+            }
             let command = UserCommand::RevokeSessions(RevokeSessions {
                 at: self.parts.clock.now(),
                 reason: RevocationReason::Owner,
@@ -135,7 +141,7 @@ impl Authlog {
         Ok(())
     }
 
-    /// For an administrator: ends every session of an account.
+    /// For an administrator: ends every session of an account. Where none can count, nothing is recorded.
     ///
     /// # Errors
     /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
@@ -146,6 +152,10 @@ impl Authlog {
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let administrator = self.administrator(token).await?;
+        let directory = &self.parts.directory;
+        if !directory.may_have_other_sessions(user, None).await? {
+            return self.account_just_written(user).await.map(|_| ());
+        }
         let command = UserCommand::RevokeSessions(RevokeSessions {
             at: self.parts.clock.now(),
             reason: RevocationReason::Administrator,

@@ -1,10 +1,12 @@
 //! Signing in with a password.
 
+use std::time::Duration;
+
 use authlog_domain::refused_logins::LoginRefusalReason;
-use authlog_domain::{Email, Flaw, UserId};
+use authlog_domain::{Email, Flaw, UserId, Username};
 
 use super::RefusedLogin;
-use crate::ports::{Account, Attempt, Identifier};
+use crate::ports::{Account, Attempt, Guess, HashingError, Identifier, Reservation, SignInRecord};
 use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
 
 /// A login as a person filled it in. Members are as typed; `None` where there was no such member.
@@ -74,28 +76,32 @@ impl Authlog {
             password,
         } = form.check()?;
         let name = identifier.as_ref().map(Identifier::comparable);
-        let attempt = Attempt::SignIn {
+        let guess = Guess {
             address: context.address,
             identifier: name.as_deref().unwrap_or_default(),
         };
-        self.admit(attempt)?;
         let client = context.hashing_client();
-        self.parts.hasher.has_room(&client)?;
-        let found = match &identifier {
-            Some(identifier) => self.parts.directory.find_for_sign_in(identifier).await?,
-            None => None,
-        };
+        let reserved = self.reserve(guess)?;
+        if let Err(full) = self.parts.hasher.has_room(&client) {
+            reserved.give_back();
+            return Err(full.into());
+        }
+        let (reserved, found) = self.look_up(reserved, identifier.as_ref()).await?;
         let too_short = self.settings.password_policy.is_too_short(&password);
         let hash = found.as_ref().map(|record| record.hash.clone());
-        let matches = self
+        let verified = self
             .parts
             .hasher
             .verify(password.clone(), hash.clone(), &client)
-            .await?;
+            .await;
+        let (reserved, matches) = checked(reserved, verified)?;
         let account = match found.map(|record| self.admissible(record.account, matches)) {
-            Some(Ok(account)) => account,
+            Some(Ok(account)) => {
+                reserved.was_right();
+                account
+            }
             refused => {
-                self.parts.limiter.failed(attempt);
+                reserved.was_wrong();
                 if let Some(Err((user, reason))) = refused {
                     let verification = (reason == LoginRefusalReason::EmailNotVerified)
                         .then(|| self.new_verification());
@@ -131,6 +137,7 @@ impl Authlog {
                 },
                 other => other,
             })?;
+        self.remember_sign_in(&account, context);
         if let Some(hash) = &hash {
             self.renew_if_outdated(account.id, account.credential, hash, password, context);
         }
@@ -168,11 +175,66 @@ impl Authlog {
         }
     }
 
-    /// Lets an attempt pass or refuses it for having been made too often.
-    pub(crate) fn admit(&self, attempt: Attempt<'_>) -> Result<(), Refusal> {
-        self.parts
-            .limiter
-            .check(attempt)
-            .map_err(|retry_after| Refusal::TooManyAttempts { retry_after })
+    /// Reserves the check of a password, or refuses it for too many wrong ones.
+    pub(crate) fn reserve(&self, guess: Guess<'_>) -> Result<Reservation, Refusal> {
+        self.parts.limiter.reserve(guess).map_err(too_many)
     }
+
+    /// Looks up whom a password is to be checked for, and reserves at the account as well.
+    pub(crate) async fn look_up(
+        &self,
+        reserved: Reservation,
+        identifier: Option<&Identifier>,
+    ) -> Result<(Reservation, Option<SignInRecord>), Refusal> {
+        let found = match identifier {
+            Some(identifier) => self.parts.directory.find_for_sign_in(identifier).await,
+            None => Ok(None),
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(unavailable) => {
+                reserved.give_back();
+                return Err(unavailable.into());
+            }
+        };
+        let account = found.as_ref().map(|record| record.account.id);
+        let reserved = reserved.at_account(account).map_err(too_many)?;
+        Ok((reserved, found))
+    }
+
+    /// Counts an attempt, or refuses it for having been made too often.
+    pub(crate) fn admit(&self, attempt: Attempt<'_>) -> Result<(), Refusal> {
+        self.parts.limiter.count(attempt).map_err(too_many)
+    }
+
+    /// From where this request came its person has signed in, by any of the account's names.
+    pub(crate) fn remember_sign_in(&self, account: &Account, context: &RequestContext) {
+        let username = account.username.as_ref().map(Username::comparable);
+        let email = account.email.as_ref().map(Email::comparable);
+        let names: Vec<String> = username.into_iter().chain(email).collect();
+        self.parts.limiter.remember_sign_in(context.address, &names);
+    }
+}
+
+/// Whether the password was right. A guess is given back where none was checked for want of room; any other error may
+/// have come after the check, and counts as a wrong password.
+pub(crate) fn checked(
+    reserved: Reservation,
+    verified: Result<bool, HashingError>,
+) -> Result<(Reservation, bool), Refusal> {
+    match verified {
+        Ok(matches) => Ok((reserved, matches)),
+        Err(overloaded @ HashingError::Overloaded { .. }) => {
+            reserved.give_back();
+            Err(overloaded.into())
+        }
+        Err(failed) => {
+            reserved.was_wrong();
+            Err(failed.into())
+        }
+    }
+}
+
+fn too_many(retry_after: Duration) -> Refusal {
+    Refusal::TooManyAttempts { retry_after }
 }

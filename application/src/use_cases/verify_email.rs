@@ -7,7 +7,7 @@ use authlog_domain::{Email, UserId, VerificationId};
 
 use super::accounts::Besides;
 use super::change_password::gone;
-use crate::ports::{Account, Attempt, Identifier, IdentifierKind};
+use crate::ports::{Account, Attempt};
 use crate::{Authlog, Field, Refusal, RequestContext, Violation};
 
 /// What following a link does.
@@ -39,7 +39,7 @@ impl Authlog {
         token: &str,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let Some(email) = &account.email else {
             return Err(Refusal::Invalid(vec![Violation {
                 field: Field::Email,
@@ -53,13 +53,15 @@ impl Authlog {
         self.request_link(&account, None, context).await
     }
 
-    /// Has a link mailed to another address, by which the bearer's own account gets that address. It takes the password:
-    /// whoever has the address can reset it.
+    /// Has a link mailed to another address, by which the bearer's own account gets that address. It takes the password,
+    /// because the new address can reset it.
+    ///
+    /// Nothing here tells whether another account has the address: it is not looked up before the mail is made. No link is
+    /// mailed to an address that is taken, and its owner gets a notice instead.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`]; [`Refusal::Invalid`] for the address; [`Refusal::WrongCredentials`] for the
-    /// password; [`Refusal::IdentifierTaken`]; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or that it cannot be
-    /// done now.
+    /// password; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or that it cannot be done now.
     pub async fn request_email_change(
         &self,
         token: &str,
@@ -67,22 +69,16 @@ impl Authlog {
         email: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_account(token).await?;
+        let account = self.own_standing_to_change(token).await?.account;
         let email = Email::parse(email.unwrap_or_default()).map_err(|flaw| {
             Refusal::Invalid(vec![Violation {
                 field: Field::Email,
                 flaw,
             }])
         })?;
-        self.prove_current(&account, password, context).await?;
-        let own = account.email.as_ref().map(Email::comparable);
-        if own != Some(email.comparable()) {
-            let wanted = [Identifier::Email(email.clone())];
-            if !self.parts.directory.taken(&wanted).await?.is_empty() {
-                return Err(Refusal::IdentifierTaken(vec![IdentifierKind::Email]));
-            }
-        }
+        // Before anything is looked up: the limit tells nothing of whose address it is.
         self.admit_mail_to(&email, context)?;
+        self.prove_current(&account, password, context).await?;
         self.request_link(&account, Some(email), context).await
     }
 
@@ -151,9 +147,9 @@ impl Authlog {
         Ok(())
     }
 
-    /// Nobody's mailbox is flooded through us, whoever's account it is done from.
+    /// Limits requests for mail. How much mail one mailbox is sent is decided by the gate when the mail is made.
     fn admit_mail_to(&self, email: &Email, context: &RequestContext) -> Result<(), Refusal> {
-        self.admit(Attempt::RequestReset {
+        self.admit(Attempt::RequestMail {
             address: context.address,
             identifier: &email.comparable(),
         })

@@ -324,7 +324,8 @@ fn request_email_verification(
     }
     same_epoch(account, command.account_epoch)?;
     let recent = account
-        .verification_requests
+        .recent_requests
+        .verifications
         .iter()
         .filter(|at| command.at.since(**at) < VERIFICATION_REQUEST_WINDOW)
         .count();
@@ -383,14 +384,16 @@ fn request_password_reset(
     }
     // A repetition that comes after the reset was carried out or replaced must not bring it back.
     if account
-        .reset_requests
+        .recent_requests
+        .resets
         .iter()
         .any(|(reset, _)| *reset == command.reset)
     {
         return Err(UserRefusal::ResetNotPending);
     }
     let recent = account
-        .reset_requests
+        .recent_requests
+        .resets
         .iter()
         .filter(|(_, at)| command.at.since(*at) < RESET_REQUEST_WINDOW)
         .count();

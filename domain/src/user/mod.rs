@@ -19,7 +19,7 @@ pub use event::{
     UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 
-use crate::{CredentialId, Email, ResetId, Role, Timestamp, VerificationId};
+use crate::{CredentialId, Email, ResetId, Role, SessionId, Timestamp, VerificationId};
 
 /// An account as its events so far have made it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Registered {
     pub credential: CredentialId,
     /// Sessions started under an earlier epoch have ended.
     pub session_epoch: u32,
+    /// The one of them that has not.
+    pub kept_session: Option<SessionId>,
     /// Whether nobody can sign in to it.
     pub locked: bool,
     /// Whether it has an e-mail address.
@@ -52,10 +54,36 @@ pub struct Registered {
     pub pending_reset: Option<PendingReset>,
     /// The one link about an e-mail address that is still good.
     pub pending_verification: Option<PendingVerification>,
-    /// When links about e-mail addresses were last asked for; no more than [`MAX_VERIFICATION_REQUESTS`].
-    verification_requests: Vec<Timestamp>,
-    /// The resets that were last asked for, and when; no more than [`MAX_RESET_REQUESTS`].
-    reset_requests: Vec<(ResetId, Timestamp)>,
+    /// The links that were last asked for.
+    pub recent_requests: RecentRequests,
+}
+
+/// The mailed links that were last asked for: what limits how many an account is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentRequests {
+    /// When links about e-mail addresses were asked for; at most [`MAX_VERIFICATION_REQUESTS`], oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    verifications: Vec<Timestamp>,
+    /// Which password resets were asked for, and when; at most [`MAX_RESET_REQUESTS`], oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    resets: Vec<(ResetId, Timestamp)>,
+}
+
+impl RecentRequests {
+    fn add_verification(&mut self, at: Timestamp) {
+        push_bounded(&mut self.verifications, at, MAX_VERIFICATION_REQUESTS);
+    }
+
+    fn add_reset(&mut self, reset: ResetId, at: Timestamp) {
+        push_bounded(&mut self.resets, (reset, at), MAX_RESET_REQUESTS);
+    }
+}
+
+/// Adds `item` at the end and removes the oldest items that are more than `max`.
+fn push_bounded<T>(items: &mut Vec<T>, item: T, max: usize) {
+    items.push(item);
+    let surplus = items.len().saturating_sub(max);
+    items.drain(..surplus);
 }
 
 /// A password reset that was asked for and not yet carried out.
@@ -124,18 +152,7 @@ impl Aggregate for User {
     fn apply(&mut self, event: UserEvent) {
         match (&mut *self, event) {
             (_, UserEvent::UserRegistered(event)) => {
-                *self = Self::Registered(Registered {
-                    role: event.role,
-                    credential: event.credential,
-                    session_epoch: 0,
-                    locked: false,
-                    has_email: event.email.is_some(),
-                    email_verified: false,
-                    pending_reset: None,
-                    pending_verification: None,
-                    verification_requests: Vec::new(),
-                    reset_requests: Vec::new(),
-                });
+                *self = Self::Registered(Registered::new(&event));
             }
             (_, UserEvent::UserErased(_)) => *self = Self::Erased,
             (Self::Registered(account), event) => account.apply(event),
@@ -147,9 +164,28 @@ impl Aggregate for User {
 }
 
 impl Registered {
-    fn apply(&mut self, event: UserEvent) {
+    /// The account that was just registered.
+    pub fn new(event: &UserRegistered) -> Self {
+        Self {
+            role: event.role,
+            credential: event.credential,
+            session_epoch: 0,
+            kept_session: None,
+            locked: false,
+            has_email: event.email.is_some(),
+            email_verified: false,
+            pending_reset: None,
+            pending_verification: None,
+            recent_requests: RecentRequests::default(),
+        }
+    }
+
+    /// Applies a later event of the account. A registration and an erasure change nothing here: they begin and end the
+    /// account.
+    pub fn apply(&mut self, event: UserEvent) {
         if let Some(raised) = event.raised_epoch() {
             self.session_epoch = raised.epoch;
+            self.kept_session = raised.kept_session;
         }
         match event {
             UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
@@ -158,9 +194,7 @@ impl Registered {
                     reset: event.reset,
                     expires_at: event.expires_at,
                 });
-                self.reset_requests.push((event.reset, event.at));
-                let surplus = self.reset_requests.len().saturating_sub(MAX_RESET_REQUESTS);
-                self.reset_requests.drain(..surplus);
+                self.recent_requests.add_reset(event.reset, event.at);
             }
             UserEvent::PasswordReset(event) => {
                 self.credential = event.credential;
@@ -187,10 +221,7 @@ impl Registered {
                     email: event.email.and_then(|email| email.known().cloned()),
                     expires_at: event.expires_at,
                 });
-                self.verification_requests.push(event.at);
-                let surplus = self.verification_requests.len();
-                let surplus = surplus.saturating_sub(MAX_VERIFICATION_REQUESTS);
-                self.verification_requests.drain(..surplus);
+                self.recent_requests.add_verification(event.at);
             }
             UserEvent::EmailVerified(_) => {
                 self.email_verified = true;

@@ -37,6 +37,7 @@ pub(super) fn account_differences(expected: &Account, stored: &Account) -> Vec<S
         kept_session,
         pending_reset,
         pending_verification,
+        recent_requests,
         created_at,
         updated_at
     )

@@ -1,6 +1,6 @@
 //! One stream and what was derived from it: pure, but for the keys that open it.
 
-use authlog_application::ports::{Check, Finding, StreamId};
+use authlog_application::ports::{Account, Check, Finding, StreamId};
 use authlog_domain::{AggregateKind, UserId};
 use authlog_projections::{Row, claims_of, row};
 use cqrs_es::persist::SerializedEvent;
@@ -242,6 +242,8 @@ impl Verdict {
                     _ => None,
                 };
                 let stored = reading.accounts.get(&stream.id);
+                let expected = expected.map(|row| comparable(row, stored));
+                let expected = expected.as_ref();
                 if let Some(detail) = differences(expected, stored, account_differences) {
                     self.finds(Check::Accounts, detail);
                 }
@@ -274,6 +276,16 @@ impl Verdict {
             }
         }
     }
+}
+
+/// The account as its row should be. One that an earlier version of this program wrote does not hold the recent requests,
+/// which is no damage: they are then taken from the events.
+fn comparable(expected: &Account, stored: Option<&Result<Account, String>>) -> Account {
+    let mut expected = expected.clone();
+    if stored.is_some_and(|row| row.as_ref().is_ok_and(|row| row.recent_requests.is_none())) {
+        expected.recent_requests = None;
+    }
+    expected
 }
 
 fn is_erased(events: &[StoredEvent]) -> bool {

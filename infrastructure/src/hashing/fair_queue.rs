@@ -6,21 +6,9 @@
 //! when it asked for nothing nor waits for more than one job of each other client.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::limits::network_of;
-
-/// The network that a job is for. All jobs without an address share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Client(Option<IpAddr>);
-
-impl Client {
-    /// The client of an address: an IPv4 address, or an IPv6 /64.
-    pub fn of(address: Option<IpAddr>) -> Self {
-        Self(address.map(network_of))
-    }
-}
+use crate::limits::Network;
 
 /// Names a job that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +17,7 @@ pub(super) struct Ticket(u64);
 /// The jobs of all clients.
 pub(super) struct FairQueue<T> {
     /// Clients for which a job waits or runs.
-    clients: HashMap<Client, Backlog<T>>,
+    clients: HashMap<Network, Backlog<T>>,
     waiting: usize,
     virtual_clock: Duration,
     tickets: u64,
@@ -76,13 +64,13 @@ impl<T> FairQueue<T> {
     }
 
     /// Whether a job of `client` would be admitted, where at most `places` jobs may wait.
-    pub fn has_place(&self, client: Client, places: usize) -> bool {
+    pub fn has_place(&self, client: Network, places: usize) -> bool {
         self.waiting < places || self.longest_beyond(client).is_some()
     }
 
     /// Admits a job where at most `places` jobs may wait. If that many wait already, the client with the longest queue loses
     /// its newest job, unless that would make its queue shorter than the newcomer's: whoever waits for least always gets in.
-    pub fn admit(&mut self, client: Client, job: T, places: usize) -> Option<Admitted<T>> {
+    pub fn admit(&mut self, client: Network, job: T, places: usize) -> Option<Admitted<T>> {
         let displaced = if self.waiting < places {
             None
         } else {
@@ -112,7 +100,7 @@ impl<T> FairQueue<T> {
     }
 
     /// The client with the longest queue, if it is longer than that of `client` would be with one job more.
-    fn longest_beyond(&self, client: Client) -> Option<Client> {
+    fn longest_beyond(&self, client: Network) -> Option<Network> {
         let length = |backlog: &Backlog<T>| backlog.jobs.len();
         let own = self.clients.get(&client).map_or(0, length);
         let (longest, backlog) = self.clients.iter().max_by_key(|(_, it)| length(it))?;
@@ -120,7 +108,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Takes the next job to run. Its client is charged `estimate` until [`Self::settle`] says what the job took.
-    pub fn take(&mut self, estimate: Duration) -> Option<(Client, T)> {
+    pub fn take(&mut self, estimate: Duration) -> Option<(Network, T)> {
         let waiting = self
             .clients
             .iter_mut()
@@ -138,7 +126,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Charges the client of a job that has ended for what it took, in place of the estimate.
-    pub fn settle(&mut self, client: Client, estimate: Duration, took: Duration) {
+    pub fn settle(&mut self, client: Network, estimate: Duration, took: Duration) {
         let Some(backlog) = self.clients.get_mut(&client) else {
             return;
         };
@@ -150,7 +138,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Takes a job out that still waits. Nothing is charged for it.
-    pub fn remove(&mut self, client: Client, ticket: Ticket) -> Option<T> {
+    pub fn remove(&mut self, client: Network, ticket: Ticket) -> Option<T> {
         let backlog = self.clients.get_mut(&client)?;
         let at = backlog.jobs.binary_search_by_key(&ticket, |(it, _)| *it);
         let (_, job) = backlog.jobs.remove(at.ok()?)?;
@@ -169,12 +157,14 @@ impl<T> FairQueue<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     const HASH: Duration = Duration::from_millis(10);
 
-    fn client(number: u8) -> Client {
-        Client::of(Some(IpAddr::from([203, 0, 113, number])))
+    fn client(number: u8) -> Network {
+        Network::of(Some(IpAddr::from([203, 0, 113, number])))
     }
 
     /// Admits `count` jobs of a client, each named by its client.
@@ -198,12 +188,12 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_client_and_so_are_all_unknown_addresses() {
-        let of = |address: &str| Client::of(Some(address.parse().unwrap()));
+        let of = |address: &str| Network::of(Some(address.parse().unwrap()));
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:203.0.113.7"), of("203.0.113.7"));
         assert_ne!(of("203.0.113.7"), of("203.0.113.8"));
-        assert_eq!(Client::of(None), Client::of(None));
+        assert_eq!(Network::of(None), Network::of(None));
     }
 
     #[test]

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use authlog_application::Password;
 use authlog_application::ports::{
     Entropy, HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
 };
+use authlog_application::{NewPassword, Password};
+use authlog_domain::Flaw;
 
 use super::cpu_time::CpuTime;
-use super::fair_queue::Client;
 use super::memory::{ArgonError, ArgonMemory, Scheme};
 use super::parameters::{Argon2Parameters, InvalidParameters};
 use super::pool::{Pool, PoolError};
 use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
+use crate::limits::Network;
 
 /// How passwords are hashed, and how many may wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,19 +93,14 @@ impl Argon2PasswordHasher {
         self.pool.stop().await;
     }
 
-    /// Hashes one password. Prometheus counts those that are begun, as a login's and a registration's are most of what
-    /// they cost.
+    /// Has a thread do this work with a password.
     async fn run<T: Send + 'static>(
         &self,
         client: &HashingClient,
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
     ) -> Result<T, HashingError> {
-        let counted = move |memory: &mut ArgonMemory| {
-            metrics::counter!("authlog_password_hashes_total").increment(1);
-            work(memory)
-        };
-        let of = Client::of(client.address);
-        let made = self.pool.run(of, client.presence.gone(), counted).await;
+        let of = Network::of(client.address);
+        let made = self.pool.run(of, client.presence.gone(), work).await;
         let made = made.map_err(|error| self.in_the_ports_words(error))?;
         made.map_err(|error| HashingError::Failed(error.into()))
     }
@@ -124,20 +120,21 @@ impl Argon2PasswordHasher {
 impl PasswordHasher for Argon2PasswordHasher {
     fn has_room(&self, client: &HashingClient) -> Result<(), HashingError> {
         self.pool
-            .has_room(Client::of(client.address))
+            .has_room(Network::of(client.address))
             .map_err(|error| self.in_the_ports_words(error))
     }
 
     async fn hash(
         &self,
-        password: Password,
+        password: NewPassword,
         client: &HashingClient,
-    ) -> Result<PasswordHash, HashingError> {
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt);
         let scheme = self.scheme.clone();
-        self.run(client, move |memory| {
-            new_hash(&scheme, password.expose_to_hasher(), &salt, memory)
+        self.run(client, move |memory| match password.checked() {
+            Ok(password) => new_hash(&scheme, password.expose_to_hasher(), &salt, memory).map(Ok),
+            Err(flaw) => Ok(Err(flaw)),
         })
         .await
     }
@@ -192,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::system::SystemEntropy;
+    use authlog_application::PasswordPolicy;
 
     fn settings() -> Argon2Settings {
         Argon2Settings {
@@ -213,12 +211,21 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
-    async fn hash_of(
+    /// A new password of which nothing is asked.
+    fn new(text: &str) -> NewPassword {
+        NewPassword::already_in_use(password(text))
+    }
+
+    /// The hash of such a password.
+    async fn hash_of(hasher: &Argon2PasswordHasher, text: &str) -> PasswordHash {
+        hash_new(hasher, new(text)).await.unwrap().unwrap()
+    }
+
+    async fn hash_new(
         hasher: &Argon2PasswordHasher,
-        text: &str,
-    ) -> Result<PasswordHash, HashingError> {
-        let client = HashingClient::default();
-        hasher.hash(password(text), &client).await
+        password: NewPassword,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
+        hasher.hash(password, &HashingClient::default()).await
     }
 
     async fn is_of(
@@ -233,8 +240,8 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_of_its_password_alone_and_never_the_same_twice() {
         let hasher = hasher(settings());
-        let hash = hash_of(&hasher, "rahasia").await.unwrap();
-        let again = hash_of(&hasher, "rahasia").await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await;
+        let again = hash_of(&hasher, "rahasia").await;
         assert!(hash != again);
         let verify = |text| is_of(&hasher, text, Some(hash.clone()));
         assert!(verify("rahasia").await.unwrap());
@@ -247,7 +254,7 @@ mod tests {
             threads: 1,
             ..Argon2Settings::default()
         });
-        let hash = hash_of(&hasher, "rahasia").await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await;
         let text = hash.as_stored();
         let rest = text
             .strip_prefix("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -270,7 +277,7 @@ mod tests {
             },
             ..settings()
         });
-        let hash = hash_of(&dear, "rahasia").await.unwrap();
+        let hash = hash_of(&dear, "rahasia").await;
         let verified = is_of(&hasher(settings()), "rahasia", Some(hash)).await;
         assert!(verified.unwrap());
     }
@@ -282,7 +289,7 @@ mod tests {
     ) -> T {
         let asked = hasher
             .pool
-            .run(Client::of(None), pending(), |memory| question(memory));
+            .run(Network::of(None), pending(), |memory| question(memory));
         asked.await.unwrap()
     }
 
@@ -292,7 +299,7 @@ mod tests {
             threads: 1,
             ..settings()
         });
-        let hash = hash_of(&hasher, "rahasia").await.unwrap();
+        let hash = hash_of(&hasher, "rahasia").await;
         let mut written = vec![ask(&hasher, ArgonMemory::written).await];
         for hash in [None, Some(hash)] {
             assert!(!is_of(&hasher, "wrong", hash).await.unwrap());
@@ -303,15 +310,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_password_that_is_easy_to_guess_is_refused_by_the_hasher_and_not_hashed() {
+        let hasher = hasher(Argon2Settings {
+            threads: 1,
+            ..settings()
+        });
+        let policy = PasswordPolicy {
+            min_length: 7,
+            min_score: 3,
+        };
+        let hash = async |text| {
+            let new = policy.admit(password(text), &["ahmadsolih"]).unwrap();
+            hash_new(&hasher, new).await.unwrap().err()
+        };
+        assert_eq!(hash("letmein").await, Some(Flaw::Common));
+        assert_eq!(hash("ahmadsolih1990").await, Some(Flaw::Guessable));
+        assert_eq!(ask(&hasher, ArgonMemory::written).await, 0);
+        assert_eq!(hash("staple-quince-orbit-lagoon").await, None);
+        assert_eq!(ask(&hasher, ArgonMemory::written).await, 128);
+    }
+
+    #[tokio::test]
     async fn a_wrong_password_costs_as_much_for_a_cheap_hash_as_for_a_new_one() {
         let hasher = hasher(Argon2Settings {
             threads: 1,
             ..Argon2Settings::default()
         });
         // The first one, in fresh memory, is not what others are compared with.
-        hash_of(&hasher, "rahasia").await.unwrap();
+        hash_of(&hasher, "rahasia").await;
         assert_eq!(ask(&hasher, ArgonMemory::took).await, None);
-        let current = hash_of(&hasher, "rahasia").await.unwrap();
+        let current = hash_of(&hasher, "rahasia").await;
         let usual = ask(&hasher, ArgonMemory::took).await.unwrap();
         let cheap = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
         let cheap = PasswordHash::from_stored(cheap.to_owned());
@@ -354,13 +382,13 @@ mod tests {
         let callers: Vec<_> = (0..20)
             .map(|_| {
                 let hasher = Arc::clone(&hasher);
-                tokio::spawn(async move { hash_of(&hasher, "rahasia").await })
+                tokio::spawn(async move { hash_new(&hasher, new("rahasia")).await })
             })
             .collect();
         let mut turned_away = 0;
         for caller in callers {
             match caller.await.unwrap() {
-                Ok(_) => {}
+                Ok(hash) => assert!(hash.is_ok()),
                 Err(HashingError::Overloaded { retry_after }) => {
                     assert_eq!(retry_after, Duration::from_secs(30));
                     turned_away += 1;
@@ -375,7 +403,7 @@ mod tests {
     async fn a_stopped_hasher_hashes_nothing() {
         let hasher = hasher(settings());
         hasher.stop().await;
-        let refused = hash_of(&hasher, "rahasia").await;
+        let refused = hash_new(&hasher, new("rahasia")).await;
         assert!(matches!(refused, Err(HashingError::Failed(_))));
     }
 

@@ -166,7 +166,7 @@ fn fill_and_hash(
         && is_served
         && let Ok(tag) = output.try_into()
         && wide.hash(params, password, salt, blocks, tag, &mut || {
-            backoff.give_way()
+            backoff.give_way();
         })
     {
         return Ok(());

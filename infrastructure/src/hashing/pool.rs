@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use super::cpu_backoff::Backoff;
 use super::cpu_time::CpuTime;
-use super::fair_queue::{Admitted, Client, FairQueue, Ticket};
+use super::fair_queue::{Admitted, FairQueue, Ticket};
+use crate::limits::Network;
 
 /// What a job does with the state of the thread that takes it. It answers its caller itself.
 type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
@@ -74,7 +75,7 @@ impl<S> Shared<S> {
         ((self.threads as f64 * turns) as usize).min(self.capacity)
     }
 
-    fn has_room(&self, client: Client) -> Result<(), PoolError> {
+    fn has_room(&self, client: Network) -> Result<(), PoolError> {
         let queue = self.lock();
         if queue.is_stopped {
             return Err(PoolError::Stopped);
@@ -86,7 +87,7 @@ impl<S> Shared<S> {
         }
     }
 
-    fn put(&self, client: Client, job: Job<S>) -> Result<Ticket, PoolError> {
+    fn put(&self, client: Network, job: Job<S>) -> Result<Ticket, PoolError> {
         let mut queue = self.lock();
         if queue.is_stopped {
             return Err(PoolError::Stopped);
@@ -103,7 +104,7 @@ impl<S> Shared<S> {
 
     /// The next job, as soon as there is one, and what its client is charged for it meanwhile; `None` once the pool has been
     /// stopped and all jobs are taken.
-    fn take(&self) -> Option<(Client, Job<S>, Duration)> {
+    fn take(&self) -> Option<(Network, Job<S>, Duration)> {
         let mut queue = self.lock();
         loop {
             let estimate = queue.mean_cpu_time;
@@ -121,7 +122,7 @@ impl<S> Shared<S> {
     }
 
     /// Notes what a job took that has ended.
-    fn ended(&self, client: Client, estimate: Duration, took: Duration) {
+    fn ended(&self, client: Network, estimate: Duration, took: Duration) {
         let counted = took.min(self.longest_backlog / LONGEST_JOB);
         let mut queue = self.lock();
         // The last dozen or so count. It begins with nothing: one slow job among many, as a thread's first is, changes little.
@@ -138,7 +139,7 @@ impl<S> Shared<S> {
 /// A caller's place in the queue. Once it is dropped the job is no longer there.
 struct Place<'a, S> {
     shared: &'a Shared<S>,
-    client: Client,
+    client: Network,
     ticket: Ticket,
 }
 
@@ -196,7 +197,7 @@ impl<S: 'static> Pool<S> {
     }
 
     /// Whether a job of `client` would be admitted now.
-    pub fn has_room(&self, client: Client) -> Result<(), PoolError> {
+    pub fn has_room(&self, client: Network) -> Result<(), PoolError> {
         self.shared.has_room(client)
     }
 
@@ -205,7 +206,7 @@ impl<S: 'static> Pool<S> {
     /// A job whose caller has gone away is dropped undone, unless it has been begun; so is one once the future `gone` is ready.
     pub async fn run<T: Send + 'static>(
         &self,
-        client: Client,
+        client: Network,
         gone: impl Future<Output = ()>,
         work: impl FnOnce(&mut S) -> T + Send + 'static,
     ) -> Result<T, PoolError> {

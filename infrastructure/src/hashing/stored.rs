@@ -69,6 +69,7 @@ impl StoredHash {
 
     /// Whether it is of `password`, in time that depends on its parameters alone.
     pub fn is_of(&self, password: &[u8], memory: &mut ArgonMemory) -> Result<bool, ArgonError> {
+        count_hash();
         match self {
             Self::Argon2(hash) => hash.is_of(password, memory),
             Self::Bcrypt(hash) => Ok(hash.is_of(password)),
@@ -156,6 +157,11 @@ fn parameters_of(params: &phc::ParamsString) -> Option<Argon2Parameters> {
     (params.iter().count() == 3).then_some(parameters)
 }
 
+/// Counts a hash that is begun, for Prometheus: a login's and a registration's are most of what they cost.
+fn count_hash() {
+    metrics::counter!("authlog_password_hashes_total").increment(1);
+}
+
 /// A new hash of `password`, as it is stored.
 pub(super) fn new_hash(
     scheme: &Scheme,
@@ -163,6 +169,7 @@ pub(super) fn new_hash(
     salt: &[u8; SALT_BYTES],
     memory: &mut ArgonMemory,
 ) -> Result<PasswordHash, ArgonError> {
+    count_hash();
     let mut output = Zeroizing::new([0; OUTPUT_BYTES]);
     memory.hash(scheme, password, salt, output.as_mut())?;
     let params = &scheme.params;

@@ -1,121 +1,175 @@
 //! Leaky buckets by key, in bounded memory.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often something may be done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quota {
-    /// How often in a row by somebody who has not done it lately; at least once.
+    /// How often in a row by a client that has not done it lately; at least once.
     pub at_once: u32,
     /// From then on once in this time.
     pub then_one_per: Duration,
-    /// The longest that anybody is made to wait, however much was counted.
-    pub longest_wait: Duration,
 }
 
 impl Quota {
-    /// How far ahead of the present a bucket may run before its owner has to wait, in milliseconds.
-    fn tolerance(&self) -> i64 {
-        millis(self.then_one_per).saturating_mul(i64::from(self.at_once) - 1)
+    /// What one attempt adds to a bucket, in milliseconds.
+    fn step(&self) -> i64 {
+        millis(self.then_one_per)
     }
+
+    /// How full a bucket may be for one more attempt, in milliseconds.
+    fn tolerance(&self) -> i64 {
+        self.step().saturating_mul(i64::from(self.at_once) - 1)
+    }
+}
+
+/// How long to wait where only attempts that are under way stand in the way: they end within seconds, and may well be
+/// given back.
+pub(super) const UNTIL_SETTLED: Duration = Duration::from_secs(1);
+
+/// What was counted and what is under way for one key.
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// When what was counted will have leaked.
+    empty_at: i64,
+    /// Attempts that are under way. Each takes the place of a counted one, and none of it leaks before it is settled:
+    /// giving it back then frees its own place and no other's.
+    held: u32,
 }
 
 /// The buckets of one quota.
 ///
-/// A bucket is one number: the instant at which it will be empty. Empty buckets are the same as none. When there are
-/// [`Self::MOST`], the empty ones are dropped; if those were fewer than half, so are those that will be empty soonest,
-/// down to half. So a flood of new keys pushes out other newcomers, never the key that somebody is guessing at, and the
-/// cost of dropping is spread over as many insertions.
+/// Empty buckets are the same as none. When there are [`Self::MOST`], the empty ones are dropped; if those were fewer than
+/// half, so are those that will be empty soonest, down to half. So a flood of new keys pushes out other newcomers, never
+/// the key that a guesser works at, and the cost of dropping is spread over as many insertions.
+///
+/// A bucket is filled beyond its quota by [`Self::count`] alone, and then all of it leaks before the quota has room again:
+/// nothing is forgiven.
 pub(super) struct Buckets {
     quota: Quota,
-    empty_at: Mutex<HashMap<u64, i64>>,
+    buckets: Mutex<HashMap<u64, Bucket>>,
 }
 
 impl Buckets {
-    /// More identifiers or networks than fail at the same time anywhere but under attack; 2 MB of keys and instants.
+    /// More identifiers or networks than fail at the same time anywhere but under attack; 4 MB of keys and buckets.
     pub const MOST: usize = 100_000;
 
     pub fn new(quota: Quota) -> Self {
         Self {
             quota,
-            empty_at: Mutex::new(HashMap::new()),
+            buckets: Mutex::new(HashMap::new()),
         }
     }
 
-    /// How long whoever has `key` must wait; `None` if not at all. Nothing is counted.
-    pub fn wait(&self, key: u64, now: i64) -> Option<Duration> {
-        let level = self.level(&mut self.lock(), key, now);
-        self.wait_at(level, now)
+    /// Reserves one, and says whether anything was counted or under way before.
+    ///
+    /// # Errors
+    /// It is too early by as much as the error says; nothing was reserved.
+    pub fn hold(&self, key: u64, now: i64) -> Result<bool, Duration> {
+        let mut buckets = self.lock();
+        let bucket = buckets.get(&key).copied();
+        if let Some(wait) = bucket.and_then(|bucket| self.wait_at(bucket, now)) {
+            return Err(wait);
+        }
+        let bucket = self.bucket(&mut buckets, key, now);
+        let in_use = bucket.held > 0 || bucket.empty_at > now;
+        bucket.held = bucket.held.saturating_add(1);
+        Ok(in_use)
     }
 
-    /// Whether anything was counted lately for `key`.
-    pub fn holds(&self, key: u64, now: i64) -> bool {
-        self.level(&mut self.lock(), key, now) > now
+    /// Counts one that was reserved, and says how long the next one has to wait, if at all.
+    pub fn settle(&self, key: u64, now: i64) -> Option<Duration> {
+        let mut buckets = self.lock();
+        let bucket = self.bucket(&mut buckets, key, now);
+        bucket.held = bucket.held.saturating_sub(1);
+        bucket.pour(self.quota.step(), now);
+        self.wait_at(*bucket, now)
+    }
+
+    /// Gives back one that was reserved.
+    pub fn give_back(&self, key: u64, now: i64) {
+        if let Entry::Occupied(mut entry) = self.lock().entry(key) {
+            let bucket = entry.get_mut();
+            bucket.held = bucket.held.saturating_sub(1);
+            if bucket.held == 0 && bucket.empty_at <= now {
+                entry.remove();
+            }
+        }
     }
 
     /// Counts one, unless it is too early.
     ///
     /// # Errors
-    /// It is, for as long as the error says.
+    /// It is, by as much as the error says.
     pub fn take(&self, key: u64, now: i64) -> Result<(), Duration> {
         let mut buckets = self.lock();
-        let level = self.level(&mut buckets, key, now);
-        if let Some(wait) = self.wait_at(level, now) {
+        let bucket = buckets.get(&key).copied();
+        if let Some(wait) = bucket.and_then(|bucket| self.wait_at(bucket, now)) {
             return Err(wait);
         }
-        self.pour(&mut buckets, key, level, now);
+        let bucket = self.bucket(&mut buckets, key, now);
+        bucket.pour(self.quota.step(), now);
         Ok(())
     }
 
-    /// Counts one that has happened, too early or not.
-    ///
-    /// # Errors
-    /// It was too early, by as much as the error says; it has been counted.
-    pub fn count(&self, key: u64, now: i64) -> Result<(), Duration> {
+    /// Counts one that was admitted elsewhere, too early or not.
+    pub fn count(&self, key: u64, now: i64) {
         let mut buckets = self.lock();
-        let level = self.level(&mut buckets, key, now);
-        self.pour(&mut buckets, key, level, now);
-        self.wait_at(level, now).map_or(Ok(()), Err)
+        let bucket = self.bucket(&mut buckets, key, now);
+        bucket.pour(self.quota.step(), now);
     }
 
-    /// When the bucket will be empty, which is `now` for an empty one. A bucket fuller than any can be was filled
-    /// before the clock was set back: it is emptied down to what the quota allows, lest its owner wait for the clock to
-    /// catch up.
-    fn level(&self, buckets: &mut HashMap<u64, i64>, key: u64, now: i64) -> i64 {
-        let Some(empty_at) = buckets.get_mut(&key) else {
-            return now;
-        };
-        *empty_at = (*empty_at).min(self.fullest(now));
-        (*empty_at).max(now)
-    }
-
-    fn pour(&self, buckets: &mut HashMap<u64, i64>, key: u64, level: i64, now: i64) {
-        if buckets.len() >= Self::MOST && !buckets.contains_key(&key) {
-            forget_soonest(buckets, now);
+    /// Takes back one that was counted `age` ago. What of it may have leaked by then is not taken back a second time.
+    pub fn take_back(&self, key: u64, age: Duration, now: i64) {
+        if let Entry::Occupied(mut entry) = self.lock().entry(key) {
+            let bucket = entry.get_mut();
+            let left = self.quota.step().saturating_sub(millis(age)).max(0);
+            bucket.empty_at = bucket.empty_at.saturating_sub(left);
+            if bucket.held == 0 && bucket.empty_at <= now {
+                entry.remove();
+            }
         }
-        let fuller = level.saturating_add(millis(self.quota.then_one_per));
-        buckets.insert(key, fuller.min(self.fullest(now)));
     }
 
-    fn fullest(&self, now: i64) -> i64 {
-        now.saturating_add(self.quota.tolerance())
-            .saturating_add(millis(self.quota.longest_wait))
+    /// Lets nothing more in for as long as `wait`, and then one at a time.
+    pub fn close(&self, key: u64, wait: Duration, now: i64) {
+        let mut buckets = self.lock();
+        let full_at = now.saturating_add(self.quota.tolerance());
+        let bucket = self.bucket(&mut buckets, key, now);
+        bucket.empty_at = bucket.empty_at.max(full_at.saturating_add(millis(wait)));
     }
 
-    fn wait_at(&self, level: i64, now: i64) -> Option<Duration> {
-        let wait = level
-            .saturating_sub(self.quota.tolerance())
-            .saturating_sub(now);
-        u64::try_from(wait)
-            .ok()
-            .filter(|wait| *wait > 0)
-            .map(Duration::from_millis)
+    /// The bucket of `key`, which is an empty one if it has none.
+    fn bucket<'a>(
+        &self,
+        buckets: &'a mut HashMap<u64, Bucket>,
+        key: u64,
+        now: i64,
+    ) -> &'a mut Bucket {
+        if buckets.len() >= Self::MOST && !buckets.contains_key(&key) {
+            forget_soonest(buckets, self.quota.step(), now);
+        }
+        buckets.entry(key).or_insert(Bucket {
+            empty_at: now,
+            held: 0,
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, i64>> {
-        self.empty_at.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How long one more has to wait; `None` if not at all.
+    fn wait_at(&self, bucket: Bucket, now: i64) -> Option<Duration> {
+        let free_at = now.saturating_add(self.quota.tolerance());
+        let too_full = bucket.empty_at.saturating_sub(free_at);
+        if let Some(wait) = u64::try_from(too_full).ok().filter(|wait| *wait > 0) {
+            return Some(Duration::from_millis(wait));
+        }
+        (bucket.full_until(self.quota.step(), now) > free_at).then_some(UNTIL_SETTLED)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
@@ -124,129 +178,36 @@ impl Buckets {
     }
 }
 
+impl Bucket {
+    fn pour(&mut self, step: i64, now: i64) {
+        self.empty_at = self.empty_at.max(now).saturating_add(step);
+    }
+
+    /// When it would be empty if all that is under way were counted now.
+    fn full_until(&self, step: i64, now: i64) -> i64 {
+        let held = step.saturating_mul(i64::from(self.held));
+        self.empty_at.max(now).saturating_add(held)
+    }
+}
+
 /// Leaves at most half of the buckets: those that will be empty last.
-fn forget_soonest(buckets: &mut HashMap<u64, i64>, now: i64) {
-    buckets.retain(|_, empty_at| *empty_at > now);
+fn forget_soonest(buckets: &mut HashMap<u64, Bucket>, step: i64, now: i64) {
+    buckets.retain(|_, bucket| bucket.full_until(step, now) > now);
     let half = Buckets::MOST / 2;
     if buckets.len() <= half {
         return;
     }
-    let mut instants: Vec<i64> = buckets.values().copied().collect();
-    let surplus = instants.len() - half;
-    let (_, last_to_go, _) = instants.select_nth_unstable(surplus - 1);
+    let ends = buckets.values().map(|bucket| bucket.full_until(step, now));
+    let mut ends: Vec<i64> = ends.collect();
+    let surplus = ends.len() - half;
+    let (_, last_to_go, _) = ends.select_nth_unstable(surplus - 1);
     let last_to_go = *last_to_go;
-    buckets.retain(|_, empty_at| *empty_at > last_to_go);
+    buckets.retain(|_, bucket| bucket.full_until(step, now) > last_to_go);
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const QUOTA: Quota = Quota {
-        at_once: 3,
-        then_one_per: Duration::from_secs(10),
-        longest_wait: Duration::from_secs(60),
-    };
-
-    #[test]
-    fn so_many_at_once_and_then_one_a_step() {
-        let buckets = Buckets::new(QUOTA);
-        for _ in 0..3 {
-            assert_eq!(buckets.take(1, 0), Ok(()));
-        }
-        assert_eq!(buckets.take(1, 0), Err(Duration::from_secs(10)));
-        assert_eq!(buckets.take(1, 9_999), Err(Duration::from_millis(1)));
-        assert_eq!(buckets.take(1, 10_000), Ok(()));
-        assert_eq!(buckets.take(1, 10_000), Err(Duration::from_secs(10)));
-        assert_eq!(buckets.take(2, 0), Ok(()), "another key is another bucket");
-    }
-
-    #[test]
-    fn what_happened_too_early_lengthens_the_wait_up_to_its_bound() {
-        let buckets = Buckets::new(QUOTA);
-        for _ in 0..5 {
-            let _ = buckets.count(1, 0);
-        }
-        assert_eq!(buckets.wait(1, 0), Some(Duration::from_secs(30)));
-        for _ in 0..100 {
-            let _ = buckets.count(1, 0);
-        }
-        assert_eq!(buckets.wait(1, 0), Some(QUOTA.longest_wait));
-        assert_eq!(buckets.wait(1, 60_000), None);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_makes_nobody_wait_for_longer_than_the_bound() {
-        let buckets = Buckets::new(QUOTA);
-        for _ in 0..3 {
-            let _ = buckets.count(1, 10_000_000);
-        }
-        assert_eq!(buckets.wait(1, 0), Some(QUOTA.longest_wait));
-        assert_eq!(buckets.wait(1, millis(QUOTA.longest_wait)), None);
-    }
-
-    #[test]
-    fn a_flood_of_keys_neither_grows_the_memory_nor_hides_the_guesser() {
-        let buckets = Buckets::new(QUOTA);
-        for _ in 0..3 {
-            let _ = buckets.count(u64::MAX, 0);
-        }
-        for key in 0..3 * Buckets::MOST as u64 {
-            let _ = buckets.count(key, 0);
-            assert!(buckets.len() <= Buckets::MOST);
-        }
-        assert_eq!(
-            buckets.wait(u64::MAX, 0),
-            Some(Duration::from_secs(10)),
-            "the key that was over its quota is remembered"
-        );
-    }
-
-    #[test]
-    fn empty_buckets_make_room_for_full_ones() {
-        let buckets = Buckets::new(QUOTA);
-        for key in 0..Buckets::MOST as u64 {
-            let _ = buckets.count(key, 0);
-        }
-        let _ = buckets.count(u64::MAX, 10_000);
-        assert_eq!(buckets.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn however_the_attempts_are_spaced_no_window_holds_more_than_the_quota(
-            pauses in prop::collection::vec(0_i64..20_000, 1..200),
-        ) {
-            let buckets = Buckets::new(QUOTA);
-            let mut now = 0;
-            let mut taken = Vec::new();
-            for pause in pauses {
-                now += pause;
-                if buckets.take(1, now).is_ok() {
-                    taken.push(now);
-                }
-            }
-            for (first, start) in taken.iter().enumerate() {
-                for (last, end) in taken.iter().enumerate().skip(first) {
-                    let most = i64::from(QUOTA.at_once) + (end - start) / 10_000;
-                    prop_assert!(i64::try_from(last - first + 1).unwrap() <= most);
-                }
-            }
-        }
-
-        #[test]
-        fn whoever_waits_as_long_as_told_is_let_in(counted in 0_usize..50, now in 0_i64..1_000_000) {
-            let buckets = Buckets::new(QUOTA);
-            for _ in 0..counted {
-                let _ = buckets.count(1, now);
-            }
-            let wait = buckets.wait(1, now).unwrap_or_default();
-            prop_assert_eq!(buckets.take(1, now + millis(wait)), Ok(()));
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 
 use authlog_domain::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 
@@ -17,6 +19,11 @@ impl SetClock {
         let mut now = self.0.lock().unwrap();
         *now = now.plus(duration);
     }
+
+    fn set_back(&self, duration: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = Timestamp::from_unix_millis(now.unix_millis() - bucket::millis(duration));
+    }
 }
 
 impl Clock for SetClock {
@@ -25,146 +32,421 @@ impl Clock for SetClock {
     }
 }
 
-fn from(address: &str, identifier: &'static str) -> Attempt<'static> {
-    Attempt::SignIn {
+const OFFICE: &str = "192.0.2.1";
+const ELSEWHERE: &str = "198.51.100.7";
+
+/// A wait that only reservations cause, which end within seconds.
+const UNTIL_SETTLED: Duration = Duration::from_secs(1);
+
+fn account(number: u128) -> UserId {
+    UserId::new(Uuid::from_u128(number))
+}
+
+fn guess<'a>(address: &str, identifier: &'a str) -> Guess<'a> {
+    Guess {
         address: Some(address.parse().unwrap()),
         identifier,
     }
 }
 
-/// Signs in with a wrong password, if that is allowed.
-fn fail(limiter: &dyn AttemptLimiter, attempt: Attempt<'_>) -> bool {
-    let allowed = limiter.check(attempt).is_ok();
-    if allowed {
-        limiter.failed(attempt);
-    }
-    allowed
+/// Reserves a guess at a name that is looked up and found to be `user`'s, or of no account.
+fn start(
+    limiter: &dyn AttemptLimiter,
+    guess: Guess<'_>,
+    user: Option<UserId>,
+) -> Result<Reservation, Duration> {
+    limiter.reserve(guess)?.at_account(user)
+}
+
+/// Signs in with a wrong password as somebody unknown, if that is allowed.
+fn fail(limiter: &dyn AttemptLimiter, guess: Guess<'_>) -> bool {
+    let reserved = start(limiter, guess, None);
+    reserved.map(Reservation::was_wrong).is_ok()
+}
+
+fn wait(limiter: &dyn AttemptLimiter, guess: Guess<'_>) -> Option<Duration> {
+    let reserved = start(limiter, guess, None);
+    reserved.map(Reservation::give_back).err()
 }
 
 #[test]
 fn a_guesser_is_slowed_down_to_one_guess_in_half_a_minute() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone());
-    let guess = from("192.0.2.1", "jo");
-    let allowed = (0..50).filter(|_| fail(&limiter, guess)).count();
+    let jo = guess(OFFICE, "jo");
+    let allowed = (0..50).filter(|_| fail(&limiter, jo)).count();
     assert_eq!(allowed, 10);
-    assert_eq!(limiter.check(guess), Err(Duration::from_secs(30)));
+    assert_eq!(wait(&limiter, jo), Some(Duration::from_secs(30)));
     clock.pass(Duration::from_secs(30));
-    assert!(fail(&limiter, guess));
-    assert!(!fail(&limiter, guess));
+    assert!(fail(&limiter, jo));
+    assert!(!fail(&limiter, jo));
 }
 
 #[test]
-fn signing_in_with_the_right_password_is_never_limited() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
-    for _ in 0..10_000 {
-        assert_eq!(limiter.check(from("192.0.2.1", "jo")), Ok(()));
+fn guesses_side_by_side_count_as_guesses_one_after_the_other() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let jo = guess(OFFICE, "jo");
+    let mut checked = 0;
+    for hour in 0..30 {
+        let tries = (0..220).map(|_| start(&limiter, jo, Some(account(1))));
+        let burst: Vec<_> = tries.filter_map(Result::ok).collect();
+        // After a hundred four an hour.
+        let most = if hour < 20 { 10 } else { 4 };
+        assert!(burst.len() <= most, "{} in hour {hour}", burst.len());
+        checked += burst.len();
+        burst.into_iter().for_each(Reservation::was_wrong);
+        clock.pass(Duration::from_secs(60 * 60));
     }
+    assert!((100..=100 + 4 * 30).contains(&checked), "{checked}");
+}
+
+#[test]
+fn a_request_that_is_cancelled_counts_as_a_wrong_password() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let jo = guess(OFFICE, "jo");
+    for _ in 0..10 {
+        drop(start(&limiter, jo, Some(account(1))).unwrap());
+    }
+    assert_eq!(wait(&limiter, jo), Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn what_was_not_checked_does_not_count() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    for _ in 0..1_000 {
+        start(&limiter, guess(OFFICE, "jo"), Some(account(1)))
+            .unwrap()
+            .give_back();
+        limiter.reserve(guess(OFFICE, "al")).unwrap().give_back();
+    }
+    assert_eq!(limiter.0.guesses.len(), 0);
+    assert_eq!(limiter.0.guesses_at_name.len(), 0);
+    assert_eq!(limiter.0.failures.len(), 0);
+    assert_eq!(limiter.0.sign_ins.len(), 0);
+}
+
+#[test]
+fn the_right_password_side_by_side_waits_for_the_burst_alone() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let jo = guess(OFFICE, "jo");
+    let under_way: Vec<_> = (0..10)
+        .map(|_| start(&limiter, jo, Some(account(1))).unwrap())
+        .collect();
+    let refused = start(&limiter, jo, Some(account(1)));
+    assert_eq!(refused.map(drop).unwrap_err(), UNTIL_SETTLED);
+    under_way.into_iter().for_each(Reservation::was_right);
+    assert!(start(&limiter, jo, Some(account(1))).is_ok());
+}
+
+#[test]
+fn sign_ins_have_a_generous_budget_by_account_and_network() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let sign_in = |address, user| {
+        let reserved = start(&limiter, guess(address, "jo"), Some(account(user)));
+        reserved.map(Reservation::was_right)
+    };
+    let signed_in = (0..500).filter(|_| sign_in(OFFICE, 1).is_ok()).count();
+    assert_eq!(signed_in, 60);
+    // Being refused for that counts as nothing else.
+    assert_eq!(sign_in(OFFICE, 1), Err(Duration::from_secs(1)));
+    clock.pass(Duration::from_secs(1));
+    assert_eq!(sign_in(OFFICE, 1), Ok(()));
+    // It concerns no other account behind the address, and not this one elsewhere.
+    assert_eq!(sign_in(OFFICE, 2), Ok(()));
+    assert_eq!(sign_in(ELSEWHERE, 1), Ok(()));
+}
+
+#[test]
+fn all_names_of_an_account_share_one_budget() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let guesses = |name: &str, user: Option<UserId>| {
+        let tries = (0..20).map(|_| start(&limiter, guess(OFFICE, name), user));
+        tries
+            .filter_map(Result::ok)
+            .map(Reservation::was_wrong)
+            .count()
+    };
+    assert_eq!(guesses("jo", Some(account(1))), 10);
+    assert_eq!(guesses("jo@example.com", Some(account(1))), 0);
+    assert_eq!(guesses("al", Some(account(2))), 10);
+    // Names of no account are names of as many.
+    assert_eq!(guesses("nemo", None), 10);
+    assert_eq!(guesses("nemo@example.com", None), 10);
 }
 
 #[test]
 fn a_guesser_does_not_lock_out_the_owner_of_the_account() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     for _ in 0..1_000 {
-        limiter.failed(from("192.0.2.1", "jo"));
+        fail(&limiter, guess(OFFICE, "jo"));
     }
-    assert!(limiter.check(from("192.0.2.1", "jo")).is_err());
-    assert_eq!(limiter.check(from("198.51.100.7", "jo")), Ok(()));
-}
-
-#[test]
-fn guesses_let_in_side_by_side_are_paid_for_afterwards() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
-    let guess = from("192.0.2.1", "jo");
-    for _ in 0..60 {
-        assert_eq!(limiter.check(guess), Ok(()));
-    }
-    for _ in 0..60 {
-        limiter.failed(guess);
-    }
-    let wait = limiter.check(guess).unwrap_err();
-    assert_eq!(wait, Duration::from_secs(51 * 30));
+    assert!(wait(&limiter, guess(OFFICE, "jo")).is_some());
+    assert_eq!(wait(&limiter, guess(ELSEWHERE, "jo")), None);
 }
 
 #[test]
 fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
-    let guess = |last: u8| {
-        let attempt = Attempt::SignIn {
-            address: Some(IpAddr::from([192, 0, 2, last])),
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let guess_from = |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        let attempt = Guess {
+            address: Some(IpAddr::from([198, 18, high, low])),
             identifier: "jo",
         };
         fail(&limiter, attempt)
     };
     // Every address has its first guess; by then there were more than a hundred, and all that guessed wrong wait.
-    assert_eq!((0..=255).filter(|last| guess(*last)).count(), 256);
-    assert_eq!((0..=255).filter(|last| guess(*last)).count(), 0);
-    let wait = limiter.check(from("192.0.2.1", "jo")).unwrap_err();
-    assert!(wait <= Duration::from_secs(30), "{wait:?}");
-    // Whoever has not is let in.
-    assert!(limiter.check(from("198.51.100.7", "jo")).is_ok());
+    assert_eq!(
+        (0..5_000).filter(|number| guess_from(*number)).count(),
+        5_000
+    );
+    assert_eq!((0..5_000).filter(|number| guess_from(*number)).count(), 0);
+    let waits = wait(&limiter, guess("198.18.0.1", "jo")).unwrap();
+    assert!(waits <= Duration::from_secs(30), "{waits:?}");
+    // An address that has not guessed is let in, for one guess at a time.
+    let jo = guess(ELSEWHERE, "jo");
+    let first = start(&limiter, jo, None).unwrap();
+    assert!(start(&limiter, jo, None).is_err());
+    first.give_back();
+    // As is the owner, mistaken once, where they have signed in before.
+    limiter.remember_sign_in(jo.address, &["jo".to_owned()]);
+    assert!(fail(&limiter, jo));
+    assert!(fail(&limiter, jo));
 }
 
 #[test]
 fn the_delay_grows_and_stays_bounded() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone());
-    let guess = from("192.0.2.1", "jo");
+    let jo = guess(OFFICE, "jo");
     let mut waits = Vec::new();
     for _ in 0..200 {
-        if let Err(wait) = limiter.check(guess) {
+        if let Some(wait) = wait(&limiter, jo) {
             waits.push(wait.as_secs());
             clock.pass(wait);
         }
-        assert!(fail(&limiter, guess));
+        assert!(fail(&limiter, jo));
     }
     assert_eq!(waits.first(), Some(&30));
     assert_eq!(waits.last(), Some(&(15 * 60)));
     assert!(waits.is_sorted(), "{waits:?}");
-    // Somebody else is not made to wait by it, and the owner behind the same address not for longer.
-    assert!(limiter.check(guess).unwrap_err() <= Duration::from_secs(15 * 60));
-    assert_eq!(limiter.check(from("198.51.100.7", "jo")), Ok(()));
+    assert_eq!(wait(&limiter, guess(ELSEWHERE, "jo")), None);
 }
 
 #[test]
-fn nodes_with_one_key_count_together_and_others_apart() {
-    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), b"a key of two nodes");
-    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), b"a key of two nodes");
-    let (stranger, _unheard) = GcraAttemptLimiter::shared(SetClock::new(), b"another key");
-    let guess = from("192.0.2.1", "jo");
-    while fail(&one, guess) {}
-    while let Ok(failure) = told.try_recv() {
-        other.heed(failure);
-        stranger.heed(failure);
+fn a_clock_that_is_set_back_makes_nobody_wait_for_longer() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let jo = guess(OFFICE, "jo");
+    while fail(&limiter, jo) {}
+    clock.set_back(Duration::from_secs(300_000));
+    assert_eq!(wait(&limiter, jo), Some(Duration::from_secs(30)));
+    clock.pass(Duration::from_secs(30));
+    assert!(fail(&limiter, jo));
+}
+
+#[test]
+fn others_at_the_same_address_do_not_keep_out_those_who_have_signed_in_there() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let [jo, al] = ["jo", "al"].map(|name| guess(OFFICE, name));
+    limiter.remember_sign_in(jo.address, &["jo".to_owned()]);
+    let names: Vec<String> = (0..300).map(|number| format!("user{number}")).collect();
+    for name in &names {
+        fail(&limiter, guess(OFFICE, name));
     }
-    assert!(other.check(guess).is_err());
-    assert_eq!(other.check(from("192.0.2.1", "al")), Ok(()));
-    assert_eq!(other.check(from("198.51.100.7", "jo")), Ok(()));
-    assert_eq!(stranger.check(guess), Ok(()));
+    assert_eq!(wait(&limiter, al), Some(Duration::from_secs(1)));
+    // Their own guesses are limited as ever.
+    assert_eq!((0..50).filter(|_| fail(&limiter, jo)).count(), 10);
+    // They signed in at this address, and not for ever.
+    for name in &names {
+        fail(&limiter, guess(ELSEWHERE, name));
+    }
+    assert!(wait(&limiter, guess(ELSEWHERE, "jo")).is_some());
+    clock.pass(Duration::from_secs(5 * 7 * 24 * 60 * 60));
+    for name in &names {
+        fail(&limiter, guess(OFFICE, name));
+    }
+    assert!(wait(&limiter, jo).is_some());
+}
+
+/// Has `there` apply what `told` holds.
+fn deliver(told: &mut mpsc::Receiver<Update>, there: &GcraAttemptLimiter) -> usize {
+    let updates: Vec<Update> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    let count = updates.len();
+    updates.into_iter().for_each(|update| there.apply(update));
+    count
+}
+
+const NODES: &[u8] = b"a key of two nodes";
+
+#[test]
+fn nodes_with_one_key_count_together_and_others_apart() {
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (stranger, _unheard) = GcraAttemptLimiter::shared(SetClock::new(), b"another key");
+    let jo = guess(OFFICE, "jo");
+    while fail(&one, jo) {}
+    while let Ok(update) = told.try_recv() {
+        other.apply(update);
+        stranger.apply(update);
+    }
+    assert!(wait(&other, jo).is_some());
+    assert_eq!(wait(&other, guess(OFFICE, "al")), None);
+    assert_eq!(wait(&other, guess(ELSEWHERE, "jo")), None);
+    assert_eq!(wait(&stranger, jo), None);
+}
+
+#[test]
+fn what_is_under_way_on_one_node_counts_on_the_other() {
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let jo = guess(OFFICE, "jo");
+    let jo_is = Some(account(1));
+    let under_way: Vec<_> = (0..10).map(|_| start(&one, jo, jo_is).unwrap()).collect();
+    deliver(&mut told, &other);
+    // All but the first, which most often is a right password.
+    let admitted: Vec<_> = (0..10)
+        .filter_map(|_| start(&other, jo, jo_is).ok())
+        .collect();
+    assert_eq!(admitted.len(), 1);
+    drop((admitted, under_way));
+    deliver(&mut told, &other);
+    // What both let in before they knew of each other is paid for.
+    let by_other_name = start(&other, guess(OFFICE, "jo@example.com"), jo_is);
+    assert_eq!(by_other_name.err(), Some(Duration::from_secs(2 * 30)));
+}
+
+#[test]
+fn bursts_on_several_nodes_at_once_are_paid_for_on_each() {
+    let clock = SetClock::new();
+    let nodes = [(); 4].map(|()| GcraAttemptLimiter::shared(clock.clone(), NODES));
+    let (limiters, mut told): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
+    let jo_is = Some(account(1));
+    for limiter in &limiters {
+        let tries = (0..50).map(|_| start(limiter, guess(OFFICE, "jo"), jo_is));
+        let burst: Vec<_> = tries.filter_map(Result::ok).collect();
+        assert_eq!(burst.len(), 10);
+    }
+    for (number, told) in told.iter_mut().enumerate() {
+        while let Ok(update) = told.try_recv() {
+            let others = limiters.iter().enumerate();
+            let others = others.filter(|(other, _)| *other != number);
+            others.for_each(|(_, other)| other.apply(update));
+        }
+    }
+    for limiter in &limiters {
+        let by_other_name = start(limiter, guess(OFFICE, "jo@example.com"), jo_is);
+        assert_eq!(by_other_name.err(), Some(Duration::from_secs(31 * 30)));
+    }
+}
+
+#[test]
+fn right_passwords_leave_nothing_on_other_nodes() {
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let jo = guess(OFFICE, "jo");
+    // One at a time is not even told.
+    for _ in 0..20 {
+        start(&one, jo, Some(account(1))).unwrap().was_right();
+    }
+    assert_eq!(deliver(&mut told, &other), 0);
+    for _ in 0..5 {
+        let under_way: Vec<_> = (0..8)
+            .map(|_| start(&one, jo, Some(account(1))).unwrap())
+            .collect();
+        under_way.into_iter().for_each(Reservation::was_right);
+        assert!(deliver(&mut told, &other) > 0);
+    }
+    assert_eq!(other.0.guesses.len(), 0);
+    assert_eq!(other.0.persistent_guesses.len(), 0);
+}
+
+#[test]
+fn what_was_not_checked_on_one_node_gives_no_more_guesses_on_the_other() {
+    let clock = SetClock::new();
+    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let jo = guess(OFFICE, "jo");
+    while fail(&other, jo) {}
+    let held: Vec<_> = (0..8).map(|_| start(&one, jo, None).unwrap()).collect();
+    deliver(&mut told, &other);
+    clock.pass(Duration::from_secs(60));
+    held.into_iter().for_each(Reservation::give_back);
+    deliver(&mut told, &other);
+    // The minute let two through if nothing else was counted; it must not be more.
+    assert!((0..10).filter(|_| fail(&other, jo)).count() <= 2);
+}
+
+#[test]
+fn other_nodes_know_who_signed_in_and_are_told_once() {
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let jo = guess(OFFICE, "jo");
+    for _ in 0..100 {
+        one.remember_sign_in(jo.address, &["jo".to_owned(), "jo@example.com".to_owned()]);
+    }
+    assert_eq!(deliver(&mut told, &other), 2);
+    for number in 0..300 {
+        fail(&other, guess(OFFICE, &format!("user{number}")));
+    }
+    assert_eq!(wait(&other, jo), None);
+    assert_eq!(wait(&other, guess(OFFICE, "jo@example.com")), None);
+}
+
+#[test]
+fn changes_of_ones_own_account_have_a_budget_on_all_nodes() {
+    let clock = SetClock::new();
+    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let change = |limiter: &GcraAttemptLimiter, number| {
+        limiter.count(Attempt::ChangeOwnAccount {
+            account: account(number),
+        })
+    };
+    assert_eq!((0..500).filter(|_| change(&one, 1).is_ok()).count(), 60);
+    deliver(&mut told, &other);
+    for limiter in [&one, &other] {
+        assert_eq!(change(limiter, 1), Err(Duration::from_secs(60)));
+        assert_eq!(change(limiter, 2), Ok(()));
+    }
+    clock.pass(Duration::from_secs(60));
+    assert_eq!(change(&one, 1), Ok(()));
 }
 
 #[test]
 fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
-    let guesser = from("192.0.2.1", "jo");
+    let guesser = guess(OFFICE, "jo");
     while fail(&limiter, guesser) {}
-    for number in 0..2_000_000_u128 {
+    for number in 0..250_000_u128 {
         let network = (0x2001_0db8 << 96) | (number << 64);
-        let attempt = Attempt::SignIn {
-            address: Some(Ipv6Addr::from_bits(network).into()),
+        let attempt = Guess {
+            address: Some(std::net::Ipv6Addr::from_bits(network).into()),
             identifier: "al",
         };
-        limiter.failed(attempt);
+        assert!(fail(&limiter, attempt));
+        limiter.remember_sign_in(attempt.address, &["al".to_owned()]);
     }
+    let limits = &limiter.0;
     for buckets in [
-        &limiter.guesses,
-        &limiter.persistent_guesses,
-        &limiter.guesses_from_anywhere,
-        &limiter.failures,
+        &limits.guesses_at_name,
+        &limits.guesses,
+        &limits.persistent_guesses,
+        &limits.guesses_from_anywhere,
+        &limits.failures,
+        &limits.sign_ins,
     ] {
         assert!(buckets.len() <= Buckets::MOST, "{}", buckets.len());
     }
-    assert!(limiter.check(guesser).is_err(), "the guesser is remembered");
+    assert!(limits.signed_in.len() <= 100_000);
+    assert!(
+        wait(&limiter, guesser).is_some(),
+        "the guesser is remembered"
+    );
 }
 
 #[test]
@@ -173,15 +455,14 @@ fn one_password_tried_on_every_account_is_slowed_down() {
     let names: Vec<String> = (0..300).map(|number| format!("user{number}")).collect();
     let allowed = names
         .iter()
-        .filter(|name| {
-            let attempt = Attempt::SignIn {
-                address: Some(IpAddr::from([192, 0, 2, 1])),
-                identifier: name,
-            };
-            fail(&limiter, attempt)
-        })
+        .filter(|name| fail(&limiter, guess(OFFICE, name)))
         .count();
     assert_eq!(allowed, 100);
+    // Side by side it is the same.
+    let under_way = names
+        .iter()
+        .filter_map(|name| limiter.reserve(guess(ELSEWHERE, name)).ok());
+    assert_eq!(under_way.collect::<Vec<_>>().len(), 100);
 }
 
 #[test]
@@ -189,56 +470,181 @@ fn the_addresses_of_one_ipv6_subscriber_count_as_one() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     for last in 0..10 {
         let address = format!("2001:db8:1:2::{last}");
-        assert!(fail(&limiter, from(&address, "jo")));
+        assert!(fail(&limiter, guess(&address, "jo")));
     }
-    assert!(limiter.check(from("2001:db8:1:2:ffff::1", "jo")).is_err());
-    assert_eq!(limiter.check(from("2001:db8:1:3::1", "jo")), Ok(()));
+    assert!(wait(&limiter, guess("2001:db8:1:2:ffff::1", "jo")).is_some());
+    assert_eq!(wait(&limiter, guess("2001:db8:1:3::1", "jo")), None);
 }
 
 #[test]
 fn an_ipv4_address_in_ipv6_clothes_is_that_address() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     for _ in 0..10 {
-        assert!(fail(&limiter, from("::ffff:192.0.2.1", "jo")));
+        assert!(fail(&limiter, guess("::ffff:192.0.2.1", "jo")));
     }
-    assert!(limiter.check(from("192.0.2.1", "jo")).is_err());
-    assert_eq!(limiter.check(from("192.0.2.2", "jo")), Ok(()));
+    assert!(wait(&limiter, guess("192.0.2.1", "jo")).is_some());
+    assert_eq!(wait(&limiter, guess("192.0.2.2", "jo")), None);
 }
 
 #[test]
-fn registrations_and_reset_requests_have_limits_of_their_own_by_address() {
+fn registrations_and_requests_for_mail_have_limits_of_their_own_by_address() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
-    let address: IpAddr = "192.0.2.1".parse().unwrap();
+    let address: IpAddr = OFFICE.parse().unwrap();
     let register = Attempt::Register {
         address: Some(address),
     };
-    let reset = Attempt::RequestReset {
+    let mail = Attempt::RequestMail {
         address: Some(address),
         identifier: "jo",
     };
-    let allowed = |attempt| (0..200).filter(|_| limiter.check(attempt).is_ok()).count();
+    let allowed = |attempt| (0..200).filter(|_| limiter.count(attempt).is_ok()).count();
     assert_eq!(allowed(register), 100);
-    assert_eq!(allowed(reset), 30);
-    assert_eq!(limiter.check(register), Err(Duration::from_secs(2)));
-    assert_eq!(limiter.check(reset), Err(Duration::from_secs(10)));
+    assert_eq!(allowed(mail), 30);
+    assert_eq!(limiter.count(register), Err(Duration::from_secs(2)));
+    assert_eq!(limiter.count(mail), Err(Duration::from_secs(10)));
     let elsewhere = Attempt::Register {
         address: Some("192.0.2.2".parse().unwrap()),
     };
-    assert_eq!(limiter.check(elsewhere), Ok(()));
+    assert_eq!(limiter.count(elsewhere), Ok(()));
+}
+
+#[test]
+fn many_addresses_that_ask_for_one_mailbox_are_slowed_down() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let ask = |last: u8, identifier| {
+        limiter.count(Attempt::RequestMail {
+            address: Some(IpAddr::from([192, 0, 2, last])),
+            identifier,
+        })
+    };
+    assert_eq!(
+        (0..=255).filter(|last| ask(*last, "jo").is_ok()).count(),
+        60
+    );
+    assert_eq!(ask(1, "jo"), Err(Duration::from_secs(60)));
+    assert_eq!(ask(1, "al"), Ok(()));
+    // What an address is refused for does not count against the name.
+    assert_eq!((0..200).filter(|_| ask(9, "bo").is_ok()).count(), 29);
+    assert_eq!(
+        (10..=255).filter(|last| ask(*last, "bo").is_ok()).count(),
+        31
+    );
 }
 
 #[test]
 fn guesses_from_an_unknown_address_are_limited_by_account() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
-    let guess = Attempt::SignIn {
+    let jo = Guess {
         address: None,
         identifier: "jo",
     };
-    assert_eq!((0..50).filter(|_| fail(&limiter, guess)).count(), 10);
+    assert_eq!((0..50).filter(|_| fail(&limiter, jo)).count(), 10);
 }
 
 #[test]
 fn without_limits_nothing_is_refused() {
-    let guess = from("192.0.2.1", "jo");
-    assert!((0..1_000).all(|_| fail(&NoAttemptLimits, guess)));
+    let jo = guess(OFFICE, "jo");
+    let under_way: Vec<_> = (0..1_000)
+        .filter_map(|_| start(&NoAttemptLimits, jo, None).ok())
+        .collect();
+    assert_eq!(under_way.len(), 1_000);
+    for attempt in [Attempt::ChangeOwnAccount {
+        account: account(1),
+    }; 1_000]
+    {
+        assert_eq!(NoAttemptLimits.count(attempt), Ok(()));
+    }
+}
+
+/// What a client may do next; clients are numbers, as are the names of two accounts.
+#[derive(Clone, Debug)]
+enum Step {
+    Start {
+        network: u8,
+        name: usize,
+    },
+    End {
+        which: prop::sample::Index,
+        how: Ending,
+    },
+    Pass(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    Right,
+    Wrong,
+    Unchecked,
+    Cancelled,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let how = prop_oneof![
+        1 => Just(Ending::Right),
+        3 => Just(Ending::Wrong),
+        1 => Just(Ending::Unchecked),
+        1 => Just(Ending::Cancelled),
+    ];
+    let step = prop_oneof![
+        6 => (0..2_u8, 0..NAMES.len()).prop_map(|(network, name)| Step::Start { network, name }),
+        4 => (any::<prop::sample::Index>(), how).prop_map(|(which, how)| Step::End { which, how }),
+        1 => (0..90_u64).prop_map(Step::Pass),
+    ];
+    prop::collection::vec(step, 1..400)
+}
+
+/// Names with the account that each is of.
+const NAMES: [(&str, Option<u128>); 4] = [
+    ("jo", Some(1)),
+    ("jo@example.com", Some(1)),
+    ("al", Some(2)),
+    ("nemo", None),
+];
+
+proptest! {
+    #[test]
+    fn however_guesses_overlap_no_window_holds_more_wrong_ones_than_the_quota(steps in steps()) {
+        let clock = SetClock::new();
+        let limiter = GcraAttemptLimiter::new(clock.clone());
+        let mut under_way = Vec::new();
+        let mut wrong: Vec<((u8, Option<u128>), u64)> = Vec::new();
+        let mut now = 0;
+        for step in steps {
+            match step {
+                Step::Start { network, name } => {
+                    let (name, user) = NAMES[name];
+                    let attempt = Guess {
+                        address: Some(IpAddr::from([192, 0, 2, network])),
+                        identifier: name,
+                    };
+                    if let Ok(reserved) = start(&limiter, attempt, user.map(account)) {
+                        under_way.push((reserved, (network, user)));
+                    }
+                }
+                Step::End { which, how } => if !under_way.is_empty() {
+                    let (reserved, who) = under_way.swap_remove(which.index(under_way.len()));
+                    match how {
+                        Ending::Right => reserved.was_right(),
+                        Ending::Wrong => reserved.was_wrong(),
+                        Ending::Unchecked => reserved.give_back(),
+                        Ending::Cancelled => drop(reserved),
+                    }
+                    if matches!(how, Ending::Wrong | Ending::Cancelled) {
+                        wrong.push((who, now));
+                    }
+                },
+                Step::Pass(seconds) => {
+                    now += seconds;
+                    clock.pass(Duration::from_secs(seconds));
+                }
+            }
+        }
+        for (first, (who, start)) in wrong.iter().enumerate() {
+            let mut count = 0;
+            for (_, end) in wrong.iter().skip(first).filter(|(other, _)| other == who) {
+                count += 1;
+                prop_assert!(count <= 10 + (end - start) / 30, "{wrong:?}");
+            }
+        }
+    }
 }

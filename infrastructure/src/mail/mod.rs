@@ -2,11 +2,13 @@
 
 mod file;
 mod folder;
+mod mailbox;
 mod message;
 mod smtp;
 
 pub use file::FileMailer;
 pub use folder::MailFolder;
+pub(crate) use mailbox::mailbox_of;
 pub use smtp::SmtpMailer;
 
 /// Why there is no mailer.

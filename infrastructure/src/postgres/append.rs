@@ -30,8 +30,13 @@ const APPEND: &str = concat!(
          USING unnest($25::text[], $26::bytea[]) AS released (kind, digest)
          WHERE (held.kind, held.digest) = (released.kind, released.digest)
     ), mail AS (
-        INSERT INTO due_mail (aggregate_type, aggregate_id, sequence, user_id, due_at)
-        SELECT * FROM unnest($27::text[], $28::text[], $29::bigint[], $30::uuid[], $31::timestamptz[])
+        INSERT INTO mail_queue AS waiting (mail_id, user_id, kind, mailbox, address, happened, happened_at, due_at)
+        SELECT *, happened_at
+          FROM unnest($27::uuid[], $28::uuid[], $29::text[], $30::bytea[], $31::bytea[], $33::bigint[], $34::timestamptz[])
+            AS entry (mail_id, user_id, kind, mailbox, address, happened, happened_at)
+        ON CONFLICT (user_id, kind, mailbox) DO UPDATE
+        SET happened = waiting.happened + excluded.happened, address = excluded.address,
+            happened_at = greatest(waiting.happened_at, excluded.happened_at)
     ), subject_key AS (
         INSERT INTO subject_keys (user_id, wrapped)
         SELECT * FROM unnest($11::uuid[], $12::bytea[])
@@ -127,12 +132,14 @@ impl PostgresStore {
             .bind(all(&plan.held, |user| user.as_uuid()))
             .bind(all(&plan.released, |claim| claim.kind.as_str()))
             .bind(all(&plan.released, |claim| claim.digest.as_slice()))
-            .bind(all(&plan.mail, |(mail, _)| mail.stream.kind.as_str()))
-            .bind(all(&plan.mail, |(mail, _)| mail.stream.id.as_str()))
-            .bind(all(&plan.mail, |(mail, _)| mail.sequence.cast_signed()))
-            .bind(all(&plan.mail, |(mail, _)| mail.user.as_uuid()))
-            .bind(all(&plan.mail, |(_, at)| at.date_time()))
+            .bind(all(&plan.mail, |mail| mail.id))
+            .bind(all(&plan.mail, |mail| mail.user.as_uuid()))
+            .bind(all(&plan.mail, |mail| mail.kind.as_str()))
+            .bind(all(&plan.mail, |mail| mail.mailbox.as_slice()))
+            .bind(all(&plan.mail, |mail| mail.address.as_deref()))
             .bind(plan.leaves_an_administrator_beside.map(UserId::as_uuid))
+            .bind(all(&plan.mail, |mail| mail.happened))
+            .bind(all(&plan.mail, |mail| mail.happened_at.date_time()))
             .execute(self.connections.pool())
             .await?;
         Ok(())

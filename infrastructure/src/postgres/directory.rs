@@ -10,6 +10,7 @@ use sqlx::FromRow;
 
 use super::PostgresStore;
 use super::rows::{AccountRow, SessionRow, StandingRow, account_columns, session_columns};
+use crate::store::SESSIONS_LOOKED_AT;
 
 /// The account that has an identifier.
 const BY_IDENTIFIER: &str = concat!(
@@ -56,6 +57,24 @@ const LIVE: &str = concat!(
        AND ($3::uuid IS NULL OR s.session_id > $3)
      ORDER BY s.session_id LIMIT $4"
 );
+
+/// Those of the current epoch are looked at in no order; the one that was kept from an earlier epoch has its own key.
+const OTHER_SESSIONS: &str = r"
+    SELECT EXISTS (
+        SELECT FROM (
+            SELECT s.session_id, s.ended_at, count(*) OVER () AS sessions FROM (
+                SELECT s.session_id, s.ended_at
+                  FROM accounts a
+                  JOIN sessions s ON s.user_id = a.user_id AND s.epoch = a.session_epoch
+                 WHERE a.user_id = $1 LIMIT $3
+            ) AS s
+        ) AS s
+         WHERE s.sessions = $3 OR (s.ended_at IS NULL AND s.session_id IS DISTINCT FROM $2)
+    ) OR EXISTS (
+        SELECT FROM accounts a
+          JOIN sessions s ON s.session_id = a.kept_session
+         WHERE a.user_id = $1 AND s.ended_at IS NULL AND s.session_id IS DISTINCT FROM $2
+    )";
 
 const STANDING_BY_TOKEN: &str = concat!(
     "SELECT ",
@@ -180,6 +199,22 @@ impl Directory for PostgresStore {
             })
             .await?;
         rows.into_iter().map(SessionRecord::try_from).collect()
+    }
+
+    async fn may_have_other_sessions(
+        &self,
+        user: UserId,
+        kept: Option<SessionId>,
+    ) -> Result<bool, StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query_scalar(OTHER_SESSIONS)
+                    .bind(user.as_uuid())
+                    .bind(kept.map(SessionId::as_uuid))
+                    .bind(SESSIONS_LOOKED_AT)
+                    .fetch_one(pool)
+            })
+            .await
     }
 
     async fn session_by_opaque_token(

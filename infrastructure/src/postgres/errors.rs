@@ -99,7 +99,7 @@ pub(super) fn append_error(error: sqlx::Error) -> AppendError {
         None => {}
     }
     match violated_key(&error) {
-        Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey" | "due_mail_pkey") => {
+        Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey") => {
             AppendError::Conflict
         }
         None if is_tie(&error) => AppendError::Conflict,

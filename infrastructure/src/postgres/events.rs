@@ -20,6 +20,33 @@ impl EventStore for PostgresStore {
         self.vault.open(stream, sealed, self).await
     }
 
+    async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError> {
+        let last: i64 = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_scalar(
+                    "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2",
+                )
+                .bind(stream.kind.as_str())
+                .bind(&stream.id)
+                .fetch_one(pool)
+            })
+            .await?;
+        Ok(last.cast_unsigned())
+    }
+
+    async fn is_erased(&self, user: UserId) -> Result<bool, StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT FROM events WHERE event_type = 'UserErased' AND user_id = $1)",
+                )
+                .bind(user.as_uuid())
+                .fetch_one(pool)
+            })
+            .await
+    }
+
     async fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut plan = self.vault.plan(append, self).await?;
         if let Some(append) = SessionAppend::take_from(&mut plan) {

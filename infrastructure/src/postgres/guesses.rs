@@ -1,8 +1,8 @@
-//! Telling other nodes of guesses at passwords, and hearing of theirs.
+//! Exchange of counted attempts between the nodes of one database.
 //!
-//! Nothing is written: a notification lives in the server's memory until everybody has heard it, and what is missed makes
+//! Nothing is written: a notification lives in the server's memory until every node has read it, and what is missed makes
 //! guessing no faster than it is on one node. It is not part of an append, which it would slow down; there are no more
-//! of them than wrong passwords can be hashed.
+//! of them than passwords that are guessed at can be hashed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,17 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::mpsc;
 
-use crate::limits::{Failure, GcraAttemptLimiter};
+use crate::limits::{GcraAttemptLimiter, Update};
 
-/// Where nodes of one database tell each other.
-const CHANNEL: &str = "authlog_guesses";
+/// Where nodes of one database tell each other. Versions that write something else use another name.
+const CHANNEL: &str = "authlog_attempts";
 
-/// How long guesses are gathered before they are told: by then nobody has guessed again.
+/// How long updates are gathered before they are sent as one notification.
 const GATHERED_FOR: Duration = Duration::from_millis(20);
 
-/// How many are told at once: a notification takes 8,000 bytes.
-const AT_ONCE: usize = 128;
+/// How many are sent at once: a notification takes less than 8,000 bytes, the first 16 of which name the node.
+const AT_ONCE: usize = 256;
+const _: () = assert!(16 + AT_ONCE * Update::LENGTH < 8000);
 
 /// How long to wait after the database did not answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -41,28 +42,28 @@ impl GuessExchange {
         Self { pool, node }
     }
 
-    /// Tells what is `told`, and has `limiter` heed the others, until it is dropped.
-    pub async fn run(self, limiter: Arc<GcraAttemptLimiter>, mut told: mpsc::Receiver<Failure>) {
+    /// Sends what arrives on `told`, and applies to `limiter` what other nodes send, until it is dropped.
+    pub async fn run(self, limiter: Arc<GcraAttemptLimiter>, mut told: mpsc::Receiver<Update>) {
         tokio::join!(self.tell(&mut told), self.listen(&limiter));
     }
 
-    async fn tell(&self, told: &mut mpsc::Receiver<Failure>) {
+    async fn tell(&self, told: &mut mpsc::Receiver<Update>) {
         let mut batch = Vec::with_capacity(AT_ONCE);
         while told.recv_many(&mut batch, AT_ONCE).await > 0 {
             tokio::time::sleep(GATHERED_FOR).await;
             while batch.len() < AT_ONCE
-                && let Ok(failure) = told.try_recv()
+                && let Ok(update) = told.try_recv()
             {
-                batch.push(failure);
+                batch.push(update);
             }
-            let text = format!("{:016x}{}", self.node, Failure::write_all(&batch));
+            let text = format!("{:016x}{}", self.node, Update::write_all(&batch));
             let notified = sqlx::query("SELECT pg_notify($1, $2)")
                 .bind(CHANNEL)
                 .bind(text)
                 .execute(&self.pool)
                 .await;
             if let Err(error) = notified {
-                tracing::warn!(%error, "other nodes were not told of wrong passwords");
+                tracing::warn!(%error, "attempts could not be reported to other nodes; limits count on each node alone meanwhile");
             }
             batch.clear();
         }
@@ -71,7 +72,7 @@ impl GuessExchange {
     async fn listen(&self, limiter: &GcraAttemptLimiter) {
         loop {
             let Err(error) = self.hear(limiter).await;
-            tracing::warn!(%error, "wrong passwords on other nodes are not heard of");
+            tracing::warn!(%error, "the attempt feed from other nodes is unavailable; will retry");
             tokio::time::sleep(AFTER_FAILURE).await;
         }
     }
@@ -84,19 +85,19 @@ impl GuessExchange {
         listener.listen(CHANNEL).await?;
         loop {
             let notification = listener.recv().await?;
-            for failure in self.others(notification.payload()) {
-                limiter.heed(failure);
+            for update in self.others(notification.payload()) {
+                limiter.apply(update);
             }
         }
     }
 
-    /// What another node told; nothing where it was this one, or something else.
-    fn others(&self, payload: &str) -> Vec<Failure> {
-        let Some((node, failures)) = payload.split_at_checked(16) else {
+    /// The updates of another node; none if the payload is this node's own, or something else.
+    fn others(&self, payload: &str) -> Vec<Update> {
+        let Some((node, updates)) = payload.split_at_checked(16) else {
             return vec![];
         };
         match u64::from_str_radix(node, 16) {
-            Ok(node) if node != self.node => Failure::read_all(failures).unwrap_or_default(),
+            Ok(node) if node != self.node => Update::read_all(updates).unwrap_or_default(),
             _ => vec![],
         }
     }

@@ -19,4 +19,16 @@ impl Housekeeping for PostgresStore {
             .await?;
         Ok(removed.rows_affected())
     }
+
+    async fn remove_unused_mail_budgets(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let removed = self
+            .connections
+            .ask(|pool| {
+                sqlx::query("DELETE FROM mail_budgets WHERE used_until <= $1")
+                    .bind(now.date_time())
+                    .execute(pool)
+            })
+            .await?;
+        Ok(removed.rows_affected())
+    }
 }

@@ -1,9 +1,10 @@
-//! The queue of events of which somebody is to be told by mail, as a table.
+//! The queue of what people are told by mail, as a table.
 
 use async_trait::async_trait;
-use authlog_application::ports::{DueMail, MailQueue, StoreError, StreamId};
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_application::ports::{DueMail, MailKind, MailQueue, StoreError};
+use authlog_domain::{Timestamp, UserId};
 use sqlx::FromRow;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
@@ -12,53 +13,42 @@ use crate::store::unreadable;
 /// `SKIP LOCKED` lets nodes take at the same time, each something else.
 const TAKE_DUE: &str = r"
     WITH due AS MATERIALIZED (
-        SELECT aggregate_type, aggregate_id, sequence FROM due_mail
+        SELECT mail_id FROM mail_queue
          WHERE due_at <= $1
          ORDER BY due_at
          LIMIT $3
            FOR UPDATE SKIP LOCKED
     )
-    UPDATE due_mail AS mail SET attempts = attempts + 1, due_at = $2
+    UPDATE mail_queue AS mail SET attempts = attempts + 1, due_at = $2
       FROM due
-     WHERE (mail.aggregate_type, mail.aggregate_id, mail.sequence) = (due.aggregate_type, due.aggregate_id, due.sequence)
-    RETURNING mail.aggregate_type, mail.aggregate_id, mail.sequence, mail.user_id, mail.attempts";
+     WHERE mail.mail_id = due.mail_id
+    RETURNING mail.mail_id, mail.user_id, mail.kind, mail.address, mail.happened, mail.happened_at, mail.attempts";
 
-const COMPLETE: &str =
-    "DELETE FROM due_mail WHERE (aggregate_type, aggregate_id, sequence) = ($1, $2, $3)";
+const ENQUEUE: &str = r"
+    INSERT INTO mail_queue AS waiting (mail_id, user_id, kind, happened, happened_at, due_at)
+    VALUES ($1, $2, $3, 1, $4, $4)
+    ON CONFLICT (user_id, kind, mailbox) DO UPDATE
+    SET happened = waiting.happened + 1, happened_at = greatest(waiting.happened_at, excluded.happened_at)";
 
-const POSTPONE: &str =
-    "UPDATE due_mail SET due_at = $4 WHERE (aggregate_type, aggregate_id, sequence) = ($1, $2, $3)";
+const COMPLETE: &str = "SELECT complete_mail($1, $2, $3)";
+
+const POSTPONE: &str = "UPDATE mail_queue SET due_at = $2 WHERE mail_id = $1";
 
 #[derive(FromRow)]
 struct Row {
-    aggregate_type: String,
-    aggregate_id: String,
-    sequence: i64,
+    mail_id: Uuid,
     user_id: Uuid,
+    kind: String,
+    address: Option<Vec<u8>>,
+    happened: i64,
+    happened_at: OffsetDateTime,
     attempts: i64,
 }
 
-/// Every event is of an aggregate that some version of this program knows.
+/// Every entry is of a kind that some version of this program knows.
 #[derive(Debug, thiserror::Error)]
-#[error("mail is due about an aggregate of an unknown kind")]
+#[error("mail of an unknown kind is due")]
 struct UnknownKind;
-
-impl TryFrom<Row> for DueMail {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<Self, StoreError> {
-        let kind = AggregateKind::from_stored(&row.aggregate_type);
-        Ok(Self {
-            stream: StreamId {
-                kind: kind.ok_or_else(|| unreadable(UnknownKind))?,
-                id: row.aggregate_id,
-            },
-            sequence: u64::try_from(row.sequence).map_err(unreadable)?,
-            user: UserId::new(row.user_id),
-            attempts: u32::try_from(row.attempts).map_err(unreadable)?,
-        })
-    }
-}
 
 #[async_trait]
 impl MailQueue for PostgresStore {
@@ -79,16 +69,40 @@ impl MailQueue for PostgresStore {
                     .fetch_all(self.connections.pool()),
             )
             .await?;
-        rows.into_iter().map(DueMail::try_from).collect()
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in rows {
+            taken.push(self.due_mail(row).await?);
+        }
+        Ok(taken)
+    }
+
+    async fn enqueue_mail(
+        &self,
+        user: UserId,
+        kind: MailKind,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let id = self.vault.entropy.random_uuid();
+        self.connections
+            .ask(|pool| {
+                sqlx::query(ENQUEUE)
+                    .bind(id)
+                    .bind(user.as_uuid())
+                    .bind(kind.as_str())
+                    .bind(at.date_time())
+                    .execute(pool)
+            })
+            .await?;
+        Ok(())
     }
 
     async fn complete_mail(&self, mail: &DueMail) -> Result<(), StoreError> {
         self.connections
             .ask(|pool| {
                 sqlx::query(COMPLETE)
-                    .bind(mail.stream.kind.as_str())
-                    .bind(mail.stream.id.as_str())
-                    .bind(mail.sequence.cast_signed())
+                    .bind(mail.id)
+                    .bind(i64::from(mail.attempts))
+                    .bind(i64::from(mail.happened))
                     .execute(pool)
             })
             .await?;
@@ -99,13 +113,30 @@ impl MailQueue for PostgresStore {
         self.connections
             .ask(|pool| {
                 sqlx::query(POSTPONE)
-                    .bind(mail.stream.kind.as_str())
-                    .bind(mail.stream.id.as_str())
-                    .bind(mail.sequence.cast_signed())
+                    .bind(mail.id)
                     .bind(at.date_time())
                     .execute(pool)
             })
             .await?;
         Ok(())
+    }
+}
+
+impl PostgresStore {
+    async fn due_mail(&self, row: Row) -> Result<DueMail, StoreError> {
+        let user = UserId::new(row.user_id);
+        let former_address = match &row.address {
+            Some(sealed) => self.vault.open_address(user, sealed, self).await?,
+            None => None,
+        };
+        Ok(DueMail {
+            id: row.mail_id,
+            user,
+            kind: MailKind::from_stored(&row.kind).ok_or_else(|| unreadable(UnknownKind))?,
+            former_address,
+            happened: u32::try_from(row.happened).map_err(unreadable)?,
+            happened_at: Timestamp::new(row.happened_at),
+            attempts: u32::try_from(row.attempts).map_err(unreadable)?,
+        })
     }
 }

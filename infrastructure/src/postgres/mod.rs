@@ -30,6 +30,7 @@ mod housekeeping;
 mod leadership;
 mod log_records;
 mod log_tree;
+mod mail_gate;
 mod mail_queue;
 mod rebuild;
 mod reset_requests;

@@ -16,6 +16,7 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::recent_requests::{from_stored, to_stored};
 use crate::store::unreadable;
 
 /// A row of `accounts`. The members stand in the order of the columns.
@@ -46,6 +47,7 @@ pub(super) struct AccountRow {
     verification_email: Option<String>,
     #[serde(with = "time::serde::rfc3339::option")]
     verification_expires_at: Option<OffsetDateTime>,
+    recent_requests: Option<String>,
 }
 
 /// A row of `sessions`. The members stand in the order of the columns; next to an account the version goes by another
@@ -91,7 +93,7 @@ macro_rules! account_columns {
     () => {
         "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, a.credential_id, \
          a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, a.email_verified, a.locked, \
-         a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at"
+         a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, a.recent_requests"
     };
 }
 
@@ -155,7 +157,8 @@ macro_rules! update_account {
                 locked = excluded.locked, kept_session = excluded.kept_session,
                 verification_id = excluded.verification_id,
                 verification_email = excluded.verification_email,
-                verification_expires_at = excluded.verification_expires_at
+                verification_expires_at = excluded.verification_expires_at,
+                recent_requests = excluded.recent_requests
             WHERE accounts.version <= excluded.version"
     };
 }
@@ -214,6 +217,7 @@ impl From<&Account> for AccountRow {
             verification_email: verification
                 .and_then(|it| text(it.email.as_ref().map(Email::as_str))),
             verification_expires_at: verification.map(|it| it.expires_at.date_time()),
+            recent_requests: to_stored(account),
         }
     }
 }
@@ -246,9 +250,10 @@ impl TryFrom<AccountRow> for Account {
         let pending_reset = row.reset_id.zip(row.reset_expires_at);
         let verification = row.verification_id.zip(row.verification_expires_at);
         let new_email = row.verification_email.map(Email::from_stored);
+        let version = row.version.cast_unsigned();
         Ok(Self {
             id: UserId::new(row.user_id),
-            version: row.version.cast_unsigned(),
+            version,
             number: AccountNumber::new(row.number),
             username: row.username.map(Username::from_stored),
             email: row.email.map(Email::from_stored),
@@ -272,6 +277,8 @@ impl TryFrom<AccountRow> for Account {
                 reset: ResetId::new(reset),
                 expires_at: Timestamp::new(expires_at),
             }),
+            recent_requests: from_stored(row.recent_requests.as_deref(), version)
+                .map_err(|_| foreign("accounts.recent_requests"))?,
             created_at: Timestamp::new(row.created_at),
             updated_at: Timestamp::new(row.updated_at),
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_application::ports::Entropy;
-use authlog_domain::UserId;
+use authlog_domain::{Email, UserId};
 use quick_cache::sync::{Cache, GuardResult};
 use zeroize::Zeroizing;
 
@@ -44,6 +44,25 @@ impl SubjectKey {
         Ok(Self(Zeroizing::new(key)))
     }
 
+    /// Seals an e-mail address that waits in a queue for the account of `user`.
+    pub(crate) fn seal_address(
+        &self,
+        user: UserId,
+        address: &Email,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, Unopenable> {
+        let place = address_place(user);
+        self.sealer()?
+            .seal(&place, address.as_str().as_bytes(), entropy)
+    }
+
+    /// Opens what [`Self::seal_address`] sealed for the same account.
+    pub(crate) fn open_address(&self, user: UserId, sealed: &[u8]) -> Result<Email, Unopenable> {
+        let plain = self.sealer()?.open(&address_place(user), sealed)?;
+        let text = std::str::from_utf8(&plain).map_err(|_| Unopenable)?;
+        Ok(Email::from_stored(text))
+    }
+
     pub(super) fn sealer(&self) -> Result<Sealer, Unopenable> {
         Sealer::new(&self.0)
     }
@@ -52,6 +71,10 @@ impl SubjectKey {
 /// What a wrapped key is bound to, so that none passes for another's.
 pub(crate) fn place(user: UserId) -> String {
     format!("subject-key/{user}")
+}
+
+fn address_place(user: UserId) -> String {
+    format!("queued-address/{user}")
 }
 
 /// How many accounts' keys are kept unwrapped in memory: about 10 MB, and the people who come back within minutes.

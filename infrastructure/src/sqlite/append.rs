@@ -1,11 +1,12 @@
 //! What an append writes, in one savepoint.
 
-use authlog_application::ports::{AppendError, CredentialRecord, DueMail, OpaqueTokenRecord};
-use authlog_domain::{Timestamp, UserId};
+use authlog_application::ports::{AppendError, CredentialRecord, OpaqueTokenRecord};
+use authlog_domain::UserId;
 use rusqlite::{Connection, params};
 
 use super::erasure::{erase, is_erased};
 use super::errors::{is_duplicate, store_error};
+use super::mail_queue::write_mail;
 use super::rotation::sealing_key;
 use super::rows::{write_account, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
@@ -155,8 +156,8 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
     if let Some(token) = &plan.opaque_token {
         write_opaque_token(connection, token)?;
     }
-    for (mail, at) in &plan.mail {
-        write_mail(connection, mail, *at)?;
+    for mail in &plan.mail {
+        write_mail(connection, mail)?;
     }
     for row in &plan.accounts {
         write_account(connection, row)?;
@@ -168,19 +169,6 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
         Some(erasure) => erase(connection, erasure),
         None => Ok(()),
     }
-}
-
-fn write_mail(connection: &Connection, mail: &DueMail, at: Timestamp) -> rusqlite::Result<()> {
-    const INSERT: &str = "
-        INSERT INTO due_mail (aggregate_type, aggregate_id, sequence, user_id, due_at) VALUES (?, ?, ?, ?, ?)";
-    connection.prepare_cached(INSERT)?.execute(params![
-        mail.stream.kind.as_str(),
-        mail.stream.id,
-        mail.sequence as i64,
-        mail.user.to_string(),
-        at.unix_millis()
-    ])?;
-    Ok(())
 }
 
 fn write_credential(

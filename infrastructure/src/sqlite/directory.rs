@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, Params, Row, params};
 use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, session};
+use crate::store::SESSIONS_LOOKED_AT;
 
 #[async_trait]
 impl Directory for SqliteStore {
@@ -118,6 +119,35 @@ impl Directory for SqliteStore {
                     .prepare_cached(&sql)?
                     .query_map(bounds, |row| session(row, 0))?
                     .collect()
+            })
+            .await
+    }
+
+    async fn may_have_other_sessions(
+        &self,
+        user: UserId,
+        kept: Option<SessionId>,
+    ) -> Result<bool, StoreError> {
+        const SELECT: &str = "
+            SELECT 1 FROM (
+                SELECT s.session_id, s.ended_at, count(*) OVER () AS sessions FROM (
+                    SELECT s.session_id, s.ended_at FROM accounts AS a
+                    JOIN sessions AS s ON s.user_id = a.user_id AND s.epoch = a.session_epoch
+                    WHERE a.user_id = ?1 LIMIT ?3
+                ) AS s
+            ) AS s
+            WHERE s.sessions = ?3 OR (s.ended_at IS NULL AND s.session_id IS NOT ?2)
+            UNION ALL
+            SELECT 1 FROM accounts AS a JOIN sessions AS s ON s.session_id = a.kept_session
+            WHERE a.user_id = ?1 AND s.ended_at IS NULL AND s.session_id IS NOT ?2";
+        let kept = kept.map(|session| session.to_string());
+        self.readers
+            .read(move |connection| {
+                connection.prepare_cached(SELECT)?.exists(params![
+                    user.to_string(),
+                    kept,
+                    SESSIONS_LOOKED_AT
+                ])
             })
             .await
     }

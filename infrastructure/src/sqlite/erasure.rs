@@ -29,7 +29,7 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<()> {
         "DELETE FROM opaque_tokens WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = ?)",
         "DELETE FROM sessions WHERE user_id = ?",
         "DELETE FROM accounts WHERE user_id = ?",
-        "DELETE FROM due_mail WHERE user_id = ?",
+        "DELETE FROM mail_queue WHERE user_id = ?",
     ];
     const DELETE_REQUEST: &str = "DELETE FROM reset_requests WHERE reset_id = ?";
     let user = erasure.user.to_string();

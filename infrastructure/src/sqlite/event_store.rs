@@ -7,6 +7,7 @@ use cqrs_es::persist::SerializedEvent;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::erasure::is_erased;
 use super::errors::malformed;
 use super::{SqliteStore, append};
 use crate::store::WrappedKeys;
@@ -20,6 +21,27 @@ impl EventStore for SqliteStore {
             .read(move |connection| stored_events(connection, &wanted))
             .await?;
         self.vault.open(stream, stored, self).await
+    }
+
+    async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError> {
+        const SELECT: &str = "
+            SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ? AND aggregate_id = ?";
+        let stream = stream.clone();
+        let last: i64 = self
+            .readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(SELECT)?
+                    .query_row(params![stream.kind.as_str(), stream.id], |row| row.get(0))
+            })
+            .await?;
+        Ok(last.cast_unsigned())
+    }
+
+    async fn is_erased(&self, user: UserId) -> Result<bool, StoreError> {
+        self.readers
+            .read(move |connection| is_erased(connection, user))
+            .await
     }
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {

@@ -1,13 +1,15 @@
-//! The durable queue of events of which somebody is to be told by mail.
+//! The durable queue of what people are told by mail.
 
 use async_trait::async_trait;
-use authlog_application::ports::{DueMail, MailQueue, StoreError, StreamId};
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_application::ports::{DueMail, MailKind, MailQueue, StoreError};
+use authlog_domain::{Timestamp, UserId};
 use rusqlite::{Connection, Result, Row, params};
+use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::{malformed, store_error};
-use super::rows::id;
+use super::rows::{id, timestamp};
+use crate::store::MailEntry;
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -23,36 +25,66 @@ impl MailQueue for SqliteStore {
         if !self.readers.read(move |it| any_due(it, now)).await? {
             return Ok(vec![]);
         }
-        self.writer
+        let rows = self
+            .writer
             .write(move |connection| {
                 take(connection, now, leased_until, limit).map_err(store_error)
             })
+            .await?;
+        let mut taken = Vec::with_capacity(rows.len());
+        for (mut mail, sealed) in rows {
+            if let Some(sealed) = sealed {
+                let address = self.vault.open_address(mail.user, &sealed, self);
+                mail.former_address = address.await?;
+            }
+            taken.push(mail);
+        }
+        Ok(taken)
+    }
+
+    async fn enqueue_mail(&self, user: UserId, kind: MailKind, at: Timestamp) -> Answer<()> {
+        let entry = MailEntry::new(self.vault.entropy.random_uuid(), user, kind, at);
+        self.writer
+            .write(move |connection| write_mail(connection, &entry).map_err(store_error))
             .await
     }
 
     async fn complete_mail(&self, mail: &DueMail) -> Answer<()> {
-        const DELETE: &str =
-            "DELETE FROM due_mail WHERE aggregate_type = ? AND aggregate_id = ? AND sequence = ?";
-        let (kind, id, sequence) = key(mail);
-        self.execute(DELETE, (kind, id, sequence)).await
+        let (id, attempts, told) = (mail.id.to_string(), mail.attempts, mail.happened);
+        self.writer
+            .write(move |connection| complete(connection, &id, attempts, told).map_err(store_error))
+            .await
     }
 
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Answer<()> {
-        const UPDATE: &str = "
-            UPDATE due_mail SET due_at = ?4 WHERE aggregate_type = ?1 AND aggregate_id = ?2 AND sequence = ?3";
-        let (kind, id, sequence) = key(mail);
-        self.execute(UPDATE, (kind, id, sequence, at.unix_millis()))
+        const UPDATE: &str = "UPDATE mail_queue SET due_at = ?2 WHERE mail_id = ?1";
+        self.execute(UPDATE, (mail.id.to_string(), at.unix_millis()))
             .await
     }
 }
 
-fn key(mail: &DueMail) -> (&'static str, String, i64) {
-    let StreamId { kind, id } = &mail.stream;
-    (kind.as_str(), id.clone(), mail.sequence as i64)
+/// Puts an entry in, or counts it with the one that waits.
+pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<()> {
+    const UPSERT: &str = "
+        INSERT INTO mail_queue (mail_id, user_id, kind, mailbox, address, happened, happened_at, due_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+        ON CONFLICT (user_id, kind, mailbox) DO UPDATE
+        SET happened = happened + excluded.happened, address = excluded.address,
+            happened_at = max(happened_at, excluded.happened_at)";
+    connection.prepare_cached(UPSERT)?.execute(params![
+        mail.id.to_string(),
+        mail.user.to_string(),
+        mail.kind.as_str(),
+        mail.mailbox,
+        mail.address,
+        mail.happened,
+        mail.happened_at.unix_millis()
+    ])?;
+    Ok(())
 }
 
 fn any_due(connection: &Connection, now: Timestamp) -> Result<bool> {
-    const SELECT: &str = "SELECT 1 FROM due_mail WHERE due_at <= ? LIMIT 1";
+    const SELECT: &str = "SELECT 1 FROM mail_queue WHERE due_at <= ? LIMIT 1";
     connection
         .prepare_cached(SELECT)?
         .exists([now.unix_millis()])
@@ -63,12 +95,11 @@ fn take(
     now: Timestamp,
     leased_until: Timestamp,
     limit: u32,
-) -> Result<Vec<DueMail>> {
+) -> Result<Vec<(DueMail, Option<Vec<u8>>)>> {
     const TAKE: &str = "
-        UPDATE due_mail SET attempts = attempts + 1, due_at = ?2
-        WHERE (aggregate_type, aggregate_id, sequence) IN
-            (SELECT aggregate_type, aggregate_id, sequence FROM due_mail WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3)
-        RETURNING aggregate_type, aggregate_id, sequence, user_id, attempts";
+        UPDATE mail_queue SET attempts = attempts + 1, due_at = ?2
+        WHERE mail_id IN (SELECT mail_id FROM mail_queue WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3)
+        RETURNING mail_id, user_id, kind, address, happened, happened_at, attempts";
     connection
         .prepare_cached(TAKE)?
         .query_map(
@@ -78,15 +109,29 @@ fn take(
         .collect()
 }
 
-fn due_mail(row: &Row<'_>) -> Result<DueMail> {
-    let sequence: i64 = row.get(2)?;
-    Ok(DueMail {
-        stream: StreamId {
-            kind: id(row, 0, AggregateKind::from_stored)?,
-            id: row.get(1)?,
-        },
-        sequence: u64::try_from(sequence).map_err(|error| malformed(2, error))?,
-        user: id(row, 3, UserId::parse)?,
-        attempts: row.get(4)?,
-    })
+/// The entry, and its address as it is sealed.
+fn due_mail(row: &Row<'_>) -> Result<(DueMail, Option<Vec<u8>>)> {
+    let mail_id: String = row.get(0)?;
+    let mail = DueMail {
+        id: Uuid::try_parse(&mail_id).map_err(|error| malformed(0, error))?,
+        user: id(row, 1, UserId::parse)?,
+        kind: id(row, 2, MailKind::from_stored)?,
+        former_address: None,
+        happened: row.get(4)?,
+        happened_at: timestamp(row, 5)?,
+        attempts: row.get(6)?,
+    };
+    Ok((mail, row.get(3)?))
+}
+
+fn complete(connection: &Connection, id: &str, attempts: u32, told: u32) -> Result<()> {
+    const DELETE: &str =
+        "DELETE FROM mail_queue WHERE mail_id = ? AND attempts = ? AND happened <= ?";
+    const KEEP_REST: &str = "
+        UPDATE mail_queue SET happened = happened - ?3, admitted = 0, attempts = 0, due_at = happened_at
+        WHERE mail_id = ?1 AND attempts = ?2";
+    let entry = params![id, attempts, told];
+    connection.prepare_cached(DELETE)?.execute(entry)?;
+    connection.prepare_cached(KEEP_REST)?.execute(entry)?;
+    Ok(())
 }

@@ -17,6 +17,7 @@ mod history;
 mod housekeeping;
 mod log_records;
 mod log_tree;
+mod mail_gate;
 mod mail_queue;
 mod readers;
 mod rebuild;

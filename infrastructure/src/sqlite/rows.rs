@@ -11,11 +11,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::malformed;
+use crate::recent_requests::{from_stored, to_stored};
 
 /// The columns of an account `a`, in the order in which [`account`] reads them.
 pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
     a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, \
-    a.email_verified, a.locked, a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at";
+    a.email_verified, a.locked, a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, \
+    a.recent_requests";
 
 /// The columns of a session `s`, in the order in which [`session`] reads them.
 pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
@@ -29,10 +31,10 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
     const UPSERT: &str = "
         INSERT INTO accounts (user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
-            verification_email, verification_expires_at)
+            verification_email, verification_expires_at, recent_requests)
         VALUES (:user_id, :version, :number, :username, :email, :name, :phone, :role, :credential_id, :session_epoch,
             :reset_id, :reset_expires_at, :created_at, :updated_at, :email_verified, :locked, :kept_session,
-            :verification_id, :verification_email, :verification_expires_at)
+            :verification_id, :verification_email, :verification_expires_at, :recent_requests)
         ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, number = excluded.number,
             username = excluded.username, email = excluded.email, name = excluded.name, phone = excluded.phone,
             role = excluded.role, credential_id = excluded.credential_id, session_epoch = excluded.session_epoch,
@@ -40,7 +42,7 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
             created_at = excluded.created_at, updated_at = excluded.updated_at,
             email_verified = excluded.email_verified, locked = excluded.locked, kept_session = excluded.kept_session,
             verification_id = excluded.verification_id, verification_email = excluded.verification_email,
-            verification_expires_at = excluded.verification_expires_at
+            verification_expires_at = excluded.verification_expires_at, recent_requests = excluded.recent_requests
         WHERE accounts.version <= excluded.version";
     let verification = row.pending_verification.as_ref();
     connection.prepare_cached(UPSERT)?.execute(named_params! {
@@ -64,6 +66,7 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
         ":verification_id": verification.map(|pending| pending.verification.to_string()),
         ":verification_email": verification.and_then(|pending| pending.email.as_ref()).map(Email::as_str),
         ":verification_expires_at": verification.map(|pending| pending.expires_at.unix_millis()),
+        ":recent_requests": to_stored(row),
     })?;
     Ok(())
 }
@@ -106,9 +109,11 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
     let verification = optional(row, first + 17, VerificationId::parse)?;
     let new_email = text(18)?.map(Email::from_stored);
     let verification_expires_at: Option<i64> = row.get(first + 19)?;
+    let version = version(row, first + 1)?;
+    let recent_requests = row.get_ref(first + 20)?.as_str_or_null()?;
     Ok(Account {
         id: id(row, first, UserId::parse)?,
-        version: version(row, first + 1)?,
+        version,
         number: AccountNumber::new(row.get(first + 2)?),
         username: text(3)?.map(Username::from_stored),
         email: text(4)?.map(Email::from_stored),
@@ -135,6 +140,8 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
                 expires_at: Timestamp::from_unix_millis(expires_at),
             },
         ),
+        recent_requests: from_stored(recent_requests, version)
+            .map_err(|error| malformed(first + 20, error))?,
     })
 }
 

@@ -1,12 +1,12 @@
-//! Addresses that change, locks, the sessions that count, and the mail that is due.
+//! Addresses that change, locks, and the sessions that count.
 
 use std::time::Duration;
 
-use authlog_application::ports::{Append, AppendError, DueMail, Identifier, IdentifierKind};
+use authlog_application::ports::{Append, AppendError, Identifier, IdentifierKind};
 use authlog_domain::user::{
     ChangePassword, ChangeRole, ConfirmEmail, Lock, RequestEmailVerification, UserCommand,
 };
-use authlog_domain::{CredentialId, Email, Role, VerificationId};
+use authlog_domain::{CredentialId, Email, Role, SessionId, VerificationId};
 use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
@@ -16,12 +16,13 @@ use super::system::{now, random};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn address(text: &str) -> Email {
+/// The address in `text`.
+pub fn address(text: &str) -> Email {
     Email::parse(text).unwrap()
 }
 
 /// Asks for another address, and returns the request.
-async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> VerificationId {
+pub async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> VerificationId {
     let verification = VerificationId::new(random());
     let command = UserCommand::RequestEmailVerification(RequestEmailVerification {
         at: now(),
@@ -34,7 +35,8 @@ async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> Verificati
     verification
 }
 
-fn confirm(verification: VerificationId) -> UserCommand {
+/// Follows the link of that request.
+pub fn confirm(verification: VerificationId) -> UserCommand {
     UserCommand::ConfirmEmail(ConfirmEmail {
         at: now(),
         verification,
@@ -178,42 +180,67 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
     assert!(standing.is_live(now()));
 }
 
-pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world: &impl World) {
-    let (store, other) = (world.store(), world.another_node().await);
+pub async fn other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept(
+    world: &impl World,
+) {
+    let store = world.store();
     let (ada, bob) = (Person::called("ada"), Person::called("bob"));
-    ada.registers(&*store).await;
-    bob.registers(&*store).await;
-    assert_eq!(world.count("due_mail").await, 0);
+    let others = async |kept| {
+        let others = store.may_have_other_sessions(ada.user, kept).await;
+        others.unwrap()
+    };
+    assert!(!others(None).await);
     for person in [&ada, &bob] {
-        let lock = UserCommand::Lock(Lock { at: now() });
-        person.does(&*store, lock).await.unwrap();
+        person.registers(&*store).await;
     }
-    let at = now();
-    let leased_until = at.plus(MINUTE);
-    let take = async |node: &dyn Store, at| {
-        let taken = node.take_due_mail(at, leased_until, 10).await;
-        taken.unwrap()
-    };
-    let mut taken = take(&*other, at).await;
-    taken.sort_by_key(|mail| mail.user != ada.user);
-    let of_ada = DueMail {
-        stream: ada.stream(),
-        sequence: 2,
-        user: ada.user,
-        attempts: 1,
-    };
-    assert_eq!(taken.len(), 2);
-    assert_eq!(taken[0], of_ada);
-    assert!(take(&*store, at).await.is_empty());
-    // What was neither completed nor postponed comes back.
-    let again = store.take_due_mail(leased_until, leased_until.plus(MINUTE), 10);
-    assert_eq!(again.await.unwrap().len(), 2);
-    store.complete_mail(&taken[1]).await.unwrap();
-    let later = leased_until.plus(MINUTE).plus(MINUTE);
-    store.postpone_mail(&of_ada, later).await.unwrap();
-    assert!(take(&*store, leased_until).await.is_empty());
-    assert_eq!(take(&*store, later).await.len(), 1);
-    // An erased account is told nothing.
-    ada.is_erased(&*store).await;
-    assert_eq!(world.count("due_mail").await, 0);
+    bob.signs_in(&*store).await;
+    assert!(!others(None).await);
+    let first = ada.signs_in(&*store).await;
+    assert!(others(None).await);
+    assert!(!others(Some(first)).await);
+    let second = ada.signs_in(&*store).await;
+    assert!(others(Some(first)).await);
+    ada.signs_out(&*store, second).await;
+    assert!(!others(Some(first)).await);
+
+    // The first goes on in an epoch that is not its own, and the second has ended with its own.
+    ada.signs_in(&*store).await;
+    let command = UserCommand::ChangePassword(ChangePassword {
+        at: now(),
+        credential: CredentialId::new(random()),
+        session: first,
+        account_epoch: 0,
+    });
+    ada.does(&*store, command).await.unwrap();
+    assert!(others(None).await);
+    assert!(!others(Some(first)).await);
+    let third = SessionId::new(random());
+    let login = ada.login(third, 1).await;
+    append(&*store, vec![login]).await.unwrap();
+    assert!(others(Some(first)).await);
+    assert!(others(Some(third)).await);
+    ada.signs_out(&*store, first).await;
+    assert!(!others(Some(third)).await);
+    // Nobody has to agree with our clock on when it expired.
+    world
+        .execute("UPDATE sessions SET expires_at = started_at")
+        .await;
+    assert!(others(None).await);
+    let lock = UserCommand::Lock(Lock { at: now() });
+    ada.does(&*store, lock).await.unwrap();
+    assert!(!others(None).await);
+}
+
+pub async fn of_many_sessions_in_one_epoch_one_is_taken_to_count(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    // A hundred are looked at.
+    for (visits, others) in [(99, false), (1, true)] {
+        for _ in 0..visits {
+            append(&*store, vec![ada.visit().await]).await.unwrap();
+        }
+        let told = store.may_have_other_sessions(ada.user, None).await;
+        assert_eq!(told.unwrap(), others);
+    }
 }

@@ -91,6 +91,21 @@ pub async fn an_erased_account_leaves_its_events_and_nothing_else(world: &impl W
     }
 }
 
+pub async fn every_node_tells_who_was_erased(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let (ada, eve) = (Person::called("ada"), Person::called("eve"));
+    for person in [&ada, &eve] {
+        person.registers(&*nodes[0]).await;
+    }
+    ada.is_erased(&*nodes[0]).await;
+    for node in &nodes {
+        assert!(node.is_erased(ada.user).await.unwrap());
+        assert!(!node.is_erased(eve.user).await.unwrap());
+        let nobody = Person::called("nobody").user;
+        assert!(!node.is_erased(nobody).await.unwrap());
+    }
+}
+
 pub async fn an_erasure_changes_no_stored_event_and_no_leaf(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");

@@ -45,6 +45,20 @@ pub async fn a_stream_that_does_not_exist_is_empty(world: &impl World) {
     assert!(world.store().load(&stream).await.unwrap().is_empty());
 }
 
+pub async fn the_last_sequence_of_a_stream_is_that_of_its_last_event(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    assert_eq!(store.last_sequence(&ada.stream()).await.unwrap(), 0);
+    ada.registers(&*store).await;
+    for expected in 1..=3 {
+        let refused = ada.refused_login(&*store).await;
+        let stream = refused.stream.clone();
+        append(&*store, vec![refused]).await.unwrap();
+        assert_eq!(store.last_sequence(&stream).await.unwrap(), expected);
+    }
+    assert_eq!(store.last_sequence(&ada.stream()).await.unwrap(), 1);
+}
+
 pub async fn two_appends_at_the_same_sequence_conflict_and_the_loser_leaves_nothing(
     world: &impl World,
 ) {

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod erasure;
 pub mod event_log;
 pub mod event_store;
+pub mod mail;
 pub mod people;
 pub mod proof;
 pub mod read_models;
@@ -104,7 +105,7 @@ pub async fn footprint(world: &impl World) -> Vec<(&'static str, i64)> {
         "subject_keys",
         "accounts",
         "sessions",
-        "due_mail",
+        "mail_queue",
     ] {
         counts.push((table, world.count(table).await));
     }
@@ -119,6 +120,7 @@ macro_rules! store_behaviour {
         store_behaviour!($open, event_store: [
             an_append_is_read_back_in_order,
             a_stream_that_does_not_exist_is_empty,
+            the_last_sequence_of_a_stream_is_that_of_its_last_event,
             two_appends_at_the_same_sequence_conflict_and_the_loser_leaves_nothing,
             a_taken_identifier_is_reported_with_its_kind_and_leaves_nothing,
             a_registration_that_races_itself_a_hundred_times_wins_once,
@@ -151,6 +153,8 @@ macro_rules! store_behaviour {
             a_stretch_ends_with_the_stream_of_its_last_event,
             a_rebuild_over_emptied_tables_writes_every_column,
             a_row_of_a_later_version_is_left_alone,
+            recent_requests_count_only_for_the_version_of_the_row_that_they_name,
+            a_command_builds_on_the_row_and_not_on_what_came_before_it,
         ]);
         store_behaviour!($open, revocations: [
             every_acknowledged_revocation_is_heard,
@@ -165,7 +169,20 @@ macro_rules! store_behaviour {
             people_who_race_for_one_address_get_it_once,
             an_append_that_would_leave_no_administrator_leaves_nothing,
             the_sessions_that_count_are_told_page_by_page_with_where_they_began,
+            other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept,
+            of_many_sessions_in_one_epoch_one_is_taken_to_count,
+        ]);
+        store_behaviour!($open, mail: [
             mail_is_due_with_its_event_and_handled_by_one_node_at_a_time,
+            what_happens_while_a_mail_waits_is_counted_by_its_entry,
+            what_happens_while_a_mail_is_sent_is_due_afterwards,
+            the_address_of_before_is_told_if_it_was_verified_and_waits_sealed,
+            of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota,
+            an_admission_belongs_to_its_entry,
+            a_mailbox_is_sent_more_as_time_passes,
+            links_leave_places_for_notices,
+            what_a_mailbox_was_sent_outlives_the_account,
+            budgets_that_are_full_again_are_removed,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
@@ -204,6 +221,7 @@ macro_rules! store_behaviour {
         ]);
         store_behaviour!($open, erasure: [
             an_erased_account_leaves_its_events_and_nothing_else,
+            every_node_tells_who_was_erased,
             an_erasure_changes_no_stored_event_and_no_leaf,
             other_accounts_are_untouched_by_an_erasure,
             nothing_is_appended_to_an_erased_account,

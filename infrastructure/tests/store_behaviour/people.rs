@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use authlog_application::ports::{
-    Append, AppendError, CredentialRecord, PasswordHash, StagedStream, StreamId,
+    Append, AppendError, Base, CredentialRecord, PasswordHash, StagedStream, StreamId,
 };
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{
@@ -18,6 +18,7 @@ use authlog_domain::{
     Role, Rotation, Session, SessionId, User, UserId, Username,
 };
 use authlog_infrastructure::Store;
+use authlog_projections::{Row, row};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, DomainEvent};
@@ -309,11 +310,20 @@ where
         .map(|(sequence, event)| recorded::<A>(&stream, sequence, user, &event))
         .collect();
     Ok(StagedStream {
+        base: base(stream.kind, &prior),
         stream,
-        base: None,
-        prior,
         new,
     })
+}
+
+/// What a command builds on that finds these events.
+fn base(kind: AggregateKind, events: &[SerializedEvent]) -> Base {
+    match row(kind, events).unwrap() {
+        Some(Row::Account(row)) => Base::Account(row),
+        Some(Row::Session(row)) => Base::Session(row),
+        None if events.is_empty() => Base::Nothing,
+        None => Base::Events(events.len() as u64),
+    }
 }
 
 /// The event as `cqrs-es` hands it over, with the metadata that the use cases give it.

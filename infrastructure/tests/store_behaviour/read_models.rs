@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use authlog_application::ports::{Append, SessionStanding, StreamId, Stretch};
+use authlog_application::ports::{
+    Account, Append, AppendError, Check, SessionStanding, StreamId, Stretch,
+};
 use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::session::{Limits, LogOut, RefreshSession, SessionCommand};
 use authlog_domain::user::{
@@ -382,6 +384,66 @@ pub async fn a_row_of_a_later_version_is_left_alone(world: &impl World) {
     ada.does(&*store, command).await.unwrap();
     ada.does_in(&*store, session, refresh(0, 0)).await.unwrap();
     assert_eq!(store.session(session).await.unwrap(), Some(ahead));
+}
+
+/// A node of an earlier version of this program, which may serve meanwhile, updates rows and leaves the column as it is.
+pub async fn recent_requests_count_only_for_the_version_of_the_row_that_they_name(
+    world: &impl World,
+) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let reset = ResetId::new(random());
+    ada.does(&*store, ask_for_reset(reset)).await.unwrap();
+    let whole = store.account(ada.user).await.unwrap().unwrap();
+    assert!(whole.recent_requests.is_some());
+    let findings = async |repair| {
+        let diagnosis = store.examine(repair, &|_| ()).await.unwrap();
+        let found = diagnosis.divergences.into_iter();
+        found.map(|(check, _)| check).collect::<Vec<_>>()
+    };
+    for unknown in ["NULL", r#"'{"version":1}'"#, r#"'{"version":3}'"#] {
+        let sql = format!("UPDATE accounts SET recent_requests = {unknown}");
+        world.execute(&sql).await;
+        let row = store.account(ada.user).await.unwrap().unwrap();
+        let expected = Account {
+            recent_requests: None,
+            ..whole.clone()
+        };
+        assert_eq!(row, expected, "{unknown}");
+        assert!(findings(false).await.is_empty(), "{unknown}");
+        rebuild(&*store, 10).await;
+        let row = store.account(ada.user).await.unwrap();
+        assert_eq!(row.as_ref(), Some(&whole), "{unknown}");
+    }
+    for wrong in [r#"'{"version":2}'"#, "'no JSON'"] {
+        let sql = format!("UPDATE accounts SET recent_requests = {wrong}");
+        world.execute(&sql).await;
+        assert_eq!(findings(true).await, [Check::Accounts], "{wrong}");
+        let row = store.account(ada.user).await.unwrap();
+        assert_eq!(row.as_ref(), Some(&whole), "{wrong}");
+    }
+}
+
+/// Without the events before the row there is nothing that could be read of them.
+pub async fn a_command_builds_on_the_row_and_not_on_what_came_before_it(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let change_to = |role| UserCommand::ChangeRole(ChangeRole { at: now(), role });
+    ada.does(&*store, change_to(Role::Auditor)).await.unwrap();
+    let next = ada.decides(&*store, change_to(Role::Admin)).await.unwrap();
+    ada.signs_in(&*store).await;
+    world.drop_guards().await;
+    world
+        .execute("DELETE FROM events WHERE aggregate_type = 'user'")
+        .await;
+    append(&*store, vec![next.clone()]).await.unwrap();
+    let row = store.account(ada.user).await.unwrap().unwrap();
+    assert_eq!((row.role, row.version), (Role::Admin, 3));
+    assert_eq!((row.session_epoch, row.username), (2, Some(ada.username())));
+    let again = append(&*store, vec![next]).await;
+    assert!(matches!(again, Err(AppendError::Conflict)), "{again:?}");
 }
 
 /// Rebuilds everything in stretches of `events` events, or the rest of a stream more.

@@ -13,7 +13,8 @@ use super::system::{now, random};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn request(at: Timestamp) -> ResetRequest {
+/// A request that was made at `at`.
+pub fn request(at: Timestamp) -> ResetRequest {
     ResetRequest {
         reset: ResetId::new(random()),
         // What somebody typed need not be what anybody can be called.

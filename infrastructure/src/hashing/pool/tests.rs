@@ -83,12 +83,12 @@ async fn when_the_queue_is_full_the_answer_comes_at_once() {
 }
 
 /// The client of all jobs that do not say another.
-fn anyone() -> Client {
-    Client::of(None)
+fn anyone() -> Network {
+    Network::of(None)
 }
 
-fn client(number: u8) -> Client {
-    Client::of(Some([198, 51, 100, number].into()))
+fn client(number: u8) -> Network {
+    Network::of(Some([198, 51, 100, number].into()))
 }
 
 /// Has the only thread of `pool`, which is busy, measure jobs that took so much processor time.

@@ -1,0 +1,191 @@
+//! The gate through which every mail goes: how much one mailbox is sent.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authlog_domain::{Email, ResetId, Timestamp};
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// What a mail is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MailKind {
+    /// The account has another password.
+    PasswordChanged,
+    /// The account has another e-mail address; this goes to the one before.
+    EmailChanged,
+    /// The account was locked.
+    AccountLocked,
+    /// A refresh token was used a second time.
+    RefreshTokenReused,
+    /// The owner of another account asked for the address of this one.
+    AddressWanted,
+    /// A link that proves whose an e-mail address is.
+    VerificationLink,
+    /// A link to reset the password.
+    ResetLink,
+}
+
+/// Links. When one is refused, the mailbox was sent one less than half an hour ago, and a link is good for at least as
+/// long: requests by strangers do not keep the owner from resetting the password.
+const LINKS: MailQuota = MailQuota {
+    at_once: 5,
+    then_one_per: Duration::from_secs(30 * 60),
+};
+
+/// Notices: the first ones of an attack arrive at once; the later ones are merged into one an hour.
+const NOTICES: MailQuota = MailQuota {
+    at_once: 3,
+    then_one_per: Duration::from_secs(60 * 60),
+};
+
+/// What a mailbox is sent of all kinds together at a steady rate: 48 mails a day, which is one link per lifetime of a link.
+const ALL_KINDS_ONE_PER: Duration = Duration::from_secs(30 * 60);
+
+impl MailKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::PasswordChanged,
+        Self::EmailChanged,
+        Self::AccountLocked,
+        Self::RefreshTokenReused,
+        Self::AddressWanted,
+        Self::VerificationLink,
+        Self::ResetLink,
+    ];
+
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "password-changed",
+            Self::EmailChanged => "email-changed",
+            Self::AccountLocked => "account-locked",
+            Self::RefreshTokenReused => "refresh-token-reused",
+            Self::AddressWanted => "address-wanted",
+            Self::VerificationLink => "verification-link",
+            Self::ResetLink => "reset-link",
+        }
+    }
+
+    /// The kind of that stored name.
+    pub fn from_stored(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// How much of this kind a mailbox is sent.
+    pub const fn quota(self) -> MailQuota {
+        match self {
+            Self::VerificationLink | Self::ResetLink => LINKS,
+            Self::PasswordChanged
+            | Self::EmailChanged
+            | Self::AccountLocked
+            | Self::RefreshTokenReused
+            | Self::AddressWanted => NOTICES,
+        }
+    }
+
+    /// How far this kind may use up what a mailbox is sent of all kinds together: thirty mails at once, of which strangers
+    /// cannot use up what people need.
+    ///
+    /// Anyone with an account can cause [`Self::AddressWanted`], and anyone at all [`Self::ResetLink`]. So ten places are
+    /// left to links when the former has used its own, and ten more to notices about the account itself: the first three of
+    /// each kind get through, however many links were asked for.
+    pub const fn quota_of_all(self) -> MailQuota {
+        let at_once = match self {
+            Self::AddressWanted => 10,
+            Self::VerificationLink | Self::ResetLink => 20,
+            Self::PasswordChanged
+            | Self::EmailChanged
+            | Self::AccountLocked
+            | Self::RefreshTokenReused => 30,
+        };
+        MailQuota {
+            at_once,
+            then_one_per: ALL_KINDS_ONE_PER,
+        }
+    }
+}
+
+/// How many mails may go out: so many at once, and then one in each such time (the generic cell rate algorithm, ITU-T
+/// I.371).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailQuota {
+    /// How many at once.
+    pub at_once: u32,
+    /// How long it takes until there may be one more.
+    pub then_one_per: Duration,
+}
+
+impl MailQuota {
+    /// A budget is used until some instant. A mail may go out at `now` if that instant is not later than this one.
+    pub fn latest_use(self, now: Timestamp) -> Timestamp {
+        now.plus(self.then_one_per * self.at_once.saturating_sub(1))
+    }
+}
+
+/// The entry of a queue that a mail is sent for.
+#[derive(Clone, Copy, Debug)]
+pub enum QueuedMail {
+    /// An entry of the [`MailQueue`](super::MailQueue).
+    Due(Uuid),
+    /// A request in the queue of [`ResetRequests`](super::ResetRequests).
+    Reset(ResetId),
+}
+
+/// What the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The mail may go out.
+    Admitted,
+    /// The mailbox has had enough.
+    Refused {
+        /// When it is worth asking again.
+        until: Timestamp,
+    },
+    /// The entry is not in its queue any more: there is nothing to send.
+    Gone,
+}
+
+/// Bounds the mail that one mailbox is sent, by [`MailKind::quota`] and [`MailKind::quota_of_all`].
+///
+/// What was sent is remembered by a keyed digest of the mailbox: beyond the end of an account, a restart of a node, and
+/// for all nodes of a store together. Two spellings of an address are one mailbox.
+#[async_trait]
+pub trait MailGate: Send + Sync {
+    /// Asks whether a mail of this kind may go out to `to` at `now`, for that entry of a queue. The answer is decided
+    /// atomically. An admission belongs to the entry: asking again for it, after a failure to hand the mail over, uses
+    /// nothing up.
+    async fn admit(
+        &self,
+        entry: QueuedMail,
+        to: &Email,
+        kind: MailKind,
+        now: Timestamp,
+    ) -> Result<Admission, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_found_by_its_stored_name() {
+        for kind in MailKind::ALL {
+            assert_eq!(MailKind::from_stored(kind.as_str()), Some(kind));
+        }
+        assert_eq!(MailKind::from_stored("newsletter"), None);
+    }
+
+    #[test]
+    fn the_places_that_links_leave_hold_the_first_notices_of_every_kind() {
+        let of_ones_own_account = MailKind::ALL
+            .into_iter()
+            .filter(|kind| kind.quota() == NOTICES && *kind != MailKind::AddressWanted);
+        let first_notices: u32 = of_ones_own_account.map(|kind| kind.quota().at_once).sum();
+        let left = MailKind::PasswordChanged.quota_of_all().at_once
+            - MailKind::ResetLink.quota_of_all().at_once;
+        // The lock is an administrator's doing: a thief can cause the three others.
+        assert!(left >= first_notices - MailKind::AccountLocked.quota().at_once);
+    }
+}

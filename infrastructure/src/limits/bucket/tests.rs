@@ -1,0 +1,240 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const QUOTA: Quota = Quota {
+    at_once: 3,
+    then_one_per: Duration::from_secs(10),
+};
+
+#[test]
+fn so_many_at_once_and_then_one_a_step() {
+    let buckets = Buckets::new(QUOTA);
+    for _ in 0..3 {
+        assert_eq!(buckets.take(1, 0), Ok(()));
+    }
+    assert_eq!(buckets.take(1, 0), Err(Duration::from_secs(10)));
+    assert_eq!(buckets.take(1, 9_999), Err(Duration::from_millis(1)));
+    assert_eq!(buckets.take(1, 10_000), Ok(()));
+    assert_eq!(buckets.take(1, 10_000), Err(Duration::from_secs(10)));
+    assert_eq!(buckets.take(2, 0), Ok(()), "another key is another bucket");
+}
+
+#[test]
+fn what_is_under_way_takes_the_place_of_what_was_counted_until_it_is_given_back() {
+    let buckets = Buckets::new(QUOTA);
+    assert_eq!(buckets.hold(1, 0), Ok(false));
+    assert_eq!(buckets.hold(1, 0), Ok(true));
+    assert_eq!(buckets.hold(1, 0), Ok(true));
+    // However long it takes.
+    assert_eq!(buckets.hold(1, 1_000_000), Err(UNTIL_SETTLED));
+    buckets.give_back(1, 1_000_000);
+    assert_eq!(buckets.hold(1, 1_000_000), Ok(true));
+    for _ in 0..3 {
+        buckets.give_back(1, 1_000_000);
+    }
+    assert_eq!(buckets.len(), 0, "an empty bucket is none");
+}
+
+#[test]
+fn what_leaked_while_another_was_under_way_is_not_given_back_twice() {
+    let buckets = Buckets::new(QUOTA);
+    for _ in 0..3 {
+        assert!(buckets.hold(1, 0).is_ok());
+    }
+    buckets.settle(1, 0);
+    // The counted one has leaked; those that are given back free their own places and no more.
+    buckets.give_back(1, 10_000);
+    buckets.give_back(1, 10_000);
+    let taken = (0..10).filter(|_| buckets.take(1, 10_000).is_ok()).count();
+    assert_eq!(taken, 3);
+}
+
+#[test]
+fn what_was_counted_too_early_is_paid_for_in_full() {
+    let buckets = Buckets::new(QUOTA);
+    for _ in 0..1_000 {
+        buckets.count(1, 0);
+    }
+    assert_eq!(buckets.take(1, 0), Err(Duration::from_secs(998 * 10)));
+    assert!(buckets.take(1, 998 * 10_000 - 1).is_err());
+    assert_eq!(buckets.take(1, 998 * 10_000), Ok(()));
+}
+
+#[test]
+fn what_is_taken_back_is_what_has_not_leaked() {
+    let buckets = Buckets::new(QUOTA);
+    for _ in 0..3 {
+        buckets.count(1, 0);
+    }
+    buckets.take_back(1, Duration::ZERO, 0);
+    assert_eq!(buckets.take(1, 0), Ok(()));
+    buckets.take_back(1, Duration::from_secs(9), 9_000);
+    assert_eq!(
+        buckets.take(1, 9_000),
+        Ok(()),
+        "one leaked, but for a second"
+    );
+    assert_eq!(buckets.take(1, 9_000), Err(Duration::from_secs(10)));
+    buckets.take_back(1, Duration::from_secs(60), 9_000);
+    assert_eq!(buckets.take(1, 9_000), Err(Duration::from_secs(10)));
+}
+
+#[test]
+fn a_closed_bucket_opens_when_it_was_said_to() {
+    let buckets = Buckets::new(QUOTA);
+    buckets.close(1, Duration::from_secs(100), 0);
+    assert_eq!(buckets.take(1, 0), Err(Duration::from_secs(100)));
+    buckets.close(1, Duration::from_secs(1), 0);
+    assert!(buckets.take(1, 99_999).is_err());
+    assert_eq!(buckets.take(1, 100_000), Ok(()));
+}
+
+#[test]
+fn a_flood_of_keys_neither_grows_the_memory_nor_hides_the_guesser() {
+    let buckets = Buckets::new(QUOTA);
+    for _ in 0..3 {
+        buckets.count(u64::MAX, 0);
+    }
+    for _ in 0..3 {
+        assert!(buckets.hold(u64::MAX - 1, 0).is_ok());
+    }
+    for key in 0..3 * Buckets::MOST as u64 {
+        buckets.count(key, 0);
+        assert!(buckets.len() <= Buckets::MOST);
+    }
+    assert_eq!(
+        buckets.take(u64::MAX, 0),
+        Err(Duration::from_secs(10)),
+        "the key that was over its quota is remembered"
+    );
+    assert_eq!(
+        buckets.take(u64::MAX - 1, 0),
+        Err(UNTIL_SETTLED),
+        "as is the one with guesses under way"
+    );
+}
+
+#[test]
+fn empty_buckets_make_room_for_full_ones() {
+    let buckets = Buckets::new(QUOTA);
+    for key in 0..Buckets::MOST as u64 {
+        buckets.count(key, 0);
+    }
+    buckets.count(u64::MAX, 10_000);
+    assert_eq!(buckets.len(), 1);
+}
+
+/// What may happen next.
+#[derive(Clone, Debug)]
+enum Step {
+    Start,
+    /// One of those under way ends so.
+    End {
+        which: prop::sample::Index,
+        counts: bool,
+    },
+    Pass(i64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Start),
+        3 => (any::<prop::sample::Index>(), any::<bool>())
+            .prop_map(|(which, counts)| Step::End { which, counts }),
+        2 => (0_i64..20_000).prop_map(Step::Pass),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+/// Whether no stretch between two of these instants holds more than the quota.
+fn keeps_the_quota(instants: &[i64]) -> bool {
+    let enough = |(first, start): (usize, &i64)| {
+        instants.iter().enumerate().skip(first).all(|(last, end)| {
+            let most = i64::from(QUOTA.at_once) + (end - start) / QUOTA.step();
+            i64::try_from(last - first + 1).unwrap() <= most
+        })
+    };
+    instants.iter().enumerate().all(enough)
+}
+
+proptest! {
+    #[test]
+    fn however_the_attempts_are_spaced_no_window_holds_more_than_the_quota(
+        pauses in prop::collection::vec(0_i64..20_000, 1..200),
+    ) {
+        let buckets = Buckets::new(QUOTA);
+        let mut now = 0;
+        let mut taken = Vec::new();
+        for pause in pauses {
+            now += pause;
+            if buckets.take(1, now).is_ok() {
+                taken.push(now);
+            }
+        }
+        prop_assert!(keeps_the_quota(&taken));
+    }
+
+    #[test]
+    fn however_the_attempts_overlap_no_window_holds_more_than_the_quota(steps in steps()) {
+        let buckets = Buckets::new(QUOTA);
+        let mut now = 0;
+        let mut under_way = Vec::new();
+        let (mut starts, mut ends) = (Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Start => if buckets.hold(1, now).is_ok() {
+                    under_way.push(now);
+                },
+                Step::End { which, counts } => if !under_way.is_empty() {
+                    let start = under_way.swap_remove(which.index(under_way.len()));
+                    if counts {
+                        buckets.settle(1, now);
+                        starts.push(start);
+                        ends.push(now);
+                    } else {
+                        buckets.give_back(1, now);
+                    }
+                },
+                Step::Pass(millis) => now += millis,
+            }
+        }
+        starts.sort_unstable();
+        prop_assert!(keeps_the_quota(&ends), "{ends:?}");
+        prop_assert!(keeps_the_quota(&starts), "{starts:?}");
+    }
+
+    #[test]
+    fn those_that_wait_as_long_as_told_are_let_in(counted in 0_usize..50, now in 0_i64..1_000_000) {
+        let buckets = Buckets::new(QUOTA);
+        for _ in 0..counted {
+            buckets.count(1, now);
+        }
+        let wait = buckets.hold(1, now).err().unwrap_or_default();
+        if wait.is_zero() {
+            buckets.give_back(1, now);
+        }
+        prop_assert_eq!(buckets.take(1, now + millis(wait)), Ok(()));
+    }
+
+    #[test]
+    fn what_is_given_back_leaves_nothing_behind(steps in steps()) {
+        let buckets = Buckets::new(QUOTA);
+        let (mut now, mut under_way) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Start => under_way += u32::from(buckets.hold(1, now).is_ok()),
+                Step::End { .. } if under_way > 0 => {
+                    buckets.give_back(1, now);
+                    under_way -= 1;
+                }
+                Step::End { .. } => {}
+                Step::Pass(millis) => now += millis,
+            }
+            prop_assert!(under_way == QUOTA.at_once || buckets.hold(1, now).is_ok());
+            if under_way < QUOTA.at_once {
+                buckets.give_back(1, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What one node tells the others of its attempts: keyed hashes, from which no name or address can be read.
+
+/// One thing that a node counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    pub(super) kind: UpdateKind,
+    /// The key of the bucket.
+    pub(super) key: u64,
+    /// How many milliseconds ago it was counted, of what is taken back; otherwise zero.
+    pub(super) age: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UpdateKind {
+    /// A guess at an account from one address failed, or is under way.
+    Guess,
+    /// One that was under way does not count.
+    TakenBack,
+    /// A guess at an account failed.
+    FailedAtAccount,
+    /// A guess from an address failed.
+    FailedFromNetwork,
+    /// An account was changed by its owner.
+    OwnChange,
+    /// Somebody signed in with a name from an address.
+    SignedIn,
+}
+
+impl UpdateKind {
+    const ALL: [Self; 6] = [
+        Self::Guess,
+        Self::TakenBack,
+        Self::FailedAtAccount,
+        Self::FailedFromNetwork,
+        Self::OwnChange,
+        Self::SignedIn,
+    ];
+
+    const fn letter(self) -> char {
+        match self {
+            Self::Guess => 'G',
+            Self::TakenBack => 'B',
+            Self::FailedAtAccount => 'A',
+            Self::FailedFromNetwork => 'N',
+            Self::OwnChange => 'C',
+            Self::SignedIn => 'S',
+        }
+    }
+}
+
+impl Update {
+    /// Letters in one.
+    pub(crate) const LENGTH: usize = 21;
+
+    pub(super) const fn new(kind: UpdateKind, key: u64) -> Self {
+        Self { kind, key, age: 0 }
+    }
+
+    /// Updates as text.
+    pub(crate) fn write_all(updates: &[Self]) -> String {
+        let write =
+            |Self { kind, key, age }: &Self| format!("{}{key:016x}{age:04x}", kind.letter());
+        updates.iter().map(write).collect()
+    }
+
+    /// Reads them; `None` for what was written by something else.
+    pub(crate) fn read_all(text: &str) -> Option<Vec<Self>> {
+        let updates = text.as_bytes().chunks(Self::LENGTH).map(Self::read);
+        updates.collect()
+    }
+
+    fn read(text: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(text).ok()?;
+        let mut kinds = UpdateKind::ALL.into_iter();
+        let kind = kinds.find(|kind| text.starts_with(kind.letter()))?;
+        let (key, age) = text.get(1..)?.split_at_checked(16)?;
+        Some(Self {
+            kind,
+            key: u64::from_str_radix(key, 16).ok()?,
+            age: u16::from_str_radix(age, 16).ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            updates in prop::collection::vec((0_usize..6, any::<u64>(), any::<u16>()), 0..20),
+        ) {
+            let update = |(kind, key, age): (usize, u64, u16)| Update {
+                kind: UpdateKind::ALL[kind],
+                key,
+                age,
+            };
+            let updates: Vec<Update> = updates.into_iter().map(update).collect();
+            prop_assert_eq!(Update::read_all(&Update::write_all(&updates)), Some(updates));
+        }
+
+        #[test]
+        fn anything_else_is_passed_over(text in any::<String>(), hex in "[GBANCS][0-9a-f+-]{20,100}") {
+            let _ = Update::read_all(&text);
+            let _ = Update::read_all(&hex);
+        }
+    }
+}

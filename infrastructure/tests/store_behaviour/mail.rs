@@ -1,0 +1,322 @@
+//! The mail that is due, and the gate through which it goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use authlog_application::ports::{Admission, DueMail, MailKind, QueuedMail};
+use authlog_domain::user::{Lock, Unlock, UserCommand};
+use authlog_domain::{Email, Timestamp};
+use authlog_infrastructure::Store;
+use tokio::task::JoinSet;
+
+use super::World;
+use super::accounts::{address, asks_for, confirm};
+use super::people::Person;
+use super::reset_requests::request;
+use super::system::now;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Somebody who has registered.
+async fn registered(store: &dyn Store, name: &str) -> Person {
+    let person = Person::called(name);
+    person.registers(store).await;
+    person
+}
+
+/// Is locked so many times, and unlocked in between: each lock is told by mail.
+async fn is_locked(store: &dyn Store, person: &Person, times: usize) {
+    for _ in 0..times {
+        let at = now();
+        for command in [
+            UserCommand::Unlock(Unlock { at }),
+            UserCommand::Lock(Lock { at }),
+        ] {
+            person.does(store, command).await.unwrap();
+        }
+    }
+}
+
+/// Takes what is due at `at`, for a minute.
+async fn take(store: &dyn Store, at: Timestamp) -> Vec<DueMail> {
+    store
+        .take_due_mail(at, at.plus(MINUTE), 1000)
+        .await
+        .unwrap()
+}
+
+/// Puts in a request for a reset, and returns its entry.
+async fn reset_entry(store: &dyn Store) -> QueuedMail {
+    let request = request(now());
+    store.enqueue(&request).await.unwrap();
+    QueuedMail::Reset(request.reset)
+}
+
+/// How many of so many new entries the gate lets through to `to`.
+async fn admitted(
+    store: &dyn Store,
+    to: &Email,
+    kind: MailKind,
+    entries: usize,
+    at: Timestamp,
+) -> usize {
+    let mut admitted = 0;
+    for _ in 0..entries {
+        let entry = reset_entry(store).await;
+        let answer = store.admit(entry, to, kind, at).await.unwrap();
+        admitted += usize::from(answer == Admission::Admitted);
+    }
+    admitted
+}
+
+pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world: &impl World) {
+    let (store, other) = (world.store(), world.another_node().await);
+    let ada = registered(&*store, "ada").await;
+    let bob = registered(&*store, "bob").await;
+    assert_eq!(world.count("mail_queue").await, 0);
+    is_locked(&*store, &ada, 1).await;
+    is_locked(&*store, &bob, 1).await;
+    let at = now();
+    let mut taken = take(&*other, at).await;
+    taken.sort_by_key(|mail| mail.user != ada.user);
+    assert_eq!(taken.len(), 2);
+    let of_ada = DueMail {
+        id: taken[0].id,
+        user: ada.user,
+        kind: MailKind::AccountLocked,
+        former_address: None,
+        happened: 1,
+        happened_at: taken[0].happened_at,
+        attempts: 1,
+    };
+    assert_eq!(taken[0], of_ada);
+    assert!(take(&*store, at).await.is_empty());
+    // An entry that was neither completed nor postponed comes back.
+    let later = at.plus(MINUTE);
+    let mut again = take(&*store, later).await;
+    again.sort_by_key(|mail| mail.user != ada.user);
+    assert_eq!(again.len(), 2);
+    store.complete_mail(&again[1]).await.unwrap();
+    let much_later = later.plus(HOUR);
+    store.postpone_mail(&again[0], much_later).await.unwrap();
+    assert!(take(&*store, later.plus(MINUTE)).await.is_empty());
+    assert_eq!(take(&*store, much_later).await.len(), 1);
+    // The owner of an erased account is told nothing.
+    ada.is_erased(&*store).await;
+    assert_eq!(world.count("mail_queue").await, 0);
+}
+
+pub async fn what_happens_while_a_mail_waits_is_counted_by_its_entry(world: &impl World) {
+    let store = world.store();
+    let ada = registered(&*store, "ada").await;
+    is_locked(&*store, &ada, 12).await;
+    let [first, second] = ["a@example.com", "b@example.com"].map(|it| asks_for(&*store, &ada, it));
+    first.await;
+    second.await;
+    for _ in 0..3 {
+        let asked = store.enqueue_mail(ada.user, MailKind::AddressWanted, now());
+        asked.await.unwrap();
+    }
+    let taken = take(&*store, now()).await;
+    let mut counts: Vec<_> = taken
+        .iter()
+        .map(|mail| (mail.kind.as_str(), mail.happened))
+        .collect();
+    counts.sort_unstable();
+    let expected = [
+        ("account-locked", 12),
+        ("address-wanted", 3),
+        ("verification-link", 2),
+    ];
+    assert_eq!(counts, expected);
+}
+
+pub async fn what_happens_while_a_mail_is_sent_is_due_afterwards(world: &impl World) {
+    let store = world.store();
+    let ada = registered(&*store, "ada").await;
+    is_locked(&*store, &ada, 2).await;
+    let at = now();
+    let sent = take(&*store, at).await.remove(0);
+    is_locked(&*store, &ada, 3).await;
+    store.complete_mail(&sent).await.unwrap();
+    let rest = take(&*store, now()).await.remove(0);
+    assert_eq!((rest.happened, rest.attempts), (3, 1));
+    // A node that comes late with what it completed must not take the rest away.
+    let again = take(&*store, now().plus(HOUR)).await.remove(0);
+    store.complete_mail(&rest).await.unwrap();
+    assert_eq!(world.count("mail_queue").await, 1);
+    store.complete_mail(&again).await.unwrap();
+    assert_eq!(world.count("mail_queue").await, 0);
+}
+
+pub async fn the_address_of_before_is_told_if_it_was_verified_and_waits_sealed(world: &impl World) {
+    let store = world.store();
+    let ada = registered(&*store, "ada").await;
+    let told = async || {
+        let mut taken = take(&*store, now().plus(HOUR)).await;
+        taken.retain(|mail| mail.kind == MailKind::EmailChanged);
+        taken
+    };
+    let moves_to = async |email: &str| {
+        let asked = asks_for(&*store, &ada, email).await;
+        ada.does(&*store, confirm(asked)).await.unwrap();
+    };
+    // The first address was never proved to be hers.
+    moves_to("ada@first.example").await;
+    assert_eq!(told().await, []);
+    // Another spelling is no other address.
+    moves_to("ADA@first.example").await;
+    assert_eq!(told().await, []);
+    moves_to("ada@second.example").await;
+    moves_to("ada@third.example").await;
+    let mut addresses: Vec<_> = told()
+        .await
+        .into_iter()
+        .map(|mail| mail.former_address.unwrap().to_string())
+        .collect();
+    addresses.sort_unstable();
+    assert_eq!(addresses, ["ADA@first.example", "ada@second.example"]);
+    // Without the account's key the addresses cannot be read.
+    world.execute("DELETE FROM subject_keys").await;
+    let unreadable = take(&*store, now().plus(HOUR).plus(HOUR)).await;
+    let unreadable = unreadable
+        .iter()
+        .filter(|it| it.kind == MailKind::EmailChanged);
+    assert!(
+        unreadable.clone().count() == 2 && unreadable.clone().all(|it| it.former_address.is_none())
+    );
+}
+
+pub async fn of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let mut entries = Vec::new();
+    for _ in 0..100 {
+        entries.push(reset_entry(&*nodes[0]).await);
+    }
+    let at = now();
+    let mut race = JoinSet::new();
+    for (number, entry) in entries.into_iter().enumerate() {
+        let node = Arc::clone(&nodes[number % 2]);
+        race.spawn(async move {
+            let to = address("victim@example.com");
+            let answer = node.admit(entry, &to, MailKind::ResetLink, at).await;
+            answer.unwrap()
+        });
+    }
+    let answers = race.join_all().await;
+    let quota = MailKind::ResetLink.quota();
+    let admitted = answers.iter().filter(|it| **it == Admission::Admitted);
+    assert_eq!(admitted.count(), quota.at_once as usize);
+    let until = at.plus(quota.then_one_per);
+    let refused = answers
+        .iter()
+        .filter(|it| **it == Admission::Refused { until });
+    assert_eq!(refused.count(), 100 - quota.at_once as usize);
+}
+
+pub async fn an_admission_belongs_to_its_entry(world: &impl World) {
+    let store = world.store();
+    let ada = registered(&*store, "ada").await;
+    let (to, kind, at) = (ada.email(), MailKind::AccountLocked, now());
+    is_locked(&*store, &ada, 1).await;
+    let due = take(&*store, at).await.remove(0);
+    let asks = async |id| {
+        let answer = store.admit(QueuedMail::Due(id), &to, kind, at).await;
+        answer.unwrap()
+    };
+    for _ in 0..20 {
+        assert_eq!(asks(due.id).await, Admission::Admitted);
+    }
+    let left = kind.quota().at_once as usize - 1;
+    assert_eq!(admitted(&*store, &to, kind, 20, at).await, left);
+    // What happened after the mail was made takes an admission of its own.
+    is_locked(&*store, &ada, 1).await;
+    store.complete_mail(&due).await.unwrap();
+    assert!(matches!(asks(due.id).await, Admission::Refused { .. }));
+    let rest = take(&*store, now()).await.remove(0);
+    store.complete_mail(&rest).await.unwrap();
+    assert_eq!(asks(due.id).await, Admission::Gone);
+}
+
+pub async fn a_mailbox_is_sent_more_as_time_passes(world: &impl World) {
+    let store = world.store();
+    let (to, kind, at) = (
+        address("ada@example.com"),
+        MailKind::VerificationLink,
+        now(),
+    );
+    let quota = kind.quota();
+    let at_once = quota.at_once as usize;
+    assert_eq!(admitted(&*store, &to, kind, 10, at).await, at_once);
+    // The same mailbox under other spellings, and another one.
+    for spelling in ["ADA@example.com", "ada+more@EXAMPLE.com"] {
+        let more = admitted(&*store, &address(spelling), kind, 3, at).await;
+        assert_eq!(more, 0, "{spelling}");
+    }
+    let bob = address("bob@example.com");
+    assert_eq!(admitted(&*store, &bob, kind, 10, at).await, at_once);
+    // Another kind has a budget of its own.
+    let other = admitted(&*store, &to, MailKind::ResetLink, 10, at).await;
+    assert_eq!(other, at_once);
+    let early = at.plus(quota.then_one_per - Duration::from_secs(1));
+    assert_eq!(admitted(&*store, &to, kind, 3, early).await, 0);
+    let later = at.plus(quota.then_one_per);
+    assert_eq!(admitted(&*store, &to, kind, 3, later).await, 1);
+    let next_day = at.plus(24 * HOUR);
+    assert_eq!(admitted(&*store, &to, kind, 10, next_day).await, at_once);
+}
+
+pub async fn links_leave_places_for_notices(world: &impl World) {
+    let store = world.store();
+    let to = address("ada@example.com");
+    // Somebody asks for links all day long, as many as there are to be had.
+    let mut at = now();
+    let mut links = 0;
+    for _ in 0..48 {
+        for kind in [
+            MailKind::AddressWanted,
+            MailKind::ResetLink,
+            MailKind::VerificationLink,
+        ] {
+            links += admitted(&*store, &to, kind, 6, at).await;
+        }
+        at = at.plus(30 * MINUTE);
+    }
+    // Twenty at once, and one in half an hour: the first round and one in each of the 47 that follow.
+    assert!((20..=20 + 48).contains(&links), "{links}");
+    for kind in [
+        MailKind::PasswordChanged,
+        MailKind::EmailChanged,
+        MailKind::RefreshTokenReused,
+    ] {
+        assert_eq!(admitted(&*store, &to, kind, 10, at).await, 3, "{kind:?}");
+    }
+}
+
+pub async fn what_a_mailbox_was_sent_outlives_the_account(world: &impl World) {
+    let store = world.store();
+    let (kind, at) = (MailKind::VerificationLink, now());
+    let mut sent = 0;
+    for _ in 0..8 {
+        let ada = registered(&*store, "ada").await;
+        asks_for(&*store, &ada, "ada@people.example").await;
+        let due = take(&*store, now()).await.remove(0);
+        let to = ada.email();
+        let answer = store.admit(QueuedMail::Due(due.id), &to, kind, at).await;
+        sent += u32::from(answer.unwrap() == Admission::Admitted);
+        ada.is_erased(&*store).await;
+    }
+    assert_eq!(sent, kind.quota().at_once);
+}
+
+pub async fn budgets_that_are_full_again_are_removed(world: &impl World) {
+    let store = world.store();
+    let (to, kind, at) = (address("ada@example.com"), MailKind::ResetLink, now());
+    admitted(&*store, &to, kind, 2, at).await;
+    assert_eq!(world.count("mail_budgets").await, 2);
+    let remove = async |at| store.remove_unused_mail_budgets(at).await.unwrap();
+    assert_eq!(remove(at.plus(59 * MINUTE)).await, 0);
+    assert_eq!(remove(at.plus(HOUR)).await, 2);
+    assert_eq!(world.count("mail_budgets").await, 0);
+}

@@ -1,0 +1,288 @@
+//! How much mail one mailbox is sent: floods of every kind, at a real SMTP server.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::json;
+use support::contract::Tokens;
+use support::mail::{Mail, MailServer, Mailbox, new_mail_to, notice_to};
+use support::program::free_port;
+use support::story::follows;
+use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own};
+
+/// How many notices of a kind a mailbox is sent at once.
+const NOTICES: usize = 3;
+
+/// How many links of a kind.
+const LINKS: usize = 5;
+
+on_both_stores!(
+    a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference,
+    a_refresh_token_that_is_reused_again_and_again_floods_no_mailbox,
+    registering_and_erasing_again_and_again_floods_no_mailbox,
+    many_accounts_send_one_mailbox_no_more_than_one_does,
+    what_happens_while_the_mail_server_is_away_is_one_mail,
+    notices_go_to_verified_addresses_alone,
+);
+
+/// A service that hands its mail to a server of its own, with these settings besides.
+async fn service_with(settings: Settings, more: &[(&str, &str)]) -> (Program, MailServer) {
+    let port = free_port();
+    let post = MailServer::on(port).await;
+    let mut settings = settings
+        .with_cheap_hashing()
+        .with("AUTHLOG_SMTP_URL", &format!("smtp://127.0.0.1:{port}"));
+    for (name, value) in more {
+        settings = settings.with(name, value);
+    }
+    (settings.start().await, post)
+}
+
+/// Someone who is signed in and changes their password.
+struct Changing {
+    person: Person,
+    tokens: Tokens,
+}
+
+impl Changing {
+    /// Registers and signs in.
+    async fn registers(service: &Program, name: &str) -> Self {
+        let person = Person::called(name);
+        Contract::A.registers(&service.http(), &person).await;
+        let tokens = Contract::A.signs_in(&service.http(), &person).await;
+        Self { person, tokens }
+    }
+
+    /// The same, with an address that is confirmed.
+    async fn verified(service: &Program, post: &impl Mailbox, name: &str) -> Self {
+        let changing = Self::registers(service, name).await;
+        let access = &changing.tokens.access;
+        let answer = service.send(own::REQUEST_VERIFICATION).bearer(access).await;
+        assert_eq!(answer.status, 202, "{answer}");
+        let link = new_mail_to(post, &changing.person.email, &[]).await;
+        follows(service, &link.token()).await;
+        changing
+    }
+
+    /// Changes the password once more.
+    async fn changes_password(&mut self, service: &Program) {
+        let new = format!("{}x", self.person.password);
+        let body = json!({"current_password": self.person.password, "new_password": new});
+        let request = service.send(own::CHANGE_PASSWORD);
+        let answer = request.bearer(&self.tokens.access).json(&body).await;
+        assert_eq!(answer.status, 204, "{answer}");
+        self.person = self.person.with_password(&new);
+    }
+
+    /// Changes the password, and waits for the notice.
+    async fn is_told(&mut self, service: &Program, post: &impl Mailbox) {
+        let known = notices_to(post, &self.person.email).len();
+        self.changes_password(service).await;
+        eventually("the notice", async || {
+            (notices_to(post, &self.person.email).len() > known).then_some(())
+        })
+        .await;
+    }
+}
+
+fn notices_to(post: &impl Mailbox, address: &str) -> Vec<Mail> {
+    let mut notices = post.notices();
+    notices.retain(|mail| mail.to == address);
+    notices
+}
+
+fn links_to(post: &impl Mailbox, addresses: &[&str]) -> usize {
+    let mails = post.mails();
+    let to = |mail: &&Mail| addresses.contains(&mail.to.as_str());
+    mails.iter().filter(to).count()
+}
+
+async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference(store: Store) {
+    let (mut service, post) = service_with(Settings::on(store), &[]).await;
+    let mut ann = Changing::verified(&service, &post, "ann").await;
+    let mut bob = Changing::verified(&service, &post, "bob").await;
+    for _ in 0..NOTICES {
+        ann.is_told(&service, &post).await;
+    }
+    for _ in 0..5 {
+        ann.changes_password(&service).await;
+    }
+    // Neither another program nor being asked again lets more through.
+    service.kill9();
+    service.restart().await;
+    for _ in 0..4 {
+        ann.changes_password(&service).await;
+    }
+    let ask_again = "UPDATE mail_queue SET due_at = happened_at";
+    service.settings.execute(ask_again);
+    bob.is_told(&service, &post).await;
+    let told = notices_to(&post, &ann.person.email);
+    assert_eq!(told.len(), NOTICES, "{told:?}");
+    for notice in &told {
+        assert!(notice.text.contains("was changed at 2"), "{notice:?}");
+    }
+    // An hour later: what was merged is told with its number.
+    let merged = eventually("the merged notice", async || {
+        let later = format!("DELETE FROM mail_budgets; {ask_again}");
+        service.settings.execute(&later);
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let mut notices = notices_to(&post, &ann.person.email);
+        notices.retain(|notice| !told.contains(notice));
+        notices.pop()
+    })
+    .await;
+    let text = merged.text.replace('\n', " ");
+    let says = "The password of your account was changed 9 times, most recently at 2";
+    assert!(text.contains(says), "{merged:?}");
+    bob.is_told(&service, &post).await;
+    assert_eq!(
+        notices_to(&post, &ann.person.email).len(),
+        NOTICES + 1,
+        "once"
+    );
+}
+
+async fn a_refresh_token_that_is_reused_again_and_again_floods_no_mailbox(store: Store) {
+    let (service, post) = service_with(Settings::on(store), &[]).await;
+    let ann = Changing::verified(&service, &post, "ann").await;
+    let mut bob = Changing::verified(&service, &post, "bob").await;
+    for _ in 0..8 {
+        let first = Contract::A.signs_in(&service.http(), &ann.person).await;
+        let mut newest = first.clone();
+        for _ in 0..2 {
+            let answer = service.send(a::REFRESH).bearer(newest.refresh()).await;
+            newest = Contract::A.tokens_in(&answer.json());
+        }
+        let answer = service.send(a::REFRESH).bearer(first.refresh()).await;
+        assert_eq!(answer.status, 401, "{answer}");
+    }
+    notice_to(&post, &ann.person.email, "used a second time").await;
+    bob.is_told(&service, &post).await;
+    let told = notices_to(&post, &ann.person.email).len();
+    assert!((1..=NOTICES).contains(&told), "{told} notices");
+}
+
+async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store) {
+    let verifies = [("AUTHLOG_VERIFY_EMAIL", "on")];
+    let (service, post) = service_with(Settings::on(store), &verifies).await;
+    let victim = Person::called("victim");
+    let mut mails = Vec::new();
+    for round in 0..LINKS + 7 {
+        Contract::A.registers(&service.http(), &victim).await;
+        if round < LINKS {
+            mails.push(new_mail_to(&post, &victim.email, &mails).await);
+        } else {
+            // Whether its mail is refused or deleted with the account: another account's is sent after it.
+            let other = Person::called(&format!("other-{round}"));
+            Contract::A.registers(&service.http(), &other).await;
+            new_mail_to(&post, &other.email, &[]).await;
+        }
+        let tokens = Contract::A.signs_in(&service.http(), &victim).await;
+        let request = service.send(own::ERASE).bearer(&tokens.access);
+        let answer = request.json(&json!({"password": victim.password})).await;
+        assert_eq!(answer.status, 204, "{answer}");
+    }
+    assert_eq!(links_to(&post, &[&victim.email]), LINKS);
+}
+
+async fn many_accounts_send_one_mailbox_no_more_than_one_does(store: Store) {
+    let (service, post) = service_with(Settings::on(store), &[]).await;
+    let spellings = [
+        "victim@example.com",
+        "VICTIM@example.com",
+        "victim+more@example.com",
+    ];
+    for number in 0..12 {
+        let eve = Changing::registers(&service, &format!("eve-{number}")).await;
+        asks_for(&service, &eve, spellings[number % spellings.len()]).await;
+    }
+    let bob = Changing::registers(&service, "bob").await;
+    asks_for(&service, &bob, "bob@elsewhere.example").await;
+    new_mail_to(&post, "bob@elsewhere.example", &[]).await;
+    eventually("the mails to the victim", async || {
+        (links_to(&post, &spellings) >= LINKS).then_some(())
+    })
+    .await;
+    assert_eq!(links_to(&post, &spellings), LINKS);
+}
+
+/// Asks for another address.
+async fn asks_for(service: &Program, asking: &Changing, email: &str) {
+    let request = service
+        .send(own::CHANGE_EMAIL)
+        .bearer(&asking.tokens.access);
+    let body = json!({"email": email, "password": asking.person.password});
+    let answer = request.json(&body).await;
+    assert_eq!(answer.status, 202, "{answer}");
+}
+
+async fn what_happens_while_the_mail_server_is_away_is_one_mail(store: Store) {
+    let port = free_port();
+    let url = format!("smtp://127.0.0.1:{port}");
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings.with("AUTHLOG_SMTP_URL", &url).start().await;
+    let post = MailServer::on(port).await;
+    let mut ann = Changing::verified(&service, &post, "ann").await;
+    drop(post);
+    for _ in 0..20 {
+        ann.changes_password(&service).await;
+    }
+    // Five links: the last one counts, and the ones before are no good any more.
+    for number in 0..4 {
+        asks_for(&service, &ann, &format!("ann@host{number}.example")).await;
+    }
+    let post = MailServer::on(port).await;
+    let notice = notice_to(&post, &ann.person.email, "was changed 20 times").await;
+    let link = new_mail_to(&post, "ann@host3.example", &[]).await;
+    assert_eq!(post.notices(), [notice]);
+    assert_eq!(post.mails(), [link]);
+}
+
+async fn notices_go_to_verified_addresses_alone(store: Store) {
+    let (service, post) = service_with(Settings::on(store), &[]).await;
+    let mut bob = Changing::verified(&service, &post, "bob").await;
+    let mut ann = Changing::registers(&service, "ann").await;
+    ann.changes_password(&service).await;
+    bob.is_told(&service, &post).await;
+    assert_eq!(notices_to(&post, &ann.person.email), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_share_a_store_share_what_a_mailbox_is_sent() {
+    let port = free_port();
+    let post = MailServer::on(port).await;
+    let [first, second] = Settings::of_two_nodes().map(|settings| {
+        settings
+            .with_cheap_hashing()
+            .with("AUTHLOG_VERIFY_EMAIL", "on")
+            .with("AUTHLOG_SMTP_URL", &format!("smtp://127.0.0.1:{port}"))
+    });
+    let nodes = [first.start().await, second.start().await];
+    let mut addresses = Vec::new();
+    for number in 0..12 {
+        let mut person = Person::called(&format!("eve-{number}"));
+        person.email = format!("victim+{number}@example.com");
+        Contract::A
+            .registers(&nodes[number % 2].http(), &person)
+            .await;
+        addresses.push(person.email);
+    }
+    for node in &nodes {
+        let bob = Person::called(&format!("bob-{}", node.id()));
+        Contract::A.registers(&node.http(), &bob).await;
+        new_mail_to(&post, &bob.email, &[]).await;
+    }
+    let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+    eventually("the mails to the victim", async || {
+        (links_to(&post, &addresses) >= LINKS).then_some(())
+    })
+    .await;
+    assert_eq!(links_to(&post, &addresses), LINKS);
+    let waiting = "SELECT count(*) FROM mail_queue";
+    let url = nodes[0].settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    eventually("nothing waits", async || {
+        (support::Postgres::query(url, waiting) == "0").then_some(())
+    })
+    .await;
+    assert_eq!(links_to(&post, &addresses), LINKS);
+}
