@@ -43,7 +43,7 @@ async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
     let http = service.http();
     let ann = Person::called("ann");
     Contract::C.registers(&http, &ann).await;
-    // Clients that ask again at once, whatever they are answered.
+    // Clients that ask again at once after every answer.
     let mut clients = JoinSet::new();
     for _ in 0..64 {
         let (http, ann) = (http.clone(), ann.clone());
@@ -86,10 +86,10 @@ async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store)
     let mut requests = JoinSet::new();
     for number in 0..100 * processors {
         let http = crowd.clone();
-        let nobody = Person::called(&format!("nobody-{number}"));
+        let stranger = Person::called(&format!("stranger-{number}"));
         requests.spawn(async move {
             loop {
-                let answer = tries_to_sign_in(&http, &nobody).await;
+                let answer = tries_to_sign_in(&http, &stranger).await;
                 if answer.status == 503 {
                     return;
                 }

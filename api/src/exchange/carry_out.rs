@@ -31,8 +31,8 @@ use crate::Api;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The time from the arrival of a request after which it may be refused for overload. Many clients ignore `Retry-After` and
-/// ask again at once; each connection then costs one refusal a second, some fifty microseconds of a processor, instead of
-/// all that it can send. Only the response is held meanwhile, and nothing once the client closes the connection.
+/// ask again at once; each connection then costs one refusal a second instead of all that it can send. 3,000 of them take a
+/// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the connection.
 const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
 
 /// What machines ask every few seconds, and nobody wants to read of where all is well.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_application::RequestContext;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use axum::middleware;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use axum::{Extension, middleware};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -315,6 +317,27 @@ async fn a_refusal_for_overload_comes_a_second_after_the_request_at_the_earliest
         // Paused time passes in whole milliseconds.
         assert_eq!(asked.elapsed().as_millis() / 10, seconds * 100, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_goes_on_without_its_client_knows_that() {
+    let (seen, mut contexts) = tokio::sync::mpsc::channel(1);
+    let handler = async move |Extension(context): Extension<RequestContext>| {
+        seen.send(context.presence).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let app = axum::Router::new()
+        .route("/", get(handler))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(nowhere::api()),
+            carry_out,
+        ));
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let client = tokio::spawn(app.oneshot(request));
+    let presence = contexts.recv().await.unwrap();
+    assert!(presence.gone().now_or_never().is_none());
+    client.abort();
+    presence.gone().await;
 }
 
 #[tokio::test]

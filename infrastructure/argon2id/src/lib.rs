@@ -62,7 +62,7 @@ impl Argon2id {
     /// Writes the tag of `password` and `salt` with these parameters, which must be [served](Self::serves). What `memory`
     /// holds is of no account; as many blocks of it as the parameters ask for are written.
     ///
-    /// `give_way` is called after every 512 blocks or so, some 100 µs, for whoever wants to let other threads run.
+    /// `give_way` is called after every 512 blocks or so, some 100 µs, so that the caller can let other threads run.
     ///
     /// Whether it did: not if the salt is shorter than 8 bytes, a length is more than 32 bits hold, or there is not enough
     /// memory.

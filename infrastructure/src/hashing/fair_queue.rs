@@ -69,7 +69,8 @@ impl<T> FairQueue<T> {
     }
 
     /// Admits a job where at most `places` jobs may wait. If that many wait already, the client with the longest queue loses
-    /// its newest job, unless that would make its queue shorter than the newcomer's: whoever waits for least always gets in.
+    /// its newest job, unless that would make its queue shorter than the newcomer's: the client with the fewest jobs always gets in while another has two
+    /// more.
     pub fn admit(&mut self, client: Network, job: T, places: usize) -> Option<Admitted<T>> {
         let displaced = if self.waiting < places {
             None
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_admits_whoever_waits_for_least_at_the_cost_of_whoever_waits_for_most() {
+    fn a_full_queue_admits_the_client_with_the_least_at_the_cost_of_the_one_with_the_most() {
         let mut queue = FairQueue::new();
         assert_eq!(admit(&mut queue, 1, 500, 100).len(), 100);
         assert!(!queue.has_place(client(1), 100));

@@ -26,8 +26,8 @@ pub struct Argon2Settings {
     pub threads: usize,
     /// How many more passwords may wait.
     pub queue: usize,
-    /// Within which an answer is of use to anybody. Whoever would probably wait for more than half of that is turned away
-    /// at once, and nobody waits for more than nine tenths.
+    /// Within which an answer is of use. No more passwords wait than the threads can hash in half of that, and none waits for
+    /// more than nine tenths of it.
     pub deadline: Duration,
 }
 

@@ -146,7 +146,7 @@ async fn refused_jobs_change_nothing_for_those_that_come_later() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_little_is_served_before_whoever_waits_for_much() {
+async fn a_client_with_few_jobs_is_served_before_one_with_many() {
     let pool = pool(1, 600, LONG);
     let served = Arc::new(Mutex::new(Vec::new()));
     let release = occupy(&pool).await;
