@@ -7,6 +7,9 @@ use authlog_domain::{ContractName, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::ClientPresence;
+use crate::ports::HashingClient;
+
 /// Where a request came from. It has no `Debug`: address and user agent are personal.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RequestContext {
@@ -18,11 +21,22 @@ pub struct RequestContext {
     pub address: Option<IpAddr>,
     /// With which program, as it calls itself, bounded in length by the caller.
     pub user_agent: Option<String>,
+    /// Whether its client still waits for the answer.
+    #[serde(skip)]
+    pub presence: ClientPresence,
 }
 
 impl RequestContext {
     /// Members of an event's metadata that are personal; the store seals them.
     pub const PERSONAL_METADATA: [&'static str; 2] = ["ip", "user_agent"];
+
+    /// Whom a password is hashed for that came with this request.
+    pub(crate) fn hashing_client(&self) -> HashingClient {
+        HashingClient {
+            address: self.address,
+            presence: self.presence.clone(),
+        }
+    }
 
     /// The metadata of an event that happens to the account of `user`.
     pub(crate) fn metadata(&self, user: UserId) -> HashMap<String, String> {

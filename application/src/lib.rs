@@ -4,6 +4,7 @@
 //! of those. A use case reads as steps: look up, decide, record, answer.
 
 mod authlog;
+mod client_presence;
 mod context;
 pub mod history;
 mod known_accounts;
@@ -17,6 +18,7 @@ mod unit_of_work;
 mod use_cases;
 
 pub use authlog::{Authlog, Background, Parts, Settings};
+pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use refusal::{Field, Refusal, Violation};

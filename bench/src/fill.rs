@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use authlog_application::ports::{
-    Append, Base, CredentialRecord, Entropy, PasswordHash, PasswordHasher as _, StagedStream,
-    StreamId,
+    Append, Base, CredentialRecord, Entropy, HashingClient, PasswordHash, PasswordHasher as _,
+    StagedStream, StreamId,
 };
 use authlog_application::{NewPassword, Password};
 use authlog_domain::refused_logins::{LoginRefusalReason, LoginRefused, RefusedLoginsEvent};
@@ -140,7 +140,7 @@ async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
         bail!("this can be nobody's password");
     };
     let password = NewPassword::already_in_use(password);
-    let hash = hasher.hash(password).await?;
+    let hash = hasher.hash(password, &HashingClient::default()).await?;
     hash.map_err(|flaw| anyhow::anyhow!("the password {flaw}"))
 }
 

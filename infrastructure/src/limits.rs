@@ -24,7 +24,8 @@ use authlog_domain::UserId;
 use tokio::sync::mpsc;
 
 use bucket::Buckets;
-use key::{Key, Kind, Network};
+pub(crate) use key::Network;
+use key::{Key, Kind};
 use reserved::HeldGuess;
 use signed_in::SignedIn;
 use steady_clock::SteadyClock;

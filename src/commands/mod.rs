@@ -15,7 +15,9 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
-use authlog_application::{Authlog, Field, Refusal, RequestContext, rebuild_read_models};
+use authlog_application::{
+    Authlog, ClientPresence, Field, Refusal, RequestContext, rebuild_read_models,
+};
 use authlog_domain::ContractName;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::tokens::{KeySet, Keys};
@@ -77,6 +79,7 @@ fn by_operator() -> RequestContext {
         contract: ContractName::Cli,
         address: None,
         user_agent: None,
+        presence: ClientPresence::default(),
     }
 }
 

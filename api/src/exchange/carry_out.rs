@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use authlog_application::{ClientPresence, ClientWaits};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -16,11 +17,12 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use futures_util::future::CatchUnwind;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::with_body_arrived;
+use super::outage::Overloaded;
 use super::request_context::request_context;
 use super::{Failure, Surface};
 use crate::Api;
@@ -28,6 +30,11 @@ use crate::capacity::UnderWay;
 
 /// Names the request, so that a client can say which one it means.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The time from the arrival of a request after which it may be refused for overload. Many clients ignore `Retry-After` and
+/// ask again at once; each connection then costs one refusal a second instead of all that it can send. 3,000 of them take a
+/// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the connection.
+const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
 
 /// What machines ask every few seconds, and nobody wants to read of where all is well.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -41,7 +48,8 @@ pub(crate) async fn carry_out(
 ) -> Response {
     let started = Instant::now();
     let surface = Surface::of(request.uri().path());
-    let context = request_context(&api, surface, &request);
+    let (waits, presence) = ClientPresence::new();
+    let context = request_context(&api, surface, &request, presence);
     let id = context.request;
     let span = tracing::info_span!(
         "request",
@@ -53,8 +61,11 @@ pub(crate) async fn carry_out(
     let is_probe = PROBES.contains(&route(&request));
     request.extensions_mut().insert(context);
 
-    let answer = answer(&api, request, next, &span).await;
+    let answer = answer(&api, request, next, &span, waits).await;
     let response = answer.unwrap_or_else(|failure| surface.fail(failure, api.now()));
+    if response.extensions().get::<Overloaded>().is_some() {
+        sleep_until(started + EARLIEST_OVERLOADED).await;
+    }
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     if is_probe && status.is_success() {
@@ -70,7 +81,13 @@ pub(crate) async fn carry_out(
 pub(crate) struct Crowded;
 
 /// What the handler of a request says of it, within the time for that.
-async fn answer(api: &Api, request: Request, next: Next, span: &Span) -> Result<Response, Failure> {
+async fn answer(
+    api: &Api,
+    request: Request,
+    next: Next,
+    span: &Span,
+    waits: ClientWaits,
+) -> Result<Response, Failure> {
     if request.extensions().get::<Crowded>().is_some() {
         return Err(Failure::Crowded);
     }
@@ -78,7 +95,7 @@ async fn answer(api: &Api, request: Request, next: Next, span: &Span) -> Result<
     let under_way = request.extensions().get::<Arc<UnderWay>>().cloned();
     let request = with_body_arrived(request, api).await?;
     let work = next.run(request).instrument(span.clone());
-    let work = Finished::of(work.inspect(move |_| drop(under_way)));
+    let work = Finished::of(work.inspect(move |_| drop(under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(_)) => {
@@ -93,11 +110,18 @@ async fn answer(api: &Api, request: Request, next: Next, span: &Span) -> Result<
 }
 
 /// Work that is done where it is waited for, and in a task of its own from when nobody waits for it any more.
-struct Finished<F: Future + Send + 'static>(Option<Pin<Box<CatchUnwind<AssertUnwindSafe<F>>>>>);
+struct Finished<F: Future + Send + 'static> {
+    work: Option<Pin<Box<CatchUnwind<AssertUnwindSafe<F>>>>>,
+    /// Dropped with this: from then on the work knows that its client has gone.
+    _client: ClientWaits,
+}
 
 impl<F: Future + Send + 'static> Finished<F> {
-    fn of(work: F) -> Self {
-        Self(Some(Box::pin(AssertUnwindSafe(work).catch_unwind())))
+    fn of(work: F, client: ClientWaits) -> Self {
+        Self {
+            work: Some(Box::pin(AssertUnwindSafe(work).catch_unwind())),
+            _client: client,
+        }
     }
 }
 
@@ -106,11 +130,11 @@ impl<F: Future + Send + 'static> Future for Finished<F> {
     type Output = std::thread::Result<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(work) = &mut self.0 else {
+        let Some(work) = &mut self.work else {
             return Poll::Pending;
         };
         let made = std::task::ready!(work.as_mut().poll(context));
-        self.0 = None;
+        self.work = None;
         Poll::Ready(made)
     }
 }
@@ -118,7 +142,7 @@ impl<F: Future + Send + 'static> Future for Finished<F> {
 impl<F: Future + Send + 'static> Drop for Finished<F> {
     fn drop(&mut self) {
         // There is nowhere to go on when the program ends.
-        if let Some(work) = self.0.take()
+        if let Some(work) = self.work.take()
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(work.map(drop));

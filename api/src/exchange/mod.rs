@@ -27,5 +27,5 @@ pub use cross_origin::AllowedOrigins;
 pub(crate) use failure::Failure;
 pub(crate) use fallbacks::{unknown_path, wrong_method};
 pub(crate) use member::{Member, only_texts};
-pub(crate) use outage::{retry_later, unavailable};
+pub(crate) use outage::{overloaded, retry_later, unavailable};
 pub(crate) use surface::Surface;

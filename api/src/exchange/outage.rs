@@ -19,6 +19,16 @@ pub(crate) fn retry_later(mut response: Response, after: Duration) -> Response {
     response
 }
 
+/// Marks a response that refuses a request because there is too much to do. It is held back for a moment (see `carry_out`).
+#[derive(Clone, Copy)]
+pub(super) struct Overloaded;
+
+/// `response`, for a request that is refused because there is too much to do.
+pub(crate) fn overloaded(mut response: Response, after: Duration) -> Response {
+    response.extensions_mut().insert(Overloaded);
+    retry_later(response, after)
+}
+
 /// `response`, for an outage of which `cause` is logged here and nowhere else.
 pub(crate) fn unavailable(response: Response, cause: &(dyn Error + 'static)) -> Response {
     tracing::error!(error = chain(cause), "unavailable");

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use authlog_application::RequestContext;
+use authlog_application::{ClientPresence, RequestContext};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
@@ -13,13 +13,19 @@ use crate::Api;
 /// Programs call themselves something shorter than this many characters; the rest is not worth sealing and storing.
 const USER_AGENT_LENGTH: usize = 256;
 
-/// The context of `request`, which is given a name here: one that a client chose could be another's.
-pub(super) fn request_context(api: &Api, surface: &Surface, request: &Request) -> RequestContext {
+/// The context of `request` from a client of this `presence`, which is given a name here: one that a client chose could be another's.
+pub(super) fn request_context(
+    api: &Api,
+    surface: &Surface,
+    request: &Request,
+    presence: ClientPresence,
+) -> RequestContext {
     RequestContext {
         request: api.entropy.random_uuid(),
         contract: surface.contract,
         address: address(&api.settings.trusted_proxies, request),
         user_agent: user_agent(request.headers()),
+        presence,
     }
 }
 

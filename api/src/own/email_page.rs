@@ -13,7 +13,7 @@ use super::reset_page::form::{NewPasswordForm, token_of_query};
 use super::reset_page::html::Escaped;
 use super::reset_page::pages::{Nonce, page};
 use crate::Api;
-use crate::exchange::{read_body, retry_later, unavailable};
+use crate::exchange::{overloaded, read_body, retry_later, unavailable};
 
 /// Shows the button, or that the link is no good.
 pub(super) async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
@@ -115,7 +115,7 @@ fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response {
             retry_later(later(StatusCode::TOO_MANY_REQUESTS), retry_after)
         }
         Refusal::Overloaded { retry_after } => {
-            retry_later(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
+            overloaded(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
         }
         Refusal::Unavailable(cause) => unavailable(later(StatusCode::SERVICE_UNAVAILABLE), &*cause),
     }

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::exchange::{Failure, retry_later, unavailable};
+use crate::exchange::{Failure, overloaded, retry_later, unavailable};
 
 /// RFC 9457 §4.2.1: `about:blank` says that there is no more to it than the status.
 #[derive(Serialize)]
@@ -75,7 +75,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             problem(StatusCode::TOO_MANY_REQUESTS, "It was tried too often."),
             retry_after,
         ),
-        Refusal::Overloaded { retry_after } => retry_later(
+        Refusal::Overloaded { retry_after } => overloaded(
             problem(StatusCode::SERVICE_UNAVAILABLE, "Too much is being asked."),
             retry_after,
         ),

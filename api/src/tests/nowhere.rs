@@ -356,18 +356,27 @@ impl ResetRequests for Nowhere {
 
 #[async_trait]
 impl PasswordHasher for Nowhere {
-    fn has_room(&self) -> Result<(), HashingError> {
+    fn has_room(&self, _: &HashingClient) -> Result<(), HashingError> {
         match self.overloaded_for {
             Some(retry_after) => Err(HashingError::Overloaded { retry_after }),
             None => Ok(()),
         }
     }
 
-    async fn hash(&self, _: NewPassword) -> Result<Result<PasswordHash, Flaw>, HashingError> {
+    async fn hash(
+        &self,
+        _: NewPassword,
+        _: &HashingClient,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         unreachable!()
     }
 
-    async fn verify(&self, _: Password, _: Option<PasswordHash>) -> Result<bool, HashingError> {
+    async fn verify(
+        &self,
+        _: Password,
+        _: Option<PasswordHash>,
+        _: &HashingClient,
+    ) -> Result<bool, HashingError> {
         unreachable!()
     }
 

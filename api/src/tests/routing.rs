@@ -1,14 +1,22 @@
 //! Every path under a base answers in its contract's form, whatever is sent there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_application::RequestContext;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use axum::{Extension, middleware};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::nowhere;
+use crate::exchange::{carry_out, overloaded};
 use crate::{Api, router};
 
 struct Answer {
@@ -272,7 +280,7 @@ async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
 }
 
 /// Whatever were looked up would panic.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
     for (base, path) in POSTS {
         if path == "/users/reset-password" {
@@ -288,6 +296,48 @@ async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
         assert_eq!(answer.told_status(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "5", "{path}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_overload_comes_a_second_after_the_request_at_the_earliest() {
+    let after = |wait| async move {
+        tokio::time::sleep(wait).await;
+        overloaded(StatusCode::SERVICE_UNAVAILABLE.into_response(), wait)
+    };
+    let api = Arc::new(nowhere::api());
+    let app = axum::Router::new()
+        .route("/at-once", get(move || after(Duration::ZERO)))
+        .route("/later", get(move || after(Duration::from_secs(3))))
+        .route("/served", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
+        .layer(middleware::from_fn_with_state(api, carry_out));
+    for (path, seconds) in [("/at-once", 1), ("/later", 3), ("/served", 0)] {
+        let asked = Instant::now();
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        app.clone().oneshot(request).await.unwrap();
+        // Paused time passes in whole milliseconds.
+        assert_eq!(asked.elapsed().as_millis() / 10, seconds * 100, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_goes_on_without_its_client_knows_that() {
+    let (seen, mut contexts) = tokio::sync::mpsc::channel(1);
+    let handler = async move |Extension(context): Extension<RequestContext>| {
+        seen.send(context.presence).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let app = axum::Router::new()
+        .route("/", get(handler))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(nowhere::api()),
+            carry_out,
+        ));
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let client = tokio::spawn(app.oneshot(request));
+    let presence = contexts.recv().await.unwrap();
+    assert!(presence.gone().now_or_never().is_none());
+    client.abort();
+    presence.gone().await;
 }
 
 #[tokio::test]

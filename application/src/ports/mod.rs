@@ -40,7 +40,9 @@ pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
-pub use passwords::{HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash};
+pub use passwords::{
+    HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+};
 pub use publication::Publication;
 pub use rebuild::{Rebuild, Stretch};
 pub use reset_requests::{ResetRequest, ResetRequests};

@@ -1,11 +1,12 @@
 //! Password hashing, which costs a great deal of time and memory by intent.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_domain::Flaw;
 
-use crate::{NewPassword, Password};
+use crate::{ClientPresence, NewPassword, Password};
 
 /// A stored password hash, in PHC string format or, from elsewhere, as bcrypt writes it. It has no `Debug`: hashes stay out of logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,20 +53,35 @@ pub enum HashStanding {
 #[error("the hash cannot be used: {0}")]
 pub struct UnusableHash(pub Box<dyn std::error::Error + Send + Sync>);
 
+/// Whom a password is hashed for. The default is no one in particular.
+#[derive(Clone, Default)]
+pub struct HashingClient {
+    /// The address that the request came from, if that is known.
+    pub address: Option<IpAddr>,
+    /// Whether the client still waits. A password whose client has gone before its turn is not hashed.
+    pub presence: ClientPresence,
+}
+
 /// Hashes passwords and checks them against hashes.
+///
+/// Clients share the hasher evenly, by the network of their address: one that asks for more than its share waits longer, or is
+/// refused, and the others do not notice.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
-    /// Whether a password would be taken now. It spares whatever would be looked up for one that is not.
+    /// Whether a password of `client` would be taken now. It spares the look-ups for one that is not.
     ///
     /// # Errors
     /// [`HashingError::Overloaded`].
-    fn has_room(&self) -> Result<(), HashingError>;
+    fn has_room(&self, client: &HashingClient) -> Result<(), HashingError>;
 
     /// Checks `password` ([`NewPassword::checked`]) and makes a new hash of it, with a salt of its own, in one job: the
     /// check costs too much for a thread that serves requests. The inner error is the flaw that the check found; then
     /// nothing was hashed.
-    async fn hash(&self, password: NewPassword)
-    -> Result<Result<PasswordHash, Flaw>, HashingError>;
+    async fn hash(
+        &self,
+        password: NewPassword,
+        client: &HashingClient,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError>;
 
     /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
     /// that the time tells nobody which accounts exist. For a hash that costs less than a new one, a no takes as long as
@@ -74,6 +90,7 @@ pub trait PasswordHasher: Send + Sync {
         &self,
         password: Password,
         hash: Option<PasswordHash>,
+        client: &HashingClient,
     ) -> Result<bool, HashingError>;
 
     /// How a stored hash, or one from elsewhere, compares with a new one. Nothing is hashed.

@@ -75,7 +75,7 @@ impl Authlog {
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
-            hash: self.hash_new(password).await?,
+            hash: self.hash_new(password, context).await?,
         };
         let command = UserCommand::ChangePassword(ChangePassword {
             at: self.parts.clock.now(),

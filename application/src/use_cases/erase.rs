@@ -83,7 +83,8 @@ impl Authlog {
         let hash = found
             .filter(|record| record.account.id == account.id)
             .map(|record| record.hash);
-        let verified = self.parts.hasher.verify(password, hash).await;
+        let client = context.hashing_client();
+        let verified = self.parts.hasher.verify(password, hash, &client).await;
         match checked(reserved, verified)? {
             (reserved, true) => {
                 reserved.was_right();

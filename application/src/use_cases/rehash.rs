@@ -10,7 +10,7 @@ use authlog_domain::{CredentialId, UserId};
 use tokio::sync::mpsc;
 
 use crate::authlog::Parts;
-use crate::ports::{CredentialRecord, HashStanding, PasswordHash};
+use crate::ports::{CredentialRecord, HashStanding, HashingClient, PasswordHash};
 use crate::unit_of_work::Journal;
 use crate::{Authlog, NewPassword, Password, Refusal, RequestContext};
 
@@ -89,8 +89,13 @@ impl PasswordRenewer {
             password,
             context,
         } = outdated;
+        // The login was answered: its client need not wait.
+        let client = HashingClient {
+            address: context.address,
+            ..HashingClient::default()
+        };
         let password = NewPassword::already_in_use(password);
-        let hash = self.parts.hasher.hash(password).await?;
+        let hash = self.parts.hasher.hash(password, &client).await?;
         let hash = hash.map_err(Refusal::of_password)?;
         let record = CredentialRecord {
             user,

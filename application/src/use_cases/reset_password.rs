@@ -74,7 +74,7 @@ impl Authlog {
     ) -> Result<(), Refusal> {
         let (account, reset) = self.pending_reset(token).await?;
         let password = self.acceptable(new_password.unwrap_or_default(), &account)?;
-        let hash = self.hash_new(password).await?;
+        let hash = self.hash_new(password, context).await?;
         let record = CredentialRecord {
             user: account.id,
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
@@ -133,8 +133,13 @@ impl Authlog {
     }
 
     /// Has the hasher check and hash a new password.
-    pub(crate) async fn hash_new(&self, password: NewPassword) -> Result<PasswordHash, Refusal> {
-        let hash = self.parts.hasher.hash(password).await?;
+    pub(crate) async fn hash_new(
+        &self,
+        password: NewPassword,
+        context: &RequestContext,
+    ) -> Result<PasswordHash, Refusal> {
+        let client = context.hashing_client();
+        let hash = self.parts.hasher.hash(password, &client).await?;
         hash.map_err(Refusal::of_password)
     }
 }

@@ -80,8 +80,9 @@ impl Authlog {
             address: context.address,
             identifier: name.as_deref().unwrap_or_default(),
         };
+        let client = context.hashing_client();
         let reserved = self.reserve(guess)?;
-        if let Err(full) = self.parts.hasher.has_room() {
+        if let Err(full) = self.parts.hasher.has_room(&client) {
             reserved.give_back();
             return Err(full.into());
         }
@@ -91,7 +92,7 @@ impl Authlog {
         let verified = self
             .parts
             .hasher
-            .verify(password.clone(), hash.clone())
+            .verify(password.clone(), hash.clone(), &client)
             .await;
         let (reserved, matches) = checked(reserved, verified)?;
         let account = match found.map(|record| self.admissible(record.account, matches)) {

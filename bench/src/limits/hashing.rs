@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::ports::PasswordHasher as _;
+use authlog_application::ports::{HashingClient, PasswordHasher as _};
 use authlog_application::{NewPassword, Password};
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::system::SystemEntropy;
@@ -16,7 +16,8 @@ impl Visitor for Hash {
     async fn visit(&mut self) -> anyhow::Result<()> {
         let password =
             Password::parse("opens-sesame").map_err(|flaw| anyhow::anyhow!("{flaw:?}"))?;
-        let hash = self.0.hash(NewPassword::already_in_use(password)).await?;
+        let password = NewPassword::already_in_use(password);
+        let hash = self.0.hash(password, &HashingClient::default()).await?;
         hash.map(|_| ()).map_err(|flaw| anyhow::anyhow!("{flaw:?}"))
     }
 }

@@ -11,18 +11,18 @@ const SLICES: usize = 4;
 /// Words in a block, and so the references that one block of addresses is enough for.
 const WORDS: usize = Block::SIZE / 8;
 
-/// How many blocks are filled before whoever waits for this processor may have it: some hundred microseconds' work, while
-/// Linux would let them wait for up to four milliseconds. Asking costs less than one block does.
+/// How many blocks are filled before other threads may be let run: some hundred microseconds' work, while Linux would let
+/// them wait for up to four milliseconds.
 const BLOCKS_AT_A_TIME: usize = 512;
 
 /// Fills `memory`, whose first two blocks are made, in so many passes.
 #[target_feature(enable = "avx512f")]
-pub(crate) fn fill(memory: &mut [Block], passes: u32) {
+pub(crate) fn fill(memory: &mut [Block], passes: u32, give_way: &mut dyn FnMut()) {
     let segment = memory.len() / SLICES;
     for pass in 0..passes {
         for slice in 0..SLICES {
             let begin = if pass == 0 && slice == 0 { 2 } else { 0 };
-            fill_segment(memory, passes, pass, slice, begin..segment);
+            fill_segment(memory, passes, pass, slice, begin..segment, give_way);
         }
     }
 }
@@ -34,6 +34,7 @@ fn fill_segment(
     pass: u32,
     slice: usize,
     indices: std::ops::Range<usize>,
+    give_way: &mut dyn FnMut(),
 ) {
     let length = memory.len();
     let segment = indices.end;
@@ -61,7 +62,7 @@ fn fill_segment(
             .store(&mut memory[current]);
         previous = current;
         if (index + 1).is_multiple_of(BLOCKS_AT_A_TIME) {
-            std::thread::yield_now();
+            give_way();
         }
     }
 }

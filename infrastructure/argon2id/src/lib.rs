@@ -62,6 +62,8 @@ impl Argon2id {
     /// Writes the tag of `password` and `salt` with these parameters, which must be [served](Self::serves). What `memory`
     /// holds is of no account; as many blocks of it as the parameters ask for are written.
     ///
+    /// `give_way` is called after every 512 blocks or so, some 100 µs, so that the caller can let other threads run.
+    ///
     /// Whether it did: not if the salt is shorter than 8 bytes, a length is more than 32 bits hold, or there is not enough
     /// memory.
     #[must_use]
@@ -72,6 +74,7 @@ impl Argon2id {
         salt: &[u8],
         memory: &mut [Block],
         tag: &mut [u8; TAG_BYTES],
+        give_way: &mut dyn FnMut(),
     ) -> bool {
         debug_assert!(Self::serves(params));
         let (Some(memory), Some(inputs)) = (
@@ -84,7 +87,7 @@ impl Argon2id {
             let input: [&[u8]; 3] = [&*inputs, &at.to_le_bytes(), &0_u32.to_le_bytes()];
             long_hash(&input, block);
         }
-        if !self.fill(memory, params.t_cost()) {
+        if !self.fill(memory, params.t_cost(), give_way) {
             return false;
         }
         let mut hash = Blake2b::<U32>::new().chain_update((TAG_BYTES as u32).to_le_bytes());
@@ -96,17 +99,17 @@ impl Argon2id {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn fill(self, memory: &mut [Block], passes: u32) -> bool {
+    fn fill(self, memory: &mut [Block], passes: u32, give_way: &mut dyn FnMut()) -> bool {
         // SAFETY: there is no `self` on a processor without AVX-512.
         #[expect(unsafe_code, reason = "the processor was asked whether it has them")]
         unsafe {
-            fill::fill(memory, passes);
+            fill::fill(memory, passes, give_way);
         }
         true
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn fill(self, _memory: &mut [Block], _passes: u32) -> bool {
+    fn fill(self, _memory: &mut [Block], _passes: u32, _give_way: &mut dyn FnMut()) -> bool {
         false
     }
 
@@ -119,7 +122,7 @@ impl Argon2id {
         };
         let mut memory = vec![Block::new(); params.block_count()];
         let (mut ours, mut theirs) = ([0; TAG_BYTES], [0; TAG_BYTES]);
-        let is_made = self.hash(&params, password, salt, &mut memory, &mut ours);
+        let is_made = self.hash(&params, password, salt, &mut memory, &mut ours, &mut || ());
         argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
             .hash_password_into_with_memory(password, salt, &mut theirs, &mut memory)
             .is_ok_and(|()| is_made && ours == theirs)
@@ -223,7 +226,7 @@ mod tests {
             memory: &mut [Block],
         ) -> Option<[u8; TAG_BYTES]> {
             let mut tag = [0; TAG_BYTES];
-            self.hash(params, password, salt, memory, &mut tag)
+            self.hash(params, password, salt, memory, &mut tag, &mut || ())
                 .then_some(tag)
         }
     }

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Entropy, HashStanding, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+    Entropy, HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
 };
 use authlog_application::{NewPassword, Password};
 use authlog_domain::Flaw;
 
-use super::effort::Effort;
+use super::cpu_time::CpuTime;
 use super::memory::{ArgonError, ArgonMemory, Scheme};
 use super::parameters::{Argon2Parameters, InvalidParameters};
 use super::pool::{Pool, PoolError};
 use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
+use crate::limits::Network;
 
 /// How passwords are hashed, and how many may wait for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,8 @@ pub struct Argon2Settings {
     pub threads: usize,
     /// How many more passwords may wait.
     pub queue: usize,
-    /// Within which an answer is of use to anybody. Whoever would probably wait for more than half of that is turned away
-    /// at once, and nobody waits for more than nine tenths.
+    /// Within which an answer is of use. No more passwords wait than the threads can hash in half of that, and none waits for
+    /// more than nine tenths of it.
     pub deadline: Duration,
 }
 
@@ -95,9 +96,11 @@ impl Argon2PasswordHasher {
     /// Has a thread do this work with a password.
     async fn run<T: Send + 'static>(
         &self,
+        client: &HashingClient,
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
     ) -> Result<T, HashingError> {
-        let made = self.pool.run(work).await;
+        let of = Network::of(client.address);
+        let made = self.pool.run(of, client.presence.gone(), work).await;
         let made = made.map_err(|error| self.in_the_ports_words(error))?;
         made.map_err(|error| HashingError::Failed(error.into()))
     }
@@ -115,20 +118,21 @@ impl Argon2PasswordHasher {
 
 #[async_trait]
 impl PasswordHasher for Argon2PasswordHasher {
-    fn has_room(&self) -> Result<(), HashingError> {
+    fn has_room(&self, client: &HashingClient) -> Result<(), HashingError> {
         self.pool
-            .has_room()
+            .has_room(Network::of(client.address))
             .map_err(|error| self.in_the_ports_words(error))
     }
 
     async fn hash(
         &self,
         password: NewPassword,
+        client: &HashingClient,
     ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt);
         let scheme = self.scheme.clone();
-        self.run(move |memory| match password.checked() {
+        self.run(client, move |memory| match password.checked() {
             Ok(password) => new_hash(&scheme, password.expose_to_hasher(), &salt, memory).map(Ok),
             Err(flaw) => Ok(Err(flaw)),
         })
@@ -139,12 +143,13 @@ impl PasswordHasher for Argon2PasswordHasher {
         &self,
         password: Password,
         hash: Option<PasswordHash>,
+        client: &HashingClient,
     ) -> Result<bool, HashingError> {
         let Some(hash) = hash else {
             // The salt of nobody: the work is the same and the outcome is thrown away.
             let scheme = self.scheme.clone();
             return self
-                .run(move |memory| {
+                .run(client, move |memory| {
                     new_hash(
                         &scheme,
                         password.expose_to_hasher(),
@@ -157,8 +162,8 @@ impl PasswordHasher for Argon2PasswordHasher {
         };
         let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
         let is_outdated = hash.is_outdated(&self.scheme.params);
-        self.run(move |memory| {
-            let begun = Effort::now();
+        self.run(client, move |memory| {
+            let begun = CpuTime::now();
             let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
             if is_outdated && !is_right {
                 memory.make_up_for(begun)?;
@@ -180,6 +185,8 @@ impl PasswordHasher for Argon2PasswordHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
     use crate::system::SystemEntropy;
     use authlog_application::PasswordPolicy;
@@ -211,7 +218,23 @@ mod tests {
 
     /// The hash of such a password.
     async fn hash_of(hasher: &Argon2PasswordHasher, text: &str) -> PasswordHash {
-        hasher.hash(new(text)).await.unwrap().unwrap()
+        hash_new(hasher, new(text)).await.unwrap().unwrap()
+    }
+
+    async fn hash_new(
+        hasher: &Argon2PasswordHasher,
+        password: NewPassword,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
+        hasher.hash(password, &HashingClient::default()).await
+    }
+
+    async fn is_of(
+        hasher: &Argon2PasswordHasher,
+        text: &str,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashingError> {
+        let client = HashingClient::default();
+        hasher.verify(password(text), hash, &client).await
     }
 
     #[tokio::test]
@@ -220,7 +243,7 @@ mod tests {
         let hash = hash_of(&hasher, "rahasia").await;
         let again = hash_of(&hasher, "rahasia").await;
         assert!(hash != again);
-        let verify = |text| hasher.verify(password(text), Some(hash.clone()));
+        let verify = |text| is_of(&hasher, text, Some(hash.clone()));
         assert!(verify("rahasia").await.unwrap());
         assert!(!verify("Rahasia").await.unwrap());
     }
@@ -255,9 +278,7 @@ mod tests {
             ..settings()
         });
         let hash = hash_of(&dear, "rahasia").await;
-        let verified = hasher(settings())
-            .verify(password("rahasia"), Some(hash))
-            .await;
+        let verified = is_of(&hasher(settings()), "rahasia", Some(hash)).await;
         assert!(verified.unwrap());
     }
 
@@ -266,7 +287,9 @@ mod tests {
         hasher: &Argon2PasswordHasher,
         question: impl FnOnce(&ArgonMemory) -> T + Send + 'static,
     ) -> T {
-        let asked = hasher.pool.run(|memory: &mut ArgonMemory| question(memory));
+        let asked = hasher
+            .pool
+            .run(Network::of(None), pending(), |memory| question(memory));
         asked.await.unwrap()
     }
 
@@ -279,7 +302,7 @@ mod tests {
         let hash = hash_of(&hasher, "rahasia").await;
         let mut written = vec![ask(&hasher, ArgonMemory::written).await];
         for hash in [None, Some(hash)] {
-            assert!(!hasher.verify(password("wrong"), hash).await.unwrap());
+            assert!(!is_of(&hasher, "wrong", hash).await.unwrap());
             written.push(ask(&hasher, ArgonMemory::written).await);
         }
         // Two passes over 64 blocks for each.
@@ -298,7 +321,7 @@ mod tests {
         };
         let hash = async |text| {
             let new = policy.admit(password(text), &["ahmadsolih"]).unwrap();
-            hasher.hash(new).await.unwrap().err()
+            hash_new(&hasher, new).await.unwrap().err()
         };
         assert_eq!(hash("letmein").await, Some(Flaw::Common));
         assert_eq!(hash("ahmadsolih1990").await, Some(Flaw::Guessable));
@@ -324,12 +347,12 @@ mod tests {
         assert_eq!(hasher.standing(&cheap).unwrap(), HashStanding::Outdated);
 
         let written = ask(&hasher, ArgonMemory::written).await;
-        let right = hasher.verify(password("U*U*"), Some(cheap.clone())).await;
+        let right = is_of(&hasher, "U*U*", Some(cheap.clone())).await;
         assert!(right.unwrap());
         assert_eq!(ask(&hasher, ArgonMemory::written).await, written);
 
-        let begun = ask(&hasher, |_| Effort::now()).await;
-        let right = hasher.verify(password("wrong"), Some(cheap)).await;
+        let begun = ask(&hasher, |_| CpuTime::now()).await;
+        let right = is_of(&hasher, "wrong", Some(cheap)).await;
         assert!(!right.unwrap());
         let worked = ask(&hasher, move |_| begun.elapsed()).await;
         assert_eq!(ask(&hasher, ArgonMemory::took).await, Some(usual));
@@ -340,8 +363,7 @@ mod tests {
     async fn a_stored_hash_that_cannot_be_read_is_an_error_and_says_nothing_of_it() {
         let stored = "$argon2id$v=19$m=4294967295,t=9,p=1$c29tZXNhbHQ$c2VjcmV0c2VjcmV0";
         let hash = PasswordHash::from_stored(stored.to_owned());
-        let error = hasher(settings())
-            .verify(password("rahasia"), Some(hash))
+        let error = is_of(&hasher(settings()), "rahasia", Some(hash))
             .await
             .unwrap_err();
         assert!(matches!(error, HashingError::Failed(_)));
@@ -360,7 +382,7 @@ mod tests {
         let callers: Vec<_> = (0..20)
             .map(|_| {
                 let hasher = Arc::clone(&hasher);
-                tokio::spawn(async move { hasher.hash(new("rahasia")).await })
+                tokio::spawn(async move { hash_new(&hasher, new("rahasia")).await })
             })
             .collect();
         let mut turned_away = 0;
@@ -381,7 +403,7 @@ mod tests {
     async fn a_stopped_hasher_hashes_nothing() {
         let hasher = hasher(settings());
         hasher.stop().await;
-        let refused = hasher.hash(new("rahasia")).await;
+        let refused = hash_new(&hasher, new("rahasia")).await;
         assert!(matches!(refused, Err(HashingError::Failed(_))));
     }
 

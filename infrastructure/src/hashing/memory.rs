@@ -5,7 +5,8 @@ use std::time::Duration;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use authlog_argon2id::{Argon2id, Memory};
 
-use super::effort::Effort;
+use super::cpu_backoff::Backoff;
+use super::cpu_time::CpuTime;
 
 /// Why there is no hash.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +89,7 @@ impl ArgonMemory {
             };
             self.kept.insert(kept).as_mut()
         };
-        let begun = Effort::now();
+        let begun = CpuTime::now();
         let hashed = fill_and_hash(self.wide, blocks, scheme, password, salt, output);
         // The first hash in a memory takes longer, as that is fetched from the kernel meanwhile.
         if *scheme == self.usual && !is_fresh {
@@ -105,7 +106,7 @@ impl ArgonMemory {
     ///
     /// What is missing is worked off as what it is, passes over memory, so that a busy machine draws it out much as it would
     /// the hash; less memory is passed over faster, so that the last twentieth or so is made of small steps.
-    pub fn make_up_for(&mut self, begun: Effort) -> Result<(), ArgonError> {
+    pub fn make_up_for(&mut self, begun: CpuTime) -> Result<(), ArgonError> {
         let spent = begun.elapsed();
         let mut nothing = [0; 32];
         let Some(usual) = self.took else {
@@ -156,6 +157,7 @@ fn fill_and_hash(
     output: &mut [u8],
 ) -> argon2::Result<()> {
     let params = &scheme.params;
+    let backoff = Backoff::begin();
     let is_served = scheme.algorithm == Algorithm::Argon2id
         && scheme.version == Version::V0x13
         && Argon2id::serves(params);
@@ -163,7 +165,9 @@ fn fill_and_hash(
     if let Some(wide) = wide
         && is_served
         && let Ok(tag) = output.try_into()
-        && wide.hash(params, password, salt, blocks, tag)
+        && wide.hash(params, password, salt, blocks, tag, &mut || {
+            backoff.give_way();
+        })
     {
         return Ok(());
     }

@@ -1,8 +1,9 @@
 //! Password hashing with Argon2id; hashes of other schemes are checked until they are renewed.
 
 mod bcrypt_hash;
-mod courtesy;
-mod effort;
+mod cpu_backoff;
+mod cpu_time;
+mod fair_queue;
 mod hasher;
 mod memory;
 mod parameters;

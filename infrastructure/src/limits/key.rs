@@ -63,23 +63,34 @@ impl Key {
 
 /// The network of an address: the address, or the /64 that it lies in, the least that a subscriber of IPv6 gets (RFC
 /// 6177). Where no address is known it is empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Network(Vec<u8>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Network {
+    octets: [u8; 8],
+    length: usize,
+}
 
 impl Network {
     pub fn of(address: Option<IpAddr>) -> Self {
-        Self(match address.map(|address| address.to_canonical()) {
-            None => vec![],
-            Some(IpAddr::V4(address)) => address.octets().to_vec(),
-            Some(IpAddr::V6(address)) => address.octets().into_iter().take(8).collect(),
-        })
+        let mut octets = [0; 8];
+        let length = match address.map(|address| address.to_canonical()) {
+            None => 0,
+            Some(IpAddr::V4(address)) => {
+                octets[..4].copy_from_slice(&address.octets());
+                4
+            }
+            Some(IpAddr::V6(address)) => {
+                octets.copy_from_slice(&address.octets()[..8]);
+                8
+            }
+        };
+        Self { octets, length }
     }
 
     pub fn is_known(&self) -> bool {
-        !self.0.is_empty()
+        self.length > 0
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.octets[..self.length]
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use authlog_application::RequestContext;
 use authlog_application::ports::{
     AppendError, Directory, EventStore, Rebuild, ResetRequest, ResetRequests, StoreError,
 };
+use authlog_application::{ClientPresence, RequestContext};
 use authlog_domain::{ContractName, ResetId};
 use tokio::task::JoinSet;
 
@@ -105,6 +105,7 @@ async fn a_request_for_a_reset_keeps_what_text_cannot_hold() {
             contract: ContractName::Users,
             address: "2001:db8::1".parse().ok(),
             user_agent: Some("curl\u{0}".to_owned()),
+            presence: ClientPresence::default(),
         },
         attempts: 0,
     };

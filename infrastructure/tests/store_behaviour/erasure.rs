@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use authlog_application::RequestContext;
 use authlog_application::ports::{
     Append, AppendError, Identifier, OpaqueTokenRecord, ResetRequest, Revocation, StagedStream,
     TokenDigest,
 };
+use authlog_application::{ClientPresence, RequestContext};
 use authlog_domain::session::{LogOut, SessionCommand};
 use authlog_domain::{ContractName, ResetId, SessionId, UserId};
 use authlog_infrastructure::Store;
@@ -336,6 +336,7 @@ fn request(identifier: &str) -> ResetRequest {
             contract: ContractName::Users,
             address: None,
             user_agent: None,
+            presence: ClientPresence::default(),
         },
         attempts: 0,
     }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use authlog_application::RequestContext;
 use authlog_application::ports::ResetRequest;
+use authlog_application::{ClientPresence, RequestContext};
 use authlog_domain::{ContractName, ResetId, Timestamp};
 use tokio::task::JoinSet;
 
@@ -25,6 +25,7 @@ pub fn request(at: Timestamp) -> ResetRequest {
             contract: ContractName::V1Auth,
             address: Some("2001:db8::7".parse().unwrap()),
             user_agent: Some("Curious/7.1".to_owned()),
+            presence: ClientPresence::default(),
         },
         attempts: 0,
     }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{AccountIn, ErrorOut, RegisteredOut, RejectedOut, TokenOut};
-use crate::exchange::{Failure, day_first, retry_later, unavailable};
+use crate::exchange::{Failure, day_first, overloaded, retry_later, unavailable};
 
 /// A new account.
 pub(super) fn registered(account: &Account) -> Response {
@@ -86,7 +86,7 @@ pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Resp
             plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             retry_after,
         ),
-        Refusal::Overloaded { retry_after } => retry_later(
+        Refusal::Overloaded { retry_after } => overloaded(
             plain(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
             retry_after,
         ),

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::terms::REFRESH_LIFETIME;
 use super::wire::{DataOut, SuccessOut, UserOut};
-use crate::exchange::{Cookie, Failure, retry_later, unavailable};
+use crate::exchange::{Cookie, Failure, overloaded, retry_later, unavailable};
 
 /// The cookie in which a browser keeps its refresh token.
 pub(super) const REFRESH_COOKIE: &str = "refreshToken";
@@ -155,7 +155,7 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
         Refusal::TooManyAttempts { retry_after } => {
             retry_later(plain_error(StatusCode::TOO_MANY_REQUESTS, at), retry_after)
         }
-        Refusal::Overloaded { retry_after } => retry_later(
+        Refusal::Overloaded { retry_after } => overloaded(
             plain_error(StatusCode::SERVICE_UNAVAILABLE, at),
             retry_after,
         ),

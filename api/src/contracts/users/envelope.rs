@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::wire::{AnswerOut, TokensOut, UserOut};
-use crate::exchange::{Failure, retry_later, unavailable};
+use crate::exchange::{Failure, overloaded, retry_later, unavailable};
 
 /// A new account.
 pub(super) fn created(account: &Account) -> Response {
@@ -97,7 +97,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             error(StatusCode::TOO_MANY_REQUESTS, "too many requests"),
             retry_after,
         ),
-        Refusal::Overloaded { retry_after } => retry_later(out_of_service(), retry_after),
+        Refusal::Overloaded { retry_after } => overloaded(out_of_service(), retry_after),
         Refusal::Unavailable(cause) => unavailable(out_of_service(), &*cause),
     }
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorOut, Errors, SignedInOut};
-use crate::exchange::{Failure, retry_later, unavailable};
+use crate::exchange::{Failure, overloaded, retry_later, unavailable};
 
 /// Someone registered or signed in.
 pub(super) fn signed_in(signed_in: &SignedIn) -> Response {
@@ -54,7 +54,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
             retry_later(plain(StatusCode::TOO_MANY_REQUESTS), retry_after)
         }
         Refusal::Overloaded { retry_after } => {
-            retry_later(plain(StatusCode::SERVICE_UNAVAILABLE), retry_after)
+            overloaded(plain(StatusCode::SERVICE_UNAVAILABLE), retry_after)
         }
         Refusal::Unavailable(cause) => unavailable(plain(StatusCode::SERVICE_UNAVAILABLE), &*cause),
     }

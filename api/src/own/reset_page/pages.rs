@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::html::{Escaped, document};
-use crate::exchange::{Failure, retry_later, unavailable};
+use crate::exchange::{Failure, overloaded, retry_later, unavailable};
 
 /// Admits the page's own style, of this one answer, and nothing else.
 pub(in crate::own) struct Nonce(String);
@@ -60,7 +60,7 @@ pub(super) fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response 
             retry_later(form_page(status, Some(trouble), token, nonce), retry_after)
         }
         Refusal::Overloaded { retry_after } => {
-            retry_later(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
+            overloaded(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
         }
         Refusal::Unavailable(cause) => unavailable(later(StatusCode::SERVICE_UNAVAILABLE), &*cause),
     }

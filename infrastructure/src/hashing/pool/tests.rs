@@ -1,5 +1,6 @@
 //! The pool under load, abandoned and stopped.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -18,7 +19,7 @@ async fn occupy(pool: &Arc<Pool<usize>>) -> mpsc::Sender<()> {
     let (begun, has_begun) = oneshot::channel();
     let busy = Arc::clone(pool);
     tokio::spawn(async move {
-        busy.run(move |_| {
+        busy.run(anyone(), pending(), move |_| {
             let _ = begun.send(());
             let _ = released.recv();
         })
@@ -38,7 +39,7 @@ async fn queue_up(
         .map(|_| {
             let (pool, done) = (Arc::clone(pool), Arc::clone(done));
             tokio::spawn(async move {
-                pool.run(move |_| {
+                pool.run(anyone(), pending(), move |_| {
                     done.fetch_add(1, Ordering::SeqCst);
                 })
                 .await
@@ -55,7 +56,7 @@ async fn queue_up(
 async fn a_thread_keeps_its_state_from_job_to_job() {
     let pool = pool(1, 8, LONG);
     for expected in 1..=3 {
-        let seen = pool.run(|count| {
+        let seen = pool.run(anyone(), pending(), |count| {
             *count += 1;
             *count
         });
@@ -70,7 +71,10 @@ async fn when_the_queue_is_full_the_answer_comes_at_once() {
     let release = occupy(&pool).await;
     let callers = queue_up(&pool, 3, &done).await;
     let asked = Instant::now();
-    assert_eq!(pool.run(|_| ()).await, Err(PoolError::Overloaded));
+    assert_eq!(
+        pool.run(anyone(), pending(), |_| ()).await,
+        Err(PoolError::Overloaded)
+    );
     assert!(asked.elapsed() < LONG / 2);
     drop(release);
     for caller in callers {
@@ -78,105 +82,119 @@ async fn when_the_queue_is_full_the_answer_comes_at_once() {
     }
 }
 
+/// The client of all jobs that do not say another.
+fn anyone() -> Network {
+    Network::of(None)
+}
+
+fn client(number: u8) -> Network {
+    Network::of(Some([198, 51, 100, number].into()))
+}
+
+/// Has the only thread of `pool`, which is busy, measure jobs that took so much processor time.
+fn note(pool: &Pool<usize>, jobs: usize, took: Duration) {
+    for _ in 0..jobs {
+        pool.shared.ended(anyone(), Duration::ZERO, took);
+    }
+}
+
 #[tokio::test]
-async fn a_job_that_would_wait_for_too_long_is_answered_at_once() {
-    let pool = pool(1, 100, Duration::from_secs(60));
-    let done = Arc::default();
+async fn no_more_jobs_wait_than_the_processors_can_do_in_half_of_the_deadline() {
+    let pool = pool(2, 1000, Duration::from_secs(60));
+    note(&pool, 100, Duration::from_secs(1));
+    assert_eq!(pool.shared.places(&pool.shared.lock()), 60);
+    note(&pool, 100, Duration::from_millis(10));
+    assert_eq!(pool.shared.places(&pool.shared.lock()), 1000);
+}
+
+#[tokio::test]
+async fn a_few_dear_jobs_leave_room_for_ten_jobs_a_thread() {
+    let pool = pool(2, 1000, Duration::from_secs(60));
+    note(&pool, 100, Duration::from_secs(3600));
+    assert_eq!(pool.shared.places(&pool.shared.lock()), 20);
+}
+
+#[tokio::test]
+async fn a_slow_machine_admits_as_many_jobs_as_a_fast_one() {
+    let pool = pool(1, 100, Duration::from_secs(10));
+    for _ in 0..40 {
+        // It takes long and needs no processor, as if others had all of them.
+        let slow = pool.run(anyone(), pending(), |_| {
+            std::thread::sleep(Duration::from_millis(50))
+        });
+        assert_eq!(slow.await, Ok(()));
+    }
+    assert_eq!(pool.shared.places(&pool.shared.lock()), 100);
+}
+
+#[tokio::test]
+async fn refused_jobs_change_nothing_for_those_that_come_later() {
+    let pool = pool(1, 3, LONG);
     let release = occupy(&pool).await;
-    pool.shared.lock().pace = Duration::from_secs(10);
-    // The last of them waits for thirty seconds, if those before it take as long as the others have.
-    let callers = queue_up(&pool, 4, &done).await;
-    assert_eq!(pool.has_room(), Err(PoolError::Overloaded));
-    assert_eq!(pool.run(|_| ()).await, Err(PoolError::Overloaded));
+    let callers = queue_up(&pool, 3, &Arc::default()).await;
+    for _ in 0..10_000 {
+        assert_eq!(pool.has_room(anyone()), Err(PoolError::Overloaded));
+        let refused = pool.run(anyone(), pending(), |_| ()).await;
+        assert_eq!(refused, Err(PoolError::Overloaded));
+    }
     drop(release);
     for caller in callers {
         assert_eq!(caller.await.unwrap(), Ok(()));
     }
-    assert_eq!(pool.has_room(), Ok(()));
-    // They were faster than that.
-    assert!(pool.shared.lock().pace < Duration::from_secs(10));
+    assert_eq!(pool.shared.places(&pool.shared.lock()), 3);
+    assert_eq!(pool.run(anyone(), pending(), |_| 7).await, Ok(7));
 }
 
 #[tokio::test]
-async fn whose_turn_will_not_come_in_time_is_told_as_soon_as_that_is_known() {
-    let pool = pool(1, 100, Duration::from_secs(100));
-    let done = Arc::default();
+async fn a_client_with_few_jobs_is_served_before_one_with_many() {
+    let pool = pool(1, 600, LONG);
+    let served = Arc::new(Mutex::new(Vec::new()));
     let release = occupy(&pool).await;
-    let callers = queue_up(&pool, 10, &done).await;
-    // By then it is 280 seconds a job. Were it four times as fast, the first's turn would be now, the second's in seventy
-    // seconds, and the third's after the ninety for which anybody waits.
-    pool.shared.lock().pace = Duration::from_secs(320);
-    drop(release);
-    let mut answers = Vec::new();
-    for caller in callers {
-        answers.push(caller.await.unwrap());
-    }
-    let (first, others) = answers.split_at(2);
-    assert_eq!(first, [Ok(()), Ok(())]);
-    assert!(others.iter().all(|it| *it == Err(PoolError::Overloaded)));
-    assert_eq!(done.load(Ordering::SeqCst), 2);
-}
-
-#[tokio::test]
-async fn while_threads_pause_nobody_waits_for_them_to_become_faster() {
-    let second = Duration::from_secs(1);
-    for (paused, left) in [(Duration::ZERO, 10), (second, 3)] {
-        let pool = pool(1, 100, 100 * second);
-        let release = occupy(&pool).await;
-        let callers = queue_up(&pool, 10, &Arc::default()).await;
-        // Two and a quarter in the ninety seconds for which anybody waits, and nine if they become four times as fast.
-        pool.shared.lock().pace = 40 * second;
-        pool.shared.note(40 * second, paused);
-        assert_eq!(pool.shared.lock().jobs.len(), left);
-        pool.shared.lock().pace = Duration::ZERO;
-        drop(release);
-        for (number, caller) in callers.into_iter().enumerate() {
-            let answer = caller.await.unwrap();
-            assert_eq!(answer.is_ok(), number < left, "{number}: {answer:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_job_that_took_no_time_costs_nobody_their_turn() {
-    let pool = pool(1, 100, LONG);
-    let release = occupy(&pool).await;
-    let callers = queue_up(&pool, 10, &Arc::default()).await;
-    pool.shared.note(Duration::ZERO, Duration::ZERO);
-    drop(release);
-    for caller in callers {
-        assert_eq!(caller.await.unwrap(), Ok(()));
-    }
-}
-
-#[tokio::test]
-async fn what_was_slow_while_many_waited_is_not_held_against_the_next() {
-    let pool = pool(1, 100, LONG);
-    let release = occupy(&pool).await;
-    pool.shared.lock().pace = Duration::from_secs(1000);
-    drop(release);
-    let forgotten = async {
-        while !pool.shared.lock().pace.is_zero() {
+    let mut callers = Vec::new();
+    for number in std::iter::repeat_n(1, 500).chain([2, 3, 2]) {
+        let waiting = pool.shared.lock().jobs.len();
+        let (pool, served) = (Arc::clone(&pool), Arc::clone(&served));
+        let note = move |_: &mut usize| served.lock().unwrap().push(number);
+        let shared = Arc::clone(&pool.shared);
+        callers.push(tokio::spawn(async move {
+            pool.run(client(number), pending(), note).await
+        }));
+        while shared.lock().jobs.len() == waiting {
             tokio::task::yield_now().await;
         }
-    };
-    tokio::time::timeout(LONG, forgotten).await.unwrap();
-    let release = occupy(&pool).await;
-    let callers = queue_up(&pool, 99, &Arc::default()).await;
-    assert_eq!(pool.has_room(), Ok(()));
+    }
     drop(release);
     for caller in callers {
         assert_eq!(caller.await.unwrap(), Ok(()));
     }
+    let served = served.lock().unwrap();
+    let few: Vec<usize> = (0..503).filter(|at| served[*at] != 1).collect();
+    assert!(few.iter().all(|at| *at < 8), "{few:?}");
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_threads_give_way_to_all_others() {
-    let nice = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
-    let of_others = nice();
-    let of_the_pool = pool(1, 1, LONG).run(move |_| nice()).await;
-    assert!(of_the_pool.unwrap() > of_others);
+async fn in_a_full_queue_a_client_with_fewer_jobs_takes_the_place_of_one_with_more() {
+    let pool = pool(1, 10, LONG);
+    let release = occupy(&pool).await;
+    let done = Arc::default();
+    let callers = queue_up(&pool, 10, &done).await;
+    assert_eq!(pool.has_room(anyone()), Err(PoolError::Overloaded));
+    assert_eq!(pool.has_room(client(1)), Ok(()));
+    let newcomer = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.run(client(1), pending(), |_| ()).await }
+    });
+    let mut answers = Vec::new();
+    let mut release = Some(release);
+    for caller in callers.into_iter().rev() {
+        answers.push(caller.await.unwrap());
+        // The first answer is the refusal of the newest job, while no thread is free.
+        drop(release.take());
+    }
+    assert_eq!(answers[0], Err(PoolError::Overloaded));
+    assert!(answers[1..].iter().all(|it| *it == Ok(())));
+    assert_eq!(newcomer.await.unwrap(), Ok(()));
+    assert_eq!(done.load(Ordering::SeqCst), 9);
 }
 
 #[tokio::test]
@@ -186,7 +204,11 @@ async fn a_job_that_waits_for_too_long_is_answered_by_the_deadline_and_never_don
     let release = occupy(&pool).await;
     let asked = Instant::now();
     let late = Arc::clone(&done);
-    let answer = pool.run(move |_| late.fetch_add(1, Ordering::SeqCst)).await;
+    let answer = pool
+        .run(anyone(), pending(), move |_| {
+            late.fetch_add(1, Ordering::SeqCst)
+        })
+        .await;
     assert_eq!(answer, Err(PoolError::Overloaded));
     assert!(asked.elapsed() >= Duration::from_millis(45));
     assert!(asked.elapsed() < LONG);
@@ -198,7 +220,9 @@ async fn a_job_that_waits_for_too_long_is_answered_by_the_deadline_and_never_don
 #[tokio::test]
 async fn a_job_that_was_begun_in_time_may_take_longer_than_the_deadline() {
     let pool = pool(1, 8, Duration::from_millis(20));
-    let slow = pool.run(|_| std::thread::sleep(Duration::from_millis(100)));
+    let slow = pool.run(anyone(), pending(), |_| {
+        std::thread::sleep(Duration::from_millis(100))
+    });
     assert_eq!(slow.await, Ok(()));
 }
 
@@ -223,6 +247,21 @@ async fn jobs_whose_callers_have_gone_away_are_skipped_and_make_room() {
 }
 
 #[tokio::test]
+async fn a_job_whose_client_has_gone_before_its_turn_is_not_done() {
+    let pool = pool(1, 1, LONG);
+    let release = occupy(&pool).await;
+    let done = Arc::<AtomicUsize>::default();
+    let late = Arc::clone(&done);
+    let gone = std::future::ready(());
+    let answer = pool.run(anyone(), gone, move |_| late.fetch_add(1, Ordering::SeqCst));
+    assert_eq!(answer.await, Err(PoolError::Overloaded));
+    assert_eq!(pool.has_room(anyone()), Ok(()));
+    drop(release);
+    pool.stop().await;
+    assert_eq!(done.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn stopping_finishes_what_was_accepted_and_takes_nothing_new() {
     let pool = pool(1, 8, LONG);
     let done = Arc::default();
@@ -235,7 +274,10 @@ async fn stopping_finishes_what_was_accepted_and_takes_nothing_new() {
     while !pool.shared.lock().is_stopped {
         tokio::task::yield_now().await;
     }
-    assert_eq!(pool.run(|_| ()).await, Err(PoolError::Stopped));
+    assert_eq!(
+        pool.run(anyone(), pending(), |_| ()).await,
+        Err(PoolError::Stopped)
+    );
     drop(release);
     stopping.await.unwrap();
     for caller in callers {
@@ -247,9 +289,11 @@ async fn stopping_finishes_what_was_accepted_and_takes_nothing_new() {
 #[tokio::test]
 async fn a_panic_costs_its_own_job_alone() {
     let pool = pool(1, 8, LONG);
-    let answer = pool.run(|_| panic!("on purpose")).await;
+    let answer = pool
+        .run(anyone(), pending(), |_| panic!("on purpose"))
+        .await;
     assert_eq!(answer, Err::<(), _>(PoolError::Panicked));
-    assert_eq!(pool.run(|_| 7).await, Ok(7));
+    assert_eq!(pool.run(anyone(), pending(), |_| 7).await, Ok(7));
 }
 
 #[tokio::test]

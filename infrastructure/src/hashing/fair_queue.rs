@@ -1,0 +1,315 @@
+//! Jobs that wait for a thread: one queue for each client, so that clients share the threads evenly.
+//!
+//! This is start-time fair queueing (Goyal, Vin and Cheng, 1996): a virtual clock stands at the service that the client
+//! served last had received before. Each client is charged the processor time of its jobs, and the client that was charged
+//! least is served next. A client that begins to wait starts at the virtual clock, so that it neither catches up on the time
+//! when it asked for nothing nor waits for more than one job of each other client.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::limits::Network;
+
+/// Names a job that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+/// The jobs of all clients.
+pub(super) struct FairQueue<T> {
+    /// Clients for which a job waits or runs.
+    clients: HashMap<Network, Backlog<T>>,
+    waiting: usize,
+    virtual_clock: Duration,
+    tickets: u64,
+}
+
+/// What one client has in the queue.
+struct Backlog<T> {
+    /// In order of their tickets.
+    jobs: VecDeque<(Ticket, T)>,
+    running: usize,
+    /// The processor time that the client was charged, on the virtual clock.
+    charged: Duration,
+    /// Among clients that were charged alike, the one whose turn is longest ago is next.
+    last_turn: Ticket,
+}
+
+impl<T> Backlog<T> {
+    fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.running == 0
+    }
+}
+
+/// A job that was admitted.
+pub(super) struct Admitted<T> {
+    pub ticket: Ticket,
+    /// The job that had to leave for it.
+    pub displaced: Option<T>,
+}
+
+impl<T> FairQueue<T> {
+    pub fn new() -> Self {
+        Self {
+            clients: HashMap::new(),
+            waiting: 0,
+            virtual_clock: Duration::ZERO,
+            tickets: 0,
+        }
+    }
+
+    /// How many jobs wait.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether a job of `client` would be admitted, where at most `places` jobs may wait.
+    pub fn has_place(&self, client: Network, places: usize) -> bool {
+        self.waiting < places || self.longest_beyond(client).is_some()
+    }
+
+    /// Admits a job where at most `places` jobs may wait. If that many wait already, the client with the longest queue loses
+    /// its newest job, unless that would make its queue shorter than the newcomer's: the client with the fewest jobs always gets in while another has two
+    /// more.
+    pub fn admit(&mut self, client: Network, job: T, places: usize) -> Option<Admitted<T>> {
+        let displaced = if self.waiting < places {
+            None
+        } else {
+            let longest = self.longest_beyond(client)?;
+            self.clients.get_mut(&longest)?.jobs.pop_back()
+        };
+        let ticket = self.next_ticket();
+        let virtual_clock = self.virtual_clock;
+        let backlog = self.clients.entry(client).or_insert_with(|| Backlog {
+            jobs: VecDeque::new(),
+            running: 0,
+            charged: virtual_clock,
+            last_turn: ticket,
+        });
+        if backlog.jobs.is_empty() {
+            backlog.charged = backlog.charged.max(virtual_clock);
+            backlog.last_turn = ticket;
+        }
+        backlog.jobs.push_back((ticket, job));
+        if displaced.is_none() {
+            self.waiting += 1;
+        }
+        Some(Admitted {
+            ticket,
+            displaced: displaced.map(|(_, job)| job),
+        })
+    }
+
+    /// The client with the longest queue, if it is longer than that of `client` would be with one job more.
+    fn longest_beyond(&self, client: Network) -> Option<Network> {
+        let length = |backlog: &Backlog<T>| backlog.jobs.len();
+        let own = self.clients.get(&client).map_or(0, length);
+        let (longest, backlog) = self.clients.iter().max_by_key(|(_, it)| length(it))?;
+        (length(backlog) > own + 1).then_some(*longest)
+    }
+
+    /// Takes the next job to run. Its client is charged `estimate` until [`Self::settle`] says what the job took.
+    pub fn take(&mut self, estimate: Duration) -> Option<(Network, T)> {
+        let waiting = self
+            .clients
+            .iter_mut()
+            .filter(|(_, it)| !it.jobs.is_empty());
+        let (client, backlog) = waiting.min_by_key(|(_, it)| (it.charged, it.last_turn))?;
+        let (_, job) = backlog.jobs.pop_front()?;
+        self.virtual_clock = self.virtual_clock.max(backlog.charged);
+        backlog.charged += estimate;
+        backlog.running += 1;
+        // Later than every ticket so far.
+        self.tickets += 1;
+        backlog.last_turn = Ticket(self.tickets);
+        self.waiting -= 1;
+        Some((*client, job))
+    }
+
+    /// Charges the client of a job that has ended for what it took, in place of the estimate.
+    pub fn settle(&mut self, client: Network, estimate: Duration, took: Duration) {
+        let Some(backlog) = self.clients.get_mut(&client) else {
+            return;
+        };
+        backlog.charged = (backlog.charged + took).saturating_sub(estimate);
+        backlog.running = backlog.running.saturating_sub(1);
+        if backlog.is_idle() {
+            self.clients.remove(&client);
+        }
+    }
+
+    /// Takes a job out that still waits. Nothing is charged for it.
+    pub fn remove(&mut self, client: Network, ticket: Ticket) -> Option<T> {
+        let backlog = self.clients.get_mut(&client)?;
+        let at = backlog.jobs.binary_search_by_key(&ticket, |(it, _)| *it);
+        let (_, job) = backlog.jobs.remove(at.ok()?)?;
+        self.waiting -= 1;
+        if backlog.is_idle() {
+            self.clients.remove(&client);
+        }
+        Some(job)
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    const HASH: Duration = Duration::from_millis(10);
+
+    fn client(number: u8) -> Network {
+        Network::of(Some(IpAddr::from([203, 0, 113, number])))
+    }
+
+    /// Admits `count` jobs of a client, each named by its client.
+    fn admit(queue: &mut FairQueue<u8>, number: u8, count: usize, places: usize) -> Vec<Ticket> {
+        let admit = |_| queue.admit(client(number), number, places);
+        (0..count).filter_map(admit).map(|it| it.ticket).collect()
+    }
+
+    /// Runs `count` jobs, one after the other, and says whose they were.
+    fn serve(queue: &mut FairQueue<u8>, count: usize, took: impl Fn(u8) -> Duration) -> Vec<u8> {
+        let mut served = Vec::new();
+        for _ in 0..count {
+            let Some((client, job)) = queue.take(HASH) else {
+                break;
+            };
+            queue.settle(client, HASH, took(job));
+            served.push(job);
+        }
+        served
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client_and_so_are_all_unknown_addresses() {
+        let of = |address: &str| Network::of(Some(address.parse().unwrap()));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:203.0.113.7"), of("203.0.113.7"));
+        assert_ne!(of("203.0.113.7"), of("203.0.113.8"));
+        assert_eq!(Network::of(None), Network::of(None));
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_one_job_of_each_other_client() {
+        let mut queue = FairQueue::new();
+        for number in 1..=3 {
+            admit(&mut queue, number, 500, 2000);
+        }
+        // However long the others have been served.
+        serve(&mut queue, 100, |_| HASH);
+        admit(&mut queue, 9, 2, 2000);
+        let served = serve(&mut queue, 8, |_| HASH);
+        let turns: Vec<usize> = (0..8).filter(|at| served[*at] == 9).collect();
+        assert!(matches!(turns[..], [0..=3, 4..=7]), "{served:?}");
+    }
+
+    #[test]
+    fn a_client_with_many_jobs_gets_no_more_than_one_with_few() {
+        let mut queue = FairQueue::new();
+        admit(&mut queue, 1, 500, 1000);
+        admit(&mut queue, 2, 20, 1000);
+        let served = serve(&mut queue, 40, |_| HASH);
+        assert_eq!(served.iter().filter(|it| **it == 2).count(), 20);
+        // What no one else wants it has for itself.
+        assert_eq!(serve(&mut queue, 1000, |_| HASH), vec![1; 480]);
+    }
+
+    #[test]
+    fn jobs_of_one_client_are_served_in_order() {
+        let mut queue = FairQueue::new();
+        for number in 0..5 {
+            queue.admit(client(1), number, 10);
+        }
+        assert_eq!(serve(&mut queue, 10, |_| HASH), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn dear_jobs_are_charged_by_what_they_took() {
+        let mut queue = FairQueue::new();
+        admit(&mut queue, 1, 500, 2000);
+        admit(&mut queue, 2, 500, 2000);
+        let took = |job| if job == 1 { 9 * HASH } else { HASH };
+        let served = serve(&mut queue, 100, took);
+        let dear = served.iter().filter(|it| **it == 1).count();
+        assert!((9..=11).contains(&dear), "{dear} of 100");
+    }
+
+    #[test]
+    fn a_client_that_asked_for_nothing_has_saved_nothing_up() {
+        let mut queue = FairQueue::new();
+        admit(&mut queue, 1, 100, 2000);
+        admit(&mut queue, 2, 1, 2000);
+        serve(&mut queue, 60, |_| HASH);
+        admit(&mut queue, 2, 40, 2000);
+        let served = serve(&mut queue, 20, |_| HASH);
+        assert_eq!(served.iter().filter(|it| **it == 2).count(), 10);
+    }
+
+    #[test]
+    fn a_full_queue_admits_the_client_with_the_least_at_the_cost_of_the_one_with_the_most() {
+        let mut queue = FairQueue::new();
+        assert_eq!(admit(&mut queue, 1, 500, 100).len(), 100);
+        assert!(!queue.has_place(client(1), 100));
+        assert!(queue.has_place(client(2), 100));
+        let admitted = queue.admit(client(2), 2, 100).unwrap();
+        assert_eq!(admitted.displaced, Some(1));
+        // Up to its share.
+        assert_eq!(admit(&mut queue, 2, 500, 100).len(), 49);
+        assert_eq!(queue.len(), 100);
+        assert_eq!(admit(&mut queue, 3, 500, 100).len(), 33);
+        // No one waits for less than the newcomer would.
+        let mut queue = FairQueue::new();
+        for number in 0..100 {
+            admit(&mut queue, number, 1, 100);
+        }
+        assert!(!queue.has_place(client(200), 100));
+        assert!(queue.admit(client(200), 200, 100).is_none());
+        assert_eq!(queue.len(), 100);
+    }
+
+    #[test]
+    fn what_is_displaced_is_the_newest() {
+        let mut queue = FairQueue::new();
+        for number in 0..5 {
+            queue.admit(client(1), number, 5);
+        }
+        let admitted = queue.admit(client(2), 10, 5).unwrap();
+        assert_eq!(admitted.displaced, Some(4));
+        assert_eq!(serve(&mut queue, 10, |_| HASH), [0, 10, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_job_that_was_removed_is_not_served_and_leaves_its_place() {
+        let mut queue = FairQueue::new();
+        let tickets = admit(&mut queue, 1, 3, 3);
+        assert_eq!(queue.remove(client(1), tickets[1]), Some(1));
+        assert_eq!(queue.remove(client(1), tickets[1]), None);
+        assert_eq!(queue.len(), 2);
+        assert_eq!(admit(&mut queue, 1, 5, 3).len(), 1);
+        assert_eq!(serve(&mut queue, 10, |_| HASH).len(), 3);
+        assert_eq!(queue.remove(client(1), tickets[0]), None);
+    }
+
+    #[test]
+    fn a_client_for_which_nothing_waits_or_runs_is_forgotten() {
+        let mut queue = FairQueue::new();
+        for number in 0..200 {
+            let tickets = admit(&mut queue, number, 2, 1000);
+            queue.remove(client(number), tickets[0]);
+            serve(&mut queue, 1, |_| HASH);
+        }
+        for number in 0..200 {
+            let tickets = admit(&mut queue, number, 1, 1000);
+            queue.remove(client(number), tickets[0]);
+        }
+        assert!(queue.clients.is_empty());
+    }
+}

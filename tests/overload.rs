@@ -1,0 +1,109 @@
+//! More people sign in than passwords can be hashed for, and the machine is busy with something else.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::http::Http;
+use support::{Answer, Contract, Person, Program, Settings, Store, on_both_stores};
+use tokio::task::JoinSet;
+
+on_both_stores!(
+    logins_succeed_again_once_a_disturbance_has_ended,
+    a_client_that_signs_in_all_the_time_keeps_no_one_else_out,
+);
+
+/// Tries to sign in, which may be refused for overload.
+async fn tries_to_sign_in(http: &Http, person: &Person) -> Answer {
+    let body = Contract::C.login_of(&person.email, &person.password);
+    let request = http.send(Contract::C.login()).json(&body);
+    request.attempt().await.unwrap()
+}
+
+/// Signs `person` in as often as it takes, and says how often that was refused.
+async fn signs_in_at_last(http: &Http, person: &Person) -> usize {
+    let mut refused = 0;
+    loop {
+        let answer = tries_to_sign_in(http, person).await;
+        match answer.status {
+            200 => return refused,
+            503 => {
+                Contract::C.refuses(&answer, 503);
+                assert!(answer.retry_after() >= 1, "{answer}");
+                refused += 1;
+            }
+            _ => panic!("{answer}"),
+        }
+    }
+}
+
+async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::C.registers(&http, &ann).await;
+    // Clients that ask again at once after every answer.
+    let mut clients = JoinSet::new();
+    for _ in 0..64 {
+        let (http, ann) = (http.clone(), ann.clone());
+        clients.spawn(async move {
+            let mut refused = 0;
+            for _ in 0..6 {
+                refused += signs_in_at_last(&http, &ann).await;
+            }
+            refused
+        });
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        service.freeze();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        service.thaw();
+    }
+    let mut refused = 0;
+    while let Some(client) = clients.join_next().await {
+        refused += client.unwrap();
+    }
+    // Each may have been refused once in each disturbance, and again if the machine is slow.
+    assert!(refused <= 64 * 12, "{refused} logins were refused");
+}
+
+async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store) {
+    let settings = Settings::on(store);
+    let mut service = settings.clone().with_cheap_hashing().start().await;
+    let ann = Person::called("ann");
+    Contract::C.registers(&service.http(), &ann).await;
+    service.terminate().await;
+    // Hashes so dear that a few dozen fill the queue.
+    let service = settings
+        .with("AUTHLOG_ARGON2_MEMORY_KIB", "65536")
+        .with("AUTHLOG_ARGON2_ITERATIONS", "16")
+        .start()
+        .await;
+    let crowd = service.http().calling_from("127.0.0.9");
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let mut requests = JoinSet::new();
+    for number in 0..100 * processors {
+        let http = crowd.clone();
+        let stranger = Person::called(&format!("stranger-{number}"));
+        requests.spawn(async move {
+            loop {
+                let answer = tries_to_sign_in(&http, &stranger).await;
+                if answer.status == 503 {
+                    return;
+                }
+                Contract::C.says_wrong_credentials(&answer);
+            }
+        });
+    }
+    // The queue is full: the first of them were refused.
+    for _ in 0..10 {
+        requests.join_next().await.unwrap().unwrap();
+    }
+    for number in 10..20 {
+        let http = service.http().calling_from(&format!("127.0.0.{number}"));
+        Contract::C.signs_in(&http, &ann).await;
+    }
+    assert!(!requests.is_empty(), "the crowd was gone");
+}
