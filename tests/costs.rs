@@ -300,7 +300,7 @@ impl Office {
         let administrator = staff::signed_in(&meter.service, "root", "admin").await;
         let found = meter.http.send(own::USERS).bearer(&administrator.access);
         let found = found.query(&format!("email={}", ann.email)).await.json();
-        let account = found["users"][0]["id"].as_str().expect("an id").to_owned();
+        let account = found["users"][0]["id"].as_str().unwrap().to_owned();
         Self {
             meter,
             administrator,
@@ -334,14 +334,14 @@ impl Office {
     /// Adds so many events to the account's stream, a thousand at a time, as another node could.
     async fn lengthen_the_stream(&self, events: u64) {
         let node = another_node(&self.meter.service).await;
-        let user = UserId::parse(&self.account).expect("an id");
+        let user = UserId::parse(&self.account).unwrap();
         for _ in 0..events / 1000 {
-            let row = node.account(user).await.expect("an answer").expect("a row");
+            let row = node.account(user).await.unwrap().unwrap();
             let append = Append {
                 streams: vec![unlocked(row, 1000)],
                 ..Append::default()
             };
-            node.append(append).await.expect("an append");
+            node.append(append).await.unwrap();
         }
     }
 }
@@ -349,16 +349,16 @@ impl Office {
 /// The service's store, opened once more.
 async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::Store> {
     let data = service.settings.data();
-    let master = MasterKey::load(&data.join("master.key")).expect("the key");
+    let master = MasterKey::load(&data.join("master.key")).unwrap();
     let entropy = Arc::new(SystemEntropy);
     match service.settings.get("AUTHLOG_DATABASE_URL") {
         Some(url) => {
             let opened = PostgresStore::open(url, false, master, entropy).await;
-            Arc::new(opened.expect("the database"))
+            Arc::new(opened.unwrap())
         }
         None => {
             let opened = SqliteStore::open(&data.join("authlog.db"), master, entropy);
-            Arc::new(opened.expect("the file"))
+            Arc::new(opened.unwrap())
         }
     }
 }
@@ -375,7 +375,7 @@ fn unlocked(row: Account, times: usize) -> StagedStream {
             AggregateKind::User.as_str().to_owned(),
             event.event_type(),
             event.event_version(),
-            serde_json::to_value(&event).expect("JSON"),
+            serde_json::to_value(&event).unwrap(),
             json!({"user_id": id}),
         )
     });

@@ -120,7 +120,7 @@ async fn a_slow_machine_admits_as_many_jobs_as_a_fast_one() {
     for _ in 0..40 {
         // It takes long and needs no processor, as if others had all of them.
         let slow = pool.run(anyone(), pending(), |_| {
-            std::thread::sleep(Duration::from_millis(50))
+            std::thread::sleep(Duration::from_millis(50));
         });
         assert_eq!(slow.await, Ok(()));
     }
@@ -221,7 +221,7 @@ async fn a_job_that_waits_for_too_long_is_answered_by_the_deadline_and_never_don
 async fn a_job_that_was_begun_in_time_may_take_longer_than_the_deadline() {
     let pool = pool(1, 8, Duration::from_millis(20));
     let slow = pool.run(anyone(), pending(), |_| {
-        std::thread::sleep(Duration::from_millis(100))
+        std::thread::sleep(Duration::from_millis(100));
     });
     assert_eq!(slow.await, Ok(()));
 }
