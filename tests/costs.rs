@@ -6,26 +6,15 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use authlog_application::ports::{Account, Append, Base, StagedStream, StreamId};
-use authlog_domain::user::{UserEvent, UserUnlocked};
-use authlog_domain::{AggregateKind, UserId};
-use authlog_infrastructure::postgres::PostgresStore;
-use authlog_infrastructure::sealing::MasterKey;
-use authlog_infrastructure::sqlite::SqliteStore;
-use authlog_infrastructure::system::SystemEntropy;
-use cqrs_es::DomainEvent as _;
-use cqrs_es::persist::SerializedEvent;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
+use support::administered_account::AdministeredAccount;
 use support::contract::{Tokens, verifies};
 use support::http::Http;
-use support::meter::{Meter, NOTHING, Price, Spent, asked};
+use support::meter::{Meter, NOTHING, Price, asked};
 use support::statements::{HEARTBEAT, Statements};
-use support::{
-    Contract, Endpoint, Person, Program, Store, a, c, eventually, on_both_stores, own, staff,
-};
+use support::{Contract, Person, Program, Store, a, c, eventually, on_both_stores, own, staff};
 
 on_both_stores!(
     a_registration_is_one_append_and_one_hash,
@@ -178,10 +167,10 @@ const CHANGE_ROLE: Price = Price {
 async fn an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of_them_is_read(
     store: Store,
 ) {
-    let office = Office::on(store).await;
+    let office = AdministeredAccount::on(store).await;
     let meter = &office.meter;
     let price = meter.times(TIMES, CHANGE_ROLE);
-    let changes = async || office.changes().await;
+    let changes = async || office.changes(TIMES).await;
     meter.comes_to_cost(&price, changes).await;
     office.lengthen_the_stream(10_000).await;
     meter.comes_to_cost(&price, changes).await;
@@ -195,7 +184,7 @@ async fn an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of
 }
 
 async fn a_row_of_an_earlier_version_costs_its_events_once(store: Store) {
-    let office = Office::on(store).await;
+    let office = AdministeredAccount::on(store).await;
     let meter = &office.meter;
     let once = meter.times(
         1,
@@ -220,7 +209,7 @@ async fn a_row_of_an_earlier_version_costs_its_events_once(store: Store) {
         spent
     };
     meter.comes_to_cost(&once, first).await;
-    let changes = async || office.changes().await;
+    let changes = async || office.changes(TIMES).await;
     let price = meter.times(TIMES, CHANGE_ROLE);
     meter.comes_to_cost(&price, changes).await;
 }
@@ -267,7 +256,7 @@ async fn ending_other_sessions_appends_once_and_nothing_where_there_is_none(stor
 }
 
 async fn what_changes_nothing_about_an_account_appends_nothing(store: Store) {
-    let office = Office::on(store).await;
+    let office = AdministeredAccount::on(store).await;
     let meter = &office.meter;
     // Its sessions end with the first lock.
     for change in ["/lock", "/unlock"] {
@@ -284,109 +273,6 @@ async fn what_changes_nothing_about_an_account_appends_nothing(store: Store) {
         office.asks(method, rest, &json!({})).await;
     }
     assert_eq!(meter.counted().await.events, before + 1);
-}
-
-/// An administrator, and the account of somebody else.
-struct Office {
-    meter: Meter,
-    administrator: Tokens,
-    account: String,
-}
-
-impl Office {
-    async fn on(store: Store) -> Self {
-        let meter = Meter::on(store).await;
-        let ann = meter.somebody().await;
-        let administrator = staff::signed_in(&meter.service, "root", "admin").await;
-        let found = meter.http.send(own::USERS).bearer(&administrator.access);
-        let found = found.query(&format!("email={}", ann.email)).await.json();
-        let account = found["users"][0]["id"].as_str().unwrap().to_owned();
-        Self {
-            meter,
-            administrator,
-            account,
-        }
-    }
-
-    async fn asks(&self, method: &'static str, rest: &str, body: &Value) {
-        let path = format!("/admin/users/{}{rest}", self.account);
-        let request = self.meter.http.send(Endpoint::at(method, path.leak()));
-        let request = request.bearer(&self.administrator.access);
-        let answer = request.json(body).await;
-        assert!(answer.status < 300, "{answer}");
-    }
-
-    async fn gives_role(&self, role: &str) {
-        self.asks("PUT", "/role", &json!({"role": role})).await;
-    }
-
-    /// What it costs to change the account's role as often as operations are done.
-    async fn changes(&self) -> Spent {
-        let spent = self.meter.spent(async || {
-            for number in 0..TIMES {
-                let role = ["auditor", "user"][number as usize % 2];
-                self.gives_role(role).await;
-            }
-        });
-        spent.await
-    }
-
-    /// Adds so many events to the account's stream, a thousand at a time, as another node could.
-    async fn lengthen_the_stream(&self, events: u64) {
-        let node = another_node(&self.meter.service).await;
-        let user = UserId::parse(&self.account).unwrap();
-        for _ in 0..events / 1000 {
-            let row = node.account(user).await.unwrap().unwrap();
-            let append = Append {
-                streams: vec![unlocked(row, 1000)],
-                ..Append::default()
-            };
-            node.append(append).await.unwrap();
-        }
-    }
-}
-
-/// The service's store, opened once more.
-async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::Store> {
-    let data = service.settings.data();
-    let master = MasterKey::load(&data.join("master.key")).unwrap();
-    let entropy = Arc::new(SystemEntropy);
-    match service.settings.get("AUTHLOG_DATABASE_URL") {
-        Some(url) => {
-            let opened = PostgresStore::open(url, false, master, entropy).await;
-            Arc::new(opened.unwrap())
-        }
-        None => {
-            let opened = SqliteStore::open(&data.join("authlog.db"), master, entropy);
-            Arc::new(opened.unwrap())
-        }
-    }
-}
-
-/// The account, unlocked so many times: events that change nothing but its version.
-fn unlocked(row: Account, times: usize) -> StagedStream {
-    let id = row.id.to_string();
-    let event = UserEvent::UserUnlocked(UserUnlocked { at: row.updated_at });
-    let first = row.version as usize + 1;
-    let new = (first..first + times).map(|sequence| {
-        SerializedEvent::new(
-            id.clone(),
-            sequence,
-            AggregateKind::User.as_str().to_owned(),
-            event.event_type(),
-            event.event_version(),
-            serde_json::to_value(&event).unwrap(),
-            json!({"user_id": id}),
-        )
-    });
-    StagedStream {
-        new: new.collect(),
-        stream: StreamId {
-            kind: AggregateKind::User,
-            id,
-        },
-        base: Base::Account(Box::new(row)),
-    }
 }
 
 /// Ends every session of these people but those whose tokens these are.
@@ -510,7 +396,7 @@ async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_meet_a_row_of_an_earlier_version_at_once_read_its_events_once() {
-    let office = Office::on(Store::Postgres).await;
+    let office = AdministeredAccount::on(Store::Postgres).await;
     let forget = "UPDATE accounts SET recent_requests = NULL";
     office.meter.service.settings.execute(forget);
     let spent = office.meter.spent(async || {

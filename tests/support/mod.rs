@@ -12,6 +12,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod administered_account;
 pub mod contract;
 pub mod document;
 pub mod endpoint;
