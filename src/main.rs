@@ -1,5 +1,6 @@
 //! The program: an event-sourced authentication service.
 
+mod background;
 mod cli;
 mod commands;
 mod logging;
@@ -7,6 +8,7 @@ mod parts;
 mod proofs;
 mod serve;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -23,9 +25,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logging::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("authlog: {error:#}");
+            logging::say_last(&format!("authlog: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use authlog_application::supervisor::Supervisor;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::nats::NatsCheckpoints;
 use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier};
@@ -11,6 +12,7 @@ use authlog_infrastructure::transparency::key::log_key;
 use authlog_infrastructure::transparency::note::NoteKey;
 use authlog_infrastructure::transparency::signer::{Alarm, Signer};
 use authlog_infrastructure::transparency::{LogTree, ProvenLog};
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -88,17 +90,38 @@ impl Checkpoints {
     }
 
     /// Starts the work, which ends with `stop`.
-    pub(crate) fn spawn(self, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
-        let mut tasks = vec![tokio::spawn(self.signer.run(stop.clone()))];
-        tasks.extend(self.file.map(|courier| carry(courier, stop)));
-        tasks.extend(self.nats.map(|courier| carry(courier, stop)));
+    pub(crate) fn start(
+        self,
+        supervisor: &Supervisor,
+        stop: &CancellationToken,
+    ) -> Vec<JoinHandle<()>> {
+        let ends = stop.clone();
+        let signer = supervisor.start("signer", stop, self.signer, move |it| {
+            it.run(ends.clone()).boxed()
+        });
+        let mut tasks = vec![signer];
+        let file = self.file;
+        tasks.extend(file.map(|courier| carry("file_courier", courier, supervisor, stop)));
+        let nats = self.nats;
+        tasks.extend(nats.map(|courier| carry("stream_courier", courier, supervisor, stop)));
         tasks
     }
 }
 
 fn carry<S: CheckpointSink + 'static>(
+    name: &'static str,
     courier: Courier<S>,
+    supervisor: &Supervisor,
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
-    tokio::spawn(courier.run(stop.clone()))
+    let ends = stop.clone();
+    supervisor.start(name, stop, courier, move |courier| {
+        let ends = ends.clone();
+        async move {
+            courier.run(ends.clone()).await;
+            // A courier that has raised the alarm has nothing more to do.
+            ends.cancelled().await;
+        }
+        .boxed()
+    })
 }

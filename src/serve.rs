@@ -7,35 +7,32 @@ use std::time::Duration;
 
 use anyhow::Context;
 use authlog_api::{Api, Capacity};
-use authlog_application::Background;
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use crate::background::BackgroundWork;
+use crate::logging;
 use crate::parts::{self, OpenStore};
 use crate::proofs;
 use crate::settings::Settings;
+use crate::signals::Signals;
 
 /// How long requests that were accepted get to finish once the program is told to stop; container platforms kill after
 /// thirty seconds.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long what was put aside for later gets to be written down after that.
-const WRITE_DOWN_WITHIN: Duration = Duration::from_secs(5);
-
 /// Serves until the program is told to stop, then finishes what was accepted.
 ///
 /// # Errors
-/// Why it cannot start, or why it had to stop.
+/// Why it cannot start, why it had to stop, or that something was not finished.
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    make_room_for(settings.max_connections);
+    let signals = Signals::receive()?;
+    let stop = signals.stop.clone();
+    let connections = connections_within_limits(settings.max_connections);
     let OpenStore {
         store,
         publishes,
@@ -56,48 +53,27 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         Some((limiter, _)) => limiter.clone(),
         None => Arc::new(NoAttemptLimits),
     };
-    let (authlog, background) =
-        parts::assemble(settings, store, &reachable_at, publication, keys, limiter).await?;
-    let Background {
-        refused_logins,
-        password_renewer,
-        reset_mailer,
-        event_mailer,
-        revocation_tail,
-        housekeeper,
-        mail_sweeper,
-        feed,
-    } = background;
-    // These can be left at any moment: what they had not finished is taken up again from the store.
-    let _interruptible = [
-        AbortOnDropHandle::new(tokio::spawn(password_renewer.run())),
-        AbortOnDropHandle::new(tokio::spawn(reset_mailer.run())),
-        AbortOnDropHandle::new(tokio::spawn(event_mailer.run())),
-        AbortOnDropHandle::new(tokio::spawn(revocation_tail.run())),
-        AbortOnDropHandle::new(tokio::spawn(housekeeper.run())),
-        AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),
-        AbortOnDropHandle::new(tokio::spawn(feed.run())),
-        AbortOnDropHandle::new(tokio::spawn(key_watch.run())),
-    ];
-    let recorder = tokio::spawn(refused_logins.run());
-    let mut elections = vec![];
-    let mut _exchange = None;
-    let mut sequencer = None;
-    if let Some(offices) = offices {
-        sequencer = Some(tokio::spawn(offices.sequencer.run(stop.clone())));
-        _exchange = limits.map(|(limiter, told)| {
-            AbortOnDropHandle::new(tokio::spawn(offices.guesses.run(limiter, told)))
-        });
-        elections.push(tokio::spawn(offices.signer.run(stop.clone())));
-        if publisher.is_some() {
-            elections.push(tokio::spawn(offices.publisher.run(stop.clone())));
-        }
-    }
-    let checkpoints = checkpoints.spawn(&stop);
-    let publisher = publisher.map(|it| tokio::spawn(it.run(stop.clone())));
-    let metrics = PrometheusBuilder::new()
+    let (authlog, application) = parts::assemble(
+        settings,
+        Arc::clone(&store),
+        &reachable_at,
+        publication,
+        keys,
+        limiter,
+    )
+    .await?;
+    let recorder = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics cannot be recorded")?;
+    let background = BackgroundWork {
+        application,
+        key_watch,
+        checkpoints,
+        publisher,
+        offices,
+        limits,
+    };
+    let background = background.start(&*store, &stop);
     let api = Api {
         authlog,
         clock: parts::clock(),
@@ -107,72 +83,90 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
             https_only: reachable_at.scheme() == "https",
             event_source: parts::event_source(settings),
             public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
-            connections: settings.max_connections,
+            connections,
             trusted_proxies: settings.trusted_proxies.clone(),
             allowed_origins: settings.cors_origins.clone(),
             ..authlog_api::Settings::default()
         },
-        metrics: Arc::new(move || metrics.render()),
+        metrics: Arc::new(move || {
+            metrics::counter!("authlog_log_lines_lost_total").absolute(logging::lost_lines());
+            recorder.render()
+        }),
+        workers: background.workers().clone(),
         stopping: stop.clone(),
         capacity: Capacity::default(),
     };
-    announce(address)?;
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        tracing::info!("stopping: finishing what was accepted");
-        stopping.cancel();
-    });
-    serve_until_drained(listener, api, &stop).await;
-    // The last copy of the façade is gone with the router, so the recorder ends once its queue is empty.
-    finish("recording refused logins", Some(recorder)).await;
-    finish("sequencing the log", sequencer).await;
-    finish("publishing events", publisher).await;
-    for task in checkpoints {
-        finish("checkpoints", Some(task)).await;
-    }
-    for election in elections {
-        finish("standing for election", Some(election)).await;
-    }
+    signals.is_serving();
+    announce(address);
+    let drained = serve_until_drained(listener, api, &stop).await;
+    // The last copy of the façade is gone with the router.
+    let finished = background.finish().await;
+    anyhow::ensure!(
+        drained && finished,
+        "the program had to end before everything was finished"
+    );
     Ok(())
 }
 
-async fn serve_until_drained(listener: TcpListener, api: Api, stop: &CancellationToken) {
+/// Serves until every answer is written or the time for that is up; whether it was in time.
+async fn serve_until_drained(listener: TcpListener, api: Api, stop: &CancellationToken) -> bool {
     let served = authlog_api::serve(listener, api);
     let too_late = async {
         stop.cancelled().await;
         tokio::time::sleep(DRAIN_WITHIN).await;
     };
     tokio::select! {
-        () = served => {}
-        () = too_late => tracing::warn!("some connections did not finish in time"),
+        () = served => true,
+        () = too_late => {
+            tracing::warn!("some connections did not finish in time");
+            false
+        }
     }
 }
 
 /// File descriptors beside those of connections: the store's, the mail's, the log's.
 const OTHER_DESCRIPTORS: u64 = 256;
 
-/// Has the system give the program as many file descriptors as it will need. Most systems begin with a thousand and give
-/// more to whoever asks.
-fn make_room_for(connections: usize) {
+/// Fewest connections that are worth serving.
+const FEWEST_CONNECTIONS: usize = 16;
+
+/// Has the system give the program as many file descriptors as `wanted` connections need, and returns how many connections
+/// fit into what it gives. Most systems begin with a thousand and give more to a program that asks.
+///
+/// Connections beyond that would take the descriptors of the store, and no request could be answered, not even a probe.
+fn connections_within_limits(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let needed = connections as u64 + OTHER_DESCRIPTORS;
+    let needed = wanted as u64 + OTHER_DESCRIPTORS;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= needed) {
-        return;
-    }
+    let Some(current) = current.filter(|current| *current < needed) else {
+        return wanted;
+    };
     let granted = maximum.map_or(needed, |maximum| maximum.min(needed));
     let limit = Rlimit {
         current: Some(granted),
         maximum,
     };
-    let raised = setrlimit(Resource::Nofile, limit).is_ok();
-    if !raised || granted < needed {
+    let available = match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => granted,
+        Err(_) => current,
+    };
+    let connections = connections_of(available, wanted);
+    if connections < wanted {
         tracing::warn!(
+            descriptors = available,
             needed,
-            "the system gives fewer file descriptors than AUTHLOG_MAX_CONNECTIONS needs (ulimit -n)"
+            connections,
+            "the system gives fewer file descriptors than AUTHLOG_MAX_CONNECTIONS needs (ulimit -n); fewer connections are accepted"
         );
     }
+    connections
+}
+
+/// How many of `wanted` connections fit into so many descriptors. Where there are hardly any, the store gets half of them.
+fn connections_of(descriptors: u64, wanted: usize) -> usize {
+    let others = OTHER_DESCRIPTORS.min(descriptors / 2);
+    let left = usize::try_from(descriptors - others).unwrap_or(wanted);
+    left.max(FEWEST_CONNECTIONS).min(wanted)
 }
 
 /// The URL in mails: the public one, or else the address that was bound.
@@ -183,32 +177,40 @@ fn reachable_at(settings: &Settings, address: SocketAddr) -> anyhow::Result<Url>
     }
 }
 
-/// Tells whoever started the program that requests are taken from now on.
-fn announce(address: SocketAddr) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address}")?;
-    out.flush()?;
-    Ok(())
-}
-
-/// Waits until the program is told to stop: SIGTERM, or SIGINT from a terminal.
-async fn wait_for_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::warn!("signals cannot be received; the program stops only when it is killed");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Says where requests are taken from now on. It is not waited for: the reader of standard output may have ended, or may
+/// not read.
+fn announce(address: SocketAddr) {
+    tracing::info!(%address, "listening");
+    let announcing = std::thread::Builder::new().name("announce".to_owned());
+    let announced = announcing.spawn(move || {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "listening on http://{address}");
+        let _ = out.flush();
+    });
+    if let Err(error) = announced {
+        tracing::warn!(%error, "the address could not be written to standard output");
     }
 }
 
-async fn finish(what: &str, task: Option<JoinHandle<()>>) {
-    let Some(task) = task else { return };
-    if tokio::time::timeout(WRITE_DOWN_WITHIN, task).await.is_err() {
-        tracing::warn!(what, "not finished in time");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_everything_else() {
+        for (descriptors, connections) in [
+            (100_000, 10_000),
+            (10_256, 10_000),
+            (10_000, 9_744),
+            (1_024, 768),
+            (64, 32),
+            (20, 16),
+        ] {
+            assert_eq!(
+                connections_of(descriptors, 10_000),
+                connections,
+                "{descriptors} descriptors"
+            );
+        }
     }
 }

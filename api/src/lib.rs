@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use authlog_application::Authlog;
 use authlog_application::ports::{Clock, Entropy};
+use authlog_application::supervisor::Workers;
 use authlog_domain::Timestamp;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -40,6 +41,8 @@ pub struct Api {
     pub settings: Settings,
     /// The metrics, in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The states of the background workers.
+    pub workers: Workers,
     /// Cancelled when the program is told to stop: answers without an end then end.
     pub stopping: CancellationToken,
     /// What clients may hold at a time.

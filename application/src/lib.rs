@@ -14,6 +14,7 @@ pub mod published;
 mod refusal;
 mod revocation_list;
 mod session_terms;
+pub mod supervisor;
 mod unit_of_work;
 mod use_cases;
 

@@ -15,5 +15,6 @@ mod store;
 pub mod system;
 pub mod tokens;
 pub mod transparency;
+mod write_health;
 
 pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, SigningKeyStore, Store};

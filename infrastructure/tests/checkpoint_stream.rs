@@ -112,6 +112,15 @@ fn store(folder: &TempDir) -> Arc<SqliteStore> {
     Arc::new(store.unwrap())
 }
 
+/// The task of a courier, which ends with `stop`.
+fn spawned(
+    mut courier: Courier<NatsCheckpoints>,
+    stop: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let stop = stop.clone();
+    tokio::spawn(async move { courier.run(stop).await })
+}
+
 /// A checkpoint of that size; whether it is true makes no difference to who carries it.
 async fn sign(store: &SqliteStore, tree_size: u64, root: u8) -> String {
     let note = Checkpoint::sign(tree_size, Hash([root; 32]), &key());
@@ -129,7 +138,7 @@ async fn every_checkpoint_is_on_the_stream_once_and_in_order() {
     let (store, alarm) = (store(&folder), Alarm::new(watch::Sender::new(None)));
     let mut signed = vec![sign(&store, 3, 1).await, sign(&store, 7, 2).await];
     let stop = CancellationToken::new();
-    let courier = tokio::spawn(nats.courier(&store, &alarm).run(stop.clone()));
+    let courier = spawned(nats.courier(&store, &alarm), &stop);
     assert_eq!(nats.has(2).await, signed);
     signed.push(sign(&store, 9, 3).await);
     assert_eq!(nats.has(3).await, signed);
@@ -138,7 +147,7 @@ async fn every_checkpoint_is_on_the_stream_once_and_in_order() {
 
     // Two that both believe to lead, after a restart.
     let stop = CancellationToken::new();
-    let both = [0, 1].map(|_| tokio::spawn(nats.courier(&store, &alarm).run(stop.clone())));
+    let both = [0, 1].map(|_| spawned(nats.courier(&store, &alarm), &stop));
     for size in 10..30 {
         signed.push(sign(&store, size, 4).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -160,7 +169,7 @@ async fn a_log_that_contradicts_the_stream_is_told_on() {
         let (before, alarm) = (store(&folder), Alarm::new(watch::Sender::new(None)));
         let note = sign(&before, 5, 1).await;
         let stop = CancellationToken::new();
-        let courier = tokio::spawn(nats.courier(&before, &alarm).run(stop.clone()));
+        let courier = spawned(nats.courier(&before, &alarm), &stop);
         assert_eq!(nats.has(1).await, [note]);
         stop.cancel();
         courier.await.unwrap();

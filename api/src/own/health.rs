@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use authlog_application::ports::{HoldUp, HoldUpBy, NotReady};
 use authlog_application::{Behind, Lag};
 use axum::Json;
 use axum::extract::State;
@@ -19,34 +20,75 @@ pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// 200 if requests can be served, else 503. How far the log and the stream are behind is told and does not count: events
-/// that wait are not lost, and sending requests elsewhere would not make them wait less.
+/// 200 if requests can be served, else 503: the store is away, or writes to it fail. How far the log and the stream are
+/// behind, and which background workers run, is told and does not count: events that wait are not lost, and sending requests
+/// elsewhere would not make them wait less.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.authlog.ready().await {
         Ok(()) => {
             let lag = api.authlog.lag().await.ok();
-            Json(json!({ "status": "ready", "lag": lag.as_ref().map(told) })).into_response()
+            let lag = lag.as_ref().map(told);
+            let workers = workers(&api);
+            Json(json!({ "status": "ready", "lag": lag, "workers": workers })).into_response()
         }
-        Err(refusal) => unavailable(
-            problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The store cannot be used now.",
-            ),
-            refusal.source().unwrap_or(&refusal),
-        ),
+        Err(refusal) => {
+            let cause = refusal.source().unwrap_or(&refusal);
+            let detail = if is_not_writing(cause) {
+                "Writes to the store fail now."
+            } else {
+                "The store cannot be used now."
+            };
+            unavailable(problem(StatusCode::SERVICE_UNAVAILABLE, detail), cause)
+        }
     }
 }
 
+fn is_not_writing(cause: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(cause), |&error| error.source()).any(<dyn Error>::is::<NotReady>)
+}
+
+/// The background workers by their names.
+fn workers(api: &Api) -> Value {
+    let workers = api.workers.all();
+    let states = workers.iter().map(|worker| {
+        let state = json!({ "up": worker.is_up(), "restarts": worker.restarts() });
+        (worker.name().to_owned(), state)
+    });
+    Value::Object(states.collect())
+}
+
 fn told(lag: &Lag) -> Value {
+    let mut sequencer = behind(lag.sequencer);
+    sequencer["held_up_by"] = lag.held_up.as_ref().map_or(Value::Null, held_up_by);
     json!({
         "log_index": lag.log_index,
-        "sequencer": behind(lag.sequencer),
+        "sequencer": sequencer,
         "publisher": lag.publisher.map(|publisher| {
             let mut told = behind(publisher);
             told["trouble"] = json!(lag.trouble);
             told
         }),
     })
+}
+
+/// Names the transaction to an operator. `/readyz` is public unless the proxy keeps it back, so it is told no more than that.
+fn held_up_by(hold_up: &HoldUp) -> Value {
+    let by = match &hold_up.by {
+        HoldUpBy::Session {
+            pid,
+            application_name,
+            state,
+        } => json!({ "pid": pid, "application_name": application_name, "state": state }),
+        HoldUpBy::PreparedTransaction { gid } => json!({ "prepared_transaction": gid }),
+    };
+    let mut told = json!({
+        "database": hold_up.database,
+        "seconds": hold_up.age.map(|age| age.as_secs()),
+    });
+    if let (Value::Object(told), Value::Object(by)) = (&mut told, by) {
+        told.extend(by);
+    }
+    told
 }
 
 fn behind(behind: Behind) -> Value {

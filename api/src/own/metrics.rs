@@ -14,6 +14,7 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every metric. How far the log and the stream are behind is found out when it is asked for.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    workers(&api);
     if let Ok(lag) = api.authlog.lag().await {
         metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
         behind("sequencer", lag.sequencer);
@@ -23,6 +24,16 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         behind("publisher", lag.publisher.unwrap_or_default());
     }
     ([(CONTENT_TYPE, TEXT_FORMAT)], (api.metrics)()).into_response()
+}
+
+/// Which background workers run, and how often each was restarted after a failure.
+fn workers(api: &Api) {
+    for worker in api.workers.all() {
+        let name = worker.name();
+        metrics::gauge!("authlog_worker_up", "worker" => name).set(u32::from(worker.is_up()));
+        metrics::counter!("authlog_worker_restarts_total", "worker" => name)
+            .absolute(worker.restarts());
+    }
 }
 
 /// How much of the log its newest checkpoint vouches for. One that stays behind is a reason to look why.

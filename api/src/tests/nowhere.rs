@@ -83,6 +83,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         entropy: nowhere,
         settings: crate::Settings::default(),
         metrics: Arc::new(String::new),
+        workers: authlog_application::supervisor::Workers::default(),
         stopping: tokio_util::sync::CancellationToken::new(),
         capacity: crate::Capacity::default(),
     }

@@ -1,5 +1,7 @@
 //! The one order of all events.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use authlog_domain::{Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
@@ -31,7 +33,7 @@ pub struct LogFilter {
 }
 
 /// How far the log and what follows from it have come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogHead {
     /// The last index that was given out; 0 for an empty log.
     pub log_index: u64,
@@ -41,6 +43,41 @@ pub struct LogHead {
     pub unsequenced: u64,
     /// When the store recorded the oldest of those.
     pub unsequenced_since: Option<Timestamp>,
+    /// What keeps them from getting one, if they wait for long and it is known.
+    pub held_up: Option<HoldUp>,
+}
+
+/// A transaction of the database's cluster that has written something and does not end. Nothing after it gets a place in
+/// the log until it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldUp {
+    /// Its id.
+    pub transaction: String,
+    /// The name of its database.
+    pub database: String,
+    /// Who holds it open.
+    pub by: HoldUpBy,
+    /// For how long; `None` where this is not shown to our role.
+    pub age: Option<Duration>,
+}
+
+/// Who holds a transaction open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HoldUpBy {
+    /// A session of the database server.
+    Session {
+        /// The process id of the server's process, which `pg_terminate_backend` takes.
+        pid: i32,
+        /// What its program calls itself.
+        application_name: String,
+        /// Its state, such as "idle in transaction"; `None` where this is not shown to our role.
+        state: Option<String>,
+    },
+    /// Nobody: it was prepared, and waits for `COMMIT PREPARED` or `ROLLBACK PREPARED`.
+    PreparedTransaction {
+        /// Its name.
+        gid: String,
+    },
 }
 
 /// What a stretch of the log says about accounts themselves, their sessions aside.

@@ -29,12 +29,12 @@ pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
-pub use event_log::{ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent};
+pub use event_log::{ChangedAccounts, EventLog, HoldUp, HoldUpBy, LogFilter, LogHead, LoggedEvent};
 pub use event_store::{
     Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
     StoreError, StreamId,
 };
-pub use health::Health;
+pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};

@@ -39,8 +39,8 @@ impl EventMailer {
     }
 
     /// Works until it is dropped. A mail that is interrupted is taken up again later.
-    pub async fn run(self) {
-        mail_errands::run(self.errand, self.wake).await;
+    pub async fn run(&self) {
+        mail_errands::run(self.errand.clone(), Arc::clone(&self.wake)).await;
     }
 }
 

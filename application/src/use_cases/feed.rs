@@ -56,7 +56,9 @@ impl LogFeed {
 
     /// Keeps the end of the log in memory, until it is dropped. Without it followers wait for ever.
     pub async fn run(self: Arc<Self>) {
-        let mut reached = None;
+        // After a failure it goes on where it was: what it skipped would be known wrongly from then on.
+        let so_far = *self.head.borrow();
+        let mut reached = (so_far > 0).then_some(so_far);
         loop {
             match self.look(reached).await {
                 Ok((next, more)) => {

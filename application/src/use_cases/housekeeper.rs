@@ -20,7 +20,7 @@ impl Housekeeper {
     }
 
     /// Works until it is dropped.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         loop {
             let now = self.clock.now();
             match self.store.remove_expired_tokens(now).await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use authlog_domain::Timestamp;
 
-use crate::ports::{LogFilter, Publication};
+use crate::ports::{HoldUp, LogFilter, Publication};
 use crate::{Authlog, Refusal};
 
 /// How far the log and the stream are behind the events.
@@ -14,6 +14,8 @@ pub struct Lag {
     pub log_index: u64,
     /// Events that are committed and have no place in the log yet.
     pub sequencer: Behind,
+    /// What keeps those from getting one, if they wait for long and it is known.
+    pub held_up: Option<HoldUp>,
     /// Events in the log that are not on the stream yet; `None` where nothing is published, or another node publishes.
     pub publisher: Option<Behind>,
     /// What keeps this node from publishing, in words for an operator.
@@ -55,6 +57,7 @@ impl Authlog {
                 events: head.unsequenced,
                 age: age(head.unsequenced_since),
             },
+            held_up: head.held_up,
             publisher,
             trouble: publication.and_then(|publication| publication.trouble),
         })

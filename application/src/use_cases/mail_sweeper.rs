@@ -42,7 +42,7 @@ impl MailSweeper {
 
     /// Looks through everything once, for what was erased while this node was away, and then goes by the news, until
     /// it is dropped or there can be no more news.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         loop {
             let swept = match self.sweep().await {
                 Ok(()) => self.follow().await,

@@ -52,7 +52,7 @@ impl RefusedLoginRecorder {
     }
 
     /// Records until every [`Authlog`] is gone and nothing waits any more.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         while let Some(refused) = self.queue.recv().await {
             let recorded = match self.record(&refused).await {
                 Ok(()) => self.request_link(&refused).await,

@@ -72,7 +72,7 @@ impl PasswordRenewer {
     }
 
     /// Works until every [`Authlog`] is gone.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
         while let Some(outdated) = self.queue.recv().await {
             match self.renew(outdated).await {
                 // Whoever was erased meanwhile has no password any more.

@@ -44,8 +44,8 @@ impl ResetMailer {
     }
 
     /// Works until it is dropped. A request that is interrupted is taken up again later.
-    pub async fn run(self) {
-        mail_errands::run(self.errand, self.wake).await;
+    pub async fn run(&self) {
+        mail_errands::run(self.errand.clone(), Arc::clone(&self.wake)).await;
     }
 }
 

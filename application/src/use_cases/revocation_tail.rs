@@ -40,7 +40,7 @@ impl RevocationTail {
     }
 
     /// Listens until it is dropped. While the source does not answer the list grows stale and says so.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         let mut cursor = None;
         let mut silent = false;
         loop {

@@ -64,8 +64,9 @@ impl EventPublisher {
         (publisher, progress)
     }
 
-    /// Publishes until `stop`. Whatever goes wrong, events wait in the log and publishing resumes by itself.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Publishes until `stop`, and then what the log holds at that moment, unless something is in the way. Whatever goes
+    /// wrong, events wait in the log and publishing resumes by itself.
+    pub async fn run(&mut self, stop: CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {
             if !*self.leads.borrow_and_update() {
@@ -81,7 +82,7 @@ impl EventPublisher {
             let before = self.publication.borrow().log_index;
             // What is under way can be left at any moment: whether it arrived is asked of the stream.
             let trouble = tokio::select! {
-                () = stop.cancelled() => return,
+                () = has_published_all(&stop, &self.log, &self.publication) => return,
                 () = elected_anew(&mut self.leads) => continue,
                 Err(trouble) = publish_all(&self.log, &self.settings, &self.publication) => trouble,
             };
@@ -123,6 +124,23 @@ async fn elected_anew(leads: &mut watch::Receiver<bool>) {
     if leads.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Waits for `stop`, and then until everything in the log is on the stream, or the log cannot be read.
+async fn has_published_all(
+    stop: &CancellationToken,
+    log: &Arc<dyn EventLog>,
+    publication: &watch::Sender<Publication>,
+) {
+    stop.cancelled().await;
+    let Ok(head) = log.log_head().await else {
+        return;
+    };
+    let mut published = publication.subscribe();
+    // The sender is there for as long as this waits.
+    let _ = published
+        .wait_for(|published| published.log_index >= head.log_index)
+        .await;
 }
 
 /// Publishes until something goes wrong.

@@ -34,7 +34,7 @@ impl Election {
     }
 
     /// Stands until `stop`, again whenever the database was away.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(&self, stop: CancellationToken) {
         loop {
             let lost = tokio::select! {
                 () = stop.cancelled() => return,

@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::PostgresStore;
+use super::{PostgresStore, hold_up};
 use crate::store::{LogRow, unreadable};
 
 /// The next of the log. Which events they are is settled before they are joined: a log without statistics would otherwise
@@ -63,9 +63,11 @@ const HEAD: &str = r"
            (SELECT e.recorded_at
               FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
              WHERE l.log_index = mark.last_index) AS recorded_at,
-           waiting.count, waiting.since
+           waiting.count, waiting.since, waiting.held_since < clock_timestamp() - interval '3 seconds' AS is_held_up
       FROM sequencer mark,
-           LATERAL (SELECT count(*) AS count, min(e.recorded_at) AS since
+           LATERAL (SELECT count(*) AS count, min(e.recorded_at) AS since,
+                           min(e.recorded_at) FILTER (WHERE e.txid >= pg_snapshot_xmin(pg_current_snapshot()))
+                             AS held_since
                       FROM events e
                      WHERE e.txid >= mark.last_txid AND e.txid < pg_snapshot_xmax(pg_current_snapshot())
                        AND (e.txid, e.position) > (mark.last_txid, mark.last_position)
@@ -97,6 +99,7 @@ struct Head {
     recorded_at: Option<OffsetDateTime>,
     count: i64,
     since: Option<OffsetDateTime>,
+    is_held_up: Option<bool>,
 }
 
 #[async_trait]
@@ -163,11 +166,16 @@ impl EventLog for PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(HEAD).fetch_one(pool))
             .await?;
+        let held_up = match head.is_held_up {
+            Some(true) => self.connections.ask(hold_up::find).await?,
+            _ => None,
+        };
         Ok(LogHead {
             log_index: u64::try_from(head.last_index).map_err(unreadable)?,
             recorded_at: head.recorded_at.map(Timestamp::new),
             unsequenced: u64::try_from(head.count).map_err(unreadable)?,
             unsequenced_since: head.since.map(Timestamp::new),
+            held_up,
         })
     }
 }

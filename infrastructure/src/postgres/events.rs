@@ -50,12 +50,12 @@ impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut plan = self.vault.plan(append, self).await?;
         if let Some(append) = SessionAppend::take_from(&mut plan) {
-            return self.session_appends.ask(append).await;
+            return self.noted(self.session_appends.ask(append)).await;
         }
         if let Some(erasure) = &mut plan.erasure {
             erasure.resets = self.resets_about(erasure.user).await?;
         }
-        let written = self.write(&plan).await;
+        let written = self.noted(self.write(&plan)).await;
         match (&written, &plan.erasure) {
             (Ok(()), Some(erasure)) => self.vault.forget(erasure.user),
             // The reason may be that another master key seals what is new.

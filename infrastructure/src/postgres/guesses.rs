@@ -4,7 +4,6 @@
 //! guessing no faster than it is on one node. It is not part of an append, which it would slow down; there are no more
 //! of them than passwords that are guessed at can be hashed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -43,8 +42,8 @@ impl GuessExchange {
     }
 
     /// Sends what arrives on `told`, and applies to `limiter` what other nodes send, until it is dropped.
-    pub async fn run(self, limiter: Arc<GcraAttemptLimiter>, mut told: mpsc::Receiver<Update>) {
-        tokio::join!(self.tell(&mut told), self.listen(&limiter));
+    pub async fn run(&self, limiter: &GcraAttemptLimiter, told: &mut mpsc::Receiver<Update>) {
+        tokio::join!(self.tell(told), self.listen(limiter));
     }
 
     async fn tell(&self, told: &mut mpsc::Receiver<Update>) {

@@ -14,6 +14,7 @@
 //! | `guesses` | telling other nodes of guesses at passwords |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
 //! | `log_tree`, `log_records` | what the log's proof is made of |
+//! | `write_health`, `hold_up` | whether writes work; whose transaction holds up the log |
 //! | `history`, `doctor` | reading one account's events; examining everything |
 
 mod append;
@@ -27,6 +28,7 @@ mod event_log;
 mod events;
 mod guesses;
 mod history;
+mod hold_up;
 mod housekeeping;
 mod leadership;
 mod log_records;
@@ -45,6 +47,7 @@ mod session_appends;
 mod session_lookups;
 mod signing_keys;
 mod together;
+mod write_health;
 
 use std::sync::Arc;
 
@@ -65,6 +68,7 @@ use self::together::Together;
 use crate::OpenError;
 use crate::sealing::MasterKeys;
 use crate::store::{Pepper, Vault, check_keys, unreadable};
+use crate::write_health::WriteHealth;
 
 /// Under which name the pepper of identifier claims is kept.
 const PEPPER: &str = "identifier-pepper";
@@ -77,6 +81,8 @@ pub struct PostgresStore {
     /// Reads streams; what it would write, [`append`] writes.
     repository: PostgresEventRepository,
     vault: Vault,
+    /// What became of the last appends.
+    writes: Arc<WriteHealth>,
 }
 
 impl PostgresStore {
@@ -118,6 +124,7 @@ impl PostgresStore {
             session_lookups: Together::new(&connections, SessionLookups::new(&connections)),
             connections,
             vault: Vault::new(master, Pepper::new(&pepper), entropy),
+            writes: Arc::default(),
         })
     }
 

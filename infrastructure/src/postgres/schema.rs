@@ -94,7 +94,7 @@ impl Health for PostgresStore {
             })
             .await?;
         match compare(&applied) {
-            Ok(()) | Err(SchemaError::Ahead(_)) => Ok(()),
+            Ok(()) | Err(SchemaError::Ahead(_)) => self.check_writes().await,
             Err(error) => Err(StoreError::Unreadable(Box::new(error))),
         }
     }

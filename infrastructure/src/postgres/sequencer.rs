@@ -1,11 +1,11 @@
 //! The worker that copies committed events into `event_log`, in the one order that is final.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
+use super::hold_up::HoldUpWatch;
 use super::leadership::{Leadership, Office, heard};
 
 /// Events in a batch: large enough that the statement's own cost is spread thin, small enough to be done within
@@ -48,15 +48,11 @@ impl Sequencer {
         }
     }
 
-    /// Works, or waits to be elected, until `shutdown`. Errors are logged and followed by another attempt.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// Works, or waits to be elected, until `shutdown`. Then a leader gives every event that was committed by then its
+    /// place, as far as transactions of others let it. Errors are logged and followed by another attempt.
+    pub async fn run(&self, shutdown: CancellationToken) {
         let mut pause = FIRST_PAUSE;
-        loop {
-            let led = tokio::select! {
-                () = shutdown.cancelled() => return,
-                led = self.lead(&mut pause) => led,
-            };
-            let Err(error) = led;
+        while let Err(error) = self.lead(&mut pause, &shutdown).await {
             tracing::warn!(%error, "the sequencer starts over");
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -66,23 +62,46 @@ impl Sequencer {
         }
     }
 
-    /// Leads until something fails. A success brings `pause` back to its beginning.
-    async fn lead(&self, pause: &mut Duration) -> Result<Infallible, sqlx::Error> {
-        let mut leadership = Leadership::win(&self.options, Office::Sequencer).await?;
+    /// Leads until something fails or there is nothing more to do after `shutdown`. A success brings `pause` back to its
+    /// beginning.
+    async fn lead(
+        &self,
+        pause: &mut Duration,
+        shutdown: &CancellationToken,
+    ) -> Result<(), sqlx::Error> {
+        let mut leadership = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            leadership = Leadership::win(&self.options, Office::Sequencer) => leadership?,
+        };
         let connection = leadership.connection();
         let epoch: i64 = sqlx::query_scalar("SELECT take_over_sequencer()")
             .fetch_one(&mut *connection)
             .await?;
         tracing::info!(epoch, "this node brings events into order");
+        let mut hold_ups = HoldUpWatch::default();
         loop {
+            // What is committed before the last batch begins is in it.
+            let is_last = shutdown.is_cancelled();
             let batch = sqlx::query_scalar("SELECT sequence_batch($1, $2)")
                 .bind(BATCH)
                 .bind(epoch)
                 .fetch_one(&mut *connection);
             let copied: i32 = heard(batch).await?;
             *pause = FIRST_PAUSE;
-            if copied < BATCH {
-                tokio::time::sleep(POLL_EVERY).await;
+            if copied > 0 {
+                hold_ups.moved();
+            } else {
+                hold_ups.is_idle(&mut *connection).await?;
+            }
+            if copied == BATCH {
+                continue;
+            }
+            if is_last {
+                return Ok(());
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(POLL_EVERY) => {}
             }
         }
     }

@@ -25,11 +25,10 @@ impl WalLimit {
     /// 64 MB: a few seconds of writing at full speed, and small beside a disk.
     pub(super) const BYTES: u64 = 64 * 1024 * 1024;
 
-    pub(super) fn new(database: &Path, bytes: u64) -> Self {
-        let mut file = database.as_os_str().to_owned();
-        file.push("-wal");
+    /// A limit for the write-ahead log `file`.
+    pub(super) fn new(file: &Path, bytes: u64) -> Self {
         Self {
-            file: file.into(),
+            file: file.to_owned(),
             step: bytes,
             next: bytes,
         }

@@ -18,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../../migrations/sqlite/0008_session_rows.sql"),
     include_str!("../../../migrations/sqlite/0009_account_rows.sql"),
     include_str!("../../../migrations/sqlite/0010_mail_gate.sql"),
+    include_str!("../../../migrations/sqlite/0015_write_probe.sql"),
 ];
 
 /// The version of the schema that this program expects.
@@ -49,10 +50,16 @@ struct NewerSchema {
 /// and brought up to this program's schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     create(path).map_err(|error| OpenError::Unreachable(Box::new(error)))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(unreachable)?;
-    set_up(&connection).map_err(unreachable)?;
+    let mut connection = reopen_writer(path).map_err(unreachable)?;
     migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Another writing connection of the database in `path`, which is there and has this program's schema.
+pub(super) fn reopen_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    set_up(&connection)?;
     Ok(connection)
 }
 

@@ -6,6 +6,7 @@ use authlog_application::ports::StoreError;
 use rusqlite::types::Type;
 use rusqlite::{Error, ErrorCode, ffi};
 
+use super::files::FileReplaced;
 use crate::store::unreadable;
 
 /// A thread of the store took a command and gave no answer: it panicked over it or has ended. Its log says why.
@@ -33,8 +34,23 @@ pub(super) fn store_error(error: Error) -> StoreError {
     }
 }
 
+/// Why a group of commands was not committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GroupError {
+    #[error(transparent)]
+    Sqlite(#[from] Error),
+    #[error(transparent)]
+    FileReplaced(#[from] FileReplaced),
+    #[error("the thread that writes panicked")]
+    Panicked,
+    #[error("the database could not be opened again after a panic; it will be tried again")]
+    NotOpen,
+    #[error("a command could not be carried out")]
+    CommandFailed,
+}
+
 /// The same error for everybody whose commands shared a transaction.
-pub(super) fn shared_error(error: &Arc<Error>) -> StoreError {
+pub(super) fn shared_error(error: &Arc<GroupError>) -> StoreError {
     StoreError::Unavailable(Box::new(Arc::clone(error)))
 }
 

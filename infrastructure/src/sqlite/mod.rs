@@ -13,6 +13,7 @@ mod erasure;
 mod errors;
 mod event_log;
 mod event_store;
+mod files;
 mod history;
 mod housekeeping;
 mod log_records;
@@ -34,15 +35,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use authlog_application::ports::{Entropy, Health, StoreError};
+use authlog_application::ports::{Entropy, Health, NotReady, StoreError};
+use authlog_application::supervisor::WorkerState;
 use zeroize::Zeroizing;
 
 use crate::OpenError;
 use crate::sealing::{Fingerprint, MasterKeys};
 use crate::store::{Pepper, Vault, check_keys};
 use checkpoint::WalLimit;
+use files::DatabaseFiles;
 use readers::Readers;
-use writer::Writer;
+use writer::{Writer, WriterParts};
 
 /// How many threads read: reads are short and mostly from memory, so a few serve many cores.
 const READERS: std::ops::RangeInclusive<usize> = 2..=8;
@@ -54,6 +57,7 @@ pub struct SqliteStore {
     // Readers are dropped first: whoever closes the database last tidies it up, and only the writer can.
     readers: Readers,
     writer: Writer,
+    files: Arc<DatabaseFiles>,
     vault: Vault,
     path: PathBuf,
     /// Whoever looks for traces of an erased account in the file does so alone.
@@ -81,10 +85,19 @@ impl SqliteStore {
         let reading = (0..threads)
             .map(|_| connection::open_reader(path))
             .collect::<Result<_, _>>()?;
+        let files = Arc::new(DatabaseFiles::of(path));
+        let reopened = path.to_owned();
+        let writing = WriterParts {
+            connection,
+            reopen: Box::new(move || connection::reopen_writer(&reopened)),
+            wal: WalLimit::new(files.wal(), WalLimit::BYTES),
+            files: Arc::clone(&files),
+            entropy: Arc::clone(&entropy),
+        };
         Ok(Self {
             readers: Readers::start(reading).map_err(unreachable)?,
-            writer: Writer::start(connection, WalLimit::new(path, WalLimit::BYTES))
-                .map_err(unreachable)?,
+            writer: Writer::start(writing).map_err(unreachable)?,
+            files,
             vault: Vault::new(master, pepper, entropy),
             path: path.to_owned(),
             tidying: tokio::sync::Mutex::default(),
@@ -136,25 +149,31 @@ fn keep_first_sealing_key(
     Ok(keep().map_err(errors::store_error)?.unwrap_or_default())
 }
 
-/// Why no request can be served although the database answers.
+/// Another program has changed the database's schema.
 #[derive(Debug, thiserror::Error)]
-enum NotReady {
-    #[error("another program has changed the database's schema")]
-    Schema,
-    #[error("the thread that writes has ended")]
-    Writer,
-}
+#[error("another program has changed the database's schema")]
+struct OtherSchema;
+
+/// What a probe writes: as much as a command, a few pages.
+const PROBE: &str = "
+    INSERT INTO write_probe (filler) VALUES (zeroblob(32768));
+    DELETE FROM write_probe";
 
 #[async_trait]
 impl Health for SqliteStore {
     async fn check(&self) -> Result<(), StoreError> {
-        let not_ready = if !self.readers.read(connection::has_schema).await? {
-            NotReady::Schema
-        } else if !self.writer.is_running() {
-            NotReady::Writer
-        } else {
-            return Ok(());
-        };
-        Err(StoreError::Unavailable(Box::new(not_ready)))
+        if !self.readers.read(connection::has_schema).await? {
+            return Err(StoreError::Unavailable(Box::new(OtherSchema)));
+        }
+        if let Err(error) = self.files.check() {
+            let fault = NotReady::WritesFail(error.to_string());
+            return Err(StoreError::Unavailable(Box::new(fault)));
+        }
+        let probe = || self.writer.probe(PROBE);
+        self.writer.health().check(probe).await
+    }
+
+    fn workers(&self) -> Vec<Arc<WorkerState>> {
+        vec![Arc::clone(self.writer.worker())]
     }
 }

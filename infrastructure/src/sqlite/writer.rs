@@ -8,13 +8,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use authlog_application::ports::StoreError;
-use rusqlite::{Connection, Error};
+use authlog_application::ports::{AppendError, Entropy, StoreError};
+use authlog_application::supervisor::{Backoff, WorkerState};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::WalLimit;
-use super::errors::{given_up, shared_error};
+use super::errors::{GroupError, given_up, shared_error, store_error};
+use super::files::DatabaseFiles;
+use crate::write_health::WriteHealth;
 
 /// How many commands may wait. Beyond it callers wait for room, which costs them no more than waiting for the answer.
 const QUEUE: usize = 1024;
@@ -23,30 +27,60 @@ const QUEUE: usize = 1024;
 /// that the first of them is answered within milliseconds.
 const GROUP: usize = 512;
 
+/// What the state of the thread is called.
+const WORKER: &str = "sqlite_writer";
+
 /// Carries out commands one after the other. Dropping it waits until all that is queued is done.
+///
+/// A panic of the thread fails the commands of its group and nothing else: it goes on over a new connection, since what the
+/// panic left in the old one is unknown.
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Command>>>,
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
+    worker: Arc<WorkerState>,
+    health: Arc<WriteHealth>,
+}
+
+/// What a writer is made of.
+pub(super) struct WriterParts {
+    /// The writing connection.
+    pub(super) connection: Connection,
+    /// Opens another one in its place.
+    pub(super) reopen: Box<dyn Fn() -> rusqlite::Result<Connection> + Send>,
+    pub(super) wal: WalLimit,
+    pub(super) files: Arc<DatabaseFiles>,
+    /// Spreads attempts to open the database again.
+    pub(super) entropy: Arc<dyn Entropy>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, wal: WalLimit) -> std::io::Result<Self> {
+    pub(super) fn start(parts: WriterParts) -> std::io::Result<Self> {
         let (sender, queue) = mpsc::channel(QUEUE);
         let commits = Arc::new(AtomicU64::new(0));
-        let group = GroupCommit {
-            connection,
+        let worker = Arc::new(WorkerState::new(WORKER));
+        let health = Arc::<WriteHealth>::default();
+        let thread = WriterThread {
+            connection: parts.connection,
+            reopen: parts.reopen,
+            retry: Backoff::new(parts.entropy),
+            retry_at: None,
             queue,
             commits: Arc::clone(&commits),
-            wal,
+            wal: parts.wal,
+            files: parts.files,
+            worker: Arc::clone(&worker),
+            health: Arc::clone(&health),
         };
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(|| group.run())?;
+            .spawn(|| thread.run())?;
         Ok(Self {
             queue: Some(sender),
             thread: Some(thread),
             commits,
+            worker,
+            health,
         })
     }
 
@@ -57,17 +91,33 @@ impl Writer {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: WriteError,
     {
-        let (reply, answer) = oneshot::channel();
-        let command = Box::new(Work {
-            work: Some(work),
-            outcome: None,
-            reply,
-        });
         let queue = self.queue.as_ref().ok_or_else(given_up)?;
-        queue.send(command).await.map_err(|_| given_up())?;
+        let answer = put(queue, work).await?;
         answer.await.map_err(|_| given_up())?
+    }
+
+    /// Executes `statements`, which change something, to find out whether that works. The outcome is noted as that of every
+    /// write.
+    pub(super) fn probe(
+        &self,
+        statements: &'static str,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        // A probe under way does not keep the thread from ending.
+        let queue = self.queue.as_ref().map(mpsc::Sender::downgrade);
+        async move {
+            let Some(queue) = queue.and_then(|queue| queue.upgrade()) else {
+                return;
+            };
+            let execute =
+                |connection: &Connection| connection.execute_batch(statements).map_err(store_error);
+            let answer = put(&queue, execute).await;
+            drop(queue);
+            if let Ok(answer) = answer {
+                let _ = answer.await;
+            }
+        }
     }
 
     /// How many transactions were committed so far.
@@ -75,10 +125,34 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Whether commands are still carried out.
-    pub(super) fn is_running(&self) -> bool {
-        self.queue.as_ref().is_some_and(|queue| !queue.is_closed())
+    /// The state of the thread.
+    pub(super) fn worker(&self) -> &Arc<WorkerState> {
+        &self.worker
     }
+
+    /// What became of the last writes.
+    pub(super) fn health(&self) -> &Arc<WriteHealth> {
+        &self.health
+    }
+}
+
+/// Puts `work` into the queue, and returns where its outcome arrives.
+async fn put<T, E>(
+    queue: &mpsc::Sender<Box<dyn Command>>,
+    work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+) -> Result<oneshot::Receiver<Result<T, E>>, StoreError>
+where
+    T: Send + 'static,
+    E: WriteError,
+{
+    let (reply, answer) = oneshot::channel();
+    let command = Box::new(Work {
+        work: Some(work),
+        outcome: None,
+        reply,
+    });
+    queue.send(command).await.map_err(|_| given_up())?;
+    Ok(answer)
 }
 
 impl Drop for Writer {
@@ -92,13 +166,42 @@ impl Drop for Writer {
     }
 }
 
+/// Why a command was not carried out.
+pub(super) trait WriteError: From<StoreError> + Send + 'static {
+    /// Whether the store could not do it, rather than would not.
+    fn is_outage(&self) -> bool;
+}
+
+impl WriteError for StoreError {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl WriteError for AppendError {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_outage())
+    }
+}
+
 /// A piece of work and whoever waits for its outcome.
 trait Command: Send {
-    /// Does the work; whether it is to be kept.
-    fn carry_out(&mut self, connection: &Connection) -> bool;
+    /// Does the work.
+    fn execute(&mut self, connection: &Connection) -> Effect;
 
     /// Tells the outcome, now that the group was committed or failed.
-    fn answer(self: Box<Self>, failure: Option<&Arc<Error>>);
+    fn answer(self: Box<Self>, failure: Option<&Arc<GroupError>>);
+}
+
+/// What a command did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// It is to be kept.
+    Done,
+    /// It refused, and is to be undone.
+    Refused,
+    /// The store could not do it.
+    Failed,
 }
 
 struct Work<T, E, F> {
@@ -110,19 +213,23 @@ struct Work<T, E, F> {
 impl<T, E, F> Command for Work<T, E, F>
 where
     T: Send,
-    E: From<StoreError> + Send,
+    E: WriteError,
     F: FnOnce(&Connection) -> Result<T, E> + Send,
 {
-    fn carry_out(&mut self, connection: &Connection) -> bool {
+    fn execute(&mut self, connection: &Connection) -> Effect {
         // What a panic leaves half done in the connection is undone with the savepoint.
         self.outcome = self
             .work
             .take()
             .and_then(|work| catch_unwind(AssertUnwindSafe(|| work(connection))).ok());
-        matches!(self.outcome, Some(Ok(_)))
+        match &self.outcome {
+            Some(Ok(_)) => Effect::Done,
+            Some(Err(error)) if error.is_outage() => Effect::Failed,
+            Some(Err(_)) | None => Effect::Refused,
+        }
     }
 
-    fn answer(self: Box<Self>, failure: Option<&Arc<Error>>) {
+    fn answer(self: Box<Self>, failure: Option<&Arc<GroupError>>) {
         let outcome = match failure {
             Some(error) => Err(shared_error(error).into()),
             None => self.outcome.unwrap_or_else(|| Err(given_up().into())),
@@ -133,46 +240,116 @@ where
 }
 
 /// What the thread owns.
-struct GroupCommit {
+struct WriterThread {
     connection: Connection,
+    reopen: Box<dyn Fn() -> rusqlite::Result<Connection> + Send>,
+    retry: Backoff,
+    /// When the database may be opened again; `None` while it is open.
+    retry_at: Option<Instant>,
     queue: mpsc::Receiver<Box<dyn Command>>,
     commits: Arc<AtomicU64>,
     wal: WalLimit,
+    files: Arc<DatabaseFiles>,
+    worker: Arc<WorkerState>,
+    health: Arc<WriteHealth>,
 }
 
-impl GroupCommit {
+/// What was written by a group.
+#[derive(Default)]
+struct Written {
+    has_changes: bool,
+    has_failures: bool,
+}
+
+impl WriterThread {
     fn run(mut self) {
         while let Some(first) = self.queue.blocking_recv() {
             let mut group = Vec::new();
-            let committed = self.commit(first, &mut group);
-            let failure = committed.err().map(|error| {
+            // Of a group over which this panics nothing is committed: a commit is the last thing that it does.
+            let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(first, &mut group)));
+            let outcome = committed.unwrap_or_else(|_| {
+                self.worker.failed();
+                self.retry_at = Some(Instant::now());
+                tracing::error!("the thread that writes panicked and opens the database again");
+                Err(GroupError::Panicked)
+            });
+            let failure = outcome.err().map(|error| {
                 tracing::error!(%error, commands = group.len(), "a group of commands was not committed");
-                self.undo();
                 Arc::new(error)
             });
             for command in group {
-                command.answer(failure.as_ref());
+                // What was committed stays so, whatever becomes of the answers.
+                let _ = catch_unwind(AssertUnwindSafe(|| command.answer(failure.as_ref())));
             }
-            self.wal.keep(&self.connection);
+            let _ = catch_unwind(AssertUnwindSafe(|| self.tidy_up()));
         }
     }
 
-    /// Carries out `first` and what is queued behind it, and commits. Whatever `group` then holds shares one fate.
+    /// Commits `first` and what is queued behind it. Whatever `group` then holds shares one fate.
+    fn commit_group(
+        &mut self,
+        first: Box<dyn Command>,
+        group: &mut Vec<Box<dyn Command>>,
+    ) -> Result<(), GroupError> {
+        let attempt = self.health.begin();
+        let mut written = Written::default();
+        let committed = match self.make_ready() {
+            Ok(()) => self.commit(first, group, &mut written),
+            Err(error) => {
+                group.push(first);
+                Err(error)
+            }
+        };
+        match &committed {
+            Err(error) => attempt.failed(error),
+            Ok(()) if written.has_failures => attempt.failed(&GroupError::CommandFailed),
+            Ok(()) if written.has_changes => attempt.succeeded(),
+            // A commit that changes nothing does not reach the disk.
+            Ok(()) => {}
+        }
+        committed
+    }
+
+    /// Makes sure that there is a connection, and that it leads to the file that everybody else finds.
+    fn make_ready(&mut self) -> Result<(), GroupError> {
+        self.files.check()?;
+        let Some(retry_at) = self.retry_at else {
+            return Ok(());
+        };
+        if Instant::now() < retry_at {
+            return Err(GroupError::NotOpen);
+        }
+        match (self.reopen)() {
+            Ok(connection) => {
+                self.connection = connection;
+                self.retry_at = None;
+                self.retry.reset();
+                self.worker.restarted();
+                Ok(())
+            }
+            Err(error) => {
+                self.retry_at = Some(Instant::now() + self.retry.next_pause());
+                Err(error.into())
+            }
+        }
+    }
+
     fn commit(
         &mut self,
         first: Box<dyn Command>,
         group: &mut Vec<Box<dyn Command>>,
-    ) -> Result<(), Error> {
+        written: &mut Written,
+    ) -> Result<(), GroupError> {
         let began = self.execute("BEGIN IMMEDIATE");
         let mut next = Some(first);
-        while let Some(mut command) = next {
-            // Where another program kept the lock for too long, those that waited meanwhile need not wait as long again.
-            let carried_out = match &began {
-                Ok(()) => self.in_savepoint(&mut *command),
-                Err(_) => Ok(()),
-            };
+        while let Some(command) = next {
             group.push(command);
-            carried_out?;
+            // Where another program kept the lock for too long, those that waited meanwhile need not wait as long again.
+            if began.is_ok()
+                && let Some(command) = group.last_mut()
+            {
+                self.in_savepoint(&mut **command, written)?;
+            }
             next = (group.len() < GROUP)
                 .then(|| self.queue.try_recv().ok())
                 .flatten();
@@ -185,25 +362,37 @@ impl GroupCommit {
 
     /// A full disk and the like make SQLite roll the whole transaction back by itself, and with it what the commands
     /// before this one did. Then there is no savepoint left to release, and this fails for all of them.
-    fn in_savepoint(&self, command: &mut dyn Command) -> Result<(), Error> {
+    fn in_savepoint(
+        &self,
+        command: &mut dyn Command,
+        written: &mut Written,
+    ) -> rusqlite::Result<()> {
         self.execute("SAVEPOINT command")?;
-        let keep = command.carry_out(&self.connection);
-        if !keep {
+        let before = self.connection.total_changes();
+        let effect = command.execute(&self.connection);
+        if effect != Effect::Done {
             self.execute("ROLLBACK TO command")?;
         }
+        written.has_failures |= effect == Effect::Failed;
+        written.has_changes |= effect == Effect::Done && self.connection.total_changes() != before;
         self.execute("RELEASE command")
     }
 
-    /// Leaves no transaction open, so that the next group starts afresh.
-    fn undo(&self) {
+    /// Leaves no transaction open, so that the next group starts afresh, and bounds the write-ahead log.
+    fn tidy_up(&mut self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
         {
             tracing::error!(%error, "a group of commands could not be rolled back");
         }
+        if self.retry_at.is_none() {
+            self.wal.keep(&self.connection);
+        } else if let Err(error) = self.make_ready() {
+            tracing::error!(%error, "the database could not be opened again");
+        }
     }
 
-    fn execute(&self, sql: &str) -> Result<(), Error> {
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 }

@@ -75,7 +75,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
     }
 
     /// Works until it is dropped. While the store does not answer, the keys stay what they were.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         let mut silent = false;
         loop {
             let asked = Instant::now();

@@ -86,7 +86,7 @@ impl<S: CheckpointSink> Courier<S> {
     }
 
     /// Carries until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(&mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if !*self.leads.borrow_and_update() {
                 tokio::select! {

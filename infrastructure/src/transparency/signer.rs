@@ -137,7 +137,7 @@ impl Signer {
     }
 
     /// Signs until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(&mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if *self.leads.borrow_and_update() {
                 tokio::select! {

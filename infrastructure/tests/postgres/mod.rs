@@ -67,7 +67,8 @@ pub async fn open_unsequenced() -> PostgresWorld {
 pub async fn open() -> PostgresWorld {
     let world = open_unsequenced().await;
     let shutdown = CancellationToken::new();
-    tokio::spawn(world.store.sequencer().run(shutdown.clone()));
+    let (sequencer, stop) = (world.store.sequencer(), shutdown.clone());
+    tokio::spawn(async move { sequencer.run(stop).await });
     PostgresWorld {
         _sequencer: Some(shutdown.drop_guard()),
         ..world

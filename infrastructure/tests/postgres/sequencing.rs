@@ -66,7 +66,8 @@ async fn two_sequencers_order_thousands_of_concurrent_events_without_a_gap() {
     let shutdown = CancellationToken::new();
     let mut sequencers = JoinSet::new();
     for store in [&world.store, &other] {
-        sequencers.spawn(store.sequencer().run(shutdown.clone()));
+        let (sequencer, stop) = (store.sequencer(), shutdown.clone());
+        sequencers.spawn(async move { sequencer.run(stop).await });
     }
     let started = Instant::now();
     let mut writers = JoinSet::new();
@@ -182,7 +183,8 @@ async fn events_restored_into_a_younger_cluster_keep_their_order_and_new_ones_fo
 
     let shutdown = CancellationToken::new();
     let _guard = shutdown.clone().drop_guard();
-    tokio::spawn(world.store.sequencer().run(shutdown));
+    let sequencer = world.store.sequencer();
+    tokio::spawn(async move { sequencer.run(shutdown).await });
     world.settle().await;
     assert_whole(&world).await;
     let log = world.event_log().await;

@@ -5,11 +5,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::sqlite::errors::store_error;
+use crate::system::SystemEntropy;
 
 struct Bench {
     writer: Arc<Writer>,
     path: PathBuf,
+    /// How often the writer tried to open the database again.
+    openings: Arc<AtomicU64>,
     // Dropped last.
     _folder: tempfile::TempDir,
 }
@@ -24,10 +26,26 @@ fn bench_with(wal: u64) -> Bench {
             "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, filling)",
         )
         .unwrap();
-    let writer = Writer::start(connection, WalLimit::new(&path, wal)).unwrap();
+    let files = Arc::new(DatabaseFiles::of(&path));
+    let (reopened, openings) = (path.clone(), Arc::new(AtomicU64::new(0)));
+    let opened = Arc::clone(&openings);
+    let writer = Writer::start(WriterParts {
+        connection,
+        reopen: Box::new(move || {
+            // The first attempt fails.
+            match opened.fetch_add(1, Ordering::Relaxed) {
+                0 => Connection::open("/nowhere/at/all.db"),
+                _ => Connection::open(&reopened),
+            }
+        }),
+        wal: WalLimit::new(files.wal(), wal),
+        files,
+        entropy: Arc::new(SystemEntropy),
+    });
     Bench {
-        writer: Arc::new(writer),
+        writer: Arc::new(writer.unwrap()),
         path,
+        openings,
         _folder: folder,
     }
 }
@@ -160,7 +178,7 @@ async fn a_panic_in_a_command_undoes_it_and_the_writer_goes_on() {
     last.await.unwrap().unwrap();
     bench.writer.write(insert(4)).await.unwrap();
     assert_eq!(bench.ids(), [1, 3, 4]);
-    assert!(bench.writer.is_running());
+    assert!(bench.writer.worker().is_up());
 }
 
 #[tokio::test]
@@ -274,6 +292,7 @@ async fn what_is_queued_is_finished_when_the_writer_is_dropped() {
         writer,
         path,
         _folder,
+        ..
     } = bench();
     for id in 1..=50 {
         let (reply, _nobody_waits) = oneshot::channel();
@@ -334,4 +353,119 @@ async fn the_write_ahead_log_stays_bounded_under_readers_that_overlap() {
     }
     // A try may come to nothing on a busy machine; 64 MB were written.
     assert!(greatest < 4 * LIMIT, "{greatest} bytes");
+}
+
+/// A command that panics where the writer does not expect it.
+struct Panicking(oneshot::Sender<()>);
+
+impl Command for Panicking {
+    fn execute(&mut self, connection: &Connection) -> Effect {
+        connection
+            .execute_batch("INSERT INTO t (id) VALUES (99)")
+            .unwrap();
+        panic!("on purpose");
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&Arc<GroupError>>) {
+        assert!(matches!(
+            failure.map(|error| &**error),
+            Some(GroupError::Panicked)
+        ));
+        self.0.send(()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_writer_fails_its_group_and_the_next_commands_work() {
+    let bench = bench();
+    bench.writer.write(insert(1)).await.unwrap();
+    let held = bench.hold().await;
+    let before = bench.queue(insert(2)).await;
+    let (answered, was_answered) = oneshot::channel();
+    let queue = bench.writer.queue.as_ref().unwrap();
+    assert!(queue.try_send(Box::new(Panicking(answered))).is_ok());
+    let after = bench.queue(insert(3)).await;
+    drop(held);
+    was_answered.await.unwrap();
+    let outcome = before.await.unwrap();
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
+    // It was not of the group any more, and waits until the database is open again or the next attempt is due.
+    let outcome = after.await.unwrap();
+    let mut expected = vec![1];
+    expected.extend(outcome.is_ok().then_some(3));
+    let mut attempts = 0;
+    while bench.writer.write(insert(4)).await.is_err() {
+        attempts += 1;
+        assert!(attempts < 2000, "the writer does not recover");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    expected.push(4);
+    assert_eq!(bench.ids(), expected);
+    assert_eq!(bench.openings.load(Ordering::Relaxed), 2);
+    let worker = bench.writer.worker();
+    assert!(worker.is_up());
+    assert_eq!(worker.restarts(), 1);
+}
+
+#[tokio::test]
+async fn a_database_that_was_replaced_is_not_written_to() {
+    let bench = bench();
+    bench.writer.write(insert(1)).await.unwrap();
+    let aside = bench.path.with_extension("aside");
+    std::fs::rename(&bench.path, &aside).unwrap();
+    let refused = bench.writer.write(insert(2)).await;
+    let Err(StoreError::Unavailable(error)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(error.to_string().contains("removed or replaced"), "{error}");
+    std::fs::rename(&aside, &bench.path).unwrap();
+    bench.writer.write(insert(3)).await.unwrap();
+    assert_eq!(bench.ids(), [1, 3]);
+}
+
+/// Whether writes count as working, without a probe.
+async fn writes_work(bench: &Bench) -> bool {
+    bench.writer.health().check(|| async {}).await.is_ok()
+}
+
+#[tokio::test]
+async fn commands_that_are_refused_say_nothing_of_the_disk_and_those_that_fail_do() {
+    let bench = bench();
+    bench.writer.write(insert(1)).await.unwrap();
+    for _ in 0..10 {
+        let refused = bench
+            .writer
+            .write(|_| Err::<(), _>(AppendError::Conflict))
+            .await;
+        assert!(refused.is_err());
+    }
+    assert!(writes_work(&bench).await);
+    for _ in 0..3 {
+        let full = |_: &Connection| {
+            let error = rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL),
+                None,
+            );
+            Err::<(), _>(store_error(error))
+        };
+        assert!(bench.writer.write(full).await.is_err());
+    }
+    assert!(!writes_work(&bench).await);
+    // Commands that change nothing do not reach the disk.
+    for _ in 0..10 {
+        bench
+            .writer
+            .write(|connection| {
+                connection
+                    .execute("DELETE FROM t WHERE id = 1000", [])
+                    .map_err(store_error)
+            })
+            .await
+            .unwrap();
+    }
+    assert!(!writes_work(&bench).await);
+    for id in 2..=4 {
+        bench.writer.write(insert(id)).await.unwrap();
+    }
+    assert!(writes_work(&bench).await);
 }

@@ -1,0 +1,143 @@
+//! Whether the files of the database are still those that were opened.
+//!
+//! A file that is removed or replaced under the running service takes what is written from then on with it: SQLite goes on
+//! with the file that it has open, and nobody finds that again.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Why nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the file {} was removed or replaced under the running service: put it back, or restart the service if what it holds \
+     is to count",
+    .0.display()
+)]
+pub(super) struct FileReplaced(PathBuf);
+
+/// The files of a database that is open: the database itself and its write-ahead log.
+pub(super) struct DatabaseFiles {
+    database: PathBuf,
+    wal: PathBuf,
+    opened: Option<FileId>,
+    /// The log is made by the first connection that needs it, and stays until the last one is closed.
+    opened_wal: Mutex<Option<FileId>>,
+    is_reported: AtomicBool,
+}
+
+/// A file, whatever its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl DatabaseFiles {
+    /// The files of the database in `path`, which is open by now.
+    pub(super) fn of(path: &Path) -> Self {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let files = Self {
+            database: path.to_owned(),
+            wal: wal.into(),
+            opened: id_of(path).ok().flatten(),
+            opened_wal: Mutex::default(),
+            is_reported: AtomicBool::new(false),
+        };
+        files.note_wal();
+        files
+    }
+
+    /// The write-ahead log.
+    pub(super) fn wal(&self) -> &Path {
+        &self.wal
+    }
+
+    /// Makes sure that they are the ones that were opened. What was put back counts again.
+    pub(super) fn check(&self) -> Result<(), FileReplaced> {
+        let checked = self.compare();
+        let is_replaced = checked.is_err();
+        if is_replaced != self.is_reported.swap(is_replaced, Ordering::Relaxed) {
+            match &checked {
+                Err(error) => tracing::error!(%error, "nothing is written any more"),
+                Ok(()) => tracing::info!("the files of the database are back; writes go on"),
+            }
+        }
+        checked
+    }
+
+    /// A file that cannot be looked at now is none that was replaced.
+    fn compare(&self) -> Result<(), FileReplaced> {
+        if id_of(&self.database).is_ok_and(|id| id != self.opened) {
+            return Err(FileReplaced(self.database.clone()));
+        }
+        let opened = *self
+            .opened_wal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match opened {
+            Some(opened) if id_of(&self.wal).is_ok_and(|id| id != Some(opened)) => {
+                Err(FileReplaced(self.wal.clone()))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.note_wal();
+                Ok(())
+            }
+        }
+    }
+
+    fn note_wal(&self) {
+        let id = id_of(&self.wal).ok().flatten();
+        *self
+            .opened_wal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = id;
+    }
+}
+
+/// Which file has the name; `None` if none does.
+fn id_of(path: &Path) -> io::Result<Option<FileId>> {
+    let id = |file: Metadata| FileId {
+        device: file.dev(),
+        inode: file.ino(),
+    };
+    match std::fs::metadata(path) {
+        Ok(file) => Ok(Some(id(file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_removed_or_replaced_is_noticed_until_it_is_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authlog.db");
+        let wal = folder.path().join("authlog.db-wal");
+        let aside = folder.path().join("aside");
+        fs::write(&path, "database").unwrap();
+        let files = DatabaseFiles::of(&path);
+        // The log comes later.
+        files.check().unwrap();
+        fs::write(&wal, "log").unwrap();
+        files.check().unwrap();
+        for file in [&path, &wal] {
+            fs::rename(file, &aside).unwrap();
+            assert_eq!(files.check(), Err(FileReplaced(file.clone())));
+            fs::copy(&aside, file).unwrap();
+            assert_eq!(files.check(), Err(FileReplaced(file.clone())));
+            fs::rename(&aside, file).unwrap();
+            files.check().unwrap();
+        }
+    }
+}
