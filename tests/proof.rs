@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -391,6 +392,12 @@ async fn an_export_is_checked_without_the_database(store: Store) {
         good && words.contains("4 events of the whole log"),
         "{words}"
     );
+    // The file may hold personal data: nobody else reads it, and what is there is not overwritten.
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = settings.run(&["export", "--out", &file], "");
+    assert!(!again.status.success(), "{again:?}");
+    std::fs::remove_file(&file).unwrap();
     runs(
         settings,
         &["export", "--user", "ann@example.com", "--out", &file],

@@ -13,7 +13,7 @@ use authlog_infrastructure::transparency::export::{Extent, export as write_expor
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::log::sign_all;
+use super::{log::sign_all, private_file};
 use crate::settings::Settings;
 use crate::{parts, proofs};
 
@@ -45,10 +45,7 @@ pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow
     let log = ProvenLog::new(store.clone(), Arc::new(key));
     let out: Box<dyn Write + Send> = match &command.out {
         None => Box::new(std::io::stdout()),
-        Some(path) => Box::new(
-            std::fs::File::create(path)
-                .with_context(|| format!("{} cannot be written", path.display()))?,
-        ),
+        Some(path) => Box::new(private_file::create(path)?),
     };
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} events, {per_sec}, {eta} left",

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
-use super::{by_operator, print};
+use super::{by_operator, print, private_file};
 use crate::cli::ImportUsers;
 
 /// How many accounts are written at a time: the store commits together what comes together.
@@ -31,7 +31,7 @@ struct Tally {
 pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::Result<()> {
     let (mut lines, length) = open(&command.file)?;
     let mut report: Box<dyn Write> = match &command.report {
-        Some(path) => Box::new(File::create(path).context("the file for the report")?),
+        Some(path) => Box::new(private_file::create(path).context("the file for the report")?),
         None => Box::new(std::io::stderr()),
     };
     let bar = ProgressBar::new(length.unwrap_or(0)).with_style(ProgressStyle::with_template(

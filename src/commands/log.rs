@@ -1,6 +1,6 @@
 //! `authlog log`: proving and verifying the log.
 
-use std::io::BufReader;
+use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::print;
+use super::{print, private_file};
 use crate::settings::Settings;
 use crate::{parts, proofs};
 
@@ -180,7 +180,8 @@ async fn prove(
     match &command.out {
         None => print(evidence.trim_end_matches('\n')),
         Some(path) => {
-            std::fs::write(path, evidence)
+            private_file::create(path)?
+                .write_all(evidence.as_bytes())
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             print(&format!(
                 "wrote the evidence of event {log_index} to {}",

@@ -7,6 +7,7 @@ mod history;
 mod import;
 mod keys;
 mod log;
+mod private_file;
 mod shown;
 mod state;
 mod user;

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::program::signal;
+
 /// How many different statements the server counts apart ([`super::statements`]): those of every database of a whole
 /// run of the tests, one or two hundred each. Beyond it the rarest would be forgotten.
 const STATEMENTS: u32 = 100_000;
@@ -142,9 +144,42 @@ impl Postgres {
         run(pg_ctl(&self.home).args(["stop", "--mode=immediate", "--wait"]));
     }
 
+    /// Stops every process of the server (SIGSTOP), as a machine that hangs does, until the guard is dropped.
+    pub fn freeze(&self) -> FrozenPostgres {
+        let file = fs::read_to_string(self.home.join("data/postmaster.pid")).expect("its process");
+        let postmaster: u32 = file
+            .lines()
+            .next()
+            .and_then(|it| it.parse().ok())
+            .expect("a pid");
+        // First the one that would start others.
+        signal("STOP", postmaster);
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.expect("its children");
+        let children = children
+            .split_whitespace()
+            .map(|it| it.parse().expect("a pid"));
+        let processes: Vec<u32> = children.chain([postmaster]).collect();
+        for process in &processes {
+            signal("STOP", *process);
+        }
+        FrozenPostgres(processes)
+    }
+
     /// Starts the server again, on the same port.
     pub fn start(&self) {
         assert!(start_on(&self.home, self.port), "{}", log(&self.home));
+    }
+}
+
+/// The processes of a server that hangs.
+pub struct FrozenPostgres(Vec<u32>);
+
+impl Drop for FrozenPostgres {
+    fn drop(&mut self) {
+        for process in &self.0 {
+            signal("CONT", *process);
+        }
     }
 }
 

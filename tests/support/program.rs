@@ -161,6 +161,21 @@ impl Settings {
         .expect("the program starts")
     }
 
+    /// Starts the program by a script of bash, in which it is `$0`, and waits until it listens.
+    pub async fn start_by(self, script: &str) -> Program {
+        let mut command = self.environed(Command::new("bash"));
+        command.args(["-c", script, env!("CARGO_BIN_EXE_authlog")]);
+        tokio::task::spawn_blocking(move || {
+            let running = Running::start(&mut command);
+            Program {
+                settings: self,
+                running,
+            }
+        })
+        .await
+        .expect("the program starts")
+    }
+
     /// Runs the program to its end, with `input` typed into it. One that does not end within a minute is ended, and
     /// has then failed.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {

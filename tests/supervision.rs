@@ -1,0 +1,359 @@
+//! What fails around the program costs no more than it must: its log, its store, its workers, and signals while it hangs.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::Value;
+use support::program::{free_port, signal};
+use support::{
+    Contract, Nats, Person, Postgres, Program, Settings, Store, a, c, eventually, on_both_stores,
+    own,
+};
+
+on_both_stores!(
+    a_log_that_cannot_be_written_costs_lines_and_nothing_else,
+    a_hang_up_does_not_end_the_service,
+    the_state_of_every_worker_can_be_read,
+);
+
+async fn a_log_that_cannot_be_written_costs_lines_and_nothing_else(store: Store) {
+    for script in [
+        r#"exec "$0" serve 2>/dev/full"#,
+        r#"exec "$0" serve 2>&-"#,
+        // Its reader has ended.
+        r#"exec "$0" serve 2> >(true)"#,
+        // Its reader reads nothing.
+        r#"exec "$0" serve 2> >(exec sleep 60 >/dev/null)"#,
+    ] {
+        let mut service = Settings::on(store)
+            .with_cheap_hashing()
+            .start_by(script)
+            .await;
+        let http = service.http();
+        let ann = Person::called("ann");
+        Contract::A.registers(&http, &ann).await;
+        // More lines than a pipe holds.
+        for _ in 0..600 {
+            let answer = http.send(c::VERIFY).bearer("nonsense").await;
+            assert_eq!(answer.status, 400, "{script}: {answer}");
+        }
+        Contract::A.signs_in(&http, &ann).await;
+        let answer = http.send(own::READYZ).await;
+        assert_eq!(answer.status, 200, "{script}: {answer}");
+        if script.contains("/dev/full") {
+            let lost = metric(&service, "authlog_log_lines_lost_total").await;
+            assert!(lost >= 600.0, "{lost} lines were lost");
+        }
+        let end = service.terminate().await;
+        assert!(end.success(), "{script}: {end:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_that_cannot_be_written_does_not_end_the_service() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let script = format!(r#"echo "listening on http://{address}"; exec "$0" serve >/dev/full"#);
+    let mut service = Settings::on(Store::Sqlite)
+        .with("AUTHLOG_LISTEN", &address)
+        .start_by(&script)
+        .await;
+    eventually("it serves", async || {
+        let answer = service.send(own::READYZ).attempt().await.ok()?;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let end = service.terminate().await;
+    assert!(end.success(), "{end:?}");
+}
+
+async fn a_hang_up_does_not_end_the_service(store: Store) {
+    let mut service = Program::on(store).await;
+    signal("HUP", service.id());
+    eventually("it says so", async || {
+        service.output().contains("SIGHUP is ignored").then_some(())
+    })
+    .await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    assert!(service.terminate().await.success());
+}
+
+async fn the_state_of_every_worker_can_be_read(store: Store) {
+    let nats = Nats::start().await;
+    let service = Settings::on(store)
+        .with("AUTHLOG_NATS_URL", &nats.url())
+        .with("AUTHLOG_RATE_LIMIT", "on")
+        .start()
+        .await;
+    let mut expected = vec![
+        "password_renewer",
+        "reset_mailer",
+        "event_mailer",
+        "revocation_tail",
+        "housekeeper",
+        "mail_sweeper",
+        "log_feed",
+        "key_watch",
+        "refused_login_recorder",
+        "signer",
+        "stream_courier",
+        "publisher",
+    ];
+    match store {
+        Store::Sqlite => expected.push("sqlite_writer"),
+        Store::Postgres => expected.extend([
+            "sequencer",
+            "guess_exchange",
+            "signer_election",
+            "publisher_election",
+        ]),
+    }
+    expected.sort_unstable();
+    let ready = service.send(own::READYZ).await.json();
+    let workers = ready["workers"].as_object().unwrap();
+    let mut names: Vec<_> = workers.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, expected);
+    for (name, state) in workers {
+        assert_eq!(state["up"], true, "{name}");
+        assert_eq!(state["restarts"], 0, "{name}");
+        let labelled = |metric: &str| format!("{metric}{{worker=\"{name}\"}}");
+        assert_eq!(metric(&service, &labelled("authlog_worker_up")).await, 1.0);
+        let restarts = labelled("authlog_worker_restarts_total");
+        assert_eq!(metric(&service, &restarts).await, 0.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgresql_takes_no_writes_the_service_is_not_ready() {
+    let server = Postgres::of_its_own();
+    let service = Settings::on_server(&server)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let settings = |sql: &str| {
+        server.execute("postgres", sql);
+        server.execute("postgres", "SELECT pg_reload_conf()");
+    };
+    stops_and_starts_being_ready(
+        &service,
+        || settings("ALTER SYSTEM SET default_transaction_read_only = on"),
+        || settings("ALTER SYSTEM RESET default_transaction_read_only"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_file_cannot_grow_the_service_is_not_ready() {
+    // What happens at the limit of a file's size is what happens on a full disk, once the signal is ignored.
+    let service = Settings::on(Store::Sqlite)
+        .with_cheap_hashing()
+        .start_by(r#"trap "" XFSZ; exec "$0" serve"#)
+        .await;
+    let limit = |bytes: &str| {
+        let limited = Command::new("prlimit")
+            .args([
+                format!("--pid={}", service.id()),
+                format!("--fsize={bytes}:unlimited"),
+            ])
+            .status();
+        assert!(limited.unwrap().success());
+    };
+    stops_and_starts_being_ready(&service, || limit("100"), || limit("unlimited")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_file_is_gone_the_service_is_not_ready() {
+    let service = Settings::on(Store::Sqlite)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let file = service.settings.data().join("authlog.db");
+    let aside = service.settings.data().join("aside.db");
+    stops_and_starts_being_ready(
+        &service,
+        || std::fs::rename(&file, &aside).unwrap(),
+        || std::fs::rename(&aside, &file).unwrap(),
+    )
+    .await;
+    assert!(service.output().contains("removed or replaced"));
+}
+
+/// Makes sure that the service is ready exactly while writes are not broken, of itself and without a restart.
+async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mends: impl Fn()) {
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let answer = service.send(own::READYZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    breaks();
+    let login = Contract::A.login_of(&ann.email, &ann.password);
+    for _ in 0..3 {
+        let answer = http.send(a::LOGIN).json(&login).attempt().await.unwrap();
+        assert_eq!(answer.status, 503, "{answer}");
+    }
+    let answer = service.send(own::READYZ).attempt().await.unwrap();
+    assert_eq!(answer.status, 503, "{answer}");
+    assert_eq!(answer.json()["detail"], "Writes to the store fail now.");
+    let answer = service.send(own::HEALTHZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    mends();
+    // No request writes anything meanwhile.
+    eventually("it is ready again", async || {
+        let answer = service.send(own::READYZ).attempt().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    Contract::A.signs_in(&http, &ann).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_at_once() {
+    for signals in [1, 2] {
+        let server = Postgres::of_its_own();
+        let mut service = Settings::on_server(&server)
+            .with_cheap_hashing()
+            .start()
+            .await;
+        Contract::A
+            .registers(&service.http(), &Person::called("ann"))
+            .await;
+        let _frozen = server.freeze();
+        service.ask_to_end();
+        eventually("it hears the first signal", async || {
+            service
+                .output()
+                .contains("finishing what was accepted")
+                .then_some(())
+        })
+        .await;
+        if signals == 2 {
+            signal("TERM", service.id());
+        }
+        let end = service.end().await;
+        // 143: ended by a signal; 1: not everything was finished.
+        let expected = if signals == 2 { 143 } else { 1 };
+        assert_eq!(end.code(), Some(expected), "{end:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recorded_during_the_shutdown_has_its_place_in_the_log_and_is_published() {
+    let nats = Nats::start().await;
+    let mut service = Settings::on(Store::Postgres)
+        .with("AUTHLOG_NATS_URL", &nats.url())
+        .start()
+        .await;
+    let http = service.http();
+    let registrations = (0..20).map(|number| {
+        let http = http.clone();
+        tokio::spawn(async move {
+            let person = Person::called(&format!("ann{number}"));
+            let registration = Contract::A.registration_of(&person);
+            let request = http.send(Contract::A.registration()).json(&registration);
+            request.attempt().await.map(|answer| answer.status)
+        })
+    });
+    let registrations: Vec<_> = registrations.collect();
+    let url = service
+        .settings
+        .get("AUTHLOG_DATABASE_URL")
+        .unwrap()
+        .to_owned();
+    // The first are recorded, and the others are under way.
+    eventually("some are registered", async || {
+        let url = url.clone();
+        let count = move || Postgres::query(&url, "SELECT count(*) FROM accounts");
+        let count = tokio::task::spawn_blocking(count).await.unwrap();
+        (count.trim() != "0").then_some(())
+    })
+    .await;
+    let end = service.terminate().await;
+    assert!(end.success(), "{end:?}");
+    for registration in registrations {
+        // One whose connection was not accepted any more has no answer.
+        let status = registration.await.unwrap();
+        assert!(
+            status.as_ref().map_or(true, |status| *status == 201),
+            "{status:?}"
+        );
+    }
+    let count = |table: &str| {
+        let counted = Postgres::query(&url, &format!("SELECT count(*) FROM {table}"));
+        counted.trim().parse::<u64>().unwrap()
+    };
+    let events = tokio::task::block_in_place(|| count("events"));
+    assert!(events >= 2, "{events} events");
+    assert_eq!(tokio::task::block_in_place(|| count("event_log")), events);
+    assert_eq!(nats.stored().await, events);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_holds_up_the_log_is_named() {
+    let server = Postgres::of_its_own();
+    let service = Settings::on_server(&server)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    // In another database of the cluster, whose name it has.
+    let url = server.fresh_database();
+    let database = url.rsplit('/').next().unwrap().to_owned();
+    let transaction = "BEGIN; SELECT txid_current(); SELECT pg_sleep(40); COMMIT";
+    let held = tokio::task::spawn_blocking(move || Postgres::ask(&url, transaction));
+    eventually("the transaction is under way", async || {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL";
+        let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+        let count = tokio::task::block_in_place(|| Postgres::query(url, query));
+        (count.trim() != "0").then_some(())
+    })
+    .await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    let held_up_by = eventually("readiness names it", async || {
+        let ready = service.send(own::READYZ).await.json();
+        let held_up_by = ready["lag"]["sequencer"]["held_up_by"].clone();
+        (held_up_by != Value::Null).then_some(held_up_by)
+    })
+    .await;
+    assert_eq!(held_up_by["database"], database);
+    assert_eq!(held_up_by["state"], "active");
+    let pid = held_up_by["pid"].as_u64().unwrap();
+    eventually("the log names it", async || {
+        let output = service.output();
+        let line = output
+            .lines()
+            .find(|line| line.contains("the log waits for a transaction"))?;
+        (line.contains(&database) && line.contains(&format!("pid={pid}"))).then_some(())
+    })
+    .await;
+    let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    let terminate = format!("SELECT pg_terminate_backend({pid})");
+    tokio::task::block_in_place(|| Postgres::query(url, &terminate));
+    // Its client fails, which is what was asked for.
+    let _ = held.await;
+    eventually("the log goes on", async || {
+        let ready = service.send(own::READYZ).await.json();
+        let sequencer = &ready["lag"]["sequencer"];
+        (sequencer["events"] == 0 && sequencer["held_up_by"] == Value::Null).then_some(())
+    })
+    .await;
+}
+
+/// The value of a metric, which `name` names with its labels.
+async fn metric(service: &Program, name: &str) -> f64 {
+    let metrics = service.send(own::METRICS).await.body;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = line.unwrap_or_default().parse();
+    value.unwrap_or_else(|_| panic!("{name} is not in {metrics}"))
+}
