@@ -83,18 +83,23 @@ async fn while_a_worker_waits_to_be_restarted_it_is_down() {
     let supervisor = supervisor();
     let stop = CancellationToken::new();
     let _task = supervisor.start("panicking", &stop, (), |()| {
-        async { panic!("on purpose") }.boxed()
+        async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            panic!("on purpose");
+        }
+        .boxed()
     });
     let worker = Arc::clone(&supervisor.workers().all()[0]);
     assert!(worker.is_up());
-    for restarts in 0..3 {
-        while worker.is_up() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(worker.restarts(), restarts);
-        while !worker.is_up() {
+    let is = async |up: bool| {
+        while worker.is_up() != up {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        worker.restarts()
+    };
+    for restarts in 0..3 {
+        assert_eq!(is(false).await, restarts);
+        assert_eq!(is(true).await, restarts + 1);
     }
 }
 
