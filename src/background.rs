@@ -54,7 +54,6 @@ impl BackgroundWork {
         for worker in store.workers() {
             supervisor.workers().add(worker);
         }
-        let never = CancellationToken::new();
         let (recorded, sequenced, published) = (
             CancellationToken::new(),
             CancellationToken::new(),
@@ -71,20 +70,20 @@ impl BackgroundWork {
             feed,
         } = self.application;
         let mut interruptible = vec![
-            supervisor.start("password_renewer", &never, password_renewer, |it| {
+            supervisor.start("password_renewer", stop, password_renewer, |it| {
                 it.run().boxed()
             }),
-            supervisor.start("reset_mailer", &never, reset_mailer, |it| it.run().boxed()),
-            supervisor.start("event_mailer", &never, event_mailer, |it| it.run().boxed()),
-            supervisor.start("revocation_tail", &never, revocation_tail, |it| {
+            supervisor.start("reset_mailer", stop, reset_mailer, |it| it.run().boxed()),
+            supervisor.start("event_mailer", stop, event_mailer, |it| it.run().boxed()),
+            supervisor.start("revocation_tail", stop, revocation_tail, |it| {
                 it.run().boxed()
             }),
-            supervisor.start("housekeeper", &never, housekeeper, |it| it.run().boxed()),
-            supervisor.start("mail_sweeper", &never, mail_sweeper, |it| it.run().boxed()),
-            supervisor.start("log_feed", &never, feed, |feed: &mut Arc<LogFeed>| {
+            supervisor.start("housekeeper", stop, housekeeper, |it| it.run().boxed()),
+            supervisor.start("mail_sweeper", stop, mail_sweeper, |it| it.run().boxed()),
+            supervisor.start("log_feed", stop, feed, |feed: &mut Arc<LogFeed>| {
                 Arc::clone(feed).run().boxed()
             }),
-            supervisor.start("key_watch", &never, self.key_watch, |it| it.run().boxed()),
+            supervisor.start("key_watch", stop, self.key_watch, |it| it.run().boxed()),
         ];
         // It ends with the last copy of the façade, once its queue is empty.
         let recorder = supervisor.start("refused_login_recorder", stop, refused_logins, |it| {
@@ -93,12 +92,12 @@ impl BackgroundWork {
         let mut others = self.checkpoints.start(&supervisor, &published);
         let mut sequencer = None;
         if let Some(offices) = self.offices {
-            let stop = recorded.clone();
+            let until = recorded.clone();
             sequencer = Some(supervisor.start(
                 "sequencer",
                 &recorded,
                 offices.sequencer,
-                move |it| it.run(stop.clone()).boxed(),
+                move |it| it.run(until.clone()).boxed(),
             ));
             let exchange = self
                 .limits
@@ -106,33 +105,33 @@ impl BackgroundWork {
             interruptible.extend(exchange.map(|exchange| {
                 supervisor.start(
                     "guess_exchange",
-                    &never,
+                    stop,
                     exchange,
                     |(guesses, limiter, told)| guesses.run(limiter, told).boxed(),
                 )
             }));
-            let stop = published.clone();
+            let until = published.clone();
             others.push(supervisor.start(
                 "signer_election",
                 &published,
                 offices.signer,
-                move |it| it.run(stop.clone()).boxed(),
+                move |it| it.run(until.clone()).boxed(),
             ));
             if self.publisher.is_some() {
-                let stop = published.clone();
+                let until = published.clone();
                 let election = offices.publisher;
                 others.push(supervisor.start(
                     "publisher_election",
                     &published,
                     election,
-                    move |it| it.run(stop.clone()).boxed(),
+                    move |it| it.run(until.clone()).boxed(),
                 ));
             }
         }
         let publisher = self.publisher.map(|publisher| {
-            let stop = sequenced.clone();
+            let until = sequenced.clone();
             supervisor.start("publisher", &sequenced, publisher, move |it| {
-                it.run(stop.clone()).boxed()
+                it.run(until.clone()).boxed()
             })
         });
         Running {

@@ -360,3 +360,18 @@ async fn metric(service: &Program, name: &str) -> f64 {
     let value = line.unwrap_or_default().parse();
     value.unwrap_or_else(|_| panic!("{name} is not in {metrics}"))
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_that_cannot_be_had_for_hashing_is_told_at_the_start() {
+    let service = Settings::on(Store::Sqlite)
+        .with("AUTHLOG_ARGON2_MEMORY_KIB", "1000000")
+        .start_by(r#"ulimit -v 900000; exec "$0" serve"#)
+        .await;
+    eventually("it says so", async || {
+        let output = service.output();
+        output
+            .contains("not enough memory to hash passwords")
+            .then_some(())
+    })
+    .await;
+}

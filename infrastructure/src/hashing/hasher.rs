@@ -11,7 +11,7 @@ use authlog_application::{NewPassword, Password};
 use authlog_domain::Flaw;
 
 use super::cpu_time::CpuTime;
-use super::memory::{ArgonError, ArgonMemory, Scheme};
+use super::memory::{ArgonError, ArgonMemory, Scheme, can_be_had};
 use super::parameters::{Argon2Parameters, InvalidParameters};
 use super::pool::{Pool, PoolError};
 use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
@@ -72,6 +72,14 @@ impl Argon2PasswordHasher {
     pub fn start(settings: Argon2Settings, entropy: Arc<dyn Entropy>) -> Result<Self, HasherError> {
         let params = settings.parameters.checked(OUTPUT_BYTES)?;
         let usual = params.clone();
+        if let Err(error) = can_be_had(&params, settings.threads) {
+            tracing::error!(
+                %error,
+                threads = settings.threads,
+                memory_kib = params.m_cost(),
+                "there is not enough memory to hash passwords in (ulimit -v); requests that need it will be refused"
+            );
+        }
         let pool = Pool::start(
             "password-hash",
             settings.threads,

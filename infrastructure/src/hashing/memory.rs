@@ -175,6 +175,12 @@ fn fill_and_hash(
         .hash_password_into_with_memory(password, salt, output, blocks)
 }
 
+/// Makes sure that the system gives enough memory for a hash on each of so many threads. Nothing is kept.
+pub(super) fn can_be_had(params: &Params, threads: usize) -> std::io::Result<()> {
+    let memories = (0..threads).map(|_| Memory::of_blocks(params.block_count()));
+    memories.collect::<std::io::Result<Vec<_>>>().map(drop)
+}
+
 /// How many blocks are written for a hash.
 fn work_of(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())

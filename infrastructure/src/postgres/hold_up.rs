@@ -83,24 +83,19 @@ impl HoldUpWatch {
     }
 
     /// Notes that no event got its place, and looks for the reason if that lasts.
-    pub(super) async fn is_idle(
-        &mut self,
-        connection: &mut PgConnection,
-    ) -> Result<(), sqlx::Error> {
+    pub(super) async fn is_idle(&mut self, connection: &mut PgConnection) {
         let since = *self.idle_since.get_or_insert_with(Instant::now);
         let last = self.looked_at.map_or(since, |at| at.max(since));
         if last.elapsed() < LOOK_EVERY {
-            return Ok(());
+            return;
         }
         self.looked_at = Some(Instant::now());
-        let is_held_up = sqlx::query_scalar(IS_HELD_UP).fetch_one(&mut *connection);
-        if !heard(is_held_up).await? {
-            return Ok(());
+        match look(connection).await {
+            Ok(Some(hold_up)) => self.say(hold_up),
+            Ok(None) => {}
+            // Sequencing goes on. A connection that broke is noticed by the next batch.
+            Err(error) => tracing::debug!(%error, "what holds up the log cannot be found out"),
         }
-        if let Some(hold_up) = heard(find(connection)).await? {
-            self.say(hold_up);
-        }
-        Ok(())
     }
 
     fn say(&mut self, hold_up: HoldUp) {
@@ -141,5 +136,14 @@ impl HoldUpWatch {
             ),
         }
         self.said = Some((hold_up, Instant::now()));
+    }
+}
+
+async fn look(connection: &mut PgConnection) -> Result<Option<HoldUp>, sqlx::Error> {
+    let is_held_up = sqlx::query_scalar(IS_HELD_UP).fetch_one(&mut *connection);
+    if heard(is_held_up).await? {
+        heard(find(connection)).await
+    } else {
+        Ok(None)
     }
 }

@@ -91,7 +91,7 @@ impl Sequencer {
             if copied > 0 {
                 hold_ups.moved();
             } else {
-                hold_ups.is_idle(&mut *connection).await?;
+                hold_ups.is_idle(&mut *connection).await;
             }
             if copied == BATCH {
                 continue;
