@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::exchange::{Crowded, TrustedProxies};
+use crate::exchange::TrustedProxies;
 use crate::http2;
 
 /// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than eight kilobytes.
@@ -133,18 +133,13 @@ impl Host {
         &self,
         connection: Connection,
         peer: SocketAddr,
-        place: &Place,
+        place: &Arc<Place>,
         requests: Arc<Requests>,
     ) {
         let service = service_fn(|request: Request<Incoming>| {
             let open = requests.begin();
-            let mut request = request.map(Body::new);
-            let under_way = place.begin_request().map(Arc::new);
-            match &under_way {
-                Some(under_way) => request = arrived(request, peer, under_way),
-                // It is refused in the words of its surface.
-                None => _ = request.extensions_mut().insert(Crowded),
-            }
+            let under_way = place.only_request();
+            let request = arrived(request.map(Body::new), peer, &under_way);
             let answer = self.router.clone().oneshot(request);
             async move {
                 let answer: Response = answer.await?;
@@ -173,14 +168,10 @@ impl Host {
 }
 
 /// `request`, with what is known of how it arrived.
-pub(crate) fn arrived(
-    mut request: Request,
-    peer: SocketAddr,
-    under_way: &Arc<UnderWay>,
-) -> Request {
+pub(crate) fn arrived(mut request: Request, peer: SocketAddr, under_way: &UnderWay) -> Request {
     let extensions = request.extensions_mut();
     extensions.insert(ConnectInfo(peer));
-    extensions.insert(Arc::clone(under_way));
+    extensions.insert(under_way.clone());
     request
 }
 
@@ -188,7 +179,7 @@ pub(crate) fn arrived(
 struct AnswerBody {
     body: Body,
     open: OpenRequest,
-    _under_way: Option<Arc<UnderWay>>,
+    _under_way: UnderWay,
 }
 
 impl HttpBody for AnswerBody {

@@ -19,28 +19,28 @@ const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(5);
 
 /// Who holds how many connections and requests. Neighbouring IPv6 addresses are one client.
 ///
-/// A client may have as many requests under way as connections, over HTTP/2 as over HTTP/1.1: otherwise each connection
-/// would be worth a hundred.
+/// A request of HTTP/1.1 is the only one of its connection and keeps the connection's place until it is done. A client may
+/// have as many streams of HTTP/2 under way as connections: otherwise each connection would be worth a hundred.
 pub(crate) struct Clients {
     most: usize,
     /// Changed with `by_client` alone, so that reading it takes no lock.
     connections: AtomicUsize,
-    by_client: Mutex<HashMap<IpAddr, (usize, Arc<Requests>)>>,
-    requests: AtomicUsize,
+    by_client: Mutex<HashMap<IpAddr, (usize, Arc<Streams>)>>,
+    streams: AtomicUsize,
 }
 
-/// The requests under way of one client, over all its connections.
+/// The streams under way of one client, over all its connections.
 #[derive(Default)]
-struct Requests(AtomicUsize);
+struct Streams(AtomicUsize);
 
 impl Clients {
-    /// Room for `most` connections and as many requests.
+    /// Room for `most` connections and as many streams.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
             connections: AtomicUsize::new(0),
             by_client: Mutex::default(),
-            requests: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
         })
     }
 
@@ -53,14 +53,14 @@ impl Clients {
         if !is_fair(held, 1, free) {
             return None;
         }
-        let (held, requests) = by_client.entry(client).or_default();
+        let (held, streams) = by_client.entry(client).or_default();
         *held += 1;
-        let requests = Arc::clone(requests);
+        let streams = Arc::clone(streams);
         self.connections.fetch_add(1, Ordering::Relaxed);
         drop(by_client);
         Some(Place {
             clients: Arc::clone(self),
-            client: Some((client, requests)),
+            client: Some((client, streams)),
         })
     }
 
@@ -82,7 +82,7 @@ impl Clients {
         self.connections.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, (usize, Arc<Requests>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, (usize, Arc<Streams>)>> {
         self.by_client
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -92,26 +92,25 @@ impl Clients {
 /// One connection of a client, until it is dropped.
 pub(crate) struct Place {
     clients: Arc<Clients>,
-    client: Option<(IpAddr, Arc<Requests>)>,
+    client: Option<(IpAddr, Arc<Streams>)>,
 }
 
 impl Place {
-    /// One more request over this connection, if its client may have it.
-    pub fn begin_request(&self) -> Option<UnderWay> {
-        let total = self.clients.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = self.client.as_ref().map(|(_, requests)| {
-            let held = requests.0.fetch_add(1, Ordering::Relaxed);
-            (held, Arc::clone(requests))
-        });
+    /// The only request of this connection.
+    pub fn only_request(self: &Arc<Self>) -> UnderWay {
+        UnderWay::Connection(Arc::clone(self))
+    }
+
+    /// One more stream over this connection, if its client may have it.
+    pub fn begin_stream(self: &Arc<Self>) -> Option<UnderWay> {
+        let total = self.clients.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = self.client.as_ref();
+        let held = client.map(|(_, streams)| streams.0.fetch_add(1, Ordering::Relaxed));
         // Made first, so that it takes both back where it is refused.
-        let (held, requests) = client.unzip();
-        let under_way = UnderWay {
-            clients: Arc::clone(&self.clients),
-            requests,
-        };
+        let counted = Counted(Arc::clone(self));
         let free = self.clients.most.checked_sub(total)?;
         held.is_none_or(|held| is_fair(held, 1, free))
-            .then_some(under_way)
+            .then(|| UnderWay::Stream(Arc::new(counted)))
     }
 
     /// How long this connection may be kept without a request. Those of trusted proxies are few and used all the time.
@@ -140,17 +139,24 @@ impl Drop for Place {
     }
 }
 
-/// A request under way, until its work is done and its answer is taken.
-pub(crate) struct UnderWay {
-    clients: Arc<Clients>,
-    requests: Option<Arc<Requests>>,
+/// A request under way, until its work is done and its answer is taken: until all clones are dropped.
+#[derive(Clone)]
+pub(crate) enum UnderWay {
+    /// The only one of its connection.
+    Connection(#[expect(dead_code, reason = "it is held, and not read")] Arc<Place>),
+    /// One of many of its connection.
+    Stream(#[expect(dead_code, reason = "it is held, and not read")] Arc<Counted>),
 }
 
-impl Drop for UnderWay {
+/// A stream that is counted.
+pub(crate) struct Counted(Arc<Place>);
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.clients.requests.fetch_sub(1, Ordering::Relaxed);
-        if let Some(requests) = &self.requests {
-            requests.0.fetch_sub(1, Ordering::Relaxed);
+        let Place { clients, client } = &*self.0;
+        clients.streams.fetch_sub(1, Ordering::Relaxed);
+        if let Some((_, streams)) = client {
+            streams.0.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -196,23 +202,33 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_counted_over_all_connections_of_a_client() {
+    fn a_request_keeps_the_place_of_its_connection() {
+        let clients = Clients::new(8);
+        let connect = || clients.connect(address("192.0.2.1")).map(Arc::new);
+        let requests: Vec<_> = (0..2).map(|_| connect().unwrap().only_request()).collect();
+        assert!(connect().is_none());
+        drop(requests);
+        assert!(connect().is_some());
+    }
+
+    #[test]
+    fn streams_are_counted_over_all_connections_of_a_client() {
         let clients = Clients::new(16);
-        let connections = [0, 1].map(|_| clients.connect(address("192.0.2.1")).unwrap());
+        let connections = [0, 1].map(|_| Arc::new(clients.connect(address("192.0.2.1")).unwrap()));
         let mut under_way: Vec<_> = (0..9)
-            .filter_map(|number| connections[number % 2].begin_request())
+            .filter_map(|number| connections[number % 2].begin_stream())
             .collect();
         assert_eq!(under_way.len(), 4);
-        let other = clients.connect(address("192.0.2.2")).unwrap();
-        assert!(other.begin_request().is_some());
+        let other = Arc::new(clients.connect(address("192.0.2.2")).unwrap());
+        assert!(other.begin_stream().is_some());
         under_way.pop();
-        assert!(connections[0].begin_request().is_some());
+        assert!(connections[0].begin_stream().is_some());
         // A proxy's are bounded by what there is for all.
-        let proxy = clients.connect_proxy().unwrap();
-        under_way.extend((0..50).filter_map(|_| proxy.begin_request()));
+        let proxy = Arc::new(clients.connect_proxy().unwrap());
+        under_way.extend((0..50).filter_map(|_| proxy.begin_stream()));
         assert_eq!(under_way.len(), 16);
         drop(under_way);
-        assert_eq!(clients.requests.load(Ordering::Relaxed), 0);
+        assert_eq!(clients.streams.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -76,10 +76,6 @@ pub(crate) async fn carry_out(
     with_headers_of_every_answer(response, id, api.settings.https_only)
 }
 
-/// Marks a request that is to be refused because too much is under way.
-#[derive(Clone, Copy)]
-pub(crate) struct Crowded;
-
 /// What the handler of a request says of it, within the time for that.
 async fn answer(
     api: &Api,
@@ -88,11 +84,8 @@ async fn answer(
     span: &Span,
     waits: ClientWaits,
 ) -> Result<Response, Failure> {
-    if request.extensions().get::<Crowded>().is_some() {
-        return Err(Failure::Crowded);
-    }
     // It is under way for as long as it is worked on, even if its client has gone.
-    let under_way = request.extensions().get::<Arc<UnderWay>>().cloned();
+    let under_way = request.extensions().get::<UnderWay>().cloned();
     let request = with_body_arrived(request, api).await?;
     let work = next.run(request).instrument(span.clone());
     let work = Finished::of(work.inspect(move |_| drop(under_way)), waits);

@@ -19,7 +19,7 @@ pub(crate) use authorization::presented_token;
 pub(crate) use body::parse_object;
 pub(crate) use body::{JsonBody, read_body};
 pub(crate) use calendar::{day_first, year_first};
-pub(crate) use carry_out::{Crowded, carry_out};
+pub(crate) use carry_out::carry_out;
 pub use client_address::TrustedProxies;
 pub(crate) use client_address::network_of;
 pub(crate) use cookie::{Cookie, cookie_value};

@@ -61,9 +61,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, mut respond))) => match place.begin_request() {
+                Some(Ok((request, mut respond))) => match place.begin_stream() {
                     Some(under_way) => {
-                        let stream = Stream::open(&streams, Arc::new(under_way), &request);
+                        let stream = Stream::open(&streams, under_way, &request);
                         tokio::spawn(stream.answer(request, respond));
                     }
                     // RFC 9113 §8.7: nothing was done, and the client may send it again.

@@ -30,7 +30,7 @@ use crate::serving::arrived;
 pub(super) struct Stream {
     pub streams: Arc<Streams>,
     pub client: IpAddr,
-    under_way: Arc<UnderWay>,
+    under_way: UnderWay,
 }
 
 /// Why an answer ends before its end.
@@ -56,7 +56,7 @@ impl From<h2::Error> for CutShort {
 impl Stream {
     pub fn open<B>(
         streams: &Arc<Streams>,
-        under_way: Arc<UnderWay>,
+        under_way: UnderWay,
         request: &axum::http::Request<B>,
     ) -> Self {
         streams.open.fetch_add(1, Ordering::AcqRel);
