@@ -36,6 +36,10 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the connection.
 const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
 
+/// By how much less than this the hold of one refusal differs from that of another. Clients that were refused together would
+/// otherwise ask again together, and find no place each time while threads are idle in between.
+const SPREAD: Duration = Duration::from_millis(500);
+
 /// What machines ask every few seconds, and nobody wants to read of where all is well.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
@@ -64,7 +68,7 @@ pub(crate) async fn carry_out(
     let answer = answer(&api, request, next, &span, waits).await;
     let response = answer.unwrap_or_else(|failure| surface.fail(failure, api.now()));
     if response.extensions().get::<Overloaded>().is_some() {
-        sleep_until(started + EARLIEST_OVERLOADED).await;
+        sleep_until(started + hold_of(id)).await;
     }
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -74,6 +78,12 @@ pub(crate) async fn carry_out(
         tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
     }
     with_headers_of_every_answer(response, id, api.settings.https_only)
+}
+
+/// How long after its arrival a request may be refused for overload. Ids of requests are random.
+fn hold_of(request: Uuid) -> Duration {
+    let random = request.as_u64_pair().1 % SPREAD.as_millis() as u64;
+    EARLIEST_OVERLOADED + Duration::from_millis(random)
 }
 
 /// What the handler of a request says of it, within the time for that.
@@ -203,5 +213,21 @@ fn known_name(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn requests_that_come_together_are_refused_one_after_the_other() {
+        let requests = (0..1000).map(|number| Uuid::from_u64_pair(7, number));
+        let holds: HashSet<Duration> = requests.map(hold_of).collect();
+        let allowed = EARLIEST_OVERLOADED..EARLIEST_OVERLOADED + SPREAD;
+        assert!(holds.iter().all(|hold| allowed.contains(hold)));
+        assert_eq!(holds.len(), 500);
     }
 }

@@ -354,33 +354,36 @@ impl ResetRequests for Nowhere {
     }
 }
 
-#[async_trait]
 impl PasswordHasher for Nowhere {
-    fn has_room(&self, _: &HashingClient) -> Result<(), HashingError> {
+    fn reserve(&self, _: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError> {
         match self.overloaded_for {
             Some(retry_after) => Err(HashingError::Overloaded { retry_after }),
-            None => Ok(()),
+            None => Ok(Box::new(NoPlace)),
         }
     }
 
+    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+        unreachable!()
+    }
+}
+
+/// A place in which nothing is hashed.
+struct NoPlace;
+
+#[async_trait]
+impl HashingPlace for NoPlace {
     async fn hash(
-        &self,
+        self: Box<Self>,
         _: NewPassword,
-        _: &HashingClient,
     ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         unreachable!()
     }
 
     async fn verify(
-        &self,
+        self: Box<Self>,
         _: Password,
         _: Option<PasswordHash>,
-        _: &HashingClient,
     ) -> Result<bool, HashingError> {
-        unreachable!()
-    }
-
-    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
         unreachable!()
     }
 }

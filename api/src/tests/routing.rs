@@ -310,12 +310,16 @@ async fn a_refusal_for_overload_comes_a_second_after_the_request_at_the_earliest
         .route("/later", get(move || after(Duration::from_secs(3))))
         .route("/served", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
         .layer(middleware::from_fn_with_state(api, carry_out));
-    for (path, seconds) in [("/at-once", 1), ("/later", 3), ("/served", 0)] {
+    for (path, millis) in [
+        ("/at-once", 1000..1501),
+        ("/later", 3000..3002),
+        ("/served", 0..2),
+    ] {
         let asked = Instant::now();
         let request = Request::get(path).body(Body::empty()).unwrap();
         app.clone().oneshot(request).await.unwrap();
         // Paused time passes in whole milliseconds.
-        assert_eq!(asked.elapsed().as_millis() / 10, seconds * 100, "{path}");
+        assert!(millis.contains(&asked.elapsed().as_millis()), "{path}");
     }
 }
 

@@ -41,7 +41,8 @@ pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use passwords::{
-    HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+    HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
+    UnusableHash,
 };
 pub use publication::Publication;
 pub use rebuild::{Rebuild, Stretch};

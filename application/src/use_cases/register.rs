@@ -188,10 +188,11 @@ impl Authlog {
         self.admit(Attempt::Register {
             address: context.address,
         })?;
-        self.parts.hasher.has_room(&context.hashing_client())?;
         let registration = form.check(self.settings.password_policy)?;
+        let place = self.parts.hasher.reserve(&context.hashing_client())?;
         self.refuse_taken(&registration).await?;
-        let hash = self.hash_new(registration.password, context).await?;
+        let hash = place.hash(registration.password).await?;
+        let hash = hash.map_err(Refusal::of_password)?;
         let number = self.parts.directory.next_account_number().await?;
         let now = self.parts.clock.now();
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));

@@ -82,18 +82,17 @@ impl Authlog {
         };
         let client = context.hashing_client();
         let reserved = self.reserve(guess)?;
-        if let Err(full) = self.parts.hasher.has_room(&client) {
-            reserved.give_back();
-            return Err(full.into());
-        }
+        let place = match self.parts.hasher.reserve(&client) {
+            Ok(place) => place,
+            Err(full) => {
+                reserved.give_back();
+                return Err(full.into());
+            }
+        };
         let (reserved, found) = self.look_up(reserved, identifier.as_ref()).await?;
         let too_short = self.settings.password_policy.is_too_short(&password);
         let hash = found.as_ref().map(|record| record.hash.clone());
-        let verified = self
-            .parts
-            .hasher
-            .verify(password.clone(), hash.clone(), &client)
-            .await;
+        let verified = place.verify(password.clone(), hash.clone()).await;
         let (reserved, matches) = checked(reserved, verified)?;
         let account = match found.map(|record| self.admissible(record.account, matches)) {
             Some(Ok(account)) => {
