@@ -11,7 +11,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt as _;
@@ -67,7 +67,7 @@ pub(crate) async fn carry_out(
 
     let answer = answer(&api, request, next, &span, waits).await;
     let response = answer.unwrap_or_else(|failure| surface.fail(failure, api.now()));
-    if response.extensions().get::<Overloaded>().is_some() {
+    if is_held(&api, &response) {
         sleep_until(started + hold_of(id)).await;
     }
     let status = response.status();
@@ -78,6 +78,14 @@ pub(crate) async fn carry_out(
         tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
     }
     with_headers_of_every_answer(response, id, api.settings.https_only)
+}
+
+/// Whether a response is held back: one that refuses for overload, and one that refuses too many requests of a client if
+/// there are many of these.
+fn is_held(api: &Api, response: &Response) -> bool {
+    response.extensions().get::<Overloaded>().is_some()
+        || response.status() == StatusCode::TOO_MANY_REQUESTS
+            && api.capacity.refusals.are_too_many(Instant::now())
 }
 
 /// How long after its arrival a request may be refused for overload. Ids of requests are random.

@@ -11,6 +11,7 @@ mod failure;
 mod fallbacks;
 mod member;
 mod outage;
+mod refusals;
 mod request_context;
 mod surface;
 
@@ -28,4 +29,5 @@ pub(crate) use failure::Failure;
 pub(crate) use fallbacks::{unknown_path, wrong_method};
 pub(crate) use member::{Member, only_texts};
 pub(crate) use outage::{overloaded, retry_later, unavailable};
+pub(crate) use refusals::Refusals;
 pub(crate) use surface::Surface;
