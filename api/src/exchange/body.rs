@@ -21,6 +21,12 @@ use crate::capacity::Lease;
 /// As much of a head as a request may keep while its body arrives without asking the budget: few heads are longer.
 const SHORT_HEAD: usize = 4 * 1024;
 
+/// A head may have this many fields before their number counts: requests of browsers through proxies seldom have more.
+const FEW_FIELDS: usize = 32;
+
+/// What a field costs in memory besides its name and its value: its entry in a map that doubles when it is full.
+const FIELD_OVERHEAD: usize = 128;
+
 /// A body that comes in pieces gets this much room at first; most are shorter.
 const FIRST_ROOM: usize = 4 * 1024;
 
@@ -57,7 +63,7 @@ pub(super) async fn with_body_arrived(request: Request, api: &Api) -> Result<Req
     }
     let settings = &api.settings;
     let mut buffered = Buffered {
-        head: length_of_head(&request),
+        head: size_of_head(&request),
         lease: api.capacity.bytes.lease(client_of(&request)),
     };
     if buffered.head > SHORT_HEAD {
@@ -88,10 +94,15 @@ impl Buffered {
     }
 }
 
-fn length_of_head(request: &Request) -> usize {
-    let headers = request.headers().iter();
-    let lengths = headers.map(|(name, value)| name.as_str().len() + value.len());
-    lengths.sum::<usize>() + request.uri().path().len()
+/// What the head keeps in memory, in bytes: nearly nothing of it may be text.
+fn size_of_head(request: &Request) -> usize {
+    let headers = request.headers();
+    let fields = headers.iter();
+    let lengths = fields.map(|(name, value)| name.as_str().len() + value.len());
+    let target = request.uri().path_and_query();
+    lengths.sum::<usize>()
+        + headers.len().saturating_sub(FEW_FIELDS) * FIELD_OVERHEAD
+        + target.map_or(0, |target| target.as_str().len())
 }
 
 fn client_of(request: &Request) -> IpAddr {

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, DATE};
-use axum::response::Response;
+use axum::http::header::{CONTENT_LENGTH, COOKIE, DATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http_body_util::BodyExt as _;
@@ -25,6 +26,9 @@ use super::sending::{Piece, Unwritten, hand_over};
 use crate::capacity::{Exhausted, UnderWay};
 use crate::connection::{AT_THE_END, PIECE, STALLED};
 use crate::serving::arrived;
+
+/// How many header fields a request may have, as over HTTP/1.1 (hyper's default).
+const FIELDS: usize = 100;
 
 /// One stream, until its answer is written or given up.
 pub(super) struct Stream {
@@ -74,12 +78,18 @@ impl Stream {
         request: axum::http::Request<RecvStream>,
         mut respond: SendResponse<Piece>,
     ) {
-        let length = request.headers().get(CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let request = request.map(|stream| Body::new(Arriving { stream, length }));
-        let request = arrived(request, self.streams.peer, &self.under_way);
-        let Some(response) = self.response(request, &mut respond).await else {
-            return;
+        let response = if has_too_many_fields(request.headers()) {
+            drop(request);
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
+        } else {
+            let length = request.headers().get(CONTENT_LENGTH);
+            let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+            let request = request.map(|stream| Body::new(Arriving { stream, length }));
+            let request = arrived(request, self.streams.peer, &self.under_way);
+            match self.response(request, &mut respond).await {
+                Some(response) => response,
+                None => return,
+            }
         };
         let (head, body) = self.head_of(response);
         let Ok(mut stream) = respond.send_response(head, false) else {
@@ -193,6 +203,15 @@ impl Stream {
             taken = taken => Ok(taken),
             () = too_late => Err(CutShort::Untaken),
         }
+    }
+}
+
+/// Whether a request has more fields than [`FIELDS`]. A cookie may have a field of its own here (RFC 9113 §8.2.3); over
+/// HTTP/1.1 all cookies are one.
+fn has_too_many_fields(headers: &HeaderMap) -> bool {
+    headers.len() > FIELDS && {
+        let cookies = headers.get_all(COOKIE).iter().count();
+        headers.len() - cookies.saturating_sub(1) > FIELDS
     }
 }
 

@@ -356,3 +356,28 @@ async fn an_answer_has_its_length_and_its_date() {
     assert_eq!(answer.headers()["content-length"], LARGE.to_string());
     assert_eq!(answer.headers()["date"], "Wed, 24 Jul 2024 16:34:05 GMT");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_hundred_header_fields_at_most_and_cookies_are_one() {
+    let server = Server::of(large());
+    let (mut client, _connection) = server.connected(1 << 20).await;
+    for (others, cookies, status) in [
+        (100, 0, StatusCode::OK),
+        (101, 0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (99, 50, StatusCode::OK),
+        (100, 50, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+    ] {
+        let mut request = Request::get("http://authlog/");
+        for number in 0..others {
+            request = request.header(format!("x-{number}"), "");
+        }
+        for _ in 0..cookies {
+            request = request.header("cookie", "a=b");
+        }
+        poll_fn(|context| client.poll_ready(context)).await.unwrap();
+        let request = request.body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let answer = answer.await.unwrap().status();
+        assert_eq!(answer, status, "{others} and {cookies} cookies");
+    }
+}

@@ -1,5 +1,6 @@
 //! Every path under a base answers in its contract's form, whatever is sent there.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Extension, middleware};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, stream};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::nowhere;
+use crate::capacity::ByteBudget;
 use crate::exchange::{carry_out, overloaded};
 use crate::{Api, router};
 
@@ -276,6 +278,27 @@ async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(answer.told_status(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "1", "{path}");
+    }
+}
+
+/// Answered at once where there is no room for the head, and otherwise when the body takes too long.
+#[tokio::test(start_paused = true)]
+async fn what_a_head_keeps_in_memory_while_its_body_is_awaited_is_taken_from_the_budget() {
+    for (fields, query, status) in [
+        (32, 100, StatusCode::REQUEST_TIMEOUT),
+        (60, 100, StatusCode::REQUEST_TIMEOUT),
+        (100, 0, StatusCode::SERVICE_UNAVAILABLE),
+        (0, 30_000, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let mut request = Request::post(format!("/api/login?{}", "a".repeat(query)));
+        for number in 0..fields {
+            request = request.header(format!("x-{number}"), "");
+        }
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let mut api = nowhere::api();
+        api.capacity.bytes = Arc::new(ByteBudget::of(0));
+        let answer = send_to(api, request.body(body).unwrap()).await;
+        assert_eq!(answer.status, status, "{fields} fields, a query of {query}");
     }
 }
 
