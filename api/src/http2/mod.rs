@@ -54,21 +54,24 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .max_send_buffer_size(PIECE)
         .handshake::<_, Piece>(stream)
         .await?;
-    let streams = Arc::new(Streams::of(host, peer));
+    let streams = Arc::new(Streams::of(host));
     let mut silence = pin!(sleep(HEAD_WITHIN));
     let mut stopping = pin!(streams.stopping.cancelled());
     let mut ending = false;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, mut respond))) => match place.begin_stream() {
-                    Some(under_way) => {
-                        let stream = Stream::open(&streams, under_way, &request);
-                        tokio::spawn(stream.answer(request, respond));
+                Some(Ok((request, mut respond))) => {
+                    let client = host.trusted.client_of(peer.ip(), request.headers());
+                    match place.begin_stream(client) {
+                        Some(under_way) => {
+                            let stream = Stream::open(&streams, client, under_way);
+                            tokio::spawn(stream.answer(request, respond));
+                        }
+                        // RFC 9113 §8.7: nothing was done, and the client may send it again.
+                        None => respond.send_reset(Reason::REFUSED_STREAM),
                     }
-                    // RFC 9113 §8.7: nothing was done, and the client may send it again.
-                    None => respond.send_reset(Reason::REFUSED_STREAM),
-                },
+                }
                 Some(Err(error)) => return Err(error),
                 None => return Ok(()),
             },
@@ -106,7 +109,6 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// The streams of one connection.
 struct Streams {
     host: Arc<Host>,
-    peer: SocketAddr,
     open: AtomicUsize,
     /// Whether one was reset because its answer was not taken.
     given_up: AtomicBool,
@@ -118,10 +120,9 @@ struct Streams {
 }
 
 impl Streams {
-    fn of(host: &Arc<Host>, peer: SocketAddr) -> Self {
+    fn of(host: &Arc<Host>) -> Self {
         Self {
             host: Arc::clone(host),
-            peer,
             open: AtomicUsize::new(0),
             given_up: AtomicBool::new(false),
             unwritten: AtomicUsize::new(0),

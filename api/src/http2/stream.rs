@@ -58,16 +58,11 @@ impl From<h2::Error> for CutShort {
 }
 
 impl Stream {
-    pub fn open<B>(
-        streams: &Arc<Streams>,
-        under_way: UnderWay,
-        request: &axum::http::Request<B>,
-    ) -> Self {
+    pub fn open(streams: &Arc<Streams>, client: IpAddr, under_way: UnderWay) -> Self {
         streams.open.fetch_add(1, Ordering::AcqRel);
-        let trusted = &streams.host.trusted;
         Self {
             streams: Arc::clone(streams),
-            client: trusted.client_of(streams.peer.ip(), request.headers()),
+            client,
             under_way,
         }
     }
@@ -85,7 +80,7 @@ impl Stream {
             let length = request.headers().get(CONTENT_LENGTH);
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
             let request = request.map(|stream| Body::new(Arriving { stream, length }));
-            let request = arrived(request, self.streams.peer, &self.under_way);
+            let request = arrived(request, self.client, Some(self.under_way.clone()));
             match self.response(request, &mut respond).await {
                 Some(response) => response,
                 None => return,

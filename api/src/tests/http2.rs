@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::nowhere;
-use crate::capacity::{ByteBudget, Clients};
+use crate::capacity::{ByteBudget, Clients, Place};
 use crate::connection::{AT_THE_END, STALLED};
 use crate::http2::serve;
 use crate::serving::Host;
@@ -37,6 +37,9 @@ const BUDGET: usize = 2_000_000;
 /// As many connections as the server has, and requests.
 const MOST: usize = 400;
 
+/// The proxy that the server trusts.
+const PROXY: &str = "10.0.0.1";
+
 struct Server {
     host: Arc<Host>,
     clients: Arc<Clients>,
@@ -48,7 +51,7 @@ impl Server {
             router,
             clock: nowhere::api().clock,
             bytes: Arc::new(ByteBudget::of(BUDGET)),
-            trusted: crate::TrustedProxies::default(),
+            trusted: crate::TrustedProxies::parse(PROXY).unwrap(),
             stopping: CancellationToken::new(),
         };
         Self {
@@ -57,10 +60,29 @@ impl Server {
         }
     }
 
+    /// A connection that a trusted proxy makes.
+    async fn proxy(&self) -> SendRequest<Bytes> {
+        let place = self.clients.connect_proxy().unwrap();
+        let (client, connection) = self.connect(PROXY.parse().unwrap(), place, 65_535).await;
+        tokio::spawn(connection);
+        client
+    }
+
     async fn client(&self, window: u32) -> (SendRequest<Bytes>, Connection<DuplexStream>) {
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = self.clients.connect(address).unwrap();
+        self.connect(address, place, window).await
+    }
+
+    async fn connect(
+        &self,
+        address: IpAddr,
+        place: Place,
+        window: u32,
+    ) -> (SendRequest<Bytes>, Connection<DuplexStream>) {
         let (client, server) = tokio::io::duplex(1 << 20);
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let place = Arc::new(self.clients.connect(peer.ip()).unwrap());
+        let peer = SocketAddr::from((address, 1));
+        let place = Arc::new(place);
         let host = Arc::clone(&self.host);
         tokio::spawn(async move { serve(server, &host, peer, &place).await });
         Builder::new()
@@ -380,4 +402,34 @@ async fn a_request_has_a_hundred_header_fields_at_most_and_cookies_are_one() {
         let answer = answer.await.unwrap().status();
         assert_eq!(answer, status, "{others} and {cookies} cookies");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_client_of_a_trusted_proxy_does_not_keep_the_others_out() {
+    let router = Router::new()
+        .route("/waits", get(pending::<()>))
+        .route("/", get(|| async {}));
+    let server = Server::of(router);
+    let mut connections = Vec::new();
+    for _ in 0..MOST / 100 {
+        connections.push(server.proxy().await);
+    }
+    let ask = async |proxy: &mut SendRequest<Bytes>, client: &str, path: &str| {
+        poll_fn(|context| proxy.poll_ready(context)).await.unwrap();
+        let request = Request::get(format!("http://authlog{path}"));
+        let request = request.header("x-forwarded-for", client).body(()).unwrap();
+        proxy.send_request(request, true).unwrap().0
+    };
+    let mut waiting = Vec::new();
+    for connection in &mut connections {
+        for _ in 0..60 {
+            waiting.push(ask(connection, "192.0.2.1", "/waits").await);
+        }
+    }
+    sleep(Duration::from_millis(1)).await;
+    let refused = ask(&mut connections[0], "192.0.2.1", "/").await.await;
+    let reason = refused.unwrap_err().reason();
+    assert_eq!(reason, Some(Reason::REFUSED_STREAM));
+    let answer = ask(&mut connections[0], "192.0.2.2", "/").await.await;
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
 }

@@ -1,6 +1,7 @@
 //! Every path under a base answers in its contract's form, whatever is sent there.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::nowhere;
-use crate::capacity::ByteBudget;
-use crate::exchange::{carry_out, overloaded};
+use crate::capacity::{ByteBudget, Clients};
+use crate::exchange::{Arrival, carry_out, overloaded};
 use crate::{Api, router};
 
 struct Answer {
@@ -343,6 +344,55 @@ async fn a_refusal_for_overload_comes_a_second_after_the_request_at_the_earliest
         app.clone().oneshot(request).await.unwrap();
         // Paused time passes in whole milliseconds.
         assert!(millis.contains(&asked.elapsed().as_millis()), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_overload_is_not_held_back_where_places_run_short() {
+    let refusal = || async {
+        overloaded(
+            StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Duration::ZERO,
+        )
+    };
+    let app = axum::Router::new()
+        .route("/", get(refusal))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(nowhere::api()),
+            carry_out,
+        ));
+    let clients = Clients::new(80);
+    let proxy = Arc::new(clients.connect_proxy().unwrap());
+    let client = IpAddr::from([192, 0, 2, 1]);
+    let mut others = Vec::new();
+    for is_held_back in [true, false] {
+        let asked = Instant::now();
+        let mut request = Request::get("/").body(Body::empty()).unwrap();
+        let under_way = proxy.begin_stream(client);
+        request
+            .extensions_mut()
+            .insert(Arrival { client, under_way });
+        app.clone().oneshot(request).await.unwrap();
+        assert_eq!(asked.elapsed() >= Duration::from_secs(1), is_held_back);
+        others
+            .extend((1..80).filter_map(|number| proxy.begin_stream([198, 51, 100, number].into())));
+    }
+}
+
+#[tokio::test]
+async fn a_request_beyond_its_clients_share_is_refused_in_the_words_of_its_surface() {
+    for (base, path) in POSTS {
+        // Its body is not waited for.
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let mut request = Request::post(path).body(body).unwrap();
+        request.extensions_mut().insert(Arrival {
+            client: [192, 0, 2, 1].into(),
+            under_way: None,
+        });
+        let answer = send(request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.headers["retry-after"], "1", "{path}");
     }
 }
 
