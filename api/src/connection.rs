@@ -5,9 +5,10 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) struct Requests {
     open: AtomicUsize,
     /// The length of the part of an answer that was handed over last.
     part: AtomicUsize,
+    /// For whom a proxy sent the last one. Never set on a direct connection.
+    forwarded_for: Mutex<Option<IpAddr>>,
 }
 
 /// A request that is being answered, until it is dropped.
@@ -62,9 +65,20 @@ impl Requests {
         self.begun.fetch_add(1, Ordering::SeqCst);
         OpenRequest(Arc::clone(self))
     }
+
+    fn forwarded_for(&self) -> Option<IpAddr> {
+        let client = self.forwarded_for.lock();
+        *client.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl OpenRequest {
+    /// Notes that a proxy sent the request for this client.
+    pub fn is_for(&self, client: IpAddr) {
+        let noted = self.0.forwarded_for.lock();
+        *noted.unwrap_or_else(PoisonError::into_inner) = Some(client);
+    }
+
     /// Notes that so many bytes of the answer are handed over.
     pub fn hands_over(&self, bytes: usize) {
         self.0.part.store(bytes, Ordering::Relaxed);
@@ -250,6 +264,9 @@ impl Connection {
             Some(stall) => stall,
             none => {
                 let part = self.requests.part.load(Ordering::Relaxed);
+                if let Some(client) = self.requests.forwarded_for() {
+                    self.untaken.charge_to(client);
+                }
                 if self.untaken.grow_to(part.max(PIECE)).is_err() {
                     return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
                 }
@@ -482,6 +499,34 @@ mod tests {
         };
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
         assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_at_a_proxy_is_taken_from_the_share_of_its_client() {
+        let (_client, mut connection, requests) = pair(CancellationToken::new()).await;
+        let budget = Arc::new(ByteBudget::of(7 * PIECE));
+        connection.untaken = budget.lease([127, 0, 0, 1].into());
+        let _proxy_has_its_share = {
+            let mut lease = budget.lease([127, 0, 0, 1].into());
+            lease.grow_to(PIECE).unwrap();
+            lease
+        };
+        for (client, kind) in [
+            ([192, 0, 2, 1], io::ErrorKind::TimedOut),
+            // It has another connection through the proxy, with as much waiting as it may have.
+            ([192, 0, 2, 2], io::ErrorKind::QuotaExceeded),
+        ] {
+            let mut elsewhere = budget.lease([192, 0, 2, 2].into());
+            elsewhere.grow_to(PIECE).unwrap();
+            requests.begin().is_for(client.into());
+            let error = loop {
+                if let Err(error) = connection.write_all(&[0; 65536]).await {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), kind);
+            connection.all_taken();
+        }
     }
 
     #[tokio::test(start_paused = true)]

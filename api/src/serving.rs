@@ -139,6 +139,9 @@ impl Host {
         let service = service_fn(|request: Request<Incoming>| {
             let open = requests.begin();
             let client = self.trusted.client_of(peer.ip(), request.headers());
+            if place.is_of_proxy() {
+                open.is_for(client);
+            }
             let under_way = place.begin_request(client);
             let request = arrived(request.map(Body::new), client, under_way.clone());
             let answer = self.router.clone().oneshot(request);
