@@ -9,12 +9,10 @@ mod date;
 mod sending;
 mod stream;
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
 
 use h2::Reason;
 use h2::server::Builder;
@@ -76,10 +74,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 None => return Ok(()),
             },
             () = streams.quiet.notified() => {
-                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() {
-                    // The reset goes out first.
-                    _ = poll_fn(|context| Poll::Ready(connection.poll_closed(context))).await;
-                    connection.abrupt_shutdown(Reason::NO_ERROR);
+                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() && !ending {
+                    // What the client sent meanwhile is still served.
+                    connection.graceful_shutdown();
                     ending = true;
                 }
                 let patience = if ending { AT_THE_END } else { place.idle_time() };

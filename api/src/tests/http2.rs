@@ -152,6 +152,20 @@ async fn an_answer_that_is_not_taken_ends_and_so_does_the_connection_with_the_la
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_comes_while_its_connection_is_given_up_is_answered() {
+    let server = Server::of(large().route("/short", get(|| async {})));
+    // The server may see either first.
+    for _ in 0..30 {
+        let (mut client, _connection) = server.connected(0).await;
+        let mut untaken = ask(&mut client, "/").await.unwrap();
+        sleep(STALLED).await;
+        let answer = ask(&mut client, "/short").await;
+        assert!(answer.is_ok(), "{answer:?}");
+        assert_eq!(cut_short(&mut untaken).await.0, Some(Reason::CANCEL));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_byte_now_and_then_is_no_progress() {
     let server = Server::of(large());
     let (mut client, mut connection) = server.client(0).await;
