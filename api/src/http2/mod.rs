@@ -55,11 +55,17 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let streams = Arc::new(Streams::of(host));
     let mut silence = pin!(sleep(HEAD_WITHIN));
     let mut stopping = pin!(streams.stopping.cancelled());
-    let mut ending = false;
+    // Until when a connection that ends takes requests that were on their way. A client that never acknowledges the
+    // shutdown would otherwise keep it with one request after another.
+    let mut ending: Option<Instant> = None;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, mut respond))) => {
+                    if ending.is_some_and(|until| Instant::now() >= until) {
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                        continue;
+                    }
                     let client = host.trusted.client_of(peer.ip(), request.headers());
                     match place.begin_stream(client) {
                         Some(under_way) => {
@@ -74,30 +80,32 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 None => return Ok(()),
             },
             () = streams.quiet.notified() => {
-                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() && !ending {
+                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() && ending.is_none() {
                     // What the client sent meanwhile is still served.
                     connection.graceful_shutdown();
-                    ending = true;
+                    ending = Some(Instant::now() + AT_THE_END);
                 }
-                let patience = if ending { AT_THE_END } else { place.idle_time() };
+                let patience = ending.map_or_else(|| place.idle_time(), |_| AT_THE_END);
                 silence.as_mut().reset(Instant::now() + patience);
             }
             () = silence.as_mut() => {
                 if !streams.are_closed() {
                     // It is reset when the last of them closes.
                     silence.as_mut().reset(Instant::now() + HEAD_WITHIN);
-                } else if ending {
+                } else if ending.is_some() {
                     return Ok(());
                 } else {
                     connection.graceful_shutdown();
-                    ending = true;
-                    silence.as_mut().reset(Instant::now() + AT_THE_END);
+                    let until = Instant::now() + AT_THE_END;
+                    ending = Some(until);
+                    silence.as_mut().reset(until);
                 }
             }
-            () = stopping.as_mut(), if !ending => {
+            () = stopping.as_mut(), if ending.is_none() => {
                 connection.graceful_shutdown();
-                ending = true;
-                silence.as_mut().reset(Instant::now() + AT_THE_END);
+                let until = Instant::now() + AT_THE_END;
+                ending = Some(until);
+                silence.as_mut().reset(until);
             }
         }
     }

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use futures_util::stream;
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Reason, RecvStream};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -379,6 +379,42 @@ async fn a_program_that_is_told_to_stop_does_not_wait_for_who_takes_nothing() {
     assert_eq!(reason, Some(Reason::CANCEL));
     connection.await.unwrap();
     assert!(began.elapsed() <= AT_THE_END * 2, "{:?}", began.elapsed());
+}
+
+/// A client that acknowledges nothing, and asks every second for what takes longer.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_on_asking_does_not_keep_the_program_from_ending() {
+    const GET: [u8; 6] = [0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    let slow = || sleep(Duration::from_millis(1500));
+    let server = Server::of(Router::new().route("/", get(slow)));
+    let (mut client, service) = tokio::io::duplex(1 << 20);
+    let place = Arc::new(server.clients.connect(Ipv4Addr::LOCALHOST.into()).unwrap());
+    let host = Arc::clone(&server.host);
+    let serving = tokio::spawn(async move {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        serve(service, &host, peer, &place).await
+    });
+    // An empty SETTINGS frame follows the preface.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    client.write_all(preface).await.unwrap();
+    let asking = tokio::spawn(async move {
+        for number in 0_u8..100 {
+            // HEADERS with END_HEADERS and END_STREAM, without padding.
+            let head = [0, 0, 6, 1, 5, 0, 0, 0, 2 * number + 1];
+            let request = [&head[..], &GET].concat();
+            if client.write_all(&request).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    sleep(Duration::from_millis(3500)).await;
+    assert!(!serving.is_finished());
+    let began = Instant::now();
+    server.host.stopping.cancel();
+    serving.await.unwrap().unwrap();
+    assert!(began.elapsed() <= AT_THE_END * 3, "{:?}", began.elapsed());
+    asking.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
