@@ -177,8 +177,12 @@ impl Connection {
         Ok(is_http2)
     }
 
-    /// Has the system ask now and then whether the other machine is still there. It is a courtesy that may fail.
-    pub fn is_kept_alive(&self) {
+    /// Has the system send the end of an answer without waiting for the client to acknowledge its beginning, and ask now and
+    /// then whether the other machine is still there. Either may fail.
+    pub fn set_socket_options(&self) {
+        if let Err(error) = self.stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection delays short writes");
+        }
         let asking = TcpKeepalive::new().with_time(ASK_AFTER);
         if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&asking) {
             tracing::debug!(%error, "a connection is not kept alive");
@@ -450,6 +454,13 @@ mod tests {
                 return began.elapsed();
             }
         }
+    }
+
+    #[tokio::test]
+    async fn short_writes_are_not_delayed() {
+        let (_client, connection, _) = pair(CancellationToken::new()).await;
+        connection.set_socket_options();
+        assert!(connection.stream.nodelay().unwrap());
     }
 
     #[tokio::test(start_paused = true)]

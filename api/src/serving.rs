@@ -117,7 +117,7 @@ impl Host {
             || self.bytes.lease(peer.ip()),
             self.stopping.clone(),
         );
-        connection.is_kept_alive();
+        connection.set_socket_options();
         match connection.begins_http2().await {
             Ok(true) => {
                 if let Err(error) = http2::serve(connection, &self, peer, &place).await {
