@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -37,9 +37,13 @@ pub(crate) const AT_THE_END: Duration = Duration::from_secs(2);
 /// that lost its power while it followed a quiet log.
 const ASK_AFTER: Duration = Duration::from_secs(60);
 
-/// As much of a head as is buffered without asking the budget: few heads are longer, and all connections together keep
-/// as much in hyper's own buffers.
-const SHORT_HEAD: usize = 8 * 1024;
+/// As much of HTTP/1.1 as is read at once. After a read that fills its 8 KiB hyper doubles its buffer, up to the length of
+/// the longest head, and never lets go of it on a connection that goes silent then.
+const MOST_AT_ONCE: u64 = 8 * 1024 - 1;
+
+/// As large a buffer as hyper may have for a connection without asking the budget: what it takes for a head of 8 KiB, and
+/// few heads are longer.
+const SMALL_BUFFER: usize = 16 * 1024;
 
 /// With these bytes a client begins a connection in HTTP/2 (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -106,15 +110,16 @@ enum Expected {
 
 /// A connection with a client.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Take<TcpStream>,
     /// What was read to find out the protocol, and is still to be read by its implementation.
     preface: Bytes,
     requests: Arc<Requests>,
     place: Arc<Place>,
     expected: Expected,
     begun: usize,
+    /// How much of a head has come.
     head: usize,
-    long_head: Lease,
+    large_buffer: Lease,
     silence: Pin<Box<Wait>>,
     stall: Option<Stall>,
     untaken: Lease,
@@ -139,14 +144,14 @@ impl Connection {
         stopping: CancellationToken,
     ) -> Self {
         Self {
-            stream,
+            stream: stream.take(MOST_AT_ONCE),
             preface: Bytes::new(),
             requests,
             place,
             expected: Expected::Head,
             begun: 0,
             head: 0,
-            long_head: lease(),
+            large_buffer: lease(),
             silence: Box::pin(Wait::begins(HEAD_WITHIN, &stopping)),
             stall: None,
             untaken: lease(),
@@ -180,23 +185,17 @@ impl Connection {
     /// Has the system send the end of an answer without waiting for the client to acknowledge its beginning, and ask now and
     /// then whether the other machine is still there. Either may fail.
     pub fn set_socket_options(&self) {
-        if let Err(error) = self.stream.set_nodelay(true) {
+        if let Err(error) = self.stream.get_ref().set_nodelay(true) {
             tracing::debug!(%error, "a connection delays short writes");
         }
         let asking = TcpKeepalive::new().with_time(ASK_AFTER);
-        if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&asking) {
+        if let Err(error) = SockRef::from(self.stream.get_ref()).set_tcp_keepalive(&asking) {
             tracing::debug!(%error, "a connection is not kept alive");
         }
     }
 
     /// What is expected of the client, who just said so many bytes; the wait for it begins when that changes.
-    ///
-    /// # Errors
-    /// It has said more of a head than there is room for.
-    fn expect(&mut self, said: usize) -> io::Result<()> {
-        if self.expected == Expected::Frames {
-            return Ok(());
-        }
+    fn expect(&mut self, said: usize) {
         let begun = self.requests.begun.load(Ordering::SeqCst);
         let is_answered = self.requests.open.load(Ordering::SeqCst) == 0;
         let expected = match self.expected {
@@ -211,17 +210,25 @@ impl Connection {
             self.expected = expected;
             self.begun = begun;
             self.head = 0;
-            self.long_head.release();
             self.wait_anew();
         }
         if expected == Expected::Head {
             self.head += said;
-            if self.head > SHORT_HEAD {
-                let leased = self.long_head.grow_to(self.head);
-                return leased.map_err(|_| io::ErrorKind::QuotaExceeded.into());
-            }
         }
-        Ok(())
+    }
+
+    /// Takes the buffer into which was read from the budget if it is large; so much of it is still empty.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn lease_buffer(&mut self, empty: usize) -> io::Result<()> {
+        let size = self.head + empty;
+        if size <= SMALL_BUFFER {
+            self.large_buffer.release();
+            return Ok(());
+        }
+        let leased = self.large_buffer.grow_to(size);
+        leased.map_err(|_| io::ErrorKind::QuotaExceeded.into())
     }
 
     fn wait_anew(&mut self) {
@@ -235,16 +242,13 @@ impl Connection {
 
     /// Waits for the client to say something, for as long as it may take.
     fn silent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.expected == Expected::Frames {
-            return Poll::Pending;
-        }
         loop {
             ready!(self.silence.as_mut().poll(context));
             if self.expected != Expected::Nothing {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.wait_anew();
-            self.expect(0)?;
+            self.expect(0);
         }
     }
 
@@ -358,10 +362,14 @@ impl AsyncRead for Connection {
             buffer.put_slice(&self.preface.split_to(length));
             return Poll::Ready(Ok(()));
         }
+        if self.expected == Expected::Frames {
+            return Pin::new(self.stream.get_mut()).poll_read(context, buffer);
+        }
         let filled = buffer.filled().len();
+        self.stream.set_limit(MOST_AT_ONCE);
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let said = buffer.filled().len() - filled;
-        self.expect(said)?;
+        self.expect(buffer.filled().len() - filled);
+        self.lease_buffer(buffer.remaining())?;
         // Byte by byte takes as long as not at all.
         match self.silent(context) {
             Poll::Ready(given_up) => Poll::Ready(given_up),
@@ -376,7 +384,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = Pin::new(self.stream.get_mut()).poll_write(context, bytes);
         self.watched(context, written)
     }
 
@@ -385,23 +393,23 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let written = Pin::new(self.stream.get_mut()).poll_write_vectored(context, slices);
         self.watched(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        ready!(Pin::new(self.stream.get_mut()).poll_flush(context))?;
         // Everything that was to be written is with the system.
         self.all_taken();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(self.stream.get_mut()).poll_shutdown(context)
     }
 }
 
@@ -460,7 +468,7 @@ mod tests {
     async fn short_writes_are_not_delayed() {
         let (_client, connection, _) = pair(CancellationToken::new()).await;
         connection.set_socket_options();
-        assert!(connection.stream.nodelay().unwrap());
+        assert!(connection.stream.get_ref().nodelay().unwrap());
     }
 
     #[tokio::test(start_paused = true)]
