@@ -303,6 +303,18 @@ async fn what_a_head_keeps_in_memory_while_its_body_is_awaited_is_taken_from_the
     }
 }
 
+#[tokio::test]
+async fn a_body_that_is_there_takes_nothing_of_the_budget() {
+    let mut request = Request::post(format!("/nothing?{}", "a".repeat(10_000)));
+    for number in 0..100 {
+        request = request.header(format!("x-{number}"), "");
+    }
+    let mut api = nowhere::api();
+    api.capacity.bytes = Arc::new(ByteBudget::of(0));
+    let answer = send_to(api, request.body("{}".into()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
 /// Whatever were looked up would panic.
 #[tokio::test(start_paused = true)]
 async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
