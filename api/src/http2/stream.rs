@@ -23,6 +23,7 @@ use super::Streams;
 use super::arriving::Arriving;
 use super::date::date;
 use super::sending::{Piece, Unwritten, hand_over};
+use crate::at_once::at_once;
 use crate::capacity::{Exhausted, UnderWay};
 use crate::connection::{AT_THE_END, PIECE, STALLED};
 use crate::serving::arrived;
@@ -187,6 +188,11 @@ impl Stream {
 
     /// What becomes of something that the client has to allow, if it does so in time.
     async fn in_time<F: Future>(&self, taken: F) -> Result<F::Output, CutShort> {
+        let mut taken = pin!(taken);
+        // Most answers are written with the next turn of their connection, and need no timer.
+        if let Some(taken) = at_once(&mut taken).await {
+            return Ok(taken);
+        }
         let too_late = async {
             tokio::select! {
                 () = sleep(STALLED) => {}
