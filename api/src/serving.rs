@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use authlog_application::ports::Clock;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::exchange::TrustedProxies;
+use crate::exchange::{Arrival, TrustedProxies};
 use crate::http2;
 
 /// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than eight kilobytes.
@@ -117,7 +117,7 @@ impl Host {
             || self.bytes.lease(peer.ip()),
             self.stopping.clone(),
         );
-        connection.is_kept_alive();
+        connection.set_socket_options();
         match connection.begins_http2().await {
             Ok(true) => {
                 if let Err(error) = http2::serve(connection, &self, peer, &place).await {
@@ -138,8 +138,12 @@ impl Host {
     ) {
         let service = service_fn(|request: Request<Incoming>| {
             let open = requests.begin();
-            let under_way = place.only_request();
-            let request = arrived(request.map(Body::new), peer, &under_way);
+            let client = self.trusted.client_of(peer.ip(), request.headers());
+            if place.is_of_proxy() {
+                open.is_for(client);
+            }
+            let under_way = place.begin_request(client);
+            let request = arrived(request.map(Body::new), client, under_way.clone());
             let answer = self.router.clone().oneshot(request);
             async move {
                 let answer: Response = answer.await?;
@@ -168,10 +172,13 @@ impl Host {
 }
 
 /// `request`, with what is known of how it arrived.
-pub(crate) fn arrived(mut request: Request, peer: SocketAddr, under_way: &UnderWay) -> Request {
-    let extensions = request.extensions_mut();
-    extensions.insert(ConnectInfo(peer));
-    extensions.insert(under_way.clone());
+pub(crate) fn arrived(
+    mut request: Request,
+    client: IpAddr,
+    under_way: Option<UnderWay>,
+) -> Request {
+    let arrival = Arrival { client, under_way };
+    request.extensions_mut().insert(arrival);
     request
 }
 
@@ -179,7 +186,7 @@ pub(crate) fn arrived(mut request: Request, peer: SocketAddr, under_way: &UnderW
 struct AnswerBody {
     body: Body,
     open: OpenRequest,
-    _under_way: UnderWay,
+    _under_way: Option<UnderWay>,
 }
 
 impl HttpBody for AnswerBody {

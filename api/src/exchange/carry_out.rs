@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::body::with_body_arrived;
 use super::outage::Overloaded;
 use super::request_context::request_context;
-use super::{Failure, Surface};
+use super::{Arrival, Failure, Surface};
 use crate::Api;
 use crate::capacity::UnderWay;
 
@@ -33,7 +33,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The time from the arrival of a request after which it may be refused for overload. Many clients ignore `Retry-After` and
 /// ask again at once; each connection then costs one refusal a second instead of all that it can send. 3,000 of them take a
-/// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the connection.
+/// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the
+/// connection. None is held back where the places of requests run short: they are for those that can be served.
 const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
 
 /// By how much less than this the hold of one refusal differs from that of another. Clients that were refused together would
@@ -53,7 +54,10 @@ pub(crate) async fn carry_out(
     let started = Instant::now();
     let surface = Surface::of(request.uri().path());
     let (waits, presence) = ClientPresence::new();
-    let context = request_context(&api, surface, &request, presence);
+    // Taken out: what is left in the request is dropped with it, and a place is kept for longer.
+    let arrival = request.extensions_mut().remove::<Arrival>();
+    let address = arrival.as_ref().map(|arrival| arrival.client);
+    let context = request_context(&api, surface, &request, address, presence);
     let id = context.request;
     let span = tracing::info_span!(
         "request",
@@ -65,9 +69,17 @@ pub(crate) async fn carry_out(
     let is_probe = PROBES.contains(&route(&request));
     request.extensions_mut().insert(context);
 
-    let answer = answer(&api, request, next, &span, waits).await;
-    let response = answer.unwrap_or_else(|failure| surface.fail(failure, api.now()));
-    if is_held(&api, &response) {
+    let place = match arrival {
+        Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(Failure::Crowded),
+        None => Ok(None),
+    };
+    let answer = match place {
+        Ok(under_way) => answer(&api, request, next, &span, waits, under_way).await,
+        Err(failure) => Err(failure),
+    };
+    let (response, under_way) =
+        answer.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
+    if is_held(&api, &response) && under_way.as_ref().is_none_or(UnderWay::may_be_held_back) {
         sleep_until(started + hold_of(id)).await;
     }
     let status = response.status();
@@ -94,21 +106,21 @@ fn hold_of(request: Uuid) -> Duration {
     EARLIEST_OVERLOADED + Duration::from_millis(random)
 }
 
-/// What the handler of a request says of it, within the time for that.
+/// What the handler of a request says of it, within the time for that, and the place of the request. It is under way for as
+/// long as it is worked on, even if its client has gone.
 async fn answer(
     api: &Api,
     request: Request,
     next: Next,
     span: &Span,
     waits: ClientWaits,
-) -> Result<Response, Failure> {
-    // It is under way for as long as it is worked on, even if its client has gone.
-    let under_way = request.extensions().get::<UnderWay>().cloned();
+    under_way: Option<UnderWay>,
+) -> Result<(Response, Option<UnderWay>), Failure> {
     let request = with_body_arrived(request, api).await?;
     let work = next.run(request).instrument(span.clone());
-    let work = Finished::of(work.inspect(move |_| drop(under_way)), waits);
+    let work = Finished::of(work.map(move |response| (response, under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(answered)) => Ok(answered),
         Ok(Err(_)) => {
             tracing::error!(parent: span, "a handler panicked");
             Err(Failure::Broken)

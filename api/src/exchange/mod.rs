@@ -1,5 +1,6 @@
 //! What every surface shares: how a request is taken in, named, logged and answered whatever happens.
 
+mod arrival;
 mod authorization;
 mod body;
 mod calendar;
@@ -15,6 +16,7 @@ mod refusals;
 mod request_context;
 mod surface;
 
+pub(crate) use arrival::Arrival;
 pub(crate) use authorization::presented_token;
 #[cfg(test)]
 pub(crate) use body::parse_object;
