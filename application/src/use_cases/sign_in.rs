@@ -234,6 +234,6 @@ pub(crate) fn checked(
     }
 }
 
-fn too_many(retry_after: Duration) -> Refusal {
+pub(super) fn too_many(retry_after: Duration) -> Refusal {
     Refusal::TooManyAttempts { retry_after }
 }
