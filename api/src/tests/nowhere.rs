@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,20 +21,28 @@ use crate::Api;
 struct Nowhere {
     /// For how long no password is taken.
     overloaded_for: Option<Duration>,
+    /// How many registrations were counted.
+    registrations: Arc<AtomicUsize>,
 }
 
 /// An API whose use cases cannot be carried out: a registration waits for ever, and the others panic.
 pub fn api() -> Api {
     api_over(Nowhere {
         overloaded_for: None,
+        registrations: Arc::default(),
     })
 }
 
 /// The same, where as many passwords wait already as can be hashed in time, for so long.
-pub fn overloaded_api(overloaded_for: Duration) -> Api {
-    api_over(Nowhere {
+///
+/// The number is of the registrations that were counted.
+pub fn overloaded_api(overloaded_for: Duration) -> (Api, Arc<AtomicUsize>) {
+    let registrations = Arc::<AtomicUsize>::default();
+    let api = api_over(Nowhere {
         overloaded_for: Some(overloaded_for),
-    })
+        registrations: Arc::clone(&registrations),
+    });
+    (api, registrations)
 }
 
 fn api_over(nowhere: Nowhere) -> Api {
@@ -154,9 +163,17 @@ impl AttemptLimiter for Nowhere {
         Ok(())
     }
 
+    fn reserve_registration(&self, _: Option<IpAddr>) -> Result<ReservedRegistration, Duration> {
+        let counted = Arc::clone(&self.registrations);
+        Ok(ReservedRegistration::new(move |counts| {
+            counted.fetch_add(usize::from(counts), Ordering::SeqCst);
+        }))
+    }
+
     fn reserve(&self, _: Guess<'_>) -> Result<Reservation, Duration> {
         Ok(Reservation::new(Self {
             overloaded_for: None,
+            registrations: Arc::default(),
         }))
     }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use authlog_application::RequestContext;
@@ -326,11 +327,13 @@ async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
         let body =
             r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
         let request = Request::post(path).header("content-type", "application/json");
-        let api = nowhere::overloaded_api(Duration::from_secs(5));
+        let (api, registrations) = nowhere::overloaded_api(Duration::from_secs(5));
         let answer = send_to(api, request.body(body.into()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(answer.told_status(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "5", "{path}");
+        // What was refused for overload uses nothing up.
+        assert_eq!(registrations.load(Ordering::SeqCst), 0, "{path}");
     }
 }
 

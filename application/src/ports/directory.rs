@@ -235,7 +235,7 @@ impl Identifier {
     /// `None` for what no account can be called.
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains('@') {
-            Email::parse(text).ok().map(Self::Email)
+            Email::parse_existing(text).ok().map(Self::Email)
         } else {
             Username::parse(text).ok().map(Self::Username)
         }

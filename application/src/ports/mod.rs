@@ -23,7 +23,9 @@ mod revocations;
 mod tokens;
 mod transparency;
 
-pub use attempts::{Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess};
+pub use attempts::{
+    Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
+};
 pub use clock::{Clock, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,

@@ -4,7 +4,8 @@ use authlog_domain::user::{RegisterUser, UserCommand};
 use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username};
 
 use super::issue_tokens::NewSession;
-use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
+use super::sign_in::too_many;
+use crate::ports::{Account, CredentialRecord, Identifier, PasswordHash};
 use crate::unit_of_work::{Failure, UnitOfWork};
 use crate::{
     Authlog, Field, NewPassword, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms,
@@ -36,13 +37,12 @@ struct Registration {
     email: Option<Email>,
     name: Option<PersonName>,
     phone: Option<Phone>,
-    password: NewPassword,
 }
 
 impl RegistrationForm<'_> {
     /// Checks every member, so that a person learns at once of all that is wrong. Only how hard the password is to guess
     /// is checked later, once nothing else is wrong: it costs too much to be done here.
-    fn check(&self, policy: PasswordPolicy) -> Result<Registration, Refusal> {
+    fn check(&self, policy: PasswordPolicy) -> Result<(Registration, NewPassword), Refusal> {
         let mut violations = Vec::new();
         let email = self.member(Field::Email, self.email, Email::parse, &mut violations);
         let name = self.member(Field::Name, self.name, PersonName::parse, &mut violations);
@@ -101,13 +101,15 @@ impl RegistrationForm<'_> {
             });
         }
         match password {
-            Ok(password) if violations.is_empty() => Ok(Registration {
-                username,
-                email,
-                name,
-                phone,
-                password,
-            }),
+            Ok(password) if violations.is_empty() => {
+                let registration = Registration {
+                    username,
+                    email,
+                    name,
+                    phone,
+                };
+                Ok((registration, password))
+            }
             _ => {
                 violations.sort_by_key(|violation| violation.field);
                 Err(Refusal::Invalid(violations))
@@ -185,14 +187,13 @@ impl Authlog {
         terms: Option<&SessionTerms>,
         context: &RequestContext,
     ) -> Result<(UserId, Option<NewSession>), Refusal> {
-        self.admit(Attempt::Register {
-            address: context.address,
-        })?;
-        let registration = form.check(self.settings.password_policy)?;
-        let place = self.parts.hasher.reserve(&context.hashing_client())?;
-        self.refuse_taken(&registration).await?;
-        let hash = place.hash(registration.password).await?;
-        let hash = hash.map_err(Refusal::of_password)?;
+        let reserved = self.parts.limiter.reserve_registration(context.address);
+        let reserved = reserved.map_err(too_many)?;
+        let hashed = self.hash_for(form, context).await;
+        if let Err(Refusal::Overloaded { .. }) = hashed {
+            reserved.give_back();
+        }
+        let (registration, hash) = hashed?;
         let number = self.parts.directory.next_account_number().await?;
         let now = self.parts.clock.now();
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
@@ -226,6 +227,19 @@ impl Authlog {
             self.mail_due.notify_one();
         }
         Ok((user, session))
+    }
+
+    /// Checks the form, and hashes the password if nothing is wrong.
+    async fn hash_for(
+        &self,
+        form: RegistrationForm<'_>,
+        context: &RequestContext,
+    ) -> Result<(Registration, PasswordHash), Refusal> {
+        let (registration, password) = form.check(self.settings.password_policy)?;
+        let place = self.parts.hasher.reserve(&context.hashing_client())?;
+        self.refuse_taken(&registration).await?;
+        let hash = place.hash(password).await?;
+        Ok((registration, hash.map_err(Refusal::of_password)?))
     }
 
     /// Spares the hash where the answer is known already. The store has the last word when it appends.

@@ -33,7 +33,7 @@ impl SignInForm<'_> {
         let text = self.identifier.unwrap_or_default();
         let identifier = match field {
             _ if text.trim().is_empty() => Err(Flaw::Required),
-            Field::Email => Email::parse(text).map(|email| Some(Identifier::Email(email))),
+            Field::Email => Email::parse_existing(text).map(|email| Some(Identifier::Email(email))),
             _ => Ok(Identifier::parse(text)),
         }
         .map_err(|flaw| Violation { field, flaw });
@@ -234,6 +234,6 @@ pub(crate) fn checked(
     }
 }
 
-fn too_many(retry_after: Duration) -> Refusal {
+pub(super) fn too_many(retry_after: Duration) -> Refusal {
     Refusal::TooManyAttempts { retry_after }
 }

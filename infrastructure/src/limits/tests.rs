@@ -538,22 +538,33 @@ fn an_ipv4_address_in_ipv6_clothes_is_that_address() {
 fn registrations_and_requests_for_mail_have_limits_of_their_own_by_address() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     let address: IpAddr = OFFICE.parse().unwrap();
-    let register = Attempt::Register {
-        address: Some(address),
-    };
+    let register = || limiter.reserve_registration(Some(address));
     let mail = Attempt::RequestMail {
         address: Some(address),
         identifier: "jo",
     };
     let allowed = |attempt| (0..200).filter(|_| limiter.count(attempt).is_ok()).count();
-    assert_eq!(allowed(register), 100);
+    assert_eq!((0..200).filter(|_| register().is_ok()).count(), 100);
     assert_eq!(allowed(mail), 30);
-    assert_eq!(limiter.count(register), Err(Duration::from_secs(2)));
+    assert_eq!(register().err(), Some(Duration::from_secs(2)));
     assert_eq!(limiter.count(mail), Err(Duration::from_secs(10)));
-    let elsewhere = Attempt::Register {
-        address: Some("192.0.2.2".parse().unwrap()),
-    };
-    assert_eq!(limiter.count(elsewhere), Ok(()));
+    let elsewhere = Some("192.0.2.2".parse().unwrap());
+    assert!(limiter.reserve_registration(elsewhere).is_ok());
+}
+
+#[test]
+fn registrations_that_are_given_back_do_not_count_and_those_under_way_do() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let register = || limiter.reserve_registration(Some(OFFICE.parse().unwrap()));
+    for _ in 0..200 {
+        register().unwrap().give_back();
+    }
+    let under_way: Vec<_> = (0..200).filter_map(|_| register().ok()).collect();
+    assert_eq!(under_way.len(), 100);
+    for registration in under_way {
+        registration.give_back();
+    }
+    assert_eq!((0..200).filter(|_| register().is_ok()).count(), 100);
 }
 
 #[test]
