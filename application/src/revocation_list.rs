@@ -87,6 +87,19 @@ impl RevocationList {
         }
     }
 
+    /// Notes that revocations of other nodes may be missed from now on.
+    pub fn is_incomplete(&self) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.heard_at = None;
+    }
+
+    /// Forgets everything, to be read from the store again. What the list holds may be of a history that a failover or a
+    /// restore has taken back: an account that lost its newest epoch would be refused by it for a day.
+    pub fn start_over(&self) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        *entries = Entries::default();
+    }
+
     /// Notes that all the news there were at this time have been added.
     pub fn is_complete_as_of(&self, asked_at: Timestamp) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -201,6 +214,25 @@ mod tests {
         list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
         list.is_complete_as_of(at);
         assert_eq!(list.standing(&token(0), at), Standing::Ended);
+    }
+
+    #[test]
+    fn a_list_that_starts_over_knows_neither_who_is_live_nor_who_has_ended() {
+        let list = RevocationList::default();
+        let at = Timestamp::from_unix_millis(10_000);
+        let (user, kept) = (token(0).user, None);
+        let epoch = 1;
+        list.add(Revocation::Epoch { user, epoch, kept }, at);
+        list.is_complete_as_of(at);
+        assert_eq!(list.standing(&token(0), at), Standing::Ended);
+        assert_eq!(list.standing(&token(1), at), Standing::Live);
+        list.is_incomplete();
+        assert_eq!(list.standing(&token(0), at), Standing::Ended);
+        assert_eq!(list.standing(&token(1), at), Standing::Unknown);
+        list.start_over();
+        assert_eq!(list.standing(&token(0), at), Standing::Unknown);
+        list.is_complete_as_of(at);
+        assert_eq!(list.standing(&token(0), at), Standing::Live);
     }
 
     #[test]
