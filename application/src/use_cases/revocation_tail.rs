@@ -7,7 +7,9 @@ use authlog_domain::{Timestamp, UserId};
 use tokio::sync::mpsc;
 
 use crate::RevocationList;
-use crate::ports::{Clock, Revocation, RevocationCursor, RevocationSource, StoreError};
+use crate::ports::{
+    Clock, ClockReading, Revocation, RevocationCursor, RevocationSource, StoreError,
+};
 use crate::revocation_list::KEEP_FOR;
 
 /// How often the source is asked. A logout on one node is a refusal on every other within a few of these.
@@ -65,7 +67,10 @@ impl RevocationTail {
         &self,
         cursor: Option<RevocationCursor>,
     ) -> Result<RevocationCursor, StoreError> {
-        let asked_at = self.clock.now();
+        let asked = ClockReading::of(&*self.clock);
+        let asked_at = asked.wall;
+        // Under a clock that was ahead the list was read from too late on.
+        let cursor = cursor.filter(|_| self.list.reaches_back(asked_at));
         let next = match cursor {
             Some(cursor) => {
                 let (news, next) = self.source.revocations_after(cursor).await?;
@@ -75,10 +80,12 @@ impl RevocationTail {
             None => {
                 let since = asked_at.minus(KEEP_FOR);
                 let mut learn = |news: Vec<Revocation>| self.learn(&news, asked_at);
-                self.source.revocations_since(since, &mut learn).await?
+                let next = self.source.revocations_since(since, &mut learn).await?;
+                self.list.was_read_since(since);
+                next
             }
         };
-        self.list.is_complete_as_of(asked_at);
+        self.list.is_complete_as_of(asked);
         Ok(next)
     }
 
