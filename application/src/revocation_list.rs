@@ -226,8 +226,13 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::TokenKind;
+    use crate::RevocationTail;
+    use crate::ports::{
+        HearRevocations, RevocationCursor, RevocationSource, StoreError, TokenKind,
+    };
+    use async_trait::async_trait;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use uuid::Uuid;
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -465,6 +470,49 @@ mod tests {
         node.clock.set_back(HOUR * 26);
         node.hear();
         assert_eq!(node.standing(&token(0)), Standing::Live);
+    }
+
+    /// A store that counts how often all of its revocations are read.
+    #[derive(Default)]
+    struct Store {
+        readings: AtomicU32,
+    }
+
+    #[async_trait]
+    impl RevocationSource for Store {
+        async fn revocations_since(
+            &self,
+            _since: Timestamp,
+            _hear: HearRevocations<'_>,
+        ) -> Result<RevocationCursor, StoreError> {
+            self.readings.fetch_add(1, Ordering::SeqCst);
+            Ok(RevocationCursor(0))
+        }
+
+        async fn revocations_after(
+            &self,
+            cursor: RevocationCursor,
+        ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+            Ok((vec![], cursor))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tail_reads_again_what_it_read_under_a_clock_that_was_ahead() {
+        let Node { clock, list } = Node::starting();
+        let (list, store) = (Arc::new(list), Arc::new(Store::default()));
+        let (erased, _) = tokio::sync::mpsc::unbounded_channel();
+        clock.set_ahead(HOUR * 26);
+        let tail = RevocationTail::new(store.clone(), clock.clone(), list.clone(), erased);
+        let tail = tokio::spawn(tail.run());
+        for (readings, set_back) in [(1, HOUR * 26), (2, Duration::ZERO), (2, Duration::ZERO)] {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(store.readings.load(Ordering::SeqCst), readings);
+            let now = clock.now();
+            assert_eq!(list.standing(&token(0), now), Standing::Live);
+            clock.set_back(set_back);
+        }
+        tail.abort();
     }
 
     #[test]

@@ -4,24 +4,17 @@
 -- row of the old server must not be written on the new one, so every append says what it builds on, and the functions
 -- below refuse it if that is not there. SQLite checks the same in its one writer and needs no migration.
 --
--- Rolling upgrade: programs before this one call hold_accounts and refuse_erased as they did, and from now on get an
--- account that does not exist as one that was erased, which they answer alike. What they append is not checked for its
--- predecessor until they have been replaced.
+-- Rolling upgrade: programs before this one call hold_accounts and refuse_erased, which stay as they are. What they append
+-- is not checked for its predecessor until they have been replaced.
 
 -- Keeps these accounts from being erased until the transaction ends, and says which of them do not exist: they were
 -- erased, or their registration was lost with the server that it was committed on.
---
--- The locks live in memory: an append writes nothing more than it did. They are taken in one order by every command, so
--- that no two wait for each other. What follows them is a statement of its own in a volatile function: its snapshot is
--- newer than the locks, and so it sees every erasure that they waited for.
-CREATE OR REPLACE FUNCTION hold_accounts(users uuid[]) RETURNS uuid[] LANGUAGE plpgsql STRICT AS $$
+CREATE FUNCTION hold_existing_accounts(users uuid[]) RETURNS uuid[] LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended(held::text, 0))
-       FROM (SELECT DISTINCT held FROM unnest(users) AS held ORDER BY held) AS in_order;
-    RETURN array(
+    -- What follows the locks is a statement of its own in a volatile function, and sees every erasure that they waited for.
+    RETURN hold_accounts(users) || array(
         SELECT held FROM unnest(users) AS held
-         WHERE (SELECT true FROM accounts WHERE user_id = held) IS NOT TRUE
-            OR (SELECT true FROM events WHERE event_type = 'UserErased' AND user_id = held LIMIT 1));
+         WHERE (SELECT true FROM accounts WHERE user_id = held) IS NOT TRUE);
 END
 $$;
 
@@ -35,7 +28,7 @@ CREATE FUNCTION begin_append(
 ) RETURNS timestamptz LANGUAGE plpgsql AS $$
 BEGIN
     -- By these codes the program tells.
-    IF cardinality(hold_accounts(users)) > 0 THEN
+    IF cardinality(hold_existing_accounts(users)) > 0 THEN
         RAISE EXCEPTION 'the account does not exist' USING ERRCODE = 'AE001';
     END IF;
     FOR stream IN 1 .. cardinality(ids) LOOP

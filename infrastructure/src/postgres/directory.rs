@@ -82,7 +82,7 @@ const NEXT_NUMBER: &str = r"
     SELECT max(drawn) FROM (
         SELECT nextval('account_numbers') AS drawn
           FROM generate_series(1, least(1000, greatest(1, 1 + (SELECT max(number) FROM accounts)
-                                                            - (SELECT last_value FROM account_numbers))))
+                                                            - coalesce(pg_sequence_last_value('account_numbers'), 0))))
     ) AS draws";
 
 const STANDING_BY_TOKEN: &str = concat!(

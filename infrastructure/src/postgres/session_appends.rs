@@ -40,7 +40,7 @@ const APPEND: &str = concat!(
 const APPEND_SEVERAL: &str = concat!(
     r"
     WITH held AS MATERIALIZED (
-        SELECT hold_accounts($8) AS missing, clock_timestamp() AS server_time
+        SELECT hold_existing_accounts($8) AS missing, clock_timestamp() AS server_time
     ), planned AS MATERIALIZED (
         SELECT *
           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $8::uuid[],
