@@ -165,6 +165,7 @@ impl Authlog {
                 Arc::clone(&parts.revocations),
                 Arc::clone(&parts.clock),
                 Arc::clone(&revocation_list),
+                Arc::clone(&feed.known_accounts),
                 erased,
             ),
             mail_sweeper,

@@ -139,11 +139,17 @@ impl RevocationList {
         entries.prune(asked);
     }
 
-    /// Lets the list vouch for no token until it was read as a whole again. What is on it stays.
-    pub fn invalidate(&self) {
+    /// Notes that revocations of other nodes may be missed from now on.
+    pub fn is_incomplete(&self) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.heard = None;
-        entries.read_since = None;
+    }
+
+    /// Forgets everything, to be read from the store again. What the list holds may be of a history that a failover or a
+    /// restore has taken back: an account that lost its newest epoch would be refused by it for a day.
+    pub fn start_over(&self) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        *entries = Entries::default();
     }
 }
 
@@ -227,9 +233,7 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::RevocationTail;
-    use crate::ports::{
-        HearRevocations, RevocationCursor, RevocationSource, StoreError, TokenKind,
-    };
+    use crate::ports::{RevocationReader, RevocationSink, RevocationSource, StoreError, TokenKind};
     use async_trait::async_trait;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -478,22 +482,28 @@ mod tests {
         readings: AtomicU32,
     }
 
+    struct Reader<'a>(&'a Store);
+
     #[async_trait]
     impl RevocationSource for Store {
-        async fn revocations_since(
-            &self,
+        async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
+            Ok(Box::new(Reader(self)))
+        }
+    }
+
+    #[async_trait]
+    impl RevocationReader for Reader<'_> {
+        async fn read_since(
+            &mut self,
             _since: Timestamp,
-            _hear: HearRevocations<'_>,
-        ) -> Result<RevocationCursor, StoreError> {
-            self.readings.fetch_add(1, Ordering::SeqCst);
-            Ok(RevocationCursor(0))
+            _sink: RevocationSink<'_>,
+        ) -> Result<(), StoreError> {
+            self.0.readings.fetch_add(1, Ordering::SeqCst);
+            Ok(())
         }
 
-        async fn revocations_after(
-            &self,
-            cursor: RevocationCursor,
-        ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-            Ok((vec![], cursor))
+        async fn read_new(&mut self) -> Result<Vec<Revocation>, StoreError> {
+            Ok(vec![])
         }
     }
 
@@ -503,7 +513,13 @@ mod tests {
         let (list, store) = (Arc::new(list), Arc::new(Store::default()));
         let (erased, _) = tokio::sync::mpsc::unbounded_channel();
         clock.set_ahead(HOUR * 26);
-        let tail = RevocationTail::new(store.clone(), clock.clone(), list.clone(), erased);
+        let tail = RevocationTail::new(
+            store.clone(),
+            clock.clone(),
+            list.clone(),
+            Arc::default(),
+            erased,
+        );
         let tail = tokio::spawn(tail.run());
         for (readings, set_back) in [(1, HOUR * 26), (2, Duration::ZERO), (2, Duration::ZERO)] {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -516,18 +532,21 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_was_invalidated_vouches_for_nothing_until_it_was_read_again() {
+    fn a_list_that_starts_over_knows_neither_who_is_live_nor_who_has_ended() {
         let node = Node::started();
-        let other = VerifiedToken {
-            session: SessionId::new(Uuid::from_u128(9)),
-            ..token(0)
-        };
-        node.add(Revocation::Session(token(0).session));
-        node.list.invalidate();
+        let (user, kept) = (token(0).user, None);
+        let epoch = 1;
+        node.add(Revocation::Epoch { user, epoch, kept });
         assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(1)), Standing::Live);
+        node.list.is_incomplete();
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(1)), Standing::Unknown);
+        node.list.start_over();
+        assert_eq!(node.standing(&token(0)), Standing::Unknown);
         node.hear();
-        assert_eq!(node.standing(&other), Standing::Unknown);
+        assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
         node.read();
-        assert_eq!(node.standing(&other), Standing::Live);
+        assert_eq!(node.standing(&token(0)), Standing::Live);
     }
 }

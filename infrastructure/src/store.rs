@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
     Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
-    Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailGate, MailKind, MailQueue,
-    OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
-    TooLate,
+    Housekeeping, Identifier, IdentifierKind, LeafHash, LogCursor, LoggedEvent, MailGate, MailKind,
+    MailQueue, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError,
+    StreamId, TooLate,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, Email, ResetId, SessionId, Timestamp, UserId};
@@ -418,8 +418,13 @@ impl Vault {
         self.cache.forget(user);
     }
 
+    /// Forgets every key that is in memory only.
+    pub(crate) fn forget_all(&self) {
+        self.cache.forget_all();
+    }
+
     /// Forgets the keys of the accounts of whose erasure this tells.
-    pub(crate) fn heed(&self, news: &[Revocation]) {
+    pub(crate) fn apply_revocations(&self, news: &[Revocation]) {
         for revocation in news {
             if let Revocation::Erased { user, .. } = revocation {
                 self.forget(*user);
@@ -662,6 +667,7 @@ pub(crate) fn unreadable(source: impl std::error::Error + Send + Sync + 'static)
 /// A row of the log as a store holds it.
 pub(crate) struct LogRow {
     pub(crate) log_index: i64,
+    pub(crate) leaf_hash: Vec<u8>,
     pub(crate) recorded_at: Timestamp,
     pub(crate) aggregate_type: String,
     pub(crate) aggregate_id: String,
@@ -693,6 +699,7 @@ impl LogRow {
             }
         }
         Ok(LoggedEvent {
+            leaf_hash: leaf_hash(self.leaf_hash)?,
             log_index: u64::try_from(self.log_index).map_err(unreadable)?,
             recorded_at: self.recorded_at,
             user: owner(&event)?,
@@ -700,6 +707,38 @@ impl LogRow {
         })
     }
 }
+
+/// What the log has at the place of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtCursor {
+    /// The entry that the reader found there, or any if the reader has seen none.
+    Same,
+    /// Another entry.
+    Other,
+    /// No entry.
+    Nothing,
+}
+
+impl AtCursor {
+    /// Compares a cursor with the leaf that was `found` at its place.
+    pub(crate) fn of(cursor: &LogCursor, found: Option<&[u8]>) -> Self {
+        match (found, cursor.leaf_hash) {
+            (None, _) if cursor.log_index > 0 => Self::Nothing,
+            (Some(found), Some(known)) if found != known => Self::Other,
+            _ => Self::Same,
+        }
+    }
+}
+
+/// A leaf hash as it is stored.
+pub(crate) fn leaf_hash(stored: Vec<u8>) -> Result<LeafHash, StoreError> {
+    LeafHash::try_from(stored).map_err(|_| unreadable(NoLeafHash))
+}
+
+/// Every entry of the log has a hash of 32 bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("an entry of the log has no leaf hash of 32 bytes")]
+struct NoLeafHash;
 
 /// Every event is of an aggregate that some version of this program knows.
 #[derive(Debug, thiserror::Error)]

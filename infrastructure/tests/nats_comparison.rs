@@ -10,7 +10,8 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream::Config};
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, Check, Diagnosis, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+    ChangedAccounts, Check, Diagnosis, EventLog, LogCursor, LogFilter, LogHead, LogPage,
+    LoggedEvent, ReadOnError, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
 use authlog_infrastructure::nats::{STREAM, compare_stream};
@@ -126,6 +127,7 @@ impl EventLog for Log {
             log_index,
             recorded_at: Timestamp::from_unix_millis(0),
             user: user(),
+            leaf_hash: [0; 32],
             event: SerializedEvent::new(
                 format!("s-{log_index}"),
                 1,
@@ -139,8 +141,12 @@ impl EventLog for Log {
         Ok((after + 1..=last).map(event).collect())
     }
 
-    async fn changed_accounts(&self, _: u64, _: u32) -> Result<ChangedAccounts, StoreError> {
-        Ok(ChangedAccounts::default())
+    async fn read_on(&self, _: LogCursor, _: u32, _: &LogFilter) -> Result<LogPage, ReadOnError> {
+        unreachable!()
+    }
+
+    async fn changed_accounts(&self, _: LogCursor, _: u32) -> Result<ChangedAccounts, ReadOnError> {
+        unreachable!()
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {

@@ -277,18 +277,7 @@ impl Directory for Nowhere {
 
 #[async_trait]
 impl RevocationSource for Nowhere {
-    async fn revocations_since(
-        &self,
-        _: Timestamp,
-        _: HearRevocations<'_>,
-    ) -> Result<RevocationCursor, StoreError> {
-        unreachable!()
-    }
-
-    async fn revocations_after(
-        &self,
-        _: RevocationCursor,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+    async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
         unreachable!()
     }
 }
@@ -414,7 +403,11 @@ impl EventLog for Nowhere {
         unreachable!()
     }
 
-    async fn changed_accounts(&self, _: u64, _: u32) -> Result<ChangedAccounts, StoreError> {
+    async fn read_on(&self, _: LogCursor, _: u32, _: &LogFilter) -> Result<LogPage, ReadOnError> {
+        unreachable!()
+    }
+
+    async fn changed_accounts(&self, _: LogCursor, _: u32) -> Result<ChangedAccounts, ReadOnError> {
         unreachable!()
     }
 

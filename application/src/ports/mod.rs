@@ -29,7 +29,10 @@ pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
-pub use event_log::{ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent};
+pub use event_log::{
+    ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent,
+    ReadOnError,
+};
 pub use event_store::{
     Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
     StoreError, StreamId, TooLate,
@@ -46,7 +49,7 @@ pub use passwords::{
 pub use publication::Publication;
 pub use rebuild::{Rebuild, Stretch};
 pub use reset_requests::{ResetRequest, ResetRequests};
-pub use revocations::{HearRevocations, Revocation, RevocationCursor, RevocationSource};
+pub use revocations::{Revocation, RevocationReader, RevocationSink, RevocationSource};
 pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,

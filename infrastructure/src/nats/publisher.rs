@@ -153,14 +153,14 @@ async fn publish_over(
         so_far.log_index > 0 || so_far.trouble.is_some()
     };
     let mut reached = stream::open(jetstream, &**log, was_there).await?;
-    tracing::info!(reached, "publishing events");
+    tracing::info!(reached = reached.log_index, "publishing events");
     loop {
         publication.send_modify(|it| {
             it.active = true;
-            it.log_index = reached;
+            it.log_index = reached.log_index;
             it.trouble = None;
         });
-        let pipeline = Pipeline::after(reached, jetstream, source);
+        let pipeline = Pipeline::after(reached.log_index, jetstream, source);
         publish_for_a_while(
             Pages::after(reached, Arc::clone(log)),
             pipeline,

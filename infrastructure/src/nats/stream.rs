@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{
     Config, RawMessageErrorKind, RetentionPolicy, State, StorageType, Stream,
 };
 use async_nats::jetstream::{self, ErrorCode};
-use authlog_application::ports::{EventLog, LogFilter};
+use authlog_application::ports::{EventLog, LogCursor, LogFilter, LoggedEvent};
 use authlog_application::published::{PublishedEvent, publish};
 
 use super::message::{ID, TIME};
@@ -106,13 +106,13 @@ fn differences(found: &Config) -> Vec<String> {
     differences
 }
 
-/// Opens the stream, makes it if it is not there, and finds out after which index to go on. `was_there` says whether this
-/// node has seen it before.
+/// Opens the stream, makes it if it is not there, and finds out after which entry of the log to go on: the one that the
+/// stream's last message was made of. `was_there` says whether this node has seen it before.
 pub(super) async fn open(
     jetstream: &jetstream::Context,
     log: &dyn EventLog,
     was_there: bool,
-) -> Result<u64, Trouble> {
+) -> Result<LogCursor, Trouble> {
     let stream = match jetstream.get_stream(STREAM).await {
         Ok(stream) => stream,
         Err(error) if is_missing(&error.kind()) => {
@@ -135,10 +135,10 @@ pub(super) async fn open(
         )));
     }
     check_whole(&info.state)?;
-    if info.state.last_sequence > 0 {
-        check_last(&stream, info.state.last_sequence, log).await?;
+    match info.state.last_sequence {
+        0 => Ok(LogCursor::default()),
+        last => check_last(&stream, last, log).await,
     }
-    Ok(info.state.last_sequence)
 }
 
 pub(super) fn is_missing(kind: &GetStreamErrorKind) -> bool {
@@ -171,9 +171,10 @@ fn check_whole(state: &State) -> Result<(), Trouble> {
 
 /// The stream's last message has to be the event that the log has there: otherwise one of them is not what the other was
 /// copied from.
-async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<(), Trouble> {
+async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<LogCursor, Trouble> {
     if let Some(logged) = event_at(log, last).await? {
-        return agree(stream, &logged).await;
+        agree(stream, &published(&logged)?).await?;
+        return Ok(logged.cursor());
     }
     let head = log.log_head().await.map_err(Trouble::away)?;
     let reached = head.log_index;
@@ -184,14 +185,18 @@ async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<()
         )));
     }
     if let Some(logged) = event_at(log, reached).await? {
-        agree(stream, &logged).await?;
+        agree(stream, &published(&logged)?).await?;
     }
     Err(Trouble::Refused(format!(
         "the database is behind the stream {STREAM}: its log ends at {reached}, the stream at {last}. Was it restored from a backup, or is it another one than the stream was filled from? Restore it to a later moment, or, if the events since are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone"
     )))
 }
 
-async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<PublishedEvent>, Trouble> {
+fn published(logged: &LoggedEvent) -> Result<PublishedEvent, Trouble> {
+    publish(logged).map_err(Trouble::away)
+}
+
+async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<LoggedEvent>, Trouble> {
     let Some(before) = log_index.checked_sub(1) else {
         return Ok(None);
     };
@@ -199,8 +204,8 @@ async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<Published
         .read_log(before, 1, &LogFilter::default())
         .await
         .map_err(Trouble::away)?;
-    let found = events.first().filter(|event| event.log_index == log_index);
-    found.map(publish).transpose().map_err(Trouble::away)
+    let mut events = events.into_iter();
+    Ok(events.next().filter(|event| event.log_index == log_index))
 }
 
 /// Makes sure that the stream has `logged` at its place.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use authlog_application::ports::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres};
 
 use super::errors::{is_broken, store_error};
 use super::server_clock::ServerClock;
@@ -125,6 +125,19 @@ impl Connections {
         }
     }
 
+    /// A connection that is not in the pool and has its settings.
+    pub(super) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
+        self.options.clone().options(OF_REQUESTS).connect().await
+    }
+
+    /// Lets no connection of the pool be used again that was made before now.
+    pub(super) fn condemn_all(&self) {
+        *self
+            .broken_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
     /// Asks something that may be asked twice, and does so if the first connection turns out to be broken.
     pub(super) async fn ask<'a, T, Fut>(
         &'a self,
@@ -154,10 +167,7 @@ impl Connections {
     pub(super) fn condemns(&self, error: &sqlx::Error) -> bool {
         let broken = is_broken(error);
         if broken {
-            *self
-                .broken_at
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.condemn_all();
         }
         broken
     }

@@ -42,6 +42,7 @@ use crate::sealing::{Fingerprint, MasterKeys};
 use crate::store::{Pepper, Vault, check_keys};
 use checkpoint::WalLimit;
 use readers::Readers;
+use revocations::FileIdentity;
 use writer::Writer;
 
 /// How many threads read: reads are short and mostly from memory, so a few serve many cores.
@@ -56,6 +57,8 @@ pub struct SqliteStore {
     writer: Writer,
     vault: Vault,
     path: PathBuf,
+    /// The file that was opened at that path.
+    file: FileIdentity,
     /// Whoever looks for traces of an erased account in the file does so alone.
     tidying: tokio::sync::Mutex<()>,
 }
@@ -86,6 +89,8 @@ impl SqliteStore {
             writer: Writer::start(connection, WalLimit::new(path, WalLimit::BYTES))
                 .map_err(unreachable)?,
             vault: Vault::new(master, pepper, entropy),
+            file: FileIdentity::of(path)
+                .map_err(|error| OpenError::Unreachable(Box::new(error)))?,
             path: path.to_owned(),
             tidying: tokio::sync::Mutex::default(),
         })

@@ -245,11 +245,11 @@ pub async fn another_node_hears_of_an_erasure(world: &impl World) {
     let (here, there) = (world.store(), world.another_node().await);
     let ada = Person::called("ada");
     ada.registers(&*here).await;
-    let (_, cursor) = revocations_since(&*there, now()).await;
+    let (_, mut reader) = revocations_since(&*there, now()).await;
     ada.is_erased(&*here).await;
     let user = ada.user;
     let expected = Revocation::Erased { user, epoch: 1 };
-    let (news, _) = there.revocations_after(cursor).await.unwrap();
+    let news = reader.read_new().await.unwrap();
     assert!(news.contains(&expected), "{news:?}");
     let long_ago = now().minus(super::people::LIFETIME);
     let (news, _) = revocations_since(&*there, long_ago).await;

@@ -260,6 +260,7 @@ macro_rules! store_behaviour {
             each_leaf_is_the_hash_of_the_stored_event,
             a_reader_gets_what_the_filter_asks_for_and_no_more,
             a_stretch_of_the_log_tells_which_accounts_changed,
+            a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number,
         ]);
         store_behaviour!($open, time_travel: [
             the_state_at_an_index_is_what_the_rows_were_at_that_index,
