@@ -103,7 +103,7 @@ async fn a_refresh_whose_commit_took_too_long_is_no_theft_when_it_is_tried_again
     // Commits wait for a standby that does not exist.
     set(
         &url,
-        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+        "ALTER SYSTEM SET synchronous_standby_names = 'missing'",
     );
     let answer = refresh().attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");

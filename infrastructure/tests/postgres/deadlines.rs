@@ -16,7 +16,7 @@ use crate::store_behaviour::people::Person;
 use crate::store_behaviour::system::now;
 use crate::store_behaviour::{World, footprint};
 
-/// Somebody, what they are about to do, and what keeps the server from beginning it.
+/// An account, the commands about it, and the lock that keeps the server from beginning them.
 struct Stalled {
     world: PostgresWorld,
     appends: Vec<Append>,

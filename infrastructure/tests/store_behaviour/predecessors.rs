@@ -15,7 +15,7 @@ use super::people::{Person, append, refresh, session_stream};
 use super::system::{now, random};
 use super::{World, footprint};
 
-/// Loses the events of a stream, and whatever of its row goes with them.
+/// Deletes the events of a stream.
 async fn lose(world: &impl World, kind: AggregateKind, id: &str) {
     world.settle().await;
     world.drop_guards().await;
@@ -69,8 +69,8 @@ pub async fn an_event_without_the_one_before_it_is_a_conflict_and_leaves_nothing
     for staged in [refreshed.unwrap(), refused] {
         let stream = staged.stream.clone();
         // By itself, and together with what could be written.
-        let beside = ada.login(SessionId::new(random()), 0).await;
-        for streams in [vec![staged.clone()], vec![beside, staged]] {
+        let valid = ada.login(SessionId::new(random()), 0).await;
+        for streams in [vec![staged.clone()], vec![valid, staged]] {
             let outcome = append(&*store, streams).await;
             let conflict = matches!(outcome, Err(AppendError::Conflict));
             assert!(conflict, "{stream:?}: {outcome:?}");
