@@ -48,7 +48,7 @@ async fn of_a_hundred_people_who_register_one_name_one_gets_it_and_the_others_le
 
 #[tokio::test]
 async fn a_number_that_another_account_has_is_a_conflict() {
-    let world = open_unsequenced().await;
+    let world = super::open().await;
     Person::called("ada").registers(&*world.store).await;
     let before = footprint(&world).await;
     let eve = Person::called("eve").registration_as(1).await;

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use sqlx::{Postgres, Transaction};
 use tokio::time::Instant;
 
-use super::{PostgresWorld, open_unsequenced};
+use super::{PostgresWorld, open};
 use crate::store_behaviour::people::Person;
 use crate::store_behaviour::system::now;
 use crate::store_behaviour::{World, footprint};
@@ -26,7 +26,7 @@ struct Stalled {
 impl Stalled {
     /// So many logouts, or a change of the account.
     async fn with(logouts: usize) -> Self {
-        let world = open_unsequenced().await;
+        let world = open().await;
         let ada = Person::called("ada");
         ada.registers(&*world.store).await;
         // With each answer the store learns the server's time.
