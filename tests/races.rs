@@ -12,6 +12,28 @@ use support::{
 };
 use tokio::task::JoinSet;
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_number_that_was_given_away_meanwhile_is_drawn_again() {
+    let service = hurried(Store::Postgres).await;
+    let http = service.http();
+    Contract::E.registers(&http, &Person::called("ann")).await;
+    // As if the number had been drawn from a server that was replaced before it was used.
+    service.settings.execute(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF nextval('tries') = 1 THEN
+                 NEW.number := (SELECT min(number) FROM accounts);
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER collide BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION collide()",
+    );
+    let bob = Person::called("bob");
+    Contract::E.registers(&http, &bob).await;
+    Contract::E.signs_in(&http, &bob).await;
+}
+
 /// How many clients register one name at once.
 const CROWD: usize = 200;
 

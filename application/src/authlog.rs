@@ -12,6 +12,7 @@ use crate::ports::{
     KeptMail, MailGate, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests,
     RevocationSource, SecretTokens, Tokens, TransparencyLog,
 };
+use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::Journal;
 use crate::use_cases::{OutdatedPassword, RefusedLogin};
 use crate::{
@@ -96,6 +97,7 @@ pub struct Authlog {
     pub(crate) settings: Arc<Settings>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) revocation_list: Arc<RevocationList>,
+    pub(crate) unanswered_refreshes: Arc<UnansweredRefreshes>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
     pub(crate) reset_requested: Arc<Notify>,
@@ -132,7 +134,7 @@ impl Authlog {
             Arc::clone(&parts.events),
             Arc::clone(&parts.directory),
         ));
-        let revocation_list = Arc::new(RevocationList::default());
+        let revocation_list = Arc::new(RevocationList::new(Arc::clone(&parts.clock)));
         let reset_requested = Arc::new(Notify::new());
         let mail_due = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
@@ -169,6 +171,7 @@ impl Authlog {
             mail_sweeper,
         };
         let authlog = Self {
+            unanswered_refreshes: Arc::new(UnansweredRefreshes::new(Arc::clone(&parts.clock))),
             parts,
             settings,
             journal,

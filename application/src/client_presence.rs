@@ -22,6 +22,12 @@ impl ClientPresence {
         (ClientWaits(Arc::clone(&waits)), Self(Some(waits)))
     }
 
+    /// Whether the client has gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        let waits = self.0.as_ref();
+        waits.is_some_and(|waits| waits.has_changed().is_err())
+    }
+
     /// Returns once the client has gone.
     pub async fn gone(&self) {
         match &self.0 {
@@ -48,8 +54,11 @@ mod tests {
     async fn a_client_has_gone_once_its_guard_is_dropped_and_not_before() {
         let (waits, presence) = ClientPresence::new();
         assert!(presence.gone().now_or_never().is_none());
+        assert!(!presence.is_gone());
         assert!(ClientPresence::default().gone().now_or_never().is_none());
+        assert!(!ClientPresence::default().is_gone());
         drop(waits);
         presence.gone().await;
+        assert!(presence.is_gone());
     }
 }

@@ -18,6 +18,7 @@ use cqrs_es::{
 use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
+use crate::deadline::Deadline;
 use crate::ports::{
     Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
     SessionRecord, StagedStream, StoreError, StreamId,
@@ -304,10 +305,11 @@ impl UnitOfWork {
 
     /// Makes all that was staged true at once. Without any event there is nothing to make true.
     pub(crate) async fn commit(self) -> Result<(), Failure> {
-        let append = std::mem::take(&mut *lock(&self.staged));
+        let mut append = std::mem::take(&mut *lock(&self.staged));
         if append.streams.is_empty() {
             return Ok(());
         }
+        append.not_after = Deadline::current();
         Ok(self.store.append(append).await?)
     }
 }

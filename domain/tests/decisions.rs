@@ -314,6 +314,20 @@ fn a_retry_within_the_grace_gets_the_same_successor() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_replaced_token_good_again() {
+    let mut session = started(Some(Rotation::Rotating));
+    refresh(&mut session, 700, 0).unwrap();
+    // Clocks of two nodes may differ by a minute.
+    let retry = refresh(&mut session.clone(), 640, 0).unwrap();
+    assert_eq!(generation_handed_out(&retry), Some(1));
+    let events = refresh(&mut session, 110, 0).unwrap();
+    assert!(matches!(
+        events.as_slice(),
+        [SessionEvent::RefreshTokenReused(_)]
+    ));
+}
+
+#[test]
 fn a_reused_refresh_token_ends_the_session() {
     let mut session = started(Some(Rotation::Rotating));
     refresh(&mut session, 100, 0).unwrap();

@@ -1,6 +1,7 @@
 //! What both stores do alike: everything about an append but the statements.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::RequestContext;
@@ -8,7 +9,7 @@ use authlog_application::ports::{
     Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
     Housekeeping, Identifier, IdentifierKind, LeafHash, LogCursor, LoggedEvent, MailGate, MailKind,
     MailQueue, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError,
-    StreamId,
+    StreamId, TooLate,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, Email, ResetId, SessionId, Timestamp, UserId};
@@ -19,6 +20,7 @@ use authlog_projections::{
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
+use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -41,6 +43,11 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
     "UserLocked",
     "UserErased",
 ];
+
+/// How long mail is put off at the most: the longest that the mail gate puts off a notice is an hour, and leases and pauses
+/// are shorter. An entry that is due later still was put off under a clock that was ahead, and is due at once: otherwise it
+/// would wait until the clock has caught up.
+pub(crate) const LONGEST_POSTPONEMENT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How many sessions of an account are looked at to tell whether one of them counts. Where more began in one epoch, it is
 /// taken for granted.
@@ -182,8 +189,12 @@ pub(crate) struct AppendPlan {
     pub(crate) subject_keys: Vec<(UserId, Vec<u8>)>,
     /// The master key that wraps them: the append is not to happen if another one seals what is new.
     pub(crate) wrapped_under: Option<Fingerprint>,
-    /// The accounts to which events are added: the append is not to happen if one of them was erased.
+    /// The accounts to which events are added: the append is not to happen unless they exist.
     pub(crate) held: Vec<UserId>,
+    /// What the events come after: the append is not to happen unless it is there.
+    pub(crate) built_on: Vec<Predecessor>,
+    /// From this instant on the append is not to happen.
+    pub(crate) not_after: Option<Instant>,
     /// The account to erase.
     pub(crate) erasure: Option<Erasure>,
     /// The identifiers that become an account's own, as digests.
@@ -202,6 +213,36 @@ pub(crate) struct AppendPlan {
     pub(crate) credential: Option<CredentialRecord>,
     /// The opaque token that the events start a session for.
     pub(crate) opaque_token: Option<OpaqueTokenRecord>,
+}
+
+/// The event before the first one that is added to a stream.
+#[derive(Clone)]
+pub(crate) struct Predecessor {
+    pub(crate) kind: AggregateKind,
+    pub(crate) aggregate_id: String,
+    pub(crate) sequence: i64,
+}
+
+impl Predecessor {
+    /// What comes before `event`, if it is not the first of its stream.
+    pub(crate) fn of(event: &SealedEvent) -> Option<Self> {
+        (event.sequence > 1).then(|| Self {
+            kind: event.kind,
+            aggregate_id: event.aggregate_id.clone(),
+            sequence: event.sequence - 1,
+        })
+    }
+}
+
+/// Whether the time for an append is up.
+///
+/// # Errors
+/// It is.
+pub(crate) fn in_time(not_after: Option<Instant>) -> Result<(), TooLate> {
+    match not_after {
+        Some(not_after) if not_after <= Instant::now() => Err(TooLate),
+        _ => Ok(()),
+    }
 }
 
 impl AppendPlan {
@@ -468,6 +509,8 @@ impl Vault {
             subject_keys: vec![],
             wrapped_under: None,
             held: vec![],
+            built_on: vec![],
+            not_after: append.not_after,
             erasure: None,
             claims: vec![],
             released: vec![],
@@ -508,10 +551,13 @@ impl Vault {
                     self.sealing_key(user, stored).await?
                 }
             };
+            let first_added = plan.events.len();
             for event in &staged.new {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
                 plan.events.push(sealed.map_err(unreadable)?);
             }
+            plan.built_on
+                .extend(plan.events.get(first_added).and_then(Predecessor::of));
             for told in told_by_mail(staged).map_err(unreadable)? {
                 let entry = self.mail_entry(user, &told, key.as_ref())?;
                 plan.add_mail(entry);

@@ -73,8 +73,9 @@ pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 *
 const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long a replaced refresh token is still taken: a client's retry after a lost answer takes a few seconds, a thief
-/// who has the token needs to be faster than its owner.
-pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10);
+/// who has the token needs to be faster than its owner. The ten seconds count from when the answer was due at the latest,
+/// which is ten seconds after the request came (`authlog_api::Settings::request_timeout`).
+pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10 + 10);
 
 impl Settings {
     /// Collects the settings from everywhere and checks each.

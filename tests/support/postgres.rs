@@ -142,10 +142,47 @@ impl Postgres {
         run(pg_ctl(&self.home).args(["stop", "--mode=immediate", "--wait"]));
     }
 
+    /// Makes all processes of the server stand still until what is returned is dropped.
+    pub fn freeze(&self) -> Frozen {
+        let pid = fs::read_to_string(self.home.join("data/postmaster.pid")).expect("a server");
+        let postmaster = pid.lines().next().expect("its process").to_owned();
+        // First the one that starts the others.
+        signal("-STOP", &postmaster);
+        let mut pids = children_of(&postmaster);
+        pids.push(postmaster);
+        for pid in &pids {
+            signal("-STOP", pid);
+        }
+        Frozen(pids)
+    }
+
     /// Starts the server again, on the same port.
     pub fn start(&self) {
         assert!(start_on(&self.home, self.port), "{}", log(&self.home));
     }
+}
+
+/// A server that stands still.
+pub struct Frozen(Vec<String>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            signal("-CONT", pid);
+        }
+    }
+}
+
+/// Sends a signal; the process may have ended.
+fn signal(name: &str, pid: &str) {
+    let status = Command::new("kill").args([name, pid]).status();
+    status.expect("kill");
+}
+
+fn children_of(pid: &str) -> Vec<String> {
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(children).expect("the server's processes");
+    children.split_whitespace().map(str::to_owned).collect()
 }
 
 fn url(port: u16, database: &str) -> String {

@@ -11,7 +11,7 @@ use super::{Postgres, Program, eventually};
 const BACKGROUND: [&str; 16] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
-    "SELECT here.next, ",
+    "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
     "SELECT here.reached, ",
     "SELECT l.log_index, ",
     "SELECT mark.last_index, ",

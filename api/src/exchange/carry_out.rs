@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use authlog_application::{ClientPresence, ClientWaits};
+use authlog_application::{ClientPresence, ClientWaits, Deadline};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -117,7 +117,8 @@ async fn answer(
     under_way: Option<UnderWay>,
 ) -> Result<(Response, Option<UnderWay>), Failure> {
     let request = with_body_arrived(request, api).await?;
-    let work = next.run(request).instrument(span.clone());
+    let deadline = Deadline::of_request(api.settings.request_timeout);
+    let work = deadline.limit(next.run(request).instrument(span.clone()));
     let work = Finished::of(work.map(move |response| (response, under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
         Ok(Ok(answered)) => Ok(answered),

@@ -41,9 +41,12 @@ const NOTICES: MailQuota = MailQuota {
     then_one_per: Duration::from_secs(60 * 60),
 };
 
-/// What a mailbox is sent of all kinds together at a steady rate: 48 mails a day. That is one per lifetime of a reset link:
+/// What a mailbox is sent of all kinds together, at a steady rate 48 mails a day. That is one per lifetime of a reset link:
 /// however many a stranger asks for, the newest one that the owner has is good.
-const ALL_KINDS_ONE_PER: Duration = Duration::from_secs(30 * 60);
+pub const ALL_KINDS: MailQuota = MailQuota {
+    at_once: 30,
+    then_one_per: Duration::from_secs(30 * 60),
+};
 
 impl MailKind {
     /// Every kind.
@@ -100,11 +103,11 @@ impl MailKind {
             Self::PasswordChanged
             | Self::EmailChanged
             | Self::AccountLocked
-            | Self::RefreshTokenReused => 30,
+            | Self::RefreshTokenReused => ALL_KINDS.at_once,
         };
         MailQuota {
             at_once,
-            then_one_per: ALL_KINDS_ONE_PER,
+            ..ALL_KINDS
         }
     }
 }
@@ -123,6 +126,12 @@ impl MailQuota {
     /// A budget is used until some instant. A mail may go out at `now` if that instant is not later than this one.
     pub fn latest_use(self, now: Timestamp) -> Timestamp {
         now.plus(self.then_one_per * self.at_once.saturating_sub(1))
+    }
+
+    /// Until when mails that went out by `now` can have used a budget, with two steps more for nodes whose clocks differ. One
+    /// that is used until later was used under a clock that was ahead, and counts as unused.
+    pub fn latest_end(self, now: Timestamp) -> Timestamp {
+        now.plus(self.then_one_per * self.at_once.saturating_add(2))
     }
 }
 

@@ -26,7 +26,7 @@ mod transparency;
 pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
-pub use clock::{Clock, Entropy};
+pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{
     Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
 };
@@ -37,13 +37,13 @@ pub use event_log::{
 };
 pub use event_store::{
     Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
-    StoreError, StreamId,
+    StoreError, StreamId, TooLate,
 };
 pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::Housekeeping;
 pub use mail::{KeptMail, Mail, MailError, Mailer};
-pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
+pub use mail_gate::{ALL_KINDS, Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use passwords::{
     HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,

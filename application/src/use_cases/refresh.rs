@@ -1,5 +1,7 @@
 //! Exchanging a refresh token.
 
+use std::time::Duration;
+
 use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
 
@@ -25,6 +27,13 @@ enum Outcome {
     },
     /// It had been used before, and the session has been ended.
     Reused,
+}
+
+impl Outcome {
+    /// Whether the token of this generation is replaced, which was the current one.
+    fn replaces(&self, presented: u32) -> bool {
+        matches!(self, Self::Refreshed { generation, .. } if *generation > presented)
+    }
 }
 
 impl Authlog {
@@ -117,19 +126,39 @@ impl Authlog {
                 if account.id != token.user || self.obstacle(&account).is_some() {
                     return Err(Refusal::InvalidRefreshToken.into());
                 }
+                let presents_current = session.generation == wish.generation;
+                let unanswered = &self.unanswered_refreshes;
+                let grace = if unanswered.has(token.session, wish.generation) {
+                    Duration::MAX
+                } else {
+                    self.settings.refresh_grace
+                };
                 let command = RefreshSession {
                     at: wish.at,
                     account_epoch: account.epoch_for(token.session, token.epoch),
                     generation: wish.generation,
                     replacement_expires_at: wish.replacement_expires_at,
-                    grace: self.settings.refresh_grace,
+                    grace,
                     limits: self.settings.session_limits,
                 };
                 let command = SessionCommand::Refresh(command);
                 let metadata = context.metadata(token.user);
                 let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
-                work.commit().await?;
+                let replaces = presents_current && outcome.replaces(wish.generation);
+                let under_way = replaces.then(|| unanswered.begin(token.session, wish.generation));
+                let committed = work.commit().await;
+                let is_answered = match &committed {
+                    Ok(()) => !context.presence.is_gone(),
+                    // Whether it was stored is not known.
+                    Err(Failure::Refused(Refusal::Unavailable(_))) => false,
+                    // It was not.
+                    Err(Failure::Refused(_) | Failure::Conflict) => true,
+                };
+                if let Some(under_way) = under_way.filter(|_| is_answered) {
+                    under_way.is_answered();
+                }
+                committed?;
                 Ok((account, outcome))
             })
             .await

@@ -194,24 +194,25 @@ impl Authlog {
             reserved.give_back();
         }
         let (registration, hash) = hashed?;
-        let number = self.parts.directory.next_account_number().await?;
         let now = self.parts.clock.now();
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
-        let command = RegisterUser {
+        let verification = self
+            .settings
+            .verifies_email
+            .then(|| self.new_verification());
+        // Drawn again with each try: it may have been what was in the way.
+        let numbered = |number| RegisterUser {
             at: now,
             number,
-            username: registration.username,
-            email: registration.email,
-            name: registration.name,
-            phone: registration.phone,
+            username: registration.username.clone(),
+            email: registration.email.clone(),
+            name: registration.name.clone(),
+            phone: registration.phone.clone(),
             role,
             credential,
-            verification: self
-                .settings
-                .verifies_email
-                .then(|| self.new_verification()),
+            verification: verification.clone(),
         };
         let record = CredentialRecord {
             user,
@@ -219,11 +220,13 @@ impl Authlog {
             hash,
         };
         self.journal
-            .record(&user.to_string(), |work| {
-                append_registration(work, user, &command, &record, session.as_ref(), context)
+            .record(&user.to_string(), |work| async {
+                let number = self.parts.directory.next_account_number().await?;
+                let command = numbered(number);
+                append_registration(work, user, command, &record, session.as_ref(), context).await
             })
             .await?;
-        if command.verification.is_some() {
+        if verification.is_some() {
             self.mail_due.notify_one();
         }
         Ok((user, session))
@@ -271,14 +274,14 @@ impl Authlog {
 async fn append_registration(
     work: UnitOfWork,
     user: UserId,
-    command: &RegisterUser,
+    command: RegisterUser,
     record: &CredentialRecord,
     session: Option<&NewSession>,
     context: &RequestContext,
 ) -> Result<(), Failure> {
     work.execute_new::<User>(
         &user.to_string(),
-        UserCommand::Register(command.clone()),
+        UserCommand::Register(command),
         context.metadata(user),
     )
     .await?;

@@ -1,6 +1,5 @@
 //! Hearing of sessions that end, and of accounts that are erased, on other nodes.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::RevocationList;
 use crate::known_accounts::KnownAccounts;
-use crate::ports::{Clock, Revocation, RevocationSource, StoreError};
+use crate::ports::{Clock, ClockReading, Revocation, RevocationSource, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
 /// How often the source is asked. A logout on one node is a refusal on every other within a few of these.
@@ -52,7 +51,9 @@ impl RevocationTail {
     pub async fn run(self) {
         let mut silent = false;
         loop {
-            let Err(error) = self.follow(&mut silent).await;
+            let Err(error) = self.follow(&mut silent).await else {
+                continue;
+            };
             self.list.is_incomplete();
             self.known_accounts.forget_all();
             if !silent {
@@ -63,8 +64,9 @@ impl RevocationTail {
         }
     }
 
-    /// Follows one reader until it fails.
-    async fn follow(&self, silent: &mut bool) -> Result<Infallible, StoreError> {
+    /// Follows one reader until it fails, or until the clock turns out to have been ahead when this began: then too little was
+    /// read.
+    async fn follow(&self, silent: &mut bool) -> Result<(), StoreError> {
         let mut reader = self.source.follow_revocations().await?;
         // Not before: while no store answers, what was refused stays refused. What this node itself commits from here on
         // comes back to it with the first news.
@@ -72,14 +74,17 @@ impl RevocationTail {
         self.known_accounts.forget_all();
         let started_at = self.clock.now();
         let mut sink = |revocations: Vec<Revocation>| self.learn(&revocations, started_at);
-        reader
-            .read_since(started_at.minus(KEEP_FOR), &mut sink)
-            .await?;
+        let since = started_at.minus(KEEP_FOR);
+        reader.read_since(since, &mut sink).await?;
+        self.list.was_read_since(since);
         loop {
-            let asked_at = self.clock.now();
+            let asked = ClockReading::of(&*self.clock);
+            if !self.list.reaches_back(asked.wall) {
+                return Ok(());
+            }
             let revocations = reader.read_new().await?;
-            self.learn(&revocations, asked_at);
-            self.list.is_complete_as_of(asked_at);
+            self.learn(&revocations, asked.wall);
+            self.list.is_complete_as_of(asked);
             *silent = false;
             tokio::time::sleep(EVERY).await;
         }

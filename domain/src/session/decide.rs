@@ -158,7 +158,7 @@ fn refresh(
     // The client may not have received the replacement, or have sent one request from two tabs: it gets the same
     // successor again (RFC 9700 §4.14.2 leaves such leeway to the server).
     let is_retry = command.generation + 1 == session.generation
-        && command.at.since(session.rotated_at) < command.grace;
+        && command.at.is_within(command.grace, session.rotated_at);
     if is_retry {
         return Ok(refreshed(session.generation, session.expires_at));
     }

@@ -327,7 +327,7 @@ fn request_email_verification(
         .recent_requests
         .verifications
         .iter()
-        .filter(|at| command.at.since(**at) < VERIFICATION_REQUEST_WINDOW)
+        .filter(|at| command.at.is_within(VERIFICATION_REQUEST_WINDOW, **at))
         .count();
     if recent >= MAX_VERIFICATION_REQUESTS {
         return Err(UserRefusal::TooManyVerificationRequests);
@@ -395,7 +395,7 @@ fn request_password_reset(
         .recent_requests
         .resets
         .iter()
-        .filter(|(_, at)| command.at.since(*at) < RESET_REQUEST_WINDOW)
+        .filter(|(_, at)| command.at.is_within(RESET_REQUEST_WINDOW, *at))
         .count();
     if recent >= MAX_RESET_REQUESTS {
         return Err(UserRefusal::TooManyResetRequests);

@@ -5,6 +5,9 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime, UtcOffset};
 
+/// What the clocks of two nodes may differ by.
+pub const CLOCK_DIFFERENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// An instant in UTC, in whole milliseconds. It is written `2024-07-24T16:34:05.337Z` (RFC 3339), always with three
 /// decimals, so that one instant has one spelling in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +61,13 @@ impl Timestamp {
     pub fn minus(self, duration: std::time::Duration) -> Self {
         let duration = Duration::try_from(duration).unwrap_or(Duration::MAX);
         Self(self.0.saturating_sub(duration))
+    }
+
+    /// Whether this is less than `window` after `earlier`. An `earlier` that is ahead of this by more than the clocks of
+    /// two nodes may differ was written by a clock that was wrong, and nothing is within a window of it: otherwise what
+    /// is good for a moment would be good until the clock has caught up.
+    pub fn is_within(self, window: std::time::Duration, earlier: Self) -> bool {
+        self.since(earlier) < window && earlier.since(self) <= CLOCK_DIFFERENCE
     }
 
     /// How long after `earlier` this is; zero if it is not.

@@ -99,7 +99,10 @@ impl Verdict {
             let found = event.sequence;
             self.finds(
                 Check::Sequences,
-                format!("event {found} where {expected} should be"),
+                format!(
+                    "event {found} where {expected} should be; what came between is lost and cannot be repaired. Earlier \
+                     versions could write such an event after a failover that lost the one before it"
+                ),
             );
         }
         let mut last = 0;

@@ -8,27 +8,42 @@ use uuid::Uuid;
 
 use super::*;
 
-struct SetClock(Mutex<Timestamp>);
+struct SetClock {
+    wall: Mutex<Timestamp>,
+    passed: Mutex<Duration>,
+}
 
 impl SetClock {
     fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Timestamp::from_unix_millis(1_000_000))))
+        Arc::new(Self {
+            wall: Mutex::new(Timestamp::from_unix_millis(1_000_000)),
+            passed: Mutex::default(),
+        })
     }
 
     fn pass(&self, duration: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = now.plus(duration);
+        self.set_ahead(duration);
+        *self.passed.lock().unwrap() += duration;
+    }
+
+    fn set_ahead(&self, duration: Duration) {
+        let mut wall = self.wall.lock().unwrap();
+        *wall = wall.plus(duration);
     }
 
     fn set_back(&self, duration: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = Timestamp::from_unix_millis(now.unix_millis() - bucket::millis(duration));
+        let mut wall = self.wall.lock().unwrap();
+        *wall = wall.minus(duration);
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
+        *self.wall.lock().unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.passed.lock().unwrap()
     }
 }
 
@@ -294,6 +309,16 @@ fn a_clock_that_is_set_back_lengthens_no_wait() {
     assert_eq!(wait(&limiter, jo), Some(Duration::from_secs(30)));
     clock.pass(Duration::from_secs(30));
     assert!(fail(&limiter, jo));
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_forgives_no_guess() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let jo = guess(OFFICE, "jo");
+    while fail(&limiter, jo) {}
+    clock.set_ahead(Duration::from_secs(26 * 60 * 60));
+    assert_eq!(wait(&limiter, jo), Some(Duration::from_secs(30)));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres};
 
 use super::errors::{is_broken, store_error};
+use super::server_clock::ServerClock;
 
 /// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings; more
 /// of them would wait for the same disk.
@@ -41,6 +42,7 @@ pub(super) struct Connections {
     pool: PgPool,
     options: PgConnectOptions,
     broken_at: Arc<Mutex<Option<Instant>>>,
+    server_clock: ServerClock,
 }
 
 /// A connection that is not in the pool, and since when.
@@ -85,6 +87,7 @@ impl Connections {
             pool,
             options,
             broken_at,
+            server_clock: ServerClock::default(),
         })
     }
 
@@ -96,6 +99,11 @@ impl Connections {
     /// How to make a connection of one's own, on which no limits are set.
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
+    }
+
+    /// What time it is on the server.
+    pub(super) fn server_clock(&self) -> &ServerClock {
+        &self.server_clock
     }
 
     /// A connection for one statement after the other: the one that was held before, unless it was condemned since.

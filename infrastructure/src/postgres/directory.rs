@@ -76,6 +76,15 @@ const OTHER_SESSIONS: &str = r"
          WHERE a.user_id = $1 AND s.ended_at IS NULL AND s.session_id IS DISTINCT FROM $2
     )";
 
+/// Draws the next number. A server that took over may lack the last draws of the one before it, whose numbers were given to
+/// accounts nevertheless: then it draws until it is past them, a thousand at a time.
+const NEXT_NUMBER: &str = r"
+    SELECT max(drawn) FROM (
+        SELECT nextval('account_numbers') AS drawn
+          FROM generate_series(1, least(1000, greatest(1, 1 + (SELECT max(number) FROM accounts)
+                                                            - coalesce(pg_sequence_last_value('account_numbers'), 0))))
+    ) AS draws";
+
 const STANDING_BY_TOKEN: &str = concat!(
     "SELECT ",
     session_columns!(),
@@ -236,7 +245,7 @@ impl Directory for PostgresStore {
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
         self.connections
-            .ask(|pool| sqlx::query_scalar("SELECT nextval('account_numbers')").fetch_one(pool))
+            .ask(|pool| sqlx::query_scalar(NEXT_NUMBER).fetch_one(pool))
             .await
             .map(AccountNumber::new)
     }

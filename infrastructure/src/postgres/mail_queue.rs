@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::store::unreadable;
+use crate::store::{LONGEST_POSTPONEMENT, unreadable};
 
 /// `SKIP LOCKED` lets nodes take at the same time, each something else.
 const TAKE_DUE: &str = r"
     WITH due AS MATERIALIZED (
         SELECT mail_id FROM mail_queue
-         WHERE due_at <= $1
+         WHERE due_at <= $1 OR due_at > $4
          ORDER BY due_at
          LIMIT $3
            FOR UPDATE SKIP LOCKED
@@ -66,6 +66,7 @@ impl MailQueue for PostgresStore {
                     .bind(now.date_time())
                     .bind(leased_until.date_time())
                     .bind(i64::from(limit))
+                    .bind(now.plus(LONGEST_POSTPONEMENT).date_time())
                     .fetch_all(self.connections.pool()),
             )
             .await?;

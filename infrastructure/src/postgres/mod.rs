@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `connections`, `errors`, `schema` | the pool and how it outlives a restart, what errors mean, migrations |
+//! | `server_clock` | what time it is on the server |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `together` | how what is asked at the same time goes to the database together |
 //! | `session_appends`, `session_lookups` | what goes so: an event of a session with its row, a session with its account |
@@ -41,6 +42,7 @@ mod rows;
 mod schema;
 mod secrets;
 mod sequencer;
+mod server_clock;
 mod session_appends;
 mod session_lookups;
 mod signing_keys;

@@ -168,7 +168,10 @@ impl Directory for SqliteStore {
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
-        const NEXT: &str = "UPDATE account_numbers SET last = last + 1 RETURNING last";
+        // A file that was put together from others may hold a counter that is behind the accounts.
+        const NEXT: &str = "
+            UPDATE account_numbers SET last = max(last, (SELECT coalesce(max(number), 0) FROM accounts)) + 1
+            RETURNING last";
         self.writer
             .write(|connection| {
                 connection

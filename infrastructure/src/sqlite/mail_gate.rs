@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Admission, MailGate, MailKind, MailQuota, QueuedMail, StoreError,
+    ALL_KINDS, Admission, MailGate, MailKind, MailQuota, QueuedMail, StoreError,
 };
 use authlog_domain::{Email, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, params};
@@ -11,7 +11,7 @@ use super::SqliteStore;
 use super::errors::store_error;
 
 /// The budget of a mailbox for all kinds together.
-const ALL_KINDS: &str = "all";
+const OF_ALL_KINDS: &str = "all";
 
 /// How a queue tells whether an entry was let through before, and notes it.
 struct Queue {
@@ -67,13 +67,15 @@ fn admit(
         Some(false) => {}
     }
     let budgets = [
-        (kind.as_str(), kind.quota()),
-        (ALL_KINDS, kind.quota_of_all()),
+        (kind.as_str(), kind.quota(), kind.quota().latest_end(now)),
+        (OF_ALL_KINDS, kind.quota_of_all(), ALL_KINDS.latest_end(now)),
     ];
     let mut used = Vec::with_capacity(budgets.len());
     let mut refused_until = None;
-    for (name, quota) in budgets {
-        let until = used_until(connection, mailbox, name)?.map_or(now, |it| it.max(now));
+    for (name, quota, latest_end) in budgets {
+        let until = used_until(connection, mailbox, name)?
+            .filter(|until| *until <= latest_end)
+            .map_or(now, |until| until.max(now));
         let latest = quota.latest_use(now);
         if until > latest {
             refused_until = refused_until.max(Some(now.plus(until.since(latest))));

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::errors::{malformed, store_error};
 use super::rows::{id, timestamp};
-use crate::store::MailEntry;
+use crate::store::{LONGEST_POSTPONEMENT, MailEntry};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -83,11 +83,16 @@ pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<()
     Ok(())
 }
 
+/// Due at the latest, in milliseconds: what is due later was written under a clock that was ahead.
+pub(super) fn latest_due(now: Timestamp) -> i64 {
+    now.plus(LONGEST_POSTPONEMENT).unix_millis()
+}
+
 fn any_due(connection: &Connection, now: Timestamp) -> Result<bool> {
-    const SELECT: &str = "SELECT 1 FROM mail_queue WHERE due_at <= ? LIMIT 1";
+    const SELECT: &str = "SELECT 1 FROM mail_queue WHERE due_at <= ? OR due_at > ? LIMIT 1";
     connection
         .prepare_cached(SELECT)?
-        .exists([now.unix_millis()])
+        .exists([now.unix_millis(), latest_due(now)])
 }
 
 fn take(
@@ -98,12 +103,17 @@ fn take(
 ) -> Result<Vec<(DueMail, Option<Vec<u8>>)>> {
     const TAKE: &str = "
         UPDATE mail_queue SET attempts = attempts + 1, due_at = ?2
-        WHERE mail_id IN (SELECT mail_id FROM mail_queue WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3)
+        WHERE mail_id IN (SELECT mail_id FROM mail_queue WHERE due_at <= ?1 OR due_at > ?4 ORDER BY due_at LIMIT ?3)
         RETURNING mail_id, user_id, kind, address, happened, happened_at, attempts";
     connection
         .prepare_cached(TAKE)?
         .query_map(
-            params![now.unix_millis(), leased_until.unix_millis(), limit],
+            params![
+                now.unix_millis(),
+                leased_until.unix_millis(),
+                limit,
+                latest_due(now)
+            ],
             due_mail,
         )?
         .collect()

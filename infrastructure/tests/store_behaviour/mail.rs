@@ -309,6 +309,42 @@ pub async fn what_a_mailbox_was_sent_outlives_the_account(world: &impl World) {
     assert_eq!(sent, kind.quota().at_once);
 }
 
+pub async fn what_was_put_off_under_a_clock_that_was_ahead_is_due_at_once(world: &impl World) {
+    let store = world.store();
+    let ada = registered(&*store, "ada").await;
+    is_locked(&*store, &ada, 1).await;
+    let at = now();
+    let ahead = at.plus(26 * HOUR);
+    let mail = take(&*store, ahead).await;
+    assert_eq!(mail.len(), 1);
+    let taken_again = take(&*store, at).await;
+    assert_eq!(taken_again.len(), 1, "the lease of that clock is over");
+    store.postpone_mail(&mail[0], ahead).await.unwrap();
+    assert_eq!(take(&*store, at).await.len(), 1);
+    // The longest that the gate puts a notice off.
+    store.postpone_mail(&mail[0], at.plus(HOUR)).await.unwrap();
+    assert_eq!(take(&*store, at).await.len(), 0);
+}
+
+pub async fn a_budget_that_was_used_under_a_clock_that_was_ahead_counts_as_unused(
+    world: &impl World,
+) {
+    let store = world.store();
+    let (to, at) = (address("ada@example.com"), now());
+    for kind in MailKind::ALL {
+        let at_once = kind.quota().at_once as usize;
+        let ahead = at.plus(24 * 40 * HOUR);
+        assert_eq!(admitted(&*store, &to, kind, 9, ahead).await, at_once);
+        assert_eq!(
+            admitted(&*store, &to, kind, 9, at).await,
+            at_once,
+            "{kind:?}"
+        );
+        // A node whose clock is a minute behind has the same budget.
+        assert_eq!(admitted(&*store, &to, kind, 3, at.minus(MINUTE)).await, 0);
+    }
+}
+
 pub async fn budgets_that_are_full_again_are_removed(world: &impl World) {
     let store = world.store();
     let (to, kind, at) = (address("ada@example.com"), MailKind::ResetLink, now());

@@ -13,6 +13,7 @@ pub mod event_log;
 pub mod event_store;
 pub mod mail;
 pub mod people;
+pub mod predecessors;
 pub mod proof;
 pub mod read_models;
 pub mod reset_requests;
@@ -130,6 +131,13 @@ macro_rules! store_behaviour {
             several_streams_in_one_append_become_true_together,
             every_acknowledged_append_is_seen_at_once_by_every_node,
         ]);
+        store_behaviour!($open, predecessors: [
+            an_event_without_the_one_before_it_is_a_conflict_and_leaves_nothing,
+            nothing_is_recorded_of_an_account_that_was_lost,
+            of_commands_at_the_same_moment_only_those_without_a_predecessor_are_conflicts,
+            an_account_number_that_is_taken_is_not_drawn_again,
+            what_comes_after_its_time_is_not_done,
+        ]);
         store_behaviour!($open, sealing: [
             personal_fields_are_nowhere_in_the_stored_events_and_are_read_back,
             a_swapped_ciphertext_is_not_opened,
@@ -183,12 +191,15 @@ macro_rules! store_behaviour {
             links_leave_places_for_notices,
             what_a_mailbox_was_sent_outlives_the_account,
             budgets_that_are_full_again_are_removed,
+            what_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
+            a_budget_that_was_used_under_a_clock_that_was_ahead_counts_as_unused,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
             a_postponed_request_waits_and_a_completed_one_is_gone,
             requests_are_taken_oldest_first,
             takers_that_race_share_the_requests_out,
+            a_request_that_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
         ]);
         store_behaviour!($open, shared_secrets: [
             a_shared_secret_is_the_same_for_everybody,

@@ -436,7 +436,7 @@ pub async fn a_command_builds_on_the_row_and_not_on_what_came_before_it(world: &
     ada.signs_in(&*store).await;
     world.drop_guards().await;
     world
-        .execute("DELETE FROM events WHERE aggregate_type = 'user'")
+        .execute("DELETE FROM events WHERE aggregate_type = 'user' AND sequence = 1")
         .await;
     append(&*store, vec![next.clone()]).await.unwrap();
     let row = store.account(ada.user).await.unwrap().unwrap();
