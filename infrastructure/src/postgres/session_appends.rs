@@ -13,7 +13,7 @@ use super::connections::Connections;
 use super::errors::{append_error, violated_key};
 use super::rows::{SessionRow, update_session, upsert_session};
 use super::together::{Asked, Errand};
-use crate::sealing::SealedEvent;
+use crate::sealing::{SealedEvent, WithMac};
 use crate::store::AppendPlan;
 
 /// Appends one, in the order of the statement that can append anything: the account, the event, the row. PostgreSQL takes
@@ -25,7 +25,7 @@ const APPEND: &str = concat!(
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         VALUES ('session', $1, $2, $3, $4, $5::text::json, $6::text::json)
     )
-    SELECT refuse_erased(ARRAY[$19::uuid])",
+    SELECT refuse_erased(ARRAY[$20::uuid])",
 );
 
 /// Appends one to each of several sessions, but not to those of erased accounts, nor where another command came first.
@@ -43,7 +43,7 @@ const APPEND_SEVERAL: &str = concat!(
                       $7::sessions[])
             AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, account,
                         session_id, version, user_id, contract, epoch, rotation, generation,
-                        started_at, last_used_at, expires_at, ended_at, rotated_at)
+                        started_at, last_used_at, expires_at, ended_at, rotated_at, mac)
     ), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
@@ -53,9 +53,9 @@ const APPEND_SEVERAL: &str = concat!(
         RETURNING aggregate_id
     ), session AS (
         INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-                              last_used_at, expires_at, ended_at, rotated_at)
+                              last_used_at, expires_at, ended_at, rotated_at, mac)
         SELECT session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-               last_used_at, expires_at, ended_at, rotated_at
+               last_used_at, expires_at, ended_at, rotated_at, mac
           FROM planned JOIN event USING (aggregate_id)",
     update_session!(),
     r")
@@ -65,7 +65,7 @@ const APPEND_SEVERAL: &str = concat!(
 /// An event, the session's row after it, and the account that must not have been erased.
 pub(super) struct SessionAppend {
     event: SealedEvent,
-    session: SessionRecord,
+    session: WithMac<SessionRecord>,
     user: UserId,
 }
 
@@ -121,11 +121,11 @@ impl Errand for SessionAppends {
     async fn carry_out(&self, mut group: Vec<Asked<Self>>, connection: &mut PgConnection) {
         // Whoever writes several rows writes them in the same order as everybody else, and so nobody waits for someone
         // who waits for them.
-        group.sort_by_key(|asked| asked.request.session.id.as_uuid());
+        group.sort_by_key(|asked| asked.request.session.row.id.as_uuid());
         let mut sessions = HashSet::new();
         let (group, late): (Vec<_>, Vec<_>) = group
             .into_iter()
-            .partition(|asked| sessions.insert(asked.request.session.id));
+            .partition(|asked| sessions.insert(asked.request.session.row.id));
         match <[_; 1]>::try_from(group) {
             Ok([asked]) => match append(&asked.request, &mut *connection).await {
                 Err(error) if self.connections.condemns(&error) => self.send_by_itself(asked, true),
