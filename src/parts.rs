@@ -127,6 +127,9 @@ fn explain(error: OpenError) -> anyhow::Error {
         OpenError::Schema(_) => {
             "if it is older than this program, run `authlog migrate`; if it is newer, use a newer program"
         }
+        OpenError::SecretRemoved => {
+            "it was removed and cannot be made again: restore the table shared_secrets from a backup"
+        }
         OpenError::Unreachable(_) => "is it running, and are address, user and password right?",
         OpenError::Store(_) => return error.into(),
     };

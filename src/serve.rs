@@ -10,6 +10,7 @@ use authlog_api::{Api, Capacity};
 use authlog_application::Background;
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::limits::NoAttemptLimits;
+use authlog_infrastructure::seal_upgrade::SealUpgrader;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,8 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let reachable_at = reachable_at(settings, address)?;
+    let seal_upgrader =
+        SealUpgrader::new(Arc::clone(&store), signs.clone(), settings.upgrade_window);
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
@@ -78,6 +81,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         AbortOnDropHandle::new(tokio::spawn(mail_sweeper.run())),
         AbortOnDropHandle::new(tokio::spawn(feed.run())),
         AbortOnDropHandle::new(tokio::spawn(key_watch.run())),
+        AbortOnDropHandle::new(tokio::spawn(seal_upgrader.run())),
     ];
     let recorder = tokio::spawn(refused_logins.run());
     let mut elections = vec![];

@@ -9,6 +9,7 @@ pub mod mail;
 pub mod nats;
 pub mod postgres;
 mod recent_requests;
+pub mod seal_upgrade;
 pub mod sealing;
 pub mod sqlite;
 mod store;
@@ -16,4 +17,6 @@ pub mod system;
 pub mod tokens;
 pub mod transparency;
 
-pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, SigningKeyStore, Store};
+pub use store::{
+    MasterKeyRotation, OpenError, Rewrapped, SealUpgrade, SharedSecrets, SigningKeyStore, Store,
+};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
-    Housekeeping, Identifier, IdentifierKind, LeafHash, LogCursor, LoggedEvent, MailGate, MailKind,
-    MailQueue, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError,
-    StreamId, TooLate,
+    Append, Directory, Doctor, Entropy, EventLog, EventStore, Health, History, Housekeeping,
+    Identifier, IdentifierKind, LeafHash, LogCursor, LoggedEvent, MailGate, MailKind, MailQueue,
+    OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
+    TokenDigest, TooLate,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, Email, ResetId, SessionId, Timestamp, UserId};
@@ -26,7 +26,8 @@ use zeroize::Zeroizing;
 
 use crate::mail::mailbox_of;
 use crate::sealing::{
-    Fingerprint, MasterKeys, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal,
+    AccessSeals, Fingerprint, MasterKeys, SealedCredential, SealedEvent, SubjectKey,
+    SubjectKeyCache, Unopenable, WithMac, open_payload, seal,
 };
 use crate::tokens::KeyRecord;
 use crate::transparency::{LogRecords, LogTree};
@@ -72,6 +73,7 @@ pub trait Store:
     + LogRecords
     + MasterKeyRotation
     + SigningKeyStore
+    + SealUpgrade
 {
 }
 
@@ -93,6 +95,7 @@ impl<S> Store for S where
         + LogRecords
         + MasterKeyRotation
         + SigningKeyStore
+        + SealUpgrade
 {
 }
 
@@ -161,6 +164,40 @@ pub struct Rewrapped {
     pub rewrapped: u64,
 }
 
+/// Binding what grants access to its account, in a store of a version that did not (`docs/adr/0011`). Every step can be
+/// repeated, and may be interrupted.
+#[async_trait]
+pub trait SealUpgrade: Send + Sync {
+    /// Whether what has no seal grants nothing in this store. The store is asked: another node may have finished.
+    async fn seals_are_required(&self) -> Result<bool, StoreError>;
+
+    /// For how long the store has had the schema of this version, by the store's clock. Nodes of the version before may
+    /// run until some time after that. `None` for a store of which only one program serves at a time.
+    async fn since_schema_upgrade(&self) -> Result<Option<Duration>, StoreError>;
+
+    /// Seals up to `limit` passwords, those after `after` in the store's order, and says which was the last; `None` when
+    /// there was none left.
+    async fn seal_credentials_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Option<UserId>, StoreError>;
+
+    /// The same for opaque tokens.
+    async fn seal_opaque_tokens_after(
+        &self,
+        after: Option<TokenDigest>,
+        limit: u32,
+    ) -> Result<Option<TokenDigest>, StoreError>;
+
+    /// Lets what has no seal grant nothing from now on, for good. `false` if another node changed the store's secret at
+    /// this moment, and it has to be tried again.
+    async fn require_seals(&self) -> Result<bool, StoreError>;
+
+    /// Empties up to `limit` of the plain hashes of which there is a sealed one, and says how many there were.
+    async fn remove_plain_hashes(&self, limit: u32) -> Result<u64, StoreError>;
+}
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -173,6 +210,9 @@ pub enum OpenError {
     /// What it holds was sealed under another master key.
     #[error("the store was sealed under another master key")]
     WrongMasterKey,
+    /// It holds events, but its secret is gone, which every store has from its first start on.
+    #[error("the store holds events, but its secret was removed")]
+    SecretRemoved,
     /// Its master key is being replaced, and the program was given one of the two keys alone.
     #[error("the store's master key is being replaced, and takes both the old one and the new")]
     RotationUnderWay,
@@ -206,13 +246,13 @@ pub(crate) struct AppendPlan {
     /// The account beside which an administrator has to be left.
     pub(crate) leaves_an_administrator_beside: Option<UserId>,
     /// Rows of the accounts.
-    pub(crate) accounts: Vec<Account>,
+    pub(crate) accounts: Vec<WithMac<Account>>,
     /// Rows of the sessions.
-    pub(crate) sessions: Vec<SessionRecord>,
+    pub(crate) sessions: Vec<WithMac<SessionRecord>>,
     /// The password hash that the events name.
-    pub(crate) credential: Option<CredentialRecord>,
+    pub(crate) credential: Option<SealedCredential>,
     /// The opaque token that the events start a session for.
-    pub(crate) opaque_token: Option<OpaqueTokenRecord>,
+    pub(crate) opaque_token: Option<WithMac<OpaqueTokenRecord>>,
 }
 
 /// The event before the first one that is added to a stream.
@@ -309,14 +349,60 @@ pub(crate) struct ClaimDigest {
     pub(crate) owner: UserId,
 }
 
+/// Under which name the store's secret is kept. Claims were all that it served at first.
+pub(crate) const STORE_SECRET: &str = "identifier-pepper";
+
+/// The secret that claims to identifiers and seals on what grants access depend on. Without it no account is found, so
+/// that to remove it is no way to be rid of the seals.
+pub(crate) struct StoreSecret {
+    key: Zeroizing<[u8; Self::KEY_BYTES]>,
+    requires_seals: bool,
+}
+
+impl StoreSecret {
+    const KEY_BYTES: usize = 32;
+
+    /// Follows the key in a store in which what has no seal grants nothing.
+    const REQUIRES_SEALS: u8 = 1;
+
+    /// The secret of a new store, in which everything is sealed.
+    pub(crate) fn generate(entropy: &dyn Entropy) -> Self {
+        let mut key = Zeroizing::new([0; Self::KEY_BYTES]);
+        entropy.fill(key.as_mut_slice());
+        Self {
+            key,
+            requires_seals: true,
+        }
+    }
+
+    /// A secret as it was stored.
+    pub(crate) fn from_stored(bytes: &[u8]) -> Result<Self, Unopenable> {
+        let (key, rest) = bytes.split_first_chunk().ok_or(Unopenable)?;
+        let requires_seals = match rest {
+            [] => false,
+            [Self::REQUIRES_SEALS] => true,
+            _ => return Err(Unopenable),
+        };
+        Ok(Self {
+            key: Zeroizing::new(*key),
+            requires_seals,
+        })
+    }
+
+    /// What is stored, sealed.
+    pub(crate) fn to_stored(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::KEY_BYTES + 1));
+        bytes.extend_from_slice(self.key.as_slice());
+        bytes.extend(self.requires_seals.then_some(Self::REQUIRES_SEALS));
+        bytes
+    }
+}
+
 /// The keyed digest under which identifiers are claimed: whoever reads the table cannot test names against it.
 pub(crate) struct Pepper(hmac::Key);
 
 impl Pepper {
-    /// Bytes in a pepper.
-    pub(crate) const LENGTH: usize = 32;
-
-    pub(crate) fn new(key: &[u8]) -> Self {
+    fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
@@ -369,18 +455,55 @@ pub(crate) trait WrappedKeys: Sync {
 pub(crate) struct Vault {
     pub(crate) master: MasterKeys,
     pub(crate) pepper: Pepper,
+    pub(crate) seals: AccessSeals,
     pub(crate) entropy: Arc<dyn Entropy>,
     cache: SubjectKeyCache,
 }
 
 impl Vault {
-    pub(crate) fn new(master: MasterKeys, pepper: Pepper, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
+    pub(crate) fn new(
+        master: MasterKeys,
+        secret: &StoreSecret,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Unopenable> {
+        Ok(Self {
             master,
-            pepper,
+            pepper: Pepper::new(secret.key.as_slice()),
+            seals: AccessSeals::new(secret.key.as_slice(), secret.requires_seals)?,
             entropy,
             cache: SubjectKeyCache::default(),
+        })
+    }
+
+    /// Whether seals are required by the store's secret, as it is stored now. From then on they are.
+    pub(crate) fn follow_seals(&self, sealed: &[u8]) -> Result<bool, StoreError> {
+        let required = self.open_secret(sealed)?.requires_seals;
+        if required {
+            self.seals.require();
         }
+        Ok(required)
+    }
+
+    /// The store's secret, sealed again with the addition that seals are required.
+    pub(crate) fn secret_requiring_seals(&self, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let secret = StoreSecret {
+            requires_seals: true,
+            ..self.open_secret(sealed)?
+        };
+        self.master
+            .seal(
+                &shared_secret_place(STORE_SECRET),
+                &secret.to_stored(),
+                &*self.entropy,
+            )
+            .map_err(unreadable)
+    }
+
+    fn open_secret(&self, sealed: &[u8]) -> Result<StoreSecret, StoreError> {
+        self.master
+            .open(&shared_secret_place(STORE_SECRET), sealed)
+            .and_then(|opened| StoreSecret::from_stored(&opened))
+            .map_err(unreadable)
     }
 
     /// The key of `user` to open with, if the account exists and was not erased. The store is asked each time: what
@@ -518,8 +641,12 @@ impl Vault {
             leaves_an_administrator_beside: append.leaves_an_administrator_beside,
             accounts: vec![],
             sessions: vec![],
-            credential: append.credential,
-            opaque_token: append.opaque_token,
+            credential: append
+                .credential
+                .map(|credential| self.seals.seal(&credential, &*self.entropy))
+                .transpose()
+                .map_err(unreadable)?,
+            opaque_token: append.opaque_token.map(|it| self.seals.with_mac(it)),
         };
         let mut new_key: Option<(UserId, SubjectKey)> = None;
         for staged in &append.streams {
@@ -568,9 +695,9 @@ impl Vault {
                         claim_changes(staged.base.account(), &row);
                     plan.claims.extend(self.digests(claimed));
                     plan.released.extend(self.digests(released));
-                    plan.accounts.push(*row);
+                    plan.accounts.push(self.seals.with_mac(*row));
                 }
-                Some(Row::Session(row)) => plan.sessions.push(*row),
+                Some(Row::Session(row)) => plan.sessions.push(self.seals.with_mac(*row)),
                 None => {}
             }
         }
@@ -631,6 +758,11 @@ struct Replaced;
 #[derive(Debug, thiserror::Error)]
 #[error("the event's metadata names no account")]
 struct NoOwner;
+
+/// Where the secret called `name` is sealed for, so that none passes for another.
+pub(crate) fn shared_secret_place(name: &str) -> String {
+    format!("shared-secret/{name}")
+}
 
 /// Where a signing key is sealed for. A key passes neither for another one nor for one of another algorithm.
 pub(crate) fn signing_key_place(algorithm: &str, kid: &str) -> String {

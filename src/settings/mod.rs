@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) database: Database,
     pub(crate) migrate: bool,
+    /// How long after an upgrade nodes of the version before may run.
+    pub(crate) upgrade_window: Duration,
     pub(crate) nats_url: Option<Url>,
     pub(crate) smtp_url: Option<Url>,
     pub(crate) mail_from: String,
@@ -72,6 +74,10 @@ pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 *
 /// How long a session can go on unless something else is set: NIST SP 800-63B-4 §2.1.3, which asks for no more at AAL1.
 const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How long after an upgrade nodes of the version before may run unless something else is set: to replace nodes one by one
+/// takes minutes.
+const UPGRADE_WINDOW: Duration = Duration::from_secs(60 * 60);
+
 /// How long a replaced refresh token is still taken: a client's retry after a lost answer takes a few seconds, a thief
 /// who has the token needs to be faster than its owner. The ten seconds count from when the answer was due at the latest,
 /// which is ten seconds after the request came (`authlog_api::Settings::request_timeout`).
@@ -120,6 +126,12 @@ impl Settings {
             )?,
             database,
             migrate: sources.switch("migrate", true)?,
+            upgrade_window: sources.parse(
+                "upgrade_window",
+                "a time up to 365d, such as 10m or 2h",
+                UPGRADE_WINDOW,
+                session_time,
+            )?,
             nats_url: sources.optional(
                 "nats_url",
                 "a URL such as nats://127.0.0.1:4222 or tls://user:password@nats.example.com:4222",

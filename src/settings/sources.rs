@@ -7,11 +7,12 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 26] = [
+const FLAGS: [&str; 27] = [
     "listen",
     "data_dir",
     "database_url",
     "migrate",
+    "upgrade_window",
     "nats_url",
     "smtp_url",
     "mail_from",
@@ -69,6 +70,9 @@ pub(crate) struct Flags {
     /// Whether to migrate PostgreSQL at the start: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     migrate: Option<String>,
+    /// How long after an upgrade nodes of the version before may run on PostgreSQL, such as 10m [1h]
+    #[arg(long, global = true, value_name = "TIME")]
+    upgrade_window: Option<String>,
     /// NATS server with JetStream to publish events to [events wait in the log]
     #[arg(long, global = true, value_name = "URL")]
     nats_url: Option<String>,
@@ -143,6 +147,7 @@ impl Flags {
             self.data_dir,
             self.database_url,
             self.migrate,
+            self.upgrade_window,
             self.nats_url,
             self.smtp_url,
             self.mail_from,

@@ -198,8 +198,8 @@ impl SessionStanding {
 pub struct SignInRecord {
     /// The account.
     pub account: Account,
-    /// The hash of its password.
-    pub hash: PasswordHash,
+    /// The hash of its password; `None` if no password may be right: what is stored was not stored by this service.
+    pub hash: Option<PasswordHash>,
 }
 
 /// What kind of name an identifier is.
@@ -259,6 +259,9 @@ impl Identifier {
 }
 
 /// Looks things up.
+///
+/// A row that this service did not write grants nothing: except in lists of accounts and sessions, which decide nothing,
+/// it reads as if it were not there.
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// The account called so, with its credential.

@@ -31,6 +31,8 @@ pub enum Check {
     Claims,
     /// An account has the password that its last event names.
     Credentials,
+    /// Opaque tokens stand for the sessions for which the service stored them.
+    OpaqueTokens,
     /// The stream on NATS equals the log.
     Stream,
 }
@@ -50,6 +52,7 @@ impl Check {
             Self::Sessions => "the rows of sessions equal the fold of their events",
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",
+            Self::OpaqueTokens => "opaque tokens were stored by this service",
             Self::Stream => "the stream equals the log",
         }
     }
@@ -95,6 +98,9 @@ pub struct Diagnosis {
     pub events: u64,
     /// Events that are committed and have no place in the log yet: a sequencer will give them one.
     pub waiting: u64,
+    /// Whether what has no seal still grants access, because a version before may have written it: then seals are not
+    /// checked.
+    pub unsealed: bool,
     /// What is wrong, by kind.
     pub divergences: BTreeMap<Check, Divergences>,
 }

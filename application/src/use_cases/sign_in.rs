@@ -91,7 +91,7 @@ impl Authlog {
         };
         let (reserved, found) = self.look_up(reserved, identifier.as_ref()).await?;
         let too_short = self.settings.password_policy.is_too_short(&password);
-        let hash = found.as_ref().map(|record| record.hash.clone());
+        let hash = found.as_ref().and_then(|record| record.hash.clone());
         let verified = place.verify(password.clone(), hash.clone()).await;
         let (reserved, matches) = checked(reserved, verified)?;
         let account = match found.map(|record| self.admissible(record.account, matches)) {

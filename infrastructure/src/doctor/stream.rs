@@ -8,7 +8,7 @@ use cqrs_es::persist::SerializedEvent;
 use super::rows::{account_differences, session_differences};
 use super::{Place, Reading, StoredEvent, StreamName};
 use crate::leaf::{LeafInput, leaf_hash};
-use crate::sealing::{SubjectKey, open_payload};
+use crate::sealing::{GrantsAccess, Stored, SubjectKey, open_payload};
 use crate::store::{ClaimDigest, Vault};
 
 /// The type of event after which an account has no key, no names and no password.
@@ -235,7 +235,9 @@ impl Verdict {
                     _ => None,
                 };
                 let stored = reading.sessions.get(&stream.id);
-                if let Some(detail) = differences(expected, stored, session_differences) {
+                let detail = differences(expected, row_of(stored), session_differences)
+                    .or_else(|| unsealed(vault, stored));
+                if let Some(detail) = detail {
                     self.finds(Check::Sessions, detail);
                 }
             }
@@ -245,24 +247,41 @@ impl Verdict {
                     _ => None,
                 };
                 let stored = reading.accounts.get(&stream.id);
-                let expected = expected.map(|row| comparable(row, stored));
+                let expected = expected.map(|row| comparable(row, row_of(stored)));
                 let expected = expected.as_ref();
-                if let Some(detail) = differences(expected, stored, account_differences) {
+                let detail = differences(expected, row_of(stored), account_differences)
+                    .or_else(|| unsealed(vault, stored));
+                if let Some(detail) = detail {
                     self.finds(Check::Accounts, detail);
                 }
                 let named = expected
                     .filter(|_| reading.keys.contains_key(&stream.id))
-                    .map(|account| account.credential.to_string());
+                    .map(|account| account.credential);
                 match (named, reading.credentials.get(&stream.id)) {
-                    (Some(named), Some(stored)) if named != *stored => self.finds(
+                    (_, Some(Err(reason))) => self.finds(
                         Check::Credentials,
-                        format!("its password is {stored}, and its events name {named}"),
+                        format!("its password cannot be read: {reason}"),
                     ),
+                    (Some(named), Some(Ok(stored))) if named != stored.credential => self.finds(
+                        Check::Credentials,
+                        format!(
+                            "its password is {}, and its events name {named}",
+                            stored.credential
+                        ),
+                    ),
+                    (Some(_), Some(Ok(stored)))
+                        if vault.seals.are_required() && vault.seals.open(stored).is_none() =>
+                    {
+                        self.finds(
+                            Check::Credentials,
+                            "its password was not stored by this service: have it reset",
+                        );
+                    }
                     (Some(named), None) => self.finds(
                         Check::Credentials,
                         format!("its password {named} is not stored: have it reset"),
                     ),
-                    (None, Some(_)) => {
+                    (None, Some(Ok(_))) => {
                         self.finds(Check::Credentials, "it was erased and still has a password");
                     }
                     _ => {}
@@ -283,9 +302,9 @@ impl Verdict {
 
 /// The account as its row should be. One that an earlier version of this program wrote does not hold the recent requests,
 /// which is no damage: they are then taken from the events.
-fn comparable(expected: &Account, stored: Option<&Result<Account, String>>) -> Account {
+fn comparable(expected: &Account, stored: Option<Result<&Account, &String>>) -> Account {
     let mut expected = expected.clone();
-    if stored.is_some_and(|row| row.as_ref().is_ok_and(|row| row.recent_requests.is_none())) {
+    if stored.is_some_and(|row| row.is_ok_and(|row| row.recent_requests.is_none())) {
         expected.recent_requests = None;
     }
     expected
@@ -314,10 +333,25 @@ fn open(
     Ok(event)
 }
 
+/// The row without its MAC, where there is one.
+fn row_of<T>(stored: Option<&Result<Stored<T>, String>>) -> Option<Result<&T, &String>> {
+    stored.map(|stored| stored.as_ref().map(|stored| &stored.row))
+}
+
+/// Says so if a row that is as its events give it grants nothing, for want of its MAC.
+fn unsealed<T: GrantsAccess>(
+    vault: &Vault,
+    stored: Option<&Result<Stored<T>, String>>,
+) -> Option<String> {
+    let stored = stored?.as_ref().ok()?;
+    let is_refused = vault.seals.are_required() && !vault.seals.is_sealed(stored);
+    is_refused.then(|| "its row was not written by this service: its MAC is wrong".to_owned())
+}
+
 /// In what way a row differs from what it should be. It names members and never what they hold.
 fn differences<T: PartialEq>(
     expected: Option<&T>,
-    stored: Option<&Result<T, String>>,
+    stored: Option<Result<&T, &String>>,
     compare: fn(&T, &T) -> Vec<String>,
 ) -> Option<String> {
     match (expected, stored) {

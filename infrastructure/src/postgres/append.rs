@@ -43,13 +43,14 @@ const APPEND: &str = concat!(
         INSERT INTO subject_keys (user_id, wrapped)
         SELECT * FROM unnest($11::uuid[], $12::bytea[])
     ), credential AS (
-        INSERT INTO credentials (user_id, credential_id, password_hash)
-        SELECT $13, $14, $15 WHERE $13 IS NOT NULL
+        INSERT INTO credentials (user_id, credential_id, password_hash, sealed)
+        SELECT $13, $14, $15, $39 WHERE $13 IS NOT NULL
         ON CONFLICT (user_id) DO UPDATE
-        SET credential_id = excluded.credential_id, password_hash = excluded.password_hash
+        SET credential_id = excluded.credential_id, password_hash = excluded.password_hash,
+            sealed = excluded.sealed
     ), opaque_token AS (
-        INSERT INTO opaque_tokens (digest, session_id, expires_at)
-        SELECT $16, $17, $18 WHERE $16 IS NOT NULL
+        INSERT INTO opaque_tokens (digest, session_id, expires_at, mac)
+        SELECT $16, $17, $18, $40 WHERE $16 IS NOT NULL
     ), account AS (",
     upsert_accounts!("$19"),
     "), session AS (",
@@ -145,10 +146,10 @@ impl PostgresStore {
             .bind(all(keys, |(_, wrapped)| wrapped.as_slice()))
             .bind(credential.map(|it| it.user.as_uuid()))
             .bind(credential.map(|it| it.credential.as_uuid()))
-            .bind(credential.map(|it| it.hash.as_stored()))
-            .bind(token.map(|it| it.digest.0.as_slice()))
-            .bind(token.map(|it| it.session.as_uuid()))
-            .bind(token.map(|it| it.expires_at.date_time()))
+            .bind(credential.map(|it| it.plain.as_str()))
+            .bind(token.map(|it| it.row.digest.0.as_slice()))
+            .bind(token.map(|it| it.row.session.as_uuid()))
+            .bind(token.map(|it| it.row.expires_at.date_time()))
             .bind(Json(all(&plan.accounts, AccountRow::from)))
             .bind(Json(all(&plan.sessions, SessionRow::from)))
             .bind(erasure.map(|it| it.user.as_uuid()))
@@ -169,6 +170,8 @@ impl PostgresStore {
             .bind(all(&plan.built_on, |event| event.aggregate_id.as_str()))
             .bind(all(&plan.built_on, |event| event.sequence))
             .bind(not_after)
+            .bind(credential.map(|it| it.sealed.as_slice()))
+            .bind(token.map(|it| it.mac.as_slice()))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);

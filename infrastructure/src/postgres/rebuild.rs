@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::rows::{AccountRow, SessionRow, update_account, update_session};
+use crate::sealing::WithMac;
 use crate::store::{WrappedKeys, unreadable};
 
 /// The streams to which the next events belong, as far as they are of one kind. It reads the primary key and nothing else.
@@ -188,8 +189,8 @@ impl Rebuild for PostgresStore {
             }
             let opened = self.vault.open(&stream, sealed, &keys).await?;
             match row(*kind, &opened).map_err(unreadable)? {
-                Some(Row::Account(account)) => accounts.push(*account),
-                Some(Row::Session(session)) => sessions.push(*session),
+                Some(Row::Account(account)) => accounts.push(self.vault.seals.with_mac(*account)),
+                Some(Row::Session(session)) => sessions.push(self.vault.seals.with_mac(*session)),
                 None => {}
             }
         }
@@ -217,11 +218,11 @@ impl PostgresStore {
     /// Writes these rows but those of accounts that were erased since their events were read.
     pub(super) async fn write_rows(
         &self,
-        accounts: &[Account],
-        sessions: &[SessionRecord],
+        accounts: &[WithMac<Account>],
+        sessions: &[WithMac<SessionRecord>],
     ) -> Result<(), StoreError> {
-        let of_accounts = accounts.iter().map(|row| row.id.as_uuid());
-        let of_sessions = sessions.iter().map(|row| row.user.as_uuid());
+        let of_accounts = accounts.iter().map(|it| it.row.id.as_uuid());
+        let of_sessions = sessions.iter().map(|it| it.row.user.as_uuid());
         let users: &Vec<Uuid> = &of_accounts.chain(of_sessions).collect();
         self.connections
             .ask(|pool| async move {
@@ -232,10 +233,10 @@ impl PostgresStore {
                     .await?;
                 let accounts = accounts
                     .iter()
-                    .filter(|row| !erased.contains(&row.id.as_uuid()));
+                    .filter(|it| !erased.contains(&it.row.id.as_uuid()));
                 let sessions = sessions
                     .iter()
-                    .filter(|row| !erased.contains(&row.user.as_uuid()));
+                    .filter(|it| !erased.contains(&it.row.user.as_uuid()));
                 let accounts: Vec<_> = accounts.map(AccountRow::from).collect();
                 if !accounts.is_empty() {
                     let write = sqlx::query(WRITE_ACCOUNTS).bind(accounts);

@@ -16,7 +16,7 @@ use super::errors::{append_error, is_too_late, violated_key};
 use super::rows::{SessionRow, update_session, upsert_session};
 use super::server_clock::ServerClock;
 use super::together::{Asked, Errand};
-use crate::sealing::SealedEvent;
+use crate::sealing::{SealedEvent, WithMac};
 use crate::store::{AppendPlan, Predecessor, in_time};
 
 /// Appends one, in the order of the statement that can append anything: the account, the event, the row. PostgreSQL takes
@@ -28,7 +28,7 @@ const APPEND: &str = concat!(
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         VALUES ('session', $1, $2, $3, $4, $5::text::json, $6::text::json)
     )
-    SELECT begin_append(ARRAY[$19::uuid], $20, $21, $22, $23) AS server_time",
+    SELECT begin_append(ARRAY[$20::uuid], $21, $22, $23, $24) AS server_time",
 );
 
 /// Appends one to each of several sessions, but not to those of accounts that do not exist, nor without the event before, nor
@@ -47,7 +47,7 @@ const APPEND_SEVERAL: &str = concat!(
                       $9::timestamptz[], $7::sessions[])
             AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, account, not_after,
                         session_id, version, user_id, contract, epoch, rotation, generation,
-                        started_at, last_used_at, expires_at, ended_at, rotated_at)
+                        started_at, last_used_at, expires_at, ended_at, rotated_at, mac)
     ), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
@@ -62,9 +62,9 @@ const APPEND_SEVERAL: &str = concat!(
         RETURNING aggregate_id
     ), session AS (
         INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-                              last_used_at, expires_at, ended_at, rotated_at)
+                              last_used_at, expires_at, ended_at, rotated_at, mac)
         SELECT session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-               last_used_at, expires_at, ended_at, rotated_at
+               last_used_at, expires_at, ended_at, rotated_at, mac
           FROM planned JOIN event USING (aggregate_id)",
     update_session!(),
     r")
@@ -74,7 +74,7 @@ const APPEND_SEVERAL: &str = concat!(
 /// An event, the session's row after it, the account that has to exist, and until when it may be done.
 pub(super) struct SessionAppend {
     event: SealedEvent,
-    session: SessionRecord,
+    session: WithMac<SessionRecord>,
     user: UserId,
     not_after: Option<Instant>,
 }
@@ -136,11 +136,11 @@ impl Errand for SessionAppends {
         group = answer_late(group);
         // Whoever writes several rows writes them in the same order as everybody else, and so nobody waits for someone
         // who waits for them.
-        group.sort_by_key(|asked| asked.request.session.id.as_uuid());
+        group.sort_by_key(|asked| asked.request.session.row.id.as_uuid());
         let mut sessions = HashSet::new();
         let (group, late): (Vec<_>, Vec<_>) = group
             .into_iter()
-            .partition(|asked| sessions.insert(asked.request.session.id));
+            .partition(|asked| sessions.insert(asked.request.session.row.id));
         match <[_; 1]>::try_from(group) {
             Ok([asked]) => {
                 let clock = self.connections.server_clock();

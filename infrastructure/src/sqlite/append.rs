@@ -1,6 +1,6 @@
 //! What an append writes, in one savepoint.
 
-use authlog_application::ports::{AppendError, CredentialRecord, OpaqueTokenRecord};
+use authlog_application::ports::{AppendError, OpaqueTokenRecord};
 use authlog_domain::UserId;
 use rusqlite::{Connection, params};
 
@@ -10,7 +10,7 @@ use super::mail_queue::write_mail;
 use super::rotation::sealing_key;
 use super::rows::{write_account, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
-use crate::sealing::SealedEvent;
+use crate::sealing::{SealedCredential, SealedEvent, WithMac};
 use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time};
 
 /// Writes all of `plan`, or fails: then the caller undoes what was written.
@@ -199,26 +199,32 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
 
 fn write_credential(
     connection: &Connection,
-    credential: &CredentialRecord,
+    credential: &SealedCredential,
 ) -> rusqlite::Result<()> {
     const UPSERT: &str = "
-        INSERT INTO credentials (user_id, credential_id, password_hash) VALUES (?, ?, ?)
-        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id, password_hash = excluded.password_hash";
+        INSERT INTO credentials (user_id, credential_id, password_hash, sealed) VALUES (?, ?, ?, ?)
+        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id,
+            password_hash = excluded.password_hash, sealed = excluded.sealed";
     connection.prepare_cached(UPSERT)?.execute(params![
         credential.user.to_string(),
         credential.credential.to_string(),
-        credential.hash.as_stored()
+        credential.plain,
+        credential.sealed
     ])?;
     Ok(())
 }
 
-fn write_opaque_token(connection: &Connection, token: &OpaqueTokenRecord) -> rusqlite::Result<()> {
+fn write_opaque_token(
+    connection: &Connection,
+    WithMac { row, mac }: &WithMac<OpaqueTokenRecord>,
+) -> rusqlite::Result<()> {
     const INSERT: &str =
-        "INSERT INTO opaque_tokens (digest, session_id, expires_at) VALUES (?, ?, ?)";
+        "INSERT INTO opaque_tokens (digest, session_id, expires_at, mac) VALUES (?, ?, ?, ?)";
     connection.prepare_cached(INSERT)?.execute(params![
-        token.digest.0,
-        token.session.to_string(),
-        token.expires_at.unix_millis()
+        row.digest.0,
+        row.session.to_string(),
+        row.expires_at.unix_millis(),
+        mac
     ])?;
     Ok(())
 }

@@ -134,6 +134,7 @@ fn read_traces(connection: &Connection, user: UserId) -> Result<Vec<Vec<u8>>> {
         SELECT phone FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT verification_email FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT password_hash FROM credentials WHERE user_id = ?1 UNION ALL
+        SELECT sealed FROM credentials WHERE user_id = ?1 UNION ALL
         SELECT wrapped FROM subject_keys WHERE user_id = ?1";
     let mut select = connection.prepare_cached(SELECT)?;
     let found = select.query_map([user.to_string()], |row| {

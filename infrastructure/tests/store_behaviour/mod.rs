@@ -20,6 +20,7 @@ pub mod reset_requests;
 pub mod revocations;
 pub mod rotation;
 pub mod sealing;
+pub mod seals;
 pub mod shared_secrets;
 pub mod signing_keys;
 pub mod system;
@@ -254,6 +255,16 @@ macro_rules! store_behaviour {
             a_node_without_the_new_key_stores_nothing_that_it_does_not_open,
             an_erasure_during_a_rotation_stays,
             a_rotation_can_be_turned_back,
+        ]);
+        store_behaviour!($open, seals: [
+            a_password_hash_that_was_put_there_or_copied_opens_no_account,
+            a_row_that_was_changed_grants_nothing_until_it_is_repaired,
+            a_row_that_was_put_back_to_what_it_was_grants_nothing,
+            an_opaque_token_that_was_put_there_opens_no_session,
+            a_store_of_the_version_before_is_sealed_while_it_is_used,
+            unsealed_rows_count_until_nodes_of_the_version_before_are_gone,
+            a_rotation_of_the_master_key_keeps_every_seal,
+            a_store_whose_secret_was_removed_is_not_opened,
         ]);
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,
