@@ -13,7 +13,7 @@ use authlog_application::ports::{
     ChangedAccounts, Check, Diagnosis, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
-use authlog_infrastructure::nats::{STREAM, compare_stream};
+use authlog_infrastructure::nats::{NatsServers, STREAM, compare_stream};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tempfile::TempDir;
@@ -73,9 +73,8 @@ impl Server {
 
     async fn diagnosis(&self, log: &Log) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        compare_stream(&self.url, log, &mut diagnosis)
-            .await
-            .unwrap();
+        let servers = NatsServers::parse(&self.url).unwrap();
+        compare_stream(&servers, log, &mut diagnosis).await.unwrap();
         diagnosis
     }
 
