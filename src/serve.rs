@@ -59,8 +59,16 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         Some((limiter, _)) => limiter.clone(),
         None => Arc::new(NoAttemptLimits),
     };
-    let (authlog, background) =
-        parts::assemble(settings, store, &reachable_at, publication, keys, limiter).await?;
+    let (authlog, background) = parts::assemble(
+        settings,
+        store,
+        &reachable_at,
+        publication,
+        checkpoints.integrity(),
+        keys,
+        limiter,
+    )
+    .await?;
     let Background {
         refused_logins,
         password_renewer,

@@ -9,8 +9,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    KeptMail, MailGate, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests,
-    RevocationSource, SecretTokens, Tokens, TransparencyLog,
+    KeptMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
+    ResetRequests, RevocationSource, SecretTokens, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::Journal;
@@ -33,6 +33,8 @@ pub struct Parts {
     pub publication: Option<watch::Receiver<Publication>>,
     /// What proves the log.
     pub transparency: Arc<dyn TransparencyLog>,
+    /// Whether the log still is the one that was signed.
+    pub integrity: watch::Receiver<LogIntegrity>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
     /// Tells whether the store can be used.
@@ -197,6 +199,11 @@ impl Authlog {
     /// What proves that nobody changed the log.
     pub fn transparency(&self) -> &dyn TransparencyLog {
         &*self.parts.transparency
+    }
+
+    /// Whether the log still is the one that was signed, as far as this node can tell.
+    pub fn log_integrity(&self) -> LogIntegrity {
+        self.parts.integrity.borrow().clone()
     }
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).

@@ -204,6 +204,9 @@ pub enum OpenError {
     /// It cannot be reached.
     #[error("the store cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its connections cannot be used for what this program needs.
+    #[error("the connections to the store cannot be used")]
+    Connections(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Its schema is not the one that this program expects, and may not or cannot be brought up to it.
     #[error("the store's schema is not what this program expects")]
     Schema(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -14,7 +14,7 @@ use authlog_application::ports::{
     LoggedEvent, ReadOnError, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
-use authlog_infrastructure::nats::{STREAM, compare_stream};
+use authlog_infrastructure::nats::{NatsServers, STREAM, compare_stream};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tempfile::TempDir;
@@ -74,9 +74,8 @@ impl Server {
 
     async fn diagnosis(&self, log: &Log) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        compare_stream(&self.url, log, &mut diagnosis)
-            .await
-            .unwrap();
+        let servers = NatsServers::parse(&self.url).unwrap();
+        compare_stream(&servers, log, &mut diagnosis).await.unwrap();
         diagnosis
     }
 

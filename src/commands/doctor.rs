@@ -40,11 +40,11 @@ pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyho
         .examine(command.repair, &|steps| bar.set_position(steps))
         .await?;
     bar.finish_and_clear();
-    if let Some(url) = &settings.nats_url {
-        compare_stream(url.as_str(), &*store, &mut diagnosis).await?;
+    if let Some(servers) = &settings.nats {
+        compare_stream(servers, &*store, &mut diagnosis).await?;
     }
     let mut out = for_reading();
-    write!(out, "{}", in_text(&diagnosis, settings.nats_url.is_some()))?;
+    write!(out, "{}", in_text(&diagnosis, settings.nats.is_some()))?;
     out.flush()?;
     if !diagnosis.is_well() {
         bail!("the store is not what its log says");

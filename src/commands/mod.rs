@@ -15,6 +15,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
+use authlog_application::ports::LogIntegrity;
 use authlog_application::{
     Authlog, ClientPresence, Field, Refusal, RequestContext, rebuild_read_models,
 };
@@ -22,6 +23,7 @@ use authlog_domain::ContractName;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::tokens::{KeySet, Keys};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::parts;
@@ -67,8 +69,10 @@ async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
     // Nor is a token signed.
     let keys = Keys::fixed(KeySet::default());
     let unlimited = Arc::new(NoAttemptLimits);
+    // And nothing is asked of what the service remembers of its log.
+    let integrity = watch::channel(LogIntegrity::default()).1;
     let (authlog, _background) =
-        parts::assemble(settings, store, &nowhere, None, keys, unlimited).await?;
+        parts::assemble(settings, store, &nowhere, None, integrity, keys, unlimited).await?;
     Ok(authlog)
 }
 

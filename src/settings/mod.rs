@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{AllowedOrigins, TrustedProxies};
 use authlog_infrastructure::hashing::Argon2Parameters;
+use authlog_infrastructure::nats::NatsServers;
+use authlog_infrastructure::postgres::PostgresServers;
 use authlog_infrastructure::tokens::JwtAlgorithm;
 use url::Url;
 
@@ -24,7 +26,9 @@ pub(crate) struct Settings {
     pub(crate) migrate: bool,
     /// How long after an upgrade nodes of the version before may run.
     pub(crate) upgrade_window: Duration,
-    pub(crate) nats_url: Option<Url>,
+    pub(crate) nats: Option<NatsServers>,
+    /// Replicas of the streams that are made.
+    pub(crate) nats_replicas: usize,
     pub(crate) smtp_url: Option<Url>,
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
@@ -53,8 +57,8 @@ pub(crate) struct Settings {
 pub(crate) enum Database {
     /// A file in the data directory.
     Sqlite(PathBuf),
-    /// A PostgreSQL server.
-    Postgres(Url),
+    /// A PostgreSQL server, or several of which one can be written to.
+    Postgres(PostgresServers),
 }
 
 /// Where the master key comes from.
@@ -132,15 +136,14 @@ impl Settings {
                 UPGRADE_WINDOW,
                 session_time,
             )?,
-            nats_url: sources.optional(
+            nats: sources.optional(
                 "nats_url",
-                "a URL such as nats://127.0.0.1:4222 or tls://user:password@nats.example.com:4222",
-                |text| {
-                    let url = Url::parse(text).ok()?;
-                    let known = matches!(url.scheme(), "nats" | "tls") && url.has_host();
-                    known.then_some(url)
-                },
+                "a URL such as nats://127.0.0.1:4222, or the servers of one cluster, such as tls://user:password@a.example.com:4222,b.example.com:4222",
+                NatsServers::parse,
             )?,
+            nats_replicas: sources.parse("nats_replicas", "1, 3 or 5", 1, |text| {
+                text.parse().ok().filter(|count| [1, 3, 5].contains(count))
+            })?,
             smtp_url: sources.optional(
                 "smtp_url",
                 "a URL such as smtp://user:password@mail.example.com:587?tls=required or smtps://…",
@@ -322,7 +325,7 @@ fn database(url: &str, origin: &Origin) -> anyhow::Result<Database> {
     let wrong = || {
         // The URL may hold a password: it is not repeated.
         format!(
-            "{origin} is not right: it should be postgres://user@host/database, or sqlite:<file>"
+            "{origin} is not right: it should be postgres://user@host/database, postgres://user@host1:port,host2:port/database, or sqlite:<file>"
         )
     };
     if let Some(path) = url.strip_prefix("sqlite:") {
@@ -330,9 +333,8 @@ fn database(url: &str, origin: &Origin) -> anyhow::Result<Database> {
         anyhow::ensure!(!path.is_empty(), wrong());
         return Ok(Database::Sqlite(path.into()));
     }
-    let url = Url::parse(url).with_context(wrong)?;
-    anyhow::ensure!(matches!(url.scheme(), "postgres" | "postgresql"), wrong());
-    Ok(Database::Postgres(url))
+    let servers = PostgresServers::parse(url).with_context(wrong)?;
+    Ok(Database::Postgres(servers))
 }
 
 #[cfg(test)]

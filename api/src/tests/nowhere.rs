@@ -52,6 +52,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         log: nowhere.clone(),
         housekeeping: nowhere.clone(),
         transparency: nowhere.clone(),
+        integrity: tokio::sync::watch::channel(LogIntegrity::default()).1,
         history: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),

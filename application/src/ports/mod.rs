@@ -57,4 +57,6 @@ pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,
 };
-pub use transparency::{ConsistencyProof, InclusionProof, ProofError, TransparencyLog};
+pub use transparency::{
+    ConsistencyProof, InclusionProof, LogIntegrity, ProofError, TransparencyLog,
+};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `connections`, `errors`, `schema` | the pool and how it outlives a restart, what errors mean, migrations |
 //! | `server_clock` | what time it is on the server |
+//! | `hosts`, `pooling` | opening connections to the server that takes writes; a pooler in between |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `together` | how what is asked at the same time goes to the database together |
 //! | `session_appends`, `session_lookups` | what goes so: an event of a session with its row, a session with its account |
@@ -28,12 +29,14 @@ mod event_log;
 mod events;
 mod guesses;
 mod history;
+mod hosts;
 mod housekeeping;
 mod leadership;
 mod log_records;
 mod log_tree;
 mod mail_gate;
 mod mail_queue;
+mod pooling;
 mod rebuild;
 mod reset_requests;
 mod revocations;
@@ -57,6 +60,7 @@ use tokio::sync::watch;
 
 pub use election::Election;
 pub use guesses::GuessExchange;
+pub use hosts::{PostgresServers, ServersError};
 pub use sequencer::Sequencer;
 
 use self::connections::Connections;
@@ -90,11 +94,24 @@ impl PostgresStore {
         master: impl Into<MasterKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        let servers = PostgresServers::parse(url)
+            .map_err(|source| OpenError::Unreachable(Box::new(source)))?;
+        Self::open_on(servers, migrate, master, entropy).await
+    }
+
+    /// As [`Self::open`], for servers that were read before.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn open_on(
+        servers: PostgresServers,
+        migrate: bool,
+        master: impl Into<MasterKeys>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
         let master = master.into();
-        let connections =
-            Connections::new(url).map_err(|source| OpenError::Unreachable(Box::new(source)))?;
-        let connections = Arc::new(connections);
-        schema::prepare(connections.options(), migrate).await?;
+        let connections = Arc::new(Connections::new(servers));
+        schema::prepare(connections.hosts(), migrate).await?;
         let secret = open_secret(&connections, &master, &*entropy).await?;
         Ok(Self {
             repository: PostgresEventRepository::new(connections.pool().clone()),
@@ -107,23 +124,23 @@ impl PostgresStore {
 
     /// The worker that brings the events of this store into one order. Every node runs one, and one of them works.
     pub fn sequencer(&self) -> Sequencer {
-        Sequencer::new(self.connections.options().clone())
+        Sequencer::new(Arc::clone(self.connections.hosts()))
     }
 
     /// The exchange of guesses with the other nodes.
     pub fn guess_exchange(&self) -> GuessExchange {
         let (node, _) = self.vault.entropy.random_uuid().as_u64_pair();
-        GuessExchange::new(self.connections.options().clone(), node)
+        GuessExchange::new(self.connections.hosts(), node)
     }
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.
     pub fn publisher_election(&self) -> (Election, watch::Receiver<bool>) {
-        Election::new(self.connections.options().clone(), Office::Publisher)
+        Election::new(Arc::clone(self.connections.hosts()), Office::Publisher)
     }
 
     /// The election of the node that signs checkpoints, and where to watch whether this one was elected.
     pub fn signer_election(&self) -> (Election, watch::Receiver<bool>) {
-        Election::new(self.connections.options().clone(), Office::Signer)
+        Election::new(Arc::clone(self.connections.hosts()), Office::Signer)
     }
 }
 
