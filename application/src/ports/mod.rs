@@ -26,7 +26,8 @@ mod transparency;
 pub use attempts::{Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess};
 pub use clock::{Clock, Entropy};
 pub use directory::{
-    Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
+    Account, Directory, Identifier, IdentifierKind, OVER_SESSIONS_KEPT, SessionRecord,
+    SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent};
@@ -36,7 +37,7 @@ pub use event_store::{
 };
 pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
-pub use housekeeping::Housekeeping;
+pub use housekeeping::{Housekeeping, SweptSessions};
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};

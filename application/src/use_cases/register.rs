@@ -206,10 +206,7 @@ impl Authlog {
             phone: registration.phone,
             role,
             credential,
-            verification: self
-                .settings
-                .verifies_email
-                .then(|| self.new_verification()),
+            verification: self.settings.verifies_email.then(|| self.new_link(now)),
         };
         let record = CredentialRecord {
             user,

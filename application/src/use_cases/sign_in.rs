@@ -95,6 +95,9 @@ impl Authlog {
             .verify(password.clone(), hash.clone(), &client)
             .await;
         let (reserved, matches) = checked(reserved, verified)?;
+        let proved = found
+            .as_ref()
+            .map(|record| Self::proved_by_login(&record.account));
         let account = match found.map(|record| self.admissible(record.account, matches)) {
             Some(Ok(account)) => {
                 reserved.was_right();
@@ -103,8 +106,9 @@ impl Authlog {
             refused => {
                 reserved.was_wrong();
                 if let Some(Err((user, reason))) = refused {
-                    let verification = (reason == LoginRefusalReason::EmailNotVerified)
-                        .then(|| self.new_verification());
+                    let verification = proved
+                        .filter(|_| reason == LoginRefusalReason::EmailNotVerified)
+                        .map(|proved| self.own_address_link(proved));
                     self.note_refused_login(RefusedLogin {
                         user,
                         at: self.parts.clock.now(),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, Timestamp};
 use authlog_projections::Row as ModelRow;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -40,7 +40,7 @@ impl Rebuild for SqliteStore {
             .await
     }
 
-    async fn rebuild(&self, stretch: &Stretch) -> Answer<()> {
+    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Answer<()> {
         if model_of(stretch.kind).is_none() {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl Rebuild for SqliteStore {
             .read(move |connection| streams_within(connection, &within))
             .await?;
         for slice in streams.chunks(SLICE) {
-            self.rebuild_slice(slice).await?;
+            self.rebuild_slice(slice, now).await?;
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Rebuild for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn rebuild_slice(&self, streams: &[StreamId]) -> Answer<()> {
+    async fn rebuild_slice(&self, streams: &[StreamId], now: Timestamp) -> Answer<()> {
         let wanted = streams.to_vec();
         let stored = self
             .readers
@@ -75,7 +75,11 @@ impl SqliteStore {
         let mut rows = Vec::new();
         for (stream, events) in streams.iter().zip(stored) {
             let events = self.vault.open(stream, events, self).await?;
-            rows.extend(authlog_projections::row(stream.kind, &events).map_err(unreadable)?);
+            let row = authlog_projections::row(stream.kind, &events).map_err(unreadable)?;
+            rows.extend(row.filter(|row| match row {
+                ModelRow::Account(_) => true,
+                ModelRow::Session(session) => session.has_row(now),
+            }));
         }
         self.writer
             .write(move |connection| write_rows(connection, &rows).map_err(store_error))

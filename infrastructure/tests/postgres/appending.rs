@@ -88,7 +88,7 @@ async fn a_rebuild_leaves_a_later_row_alone() {
         .execute("UPDATE sessions SET version = 5, generation = 4")
         .await;
     let stretch = world.store.stretch_after(None, 10).await.unwrap().unwrap();
-    world.store.rebuild(&stretch).await.unwrap();
+    world.store.rebuild(&stretch, now()).await.unwrap();
     let row = world.store.session(session).await.unwrap().unwrap().session;
     assert_eq!((row.version, row.generation), (5, 4));
 }
