@@ -104,6 +104,7 @@ pub struct Authlog {
     pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
     pub(crate) reset_requested: Arc<Notify>,
     pub(crate) mail_due: Arc<Notify>,
+    pub(crate) sessions_left: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
     pub(crate) known_accounts: Arc<KnownAccounts>,
 }
@@ -139,6 +140,7 @@ impl Authlog {
         let revocation_list = Arc::new(RevocationList::new(Arc::clone(&parts.clock)));
         let reset_requested = Arc::new(Notify::new());
         let mail_due = Arc::new(Notify::new());
+        let sessions_left = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
         let (outdated_passwords, password_renewer) =
             PasswordRenewer::new(parts.clone(), Arc::clone(&journal));
@@ -148,6 +150,7 @@ impl Authlog {
             housekeeper: Housekeeper::new(
                 Arc::clone(&parts.housekeeping),
                 Arc::clone(&parts.clock),
+                Arc::clone(&sessions_left),
             ),
             feed: Arc::clone(&feed),
             refused_logins: recorder,
@@ -182,6 +185,7 @@ impl Authlog {
             outdated_passwords,
             reset_requested,
             mail_due,
+            sessions_left,
             known_accounts: Arc::clone(&feed.known_accounts),
             feed,
         };

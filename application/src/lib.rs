@@ -32,7 +32,8 @@ pub use session_terms::{
 };
 pub use use_cases::{
     ActiveToken, Authenticated, Behind, Entitlement, EventMailer, ExpectedToken, Follower,
-    Housekeeper, ImportForm, Imported, Lag, Link, LiveSession, LogFeed, MailSweeper, NotImported,
-    PasswordRenewer, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
-    RevocationTail, SessionPage, SignInForm, Stood, StoodThen, rebuild_read_models,
+    Housekeeper, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession, LogFeed,
+    MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
+    RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen,
+    rebuild_read_models,
 };

@@ -37,7 +37,9 @@ pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyho
         ProgressStyle::with_template("{bar:40} {percent}%, {per_sec}, {eta} left")?,
     );
     let mut diagnosis = store
-        .examine(command.repair, &|steps| bar.set_position(steps))
+        .examine(command.repair, parts::clock().now(), &|steps| {
+            bar.set_position(steps);
+        })
         .await?;
     bar.finish_and_clear();
     if let Some(servers) = &settings.nats {

@@ -48,7 +48,7 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
     )?);
-    let done = rebuild_read_models(&*store, |progress| {
+    let done = rebuild_read_models(&*store, &*parts::clock(), |progress| {
         bar.set_length(progress.total.max(progress.done));
         bar.set_position(progress.done);
     })

@@ -443,6 +443,19 @@ impl Housekeeping for Nowhere {
         unreachable!()
     }
 
+    async fn remove_over_sessions(
+        &self,
+        _: Timestamp,
+        _: Option<SessionId>,
+        _: u32,
+    ) -> Result<Option<SweptSessions>, StoreError> {
+        unreachable!()
+    }
+
+    async fn continue_erasures(&self, _: u32) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
     async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }

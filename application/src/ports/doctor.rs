@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use authlog_domain::Timestamp;
 
 use super::StoreError;
 
@@ -134,11 +135,12 @@ pub trait Doctor: Send + Sync {
     /// How many steps an examination takes, about.
     async fn examination_steps(&self) -> Result<u64, StoreError>;
 
-    /// Examines everything, beside a service that goes on, and says how many steps are behind it. With `repair` whatever
-    /// is derived from events is written anew where it differs, unless those events are themselves in doubt.
+    /// Examines everything at `now`, beside a service that goes on, and says how many steps are behind it. With `repair` everything
+    /// that is derived from events is written anew where it differs, unless those events are themselves in doubt.
     async fn examine(
         &self,
         repair: bool,
+        now: Timestamp,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Diagnosis, StoreError>;
 }

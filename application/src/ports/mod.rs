@@ -28,7 +28,8 @@ pub use attempts::{
 };
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{
-    Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
+    Account, Directory, Identifier, IdentifierKind, OVER_SESSIONS_KEPT, SessionRecord,
+    SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{
@@ -41,7 +42,7 @@ pub use event_store::{
 };
 pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
-pub use housekeeping::Housekeeping;
+pub use housekeeping::{Housekeeping, SweptSessions};
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{ALL_KINDS, Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};

@@ -154,14 +154,40 @@ impl Errand {
             to: to.clone(),
             subject: "Confirm your e-mail address".to_owned(),
             text: format!(
-                "Someone, hopefully you, gave this address for an account.\n\
+                "Someone, hopefully you, gave this address for {which} {when}.\n\
                  To confirm that it is yours, open this link within {hours} hours:\n\
                  \n\
                  {page}?token={token}\n\
                  \n\
-                 If it was not you, do nothing.\n"
+                 {otherwise}\n",
+                which = which_account(account),
+                when = when(due),
+                otherwise = match pending.email {
+                    Some(_) => OTHER_ADDRESS,
+                    None => OWN_ADDRESS,
+                },
             ),
         }))
+    }
+}
+
+/// What to do about a link that one did not ask for, to the address with which an account was registered.
+const OWN_ADDRESS: &str = "The link asks for the password of that account. If you did not register it, do not confirm: \
+                           do nothing, or have a new password set, which signs the other person out.";
+
+/// The same for a link to another address than the account has.
+const OTHER_ADDRESS: &str = "If it was not you, do nothing.";
+
+/// For which account a link is, as far as the mailbox that gets it may know: it need not be its owner's. Its
+/// current address is left out.
+fn which_account(account: &Account) -> String {
+    let registered = account.created_at.to_the_minute();
+    match &account.username {
+        Some(username) => format!(
+            "the account \"{}\", registered at {registered},",
+            username.as_str()
+        ),
+        None => format!("an account that was registered at {registered},"),
     }
 }
 
@@ -226,18 +252,11 @@ fn notice(due: &DueMail, to: Email, subject: &str, happened: &str, to_do: &str) 
 
 /// When it happened; of what happened several times since the last mail, how often, and when last.
 fn when(due: &DueMail) -> String {
-    let at = said(due.happened_at);
+    let at = due.happened_at.to_the_minute();
     match due.happened {
         0 | 1 => format!("at {at}"),
         times => format!("{times} times, most recently at {at}"),
     }
-}
-
-/// An instant as people read it, to the minute: `2026-11-21 10:55 UTC`.
-fn said(at: Timestamp) -> String {
-    let text = at.to_string();
-    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
-    format!("{day} {} UTC", time.get(..5).unwrap_or(time))
 }
 
 #[cfg(test)]
@@ -258,11 +277,5 @@ mod tests {
         assert_eq!(when(&due(1)), "at 1970-01-01 00:00 UTC");
         let several = "12 times, most recently at 1970-01-01 00:00 UTC";
         assert_eq!(when(&due(12)), several);
-    }
-
-    #[test]
-    fn an_instant_is_said_to_the_minute() {
-        let at = Timestamp::parse("2026-11-21T10:55:18.367Z");
-        assert_eq!(at.map(said).as_deref(), Some("2026-11-21 10:55 UTC"));
     }
 }

@@ -37,8 +37,8 @@ impl Outcome {
 }
 
 impl Authlog {
-    /// Exchanges a refresh token for new tokens by the terms of the contract that asks. A contract whose terms have no
-    /// replacement to hand over (`replaces` is false) leaves the token as it was.
+    /// Exchanges a refresh token for new tokens by the terms of the contract that asks. A contract that has no way to hand
+    /// over a replacement (`replaces` is false) leaves the token as it was, and refuses one that works once.
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended; or that it
@@ -187,6 +187,7 @@ impl From<SessionRefusal> for Refusal {
             SessionRefusal::AlreadyStarted
             | SessionRefusal::NotStarted
             | SessionRefusal::Ended
+            | SessionRefusal::NoReplacement
             | SessionRefusal::NoSuchRefreshToken => Self::InvalidRefreshToken,
         }
     }

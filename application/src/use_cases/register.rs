@@ -201,7 +201,7 @@ impl Authlog {
         let verification = self
             .settings
             .verifies_email
-            .then(|| self.new_verification());
+            .then(|| self.new_link(now));
         // Drawn again with each try: it may have been what was in the way.
         let numbered = |number| RegisterUser {
             at: now,

@@ -94,6 +94,9 @@ impl Authlog {
         let hash = found.as_ref().and_then(|record| record.hash.clone());
         let verified = place.verify(password.clone(), hash.clone()).await;
         let (reserved, matches) = checked(reserved, verified)?;
+        let proved = found
+            .as_ref()
+            .map(|record| Self::proved_by_login(&record.account));
         let account = match found.map(|record| self.admissible(record.account, matches)) {
             Some(Ok(account)) => {
                 reserved.was_right();
@@ -102,8 +105,9 @@ impl Authlog {
             refused => {
                 reserved.was_wrong();
                 if let Some(Err((user, reason))) = refused {
-                    let verification = (reason == LoginRefusalReason::EmailNotVerified)
-                        .then(|| self.new_verification());
+                    let verification = proved
+                        .filter(|_| reason == LoginRefusalReason::EmailNotVerified)
+                        .map(|proved| self.own_address_link(proved));
                     self.note_refused_login(RefusedLogin {
                         user,
                         at: self.parts.clock.now(),

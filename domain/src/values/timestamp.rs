@@ -70,6 +70,13 @@ impl Timestamp {
         self.since(earlier) < window && earlier.since(self) <= CLOCK_DIFFERENCE
     }
 
+    /// The instant as mails and pages show it, to the minute: `2026-11-21 10:55 UTC`.
+    pub fn to_the_minute(self) -> String {
+        let text = self.to_string();
+        let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+        format!("{day} {} UTC", time.get(..5).unwrap_or(time))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::try_from(self.0 - earlier.0).unwrap_or_default()
@@ -102,6 +109,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_shown_to_the_minute() {
+        let at = Timestamp::parse("2026-11-21T10:55:18.367Z").unwrap();
+        assert_eq!(at.to_the_minute(), "2026-11-21 10:55 UTC");
+    }
 
     #[test]
     fn an_instant_has_one_spelling() {

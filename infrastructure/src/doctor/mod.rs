@@ -20,7 +20,7 @@ use authlog_application::ports::{
     Account, Check, Diagnosis, Finding, IdentifierKind, OpaqueTokenRecord, Rebuild, SessionRecord,
     StoreError, StreamId, TokenDigest,
 };
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
 use crate::store::{ClaimDigest, Pepper, Vault};
@@ -96,6 +96,8 @@ pub(crate) struct Reading {
     pub(crate) keys: HashMap<String, Vec<u8>>,
     /// Those of the events' accounts that were erased: they have no rows, and neither have their sessions.
     pub(crate) erased: HashSet<String>,
+    /// Those of them of whose sessions rows may still be there: they are being removed.
+    pub(crate) unfinished: HashSet<String>,
 }
 
 impl Reading {
@@ -254,11 +256,13 @@ pub(crate) async fn steps(store: &impl Patient) -> Result<u64, StoreError> {
 pub(crate) async fn examine(
     store: &impl Patient,
     repair: bool,
+    now: Timestamp,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Diagnosis, StoreError> {
     let mut examination = Examination {
         store,
         repair,
+        now,
         progress,
         steps: 0,
         diagnosis: Diagnosis {
@@ -279,6 +283,7 @@ pub(crate) async fn examine(
 struct Examination<'a, S> {
     store: &'a S,
     repair: bool,
+    now: Timestamp,
     progress: &'a (dyn Fn(u64) + Send + Sync),
     steps: u64,
     diagnosis: Diagnosis,
@@ -395,7 +400,7 @@ impl<S: Patient> Examination<'_, S> {
         let verdicts: Vec<Verdict> = reading
             .events
             .chunk_by(|a, b| a.stream == b.stream)
-            .map(|events| stream::examine(self.store.vault(), reading, events))
+            .map(|events| stream::examine(self.store.vault(), reading, events, self.now))
             .collect();
         let claims: Vec<ClaimDigest> = verdicts
             .iter()
@@ -442,7 +447,7 @@ impl<S: Patient> Examination<'_, S> {
     /// Everything that is wrong with a stream and what was derived from it.
     async fn judge(&self, name: &StreamName) -> Result<(Verdict, Vec<Finding>), StoreError> {
         let reading = self.store.read(Scope::Only(name.clone())).await?;
-        let verdict = stream::examine(self.store.vault(), &reading, &reading.events);
+        let verdict = stream::examine(self.store.vault(), &reading, &reading.events, self.now);
         let mut found = verdict.findings.clone();
         let owners = self.store.claimed(verdict.claims.clone()).await?;
         for (claim, owner) in verdict.claims.iter().zip(owners) {

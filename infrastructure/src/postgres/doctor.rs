@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use authlog_application::ports::{
     Account, Diagnosis, Doctor, EventStore, OpaqueTokenRecord, StoreError, StreamId, TokenDigest,
 };
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, Timestamp};
 use authlog_projections::{Row, row};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -127,9 +127,10 @@ impl Doctor for PostgresStore {
     async fn examine(
         &self,
         repair: bool,
+        now: Timestamp,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Diagnosis, StoreError> {
-        examine(self, repair, progress).await
+        examine(self, repair, now, progress).await
     }
 }
 
@@ -414,6 +415,12 @@ async fn read_derived(
     .fetch_all(&mut *snapshot)
     .await?;
     reading.erased = erased.iter().map(Uuid::to_string).collect();
+    let unfinished: Vec<Uuid> =
+        sqlx::query_scalar("SELECT user_id FROM unfinished_erasures WHERE user_id = ANY($1)")
+            .bind(&erased)
+            .fetch_all(&mut *snapshot)
+            .await?;
+    reading.unfinished = unfinished.iter().map(Uuid::to_string).collect();
     if !sessions.is_empty() {
         let rows: Vec<SessionRow> = sqlx::query_as(SESSIONS)
             .bind(&sessions)

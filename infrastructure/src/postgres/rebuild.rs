@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, row};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
@@ -157,7 +157,7 @@ impl Rebuild for PostgresStore {
         }))
     }
 
-    async fn rebuild(&self, stretch: &Stretch) -> Result<(), StoreError> {
+    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Result<(), StoreError> {
         let Stretch {
             kind, after, last, ..
         } = stretch;
@@ -190,8 +190,10 @@ impl Rebuild for PostgresStore {
             let opened = self.vault.open(&stream, sealed, &keys).await?;
             match row(*kind, &opened).map_err(unreadable)? {
                 Some(Row::Account(account)) => accounts.push(self.vault.seals.with_mac(*account)),
-                Some(Row::Session(session)) => sessions.push(self.vault.seals.with_mac(*session)),
-                None => {}
+                Some(Row::Session(session)) if session.has_row(now) => {
+                    sessions.push(self.vault.seals.with_mac(*session));
+                }
+                Some(Row::Session(_)) | None => {}
             }
         }
         for accounts in accounts.chunks(ROWS_AT_ONCE) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use authlog_application::ports::{
     Diagnosis, Doctor, EventStore, OpaqueTokenRecord, StoreError, StreamId, TokenDigest,
 };
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::row;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
@@ -42,9 +42,10 @@ impl Doctor for SqliteStore {
     async fn examine(
         &self,
         repair: bool,
+        now: Timestamp,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Answer<Diagnosis> {
-        examine(self, repair, progress).await
+        examine(self, repair, now, progress).await
     }
 }
 
@@ -328,6 +329,13 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     for user in reading.users() {
         if UserId::parse(&user).map_or(Ok(false), |user| is_erased(connection, user))? {
             reading.erased.insert(user);
+        }
+    }
+    let mut unfinished =
+        connection.prepare_cached("SELECT 1 FROM unfinished_erasures WHERE user_id = ?")?;
+    for user in &reading.erased {
+        if unfinished.exists([user])? {
+            reading.unfinished.insert(user.clone());
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, Timestamp};
 use authlog_projections::{Account, Row as ModelRow, SessionRecord};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -41,7 +41,7 @@ impl Rebuild for SqliteStore {
             .await
     }
 
-    async fn rebuild(&self, stretch: &Stretch) -> Answer<()> {
+    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Answer<()> {
         if model_of(stretch.kind).is_none() {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl Rebuild for SqliteStore {
             .read(move |connection| streams_within(connection, &within))
             .await?;
         for slice in streams.chunks(SLICE) {
-            self.rebuild_slice(slice).await?;
+            self.rebuild_slice(slice, now).await?;
         }
         Ok(())
     }
@@ -64,7 +64,7 @@ impl Rebuild for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn rebuild_slice(&self, streams: &[StreamId]) -> Answer<()> {
+    async fn rebuild_slice(&self, streams: &[StreamId], now: Timestamp) -> Answer<()> {
         let wanted = streams.to_vec();
         let stored = self
             .readers
@@ -77,6 +77,10 @@ impl SqliteStore {
         for (stream, events) in streams.iter().zip(stored) {
             let events = self.vault.open(stream, events, self).await?;
             let row = authlog_projections::row(stream.kind, &events).map_err(unreadable)?;
+            let row = row.filter(|row| match row {
+                ModelRow::Account(_) => true,
+                ModelRow::Session(session) => session.has_row(now),
+            });
             rows.extend(row.map(|row| self.with_mac(row)));
         }
         self.writer

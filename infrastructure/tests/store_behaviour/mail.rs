@@ -161,7 +161,9 @@ pub async fn the_address_of_before_is_told_if_it_was_verified_and_waits_sealed(w
     };
     let moves_to = async |email: &str| {
         let asked = asks_for(&*store, &ada, email).await;
-        ada.does(&*store, confirm(asked)).await.unwrap();
+        ada.does(&*store, confirm(&*store, &ada, asked).await)
+            .await
+            .unwrap();
     };
     // The first address was never proved to be hers.
     moves_to("ada@first.example").await;

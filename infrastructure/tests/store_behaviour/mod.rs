@@ -164,6 +164,7 @@ macro_rules! store_behaviour {
             a_row_of_a_later_version_is_left_alone,
             recent_requests_count_only_for_the_version_of_the_row_that_they_name,
             a_command_builds_on_the_row_and_not_on_what_came_before_it,
+            sessions_that_are_over_are_removed_in_batches_and_nothing_brings_them_back,
         ]);
         store_behaviour!($open, revocations: [
             every_acknowledged_revocation_is_heard,
@@ -249,6 +250,8 @@ macro_rules! store_behaviour {
             requests_for_resets_of_an_erased_account_are_gone,
             an_erasure_wins_over_everything_that_races_it,
             a_rebuild_that_races_erasures_brings_nothing_back,
+            an_account_with_very_many_sessions_is_erased_at_once_and_its_sessions_in_batches,
+            a_rebuild_removes_what_an_interrupted_erasure_left,
         ]);
         store_behaviour!($open, rotation: [
             after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothing,

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use authlog_application::ports::{Revocation, RevocationReader};
 use authlog_domain::session::{RevokeSession, SessionCommand};
-use authlog_domain::user::{ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand};
+use authlog_domain::user::{
+    Authority, ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand,
+};
 use authlog_domain::{CredentialId, RevocationReason, Role, Timestamp};
 use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
 use super::World;
-use super::people::{Person, append, refresh};
+use super::people::{Person, append, proved, refresh};
 use super::system::{now, random};
 
 /// Everything that a store tells of since an instant, and the reader that goes on from there.
@@ -216,13 +218,12 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
             at,
             credential: ada.credential,
             session: kept,
-            account_epoch: 0,
+            proved: proved(0),
         }),
         UserCommand::RevokeSessions(RevokeSessions {
             at,
-            reason,
+            authority: Authority::Owner(proved(1)),
             kept: Some(kept),
-            account_epoch: Some(1),
         }),
         UserCommand::ChangeRole(ChangeRole {
             at,
