@@ -25,7 +25,7 @@ impl ClientPresence {
     /// Whether the client has gone.
     pub(crate) fn is_gone(&self) -> bool {
         let waits = self.0.as_ref();
-        waits.is_some_and(|waits| waits.has_changed().is_err())
+        waits.is_some_and(|waits| waits.is_closed())
     }
 
     /// Returns once the client has gone.

@@ -123,7 +123,7 @@ impl Authlog {
         let (reserved, found) = self.look_up(reserved, Some(&identifier)).await?;
         let hash = found
             .filter(|record| record.account.id == account.id)
-            .map(|record| record.hash);
+            .and_then(|record| record.hash);
         let client = context.hashing_client();
         let verified = self.parts.hasher.verify(password, hash, &client).await;
         match checked(reserved, verified)? {
