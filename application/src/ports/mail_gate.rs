@@ -107,6 +107,12 @@ impl MailKind {
             then_one_per: ALL_KINDS_ONE_PER,
         }
     }
+
+    /// As [`MailQuota::longest_use`], of the budget of all kinds together.
+    pub fn longest_use_of_all(now: Timestamp) -> Timestamp {
+        let of_kind = Self::ALL.map(|kind| kind.quota_of_all().longest_use(now));
+        of_kind.into_iter().max().unwrap_or(now)
+    }
 }
 
 /// How many mails may go out: so many at once, and then one in each such time (the generic cell rate algorithm, ITU-T
@@ -123,6 +129,11 @@ impl MailQuota {
     /// A budget is used until some instant. A mail may go out at `now` if that instant is not later than this one.
     pub fn latest_use(self, now: Timestamp) -> Timestamp {
         now.plus(self.then_one_per * self.at_once.saturating_sub(1))
+    }
+
+    /// Until when an admission at `now` uses a budget at the most.
+    pub fn longest_use(self, now: Timestamp) -> Timestamp {
+        now.plus(self.then_one_per * self.at_once)
     }
 }
 
@@ -181,6 +192,13 @@ mod tests {
             assert_eq!(MailKind::from_stored(kind.as_str()), Some(kind));
         }
         assert_eq!(MailKind::from_stored("newsletter"), None);
+    }
+
+    #[test]
+    fn the_schema_knows_how_long_all_mail_of_a_mailbox_can_be_used() {
+        let now = Timestamp::from_unix_millis(0);
+        let in_admit_mail = now.plus(30 * ALL_KINDS_ONE_PER);
+        assert_eq!(MailKind::longest_use_of_all(now), in_admit_mail);
     }
 
     #[test]

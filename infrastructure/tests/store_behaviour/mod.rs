@@ -180,6 +180,8 @@ macro_rules! store_behaviour {
             of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota,
             an_admission_belongs_to_its_entry,
             a_mailbox_is_sent_more_as_time_passes,
+            an_entry_that_cannot_be_read_delays_no_other,
+            a_clock_that_was_ahead_closes_a_mailbox_for_less_than_a_day,
             links_leave_places_for_notices,
             what_a_mailbox_was_sent_outlives_the_account,
             budgets_that_are_full_again_are_removed,
