@@ -46,30 +46,3 @@ BEGIN
 END
 $$;
 
--- As before, but a budget that is used until later than any quota allows was used under a clock that was ahead. It counts
--- as unused: otherwise the mailbox would be sent nothing until the clock has caught up. The quota of all kinds together
--- lets a budget be used for up to thirty steps, and for less by some kinds; two steps more are left to clocks that differ.
-CREATE OR REPLACE FUNCTION admit_mail(
-    recipient bytea, mail_kind text, moment timestamptz,
-    kind_limit timestamptz, kind_step interval, all_limit timestamptz, all_step interval
-) RETURNS timestamptz LANGUAGE plpgsql AS $$
-DECLARE
-    kind_used timestamptz;
-    all_used  timestamptz;
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended(encode(recipient, 'hex'), 1));
-    SELECT greatest(moment, max(used_until)) INTO kind_used
-      FROM mail_budgets
-     WHERE mailbox = recipient AND kind = mail_kind AND used_until <= kind_limit + 3 * kind_step;
-    SELECT greatest(moment, max(used_until)) INTO all_used
-      FROM mail_budgets
-     WHERE mailbox = recipient AND kind = 'all' AND used_until <= moment + 32 * all_step;
-    IF kind_used > kind_limit OR all_used > all_limit THEN
-        RETURN moment + greatest(kind_used - kind_limit, all_used - all_limit);
-    END IF;
-    INSERT INTO mail_budgets (mailbox, kind, used_until)
-    VALUES (recipient, mail_kind, kind_used + kind_step), (recipient, 'all', all_used + all_step)
-    ON CONFLICT (mailbox, kind) DO UPDATE SET used_until = excluded.used_until;
-    RETURN NULL;
-END
-$$;

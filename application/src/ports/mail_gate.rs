@@ -110,6 +110,12 @@ impl MailKind {
             ..ALL_KINDS
         }
     }
+
+    /// As [`MailQuota::longest_use`], of the budget of all kinds together.
+    pub fn longest_use_of_all(now: Timestamp) -> Timestamp {
+        let of_kind = Self::ALL.map(|kind| kind.quota_of_all().longest_use(now));
+        of_kind.into_iter().max().unwrap_or(now)
+    }
 }
 
 /// How many mails may go out: so many at once, and then one in each such time (the generic cell rate algorithm, ITU-T
@@ -128,10 +134,9 @@ impl MailQuota {
         now.plus(self.then_one_per * self.at_once.saturating_sub(1))
     }
 
-    /// Until when mails that went out by `now` can have used a budget, with two steps more for nodes whose clocks differ. One
-    /// that is used until later was used under a clock that was ahead, and counts as unused.
-    pub fn latest_end(self, now: Timestamp) -> Timestamp {
-        now.plus(self.then_one_per * self.at_once.saturating_add(2))
+    /// Until when an admission at `now` uses a budget at the most.
+    pub fn longest_use(self, now: Timestamp) -> Timestamp {
+        now.plus(self.then_one_per * self.at_once)
     }
 }
 
@@ -190,6 +195,13 @@ mod tests {
             assert_eq!(MailKind::from_stored(kind.as_str()), Some(kind));
         }
         assert_eq!(MailKind::from_stored("newsletter"), None);
+    }
+
+    #[test]
+    fn the_schema_knows_how_long_all_mail_of_a_mailbox_can_be_used() {
+        let now = Timestamp::from_unix_millis(0);
+        let in_admit_mail = now.plus(30 * ALL_KINDS.then_one_per);
+        assert_eq!(MailKind::longest_use_of_all(now), in_admit_mail);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub use health::Health;
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
 pub use housekeeping::{Housekeeping, SweptSessions};
 pub use mail::{KeptMail, Mail, MailError, Mailer};
-pub use mail_gate::{ALL_KINDS, Admission, MailGate, MailKind, MailQuota, QueuedMail};
+pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use passwords::{
     HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,

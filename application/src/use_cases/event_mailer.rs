@@ -117,16 +117,13 @@ impl Errand {
     }
 
     /// The mail with the newest link of the account, unless that was followed, has expired or is for another address than
-    /// this entry. The owner of an address that is taken gets a notice instead, by an entry of their own: how long the link
+    /// this entry. An entry without an address is for any: it may be one of an earlier version, which kept none. The owner of an address that is taken gets a notice instead, by an entry of their own: how long the link
     /// takes must not tell what that owner is sent.
     async fn link(&self, due: &DueMail, account: &Account) -> Result<Option<Mail>, Delay> {
         let now = self.parts.clock.now();
         let pending = account.pending_verification.as_ref();
-        let comparable = |email: &Option<Email>| email.as_ref().map(Email::comparable);
-        let is_meant = |it: &&PendingVerification| {
-            it.allows(it.verification, now) && comparable(&it.email) == comparable(&due.address)
-        };
-        let Some(pending) = pending.filter(is_meant) else {
+        let is_meant = |it: &&PendingVerification| it.allows(it.verification, now);
+        let Some(pending) = pending.filter(is_meant).filter(|it| is_about(due, it)) else {
             return Ok(None);
         };
         let Some(to) = pending.email.as_ref().or(account.email.as_ref()) else {
@@ -189,6 +186,12 @@ fn which_account(account: &Account) -> String {
         ),
         None => format!("an account that was registered at {registered},"),
     }
+}
+
+/// Whether an entry is about this link. One without an address is about any.
+fn is_about(due: &DueMail, pending: &PendingVerification) -> bool {
+    let comparable = |email: &Option<Email>| email.as_ref().map(Email::comparable);
+    due.address.is_none() || comparable(&pending.email) == comparable(&due.address)
 }
 
 fn new_password(due: &DueMail, to: Email) -> Mail {
@@ -277,5 +280,30 @@ mod tests {
         assert_eq!(when(&due(1)), "at 1970-01-01 00:00 UTC");
         let several = "12 times, most recently at 1970-01-01 00:00 UTC";
         assert_eq!(when(&due(12)), several);
+    }
+
+    #[test]
+    fn an_entry_without_an_address_is_about_any_link() {
+        let address = |text: &str| Some(Email::from_stored(text));
+        let due = |address| DueMail {
+            id: uuid::Uuid::nil(),
+            user: authlog_domain::UserId::new(uuid::Uuid::nil()),
+            kind: MailKind::VerificationLink,
+            address,
+            happened: 1,
+            happened_at: Timestamp::from_unix_millis(0),
+            attempts: 1,
+        };
+        let pending = |email| PendingVerification {
+            verification: authlog_domain::VerificationId::new(uuid::Uuid::nil()),
+            email,
+            expires_at: Timestamp::from_unix_millis(0),
+        };
+        let wanted = pending(address("ann@example.com"));
+        assert!(is_about(&due(None), &wanted));
+        assert!(is_about(&due(None), &pending(None)));
+        assert!(is_about(&due(address("ANN@example.com")), &wanted));
+        assert!(!is_about(&due(address("bob@example.com")), &wanted));
+        assert!(!is_about(&due(address("bob@example.com")), &pending(None)));
     }
 }

@@ -102,9 +102,10 @@ impl Authlog {
                 flaw,
             }])
         })?;
-        // Before anything is looked up: the limit tells nothing of whose address it is.
-        self.admit_mail_to(&email, context)?;
+        // A wrong password uses up nothing of the address, which may be another person's. The limit counts all requests for
+        // it, and so tells nothing of whose it is.
         let proof = self.prove_current(account, password, context).await?;
+        self.admit_mail_to(&email, context)?;
         self.request_link(account.id, Some(email), proof.epoch(), context)
             .await
     }

@@ -190,11 +190,12 @@ macro_rules! store_behaviour {
             of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota,
             an_admission_belongs_to_its_entry,
             a_mailbox_is_sent_more_as_time_passes,
+            an_entry_that_cannot_be_read_delays_no_other,
+            a_clock_that_was_ahead_closes_a_mailbox_for_less_than_a_day,
             links_leave_places_for_notices,
             what_a_mailbox_was_sent_outlives_the_account,
             budgets_that_are_full_again_are_removed,
             what_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
-            a_budget_that_was_used_under_a_clock_that_was_ahead_counts_as_unused,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
