@@ -100,3 +100,147 @@ impl RevocationTail {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use authlog_domain::SessionId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Standing;
+    use crate::ports::{RevocationReader, RevocationSink, TokenKind, VerifiedToken};
+
+    /// A store of one history after another. A reader fails once its history is over.
+    #[derive(Default)]
+    struct Histories(Mutex<Vec<Vec<Revocation>>>);
+
+    struct Reader<'a> {
+        histories: &'a Histories,
+        number: usize,
+        read: usize,
+    }
+
+    fn away() -> StoreError {
+        StoreError::Unavailable("away".into())
+    }
+
+    impl Histories {
+        /// Begins another, in which these revocations were recorded.
+        fn begin(&self, revocations: Vec<Revocation>) {
+            self.0.lock().unwrap().push(revocations);
+        }
+
+        fn record(&self, revocation: Revocation) {
+            self.0.lock().unwrap().last_mut().unwrap().push(revocation);
+        }
+    }
+
+    #[async_trait]
+    impl RevocationSource for Histories {
+        async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
+            let histories = self.0.lock().unwrap();
+            Ok(Box::new(Reader {
+                histories: self,
+                number: histories.len(),
+                read: histories.last().ok_or_else(away)?.len(),
+            }))
+        }
+    }
+
+    #[async_trait]
+    impl RevocationReader for Reader<'_> {
+        async fn read_since(
+            &mut self,
+            _: Timestamp,
+            sink: RevocationSink<'_>,
+        ) -> Result<(), StoreError> {
+            let histories = self.histories.0.lock().unwrap();
+            sink(histories[self.number - 1][..self.read].to_vec());
+            Ok(())
+        }
+
+        async fn read_new(&mut self) -> Result<Vec<Revocation>, StoreError> {
+            let histories = self.histories.0.lock().unwrap();
+            if histories.len() != self.number {
+                return Err(away());
+            }
+            let new = histories[self.number - 1][self.read..].to_vec();
+            self.read += new.len();
+            Ok(new)
+        }
+    }
+
+    struct Now;
+
+    impl Clock for Now {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(1_000_000_000)
+        }
+    }
+
+    fn session(number: u128) -> SessionId {
+        SessionId::new(Uuid::from_u128(number))
+    }
+
+    /// What the list says of a token of that session.
+    fn standing(list: &RevocationList, number: u128) -> Standing {
+        let token = VerifiedToken {
+            kind: TokenKind::Access,
+            token: Uuid::from_u128(1),
+            user: UserId::new(Uuid::from_u128(number)),
+            session: session(number),
+            epoch: 0,
+            issued_at: Now.now(),
+            expires_at: Now.now(),
+        };
+        list.standing(&token, Now.now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_node_knows_of_a_lost_history_is_forgotten_and_the_next_one_is_read_whole() {
+        let histories = Arc::new(Histories::default());
+        let list = Arc::new(RevocationList::default());
+        let (erased, _sweeper) = mpsc::unbounded_channel();
+        let tail = RevocationTail::new(
+            histories.clone(),
+            Arc::new(Now),
+            Arc::clone(&list),
+            Arc::default(),
+            erased,
+        );
+        tokio::spawn(tail.run());
+        let a_moment = || tokio::time::sleep(Duration::from_secs(1));
+        a_moment().await;
+        assert_eq!(standing(&list, 1), Standing::Unknown);
+
+        histories.begin(vec![Revocation::Session(session(1))]);
+        a_moment().await;
+        histories.record(Revocation::Session(session(2)));
+        a_moment().await;
+        let of = |list: &RevocationList| [1, 2, 3].map(|number| standing(list, number));
+        assert_eq!(
+            of(&list),
+            [Standing::Ended, Standing::Ended, Standing::Live]
+        );
+
+        // The second end is lost, and a third came before this node was back.
+        histories.begin(
+            [1, 3]
+                .map(|number| Revocation::Session(session(number)))
+                .into(),
+        );
+        tokio::time::sleep(EVERY + Duration::from_millis(5)).await;
+        assert_eq!(
+            of(&list),
+            [Standing::Ended, Standing::Ended, Standing::Unknown]
+        );
+        a_moment().await;
+        assert_eq!(
+            of(&list),
+            [Standing::Ended, Standing::Live, Standing::Ended]
+        );
+    }
+}

@@ -201,9 +201,9 @@ pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
     };
     for cursor in [other, beyond, LogCursor::unproven(81)] {
         let page = store.read_on(cursor, 10, &everything).await;
-        assert!(changed_at(page, cursor.log_index), "{cursor:?}");
+        assert!(changed_at(&page, cursor.log_index), "{cursor:?}");
         let accounts = store.changed_accounts(cursor, 10).await;
-        assert!(changed_at(accounts, cursor.log_index), "{cursor:?}");
+        assert!(changed_at(&accounts, cursor.log_index), "{cursor:?}");
     }
     // Nor is a page cut short that was to reach further than the log does.
     let to_81 = LogFilter {
@@ -211,10 +211,10 @@ pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
         ..LogFilter::default()
     };
     let page = store.read_on(log[69].cursor(), 100, &to_81).await;
-    assert!(changed_at(page, 81));
+    assert!(changed_at(&page, 81));
 }
 
-fn changed_at<T>(read: Result<T, ReadOnError>, place: u64) -> bool {
+fn changed_at<T>(read: &Result<T, ReadOnError>, place: u64) -> bool {
     matches!(read, Err(ReadOnError::HistoryChanged(at)) if at == place)
 }
 

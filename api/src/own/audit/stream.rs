@@ -14,10 +14,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use tokio::time::Instant;
 
-use super::super::problem::problem_text;
 use super::query::FeedQuery;
 use crate::Api;
 use crate::capacity::ReaderPlace;
+use crate::own::problem::problem_text;
 
 /// How often a reader who stays is asked anew for the right to, even if nothing happened to the account: the token may
 /// have expired, the session may have ended.
