@@ -331,7 +331,7 @@ impl Follower {
         let (history, reached) = (self.history, self.reached.log_index);
         let more = |head: &Head| head.history != history || head.log_index > reached;
         if self.head.wait_for(more).await.is_err() {
-            return std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     }
 
