@@ -88,7 +88,7 @@ impl UnansweredRefreshes {
 
 impl RefreshUnderWay<'_> {
     /// The client waits and is about to be answered.
-    pub(crate) fn is_answered(self) {
+    pub(crate) fn answered(self) {
         let mut exchanges = self.all.exchanges();
         if exchanges
             .get(&self.session)
@@ -140,7 +140,7 @@ mod tests {
         let under_way = refreshes.begin(lost, 4);
         assert!(refreshes.has(lost, 4));
         drop(under_way);
-        refreshes.begin(answered, 4).is_answered();
+        refreshes.begin(answered, 4).answered();
         assert!(refreshes.has(lost, 4));
         assert!(!refreshes.has(lost, 3));
         assert!(!refreshes.has(answered, 4));

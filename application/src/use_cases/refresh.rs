@@ -156,7 +156,7 @@ impl Authlog {
                     Err(Failure::Refused(_) | Failure::Conflict) => true,
                 };
                 if let Some(under_way) = under_way.filter(|_| is_answered) {
-                    under_way.is_answered();
+                    under_way.answered();
                 }
                 committed?;
                 Ok((account, outcome))

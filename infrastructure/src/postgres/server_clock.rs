@@ -9,7 +9,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-/// An answer that took longer says too little about the time.
+/// An answer that took longer says little about the time. It counts only while nothing else is known.
 const QUICK: Duration = Duration::from_millis(500);
 
 /// The difference of the server's clock and the monotonic clock of this machine.
@@ -34,9 +34,13 @@ impl ServerClock {
     /// Learns from the answer to a statement that was sent at `sent`: it was carried out somewhere in between.
     pub(super) fn learn(&self, sent: Instant, time: OffsetDateTime) {
         let took = sent.elapsed();
+        let mut reading = self.reading();
         if took <= QUICK {
             let at = sent + took / 2;
-            *self.reading() = Some(Reading { at, time });
+            *reading = Some(Reading { at, time });
+        } else if reading.is_none() {
+            // As if it was carried out at once: then nothing is refused too early.
+            *reading = Some(Reading { at: sent, time });
         }
     }
 
@@ -73,5 +77,7 @@ mod tests {
         assert_eq!(clock.time_at(at), Some(noon));
         clock.forget();
         assert_eq!(clock.time_at(at), None);
+        clock.learn(sent, noon);
+        assert_eq!(clock.time_at(sent), Some(noon), "better than nothing");
     }
 }
