@@ -8,7 +8,7 @@ use super::{Postgres, Program, eventually};
 /// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 16] = [
+const BACKGROUND: [&str; 17] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.next, ",
@@ -25,6 +25,8 @@ const BACKGROUND: [&str; 16] = [
     "DELETE FROM opaque_tokens WHERE expires_at ",
     "SELECT pg_try_advisory_lock(",
     "SET idle_session_timeout ",
+    // Once for each connection.
+    "SELECT set_config(",
 ];
 
 /// By which an elected node makes sure that it still is: `SELECT 1`.

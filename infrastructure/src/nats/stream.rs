@@ -308,7 +308,7 @@ mod tests {
             subjects_count: 0,
             deleted_count: None,
             deleted: None,
-            subjects: std::collections::HashMap::new(),
+            subjects: None,
         };
         assert!(check_whole(&state(7), 3).is_ok());
         let advice = |replicas| check_whole(&state(5), replicas).unwrap_err().to_string();
