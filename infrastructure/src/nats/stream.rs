@@ -27,7 +27,7 @@ const LARGEST_MESSAGE: i32 = 65_536;
 
 /// How long a stream has to have been gone before another is made in its place. A server may go on removing the files of
 /// the one that was deleted after it has said that it is gone, and takes those of its successor along (nats-server 2.9).
-const GONE_FOR: Duration = Duration::from_secs(1);
+pub(super) const GONE_FOR: Duration = Duration::from_secs(1);
 
 /// The stream as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
 fn wanted(replicas: usize) -> Config {
