@@ -94,7 +94,7 @@ pub(crate) async fn open_store_with(
             })
         }
         Database::Postgres(servers) => {
-            let store = PostgresStore::open_on(servers, migrate, master, entropy())
+            let store = PostgresStore::open_on(servers.clone(), migrate, master, entropy())
                 .await
                 .map_err(explain)
                 .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;

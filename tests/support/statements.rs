@@ -8,7 +8,7 @@ use super::{Postgres, Program, eventually};
 /// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 18] = [
+const BACKGROUND: [&str; 19] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -27,6 +27,8 @@ const BACKGROUND: [&str; 18] = [
     "UPDATE credentials SET password_hash = ",
     "SELECT pg_try_advisory_lock(",
     "SET idle_session_timeout ",
+    // Once for each connection.
+    "SELECT set_config(",
 ];
 
 /// By which an elected node makes sure that it still is: `SELECT 1`.

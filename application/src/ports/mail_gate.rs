@@ -43,7 +43,7 @@ const NOTICES: MailQuota = MailQuota {
 
 /// What a mailbox is sent of all kinds together, at a steady rate 48 mails a day. That is one per lifetime of a reset link:
 /// however many a stranger asks for, the newest one that the owner has is good.
-pub const ALL_KINDS: MailQuota = MailQuota {
+const ALL_KINDS: MailQuota = MailQuota {
     at_once: 30,
     then_one_per: Duration::from_secs(30 * 60),
 };

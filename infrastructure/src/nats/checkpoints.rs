@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::connection::connect;
 use super::servers::NatsServers;
+use super::stream::GONE_FOR;
 use crate::transparency::StoredCheckpoint;
 use crate::transparency::courier::{CheckpointSink, Notes, SinkError};
 
@@ -42,6 +43,8 @@ pub struct NatsCheckpoints {
     read_to: u64,
     /// When the stream that was read was made.
     made_at: Option<OffsetDateTime>,
+    /// Whether a stream was deleted, in whose place none was made yet.
+    is_gone: bool,
 }
 
 impl NatsCheckpoints {
@@ -53,6 +56,7 @@ impl NatsCheckpoints {
             jetstream: None,
             read_to: 0,
             made_at: None,
+            is_gone: false,
         }
     }
 
@@ -76,6 +80,7 @@ impl NatsCheckpoints {
             Err(error) if is_missing(&error.kind()) => {
                 self.read_to = 0;
                 let replaced = self.made_at.take().is_some();
+                self.is_gone |= replaced;
                 return Ok(Notes {
                     replaced,
                     notes: vec![],
@@ -108,6 +113,9 @@ impl NatsCheckpoints {
     async fn append(&mut self, note: &str) -> Result<(), SinkError> {
         let jetstream = self.jetstream().await?;
         if self.made_at.is_none() {
+            if std::mem::take(&mut self.is_gone) {
+                tokio::time::sleep(GONE_FOR).await;
+            }
             let made = jetstream.create_stream(wanted(self.replicas)).await;
             self.made_at = Some(made.map_err(failed)?.cached_info().created);
         }

@@ -27,7 +27,7 @@ const LARGEST_MESSAGE: i32 = 65_536;
 
 /// How long a stream has to have been gone before another is made in its place. A server may go on removing the files of
 /// the one that was deleted after it has said that it is gone, and takes those of its successor along (nats-server 2.9).
-const GONE_FOR: Duration = Duration::from_secs(1);
+pub(super) const GONE_FOR: Duration = Duration::from_secs(1);
 
 /// The stream as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
 fn wanted(replicas: usize) -> Config {
@@ -313,7 +313,7 @@ mod tests {
             subjects_count: 0,
             deleted_count: None,
             deleted: None,
-            subjects: std::collections::HashMap::new(),
+            subjects: None,
         };
         assert!(check_whole(&state(7), 3).is_ok());
         let advice = |replicas| check_whole(&state(5), replicas).unwrap_err().to_string();
