@@ -295,7 +295,7 @@ async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store)
             assert_eq!(statuses, (400, 204));
         }
     }
-    println!("taken back in {taken_back} of {ROUNDS} rounds");
+    eprintln!("taken back in {taken_back} of {ROUNDS} rounds");
 }
 
 async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed(
