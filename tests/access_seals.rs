@@ -7,8 +7,7 @@ mod support;
 use sha2::{Digest as _, Sha256};
 use support::contract::{is_refused, verifies};
 use support::{
-    Contract, Person, Postgres, Program, Settings, Store, a, eventually, on_both_stores, own,
-    staff, token,
+    Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own, staff, token,
 };
 
 on_both_stores!(
