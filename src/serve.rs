@@ -11,6 +11,7 @@ use authlog_application::Background;
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
+use authlog_infrastructure::system::SystemClock;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,8 +49,12 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let reachable_at = reachable_at(settings, address)?;
-    let seal_upgrader =
-        SealUpgrader::new(Arc::clone(&store), signs.clone(), settings.upgrade_window);
+    let seal_upgrader = SealUpgrader::new(
+        Arc::clone(&store),
+        Arc::new(SystemClock),
+        signs.clone(),
+        settings.upgrade_window,
+    );
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::ports::{StoreError, StreamId};
+use authlog_application::ports::{Clock, StoreError, StreamId};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -24,6 +24,7 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Seals what is not sealed, once no node of a version before can run any more.
 pub struct SealUpgrader {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     leads: watch::Receiver<bool>,
     window: Duration,
 }
@@ -31,9 +32,15 @@ pub struct SealUpgrader {
 impl SealUpgrader {
     /// A worker that does so if it `leads`, when `window` has passed since the schema was brought up to this version. Where
     /// only one program serves a store at a time it does not wait.
-    pub fn new(store: Arc<dyn Store>, leads: watch::Receiver<bool>, window: Duration) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        leads: watch::Receiver<bool>,
+        window: Duration,
+    ) -> Self {
         Self {
             store,
+            clock,
             leads,
             window,
         }
@@ -104,7 +111,7 @@ impl SealUpgrader {
         // One step after the other, so that requests do not have to wait for it.
         let mut reached: Option<StreamId> = None;
         while let Some(stretch) = self.store.stretch_after(reached.as_ref(), EVENTS).await? {
-            self.store.rebuild(&stretch).await?;
+            self.store.rebuild(&stretch, self.clock.now()).await?;
             reached = Some(stretch.end());
         }
         Ok(())

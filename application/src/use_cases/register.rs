@@ -198,10 +198,7 @@ impl Authlog {
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
-        let verification = self
-            .settings
-            .verifies_email
-            .then(|| self.new_link(now));
+        let verification = self.settings.verifies_email.then(|| self.new_link(now));
         // Drawn again with each try: it may have been what was in the way.
         let numbered = |number| RegisterUser {
             at: now,

@@ -75,6 +75,10 @@ impl DerefMut for Held {
     }
 }
 
+fn settings_of_requests() -> Vec<Setting> {
+    [ISOLATION].into_iter().chain(OF_REQUESTS).collect()
+}
+
 impl Connections {
     /// Connections to these servers; the first is made when it is needed.
     pub(super) fn new(servers: PostgresServers) -> Self {
@@ -90,8 +94,7 @@ impl Connections {
                 let good = broken_at.is_none_or(|at| connection.age < at.elapsed());
                 Box::pin(async move { Ok(good) })
             });
-        let settings = [ISOLATION].into_iter().chain(OF_REQUESTS).collect();
-        let pool = hosts.pool(options, settings);
+        let pool = hosts.pool(options, settings_of_requests());
         let watch = hosts.are_several().then(|| {
             let watching = watch(Arc::clone(&hosts), Arc::clone(&broken_at));
             AbortOnDropHandle::new(tokio::spawn(watching))
@@ -141,7 +144,7 @@ impl Connections {
 
     /// A connection that is not in the pool and has its settings.
     pub(super) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
-        self.options.clone().options(OF_REQUESTS).connect().await
+        self.hosts.connect(&settings_of_requests()).await
     }
 
     /// Lets no connection of the pool be used again that was made before now.

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::World;
 use super::people::{LIFETIME, Person, refresh};
 use super::rotation::{rotate, with_both};
-use super::system::{SystemEntropy, now, random};
+use super::system::{SystemClock, SystemEntropy, now, random};
 
 /// Under which name the store's secret is kept.
 const SECRET: &str = "identifier-pepper";
@@ -336,7 +336,12 @@ async fn forget_seals(world: &impl World) {
 
 async fn upgrade(store: &Arc<dyn Store>) {
     let leads = watch::channel(true).1;
-    let upgrader = SealUpgrader::new(Arc::clone(store), leads, Duration::ZERO);
+    let upgrader = SealUpgrader::new(
+        Arc::clone(store),
+        Arc::new(SystemClock),
+        leads,
+        Duration::ZERO,
+    );
     upgrader.run().await;
 }
 
@@ -419,7 +424,12 @@ pub async fn unsealed_rows_count_until_nodes_of_the_version_before_are_gone(worl
     forget_seals(world).await;
     // Not elected: another node does it.
     let (elect, leads) = watch::channel(false);
-    let upgrader = SealUpgrader::new(Arc::clone(&store), leads, Duration::ZERO);
+    let upgrader = SealUpgrader::new(
+        Arc::clone(&store),
+        Arc::new(SystemClock),
+        leads,
+        Duration::ZERO,
+    );
     let upgrading = tokio::spawn(upgrader.run());
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!store.seals_are_required().await.unwrap());
