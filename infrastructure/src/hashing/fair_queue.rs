@@ -22,6 +22,10 @@ pub(super) struct Ticket(u64);
 pub(super) struct FairQueue<T> {
     /// Clients that have a place, or for which a job runs.
     clients: HashMap<Network, Backlog<T>>,
+    /// Clients that have places, by how many.
+    by_length: BTreeSet<(usize, Network)>,
+    /// Clients for which jobs wait, in the order of their turns.
+    by_turn: BTreeSet<(Turn, Network)>,
     /// Places that are taken: reserved ones and those of jobs.
     places_taken: usize,
     virtual_clock: Duration,
@@ -41,7 +45,16 @@ struct Backlog<T> {
     last_turn: Ticket,
 }
 
+/// The less a client was charged, the earlier it is served; among those that were charged alike, the one whose turn is longest
+/// ago.
+type Turn = (Duration, Ticket);
+
 impl<T> Backlog<T> {
+    /// When its next job is served, if one waits.
+    fn turn(&self) -> Option<Turn> {
+        (!self.jobs.is_empty()).then_some((self.charged, self.last_turn))
+    }
+
     /// The places that it has.
     fn len(&self) -> usize {
         self.reserved.len() + self.jobs.len()
@@ -71,6 +84,8 @@ impl<T> FairQueue<T> {
     pub fn new() -> Self {
         Self {
             clients: HashMap::new(),
+            by_length: BTreeSet::new(),
+            by_turn: BTreeSet::new(),
             places_taken: 0,
             virtual_clock: Duration::ZERO,
             tickets: 0,
@@ -91,18 +106,18 @@ impl<T> FairQueue<T> {
             None
         } else {
             let longest = self.longest_beyond(client)?;
-            self.clients.get_mut(&longest)?.displace()
+            self.change(longest, Backlog::displace)?
         };
         let ticket = self.next_ticket();
         let virtual_clock = self.virtual_clock;
-        let backlog = self.clients.entry(client).or_insert_with(|| Backlog {
+        self.clients.entry(client).or_insert_with(|| Backlog {
             reserved: BTreeSet::new(),
             jobs: VecDeque::new(),
             running: 0,
             charged: virtual_clock,
             last_turn: ticket,
         });
-        backlog.reserved.insert(ticket);
+        self.change(client, |backlog| backlog.reserved.insert(ticket));
         Some(Reserved { ticket, displaced })
     }
 
@@ -112,71 +127,96 @@ impl<T> FairQueue<T> {
     /// Another client has taken the place; this is the job.
     pub fn put(&mut self, client: Network, reserved: Ticket, job: T) -> Result<Ticket, T> {
         let ticket = self.next_ticket();
-        let Some(backlog) = self.clients.get_mut(&client) else {
-            return Err(job);
-        };
-        if !backlog.reserved.remove(&reserved) {
-            return Err(job);
+        let virtual_clock = self.virtual_clock;
+        let mut job = Some(job);
+        self.change(client, |backlog| {
+            if backlog.reserved.remove(&reserved) {
+                if backlog.jobs.is_empty() {
+                    backlog.charged = backlog.charged.max(virtual_clock);
+                    backlog.last_turn = ticket;
+                }
+                backlog.jobs.extend(job.take().map(|job| (ticket, job)));
+            }
+        });
+        match job {
+            None => Ok(ticket),
+            Some(job) => Err(job),
         }
-        if backlog.jobs.is_empty() {
-            backlog.charged = backlog.charged.max(self.virtual_clock);
-            backlog.last_turn = ticket;
-        }
-        backlog.jobs.push_back((ticket, job));
-        Ok(ticket)
     }
 
     /// The client with the most places, if it has more than `client` would have with one more.
     fn longest_beyond(&self, client: Network) -> Option<Network> {
         let own = self.clients.get(&client).map_or(0, Backlog::len);
-        let (longest, backlog) = self.clients.iter().max_by_key(|(_, it)| it.len())?;
-        (backlog.len() > own + 1).then_some(*longest)
+        let (most, longest) = self.by_length.last()?;
+        (*most > own + 1).then_some(*longest)
+    }
+
+    /// Changes what a client has, and where it stands among the others. A client for which nothing waits or runs any more is
+    /// forgotten.
+    fn change<R>(
+        &mut self,
+        client: Network,
+        change: impl FnOnce(&mut Backlog<T>) -> R,
+    ) -> Option<R> {
+        let backlog = self.clients.get_mut(&client)?;
+        let (length, turn) = (backlog.len(), backlog.turn());
+        let changed = change(backlog);
+        let (new_length, new_turn) = (backlog.len(), backlog.turn());
+        let is_idle = backlog.is_idle();
+        if length != new_length {
+            self.by_length.remove(&(length, client));
+            if new_length > 0 {
+                self.by_length.insert((new_length, client));
+            }
+        }
+        if turn != new_turn {
+            if let Some(turn) = turn {
+                self.by_turn.remove(&(turn, client));
+            }
+            self.by_turn.extend(new_turn.map(|turn| (turn, client)));
+        }
+        if is_idle {
+            self.clients.remove(&client);
+        }
+        Some(changed)
     }
 
     /// Takes the next job to run. Its client is charged `estimate` until [`Self::settle`] says what the job took.
     pub fn take(&mut self, estimate: Duration) -> Option<(Network, T)> {
-        let waiting = self
-            .clients
-            .iter_mut()
-            .filter(|(_, it)| !it.jobs.is_empty());
-        let (client, backlog) = waiting.min_by_key(|(_, it)| (it.charged, it.last_turn))?;
-        let (_, job) = backlog.jobs.pop_front()?;
-        self.virtual_clock = self.virtual_clock.max(backlog.charged);
-        backlog.charged += estimate;
-        backlog.running += 1;
+        let ((charged, _), client) = *self.by_turn.first()?;
+        self.virtual_clock = self.virtual_clock.max(charged);
         // Later than every ticket so far.
-        self.tickets += 1;
-        backlog.last_turn = Ticket(self.tickets);
+        let last_turn = self.next_ticket();
+        let job = self.change(client, |backlog| {
+            backlog.charged += estimate;
+            backlog.running += 1;
+            backlog.last_turn = last_turn;
+            backlog.jobs.pop_front()
+        });
+        let (_, job) = job.flatten()?;
         self.places_taken -= 1;
-        Some((*client, job))
+        Some((client, job))
     }
 
     /// Charges the client of a job that has ended for what it took, in place of the estimate.
     pub fn settle(&mut self, client: Network, estimate: Duration, took: Duration) {
-        let Some(backlog) = self.clients.get_mut(&client) else {
-            return;
-        };
-        backlog.charged = (backlog.charged + took).saturating_sub(estimate);
-        backlog.running = backlog.running.saturating_sub(1);
-        if backlog.is_idle() {
-            self.clients.remove(&client);
-        }
+        self.change(client, |backlog| {
+            backlog.charged = (backlog.charged + took).saturating_sub(estimate);
+            backlog.running = backlog.running.saturating_sub(1);
+        });
     }
 
     /// Gives up a place, reserved or with a job that still waits, and returns the job. Nothing is charged for it.
     pub fn remove(&mut self, client: Network, ticket: Ticket) -> Option<T> {
-        let backlog = self.clients.get_mut(&client)?;
-        let job = if backlog.reserved.remove(&ticket) {
-            None
-        } else {
+        let (was_there, job) = self.change(client, |backlog| {
+            if backlog.reserved.remove(&ticket) {
+                return (true, None);
+            }
             let at = backlog.jobs.binary_search_by_key(&ticket, |(it, _)| *it);
-            let (_, job) = backlog.jobs.remove(at.ok()?)?;
-            Some(job)
-        };
-        self.places_taken -= 1;
-        if backlog.is_idle() {
-            self.clients.remove(&client);
-        }
+            let job = at.ok().and_then(|at| backlog.jobs.remove(at));
+            (job.is_some(), job.map(|(_, job)| job))
+        })?;
+        self.places_taken -= usize::from(was_there);
         job
     }
 
@@ -407,5 +447,53 @@ mod tests {
             queue.remove(client(number), reserved.ticket);
         }
         assert!(queue.clients.is_empty());
+        assert!(queue.by_length.is_empty() && queue.by_turn.is_empty());
+    }
+
+    #[test]
+    fn the_order_of_the_clients_is_kept_through_every_change() {
+        let mut queue = FairQueue::new();
+        let mut places = Vec::new();
+        let mut running = Vec::new();
+        // A fixed sequence without a pattern (Knuth's linear congruential generator).
+        let mut random: u64 = 1;
+        for _ in 0..20_000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let number = (random >> 40) as u8 % 50;
+            match (random >> 33) % 5 {
+                0 | 1 => {
+                    let reserved = queue.reserve(client(number), 100);
+                    places.extend(reserved.map(|it| (client(number), it.ticket)));
+                }
+                2 if !places.is_empty() => {
+                    let (client, ticket) = places.swap_remove(number as usize % places.len());
+                    if let Ok(ticket) = queue.put(client, ticket, number) {
+                        places.push((client, ticket));
+                    }
+                }
+                3 if !places.is_empty() => {
+                    let (client, ticket) = places.swap_remove(number as usize % places.len());
+                    queue.remove(client, ticket);
+                }
+                _ => {
+                    running.extend(queue.take(HASH).map(|(client, _)| client));
+                    if running.len() > 3 {
+                        queue.settle(running.remove(0), HASH, HASH * u32::from(number));
+                    }
+                }
+            }
+            let backlogs = || queue.clients.iter();
+            let lengths = backlogs().map(|(client, it)| (it.len(), *client));
+            let lengths: BTreeSet<_> = lengths.filter(|(length, _)| *length > 0).collect();
+            let turns = backlogs().filter_map(|(client, it)| Some((it.turn()?, *client)));
+            assert_eq!(queue.by_turn, turns.collect());
+            assert_eq!(
+                queue.len(),
+                lengths.iter().map(|(length, _)| length).sum::<usize>()
+            );
+            assert_eq!(queue.by_length, lengths);
+        }
     }
 }
