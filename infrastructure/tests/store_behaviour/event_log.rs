@@ -215,7 +215,7 @@ pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
 }
 
 fn changed_at<T>(read: &Result<T, ReadOnError>, place: u64) -> bool {
-    matches!(read, Err(ReadOnError::HistoryChanged(at)) if at == place)
+    matches!(read, Err(ReadOnError::HistoryChanged(at)) if *at == place)
 }
 
 fn name(event: &StoredEvent) -> (&str, &str, i64) {
