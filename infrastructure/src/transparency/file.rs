@@ -205,7 +205,7 @@ mod tests {
     async fn a_long_file_is_read_in_pieces_from_the_first_note_to_the_last() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoints");
-        let notes: Vec<String> = (1..=2000).map(|size| note(size).note).collect();
+        let notes: Vec<String> = (1..=4000).map(|size| note(size).note).collect();
         let text: String = notes.iter().map(|note| format!("{note}\n")).collect();
         assert!(text.len() as u64 > 2 * CHUNK);
         std::fs::write(&path, text).unwrap();
