@@ -11,13 +11,14 @@ use authlog_domain::user::{ChangeRole, Lock, UserCommand};
 use authlog_domain::{CredentialId, Role, SessionId};
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
 use authlog_infrastructure::sealing::MasterKeys;
+use authlog_infrastructure::system::SystemClock;
 use authlog_infrastructure::{OpenError, Store};
 use tokio::sync::watch;
 
 use super::World;
 use super::people::{LIFETIME, Person, refresh};
 use super::rotation::{rotate, with_both};
-use super::system::{SystemClock, SystemEntropy, now, random};
+use super::system::{SystemEntropy, now, random};
 
 /// Under which name the store's secret is kept.
 const SECRET: &str = "identifier-pepper";
@@ -80,7 +81,7 @@ impl Member {
 
 /// What the doctor finds, each with what was repaired of it.
 async fn findings(store: &dyn Store, repair: bool) -> Vec<(Check, bool)> {
-    let diagnosis = store.examine(repair, &|_| ()).await.unwrap();
+    let diagnosis = store.examine(repair, now(), &|_| ()).await.unwrap();
     let found = diagnosis.divergences.into_iter();
     found
         .map(|(check, found)| (check, found.count == found.repaired))
