@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_node_knows_of_a_lost_history_is_forgotten_and_the_next_one_is_read_whole() {
         let histories = Arc::new(Histories::default());
-        let list = Arc::new(RevocationList::default());
+        let list = Arc::new(RevocationList::new(Arc::new(Now)));
         let (erased, _sweeper) = mpsc::unbounded_channel();
         let tail = RevocationTail::new(
             histories.clone(),
