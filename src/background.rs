@@ -1,5 +1,6 @@
 //! The background workers of a node: started under one supervisor, and stopped in order.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use authlog_application::{Background, LogFeed};
 use authlog_infrastructure::Store;
 use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
 use authlog_infrastructure::nats::EventPublisher;
+use authlog_infrastructure::seal_upgrade::SealUpgrader;
 use authlog_infrastructure::tokens::KeyWatch;
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -27,6 +29,7 @@ const FINISH_WITHIN: Duration = Duration::from_secs(6);
 pub(crate) struct BackgroundWork {
     pub(crate) application: Background,
     pub(crate) key_watch: KeyWatch<dyn Store>,
+    pub(crate) seal_upgrader: SealUpgrader,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) publisher: Option<EventPublisher>,
     pub(crate) offices: Option<Offices>,
@@ -84,6 +87,10 @@ impl BackgroundWork {
                 Arc::clone(feed).run().boxed()
             }),
             supervisor.start("key_watch", stop, self.key_watch, |it| it.run().boxed()),
+            supervisor.start("seal_upgrader", stop, self.seal_upgrader, |it| {
+                // Once everything is sealed there is nothing left to do.
+                it.run().then(|()| pending()).boxed()
+            }),
         ];
         // It ends with the last copy of the façade, once its queue is empty.
         let recorder = supervisor.start("refused_login_recorder", stop, refused_logins, |it| {

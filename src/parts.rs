@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use authlog_application::ports::{AttemptLimiter, Clock, Entropy, Mailer, Publication};
+use authlog_application::ports::{
+    AttemptLimiter, Clock, Entropy, LogIntegrity, Mailer, Publication,
+};
 use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
 use authlog_domain::session::Limits;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
@@ -91,8 +93,8 @@ pub(crate) async fn open_store_with(
                 offices: None,
             })
         }
-        Database::Postgres(url) => {
-            let store = PostgresStore::open(url.as_str(), migrate, master, entropy())
+        Database::Postgres(servers) => {
+            let store = PostgresStore::open_on(servers.clone(), migrate, master, entropy())
                 .await
                 .map_err(explain)
                 .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;
@@ -127,8 +129,11 @@ fn explain(error: OpenError) -> anyhow::Error {
         OpenError::Schema(_) => {
             "if it is older than this program, run `authlog migrate`; if it is newer, use a newer program"
         }
+        OpenError::SecretRemoved => {
+            "it was removed and cannot be made again: restore the table shared_secrets from a backup"
+        }
         OpenError::Unreachable(_) => "is it running, and are address, user and password right?",
-        OpenError::Store(_) => return error.into(),
+        OpenError::Connections(_) | OpenError::Store(_) => return error.into(),
     };
     anyhow::Error::new(error).context(advice)
 }
@@ -188,6 +193,7 @@ pub(crate) async fn assemble(
     store: Arc<dyn Store>,
     reachable_at: &Url,
     publication: Option<watch::Receiver<Publication>>,
+    integrity: watch::Receiver<LogIntegrity>,
     keys: Keys,
     limiter: Arc<dyn AttemptLimiter>,
 ) -> anyhow::Result<(Authlog, Background)> {
@@ -225,6 +231,7 @@ pub(crate) async fn assemble(
         log: store.clone(),
         housekeeping: store.clone(),
         transparency: Arc::new(proofs::log(settings, Arc::clone(&store)).await?),
+        integrity,
         history: store.clone(),
         publication,
         directory: store.clone(),
@@ -272,9 +279,10 @@ pub(crate) fn publisher(
     store: Arc<dyn Store>,
     publishes: watch::Receiver<bool>,
 ) -> Option<(EventPublisher, watch::Receiver<Publication>)> {
-    let url = settings.nats_url.as_ref()?;
+    let servers = settings.nats.as_ref()?;
     let settings = PublisherSettings {
-        url: url.clone(),
+        servers: servers.clone(),
+        replicas: settings.nats_replicas,
         source: event_source(settings),
     };
     Some(EventPublisher::new(store, settings, publishes))

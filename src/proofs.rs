@@ -1,16 +1,18 @@
-//! Putting together what proves the log: its key, the signer, and those who carry checkpoints away.
+//! Putting together what proves the log: its key, the signer, and the couriers that carry checkpoints away.
 
 use std::sync::Arc;
 
 use anyhow::Context;
+use authlog_application::ports::LogIntegrity;
 use authlog_application::supervisor::Supervisor;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::nats::NatsCheckpoints;
-use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier};
+use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier, judge_sink};
 use authlog_infrastructure::transparency::file::CheckpointFile;
 use authlog_infrastructure::transparency::key::log_key;
 use authlog_infrastructure::transparency::note::NoteKey;
-use authlog_infrastructure::transparency::signer::{Alarm, Signer};
+use authlog_infrastructure::transparency::signer::{Signer, sign_all};
+use authlog_infrastructure::transparency::witness::{TrustedCheckpoint, Witness};
 use authlog_infrastructure::transparency::{LogTree, ProvenLog};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
@@ -49,16 +51,55 @@ pub(crate) async fn log(settings: &Settings, store: Arc<dyn Store>) -> anyhow::R
     Ok(ProvenLog::new(store, Arc::new(key)))
 }
 
+/// Signs for all that the log has, unless it contradicts a checkpoint in the file or on the stream that the settings name.
+/// A service that runs meanwhile signs the same.
+///
+/// # Errors
+/// They contradict each other, or one of them cannot be read.
+pub(crate) async fn sign(
+    settings: &Settings,
+    store: &dyn LogTree,
+    key: &NoteKey,
+) -> anyhow::Result<()> {
+    let mut trusted: Option<TrustedCheckpoint> = None;
+    let size_of =
+        |it: &Option<TrustedCheckpoint>| it.as_ref().map_or(0, |it| it.checkpoint.tree_size);
+    let (file, stream) = (checkpoint_file(settings), checkpoint_stream(settings));
+    let file = file.map(|sink| Box::new(sink) as Box<dyn CheckpointSink>);
+    let stream = stream.map(|sink| Box::new(sink) as Box<dyn CheckpointSink>);
+    for mut sink in file.into_iter().chain(stream) {
+        let newest = judge_sink(&mut *sink, store, key.verifier()).await;
+        let newest = newest.context("no checkpoint is signed")?;
+        if size_of(&newest) > size_of(&trusted) {
+            trusted = newest;
+        }
+    }
+    sign_all(store, key, trusted)
+        .await
+        .context("no checkpoint is signed")?;
+    Ok(())
+}
+
+fn checkpoint_file(settings: &Settings) -> Option<CheckpointFile> {
+    settings.checkpoint_file.clone().map(CheckpointFile::new)
+}
+
+fn checkpoint_stream(settings: &Settings) -> Option<NatsCheckpoints> {
+    let servers = settings.nats.clone()?;
+    Some(NatsCheckpoints::new(servers, settings.nats_replicas))
+}
+
 /// The work that checkpoints make.
 pub(crate) struct Checkpoints {
     signer: Signer,
+    witness: Arc<Witness>,
     file: Option<Courier<CheckpointFile>>,
     nats: Option<Courier<NatsCheckpoints>>,
 }
 
 impl Checkpoints {
-    /// The signer of the log in `store`, which works while `signs` says so, and who carries its checkpoints to where the
-    /// settings say.
+    /// The signer of the log in `store`, which works while `signs` says so, and the couriers that carry its checkpoints to
+    /// where the settings say.
     ///
     /// # Errors
     /// As for [`key`].
@@ -70,23 +111,26 @@ impl Checkpoints {
         let key = key(settings, &*store).await?;
         let verifier = key.verifier().clone();
         let store: Arc<dyn LogTree> = store;
-        let alarm: Alarm = Arc::new(watch::Sender::new(None));
-        let (tree, elected, bell) = (Arc::clone(&store), signs.clone(), Arc::clone(&alarm));
-        let signer = Signer::new(tree, Arc::new(key), elected, bell);
-        let file = settings.checkpoint_file.clone().map(CheckpointFile::new);
-        let nats = settings.nats_url.as_ref();
-        let nats = nats.map(|url| NatsCheckpoints::new(url.to_string()));
+        let witness = Arc::new(Witness::default());
+        let (tree, elected) = (Arc::clone(&store), signs.clone());
+        let signer = Signer::new(tree, Arc::new(key), elected, Arc::clone(&witness));
         Ok(Self {
             signer,
-            file: file.map(|file| {
-                let (store, signs, alarm) = (store.clone(), signs.clone(), alarm.clone());
-                Courier::new(file, store, verifier.clone(), signs, alarm)
+            file: checkpoint_file(settings).map(|file| {
+                let (store, signs, witness) = (store.clone(), signs.clone(), witness.clone());
+                Courier::new(file, store, verifier.clone(), signs, witness)
             }),
-            nats: nats.map(|nats| {
-                let (store, signs, alarm) = (store.clone(), signs.clone(), alarm.clone());
-                Courier::new(nats, store, verifier.clone(), signs, alarm)
+            nats: checkpoint_stream(settings).map(|nats| {
+                let (store, signs, witness) = (store.clone(), signs.clone(), witness.clone());
+                Courier::new(nats, store, verifier.clone(), signs, witness)
             }),
+            witness,
         })
+    }
+
+    /// Where to watch whether the log still is the one that was signed.
+    pub(crate) fn integrity(&self) -> watch::Receiver<LogIntegrity> {
+        self.witness.integrity()
     }
 
     /// Starts the work, which ends with `stop`.

@@ -9,6 +9,8 @@ use anyhow::Context;
 use authlog_api::{Api, Capacity};
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::limits::NoAttemptLimits;
+use authlog_infrastructure::seal_upgrade::SealUpgrader;
+use authlog_infrastructure::system::SystemClock;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,12 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let reachable_at = reachable_at(settings, address)?;
+    let seal_upgrader = SealUpgrader::new(
+        Arc::clone(&store),
+        Arc::new(SystemClock),
+        signs.clone(),
+        settings.upgrade_window,
+    );
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
@@ -58,6 +66,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         Arc::clone(&store),
         &reachable_at,
         publication,
+        checkpoints.integrity(),
         keys,
         limiter,
     )
@@ -68,6 +77,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let background = BackgroundWork {
         application,
         key_watch,
+        seal_upgrader,
         checkpoints,
         publisher,
         offices,

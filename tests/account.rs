@@ -22,6 +22,8 @@ on_both_stores!(
     a_password_is_changed_by_whoever_knows_the_current_one_alone,
     that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one,
     an_address_changes_once_the_mailed_link_is_followed,
+    who_registers_with_anothers_address_has_nothing_of_the_account_once_that_is_confirmed,
+    sessions_from_before_an_address_was_confirmed_end,
     an_address_is_confirmed_by_a_button_and_not_by_looking,
     a_link_that_was_mailed_before_a_reset_takes_no_account_over,
     nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for,
@@ -48,7 +50,13 @@ async fn is_verified(service: &Program, person: &Person, access: &str) {
     let answer = request.await;
     assert_eq!(answer.status, 202, "{answer}");
     let link = new_mail_to(service, &person.email, &known).await;
-    follows(service, &link.token()).await;
+    follows(service, &link.token(), access).await;
+}
+
+/// Fills in the form of the page that a mailed link about an address opens.
+async fn confirm(service: &Program, token: &str, password: &str) -> Answer {
+    let form = [("token", token), ("password", password)];
+    service.send(own::EMAIL_FORM).form(&form).await
 }
 
 async fn sessions(service: &Program, access: &str) -> Vec<Value> {
@@ -333,7 +341,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
         .query(&format!("token={link}"))
         .await;
     assert_eq!(answer.status, 400, "{answer}");
-    follows(&service, &link).await;
+    follows(&service, &link, &tokens.access).await;
     let moved = Person {
         email: new.to_owned(),
         ..ann.clone()
@@ -348,7 +356,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     notice_to(&service, &ann.email, "another e-mail address").await;
     Contract::D.registers(&http, &ann).await;
     // Once is once.
-    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    let answer = confirm(&service, &link, &ann.password).await;
     assert_eq!(answer.status, 400, "{answer}");
 
     // Two who ask for one address: the second to follow the link is told, and keeps the old one.
@@ -358,9 +366,8 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     let first = mail_to(&service, wanted).await;
     change_email(&service, &tokens.access, wanted, &ann.password).await;
     let second = new_mail_to(&service, wanted, std::slice::from_ref(&first)).await;
-    follows(&service, &first.token()).await;
-    let token = second.token();
-    let answer = http.send(own::EMAIL_FORM).form(&[("token", &token)]).await;
+    follows(&service, &first.token(), &of_bob.access).await;
+    let answer = confirm(&service, &second.token(), &ann.password).await;
     assert_eq!(answer.status, 409, "{answer}");
     Contract::A.signs_in(&http, &moved).await;
 }
@@ -400,7 +407,26 @@ async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
         assert!(page.header("content-security-policy").is_some(), "{page}");
     }
     assert!(!verified().await);
-    follows(&service, &token).await;
+    // The button alone is not enough: it takes a proof that the account is one's own.
+    for (form, status) in [
+        (vec![("token", token.as_str())], 400),
+        (vec![("token", token.as_str()), ("password", "")], 400),
+        (
+            vec![("token", token.as_str()), ("password", "not-the-password")],
+            403,
+        ),
+    ] {
+        let answer = http.send(own::EMAIL_FORM).form(&form).await;
+        assert_eq!(answer.status, status, "{answer}");
+        assert!(answer.body.contains("action=\"verify-email\""), "{answer}");
+    }
+    let bob = registered(&service, "bob").await;
+    let of_bob = Contract::A.signs_in(&http, &bob).await;
+    let request = http.send(own::EMAIL_FORM).form(&[("token", &token)]);
+    let answer = request.bearer(&of_bob.access).await;
+    assert_eq!(answer.status, 403, "{answer}");
+    assert!(!verified().await);
+    follows(&service, &token, &tokens.access).await;
     assert!(verified().await);
     // Nothing is left to confirm.
     let mails = service.mails().len();
@@ -434,7 +460,7 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
         .json(&json!({"password": "another-secret"}))
         .await;
     assert_eq!(answer.status, 200, "{answer}");
-    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    let answer = confirm(&service, &link, "another-secret").await;
     assert_eq!(answer.status, 400, "{answer}");
     // The reset came by mail, and so proved the address.
     let ann = ann.with_password("another-secret");
@@ -450,8 +476,89 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     change_password(&service, &tokens.access, &body).await;
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["pending_email"], Value::Null);
-    let answer = http.send(own::EMAIL_FORM).form(&[("token", &link)]).await;
+    let answer = confirm(&service, &link, "a-third-secret").await;
     assert_eq!(answer.status, 400, "{answer}");
+    // Nor one that was mailed before the owner ended the other sessions.
+    let ann = ann.with_password("a-third-secret");
+    let thief = Contract::A.signs_in(&http, &ann).await;
+    let answer = change_email(&service, &thief.access, "third@example.org", &ann.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = mail_to(&service, "third@example.org").await.token();
+    let request = service.send(own::END_OTHER_SESSIONS);
+    let answer = request.bearer(&tokens.access).await;
+    assert_eq!(answer.status, 204, "{answer}");
+    let answer = confirm(&service, &link, &ann.password).await;
+    assert_eq!(answer.status, 400, "{answer}");
+}
+
+async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_that_is_confirmed(
+    store: Store,
+) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings
+        .with("AUTHLOG_REQUIRE_VERIFIED_EMAIL", "on")
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    let thief = Person {
+        username: "thief".to_owned(),
+        ..ann.with_password("the-thief-chose-it")
+    };
+    let answer = Contract::A.register(&http, &thief).await;
+    let of_thief = Contract::A.tokens_in(&answer.json());
+    let mail = mail_to(&service, &ann.email).await;
+    assert!(mail.text.contains("the account \"thief\""), "{mail:?}");
+    let link = mail.token();
+    // The owner of the mailbox does not know the password. The page names the account before anything happens.
+    let page = http.send(own::EMAIL_PAGE).query(&format!("token={link}"));
+    let page = page.await;
+    for says in ["<strong>thief</strong>", "Set a new password"] {
+        assert!(page.body.contains(says), "{page}");
+    }
+    let answer = confirm(&service, &link, &ann.password).await;
+    assert_eq!(answer.status, 403, "{answer}");
+    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &thief).await);
+    refreshes_nothing(&http, of_thief.refresh()).await;
+    let forgotten = [("token", link.as_str()), ("action", "forgotten")];
+    let answer = http.send(own::EMAIL_FORM).form(&forgotten).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let reset = new_mail_to(&service, &ann.email, std::slice::from_ref(&mail)).await;
+    let request = service.send(support::c::UPDATE_PASSWORD);
+    let answer = request
+        .authorization(&reset.token())
+        .json(&json!({"password": ann.password}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    is_refused(&http, &of_thief.access).await;
+    refreshes_nothing(&http, of_thief.refresh()).await;
+    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &thief).await);
+    Contract::D.signs_in(&http, &ann).await;
+}
+
+async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings.with("AUTHLOG_VERIFY_EMAIL", "on").start().await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let before = Contract::A.signs_in(&http, &ann).await;
+    let link = mail_to(&service, &ann.email).await.token();
+    let answer = confirm(&service, &link, &ann.password).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    is_refused(&http, &before.access).await;
+    refreshes_nothing(&http, before.refresh()).await;
+    // The same for another address; a session that confirms goes on, and no other does.
+    let [asks, other] = [
+        Contract::A.signs_in(&http, &ann).await,
+        Contract::D.signs_in(&http, &ann).await,
+    ];
+    let new = "ann@elsewhere.example";
+    let answer = change_email(&service, &asks.access, new, &ann.password).await;
+    assert_eq!(answer.status, 202, "{answer}");
+    let link = mail_to(&service, new).await.token();
+    follows(&service, &link, &asks.access).await;
+    verifies(&http, &asks.access).await;
+    is_refused(&http, &other.access).await;
 }
 
 async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for(store: Store) {
@@ -478,7 +585,7 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
         let newest = mails.iter().filter(|mail| **mail != first);
         for mail in newest {
             let token = mail.token();
-            let page = http.send(own::EMAIL_FORM).form(&[("token", &token)]).await;
+            let page = confirm(&service, &token, &ann.password).await;
             if page.status == 200 {
                 return Some(token);
             }
@@ -487,6 +594,8 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
     })
     .await;
     assert_ne!(newer, first.token());
+    is_refused(&http, &registration.access).await;
+    refreshes_nothing(&http, registration.refresh()).await;
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&http, &ann).await;
         verifies(&http, &tokens.access).await;
@@ -603,7 +712,7 @@ async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: 
     let answer = change_email(&service, &of_eve.access, own_address, &eve.password).await;
     assert_eq!(answer.status, 202, "{answer}");
     let link = mail_to(&service, own_address).await.token();
-    follows(&service, &link).await;
+    follows(&service, &link, &of_eve.access).await;
     // No notice went to an address that is not verified: what was asked for since was mailed.
     let notices = service.notices();
     assert!(

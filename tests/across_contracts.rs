@@ -15,7 +15,7 @@ on_both_stores!(
     a_username_may_look_like_an_address_only_if_it_is_the_accounts_own,
     every_access_token_verifies_bare_and_as_bearer,
     every_access_token_logs_out_bare_and_as_bearer,
-    every_refresh_token_refreshes_wherever_one_is_asked_for,
+    every_refresh_token_refreshes_wherever_it_can_be_replaced_or_need_not_be,
     an_access_token_never_refreshes_and_a_refresh_token_never_authenticates,
     an_unknown_account_and_a_wrong_password_answer_alike,
     unknown_members_are_ignored,
@@ -142,7 +142,7 @@ async fn every_access_token_logs_out_bare_and_as_bearer(store: Store) {
     verifies(&http, &onlooker.access).await;
 }
 
-async fn every_refresh_token_refreshes_wherever_one_is_asked_for(store: Store) {
+async fn every_refresh_token_refreshes_wherever_it_can_be_replaced_or_need_not_be(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -157,6 +157,11 @@ async fn every_refresh_token_refreshes_wherever_one_is_asked_for(store: Store) {
                 let tokens = contract.signs_in(&http, &ann).await;
                 let header = format!("{scheme}{}", tokens.refresh());
                 let answer = http.send(endpoint).authorization(&header).await;
+                // A's token works once, and C's answer has no place for the one that replaces it.
+                if contract == Contract::A && endpoint == c::REFRESH {
+                    assert_eq!(answer.status, 400, "{answer}");
+                    continue;
+                }
                 assert_eq!(answer.status, 200, "{contract:?}: {answer}");
                 let body = answer.json();
                 let access = body.pointer(access).and_then(Value::as_str).unwrap();

@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
+use support::contract::{Tokens, comes_to_refuse, is_refused, refreshes_nothing, verifies};
 use support::mail::mail_to;
 use support::story::follows;
 use support::{
@@ -18,6 +18,7 @@ on_both_stores!(
     a_changed_role_ends_every_token_that_claims_the_old_one,
     an_administrator_ends_sessions_one_by_one_and_all_at_once,
     the_last_administrator_stays_one_and_stays_unlocked,
+    the_last_administrator_is_erased_by_the_operator_alone,
     every_endpoint_of_ours_refuses_every_lesser_role,
     a_locked_account_that_changed_everything_is_erased_clean,
 );
@@ -278,6 +279,57 @@ async fn the_last_administrator_stays_one_and_stays_unlocked(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
+async fn the_last_administrator_is_erased_by_the_operator_alone(store: Store) {
+    let service = service_on(store).await;
+    let http = service.http();
+    let (root, eve) = (Person::called("root"), Person::called("eve"));
+    let admin = staff::signed_in(&service, "root", "admin").await.access;
+    let of_root = id_of(&service, &admin, &root).await;
+    let erase = async |id: &str, access: &str| {
+        let request = service.send(about("DELETE", id, ""));
+        request.bearer(access).await
+    };
+    let erase_own = async |person: &Person, access: &str| {
+        let request = service.send(own::ERASE).bearer(access);
+        request.json(&json!({"password": person.password})).await
+    };
+    is_problem(&erase(&of_root, &admin).await, 409);
+    is_problem(&erase_own(&root, &admin).await, 409);
+    verifies(&http, &admin).await;
+    // An account that administers nothing is erased by its owner while there is no other administrator than before.
+    let ann = registered(&service, "ann").await;
+    let of_ann = Contract::A.signs_in(&http, &ann).await;
+    assert_eq!(erase_own(&ann, &of_ann.access).await.status, 204);
+    // Two who erase each other, and two who erase themselves: one of them is left.
+    let mut administrators = vec![(root, of_root, admin)];
+    for round in 0..4 {
+        let other = Person::called(&format!("{}-{round}", eve.username));
+        staff::employ(&service, &other, "admin");
+        let access = Contract::A.signs_in(&http, &other).await.access;
+        let id = id_of(&service, &access, &other).await;
+        administrators.push((other, id, access));
+        let (one, of_one, ones) = &administrators[0];
+        let (two, of_two, twos) = &administrators[1];
+        let answers = if round % 2 == 0 {
+            tokio::join!(erase(of_two, ones), erase(of_one, twos))
+        } else {
+            tokio::join!(erase_own(two, twos), erase_own(one, ones))
+        };
+        let erased = [answers.1.status, answers.0.status].map(|status| status == 204);
+        assert_ne!(erased[0], erased[1], "{}, {}", answers.0, answers.1);
+        administrators.remove(usize::from(erased[1]));
+        let (_, _, access) = &administrators[0];
+        assert_eq!(service.send(own::USERS).bearer(access).await.status, 200);
+    }
+    let (last, _, access) = &administrators[0];
+    let output = service
+        .settings
+        .run(&["user", "erase", &last.email, "--yes"], "");
+    assert!(output.status.success(), "{output:?}");
+    // The program that serves hears of what the operator's did.
+    comes_to_refuse(&http, access).await;
+}
+
 /// What is ours and for some roles alone: how it is asked, and for whom it is.
 fn restricted(id: &str) -> Vec<(Endpoint, &'static [&'static str])> {
     const ADMIN: &[&str] = &["admin"];
@@ -341,7 +393,8 @@ async fn a_locked_account_that_changed_everything_is_erased_clean(store: Store) 
         assert_eq!(answer.status, 202, "{answer}");
         mail_to(&service, email).await.token()
     };
-    follows(&service, &wants("canary-2@example.org").await).await;
+    let link = wants("canary-2@example.org").await;
+    follows(&service, &link, &tokens.access).await;
     wants("canary-3@example.org").await;
     let moved = Person {
         email: "canary-2@example.org".to_owned(),

@@ -114,7 +114,8 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
         ELSEWHERE.len(),
         "{listed}"
     );
-    for hash in stored_hashes(&service.settings) {
+    for (name, ..) in ELSEWHERE {
+        let hash = service.settings.stored_hash(name).await;
         assert!(hash.starts_with("$argon2id$v=19$m=1024,t=1,p=1$"), "{hash}");
     }
 }
@@ -284,9 +285,7 @@ async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(stor
         (renewals(&service, "ann") == 1).then_some(())
     })
     .await;
-    let [hash] = &stored_hashes(&service.settings)[..] else {
-        unreachable!("one account")
-    };
+    let hash = service.settings.stored_hash("ann").await;
     assert!(hash.contains("$m=1024,t=2,p=1$"), "{hash}");
     for _ in 0..3 {
         Contract::A.signs_in(&http, &ann).await;
@@ -356,25 +355,6 @@ fn renewals(service: &Program, name: &str) -> usize {
     said(&history.stdout)
         .matches("\"PasswordRehashed\"")
         .count()
-}
-
-/// Every hash of a password that the store holds.
-fn stored_hashes(settings: &Settings) -> Vec<String> {
-    if settings.is_sqlite() {
-        let connection = rusqlite::Connection::open(settings.data().join("authlog.db")).unwrap();
-        let mut query = connection
-            .prepare("SELECT password_hash FROM credentials")
-            .unwrap();
-        let rows = query.query_map([], |row| row.get(0)).unwrap();
-        return rows.map(Result::unwrap).collect();
-    }
-    let dump = String::from_utf8(settings.stored_bytes()).unwrap();
-    let schemes = ["$argon2", "$2", "$scrypt"];
-    let words = dump.split_whitespace();
-    words
-        .filter(|word| word.len() > 20 && schemes.iter().any(|name| word.starts_with(name)))
-        .map(str::to_owned)
-        .collect()
 }
 
 /// A line of a file to import.

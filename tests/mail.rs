@@ -69,7 +69,7 @@ impl Changing {
         let answer = service.send(own::REQUEST_VERIFICATION).bearer(access).await;
         assert_eq!(answer.status, 202, "{answer}");
         let link = new_mail_to(post, &changing.person.email, &[]).await;
-        follows(service, &link.token()).await;
+        follows(service, &link.token(), access).await;
         changing
     }
 

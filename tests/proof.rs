@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use support::{
-    Contract, Person, Postgres, Program, Settings, Store, eventually, on_both_stores, own,
+    Contract, Nats, Person, Postgres, Program, Settings, Store, eventually, on_both_stores, own,
 };
 
 on_both_stores!(
@@ -26,6 +26,8 @@ on_both_stores!(
     what_was_changed_is_named_at_the_command_line,
     a_running_service_says_that_its_log_was_tampered_with,
     a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept,
+    a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed,
+    a_node_without_a_sink_knows_from_memory_that_its_log_was_cut,
 );
 
 const PASSWORD: &str = "audits-all-day";
@@ -527,4 +529,82 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
     })
     .await;
     assert_eq!(last_size(&kept), Some(4));
+}
+
+/// Removes the fourth event with its checkpoint, under the running service.
+fn cut_the_fourth_event(settings: &Settings) {
+    tamper(
+        settings,
+        "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 4);
+         DELETE FROM event_log WHERE log_index = 4;
+         DELETE FROM checkpoints WHERE tree_size = 4;",
+    );
+    if !settings.is_sqlite() {
+        tamper(settings, "UPDATE sequencer SET last_index = 3");
+    }
+}
+
+/// Why the service does not trust its log, by `/readyz`.
+async fn tampered(service: &Program) -> Option<String> {
+    let ready = service.send(own::READYZ).await.json();
+    ready["log"]["tampered"].as_str().map(str::to_owned)
+}
+
+async fn alarm(service: &Program) {
+    eventually("an alarm", async || tampered(service).await).await;
+    let metrics = service.send(own::METRICS).await.body;
+    assert!(metrics.contains("authlog_log_tampered 1"), "{metrics}");
+    assert!(service.output().contains("THE LOG WAS TAMPERED WITH"));
+}
+
+async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store: Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.checkpoints");
+    let path = kept.display().to_string();
+    let nats = Nats::start().await;
+    let settings = Settings::on(store)
+        .with("AUTHLOG_CHECKPOINT_FILE", &path)
+        .with("AUTHLOG_NATS_URL", &nats.url());
+    let mut service = people(settings).await;
+    eventually("the checkpoint is in the file", async || {
+        last_size(&kept).filter(|size| *size == 4)
+    })
+    .await;
+    assert_eq!(tampered(&service).await, None);
+    cut_the_fourth_event(&service.settings);
+    for name in ["cleo", "dan"] {
+        Contract::C
+            .registers(&service.http(), &Person::called(name))
+            .await;
+    }
+    alarm(&service).await;
+    // Nor does a restart help, or the command line.
+    service.terminate().await;
+    service.restart().await;
+    alarm(&service).await;
+    let refused = output_of(&service.settings.run(&["log", "checkpoint"], ""));
+    assert!(refused.contains("no checkpoint is signed"), "{refused}");
+    assert_eq!(last_size(&kept), Some(4));
+
+    // The way back.
+    std::fs::rename(&kept, folder.path().join("given-up")).unwrap();
+    let jetstream = async_nats::connect(nats.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(jetstream);
+    jetstream.delete_stream("AUTH_CHECKPOINTS").await.unwrap();
+    eventually("signing goes on", async || {
+        last_size(&kept).filter(|size| *size >= 5)
+    })
+    .await;
+    assert_eq!(tampered(&service).await, None);
+}
+
+async fn a_node_without_a_sink_knows_from_memory_that_its_log_was_cut(store: Store) {
+    let service = people(Settings::on(store)).await;
+    // Longer than a node takes to see the checkpoint.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    cut_the_fourth_event(&service.settings);
+    Contract::C
+        .registers(&service.http(), &Person::called("cleo"))
+        .await;
+    alarm(&service).await;
 }

@@ -6,11 +6,33 @@ mod support;
 use serde_json::{Value, json};
 use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Request;
-use support::mail::mail_to;
+use support::mail::{Mailbox as _, mail_to};
 use support::{
     Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, own, token,
 };
 use tokio::task::JoinSet;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_number_that_was_given_away_meanwhile_is_drawn_again() {
+    let service = hurried(Store::Postgres).await;
+    let http = service.http();
+    Contract::E.registers(&http, &Person::called("ann")).await;
+    // As if the number had been drawn from a server that was replaced before it was used.
+    service.settings.execute(
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF nextval('tries') = 1 THEN
+                 NEW.number := (SELECT min(number) FROM accounts);
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER collide BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION collide()",
+    );
+    let bob = Person::called("bob");
+    Contract::E.registers(&http, &bob).await;
+    Contract::E.signs_in(&http, &bob).await;
+}
 
 /// How many clients register one name at once.
 const CROWD: usize = 200;
@@ -25,6 +47,8 @@ on_both_stores!(
     a_logout_wins_over_refreshes_that_race_it,
     a_new_password_wins_over_logins_that_race_it,
     what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it,
+    an_account_that_was_taken_back_is_not_erased_by_the_thief,
+    a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed,
 );
 
 async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
@@ -262,6 +286,77 @@ async fn what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it(store: S
     let tokens = Contract::A.signs_in(&http, &ann).await;
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["pending_email"], json!(null));
+}
+
+/// How often a race of two is run that either may win.
+const ROUNDS: usize = 20;
+
+async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let mut taken_back = 0;
+    for round in 0..ROUNDS {
+        let ann = Person::called(&format!("ann-{round}"));
+        Contract::C.registers(&http, &ann).await;
+        let thief = Contract::A.signs_in(&http, &ann).await;
+        let request = json!({"username": ann.email});
+        http.send(c::REQUEST_RESET).json(&request).await;
+        let token = mail_to(&service, &ann.email).await.token();
+        let reset = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        let reset = reset.json(&json!({"password": "another-secret"}));
+        let erase = service.send(own::ERASE).bearer(&thief.access);
+        let erase = erase.json(&json!({"password": ann.password}));
+        let answers = at_once([reset, erase]).await;
+        let statuses = (answers[0].status, answers[1].status);
+        if statuses.0 == 200 {
+            assert!([401, 403].contains(&statuses.1), "{statuses:?}");
+            taken_back += 1;
+            let ann = ann.with_password("another-secret");
+            Contract::C.signs_in(&http, &ann).await;
+        } else {
+            assert_eq!(statuses, (400, 204));
+        }
+    }
+    eprintln!("taken back in {taken_back} of {ROUNDS} rounds");
+}
+
+async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed(
+    store: Store,
+) {
+    let service = hurried(store).await;
+    let http = service.http();
+    let mut people = Vec::new();
+    for round in 0..ROUNDS {
+        let ann = Person::called(&format!("ann-{round}"));
+        Contract::A.registers(&http, &ann).await;
+        let tokens = Contract::A.signs_in(&http, &ann).await;
+        let new = format!("new-{}", ann.email);
+        let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
+        let body = json!({"email": new, "password": ann.password});
+        assert_eq!(request.json(&body).await.status, 202);
+        let link = mail_to(&service, &new).await.token();
+        let forgot = service.send(c::REQUEST_RESET);
+        let forgot = forgot.json(&json!({"username": ann.username}));
+        let follow = service.send(own::EMAIL_FORM).form(&[("token", &link)]);
+        let follow = follow.bearer(&tokens.access);
+        // The mailer looks the account up a few milliseconds after the request.
+        let later = async {
+            tokio::time::sleep(std::time::Duration::from_millis(round as u64 / 2)).await;
+            follow.await
+        };
+        let (forgot, followed) = tokio::join!(async { forgot.await }, later);
+        assert_eq!((forgot.status, followed.status), (200, 200));
+        people.push(ann);
+    }
+    // Whichever link was mailed, and to whom: the accounts have the new addresses, and no link in the old mailboxes is good.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for mail in service.mails() {
+        if people.iter().any(|ann| ann.email == mail.to) {
+            let page = http.send(own::RESET_PAGE);
+            let page = page.query(&format!("token={}", mail.token())).await;
+            assert_eq!(page.status, 400, "{mail:?}");
+        }
+    }
 }
 
 /// A service that hashes fast: the race is for the store.

@@ -22,7 +22,8 @@ on_both_stores!(
     whoever_guesses_does_not_keep_others_out,
     a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there,
     changes_of_ones_own_account_are_limited_by_account,
-    a_change_of_address_is_counted_before_anything_is_looked_up,
+    a_change_of_address_is_limited_alike_for_taken_and_free_addresses,
+    wrong_passwords_keep_no_link_from_the_owner_of_another_address,
     requests_for_mail_are_limited_and_answered_alike,
     nobodys_mailbox_is_flooded_from_many_addresses,
     the_limit_can_be_turned_off,
@@ -247,7 +248,30 @@ async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
     assert_eq!(answer.status, 204, "{answer}");
 }
 
-async fn a_change_of_address_is_counted_before_anything_is_looked_up(store: Store) {
+async fn wrong_passwords_keep_no_link_from_the_owner_of_another_address(store: Store) {
+    let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
+    let settings = settings.with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1");
+    let service = settings.with_cheap_hashing().start().await;
+    let owner = Person::called("owner");
+    // More than the sixty requests that one address takes.
+    for number in 0..8 {
+        let stranger = Person::called(&format!("stranger-{number}"));
+        Contract::A.registers(&service.http(), &stranger).await;
+        let tokens = Contract::A.signs_in(&service.http(), &stranger).await;
+        let wrong = json!({"password": "not-the-password", "email": owner.email});
+        for _ in 0..9 {
+            let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
+            let from = format!("2001:db8:0:{number:x}::1");
+            let answer = request.header("x-forwarded-for", from).json(&wrong).await;
+            assert_eq!(answer.status, 403, "{answer}");
+        }
+    }
+    let request = service.send(c::REQUEST_RESET);
+    let answer = request.json(&json!({"username": owner.email})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+async fn a_change_of_address_is_limited_alike_for_taken_and_free_addresses(store: Store) {
     let mut first_refused = Vec::new();
     for email in ["bob@example.com", "free@example.com"] {
         let service = limited(store).await;

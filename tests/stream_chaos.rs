@@ -2,11 +2,7 @@
 //!
 //! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS` makes
 //! a run longer; from two minutes on a frozen node stays so for half a minute.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "what broke when is the test's own log")]
 
 mod support;
@@ -17,6 +13,7 @@ use std::time::{Duration, Instant};
 use support::events::{Auditor, lag};
 use support::load::{Fate, Load, Visitor};
 use support::nats::Message;
+use support::random::{Random, from_environment};
 use support::{Nats, Postgres, Program, Settings, Store, token};
 
 /// How long things break where nobody says how long.
@@ -127,7 +124,7 @@ impl World {
             });
         }
         let random = Random::seeded();
-        println!("{name}: AUTHLOG_CHAOS_SEED={}", random.0);
+        println!("{name}: AUTHLOG_CHAOS_SEED={}", random.seed());
         Self {
             name,
             nodes,
@@ -321,29 +318,4 @@ fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) 
     assert!(events(".registered") >= acknowledged(|it| it.registration == Fate::Acknowledged));
     assert!(events(".logged-in") >= acknowledged(|it| it.tokens.is_some()));
     assert!(events(".logged-out") >= acknowledged(|it| it.logout == Fate::Acknowledged));
-}
-
-/// Numbers that are the same for the same seed: SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Self {
-        Self(from_environment("AUTHLOG_CHAOS_SEED").unwrap_or_else(|| {
-            let nanos = support::form::now().unix_timestamp_nanos();
-            nanos as u64
-        }))
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }

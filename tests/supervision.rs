@@ -99,6 +99,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "event_mailer",
         "revocation_tail",
         "housekeeper",
+        "seal_upgrader",
         "mail_sweeper",
         "log_feed",
         "key_watch",

@@ -5,15 +5,16 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -36,9 +37,13 @@ pub(crate) const AT_THE_END: Duration = Duration::from_secs(2);
 /// that lost its power while it followed a quiet log.
 const ASK_AFTER: Duration = Duration::from_secs(60);
 
-/// As much of a head as is buffered without asking the budget: few heads are longer, and all connections together keep
-/// as much in hyper's own buffers.
-const SHORT_HEAD: usize = 8 * 1024;
+/// As much of HTTP/1.1 as is read at once. After a read that fills its 8 KiB hyper doubles its buffer, up to the length of
+/// the longest head, and never lets go of it on a connection that goes silent then.
+const MOST_AT_ONCE: u64 = 8 * 1024 - 1;
+
+/// As large a buffer as hyper may have for a connection without asking the budget: what it takes for a head of 8 KiB, and
+/// few heads are longer.
+const SMALL_BUFFER: usize = 16 * 1024;
 
 /// With these bytes a client begins a connection in HTTP/2 (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -50,6 +55,8 @@ pub(crate) struct Requests {
     open: AtomicUsize,
     /// The length of the part of an answer that was handed over last.
     part: AtomicUsize,
+    /// For whom a proxy sent the last one. Never set on a direct connection.
+    forwarded_for: Mutex<Option<IpAddr>>,
 }
 
 /// A request that is being answered, until it is dropped.
@@ -62,9 +69,20 @@ impl Requests {
         self.begun.fetch_add(1, Ordering::SeqCst);
         OpenRequest(Arc::clone(self))
     }
+
+    fn forwarded_for(&self) -> Option<IpAddr> {
+        let client = self.forwarded_for.lock();
+        *client.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl OpenRequest {
+    /// Notes that a proxy sent the request for this client.
+    pub fn is_for(&self, client: IpAddr) {
+        let noted = self.0.forwarded_for.lock();
+        *noted.unwrap_or_else(PoisonError::into_inner) = Some(client);
+    }
+
     /// Notes that so many bytes of the answer are handed over.
     pub fn hands_over(&self, bytes: usize) {
         self.0.part.store(bytes, Ordering::Relaxed);
@@ -92,15 +110,16 @@ enum Expected {
 
 /// A connection with a client.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Take<TcpStream>,
     /// What was read to find out the protocol, and is still to be read by its implementation.
     preface: Bytes,
     requests: Arc<Requests>,
     place: Arc<Place>,
     expected: Expected,
     begun: usize,
+    /// How much of a head has come.
     head: usize,
-    long_head: Lease,
+    large_buffer: Lease,
     silence: Pin<Box<Wait>>,
     stall: Option<Stall>,
     untaken: Lease,
@@ -125,14 +144,14 @@ impl Connection {
         stopping: CancellationToken,
     ) -> Self {
         Self {
-            stream,
+            stream: stream.take(MOST_AT_ONCE),
             preface: Bytes::new(),
             requests,
             place,
             expected: Expected::Head,
             begun: 0,
             head: 0,
-            long_head: lease(),
+            large_buffer: lease(),
             silence: Box::pin(Wait::begins(HEAD_WITHIN, &stopping)),
             stall: None,
             untaken: lease(),
@@ -163,22 +182,20 @@ impl Connection {
         Ok(is_http2)
     }
 
-    /// Has the system ask now and then whether the other machine is still there. It is a courtesy that may fail.
-    pub fn is_kept_alive(&self) {
+    /// Has the system send the end of an answer without waiting for the client to acknowledge its beginning, and ask now and
+    /// then whether the other machine is still there. Either may fail.
+    pub fn set_socket_options(&self) {
+        if let Err(error) = self.stream.get_ref().set_nodelay(true) {
+            tracing::debug!(%error, "a connection delays short writes");
+        }
         let asking = TcpKeepalive::new().with_time(ASK_AFTER);
-        if let Err(error) = SockRef::from(&self.stream).set_tcp_keepalive(&asking) {
+        if let Err(error) = SockRef::from(self.stream.get_ref()).set_tcp_keepalive(&asking) {
             tracing::debug!(%error, "a connection is not kept alive");
         }
     }
 
     /// What is expected of the client, who just said so many bytes; the wait for it begins when that changes.
-    ///
-    /// # Errors
-    /// It has said more of a head than there is room for.
-    fn expect(&mut self, said: usize) -> io::Result<()> {
-        if self.expected == Expected::Frames {
-            return Ok(());
-        }
+    fn expect(&mut self, said: usize) {
         let begun = self.requests.begun.load(Ordering::SeqCst);
         let is_answered = self.requests.open.load(Ordering::SeqCst) == 0;
         let expected = match self.expected {
@@ -193,17 +210,25 @@ impl Connection {
             self.expected = expected;
             self.begun = begun;
             self.head = 0;
-            self.long_head.release();
             self.wait_anew();
         }
         if expected == Expected::Head {
             self.head += said;
-            if self.head > SHORT_HEAD {
-                let leased = self.long_head.grow_to(self.head);
-                return leased.map_err(|_| io::ErrorKind::QuotaExceeded.into());
-            }
         }
-        Ok(())
+    }
+
+    /// Takes the buffer into which was read from the budget if it is large; so much of it is still empty.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn lease_buffer(&mut self, empty: usize) -> io::Result<()> {
+        let size = self.head + empty;
+        if size <= SMALL_BUFFER {
+            self.large_buffer.release();
+            return Ok(());
+        }
+        let leased = self.large_buffer.grow_to(size);
+        leased.map_err(|_| io::ErrorKind::QuotaExceeded.into())
     }
 
     fn wait_anew(&mut self) {
@@ -217,16 +242,13 @@ impl Connection {
 
     /// Waits for the client to say something, for as long as it may take.
     fn silent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.expected == Expected::Frames {
-            return Poll::Pending;
-        }
         loop {
             ready!(self.silence.as_mut().poll(context));
             if self.expected != Expected::Nothing {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             self.wait_anew();
-            self.expect(0)?;
+            self.expect(0);
         }
     }
 
@@ -250,6 +272,9 @@ impl Connection {
             Some(stall) => stall,
             none => {
                 let part = self.requests.part.load(Ordering::Relaxed);
+                if let Some(client) = self.requests.forwarded_for() {
+                    self.untaken.charge_to(client);
+                }
                 if self.untaken.grow_to(part.max(PIECE)).is_err() {
                     return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
                 }
@@ -337,10 +362,14 @@ impl AsyncRead for Connection {
             buffer.put_slice(&self.preface.split_to(length));
             return Poll::Ready(Ok(()));
         }
+        if self.expected == Expected::Frames {
+            return Pin::new(self.stream.get_mut()).poll_read(context, buffer);
+        }
         let filled = buffer.filled().len();
+        self.stream.set_limit(MOST_AT_ONCE);
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let said = buffer.filled().len() - filled;
-        self.expect(said)?;
+        self.expect(buffer.filled().len() - filled);
+        self.lease_buffer(buffer.remaining())?;
         // Byte by byte takes as long as not at all.
         match self.silent(context) {
             Poll::Ready(given_up) => Poll::Ready(given_up),
@@ -355,7 +384,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = Pin::new(self.stream.get_mut()).poll_write(context, bytes);
         self.watched(context, written)
     }
 
@@ -364,23 +393,23 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let written = Pin::new(self.stream.get_mut()).poll_write_vectored(context, slices);
         self.watched(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        ready!(Pin::new(self.stream.get_mut()).poll_flush(context))?;
         // Everything that was to be written is with the system.
         self.all_taken();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(self.stream.get_mut()).poll_shutdown(context)
     }
 }
 
@@ -435,6 +464,13 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn short_writes_are_not_delayed() {
+        let (_client, connection, _) = pair(CancellationToken::new()).await;
+        connection.set_socket_options();
+        assert!(connection.stream.get_ref().nodelay().unwrap());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_who_takes_nothing_is_given_up() {
         let began = Instant::now();
@@ -482,6 +518,34 @@ mod tests {
         };
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
         assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_at_a_proxy_is_taken_from_the_share_of_its_client() {
+        let (_client, mut connection, requests) = pair(CancellationToken::new()).await;
+        let budget = Arc::new(ByteBudget::of(7 * PIECE));
+        connection.untaken = budget.lease([127, 0, 0, 1].into());
+        let _proxy_has_its_share = {
+            let mut lease = budget.lease([127, 0, 0, 1].into());
+            lease.grow_to(PIECE).unwrap();
+            lease
+        };
+        for (client, kind) in [
+            ([192, 0, 2, 1], io::ErrorKind::TimedOut),
+            // It has another connection through the proxy, with as much waiting as it may have.
+            ([192, 0, 2, 2], io::ErrorKind::QuotaExceeded),
+        ] {
+            let mut elsewhere = budget.lease([192, 0, 2, 2].into());
+            elsewhere.grow_to(PIECE).unwrap();
+            requests.begin().is_for(client.into());
+            let error = loop {
+                if let Err(error) = connection.write_all(&[0; 65536]).await {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), kind);
+            connection.all_taken();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 //! Everything under one base path is a surface: `contracts` has a folder for each published one, `own` is the rest.
 //! What they share is in `exchange`.
 
+mod at_once;
 mod capacity;
 mod connection;
 mod contracts;

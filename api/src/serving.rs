@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use authlog_application::ports::Clock;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::exchange::{Crowded, TrustedProxies};
+use crate::exchange::{Arrival, TrustedProxies};
 use crate::http2;
 
 /// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than eight kilobytes.
@@ -117,7 +117,7 @@ impl Host {
             || self.bytes.lease(peer.ip()),
             self.stopping.clone(),
         );
-        connection.is_kept_alive();
+        connection.set_socket_options();
         match connection.begins_http2().await {
             Ok(true) => {
                 if let Err(error) = http2::serve(connection, &self, peer, &place).await {
@@ -133,18 +133,17 @@ impl Host {
         &self,
         connection: Connection,
         peer: SocketAddr,
-        place: &Place,
+        place: &Arc<Place>,
         requests: Arc<Requests>,
     ) {
         let service = service_fn(|request: Request<Incoming>| {
             let open = requests.begin();
-            let mut request = request.map(Body::new);
-            let under_way = place.begin_request().map(Arc::new);
-            match &under_way {
-                Some(under_way) => request = arrived(request, peer, under_way),
-                // It is refused in the words of its surface.
-                None => _ = request.extensions_mut().insert(Crowded),
+            let client = self.trusted.client_of(peer.ip(), request.headers());
+            if place.is_of_proxy() {
+                open.is_for(client);
             }
+            let under_way = place.begin_request(client);
+            let request = arrived(request.map(Body::new), client, under_way.clone());
             let answer = self.router.clone().oneshot(request);
             async move {
                 let answer: Response = answer.await?;
@@ -175,12 +174,11 @@ impl Host {
 /// `request`, with what is known of how it arrived.
 pub(crate) fn arrived(
     mut request: Request,
-    peer: SocketAddr,
-    under_way: &Arc<UnderWay>,
+    client: IpAddr,
+    under_way: Option<UnderWay>,
 ) -> Request {
-    let extensions = request.extensions_mut();
-    extensions.insert(ConnectInfo(peer));
-    extensions.insert(Arc::clone(under_way));
+    let arrival = Arrival { client, under_way };
+    request.extensions_mut().insert(arrival);
     request
 }
 
@@ -188,7 +186,7 @@ pub(crate) fn arrived(
 struct AnswerBody {
     body: Body,
     open: OpenRequest,
-    _under_way: Option<Arc<UnderWay>>,
+    _under_way: Option<UnderWay>,
 }
 
 impl HttpBody for AnswerBody {

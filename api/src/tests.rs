@@ -2,6 +2,7 @@
 //! use case that needs them. How the service behaves is tested on the real program.
 
 mod anything;
+mod http1;
 mod http2;
 mod nowhere;
 mod routing;

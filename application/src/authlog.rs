@@ -9,9 +9,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    KeptMail, MailGate, MailQueue, Mailer, PasswordHasher, Publication, ResetRequests,
-    RevocationSource, SecretTokens, Tokens, TransparencyLog,
+    KeptMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
+    ResetRequests, RevocationSource, SecretTokens, Tokens, TransparencyLog,
 };
+use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::Journal;
 use crate::use_cases::{OutdatedPassword, RefusedLogin};
 use crate::{
@@ -32,6 +33,8 @@ pub struct Parts {
     pub publication: Option<watch::Receiver<Publication>>,
     /// What proves the log.
     pub transparency: Arc<dyn TransparencyLog>,
+    /// Whether the log still is the one that was signed.
+    pub integrity: watch::Receiver<LogIntegrity>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
     /// Tells whether the store can be used.
@@ -96,10 +99,12 @@ pub struct Authlog {
     pub(crate) settings: Arc<Settings>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) revocation_list: Arc<RevocationList>,
+    pub(crate) unanswered_refreshes: Arc<UnansweredRefreshes>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
     pub(crate) reset_requested: Arc<Notify>,
     pub(crate) mail_due: Arc<Notify>,
+    pub(crate) sessions_left: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
     pub(crate) known_accounts: Arc<KnownAccounts>,
 }
@@ -132,9 +137,10 @@ impl Authlog {
             Arc::clone(&parts.events),
             Arc::clone(&parts.directory),
         ));
-        let revocation_list = Arc::new(RevocationList::default());
+        let revocation_list = Arc::new(RevocationList::new(Arc::clone(&parts.clock)));
         let reset_requested = Arc::new(Notify::new());
         let mail_due = Arc::new(Notify::new());
+        let sessions_left = Arc::new(Notify::new());
         let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
         let (outdated_passwords, password_renewer) =
             PasswordRenewer::new(parts.clone(), Arc::clone(&journal));
@@ -144,6 +150,7 @@ impl Authlog {
             housekeeper: Housekeeper::new(
                 Arc::clone(&parts.housekeeping),
                 Arc::clone(&parts.clock),
+                Arc::clone(&sessions_left),
             ),
             feed: Arc::clone(&feed),
             refused_logins: recorder,
@@ -163,11 +170,13 @@ impl Authlog {
                 Arc::clone(&parts.revocations),
                 Arc::clone(&parts.clock),
                 Arc::clone(&revocation_list),
+                Arc::clone(&feed.known_accounts),
                 erased,
             ),
             mail_sweeper,
         };
         let authlog = Self {
+            unanswered_refreshes: Arc::new(UnansweredRefreshes::new(Arc::clone(&parts.clock))),
             parts,
             settings,
             journal,
@@ -176,6 +185,7 @@ impl Authlog {
             outdated_passwords,
             reset_requested,
             mail_due,
+            sessions_left,
             known_accounts: Arc::clone(&feed.known_accounts),
             feed,
         };
@@ -193,6 +203,11 @@ impl Authlog {
     /// What proves that nobody changed the log.
     pub fn transparency(&self) -> &dyn TransparencyLog {
         &*self.parts.transparency
+    }
+
+    /// Whether the log still is the one that was signed, as far as this node can tell.
+    pub fn log_integrity(&self) -> LogIntegrity {
+        self.parts.integrity.borrow().clone()
     }
 
     /// The public keys that verify tokens, as a JSON Web Key Set (RFC 7517).

@@ -1,33 +1,46 @@
 //! Whether the client of a request still waits for the answer.
 
 use std::future::pending;
+use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::Semaphore;
 
 /// Tells whether a client still waits. A request that is finished although its client has gone asks it before it begins what is
 /// dear. The default is a client that never goes.
 #[derive(Clone, Default)]
-pub struct ClientPresence(Option<watch::Receiver<()>>);
+pub struct ClientPresence(Option<Arc<Semaphore>>);
 
 /// The client waits for as long as this exists.
-pub struct ClientWaits(
-    #[expect(dead_code, reason = "dropping it is all it is for")] watch::Sender<()>,
-);
+///
+/// Each request makes one, so that it has to be cheap: a semaphore without permits is a tenth of the size of a channel.
+pub struct ClientWaits(Arc<Semaphore>);
 
 impl ClientPresence {
     /// The presence of a client that waits until the guard is dropped.
     pub fn new() -> (ClientWaits, Self) {
-        let (sender, receiver) = watch::channel(());
-        (ClientWaits(sender), Self(Some(receiver)))
+        let waits = Arc::new(Semaphore::new(0));
+        (ClientWaits(Arc::clone(&waits)), Self(Some(waits)))
+    }
+
+    /// Whether the client has gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        let waits = self.0.as_ref();
+        waits.is_some_and(|waits| waits.is_closed())
     }
 
     /// Returns once the client has gone.
     pub async fn gone(&self) {
-        match self.0.clone() {
-            // Nothing is ever sent: the channel closes.
-            Some(mut waits) => while waits.changed().await.is_ok() {},
+        match &self.0 {
+            // There are no permits: it returns when the semaphore is closed.
+            Some(waits) => drop(waits.acquire().await),
             None => pending().await,
         }
+    }
+}
+
+impl Drop for ClientWaits {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -41,8 +54,11 @@ mod tests {
     async fn a_client_has_gone_once_its_guard_is_dropped_and_not_before() {
         let (waits, presence) = ClientPresence::new();
         assert!(presence.gone().now_or_never().is_none());
+        assert!(!presence.is_gone());
         assert!(ClientPresence::default().gone().now_or_never().is_none());
+        assert!(!ClientPresence::default().is_gone());
         drop(waits);
         presence.gone().await;
+        assert!(presence.is_gone());
     }
 }

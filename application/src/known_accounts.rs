@@ -4,6 +4,7 @@
 //! change of role begins another. Its other members may be as old as the news of the log are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use authlog_domain::UserId;
 use quick_cache::sync::Cache;
@@ -14,11 +15,25 @@ use crate::ports::{Account, StoreError};
 const MOST: usize = 8192;
 
 /// The accounts that a node knows, or is looking up at the moment.
-pub(crate) struct KnownAccounts(Cache<UserId, Arc<Account>>);
+pub(crate) struct KnownAccounts {
+    accounts: Cache<UserId, Known>,
+    /// How often everything was forgotten.
+    generation: AtomicU64,
+}
+
+/// An account, and the generation in which its lookup began.
+#[derive(Clone)]
+struct Known {
+    account: Arc<Account>,
+    generation: u64,
+}
 
 impl Default for KnownAccounts {
     fn default() -> Self {
-        Self(Cache::new(MOST))
+        Self {
+            accounts: Cache::new(MOST),
+            generation: AtomicU64::new(0),
+        }
     }
 }
 
@@ -37,18 +52,24 @@ impl KnownAccounts {
         F: Future<Output = Result<Option<Account>, StoreError>>,
     {
         loop {
-            match self.0.get_value_or_guard_async(&user).await {
-                Ok(account) if serves(&account) => return Ok(Some(account)),
+            match self.accounts.get_value_or_guard_async(&user).await {
+                Ok(known) if self.is_current(&known) && serves(&known.account) => {
+                    return Ok(Some(known.account));
+                }
                 // What another caller found may be from before this one came to ask.
-                Ok(account) => {
-                    self.0
-                        .remove_if(&user, |known| Arc::ptr_eq(known, &account));
+                Ok(known) => {
+                    self.accounts
+                        .remove_if(&user, |it| Arc::ptr_eq(&it.account, &known.account));
                 }
                 Err(place) => {
+                    let generation = self.generation.load(Ordering::Acquire);
                     let account = look_up().await?.map(Arc::new);
                     if let Some(account) = &account {
                         // There is no place for it any more if it was to be forgotten meanwhile.
-                        let _no_place = place.insert(Arc::clone(account));
+                        let _no_place = place.insert(Known {
+                            account: Arc::clone(account),
+                            generation,
+                        });
                     }
                     return Ok(account);
                 }
@@ -56,12 +77,21 @@ impl KnownAccounts {
         }
     }
 
+    fn is_current(&self, known: &Known) -> bool {
+        known.generation == self.generation.load(Ordering::Acquire)
+    }
+
     /// Forgets accounts to which something happened. A lookup that is under way serves those who wait for it, and nobody
     /// after them: it may have been too early.
     pub(crate) fn forget(&self, users: impl IntoIterator<Item = UserId>) {
         for user in users {
-            self.0.remove(&user);
+            self.accounts.remove(&user);
         }
+    }
+
+    /// Forgets every account, and what lookups find that are under way.
+    pub(crate) fn forget_all(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -166,6 +196,27 @@ mod tests {
         assert!(first.unwrap().is_some());
         ask().await.unwrap();
         assert_eq!(store.asked(), 2);
+    }
+
+    #[tokio::test]
+    async fn everything_that_was_known_can_be_forgotten_at_once() {
+        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+        let ask = || known.get(account().id, |_| true, || store.account());
+        let forget = async {
+            tokio::task::yield_now().await;
+            known.forget_all();
+            store.answers.add_permits(3);
+        };
+        let (first, ()) = tokio::join!(ask(), forget);
+        assert!(first.unwrap().is_some());
+        // The lookup that was under way is not remembered either.
+        for _ in 0..2 {
+            ask().await.unwrap();
+        }
+        assert_eq!(store.asked(), 2);
+        known.forget_all();
+        ask().await.unwrap();
+        assert_eq!(store.asked(), 3);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 mod authlog;
 mod client_presence;
 mod context;
+mod deadline;
 pub mod history;
 mod known_accounts;
 mod password;
@@ -15,22 +16,25 @@ mod refusal;
 mod revocation_list;
 mod session_terms;
 pub mod supervisor;
+mod unanswered_refreshes;
 mod unit_of_work;
 mod use_cases;
 
 pub use authlog::{Authlog, Background, Parts, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
+pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
 pub use refusal::{Field, Refusal, Violation};
 pub use revocation_list::{RevocationList, Standing};
 pub use session_terms::{
-    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_TOKEN, RefreshTerms, SessionTerms,
-    SignedIn,
+    AccessFormat, ClaimsOf, IssuedAt, IssuedToken, LONGEST_ACCESS_TOKEN, LONGEST_TOKEN,
+    RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
     ActiveToken, Authenticated, Behind, Entitlement, EventMailer, ExpectedToken, Follower,
-    Housekeeper, ImportForm, Imported, Lag, Link, LiveSession, LogFeed, MailSweeper, NotImported,
-    PasswordRenewer, RebuildProgress, RefusedLoginRecorder, RegistrationForm, ResetMailer,
-    RevocationTail, SessionPage, SignInForm, Stood, StoodThen, rebuild_read_models,
+    Housekeeper, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession, LogFeed,
+    MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
+    RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen,
+    rebuild_read_models,
 };

@@ -86,7 +86,7 @@ pub enum Refusal {
         /// When it is worth trying again.
         retry_after: Duration,
     },
-    /// Something that is needed does not work. Nothing was done.
+    /// Something that is needed does not work. Nothing was done, unless a store that was asked to did not say so any more.
     #[error("unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,23 +1,31 @@
 //! The deny list: sessions that ended while access tokens of theirs may still be unexpired.
 //!
 //! It lets a node verify tokens from memory. The node's own commands add to it at once; those of other nodes arrive by
-//! the [`RevocationTail`](crate::RevocationTail). If the tail has not been heard of lately the list says so instead of
-//! guessing, and the caller asks the store.
+//! the [`RevocationTail`](crate::RevocationTail). If the list may be incomplete it says so instead of guessing, and the
+//! caller asks the store.
+//!
+//! Tokens expire by the wall clock, which can leap. So an entry stays until both clocks say that no token needs it, and
+//! the list counts as complete only if it was read from far enough back for the wall clock of this moment.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use authlog_domain::{SessionId, Timestamp, UserId};
 
-use crate::ports::{Revocation, VerifiedToken};
+use crate::LONGEST_ACCESS_TOKEN;
+use crate::ports::{Clock, ClockReading, Revocation, VerifiedToken};
 
-/// How old the news of other nodes may be before a token is checked against the store instead.
+/// How old the last answer of the store may be before a token is checked against the store instead.
 const STALE_AFTER: Duration = Duration::from_millis(500);
 
 /// Entries are kept for as long as the longest-lived access token, and an hour more: a login that raced the revocation,
 /// and nodes whose clocks differ, issue theirs a little later. Then the token's own expiry does the work.
-pub(crate) const KEEP_FOR: Duration = Duration::from_secs(25 * 60 * 60);
+pub(crate) const KEEP_FOR: Duration = Duration::from_secs(LONGEST_ACCESS_TOKEN.as_secs() + 60 * 60);
+
+/// How long an entry is kept while the wall clock is behind the one that it was added under. A clock that was set back by
+/// days may do so for good, and the list must not grow until it has caught up.
+const KEEP_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What the list says of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,32 +34,50 @@ pub enum Standing {
     Live,
     /// Its session has ended.
     Ended,
-    /// The list is too old to say.
+    /// The list cannot tell.
     Unknown,
 }
 
 /// The deny list of one node.
-#[derive(Default)]
 pub struct RevocationList {
+    clock: Arc<dyn Clock>,
     entries: RwLock<Entries>,
 }
 
 #[derive(Default)]
 struct Entries {
-    sessions: HashMap<SessionId, Timestamp>,
+    sessions: HashMap<SessionId, Added>,
     epochs: HashMap<UserId, Epoch>,
-    heard_at: Option<Timestamp>,
-    pruned_at: Option<Timestamp>,
+    /// When the store was asked for the last answer that was added.
+    heard: Option<ClockReading>,
+    /// From when on every revocation was read; `None` until the list was read as a whole.
+    read_since: Option<Timestamp>,
+    pruned: Option<Duration>,
 }
 
-/// An account's epoch, the session of an earlier one that goes on, and until when a token may need to be told.
+/// An account's epoch, and the session of an earlier one that goes on.
 struct Epoch {
     number: u32,
     kept: Option<SessionId>,
-    until: Timestamp,
+    added: Added,
+}
+
+/// When an entry was added, by both clocks in milliseconds: there may be a million entries.
+#[derive(Clone, Copy)]
+struct Added {
+    wall: i64,
+    monotonic: u64,
 }
 
 impl RevocationList {
+    /// A list that has yet to be read.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            entries: RwLock::default(),
+        }
+    }
+
     /// What is known at `now` about the session of `token`.
     pub fn standing(&self, token: &VerifiedToken, now: Timestamp) -> Standing {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
@@ -62,12 +88,14 @@ impl RevocationList {
         if ended {
             return Standing::Ended;
         }
-        match entries.heard_at {
-            // A clock that was set back says nothing about how old the news are.
-            Some(heard_at) if heard_at <= now && now.since(heard_at) <= STALE_AFTER => {
-                Standing::Live
-            }
-            _ => Standing::Unknown,
+        let now = ClockReading {
+            wall: now,
+            monotonic: self.clock.monotonic(),
+        };
+        if entries.is_fresh(now) && entries.reaches_back(now.wall) {
+            Standing::Live
+        } else {
+            Standing::Unknown
         }
     }
 
@@ -81,61 +109,209 @@ impl RevocationList {
         if news.is_empty() {
             return;
         }
+        let added = Added::at(now, self.clock.monotonic());
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         for revocation in news {
-            entries.add(*revocation, now);
+            entries.add(*revocation, added);
         }
     }
 
-    /// Notes that all the news there were at this time have been added.
-    pub fn is_complete_as_of(&self, asked_at: Timestamp) {
+    /// Notes that every revocation from `since` on was read and added.
+    pub fn was_read_since(&self, since: Timestamp) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.heard_at = Some(asked_at);
-        entries.prune(asked_at);
+        let read_since = entries
+            .read_since
+            .map_or(since, |earlier| earlier.min(since));
+        entries.read_since = Some(read_since);
+    }
+
+    /// Whether the list was read from far enough back for a wall clock that says `now`. If not, as when it was read under
+    /// a clock that was ahead, it has to be read as a whole.
+    pub fn reaches_back(&self, now: Timestamp) -> bool {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.reaches_back(now)
+    }
+
+    /// Notes that all revocations that there were when the store was asked have been added.
+    pub fn is_complete_as_of(&self, asked: ClockReading) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.heard = Some(asked);
+        entries.prune(asked);
+    }
+
+    /// Notes that revocations of other nodes may be missed from now on.
+    pub fn is_incomplete(&self) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.heard = None;
+    }
+
+    /// Forgets everything, to be read from the store again. What the list holds may be of a history that a failover or a
+    /// restore has taken back: an account that lost its newest epoch would be refused by it for a day.
+    pub fn start_over(&self) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        *entries = Entries::default();
     }
 }
 
 impl Entries {
-    fn add(&mut self, revocation: Revocation, now: Timestamp) {
-        let until = now.plus(KEEP_FOR);
+    /// Whether the last answer is new enough. Both clocks have to say so: the monotonic one may stand still while the
+    /// machine is suspended, and the wall clock may have been set.
+    fn is_fresh(&self, now: ClockReading) -> bool {
+        self.heard.is_some_and(|heard| {
+            now.monotonic.saturating_sub(heard.monotonic) <= STALE_AFTER
+                && heard.wall <= now.wall
+                && now.wall.since(heard.wall) <= STALE_AFTER
+        })
+    }
+
+    /// The hour between [`KEEP_FOR`] and the longest access token lets a clock be set back a little without the list being
+    /// read again.
+    fn reaches_back(&self, now: Timestamp) -> bool {
+        self.read_since
+            .is_some_and(|since| since <= now.minus(LONGEST_ACCESS_TOKEN))
+    }
+
+    fn add(&mut self, revocation: Revocation, added: Added) {
         match revocation {
             Revocation::Session(session) => {
-                self.sessions.entry(session).or_insert(until);
+                self.sessions.entry(session).or_insert(added);
             }
-            Revocation::Epoch { user, epoch, kept } => self.raise(user, epoch, kept, until),
-            Revocation::Erased { user, epoch } => self.raise(user, epoch, None, until),
+            Revocation::Epoch { user, epoch, kept } => self.raise(user, epoch, kept, added),
+            Revocation::Erased { user, epoch } => self.raise(user, epoch, None, added),
         }
     }
 
-    fn raise(&mut self, user: UserId, number: u32, kept: Option<SessionId>, until: Timestamp) {
+    fn raise(&mut self, user: UserId, number: u32, kept: Option<SessionId>, added: Added) {
         let known = self.epochs.get(&user).map(|epoch| epoch.number);
         if known.is_none_or(|known| known < number) {
             let epoch = Epoch {
                 number,
                 kept,
-                until,
+                added,
             };
             self.epochs.insert(user, epoch);
         }
     }
 
     /// Forgets what no unexpired token can need, once a minute.
-    fn prune(&mut self, now: Timestamp) {
+    fn prune(&mut self, now: ClockReading) {
         const EVERY: Duration = Duration::from_secs(60);
-        if self.pruned_at.is_some_and(|at| now.since(at) < EVERY) {
+        let elapsed = |at| now.monotonic.saturating_sub(at);
+        if self.pruned.is_some_and(|at| elapsed(at) < EVERY) {
             return;
         }
-        self.sessions.retain(|_, until| *until > now);
-        self.epochs.retain(|_, epoch| epoch.until > now);
-        self.pruned_at = Some(now);
+        self.sessions.retain(|_, added| added.is_needed(now));
+        self.epochs.retain(|_, epoch| epoch.added.is_needed(now));
+        self.pruned = Some(now.monotonic);
     }
+}
+
+impl Added {
+    fn at(wall: Timestamp, monotonic: Duration) -> Self {
+        Self {
+            wall: wall.unix_millis(),
+            monotonic: millis(monotonic),
+        }
+    }
+
+    /// Whether a token of before may be unexpired. A token that was issued under a clock that was ahead expires by that
+    /// clock, so the wall clock has its say as well.
+    fn is_needed(self, now: ClockReading) -> bool {
+        let elapsed = millis(now.monotonic).saturating_sub(self.monotonic);
+        let wall_elapsed = now.wall.unix_millis().saturating_sub(self.wall);
+        elapsed < millis(KEEP_FOR)
+            || (elapsed < millis(KEEP_AT_MOST)
+                && u64::try_from(wall_elapsed).unwrap_or(0) < millis(KEEP_FOR))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::TokenKind;
+    use crate::RevocationTail;
+    use crate::ports::{RevocationReader, RevocationSink, RevocationSource, StoreError, TokenKind};
+    use async_trait::async_trait;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use uuid::Uuid;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    /// A clock that passes and can be set.
+    struct SetClock(Mutex<ClockReading>);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            self.0.lock().unwrap().wall
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.lock().unwrap().monotonic
+        }
+    }
+
+    impl SetClock {
+        fn pass(&self, duration: Duration) {
+            self.0.lock().unwrap().monotonic += duration;
+            self.set_ahead(duration);
+        }
+
+        fn set_ahead(&self, duration: Duration) {
+            let mut reading = self.0.lock().unwrap();
+            reading.wall = reading.wall.plus(duration);
+        }
+
+        fn set_back(&self, duration: Duration) {
+            let mut reading = self.0.lock().unwrap();
+            reading.wall = reading.wall.minus(duration);
+        }
+    }
+
+    /// A list, its clock, and a store that holds nothing more than the list has.
+    struct Node {
+        clock: Arc<SetClock>,
+        list: RevocationList,
+    }
+
+    impl Node {
+        /// A list that has not been read.
+        fn starting() -> Self {
+            let clock = Arc::new(SetClock(Mutex::new(ClockReading {
+                wall: Timestamp::from_unix_millis(1_000_000_000_000),
+                monotonic: Duration::from_secs(5),
+            })));
+            let list = RevocationList::new(clock.clone());
+            Self { clock, list }
+        }
+
+        /// A list that has been read as a whole.
+        fn started() -> Self {
+            let node = Self::starting();
+            node.read();
+            node.hear();
+            node
+        }
+
+        fn read(&self) {
+            self.list.was_read_since(self.clock.now().minus(KEEP_FOR));
+        }
+
+        fn hear(&self) {
+            self.list.is_complete_as_of(ClockReading::of(&*self.clock));
+        }
+
+        fn add(&self, revocation: Revocation) {
+            self.list.add(revocation, self.clock.now());
+        }
+
+        fn standing(&self, token: &VerifiedToken) -> Standing {
+            self.list.standing(token, self.clock.now())
+        }
+    }
 
     fn token(epoch: u32) -> VerifiedToken {
         VerifiedToken {
@@ -150,42 +326,53 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_has_heard_nothing_lately_says_so() {
-        let list = RevocationList::default();
-        let at = Timestamp::from_unix_millis(10_000);
-        assert_eq!(list.standing(&token(0), at), Standing::Unknown);
-        list.is_complete_as_of(at);
-        assert_eq!(list.standing(&token(0), at), Standing::Live);
-        let later = at.plus(STALE_AFTER).plus(Duration::from_millis(1));
-        assert_eq!(list.standing(&token(0), later), Standing::Unknown);
+    fn a_list_that_has_heard_nothing_for_a_while_says_so() {
+        let node = Node::starting();
+        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
+        node.read();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+        node.clock.pass(STALE_AFTER);
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+        node.clock.pass(Duration::from_millis(1));
+        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+    }
+
+    #[test]
+    fn a_list_is_stale_by_whichever_clock_says_so() {
+        let node = Node::started();
+        node.clock.pass(HOUR);
+        node.clock.set_back(HOUR);
+        assert_eq!(node.standing(&token(0)), Standing::Unknown, "set back");
+        node.hear();
+        // A suspended machine comes back with a monotonic clock that stood still.
+        node.clock.set_ahead(HOUR);
+        assert_eq!(node.standing(&token(0)), Standing::Unknown, "suspended");
     }
 
     #[test]
     fn an_ended_session_stays_ended_even_when_the_list_is_stale() {
-        let list = RevocationList::default();
-        let at = Timestamp::from_unix_millis(10_000);
-        list.add(Revocation::Session(token(0).session), at);
-        assert_eq!(list.standing(&token(0), at), Standing::Ended);
+        let node = Node::starting();
+        node.add(Revocation::Session(token(0).session));
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
     }
 
     #[test]
     fn a_later_epoch_ends_the_sessions_of_earlier_ones_alone() {
-        let list = RevocationList::default();
-        let at = Timestamp::from_unix_millis(10_000);
+        let node = Node::started();
         let user = token(0).user;
         let kept = None;
         for epoch in [2, 1] {
-            list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
-            list.is_complete_as_of(at);
+            node.add(Revocation::Epoch { user, epoch, kept });
         }
-        assert_eq!(list.standing(&token(1), at), Standing::Ended);
-        assert_eq!(list.standing(&token(2), at), Standing::Live);
+        assert_eq!(node.standing(&token(1)), Standing::Ended);
+        assert_eq!(node.standing(&token(2)), Standing::Live);
     }
 
     #[test]
     fn a_kept_session_outlives_the_epoch_that_keeps_it_and_no_later_one() {
-        let list = RevocationList::default();
-        let at = Timestamp::from_unix_millis(10_000);
+        let node = Node::started();
         let VerifiedToken { user, session, .. } = token(0);
         let other = VerifiedToken {
             session: SessionId::new(Uuid::from_u128(3)),
@@ -193,24 +380,173 @@ mod tests {
         };
         let kept = Some(session);
         let epoch = 1;
-        list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
-        list.is_complete_as_of(at);
-        assert_eq!(list.standing(&token(0), at), Standing::Live);
-        assert_eq!(list.standing(&other, at), Standing::Ended);
+        node.add(Revocation::Epoch { user, epoch, kept });
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+        assert_eq!(node.standing(&other), Standing::Ended);
         let (epoch, kept) = (2, None);
-        list.add_all(&[Revocation::Epoch { user, epoch, kept }], at);
-        list.is_complete_as_of(at);
-        assert_eq!(list.standing(&token(0), at), Standing::Ended);
+        node.add(Revocation::Epoch { user, epoch, kept });
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
     }
 
     #[test]
     fn entries_are_forgotten_once_no_token_can_need_them() {
-        let list = RevocationList::default();
-        let at = Timestamp::from_unix_millis(10_000);
-        list.add_all(&[Revocation::Session(token(0).session)], at);
-        list.is_complete_as_of(at);
-        let later = at.plus(KEEP_FOR).plus(Duration::from_secs(61));
-        list.is_complete_as_of(later);
-        assert_eq!(list.standing(&token(0), later), Standing::Live);
+        let node = Node::started();
+        let VerifiedToken { user, session, .. } = token(0);
+        node.add(Revocation::Session(session));
+        node.add(Revocation::Erased { user, epoch: 1 });
+        node.clock.pass(KEEP_FOR - Duration::from_secs(61));
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        node.clock.pass(Duration::from_secs(122));
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_for_a_moment_revives_nothing() {
+        for hours in [26, 24 * 40] {
+            let node = Node::started();
+            let VerifiedToken { user, session, .. } = token(0);
+            let other = VerifiedToken {
+                session: SessionId::new(Uuid::from_u128(9)),
+                ..token(0)
+            };
+            node.add(Revocation::Session(session));
+            let (epoch, kept) = (1, None);
+            node.add(Revocation::Epoch { user, epoch, kept });
+            node.clock.pass(Duration::from_secs(90));
+            node.clock.set_ahead(HOUR * hours);
+            node.hear();
+            node.clock.pass(Duration::from_secs(90));
+            node.hear();
+            node.clock.set_back(HOUR * hours);
+            node.hear();
+            assert_eq!(node.standing(&token(0)), Standing::Ended);
+            assert_eq!(node.standing(&other), Standing::Ended);
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_clock_that_was_ahead_stays_ended_until_it_expires_by_that_clock() {
+        let node = Node::started();
+        node.clock.set_ahead(HOUR * 10);
+        node.add(Revocation::Session(token(0).session));
+        node.clock.set_back(HOUR * 10);
+        // Issued at hour 10, it expires at hour 34.
+        node.clock.pass(HOUR * 34);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        node.clock.pass(HOUR * 2);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_for_good_keeps_nothing_for_good() {
+        let node = Node::started();
+        node.add(Revocation::Session(token(0).session));
+        node.clock.set_back(HOUR * 24 * 400);
+        node.read();
+        node.clock.pass(KEEP_FOR + HOUR);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        node.clock.pass(KEEP_AT_MOST);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+    }
+
+    #[test]
+    fn a_list_that_was_read_under_a_clock_that_was_ahead_is_read_again() {
+        let node = Node::starting();
+        node.clock.set_ahead(HOUR * 26);
+        node.read();
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+        node.clock.set_back(HOUR * 26);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        assert!(!node.list.reaches_back(node.clock.now()));
+        node.read();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+        // What was read from far enough back once need not be read again after a leap.
+        node.clock.set_ahead(HOUR * 26);
+        node.hear();
+        node.clock.set_back(HOUR * 26);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
+    }
+
+    /// A store that counts how often all of its revocations are read.
+    #[derive(Default)]
+    struct Store {
+        readings: AtomicU32,
+    }
+
+    struct Reader<'a>(&'a Store);
+
+    #[async_trait]
+    impl RevocationSource for Store {
+        async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
+            Ok(Box::new(Reader(self)))
+        }
+    }
+
+    #[async_trait]
+    impl RevocationReader for Reader<'_> {
+        async fn read_since(
+            &mut self,
+            _since: Timestamp,
+            _sink: RevocationSink<'_>,
+        ) -> Result<(), StoreError> {
+            self.0.readings.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        async fn read_new(&mut self) -> Result<Vec<Revocation>, StoreError> {
+            Ok(vec![])
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tail_reads_again_what_it_read_under_a_clock_that_was_ahead() {
+        let Node { clock, list } = Node::starting();
+        let (list, store) = (Arc::new(list), Arc::new(Store::default()));
+        let (erased, _) = tokio::sync::mpsc::unbounded_channel();
+        clock.set_ahead(HOUR * 26);
+        let tail = RevocationTail::new(
+            store.clone(),
+            clock.clone(),
+            list.clone(),
+            Arc::default(),
+            erased,
+        );
+        let tail = tokio::spawn(async move { tail.run().await });
+        for (readings, set_back) in [(1, HOUR * 26), (2, Duration::ZERO), (2, Duration::ZERO)] {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(store.readings.load(Ordering::SeqCst), readings);
+            let now = clock.now();
+            assert_eq!(list.standing(&token(0), now), Standing::Live);
+            clock.set_back(set_back);
+        }
+        tail.abort();
+    }
+
+    #[test]
+    fn a_list_that_starts_over_knows_neither_who_is_live_nor_who_has_ended() {
+        let node = Node::started();
+        let (user, kept) = (token(0).user, None);
+        let epoch = 1;
+        node.add(Revocation::Epoch { user, epoch, kept });
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(1)), Standing::Live);
+        node.list.is_incomplete();
+        assert_eq!(node.standing(&token(0)), Standing::Ended);
+        assert_eq!(node.standing(&token(1)), Standing::Unknown);
+        node.list.start_over();
+        assert_eq!(node.standing(&token(0)), Standing::Unknown);
+        node.hear();
+        assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
+        node.read();
+        assert_eq!(node.standing(&token(0)), Standing::Live);
     }
 }

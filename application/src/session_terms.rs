@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::ports::Account;
 
+/// Lifetime of the longest-lived access token of any contract. The deny list of ended sessions is kept in memory for as
+/// long, and an hour more.
+pub const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Lifetime of the longest-lived signed token of any contract. A key that signs no more verifies for as long, so none
 /// with a longer one is signed.
 pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -45,6 +49,7 @@ pub struct RefreshTerms {
 
 /// What a contract promises about a session's tokens.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct SessionTerms {
     /// Which contract.
     pub contract: ContractName,
@@ -54,6 +59,31 @@ pub struct SessionTerms {
     pub access_lifetime: Duration,
     /// Refresh tokens, if the contract has them.
     pub refresh: Option<RefreshTerms>,
+}
+
+impl SessionTerms {
+    /// The terms of `contract`. A contract makes a constant of them, so that the compiler refuses a token that would
+    /// outlive what is remembered of ended sessions and of signing keys.
+    ///
+    /// # Panics
+    /// The access token would live longer than [`LONGEST_ACCESS_TOKEN`], or the refresh token than [`LONGEST_TOKEN`].
+    pub const fn new(
+        contract: ContractName,
+        access: AccessFormat,
+        access_lifetime: Duration,
+        refresh: Option<RefreshTerms>,
+    ) -> Self {
+        assert!(access_lifetime.as_nanos() <= LONGEST_ACCESS_TOKEN.as_nanos());
+        if let Some(refresh) = &refresh {
+            assert!(refresh.lifetime.as_nanos() <= LONGEST_TOKEN.as_nanos());
+        }
+        Self {
+            contract,
+            access,
+            access_lifetime,
+            refresh,
+        }
+    }
 }
 
 /// A token to hand out, once. It has no `Debug`.

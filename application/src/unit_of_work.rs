@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use authlog_domain::refused_logins::RecordRefusedLogin;
 use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::user::{UserCommand, UserEvent};
-use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
+use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, User, UserId};
 use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{
     Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
@@ -18,6 +18,7 @@ use cqrs_es::{
 use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
+use crate::deadline::Deadline;
 use crate::ports::{
     Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
     SessionRecord, StagedStream, StoreError, StreamId,
@@ -297,17 +298,24 @@ impl UnitOfWork {
         lock(&self.staged).opaque_token = Some(token);
     }
 
-    /// Lets nothing of it happen unless somebody beside `user` is an administrator who can sign in.
+    /// Lets nothing of what was staged about the account of `user` happen if it takes away the last administrator who can
+    /// sign in. Where the account is no such administrator's as its row was read, there is nothing to take away.
     pub(crate) fn leave_an_administrator_beside(&self, user: UserId) {
-        lock(&self.staged).leaves_an_administrator_beside = Some(user);
+        let mut staged = lock(&self.staged);
+        let administers = |row: &Account| row.id == user && row.role == Role::Admin && !row.locked;
+        let bases = staged.streams.iter().map(|stream| &stream.base);
+        if bases.filter_map(Base::account).any(administers) {
+            staged.leaves_an_administrator_beside = Some(user);
+        }
     }
 
     /// Makes all that was staged true at once. Without any event there is nothing to make true.
     pub(crate) async fn commit(self) -> Result<(), Failure> {
-        let append = std::mem::take(&mut *lock(&self.staged));
+        let mut append = std::mem::take(&mut *lock(&self.staged));
         if append.streams.is_empty() {
             return Ok(());
         }
+        append.not_after = Deadline::current();
         Ok(self.store.append(append).await?)
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+    ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
+    StoreError,
 };
 use authlog_application::{Follower, LogFeed};
 use authlog_domain::{Timestamp, UserId};
@@ -48,6 +49,35 @@ impl Log {
         }
     }
 
+    /// Fails over to a server that lacks the events after `kept` and has `new` others in their place.
+    fn fails_over(&self, kept: u64, new: u64) {
+        let mut events = self.events.lock().unwrap();
+        events.truncate(usize::try_from(kept).unwrap());
+        for log_index in kept + 1..=kept + new {
+            let mut event = event(log_index, "LoggedIn");
+            event.leaf_hash[31] = 1;
+            events.push(event);
+        }
+    }
+
+    /// The entry at a cursor's place, which has to be the one that the cursor names.
+    fn check(&self, cursor: LogCursor) -> Result<Option<LoggedEvent>, ReadOnError> {
+        let Some(before) = cursor.log_index.checked_sub(1) else {
+            return Ok(None);
+        };
+        let events = self.events.lock().unwrap();
+        match events.get(usize::try_from(before).unwrap()) {
+            Some(found)
+                if cursor
+                    .leaf_hash
+                    .is_none_or(|known| known == found.leaf_hash) =>
+            {
+                Ok(Some(found.clone()))
+            }
+            _ => Err(ReadOnError::HistoryChanged(cursor.log_index)),
+        }
+    }
+
     fn add(&self, kind: &str) {
         let mut events = self.events.lock().unwrap();
         let log_index = events.len() as u64 + 1;
@@ -76,8 +106,11 @@ fn event(log_index: u64, kind: &str) -> LoggedEvent {
     } else {
         "session"
     };
+    let mut leaf_hash = [0; 32];
+    leaf_hash[..8].copy_from_slice(&log_index.to_be_bytes());
     LoggedEvent {
         log_index,
+        leaf_hash,
         recorded_at: Timestamp::from_unix_millis(0),
         user: user(log_index % 5),
         event: SerializedEvent::new(
@@ -122,24 +155,53 @@ impl EventLog for Log {
         Ok(found)
     }
 
+    async fn read_on(
+        &self,
+        from: LogCursor,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<LogPage, ReadOnError> {
+        let events = self.read_log(from.log_index, limit, filter).await?;
+        let at_cursor = self.check(from)?;
+        let last = events.last().map(LoggedEvent::cursor);
+        let cursor = match (last, filter.until) {
+            (Some(last), _) if events.len() == limit as usize => last,
+            (_, Some(until)) => {
+                let end = self.check(LogCursor::unproven(until))?;
+                end.map(|end| end.cursor()).unwrap_or_default()
+            }
+            (last, None) => last
+                .or(at_cursor.map(|event| event.cursor()))
+                .unwrap_or_default(),
+        };
+        Ok(LogPage { events, cursor })
+    }
+
     async fn changed_accounts(
         &self,
-        after: u64,
+        from: LogCursor,
         limit: u32,
-    ) -> Result<ChangedAccounts, StoreError> {
+    ) -> Result<ChangedAccounts, ReadOnError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.answer()?;
-        let events = self.events.lock().unwrap();
-        let last = events.len() as u64;
-        let reached = last.min(after + u64::from(limit));
-        let places = usize::try_from(after).unwrap()..usize::try_from(reached).unwrap();
-        let of_users = events[places]
+        self.check(from)?;
+        let after = from.log_index;
+        let (last, of_users) = {
+            let events = self.events.lock().unwrap();
+            let last = events.len() as u64;
+            let reached = last.min(after + u64::from(limit));
+            let places = usize::try_from(after).unwrap()..usize::try_from(reached).unwrap();
+            (last, events[places].to_vec())
+        };
+        let reached = after + of_users.len() as u64;
+        let of_users = of_users
             .iter()
             .filter(|event| event.event.aggregate_type == "user");
         let accounts: HashSet<_> = of_users.map(|event| event.user).collect();
+        let end = self.check(LogCursor::unproven(reached))?;
         Ok(ChangedAccounts {
             accounts: accounts.into_iter().collect(),
-            reached,
+            cursor: end.map(|end| end.cursor()).unwrap_or_default(),
             has_more: reached < last,
         })
     }
@@ -428,4 +490,66 @@ async fn who_begins_beyond_the_end_can_tell() {
     let mut reader = feed.read(9, LogFilter::default(), true).await.unwrap();
     assert_eq!(reader.log_end(), 5);
     assert!(rest(&mut reader).await.is_empty());
+}
+
+/// Reads until the follower is told that the log is another one.
+async fn until_told(follower: &mut Follower) -> Vec<u64> {
+    let mut indexes = Vec::new();
+    loop {
+        match follower.next().await {
+            Ok(Some(events)) => indexes.extend(events.iter().map(|event| event.log_index)),
+            Ok(None) => follower.wait().await,
+            Err(ReadOnError::HistoryChanged(_)) => return indexes,
+            Err(ReadOnError::Store(error)) => unreachable!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_follows_is_told_that_the_log_lost_what_was_sent_however_long_it_is_by_then() {
+    // Shorter than before, as long, and longer; filters know no more of their place than others do.
+    for new in [0, 3, 6, 24, 6000] {
+        for filter in [LogFilter::default(), of_type("RoleChanged")] {
+            let log = Log::of(46);
+            let feed = running(&log);
+            let mut follower = feed.read(0, filter, true).await.unwrap();
+            let following = tokio::spawn(async move { until_told(&mut follower).await });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            log.fails_over(40, new);
+            let told = tokio::time::timeout(Duration::from_secs(60), following);
+            let got = told.await.unwrap().unwrap();
+            assert!(got.is_empty() || got == (1..=46).collect::<Vec<_>>());
+            // Whoever comes then follows the log as it is.
+            let mut follower = feed.read(0, LogFilter::default(), true).await.unwrap();
+            log.grow(1);
+            let all = up_to(&mut follower, 40 + new + 1).await;
+            assert_eq!(all, (1..=40 + new + 1).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_in_the_middle_of_the_log_gets_no_page_of_another_history() {
+    let log = Log::of(1000);
+    let feed = running(&log);
+    let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
+    let first = reader.next().await.unwrap().unwrap();
+    assert_eq!(first.len(), 200);
+    // Before this node has looked.
+    log.fails_over(150, 2000);
+    let second = reader.next().await;
+    assert!(matches!(second, Err(ReadOnError::HistoryChanged(200))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_away_and_comes_back_the_same_disconnects_nobody() {
+    let log = Log::of(46);
+    let feed = running(&log);
+    let mut follower = feed.read(0, LogFilter::default(), true).await.unwrap();
+    assert_eq!(up_to(&mut follower, 46).await.len(), 46);
+    log.goes_away(true);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    log.grow(4);
+    log.goes_away(false);
+    assert_eq!(up_to(&mut follower, 50).await, [47, 48, 49, 50]);
 }

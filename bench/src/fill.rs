@@ -74,7 +74,8 @@ pub(crate) async fn carry_out(arguments: &Fill) -> anyhow::Result<()> {
         )?),
         Some(url) => {
             let store = PostgresStore::open(url, true, master, Arc::new(SystemEntropy)).await?;
-            tokio::spawn(store.sequencer().run(stop.clone()));
+            let (sequencer, stop) = (store.sequencer(), stop.clone());
+            tokio::spawn(async move { sequencer.run(stop).await });
             Arc::new(store)
         }
     };

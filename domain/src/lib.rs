@@ -37,6 +37,6 @@ pub use refused_logins::RefusedLogins;
 pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;
 pub use values::{
-    AccountNumber, ContractName, CredentialId, Email, Flaw, PersonName, Phone, ResetId, Role,
-    SessionId, Timestamp, UserId, Username, VerificationId,
+    AccountNumber, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, Flaw, PersonName, Phone,
+    ResetId, Role, SessionId, Timestamp, UserId, Username, VerificationId,
 };

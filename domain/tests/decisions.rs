@@ -1,6 +1,7 @@
 //! What commands lead to: given events, when a command, then events or a refusal; and properties of any history.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::disallowed_methods, reason = "here proofs are made up")]
 
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use authlog_domain::session::{
     StartSession,
 };
 use authlog_domain::user::{
-    ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS, RegisterUser,
-    RehashPassword, RequestEmailVerification, RequestPasswordReset, ResetPassword, RevokeSessions,
-    Unlock, UserCommand, UserEvent, UserRefusal,
+    Authority, ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
+    ProvedEpoch, RegisterUser, RehashPassword, RequestEmailVerification, RequestPasswordReset,
+    ResetPassword, RevokeSessions, Unlock, UserCommand, UserEvent, UserRefusal, VerificationLink,
 };
 use authlog_domain::{
     AccountNumber, CredentialId, Email, RefusedLogins, ResetId, RevocationReason, Role, Rotation,
@@ -70,11 +71,22 @@ fn registered() -> User {
 }
 
 fn reset_requested(user: &mut User, at: i64, reset: u128) -> Result<Vec<UserEvent>, UserRefusal> {
+    reset_requested_at("jo@example.com", user, at, reset)
+}
+
+/// The same for a link that would be mailed to this address.
+fn reset_requested_at(
+    email: &str,
+    user: &mut User,
+    at: i64,
+    reset: u128,
+) -> Result<Vec<UserEvent>, UserRefusal> {
     execute(
         user,
         UserCommand::RequestPasswordReset(RequestPasswordReset {
             at: second(at),
             reset: ResetId::new(Uuid::from_u128(reset)),
+            email: Email::parse(email).unwrap(),
             expires_at: second(at).plus(Duration::from_secs(1800)),
         }),
     )
@@ -92,7 +104,16 @@ fn reset(user: &mut User, at: i64, reset: u128) -> Result<Vec<UserEvent>, UserRe
 }
 
 fn erase(user: &mut User, at: i64) -> Result<Vec<UserEvent>, UserRefusal> {
-    execute(user, UserCommand::Erase(Erase { at: second(at) }))
+    let command = Erase {
+        at: second(at),
+        authority: Authority::Administrator,
+    };
+    execute(user, UserCommand::Erase(command))
+}
+
+/// What was proved under the account's current epoch.
+fn proved(user: &User) -> ProvedEpoch {
+    ProvedEpoch::new(user.registered().map_or(0, |account| account.session_epoch))
 }
 
 fn started(rotation: Option<Rotation>) -> Session {
@@ -314,6 +335,20 @@ fn a_retry_within_the_grace_gets_the_same_successor() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_replaced_token_good_again() {
+    let mut session = started(Some(Rotation::Rotating));
+    refresh(&mut session, 700, 0).unwrap();
+    // Clocks of two nodes may differ by a minute.
+    let retry = refresh(&mut session.clone(), 640, 0).unwrap();
+    assert_eq!(generation_handed_out(&retry), Some(1));
+    let events = refresh(&mut session, 110, 0).unwrap();
+    assert!(matches!(
+        events.as_slice(),
+        [SessionEvent::RefreshTokenReused(_)]
+    ));
+}
+
+#[test]
 fn a_reused_refresh_token_ends_the_session() {
     let mut session = started(Some(Rotation::Rotating));
     refresh(&mut session, 100, 0).unwrap();
@@ -354,24 +389,32 @@ fn a_reusable_refresh_token_stays_good_until_it_expires() {
 }
 
 #[test]
-fn a_rotating_token_stays_good_where_no_replacement_can_be_handed_over() {
-    let mut session = started(Some(Rotation::Rotating));
-    let events = execute(
-        &mut session,
-        SessionCommand::Refresh(RefreshSession {
-            at: second(1),
+fn a_rotating_token_is_refused_where_no_replacement_can_be_handed_over() {
+    let without_replacement = |session: &mut Session, at, generation| {
+        let command = RefreshSession {
+            at: second(at),
             account_epoch: 0,
-            generation: 0,
+            generation,
             replacement_expires_at: None,
             grace: GRACE,
             limits: UNLIMITED,
-        }),
-    );
-    assert_eq!(generation_handed_out(&events.unwrap()), Some(0));
-    assert_eq!(
-        generation_handed_out(&refresh(&mut session, 500, 0).unwrap()),
-        Some(1)
-    );
+        };
+        execute(session, SessionCommand::Refresh(command))
+    };
+    let mut session = started(Some(Rotation::Rotating));
+    let refused = without_replacement(&mut session, 1, 0);
+    assert_eq!(refused.unwrap_err(), SessionRefusal::NoReplacement);
+    let exchanged = refresh(&mut session, 500, 0).unwrap();
+    assert_eq!(generation_handed_out(&exchanged), Some(1));
+    // Not even a retry within the grace, which would be a second use.
+    for generation in [0, 1] {
+        let refused = without_replacement(&mut session, 501, generation);
+        assert_eq!(refused.unwrap_err(), SessionRefusal::NoReplacement);
+    }
+    // A copied token gives itself away there, too.
+    let events = without_replacement(&mut session, 600, 0).unwrap();
+    let reused = matches!(events.as_slice(), [SessionEvent::RefreshTokenReused(_)]);
+    assert!(reused, "{events:?}");
 }
 
 #[test]
@@ -492,26 +535,30 @@ fn verification_requested(
     number: u128,
     email: Option<&str>,
 ) -> Result<Vec<UserEvent>, UserRefusal> {
-    execute(
-        user,
-        UserCommand::RequestEmailVerification(RequestEmailVerification {
-            at: second(at),
-            verification: VerificationId::new(Uuid::from_u128(number)),
-            email: email.map(|email| Email::parse(email).unwrap()),
-            expires_at: second(at).plus(LIFETIME),
-            account_epoch: None,
-        }),
-    )
+    let command = RequestEmailVerification {
+        at: second(at),
+        link: link(at, number),
+        email: email.map(|email| Email::parse(email).unwrap()),
+        proved: proved(user),
+    };
+    execute(user, UserCommand::RequestEmailVerification(command))
+}
+
+fn link(at: i64, number: u128) -> VerificationLink {
+    VerificationLink {
+        verification: VerificationId::new(Uuid::from_u128(number)),
+        expires_at: second(at).plus(LIFETIME),
+    }
 }
 
 fn confirmed(user: &mut User, at: i64, number: u128) -> Result<Vec<UserEvent>, UserRefusal> {
-    execute(
-        user,
-        UserCommand::ConfirmEmail(ConfirmEmail {
-            at: second(at),
-            verification: VerificationId::new(Uuid::from_u128(number)),
-        }),
-    )
+    let command = ConfirmEmail {
+        at: second(at),
+        verification: VerificationId::new(Uuid::from_u128(number)),
+        proved: proved(user),
+        kept: None,
+    };
+    execute(user, UserCommand::ConfirmEmail(command))
 }
 
 const NOT_PENDING: Result<Vec<UserEvent>, UserRefusal> = Err(UserRefusal::VerificationNotPending);
@@ -525,7 +572,10 @@ fn an_address_is_verified_once_by_the_newest_link_before_it_expires() {
     assert_eq!(confirmed(&mut user, 3, 1), NOT_PENDING);
     assert_eq!(confirmed(&mut user.clone(), 1002, 2), NOT_PENDING);
     let events = confirmed(&mut user, 1001, 2).unwrap();
-    assert!(matches!(events.as_slice(), [UserEvent::EmailVerified(_)]));
+    assert!(matches!(
+        events.as_slice(),
+        [UserEvent::EmailVerified(_), UserEvent::SessionsRevoked(_)]
+    ));
     assert!(user.registered().unwrap().email_verified);
     assert_eq!(confirmed(&mut user, 1001, 2), NOT_PENDING);
     // There is no more to prove.
@@ -551,7 +601,11 @@ fn another_address_counts_once_its_link_is_followed_and_ends_the_reset_that_went
     reset_requested(&mut user, 1, 1).unwrap();
     verification_requested(&mut user, 2, 2, Some("other@example.com")).unwrap();
     let events = confirmed(&mut user, 3, 2).unwrap();
-    let [UserEvent::EmailChanged(event)] = events.as_slice() else {
+    let [
+        UserEvent::EmailChanged(event),
+        UserEvent::SessionsRevoked(_),
+    ] = events.as_slice()
+    else {
         panic!("{events:?}");
     };
     assert_eq!(event.email.known().unwrap().as_str(), "other@example.com");
@@ -561,7 +615,19 @@ fn another_address_counts_once_its_link_is_followed_and_ends_the_reset_that_went
 #[test]
 fn whoever_takes_an_account_back_does_not_lose_it_to_a_link_that_was_mailed_before() {
     type Rescue = fn(&mut User);
-    let rescues: [Rescue; 3] = [
+    let rescues: [Rescue; 5] = [
+        |user| {
+            let command = end_sessions(user, None);
+            execute(user, command).unwrap();
+        },
+        |user| {
+            let role = Role::Auditor;
+            let command = UserCommand::ChangeRole(ChangeRole {
+                at: second(3),
+                role,
+            });
+            execute(user, command).unwrap();
+        },
         |user| drop(reset(user, 3, 1).unwrap()),
         |user| drop(execute(user, password_change(3)).unwrap()),
         |user| drop(execute(user, UserCommand::Lock(Lock { at: second(3) })).unwrap()),
@@ -573,6 +639,60 @@ fn whoever_takes_an_account_back_does_not_lose_it_to_a_link_that_was_mailed_befo
         rescue(&mut user);
         assert_eq!(confirmed(&mut user, 4, 2), NOT_PENDING);
     }
+}
+
+#[test]
+fn confirming_an_address_ends_every_session_but_the_one_that_confirms() {
+    let confirming = SessionId::new(Uuid::from_u128(8));
+    for (email, kept) in [
+        (None, None),
+        (None, Some(confirming)),
+        (Some("other@example.com"), Some(confirming)),
+    ] {
+        let mut user = registered();
+        verification_requested(&mut user, 1, 2, email).unwrap();
+        let command = ConfirmEmail {
+            at: second(3),
+            verification: VerificationId::new(Uuid::from_u128(2)),
+            proved: proved(&user),
+            kept,
+        };
+        execute(&mut user, UserCommand::ConfirmEmail(command)).unwrap();
+        let account = user.registered().unwrap();
+        assert!(account.email_verified);
+        assert_eq!((account.session_epoch, account.kept_session), (1, kept));
+    }
+}
+
+#[test]
+fn a_password_of_before_an_account_was_taken_back_confirms_no_address() {
+    let mut user = registered();
+    let proved = proved(&user);
+    let rescue = end_sessions(&user, None);
+    execute(&mut user, rescue).unwrap();
+    verification_requested(&mut user, 4, 2, None).unwrap();
+    let command = ConfirmEmail {
+        at: second(5),
+        verification: VerificationId::new(Uuid::from_u128(2)),
+        proved,
+        kept: None,
+    };
+    let refused = execute(&mut user, UserCommand::ConfirmEmail(command));
+    assert_eq!(refused, Err(UserRefusal::EpochPassed));
+}
+
+#[test]
+fn a_reset_is_refused_that_would_be_mailed_to_another_address_than_the_account_has() {
+    let mut user = registered();
+    let refused = reset_requested_at("old@example.com", &mut user, 1, 1);
+    assert_eq!(refused, Err(UserRefusal::AddressChanged));
+    assert_eq!(reset(&mut user, 2, 1), Err(UserRefusal::ResetNotPending));
+    verification_requested(&mut user, 3, 2, Some("new@example.com")).unwrap();
+    confirmed(&mut user, 4, 2).unwrap();
+    let refused = reset_requested(&mut user, 5, 3);
+    assert_eq!(refused, Err(UserRefusal::AddressChanged));
+    reset_requested_at("New@Example.com", &mut user, 6, 4).unwrap();
+    assert!(reset(&mut user, 7, 4).is_ok());
 }
 
 #[test]
@@ -588,7 +708,16 @@ fn password_change(at: i64) -> UserCommand {
         at: second(at),
         credential: CredentialId::new(Uuid::from_u128(9)),
         session: SessionId::new(Uuid::from_u128(8)),
-        account_epoch: 0,
+        proved: ProvedEpoch::new(0),
+    })
+}
+
+/// The owner ends the sessions but one.
+fn end_sessions(user: &User, kept: Option<SessionId>) -> UserCommand {
+    UserCommand::RevokeSessions(RevokeSessions {
+        at: second(3),
+        authority: Authority::Owner(proved(user)),
+        kept,
     })
 }
 
@@ -597,18 +726,16 @@ fn what_was_proved_before_an_account_was_taken_back_counts_for_nothing_afterward
     let at = second(5);
     let commands = [
         password_change(5),
-        UserCommand::RevokeSessions(RevokeSessions {
-            at,
-            reason: RevocationReason::Owner,
-            kept: Some(SessionId::new(Uuid::from_u128(8))),
-            account_epoch: Some(0),
-        }),
+        end_sessions(&registered(), Some(SessionId::new(Uuid::from_u128(8)))),
         UserCommand::RequestEmailVerification(RequestEmailVerification {
             at,
-            verification: VerificationId::new(Uuid::from_u128(7)),
+            link: link(5, 7),
             email: Some(Email::parse("thief@example.com").unwrap()),
-            expires_at: at.plus(LIFETIME),
-            account_epoch: Some(0),
+            proved: ProvedEpoch::new(0),
+        }),
+        UserCommand::Erase(Erase {
+            at,
+            authority: Authority::Owner(ProvedEpoch::new(0)),
         }),
     ];
     for command in commands {
@@ -624,21 +751,22 @@ fn what_was_proved_before_an_account_was_taken_back_counts_for_nothing_afterward
 fn whatever_ends_all_sessions_begins_an_epoch_of_its_own() {
     let mut user = registered();
     let at = second(1);
-    let reason = RevocationReason::Administrator;
     let commands = [
         password_change(1),
         UserCommand::RevokeSessions(RevokeSessions {
             at,
-            reason,
+            authority: Authority::Administrator,
             kept: None,
-            account_epoch: None,
         }),
         UserCommand::ChangeRole(ChangeRole {
             at,
             role: Role::Admin,
         }),
         UserCommand::Lock(Lock { at }),
-        UserCommand::Erase(Erase { at }),
+        UserCommand::Erase(Erase {
+            at,
+            authority: Authority::Administrator,
+        }),
     ];
     for (epoch, command) in (1..).zip(commands) {
         let events = execute(&mut user, command).unwrap();

@@ -9,6 +9,7 @@ pub mod mail;
 pub mod nats;
 pub mod postgres;
 mod recent_requests;
+pub mod seal_upgrade;
 pub mod sealing;
 pub mod sqlite;
 mod store;
@@ -17,4 +18,6 @@ pub mod tokens;
 pub mod transparency;
 mod write_health;
 
-pub use store::{MasterKeyRotation, OpenError, Rewrapped, SharedSecrets, SigningKeyStore, Store};
+pub use store::{
+    MasterKeyRotation, OpenError, Rewrapped, SealUpgrade, SharedSecrets, SigningKeyStore, Store,
+};

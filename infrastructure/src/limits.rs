@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use authlog_application::ports::{
     Attempt, AttemptLimiter, Clock, Guess, GuessOutcome, Reservation, ReservedGuess,
+    ReservedRegistration,
 };
 use authlog_domain::UserId;
 use tokio::sync::mpsc;
@@ -161,9 +162,6 @@ impl AttemptLimiter for GcraAttemptLimiter {
         let limits = &*self.0;
         let now = limits.clock.now();
         match attempt {
-            Attempt::Register { address } => limits
-                .network_key(&Network::of(address))
-                .map_or(Ok(()), |network| limits.registrations.take(network, now)),
             Attempt::RequestMail {
                 address,
                 identifier,
@@ -180,6 +178,22 @@ impl AttemptLimiter for GcraAttemptLimiter {
                 Ok(())
             }
         }
+    }
+
+    fn reserve_registration(
+        &self,
+        address: Option<IpAddr>,
+    ) -> Result<ReservedRegistration, Duration> {
+        let limits = Arc::clone(&self.0);
+        let network = limits.network_key(&Network::of(address));
+        if let Some(network) = network {
+            limits.registrations.hold(network, limits.clock.now())?;
+        }
+        Ok(ReservedRegistration::new(move |counts| {
+            if let Some(network) = network {
+                reserved::settle(&limits.registrations, network, counts, limits.clock.now());
+            }
+        }))
     }
 
     fn reserve(&self, guess: Guess<'_>) -> Result<Reservation, Duration> {
@@ -206,6 +220,10 @@ pub struct NoAttemptLimits;
 impl AttemptLimiter for NoAttemptLimits {
     fn count(&self, _: Attempt<'_>) -> Result<(), Duration> {
         Ok(())
+    }
+
+    fn reserve_registration(&self, _: Option<IpAddr>) -> Result<ReservedRegistration, Duration> {
+        Ok(ReservedRegistration::new(|_| {}))
     }
 
     fn reserve(&self, _: Guess<'_>) -> Result<Reservation, Duration> {

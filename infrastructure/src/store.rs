@@ -1,13 +1,15 @@
 //! What both stores do alike: everything about an append but the statements.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
-    Append, CredentialRecord, Directory, Doctor, Entropy, EventLog, EventStore, Health, History,
-    Housekeeping, Identifier, IdentifierKind, LoggedEvent, MailGate, MailKind, MailQueue,
+    Append, Directory, Doctor, Entropy, EventLog, EventStore, Health, History, Housekeeping,
+    Identifier, IdentifierKind, LeafHash, LogCursor, LoggedEvent, MailGate, MailKind, MailQueue,
     OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
+    TokenDigest, TooLate,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, Email, ResetId, SessionId, Timestamp, UserId};
@@ -18,12 +20,14 @@ use authlog_projections::{
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
+use tokio::time::Instant;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::mail::mailbox_of;
 use crate::sealing::{
-    Fingerprint, MasterKeys, SealedEvent, SubjectKey, SubjectKeyCache, open_payload, seal,
+    AccessSeals, Fingerprint, MasterKeys, SealedCredential, SealedEvent, SubjectKey,
+    SubjectKeyCache, Unopenable, WithMac, open_payload, seal,
 };
 use crate::tokens::KeyRecord;
 use crate::transparency::{LogRecords, LogTree};
@@ -40,6 +44,11 @@ pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
     "UserLocked",
     "UserErased",
 ];
+
+/// How long mail is put off at the most: the longest that the mail gate puts off a notice is an hour, and leases and pauses
+/// are shorter. An entry that is due later still was put off under a clock that was ahead, and is due at once: otherwise it
+/// would wait until the clock has caught up.
+pub(crate) const LONGEST_POSTPONEMENT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// How many sessions of an account are looked at to tell whether one of them counts. Where more began in one epoch, it is
 /// taken for granted.
@@ -64,6 +73,7 @@ pub trait Store:
     + LogRecords
     + MasterKeyRotation
     + SigningKeyStore
+    + SealUpgrade
 {
 }
 
@@ -85,6 +95,7 @@ impl<S> Store for S where
         + LogRecords
         + MasterKeyRotation
         + SigningKeyStore
+        + SealUpgrade
 {
 }
 
@@ -153,18 +164,58 @@ pub struct Rewrapped {
     pub rewrapped: u64,
 }
 
+/// Binding what grants access to its account, in a store of a version that did not (`docs/adr/0011`). Every step can be
+/// repeated, and may be interrupted.
+#[async_trait]
+pub trait SealUpgrade: Send + Sync {
+    /// Whether what has no seal grants nothing in this store. The store is asked: another node may have finished.
+    async fn seals_are_required(&self) -> Result<bool, StoreError>;
+
+    /// For how long the store has had the schema of this version, by the store's clock. Nodes of the version before may
+    /// run until some time after that. `None` for a store of which only one program serves at a time.
+    async fn since_schema_upgrade(&self) -> Result<Option<Duration>, StoreError>;
+
+    /// Seals up to `limit` passwords, those after `after` in the store's order, and says which was the last; `None` when
+    /// there was none left.
+    async fn seal_credentials_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Option<UserId>, StoreError>;
+
+    /// The same for opaque tokens.
+    async fn seal_opaque_tokens_after(
+        &self,
+        after: Option<TokenDigest>,
+        limit: u32,
+    ) -> Result<Option<TokenDigest>, StoreError>;
+
+    /// Lets what has no seal grant nothing from now on, for good. `false` if another node changed the store's secret at
+    /// this moment, and it has to be tried again.
+    async fn require_seals(&self) -> Result<bool, StoreError>;
+
+    /// Empties up to `limit` of the plain hashes of which there is a sealed one, and says how many there were.
+    async fn remove_plain_hashes(&self, limit: u32) -> Result<u64, StoreError>;
+}
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It cannot be reached.
     #[error("the store cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its connections cannot be used for what this program needs.
+    #[error("the connections to the store cannot be used")]
+    Connections(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Its schema is not the one that this program expects, and may not or cannot be brought up to it.
     #[error("the store's schema is not what this program expects")]
     Schema(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What it holds was sealed under another master key.
     #[error("the store was sealed under another master key")]
     WrongMasterKey,
+    /// It holds events, but its secret is gone, which every store has from its first start on.
+    #[error("the store holds events, but its secret was removed")]
+    SecretRemoved,
     /// Its master key is being replaced, and the program was given one of the two keys alone.
     #[error("the store's master key is being replaced, and takes both the old one and the new")]
     RotationUnderWay,
@@ -181,8 +232,12 @@ pub(crate) struct AppendPlan {
     pub(crate) subject_keys: Vec<(UserId, Vec<u8>)>,
     /// The master key that wraps them: the append is not to happen if another one seals what is new.
     pub(crate) wrapped_under: Option<Fingerprint>,
-    /// The accounts to which events are added: the append is not to happen if one of them was erased.
+    /// The accounts to which events are added: the append is not to happen unless they exist.
     pub(crate) held: Vec<UserId>,
+    /// What the events come after: the append is not to happen unless it is there.
+    pub(crate) built_on: Vec<Predecessor>,
+    /// From this instant on the append is not to happen.
+    pub(crate) not_after: Option<Instant>,
     /// The account to erase.
     pub(crate) erasure: Option<Erasure>,
     /// The identifiers that become an account's own, as digests.
@@ -194,13 +249,43 @@ pub(crate) struct AppendPlan {
     /// The account beside which an administrator has to be left.
     pub(crate) leaves_an_administrator_beside: Option<UserId>,
     /// Rows of the accounts.
-    pub(crate) accounts: Vec<Account>,
+    pub(crate) accounts: Vec<WithMac<Account>>,
     /// Rows of the sessions.
-    pub(crate) sessions: Vec<SessionRecord>,
+    pub(crate) sessions: Vec<WithMac<SessionRecord>>,
     /// The password hash that the events name.
-    pub(crate) credential: Option<CredentialRecord>,
+    pub(crate) credential: Option<SealedCredential>,
     /// The opaque token that the events start a session for.
-    pub(crate) opaque_token: Option<OpaqueTokenRecord>,
+    pub(crate) opaque_token: Option<WithMac<OpaqueTokenRecord>>,
+}
+
+/// The event before the first one that is added to a stream.
+#[derive(Clone)]
+pub(crate) struct Predecessor {
+    pub(crate) kind: AggregateKind,
+    pub(crate) aggregate_id: String,
+    pub(crate) sequence: i64,
+}
+
+impl Predecessor {
+    /// What comes before `event`, if it is not the first of its stream.
+    pub(crate) fn of(event: &SealedEvent) -> Option<Self> {
+        (event.sequence > 1).then(|| Self {
+            kind: event.kind,
+            aggregate_id: event.aggregate_id.clone(),
+            sequence: event.sequence - 1,
+        })
+    }
+}
+
+/// Whether the time for an append is up.
+///
+/// # Errors
+/// It is.
+pub(crate) fn in_time(not_after: Option<Instant>) -> Result<(), TooLate> {
+    match not_after {
+        Some(not_after) if not_after <= Instant::now() => Err(TooLate),
+        _ => Ok(()),
+    }
 }
 
 impl AppendPlan {
@@ -267,14 +352,60 @@ pub(crate) struct ClaimDigest {
     pub(crate) owner: UserId,
 }
 
+/// Under which name the store's secret is kept. Claims were all that it served at first.
+pub(crate) const STORE_SECRET: &str = "identifier-pepper";
+
+/// The secret that claims to identifiers and seals on what grants access depend on. Without it no account is found, so
+/// that to remove it is no way to be rid of the seals.
+pub(crate) struct StoreSecret {
+    key: Zeroizing<[u8; Self::KEY_BYTES]>,
+    requires_seals: bool,
+}
+
+impl StoreSecret {
+    const KEY_BYTES: usize = 32;
+
+    /// Follows the key in a store in which what has no seal grants nothing.
+    const REQUIRES_SEALS: u8 = 1;
+
+    /// The secret of a new store, in which everything is sealed.
+    pub(crate) fn generate(entropy: &dyn Entropy) -> Self {
+        let mut key = Zeroizing::new([0; Self::KEY_BYTES]);
+        entropy.fill(key.as_mut_slice());
+        Self {
+            key,
+            requires_seals: true,
+        }
+    }
+
+    /// A secret as it was stored.
+    pub(crate) fn from_stored(bytes: &[u8]) -> Result<Self, Unopenable> {
+        let (key, rest) = bytes.split_first_chunk().ok_or(Unopenable)?;
+        let requires_seals = match rest {
+            [] => false,
+            [Self::REQUIRES_SEALS] => true,
+            _ => return Err(Unopenable),
+        };
+        Ok(Self {
+            key: Zeroizing::new(*key),
+            requires_seals,
+        })
+    }
+
+    /// What is stored, sealed.
+    pub(crate) fn to_stored(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::KEY_BYTES + 1));
+        bytes.extend_from_slice(self.key.as_slice());
+        bytes.extend(self.requires_seals.then_some(Self::REQUIRES_SEALS));
+        bytes
+    }
+}
+
 /// The keyed digest under which identifiers are claimed: whoever reads the table cannot test names against it.
 pub(crate) struct Pepper(hmac::Key);
 
 impl Pepper {
-    /// Bytes in a pepper.
-    pub(crate) const LENGTH: usize = 32;
-
-    pub(crate) fn new(key: &[u8]) -> Self {
+    fn new(key: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
@@ -327,18 +458,55 @@ pub(crate) trait WrappedKeys: Sync {
 pub(crate) struct Vault {
     pub(crate) master: MasterKeys,
     pub(crate) pepper: Pepper,
+    pub(crate) seals: AccessSeals,
     pub(crate) entropy: Arc<dyn Entropy>,
     cache: SubjectKeyCache,
 }
 
 impl Vault {
-    pub(crate) fn new(master: MasterKeys, pepper: Pepper, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
+    pub(crate) fn new(
+        master: MasterKeys,
+        secret: &StoreSecret,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Unopenable> {
+        Ok(Self {
             master,
-            pepper,
+            pepper: Pepper::new(secret.key.as_slice()),
+            seals: AccessSeals::new(secret.key.as_slice(), secret.requires_seals)?,
             entropy,
             cache: SubjectKeyCache::default(),
+        })
+    }
+
+    /// Whether seals are required by the store's secret, as it is stored now. From then on they are.
+    pub(crate) fn follow_seals(&self, sealed: &[u8]) -> Result<bool, StoreError> {
+        let required = self.open_secret(sealed)?.requires_seals;
+        if required {
+            self.seals.require();
         }
+        Ok(required)
+    }
+
+    /// The store's secret, sealed again with the addition that seals are required.
+    pub(crate) fn secret_requiring_seals(&self, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let secret = StoreSecret {
+            requires_seals: true,
+            ..self.open_secret(sealed)?
+        };
+        self.master
+            .seal(
+                &shared_secret_place(STORE_SECRET),
+                &secret.to_stored(),
+                &*self.entropy,
+            )
+            .map_err(unreadable)
+    }
+
+    fn open_secret(&self, sealed: &[u8]) -> Result<StoreSecret, StoreError> {
+        self.master
+            .open(&shared_secret_place(STORE_SECRET), sealed)
+            .and_then(|opened| StoreSecret::from_stored(&opened))
+            .map_err(unreadable)
     }
 
     /// The key of `user` to open with, if the account exists and was not erased. The store is asked each time: what
@@ -376,8 +544,13 @@ impl Vault {
         self.cache.forget(user);
     }
 
+    /// Forgets every key that is in memory only.
+    pub(crate) fn forget_all(&self) {
+        self.cache.forget_all();
+    }
+
     /// Forgets the keys of the accounts of whose erasure this tells.
-    pub(crate) fn heed(&self, news: &[Revocation]) {
+    pub(crate) fn apply_revocations(&self, news: &[Revocation]) {
         for revocation in news {
             if let Revocation::Erased { user, .. } = revocation {
                 self.forget(*user);
@@ -462,6 +635,8 @@ impl Vault {
             subject_keys: vec![],
             wrapped_under: None,
             held: vec![],
+            built_on: vec![],
+            not_after: append.not_after,
             erasure: None,
             claims: vec![],
             released: vec![],
@@ -469,8 +644,12 @@ impl Vault {
             leaves_an_administrator_beside: append.leaves_an_administrator_beside,
             accounts: vec![],
             sessions: vec![],
-            credential: append.credential,
-            opaque_token: append.opaque_token,
+            credential: append
+                .credential
+                .map(|credential| self.seals.seal(&credential, &*self.entropy))
+                .transpose()
+                .map_err(unreadable)?,
+            opaque_token: append.opaque_token.map(|it| self.seals.with_mac(it)),
         };
         let mut new_key: Option<(UserId, SubjectKey)> = None;
         for staged in &append.streams {
@@ -502,10 +681,13 @@ impl Vault {
                     self.sealing_key(user, stored).await?
                 }
             };
+            let first_added = plan.events.len();
             for event in &staged.new {
                 let sealed = seal(staged.stream.kind, event, key.as_ref(), &*self.entropy);
                 plan.events.push(sealed.map_err(unreadable)?);
             }
+            plan.built_on
+                .extend(plan.events.get(first_added).and_then(Predecessor::of));
             for told in told_by_mail(staged).map_err(unreadable)? {
                 let entry = self.mail_entry(user, &told, key.as_ref())?;
                 plan.add_mail(entry);
@@ -516,9 +698,9 @@ impl Vault {
                         claim_changes(staged.base.account(), &row);
                     plan.claims.extend(self.digests(claimed));
                     plan.released.extend(self.digests(released));
-                    plan.accounts.push(*row);
+                    plan.accounts.push(self.seals.with_mac(*row));
                 }
-                Some(Row::Session(row)) => plan.sessions.push(*row),
+                Some(Row::Session(row)) => plan.sessions.push(self.seals.with_mac(*row)),
                 None => {}
             }
         }
@@ -580,6 +762,11 @@ struct Replaced;
 #[error("the event's metadata names no account")]
 struct NoOwner;
 
+/// Where the secret called `name` is sealed for, so that none passes for another.
+pub(crate) fn shared_secret_place(name: &str) -> String {
+    format!("shared-secret/{name}")
+}
+
 /// Where a signing key is sealed for. A key passes neither for another one nor for one of another algorithm.
 pub(crate) fn signing_key_place(algorithm: &str, kid: &str) -> String {
     format!("signing-key/{algorithm}/{kid}")
@@ -615,6 +802,7 @@ pub(crate) fn unreadable(source: impl std::error::Error + Send + Sync + 'static)
 /// A row of the log as a store holds it.
 pub(crate) struct LogRow {
     pub(crate) log_index: i64,
+    pub(crate) leaf_hash: Vec<u8>,
     pub(crate) recorded_at: Timestamp,
     pub(crate) aggregate_type: String,
     pub(crate) aggregate_id: String,
@@ -646,6 +834,7 @@ impl LogRow {
             }
         }
         Ok(LoggedEvent {
+            leaf_hash: leaf_hash(self.leaf_hash)?,
             log_index: u64::try_from(self.log_index).map_err(unreadable)?,
             recorded_at: self.recorded_at,
             user: owner(&event)?,
@@ -653,6 +842,38 @@ impl LogRow {
         })
     }
 }
+
+/// What the log has at the place of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtCursor {
+    /// The entry that the reader found there, or any if the reader has seen none.
+    Same,
+    /// Another entry.
+    Other,
+    /// No entry.
+    Nothing,
+}
+
+impl AtCursor {
+    /// Compares a cursor with the leaf that was `found` at its place.
+    pub(crate) fn of(cursor: &LogCursor, found: Option<&[u8]>) -> Self {
+        match (found, cursor.leaf_hash) {
+            (None, _) if cursor.log_index > 0 => Self::Nothing,
+            (Some(found), Some(known)) if found != known => Self::Other,
+            _ => Self::Same,
+        }
+    }
+}
+
+/// A leaf hash as it is stored.
+pub(crate) fn leaf_hash(stored: Vec<u8>) -> Result<LeafHash, StoreError> {
+    LeafHash::try_from(stored).map_err(|_| unreadable(NoLeafHash))
+}
+
+/// Every entry of the log has a hash of 32 bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("an entry of the log has no leaf hash of 32 bytes")]
+struct NoLeafHash;
 
 /// Every event is of an aggregate that some version of this program knows.
 #[derive(Debug, thiserror::Error)]

@@ -1,32 +1,30 @@
-//! Checkpoints on a real NATS server: each once, in order, and a log that contradicts them is told on.
+//! Checkpoints on a real NATS server: each once, in order, and a log that contradicts one of them is not signed.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "what fails in a test may panic"
 )]
 
-#[path = "store_behaviour/system.rs"]
-#[expect(dead_code, reason = "the stores' suite uses the rest")]
-mod system;
-
 use std::net::TcpListener;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use authlog_infrastructure::nats::{CHECKPOINT_STREAM, NatsCheckpoints};
-use authlog_infrastructure::sealing::MasterKey;
-use authlog_infrastructure::sqlite::SqliteStore;
+use async_trait::async_trait;
+use authlog_application::ports::{LogIntegrity, StoreError};
+use authlog_infrastructure::nats::{CHECKPOINT_STREAM, NatsCheckpoints, NatsServers};
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::courier::Courier;
 use authlog_infrastructure::transparency::note::NoteKey;
-use authlog_infrastructure::transparency::signer::Alarm;
-use authlog_infrastructure::transparency::tree::Hash;
+use authlog_infrastructure::transparency::signer::sign_all;
+use authlog_infrastructure::transparency::tree::{Hash, NodeId};
+use authlog_infrastructure::transparency::witness::Witness;
 use authlog_infrastructure::transparency::{LogTree, StoredCheckpoint};
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A NATS server with JetStream, which ends with the test.
 struct Nats {
@@ -85,12 +83,64 @@ impl Nats {
         panic!("there are not {count} notes on the stream");
     }
 
-    fn courier(&self, store: &Arc<SqliteStore>, alarm: &Alarm) -> Courier<NatsCheckpoints> {
-        let sink = NatsCheckpoints::new(self.url.clone());
-        let store: Arc<dyn LogTree> = store.clone();
-        let leads = watch::channel(true).1;
+    /// A node that leads with `log`, for as long as the guard is held.
+    fn node(&self, log: &Arc<Log>) -> Node {
+        let witness = Arc::new(Witness::default());
+        let sink = NatsCheckpoints::new(NatsServers::parse(&self.url).unwrap(), 1);
+        let (tree, leads): (Arc<dyn LogTree>, _) = (log.clone(), watch::channel(true).1);
         let key = key().verifier().clone();
-        Courier::new(sink, store, key, leads, Arc::clone(alarm))
+        let mut courier = Courier::new(sink, tree, key, leads, Arc::clone(&witness));
+        let stop = CancellationToken::new();
+        let ends = stop.clone();
+        tokio::spawn(async move { courier.run(ends).await });
+        Node {
+            integrity: witness.integrity(),
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    async fn stream_of(&self, notes: &[&str]) {
+        let jetstream = jetstream::new(async_nats::connect(&self.url).await.unwrap());
+        let config = jetstream::stream::Config {
+            name: CHECKPOINT_STREAM.to_owned(),
+            subjects: vec!["auth-checkpoint.v1".to_owned()],
+            ..jetstream::stream::Config::default()
+        };
+        jetstream.get_or_create_stream(config).await.unwrap();
+        for note in notes {
+            let sent = jetstream.publish("auth-checkpoint.v1", (*note).to_owned().into());
+            sent.await.unwrap().await.unwrap();
+        }
+    }
+
+    async fn delete_stream(&self) {
+        let jetstream = jetstream::new(async_nats::connect(&self.url).await.unwrap());
+        jetstream.delete_stream(CHECKPOINT_STREAM).await.unwrap();
+        // nats-server 2.9 may take the files of a successor along.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+struct Node {
+    integrity: watch::Receiver<LogIntegrity>,
+    _stop: DropGuard,
+}
+
+impl Node {
+    /// Waits until the integrity is as it should be, and returns why the log is not trusted.
+    async fn says(&mut self, wanted: impl FnMut(&LogIntegrity) -> bool) -> String {
+        let within = Duration::from_secs(60);
+        let waiting = tokio::time::timeout(within, self.integrity.wait_for(wanted));
+        let integrity = waiting.await.unwrap().unwrap();
+        integrity.tampered.clone().unwrap_or_default()
+    }
+
+    async fn raises_an_alarm(&mut self) -> String {
+        self.says(|it| it.tampered.is_some()).await
+    }
+
+    async fn is_content(&mut self) {
+        self.says(|it| *it == LogIntegrity::default()).await;
     }
 }
 
@@ -105,84 +155,151 @@ fn key() -> NoteKey {
     NoteKey::new("log.example", &[5; 32]).unwrap()
 }
 
-fn store(folder: &TempDir) -> Arc<SqliteStore> {
-    let master = MasterKey::generate(&system::SystemEntropy);
-    let path = folder.path().join("authlog.db");
-    let store = SqliteStore::open(&path, master, Arc::new(system::SystemEntropy));
-    Arc::new(store.unwrap())
+/// A log in memory.
+#[derive(Default)]
+struct Log {
+    leaves: Mutex<Vec<Hash>>,
+    checkpoints: Mutex<Vec<StoredCheckpoint>>,
 }
 
-/// The task of a courier, which ends with `stop`.
-fn spawned(
-    mut courier: Courier<NatsCheckpoints>,
-    stop: &CancellationToken,
-) -> tokio::task::JoinHandle<()> {
-    let stop = stop.clone();
-    tokio::spawn(async move { courier.run(stop).await })
+impl Log {
+    fn of(leaves: &[u8]) -> Arc<Self> {
+        let log = Self::default();
+        log.grow(leaves);
+        Arc::new(log)
+    }
+
+    fn grow(&self, leaves: &[u8]) {
+        let mut log = self.leaves.lock().unwrap();
+        log.extend(leaves.iter().map(|leaf| Hash([*leaf; 32])));
+    }
+
+    /// Grows and signs for all of it.
+    async fn signs(&self, leaves: &[u8]) -> String {
+        self.grow(leaves);
+        sign_all(self, &key(), None).await.unwrap().unwrap().note
+    }
 }
 
-/// A checkpoint of that size; whether it is true makes no difference to who carries it.
-async fn sign(store: &SqliteStore, tree_size: u64, root: u8) -> String {
-    let note = Checkpoint::sign(tree_size, Hash([root; 32]), &key());
-    let checkpoint = StoredCheckpoint {
-        tree_size,
-        note: note.clone(),
-    };
-    store.keep_checkpoint(checkpoint).await.unwrap();
-    note
+#[async_trait]
+impl LogTree for Log {
+    async fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        let leaves = self.leaves.lock().unwrap();
+        let range = range.start as usize..(range.end as usize).min(leaves.len());
+        Ok(leaves.get(range).unwrap_or_default().to_vec())
+    }
+
+    async fn nodes(&self, _: u8, _: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn keep_nodes(&self, _: Vec<(NodeId, Hash)>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: StoredCheckpoint) -> Result<(), StoreError> {
+        self.checkpoints.lock().unwrap().push(checkpoint);
+        Ok(())
+    }
+
+    async fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        Ok(self.checkpoints.lock().unwrap().last().cloned())
+    }
+
+    async fn checkpoints_after(
+        &self,
+        size: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        let checkpoints = self.checkpoints.lock().unwrap();
+        let after = checkpoints.iter().filter(|it| it.tree_size > size);
+        Ok(after.take(limit as usize).cloned().collect())
+    }
 }
 
 #[tokio::test]
 async fn every_checkpoint_is_on_the_stream_once_and_in_order() {
-    let (nats, folder) = (Nats::start().await, tempfile::tempdir().unwrap());
-    let (store, alarm) = (store(&folder), Alarm::new(watch::Sender::new(None)));
-    let mut signed = vec![sign(&store, 3, 1).await, sign(&store, 7, 2).await];
-    let stop = CancellationToken::new();
-    let courier = spawned(nats.courier(&store, &alarm), &stop);
+    let (nats, log) = (Nats::start().await, Log::of(&[]));
+    let mut signed = vec![log.signs(&[1, 2, 3]).await, log.signs(&[4, 5]).await];
+    let mut node = nats.node(&log);
     assert_eq!(nats.has(2).await, signed);
-    signed.push(sign(&store, 9, 3).await);
+    signed.push(log.signs(&[6]).await);
     assert_eq!(nats.has(3).await, signed);
-    stop.cancel();
-    courier.await.unwrap();
+    node.is_content().await;
+    drop(node);
 
     // Two that both believe to lead, after a restart.
-    let stop = CancellationToken::new();
-    let both = [0, 1].map(|_| spawned(nats.courier(&store, &alarm), &stop));
-    for size in 10..30 {
-        signed.push(sign(&store, size, 4).await);
+    let mut both = [nats.node(&log), nats.node(&log)];
+    for leaf in 10..30 {
+        signed.push(log.signs(&[leaf]).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     nats.has(signed.len()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(nats.notes().await, signed);
-    assert_eq!(*alarm.borrow(), None);
-    stop.cancel();
-    for courier in both {
-        courier.await.unwrap();
+    for node in &mut both {
+        node.is_content().await;
     }
 }
 
 #[tokio::test]
-async fn a_log_that_contradicts_the_stream_is_told_on() {
-    for (rewritten, words) in [(true, "was rewritten"), (false, "rolled back")] {
-        let (nats, folder) = (Nats::start().await, tempfile::tempdir().unwrap());
-        let (before, alarm) = (store(&folder), Alarm::new(watch::Sender::new(None)));
-        let note = sign(&before, 5, 1).await;
-        let stop = CancellationToken::new();
-        let courier = spawned(nats.courier(&before, &alarm), &stop);
+async fn a_log_that_contradicts_the_stream_raises_an_alarm() {
+    for (leaves, words) in [
+        (&[1, 2, 9, 9, 9, 9][..], "was rewritten"),
+        (&[1, 2][..], "rolled back"),
+    ] {
+        let (nats, before) = (Nats::start().await, Log::of(&[]));
+        let note = before.signs(&[1, 2, 3, 4, 5]).await;
+        let node = nats.node(&before);
         assert_eq!(nats.has(1).await, [note]);
-        stop.cancel();
-        courier.await.unwrap();
+        drop(node);
 
-        let folder = tempfile::tempdir().unwrap();
-        let other = store(&folder);
-        let size = if rewritten { 5 } else { 4 };
-        sign(&other, size, 2).await;
-        nats.courier(&other, &alarm)
-            .run(CancellationToken::new())
-            .await;
-        let said = alarm.borrow().clone().unwrap();
+        let other = Log::of(&[]);
+        other.signs(leaves).await;
+        let mut node = nats.node(&other);
+        let said = node.raises_an_alarm().await;
         assert!(said.contains(words), "{said}");
         assert_eq!(nats.notes().await.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn an_earlier_note_is_compared_though_the_last_one_agrees() {
+    let (nats, before, forked) = (Nats::start().await, Log::of(&[]), Log::of(&[]));
+    let first = before.signs(&[1, 2, 3]).await;
+    let second = before.signs(&[4, 5]).await;
+    forked.signs(&[1, 2, 3]).await;
+    let last = forked.signs(&[7, 8, 9]).await;
+    nats.stream_of(&[&first, &second, &last]).await;
+    let said = nats.node(&forked).raises_an_alarm().await;
+    assert!(said.contains("of size 5"), "{said}");
+}
+
+#[tokio::test]
+async fn notes_of_strangers_and_older_notes_stop_nothing() {
+    let (nats, log) = (Nats::start().await, Log::of(&[]));
+    let (first, second) = (log.signs(&[1, 2]).await, log.signs(&[3, 4]).await);
+    let stranger = NoteKey::new("log.example", &[6; 32]).unwrap();
+    let stranger = Checkpoint::sign(9, Hash([1; 32]), &stranger);
+    nats.stream_of(&[&first, &second, "no note", &stranger, &first])
+        .await;
+    let mut node = nats.node(&log);
+    node.is_content().await;
+    let third = log.signs(&[5]).await;
+    assert_eq!(nats.has(6).await.last(), Some(&third));
+}
+
+#[tokio::test]
+async fn a_stream_of_another_log_raises_an_alarm_until_it_is_gone() {
+    let (nats, log) = (Nats::start().await, Log::of(&[]));
+    let signed = log.signs(&[1, 2]).await;
+    let stranger = NoteKey::new("other.example", &[6; 32]).unwrap();
+    nats.stream_of(&[&Checkpoint::sign(9, Hash([1; 32]), &stranger)])
+        .await;
+    let mut node = nats.node(&log);
+    let said = node.raises_an_alarm().await;
+    assert!(said.contains("none is a checkpoint of this log"), "{said}");
+    nats.delete_stream().await;
+    node.is_content().await;
+    assert_eq!(nats.has(1).await, [signed]);
 }

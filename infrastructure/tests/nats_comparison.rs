@@ -10,10 +10,11 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream::Config};
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, Check, Diagnosis, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+    ChangedAccounts, Check, Diagnosis, EventLog, LogCursor, LogFilter, LogHead, LogPage,
+    LoggedEvent, ReadOnError, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
-use authlog_infrastructure::nats::{STREAM, compare_stream};
+use authlog_infrastructure::nats::{NatsServers, STREAM, compare_stream};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tempfile::TempDir;
@@ -73,9 +74,8 @@ impl Server {
 
     async fn diagnosis(&self, log: &Log) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        compare_stream(&self.url, log, &mut diagnosis)
-            .await
-            .unwrap();
+        let servers = NatsServers::parse(&self.url).unwrap();
+        compare_stream(&servers, log, &mut diagnosis).await.unwrap();
         diagnosis
     }
 
@@ -126,6 +126,7 @@ impl EventLog for Log {
             log_index,
             recorded_at: Timestamp::from_unix_millis(0),
             user: user(),
+            leaf_hash: [0; 32],
             event: SerializedEvent::new(
                 format!("s-{log_index}"),
                 1,
@@ -139,8 +140,12 @@ impl EventLog for Log {
         Ok((after + 1..=last).map(event).collect())
     }
 
-    async fn changed_accounts(&self, _: u64, _: u32) -> Result<ChangedAccounts, StoreError> {
-        Ok(ChangedAccounts::default())
+    async fn read_on(&self, _: LogCursor, _: u32, _: &LogFilter) -> Result<LogPage, ReadOnError> {
+        unreachable!()
+    }
+
+    async fn changed_accounts(&self, _: LogCursor, _: u32) -> Result<ChangedAccounts, ReadOnError> {
+        unreachable!()
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {

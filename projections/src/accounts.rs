@@ -50,9 +50,6 @@ pub(crate) fn apply(
     if is_seen {
         row.updated_at = event.at();
     }
-    if let UserEvent::EmailChanged(event) = &event {
-        row.email = event.email.known().cloned();
-    }
     let mut state = row.state();
     state.apply(event);
     row.set_state(state);
@@ -68,7 +65,7 @@ fn registered(recorded: &SerializedEvent, event: &UserRegistered) -> Result<Acco
         version: 0,
         number: event.number,
         username: event.username.as_ref().and_then(|it| it.known().cloned()),
-        email: event.email.as_ref().and_then(|it| it.known().cloned()),
+        email: state.email,
         name: event.name.as_ref().and_then(|it| it.known().cloned()),
         phone: event.phone.as_ref().and_then(|it| it.known().cloned()),
         role: state.role,

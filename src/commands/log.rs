@@ -10,9 +10,8 @@ use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
 use authlog_infrastructure::transparency::export::{check_export, is_export};
 use authlog_infrastructure::transparency::note::{VerifierKey, notes_in};
-use authlog_infrastructure::transparency::signer::sign_next;
 use authlog_infrastructure::transparency::verify::Verification;
-use authlog_infrastructure::transparency::{EventName, LogTree, ProvenLog};
+use authlog_infrastructure::transparency::{EventName, ProvenLog};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
@@ -82,16 +81,10 @@ pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Res
     }
 }
 
-/// Signs for all that the log has. A service that runs meanwhile signs the same.
+/// Signs for all that the log has.
 pub(super) async fn sign_all(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
     let key = proofs::key(settings, store).await?;
-    let store: &dyn LogTree = store;
-    while sign_next(store, &key)
-        .await
-        .context("no checkpoint is signed")?
-        .is_some()
-    {}
-    Ok(())
+    proofs::sign(settings, store, &key).await
 }
 
 async fn checkpoint(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {

@@ -16,6 +16,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
+use authlog_application::ports::LogIntegrity;
 use authlog_application::{
     Authlog, ClientPresence, Field, Refusal, RequestContext, rebuild_read_models,
 };
@@ -23,6 +24,7 @@ use authlog_domain::ContractName;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::tokens::{KeySet, Keys};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::parts;
@@ -47,7 +49,7 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
     )?);
-    let done = rebuild_read_models(&*store, |progress| {
+    let done = rebuild_read_models(&*store, &*parts::clock(), |progress| {
         bar.set_length(progress.total.max(progress.done));
         bar.set_position(progress.done);
     })
@@ -68,8 +70,10 @@ async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
     // Nor is a token signed.
     let keys = Keys::fixed(KeySet::default());
     let unlimited = Arc::new(NoAttemptLimits);
+    // And nothing is asked of what the service remembers of its log.
+    let integrity = watch::channel(LogIntegrity::default()).1;
     let (authlog, _background) =
-        parts::assemble(settings, store, &nowhere, None, keys, unlimited).await?;
+        parts::assemble(settings, store, &nowhere, None, integrity, keys, unlimited).await?;
     Ok(authlog)
 }
 

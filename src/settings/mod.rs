@@ -10,6 +10,8 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{AllowedOrigins, TrustedProxies};
 use authlog_infrastructure::hashing::Argon2Parameters;
+use authlog_infrastructure::nats::NatsServers;
+use authlog_infrastructure::postgres::PostgresServers;
 use authlog_infrastructure::tokens::JwtAlgorithm;
 use url::Url;
 
@@ -22,7 +24,11 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) database: Database,
     pub(crate) migrate: bool,
-    pub(crate) nats_url: Option<Url>,
+    /// How long after an upgrade nodes of the version before may run.
+    pub(crate) upgrade_window: Duration,
+    pub(crate) nats: Option<NatsServers>,
+    /// Replicas of the streams that are made.
+    pub(crate) nats_replicas: usize,
     pub(crate) smtp_url: Option<Url>,
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
@@ -51,8 +57,8 @@ pub(crate) struct Settings {
 pub(crate) enum Database {
     /// A file in the data directory.
     Sqlite(PathBuf),
-    /// A PostgreSQL server.
-    Postgres(Url),
+    /// A PostgreSQL server, or several of which one can be written to.
+    Postgres(PostgresServers),
 }
 
 /// Where the master key comes from.
@@ -72,9 +78,14 @@ pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 *
 /// How long a session can go on unless something else is set: NIST SP 800-63B-4 §2.1.3, which asks for no more at AAL1.
 const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How long after an upgrade nodes of the version before may run unless something else is set: to replace nodes one by one
+/// takes minutes.
+const UPGRADE_WINDOW: Duration = Duration::from_secs(60 * 60);
+
 /// How long a replaced refresh token is still taken: a client's retry after a lost answer takes a few seconds, a thief
-/// who has the token needs to be faster than its owner.
-pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10);
+/// who has the token needs to be faster than its owner. The ten seconds count from when the answer was due at the latest,
+/// which is ten seconds after the request came (`authlog_api::Settings::request_timeout`).
+pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10 + 10);
 
 impl Settings {
     /// Collects the settings from everywhere and checks each.
@@ -119,15 +130,20 @@ impl Settings {
             )?,
             database,
             migrate: sources.switch("migrate", true)?,
-            nats_url: sources.optional(
-                "nats_url",
-                "a URL such as nats://127.0.0.1:4222 or tls://user:password@nats.example.com:4222",
-                |text| {
-                    let url = Url::parse(text).ok()?;
-                    let known = matches!(url.scheme(), "nats" | "tls") && url.has_host();
-                    known.then_some(url)
-                },
+            upgrade_window: sources.parse(
+                "upgrade_window",
+                "a time up to 365d, such as 10m or 2h",
+                UPGRADE_WINDOW,
+                session_time,
             )?,
+            nats: sources.optional(
+                "nats_url",
+                "a URL such as nats://127.0.0.1:4222, or the servers of one cluster, such as tls://user:password@a.example.com:4222,b.example.com:4222",
+                NatsServers::parse,
+            )?,
+            nats_replicas: sources.parse("nats_replicas", "1, 3 or 5", 1, |text| {
+                text.parse().ok().filter(|count| [1, 3, 5].contains(count))
+            })?,
             smtp_url: sources.optional(
                 "smtp_url",
                 "a URL such as smtp://user:password@mail.example.com:587?tls=required or smtps://…",
@@ -309,7 +325,7 @@ fn database(url: &str, origin: &Origin) -> anyhow::Result<Database> {
     let wrong = || {
         // The URL may hold a password: it is not repeated.
         format!(
-            "{origin} is not right: it should be postgres://user@host/database, or sqlite:<file>"
+            "{origin} is not right: it should be postgres://user@host/database, postgres://user@host1:port,host2:port/database, or sqlite:<file>"
         )
     };
     if let Some(path) = url.strip_prefix("sqlite:") {
@@ -317,9 +333,8 @@ fn database(url: &str, origin: &Origin) -> anyhow::Result<Database> {
         anyhow::ensure!(!path.is_empty(), wrong());
         return Ok(Database::Sqlite(path.into()));
     }
-    let url = Url::parse(url).with_context(wrong)?;
-    anyhow::ensure!(matches!(url.scheme(), "postgres" | "postgresql"), wrong());
-    Ok(Database::Postgres(url))
+    let servers = PostgresServers::parse(url).with_context(wrong)?;
+    Ok(Database::Postgres(servers))
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 26] = [
+const FLAGS: [&str; 28] = [
     "listen",
     "data_dir",
     "database_url",
     "migrate",
+    "upgrade_window",
     "nats_url",
+    "nats_replicas",
     "smtp_url",
     "mail_from",
     "public_url",
@@ -63,15 +65,21 @@ pub(crate) struct Flags {
     /// Directory for the SQLite file, the master key and mail [data]
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// postgres://… or sqlite:<file> [SQLite in the data directory]
+    /// postgres://…, of several servers with commas, or sqlite:<file> [SQLite in the data directory]
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
     /// Whether to migrate PostgreSQL at the start: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     migrate: Option<String>,
-    /// NATS server with JetStream to publish events to [events wait in the log]
+    /// How long after an upgrade nodes of the version before may run on PostgreSQL, such as 10m [1h]
+    #[arg(long, global = true, value_name = "TIME")]
+    upgrade_window: Option<String>,
+    /// NATS servers with JetStream to publish events to, with commas [events wait in the log]
     #[arg(long, global = true, value_name = "URL")]
     nats_url: Option<String>,
+    /// How many NATS servers keep each stream, if it is made: 1, 3 or 5 [1]
+    #[arg(long, global = true, value_name = "NUMBER")]
+    nats_replicas: Option<String>,
     /// Mail server, smtp://… or smtps://… [mail becomes files]
     #[arg(long, global = true, value_name = "URL")]
     smtp_url: Option<String>,
@@ -143,7 +151,9 @@ impl Flags {
             self.data_dir,
             self.database_url,
             self.migrate,
+            self.upgrade_window,
             self.nats_url,
+            self.nats_replicas,
             self.smtp_url,
             self.mail_from,
             self.public_url,

@@ -40,11 +40,48 @@ impl Postgres {
 
     /// A server that one test has to itself, to stop and start.
     pub fn of_its_own() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("authlog-test-{}-{number}", std::process::id());
-        let home = std::env::temp_dir().join(name);
+        let home = own_home();
         Self::at(&home, &home)
+    }
+
+    /// A standby with a copy of everything on a server of its own, which goes on to receive what is written there over
+    /// `upstream`, a port that leads to it.
+    pub fn standby_of(upstream: u16) -> Self {
+        let home = own_home();
+        make_directory(&home);
+        let need = open(&home.join("need"));
+        need.lock_shared().expect("a lock");
+        make_data_directory(&home);
+        run(as_owner(&binary("pg_basebackup"))
+            .arg("--pgdata")
+            .arg(home.join("data"))
+            .args(["--host=127.0.0.1", "--username=postgres", "--no-sync"])
+            .args(["--write-recovery-conf", "--checkpoint=fast"])
+            .args(["--wal-method=stream", "--port", &upstream.to_string()]));
+        let port = start(&home);
+        watch(&home, &home);
+        Self {
+            home,
+            port,
+            _need: need,
+        }
+    }
+
+    /// Makes a standby a server that takes writes.
+    pub fn promote(&self) {
+        run(pg_ctl(&self.home).args(["promote", "--wait"]));
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Changes a setting of the running server.
+    pub fn set(&self, name: &str, value: &str) {
+        let set = format!("ALTER SYSTEM SET {name} = '{value}'");
+        self.execute("postgres", &set);
+        self.execute("postgres", "SELECT pg_reload_conf()");
     }
 
     /// The server whose files are in `home`, started unless it runs; `litter` is removed when nobody needs it.
@@ -235,12 +272,27 @@ fn running_at(home: &Path) -> Option<u16> {
     fs::read_to_string(home.join("port")).ok()?.parse().ok()
 }
 
-fn make_cluster(home: &Path) {
-    let _ = fs::remove_dir_all(home.join("data"));
-    make_directory(&home.join("data"));
+/// A directory for a server that one test has to itself.
+fn own_home() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("authlog-test-{}-{number}", std::process::id());
+    std::env::temp_dir().join(name)
+}
+
+/// An empty directory for a server's data. PostgreSQL takes none that others may read.
+fn make_data_directory(home: &Path) {
+    let data = home.join("data");
+    let _ = fs::remove_dir_all(&data);
+    make_directory(&data);
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("its mode");
     if we_are_root() {
-        run(Command::new("chown").arg("postgres").arg(home.join("data")));
+        run(Command::new("chown").arg("postgres").arg(&data));
     }
+}
+
+fn make_cluster(home: &Path) {
+    make_data_directory(home);
     run(as_owner(&binary("initdb"))
         .arg("--pgdata")
         .arg(home.join("data"))

@@ -1,5 +1,14 @@
 //! SQL behind the program's back, as somebody who has the database's password.
 
+use std::sync::Arc;
+
+use authlog_application::ports::Identifier;
+use authlog_infrastructure::Store as AnyStore;
+use authlog_infrastructure::postgres::PostgresStore;
+use authlog_infrastructure::sealing::MasterKey;
+use authlog_infrastructure::sqlite::SqliteStore;
+use authlog_infrastructure::system::SystemEntropy;
+
 use super::{Postgres, Settings};
 
 /// What keeps the log from being changed, and who could get around it: the owner of the tables.
@@ -47,6 +56,26 @@ impl Settings {
         };
         let (before, after) = (of_all("DISABLE", ""), of_all("ENABLE ALWAYS", ""));
         self.execute(&format!("{before} {sql}; {after}"));
+    }
+
+    /// The password hash of an account, opened with the master key in the data directory.
+    pub async fn stored_hash(&self, username: &str) -> String {
+        let key = MasterKey::load(&self.data().join("master.key")).expect("the master key");
+        let store: Arc<dyn AnyStore> = match self.get("AUTHLOG_DATABASE_URL") {
+            None => {
+                let path = self.data().join("authlog.db");
+                Arc::new(SqliteStore::open(&path, key, Arc::new(SystemEntropy)).expect("the file"))
+            }
+            Some(url) => Arc::new(
+                PostgresStore::open(url, false, key, Arc::new(SystemEntropy))
+                    .await
+                    .expect("the database"),
+            ),
+        };
+        let name = Identifier::parse(username).expect("a name");
+        let found = store.find_for_sign_in(&name).await.expect("an answer");
+        let hash = found.expect("an account").hash.expect("a password");
+        hash.as_stored().to_owned()
     }
 
     fn connect(&self) -> rusqlite::Connection {

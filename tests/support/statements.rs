@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{Postgres, Program, eventually};
 
 /// What a node asks all the time, by how it begins: the log's order, news of ended sessions, news of the log and, where
-/// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, and its elections. How often
+/// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 16] = [
+const BACKGROUND: [&str; 19] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
-    "SELECT here.next, ",
+    "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
     "SELECT here.reached, ",
     "SELECT l.log_index, ",
     "SELECT mark.last_index, ",
@@ -23,8 +23,12 @@ const BACKGROUND: [&str; 16] = [
     "SELECT c.number, k.kid, ",
     "WITH due AS MATERIALIZED ",
     "DELETE FROM opaque_tokens WHERE expires_at ",
+    "SELECT sealed FROM shared_secrets ",
+    "UPDATE credentials SET password_hash = ",
     "SELECT pg_try_advisory_lock(",
     "SET idle_session_timeout ",
+    // Once for each connection.
+    "SELECT set_config(",
 ];
 
 /// By which an elected node makes sure that it still is: `SELECT 1`.

@@ -93,6 +93,12 @@ impl Lease {
         Ok(())
     }
 
+    /// Gives everything back; what is taken from now on is for the client at `address`.
+    pub fn charge_to(&mut self, address: IpAddr) {
+        self.release();
+        self.client = network_of(address);
+    }
+
     /// Gives everything back.
     pub fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);

@@ -19,48 +19,70 @@ const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(5);
 
 /// Who holds how many connections and requests. Neighbouring IPv6 addresses are one client.
 ///
-/// A client may have as many requests under way as connections, over HTTP/2 as over HTTP/1.1: otherwise each connection
-/// would be worth a hundred.
+/// A request of HTTP/1.1 is the only one of its connection and keeps the connection's place until it is done. A client may
+/// have as many streams of HTTP/2 under way as connections: otherwise each connection would be worth a hundred. Connections
+/// with a trusted proxy have no client; there the requests of each client are counted, over both protocols.
 pub(crate) struct Clients {
     most: usize,
     /// Changed with `by_client` alone, so that reading it takes no lock.
     connections: AtomicUsize,
-    by_client: Mutex<HashMap<IpAddr, (usize, Arc<Requests>)>>,
-    requests: AtomicUsize,
+    /// Those of the connections that trusted proxies have.
+    of_proxies: AtomicUsize,
+    by_client: Mutex<HashMap<IpAddr, Client>>,
+    streams: AtomicUsize,
+    /// Requests of HTTP/1.1 that came through proxies.
+    forwarded: AtomicUsize,
 }
 
-/// The requests under way of one client, over all its connections.
+/// What one client holds.
 #[derive(Default)]
-struct Requests(AtomicUsize);
+struct Client {
+    connections: usize,
+    /// Requests that came for it through proxies.
+    forwarded: usize,
+    requests: Arc<CountedRequests>,
+}
+
+impl Client {
+    const fn is_gone(&self) -> bool {
+        self.connections == 0 && self.forwarded == 0
+    }
+}
+
+/// The requests of one client that are counted: its streams, and what came for it through proxies.
+#[derive(Default)]
+struct CountedRequests(AtomicUsize);
 
 impl Clients {
-    /// Room for `most` connections and as many requests.
+    /// Room for `most` connections and as many streams.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
             connections: AtomicUsize::new(0),
+            of_proxies: AtomicUsize::new(0),
             by_client: Mutex::default(),
-            requests: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            forwarded: AtomicUsize::new(0),
         })
     }
 
     /// One more connection for the client at this address, if it may have it.
     pub fn connect(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let client = network_of(address);
+        let address = network_of(address);
         let mut by_client = self.lock();
         let free = self.most.checked_sub(self.connections() + 1)?;
-        let held = by_client.get(&client).map_or(0, |(held, _)| *held);
+        let held = by_client.get(&address).map_or(0, |held| held.connections);
         if !is_fair(held, 1, free) {
             return None;
         }
-        let (held, requests) = by_client.entry(client).or_default();
-        *held += 1;
-        let requests = Arc::clone(requests);
+        let client = by_client.entry(address).or_default();
+        client.connections += 1;
+        let requests = Arc::clone(&client.requests);
         self.connections.fetch_add(1, Ordering::Relaxed);
         drop(by_client);
         Some(Place {
             clients: Arc::clone(self),
-            client: Some((client, requests)),
+            client: Some((address, requests)),
         })
     }
 
@@ -71,6 +93,7 @@ impl Clients {
             return None;
         }
         self.connections.fetch_add(1, Ordering::Relaxed);
+        self.of_proxies.fetch_add(1, Ordering::Relaxed);
         drop(by_client);
         Some(Place {
             clients: Arc::clone(self),
@@ -82,7 +105,19 @@ impl Clients {
         self.connections.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, (usize, Arc<Requests>)>> {
+    /// The connections that are used: a proxy uses one of HTTP/1.1 while a request is under way over it.
+    fn busy_connections(&self) -> usize {
+        let of_proxies = self.of_proxies.load(Ordering::Relaxed);
+        let forwarded = self.forwarded.load(Ordering::Relaxed);
+        self.connections().saturating_sub(of_proxies) + forwarded
+    }
+
+    /// Whether fewer than an eighth are left where `held` are taken.
+    const fn is_crowded(&self, held: usize) -> bool {
+        held > self.most / 8 * 7
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Client>> {
         self.by_client
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -92,32 +127,62 @@ impl Clients {
 /// One connection of a client, until it is dropped.
 pub(crate) struct Place {
     clients: Arc<Clients>,
-    client: Option<(IpAddr, Arc<Requests>)>,
+    /// `None` for a trusted proxy.
+    client: Option<(IpAddr, Arc<CountedRequests>)>,
 }
 
 impl Place {
-    /// One more request over this connection, if its client may have it.
-    pub fn begin_request(&self) -> Option<UnderWay> {
-        let total = self.clients.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        let client = self.client.as_ref().map(|(_, requests)| {
-            let held = requests.0.fetch_add(1, Ordering::Relaxed);
-            (held, Arc::clone(requests))
+    /// Whether a trusted proxy has this connection.
+    pub const fn is_of_proxy(&self) -> bool {
+        self.client.is_none()
+    }
+
+    /// The only request of this connection, which is of `client`, if that client may have it. On a direct connection it
+    /// always may.
+    pub fn begin_request(self: &Arc<Self>, client: IpAddr) -> Option<UnderWay> {
+        if !self.is_of_proxy() {
+            return Some(UnderWay::Connection(Arc::clone(self)));
+        }
+        self.clients.forwarded.fetch_add(1, Ordering::Relaxed);
+        let (request, held) = self.count(client, Protocol::Http1);
+        let free = self
+            .clients
+            .most
+            .checked_sub(self.clients.busy_connections());
+        is_fair(held, 1, free?).then(|| UnderWay::Counted(Arc::new(request)))
+    }
+
+    /// One more stream over this connection, which is of `client`, if that client may have it.
+    pub fn begin_stream(self: &Arc<Self>, client: IpAddr) -> Option<UnderWay> {
+        let total = self.clients.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        let (request, held) = self.count(client, Protocol::Http2);
+        let free = self.clients.most.checked_sub(total);
+        is_fair(held, 1, free?).then(|| UnderWay::Counted(Arc::new(request)))
+    }
+
+    /// Counts a request for its client, until it is dropped, and says how many others the client has.
+    fn count(self: &Arc<Self>, client: IpAddr, protocol: Protocol) -> (CountedRequest, usize) {
+        let forwarded = self.is_of_proxy().then(|| {
+            let client = network_of(client);
+            let mut by_client = self.clients.lock();
+            let held = by_client.entry(client).or_default();
+            held.forwarded += 1;
+            (client, Arc::clone(&held.requests))
         });
-        // Made first, so that it takes both back where it is refused.
-        let (held, requests) = client.unzip();
-        let under_way = UnderWay {
-            clients: Arc::clone(&self.clients),
-            requests,
+        let request = CountedRequest {
+            place: Arc::clone(self),
+            forwarded,
+            protocol,
         };
-        let free = self.clients.most.checked_sub(total)?;
-        held.is_none_or(|held| is_fair(held, 1, free))
-            .then_some(under_way)
+        let requests = request.of_client();
+        let held = requests.map_or(0, |requests| requests.0.fetch_add(1, Ordering::Relaxed));
+        (request, held)
     }
 
     /// How long this connection may be kept without a request. Those of trusted proxies are few and used all the time.
     pub fn idle_time(&self) -> Duration {
-        let is_crowded = self.clients.connections() > self.clients.most / 8 * 7;
-        if is_crowded && self.client.is_some() {
+        let is_crowded = self.clients.is_crowded(self.clients.connections());
+        if is_crowded && !self.is_of_proxy() {
             IDLE_WHEN_CROWDED
         } else {
             IDLE
@@ -129,28 +194,85 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut by_client = self.clients.lock();
         self.clients.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some((client, _)) = &self.client
-            && let Some((held, _)) = by_client.get_mut(client)
-        {
-            *held -= 1;
-            if *held == 0 {
-                by_client.remove(client);
+        let Some((address, _)) = &self.client else {
+            self.clients.of_proxies.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        if let Some(client) = by_client.get_mut(address) {
+            client.connections -= 1;
+            if client.is_gone() {
+                by_client.remove(address);
             }
         }
     }
 }
 
-/// A request under way, until its work is done and its answer is taken.
-pub(crate) struct UnderWay {
-    clients: Arc<Clients>,
-    requests: Option<Arc<Requests>>,
+/// A request under way, until its work is done and its answer is taken: until all clones are dropped.
+#[derive(Clone)]
+pub(crate) enum UnderWay {
+    /// The only one of its connection.
+    Connection(#[expect(dead_code, reason = "it is held, and not read")] Arc<Place>),
+    /// One that is counted.
+    Counted(Arc<CountedRequest>),
 }
 
-impl Drop for UnderWay {
+impl UnderWay {
+    /// Whether others can spare the place of this request while its answer is held back: on its client's own connection
+    /// always, otherwise unless fewer than an eighth of the places are left.
+    pub fn may_be_held_back(&self) -> bool {
+        let Self::Counted(request) = self else {
+            return true;
+        };
+        let clients = &request.place.clients;
+        !clients.is_crowded(match request.protocol {
+            Protocol::Http1 => clients.busy_connections(),
+            Protocol::Http2 => clients.streams.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// Over what a counted request came.
+#[derive(Clone, Copy)]
+enum Protocol {
+    /// HTTP/1.1 through a proxy.
+    Http1,
+    Http2,
+}
+
+/// A request that is counted.
+pub(crate) struct CountedRequest {
+    place: Arc<Place>,
+    /// For whom a proxy asks.
+    forwarded: Option<(IpAddr, Arc<CountedRequests>)>,
+    protocol: Protocol,
+}
+
+impl CountedRequest {
+    fn of_client(&self) -> Option<&CountedRequests> {
+        let client = self.forwarded.as_ref().or(self.place.client.as_ref());
+        client.map(|(_, requests)| &**requests)
+    }
+}
+
+impl Drop for CountedRequest {
     fn drop(&mut self) {
-        self.clients.requests.fetch_sub(1, Ordering::Relaxed);
-        if let Some(requests) = &self.requests {
+        let clients = &self.place.clients;
+        let total = match self.protocol {
+            Protocol::Http1 => &clients.forwarded,
+            Protocol::Http2 => &clients.streams,
+        };
+        total.fetch_sub(1, Ordering::Relaxed);
+        if let Some(requests) = self.of_client() {
             requests.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some((address, _)) = &self.forwarded {
+            let mut by_client = clients.lock();
+            if let Some(client) = by_client.get_mut(address) {
+                client.forwarded -= 1;
+                if client.is_gone() {
+                    by_client.remove(address);
+                }
+            }
         }
     }
 }
@@ -196,23 +318,107 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_counted_over_all_connections_of_a_client() {
+    fn a_request_keeps_the_place_of_its_connection() {
+        let clients = Clients::new(8);
+        let client = address("192.0.2.1");
+        let connect = || clients.connect(client).map(Arc::new);
+        let requests: Vec<_> = (0..2)
+            .map(|_| connect().unwrap().begin_request(client).unwrap())
+            .collect();
+        assert!(connect().is_none());
+        drop(requests);
+        assert!(connect().is_some());
+    }
+
+    #[test]
+    fn streams_are_counted_over_all_connections_of_a_client() {
         let clients = Clients::new(16);
-        let connections = [0, 1].map(|_| clients.connect(address("192.0.2.1")).unwrap());
+        let client = address("192.0.2.1");
+        let connections = [0, 1].map(|_| Arc::new(clients.connect(client).unwrap()));
         let mut under_way: Vec<_> = (0..9)
-            .filter_map(|number| connections[number % 2].begin_request())
+            .filter_map(|number| connections[number % 2].begin_stream(client))
             .collect();
         assert_eq!(under_way.len(), 4);
-        let other = clients.connect(address("192.0.2.2")).unwrap();
-        assert!(other.begin_request().is_some());
+        let neighbour = address("192.0.2.2");
+        let other = Arc::new(clients.connect(neighbour).unwrap());
+        assert!(other.begin_stream(neighbour).is_some());
         under_way.pop();
-        assert!(connections[0].begin_request().is_some());
-        // A proxy's are bounded by what there is for all.
-        let proxy = clients.connect_proxy().unwrap();
-        under_way.extend((0..50).filter_map(|_| proxy.begin_request()));
-        assert_eq!(under_way.len(), 16);
+        assert!(connections[0].begin_stream(client).is_some());
         drop(under_way);
-        assert_eq!(clients.requests.load(Ordering::Relaxed), 0);
+        assert_eq!(clients.streams.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn requests_through_proxies_are_counted_for_each_client_over_both_protocols() {
+        let clients = Clients::new(400);
+        let proxies: Vec<_> = std::iter::from_fn(|| clients.connect_proxy())
+            .map(Arc::new)
+            .collect();
+        assert_eq!(proxies.len(), 400);
+        let greedy = address("2001:db8:1:2::1");
+        let mut under_way: Vec<_> = proxies
+            .iter()
+            .filter_map(|proxy| proxy.begin_request(greedy))
+            .collect();
+        assert_eq!(under_way.len(), 100);
+        // A neighbour in its network is the same client, and over the other protocol it has no second share.
+        let same = address("2001:db8:1:2::2");
+        under_way.extend(proxies.iter().filter_map(|proxy| proxy.begin_stream(same)));
+        assert!(
+            (100..=134).contains(&under_way.len()),
+            "{}",
+            under_way.len()
+        );
+        for number in 2..=9 {
+            let client = address(&format!("192.0.2.{number}"));
+            let one_more = |proxy: &Arc<Place>| proxy.begin_request(client);
+            under_way.extend(proxies.iter().filter_map(one_more));
+        }
+        let newcomer = address("198.51.100.1");
+        assert!(proxies[0].begin_request(newcomer).is_some());
+        assert!(proxies[0].begin_stream(newcomer).is_some());
+        drop(under_way);
+        assert_eq!(clients.busy_connections(), 0);
+        assert_eq!(clients.streams.load(Ordering::Relaxed), 0);
+        assert!(clients.lock().is_empty());
+    }
+
+    #[test]
+    fn a_client_has_one_share_of_requests_whether_it_comes_directly_or_not() {
+        let clients = Clients::new(16);
+        let client = address("192.0.2.1");
+        let direct = Arc::new(clients.connect(client).unwrap());
+        let proxy = Arc::new(clients.connect_proxy().unwrap());
+        let streams: Vec<_> = (0..9).filter_map(|_| direct.begin_stream(client)).collect();
+        assert!(proxy.begin_stream(client).is_none());
+        drop(direct);
+        // Its connection is gone, and what it has under way still counts.
+        assert!(proxy.begin_stream(client).is_none());
+        drop(streams);
+        assert!(proxy.begin_stream(client).is_some());
+        assert!(clients.lock().is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_held_back_while_its_place_can_be_spared() {
+        let clients = Clients::new(80);
+        let connect = |client| Arc::new(clients.connect(client).unwrap());
+        let (client, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let own = connect(client).begin_request(client).unwrap();
+        let stream = connect(other).begin_stream(other).unwrap();
+        let proxies: Vec<_> = std::iter::from_fn(|| clients.connect_proxy())
+            .map(Arc::new)
+            .collect();
+        let forwarded = proxies[0].begin_request(other).unwrap();
+        assert!(stream.may_be_held_back() && forwarded.may_be_held_back());
+        let mut crowd = Vec::new();
+        for (number, proxy) in (0_u8..).zip(&proxies) {
+            let client = IpAddr::from([198, 51, 100, number]);
+            crowd.extend(proxy.begin_stream(client));
+            crowd.extend(proxy.begin_request(client));
+        }
+        assert!(!stream.may_be_held_back() && !forwarded.may_be_held_back());
+        assert!(own.may_be_held_back());
     }
 
     #[test]

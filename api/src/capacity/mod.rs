@@ -6,6 +6,8 @@ mod readers;
 
 use std::sync::Arc;
 
+use crate::exchange::Refusals;
+
 pub(crate) use bytes::{ByteBudget, Exhausted, Lease};
 pub(crate) use clients::{Clients, Place, UnderWay};
 pub(crate) use readers::{NoPlace, ReaderPlace, ReaderPlaces};
@@ -15,6 +17,7 @@ pub(crate) use readers::{NoPlace, ReaderPlace, ReaderPlaces};
 pub struct Capacity {
     pub(crate) bytes: Arc<ByteBudget>,
     pub(crate) readers: Arc<ReaderPlaces>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Whether a client that holds `held` of something may hold `more` of it while `free` are left.

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
 
 use authlog_application::RequestContext;
@@ -9,6 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::stream;
 use http_body_util::{BodyExt, Collected};
@@ -16,10 +18,17 @@ use serde::de::DeserializeOwned;
 
 use super::{Failure, Surface};
 use crate::Api;
-use crate::capacity::Lease;
+use crate::at_once::at_once;
+use crate::capacity::{ByteBudget, Lease};
 
 /// As much of a head as a request may keep while its body arrives without asking the budget: few heads are longer.
 const SHORT_HEAD: usize = 4 * 1024;
+
+/// A head may have this many fields before their number counts: requests of browsers through proxies seldom have more.
+const FEW_FIELDS: usize = 32;
+
+/// What a field costs in memory besides its name and its value: its entry in a map that doubles when it is full.
+const FIELD_OVERHEAD: usize = 128;
 
 /// A body that comes in pieces gets this much room at first; most are shorter.
 const FIRST_ROOM: usize = 4 * 1024;
@@ -55,47 +64,67 @@ pub(super) async fn with_body_arrived(request: Request, api: &Api) -> Result<Req
     if request.body().is_end_stream() {
         return Ok(request);
     }
-    let settings = &api.settings;
-    let mut buffered = Buffered {
-        head: length_of_head(&request),
-        lease: api.capacity.bytes.lease(client_of(&request)),
-    };
-    if buffered.head > SHORT_HEAD {
-        buffered.make_room(0)?;
-    }
     let (parts, body) = request.into_parts();
-    let reading = read_bounded(body, settings.body_limit, &mut buffered);
-    let body = match tokio::time::timeout(settings.request_timeout, reading).await {
-        Ok(Ok(bytes)) => Body::from(bytes),
-        Ok(Err(Failure::BodyTooLarge)) => too_large(),
-        Ok(Err(failure)) => return Err(failure),
-        Err(_) => return Err(Failure::BodyTooSlow),
+    let body = match arriving(&parts, body, api).await {
+        Ok(bytes) => Body::from(bytes),
+        Err(Failure::BodyTooLarge) => too_large(),
+        Err(failure) => return Err(failure),
     };
     Ok(Request::from_parts(parts, body))
 }
 
-/// What is buffered of a request that has not arrived completely.
-struct Buffered {
-    head: usize,
-    lease: Lease,
+/// The body of a request with such a head, once it has come. One that is there already costs no timer and no lease.
+async fn arriving(parts: &Parts, body: Body, api: &Api) -> Result<Bytes, Failure> {
+    let settings = &api.settings;
+    let mut room = BodyRoom {
+        parts,
+        budget: &api.capacity.bytes,
+        lease: None,
+    };
+    let mut reading = pin!(read_bounded(body, settings.body_limit, &mut room));
+    if let Some(read) = at_once(&mut reading).await {
+        return read;
+    }
+    let mut head = None;
+    let size = size_of_head(parts);
+    if size > SHORT_HEAD {
+        let lease = head.insert(api.capacity.bytes.lease(client_of(parts)));
+        lease.grow_to(size).map_err(|_| Failure::Crowded)?;
+    }
+    let read = tokio::time::timeout(settings.request_timeout, reading).await;
+    read.unwrap_or(Err(Failure::BodyTooSlow))
 }
 
-impl Buffered {
-    /// Takes room for so much of its body from the budget.
-    fn make_room(&mut self, body: usize) -> Result<(), Failure> {
-        let leased = self.lease.grow_to(self.head + body);
-        leased.map_err(|_| Failure::Crowded)
+/// The room for a body that comes in pieces.
+struct BodyRoom<'a> {
+    parts: &'a Parts,
+    budget: &'a Arc<ByteBudget>,
+    lease: Option<Lease>,
+}
+
+impl BodyRoom<'_> {
+    /// Takes room for so many bytes from the budget.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Failure> {
+        let Self { parts, budget, .. } = *self;
+        let lease = self
+            .lease
+            .get_or_insert_with(|| budget.lease(client_of(parts)));
+        lease.grow_to(bytes).map_err(|_| Failure::Crowded)
     }
 }
 
-fn length_of_head(request: &Request) -> usize {
-    let headers = request.headers().iter();
-    let lengths = headers.map(|(name, value)| name.as_str().len() + value.len());
-    lengths.sum::<usize>() + request.uri().path().len()
+/// What the head keeps in memory, in bytes: nearly nothing of it may be text.
+fn size_of_head(parts: &Parts) -> usize {
+    let fields = parts.headers.iter();
+    let lengths = fields.map(|(name, value)| name.as_str().len() + value.len());
+    let target = parts.uri.path_and_query();
+    lengths.sum::<usize>()
+        + parts.headers.len().saturating_sub(FEW_FIELDS) * FIELD_OVERHEAD
+        + target.map_or(0, |target| target.as_str().len())
 }
 
-fn client_of(request: &Request) -> IpAddr {
-    let context = request.extensions().get::<RequestContext>();
+fn client_of(parts: &Parts) -> IpAddr {
+    let context = parts.extensions.get::<RequestContext>();
     let address = context.and_then(|context| context.address);
     address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
 }
@@ -110,7 +139,7 @@ fn too_large() -> Body {
 async fn read_bounded(
     mut body: Body,
     limit: usize,
-    buffered: &mut Buffered,
+    space: &mut BodyRoom<'_>,
 ) -> Result<Bytes, Failure> {
     let limit = limit as u64;
     if body.size_hint().lower() > limit * DRAINED {
@@ -131,7 +160,7 @@ async fn read_bounded(
             let needed = bytes.len() + data.len();
             if needed > bytes.capacity() {
                 let room = needed.next_power_of_two().max(FIRST_ROOM);
-                buffered.make_room(room)?;
+                space.grow_to(room)?;
                 bytes.reserve_exact(room - bytes.len());
             }
             bytes.extend_from_slice(&data);
@@ -182,7 +211,6 @@ pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capacity::ByteBudget;
     use crate::exchange::Member;
     use axum::http::HeaderValue;
     use serde::Deserialize;
@@ -241,16 +269,19 @@ mod tests {
         assert!(!is_of_type(&HeaderMap::new(), "application/json"));
     }
 
-    fn buffered(budget: usize) -> Buffered {
-        let budget = Arc::new(ByteBudget::of(budget));
-        Buffered {
-            head: 0,
-            lease: budget.lease(Ipv4Addr::LOCALHOST.into()),
-        }
+    async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
+        read_with(body, limit, 1 << 20).await
     }
 
-    async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-        read_bounded(body, limit, &mut buffered(1 << 20)).await
+    async fn read_with(body: Body, limit: usize, budget: usize) -> Result<Bytes, Failure> {
+        let (parts, ()) = axum::http::Request::new(()).into_parts();
+        let budget = Arc::new(ByteBudget::of(budget));
+        let mut room = BodyRoom {
+            parts: &parts,
+            budget: &budget,
+            lease: None,
+        };
+        read_bounded(body, limit, &mut room).await
     }
 
     #[tokio::test]
@@ -269,7 +300,7 @@ mod tests {
                 Ok([whole]) => Body::from(whole.unwrap()),
                 Err(frames) => Body::from_stream(stream::iter(frames)),
             };
-            let read = read_bounded(body, 65_536, &mut buffered(budget)).await;
+            let read = read_with(body, 65_536, budget).await;
             assert_eq!(read.map(|bytes| bytes.len()), expected, "{length}");
         }
     }

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use authlog_application::{ClientPresence, ClientWaits};
+use authlog_application::{ClientPresence, ClientWaits, Deadline};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt as _;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::body::with_body_arrived;
 use super::outage::Overloaded;
 use super::request_context::request_context;
-use super::{Failure, Surface};
+use super::{Arrival, Failure, Surface};
 use crate::Api;
 use crate::capacity::UnderWay;
 
@@ -33,8 +33,13 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The time from the arrival of a request after which it may be refused for overload. Many clients ignore `Retry-After` and
 /// ask again at once; each connection then costs one refusal a second instead of all that it can send. 3,000 of them take a
-/// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the connection.
+/// twelfth of the logins (`docs/performance.md`). Only the response is held meanwhile, and nothing once the client closes the
+/// connection. None is held back where the places of requests run short: they are for those that can be served.
 const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
+
+/// By how much less than this the hold of one refusal differs from that of another. Clients that were refused together would
+/// otherwise ask again together, and find no place each time while threads are idle in between.
+const SPREAD: Duration = Duration::from_millis(500);
 
 /// What machines ask every few seconds, and nobody wants to read of where all is well.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
@@ -49,7 +54,10 @@ pub(crate) async fn carry_out(
     let started = Instant::now();
     let surface = Surface::of(request.uri().path());
     let (waits, presence) = ClientPresence::new();
-    let context = request_context(&api, surface, &request, presence);
+    // Taken out: what is left in the request is dropped with it, and a place is kept for longer.
+    let arrival = request.extensions_mut().remove::<Arrival>();
+    let address = arrival.as_ref().map(|arrival| arrival.client);
+    let context = request_context(&api, surface, &request, address, presence);
     let id = context.request;
     let span = tracing::info_span!(
         "request",
@@ -61,10 +69,18 @@ pub(crate) async fn carry_out(
     let is_probe = PROBES.contains(&route(&request));
     request.extensions_mut().insert(context);
 
-    let answer = answer(&api, request, next, &span, waits).await;
-    let response = answer.unwrap_or_else(|failure| surface.fail(failure, api.now()));
-    if response.extensions().get::<Overloaded>().is_some() {
-        sleep_until(started + EARLIEST_OVERLOADED).await;
+    let place = match arrival {
+        Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(Failure::Crowded),
+        None => Ok(None),
+    };
+    let answer = match place {
+        Ok(under_way) => answer(&api, request, next, &span, waits, under_way).await,
+        Err(failure) => Err(failure),
+    };
+    let (response, under_way) =
+        answer.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
+    if is_held(&api, &response) && under_way.as_ref().is_none_or(UnderWay::may_be_held_back) {
+        sleep_until(started + hold_of(id)).await;
     }
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -76,28 +92,36 @@ pub(crate) async fn carry_out(
     with_headers_of_every_answer(response, id, api.settings.https_only)
 }
 
-/// Marks a request that is to be refused because too much is under way.
-#[derive(Clone, Copy)]
-pub(crate) struct Crowded;
+/// Whether a response is held back: one that refuses for overload, and one that refuses too many requests of a client if
+/// there are many of these.
+fn is_held(api: &Api, response: &Response) -> bool {
+    response.extensions().get::<Overloaded>().is_some()
+        || response.status() == StatusCode::TOO_MANY_REQUESTS
+            && api.capacity.refusals.are_too_many(Instant::now())
+}
 
-/// What the handler of a request says of it, within the time for that.
+/// How long after its arrival a request may be refused for overload. Ids of requests are random.
+fn hold_of(request: Uuid) -> Duration {
+    let random = request.as_u64_pair().1 % SPREAD.as_millis() as u64;
+    EARLIEST_OVERLOADED + Duration::from_millis(random)
+}
+
+/// What the handler of a request says of it, within the time for that, and the place of the request. It is under way for as
+/// long as it is worked on, even if its client has gone.
 async fn answer(
     api: &Api,
     request: Request,
     next: Next,
     span: &Span,
     waits: ClientWaits,
-) -> Result<Response, Failure> {
-    if request.extensions().get::<Crowded>().is_some() {
-        return Err(Failure::Crowded);
-    }
-    // It is under way for as long as it is worked on, even if its client has gone.
-    let under_way = request.extensions().get::<Arc<UnderWay>>().cloned();
+    under_way: Option<UnderWay>,
+) -> Result<(Response, Option<UnderWay>), Failure> {
     let request = with_body_arrived(request, api).await?;
-    let work = next.run(request).instrument(span.clone());
-    let work = Finished::of(work.inspect(move |_| drop(under_way)), waits);
+    let deadline = Deadline::of_request(api.settings.request_timeout);
+    let work = deadline.limit(next.run(request).instrument(span.clone()));
+    let work = Finished::of(work.map(move |response| (response, under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(answered)) => Ok(answered),
         Ok(Err(_)) => {
             tracing::error!(parent: span, "a handler panicked");
             Err(Failure::Broken)
@@ -210,5 +234,21 @@ fn known_name(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn requests_that_come_together_are_refused_one_after_the_other() {
+        let requests = (0..1000).map(|number| Uuid::from_u64_pair(7, number));
+        let holds: HashSet<Duration> = requests.map(hold_of).collect();
+        let allowed = EARLIEST_OVERLOADED..EARLIEST_OVERLOADED + SPREAD;
+        assert!(holds.iter().all(|hold| allowed.contains(hold)));
+        assert_eq!(holds.len(), 500);
     }
 }

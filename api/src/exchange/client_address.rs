@@ -200,6 +200,8 @@ mod tests {
         assert_eq!(client(PROXY, &lines), "192.0.2.7");
         assert_eq!(client("::ffff:10.0.0.1", &lines), "192.0.2.7");
         assert_eq!(client(PROXY, &[]), PROXY);
+        // A mapped address is the IPv4 address that it stands for.
+        assert_eq!(client("::ffff:198.51.100.1", &lines), "198.51.100.1");
         let nobody = TrustedProxies::default();
         assert!(!nobody.contain(PROXY.parse().unwrap()));
     }

@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     WrongMediaType,
     /// The body took too long to arrive.
     BodyTooSlow,
-    /// Too much is under way for this client, or for all of them together.
+    /// Too much is buffered or under way for this client, or for all of them together.
     Crowded,
     /// The answer was not ready in time.
     Unfinished,

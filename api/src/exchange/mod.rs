@@ -1,5 +1,6 @@
 //! What every surface shares: how a request is taken in, named, logged and answered whatever happens.
 
+mod arrival;
 mod authorization;
 mod body;
 mod calendar;
@@ -11,15 +12,17 @@ mod failure;
 mod fallbacks;
 mod member;
 mod outage;
+mod refusals;
 mod request_context;
 mod surface;
 
+pub(crate) use arrival::Arrival;
 pub(crate) use authorization::presented_token;
 #[cfg(test)]
 pub(crate) use body::parse_object;
 pub(crate) use body::{JsonBody, read_body};
 pub(crate) use calendar::{day_first, year_first};
-pub(crate) use carry_out::{Crowded, carry_out};
+pub(crate) use carry_out::carry_out;
 pub use client_address::TrustedProxies;
 pub(crate) use client_address::network_of;
 pub(crate) use cookie::{Cookie, cookie_value};
@@ -28,4 +31,5 @@ pub(crate) use failure::Failure;
 pub(crate) use fallbacks::{unknown_path, wrong_method};
 pub(crate) use member::{Member, only_texts};
 pub(crate) use outage::{overloaded, retry_later, unavailable};
+pub(crate) use refusals::Refusals;
 pub(crate) use surface::Surface;

@@ -1,38 +1,33 @@
-//! Through what and from where a request came, read off the request.
+//! Through what and from where a request came.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use authlog_application::{ClientPresence, RequestContext};
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 
-use super::{Surface, TrustedProxies};
+use super::Surface;
 use crate::Api;
 
 /// Programs call themselves something shorter than this many characters; the rest is not worth sealing and storing.
 const USER_AGENT_LENGTH: usize = 256;
 
-/// The context of `request` from a client of this `presence`, which is given a name here: one that a client chose could be another's.
+/// The context of `request` from a client at `address` and of this `presence`, which is given a name here: one that a client chose could be another's.
 pub(super) fn request_context(
     api: &Api,
     surface: &Surface,
     request: &Request,
+    address: Option<IpAddr>,
     presence: ClientPresence,
 ) -> RequestContext {
     RequestContext {
         request: api.entropy.random_uuid(),
         contract: surface.contract,
-        address: address(&api.settings.trusted_proxies, request),
+        address,
         user_agent: user_agent(request.headers()),
         presence,
     }
-}
-
-/// From where it came, as far as anybody can say.
-fn address(trusted: &TrustedProxies, request: &Request) -> Option<IpAddr> {
-    let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
-    Some(trusted.client_of(peer.ip(), request.headers()))
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {
@@ -55,18 +50,5 @@ mod tests {
         let headers = HeaderMap::from_iter([(USER_AGENT, long)]);
         assert_eq!(user_agent(&headers).unwrap().chars().count(), 256);
         assert_eq!(user_agent(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn a_mapped_address_is_the_ipv4_address_that_it_stands_for() {
-        let mut request = Request::new(axum::body::Body::empty());
-        let nobody = TrustedProxies::default();
-        assert_eq!(address(&nobody, &request), None);
-        let peer: SocketAddr = "[::ffff:192.0.2.7]:40000".parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        assert_eq!(
-            address(&nobody, &request),
-            Some("192.0.2.7".parse().unwrap())
-        );
     }
 }

@@ -9,12 +9,10 @@ mod date;
 mod sending;
 mod stream;
 
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
 
 use h2::Reason;
 use h2::server::Builder;
@@ -54,50 +52,60 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .max_send_buffer_size(PIECE)
         .handshake::<_, Piece>(stream)
         .await?;
-    let streams = Arc::new(Streams::of(host, peer));
+    let streams = Arc::new(Streams::of(host));
     let mut silence = pin!(sleep(HEAD_WITHIN));
     let mut stopping = pin!(streams.stopping.cancelled());
-    let mut ending = false;
+    // Until when a connection that ends takes requests that were on their way. A client that never acknowledges the
+    // shutdown would otherwise keep it with one request after another.
+    let mut ending: Option<Instant> = None;
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, mut respond))) => match place.begin_request() {
-                    Some(under_way) => {
-                        let stream = Stream::open(&streams, Arc::new(under_way), &request);
-                        tokio::spawn(stream.answer(request, respond));
+                Some(Ok((request, mut respond))) => {
+                    if ending.is_some_and(|until| Instant::now() >= until) {
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                        continue;
                     }
-                    // RFC 9113 §8.7: nothing was done, and the client may send it again.
-                    None => respond.send_reset(Reason::REFUSED_STREAM),
-                },
+                    let client = host.trusted.client_of(peer.ip(), request.headers());
+                    match place.begin_stream(client) {
+                        Some(under_way) => {
+                            let stream = Stream::open(&streams, client, under_way);
+                            tokio::spawn(stream.answer(request, respond));
+                        }
+                        // RFC 9113 §8.7: nothing was done, and the client may send it again.
+                        None => respond.send_reset(Reason::REFUSED_STREAM),
+                    }
+                }
                 Some(Err(error)) => return Err(error),
                 None => return Ok(()),
             },
             () = streams.quiet.notified() => {
-                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() {
-                    // The reset goes out first.
-                    _ = poll_fn(|context| Poll::Ready(connection.poll_closed(context))).await;
-                    connection.abrupt_shutdown(Reason::NO_ERROR);
-                    ending = true;
+                if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() && ending.is_none() {
+                    // What the client sent meanwhile is still served.
+                    connection.graceful_shutdown();
+                    ending = Some(Instant::now() + AT_THE_END);
                 }
-                let patience = if ending { AT_THE_END } else { place.idle_time() };
+                let patience = ending.map_or_else(|| place.idle_time(), |_| AT_THE_END);
                 silence.as_mut().reset(Instant::now() + patience);
             }
             () = silence.as_mut() => {
                 if !streams.are_closed() {
                     // It is reset when the last of them closes.
                     silence.as_mut().reset(Instant::now() + HEAD_WITHIN);
-                } else if ending {
+                } else if ending.is_some() {
                     return Ok(());
                 } else {
                     connection.graceful_shutdown();
-                    ending = true;
-                    silence.as_mut().reset(Instant::now() + AT_THE_END);
+                    let until = Instant::now() + AT_THE_END;
+                    ending = Some(until);
+                    silence.as_mut().reset(until);
                 }
             }
-            () = stopping.as_mut(), if !ending => {
+            () = stopping.as_mut(), if ending.is_none() => {
                 connection.graceful_shutdown();
-                ending = true;
-                silence.as_mut().reset(Instant::now() + AT_THE_END);
+                let until = Instant::now() + AT_THE_END;
+                ending = Some(until);
+                silence.as_mut().reset(until);
             }
         }
     }
@@ -106,7 +114,6 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// The streams of one connection.
 struct Streams {
     host: Arc<Host>,
-    peer: SocketAddr,
     open: AtomicUsize,
     /// Whether one was reset because its answer was not taken.
     given_up: AtomicBool,
@@ -118,10 +125,9 @@ struct Streams {
 }
 
 impl Streams {
-    fn of(host: &Arc<Host>, peer: SocketAddr) -> Self {
+    fn of(host: &Arc<Host>) -> Self {
         Self {
             host: Arc::clone(host),
-            peer,
             open: AtomicUsize::new(0),
             given_up: AtomicBool::new(false),
             unwritten: AtomicUsize::new(0),

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, DATE};
-use axum::response::Response;
+use axum::http::header::{CONTENT_LENGTH, COOKIE, DATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http_body_util::BodyExt as _;
@@ -22,15 +23,19 @@ use super::Streams;
 use super::arriving::Arriving;
 use super::date::date;
 use super::sending::{Piece, Unwritten, hand_over};
+use crate::at_once::at_once;
 use crate::capacity::{Exhausted, UnderWay};
 use crate::connection::{AT_THE_END, PIECE, STALLED};
 use crate::serving::arrived;
+
+/// How many header fields a request may have, as over HTTP/1.1 (hyper's default).
+const FIELDS: usize = 100;
 
 /// One stream, until its answer is written or given up.
 pub(super) struct Stream {
     pub streams: Arc<Streams>,
     pub client: IpAddr,
-    under_way: Arc<UnderWay>,
+    under_way: UnderWay,
 }
 
 /// Why an answer ends before its end.
@@ -54,16 +59,11 @@ impl From<h2::Error> for CutShort {
 }
 
 impl Stream {
-    pub fn open<B>(
-        streams: &Arc<Streams>,
-        under_way: Arc<UnderWay>,
-        request: &axum::http::Request<B>,
-    ) -> Self {
+    pub fn open(streams: &Arc<Streams>, client: IpAddr, under_way: UnderWay) -> Self {
         streams.open.fetch_add(1, Ordering::AcqRel);
-        let trusted = &streams.host.trusted;
         Self {
             streams: Arc::clone(streams),
-            client: trusted.client_of(streams.peer.ip(), request.headers()),
+            client,
             under_way,
         }
     }
@@ -74,12 +74,18 @@ impl Stream {
         request: axum::http::Request<RecvStream>,
         mut respond: SendResponse<Piece>,
     ) {
-        let length = request.headers().get(CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let request = request.map(|stream| Body::new(Arriving { stream, length }));
-        let request = arrived(request, self.streams.peer, &self.under_way);
-        let Some(response) = self.response(request, &mut respond).await else {
-            return;
+        let response = if has_too_many_fields(request.headers()) {
+            drop(request);
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
+        } else {
+            let length = request.headers().get(CONTENT_LENGTH);
+            let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+            let request = request.map(|stream| Body::new(Arriving { stream, length }));
+            let request = arrived(request, self.client, Some(self.under_way.clone()));
+            match self.response(request, &mut respond).await {
+                Some(response) => response,
+                None => return,
+            }
         };
         let (head, body) = self.head_of(response);
         let Ok(mut stream) = respond.send_response(head, false) else {
@@ -182,6 +188,11 @@ impl Stream {
 
     /// What becomes of something that the client has to allow, if it does so in time.
     async fn in_time<F: Future>(&self, taken: F) -> Result<F::Output, CutShort> {
+        let mut taken = pin!(taken);
+        // Most answers are written with the next turn of their connection, and need no timer.
+        if let Some(taken) = at_once(&mut taken).await {
+            return Ok(taken);
+        }
         let too_late = async {
             tokio::select! {
                 () = sleep(STALLED) => {}
@@ -193,6 +204,15 @@ impl Stream {
             taken = taken => Ok(taken),
             () = too_late => Err(CutShort::Untaken),
         }
+    }
+}
+
+/// Whether a request has more fields than [`FIELDS`]. A cookie may have a field of its own here (RFC 9113 §8.2.3); over
+/// HTTP/1.1 all cookies are one.
+fn has_too_many_fields(headers: &HeaderMap) -> bool {
+    headers.len() > FIELDS && {
+        let cookies = headers.get_all(COOKIE).iter().count();
+        headers.len() - cookies.saturating_sub(1) > FIELDS
     }
 }
 

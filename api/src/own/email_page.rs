@@ -1,82 +1,157 @@
 //! The page on which a person confirms an e-mail address. It needs no JavaScript. To look at it confirms nothing: mail
-//! scanners look, too.
+//! scanners look, too. Who has the mailbox has not shown that the account is theirs: the page names it, and asks for its
+//! password.
 
 use std::sync::Arc;
 
-use authlog_application::{Link, Refusal, RequestContext};
+use authlog_application::{Link, LinkOffer, LinkProof, Refusal, RequestContext};
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 
-use super::reset_page::form::{NewPasswordForm, token_of_query};
+use super::reset_page::form::{LinkForm, token_of_query};
 use super::reset_page::html::Escaped;
 use super::reset_page::pages::{Nonce, page};
 use crate::Api;
-use crate::exchange::{overloaded, read_body, retry_later, unavailable};
+use crate::exchange::{overloaded, presented_token, read_body, retry_later, unavailable};
 
-/// Shows the button, or that the link is no good.
+/// The value of `action` by which a person asks for a link to set a new password.
+const FORGOTTEN: &str = "forgotten";
+
+/// Shows the form, or that the link is no good.
 pub(super) async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
     let nonce = Nonce::generate(&*api.entropy);
     let token = token_of_query(uri.query());
     match api.authlog.read_link(&token).await {
-        Ok(link) => button(StatusCode::OK, link, None, &token, &nonce),
-        Err(refusal) => refused(refusal, &token, &nonce),
+        Ok(offer) => form_page(StatusCode::OK, Some(&offer), None, &token, &nonce),
+        Err(refusal) => refused(refusal, None, &token, &nonce),
     }
 }
 
-/// Confirms the address, or says why not.
+/// Confirms the address for a person who knows the account's password or is signed in to it, or says why not. A program
+/// that signed the person in may send the access token along: then its session goes on.
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
+    headers: HeaderMap,
     request: Request,
 ) -> Response {
     let nonce = Nonce::generate(&*api.entropy);
     let media_type = "application/x-www-form-urlencoded";
     let form = match read_body(request, media_type).await {
-        Ok(bytes) => NewPasswordForm::parse(&bytes),
+        Ok(bytes) => LinkForm::parse(&bytes),
         Err(failure) => {
             let content = r#"<p role="alert">The form could not be read. Please open the link in your e-mail again.</p>"#;
             return page(failure.status(), "That did not work", content, &nonce);
         }
     };
-    match api.authlog.follow_link(&form.token, &context).await {
-        Ok(link) => done(link, &nonce),
-        Err(refusal) => refused(refusal, &form.token, &nonce),
+    let offer = match api.authlog.read_link(&form.token).await {
+        Ok(offer) => offer,
+        Err(refusal) => return refused(refusal, None, &form.token, &nonce),
+    };
+    let answered = if form.action == FORGOTTEN {
+        let asked = api.authlog.request_reset_by_link(&form.token, &context);
+        asked.await.map(|()| reset_is_mailed(&nonce))
+    } else {
+        let proof = match presented_token(&headers) {
+            "" => LinkProof::Password(&form.password),
+            token => LinkProof::Session(token),
+        };
+        let followed = api.authlog.follow_link(&form.token, proof, &context);
+        followed.await.map(|link| done(link, &nonce))
+    };
+    answered.unwrap_or_else(|refusal| refused(refusal, Some(&offer), &form.token, &nonce))
+}
+
+/// For which account the link was asked.
+fn account(offer: &LinkOffer) -> String {
+    let registered = offer.registered_at.to_the_minute();
+    match &offer.username {
+        Some(username) => format!(
+            "the account <strong>{}</strong>, registered at {registered}",
+            Escaped(username.as_str())
+        ),
+        None => format!("an account that was registered at {registered}"),
     }
 }
 
-fn button(
+fn explanation(offer: &LinkOffer) -> String {
+    let account = account(offer);
+    match offer.link {
+        Link::Verifies => format!(
+            "<p>This e-mail address was given for {account}. To confirm that both are yours, enter the password of the \
+             account.</p>"
+        ),
+        Link::ChangesAddress => format!(
+            "<p>{account} is to use this e-mail address from now on, instead of the one before. To confirm that both are \
+             yours, enter the password of the account.</p>",
+            account = capitalised(&account)
+        ),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters).collect()
+}
+
+/// The way for a person who does not know the password, perhaps because another person registered the account.
+fn forgotten(token: &Escaped<'_>) -> String {
+    format!(
+        r#"
+<p>You do not know the password, or did not register this account? Have a link mailed to this address by which you set a new
+password. The account is yours then, and everyone who is signed in to it is signed out.</p>
+<form method="post" action="verify-email">
+<input type="hidden" name="token" value="{token}">
+<button type="submit" name="action" value="{FORGOTTEN}">Set a new password</button>
+</form>"#
+    )
+}
+
+/// The form; without the offer, where the link could not be looked up, it still keeps the token.
+fn form_page(
     status: StatusCode,
-    link: Link,
+    offer: Option<&LinkOffer>,
     trouble: Option<&str>,
     token: &str,
     nonce: &Nonce,
 ) -> Response {
-    let what = match link {
-        Link::Verifies => "Confirm that this e-mail address is yours.",
-        Link::ChangesAddress => {
-            "Confirm that this e-mail address is yours. Your account will use it from now on, instead of the one before."
-        }
-    };
     let alert = trouble.map_or_else(String::new, |trouble| {
-        format!("<p role=\"alert\">{}</p>\n", Escaped(trouble))
+        format!(
+            "<p role=\"alert\" id=\"trouble\">{}</p>\n",
+            Escaped(trouble)
+        )
     });
+    let described = trouble.map_or("", |_| " aria-describedby=\"trouble\"");
     let token = Escaped(token);
+    let explanation = offer.map(explanation).unwrap_or_default();
+    let forgotten = offer
+        .filter(|offer| offer.link == Link::Verifies)
+        .map(|_| forgotten(&token))
+        .unwrap_or_default();
     let content = format!(
-        r#"{alert}<p>{what}</p>
+        r#"{alert}{explanation}
 <form method="post" action="verify-email">
 <input type="hidden" name="token" value="{token}">
+<label for="password">Password of the account</label>
+<input type="password" id="password" name="password" autocomplete="current-password" required autofocus{described}>
 <button type="submit">Confirm</button>
-</form>"#
+</form>{forgotten}"#
     );
     page(status, "Confirm your e-mail address", &content, nonce)
+}
+
+fn reset_is_mailed(nonce: &Nonce) -> Response {
+    let content = r#"<p role="status">A link to set a new password is on its way to this e-mail address. You can close this page.</p>"#;
+    page(StatusCode::ACCEPTED, "Look into your mail", content, nonce)
 }
 
 fn done(link: Link, nonce: &Nonce) -> Response {
     let content = match link {
         Link::Verifies => {
-            r#"<p role="status">Your e-mail address is confirmed. You can close this page.</p>"#
+            r#"<p role="status">Your e-mail address is confirmed. Every session of the account has ended: please sign in again. You can close this page.</p>"#
         }
         Link::ChangesAddress => {
             r#"<p role="status">Your account has this e-mail address now. Sign in with it from now on. You can close this page.</p>"#
@@ -85,19 +160,23 @@ fn done(link: Link, nonce: &Nonce) -> Response {
     page(StatusCode::OK, "E-mail address confirmed", content, nonce)
 }
 
-fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response {
+fn refused(refusal: Refusal, offer: Option<&LinkOffer>, token: &str, nonce: &Nonce) -> Response {
+    let again = |status, trouble| form_page(status, offer, Some(trouble), token, nonce);
     let later = |status| {
-        let trouble = Some("This cannot be done right now. Please try again in a moment.");
-        button(status, Link::Verifies, trouble, token, nonce)
+        let trouble = "This cannot be done right now. Please try again in a moment.";
+        again(status, trouble)
     };
     match refusal {
+        Refusal::Invalid(_) => again(
+            StatusCode::BAD_REQUEST,
+            "Please enter the password of the account.",
+        ),
+        Refusal::WrongCredentials { .. } => again(StatusCode::FORBIDDEN, "The password is wrong."),
         Refusal::IdentifierTaken(_) => {
             let content = r#"<p role="alert">This e-mail address belongs to an account already. Nothing was changed.</p>"#;
             page(StatusCode::CONFLICT, "That did not work", content, nonce)
         }
         Refusal::InvalidVerificationToken
-        | Refusal::Invalid(_)
-        | Refusal::WrongCredentials { .. }
         | Refusal::InvalidAccessToken
         | Refusal::Forbidden
         | Refusal::InvalidRefreshToken
@@ -112,7 +191,9 @@ fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response {
             page(StatusCode::BAD_REQUEST, title, content, nonce)
         }
         Refusal::TooManyAttempts { retry_after } => {
-            retry_later(later(StatusCode::TOO_MANY_REQUESTS), retry_after)
+            let trouble = "Too many attempts. Please wait a moment and try again.";
+            let page = again(StatusCode::TOO_MANY_REQUESTS, trouble);
+            retry_later(page, retry_after)
         }
         Refusal::Overloaded { retry_after } => {
             overloaded(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
@@ -123,31 +204,58 @@ fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use authlog_domain::{Timestamp, Username};
+
     use super::*;
     use crate::own::reset_page::pages::Nonce;
     use crate::tests::{every_refusal, text};
 
+    fn offer(link: Link) -> LinkOffer {
+        LinkOffer {
+            link,
+            username: Username::parse("ann-b").ok(),
+            registered_at: Timestamp::from_unix_millis(0),
+        }
+    }
+
     #[test]
     fn every_refusal_has_a_page_with_its_status() {
         let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        let offer = offer(Link::Verifies);
         let statuses: Vec<u16> = every_refusal()
             .into_iter()
-            .map(|refusal| refused(refusal, "token", &nonce).status().as_u16())
+            .map(|refusal| refused(refusal, Some(&offer), "token", &nonce))
+            .map(|page| page.status().as_u16())
             .collect();
         assert_eq!(
             statuses,
             [
-                400, 409, 400, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
+                400, 409, 403, 400, 400, 400, 400, 400, 400, 400, 400, 400, 429, 503, 503
             ]
         );
     }
 
     #[test]
-    fn the_button_keeps_the_token_and_nothing_else_of_it() {
+    fn the_form_keeps_the_token_and_nothing_else_of_it() {
         let nonce = Nonce::generate(&crate::tests::NoEntropy);
         let token = r#""><script>"#;
-        let html = text(button(StatusCode::OK, Link::Verifies, None, token, &nonce));
-        assert!(html.contains(r#"value="&quot;&gt;&lt;script&gt;""#));
+        let offer = offer(Link::Verifies);
+        let html = text(form_page(StatusCode::OK, Some(&offer), None, token, &nonce));
+        assert_eq!(
+            html.matches(r#"value="&quot;&gt;&lt;script&gt;""#).count(),
+            2
+        );
         assert!(!html.contains("<script"));
+    }
+
+    #[test]
+    fn the_page_names_the_account_and_only_offers_a_new_password_for_the_address_it_has() {
+        let nonce = Nonce::generate(&crate::tests::NoEntropy);
+        for (link, offers) in [(Link::Verifies, true), (Link::ChangesAddress, false)] {
+            let offer = offer(link);
+            let html = text(form_page(StatusCode::OK, Some(&offer), None, "t", &nonce));
+            assert!(html.contains("<strong>ann-b</strong>, registered at 1970-01-01 00:00 UTC"));
+            assert_eq!(html.contains("Set a new password"), offers, "{link:?}");
+        }
     }
 }

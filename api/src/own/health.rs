@@ -22,14 +22,20 @@ pub(super) async fn live() -> Response {
 
 /// 200 if requests can be served, else 503: the store is away, or writes to it fail. How far the log and the stream are
 /// behind, and which background workers run, is told and does not count: events that wait are not lost, and sending requests
-/// elsewhere would not make them wait less.
+/// elsewhere would not make them wait less. Nor does a log that was tampered with: the service goes on, and an operator has
+/// to decide.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.authlog.ready().await {
         Ok(()) => {
             let lag = api.authlog.lag().await.ok();
-            let lag = lag.as_ref().map(told);
-            let workers = workers(&api);
-            Json(json!({ "status": "ready", "lag": lag, "workers": workers })).into_response()
+            let integrity = api.authlog.log_integrity();
+            Json(json!({
+                "status": "ready",
+                "lag": lag.as_ref().map(told),
+                "log": { "tampered": integrity.tampered, "waiting_for": integrity.waiting_for },
+                "workers": workers(&api),
+            }))
+            .into_response()
         }
         Err(refusal) => {
             let cause = refusal.source().unwrap_or(&refusal);

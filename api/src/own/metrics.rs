@@ -15,6 +15,8 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Every metric. How far the log and the stream are behind is found out when it is asked for.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     workers(&api);
+    let tampered = api.authlog.log_integrity().tampered.is_some();
+    metrics::gauge!("authlog_log_tampered").set(u32::from(tampered));
     if let Ok(lag) = api.authlog.lag().await {
         metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
         behind("sequencer", lag.sequencer);

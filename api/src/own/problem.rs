@@ -19,16 +19,26 @@ struct ProblemOut<'a> {
     detail: &'a str,
 }
 
+impl<'a> ProblemOut<'a> {
+    fn new(status: StatusCode, detail: &'a str) -> Self {
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail,
+        }
+    }
+}
+
 /// A problem.
 pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
-    let out = ProblemOut {
-        r#type: "about:blank",
-        title: status.canonical_reason().unwrap_or_default(),
-        status: status.as_u16(),
-        detail,
-    };
     let media_type = [(CONTENT_TYPE, "application/problem+json")];
-    (status, media_type, Json(out)).into_response()
+    (status, media_type, Json(ProblemOut::new(status, detail))).into_response()
+}
+
+/// The text of a problem, for an answer that has begun as another one.
+pub(super) fn problem_text(status: StatusCode, detail: &str) -> String {
+    serde_json::json!(ProblemOut::new(status, detail)).to_string()
 }
 
 /// The answer to what did not get as far as a use case.
@@ -94,7 +104,7 @@ const fn detail(failure: Failure) -> &'static str {
         Failure::BodyTooLarge => "The body of the request is too large.",
         Failure::WrongMediaType => "The body of the request is of another media type than this.",
         Failure::BodyTooSlow => "The body of the request took too long to arrive.",
-        Failure::Crowded => "Too many requests of yours, or of all clients, are under way.",
+        Failure::Crowded => "The server buffers too much for you, or for all clients together.",
         Failure::Unfinished => "The answer was not ready in time.",
         Failure::Broken => "Something went wrong here.",
     }

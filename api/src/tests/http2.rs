@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,16 +14,16 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use axum::routing::{get, post};
-use futures_util::stream;
+use futures_util::{FutureExt as _, stream};
 use h2::client::{Builder, Connection, SendRequest};
 use h2::{Reason, RecvStream};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::nowhere;
-use crate::capacity::{ByteBudget, Clients};
+use crate::capacity::{ByteBudget, Clients, Place};
 use crate::connection::{AT_THE_END, STALLED};
 use crate::http2::serve;
 use crate::serving::Host;
@@ -37,6 +37,9 @@ const BUDGET: usize = 2_000_000;
 /// As many connections as the server has, and requests.
 const MOST: usize = 400;
 
+/// The proxy that the server trusts.
+const PROXY: &str = "10.0.0.1";
+
 struct Server {
     host: Arc<Host>,
     clients: Arc<Clients>,
@@ -48,7 +51,7 @@ impl Server {
             router,
             clock: nowhere::api().clock,
             bytes: Arc::new(ByteBudget::of(BUDGET)),
-            trusted: crate::TrustedProxies::default(),
+            trusted: crate::TrustedProxies::parse(PROXY).unwrap(),
             stopping: CancellationToken::new(),
         };
         Self {
@@ -57,10 +60,29 @@ impl Server {
         }
     }
 
+    /// A connection that a trusted proxy makes.
+    async fn proxy(&self) -> SendRequest<Bytes> {
+        let place = self.clients.connect_proxy().unwrap();
+        let (client, connection) = self.connect(PROXY.parse().unwrap(), place, 65_535).await;
+        tokio::spawn(connection);
+        client
+    }
+
     async fn client(&self, window: u32) -> (SendRequest<Bytes>, Connection<DuplexStream>) {
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = self.clients.connect(address).unwrap();
+        self.connect(address, place, window).await
+    }
+
+    async fn connect(
+        &self,
+        address: IpAddr,
+        place: Place,
+        window: u32,
+    ) -> (SendRequest<Bytes>, Connection<DuplexStream>) {
         let (client, server) = tokio::io::duplex(1 << 20);
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let place = Arc::new(self.clients.connect(peer.ip()).unwrap());
+        let peer = SocketAddr::from((address, 1));
+        let place = Arc::new(place);
         let host = Arc::clone(&self.host);
         tokio::spawn(async move { serve(server, &host, peer, &place).await });
         Builder::new()
@@ -69,6 +91,23 @@ impl Server {
             .handshake(client)
             .await
             .unwrap()
+    }
+
+    /// A connection of a client that acknowledges nothing and takes no byte of an answer.
+    fn raw_client(&self) -> (DuplexStream, JoinHandle<Result<(), h2::Error>>) {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let address = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let place = Arc::new(self.clients.connect(address).unwrap());
+        let host = Arc::clone(&self.host);
+        let serving = tokio::spawn(async move {
+            let peer = SocketAddr::from((address, 1));
+            serve(server, &host, peer, &place).await
+        });
+        // A SETTINGS frame follows the preface: SETTINGS_INITIAL_WINDOW_SIZE is 0.
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+        let written = client.write_all(preface).now_or_never();
+        written.unwrap().unwrap();
+        (client, serving)
     }
 
     async fn connected(&self, window: u32) -> (SendRequest<Bytes>, JoinHandle<()>) {
@@ -96,6 +135,28 @@ async fn ask(client: &mut SendRequest<Bytes>, path: &str) -> Result<RecvStream, 
         .unwrap();
     let (answer, _) = client.send_request(request, true)?;
     Ok(answer.await?.into_body())
+}
+
+/// A HEADERS frame that is all of a request. Its fields are written as RFC 7541 §6 says, mostly by their number.
+fn raw_request(stream: u8, path: &str) -> Vec<u8> {
+    let path_length = u8::try_from(path.len()).unwrap();
+    let fields = [
+        &[0x82, 0x86, 0x41, 1, b'a', 0x04, path_length],
+        path.as_bytes(),
+    ]
+    .concat();
+    let head = [0, 0, path_length + 7, 1, 5, 0, 0, 0, stream];
+    [&head[..], &fields].concat()
+}
+
+/// The kind and the stream of the next frame, or `None` where the connection is closed.
+async fn next_frame(client: &mut DuplexStream) -> Option<(u8, u8)> {
+    let mut head = [0; 9];
+    client.read_exact(&mut head).await.ok()?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    client.read_exact(&mut payload).await.ok()?;
+    Some((head[3], head[8]))
 }
 
 /// Why a body ends before its end, and when.
@@ -127,6 +188,25 @@ async fn an_answer_that_is_not_taken_ends_and_so_does_the_connection_with_the_la
     connection.await.unwrap();
     assert!(began.elapsed() < AT_THE_END, "{:?}", began.elapsed());
     assert_eq!(server.leased(), 0);
+}
+
+/// Its client has not heard yet that the connection ends.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_while_its_connection_is_given_up_is_answered() {
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    let server = Server::of(large().route("/short", get(|| async {})));
+    let (mut client, _serving) = server.raw_client();
+    client.write_all(&raw_request(1, "/")).await.unwrap();
+    loop {
+        let (kind, stream) = next_frame(&mut client).await.unwrap();
+        if (kind, stream) == (RST_STREAM, 1) {
+            client.write_all(&raw_request(3, "/short")).await.unwrap();
+        }
+        if (kind, stream) == (HEADERS, 3) {
+            break;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -345,6 +425,30 @@ async fn a_program_that_is_told_to_stop_does_not_wait_for_who_takes_nothing() {
     assert!(began.elapsed() <= AT_THE_END * 2, "{:?}", began.elapsed());
 }
 
+/// A client that acknowledges nothing, and asks every second for what takes longer.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_on_asking_does_not_keep_the_program_from_ending() {
+    let slow = || sleep(Duration::from_millis(1500));
+    let server = Server::of(Router::new().route("/", get(slow)));
+    let (mut client, serving) = server.raw_client();
+    let asking = tokio::spawn(async move {
+        for number in 0_u8..100 {
+            let request = raw_request(2 * number + 1, "/");
+            if client.write_all(&request).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    sleep(Duration::from_millis(3500)).await;
+    assert!(!serving.is_finished());
+    let began = Instant::now();
+    server.host.stopping.cancel();
+    serving.await.unwrap().unwrap();
+    assert!(began.elapsed() <= AT_THE_END * 3, "{:?}", began.elapsed());
+    asking.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_has_its_length_and_its_date() {
     let server = Server::of(large());
@@ -355,4 +459,59 @@ async fn an_answer_has_its_length_and_its_date() {
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-length"], LARGE.to_string());
     assert_eq!(answer.headers()["date"], "Wed, 24 Jul 2024 16:34:05 GMT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_hundred_header_fields_at_most_and_cookies_are_one() {
+    let server = Server::of(large());
+    let (mut client, _connection) = server.connected(1 << 20).await;
+    for (others, cookies, status) in [
+        (100, 0, StatusCode::OK),
+        (101, 0, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (99, 50, StatusCode::OK),
+        (100, 50, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+    ] {
+        let mut request = Request::get("http://authlog/");
+        for number in 0..others {
+            request = request.header(format!("x-{number}"), "");
+        }
+        for _ in 0..cookies {
+            request = request.header("cookie", "a=b");
+        }
+        poll_fn(|context| client.poll_ready(context)).await.unwrap();
+        let request = request.body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let answer = answer.await.unwrap().status();
+        assert_eq!(answer, status, "{others} and {cookies} cookies");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_client_of_a_trusted_proxy_does_not_keep_the_others_out() {
+    let router = Router::new()
+        .route("/waits", get(pending::<()>))
+        .route("/", get(|| async {}));
+    let server = Server::of(router);
+    let mut connections = Vec::new();
+    for _ in 0..MOST / 100 {
+        connections.push(server.proxy().await);
+    }
+    let ask = async |proxy: &mut SendRequest<Bytes>, client: &str, path: &str| {
+        poll_fn(|context| proxy.poll_ready(context)).await.unwrap();
+        let request = Request::get(format!("http://authlog{path}"));
+        let request = request.header("x-forwarded-for", client).body(()).unwrap();
+        proxy.send_request(request, true).unwrap()
+    };
+    let mut waiting = Vec::new();
+    for connection in &mut connections {
+        for _ in 0..60 {
+            waiting.push(ask(connection, "192.0.2.1", "/waits").await);
+        }
+    }
+    sleep(Duration::from_millis(1)).await;
+    let (refused, _) = ask(&mut connections[0], "192.0.2.1", "/").await;
+    let reason = refused.await.unwrap_err().reason();
+    assert_eq!(reason, Some(Reason::REFUSED_STREAM));
+    let (answer, _) = ask(&mut connections[0], "192.0.2.2", "/").await;
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,20 +21,28 @@ use crate::Api;
 struct Nowhere {
     /// For how long no password is taken.
     overloaded_for: Option<Duration>,
+    /// How many registrations were counted.
+    registrations: Arc<AtomicUsize>,
 }
 
 /// An API whose use cases cannot be carried out: a registration waits for ever, and the others panic.
 pub fn api() -> Api {
     api_over(Nowhere {
         overloaded_for: None,
+        registrations: Arc::default(),
     })
 }
 
 /// The same, where as many passwords wait already as can be hashed in time, for so long.
-pub fn overloaded_api(overloaded_for: Duration) -> Api {
-    api_over(Nowhere {
+///
+/// The number is of the registrations that were counted.
+pub fn overloaded_api(overloaded_for: Duration) -> (Api, Arc<AtomicUsize>) {
+    let registrations = Arc::<AtomicUsize>::default();
+    let api = api_over(Nowhere {
         overloaded_for: Some(overloaded_for),
-    })
+        registrations: Arc::clone(&registrations),
+    });
+    (api, registrations)
 }
 
 fn api_over(nowhere: Nowhere) -> Api {
@@ -43,6 +52,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         log: nowhere.clone(),
         housekeeping: nowhere.clone(),
         transparency: nowhere.clone(),
+        integrity: tokio::sync::watch::channel(LogIntegrity::default()).1,
         history: nowhere.clone(),
         publication: None,
         directory: nowhere.clone(),
@@ -155,9 +165,17 @@ impl AttemptLimiter for Nowhere {
         Ok(())
     }
 
+    fn reserve_registration(&self, _: Option<IpAddr>) -> Result<ReservedRegistration, Duration> {
+        let counted = Arc::clone(&self.registrations);
+        Ok(ReservedRegistration::new(move |counts| {
+            counted.fetch_add(usize::from(counts), Ordering::SeqCst);
+        }))
+    }
+
     fn reserve(&self, _: Guess<'_>) -> Result<Reservation, Duration> {
         Ok(Reservation::new(Self {
             overloaded_for: None,
+            registrations: Arc::default(),
         }))
     }
 
@@ -278,18 +296,7 @@ impl Directory for Nowhere {
 
 #[async_trait]
 impl RevocationSource for Nowhere {
-    async fn revocations_since(
-        &self,
-        _: Timestamp,
-        _: HearRevocations<'_>,
-    ) -> Result<RevocationCursor, StoreError> {
-        unreachable!()
-    }
-
-    async fn revocations_after(
-        &self,
-        _: RevocationCursor,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
+    async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
         unreachable!()
     }
 }
@@ -355,33 +362,36 @@ impl ResetRequests for Nowhere {
     }
 }
 
-#[async_trait]
 impl PasswordHasher for Nowhere {
-    fn has_room(&self, _: &HashingClient) -> Result<(), HashingError> {
+    fn reserve(&self, _: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError> {
         match self.overloaded_for {
             Some(retry_after) => Err(HashingError::Overloaded { retry_after }),
-            None => Ok(()),
+            None => Ok(Box::new(NoPlace)),
         }
     }
 
+    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+        unreachable!()
+    }
+}
+
+/// A place in which nothing is hashed.
+struct NoPlace;
+
+#[async_trait]
+impl HashingPlace for NoPlace {
     async fn hash(
-        &self,
+        self: Box<Self>,
         _: NewPassword,
-        _: &HashingClient,
     ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
         unreachable!()
     }
 
     async fn verify(
-        &self,
+        self: Box<Self>,
         _: Password,
         _: Option<PasswordHash>,
-        _: &HashingClient,
     ) -> Result<bool, HashingError> {
-        unreachable!()
-    }
-
-    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
         unreachable!()
     }
 }
@@ -415,7 +425,11 @@ impl EventLog for Nowhere {
         unreachable!()
     }
 
-    async fn changed_accounts(&self, _: u64, _: u32) -> Result<ChangedAccounts, StoreError> {
+    async fn read_on(&self, _: LogCursor, _: u32, _: &LogFilter) -> Result<LogPage, ReadOnError> {
+        unreachable!()
+    }
+
+    async fn changed_accounts(&self, _: LogCursor, _: u32) -> Result<ChangedAccounts, ReadOnError> {
         unreachable!()
     }
 
@@ -427,6 +441,19 @@ impl EventLog for Nowhere {
 #[async_trait]
 impl Housekeeping for Nowhere {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_over_sessions(
+        &self,
+        _: Timestamp,
+        _: Option<SessionId>,
+        _: u32,
+    ) -> Result<Option<SweptSessions>, StoreError> {
+        unreachable!()
+    }
+
+    async fn continue_erasures(&self, _: u32) -> Result<bool, StoreError> {
         unreachable!()
     }
 

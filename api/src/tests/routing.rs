@@ -1,6 +1,9 @@
 //! Every path under a base answers in its contract's form, whatever is sent there.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use authlog_application::RequestContext;
@@ -9,14 +12,15 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Extension, middleware};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, stream};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::nowhere;
-use crate::exchange::{carry_out, overloaded};
+use crate::capacity::{ByteBudget, Clients};
+use crate::exchange::{Arrival, carry_out, overloaded};
 use crate::{Api, router};
 
 struct Answer {
@@ -279,6 +283,39 @@ async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
     }
 }
 
+/// Answered at once where there is no room for the head, and otherwise when the body takes too long.
+#[tokio::test(start_paused = true)]
+async fn what_a_head_keeps_in_memory_while_its_body_is_awaited_is_taken_from_the_budget() {
+    for (fields, query, status) in [
+        (32, 100, StatusCode::REQUEST_TIMEOUT),
+        (60, 100, StatusCode::REQUEST_TIMEOUT),
+        (100, 0, StatusCode::SERVICE_UNAVAILABLE),
+        (0, 30_000, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let mut request = Request::post(format!("/api/login?{}", "a".repeat(query)));
+        for number in 0..fields {
+            request = request.header(format!("x-{number}"), "");
+        }
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let mut api = nowhere::api();
+        api.capacity.bytes = Arc::new(ByteBudget::of(0));
+        let answer = send_to(api, request.body(body).unwrap()).await;
+        assert_eq!(answer.status, status, "{fields} fields, a query of {query}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_there_takes_nothing_of_the_budget() {
+    let mut request = Request::post(format!("/nothing?{}", "a".repeat(10_000)));
+    for number in 0..100 {
+        request = request.header(format!("x-{number}"), "");
+    }
+    let mut api = nowhere::api();
+    api.capacity.bytes = Arc::new(ByteBudget::of(0));
+    let answer = send_to(api, request.body("{}".into()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
 /// Whatever were looked up would panic.
 #[tokio::test(start_paused = true)]
 async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
@@ -290,11 +327,13 @@ async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
         let body =
             r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
         let request = Request::post(path).header("content-type", "application/json");
-        let api = nowhere::overloaded_api(Duration::from_secs(5));
+        let (api, registrations) = nowhere::overloaded_api(Duration::from_secs(5));
         let answer = send_to(api, request.body(body.into()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(answer.told_status(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "5", "{path}");
+        // What was refused for overload uses nothing up.
+        assert_eq!(registrations.load(Ordering::SeqCst), 0, "{path}");
     }
 }
 
@@ -310,12 +349,65 @@ async fn a_refusal_for_overload_comes_a_second_after_the_request_at_the_earliest
         .route("/later", get(move || after(Duration::from_secs(3))))
         .route("/served", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
         .layer(middleware::from_fn_with_state(api, carry_out));
-    for (path, seconds) in [("/at-once", 1), ("/later", 3), ("/served", 0)] {
+    for (path, millis) in [
+        ("/at-once", 1000..1501),
+        ("/later", 3000..3002),
+        ("/served", 0..2),
+    ] {
         let asked = Instant::now();
         let request = Request::get(path).body(Body::empty()).unwrap();
         app.clone().oneshot(request).await.unwrap();
         // Paused time passes in whole milliseconds.
-        assert_eq!(asked.elapsed().as_millis() / 10, seconds * 100, "{path}");
+        assert!(millis.contains(&asked.elapsed().as_millis()), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_for_overload_is_not_held_back_where_places_run_short() {
+    let refusal = || async {
+        overloaded(
+            StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Duration::ZERO,
+        )
+    };
+    let app = axum::Router::new()
+        .route("/", get(refusal))
+        .layer(middleware::from_fn_with_state(
+            Arc::new(nowhere::api()),
+            carry_out,
+        ));
+    let clients = Clients::new(80);
+    let proxy = Arc::new(clients.connect_proxy().unwrap());
+    let client = IpAddr::from([192, 0, 2, 1]);
+    let mut others = Vec::new();
+    for is_held_back in [true, false] {
+        let asked = Instant::now();
+        let mut request = Request::get("/").body(Body::empty()).unwrap();
+        let under_way = proxy.begin_stream(client);
+        request
+            .extensions_mut()
+            .insert(Arrival { client, under_way });
+        app.clone().oneshot(request).await.unwrap();
+        assert_eq!(asked.elapsed() >= Duration::from_secs(1), is_held_back);
+        others
+            .extend((1..80).filter_map(|number| proxy.begin_stream([198, 51, 100, number].into())));
+    }
+}
+
+#[tokio::test]
+async fn a_request_beyond_its_clients_share_is_refused_in_the_words_of_its_surface() {
+    for (base, path) in POSTS {
+        // Its body is not waited for.
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let mut request = Request::post(path).body(body).unwrap();
+        request.extensions_mut().insert(Arrival {
+            client: [192, 0, 2, 1].into(),
+            under_way: None,
+        });
+        let answer = send(request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.headers["retry-after"], "1", "{path}");
     }
 }
 

@@ -8,11 +8,6 @@ use authlog_domain::UserId;
 /// An attempt that counts however it ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt<'a> {
-    /// To register.
-    Register {
-        /// From where.
-        address: Option<IpAddr>,
-    },
     /// To have mail sent to the account or the address called `identifier` (in its comparable form).
     RequestMail {
         /// From where.
@@ -44,6 +39,15 @@ pub trait AttemptLimiter: Send + Sync {
     /// It is too early for it by as much as the error says, and nothing was counted.
     fn count(&self, attempt: Attempt<'_>) -> Result<(), Duration>;
 
+    /// Reserves the right to register once from this address.
+    ///
+    /// # Errors
+    /// It is too early for it by as much as the error says, and nothing was reserved.
+    fn reserve_registration(
+        &self,
+        address: Option<IpAddr>,
+    ) -> Result<ReservedRegistration, Duration>;
+
     /// Reserves the right to check one password, before anything is looked up. Requests that are under way side by side
     /// count as requests that were refused one after the other.
     ///
@@ -54,6 +58,35 @@ pub trait AttemptLimiter: Send + Sync {
     /// Remembers that the person with these names (in their comparable form) signed in from `address`: the wrong
     /// passwords of others at that address do not make them wait there.
     fn remember_sign_in(&self, address: Option<IpAddr>, names: &[String]);
+}
+
+/// The right to register once. It counts when it is dropped, however the registration ended.
+#[must_use = "a reservation that is dropped counts"]
+pub struct ReservedRegistration(Option<Settle>);
+
+/// Counts what was reserved (`true`), or gives it back (`false`).
+type Settle = Box<dyn FnOnce(bool) + Send + Sync>;
+
+impl ReservedRegistration {
+    /// A reservation that `settle` counts (`true`) or gives back (`false`).
+    pub fn new(settle: impl FnOnce(bool) + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(settle)))
+    }
+
+    /// The registration was refused for overload: it does not count.
+    pub fn give_back(mut self) {
+        if let Some(settle) = self.0.take() {
+            settle(false);
+        }
+    }
+}
+
+impl Drop for ReservedRegistration {
+    fn drop(&mut self) {
+        if let Some(settle) = self.0.take() {
+            settle(true);
+        }
+    }
 }
 
 /// How a reserved guess ended.

@@ -1,12 +1,41 @@
 //! Time and randomness: parameters of everything below the program.
 
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
 use authlog_domain::Timestamp;
 use uuid::Uuid;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// This instant.
+    /// This instant, by the wall clock. It leaps whenever that clock is set.
     fn now(&self) -> Timestamp;
+
+    /// How long the process has run, by a clock that cannot be set: it never leaps and never goes back. What is kept in
+    /// memory for some time is kept by this clock. It may stand still while the machine is suspended.
+    fn monotonic(&self) -> Duration {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        ORIGIN.get_or_init(Instant::now).elapsed()
+    }
+}
+
+/// One moment by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    /// [`Clock::now`].
+    pub wall: Timestamp,
+    /// [`Clock::monotonic`].
+    pub monotonic: Duration,
+}
+
+impl ClockReading {
+    /// Reads both.
+    pub fn of(clock: &dyn Clock) -> Self {
+        Self {
+            wall: clock.now(),
+            monotonic: clock.monotonic(),
+        }
+    }
 }
 
 /// A source of bytes that nobody can guess.

@@ -1,5 +1,7 @@
 //! The read models that sign-in and every security decision read: always as new as the last append.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use authlog_domain::session::Started;
 use authlog_domain::user::{PendingReset, PendingVerification, RecentRequests, Registered};
@@ -9,6 +11,7 @@ use authlog_domain::{
 };
 
 use super::{PasswordHash, StoreError, TokenDigest};
+use crate::revocation_list::KEEP_FOR;
 
 /// One account: the fold of its `User` events.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +81,7 @@ impl Account {
             session_epoch: self.session_epoch,
             kept_session: self.kept_session,
             locked: self.locked,
-            has_email: self.email.is_some(),
+            email: self.email.clone(),
             email_verified: self.email_verified,
             pending_reset: self.pending_reset,
             pending_verification: self.pending_verification.clone(),
@@ -94,8 +97,7 @@ impl Account {
             session_epoch,
             kept_session,
             locked,
-            // The address itself says so.
-            has_email: _,
+            email,
             email_verified,
             pending_reset,
             pending_verification,
@@ -106,6 +108,7 @@ impl Account {
         self.session_epoch = session_epoch;
         self.kept_session = kept_session;
         self.locked = locked;
+        self.email = email;
         self.email_verified = email_verified;
         self.pending_reset = pending_reset;
         self.pending_verification = pending_verification;
@@ -153,7 +156,34 @@ pub struct SessionRecord {
     pub ended_at: Option<Timestamp>,
 }
 
+/// How long the row of a session is kept once the session is over. By then no access token of the session can be
+/// unexpired: they live for a day at the most. The second day is for clocks that differ, and for nodes that issued a token
+/// while they did not know of the end.
+pub const OVER_SESSIONS_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+/// By how much the clocks differ at the most of the node that removed a row and of the one that looks for it.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60 * 60);
+
+const _: () = assert!(OVER_SESSIONS_KEPT.as_secs() > KEEP_FOR.as_secs());
+
 impl SessionRecord {
+    /// From this instant on none of the session's tokens is good: it ended, or expired.
+    pub fn over_at(&self) -> Timestamp {
+        self.ended_at
+            .map_or(self.expires_at, |ended| ended.min(self.expires_at))
+    }
+
+    /// Whether a row is to be written where there is none. What housekeeping may have removed at `now` is not: that depends
+    /// on the session's events and the clock alone.
+    pub fn has_row(&self, now: Timestamp) -> bool {
+        now < self.over_at().plus(OVER_SESSIONS_KEPT)
+    }
+
+    /// Whether it is no damage if there is no row: housekeeping may have removed it, by any node's clock.
+    pub fn may_lack_row(&self, now: Timestamp) -> bool {
+        !self.has_row(now.plus(CLOCKS_DIFFER_BY))
+    }
+
     /// The session as its events have made it: its row holds all that decisions depend on, so that a session of ten
     /// thousand refreshes need not be loaded event by event. An append that builds on it names its version.
     pub fn aggregate(&self) -> Session {
@@ -198,8 +228,8 @@ impl SessionStanding {
 pub struct SignInRecord {
     /// The account.
     pub account: Account,
-    /// The hash of its password.
-    pub hash: PasswordHash,
+    /// The hash of its password; `None` if no password may be right: what is stored was not stored by this service.
+    pub hash: Option<PasswordHash>,
 }
 
 /// What kind of name an identifier is.
@@ -235,7 +265,7 @@ impl Identifier {
     /// `None` for what no account can be called.
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains('@') {
-            Email::parse(text).ok().map(Self::Email)
+            Email::parse_existing(text).ok().map(Self::Email)
         } else {
             Username::parse(text).ok().map(Self::Username)
         }
@@ -259,6 +289,9 @@ impl Identifier {
 }
 
 /// Looks things up.
+///
+/// A row that this service did not write grants nothing: except in lists of accounts and sessions, which decide nothing,
+/// it reads as if it were not there.
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// The account called so, with its credential.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use authlog_domain::Timestamp;
 
 use super::StoreError;
 
@@ -31,6 +32,8 @@ pub enum Check {
     Claims,
     /// An account has the password that its last event names.
     Credentials,
+    /// Opaque tokens stand for the sessions for which the service stored them.
+    OpaqueTokens,
     /// The stream on NATS equals the log.
     Stream,
 }
@@ -50,6 +53,7 @@ impl Check {
             Self::Sessions => "the rows of sessions equal the fold of their events",
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",
+            Self::OpaqueTokens => "opaque tokens were stored by this service",
             Self::Stream => "the stream equals the log",
         }
     }
@@ -95,6 +99,9 @@ pub struct Diagnosis {
     pub events: u64,
     /// Events that are committed and have no place in the log yet: a sequencer will give them one.
     pub waiting: u64,
+    /// Whether what has no seal still grants access, because a version before may have written it: then seals are not
+    /// checked.
+    pub unsealed: bool,
     /// What is wrong, by kind.
     pub divergences: BTreeMap<Check, Divergences>,
 }
@@ -128,11 +135,12 @@ pub trait Doctor: Send + Sync {
     /// How many steps an examination takes, about.
     async fn examination_steps(&self) -> Result<u64, StoreError>;
 
-    /// Examines everything, beside a service that goes on, and says how many steps are behind it. With `repair` whatever
-    /// is derived from events is written anew where it differs, unless those events are themselves in doubt.
+    /// Examines everything at `now`, beside a service that goes on, and says how many steps are behind it. With `repair` everything
+    /// that is derived from events is written anew where it differs, unless those events are themselves in doubt.
     async fn examine(
         &self,
         repair: bool,
+        now: Timestamp,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Diagnosis, StoreError>;
 }

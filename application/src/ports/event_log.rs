@@ -19,6 +19,66 @@ pub struct LoggedEvent {
     pub user: UserId,
     /// The event. Its personal fields are erased, and its metadata names neither address nor user agent.
     pub event: SerializedEvent,
+    /// The hash of the whole entry as the store holds it: the leaf of the log's Merkle tree.
+    pub leaf_hash: LeafHash,
+}
+
+/// SHA-256 over an entry of the log. It covers the event's time and payload, so entries of two histories differ in it
+/// even where an event of the same name stands at the same place.
+pub type LeafHash = [u8; 32];
+
+/// How far a reader has come in the log, and the entry that it found there.
+///
+/// A failover or a restore can replace the end of the log by other events. A number alone would lead the reader from
+/// one history into the other; the hash tells them apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCursor {
+    /// The last place that was read; 0 before the first.
+    pub log_index: u64,
+    /// The entry at that place, if the reader has seen it.
+    pub leaf_hash: Option<LeafHash>,
+}
+
+impl LogCursor {
+    /// The cursor of a reader who knows the number of a place and not the entry there.
+    pub fn unproven(log_index: u64) -> Self {
+        Self {
+            log_index,
+            leaf_hash: None,
+        }
+    }
+}
+
+impl LoggedEvent {
+    /// The cursor of a reader whose last event this is.
+    pub fn cursor(&self) -> LogCursor {
+        LogCursor {
+            log_index: self.log_index,
+            leaf_hash: Some(self.leaf_hash),
+        }
+    }
+}
+
+/// Events of the log, and how far they reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogPage {
+    /// Those that match, in order.
+    pub events: Vec<LoggedEvent>,
+    /// Where to read on.
+    pub cursor: LogCursor,
+}
+
+/// Why a reader of the log cannot read on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadOnError {
+    /// The log does not have the entry that the reader found at this place.
+    #[error(
+        "the log no longer has entry {0} as it was read: the database was restored, or failed over to a server that had not received it"
+    )]
+    HistoryChanged(u64),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Which events a reader wants.
@@ -86,7 +146,7 @@ pub struct ChangedAccounts {
     /// Those to which something happened, each once, in no order.
     pub accounts: Vec<UserId>,
     /// The last place that was looked at.
-    pub reached: u64,
+    pub cursor: LogCursor,
     /// Whether the log goes on after it.
     pub has_more: bool,
 }
@@ -103,9 +163,22 @@ pub trait EventLog: Send + Sync {
         filter: &LogFilter,
     ) -> Result<Vec<LoggedEvent>, StoreError>;
 
-    /// The accounts to which something happened after the place `after`, in up to `limit` places. None of the events is read.
-    async fn changed_accounts(&self, after: u64, limit: u32)
-    -> Result<ChangedAccounts, StoreError>;
+    /// The same after `from`, and where that page ends. The entry at `from` is compared in the read of the page itself, so
+    /// no page of another history is returned. With [`LogFilter::until`] a page that is not full reaches until there.
+    async fn read_on(
+        &self,
+        from: LogCursor,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<LogPage, ReadOnError>;
+
+    /// The accounts to which something happened after `from`, in up to `limit` places. None of the events is read; the
+    /// entry at `from` is compared as in [`Self::read_on`].
+    async fn changed_accounts(
+        &self,
+        from: LogCursor,
+        limit: u32,
+    ) -> Result<ChangedAccounts, ReadOnError>;
 
     /// How far the log has come.
     async fn log_head(&self) -> Result<LogHead, StoreError>;

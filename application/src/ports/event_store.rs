@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use authlog_domain::{AggregateKind, CredentialId, SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
+use tokio::time::Instant;
 
 use super::{Account, IdentifierKind, PasswordHash, SessionRecord, TokenDigest};
 
@@ -100,9 +101,22 @@ pub struct Append {
     pub opaque_token: Option<OpaqueTokenRecord>,
     /// The append is not to happen unless somebody else than this account is an administrator who can sign in.
     pub leaves_an_administrator_beside: Option<UserId>,
+    /// From this instant on the append must not take effect, however long it waited before; `None` for one that may wait.
+    pub not_after: Option<Instant>,
 }
 
-/// Why the store did not answer. Nothing was written.
+/// The time for an append was up before it was begun.
+#[derive(Debug, thiserror::Error)]
+#[error("the time for it was up before it was begun")]
+pub struct TooLate;
+
+impl From<TooLate> for AppendError {
+    fn from(late: TooLate) -> Self {
+        Self::Store(StoreError::Unavailable(Box::new(late)))
+    }
+}
+
+/// Why the store did not answer. Nothing was written, or, where an append lost its answer, that is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It cannot be reached, or is too busy. It may be back in a moment.
@@ -113,17 +127,19 @@ pub enum StoreError {
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why an append did not happen. Nothing was written.
+/// Why an append did not happen. Nothing was written, except as [`StoreError`] says.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Another command changed one of the streams in the meantime. Load again and decide again.
+    /// Another command changed one of the streams in the meantime, or one of them is not there as it was found: a server
+    /// that took over may lack what was committed last. Load again and decide again.
     #[error("another command came first")]
     Conflict,
     /// Another account has one of the identifiers.
     #[error("the identifier belongs to another account")]
     IdentifierTaken(IdentifierKind),
-    /// The account to which one of the streams belongs was erased: nothing is recorded of it any more.
-    #[error("the account was erased")]
+    /// The account to which one of the streams belongs does not exist: it was erased, and nothing is recorded of it any
+    /// more, or its registration was lost by a server that took over.
+    #[error("the account does not exist")]
     AccountErased,
     /// Nobody else would be left who administers accounts.
     #[error("no other account is an administrator's")]
@@ -134,6 +150,9 @@ pub enum AppendError {
 }
 
 /// The log of events.
+///
+/// An event is stored only if the one before it in its stream is there, and its account exists. What was refused for its
+/// time ([`TooLate`]) is not done later either.
 ///
 /// An adapter stores the personal fields of events (and `ip` and `user_agent` of their metadata) sealed under a key
 /// of the account that `user_id` in the metadata names, and in the statement that appends the events it also writes

@@ -1,7 +1,7 @@
 //! Removing what nobody can need any more.
 
 use async_trait::async_trait;
-use authlog_domain::Timestamp;
+use authlog_domain::{SessionId, Timestamp};
 
 use super::StoreError;
 
@@ -14,4 +14,27 @@ pub trait Housekeeping: Send + Sync {
     /// Removes what is remembered of mailboxes that may be sent as much at `now` as one that never was sent any mail, and
     /// says how many rows there were.
     async fn remove_unused_mail_budgets(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Looks at up to `limit` rows of sessions in order of their ids, those after `after`, and removes the rows of sessions
+    /// that were over at `over_before` (see [`SessionRecord::over_at`](super::SessionRecord::over_at)). `None` when no row
+    /// was left to look at.
+    async fn remove_over_sessions(
+        &self,
+        over_before: Timestamp,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Option<SweptSessions>, StoreError>;
+
+    /// Removes up to `limit` rows of sessions, with their opaque tokens, of accounts that were erased while they had more
+    /// sessions than one append removes. Whether there may be more.
+    async fn continue_erasures(&self, limit: u32) -> Result<bool, StoreError>;
+}
+
+/// How far the rows of sessions were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweptSessions {
+    /// The last of the rows that were looked at.
+    pub last: SessionId,
+    /// How many were removed.
+    pub removed: u64,
 }

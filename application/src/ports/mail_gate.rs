@@ -41,9 +41,12 @@ const NOTICES: MailQuota = MailQuota {
     then_one_per: Duration::from_secs(60 * 60),
 };
 
-/// What a mailbox is sent of all kinds together at a steady rate: 48 mails a day. That is one per lifetime of a reset link:
+/// What a mailbox is sent of all kinds together, at a steady rate 48 mails a day. That is one per lifetime of a reset link:
 /// however many a stranger asks for, the newest one that the owner has is good.
-const ALL_KINDS_ONE_PER: Duration = Duration::from_secs(30 * 60);
+const ALL_KINDS: MailQuota = MailQuota {
+    at_once: 30,
+    then_one_per: Duration::from_secs(30 * 60),
+};
 
 impl MailKind {
     /// Every kind.
@@ -100,12 +103,18 @@ impl MailKind {
             Self::PasswordChanged
             | Self::EmailChanged
             | Self::AccountLocked
-            | Self::RefreshTokenReused => 30,
+            | Self::RefreshTokenReused => ALL_KINDS.at_once,
         };
         MailQuota {
             at_once,
-            then_one_per: ALL_KINDS_ONE_PER,
+            ..ALL_KINDS
         }
+    }
+
+    /// As [`MailQuota::longest_use`], of the budget of all kinds together.
+    pub fn longest_use_of_all(now: Timestamp) -> Timestamp {
+        let of_kind = Self::ALL.map(|kind| kind.quota_of_all().longest_use(now));
+        of_kind.into_iter().max().unwrap_or(now)
     }
 }
 
@@ -123,6 +132,11 @@ impl MailQuota {
     /// A budget is used until some instant. A mail may go out at `now` if that instant is not later than this one.
     pub fn latest_use(self, now: Timestamp) -> Timestamp {
         now.plus(self.then_one_per * self.at_once.saturating_sub(1))
+    }
+
+    /// Until when an admission at `now` uses a budget at the most.
+    pub fn longest_use(self, now: Timestamp) -> Timestamp {
+        now.plus(self.then_one_per * self.at_once)
     }
 }
 
@@ -181,6 +195,13 @@ mod tests {
             assert_eq!(MailKind::from_stored(kind.as_str()), Some(kind));
         }
         assert_eq!(MailKind::from_stored("newsletter"), None);
+    }
+
+    #[test]
+    fn the_schema_knows_how_long_all_mail_of_a_mailbox_can_be_used() {
+        let now = Timestamp::from_unix_millis(0);
+        let in_admit_mail = now.plus(30 * ALL_KINDS.then_one_per);
+        assert_eq!(MailKind::longest_use_of_all(now), in_admit_mail);
     }
 
     #[test]

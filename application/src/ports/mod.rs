@@ -23,32 +23,41 @@ mod revocations;
 mod tokens;
 mod transparency;
 
-pub use attempts::{Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess};
-pub use clock::{Clock, Entropy};
+pub use attempts::{
+    Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
+};
+pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{
-    Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
+    Account, Directory, Identifier, IdentifierKind, OVER_SESSIONS_KEPT, SessionRecord,
+    SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
-pub use event_log::{ChangedAccounts, EventLog, HoldUp, HoldUpBy, LogFilter, LogHead, LoggedEvent};
+pub use event_log::{
+    ChangedAccounts, EventLog, HoldUp, HoldUpBy, LeafHash, LogCursor, LogFilter, LogHead, LogPage,
+    LoggedEvent, ReadOnError,
+};
 pub use event_store::{
     Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
-    StoreError, StreamId,
+    StoreError, StreamId, TooLate,
 };
 pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
-pub use housekeeping::Housekeeping;
+pub use housekeeping::{Housekeeping, SweptSessions};
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
 pub use passwords::{
-    HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+    HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
+    UnusableHash,
 };
 pub use publication::Publication;
 pub use rebuild::{Rebuild, Stretch};
 pub use reset_requests::{ResetRequest, ResetRequests};
-pub use revocations::{HearRevocations, Revocation, RevocationCursor, RevocationSource};
+pub use revocations::{Revocation, RevocationReader, RevocationSink, RevocationSource};
 pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,
 };
-pub use transparency::{ConsistencyProof, InclusionProof, ProofError, TransparencyLog};
+pub use transparency::{
+    ConsistencyProof, InclusionProof, LogIntegrity, ProofError, TransparencyLog,
+};

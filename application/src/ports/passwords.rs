@@ -68,34 +68,57 @@ pub struct HashingClient {
 /// refused, and the others do not notice.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
-    /// Whether a password of `client` would be taken now. It spares the look-ups for one that is not.
+    /// Takes a place for a password of `client`, before anything is looked up for it: no more look-ups are under way than
+    /// there are places.
     ///
     /// # Errors
     /// [`HashingError::Overloaded`].
-    fn has_room(&self, client: &HashingClient) -> Result<(), HashingError>;
+    fn reserve(&self, client: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError>;
 
-    /// Checks `password` ([`NewPassword::checked`]) and makes a new hash of it, with a salt of its own, in one job: the
-    /// check costs too much for a thread that serves requests. The inner error is the flaw that the check found; then
-    /// nothing was hashed.
+    /// Hashes in a place that is reserved for it now ([`HashingPlace::hash`]).
     async fn hash(
         &self,
         password: NewPassword,
         client: &HashingClient,
-    ) -> Result<Result<PasswordHash, Flaw>, HashingError>;
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
+        self.reserve(client)?.hash(password).await
+    }
 
-    /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
-    /// that the time tells nobody which accounts exist. For a hash that costs less than a new one, a no takes as long as
-    /// for a new one.
+    /// Verifies in a place that is reserved for it now ([`HashingPlace::verify`]).
     async fn verify(
         &self,
         password: Password,
         hash: Option<PasswordHash>,
         client: &HashingClient,
-    ) -> Result<bool, HashingError>;
+    ) -> Result<bool, HashingError> {
+        self.reserve(client)?.verify(password, hash).await
+    }
 
     /// How a stored hash, or one from elsewhere, compares with a new one. Nothing is hashed.
     ///
     /// # Errors
     /// No password can be checked against it.
     fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash>;
+}
+
+/// A place among the passwords that wait, for one password. It is free again once this is dropped. Until the password is
+/// there, a client with fewer places may still take it.
+#[async_trait]
+pub trait HashingPlace: Send {
+    /// Checks `password` ([`NewPassword::checked`]) and makes a new hash of it, with a salt of its own, in one job: the
+    /// check costs too much for a thread that serves requests. The inner error is the flaw that the check found; then
+    /// nothing was hashed.
+    async fn hash(
+        self: Box<Self>,
+        password: NewPassword,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError>;
+
+    /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
+    /// that the time tells nobody which accounts exist. For a hash that costs less than a new one, a no takes as long as
+    /// for a new one.
+    async fn verify(
+        self: Box<Self>,
+        password: Password,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashingError>;
 }

@@ -1,7 +1,7 @@
 //! Writing the read models anew from the log, while the service goes on.
 
 use async_trait::async_trait;
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, Timestamp};
 
 use super::{StoreError, StreamId};
 
@@ -22,8 +22,8 @@ pub trait Rebuild: Send + Sync {
         events: u32,
     ) -> Result<Option<Stretch>, StoreError>;
 
-    /// Writes the rows of these streams anew.
-    async fn rebuild(&self, stretch: &Stretch) -> Result<(), StoreError>;
+    /// Rewrites the rows of these streams, except those of sessions that housekeeping may have removed at `now`.
+    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Result<(), StoreError>;
 
     /// Removes rows of aggregates that have no events or belong to erased accounts, and says how many there were.
     async fn remove_orphans(&self) -> Result<u64, StoreError>;

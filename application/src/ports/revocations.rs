@@ -28,28 +28,33 @@ pub enum Revocation {
     },
 }
 
-/// How far a reader of revocations has come. Only the source that gave it can read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RevocationCursor(pub i64);
-
 /// Takes revocations as they are read, some thousands at a time.
-pub type HearRevocations<'a> = &'a mut (dyn FnMut(Vec<Revocation>) + Send);
+pub type RevocationSink<'a> = &'a mut (dyn FnMut(Vec<Revocation>) + Send);
 
 /// Where revocations are read from.
 #[async_trait]
 pub trait RevocationSource: Send + Sync {
-    /// Reads every revocation since `since`, and returns where to go on from. Whatever was committed when this was called
-    /// is in this answer or was in an earlier one, on whichever node it was committed; some may come twice. It may be a
-    /// day's worth of a busy service, which no statement and no memory should have to take at once.
-    async fn revocations_since(
-        &self,
-        since: Timestamp,
-        hear: HearRevocations<'_>,
-    ) -> Result<RevocationCursor, StoreError>;
+    /// Starts to follow the revocations of the store as it is now. What the adapter itself remembers of accounts is
+    /// forgotten: it may be from another history of the store.
+    async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError>;
+}
 
-    /// The same, from where an earlier answer ended.
-    async fn revocations_after(
-        &self,
-        cursor: RevocationCursor,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError>;
+/// A reader of one history of the store. Its place in that history is its own and cannot be carried to another: after a
+/// crash, a failover or a restore the numbers by which it goes on mean something else.
+///
+/// After an error nothing is known any more, and another reader has to start from the beginning. A reader of a store that
+/// cannot prove that it is still the same returns an error.
+#[async_trait]
+pub trait RevocationReader: Send {
+    /// Reads every revocation that was recorded from `since` on and committed before this reader was made. It may be a
+    /// day's worth of a busy service, which no statement and no memory should have to take at once.
+    async fn read_since(
+        &mut self,
+        since: Timestamp,
+        sink: RevocationSink<'_>,
+    ) -> Result<(), StoreError>;
+
+    /// Reads what was committed since the last call, or since this reader was made: everything that was committed when
+    /// this is called, on whichever node, is in this answer or was in an earlier one.
+    async fn read_new(&mut self) -> Result<Vec<Revocation>, StoreError>;
 }

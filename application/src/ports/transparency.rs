@@ -66,3 +66,12 @@ pub trait TransparencyLog: Send + Sync {
     /// That the log of `from` events is the beginning of that of `to`.
     async fn prove_consistency(&self, from: u64, to: u64) -> Result<ConsistencyProof, ProofError>;
 }
+
+/// Whether the log still is the one that was signed, as far as this node can tell from what it keeps outside the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogIntegrity {
+    /// Why it is not, in words for an operator.
+    pub tampered: Option<String>,
+    /// What has to be read before checkpoints are signed, in words for an operator.
+    pub waiting_for: Option<String>,
+}

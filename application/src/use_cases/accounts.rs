@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand, UserEvent};
+use authlog_domain::user::{ChangeRole, Lock, RaisedEpoch, Unlock, UserCommand, UserEvent};
 use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 
 use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
@@ -13,7 +13,7 @@ use crate::{Authlog, Refusal, RequestContext};
 pub(crate) struct Besides {
     /// The hash of the password that the events name.
     pub(crate) credential: Option<CredentialRecord>,
-    /// Whether somebody else has to be an administrator who can sign in.
+    /// Whether another account has to be an administrator's who can sign in, if this one is.
     pub(crate) leaves_an_administrator: bool,
 }
 
@@ -134,11 +134,18 @@ impl Authlog {
     }
 
     fn heed(&self, user: UserId, event: &UserEvent, at: Timestamp) {
-        if let Some(raised) = event.raised_epoch() {
-            let revocation = Revocation::Epoch {
-                user,
-                epoch: raised.epoch,
-                kept: raised.kept_session,
+        if let Some(RaisedEpoch {
+            epoch,
+            kept_session,
+        }) = event.raised_epoch()
+        {
+            let revocation = match event {
+                UserEvent::UserErased(_) => Revocation::Erased { user, epoch },
+                _ => Revocation::Epoch {
+                    user,
+                    epoch,
+                    kept: kept_session,
+                },
             };
             self.revocation_list.add(revocation, at);
         }

@@ -117,16 +117,13 @@ impl Errand {
     }
 
     /// The mail with the newest link of the account, unless that was followed, has expired or is for another address than
-    /// this entry. The owner of an address that is taken gets a notice instead, by an entry of their own: how long the link
+    /// this entry. An entry without an address is for any: it may be one of an earlier version, which kept none. The owner of an address that is taken gets a notice instead, by an entry of their own: how long the link
     /// takes must not tell what that owner is sent.
     async fn link(&self, due: &DueMail, account: &Account) -> Result<Option<Mail>, Delay> {
         let now = self.parts.clock.now();
         let pending = account.pending_verification.as_ref();
-        let comparable = |email: &Option<Email>| email.as_ref().map(Email::comparable);
-        let is_meant = |it: &&PendingVerification| {
-            it.allows(it.verification, now) && comparable(&it.email) == comparable(&due.address)
-        };
-        let Some(pending) = pending.filter(is_meant) else {
+        let is_meant = |it: &&PendingVerification| it.allows(it.verification, now);
+        let Some(pending) = pending.filter(is_meant).filter(|it| is_about(due, it)) else {
             return Ok(None);
         };
         let Some(to) = pending.email.as_ref().or(account.email.as_ref()) else {
@@ -154,15 +151,47 @@ impl Errand {
             to: to.clone(),
             subject: "Confirm your e-mail address".to_owned(),
             text: format!(
-                "Someone, hopefully you, gave this address for an account.\n\
+                "Someone, hopefully you, gave this address for {which} {when}.\n\
                  To confirm that it is yours, open this link within {hours} hours:\n\
                  \n\
                  {page}?token={token}\n\
                  \n\
-                 If it was not you, do nothing.\n"
+                 {otherwise}\n",
+                which = which_account(account),
+                when = when(due),
+                otherwise = match pending.email {
+                    Some(_) => OTHER_ADDRESS,
+                    None => OWN_ADDRESS,
+                },
             ),
         }))
     }
+}
+
+/// What to do about a link that one did not ask for, to the address with which an account was registered.
+const OWN_ADDRESS: &str = "The link asks for the password of that account. If you did not register it, do not confirm: \
+                           do nothing, or have a new password set, which signs the other person out.";
+
+/// The same for a link to another address than the account has.
+const OTHER_ADDRESS: &str = "If it was not you, do nothing.";
+
+/// For which account a link is, as far as the mailbox that gets it may know: it need not be its owner's. Its
+/// current address is left out.
+fn which_account(account: &Account) -> String {
+    let registered = account.created_at.to_the_minute();
+    match &account.username {
+        Some(username) => format!(
+            "the account \"{}\", registered at {registered},",
+            username.as_str()
+        ),
+        None => format!("an account that was registered at {registered},"),
+    }
+}
+
+/// Whether an entry is about this link. One without an address is about any.
+fn is_about(due: &DueMail, pending: &PendingVerification) -> bool {
+    let comparable = |email: &Option<Email>| email.as_ref().map(Email::comparable);
+    due.address.is_none() || comparable(&pending.email) == comparable(&due.address)
 }
 
 fn new_password(due: &DueMail, to: Email) -> Mail {
@@ -226,18 +255,11 @@ fn notice(due: &DueMail, to: Email, subject: &str, happened: &str, to_do: &str) 
 
 /// When it happened; of what happened several times since the last mail, how often, and when last.
 fn when(due: &DueMail) -> String {
-    let at = said(due.happened_at);
+    let at = due.happened_at.to_the_minute();
     match due.happened {
         0 | 1 => format!("at {at}"),
         times => format!("{times} times, most recently at {at}"),
     }
-}
-
-/// An instant as people read it, to the minute: `2026-11-21 10:55 UTC`.
-fn said(at: Timestamp) -> String {
-    let text = at.to_string();
-    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
-    format!("{day} {} UTC", time.get(..5).unwrap_or(time))
 }
 
 #[cfg(test)]
@@ -261,8 +283,27 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_said_to_the_minute() {
-        let at = Timestamp::parse("2026-11-21T10:55:18.367Z");
-        assert_eq!(at.map(said).as_deref(), Some("2026-11-21 10:55 UTC"));
+    fn an_entry_without_an_address_is_about_any_link() {
+        let address = |text: &str| Some(Email::from_stored(text));
+        let due = |address| DueMail {
+            id: uuid::Uuid::nil(),
+            user: authlog_domain::UserId::new(uuid::Uuid::nil()),
+            kind: MailKind::VerificationLink,
+            address,
+            happened: 1,
+            happened_at: Timestamp::from_unix_millis(0),
+            attempts: 1,
+        };
+        let pending = |email| PendingVerification {
+            verification: authlog_domain::VerificationId::new(uuid::Uuid::nil()),
+            email,
+            expires_at: Timestamp::from_unix_millis(0),
+        };
+        let wanted = pending(address("ann@example.com"));
+        assert!(is_about(&due(None), &wanted));
+        assert!(is_about(&due(None), &pending(None)));
+        assert!(is_about(&due(address("ANN@example.com")), &wanted));
+        assert!(!is_about(&due(address("bob@example.com")), &wanted));
+        assert!(!is_about(&due(address("bob@example.com")), &pending(None)));
     }
 }

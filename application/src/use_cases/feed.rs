@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use authlog_domain::{AggregateKind, UserId};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::Authlog;
 use crate::known_accounts::KnownAccounts;
-use crate::ports::{EventLog, LogFilter, LoggedEvent, StoreError};
+use crate::ports::{EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError, StoreError};
 
 /// How often the log is looked at, for the sake of all followers and of what is known of accounts.
 const EVERY: Duration = Duration::from_millis(20);
@@ -33,13 +33,25 @@ const LOOK: u32 = 1000;
 const STRETCH: u32 = 10_000;
 
 /// The end of the log as this node knows it.
+///
+/// The log may be replaced under it, by a failover that lost events or by a restored backup. Each look compares the entry
+/// that the look before ended with; when it is another, what this node knows from the log is forgotten and every
+/// follower is disconnected with the reason (`docs/adr/0009`).
 pub struct LogFeed {
     log: Arc<dyn EventLog>,
     recent: RwLock<VecDeque<LoggedEvent>>,
-    head: watch::Sender<u64>,
+    head: watch::Sender<Head>,
     watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
     /// What this node knows of accounts, which it forgets as the log tells of them.
     pub(crate) known_accounts: Arc<KnownAccounts>,
+}
+
+/// Where the log ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Head {
+    log_index: u64,
+    /// How often the log was replaced by another.
+    history: u64,
 }
 
 impl LogFeed {
@@ -49,7 +61,7 @@ impl LogFeed {
             log,
             known_accounts: Arc::default(),
             recent: RwLock::default(),
-            head: watch::Sender::new(0),
+            head: watch::Sender::new(Head::default()),
             watches: Mutex::default(),
         }
     }
@@ -57,8 +69,8 @@ impl LogFeed {
     /// Keeps the end of the log in memory, until it is dropped. Without it followers wait for ever.
     pub async fn run(self: Arc<Self>) {
         // After a failure it goes on where it was: what it skipped would be known wrongly from then on.
-        let so_far = *self.head.borrow();
-        let mut reached = (so_far > 0).then_some(so_far);
+        let so_far = self.head.borrow().log_index;
+        let mut reached = (so_far > 0).then(|| LogCursor::unproven(so_far));
         loop {
             match self.look(reached).await {
                 Ok((next, more)) => {
@@ -67,7 +79,15 @@ impl LogFeed {
                         tokio::time::sleep(EVERY).await;
                     }
                 }
-                Err(error) => {
+                Err(ReadOnError::HistoryChanged(log_index)) => {
+                    tracing::error!(
+                        log_index,
+                        "the log is no longer the one that was read: the database was restored, or failed over and lost events; followers are disconnected"
+                    );
+                    self.start_over();
+                    reached = None;
+                }
+                Err(ReadOnError::Store(error)) => {
                     tracing::warn!(%error, "followers of the log wait until it can be read again");
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
@@ -75,50 +95,70 @@ impl LogFeed {
         }
     }
 
+    /// Forgets what is known from the log, and lets nobody go on who has read it.
+    fn start_over(&self) {
+        self.known_accounts.forget_all();
+        for (_, watch) in self.lock_watches().iter() {
+            if let Some(watch) = watch.upgrade() {
+                watch.store(true, Ordering::Release);
+            }
+        }
+        self.recent
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.head.send_modify(|head| head.history += 1);
+    }
+
     /// Looks at what came after `reached`, at first only finds out where the log ends; whether there is more at once.
-    async fn look(&self, reached: Option<u64>) -> Result<(u64, bool), StoreError> {
+    async fn look(&self, reached: Option<LogCursor>) -> Result<(LogCursor, bool), ReadOnError> {
         let Some(reached) = reached else {
             let head = self.log.log_head().await?.log_index;
-            self.head.send_replace(head);
-            return Ok((head, false));
+            self.reach(head);
+            return Ok((LogCursor::unproven(head), false));
         };
         if self.head.receiver_count() == 0 {
             return self.look_at_accounts(reached).await;
         }
-        let news = self
-            .log
-            .read_log(reached, LOOK, &LogFilter::default())
-            .await?;
-        let Some(last) = news.last() else {
-            return Ok((reached, false));
-        };
-        let head = last.log_index;
-        let more = news.len() == LOOK as usize;
+        let everything = LogFilter::default();
+        let LogPage { events, cursor } = self.log.read_on(reached, LOOK, &everything).await?;
+        if events.is_empty() {
+            return Ok((cursor, false));
+        }
+        let more = events.len() == LOOK as usize;
         // Before anybody can read the events: nobody reads on past the one that takes the right to away.
-        self.tell_watches(&changed_accounts(&news));
+        self.tell_watches(&changed_accounts(&events));
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-            recent.extend(news);
+            recent.extend(events);
             let surplus = recent.len().saturating_sub(RECENT);
             recent.drain(..surplus);
         }
-        self.head.send_replace(head);
-        Ok((head, more))
+        self.reach(cursor.log_index);
+        Ok((cursor, more))
     }
 
     /// What is left of a look while nobody follows: most events are of sessions, and nobody asks for those.
-    async fn look_at_accounts(&self, reached: u64) -> Result<(u64, bool), StoreError> {
-        let news = self.log.changed_accounts(reached, STRETCH).await?;
-        if news.reached > reached {
-            self.tell_watches(&news.accounts.into_iter().collect());
+    async fn look_at_accounts(&self, reached: LogCursor) -> Result<(LogCursor, bool), ReadOnError> {
+        let changed = self.log.changed_accounts(reached, STRETCH).await?;
+        if changed.cursor.log_index > reached.log_index {
+            self.tell_watches(&changed.accounts.into_iter().collect());
             // Memory has no gap.
             self.recent
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clear();
-            self.head.send_replace(news.reached);
+            self.reach(changed.cursor.log_index);
         }
-        Ok((news.reached, news.has_more))
+        Ok((changed.cursor, changed.has_more))
+    }
+
+    fn reach(&self, log_index: u64) {
+        self.head.send_modify(|head| head.log_index = log_index);
+    }
+
+    fn lock_watches(&self) -> MutexGuard<'_, Vec<(UserId, Weak<AtomicBool>)>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_watches(&self, changed: &HashSet<UserId>) {
@@ -126,7 +166,7 @@ impl LogFeed {
             return;
         }
         self.known_accounts.forget(changed.iter().copied());
-        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let watches = self.lock_watches();
         for (user, watch) in watches.iter() {
             if let Some(watch) = watch.upgrade().filter(|_| changed.contains(user)) {
                 watch.store(true, Ordering::Release);
@@ -137,7 +177,7 @@ impl LogFeed {
     /// Watches for changes to an account from now on, at no cost to the store.
     pub(crate) fn watch(&self, user: UserId) -> AccountWatch {
         let changed = Arc::new(AtomicBool::new(false));
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watches = self.lock_watches();
         watches.retain(|(_, watch)| watch.strong_count() > 0);
         watches.push((user, Arc::downgrade(&changed)));
         AccountWatch { changed }
@@ -154,35 +194,47 @@ impl LogFeed {
         filter: LogFilter,
         follow: bool,
     ) -> Result<Follower, StoreError> {
+        let head = self.head.subscribe();
+        let history = head.borrow().history;
         // What this node's memory knows may be older than what the reader has already heard of elsewhere.
         let log_end = self.log.log_head().await?.log_index;
         Ok(Follower {
             feed: Arc::clone(self),
-            head: self.head.subscribe(),
+            head,
+            history,
             log_end,
-            reached: after,
+            reached: LogCursor::unproven(after),
             filter,
             follow,
         })
     }
 
-    /// Some of the events after `after` and up to `end`, from memory, and how far they reach; `None` where memory has
-    /// nothing of them.
-    fn recall(&self, after: u64, end: u64, filter: &LogFilter) -> Option<(Vec<LoggedEvent>, u64)> {
+    /// Some of the events after `from` and up to `end`, from memory; `None` where memory has nothing of them, or cannot
+    /// tell whether they come after the same entry.
+    fn recall(&self, from: LogCursor, end: u64, filter: &LogFilter) -> Option<LogPage> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let first = recent.front()?.log_index;
         let place = |index: u64| usize::try_from(index.checked_sub(first)?).ok();
-        let from = place(after + 1)?;
+        if let Some(known) = from.leaf_hash {
+            let there = recent.get(place(from.log_index)?)?;
+            if there.leaf_hash != known {
+                return None;
+            }
+        }
+        let start = place(from.log_index + 1)?;
         let to = place(end + 1)?
             .min(recent.len())
-            .min(from.saturating_add(PAGE as usize));
-        if from >= to {
+            .min(start.saturating_add(PAGE as usize));
+        if start >= to {
             return None;
         }
-        let step = recent.range(from..to);
-        let reached = after + step.len() as u64;
-        let matching = step.filter(|event| filter.matches(event));
-        Some((matching.cloned().collect(), reached))
+        let step = recent.range(start..to);
+        let cursor = recent.get(to - 1)?.cursor();
+        let events = step.filter(|event| filter.matches(event)).cloned();
+        Some(LogPage {
+            events: events.collect(),
+            cursor,
+        })
     }
 }
 
@@ -229,9 +281,10 @@ impl AccountWatch {
 /// Someone who reads the log from a place on.
 pub struct Follower {
     feed: Arc<LogFeed>,
-    head: watch::Receiver<u64>,
+    head: watch::Receiver<Head>,
+    history: u64,
     log_end: u64,
-    reached: u64,
+    reached: LogCursor,
     filter: LogFilter,
     follow: bool,
 }
@@ -246,45 +299,51 @@ impl Follower {
     /// its end was reached.
     ///
     /// # Errors
-    /// The store does not answer. Asking again goes on from the same place.
-    pub async fn next(&mut self) -> Result<Option<Vec<LoggedEvent>>, StoreError> {
-        let end = self.end();
-        if self.reached >= end {
+    /// The store does not answer: asking again goes on from the same place. Or the log is not the one of the events
+    /// before: then nothing comes after them.
+    pub async fn next(&mut self) -> Result<Option<Vec<LoggedEvent>>, ReadOnError> {
+        if self.follow && self.is_of_the_past() {
+            return Err(ReadOnError::HistoryChanged(self.reached.log_index));
+        }
+        let (end, reached) = (self.end(), self.reached.log_index);
+        if reached >= end {
             return Ok(None);
         }
-        if let Some((events, reached)) = self.feed.recall(self.reached, end, &self.filter) {
-            self.reached = reached;
-            return Ok(Some(events));
-        }
-        // One account's events are found without walking through those of others.
-        let until = match self.filter.user {
-            Some(_) => end,
-            None => end.min(self.reached.saturating_add(STRETCH.into())),
+        let page = match self.feed.recall(self.reached, end, &self.filter) {
+            Some(page) => page,
+            None => {
+                // One account's events are found without walking through those of others.
+                let until = match self.filter.user {
+                    Some(_) => end,
+                    None => end.min(reached.saturating_add(STRETCH.into())),
+                };
+                let within = LogFilter {
+                    until: Some(until),
+                    ..self.filter.clone()
+                };
+                self.feed.log.read_on(self.reached, PAGE, &within).await?
+            }
         };
-        let within = LogFilter {
-            until: Some(until),
-            ..self.filter.clone()
-        };
-        let events = self.feed.log.read_log(self.reached, PAGE, &within).await?;
-        self.reached = match events.last() {
-            Some(last) if events.len() == PAGE as usize => last.log_index,
-            _ => until,
-        };
-        Ok(Some(events))
+        self.reached = page.cursor;
+        Ok(Some(page.events))
     }
 
     /// Waits until there may be more.
     pub async fn wait(&mut self) {
-        while *self.head.borrow_and_update() <= self.reached {
-            if self.head.changed().await.is_err() {
-                return std::future::pending().await;
-            }
+        let (history, reached) = (self.history, self.reached.log_index);
+        let more = |head: &Head| head.history != history || head.log_index > reached;
+        if self.head.wait_for(more).await.is_err() {
+            std::future::pending::<()>().await;
         }
+    }
+
+    fn is_of_the_past(&self) -> bool {
+        self.head.borrow().history != self.history
     }
 
     fn end(&self) -> u64 {
         if self.follow {
-            self.log_end.max(*self.head.borrow())
+            self.log_end.max(self.head.borrow().log_index)
         } else {
             self.log_end
         }

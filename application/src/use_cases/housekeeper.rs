@@ -3,24 +3,48 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ports::{Clock, Housekeeping};
+use authlog_domain::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::ports::{Clock, Housekeeping, OVER_SESSIONS_KEPT, StoreError};
 
 /// How often: expired digests are small, and an hour of them is few.
 const EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How often the rows of sessions are looked through. All of them are read, in batches, so that no index has to be kept of
+/// instants that change with every refresh.
+const SESSIONS_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Rows of sessions in one batch: a few milliseconds of work.
+const BATCH: u32 = 1000;
+
+/// Between two batches others come first: a walk through the sessions takes a tenth of one connection.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Removes what has expired.
 pub struct Housekeeper {
     store: Arc<dyn Housekeeping>,
     clock: Arc<dyn Clock>,
+    sessions_left: Arc<Notify>,
 }
 
 impl Housekeeper {
-    pub(crate) fn new(store: Arc<dyn Housekeeping>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    pub(crate) fn new(
+        store: Arc<dyn Housekeeping>,
+        clock: Arc<dyn Clock>,
+        sessions_left: Arc<Notify>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            sessions_left,
+        }
     }
 
     /// Works until it is dropped.
     pub async fn run(&self) {
+        let mut sessions_due = Instant::now();
         loop {
             let now = self.clock.now();
             match self.store.remove_expired_tokens(now).await {
@@ -31,7 +55,145 @@ impl Housekeeper {
                 Ok(removed) => tracing::debug!(removed, "unused mail budgets were removed"),
                 Err(error) => tracing::warn!(%error, "unused mail budgets stay for now"),
             }
-            tokio::time::sleep(EVERY).await;
+            self.continue_erasures().await;
+            if sessions_due <= Instant::now() {
+                sessions_due = Instant::now() + SESSIONS_EVERY;
+                match self.remove_over_sessions(now).await {
+                    Ok(removed) => tracing::debug!(removed, "sessions that are over were removed"),
+                    Err(error) => tracing::warn!(%error, "sessions that are over stay for now"),
+                }
+            }
+            let again_at = Instant::now() + EVERY;
+            while tokio::time::timeout_at(again_at, self.sessions_left.notified())
+                .await
+                .is_ok()
+            {
+                self.continue_erasures().await;
+            }
         }
+    }
+
+    async fn continue_erasures(&self) {
+        if let Err(error) = continue_erasures(&*self.store).await {
+            tracing::warn!(%error, "sessions of an erased account stay for now");
+        }
+    }
+
+    async fn remove_over_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let over_before = now.minus(OVER_SESSIONS_KEPT);
+        let (mut after, mut removed) = (None, 0);
+        while let Some(swept) = self
+            .store
+            .remove_over_sessions(over_before, after, BATCH)
+            .await?
+        {
+            after = Some(swept.last);
+            removed += swept.removed;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(removed)
+    }
+}
+
+/// Removes, in batches, what erasures left of the sessions of their accounts.
+pub(super) async fn continue_erasures(store: &dyn Housekeeping) -> Result<(), StoreError> {
+    while store.continue_erasures(BATCH).await? {
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use authlog_domain::SessionId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::ports::SweptSessions;
+
+    /// A store with that many sessions and erasures to go on with, which writes down what it is asked for.
+    struct Counting {
+        sessions: u128,
+        erasures: Mutex<u32>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Counting {
+        fn asked(&self, what: &str) -> usize {
+            let asked = self.asked.lock().unwrap();
+            asked.iter().filter(|it| it.starts_with(what)).count()
+        }
+    }
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(1_800_000_000_000)
+        }
+    }
+
+    #[async_trait]
+    impl Housekeeping for Counting {
+        async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+
+        async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+
+        async fn remove_over_sessions(
+            &self,
+            over_before: Timestamp,
+            after: Option<SessionId>,
+            limit: u32,
+        ) -> Result<Option<SweptSessions>, StoreError> {
+            let kept = Noon.now().since(over_before);
+            assert_eq!(kept, OVER_SESSIONS_KEPT);
+            let from = after.map_or(0, |after| after.as_uuid().as_u128());
+            let last = self.sessions.min(from + u128::from(limit));
+            let asked = format!("sessions {from} to {last}");
+            self.asked.lock().unwrap().push(asked);
+            Ok((last > from).then(|| SweptSessions {
+                last: SessionId::new(Uuid::from_u128(last)),
+                removed: 1,
+            }))
+        }
+
+        async fn continue_erasures(&self, _: u32) -> Result<bool, StoreError> {
+            self.asked.lock().unwrap().push("erasures".to_owned());
+            let mut left = self.erasures.lock().unwrap();
+            let more = *left > 0;
+            *left = left.saturating_sub(1);
+            Ok(more)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_are_looked_through_in_batches_four_times_a_day_and_erasures_finished_at_once()
+    {
+        let store = Arc::new(Counting {
+            sessions: 2500,
+            erasures: Mutex::new(2),
+            asked: Mutex::default(),
+        });
+        let wake = Arc::new(Notify::new());
+        let keeper = Housekeeper::new(store.clone(), Arc::new(Noon), Arc::clone(&wake));
+        let working = tokio::spawn(async move { keeper.run().await });
+        let minute = Duration::from_secs(60);
+        tokio::time::sleep(minute).await;
+        // Three batches and the end; two erasures and the end.
+        assert_eq!((store.asked("sessions"), store.asked("erasures")), (4, 3));
+        *store.erasures.lock().unwrap() = 1;
+        wake.notify_one();
+        tokio::time::sleep(minute).await;
+        assert_eq!((store.asked("sessions"), store.asked("erasures")), (4, 5));
+        tokio::time::sleep(6 * EVERY).await;
+        assert_eq!(store.asked("sessions"), 8);
+        working.abort();
     }
 }

@@ -113,7 +113,6 @@ impl Authlog {
         {
             return Ok(Imported::WasHere);
         }
-        let number = self.parts.directory.next_account_number().await;
         let now = self.parts.clock.now();
         let user = import
             .id
@@ -123,22 +122,24 @@ impl Authlog {
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
             hash: import.hash,
         };
-        let command = RegisterUser {
+        // Drawn again with each try: it may have been what was in the way.
+        let numbered = |number| RegisterUser {
             at: import.created_at.unwrap_or(now).min(now),
-            number: number.map_err(Refusal::from)?,
-            username: import.username,
-            email: import.email,
-            name: import.name,
-            phone: import.phone,
+            number,
+            username: import.username.clone(),
+            email: import.email.clone(),
+            name: import.name.clone(),
+            phone: import.phone.clone(),
             role: import.role,
             credential: record.credential,
             verification: None,
         };
-        let (command, record) = (&command, &record);
+        let (numbered, record) = (&numbered, &record);
         let recorded = self
             .journal
             .record(&user.to_string(), |mut work| async move {
-                let command = UserCommand::Register(command.clone());
+                let number = self.parts.directory.next_account_number().await?;
+                let command = UserCommand::Register(numbered(number));
                 work.execute_on_account(user, command, context.metadata(user))
                     .await?;
                 work.attach_credential(record.clone());

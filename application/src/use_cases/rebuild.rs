@@ -4,8 +4,10 @@ use std::pin::pin;
 
 use futures_util::stream::{TryStreamExt as _, try_unfold};
 
+use authlog_domain::Timestamp;
+
 use crate::Refusal;
-use crate::ports::{Rebuild, StoreError, Stretch};
+use crate::ports::{Clock, Rebuild, StoreError, Stretch};
 
 /// Events in one step: few enough that a step holds no lock for long and its events fit into little memory, enough that
 /// steps cost little.
@@ -32,6 +34,7 @@ pub struct RebuildProgress {
 /// The store does not answer, or an event cannot be read. What was rebuilt so far is good, and starting again is safe.
 pub async fn rebuild_read_models(
     store: &dyn Rebuild,
+    clock: &dyn Clock,
     mut report: impl FnMut(RebuildProgress) + Send,
 ) -> Result<RebuildProgress, Refusal> {
     let mut progress = RebuildProgress {
@@ -44,7 +47,7 @@ pub async fn rebuild_read_models(
         Ok::<_, StoreError>(stretch.map(|it| (it.clone(), Some(it.end()))))
     });
     let rebuilt = stretches
-        .map_ok(|stretch| rebuild(store, stretch))
+        .map_ok(|stretch| rebuild(store, stretch, clock.now()))
         .try_buffer_unordered(AT_ONCE);
     let mut rebuilt = pin!(rebuilt);
     while let Some(streams) = rebuilt.try_next().await? {
@@ -57,8 +60,8 @@ pub async fn rebuild_read_models(
 }
 
 /// Writes the rows of these streams anew and says how many streams they are.
-async fn rebuild(store: &dyn Rebuild, stretch: Stretch) -> Result<u64, StoreError> {
-    store.rebuild(&stretch).await?;
+async fn rebuild(store: &dyn Rebuild, stretch: Stretch, now: Timestamp) -> Result<u64, StoreError> {
+    store.rebuild(&stretch, now).await?;
     Ok(stretch.streams)
 }
 
@@ -76,6 +79,14 @@ mod tests {
         streams: u64,
         together: Barrier,
         broken: Option<&'static str>,
+    }
+
+    struct Epoch;
+
+    impl Clock for Epoch {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(0)
+        }
     }
 
     #[async_trait]
@@ -99,7 +110,7 @@ mod tests {
             }))
         }
 
-        async fn rebuild(&self, stretch: &Stretch) -> Result<(), StoreError> {
+        async fn rebuild(&self, stretch: &Stretch, _: Timestamp) -> Result<(), StoreError> {
             if self.broken == Some(stretch.last.as_str()) {
                 return Err(StoreError::Unavailable("broken".into()));
             }
@@ -121,7 +132,7 @@ mod tests {
             broken: None,
         };
         let mut reports = vec![];
-        let rebuilt = rebuild_read_models(&store, |progress| reports.push(progress.done));
+        let rebuilt = rebuild_read_models(&store, &Epoch, |progress| reports.push(progress.done));
         let within = std::time::Duration::from_secs(60);
         let done = tokio::time::timeout(within, rebuilt).await.unwrap();
         let expected = RebuildProgress {
@@ -140,7 +151,7 @@ mod tests {
             together: Barrier::new(1),
             broken: Some("5"),
         };
-        let rebuilt = rebuild_read_models(&store, |_| {}).await;
+        let rebuilt = rebuild_read_models(&store, &Epoch, |_| {}).await;
         assert!(
             matches!(rebuilt, Err(Refusal::Unavailable(_))),
             "{rebuilt:?}"

@@ -1,5 +1,7 @@
 //! Exchanging a refresh token.
 
+use std::time::Duration;
+
 use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
 
@@ -27,9 +29,16 @@ enum Outcome {
     Reused,
 }
 
+impl Outcome {
+    /// Whether the token of this generation is replaced, which was the current one.
+    fn replaces(&self, presented: u32) -> bool {
+        matches!(self, Self::Refreshed { generation, .. } if *generation > presented)
+    }
+}
+
 impl Authlog {
-    /// Exchanges a refresh token for new tokens by the terms of the contract that asks. A contract whose terms have no
-    /// replacement to hand over (`replaces` is false) leaves the token as it was.
+    /// Exchanges a refresh token for new tokens by the terms of the contract that asks. A contract that has no way to hand
+    /// over a replacement (`replaces` is false) leaves the token as it was, and refuses one that works once.
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended; or that it
@@ -117,19 +126,39 @@ impl Authlog {
                 if account.id != token.user || self.obstacle(&account).is_some() {
                     return Err(Refusal::InvalidRefreshToken.into());
                 }
+                let presents_current = session.generation == wish.generation;
+                let unanswered = &self.unanswered_refreshes;
+                let grace = if unanswered.has(token.session, wish.generation) {
+                    Duration::MAX
+                } else {
+                    self.settings.refresh_grace
+                };
                 let command = RefreshSession {
                     at: wish.at,
                     account_epoch: account.epoch_for(token.session, token.epoch),
                     generation: wish.generation,
                     replacement_expires_at: wish.replacement_expires_at,
-                    grace: self.settings.refresh_grace,
+                    grace,
                     limits: self.settings.session_limits,
                 };
                 let command = SessionCommand::Refresh(command);
                 let metadata = context.metadata(token.user);
                 let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
-                work.commit().await?;
+                let replaces = presents_current && outcome.replaces(wish.generation);
+                let under_way = replaces.then(|| unanswered.begin(token.session, wish.generation));
+                let committed = work.commit().await;
+                let is_answered = match &committed {
+                    Ok(()) => !context.presence.is_gone(),
+                    // Whether it was stored is not known.
+                    Err(Failure::Refused(Refusal::Unavailable(_))) => false,
+                    // It was not.
+                    Err(Failure::Refused(_) | Failure::Conflict) => true,
+                };
+                if let Some(under_way) = under_way.filter(|_| is_answered) {
+                    under_way.answered();
+                }
+                committed?;
                 Ok((account, outcome))
             })
             .await
@@ -158,6 +187,7 @@ impl From<SessionRefusal> for Refusal {
             SessionRefusal::AlreadyStarted
             | SessionRefusal::NotStarted
             | SessionRefusal::Ended
+            | SessionRefusal::NoReplacement
             | SessionRefusal::NoSuchRefreshToken => Self::InvalidRefreshToken,
         }
     }

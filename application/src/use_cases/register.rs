@@ -4,7 +4,8 @@ use authlog_domain::user::{RegisterUser, UserCommand};
 use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username};
 
 use super::issue_tokens::NewSession;
-use crate::ports::{Account, Attempt, CredentialRecord, Identifier};
+use super::sign_in::too_many;
+use crate::ports::{Account, CredentialRecord, Identifier, PasswordHash};
 use crate::unit_of_work::{Failure, UnitOfWork};
 use crate::{
     Authlog, Field, NewPassword, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms,
@@ -36,13 +37,12 @@ struct Registration {
     email: Option<Email>,
     name: Option<PersonName>,
     phone: Option<Phone>,
-    password: NewPassword,
 }
 
 impl RegistrationForm<'_> {
     /// Checks every member, so that a person learns at once of all that is wrong. Only how hard the password is to guess
     /// is checked later, once nothing else is wrong: it costs too much to be done here.
-    fn check(&self, policy: PasswordPolicy) -> Result<Registration, Refusal> {
+    fn check(&self, policy: PasswordPolicy) -> Result<(Registration, NewPassword), Refusal> {
         let mut violations = Vec::new();
         let email = self.member(Field::Email, self.email, Email::parse, &mut violations);
         let name = self.member(Field::Name, self.name, PersonName::parse, &mut violations);
@@ -101,13 +101,15 @@ impl RegistrationForm<'_> {
             });
         }
         match password {
-            Ok(password) if violations.is_empty() => Ok(Registration {
-                username,
-                email,
-                name,
-                phone,
-                password,
-            }),
+            Ok(password) if violations.is_empty() => {
+                let registration = Registration {
+                    username,
+                    email,
+                    name,
+                    phone,
+                };
+                Ok((registration, password))
+            }
             _ => {
                 violations.sort_by_key(|violation| violation.field);
                 Err(Refusal::Invalid(violations))
@@ -185,31 +187,29 @@ impl Authlog {
         terms: Option<&SessionTerms>,
         context: &RequestContext,
     ) -> Result<(UserId, Option<NewSession>), Refusal> {
-        self.admit(Attempt::Register {
-            address: context.address,
-        })?;
-        self.parts.hasher.has_room(&context.hashing_client())?;
-        let registration = form.check(self.settings.password_policy)?;
-        self.refuse_taken(&registration).await?;
-        let hash = self.hash_new(registration.password, context).await?;
-        let number = self.parts.directory.next_account_number().await?;
+        let reserved = self.parts.limiter.reserve_registration(context.address);
+        let reserved = reserved.map_err(too_many)?;
+        let hashed = self.hash_for(form, context).await;
+        if let Err(Refusal::Overloaded { .. }) = hashed {
+            reserved.give_back();
+        }
+        let (registration, hash) = hashed?;
         let now = self.parts.clock.now();
         let user = UserId::new(self.parts.entropy.time_ordered_uuid(now));
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
-        let command = RegisterUser {
+        let verification = self.settings.verifies_email.then(|| self.new_link(now));
+        // Drawn again with each try: it may have been what was in the way.
+        let numbered = |number| RegisterUser {
             at: now,
             number,
-            username: registration.username,
-            email: registration.email,
-            name: registration.name,
-            phone: registration.phone,
+            username: registration.username.clone(),
+            email: registration.email.clone(),
+            name: registration.name.clone(),
+            phone: registration.phone.clone(),
             role,
             credential,
-            verification: self
-                .settings
-                .verifies_email
-                .then(|| self.new_verification()),
+            verification: verification.clone(),
         };
         let record = CredentialRecord {
             user,
@@ -217,14 +217,29 @@ impl Authlog {
             hash,
         };
         self.journal
-            .record(&user.to_string(), |work| {
-                append_registration(work, user, &command, &record, session.as_ref(), context)
+            .record(&user.to_string(), |work| async {
+                let number = self.parts.directory.next_account_number().await?;
+                let command = numbered(number);
+                append_registration(work, user, command, &record, session.as_ref(), context).await
             })
             .await?;
-        if command.verification.is_some() {
+        if verification.is_some() {
             self.mail_due.notify_one();
         }
         Ok((user, session))
+    }
+
+    /// Checks the form, and hashes the password if nothing is wrong.
+    async fn hash_for(
+        &self,
+        form: RegistrationForm<'_>,
+        context: &RequestContext,
+    ) -> Result<(Registration, PasswordHash), Refusal> {
+        let (registration, password) = form.check(self.settings.password_policy)?;
+        let place = self.parts.hasher.reserve(&context.hashing_client())?;
+        self.refuse_taken(&registration).await?;
+        let hash = place.hash(password).await?;
+        Ok((registration, hash.map_err(Refusal::of_password)?))
     }
 
     /// Spares the hash where the answer is known already. The store has the last word when it appends.
@@ -256,14 +271,14 @@ impl Authlog {
 async fn append_registration(
     work: UnitOfWork,
     user: UserId,
-    command: &RegisterUser,
+    command: RegisterUser,
     record: &CredentialRecord,
     session: Option<&NewSession>,
     context: &RequestContext,
 ) -> Result<(), Failure> {
     work.execute_new::<User>(
         &user.to_string(),
-        UserCommand::Register(command.clone()),
+        UserCommand::Register(command),
         context.metadata(user),
     )
     .await?;

@@ -87,7 +87,8 @@ impl mail_errands::Errand for Errand {
     }
 
     /// Records the reset, once however often this is tried, and mails its link. A request for an unknown account, one
-    /// without an address, one that comes too often or too late is dropped.
+    /// without an address, one that comes too often or too late is dropped; so is one whose account was given another
+    /// address since it was looked up: its link must not go to the mailbox of before.
     ///
     /// The gate is asked before the reset is recorded: a reset whose link is not mailed must not replace one whose link was.
     async fn carry_out(&self, request: &ResetRequest) -> Result<(), Delay> {
@@ -111,11 +112,12 @@ impl mail_errands::Errand for Errand {
         let command = RequestPasswordReset {
             at: request.at,
             reset: request.reset,
+            email: email.clone(),
             expires_at,
         };
-        match self.record(account.id, command, request).await {
+        match self.record(account.id, &command, request).await {
             Ok(()) => {}
-            // The account has been asked for too often, or this request is over, or the account is: no more mail.
+            // The account was asked for too often, or has another address, or this request or the account is over.
             Err(Refusal::InvalidResetToken | Refusal::UnknownAccount) => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         }
@@ -128,14 +130,14 @@ impl Errand {
     async fn record(
         &self,
         user: UserId,
-        command: RequestPasswordReset,
+        command: &RequestPasswordReset,
         request: &ResetRequest,
     ) -> Result<(), Refusal> {
         self.journal
             .record(&user.to_string(), |mut work| async move {
                 work.execute_on_account(
                     user,
-                    UserCommand::RequestPasswordReset(command),
+                    UserCommand::RequestPasswordReset(command.clone()),
                     request.context.metadata(user),
                 )
                 .await?;

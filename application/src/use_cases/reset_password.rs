@@ -150,9 +150,9 @@ impl From<UserRefusal> for Refusal {
             UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered | UserRefusal::Erased => {
                 Self::UnknownAccount
             }
-            UserRefusal::ResetNotPending | UserRefusal::TooManyResetRequests => {
-                Self::InvalidResetToken
-            }
+            UserRefusal::ResetNotPending
+            | UserRefusal::AddressChanged
+            | UserRefusal::TooManyResetRequests => Self::InvalidResetToken,
             // The password that was proved, or the session, is that of before.
             UserRefusal::EpochPassed => Self::WrongCredentials {
                 password_too_short: None,

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use authlog_domain::session::{RevokeSession, SessionCommand};
-use authlog_domain::user::{RevokeSessions, UserCommand};
+use authlog_domain::user::{Authority, RevokeSessions, UserCommand};
 use authlog_domain::{Personal, RevocationReason, SessionId, UserId};
 
 use super::accounts::Besides;
 use super::change_password::gone;
 use crate::history::Entry;
-use crate::ports::{Account, Revocation, SessionRecord, SessionStanding};
+use crate::ports::{Account, Revocation, SessionRecord};
 use crate::{Authlog, Refusal, RequestContext};
 
 /// How often somebody's wish to end their other sessions is tried while the same wish keeps coming first.
@@ -76,7 +76,7 @@ impl Authlog {
         session: SessionId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_standing_to_change(token).await?.account;
+        let account = self.own_session_to_change(token).await?.into_account();
         let metadata = context.metadata(account.id);
         let reason = RevocationReason::Owner;
         self.revoke_session(&account, session, reason, metadata)
@@ -115,21 +115,21 @@ impl Authlog {
         // Each of a person's own wishes raises the epoch; the session that they keep still counts.
         let caller = self.authenticate_to_change(token).await?;
         for _ in 0..TRIES {
-            let SessionStanding { session, account } = self.standing_of(caller).await?;
+            let session = self.session_of(caller).await?;
+            let user = session.account().id;
             let directory = &self.parts.directory;
-            let others = directory.may_have_other_sessions(account.id, Some(session.id));
+            let others = directory.may_have_other_sessions(user, Some(session.id()));
             if !others.await? {
                 return Ok(());
             }
             let command = UserCommand::RevokeSessions(RevokeSessions {
                 at: self.parts.clock.now(),
-                reason: RevocationReason::Owner,
-                kept: Some(session.id),
-                account_epoch: Some(account.session_epoch),
+                authority: Authority::Owner(session.epoch()),
+                kept: Some(session.id()),
             });
-            let metadata = context.metadata(account.id);
+            let metadata = context.metadata(user);
             match self
-                .decide(account.id, command, Besides::default(), metadata)
+                .decide(user, command, Besides::default(), metadata)
                 .await
             {
                 Ok(_) => return Ok(()),
@@ -158,9 +158,8 @@ impl Authlog {
         }
         let command = UserCommand::RevokeSessions(RevokeSessions {
             at: self.parts.clock.now(),
-            reason: RevocationReason::Administrator,
+            authority: Authority::Administrator,
             kept: None,
-            account_epoch: None,
         });
         let metadata = context.metadata_by(administrator.id, user);
         self.decide(user, command, Besides::default(), metadata)

@@ -33,7 +33,7 @@ impl SignInForm<'_> {
         let text = self.identifier.unwrap_or_default();
         let identifier = match field {
             _ if text.trim().is_empty() => Err(Flaw::Required),
-            Field::Email => Email::parse(text).map(|email| Some(Identifier::Email(email))),
+            Field::Email => Email::parse_existing(text).map(|email| Some(Identifier::Email(email))),
             _ => Ok(Identifier::parse(text)),
         }
         .map_err(|flaw| Violation { field, flaw });
@@ -82,19 +82,21 @@ impl Authlog {
         };
         let client = context.hashing_client();
         let reserved = self.reserve(guess)?;
-        if let Err(full) = self.parts.hasher.has_room(&client) {
-            reserved.give_back();
-            return Err(full.into());
-        }
+        let place = match self.parts.hasher.reserve(&client) {
+            Ok(place) => place,
+            Err(full) => {
+                reserved.give_back();
+                return Err(full.into());
+            }
+        };
         let (reserved, found) = self.look_up(reserved, identifier.as_ref()).await?;
         let too_short = self.settings.password_policy.is_too_short(&password);
-        let hash = found.as_ref().map(|record| record.hash.clone());
-        let verified = self
-            .parts
-            .hasher
-            .verify(password.clone(), hash.clone(), &client)
-            .await;
+        let hash = found.as_ref().and_then(|record| record.hash.clone());
+        let verified = place.verify(password.clone(), hash.clone()).await;
         let (reserved, matches) = checked(reserved, verified)?;
+        let proved = found
+            .as_ref()
+            .map(|record| Self::proved_by_login(&record.account));
         let account = match found.map(|record| self.admissible(record.account, matches)) {
             Some(Ok(account)) => {
                 reserved.was_right();
@@ -103,8 +105,9 @@ impl Authlog {
             refused => {
                 reserved.was_wrong();
                 if let Some(Err((user, reason))) = refused {
-                    let verification = (reason == LoginRefusalReason::EmailNotVerified)
-                        .then(|| self.new_verification());
+                    let verification = proved
+                        .filter(|_| reason == LoginRefusalReason::EmailNotVerified)
+                        .map(|proved| self.own_address_link(proved));
                     self.note_refused_login(RefusedLogin {
                         user,
                         at: self.parts.clock.now(),
@@ -235,6 +238,6 @@ pub(crate) fn checked(
     }
 }
 
-fn too_many(retry_after: Duration) -> Refusal {
+pub(super) fn too_many(retry_after: Duration) -> Refusal {
     Refusal::TooManyAttempts { retry_after }
 }

@@ -1,12 +1,14 @@
 //! Proving by a mailed link that an e-mail address is the account's own, and changing the address by the same proof.
 
 use authlog_domain::user::{
-    ConfirmEmail, PendingVerification, RequestEmailVerification, UserCommand,
+    ConfirmEmail, PendingVerification, ProvedEpoch, RequestEmailVerification, UserCommand,
+    VerificationLink,
 };
-use authlog_domain::{Email, UserId, VerificationId};
+use authlog_domain::{Email, SessionId, Timestamp, UserId, Username, VerificationId};
 
 use super::accounts::Besides;
 use super::change_password::gone;
+use super::proof::ProvedSession;
 use crate::ports::{Account, Attempt};
 use crate::{Authlog, Field, Refusal, RequestContext, Violation};
 
@@ -28,6 +30,27 @@ impl Link {
     }
 }
 
+/// A link, and what its page says about the account for which it was asked: the owner of the mailbox may not know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkOffer {
+    /// What following it does.
+    pub link: Link,
+    /// The account's username, where it has one.
+    pub username: Option<Username>,
+    /// When the account was registered.
+    pub registered_at: Timestamp,
+}
+
+/// How the person who follows a link shows that the account is theirs. The mailbox alone does not: another person may
+/// have registered with its address, and knows the password.
+#[derive(Clone, Copy)]
+pub enum LinkProof<'a> {
+    /// By an access token of the account. Its session goes on, and every other one ends.
+    Session(&'a str),
+    /// By the account's password. Every session ends.
+    Password(&'a str),
+}
+
 impl Authlog {
     /// Has a link mailed to the bearer's own address, if it is not verified yet.
     ///
@@ -39,7 +62,8 @@ impl Authlog {
         token: &str,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_standing_to_change(token).await?.account;
+        let session = self.own_session_to_change(token).await?;
+        let account = session.account();
         let Some(email) = &account.email else {
             return Err(Refusal::Invalid(vec![Violation {
                 field: Field::Email,
@@ -50,7 +74,8 @@ impl Authlog {
             return Ok(());
         }
         self.admit_mail_to(email, context)?;
-        self.request_link(&account, None, context).await
+        self.request_link(account.id, None, session.epoch(), context)
+            .await
     }
 
     /// Has a link mailed to another address, by which the bearer's own account gets that address. It takes the password,
@@ -69,45 +94,56 @@ impl Authlog {
         email: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_standing_to_change(token).await?.account;
+        let session = self.own_session_to_change(token).await?;
+        let account = session.account();
         let email = Email::parse(email.unwrap_or_default()).map_err(|flaw| {
             Refusal::Invalid(vec![Violation {
                 field: Field::Email,
                 flaw,
             }])
         })?;
-        // Before anything is looked up: the limit tells nothing of whose address it is.
+        // A wrong password uses up nothing of the address, which may be another person's. The limit counts all requests for
+        // it, and so tells nothing of whose it is.
+        let proof = self.prove_current(account, password, context).await?;
         self.admit_mail_to(&email, context)?;
-        self.prove_current(&account, password, context).await?;
-        self.request_link(&account, Some(email), context).await
+        self.request_link(account.id, Some(email), proof.epoch(), context)
+            .await
     }
 
-    /// What following the link of this token would do.
+    /// What following the link of this token would do, and to which account.
     ///
     /// # Errors
     /// [`Refusal::InvalidVerificationToken`], or that it cannot be told now.
-    pub async fn read_link(&self, token: &str) -> Result<Link, Refusal> {
-        let (_, _, link) = self.pending_verification(token).await?;
-        Ok(link)
+    pub async fn read_link(&self, token: &str) -> Result<LinkOffer, Refusal> {
+        let (account, _, link) = self.pending_verification(token).await?;
+        Ok(LinkOffer {
+            link,
+            username: account.username,
+            registered_at: account.created_at,
+        })
     }
 
-    /// Follows the link of this token.
+    /// Follows the link of this token. Sessions that were started before end, but for the one that follows it.
     ///
     /// # Errors
-    /// [`Refusal::InvalidVerificationToken`]; [`Refusal::IdentifierTaken`] where somebody got the address meanwhile; or
-    /// that it cannot be done now.
+    /// [`Refusal::InvalidVerificationToken`]; [`Refusal::WrongCredentials`] for the proof, and what is said of a password
+    /// elsewhere; [`Refusal::IdentifierTaken`] where another account got the address meanwhile; or that it cannot be done now.
     pub async fn follow_link(
         &self,
         token: &str,
+        proof: LinkProof<'_>,
         context: &RequestContext,
     ) -> Result<Link, Refusal> {
-        let (user, verification, link) = self.pending_verification(token).await?;
+        let (account, verification, link) = self.pending_verification(token).await?;
+        let (proved, kept) = self.prove_for_link(&account, proof, context).await?;
         let command = UserCommand::ConfirmEmail(ConfirmEmail {
             at: self.parts.clock.now(),
             verification,
+            proved,
+            kept,
         });
-        let metadata = context.metadata(user);
-        self.decide(user, command, Besides::default(), metadata)
+        let metadata = context.metadata(account.id);
+        self.decide(account.id, command, Besides::default(), metadata)
             .await
             .map_err(|refusal| match refusal {
                 // The account was erased meanwhile.
@@ -117,34 +153,85 @@ impl Authlog {
         Ok(link)
     }
 
+    /// Has a link to set a new password mailed to the address that the link of this token would verify: for a person who
+    /// has the mailbox and does not know the password of the account that was registered with it. A password that is
+    /// set by that link verifies the address, and the password of before is good no more.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidVerificationToken`], [`Refusal::TooManyAttempts`], or that it cannot be done now.
+    pub async fn request_reset_by_link(
+        &self,
+        token: &str,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let (account, _, link) = self.pending_verification(token).await?;
+        let own_address = account.email.filter(|_| link == Link::Verifies);
+        let email = own_address.ok_or(Refusal::InvalidVerificationToken)?;
+        self.request_password_reset(Some(email.as_str()), context)
+            .await
+    }
+
+    /// A link that is good from `at` on.
+    pub(crate) fn new_link(&self, at: Timestamp) -> VerificationLink {
+        VerificationLink {
+            verification: VerificationId::new(self.parts.entropy.random_uuid()),
+            expires_at: at.plus(self.settings.verification_lifetime),
+        }
+    }
+
     /// A wish for a link about the address that an account has.
-    pub(crate) fn new_verification(&self) -> RequestEmailVerification {
+    pub(crate) fn own_address_link(&self, proved: ProvedEpoch) -> RequestEmailVerification {
         let at = self.parts.clock.now();
         RequestEmailVerification {
             at,
-            verification: VerificationId::new(self.parts.entropy.random_uuid()),
+            link: self.new_link(at),
             email: None,
-            expires_at: at.plus(self.settings.verification_lifetime),
-            account_epoch: None,
+            proved,
         }
     }
 
     async fn request_link(
         &self,
-        account: &Account,
+        user: UserId,
         email: Option<Email>,
+        proved: ProvedEpoch,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let command = UserCommand::RequestEmailVerification(RequestEmailVerification {
-            account_epoch: email.as_ref().map(|_| account.session_epoch),
             email,
-            ..self.new_verification()
+            ..self.own_address_link(proved)
         });
-        let metadata = context.metadata(account.id);
-        self.decide(account.id, command, Besides::default(), metadata)
+        let metadata = context.metadata(user);
+        self.decide(user, command, Besides::default(), metadata)
             .await
             .map_err(gone)?;
         Ok(())
+    }
+
+    /// The epoch under which the account was proved, and the session that was.
+    async fn prove_for_link(
+        &self,
+        account: &Account,
+        proof: LinkProof<'_>,
+        context: &RequestContext,
+    ) -> Result<(ProvedEpoch, Option<SessionId>), Refusal> {
+        match proof {
+            LinkProof::Session(token) => {
+                let session = self.own_session(token).await;
+                let is_own = |session: &ProvedSession| session.account().id == account.id;
+                match session {
+                    Ok(session) if is_own(&session) => Ok((session.epoch(), Some(session.id()))),
+                    Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::WrongCredentials {
+                        password_too_short: None,
+                    }),
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            LinkProof::Password(password) => {
+                let proof = self.prove(account, Some(password), context).await?;
+                Ok((proof.epoch(), None))
+            }
+        }
     }
 
     /// Limits requests for mail. How much mail one mailbox is sent is decided by the gate when the mail is made.
@@ -158,7 +245,7 @@ impl Authlog {
     async fn pending_verification(
         &self,
         token: &str,
-    ) -> Result<(UserId, VerificationId, Link), Refusal> {
+    ) -> Result<(Account, VerificationId, Link), Refusal> {
         let (user, verification) = self
             .parts
             .secrets
@@ -166,10 +253,13 @@ impl Authlog {
             .ok_or(Refusal::InvalidVerificationToken)?;
         let now = self.parts.clock.now();
         let account = self.parts.directory.account(user).await?;
-        account
-            .and_then(|account| account.pending_verification)
+        let account = account.ok_or(Refusal::InvalidVerificationToken)?;
+        let link = account
+            .pending_verification
+            .as_ref()
             .filter(|pending| pending.allows(verification, now))
-            .map(|pending| (user, verification, Link::of(&pending)))
-            .ok_or(Refusal::InvalidVerificationToken)
+            .map(Link::of)
+            .ok_or(Refusal::InvalidVerificationToken)?;
+        Ok((account, verification, link))
     }
 }

@@ -62,6 +62,7 @@ pub fn golden_events() -> Vec<LoggedEvent> {
             );
             events.push(LoggedEvent {
                 log_index: 41,
+                leaf_hash: [0; 32],
                 recorded_at: Timestamp::from_unix_millis(0),
                 user: UserId::parse(USER).unwrap(),
                 event,

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
-use super::{ABUSER, h2, others};
+use super::{h2, others};
 use crate::http::{Carried, Connection, JSON, connect_from};
 use crate::operations::{LOGIN, login, person, sign_in};
 use crate::report::print;
@@ -60,6 +60,17 @@ impl Abuse {
         Self::Connections,
         Self::Followers,
     ];
+
+    /// The account of the abuser. Each has its own, so that no abuse is limited for what another did.
+    pub(super) fn account(self) -> String {
+        format!("abuser-{self}")
+    }
+
+    /// The address of the abuser, which no other client has.
+    fn source(self) -> IpAddr {
+        let number = Self::ALL.iter().take_while(|other| **other != self).count();
+        Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + number as u32).into()
+    }
 }
 
 impl fmt::Display for Abuse {
@@ -69,8 +80,8 @@ impl fmt::Display for Abuse {
     }
 }
 
-/// Where the abuser is: one address, which nobody else has.
-const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// The first address of an abuser.
+const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// A password of characters each of which may stand for several others, which is what scoring takes longest over.
 const COSTLY: &str = "({[<369!1|7%205$+24@8({[<369!1|7%205$+24@8({[<36";
@@ -99,15 +110,17 @@ async fn begin(
     clients: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let address = abuser.address.as_str();
-    let connection = || Connection::from(SOURCE, address);
+    let (source, account) = (abuser.kind.source(), abuser.kind.account());
+    let connection = || Connection::from(source, address);
     let mut asking = Asking {
+        source,
         clients,
         answers,
         address,
     };
     match abuser.kind {
         Abuse::RightPasswords => {
-            let body = login(ABUSER);
+            let body = login(&account);
             asking.again_and_again(600, move |_| Ask::post(LOGIN, &body, None));
         }
         Abuse::WrongPasswords => asking.again_and_again(100, |turn| {
@@ -116,7 +129,7 @@ async fn begin(
             Ask::post(LOGIN, &form.to_string(), None)
         }),
         Abuse::ScoredPasswords => {
-            let token = format!("Bearer {}", sign_in(&mut connection(), ABUSER).await?);
+            let token = format!("Bearer {}", sign_in(&mut connection(), &account).await?);
             asking.again_and_again(10, |turn| {
                 let name = format!("scored-{turn}");
                 let email = format!("{name}@example.com");
@@ -130,7 +143,7 @@ async fn begin(
             });
         }
         Abuse::SelfService => {
-            let token = format!("Bearer {}", sign_in(&mut connection(), ABUSER).await?);
+            let token = format!("Bearer {}", sign_in(&mut connection(), &account).await?);
             asking.again_and_again(32, move |_| Ask {
                 method: Method::DELETE,
                 path: "/account/sessions".to_owned(),
@@ -162,7 +175,7 @@ async fn begin(
         }
         Abuse::Connections => asking.hold(2500, b"GET /healthz HTTP/1.1\r\nHost: ", true),
         Abuse::Followers => {
-            let token = sign_in(&mut connection(), ABUSER).await?;
+            let token = sign_in(&mut connection(), &account).await?;
             let request = format!(
                 "GET /audit/events?follow=true&after=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n"
             );
@@ -196,6 +209,7 @@ impl Ask {
 struct Asking<'a> {
     clients: &'a mut JoinSet<()>,
     answers: &'a Answers,
+    source: IpAddr,
     address: &'a str,
 }
 
@@ -208,7 +222,7 @@ impl Asking<'_> {
     ) {
         let ask = Arc::new(ask);
         for number in 0..connections {
-            let mut connection = Connection::from(SOURCE, self.address);
+            let mut connection = Connection::from(self.source, self.address);
             let (ask, answers) = (Arc::clone(&ask), self.answers.clone());
             self.clients.spawn(async move {
                 for turn in 0.. {
@@ -234,11 +248,11 @@ impl Asking<'_> {
     fn hold(&mut self, connections: usize, request: &[u8], reads: bool) {
         for _ in 0..connections {
             let (address, request) = (self.address.to_owned(), request.to_vec());
-            let answers = self.answers.clone();
+            let (source, answers) = (self.source, self.answers.clone());
             self.clients.spawn(async move {
                 loop {
                     // However it ended, it ended.
-                    let _ = send_and_hold(&address, &request, reads, &answers).await;
+                    let _ = send_and_hold(source, &address, &request, reads, &answers).await;
                     answers.broken().await;
                 }
             });
@@ -247,12 +261,13 @@ impl Asking<'_> {
 }
 
 async fn send_and_hold(
+    source: IpAddr,
     address: &str,
     request: &[u8],
     reads: bool,
     answers: &Answers,
 ) -> anyhow::Result<()> {
-    let mut stream = connect_from(Some(SOURCE), address).await?;
+    let mut stream = connect_from(Some(source), address).await?;
     stream.write_all(request).await?;
     answers.count("sent");
     if reads {

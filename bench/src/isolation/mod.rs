@@ -60,9 +60,6 @@ const RATE: f64 = 0.8;
 const SLOWER: f64 = 2.0;
 const MEMORY: f64 = 150.0;
 
-/// The name of the abuser's account, which has the role `service` so that it may read the log.
-const ABUSER: &str = "abuser";
-
 /// Measures and prints a table.
 pub(crate) async fn run(isolation: &Isolation) -> anyhow::Result<()> {
     std::fs::create_dir_all(&isolation.directory)?;
@@ -95,14 +92,25 @@ async fn measure(isolation: &Isolation, store: Store) -> anyhow::Result<()> {
         ("AUTHLOG_PASSWORD_MIN_LENGTH", "8"),
     ];
     let service = setup.start(&settings).await?;
-    let create = ["user", "create", "--username", ABUSER, "--role", "service"];
-    setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
     let mut others = Others::sign_up(&service.address).await?;
     let a_while = Duration::from_secs_f64(isolation.seconds);
     let abuses = match isolation.abuses.as_slice() {
         [] => Abuse::ALL.to_vec(),
         abuses => abuses.to_vec(),
     };
+    for abuse in &abuses {
+        // With the role `service` it may read the log.
+        let account = abuse.account();
+        let create = [
+            "user",
+            "create",
+            "--username",
+            &account,
+            "--role",
+            "service",
+        ];
+        setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
+    }
     // Quiet times are measured before each abuse and taken together, because a p99 of one of them is that of few logins.
     let mut quiet = Measured::default();
     let mut rows = Vec::new();

@@ -45,8 +45,8 @@ pub struct RefreshSession {
     pub account_epoch: u32,
     /// The generation that the token names.
     pub generation: u32,
-    /// When a replacement would expire; `None` where the caller has no way to hand one over, so that the token that
-    /// it used must stay good.
+    /// When a replacement would expire; `None` where the caller has no way to hand one over. Then only a token is exchanged
+    /// that stays good.
     pub replacement_expires_at: Option<Timestamp>,
     /// How long the generation before the current one is still taken for a retry.
     pub grace: Duration,
@@ -93,6 +93,9 @@ pub enum SessionRefusal {
     /// It was ended, expired, or the account has moved to a later epoch.
     #[error("the session has ended")]
     Ended,
+    /// The refresh token works once, and the caller has no way to hand over the one that replaces it.
+    #[error("the refresh token cannot be replaced where it was presented")]
+    NoReplacement,
     /// The session has no refresh token, or none of this generation yet.
     #[error("the session has no such refresh token")]
     NoSuchRefreshToken,
@@ -149,18 +152,22 @@ fn refresh(
             expires_at: ends_at.min(expires_at),
         })]
     };
-    if command.generation == session.generation {
-        return Ok(match (rotation, command.replacement_expires_at) {
-            (Rotation::Rotating, Some(expires_at)) => refreshed(session.generation + 1, expires_at),
-            _ => refreshed(session.generation, session.expires_at),
-        });
-    }
+    let is_current = command.generation == session.generation;
     // The client may not have received the replacement, or have sent one request from two tabs: it gets the same
     // successor again (RFC 9700 §4.14.2 leaves such leeway to the server).
     let is_retry = command.generation + 1 == session.generation
-        && command.at.since(session.rotated_at) < command.grace;
-    if is_retry {
-        return Ok(refreshed(session.generation, session.expires_at));
+        && command.at.is_within(command.grace, session.rotated_at);
+    match (rotation, command.replacement_expires_at) {
+        (Rotation::Rotating, None) if is_current || is_retry => {
+            return Err(SessionRefusal::NoReplacement);
+        }
+        (Rotation::Rotating, Some(expires_at)) if is_current => {
+            return Ok(refreshed(session.generation + 1, expires_at));
+        }
+        _ if is_current || is_retry => {
+            return Ok(refreshed(session.generation, session.expires_at));
+        }
+        _ => {}
     }
     Ok(vec![SessionEvent::RefreshTokenReused(RefreshTokenReused {
         at: command.at,

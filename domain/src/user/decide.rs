@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{
     EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
-    PasswordReset, PasswordResetRequested, Registered, RoleChanged, SessionsRevoked, User,
-    UserErased, UserEvent, UserLocked, UserRegistered, UserUnlocked,
+    PasswordReset, PasswordResetRequested, ProvedEpoch, Registered, RoleChanged, SessionsRevoked,
+    User, UserErased, UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
 use crate::{
     AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, RevocationReason,
@@ -76,16 +76,27 @@ pub struct RegisterUser {
     /// Names the password hash that is stored with the event.
     pub credential: CredentialId,
     /// The link that is to prove whose the e-mail address is, where one is wanted at once.
-    pub verification: Option<RequestEmailVerification>,
+    pub verification: Option<VerificationLink>,
+}
+
+/// A link about an e-mail address.
+#[derive(Clone, Copy, Debug)]
+pub struct VerificationLink {
+    /// Names the request for it.
+    pub verification: VerificationId,
+    /// From this instant on the link is no good.
+    pub expires_at: Timestamp,
 }
 
 /// Allow a password to be reset once, until an instant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestPasswordReset {
     /// Now.
     pub at: Timestamp,
     /// Names this request. Asking again under one name is asking once, however late the repetition comes.
     pub reset: ResetId,
+    /// The address to which the link is mailed. It is refused if the account has another one by now.
+    pub email: Email,
     /// From this instant on the reset is no longer allowed.
     pub expires_at: Timestamp,
 }
@@ -121,8 +132,34 @@ pub struct ChangePassword {
     pub credential: CredentialId,
     /// The session in which it is done.
     pub session: SessionId,
-    /// The account's session epoch when the session counted and the password was the current one.
-    pub account_epoch: u32,
+    /// When the session counted and the password was the current one.
+    pub proved: ProvedEpoch,
+}
+
+/// On whose authority a command is carried out that an account's owner can give, and others as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The account's owner, who proved to be so under this epoch.
+    Owner(ProvedEpoch),
+    /// An administrator or the operator, who need not prove anything about the account.
+    Administrator,
+}
+
+impl Authority {
+    /// Refuses an owner whose proof is of an earlier epoch.
+    fn check(self, account: &Registered) -> Result<(), UserRefusal> {
+        match self {
+            Self::Owner(proved) => same_epoch(account, proved),
+            Self::Administrator => Ok(()),
+        }
+    }
+
+    const fn reason(self) -> RevocationReason {
+        match self {
+            Self::Owner(_) => RevocationReason::Owner,
+            Self::Administrator => RevocationReason::Administrator,
+        }
+    }
 }
 
 /// End the sessions of an account.
@@ -130,12 +167,10 @@ pub struct ChangePassword {
 pub struct RevokeSessions {
     /// Now.
     pub at: Timestamp,
-    /// On whose wish.
-    pub reason: RevocationReason,
+    /// On whose authority.
+    pub authority: Authority,
     /// The one that goes on.
     pub kept: Option<SessionId>,
-    /// The account's session epoch when that one counted; `None` where there is none.
-    pub account_epoch: Option<u32>,
 }
 
 /// Let an account do other things.
@@ -166,23 +201,26 @@ pub struct Unlock {
 pub struct RequestEmailVerification {
     /// Now.
     pub at: Timestamp,
-    /// Names the request.
-    pub verification: VerificationId,
+    /// The link.
+    pub link: VerificationLink,
     /// The address that the account is to have; `None` for the one that it has.
     pub email: Option<Email>,
-    /// From this instant on the link is no good.
-    pub expires_at: Timestamp,
-    /// The account's session epoch when the password was proved that another address takes.
-    pub account_epoch: Option<u32>,
+    /// When its owner proved to be so: by a session for a link to the address that the account has, by the password for
+    /// another address.
+    pub proved: ProvedEpoch,
 }
 
-/// Follow a mailed link.
+/// Follow a mailed link. The owner of the mailbox need not be the account's, so that it takes a proof of that, too.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfirmEmail {
     /// Now.
     pub at: Timestamp,
     /// The request that the link belongs to.
     pub verification: VerificationId,
+    /// When the password was proved, or the session counted that follows the link.
+    pub proved: ProvedEpoch,
+    /// The session that follows the link: every other one ends.
+    pub kept: Option<SessionId>,
 }
 
 /// Put an end to an account.
@@ -190,6 +228,8 @@ pub struct ConfirmEmail {
 pub struct Erase {
     /// Now.
     pub at: Timestamp,
+    /// On whose authority.
+    pub authority: Authority,
 }
 
 /// Why a command about an account is not carried out.
@@ -207,6 +247,9 @@ pub enum UserRefusal {
     /// The reset was never asked for, was carried out, was replaced by a newer one or has expired.
     #[error("the password reset is not pending")]
     ResetNotPending,
+    /// The account has another address than the one to which the link would be mailed.
+    #[error("the account has another e-mail address by now")]
+    AddressChanged,
     /// More resets were asked for than an account may be sent.
     #[error("too many password resets were asked for")]
     TooManyResetRequests,
@@ -231,13 +274,14 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
         (User::Erased, UserCommand::Erase(_)) => Ok(vec![]),
         (User::Erased, _) => Err(UserRefusal::Erased),
         (User::Registered(account), UserCommand::Erase(command)) => {
+            command.authority.check(account)?;
             Ok(vec![UserEvent::UserErased(UserErased {
                 at: command.at,
                 session_epoch: account.session_epoch + 1,
             })])
         }
         (User::Registered(account), UserCommand::RequestPasswordReset(command)) => {
-            request_password_reset(account, command)
+            request_password_reset(account, &command)
         }
         (User::Registered(account), UserCommand::ResetPassword(command)) => {
             reset_password(account, command)
@@ -249,7 +293,7 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
             Ok(change_role(account, command))
         }
         (User::Registered(account), UserCommand::ChangePassword(command)) => {
-            same_epoch(account, Some(command.account_epoch))?;
+            same_epoch(account, command.proved)?;
             Ok(vec![UserEvent::PasswordChanged(PasswordChanged {
                 at: command.at,
                 credential: command.credential,
@@ -258,10 +302,10 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
             })])
         }
         (User::Registered(account), UserCommand::RevokeSessions(command)) => {
-            same_epoch(account, command.account_epoch)?;
+            command.authority.check(account)?;
             Ok(vec![UserEvent::SessionsRevoked(SessionsRevoked {
                 at: command.at,
-                reason: command.reason,
+                reason: command.authority.reason(),
                 session_epoch: account.session_epoch + 1,
                 kept_session: command.kept,
             })])
@@ -279,10 +323,11 @@ pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>
 
 /// Whoever was signed in before an account was taken back must not act on it afterwards, however late their command comes:
 /// a session that is kept would come back to life.
-fn same_epoch(account: &Registered, proved_under: Option<u32>) -> Result<(), UserRefusal> {
-    match proved_under {
-        Some(epoch) if epoch != account.session_epoch => Err(UserRefusal::EpochPassed),
-        _ => Ok(()),
+fn same_epoch(account: &Registered, proved: ProvedEpoch) -> Result<(), UserRefusal> {
+    if proved.epoch() == account.session_epoch {
+        Ok(())
+    } else {
+        Err(UserRefusal::EpochPassed)
     }
 }
 
@@ -298,19 +343,23 @@ fn register(command: RegisterUser) -> Vec<UserEvent> {
         role: command.role,
         credential: command.credential,
     });
-    let requested = verification.map(email_verification_requested);
+    let requested = verification.map(|link| email_verification_requested(command.at, link, None));
     [Some(registered), requested]
         .into_iter()
         .flatten()
         .collect()
 }
 
-fn email_verification_requested(command: RequestEmailVerification) -> UserEvent {
+fn email_verification_requested(
+    at: Timestamp,
+    link: VerificationLink,
+    email: Option<Email>,
+) -> UserEvent {
     UserEvent::EmailVerificationRequested(EmailVerificationRequested {
-        at: command.at,
-        verification: command.verification,
-        email: command.email.map(Personal::Known),
-        expires_at: command.expires_at,
+        at,
+        verification: link.verification,
+        email: email.map(Personal::Known),
+        expires_at: link.expires_at,
     })
 }
 
@@ -319,40 +368,56 @@ fn request_email_verification(
     account: &Registered,
     command: RequestEmailVerification,
 ) -> Result<Vec<UserEvent>, UserRefusal> {
-    if command.email.is_none() && (account.email_verified || !account.has_email) {
+    if command.email.is_none() && (account.email_verified || account.email.is_none()) {
         return Ok(vec![]);
     }
-    same_epoch(account, command.account_epoch)?;
+    same_epoch(account, command.proved)?;
     let recent = account
         .recent_requests
         .verifications
         .iter()
-        .filter(|at| command.at.since(**at) < VERIFICATION_REQUEST_WINDOW)
+        .filter(|at| command.at.is_within(VERIFICATION_REQUEST_WINDOW, **at))
         .count();
     if recent >= MAX_VERIFICATION_REQUESTS {
         return Err(UserRefusal::TooManyVerificationRequests);
     }
-    Ok(vec![email_verification_requested(command)])
+    Ok(vec![email_verification_requested(
+        command.at,
+        command.link,
+        command.email,
+    )])
 }
 
+/// The owner of the mailbox was not known before. A person who registered with another person's address, or had it changed
+/// to that, may have sessions: they end, but for the one that follows the link.
 fn confirm_email(
     account: &Registered,
     command: ConfirmEmail,
 ) -> Result<Vec<UserEvent>, UserRefusal> {
-    let ConfirmEmail { at, verification } = command;
-    match &account.pending_verification {
-        Some(pending) if pending.allows(verification, at) => {
-            Ok(vec![match pending.email.clone() {
-                Some(email) => UserEvent::EmailChanged(EmailChanged {
-                    at,
-                    verification,
-                    email: Personal::Known(email),
-                }),
-                None => UserEvent::EmailVerified(EmailVerified { at, verification }),
-            }])
-        }
-        _ => Err(UserRefusal::VerificationNotPending),
-    }
+    let ConfirmEmail {
+        at, verification, ..
+    } = command;
+    let pending = account
+        .pending_verification
+        .as_ref()
+        .filter(|pending| pending.allows(verification, at))
+        .ok_or(UserRefusal::VerificationNotPending)?;
+    same_epoch(account, command.proved)?;
+    let confirmed = match pending.email.clone() {
+        Some(email) => UserEvent::EmailChanged(EmailChanged {
+            at,
+            verification,
+            email: Personal::Known(email),
+        }),
+        None => UserEvent::EmailVerified(EmailVerified { at, verification }),
+    };
+    let revoked = UserEvent::SessionsRevoked(SessionsRevoked {
+        at,
+        reason: RevocationReason::Owner,
+        session_epoch: account.session_epoch + 1,
+        kept_session: command.kept,
+    });
+    Ok(vec![confirmed, revoked])
 }
 
 fn lock(account: &Registered, command: Lock) -> Vec<UserEvent> {
@@ -374,8 +439,12 @@ fn unlock(account: &Registered, command: Unlock) -> Vec<UserEvent> {
 
 fn request_password_reset(
     account: &Registered,
-    command: RequestPasswordReset,
+    command: &RequestPasswordReset,
 ) -> Result<Vec<UserEvent>, UserRefusal> {
+    let comparable = command.email.comparable();
+    if account.email.as_ref().map(Email::comparable) != Some(comparable) {
+        return Err(UserRefusal::AddressChanged);
+    }
     if account
         .pending_reset
         .is_some_and(|pending| pending.reset == command.reset)
@@ -395,7 +464,7 @@ fn request_password_reset(
         .recent_requests
         .resets
         .iter()
-        .filter(|(_, at)| command.at.since(*at) < RESET_REQUEST_WINDOW)
+        .filter(|(_, at)| command.at.is_within(RESET_REQUEST_WINDOW, *at))
         .count();
     if recent >= MAX_RESET_REQUESTS {
         return Err(UserRefusal::TooManyResetRequests);

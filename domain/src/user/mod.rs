@@ -2,22 +2,24 @@
 
 mod decide;
 mod event;
+mod proof;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 pub use decide::{
-    ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
+    Authority, ChangePassword, ChangeRole, ConfirmEmail, Erase, Lock, MAX_RESET_REQUESTS,
     MAX_VERIFICATION_REQUESTS, RESET_REQUEST_WINDOW, RegisterUser, RehashPassword,
     RequestEmailVerification, RequestPasswordReset, ResetPassword, RevokeSessions, Unlock,
-    UserCommand, UserRefusal, VERIFICATION_REQUEST_WINDOW,
+    UserCommand, UserRefusal, VERIFICATION_REQUEST_WINDOW, VerificationLink,
 };
 pub use event::{
     EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
     PasswordReset, PasswordResetRequested, RaisedEpoch, RoleChanged, SessionsRevoked, UserErased,
     UserEvent, UserLocked, UserRegistered, UserUnlocked,
 };
+pub use proof::ProvedEpoch;
 
 use crate::{CredentialId, Email, ResetId, Role, SessionId, Timestamp, VerificationId};
 
@@ -46,8 +48,8 @@ pub struct Registered {
     pub kept_session: Option<SessionId>,
     /// Whether nobody can sign in to it.
     pub locked: bool,
-    /// Whether it has an e-mail address.
-    pub has_email: bool,
+    /// Its e-mail address.
+    pub email: Option<Email>,
     /// Whether that is known to be its person's.
     pub email_verified: bool,
     /// The one reset that can still be carried out.
@@ -172,7 +174,10 @@ impl Registered {
             session_epoch: 0,
             kept_session: None,
             locked: false,
-            has_email: event.email.is_some(),
+            email: event
+                .email
+                .as_ref()
+                .and_then(|email| email.known().cloned()),
             email_verified: false,
             pending_reset: None,
             pending_verification: None,
@@ -186,6 +191,7 @@ impl Registered {
         if let Some(raised) = event.raised_epoch() {
             self.session_epoch = raised.epoch;
             self.kept_session = raised.kept_session;
+            self.forget_new_address();
         }
         match event {
             UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
@@ -201,19 +207,15 @@ impl Registered {
                 self.pending_reset = None;
                 self.pending_verification = None;
                 // The link was mailed to the address.
-                self.email_verified = self.has_email;
+                self.email_verified = self.email.is_some();
             }
             UserEvent::PasswordChanged(event) => {
                 self.credential = event.credential;
                 self.pending_reset = None;
-                self.forget_new_address();
             }
             UserEvent::SessionsRevoked(_) => {}
             UserEvent::RoleChanged(event) => self.role = event.role,
-            UserEvent::UserLocked(_) => {
-                self.locked = true;
-                self.forget_new_address();
-            }
+            UserEvent::UserLocked(_) => self.locked = true,
             UserEvent::UserUnlocked(_) => self.locked = false,
             UserEvent::EmailVerificationRequested(event) => {
                 self.pending_verification = Some(PendingVerification {
@@ -227,8 +229,8 @@ impl Registered {
                 self.email_verified = true;
                 self.pending_verification = None;
             }
-            UserEvent::EmailChanged(_) => {
-                self.has_email = true;
+            UserEvent::EmailChanged(event) => {
+                self.email = event.email.known().cloned();
                 self.email_verified = true;
                 self.pending_verification = None;
                 self.pending_reset = None;
@@ -237,7 +239,8 @@ impl Registered {
         }
     }
 
-    /// Whoever takes an account back must not lose it to a link that was mailed to somebody else before.
+    /// A link to a new address counts for the session epoch in which it was asked for: who takes an account back must not
+    /// lose it to a link that was mailed to another mailbox before.
     fn forget_new_address(&mut self) {
         self.pending_verification.take_if(|it| it.email.is_some());
     }

@@ -16,12 +16,25 @@ impl Email {
     /// RFC 5321 §4.5.3.1.3: a path of 256 octets, less its two angle brackets.
     pub const MAX_LENGTH: usize = 254;
 
-    /// Reads an address; surrounding white space is passed over.
+    /// Reads a new address; surrounding white space is passed over.
+    ///
+    /// # Errors
+    /// As [`Self::parse_existing`]. A quoted local part is malformed: with quoted pairs one mailbox would have any number of
+    /// spellings (RFC 5321 §4.1.2), and hardly anyone has such an address.
+    pub fn parse(text: &str) -> Result<Self, Flaw> {
+        let email = Self::parse_existing(text)?;
+        if email.0.contains('"') {
+            return Err(Flaw::Malformed);
+        }
+        Ok(email)
+    }
+
+    /// Reads an address by which an account is to be found: earlier versions took quoted local parts as well.
     ///
     /// # Errors
     /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`] or with a part beyond its own bound,
-    /// otherwise malformed. A domain needs two labels: nobody receives mail at a bare top-level name.
-    pub fn parse(text: &str) -> Result<Self, Flaw> {
+    /// otherwise malformed. A domain needs two labels: no mail is delivered to a bare top-level name.
+    pub fn parse_existing(text: &str) -> Result<Self, Flaw> {
         let text = bounded(text, Self::MAX_LENGTH)?;
         let options = Options::default()
             .without_display_text()
@@ -61,6 +74,13 @@ mod tests {
     }
 
     #[test]
+    fn an_account_with_a_quoted_address_can_still_be_found() {
+        let email = Email::parse_existing("\"Jo Doe\"@example.com").unwrap();
+        assert_eq!(email.comparable(), "\"jo doe\"@example.com");
+        assert!(Email::parse_existing("\"jo@example.com").is_err());
+    }
+
+    #[test]
     fn what_is_no_address_is_told_by_its_flaw() {
         let long = format!("{}@example.com", "a".repeat(250));
         let long_local = format!("{}@example.com", "a".repeat(65));
@@ -75,6 +95,9 @@ mod tests {
             ("Jo <jo@example.com>", Flaw::Malformed),
             ("jo@example.com\r\nBcc: all@example.com", Flaw::Malformed),
             ("jo@example.com\u{0}", Flaw::Malformed),
+            ("\"jo\"@example.com", Flaw::Malformed),
+            ("\"j\\o\"@example.com", Flaw::Malformed),
+            ("\"jo@home\"@example.com", Flaw::Malformed),
         ] {
             assert_eq!(Email::parse(text).unwrap_err(), flaw, "{text:?}");
         }

@@ -15,7 +15,7 @@ pub use ids::{AccountNumber, CredentialId, ResetId, SessionId, UserId, Verificat
 pub use person_name::PersonName;
 pub use phone::Phone;
 pub use role::Role;
-pub use timestamp::Timestamp;
+pub use timestamp::{CLOCK_DIFFERENCE, Timestamp};
 pub use username::Username;
 
 /// What is wrong with a text that should have become a value.

@@ -5,6 +5,9 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime, UtcOffset};
 
+/// What the clocks of two nodes may differ by.
+pub const CLOCK_DIFFERENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// An instant in UTC, in whole milliseconds. It is written `2024-07-24T16:34:05.337Z` (RFC 3339), always with three
 /// decimals, so that one instant has one spelling in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +63,20 @@ impl Timestamp {
         Self(self.0.saturating_sub(duration))
     }
 
+    /// Whether this is less than `window` after `earlier`. An `earlier` that is ahead of this by more than the clocks of
+    /// two nodes may differ was written by a clock that was wrong, and nothing is within a window of it: otherwise what
+    /// is good for a moment would be good until the clock has caught up.
+    pub fn is_within(self, window: std::time::Duration, earlier: Self) -> bool {
+        self.since(earlier) < window && earlier.since(self) <= CLOCK_DIFFERENCE
+    }
+
+    /// The instant as mails and pages show it, to the minute: `2026-11-21 10:55 UTC`.
+    pub fn to_the_minute(self) -> String {
+        let text = self.to_string();
+        let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+        format!("{day} {} UTC", time.get(..5).unwrap_or(time))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::try_from(self.0 - earlier.0).unwrap_or_default()
@@ -92,6 +109,12 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instant_is_shown_to_the_minute() {
+        let at = Timestamp::parse("2026-11-21T10:55:18.367Z").unwrap();
+        assert_eq!(at.to_the_minute(), "2026-11-21 10:55 UTC");
+    }
 
     #[test]
     fn an_instant_has_one_spelling() {

@@ -6,6 +6,7 @@
 //! | leftovers | each derived table, by key | rows without events |
 //! | streams | `events`, stream by stream, with what was derived from each | everything else |
 //! | claims | `identifier_claims`, by key | claims that no event makes |
+//! | tokens | `opaque_tokens`, by key | tokens that this service did not store |
 //!
 //! Everything is read in pages, and all of a page in one snapshot: an append becomes visible as a whole, so that a live
 //! service gives no false alarm. Whatever looks wrong is read once more by itself before it is reported.
@@ -16,11 +17,12 @@ mod stream;
 use std::collections::{HashMap, HashSet};
 
 use authlog_application::ports::{
-    Account, Check, Diagnosis, Finding, IdentifierKind, Rebuild, SessionRecord, StoreError,
-    StreamId,
+    Account, Check, Diagnosis, Finding, IdentifierKind, OpaqueTokenRecord, Rebuild, SessionRecord,
+    StoreError, StreamId, TokenDigest,
 };
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 
+use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
 use crate::store::{ClaimDigest, Pepper, Vault};
 use stream::Verdict;
 
@@ -86,14 +88,16 @@ pub(crate) enum Scope {
 #[derive(Default)]
 pub(crate) struct Reading {
     pub(crate) events: Vec<StoredEvent>,
-    pub(crate) accounts: HashMap<String, Result<Account, String>>,
-    pub(crate) sessions: HashMap<String, Result<SessionRecord, String>>,
-    /// The id of each account's stored password.
-    pub(crate) credentials: HashMap<String, String>,
+    pub(crate) accounts: HashMap<String, Result<Stored<Account>, String>>,
+    pub(crate) sessions: HashMap<String, Result<Stored<SessionRecord>, String>>,
+    /// Each account's stored password.
+    pub(crate) credentials: HashMap<String, Result<StoredCredential, String>>,
     /// Each account's wrapped key.
     pub(crate) keys: HashMap<String, Vec<u8>>,
     /// Those of the events' accounts that were erased: they have no rows, and neither have their sessions.
     pub(crate) erased: HashSet<String>,
+    /// Those of them of whose sessions rows may still be there: they are being removed.
+    pub(crate) unfinished: HashSet<String>,
 }
 
 impl Reading {
@@ -131,7 +135,7 @@ pub(crate) struct StoredClaim {
     pub(crate) kind: String,
     pub(crate) digest: Vec<u8>,
     pub(crate) owner: String,
-    pub(crate) account: Option<Result<Account, String>>,
+    pub(crate) account: Option<Result<Stored<Account>, String>>,
 }
 
 /// A table in which each row belongs to a stream.
@@ -228,6 +232,19 @@ pub(crate) trait Patient: Rebuild {
         &self,
         claim: StoredClaim,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Up to `limit` opaque tokens after one of them.
+    fn opaque_tokens_after(
+        &self,
+        after: Option<TokenDigest>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Stored<OpaqueTokenRecord>>, StoreError>> + Send;
+
+    /// Removes an opaque token.
+    fn remove_opaque_token(
+        &self,
+        digest: TokenDigest,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// About how many steps an examination takes: each event is met in the log and in its stream.
@@ -239,14 +256,19 @@ pub(crate) async fn steps(store: &impl Patient) -> Result<u64, StoreError> {
 pub(crate) async fn examine(
     store: &impl Patient,
     repair: bool,
+    now: Timestamp,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Diagnosis, StoreError> {
     let mut examination = Examination {
         store,
         repair,
+        now,
         progress,
         steps: 0,
-        diagnosis: Diagnosis::default(),
+        diagnosis: Diagnosis {
+            unsealed: !store.vault().seals.are_required(),
+            ..Diagnosis::default()
+        },
     };
     examination.log().await?;
     for table in TABLES {
@@ -254,12 +276,14 @@ pub(crate) async fn examine(
     }
     examination.streams().await?;
     examination.surplus_claims().await?;
+    examination.opaque_tokens().await?;
     Ok(examination.diagnosis)
 }
 
 struct Examination<'a, S> {
     store: &'a S,
     repair: bool,
+    now: Timestamp,
     progress: &'a (dyn Fn(u64) + Send + Sync),
     steps: u64,
     diagnosis: Diagnosis,
@@ -376,7 +400,7 @@ impl<S: Patient> Examination<'_, S> {
         let verdicts: Vec<Verdict> = reading
             .events
             .chunk_by(|a, b| a.stream == b.stream)
-            .map(|events| stream::examine(self.store.vault(), reading, events))
+            .map(|events| stream::examine(self.store.vault(), reading, events, self.now))
             .collect();
         let claims: Vec<ClaimDigest> = verdicts
             .iter()
@@ -423,7 +447,7 @@ impl<S: Patient> Examination<'_, S> {
     /// Everything that is wrong with a stream and what was derived from it.
     async fn judge(&self, name: &StreamName) -> Result<(Verdict, Vec<Finding>), StoreError> {
         let reading = self.store.read(Scope::Only(name.clone())).await?;
-        let verdict = stream::examine(self.store.vault(), &reading, &reading.events);
+        let verdict = stream::examine(self.store.vault(), &reading, &reading.events, self.now);
         let mut found = verdict.findings.clone();
         let owners = self.store.claimed(verdict.claims.clone()).await?;
         for (claim, owner) in verdict.claims.iter().zip(owners) {
@@ -506,6 +530,34 @@ impl<S: Patient> Examination<'_, S> {
         }
     }
 
+    /// A token is stored whole, with its MAC, and then only removed: one look is enough.
+    async fn opaque_tokens(&mut self) -> Result<(), StoreError> {
+        let seals = &self.store.vault().seals;
+        if !seals.are_required() {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let tokens = self.store.opaque_tokens_after(after, PAGE).await?;
+            after = tokens.last().map(|token| token.row.digest.clone());
+            for token in tokens.into_iter().filter(|token| !seals.is_sealed(token)) {
+                let place = token.row.place();
+                if self.repair {
+                    self.store.remove_opaque_token(token.row.digest).await?;
+                }
+                let finding = Finding::new(
+                    Check::OpaqueTokens,
+                    place,
+                    "it was not stored by this service",
+                );
+                self.diagnosis.note(finding, self.repair);
+            }
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn confirm_surplus(&mut self, claim: &StoredClaim) -> Result<(), StoreError> {
         let kind = kind_of(claim);
         let claimed = match (kind, <[u8; 32]>::try_from(claim.digest.as_slice())) {
@@ -550,8 +602,10 @@ fn fits_its_owner(pepper: &Pepper, claim: &StoredClaim) -> bool {
     let Some(Ok(account)) = &claim.account else {
         return false;
     };
-    authlog_projections::claims_of(account).iter().any(|own| {
-        own.identifier.kind().as_str() == claim.kind
-            && pepper.digest(&own.identifier).as_slice() == claim.digest
-    })
+    authlog_projections::claims_of(&account.row)
+        .iter()
+        .any(|own| {
+            own.identifier.kind().as_str() == claim.kind
+                && pepper.digest(&own.identifier).as_slice() == claim.digest
+        })
 }

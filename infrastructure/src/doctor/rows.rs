@@ -55,6 +55,7 @@ pub(super) fn session_differences(expected: &SessionRecord, stored: &SessionReco
         generation,
         started_at,
         last_used_at,
+        rotated_at,
         expires_at,
         ended_at
     )

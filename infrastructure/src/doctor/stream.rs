@@ -1,14 +1,14 @@
 //! One stream and what was derived from it: pure, but for the keys that open it.
 
 use authlog_application::ports::{Account, Check, Finding, StreamId};
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Row, claims_of, row};
 use cqrs_es::persist::SerializedEvent;
 
 use super::rows::{account_differences, session_differences};
 use super::{Place, Reading, StoredEvent, StreamName};
 use crate::leaf::{LeafInput, leaf_hash};
-use crate::sealing::{SubjectKey, open_payload};
+use crate::sealing::{GrantsAccess, Stored, SubjectKey, open_payload};
 use crate::store::{ClaimDigest, Vault};
 
 /// The type of event after which an account has no key, no names and no password.
@@ -39,7 +39,12 @@ impl Verdict {
 }
 
 /// Examines the events of one stream.
-pub(super) fn examine(vault: &Vault, reading: &Reading, events: &[StoredEvent]) -> Verdict {
+pub(super) fn examine(
+    vault: &Vault,
+    reading: &Reading,
+    events: &[StoredEvent],
+    now: Timestamp,
+) -> Verdict {
     let stream = events.first().map_or_else(
         || StreamName {
             kind: String::new(),
@@ -74,11 +79,16 @@ pub(super) fn examine(vault: &Vault, reading: &Reading, events: &[StoredEvent]) 
     }
     match row(stream.kind, &opened) {
         Ok(expected) => {
-            // The events of an erased account's sessions do not tell that it was erased.
             let owner = events.first().and_then(|event| event.user.as_ref());
+            let is_being_removed = stream.kind == AggregateKind::Session
+                && owner.is_some_and(|it| reading.unfinished.contains(it));
+            if is_being_removed {
+                return verdict;
+            }
+            // The events of an erased account's sessions do not tell that it was erased.
             let expected = expected.filter(|_| owner.is_none_or(|it| !reading.erased.contains(it)));
             verdict.has_row = expected.is_some();
-            verdict.check_derived(vault, reading, &stream, expected.as_ref());
+            verdict.check_derived(vault, reading, &stream, expected.as_ref(), now);
         }
         Err(error) => verdict.finds(Check::Events, error.to_string()),
     }
@@ -99,7 +109,10 @@ impl Verdict {
             let found = event.sequence;
             self.finds(
                 Check::Sequences,
-                format!("event {found} where {expected} should be"),
+                format!(
+                    "event {found} where {expected} should be; what came between is lost and cannot be repaired. Earlier \
+                     versions could write such an event after a failover that lost the one before it"
+                ),
             );
         }
         let mut last = 0;
@@ -223,6 +236,7 @@ impl Verdict {
         reading: &Reading,
         stream: &StreamId,
         expected: Option<&Row>,
+        now: Timestamp,
     ) {
         match stream.kind {
             AggregateKind::RefusedLogins => {}
@@ -232,7 +246,11 @@ impl Verdict {
                     _ => None,
                 };
                 let stored = reading.sessions.get(&stream.id);
-                if let Some(detail) = differences(expected, stored, session_differences) {
+                // Housekeeping may have removed it.
+                let expected = expected.filter(|row| stored.is_some() || !row.may_lack_row(now));
+                let detail = differences(expected, row_of(stored), session_differences)
+                    .or_else(|| unsealed(vault, stored));
+                if let Some(detail) = detail {
                     self.finds(Check::Sessions, detail);
                 }
             }
@@ -242,24 +260,41 @@ impl Verdict {
                     _ => None,
                 };
                 let stored = reading.accounts.get(&stream.id);
-                let expected = expected.map(|row| comparable(row, stored));
+                let expected = expected.map(|row| comparable(row, row_of(stored)));
                 let expected = expected.as_ref();
-                if let Some(detail) = differences(expected, stored, account_differences) {
+                let detail = differences(expected, row_of(stored), account_differences)
+                    .or_else(|| unsealed(vault, stored));
+                if let Some(detail) = detail {
                     self.finds(Check::Accounts, detail);
                 }
                 let named = expected
                     .filter(|_| reading.keys.contains_key(&stream.id))
-                    .map(|account| account.credential.to_string());
+                    .map(|account| account.credential);
                 match (named, reading.credentials.get(&stream.id)) {
-                    (Some(named), Some(stored)) if named != *stored => self.finds(
+                    (_, Some(Err(reason))) => self.finds(
                         Check::Credentials,
-                        format!("its password is {stored}, and its events name {named}"),
+                        format!("its password cannot be read: {reason}"),
                     ),
+                    (Some(named), Some(Ok(stored))) if named != stored.credential => self.finds(
+                        Check::Credentials,
+                        format!(
+                            "its password is {}, and its events name {named}",
+                            stored.credential
+                        ),
+                    ),
+                    (Some(_), Some(Ok(stored)))
+                        if vault.seals.are_required() && vault.seals.open(stored).is_none() =>
+                    {
+                        self.finds(
+                            Check::Credentials,
+                            "its password was not stored by this service: have it reset",
+                        );
+                    }
                     (Some(named), None) => self.finds(
                         Check::Credentials,
                         format!("its password {named} is not stored: have it reset"),
                     ),
-                    (None, Some(_)) => {
+                    (None, Some(Ok(_))) => {
                         self.finds(Check::Credentials, "it was erased and still has a password");
                     }
                     _ => {}
@@ -280,9 +315,9 @@ impl Verdict {
 
 /// The account as its row should be. One that an earlier version of this program wrote does not hold the recent requests,
 /// which is no damage: they are then taken from the events.
-fn comparable(expected: &Account, stored: Option<&Result<Account, String>>) -> Account {
+fn comparable(expected: &Account, stored: Option<Result<&Account, &String>>) -> Account {
     let mut expected = expected.clone();
-    if stored.is_some_and(|row| row.as_ref().is_ok_and(|row| row.recent_requests.is_none())) {
+    if stored.is_some_and(|row| row.is_ok_and(|row| row.recent_requests.is_none())) {
         expected.recent_requests = None;
     }
     expected
@@ -311,10 +346,25 @@ fn open(
     Ok(event)
 }
 
+/// The row without its MAC, where there is one.
+fn row_of<T>(stored: Option<&Result<Stored<T>, String>>) -> Option<Result<&T, &String>> {
+    stored.map(|stored| stored.as_ref().map(|stored| &stored.row))
+}
+
+/// Says so if a row that is as its events give it grants nothing, for want of its MAC.
+fn unsealed<T: GrantsAccess>(
+    vault: &Vault,
+    stored: Option<&Result<Stored<T>, String>>,
+) -> Option<String> {
+    let stored = stored?.as_ref().ok()?;
+    let is_refused = vault.seals.are_required() && !vault.seals.is_sealed(stored);
+    is_refused.then(|| "its row was not written by this service: its MAC is wrong".to_owned())
+}
+
 /// In what way a row differs from what it should be. It names members and never what they hold.
 fn differences<T: PartialEq>(
     expected: Option<&T>,
-    stored: Option<&Result<T, String>>,
+    stored: Option<Result<&T, &String>>,
     compare: fn(&T, &T) -> Vec<String>,
 ) -> Option<String> {
     match (expected, stored) {

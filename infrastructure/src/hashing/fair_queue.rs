@@ -5,26 +5,37 @@
 //! least is served next. A client that begins to wait starts at the virtual clock, so that it neither catches up on the time
 //! when it asked for nothing nor waits for more than one job of each other client.
 
-use std::collections::{HashMap, VecDeque};
+//!
+//! A place is reserved before its job is there: what the job needs is looked up only for a client that has a place. A reserved
+//! place counts as a job that waits, except that no thread takes it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::limits::Network;
 
-/// Names a job that waits.
+/// Names a place: one that is reserved, or that of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
 /// The jobs of all clients.
 pub(super) struct FairQueue<T> {
-    /// Clients for which a job waits or runs.
+    /// Clients that have a place, or for which a job runs.
     clients: HashMap<Network, Backlog<T>>,
-    waiting: usize,
+    /// Clients that have places, by how many.
+    by_length: BTreeSet<(usize, Network)>,
+    /// Clients for which jobs wait, in the order of their turns.
+    by_turn: BTreeSet<(Turn, Network)>,
+    /// Places that are taken: reserved ones and those of jobs.
+    places_taken: usize,
     virtual_clock: Duration,
     tickets: u64,
 }
 
 /// What one client has in the queue.
 struct Backlog<T> {
+    /// Places whose jobs have not come yet.
+    reserved: BTreeSet<Ticket>,
     /// In order of their tickets.
     jobs: VecDeque<(Ticket, T)>,
     running: usize,
@@ -34,14 +45,36 @@ struct Backlog<T> {
     last_turn: Ticket,
 }
 
+/// The less a client was charged, the earlier it is served; among those that were charged alike, the one whose turn is longest
+/// ago.
+type Turn = (Duration, Ticket);
+
 impl<T> Backlog<T> {
+    /// When its next job is served, if one waits.
+    fn turn(&self) -> Option<Turn> {
+        (!self.jobs.is_empty()).then_some((self.charged, self.last_turn))
+    }
+
+    /// The places that it has.
+    fn len(&self) -> usize {
+        self.reserved.len() + self.jobs.len()
+    }
+
     fn is_idle(&self) -> bool {
-        self.jobs.is_empty() && self.running == 0
+        self.len() == 0 && self.running == 0
+    }
+
+    /// Gives up the newest place, and returns its job. A reserved one goes first: the least was done for it.
+    fn displace(&mut self) -> Option<T> {
+        if self.reserved.pop_last().is_some() {
+            return None;
+        }
+        self.jobs.pop_back().map(|(_, job)| job)
     }
 }
 
-/// A job that was admitted.
-pub(super) struct Admitted<T> {
+/// A place that was reserved.
+pub(super) struct Reserved<T> {
     pub ticket: Ticket,
     /// The job that had to leave for it.
     pub displaced: Option<T>,
@@ -51,103 +84,140 @@ impl<T> FairQueue<T> {
     pub fn new() -> Self {
         Self {
             clients: HashMap::new(),
-            waiting: 0,
+            by_length: BTreeSet::new(),
+            by_turn: BTreeSet::new(),
+            places_taken: 0,
             virtual_clock: Duration::ZERO,
             tickets: 0,
         }
     }
 
-    /// How many jobs wait.
+    /// How many places are taken.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.waiting
+        self.places_taken
     }
 
-    /// Whether a job of `client` would be admitted, where at most `places` jobs may wait.
-    pub fn has_place(&self, client: Network, places: usize) -> bool {
-        self.waiting < places || self.longest_beyond(client).is_some()
-    }
-
-    /// Admits a job where at most `places` jobs may wait. If that many wait already, the client with the longest queue loses
-    /// its newest job, unless that would make its queue shorter than the newcomer's: the client with the fewest jobs always gets in while another has two
-    /// more.
-    pub fn admit(&mut self, client: Network, job: T, places: usize) -> Option<Admitted<T>> {
-        let displaced = if self.waiting < places {
+    /// Reserves a place where there are `places`. If all are taken, the client with the most loses its newest one, unless
+    /// that would leave it fewer than the newcomer has: the client with the fewest always gets in while another has two more.
+    pub fn reserve(&mut self, client: Network, places: usize) -> Option<Reserved<T>> {
+        let displaced = if self.places_taken < places {
+            self.places_taken += 1;
             None
         } else {
             let longest = self.longest_beyond(client)?;
-            self.clients.get_mut(&longest)?.jobs.pop_back()
+            self.change(longest, Backlog::displace)?
         };
         let ticket = self.next_ticket();
         let virtual_clock = self.virtual_clock;
-        let backlog = self.clients.entry(client).or_insert_with(|| Backlog {
+        self.clients.entry(client).or_insert_with(|| Backlog {
+            reserved: BTreeSet::new(),
             jobs: VecDeque::new(),
             running: 0,
             charged: virtual_clock,
             last_turn: ticket,
         });
-        if backlog.jobs.is_empty() {
-            backlog.charged = backlog.charged.max(virtual_clock);
-            backlog.last_turn = ticket;
-        }
-        backlog.jobs.push_back((ticket, job));
-        if displaced.is_none() {
-            self.waiting += 1;
-        }
-        Some(Admitted {
-            ticket,
-            displaced: displaced.map(|(_, job)| job),
-        })
+        self.change(client, |backlog| backlog.reserved.insert(ticket));
+        Some(Reserved { ticket, displaced })
     }
 
-    /// The client with the longest queue, if it is longer than that of `client` would be with one job more.
+    /// Puts a job in a reserved place, behind the client's other jobs.
+    ///
+    /// # Errors
+    /// Another client has taken the place; this is the job.
+    pub fn put(&mut self, client: Network, reserved: Ticket, job: T) -> Result<Ticket, T> {
+        let ticket = self.next_ticket();
+        let virtual_clock = self.virtual_clock;
+        let mut job = Some(job);
+        self.change(client, |backlog| {
+            if backlog.reserved.remove(&reserved) {
+                if backlog.jobs.is_empty() {
+                    backlog.charged = backlog.charged.max(virtual_clock);
+                    backlog.last_turn = ticket;
+                }
+                backlog.jobs.extend(job.take().map(|job| (ticket, job)));
+            }
+        });
+        match job {
+            None => Ok(ticket),
+            Some(job) => Err(job),
+        }
+    }
+
+    /// The client with the most places, if it has more than `client` would have with one more.
     fn longest_beyond(&self, client: Network) -> Option<Network> {
-        let length = |backlog: &Backlog<T>| backlog.jobs.len();
-        let own = self.clients.get(&client).map_or(0, length);
-        let (longest, backlog) = self.clients.iter().max_by_key(|(_, it)| length(it))?;
-        (length(backlog) > own + 1).then_some(*longest)
+        let own = self.clients.get(&client).map_or(0, Backlog::len);
+        let (most, longest) = self.by_length.last()?;
+        (*most > own + 1).then_some(*longest)
+    }
+
+    /// Changes what a client has, and where it stands among the others. A client for which nothing waits or runs any more is
+    /// forgotten.
+    fn change<R>(
+        &mut self,
+        client: Network,
+        change: impl FnOnce(&mut Backlog<T>) -> R,
+    ) -> Option<R> {
+        let backlog = self.clients.get_mut(&client)?;
+        let (length, turn) = (backlog.len(), backlog.turn());
+        let changed = change(backlog);
+        let (new_length, new_turn) = (backlog.len(), backlog.turn());
+        let is_idle = backlog.is_idle();
+        if length != new_length {
+            self.by_length.remove(&(length, client));
+            if new_length > 0 {
+                self.by_length.insert((new_length, client));
+            }
+        }
+        if turn != new_turn {
+            if let Some(turn) = turn {
+                self.by_turn.remove(&(turn, client));
+            }
+            self.by_turn.extend(new_turn.map(|turn| (turn, client)));
+        }
+        if is_idle {
+            self.clients.remove(&client);
+        }
+        Some(changed)
     }
 
     /// Takes the next job to run. Its client is charged `estimate` until [`Self::settle`] says what the job took.
     pub fn take(&mut self, estimate: Duration) -> Option<(Network, T)> {
-        let waiting = self
-            .clients
-            .iter_mut()
-            .filter(|(_, it)| !it.jobs.is_empty());
-        let (client, backlog) = waiting.min_by_key(|(_, it)| (it.charged, it.last_turn))?;
-        let (_, job) = backlog.jobs.pop_front()?;
-        self.virtual_clock = self.virtual_clock.max(backlog.charged);
-        backlog.charged += estimate;
-        backlog.running += 1;
+        let ((charged, _), client) = *self.by_turn.first()?;
+        self.virtual_clock = self.virtual_clock.max(charged);
         // Later than every ticket so far.
-        self.tickets += 1;
-        backlog.last_turn = Ticket(self.tickets);
-        self.waiting -= 1;
-        Some((*client, job))
+        let last_turn = self.next_ticket();
+        let job = self.change(client, |backlog| {
+            backlog.charged += estimate;
+            backlog.running += 1;
+            backlog.last_turn = last_turn;
+            backlog.jobs.pop_front()
+        });
+        let (_, job) = job.flatten()?;
+        self.places_taken -= 1;
+        Some((client, job))
     }
 
     /// Charges the client of a job that has ended for what it took, in place of the estimate.
     pub fn settle(&mut self, client: Network, estimate: Duration, took: Duration) {
-        let Some(backlog) = self.clients.get_mut(&client) else {
-            return;
-        };
-        backlog.charged = (backlog.charged + took).saturating_sub(estimate);
-        backlog.running = backlog.running.saturating_sub(1);
-        if backlog.is_idle() {
-            self.clients.remove(&client);
-        }
+        self.change(client, |backlog| {
+            backlog.charged = (backlog.charged + took).saturating_sub(estimate);
+            backlog.running = backlog.running.saturating_sub(1);
+        });
     }
 
-    /// Takes a job out that still waits. Nothing is charged for it.
+    /// Gives up a place, reserved or with a job that still waits, and returns the job. Nothing is charged for it.
     pub fn remove(&mut self, client: Network, ticket: Ticket) -> Option<T> {
-        let backlog = self.clients.get_mut(&client)?;
-        let at = backlog.jobs.binary_search_by_key(&ticket, |(it, _)| *it);
-        let (_, job) = backlog.jobs.remove(at.ok()?)?;
-        self.waiting -= 1;
-        if backlog.is_idle() {
-            self.clients.remove(&client);
-        }
-        Some(job)
+        let (was_there, job) = self.change(client, |backlog| {
+            if backlog.reserved.remove(&ticket) {
+                return (true, None);
+            }
+            let at = backlog.jobs.binary_search_by_key(&ticket, |(it, _)| *it);
+            let job = at.ok().and_then(|at| backlog.jobs.remove(at));
+            (job.is_some(), job.map(|(_, job)| job))
+        })?;
+        self.places_taken -= usize::from(was_there);
+        job
     }
 
     fn next_ticket(&mut self) -> Ticket {
@@ -168,9 +238,27 @@ mod tests {
         Network::of(Some(IpAddr::from([203, 0, 113, number])))
     }
 
+    /// A job that was admitted.
+    struct Admitted {
+        ticket: Ticket,
+        displaced: Option<u8>,
+    }
+
+    /// Reserves a place and puts a job there.
+    fn admit_one(
+        queue: &mut FairQueue<u8>,
+        number: u8,
+        job: u8,
+        places: usize,
+    ) -> Option<Admitted> {
+        let Reserved { ticket, displaced } = queue.reserve(client(number), places)?;
+        let ticket = queue.put(client(number), ticket, job).unwrap();
+        Some(Admitted { ticket, displaced })
+    }
+
     /// Admits `count` jobs of a client, each named by its client.
     fn admit(queue: &mut FairQueue<u8>, number: u8, count: usize, places: usize) -> Vec<Ticket> {
-        let admit = |_| queue.admit(client(number), number, places);
+        let admit = |_| admit_one(queue, number, number, places);
         (0..count).filter_map(admit).map(|it| it.ticket).collect()
     }
 
@@ -226,7 +314,7 @@ mod tests {
     fn jobs_of_one_client_are_served_in_order() {
         let mut queue = FairQueue::new();
         for number in 0..5 {
-            queue.admit(client(1), number, 10);
+            admit_one(&mut queue, 1, number, 10);
         }
         assert_eq!(serve(&mut queue, 10, |_| HASH), [0, 1, 2, 3, 4]);
     }
@@ -257,9 +345,8 @@ mod tests {
     fn a_full_queue_admits_the_client_with_the_least_at_the_cost_of_the_one_with_the_most() {
         let mut queue = FairQueue::new();
         assert_eq!(admit(&mut queue, 1, 500, 100).len(), 100);
-        assert!(!queue.has_place(client(1), 100));
-        assert!(queue.has_place(client(2), 100));
-        let admitted = queue.admit(client(2), 2, 100).unwrap();
+        assert!(queue.reserve(client(1), 100).is_none());
+        let admitted = admit_one(&mut queue, 2, 2, 100).unwrap();
         assert_eq!(admitted.displaced, Some(1));
         // Up to its share.
         assert_eq!(admit(&mut queue, 2, 500, 100).len(), 49);
@@ -270,8 +357,7 @@ mod tests {
         for number in 0..100 {
             admit(&mut queue, number, 1, 100);
         }
-        assert!(!queue.has_place(client(200), 100));
-        assert!(queue.admit(client(200), 200, 100).is_none());
+        assert!(queue.reserve(client(200), 100).is_none());
         assert_eq!(queue.len(), 100);
     }
 
@@ -279,11 +365,59 @@ mod tests {
     fn what_is_displaced_is_the_newest() {
         let mut queue = FairQueue::new();
         for number in 0..5 {
-            queue.admit(client(1), number, 5);
+            admit_one(&mut queue, 1, number, 5);
         }
-        let admitted = queue.admit(client(2), 10, 5).unwrap();
+        let admitted = admit_one(&mut queue, 2, 10, 5).unwrap();
         assert_eq!(admitted.displaced, Some(4));
         assert_eq!(serve(&mut queue, 10, |_| HASH), [0, 10, 1, 2, 3]);
+    }
+
+    #[test]
+    fn reserved_places_count_like_jobs_until_they_are_given_back() {
+        let mut queue = FairQueue::new();
+        let mut reserve = |number: u8| {
+            let reserved = queue.reserve(client(number), 4);
+            reserved.map(|it| it.ticket)
+        };
+        let reserved: Vec<Ticket> = (0..4).filter_map(|_| reserve(1)).collect();
+        assert_eq!(reserved.len(), 4);
+        assert_eq!(reserve(1), None);
+        // The client with the most gives one up, which is the newest.
+        let newcomers = reserve(2).unwrap();
+        assert_eq!(queue.len(), 4);
+        assert_eq!(queue.put(client(1), reserved[3], 1), Err(1));
+        // Giving up what is lost frees nothing.
+        assert_eq!(queue.remove(client(1), reserved[3]), None);
+        assert!(queue.reserve(client(1), 4).is_none());
+        queue.put(client(1), reserved[1], 1).unwrap();
+        queue.put(client(2), newcomers, 2).unwrap();
+        assert_eq!(queue.remove(client(1), reserved[0]), None);
+        assert!(queue.reserve(client(1), 4).is_some());
+        assert_eq!(serve(&mut queue, 10, |_| HASH), [1, 2]);
+    }
+
+    #[test]
+    fn a_reserved_place_is_displaced_before_a_job() {
+        let mut queue = FairQueue::new();
+        admit(&mut queue, 1, 2, 4);
+        let reserved = queue.reserve(client(1), 4).unwrap().ticket;
+        admit(&mut queue, 1, 1, 4);
+        assert_eq!(admit_one(&mut queue, 2, 2, 4).unwrap().displaced, None);
+        assert_eq!(queue.put(client(1), reserved, 1), Err(1));
+        assert_eq!(queue.len(), 4);
+        assert_eq!(serve(&mut queue, 10, |_| HASH).len(), 4);
+    }
+
+    #[test]
+    fn a_client_that_only_reserves_has_saved_nothing_up() {
+        let mut queue = FairQueue::new();
+        let reserved = queue.reserve(client(2), 2000).unwrap().ticket;
+        admit(&mut queue, 1, 100, 2000);
+        serve(&mut queue, 60, |_| HASH);
+        queue.put(client(2), reserved, 2).unwrap();
+        admit(&mut queue, 2, 39, 2000);
+        let served = serve(&mut queue, 20, |_| HASH);
+        assert_eq!(served.iter().filter(|it| **it == 2).count(), 10);
     }
 
     #[test]
@@ -309,7 +443,57 @@ mod tests {
         for number in 0..200 {
             let tickets = admit(&mut queue, number, 1, 1000);
             queue.remove(client(number), tickets[0]);
+            let reserved = queue.reserve(client(number), 1000).unwrap();
+            queue.remove(client(number), reserved.ticket);
         }
         assert!(queue.clients.is_empty());
+        assert!(queue.by_length.is_empty() && queue.by_turn.is_empty());
+    }
+
+    #[test]
+    fn the_order_of_the_clients_is_kept_through_every_change() {
+        let mut queue = FairQueue::new();
+        let mut places = Vec::new();
+        let mut running = Vec::new();
+        // A fixed sequence without a pattern (Knuth's linear congruential generator).
+        let mut random: u64 = 1;
+        for _ in 0..20_000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let number = (random >> 40) as u8 % 50;
+            match (random >> 33) % 5 {
+                0 | 1 => {
+                    let reserved = queue.reserve(client(number), 100);
+                    places.extend(reserved.map(|it| (client(number), it.ticket)));
+                }
+                2 if !places.is_empty() => {
+                    let (client, ticket) = places.swap_remove(number as usize % places.len());
+                    if let Ok(ticket) = queue.put(client, ticket, number) {
+                        places.push((client, ticket));
+                    }
+                }
+                3 if !places.is_empty() => {
+                    let (client, ticket) = places.swap_remove(number as usize % places.len());
+                    queue.remove(client, ticket);
+                }
+                _ => {
+                    running.extend(queue.take(HASH).map(|(client, _)| client));
+                    if running.len() > 3 {
+                        queue.settle(running.remove(0), HASH, HASH * u32::from(number));
+                    }
+                }
+            }
+            let backlogs = || queue.clients.iter();
+            let lengths = backlogs().map(|(client, it)| (it.len(), *client));
+            let lengths: BTreeSet<_> = lengths.filter(|(length, _)| *length > 0).collect();
+            let turns = backlogs().filter_map(|(client, it)| Some((it.turn()?, *client)));
+            assert_eq!(queue.by_turn, turns.collect());
+            assert_eq!(
+                queue.len(),
+                lengths.iter().map(|(length, _)| length).sum::<usize>()
+            );
+            assert_eq!(queue.by_length, lengths);
+        }
     }
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Entropy, HashStanding, HashingClient, HashingError, PasswordHash, PasswordHasher, UnusableHash,
+    Entropy, HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
+    UnusableHash,
 };
-use authlog_application::{NewPassword, Password};
+use authlog_application::{ClientPresence, NewPassword, Password};
 use authlog_domain::Flaw;
 
 use super::cpu_time::CpuTime;
 use super::memory::{ArgonError, ArgonMemory, Scheme, can_be_had};
 use super::parameters::{Argon2Parameters, InvalidParameters};
-use super::pool::{Pool, PoolError};
+use super::pool::{Place, Pool, PoolError};
 use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
 use crate::limits::Network;
 
@@ -100,85 +101,18 @@ impl Argon2PasswordHasher {
     pub async fn stop(&self) {
         self.pool.stop().await;
     }
-
-    /// Has a thread do this work with a password.
-    async fn run<T: Send + 'static>(
-        &self,
-        client: &HashingClient,
-        work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
-    ) -> Result<T, HashingError> {
-        let of = Network::of(client.address);
-        let made = self.pool.run(of, client.presence.gone(), work).await;
-        let made = made.map_err(|error| self.in_the_ports_words(error))?;
-        made.map_err(|error| HashingError::Failed(error.into()))
-    }
-
-    fn in_the_ports_words(&self, error: PoolError) -> HashingError {
-        match error {
-            // By then whatever waits now has been worked through or given up.
-            PoolError::Overloaded => HashingError::Overloaded {
-                retry_after: self.deadline,
-            },
-            error => HashingError::Failed(error.into()),
-        }
-    }
 }
 
-#[async_trait]
 impl PasswordHasher for Argon2PasswordHasher {
-    fn has_room(&self, client: &HashingClient) -> Result<(), HashingError> {
-        self.pool
-            .has_room(Network::of(client.address))
-            .map_err(|error| self.in_the_ports_words(error))
-    }
-
-    async fn hash(
-        &self,
-        password: NewPassword,
-        client: &HashingClient,
-    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
-        let mut salt = [0; SALT_BYTES];
-        self.entropy.fill(&mut salt);
-        let scheme = self.scheme.clone();
-        self.run(client, move |memory| match password.checked() {
-            Ok(password) => new_hash(&scheme, password.expose_to_hasher(), &salt, memory).map(Ok),
-            Err(flaw) => Ok(Err(flaw)),
-        })
-        .await
-    }
-
-    async fn verify(
-        &self,
-        password: Password,
-        hash: Option<PasswordHash>,
-        client: &HashingClient,
-    ) -> Result<bool, HashingError> {
-        let Some(hash) = hash else {
-            // The salt of nobody: the work is the same and the outcome is thrown away.
-            let scheme = self.scheme.clone();
-            return self
-                .run(client, move |memory| {
-                    new_hash(
-                        &scheme,
-                        password.expose_to_hasher(),
-                        &[0; SALT_BYTES],
-                        memory,
-                    )
-                })
-                .await
-                .map(|_| false);
-        };
-        let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
-        let is_outdated = hash.is_outdated(&self.scheme.params);
-        self.run(client, move |memory| {
-            let begun = CpuTime::now();
-            let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
-            if is_outdated && !is_right {
-                memory.make_up_for(begun)?;
-            }
-            Ok(is_right)
-        })
-        .await
+    fn reserve(&self, client: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError> {
+        let place = self.pool.reserve(Network::of(client.address));
+        Ok(Box::new(Reserved {
+            place: place.map_err(|error| in_the_ports_words(error, self.deadline))?,
+            presence: client.presence.clone(),
+            scheme: self.scheme.clone(),
+            entropy: Arc::clone(&self.entropy),
+            deadline: self.deadline,
+        }))
     }
 
     fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash> {
@@ -188,6 +122,80 @@ impl PasswordHasher for Argon2PasswordHasher {
         } else {
             HashStanding::Current
         })
+    }
+}
+
+/// A place in the queue, and what it takes to use it.
+struct Reserved {
+    place: Place<ArgonMemory>,
+    presence: ClientPresence,
+    scheme: Scheme,
+    entropy: Arc<dyn Entropy>,
+    deadline: Duration,
+}
+
+impl Reserved {
+    /// Has a thread do this work with a password.
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
+    ) -> Result<T, HashingError> {
+        let made = self.place.run(self.presence.gone(), work).await;
+        let made = made.map_err(|error| in_the_ports_words(error, self.deadline))?;
+        made.map_err(|error| HashingError::Failed(error.into()))
+    }
+}
+
+#[async_trait]
+impl HashingPlace for Reserved {
+    async fn hash(
+        self: Box<Self>,
+        password: NewPassword,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
+        let mut salt = [0; SALT_BYTES];
+        self.entropy.fill(&mut salt);
+        let scheme = self.scheme.clone();
+        self.run(move |memory| match password.checked() {
+            Ok(password) => new_hash(&scheme, password.expose_to_hasher(), &salt, memory).map(Ok),
+            Err(flaw) => Ok(Err(flaw)),
+        })
+        .await
+    }
+
+    async fn verify(
+        self: Box<Self>,
+        password: Password,
+        hash: Option<PasswordHash>,
+    ) -> Result<bool, HashingError> {
+        let scheme = self.scheme.clone();
+        let Some(hash) = hash else {
+            // The salt of nobody: the work is the same and the outcome is thrown away.
+            let salt = [0; SALT_BYTES];
+            let work =
+                move |memory: &mut _| new_hash(&scheme, password.expose_to_hasher(), &salt, memory);
+            return self.run(work).await.map(|_| false);
+        };
+        let hash = StoredHash::parse(&hash).map_err(|error| HashingError::Failed(error.into()))?;
+        let is_outdated = hash.is_outdated(&scheme.params);
+        self.run(move |memory| {
+            let begun = CpuTime::now();
+            let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
+            if is_outdated && !is_right {
+                memory.make_up_for(begun)?;
+            }
+            Ok(is_right)
+        })
+        .await
+    }
+}
+
+fn in_the_ports_words(error: PoolError, deadline: Duration) -> HashingError {
+    match error {
+        // By then whatever waits now has been worked through or given up.
+        PoolError::Overloaded => HashingError::Overloaded {
+            retry_after: deadline,
+        },
+        error => HashingError::Failed(error.into()),
     }
 }
 
@@ -295,9 +303,8 @@ mod tests {
         hasher: &Argon2PasswordHasher,
         question: impl FnOnce(&ArgonMemory) -> T + Send + 'static,
     ) -> T {
-        let asked = hasher
-            .pool
-            .run(Network::of(None), pending(), |memory| question(memory));
+        let place = hasher.pool.reserve(Network::of(None)).unwrap();
+        let asked = place.run(pending(), |memory| question(memory));
         asked.await.unwrap()
     }
 
@@ -405,6 +412,23 @@ mod tests {
             }
         }
         assert!((10..20).contains(&turned_away), "{turned_away}");
+    }
+
+    #[tokio::test]
+    async fn a_password_is_hashed_in_the_place_that_was_reserved_for_it() {
+        let hasher = hasher(Argon2Settings {
+            threads: 1,
+            queue: 1,
+            ..settings()
+        });
+        let hash = hash_of(&hasher, "rahasia").await;
+        let reserve = || hasher.reserve(&HashingClient::default());
+        let place = reserve().unwrap();
+        assert!(matches!(reserve(), Err(HashingError::Overloaded { .. })));
+        let right = place.verify(password("rahasia"), Some(hash)).await;
+        assert!(right.unwrap());
+        drop(reserve().unwrap());
+        assert!(reserve().is_ok());
     }
 
     #[tokio::test]

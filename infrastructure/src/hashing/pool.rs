@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::cpu_backoff::Backoff;
 use super::cpu_time::CpuTime;
-use super::fair_queue::{Admitted, FairQueue, Ticket};
+use super::fair_queue::{FairQueue, Reserved, Ticket};
 use crate::limits::Network;
 
 /// What a job does with the state of the thread that takes it. It answers its caller itself.
@@ -18,7 +18,7 @@ type Work<S> = Box<dyn FnOnce(&mut S) + Send>;
 /// Why a job was not done.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PoolError {
-    /// The queue was full, a client with fewer jobs took the place, or no thread was free while the caller waited.
+    /// All places were taken, a client with fewer took this one, or no thread was free while the caller waited.
     #[error("too many jobs are waiting")]
     Overloaded,
     /// The pool takes no more jobs.
@@ -75,29 +75,30 @@ impl<S> Shared<S> {
         ((self.threads as f64 * turns) as usize).min(self.capacity)
     }
 
-    fn has_room(&self, client: Network) -> Result<(), PoolError> {
-        let queue = self.lock();
-        if queue.is_stopped {
-            return Err(PoolError::Stopped);
-        }
-        if queue.jobs.has_place(client, self.places(&queue)) {
-            Ok(())
-        } else {
-            Err(PoolError::Overloaded)
-        }
-    }
-
-    fn put(&self, client: Network, job: Job<S>) -> Result<Ticket, PoolError> {
+    /// Takes a place, before the job is known.
+    fn reserve(&self, client: Network) -> Result<Ticket, PoolError> {
         let mut queue = self.lock();
         if queue.is_stopped {
             return Err(PoolError::Stopped);
         }
         let places = self.places(&queue);
-        let admitted = queue.jobs.admit(client, job, places);
+        let reserved = queue.jobs.reserve(client, places);
         drop(queue);
-        let Admitted { ticket, displaced } = admitted.ok_or(PoolError::Overloaded)?;
+        let Reserved { ticket, displaced } = reserved.ok_or(PoolError::Overloaded)?;
         // Its caller learns that it was refused.
         drop(displaced);
+        Ok(ticket)
+    }
+
+    /// Puts a job in the place that was reserved for it, unless another client took that.
+    fn put(&self, client: Network, reserved: Ticket, job: Job<S>) -> Result<Ticket, PoolError> {
+        let mut queue = self.lock();
+        if queue.is_stopped {
+            return Err(PoolError::Stopped);
+        }
+        let put = queue.jobs.put(client, reserved, job);
+        drop(queue);
+        let ticket = put.map_err(|_| PoolError::Overloaded)?;
         self.changed.notify_one();
         Ok(ticket)
     }
@@ -136,18 +137,51 @@ impl<S> Shared<S> {
     }
 }
 
-/// A caller's place in the queue. Once it is dropped the job is no longer there.
-struct Place<'a, S> {
-    shared: &'a Shared<S>,
+/// A caller's place in the queue: reserved, and then that of its job. Once it is dropped, so is a job that was not begun.
+pub(super) struct Place<S> {
+    shared: Arc<Shared<S>>,
     client: Network,
     ticket: Ticket,
 }
 
-impl<S> Drop for Place<'_, S> {
+impl<S> Drop for Place<S> {
     fn drop(&mut self) {
         let job = self.shared.lock().jobs.remove(self.client, self.ticket);
         // The lock is free before what the job holds is dropped.
         drop(job);
+    }
+}
+
+impl<S: 'static> Place<S> {
+    /// Has a thread do `work`, and waits for what it makes.
+    ///
+    /// A job whose caller has gone away is dropped undone, unless it has been begun; so is one once the future `gone` is ready.
+    pub async fn run<T: Send + 'static>(
+        mut self,
+        gone: impl Future<Output = ()>,
+        work: impl FnOnce(&mut S) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let (taken, is_taken) = oneshot::channel();
+        let (done, made) = oneshot::channel();
+        let job = Job {
+            taken,
+            work: Box::new(move |state| {
+                // There is no one to tell if the caller has gone away.
+                let _ = done.send(work(state));
+            }),
+        };
+        self.ticket = self.shared.put(self.client, self.ticket, job)?;
+        let is_taken = tokio::select! {
+            biased;
+            is_taken = is_taken => is_taken.is_ok(),
+            () = tokio::time::sleep(self.shared.max_wait) => false,
+            () = gone => false,
+        };
+        drop(self);
+        if !is_taken {
+            return Err(PoolError::Overloaded);
+        }
+        made.await.map_err(|_| PoolError::Panicked)
     }
 }
 
@@ -196,45 +230,16 @@ impl<S: 'static> Pool<S> {
         Ok(pool)
     }
 
-    /// Whether a job of `client` would be admitted now.
-    pub fn has_room(&self, client: Network) -> Result<(), PoolError> {
-        self.shared.has_room(client)
-    }
-
-    /// Has a thread do `work` for `client`, and waits for what it makes.
+    /// Takes a place for a job of `client`, which may be looked up then. It may still be lost to a client with fewer.
     ///
-    /// A job whose caller has gone away is dropped undone, unless it has been begun; so is one once the future `gone` is ready.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        client: Network,
-        gone: impl Future<Output = ()>,
-        work: impl FnOnce(&mut S) -> T + Send + 'static,
-    ) -> Result<T, PoolError> {
-        let (taken, is_taken) = oneshot::channel();
-        let (done, made) = oneshot::channel();
-        let job = Job {
-            taken,
-            work: Box::new(move |state| {
-                // There is no one to tell if the caller has gone away.
-                let _ = done.send(work(state));
-            }),
-        };
-        let place = Place {
-            shared: &self.shared,
+    /// # Errors
+    /// There is none, and no other client has two more.
+    pub fn reserve(&self, client: Network) -> Result<Place<S>, PoolError> {
+        Ok(Place {
+            shared: Arc::clone(&self.shared),
             client,
-            ticket: self.shared.put(client, job)?,
-        };
-        let is_taken = tokio::select! {
-            biased;
-            is_taken = is_taken => is_taken.is_ok(),
-            () = tokio::time::sleep(self.shared.max_wait) => false,
-            () = gone => false,
-        };
-        drop(place);
-        if !is_taken {
-            return Err(PoolError::Overloaded);
-        }
-        made.await.map_err(|_| PoolError::Panicked)
+            ticket: self.shared.reserve(client)?,
+        })
     }
 
     /// Takes no more jobs, finishes those that it has, and waits for its threads to end.
@@ -245,7 +250,7 @@ impl<S: 'static> Pool<S> {
 }
 
 impl<S> Drop for Pool<S> {
-    /// Lets the threads end. No job has a caller any more: callers hold the pool.
+    /// Lets the threads end once all jobs are done.
     fn drop(&mut self) {
         self.shared.stop();
     }

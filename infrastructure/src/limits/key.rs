@@ -63,7 +63,7 @@ impl Key {
 
 /// The network of an address: the address, or the /64 that it lies in, the least that a subscriber of IPv6 gets (RFC
 /// 6177). Where no address is known it is empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Network {
     octets: [u8; 8],
     length: usize,

@@ -181,7 +181,7 @@ fn hold(buckets: &Buckets, key: u64, is_exempt: bool, now: i64) -> Result<Option
 }
 
 /// Counts what was held, and says how long the next has to wait for that; or gives it back.
-fn settle(buckets: &Buckets, key: u64, counts: bool, now: i64) -> Option<Duration> {
+pub(super) fn settle(buckets: &Buckets, key: u64, counts: bool, now: i64) -> Option<Duration> {
     if counts {
         return buckets.settle(key, now);
     }

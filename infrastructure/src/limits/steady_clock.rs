@@ -1,41 +1,20 @@
-//! Time that never runs backwards.
+//! The time by which attempts are counted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use authlog_application::ports::Clock;
 
-/// How long the clock has run forward since this was made. While the clock is set back nothing passes: a bucket goes on
-/// leaking from where it was, so that no wait lasts until the clock has caught up.
-pub(super) struct SteadyClock {
-    clock: Arc<dyn Clock>,
-    reading: Mutex<Reading>,
-}
-
-struct Reading {
-    clock: i64,
-    passed: i64,
-}
+/// How long the process has run. The wall clock may be set meanwhile: set ahead it forgives no guess, and set back it
+/// lengthens no wait.
+pub(super) struct SteadyClock(Arc<dyn Clock>);
 
 impl SteadyClock {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let reading = Reading {
-            clock: clock.now().unix_millis(),
-            passed: 0,
-        };
-        Self {
-            clock,
-            reading: Mutex::new(reading),
-        }
+        Self(clock)
     }
 
     /// Milliseconds.
     pub fn now(&self) -> i64 {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock: threads that overtake each other are not clocks that are set back.
-        let clock = self.clock.now().unix_millis();
-        let passed = clock.saturating_sub(reading.clock).max(0);
-        reading.clock = clock;
-        reading.passed = reading.passed.saturating_add(passed);
-        reading.passed
+        i64::try_from(self.0.monotonic().as_millis()).unwrap_or(i64::MAX)
     }
 }

@@ -8,27 +8,42 @@ use uuid::Uuid;
 
 use super::*;
 
-struct SetClock(Mutex<Timestamp>);
+struct SetClock {
+    wall: Mutex<Timestamp>,
+    passed: Mutex<Duration>,
+}
 
 impl SetClock {
     fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Timestamp::from_unix_millis(1_000_000))))
+        Arc::new(Self {
+            wall: Mutex::new(Timestamp::from_unix_millis(1_000_000)),
+            passed: Mutex::default(),
+        })
     }
 
     fn pass(&self, duration: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = now.plus(duration);
+        self.set_ahead(duration);
+        *self.passed.lock().unwrap() += duration;
+    }
+
+    fn set_ahead(&self, duration: Duration) {
+        let mut wall = self.wall.lock().unwrap();
+        *wall = wall.plus(duration);
     }
 
     fn set_back(&self, duration: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = Timestamp::from_unix_millis(now.unix_millis() - bucket::millis(duration));
+        let mut wall = self.wall.lock().unwrap();
+        *wall = wall.minus(duration);
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
+        *self.wall.lock().unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.passed.lock().unwrap()
     }
 }
 
@@ -297,6 +312,16 @@ fn a_clock_that_is_set_back_lengthens_no_wait() {
 }
 
 #[test]
+fn a_clock_that_is_set_ahead_forgives_no_guess() {
+    let clock = SetClock::new();
+    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let jo = guess(OFFICE, "jo");
+    while fail(&limiter, jo) {}
+    clock.set_ahead(Duration::from_secs(26 * 60 * 60));
+    assert_eq!(wait(&limiter, jo), Some(Duration::from_secs(30)));
+}
+
+#[test]
 fn others_at_the_same_address_do_not_keep_out_those_who_have_signed_in_there() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone());
@@ -538,22 +563,33 @@ fn an_ipv4_address_in_ipv6_clothes_is_that_address() {
 fn registrations_and_requests_for_mail_have_limits_of_their_own_by_address() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     let address: IpAddr = OFFICE.parse().unwrap();
-    let register = Attempt::Register {
-        address: Some(address),
-    };
+    let register = || limiter.reserve_registration(Some(address));
     let mail = Attempt::RequestMail {
         address: Some(address),
         identifier: "jo",
     };
     let allowed = |attempt| (0..200).filter(|_| limiter.count(attempt).is_ok()).count();
-    assert_eq!(allowed(register), 100);
+    assert_eq!((0..200).filter(|_| register().is_ok()).count(), 100);
     assert_eq!(allowed(mail), 30);
-    assert_eq!(limiter.count(register), Err(Duration::from_secs(2)));
+    assert_eq!(register().err(), Some(Duration::from_secs(2)));
     assert_eq!(limiter.count(mail), Err(Duration::from_secs(10)));
-    let elsewhere = Attempt::Register {
-        address: Some("192.0.2.2".parse().unwrap()),
-    };
-    assert_eq!(limiter.count(elsewhere), Ok(()));
+    let elsewhere = Some("192.0.2.2".parse().unwrap());
+    assert!(limiter.reserve_registration(elsewhere).is_ok());
+}
+
+#[test]
+fn registrations_that_are_given_back_do_not_count_and_those_under_way_do() {
+    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let register = || limiter.reserve_registration(Some(OFFICE.parse().unwrap()));
+    for _ in 0..200 {
+        register().unwrap().give_back();
+    }
+    let under_way: Vec<_> = (0..200).filter_map(|_| register().ok()).collect();
+    assert_eq!(under_way.len(), 100);
+    for registration in under_way {
+        registration.give_back();
+    }
+    assert_eq!((0..200).filter(|_| register().is_ok()).count(), 100);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Which addresses are one mailbox, as far as the mail goes that one is sent.
 
+use std::borrow::Cow;
+
 use authlog_domain::Email;
 use url::Host;
 
 /// A name for the mailbox of an address: addresses of one mailbox have one name, as far as it can be told from them.
 ///
-/// Letter case makes no difference, nor does the form of an internationalised domain (RFC 5891 §4), nor what follows a plus
+/// Quotation marks and backslashes of a quoted local part are no part of the name (RFC 5321 §4.1.2). New addresses have none,
+/// but stored ones may. Letter case makes no difference, nor does the form of an internationalised domain (RFC 5891 §4), nor what follows a plus
 /// sign in the local part: most providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them
 /// to different people, these share what one mailbox is sent, which is the smaller harm.
 pub(crate) fn mailbox_of(address: &Email) -> String {
@@ -13,12 +16,28 @@ pub(crate) fn mailbox_of(address: &Email) -> String {
     let Some((local, domain)) = comparable.rsplit_once('@') else {
         return comparable;
     };
+    let local = unquoted(local);
     let base = match local.split_once('+') {
         Some((base, _)) if !base.is_empty() => base,
-        _ => local,
+        _ => &local,
     };
     let domain = Host::parse(domain).map_or_else(|_| domain.to_owned(), |host| host.to_string());
     format!("{base}@{domain}")
+}
+
+/// The local part without its quotation marks, and what is quoted in it as it is.
+fn unquoted(local: &str) -> Cow<'_, str> {
+    let inner = local.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    let Some(inner) = inner else {
+        return Cow::Borrowed(local);
+    };
+    let mut name = String::with_capacity(inner.len());
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        let quoted = if letter == '\\' { letters.next() } else { None };
+        name.push(quoted.unwrap_or(letter));
+    }
+    Cow::Owned(name)
 }
 
 #[cfg(test)]
@@ -26,7 +45,7 @@ mod tests {
     use super::*;
 
     fn mailbox(text: &str) -> String {
-        mailbox_of(&Email::parse(text).unwrap())
+        mailbox_of(&Email::from_stored(text.to_owned()))
     }
 
     #[test]
@@ -36,6 +55,11 @@ mod tests {
             "Ann@EXAMPLE.com",
             "ann+news@example.com",
             "ann+1+2@example.com",
+            "\"ann\"@example.com",
+            "\"\\ann\"@example.com",
+            "\"a\\n\\n\"@example.com",
+            "\"ann+news\"@example.com",
+            "\"Ann\\+news\"@example.com",
         ] {
             assert_eq!(mailbox(spelling), "ann@example.com");
         }
@@ -54,6 +78,9 @@ mod tests {
             "+ann@example.com",
             "+bob@example.com",
             "ann@sub.example.com",
+            "\"ann smith\"@example.com",
+            "\"ann\\\\smith\"@example.com",
+            "\"ann@home\"@example.com",
         ];
         let mut mailboxes: Vec<String> = names.map(mailbox).to_vec();
         mailboxes.sort();

@@ -1,5 +1,9 @@
 //! Mail by SMTP, or into files that stay.
 
+use std::error::Error as _;
+
+use authlog_application::ports::StoreError;
+
 mod file;
 mod folder;
 mod mailbox;
@@ -26,4 +30,10 @@ pub enum MailerError {
     /// The directory for mail cannot be made.
     #[error("the directory for mail cannot be made")]
     Directory(#[source] std::io::Error),
+}
+
+/// Logs an entry of the queue of mail that cannot be read. It comes back when its lease ends, and the others do not wait for it.
+pub(crate) fn skip(entry: impl std::fmt::Display, error: &StoreError) {
+    let cause = error.source().map(tracing::field::display);
+    tracing::warn!(%entry, %error, cause, "mail that is due cannot be read");
 }

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 
 use super::connection::connect;
 use super::message::ID;
+use super::servers::NatsServers;
 use super::stream::{STREAM, is_missing};
 
 /// Events that are read from the log at a time.
@@ -27,17 +28,17 @@ fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> St
     StreamUnreadable(source.into())
 }
 
-/// Compares every message of the stream at `url` with the event at its place in the log, and notes what differs. Events
+/// Compares every message of the stream on `servers` with the event at its place in the log, and notes what differs. Events
 /// that are not on the stream yet are no divergence: they wait.
 ///
 /// # Errors
 /// The stream or the log cannot be read.
 pub async fn compare_stream(
-    url: &str,
+    servers: &NatsServers,
     log: &dyn EventLog,
     diagnosis: &mut Diagnosis,
 ) -> Result<(), StreamUnreadable> {
-    let client = connect(url).await.map_err(unreadable)?;
+    let client = connect(servers).await.map_err(unreadable)?;
     let jetstream = jetstream::new(client);
     let mut stream = match jetstream.get_stream(STREAM).await {
         Ok(stream) => stream,

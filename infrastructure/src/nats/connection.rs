@@ -7,12 +7,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::Event;
 use async_nats::jetstream::{self, ContextBuilder};
-use async_nats::{ConnectOptions, Event};
-use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
+use super::servers::NatsServers;
 use super::trouble::Trouble;
 
 /// How long the server may take for any answer, an acknowledgement among them, before the connection counts as broken.
@@ -26,18 +25,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `url`, once. What it says of user, password or token is sent to the server and shown to nobody.
-    pub(super) async fn open(url: &Url) -> Result<Self, Trouble> {
+    /// Connects to one of the servers, each of which is tried once. User, password or token are sent to the server and
+    /// shown to nobody.
+    pub(super) async fn open(servers: &NatsServers) -> Result<Self, Trouble> {
         let broken = CancellationToken::new();
         let complaint = Arc::default();
-        let (address, options) = options(url);
+        let (addresses, options) = servers.options();
         let client = options
             .name("authlog")
             .connection_timeout(ANSWER_WITHIN)
-            // Not at all cannot be said. A client whose connection came back is not used any more.
-            .max_reconnects(1)
+            // None cannot be said, and less would leave servers out. A client whose connection came back is not used any
+            // more.
+            .max_reconnects(servers.count())
             .event_callback(noting(broken.clone(), Arc::clone(&complaint)))
-            .connect(address.as_str())
+            .connect(addresses)
             .await
             .map_err(Trouble::away)?;
         let jetstream = ContextBuilder::new()
@@ -72,37 +73,12 @@ impl Connection {
     }
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoConnection {
-    #[error("the address of NATS is not a URL")]
-    Address(#[from] url::ParseError),
-    #[error(transparent)]
-    Connecting(#[from] async_nats::ConnectError),
-}
-
-/// Connects to `url` for a few questions, mended by async-nats should it break.
-pub(super) async fn connect(url: &str) -> Result<async_nats::Client, NoConnection> {
-    let (address, options) = options(&Url::parse(url)?);
-    let client = options.name("authlog").connect(address.as_str()).await?;
-    Ok(client)
-}
-
-/// The address without credentials, and options that hold them: async-nats passes over what a URL says of users.
-fn options(url: &Url) -> (Url, ConnectOptions) {
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let user = decoded(url.username());
-    let options = match url.password() {
-        Some(password) => ConnectOptions::with_user_and_password(user, decoded(password)),
-        None if user.is_empty() => ConnectOptions::new(),
-        // As other clients of NATS read it.
-        None => ConnectOptions::with_token(user),
-    };
-    let mut address = url.clone();
-    // Only URLs that cannot have a user refuse to be told that they have none.
-    let _ = address.set_username("");
-    let _ = address.set_password(None);
-    (address, options)
+/// Connects to one of the servers for a few questions, mended by async-nats should it break.
+pub(super) async fn connect(
+    servers: &NatsServers,
+) -> Result<async_nats::Client, async_nats::ConnectError> {
+    let (addresses, options) = servers.options();
+    options.name("authlog").connect(addresses).await
 }
 
 /// Notes what happens to a connection.
@@ -119,22 +95,5 @@ fn noting(
             _ => {}
         }
         std::future::ready(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_shows_no_credentials() {
-        for given in [
-            "nats://user:p%40ss@nats.example.com:4222",
-            "nats://token@nats.example.com:4222",
-            "nats://nats.example.com:4222",
-        ] {
-            let (address, _) = options(&given.parse().unwrap());
-            assert_eq!(address.as_str(), "nats://nats.example.com:4222", "{given}");
-        }
     }
 }

@@ -11,10 +11,12 @@ mod message;
 mod pages;
 mod pipeline;
 mod publisher;
+mod servers;
 mod stream;
 mod trouble;
 
 pub use checkpoints::{CHECKPOINT_STREAM, NatsCheckpoints};
 pub use comparison::{StreamUnreadable, compare_stream};
 pub use publisher::{EventPublisher, PublisherSettings};
+pub use servers::NatsServers;
 pub use stream::STREAM;

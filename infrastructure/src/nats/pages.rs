@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::ports::{EventLog, LogFilter, LoggedEvent, StoreError};
+use authlog_application::ports::{
+    EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError,
+};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,15 +21,15 @@ const IDLE: Duration = Duration::from_millis(10);
 
 /// The log, page by page, for as long as this is held.
 pub(super) struct Pages {
-    pages: mpsc::Receiver<Result<Vec<LoggedEvent>, StoreError>>,
+    pages: mpsc::Receiver<Result<Vec<LoggedEvent>, ReadOnError>>,
     _reader: AbortOnDropHandle<()>,
 }
 
 impl Pages {
-    /// The pages after the place `after`.
-    pub(super) fn after(after: u64, log: Arc<dyn EventLog>) -> Self {
+    /// The pages after `from`, each of the history in which the one before was read.
+    pub(super) fn after(from: LogCursor, log: Arc<dyn EventLog>) -> Self {
         let (sender, pages) = mpsc::channel(AHEAD);
-        let reader = tokio::spawn(read(log, after, sender));
+        let reader = tokio::spawn(read(log, from, sender));
         Self {
             pages,
             _reader: AbortOnDropHandle::new(reader),
@@ -35,33 +37,31 @@ impl Pages {
     }
 
     /// Waits for the next page, which is never empty; `None` after an error.
-    pub(super) async fn next(&mut self) -> Option<Result<Vec<LoggedEvent>, StoreError>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Vec<LoggedEvent>, ReadOnError>> {
         self.pages.recv().await
     }
 }
 
 async fn read(
     log: Arc<dyn EventLog>,
-    mut reached: u64,
-    pages: mpsc::Sender<Result<Vec<LoggedEvent>, StoreError>>,
+    mut reached: LogCursor,
+    pages: mpsc::Sender<Result<Vec<LoggedEvent>, ReadOnError>>,
 ) {
     let everything = LogFilter::default();
     loop {
-        let page = log.read_log(reached, PAGE, &everything).await;
-        match &page {
-            Ok(events) => match events.last() {
-                Some(last) => reached = last.log_index,
-                None => {
+        let page = match log.read_on(reached, PAGE, &everything).await {
+            Ok(LogPage { events, cursor }) => {
+                reached = cursor;
+                if events.is_empty() {
                     tokio::time::sleep(IDLE).await;
                     continue;
                 }
-            },
-            Err(_) => {
-                let _ = pages.send(page).await;
-                return;
+                Ok(events)
             }
-        }
-        if pages.send(page).await.is_err() {
+            Err(error) => Err(error),
+        };
+        let failed = page.is_err();
+        if pages.send(page).await.is_err() || failed {
             return;
         }
     }

@@ -8,11 +8,11 @@ use authlog_application::ports::{EventLog, Publication};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::connection::Connection;
 use super::pages::{PAGE, Pages};
 use super::pipeline::Pipeline;
+use super::servers::NatsServers;
 use super::stream;
 use super::trouble::Trouble;
 
@@ -33,8 +33,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Where and as whom to publish.
 #[derive(Clone)]
 pub struct PublisherSettings {
-    /// The NATS server, such as `nats://127.0.0.1:4222`; it may hold a user and password, or a token.
-    pub url: Url,
+    /// The NATS servers.
+    pub servers: NatsServers,
+    /// How many of them keep the stream, if it has to be made.
+    pub replicas: usize,
     /// `source` of every event: a URI reference that names this service.
     pub source: String,
 }
@@ -149,10 +151,10 @@ async fn publish_all(
     settings: &PublisherSettings,
     publication: &watch::Sender<Publication>,
 ) -> Result<Infallible, Trouble> {
-    let connection = Connection::open(&settings.url).await?;
+    let connection = Connection::open(&settings.servers).await?;
     tokio::select! {
         trouble = connection.breaks() => Err(trouble),
-        Err(trouble) = publish_over(&connection, log, &settings.source, publication) => {
+        Err(trouble) = publish_over(&connection, log, settings, publication) => {
             Err(connection.explain(trouble))
         }
     }
@@ -162,7 +164,7 @@ async fn publish_all(
 async fn publish_over(
     connection: &Connection,
     log: &Arc<dyn EventLog>,
-    source: &str,
+    settings: &PublisherSettings,
     publication: &watch::Sender<Publication>,
 ) -> Result<Infallible, Trouble> {
     let jetstream = &connection.jetstream;
@@ -170,22 +172,24 @@ async fn publish_over(
         let so_far = publication.borrow();
         so_far.log_index > 0 || so_far.trouble.is_some()
     };
-    let mut reached = stream::open(jetstream, &**log, was_there).await?;
-    tracing::info!(reached, "publishing events");
+    let replicas = settings.replicas;
+    let mut reached = stream::open(jetstream, &**log, replicas, was_there).await?;
+    stream::note_replicas(jetstream, replicas).await;
+    tracing::info!(reached = reached.log_index, "publishing events");
     loop {
         publication.send_modify(|it| {
             it.active = true;
-            it.log_index = reached;
+            it.log_index = reached.log_index;
             it.trouble = None;
         });
-        let pipeline = Pipeline::after(reached, jetstream, source);
+        let pipeline = Pipeline::after(reached.log_index, jetstream, &settings.source);
         publish_for_a_while(
             Pages::after(reached, Arc::clone(log)),
             pipeline,
             publication,
         )
         .await?;
-        reached = stream::open(jetstream, &**log, true).await?;
+        reached = stream::open(jetstream, &**log, replicas, true).await?;
     }
 }
 

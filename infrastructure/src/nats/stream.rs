@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{
     Config, RawMessageErrorKind, RetentionPolicy, State, StorageType, Stream,
 };
 use async_nats::jetstream::{self, ErrorCode};
-use authlog_application::ports::{EventLog, LogFilter};
+use authlog_application::ports::{EventLog, LogCursor, LogFilter, LoggedEvent};
 use authlog_application::published::{PublishedEvent, publish};
 
 use super::message::{ID, TIME};
@@ -27,10 +27,10 @@ const LARGEST_MESSAGE: i32 = 65_536;
 
 /// How long a stream has to have been gone before another is made in its place. A server may go on removing the files of
 /// the one that was deleted after it has said that it is gone, and takes those of its successor along (nats-server 2.9).
-const GONE_FOR: Duration = Duration::from_secs(1);
+pub(super) const GONE_FOR: Duration = Duration::from_secs(1);
 
 /// The stream as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
-fn wanted() -> Config {
+fn wanted(replicas: usize) -> Config {
     Config {
         name: STREAM.to_owned(),
         description: Some("Every event of Authlog, in the order of its log".to_owned()),
@@ -40,7 +40,7 @@ fn wanted() -> Config {
         max_messages: -1,
         max_messages_per_subject: -1,
         max_bytes: -1,
-        num_replicas: 1,
+        num_replicas: replicas,
         deny_delete: true,
         deny_purge: true,
         allow_direct: true,
@@ -50,7 +50,7 @@ fn wanted() -> Config {
 
 /// What of `found` would lose messages or order. How many replicas it has, and where, is the operator's choice.
 fn differences(found: &Config) -> Vec<String> {
-    let wanted = wanted();
+    let wanted = wanted(found.num_replicas);
     let unlimited = |limit: i64| limit <= 0;
     let mut differences = Vec::new();
     let mut differs = |is: bool, what: String| {
@@ -106,13 +106,14 @@ fn differences(found: &Config) -> Vec<String> {
     differences
 }
 
-/// Opens the stream, makes it if it is not there, and finds out after which index to go on. `was_there` says whether this
-/// node has seen it before.
+/// Opens the stream, makes it with that many replicas if it is not there, and finds out after which entry of the log to go
+/// on: the one that the stream's last message was made of. `was_there` says whether this node has seen it before.
 pub(super) async fn open(
     jetstream: &jetstream::Context,
     log: &dyn EventLog,
+    replicas: usize,
     was_there: bool,
-) -> Result<u64, Trouble> {
+) -> Result<LogCursor, Trouble> {
     let stream = match jetstream.get_stream(STREAM).await {
         Ok(stream) => stream,
         Err(error) if is_missing(&error.kind()) => {
@@ -120,9 +121,9 @@ pub(super) async fn open(
                 tokio::time::sleep(GONE_FOR).await;
             }
             jetstream
-                .create_stream(wanted())
+                .create_stream(wanted(replicas))
                 .await
-                .map_err(not_created)?
+                .map_err(|error| not_created(error, replicas))?
         }
         Err(error) => return Err(Trouble::away(error)),
     };
@@ -134,11 +135,11 @@ pub(super) async fn open(
             differences.join("; ")
         )));
     }
-    check_whole(&info.state)?;
-    if info.state.last_sequence > 0 {
-        check_last(&stream, info.state.last_sequence, log).await?;
+    check_whole(&info.state, info.config.num_replicas)?;
+    match info.state.last_sequence {
+        0 => Ok(LogCursor::default()),
+        last => check_last(&stream, last, log).await,
     }
-    Ok(info.state.last_sequence)
 }
 
 pub(super) fn is_missing(kind: &GetStreamErrorKind) -> bool {
@@ -149,31 +150,68 @@ pub(super) fn is_missing(kind: &GetStreamErrorKind) -> bool {
 }
 
 /// JetStream that is switched off, or subjects that another stream has, do not mend themselves, but another may mend them.
-fn not_created(error: CreateStreamError) -> Trouble {
-    match error.kind() {
+fn not_created(error: CreateStreamError, replicas: usize) -> Trouble {
+    let error = match error.kind() {
         CreateStreamErrorKind::JetStreamUnavailable => {
-            Trouble::Away("the NATS server has no JetStream, or not for this account".to_owned())
+            return Trouble::Away(
+                "the NATS server has no JetStream, or not for this account".to_owned(),
+            );
         }
         _ => Trouble::away(error),
+    };
+    match error {
+        Trouble::Away(reason) if replicas > 1 => Trouble::Away(format!(
+            "the stream {STREAM} cannot be made with {replicas} replicas, as AUTHLOG_NATS_REPLICAS asks for: {reason}"
+        )),
+        other => other,
+    }
+}
+
+/// Says so if the stream has more or fewer replicas than the setting asks for. They are the operator's choice: a stream
+/// that holds messages is not changed.
+pub(super) async fn note_replicas(jetstream: &jetstream::Context, wanted: usize) {
+    let Ok(stream) = jetstream.get_stream(STREAM).await else {
+        return;
+    };
+    let found = stream.cached_info().config.num_replicas;
+    if found != wanted {
+        tracing::info!(
+            found,
+            wanted,
+            "the stream {STREAM} has another number of replicas than AUTHLOG_NATS_REPLICAS, and is left as it is"
+        );
     }
 }
 
 /// A stream with a hole cannot be mended by adding to its end.
-fn check_whole(state: &State) -> Result<(), Trouble> {
+fn check_whole(state: &State, replicas: usize) -> Result<(), Trouble> {
     if state.messages == state.last_sequence {
         return Ok(());
     }
     Err(Trouble::Refused(format!(
-        "the stream {STREAM} has lost messages: it ends at sequence {} and holds {} (its first is {}); delete it to have it made and filled again from the log",
-        state.last_sequence, state.messages, state.first_sequence
+        "the stream {STREAM} has lost messages: it ends at sequence {} and holds {} (its first is {}); {}",
+        state.last_sequence,
+        state.messages,
+        state.first_sequence,
+        way_back(replicas)
     )))
+}
+
+/// What an operator can do about a stream that has lost messages. Where it has replicas, the others may be whole.
+fn way_back(replicas: usize) -> &'static str {
+    if replicas > 1 {
+        "do not delete it before each of its replicas was looked at: have another one lead (`nats stream cluster step-down AUTH_EVENTS`), and if the stream is whole there, remove the damaged one (`nats stream cluster peer-remove AUTH_EVENTS`) to have it copied again. Publishing goes on by itself. Only if every replica has lost messages, delete the stream to have it made and filled again from the log"
+    } else {
+        "delete it to have it made and filled again from the log"
+    }
 }
 
 /// The stream's last message has to be the event that the log has there: otherwise one of them is not what the other was
 /// copied from.
-async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<(), Trouble> {
+async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<LogCursor, Trouble> {
     if let Some(logged) = event_at(log, last).await? {
-        return agree(stream, &logged).await;
+        agree(stream, &published(&logged)?).await?;
+        return Ok(logged.cursor());
     }
     let head = log.log_head().await.map_err(Trouble::away)?;
     let reached = head.log_index;
@@ -184,14 +222,18 @@ async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<()
         )));
     }
     if let Some(logged) = event_at(log, reached).await? {
-        agree(stream, &logged).await?;
+        agree(stream, &published(&logged)?).await?;
     }
     Err(Trouble::Refused(format!(
         "the database is behind the stream {STREAM}: its log ends at {reached}, the stream at {last}. Was it restored from a backup, or is it another one than the stream was filled from? Restore it to a later moment, or, if the events since are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone"
     )))
 }
 
-async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<PublishedEvent>, Trouble> {
+fn published(logged: &LoggedEvent) -> Result<PublishedEvent, Trouble> {
+    publish(logged).map_err(Trouble::away)
+}
+
+async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<LoggedEvent>, Trouble> {
     let Some(before) = log_index.checked_sub(1) else {
         return Ok(None);
     };
@@ -199,8 +241,8 @@ async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<Published
         .read_log(before, 1, &LogFilter::default())
         .await
         .map_err(Trouble::away)?;
-    let found = events.first().filter(|event| event.log_index == log_index);
-    found.map(publish).transpose().map_err(Trouble::away)
+    let mut events = events.into_iter();
+    Ok(events.next().filter(|event| event.log_index == log_index))
 }
 
 /// Makes sure that the stream has `logged` at its place.
@@ -211,7 +253,8 @@ async fn agree(stream: &Stream, logged: &PublishedEvent) -> Result<(), Trouble> 
         .await
         .map_err(|error| match error.kind() {
             RawMessageErrorKind::NoMessageFound => Trouble::Refused(format!(
-                "the stream {STREAM} has lost messages: it says that it ends at sequence {at}, and has no message there; delete it to have it made and filled again from the log"
+                "the stream {STREAM} has lost messages: it says that it ends at sequence {at}, and has no message there; {}",
+                way_back(stream.cached_info().config.num_replicas)
             )),
             _ => Trouble::away(error),
         })?;
@@ -242,7 +285,8 @@ mod tests {
 
     #[test]
     fn the_stream_that_we_make_is_one_that_we_take() {
-        assert_eq!(differences(&wanted()), Vec::<String>::new());
+        assert_eq!(differences(&wanted(1)), Vec::<String>::new());
+        assert_eq!(differences(&wanted(3)), Vec::<String>::new());
     }
 
     #[test]
@@ -250,9 +294,20 @@ mod tests {
         let found = Config {
             max_age: std::time::Duration::from_secs(60),
             storage: StorageType::Memory,
-            ..wanted()
+            ..wanted(1)
         };
         let told = differences(&found).join("; ");
         assert!(told.contains("60s") && told.contains("memory"), "{told}");
+    }
+
+    #[test]
+    fn a_stream_with_whole_replicas_left_is_not_to_be_deleted_first() {
+        assert_eq!(
+            way_back(1),
+            "delete it to have it made and filled again from the log"
+        );
+        let several = way_back(3);
+        assert!(several.contains("do not delete it before"), "{several}");
+        assert!(several.contains("step-down"), "{several}");
     }
 }

@@ -2,16 +2,18 @@
 
 use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
 use authlog_domain::UserId;
+use sqlx::Row as _;
 use sqlx::types::Json;
+use tokio::time::Instant;
 
 use super::PostgresStore;
 use super::connections::Connections;
-use super::errors::{append_error, violated_key};
+use super::errors::{append_error, is_too_late, violated_key};
 use super::rows::{
     AccountRow, SessionRow, update_account, update_session, upsert_accounts, upsert_sessions,
 };
 use crate::sealing::SealedEvent;
-use crate::store::AppendPlan;
+use crate::store::{AppendPlan, in_time};
 
 /// One statement is one transaction and one round trip. There is no NOTIFY in it: that takes a lock that all commits of
 /// the cluster queue for.
@@ -41,13 +43,14 @@ const APPEND: &str = concat!(
         INSERT INTO subject_keys (user_id, wrapped)
         SELECT * FROM unnest($11::uuid[], $12::bytea[])
     ), credential AS (
-        INSERT INTO credentials (user_id, credential_id, password_hash)
-        SELECT $13, $14, $15 WHERE $13 IS NOT NULL
+        INSERT INTO credentials (user_id, credential_id, password_hash, sealed)
+        SELECT $13, $14, $15, $39 WHERE $13 IS NOT NULL
         ON CONFLICT (user_id) DO UPDATE
-        SET credential_id = excluded.credential_id, password_hash = excluded.password_hash
+        SET credential_id = excluded.credential_id, password_hash = excluded.password_hash,
+            sealed = excluded.sealed
     ), opaque_token AS (
-        INSERT INTO opaque_tokens (digest, session_id, expires_at)
-        SELECT $16, $17, $18 WHERE $16 IS NOT NULL
+        INSERT INTO opaque_tokens (digest, session_id, expires_at, mac)
+        SELECT $16, $17, $18, $40 WHERE $16 IS NOT NULL
     ), account AS (",
     upsert_accounts!("$19"),
     "), session AS (",
@@ -58,7 +61,7 @@ const APPEND: &str = concat!(
           FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
             AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
     )
-    SELECT erase_account($21, $22), require_sealing_key($23), refuse_erased($24),
+    SELECT erase_account($21, $22), require_sealing_key($23), begin_append($24, $35, $36, $37, $38) AS server_time,
            require_administrator_beside($32)",
 );
 
@@ -71,26 +74,47 @@ impl PostgresStore {
         let Some(first) = plan.events.first() else {
             return Ok(());
         };
+        in_time(plan.not_after)?;
         let error = match self.send(plan).await {
             Ok(()) => return Ok(()),
+            Err(error) if self.is_refused_too_early(&error, plan) => match self.send(plan).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
             Err(error) => error,
         };
         if !self.connections.condemns(&error) {
             return Err(self.reason(plan, error).await);
         }
-        match self.send(plan).await {
-            Ok(()) => Ok(()),
+        // It is not begun after its time, but it may have been done before.
+        let error = match in_time(plan.not_after) {
+            Err(late) => late.into(),
+            Ok(()) => match self.send(plan).await {
+                Ok(()) => return Ok(()),
+                Err(error) if violated_key(&error).is_some() || is_too_late(&error) => {
+                    self.reason(plan, error).await
+                }
+                Err(error) => {
+                    self.connections.condemns(&error);
+                    return Err(self.reason(plan, error).await);
+                }
+            },
+        };
+        if is_recorded(first, &self.connections).await? {
+            Ok(())
+        } else {
             Err(error)
-                if violated_key(&error).is_some()
-                    && is_recorded(first, &self.connections).await? =>
-            {
-                Ok(())
-            }
-            Err(error) => {
-                self.connections.condemns(&error);
-                Err(self.reason(plan, error).await)
-            }
         }
+    }
+
+    /// Whether the server refused the append as too late while there is time left here: its clock was set. Then nothing is
+    /// known of its clock any more, and the append may be sent again.
+    fn is_refused_too_early(&self, error: &sqlx::Error, plan: &AppendPlan) -> bool {
+        let early = is_too_late(error) && in_time(plan.not_after).is_ok();
+        if early {
+            self.connections.server_clock().forget();
+        }
+        early
     }
 
     async fn send(&self, plan: &AppendPlan) -> Result<(), sqlx::Error> {
@@ -105,7 +129,9 @@ impl PostgresStore {
         let credential = plan.credential.as_ref();
         let token = plan.opaque_token.as_ref();
         let erasure = plan.erasure.as_ref();
-        sqlx::query(APPEND)
+        let (clock, sent) = (self.connections.server_clock(), Instant::now());
+        let not_after = plan.not_after.and_then(|at| clock.time_at(at));
+        let row = sqlx::query(APPEND)
             .bind(all(events, |event| event.kind.as_str()))
             .bind(all(events, |event| event.aggregate_id.as_str()))
             .bind(all(events, |event| event.sequence))
@@ -120,10 +146,10 @@ impl PostgresStore {
             .bind(all(keys, |(_, wrapped)| wrapped.as_slice()))
             .bind(credential.map(|it| it.user.as_uuid()))
             .bind(credential.map(|it| it.credential.as_uuid()))
-            .bind(credential.map(|it| it.hash.as_stored()))
-            .bind(token.map(|it| it.digest.0.as_slice()))
-            .bind(token.map(|it| it.session.as_uuid()))
-            .bind(token.map(|it| it.expires_at.date_time()))
+            .bind(credential.map(|it| it.plain.as_str()))
+            .bind(token.map(|it| it.row.digest.0.as_slice()))
+            .bind(token.map(|it| it.row.session.as_uuid()))
+            .bind(token.map(|it| it.row.expires_at.date_time()))
             .bind(Json(all(&plan.accounts, AccountRow::from)))
             .bind(Json(all(&plan.sessions, SessionRow::from)))
             .bind(erasure.map(|it| it.user.as_uuid()))
@@ -140,8 +166,15 @@ impl PostgresStore {
             .bind(plan.leaves_an_administrator_beside.map(UserId::as_uuid))
             .bind(all(&plan.mail, |mail| mail.happened))
             .bind(all(&plan.mail, |mail| mail.happened_at.date_time()))
-            .execute(self.connections.pool())
+            .bind(all(&plan.built_on, |event| event.kind.as_str()))
+            .bind(all(&plan.built_on, |event| event.aggregate_id.as_str()))
+            .bind(all(&plan.built_on, |event| event.sequence))
+            .bind(not_after)
+            .bind(credential.map(|it| it.sealed.as_slice()))
+            .bind(token.map(|it| it.mac.as_slice()))
+            .fetch_one(self.connections.pool())
             .await?;
+        clock.learn(sent, row.try_get("server_time")?);
         Ok(())
     }
 

@@ -1,16 +1,20 @@
 //! The connections to PostgreSQL, which outlive a restart of the server.
 
+use std::convert::Infallible;
 use std::ops::{Deref, DerefMut};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use authlog_application::ports::StoreError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{is_broken, store_error};
+use super::hosts::{Hosts, PostgresServers, Setting};
+use super::leadership::heard;
+use super::server_clock::ServerClock;
 
 /// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings; more
 /// of them would wait for the same disk.
@@ -23,7 +27,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What holds for every statement of a request. Whatever takes longer than this, nobody is waiting for. And while a table
 /// has no statistics the planner takes short statements for so expensive that it compiles them first (`jit`), which takes
 /// tens of milliseconds.
-const OF_REQUESTS: [(&str, &str); 4] = [
+const OF_REQUESTS: [Setting; 4] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
@@ -32,15 +36,23 @@ const OF_REQUESTS: [(&str, &str); 4] = [
 
 /// Every statement of the store relies on reading what others committed while it waited for them, so a server's other
 /// default does not count.
-const ISOLATION: (&str, &str) = ("default_transaction_isolation", r"read\ committed");
+pub(super) const ISOLATION: Setting = ("default_transaction_isolation", "read committed");
+
+/// How often a node with several servers to choose from makes sure that the one it uses takes writes.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// How long to wait before all servers are tried again, when none takes writes: a standby is promoted within seconds.
+const TRY_EVERY: Duration = Duration::from_millis(250);
 
 /// A pool whose connections are not tested before use, because that would cost a round trip each time. Instead the
 /// first one found broken condemns all that are as old: after a restart of the server the idle connections are replaced
 /// as they come up, and not one request has to fail for each.
 pub(super) struct Connections {
     pool: PgPool,
-    options: PgConnectOptions,
+    hosts: Arc<Hosts>,
     broken_at: Arc<Mutex<Option<Instant>>>,
+    server_clock: ServerClock,
+    _watch: Option<AbortOnDropHandle<Infallible>>,
 }
 
 /// A connection that is not in the pool, and since when.
@@ -63,15 +75,17 @@ impl DerefMut for Held {
     }
 }
 
+fn settings_of_requests() -> Vec<Setting> {
+    [ISOLATION].into_iter().chain(OF_REQUESTS).collect()
+}
+
 impl Connections {
-    /// Connections to `url`; the first is made when it is needed.
-    pub(super) fn new(url: &str) -> Result<Self, sqlx::Error> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("authlog")
-            .options([ISOLATION]);
+    /// Connections to these servers; the first is made when it is needed.
+    pub(super) fn new(servers: PostgresServers) -> Self {
+        let hosts = Hosts::new(servers);
         let broken_at = Arc::new(Mutex::new(None::<Instant>));
         let condemned = Arc::clone(&broken_at);
-        let pool = PgPoolOptions::new()
+        let options = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
@@ -79,13 +93,19 @@ impl Connections {
                 let broken_at = *condemned.lock().unwrap_or_else(PoisonError::into_inner);
                 let good = broken_at.is_none_or(|at| connection.age < at.elapsed());
                 Box::pin(async move { Ok(good) })
-            })
-            .connect_lazy_with(options.clone().options(OF_REQUESTS));
-        Ok(Self {
+            });
+        let pool = hosts.pool(options, settings_of_requests());
+        let watch = hosts.are_several().then(|| {
+            let watching = watch(Arc::clone(&hosts), Arc::clone(&broken_at));
+            AbortOnDropHandle::new(tokio::spawn(watching))
+        });
+        Self {
             pool,
-            options,
+            hosts,
             broken_at,
-        })
+            server_clock: ServerClock::default(),
+            _watch: watch,
+        }
     }
 
     /// The pool, for what must not be asked twice.
@@ -94,8 +114,13 @@ impl Connections {
     }
 
     /// How to make a connection of one's own, on which no limits are set.
-    pub(super) fn options(&self) -> &PgConnectOptions {
-        &self.options
+    pub(super) fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
+    }
+
+    /// What time it is on the server.
+    pub(super) fn server_clock(&self) -> &ServerClock {
+        &self.server_clock
     }
 
     /// A connection for one statement after the other: the one that was held before, unless it was condemned since.
@@ -115,6 +140,19 @@ impl Connections {
                 Ok(Held { connection, since })
             }
         }
+    }
+
+    /// A connection that is not in the pool and has its settings.
+    pub(super) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
+        self.hosts.connect(&settings_of_requests()).await
+    }
+
+    /// Lets no connection of the pool be used again that was made before now.
+    pub(super) fn condemn_all(&self) {
+        *self
+            .broken_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Asks something that may be asked twice, and does so if the first connection turns out to be broken.
@@ -146,11 +184,22 @@ impl Connections {
     pub(super) fn condemns(&self, error: &sqlx::Error) -> bool {
         let broken = is_broken(error);
         if broken {
-            *self
-                .broken_at
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.condemn_all();
         }
         broken
+    }
+}
+
+/// Follows the server that takes writes. When it is no longer the one that was used, no connection as old is used again.
+async fn watch(hosts: Arc<Hosts>, broken_at: Arc<Mutex<Option<Instant>>>) -> Infallible {
+    loop {
+        let Ok(mut connection) = hosts.connect(&[]).await else {
+            tokio::time::sleep(TRY_EVERY).await;
+            continue;
+        };
+        *broken_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        while heard(hosts.check(&mut connection)).await.is_ok() {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
     }
 }

@@ -2,20 +2,24 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionRecord, SessionStanding,
-    SignInRecord, StoreError, TokenDigest,
+    Account, Directory, Identifier, IdentifierKind, OpaqueTokenRecord, SessionRecord,
+    SessionStanding, SignInRecord, StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use sqlx::FromRow;
 
 use super::PostgresStore;
-use super::rows::{AccountRow, SessionRow, StandingRow, account_columns, session_columns};
+use super::rows::{
+    AccountRow, CheckedAccountRow, OpaqueTokenRow, SessionRow, StandingRow, account_columns,
+    checked_account_columns, session_columns, standing_columns,
+};
+use crate::sealing::Stored;
 use crate::store::SESSIONS_LOOKED_AT;
 
 /// The account that has an identifier.
 const BY_IDENTIFIER: &str = concat!(
     "SELECT ",
-    account_columns!(),
+    checked_account_columns!(),
     r"
       FROM identifier_claims c
       JOIN accounts a ON a.user_id = c.owner
@@ -25,8 +29,8 @@ const BY_IDENTIFIER: &str = concat!(
 /// The same with the hash of its password.
 const FOR_SIGN_IN: &str = concat!(
     "SELECT ",
-    account_columns!(),
-    r", p.password_hash
+    checked_account_columns!(),
+    r", p.sealed, p.password_hash
       FROM identifier_claims c
       JOIN accounts a ON a.user_id = c.owner
       JOIN credentials p ON p.user_id = a.user_id AND p.credential_id = a.credential_id
@@ -35,7 +39,7 @@ const FOR_SIGN_IN: &str = concat!(
 
 const BY_ID: &str = concat!(
     "SELECT ",
-    account_columns!(),
+    checked_account_columns!(),
     " FROM accounts a WHERE a.user_id = $1"
 );
 
@@ -76,11 +80,18 @@ const OTHER_SESSIONS: &str = r"
          WHERE a.user_id = $1 AND s.ended_at IS NULL AND s.session_id IS DISTINCT FROM $2
     )";
 
+/// Draws the next number. A server that took over may lack the last draws of the one before it, whose numbers were given to
+/// accounts nevertheless: then it draws until it is past them, a thousand at a time.
+const NEXT_NUMBER: &str = r"
+    SELECT max(drawn) FROM (
+        SELECT nextval('account_numbers') AS drawn
+          FROM generate_series(1, least(1000, greatest(1, 1 + (SELECT max(number) FROM accounts)
+                                                            - coalesce(pg_sequence_last_value('account_numbers'), 0))))
+    ) AS draws";
+
 const STANDING_BY_TOKEN: &str = concat!(
-    "SELECT ",
-    session_columns!(),
-    ", ",
-    account_columns!(),
+    "SELECT t.digest, t.session_id AS token_session_id, t.expires_at AS token_expires_at, t.mac AS token_mac, ",
+    standing_columns!(),
     r"
       FROM opaque_tokens t
       JOIN sessions s ON s.session_id = t.session_id
@@ -91,8 +102,17 @@ const STANDING_BY_TOKEN: &str = concat!(
 #[derive(FromRow)]
 struct SignInRow {
     #[sqlx(flatten)]
-    account: AccountRow,
+    account: CheckedAccountRow,
+    sealed: Option<Vec<u8>>,
     password_hash: String,
+}
+
+#[derive(FromRow)]
+struct TokenStandingRow {
+    #[sqlx(flatten)]
+    token: OpaqueTokenRow,
+    #[sqlx(flatten)]
+    standing: StandingRow,
 }
 
 #[async_trait]
@@ -112,10 +132,11 @@ impl Directory for PostgresStore {
             })
             .await?;
         row.map(|row| {
-            Ok(SignInRecord {
-                account: row.account.try_into()?,
-                hash: PasswordHash::from_stored(row.password_hash),
-            })
+            let hash = (row.sealed, row.password_hash);
+            Ok(self
+                .vault
+                .seals
+                .sign_in_record(row.account.try_into()?, hash))
         })
         .transpose()
     }
@@ -135,7 +156,7 @@ impl Directory for PostgresStore {
 
     async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError> {
         let digest = self.vault.pepper.digest(identifier);
-        let row: Option<AccountRow> = self
+        let row: Option<CheckedAccountRow> = self
             .connections
             .ask(|pool| {
                 sqlx::query_as(BY_IDENTIFIER)
@@ -144,11 +165,11 @@ impl Directory for PostgresStore {
                     .fetch_optional(pool)
             })
             .await?;
-        row.map(Account::try_from).transpose()
+        self.accepted(row)
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
-        let row: Option<AccountRow> = self
+        let row: Option<CheckedAccountRow> = self
             .connections
             .ask(|pool| {
                 sqlx::query_as(BY_ID)
@@ -156,7 +177,7 @@ impl Directory for PostgresStore {
                     .fetch_optional(pool)
             })
             .await?;
-        row.map(Account::try_from).transpose()
+        self.accepted(row)
     }
 
     async fn accounts(
@@ -173,11 +194,13 @@ impl Directory for PostgresStore {
                     .fetch_all(pool)
             })
             .await?;
-        rows.into_iter().map(Account::try_from).collect()
+        let rows = rows.into_iter().map(Stored::<Account>::try_from);
+        rows.map(|row| Ok(row?.row)).collect()
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
-        self.session_lookups.ask(session).await
+        let found = self.session_lookups.ask(session).await?;
+        Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
     }
 
     async fn live_sessions(
@@ -198,7 +221,8 @@ impl Directory for PostgresStore {
                     .fetch_all(pool)
             })
             .await?;
-        rows.into_iter().map(SessionRecord::try_from).collect()
+        let rows = rows.into_iter().map(Stored::<SessionRecord>::try_from);
+        rows.map(|row| Ok(row?.row)).collect()
     }
 
     async fn may_have_other_sessions(
@@ -222,7 +246,7 @@ impl Directory for PostgresStore {
         digest: &TokenDigest,
         now: Timestamp,
     ) -> Result<Option<SessionStanding>, StoreError> {
-        let row: Option<StandingRow> = self
+        let row: Option<TokenStandingRow> = self
             .connections
             .ask(|pool| {
                 sqlx::query_as(STANDING_BY_TOKEN)
@@ -231,18 +255,29 @@ impl Directory for PostgresStore {
                     .fetch_optional(pool)
             })
             .await?;
-        row.map(SessionStanding::try_from).transpose()
+        let Some(TokenStandingRow { token, standing }) = row else {
+            return Ok(None);
+        };
+        let (token, standing) = (token.try_into()?, standing.try_into()?);
+        let seals = &self.vault.seals;
+        let trusted = seals.accept::<OpaqueTokenRecord>(token);
+        Ok(trusted.and_then(|_| seals.accept_standing(standing)))
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
         self.connections
-            .ask(|pool| sqlx::query_scalar("SELECT nextval('account_numbers')").fetch_one(pool))
+            .ask(|pool| sqlx::query_scalar(NEXT_NUMBER).fetch_one(pool))
             .await
             .map(AccountNumber::new)
     }
 }
 
 impl PostgresStore {
+    fn accepted(&self, row: Option<CheckedAccountRow>) -> Result<Option<Account>, StoreError> {
+        let stored = row.map(Stored::try_from).transpose()?;
+        Ok(stored.and_then(|account| self.vault.seals.accept(account)))
+    }
+
     /// Those of the digests that are claimed, each looked up together with its kind.
     pub(super) async fn taken_digests(
         &self,

@@ -4,19 +4,21 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Diagnosis, Doctor, EventStore, SessionRecord, StoreError, StreamId,
+    Account, Diagnosis, Doctor, EventStore, OpaqueTokenRecord, StoreError, StreamId, TokenDigest,
 };
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, Timestamp};
 use authlog_projections::{Row, row};
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
+use super::seals::CredentialRow;
 use crate::doctor::{
     LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
     steps,
 };
+use crate::sealing::Stored;
 use crate::store::{ClaimDigest, Vault, unreadable};
 
 /// An event that is beyond the sequencer's mark waits for its place; one that is not should have one.
@@ -57,6 +59,9 @@ const SESSIONS: &str = concat!(
     session_columns!(),
     " FROM sessions s WHERE s.session_id = ANY($1)"
 );
+
+const CREDENTIALS: &str = r"
+    SELECT user_id, credential_id, sealed, password_hash FROM credentials WHERE user_id = ANY($1)";
 
 /// Entries out of a backup keep the order that they had there.
 const LOG_AFTER: &str = r"
@@ -122,9 +127,10 @@ impl Doctor for PostgresStore {
     async fn examine(
         &self,
         repair: bool,
+        now: Timestamp,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<Diagnosis, StoreError> {
-        examine(self, repair, progress).await
+        examine(self, repair, now, progress).await
     }
 }
 
@@ -258,8 +264,14 @@ impl Patient for PostgresStore {
             .await?;
         let events = self.load(stream).await?;
         match row(stream.kind, &events).map_err(unreadable)? {
-            Some(Row::Account(row)) => self.write_rows(&[*row], &[]).await,
-            Some(Row::Session(row)) => self.write_rows(&[], &[*row]).await,
+            Some(Row::Account(row)) => {
+                let row = self.vault.seals.with_mac(*row);
+                self.write_rows(&[row], &[]).await
+            }
+            Some(Row::Session(row)) => {
+                let row = self.vault.seals.with_mac(*row);
+                self.write_rows(&[], &[row]).await
+            }
             None => Ok(()),
         }
     }
@@ -300,6 +312,25 @@ impl Patient for PostgresStore {
                 .bind(&claim.digest)
                 .bind(owner)
                 .execute(pool)
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn opaque_tokens_after(
+        &self,
+        after: Option<TokenDigest>,
+        limit: u32,
+    ) -> Result<Vec<Stored<OpaqueTokenRecord>>, StoreError> {
+        self.stored_tokens_after(after, limit).await
+    }
+
+    async fn remove_opaque_token(&self, digest: TokenDigest) -> Result<(), StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query("DELETE FROM opaque_tokens WHERE digest = $1")
+                    .bind(digest.0)
+                    .execute(pool)
             })
             .await?;
         Ok(())
@@ -358,15 +389,13 @@ async fn read_derived(
             .fetch_all(&mut *snapshot)
             .await?;
         reading.accounts = by_id(rows);
-        let credentials: Vec<(Uuid, Uuid)> = sqlx::query_as(
-            "SELECT user_id, credential_id FROM credentials WHERE user_id = ANY($1)",
-        )
-        .bind(&accounts)
-        .fetch_all(&mut *snapshot)
-        .await?;
+        let credentials: Vec<CredentialRow> = sqlx::query_as(CREDENTIALS)
+            .bind(&accounts)
+            .fetch_all(&mut *snapshot)
+            .await?;
         reading.credentials = credentials
             .into_iter()
-            .map(|(user, credential)| (user.to_string(), credential.to_string()))
+            .map(|row| (row.user_id.to_string(), Ok(row.into())))
             .collect();
         let keys: Vec<(Uuid, Vec<u8>)> =
             sqlx::query_as("SELECT user_id, wrapped FROM subject_keys WHERE user_id = ANY($1)")
@@ -386,6 +415,12 @@ async fn read_derived(
     .fetch_all(&mut *snapshot)
     .await?;
     reading.erased = erased.iter().map(Uuid::to_string).collect();
+    let unfinished: Vec<Uuid> =
+        sqlx::query_scalar("SELECT user_id FROM unfinished_erasures WHERE user_id = ANY($1)")
+            .bind(&erased)
+            .fetch_all(&mut *snapshot)
+            .await?;
+    reading.unfinished = unfinished.iter().map(Uuid::to_string).collect();
     if !sessions.is_empty() {
         let rows: Vec<SessionRow> = sqlx::query_as(SESSIONS)
             .bind(&sessions)
@@ -393,15 +428,15 @@ async fn read_derived(
             .await?;
         reading.sessions = rows
             .into_iter()
-            .map(|row| (row.id(), SessionRecord::try_from(row).map_err(in_words)))
+            .map(|row| (row.id(), row.try_into().map_err(in_words)))
             .collect();
     }
     Ok(())
 }
 
-fn by_id(rows: Vec<AccountRow>) -> HashMap<String, Result<Account, String>> {
+fn by_id(rows: Vec<AccountRow>) -> HashMap<String, Result<Stored<Account>, String>> {
     rows.into_iter()
-        .map(|row| (row.id(), Account::try_from(row).map_err(in_words)))
+        .map(|row| (row.id(), row.try_into().map_err(in_words)))
         .collect()
 }
 

@@ -1,12 +1,14 @@
 //! Standing for an office whose work is done elsewhere: whoever does it watches whether this node was elected.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::ISOLATION;
+use super::hosts::Hosts;
 use super::leadership::{Leadership, Office, heard};
 
 /// How often the elected node makes sure that it still is.
@@ -17,16 +19,16 @@ const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// Stands for election as the node that holds an office.
 pub struct Election {
-    options: PgConnectOptions,
+    hosts: Arc<Hosts>,
     office: Office,
     leads: watch::Sender<bool>,
 }
 
 impl Election {
-    pub(super) fn new(options: PgConnectOptions, office: Office) -> (Self, watch::Receiver<bool>) {
+    pub(super) fn new(hosts: Arc<Hosts>, office: Office) -> (Self, watch::Receiver<bool>) {
         let (leads, elected) = watch::channel(false);
         let election = Self {
-            options,
+            hosts,
             office,
             leads,
         };
@@ -51,13 +53,12 @@ impl Election {
     }
 
     async fn lead(&self) -> Result<Infallible, sqlx::Error> {
-        let mut leadership = Leadership::win(&self.options, self.office).await?;
+        let mut leadership = Leadership::win(&self.hosts, &[ISOLATION], self.office).await?;
         tracing::info!(office = ?self.office, "this node was elected");
         self.leads.send_replace(true);
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            let beat = sqlx::query("SELECT 1").execute(leadership.connection());
-            heard(beat).await?;
+            heard(self.hosts.check(leadership.connection())).await?;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::ports::{AppendError, StoreError};
+use authlog_application::ports::{AppendError, StoreError, TooLate};
 
 /// Errors after which the same may work in a moment: the server is shutting down, starting, full, read-only, too slow,
 /// or it broke up a tie between transactions. By SQLSTATE, or the class that its first two characters name
@@ -47,20 +47,26 @@ pub(super) fn is_tie(error: &sqlx::Error) -> bool {
 /// Why a function of the schema refused to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SchemaRefusal {
-    /// The account was erased.
-    Erased,
+    /// The account does not exist.
+    NoAccount,
     /// Another master key seals what is new.
     OtherMasterKey,
     /// Nobody else would be left who administers accounts.
     LastAdministrator,
+    /// The event before is not there.
+    NoPredecessor,
+    /// The time for the command is up, by the server's clock.
+    TooLate,
 }
 
 /// The refusal of a function of the schema, if that is what the error is.
 pub(super) fn refused_by_schema(error: &sqlx::Error) -> Option<SchemaRefusal> {
     match error.as_database_error()?.code()?.as_ref() {
-        "AE001" => Some(SchemaRefusal::Erased),
+        "AE001" => Some(SchemaRefusal::NoAccount),
         "AE002" => Some(SchemaRefusal::OtherMasterKey),
         "AE003" => Some(SchemaRefusal::LastAdministrator),
+        "AE004" => Some(SchemaRefusal::NoPredecessor),
+        "AE005" => Some(SchemaRefusal::TooLate),
         _ => None,
     }
 }
@@ -93,18 +99,26 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
 /// The error as whoever appends has it. An identifier that is taken looks like a command that came first.
 pub(super) fn append_error(error: sqlx::Error) -> AppendError {
     match refused_by_schema(&error) {
-        Some(SchemaRefusal::Erased) => return AppendError::AccountErased,
-        Some(SchemaRefusal::OtherMasterKey) => return AppendError::Conflict,
+        Some(SchemaRefusal::NoAccount) => return AppendError::AccountErased,
+        Some(SchemaRefusal::OtherMasterKey | SchemaRefusal::NoPredecessor) => {
+            return AppendError::Conflict;
+        }
+        Some(SchemaRefusal::TooLate) => return TooLate.into(),
         Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
         None => {}
     }
-    match violated_key(&error) {
-        Some("events_pkey" | "subject_keys_pkey" | "identifier_claims_pkey") => {
-            AppendError::Conflict
-        }
-        None if is_tie(&error) => AppendError::Conflict,
-        _ => store_error(error).into(),
+    // Any other key as well, such as that of a number which was drawn from a server whose last draws were lost: when the
+    // command is decided again it is drawn again.
+    if violated_key(&error).is_some() || is_tie(&error) {
+        AppendError::Conflict
+    } else {
+        store_error(error).into()
     }
+}
+
+/// Whether the server's clock says that the time for a command is up.
+pub(super) fn is_too_late(error: &sqlx::Error) -> bool {
+    refused_by_schema(error) == Some(SchemaRefusal::TooLate)
 }
 
 /// The same error for everybody who waited for it to be otherwise.

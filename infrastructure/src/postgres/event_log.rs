@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+    ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
+    StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
 use serde_json::Value;
@@ -11,46 +12,71 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{PostgresStore, hold_up};
-use crate::store::{LogRow, unreadable};
+use crate::store::{AtCursor, LogRow, leaf_hash, unreadable};
+
+/// Joins the entry at the cursor, and the one at the end of the stretch, to a page that one of the statements reads: one
+/// statement over one connection, so that the page is of the history of which the cursor is.
+macro_rules! with_marks {
+    ($page:expr) => {
+        concat!(
+            "SELECT * FROM (",
+            $page,
+            r") AS page
+              UNION ALL
+             SELECT log_index, leaf_hash, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+               FROM event_log
+              WHERE log_index IN ($1, $3)
+              ORDER BY log_index"
+        )
+    };
+}
 
 /// The next of the log. Which events they are is settled before they are joined: a log without statistics would otherwise
 /// be joined whole.
-const READ: &str = r"
-    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+const READ: &str = with_marks!(
+    r"
+    SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
-      FROM (SELECT log_index, aggregate_type, aggregate_id, sequence
+      FROM (SELECT log_index, leaf_hash, aggregate_type, aggregate_id, sequence
               FROM event_log
              WHERE log_index > $1 AND log_index <= $3
              ORDER BY log_index
              LIMIT $2) l
       JOIN events e USING (aggregate_type, aggregate_id, sequence)
-     ORDER BY l.log_index";
+     ORDER BY l.log_index"
+);
 
 /// The next of some types.
-const READ_OF_TYPES: &str = r"
-    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+const READ_OF_TYPES: &str = with_marks!(
+    r"
+    SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
       FROM event_log l
       JOIN events e USING (aggregate_type, aggregate_id, sequence)
      WHERE l.log_index > $1 AND l.log_index <= $3
        AND e.event_type = ANY($4)
      ORDER BY l.log_index
-     LIMIT $2";
+     LIMIT $2"
+);
 
 /// One account's events are a range of an index, however long the log is. No types are all types.
-const READ_OF_USER: &str = r"
-    SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
+const READ_OF_USER: &str = with_marks!(
+    r"
+    SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
       FROM events e
       JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
      WHERE e.user_id = $5 AND l.log_index > $1 AND l.log_index <= $3
        AND ($4::text[] IS NULL OR e.event_type = ANY($4))
      ORDER BY l.log_index
-     LIMIT $2";
+     LIMIT $2"
+);
 
 /// Whose accounts a stretch of the log tells of. It is asked all the time, mostly to no effect.
 const CHANGED: &str = r"
     SELECT here.reached, here.reached < here.last_index AS has_more,
+           (SELECT leaf_hash FROM event_log WHERE log_index = $1) AS at_cursor,
+           (SELECT leaf_hash FROM event_log WHERE log_index = here.reached) AS at_end,
            ARRAY(SELECT DISTINCT aggregate_id::uuid
                    FROM event_log
                   WHERE log_index > $1 AND log_index <= here.reached AND aggregate_type = 'user') AS accounts
@@ -73,23 +99,27 @@ const HEAD: &str = r"
                        AND (e.txid, e.position) > (mark.last_txid, mark.last_position)
                        AND e.position > mark.min_position) AS waiting";
 
+/// An entry of the log; its event is missing where the entry alone was asked for.
 #[derive(FromRow)]
 struct Row {
     log_index: i64,
-    recorded_at: OffsetDateTime,
-    aggregate_type: String,
-    aggregate_id: String,
-    sequence: i64,
-    event_type: String,
-    event_version: String,
-    payload: Value,
-    metadata: Value,
+    leaf_hash: Vec<u8>,
+    recorded_at: Option<OffsetDateTime>,
+    aggregate_type: Option<String>,
+    aggregate_id: Option<String>,
+    sequence: Option<i64>,
+    event_type: Option<String>,
+    event_version: Option<String>,
+    payload: Option<Value>,
+    metadata: Option<Value>,
 }
 
 #[derive(FromRow)]
 struct Changed {
     reached: i64,
     has_more: bool,
+    at_cursor: Option<Vec<u8>>,
+    at_end: Option<Vec<u8>>,
     accounts: Vec<Uuid>,
 }
 
@@ -102,18 +132,32 @@ struct Head {
     is_held_up: Option<bool>,
 }
 
-#[async_trait]
-impl EventLog for PostgresStore {
-    async fn read_log(
+/// The log is shorter than a reader knows it, and events wait for their places in it.
+#[derive(Debug, thiserror::Error)]
+#[error("the log is not in order up to {0} yet")]
+struct NotInOrderYet(u64);
+
+/// The entries that were read, told apart.
+struct Entries {
+    events: Vec<LoggedEvent>,
+    marks: Vec<(i64, Vec<u8>)>,
+}
+
+impl Entries {
+    fn mark(&self, log_index: i64) -> Option<&[u8]> {
+        let found = self.marks.iter().find(|(index, _)| *index == log_index);
+        found.map(|(_, leaf)| leaf.as_slice())
+    }
+}
+
+impl PostgresStore {
+    async fn entries(
         &self,
-        after: u64,
+        after: i64,
+        until: i64,
         limit: u32,
         filter: &LogFilter,
-    ) -> Result<Vec<LoggedEvent>, StoreError> {
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let until = filter
-            .until
-            .map_or(i64::MAX, |until| i64::try_from(until).unwrap_or(i64::MAX));
+    ) -> Result<Entries, StoreError> {
         let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
         let rows: Vec<Row> = self
             .connections
@@ -134,17 +178,98 @@ impl EventLog for PostgresStore {
                 }
             })
             .await?;
-        rows.into_iter()
-            .map(|row| LogRow::from(row).logged())
-            .collect()
+        let (mut events, mut marks) = (Vec::new(), Vec::new());
+        for row in rows {
+            match row.event() {
+                Ok(event) => events.push(event.logged()?),
+                Err(mark) => marks.push(mark),
+            }
+        }
+        Ok(Entries { events, marks })
+    }
+
+    /// Why a reader cannot read on whose cursor the log does not confirm.
+    ///
+    /// The sequencer's own commits are not waited for, so a crash of the server takes back the end of `event_log` and
+    /// none of `events`. It then grows again, to the same entries.
+    async fn why_not(&self, from: &LogCursor, found: AtCursor) -> ReadOnError {
+        let log_index = from.log_index;
+        if found == AtCursor::Other {
+            return ReadOnError::HistoryChanged(log_index);
+        }
+        match self.log_head().await {
+            Ok(head) if head.log_index + head.unsequenced < log_index => {
+                ReadOnError::HistoryChanged(log_index)
+            }
+            Ok(_) => StoreError::Unavailable(Box::new(NotInOrderYet(log_index))).into(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+fn place(log_index: u64) -> i64 {
+    i64::try_from(log_index).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl EventLog for PostgresStore {
+    async fn read_log(
+        &self,
+        after: u64,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let until = filter.until.map_or(i64::MAX, place);
+        let entries = self.entries(place(after), until, limit, filter).await?;
+        Ok(entries.events)
+    }
+
+    async fn read_on(
+        &self,
+        from: LogCursor,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<LogPage, ReadOnError> {
+        let (after, until) = (place(from.log_index), filter.until.map_or(i64::MAX, place));
+        let entries = self.entries(after, until, limit, filter).await?;
+        let found = AtCursor::of(&from, entries.mark(after));
+        if found != AtCursor::Same {
+            return Err(self.why_not(&from, found).await);
+        }
+        let last = entries.events.last().map(LoggedEvent::cursor);
+        let cursor = match (last, filter.until) {
+            (Some(last), _) if entries.events.len() == limit as usize => last,
+            (_, Some(log_index)) => {
+                let Some(leaf) = entries.mark(until) else {
+                    let end = LogCursor::unproven(log_index);
+                    return Err(self.why_not(&end, AtCursor::Nothing).await);
+                };
+                LogCursor {
+                    log_index,
+                    leaf_hash: Some(leaf_hash(leaf.to_vec())?),
+                }
+            }
+            (Some(last), None) => last,
+            (None, None) => LogCursor {
+                leaf_hash: entries
+                    .mark(after)
+                    .map(|leaf| leaf_hash(leaf.to_vec()))
+                    .transpose()?,
+                ..from
+            },
+        };
+        Ok(LogPage {
+            events: entries.events,
+            cursor,
+        })
     }
 
     async fn changed_accounts(
         &self,
-        after: u64,
+        from: LogCursor,
         limit: u32,
-    ) -> Result<ChangedAccounts, StoreError> {
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
+    ) -> Result<ChangedAccounts, ReadOnError> {
+        let after = place(from.log_index);
         let changed: Changed = self
             .connections
             .ask(|pool| {
@@ -154,9 +279,16 @@ impl EventLog for PostgresStore {
                     .fetch_one(pool)
             })
             .await?;
+        let found = AtCursor::of(&from, changed.at_cursor.as_deref());
+        if found != AtCursor::Same {
+            return Err(self.why_not(&from, found).await);
+        }
         Ok(ChangedAccounts {
             accounts: changed.accounts.into_iter().map(UserId::new).collect(),
-            reached: u64::try_from(changed.reached).map_err(unreadable)?,
+            cursor: LogCursor {
+                log_index: u64::try_from(changed.reached).map_err(unreadable)?,
+                leaf_hash: changed.at_end.map(leaf_hash).transpose()?,
+            },
             has_more: changed.has_more,
         })
     }
@@ -181,18 +313,42 @@ impl EventLog for PostgresStore {
     }
 }
 
-impl From<Row> for LogRow {
-    fn from(row: Row) -> Self {
-        Self {
-            log_index: row.log_index,
-            recorded_at: Timestamp::new(row.recorded_at),
-            aggregate_type: row.aggregate_type,
-            aggregate_id: row.aggregate_id,
-            sequence: row.sequence,
-            event_type: row.event_type,
-            event_version: row.event_version,
-            payload: row.payload,
-            metadata: row.metadata,
-        }
+impl Row {
+    /// The event, or else the entry's place and hash.
+    fn event(self) -> Result<LogRow, (i64, Vec<u8>)> {
+        let (
+            Some(recorded_at),
+            Some(aggregate_type),
+            Some(aggregate_id),
+            Some(sequence),
+            Some(event_type),
+            Some(event_version),
+            Some(payload),
+            Some(metadata),
+        ) = (
+            self.recorded_at,
+            self.aggregate_type,
+            self.aggregate_id,
+            self.sequence,
+            self.event_type,
+            self.event_version,
+            self.payload,
+            self.metadata,
+        )
+        else {
+            return Err((self.log_index, self.leaf_hash));
+        };
+        Ok(LogRow {
+            log_index: self.log_index,
+            leaf_hash: self.leaf_hash,
+            recorded_at: Timestamp::new(recorded_at),
+            aggregate_type,
+            aggregate_id,
+            sequence,
+            event_type,
+            event_version,
+            payload,
+            metadata,
+        })
     }
 }

@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::mpsc;
 
+use super::connections::ISOLATION;
+use super::hosts::Hosts;
 use crate::limits::{GcraAttemptLimiter, Update};
 
 /// Where nodes of one database tell each other. Versions that write something else use another name.
@@ -33,11 +35,9 @@ pub struct GuessExchange {
 
 impl GuessExchange {
     /// Of the node that calls itself `node`. It takes two connections.
-    pub(super) fn new(options: PgConnectOptions, node: u64) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(2)
-            .max_lifetime(None)
-            .connect_lazy_with(options);
+    pub(super) fn new(hosts: &Hosts, node: u64) -> Self {
+        let options = PgPoolOptions::new().max_connections(2).max_lifetime(None);
+        let pool = hosts.pool(options, vec![ISOLATION]);
         Self { pool, node }
     }
 

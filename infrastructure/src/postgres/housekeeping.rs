@@ -1,10 +1,42 @@
 //! Removing what has expired.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Housekeeping, StoreError};
-use authlog_domain::Timestamp;
+use authlog_application::ports::{Housekeeping, StoreError, SweptSessions};
+use authlog_domain::{SessionId, Timestamp};
+use uuid::Uuid;
 
 use super::PostgresStore;
+
+/// It waits for no lock, so that nothing that deletes the same rows in another order waits for it and it for that. The
+/// condition is checked again on the row that was locked.
+const REMOVE_OVER_SESSIONS: &str = r"
+    WITH page AS MATERIALIZED (
+        SELECT session_id FROM sessions WHERE session_id > $1 ORDER BY session_id LIMIT $2
+    ), removed AS (
+        DELETE FROM sessions WHERE session_id IN (
+            SELECT s.session_id FROM sessions s JOIN page USING (session_id)
+             WHERE least(s.ended_at, s.expires_at) <= $3
+               FOR UPDATE OF s SKIP LOCKED)
+        RETURNING 1
+    )
+    SELECT page.session_id, (SELECT count(*) FROM removed) FROM page ORDER BY page.session_id DESC LIMIT 1";
+
+/// An account is done with once a snapshot shows no session of it: in the call after the last one was removed.
+const CONTINUE_ERASURES: &str = r"
+    WITH erased AS MATERIALIZED (
+        SELECT user_id FROM unfinished_erasures ORDER BY user_id LIMIT 1
+    ), batch AS MATERIALIZED (
+        SELECT s.session_id FROM sessions s WHERE s.user_id = (SELECT user_id FROM erased)
+         LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), token AS (
+        DELETE FROM opaque_tokens WHERE session_id IN (SELECT session_id FROM batch)
+    ), session AS (
+        DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM batch)
+    ), done AS (
+        DELETE FROM unfinished_erasures u USING erased
+         WHERE u.user_id = erased.user_id AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id)
+    )
+    SELECT EXISTS (SELECT FROM erased)";
 
 #[async_trait]
 impl Housekeeping for PostgresStore {
@@ -30,5 +62,38 @@ impl Housekeeping for PostgresStore {
             })
             .await?;
         Ok(removed.rows_affected())
+    }
+
+    async fn remove_over_sessions(
+        &self,
+        over_before: Timestamp,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Option<SweptSessions>, StoreError> {
+        let after = after.map_or(Uuid::nil(), SessionId::as_uuid);
+        let swept: Option<(Uuid, i64)> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(REMOVE_OVER_SESSIONS)
+                    .bind(after)
+                    .bind(i64::from(limit))
+                    .bind(over_before.date_time())
+                    .fetch_optional(pool)
+            })
+            .await?;
+        Ok(swept.map(|(last, removed)| SweptSessions {
+            last: SessionId::new(last),
+            removed: removed.cast_unsigned(),
+        }))
+    }
+
+    async fn continue_erasures(&self, limit: u32) -> Result<bool, StoreError> {
+        self.connections
+            .ask(|pool| {
+                sqlx::query_scalar(CONTINUE_ERASURES)
+                    .bind(i64::from(limit))
+                    .fetch_one(pool)
+            })
+            .await
     }
 }

@@ -3,8 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Executor as _, PgConnection};
+use sqlx::{Executor as _, PgConnection};
+
+use super::hosts::{Hosts, Setting};
 
 /// The first half of the keys of our advisory locks, so that they meet nobody else's: "auth" in ASCII.
 const LOCK_SPACE: i32 = 0x6175_7468;
@@ -17,7 +18,7 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// How soon the server notices that a leader's machine is gone, and gives its lock to another: 10 s, and 3 × 5 s more.
-const KEEPALIVE: [(&str, &str); 4] = [
+const KEEPALIVE: [Setting; 4] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
@@ -61,12 +62,14 @@ pub(super) struct Leadership {
 }
 
 impl Leadership {
-    /// Waits to be elected.
+    /// Waits to be elected, over a connection with these settings.
     pub(super) async fn win(
-        options: &PgConnectOptions,
+        hosts: &Hosts,
+        settings: &[Setting],
         office: Office,
     ) -> Result<Self, sqlx::Error> {
-        let mut connection = heard(options.clone().options(KEEPALIVE).connect()).await?;
+        let settings = [settings, &KEEPALIVE].concat();
+        let mut connection = hosts.connect(&settings).await?;
         if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
             tracing::debug!(%error, "a leader that hangs is not replaced until it ends");
         }

@@ -5,10 +5,11 @@ use std::ops::Range;
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
 use authlog_domain::UserId;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{ConnectOptions, Row};
 
 use super::PostgresStore;
+use super::connections::ISOLATION;
 use super::errors::store_error;
 use super::log_tree::{hash, signed};
 use crate::leaf::{LeafInput, leaf_hash};
@@ -131,8 +132,8 @@ impl LogRecords for PostgresStore {
                                 WHERE l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
                                   AND l.sequence = e.sequence)
              ORDER BY e.position LIMIT 1";
-        let options = self.connections.options();
-        let mut connection = options.connect().await.map_err(store_error)?;
+        let connecting = self.connections.hosts().connect(&[ISOLATION]);
+        let mut connection = connecting.await.map_err(store_error)?;
         let found: Option<Name> = sqlx::query_as(SELECT)
             .fetch_optional(&mut connection)
             .await

@@ -8,13 +8,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::store::unreadable;
+use crate::mail::skip;
+use crate::store::{LONGEST_POSTPONEMENT, unreadable};
 
 /// `SKIP LOCKED` lets nodes take at the same time, each something else.
 const TAKE_DUE: &str = r"
     WITH due AS MATERIALIZED (
         SELECT mail_id FROM mail_queue
-         WHERE due_at <= $1
+         WHERE (due_at <= $1 OR due_at > $4) AND kind = ANY($5)
          ORDER BY due_at
          LIMIT $3
            FOR UPDATE SKIP LOCKED
@@ -32,7 +33,7 @@ const ENQUEUE: &str = r"
 
 const COMPLETE: &str = "SELECT complete_mail($1, $2, $3)";
 
-const POSTPONE: &str = "UPDATE mail_queue SET due_at = $2 WHERE mail_id = $1";
+const POSTPONE: &str = "UPDATE mail_queue SET due_at = $2 WHERE mail_id = $1 AND attempts = $3";
 
 #[derive(FromRow)]
 struct Row {
@@ -45,7 +46,7 @@ struct Row {
     attempts: i64,
 }
 
-/// Every entry is of a kind that some version of this program knows.
+/// Only kinds that are known here are taken.
 #[derive(Debug, thiserror::Error)]
 #[error("mail of an unknown kind is due")]
 struct UnknownKind;
@@ -66,12 +67,18 @@ impl MailQueue for PostgresStore {
                     .bind(now.date_time())
                     .bind(leased_until.date_time())
                     .bind(i64::from(limit))
+                    .bind(now.plus(LONGEST_POSTPONEMENT).date_time())
+                    .bind(MailKind::ALL.map(MailKind::as_str))
                     .fetch_all(self.connections.pool()),
             )
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
-            taken.push(self.due_mail(row).await?);
+            let id = row.mail_id;
+            match self.due_mail(row).await {
+                Ok(mail) => taken.push(mail),
+                Err(error) => skip(id, &error),
+            }
         }
         Ok(taken)
     }
@@ -115,6 +122,7 @@ impl MailQueue for PostgresStore {
                 sqlx::query(POSTPONE)
                     .bind(mail.id)
                     .bind(at.date_time())
+                    .bind(i64::from(mail.attempts))
                     .execute(pool)
             })
             .await?;

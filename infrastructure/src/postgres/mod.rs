@@ -3,13 +3,15 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `connections`, `errors`, `schema` | the pool and how it outlives a restart, what errors mean, migrations |
+//! | `server_clock` | what time it is on the server |
+//! | `hosts`, `pooling` | opening connections to the server that takes writes; a pooler in between |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `together` | how what is asked at the same time goes to the database together |
 //! | `session_appends`, `session_lookups` | what goes so: an event of a session with its row, a session with its account |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
 //! | `erasure` | what an erasure has to know beforehand |
 //! | `mail_queue`, `mail_gate` | what people are told by mail, and how much a mailbox is sent |
-//! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation` | the other ports |
+//! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation`, `seals` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `guesses` | telling other nodes of guesses at passwords |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
@@ -29,20 +31,24 @@ mod events;
 mod guesses;
 mod history;
 mod hold_up;
+mod hosts;
 mod housekeeping;
 mod leadership;
 mod log_records;
 mod log_tree;
 mod mail_gate;
 mod mail_queue;
+mod pooling;
 mod rebuild;
 mod reset_requests;
 mod revocations;
 mod rotation;
 mod rows;
 mod schema;
+mod seals;
 mod secrets;
 mod sequencer;
+mod server_clock;
 mod session_appends;
 mod session_lookups;
 mod signing_keys;
@@ -54,10 +60,10 @@ use std::sync::Arc;
 use authlog_application::ports::Entropy;
 use postgres_es::PostgresEventRepository;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 pub use election::Election;
 pub use guesses::GuessExchange;
+pub use hosts::{PostgresServers, ServersError};
 pub use sequencer::Sequencer;
 
 use self::connections::Connections;
@@ -67,11 +73,8 @@ use self::session_lookups::SessionLookups;
 use self::together::Together;
 use crate::OpenError;
 use crate::sealing::MasterKeys;
-use crate::store::{Pepper, Vault, check_keys, unreadable};
+use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
 use crate::write_health::WriteHealth;
-
-/// Under which name the pepper of identifier claims is kept.
-const PEPPER: &str = "identifier-pepper";
 
 /// A store on a PostgreSQL database, which any number of nodes may share.
 pub struct PostgresStore {
@@ -97,55 +100,89 @@ impl PostgresStore {
         master: impl Into<MasterKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        let servers = PostgresServers::parse(url)
+            .map_err(|source| OpenError::Unreachable(Box::new(source)))?;
+        Self::open_on(servers, migrate, master, entropy).await
+    }
+
+    /// As [`Self::open`], for servers that were read before.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn open_on(
+        servers: PostgresServers,
+        migrate: bool,
+        master: impl Into<MasterKeys>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
         let master = master.into();
-        let connections =
-            Connections::new(url).map_err(|source| OpenError::Unreachable(Box::new(source)))?;
-        let connections = Arc::new(connections);
-        schema::prepare(connections.options(), migrate).await?;
-        let mut candidate = Zeroizing::new([0; Pepper::LENGTH]);
-        entropy.fill(candidate.as_mut_slice());
-        let candidate = master
-            .seal(&secrets::place(PEPPER), candidate.as_slice(), &*entropy)
-            .map_err(unreadable)?;
-        let sealed = secrets::sealed_secret(&connections, PEPPER, &candidate).await?;
-        let pepper = master.open(&secrets::place(PEPPER), &sealed);
-        let sealing = match (rotation::sealing_key(&connections).await?, &pepper) {
-            // The key that opens the pepper of a store in which none was named yet seals what is new.
-            (None, Ok(_)) => {
-                rotation::keep_first_sealing_key(&connections, &master.fingerprint()).await?
-            }
-            (sealing, _) => sealing.unwrap_or_default(),
-        };
-        check_keys(&master, &sealing, pepper.is_ok())?;
-        let pepper = pepper.map_err(|_| OpenError::WrongMasterKey)?;
+        let connections = Arc::new(Connections::new(servers));
+        schema::prepare(connections.hosts(), migrate).await?;
+        let secret = open_secret(&connections, &master, &*entropy).await?;
         Ok(Self {
             repository: PostgresEventRepository::new(connections.pool().clone()),
             session_appends: Together::new(&connections, SessionAppends::new(&connections)),
             session_lookups: Together::new(&connections, SessionLookups::new(&connections)),
             connections,
-            vault: Vault::new(master, Pepper::new(&pepper), entropy),
+            vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,
             writes: Arc::default(),
         })
     }
 
     /// The worker that brings the events of this store into one order. Every node runs one, and one of them works.
     pub fn sequencer(&self) -> Sequencer {
-        Sequencer::new(self.connections.options().clone())
+        Sequencer::new(Arc::clone(self.connections.hosts()))
     }
 
     /// The exchange of guesses with the other nodes.
     pub fn guess_exchange(&self) -> GuessExchange {
         let (node, _) = self.vault.entropy.random_uuid().as_u64_pair();
-        GuessExchange::new(self.connections.options().clone(), node)
+        GuessExchange::new(self.connections.hosts(), node)
     }
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.
     pub fn publisher_election(&self) -> (Election, watch::Receiver<bool>) {
-        Election::new(self.connections.options().clone(), Office::Publisher)
+        Election::new(Arc::clone(self.connections.hosts()), Office::Publisher)
     }
 
     /// The election of the node that signs checkpoints, and where to watch whether this one was elected.
     pub fn signer_election(&self) -> (Election, watch::Receiver<bool>) {
-        Election::new(self.connections.options().clone(), Office::Signer)
+        Election::new(Arc::clone(self.connections.hosts()), Office::Signer)
     }
+}
+
+/// The store's secret, made at the first opening. It is the proof, too, that the master key is the right one.
+async fn open_secret(
+    connections: &Connections,
+    master: &MasterKeys,
+    entropy: &dyn Entropy,
+) -> Result<StoreSecret, OpenError> {
+    let find = || connections.ask(|pool| secrets::find(pool, STORE_SECRET));
+    let had_events = find().await?.is_none() && connections.ask(has_events).await?;
+    // Another node may have made the secret and stored events in between.
+    if had_events && find().await?.is_none() {
+        return Err(OpenError::SecretRemoved);
+    }
+    let place = shared_secret_place(STORE_SECRET);
+    let candidate = master
+        .seal(&place, &StoreSecret::generate(entropy).to_stored(), entropy)
+        .map_err(unreadable)?;
+    let sealed = secrets::sealed_secret(connections, STORE_SECRET, &candidate).await?;
+    let secret = master.open(&place, &sealed);
+    let sealing = match (rotation::sealing_key(connections).await?, &secret) {
+        // The key that opens the secret of a store in which none was named yet seals what is new.
+        (None, Ok(_)) => {
+            rotation::keep_first_sealing_key(connections, &master.fingerprint()).await?
+        }
+        (sealing, _) => sealing.unwrap_or_default(),
+    };
+    check_keys(master, &sealing, secret.is_ok())?;
+    let secret = secret.map_err(|_| OpenError::WrongMasterKey)?;
+    Ok(StoreSecret::from_stored(&secret).map_err(unreadable)?)
+}
+
+async fn has_events(pool: &sqlx::PgPool) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM events)")
+        .fetch_one(pool)
+        .await
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
-use authlog_domain::{AggregateKind, UserId};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, row};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::rows::{AccountRow, SessionRow, update_account, update_session};
+use crate::sealing::WithMac;
 use crate::store::{WrappedKeys, unreadable};
 
 /// The streams to which the next events belong, as far as they are of one kind. It reads the primary key and nothing else.
@@ -156,7 +157,7 @@ impl Rebuild for PostgresStore {
         }))
     }
 
-    async fn rebuild(&self, stretch: &Stretch) -> Result<(), StoreError> {
+    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Result<(), StoreError> {
         let Stretch {
             kind, after, last, ..
         } = stretch;
@@ -188,9 +189,11 @@ impl Rebuild for PostgresStore {
             }
             let opened = self.vault.open(&stream, sealed, &keys).await?;
             match row(*kind, &opened).map_err(unreadable)? {
-                Some(Row::Account(account)) => accounts.push(*account),
-                Some(Row::Session(session)) => sessions.push(*session),
-                None => {}
+                Some(Row::Account(account)) => accounts.push(self.vault.seals.with_mac(*account)),
+                Some(Row::Session(session)) if session.has_row(now) => {
+                    sessions.push(self.vault.seals.with_mac(*session));
+                }
+                Some(Row::Session(_)) | None => {}
             }
         }
         for accounts in accounts.chunks(ROWS_AT_ONCE) {
@@ -217,11 +220,11 @@ impl PostgresStore {
     /// Writes these rows but those of accounts that were erased since their events were read.
     pub(super) async fn write_rows(
         &self,
-        accounts: &[Account],
-        sessions: &[SessionRecord],
+        accounts: &[WithMac<Account>],
+        sessions: &[WithMac<SessionRecord>],
     ) -> Result<(), StoreError> {
-        let of_accounts = accounts.iter().map(|row| row.id.as_uuid());
-        let of_sessions = sessions.iter().map(|row| row.user.as_uuid());
+        let of_accounts = accounts.iter().map(|it| it.row.id.as_uuid());
+        let of_sessions = sessions.iter().map(|it| it.row.user.as_uuid());
         let users: &Vec<Uuid> = &of_accounts.chain(of_sessions).collect();
         self.connections
             .ask(|pool| async move {
@@ -232,10 +235,10 @@ impl PostgresStore {
                     .await?;
                 let accounts = accounts
                     .iter()
-                    .filter(|row| !erased.contains(&row.id.as_uuid()));
+                    .filter(|it| !erased.contains(&it.row.id.as_uuid()));
                 let sessions = sessions
                     .iter()
-                    .filter(|row| !erased.contains(&row.user.as_uuid()));
+                    .filter(|it| !erased.contains(&it.row.user.as_uuid()));
                 let accounts: Vec<_> = accounts.map(AccountRow::from).collect();
                 if !accounts.is_empty() {
                     let write = sqlx::query(WRITE_ACCOUNTS).bind(accounts);

@@ -10,14 +10,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::store::unreadable;
+use crate::store::{LONGEST_POSTPONEMENT, unreadable};
 
 /// `SKIP LOCKED` lets nodes take at the same time, each something else. The request is chosen before anything is
 /// updated, so that no more than the limit are locked.
 const TAKE_DUE: &str = r"
     WITH due AS MATERIALIZED (
         SELECT reset_id FROM reset_requests
-         WHERE due_at <= $1
+         WHERE due_at <= $1 OR due_at > $4
          ORDER BY requested_at, reset_id
          LIMIT $3
            FOR UPDATE SKIP LOCKED
@@ -89,6 +89,7 @@ impl ResetRequests for PostgresStore {
                     .bind(now.date_time())
                     .bind(leased_until.date_time())
                     .bind(i64::from(limit))
+                    .bind(now.plus(LONGEST_POSTPONEMENT).date_time())
                     .fetch_all(self.connections.pool()),
             )
             .await?;

@@ -1,20 +1,27 @@
 //! News of sessions that ended, from the log itself.
 //!
-//! The cursor is the xmin of the snapshot in which the query before was made: every transaction below it had ended, and
-//! what it wrote was seen. Whatever was still running then, or began since, has a number from xmin on. So asking for
-//! these misses nothing, however long a commit takes, and some revocations come twice.
+//! The cursor is the snapshot of the query before: what it saw was read. What commits later was running then, and is one
+//! of the few transactions that the snapshot names, or began since, and has a number from its xmax on. So nothing is
+//! missed, however long a commit takes, nothing is read twice, and a transaction that stays open for hours costs nothing.
+//!
+//! Transaction numbers belong to one run of one server. After a failover, and after a crash of a server or of one of its
+//! processes, numbers of before are given out again. None of these leaves a connection open, so a cursor belongs to one
+//! connection and ends with it.
+
+use std::io;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    HearRevocations, Revocation, RevocationCursor, RevocationSource, StoreError,
+    Revocation, RevocationReader, RevocationSink, RevocationSource, StoreError,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{SessionId, Timestamp};
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::leadership::heard;
 use crate::store::{revocation, unreadable};
 
 /// What there is to know of an event that ends sessions.
@@ -33,8 +40,16 @@ macro_rules! ends_sessions {
     };
 }
 
-/// Where to go on from.
-const END: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+/// The snapshot of the statement that this stands in, and the server process that made it.
+macro_rules! snapshot_columns {
+    () => {
+        r"SELECT pg_backend_pid() AS backend, pg_snapshot_xmax(snapshot)::text::bigint AS xmax,
+                 ARRAY(SELECT xid::text::bigint FROM pg_snapshot_xip(snapshot) xid) AS in_progress
+            FROM pg_current_snapshot() AS snapshot"
+    };
+}
+
+const SNAPSHOT: &str = snapshot_columns!();
 
 /// The next of those since an instant.
 const SINCE: &str = concat!(
@@ -47,17 +62,32 @@ const SINCE: &str = concat!(
        LIMIT $3",
 );
 
-/// Those of transactions from the cursor on, joined to the next cursor, which is there even if no event is.
+/// Those that an earlier snapshot did not see, joined to the snapshot of this query, which is there even if no event is.
+/// The upper bound follows from the snapshot: the planner takes a range that is open on one side for a third of the table.
 const AFTER: &str = concat!(
-    "SELECT here.next, ",
+    "SELECT here.*, news.* FROM (",
+    snapshot_columns!(),
+    ") AS here LEFT JOIN (SELECT ",
     revocation_columns!(),
-    r" FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS next) AS here
-       LEFT JOIN events e ON e.txid >= $1::text::xid8 AND ",
+    " FROM events e WHERE e.txid >= $1::text::xid8 AND e.txid < pg_snapshot_xmax(pg_current_snapshot()) AND ",
     ends_sessions!(),
+    " UNION ALL SELECT ",
+    revocation_columns!(),
+    " FROM events e WHERE e.txid = ANY($2::text[]::xid8[]) AND ",
+    ends_sessions!(),
+    " LIMIT $3) AS news ON true",
 );
 
 /// Revocations that are read at once: a statement takes some ten milliseconds.
-const PAGE: i64 = 10_000;
+const PAGE: usize = 10_000;
+
+/// What a transaction that commits later than this is known by.
+#[derive(FromRow)]
+struct Snapshot {
+    backend: i32,
+    xmax: i64,
+    in_progress: Vec<i64>,
+}
 
 #[derive(FromRow)]
 struct Past {
@@ -69,7 +99,8 @@ struct Past {
 
 #[derive(FromRow)]
 struct News {
-    next: i64,
+    #[sqlx(flatten)]
+    snapshot: Snapshot,
     #[sqlx(flatten)]
     row: Row,
 }
@@ -100,61 +131,101 @@ impl Row {
     }
 }
 
-impl PostgresStore {
-    fn heed<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Result<Vec<Revocation>, StoreError> {
-        let news = rows
+/// The connection is no longer to the server process to which the cursor belongs.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection that reads revocations leads to another server process than before")]
+struct OtherServer;
+
+/// More was revoked than is read at once.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {PAGE} revocations came at once")]
+struct TooMany;
+
+fn lost(reason: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable(Box::new(reason))
+}
+
+/// A cursor, and the connection to which it belongs.
+struct Reader<'a> {
+    store: &'a PostgresStore,
+    connection: PgConnection,
+    seen: Snapshot,
+}
+
+impl Reader<'_> {
+    fn read<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Result<Vec<Revocation>, StoreError> {
+        let revocations = rows
             .filter_map(|row| row.revocation().transpose())
             .collect::<Result<Vec<_>, _>>()?;
-        self.vault.heed(&news);
-        Ok(news)
+        self.store.vault.apply_revocations(&revocations);
+        Ok(revocations)
     }
 }
 
 #[async_trait]
 impl RevocationSource for PostgresStore {
-    async fn revocations_since(
-        &self,
+    async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
+        let connect = async {
+            let mut connection = heard(self.connections.dedicated()).await?;
+            let seen = sqlx::query_as(SNAPSHOT).fetch_one(&mut connection);
+            let seen: Snapshot = heard(seen).await?;
+            Ok((connection, seen))
+        };
+        let (connection, seen) = self.connections.ask_once(connect).await?;
+        // The others may lead to a server that was replaced.
+        self.connections.condemn_all();
+        self.vault.forget_all();
+        Ok(Box::new(Reader {
+            store: self,
+            connection,
+            seen,
+        }))
+    }
+}
+
+#[async_trait]
+impl RevocationReader for Reader<'_> {
+    async fn read_since(
+        &mut self,
         since: Timestamp,
-        hear: HearRevocations<'_>,
-    ) -> Result<RevocationCursor, StoreError> {
-        // First: what is committed while the past is read comes after it.
-        let end = self
-            .connections
-            .ask(|pool| sqlx::query_scalar(END).fetch_one(pool))
-            .await?;
+        sink: RevocationSink<'_>,
+    ) -> Result<(), StoreError> {
         let mut reached = (since.date_time(), i64::MIN);
         loop {
-            let rows: Vec<Past> = self
-                .connections
-                .ask(|pool| {
-                    sqlx::query_as(SINCE)
-                        .bind(reached.0)
-                        .bind(reached.1)
-                        .bind(PAGE)
-                        .fetch_all(pool)
-                })
-                .await?;
+            let page = sqlx::query_as(SINCE)
+                .bind(reached.0)
+                .bind(reached.1)
+                .bind(PAGE as i64)
+                .fetch_all(&mut self.connection);
+            let rows: Vec<Past> = self.store.connections.ask_once(heard(page)).await?;
             let Some(last) = rows.last() else {
-                return Ok(RevocationCursor(end));
+                return Ok(());
             };
             reached = (last.recorded_at, last.position);
-            hear(self.heed(rows.iter().map(|past| &past.row))?);
+            sink(self.read(rows.iter().map(|past| &past.row))?);
         }
     }
 
-    async fn revocations_after(
-        &self,
-        cursor: RevocationCursor,
-    ) -> Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let cursor = cursor.0.to_string();
-        let rows: Vec<News> = self
-            .connections
-            .ask(|pool| sqlx::query_as(AFTER).bind(&cursor).fetch_all(pool))
-            .await?;
-        let first = rows.first();
-        let first = first.ok_or_else(|| unreadable(sqlx::Error::RowNotFound))?;
-        let next = RevocationCursor(first.next);
-        Ok((self.heed(rows.iter().map(|news| &news.row))?, next))
+    async fn read_new(&mut self) -> Result<Vec<Revocation>, StoreError> {
+        let texts = |numbers: &[i64]| numbers.iter().map(i64::to_string).collect::<Vec<_>>();
+        let rows = sqlx::query_as(AFTER)
+            .bind(self.seen.xmax.to_string())
+            .bind(texts(&self.seen.in_progress))
+            .bind(PAGE as i64 + 1)
+            .fetch_all(&mut self.connection);
+        let rows: Vec<News> = self.store.connections.ask_once(heard(rows)).await?;
+        if rows.len() > PAGE {
+            return Err(lost(TooMany));
+        }
+        let revocations = self.read(rows.iter().map(|news| &news.row))?;
+        let first = rows.into_iter().next();
+        let next = first.ok_or_else(|| lost(io::Error::from(io::ErrorKind::UnexpectedEof)))?;
+        let next = next.snapshot;
+        if next.backend != self.seen.backend || next.xmax < self.seen.xmax {
+            return Err(lost(OtherServer));
+        }
+        self.seen = next;
+        Ok(revocations)
     }
 }
 
@@ -168,6 +239,7 @@ mod tests {
         let list = format!("event_type IN ('{}')", REVOKING_EVENT_TYPES.join("', '"));
         let schema = include_str!("../../../migrations/postgres/0007_accounts.sql");
         assert_eq!(schema.matches(&list).count(), 2);
-        assert!(SINCE.contains(&list) && AFTER.contains(&list));
+        assert_eq!(SINCE.matches(&list).count(), 1);
+        assert_eq!(AFTER.matches(&list).count(), 2);
     }
 }

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connections::Connections;
-use super::secrets::place;
 use crate::sealing::{Unopenable, subject_key_place};
-use crate::store::{MasterKeyRotation, Rewrapped, signing_key_place, unreadable};
+use crate::store::{
+    MasterKeyRotation, Rewrapped, shared_secret_place as place, signing_key_place, unreadable,
+};
 
 /// The next keys in order of their accounts.
 const PAGE: &str = r"

@@ -4,7 +4,9 @@
 //! columns, and where many rows travel together as a value of the table's own type: that takes the server half as long, and
 //! has its members in the order of the table's columns.
 
-use authlog_application::ports::{Account, SessionRecord, SessionStanding, StoreError};
+use authlog_application::ports::{
+    Account, OpaqueTokenRecord, SessionRecord, StoreError, TokenDigest,
+};
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation, SessionId,
@@ -17,6 +19,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::recent_requests::{from_stored, to_stored};
+use crate::sealing::{Stored, StoredStanding, WithMac};
 use crate::store::unreadable;
 
 /// A row of `accounts`. The members stand in the order of the columns.
@@ -48,10 +51,12 @@ pub(super) struct AccountRow {
     #[serde(with = "time::serde::rfc3339::option")]
     verification_expires_at: Option<OffsetDateTime>,
     recent_requests: Option<String>,
+    #[serde(serialize_with = "as_bytea")]
+    mac: Option<Vec<u8>>,
 }
 
-/// A row of `sessions`. The members stand in the order of the columns; next to an account the version goes by another
-/// name.
+/// A row of `sessions`. The members stand in the order of the columns; next to an account the version and the MAC go by
+/// other names.
 #[derive(Clone, FromRow, Serialize, sqlx::Type)]
 #[sqlx(type_name = "sessions")]
 pub(super) struct SessionRow {
@@ -73,19 +78,39 @@ pub(super) struct SessionRow {
     ended_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
     rotated_at: OffsetDateTime,
+    #[serde(rename = "mac", serialize_with = "as_bytea")]
+    session_mac: Option<Vec<u8>>,
 }
 
 /// A statement with what is bound to it.
 pub(super) type PostgresQuery<'a> =
     sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
-/// A session and its account.
+/// An account, and whether its row is behind its events.
+#[derive(Clone, FromRow)]
+pub(super) struct CheckedAccountRow {
+    #[sqlx(flatten)]
+    row: AccountRow,
+    account_is_behind: bool,
+}
+
+/// A session and its account, and whether the row of either is behind its events.
 #[derive(Clone, FromRow)]
 pub(super) struct StandingRow {
     #[sqlx(flatten)]
     session: SessionRow,
     #[sqlx(flatten)]
-    account: AccountRow,
+    account: CheckedAccountRow,
+    session_is_behind: bool,
+}
+
+/// A row of `opaque_tokens`, whose columns go by these names next to a session.
+#[derive(FromRow)]
+pub(super) struct OpaqueTokenRow {
+    digest: Vec<u8>,
+    token_session_id: Uuid,
+    token_expires_at: OffsetDateTime,
+    token_mac: Option<Vec<u8>>,
 }
 
 /// The columns of an [`AccountRow`], of the table called `a`.
@@ -93,7 +118,33 @@ macro_rules! account_columns {
     () => {
         "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, a.credential_id, \
          a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, a.email_verified, a.locked, \
-         a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, a.recent_requests"
+         a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, a.recent_requests, \
+         a.mac"
+    };
+}
+
+/// The columns of a [`CheckedAccountRow`], of the table called `a`. A scalar subquery is one index probe a row in every plan;
+/// an EXISTS could become a hash of all events, in a plan that was made when there were few.
+macro_rules! checked_account_columns {
+    () => {
+        concat!(
+            account_columns!(),
+            ", (SELECT true FROM events later WHERE later.aggregate_type = 'user' \
+               AND later.aggregate_id = a.user_id::text AND later.sequence = a.version + 1) IS NOT NULL AS account_is_behind"
+        )
+    };
+}
+
+/// The columns of a [`StandingRow`], of the tables called `s` and `a`.
+macro_rules! standing_columns {
+    () => {
+        concat!(
+            session_columns!(),
+            ", (SELECT true FROM events later WHERE later.aggregate_type = 'session' \
+               AND later.aggregate_id = s.session_id::text AND later.sequence = s.version + 1) IS NOT NULL \
+               AS session_is_behind, ",
+            checked_account_columns!()
+        )
     };
 }
 
@@ -101,7 +152,7 @@ macro_rules! account_columns {
 macro_rules! session_columns {
     () => {
         "s.session_id, s.version AS session_version, s.contract, s.epoch, s.rotation, s.generation, \
-         s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at"
+         s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at, s.mac AS session_mac"
     };
 }
 
@@ -129,14 +180,14 @@ macro_rules! upsert_sessions {
     };
 }
 
-/// Writes one session, whose members are the statement's parameters from `$7` to `$18`.
+/// Writes one session, whose members are the statement's parameters from `$7` to `$19`.
 macro_rules! upsert_session {
     () => {
         concat!(
             r"
             INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-                                  last_used_at, expires_at, ended_at, rotated_at)
-            VALUES ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                                  last_used_at, expires_at, ended_at, rotated_at, mac)
+            VALUES ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
             update_session!()
         )
     };
@@ -158,7 +209,7 @@ macro_rules! update_account {
                 verification_id = excluded.verification_id,
                 verification_email = excluded.verification_email,
                 verification_expires_at = excluded.verification_expires_at,
-                recent_requests = excluded.recent_requests
+                recent_requests = excluded.recent_requests, mac = excluded.mac
             WHERE accounts.version <= excluded.version"
     };
 }
@@ -172,14 +223,14 @@ macro_rules! update_session {
                 epoch = excluded.epoch, rotation = excluded.rotation, generation = excluded.generation,
                 started_at = excluded.started_at, last_used_at = excluded.last_used_at,
                 expires_at = excluded.expires_at, ended_at = excluded.ended_at,
-                rotated_at = excluded.rotated_at
+                rotated_at = excluded.rotated_at, mac = excluded.mac
             WHERE sessions.version <= excluded.version"
     };
 }
 
 pub(super) use {
-    account_columns, session_columns, update_account, update_session, upsert_accounts,
-    upsert_session, upsert_sessions,
+    account_columns, checked_account_columns, session_columns, standing_columns, update_account,
+    update_session, upsert_accounts, upsert_session, upsert_sessions,
 };
 
 /// A column holds what the program never wrote into it.
@@ -191,8 +242,8 @@ fn foreign(column: &'static str) -> StoreError {
     unreadable(Foreign(column))
 }
 
-impl From<&Account> for AccountRow {
-    fn from(account: &Account) -> Self {
+impl From<&WithMac<Account>> for AccountRow {
+    fn from(WithMac { row: account, mac }: &WithMac<Account>) -> Self {
         let text = |value: Option<&str>| value.map(str::to_owned);
         let verification = account.pending_verification.as_ref();
         Self {
@@ -218,6 +269,7 @@ impl From<&Account> for AccountRow {
                 .and_then(|it| text(it.email.as_ref().map(Email::as_str))),
             verification_expires_at: verification.map(|it| it.expires_at.date_time()),
             recent_requests: to_stored(account),
+            mac: Some(mac.to_vec()),
         }
     }
 }
@@ -243,7 +295,7 @@ impl StandingRow {
     }
 }
 
-impl TryFrom<AccountRow> for Account {
+impl TryFrom<AccountRow> for Stored<Account> {
     type Error = StoreError;
 
     fn try_from(row: AccountRow) -> Result<Self, StoreError> {
@@ -251,7 +303,7 @@ impl TryFrom<AccountRow> for Account {
         let verification = row.verification_id.zip(row.verification_expires_at);
         let new_email = row.verification_email.map(Email::from_stored);
         let version = row.version.cast_unsigned();
-        Ok(Self {
+        let account = Account {
             id: UserId::new(row.user_id),
             version,
             number: AccountNumber::new(row.number),
@@ -281,6 +333,11 @@ impl TryFrom<AccountRow> for Account {
                 .map_err(|_| foreign("accounts.recent_requests"))?,
             created_at: Timestamp::new(row.created_at),
             updated_at: Timestamp::new(row.updated_at),
+        };
+        Ok(Self {
+            row: account,
+            mac: row.mac,
+            is_behind: false,
         })
     }
 }
@@ -301,11 +358,12 @@ impl SessionRow {
             .bind(self.expires_at)
             .bind(self.ended_at)
             .bind(self.rotated_at)
+            .bind(self.session_mac)
     }
 }
 
-impl From<&SessionRecord> for SessionRow {
-    fn from(session: &SessionRecord) -> Self {
+impl From<&WithMac<SessionRecord>> for SessionRow {
+    fn from(WithMac { row: session, mac }: &WithMac<SessionRecord>) -> Self {
         Self {
             session_id: session.id.as_uuid(),
             session_version: session.version.cast_signed(),
@@ -319,11 +377,12 @@ impl From<&SessionRecord> for SessionRow {
             expires_at: session.expires_at.date_time(),
             ended_at: session.ended_at.map(Timestamp::date_time),
             rotated_at: session.rotated_at.date_time(),
+            session_mac: Some(mac.to_vec()),
         }
     }
 }
 
-impl TryFrom<SessionRow> for SessionRecord {
+impl TryFrom<SessionRow> for Stored<SessionRecord> {
     type Error = StoreError;
 
     fn try_from(row: SessionRow) -> Result<Self, StoreError> {
@@ -331,7 +390,7 @@ impl TryFrom<SessionRow> for SessionRecord {
             None => None,
             Some(name) => Some(rotation(name).ok_or_else(|| foreign("sessions.rotation"))?),
         };
-        Ok(Self {
+        let session = SessionRecord {
             id: SessionId::new(row.session_id),
             version: row.session_version.cast_unsigned(),
             user: UserId::new(row.user_id),
@@ -348,19 +407,68 @@ impl TryFrom<SessionRow> for SessionRecord {
             expires_at: Timestamp::new(row.expires_at),
             ended_at: row.ended_at.map(Timestamp::new),
             rotated_at: Timestamp::new(row.rotated_at),
+        };
+        Ok(Self {
+            row: session,
+            mac: row.session_mac,
+            is_behind: false,
         })
     }
 }
 
-impl TryFrom<StandingRow> for SessionStanding {
+impl TryFrom<OpaqueTokenRow> for Stored<OpaqueTokenRecord> {
+    type Error = StoreError;
+
+    fn try_from(row: OpaqueTokenRow) -> Result<Self, StoreError> {
+        let digest = <[u8; 32]>::try_from(row.digest);
+        let token = OpaqueTokenRecord {
+            digest: TokenDigest(digest.map_err(|_| foreign("opaque_tokens.digest"))?),
+            session: SessionId::new(row.token_session_id),
+            expires_at: Timestamp::new(row.token_expires_at),
+        };
+        Ok(Self {
+            row: token,
+            mac: row.token_mac,
+            is_behind: false,
+        })
+    }
+}
+
+impl TryFrom<CheckedAccountRow> for Stored<Account> {
+    type Error = StoreError;
+
+    fn try_from(checked: CheckedAccountRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            is_behind: checked.account_is_behind,
+            ..checked.row.try_into()?
+        })
+    }
+}
+
+impl TryFrom<StandingRow> for StoredStanding {
     type Error = StoreError;
 
     fn try_from(row: StandingRow) -> Result<Self, StoreError> {
         Ok(Self {
-            session: row.session.try_into()?,
+            session: Stored {
+                is_behind: row.session_is_behind,
+                ..row.session.try_into()?
+            },
             account: row.account.try_into()?,
         })
     }
+}
+
+/// Bytes as JSON has to spell them for a column of type `bytea`.
+fn as_bytea<S: serde::Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+    let hex = |bytes: &Vec<u8>| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let spelt = bytes.as_ref().map(|bytes| format!("\\x{}", hex(bytes)));
+    spelt.serialize(to)
 }
 
 const fn rotation_name(rotation: Rotation) -> &'static str {

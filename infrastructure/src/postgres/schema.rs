@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use authlog_application::ports::{Health, StoreError};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use super::PostgresStore;
+use super::connections::ISOLATION;
 use super::errors::store_error;
-use super::leadership::heard;
+use super::hosts::Hosts;
+use super::pooling;
 use crate::OpenError;
 
 /// Forward only. Each migration runs in a transaction, and all under a lock, so that nodes may start at once.
@@ -32,8 +33,10 @@ enum SchemaError {
 }
 
 /// Makes sure of the schema, by migrating if `migrate` says so.
-pub(super) async fn prepare(options: &PgConnectOptions, migrate: bool) -> Result<(), OpenError> {
-    let mut connection = heard(options.connect()).await.map_err(unreachable)?;
+pub(super) async fn prepare(hosts: &Hosts, migrate: bool) -> Result<(), OpenError> {
+    let connect = || hosts.connect(&[ISOLATION]);
+    let mut connection = connect().await.map_err(unreachable)?;
+    pooling::require_own_session(&mut connection, connect).await?;
     let state = match check(&mut connection).await.map_err(store_error)? {
         // Looked at before it is locked: a role that may not change the schema can still start the program.
         Err(SchemaError::Behind { .. }) if migrate => MIGRATIONS

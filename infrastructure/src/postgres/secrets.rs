@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::PostgresStore;
 use super::connections::Connections;
 use crate::SharedSecrets;
-use crate::store::unreadable;
+use crate::store::{shared_secret_place as place, unreadable};
 
 /// The secret called `name` as it is stored; `candidate` becomes it if there is none yet.
 pub(super) async fn sealed_secret(
@@ -35,16 +35,11 @@ pub(super) async fn sealed_secret(
         .await
 }
 
-async fn find(pool: &PgPool, name: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+pub(super) async fn find(pool: &PgPool, name: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
     sqlx::query_scalar("SELECT sealed FROM shared_secrets WHERE name = $1")
         .bind(name)
         .fetch_optional(pool)
         .await
-}
-
-/// Where the secret called `name` is sealed for.
-pub(super) fn place(name: &str) -> String {
-    format!("shared-secret/{name}")
 }
 
 #[async_trait]

@@ -1,11 +1,13 @@
 //! The worker that copies committed events into `event_log`, in the one order that is final.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::ISOLATION;
 use super::hold_up::HoldUpWatch;
+use super::hosts::{Hosts, Setting};
 use super::leadership::{Leadership, Office, heard};
 
 /// Events in a batch: large enough that the statement's own cost is spread thin, small enough to be done within
@@ -29,7 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// `events` is new and small the planner would read all of it, and remember to do so when it no longer is. What it then
 /// thinks of the one row of `sequencer`, which has no index, is so expensive that it would compile each statement first
 /// (`jit`), which takes longer than the batch.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [Setting; 5] = [
+    ISOLATION,
     ("synchronous_commit", "off"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -38,14 +41,12 @@ const SETTINGS: [(&str, &str); 4] = [
 
 /// Brings the events of all nodes into one order. Run it on every node: they elect one, and when it ends, another.
 pub struct Sequencer {
-    options: PgConnectOptions,
+    hosts: Arc<Hosts>,
 }
 
 impl Sequencer {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self {
-            options: options.options(SETTINGS),
-        }
+    pub(super) fn new(hosts: Arc<Hosts>) -> Self {
+        Self { hosts }
     }
 
     /// Works, or waits to be elected, until `shutdown`. Then a leader gives every event that was committed by then its
@@ -71,7 +72,7 @@ impl Sequencer {
     ) -> Result<(), sqlx::Error> {
         let mut leadership = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            leadership = Leadership::win(&self.options, Office::Sequencer) => leadership?,
+            leadership = Leadership::win(&self.hosts, &SETTINGS, Office::Sequencer) => leadership?,
         };
         let connection = leadership.connection();
         let epoch: i64 = sqlx::query_scalar("SELECT take_over_sequencer()")

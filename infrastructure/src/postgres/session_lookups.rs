@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use authlog_application::ports::{SessionStanding, StoreError};
+use authlog_application::ports::StoreError;
 use authlog_domain::SessionId;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::connections::Connections;
 use super::events::catching_panics;
-use super::rows::{StandingRow, account_columns, session_columns};
+use super::rows::{
+    StandingRow, account_columns, checked_account_columns, session_columns, standing_columns,
+};
 use super::together::{Asked, Errand};
+use crate::sealing::StoredStanding;
 
 const STANDINGS: &str = concat!(
     "SELECT ",
-    session_columns!(),
-    ", ",
-    account_columns!(),
+    standing_columns!(),
     r"
       FROM sessions s
       JOIN accounts a ON a.user_id = s.user_id
@@ -30,7 +31,8 @@ pub(super) struct SessionLookups {
 
 impl Errand for SessionLookups {
     type Request = SessionId;
-    type Answer = Option<SessionStanding>;
+    /// The caller decides whether it is to be trusted.
+    type Answer = Option<StoredStanding>;
     type Refusal = StoreError;
 
     async fn carry_out(&self, group: Vec<Asked<Self>>, connection: &mut PgConnection) {
@@ -83,7 +85,7 @@ async fn standings(
 fn standing(
     rows: &[StandingRow],
     session: SessionId,
-) -> Result<Option<SessionStanding>, StoreError> {
+) -> Result<Option<StoredStanding>, StoreError> {
     let row = rows.iter().find(|row| row.session() == session);
-    row.cloned().map(SessionStanding::try_from).transpose()
+    row.cloned().map(StoredStanding::try_from).transpose()
 }

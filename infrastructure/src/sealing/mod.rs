@@ -3,11 +3,15 @@
 //! A master key, which is not in the database, wraps one key an account; an account's key seals the personal fields of
 //! its events. Whoever destroys the account's key has erased the person from every copy of the log without changing it.
 
+mod access;
 mod events;
 mod master_key;
 mod master_keys;
 mod subject_key;
 
+pub(crate) use access::{
+    AccessSeals, GrantsAccess, SealedCredential, Stored, StoredCredential, StoredStanding, WithMac,
+};
 pub use events::{SealedEvent, open_metadata, open_payload, seal};
 pub(crate) use master_key::Fingerprint;
 pub use master_key::{MasterKey, MasterKeyError};

@@ -110,6 +110,11 @@ impl SubjectKeyCache {
     pub fn forget(&self, user: UserId) {
         self.0.insert(user, None);
     }
+
+    /// Forgets what is known of every account.
+    pub fn forget_all(&self) {
+        self.0.clear();
+    }
 }
 
 #[cfg(test)]

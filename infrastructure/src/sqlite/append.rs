@@ -1,6 +1,6 @@
 //! What an append writes, in one savepoint.
 
-use authlog_application::ports::{AppendError, CredentialRecord, OpaqueTokenRecord};
+use authlog_application::ports::{AppendError, OpaqueTokenRecord};
 use authlog_domain::UserId;
 use rusqlite::{Connection, params};
 
@@ -10,8 +10,8 @@ use super::mail_queue::write_mail;
 use super::rotation::sealing_key;
 use super::rows::{write_account, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
-use crate::sealing::SealedEvent;
-use crate::store::{AppendPlan, ClaimDigest};
+use crate::sealing::{SealedCredential, SealedEvent, WithMac};
+use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time};
 
 /// Writes all of `plan`, or fails: then the caller undoes what was written.
 ///
@@ -30,11 +30,20 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
     write_attachments(connection, plan).map_err(|error| store_error(error).into())
 }
 
-/// Nothing comes after an erasure, and nothing is sealed under a master key that was replaced.
+/// Nothing comes after an erasure, without the event before it, or after its time, and nothing is sealed under a master key
+/// that was replaced.
 fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
+    in_time(plan.not_after)?;
     for user in &plan.held {
-        if is_erased(connection, *user).map_err(store_error)? {
+        if is_erased(connection, *user).map_err(store_error)?
+            || !is_registered(connection, *user).map_err(store_error)?
+        {
             return Err(AppendError::AccountErased);
+        }
+    }
+    for before in &plan.built_on {
+        if !is_there(connection, before).map_err(store_error)? {
+            return Err(AppendError::Conflict);
         }
     }
     if let Some(account) = plan.leaves_an_administrator_beside
@@ -48,6 +57,23 @@ fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), Appe
         return Err(AppendError::Conflict);
     }
     Ok(())
+}
+
+fn is_registered(connection: &Connection, user: UserId) -> rusqlite::Result<bool> {
+    const SELECT: &str = "SELECT 1 FROM accounts WHERE user_id = ?";
+    connection
+        .prepare_cached(SELECT)?
+        .exists([user.to_string()])
+}
+
+fn is_there(connection: &Connection, event: &Predecessor) -> rusqlite::Result<bool> {
+    const SELECT: &str =
+        "SELECT 1 FROM events WHERE aggregate_type = ? AND aggregate_id = ? AND sequence = ?";
+    connection.prepare_cached(SELECT)?.exists(params![
+        event.kind.as_str(),
+        event.aggregate_id,
+        event.sequence
+    ])
 }
 
 /// Whether somebody beside this account is an administrator who can sign in.
@@ -173,26 +199,32 @@ fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Re
 
 fn write_credential(
     connection: &Connection,
-    credential: &CredentialRecord,
+    credential: &SealedCredential,
 ) -> rusqlite::Result<()> {
     const UPSERT: &str = "
-        INSERT INTO credentials (user_id, credential_id, password_hash) VALUES (?, ?, ?)
-        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id, password_hash = excluded.password_hash";
+        INSERT INTO credentials (user_id, credential_id, password_hash, sealed) VALUES (?, ?, ?, ?)
+        ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id,
+            password_hash = excluded.password_hash, sealed = excluded.sealed";
     connection.prepare_cached(UPSERT)?.execute(params![
         credential.user.to_string(),
         credential.credential.to_string(),
-        credential.hash.as_stored()
+        credential.plain,
+        credential.sealed
     ])?;
     Ok(())
 }
 
-fn write_opaque_token(connection: &Connection, token: &OpaqueTokenRecord) -> rusqlite::Result<()> {
+fn write_opaque_token(
+    connection: &Connection,
+    WithMac { row, mac }: &WithMac<OpaqueTokenRecord>,
+) -> rusqlite::Result<()> {
     const INSERT: &str =
-        "INSERT INTO opaque_tokens (digest, session_id, expires_at) VALUES (?, ?, ?)";
+        "INSERT INTO opaque_tokens (digest, session_id, expires_at, mac) VALUES (?, ?, ?, ?)";
     connection.prepare_cached(INSERT)?.execute(params![
-        token.digest.0,
-        token.session.to_string(),
-        token.expires_at.unix_millis()
+        row.digest.0,
+        row.session.to_string(),
+        row.expires_at.unix_millis(),
+        mac
     ])?;
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
@@ -29,6 +29,8 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../../migrations/sqlite/0008_session_rows.sql"),
     include_str!("../../../migrations/sqlite/0009_account_rows.sql"),
     include_str!("../../../migrations/sqlite/0010_mail_gate.sql"),
+    include_str!("../../../migrations/sqlite/0012_proofs_and_sessions.sql"),
+    include_str!("../../../migrations/sqlite/0013_access_seals.sql"),
     include_str!("../../../migrations/sqlite/0015_write_probe.sql"),
 ];
 

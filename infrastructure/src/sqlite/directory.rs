@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, PasswordHash, SessionRecord, SessionStanding,
-    SignInRecord, StoreError, TokenDigest,
+    Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
+    StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use rusqlite::{OptionalExtension, Params, Row, params};
 
 use super::SqliteStore;
 use super::errors::store_error;
-use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, session};
+use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
+use crate::sealing::StoredStanding;
 use crate::store::SESSIONS_LOOKED_AT;
 
 #[async_trait]
@@ -21,18 +22,18 @@ impl Directory for SqliteStore {
     ) -> Result<Option<SignInRecord>, StoreError> {
         // The account names its password: with any other it would be half of one moment and half of another.
         let sql = format!(
-            "SELECT c.password_hash, {ACCOUNT} FROM identifier_claims AS i
+            "SELECT c.sealed, c.password_hash, {ACCOUNT} FROM identifier_claims AS i
              JOIN accounts AS a ON a.user_id = i.owner
              JOIN credentials AS c ON c.user_id = a.user_id AND c.credential_id = a.credential_id
              WHERE i.kind = ? AND i.digest = ?"
         );
-        self.find(sql, self.claimed(identifier), |row| {
-            Ok(SignInRecord {
-                account: account(row, 1)?,
-                hash: PasswordHash::from_stored(row.get(0)?),
+        let found = self
+            .find(sql, self.claimed(identifier), |row| {
+                Ok((account(row, 2)?, (row.get(0)?, row.get(1)?)))
             })
-        })
-        .await
+            .await?;
+        let seals = &self.vault.seals;
+        Ok(found.map(|(account, hash)| seals.sign_in_record(account, hash)))
     }
 
     async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
@@ -60,14 +61,18 @@ impl Directory for SqliteStore {
             "SELECT {ACCOUNT} FROM identifier_claims AS i JOIN accounts AS a ON a.user_id = i.owner
              WHERE i.kind = ? AND i.digest = ?"
         );
-        self.find(sql, self.claimed(identifier), |row| account(row, 0))
-            .await
+        let found = self
+            .find(sql, self.claimed(identifier), |row| account(row, 0))
+            .await?;
+        Ok(found.and_then(|account| self.vault.seals.accept(account)))
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
         let sql = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.user_id = ?");
-        self.find(sql, [user.to_string()], |row| account(row, 0))
-            .await
+        let found = self
+            .find(sql, [user.to_string()], |row| account(row, 0))
+            .await?;
+        Ok(found.and_then(|account| self.vault.seals.accept(account)))
     }
 
     async fn accounts(
@@ -83,7 +88,7 @@ impl Directory for SqliteStore {
             .read(move |connection| {
                 connection
                     .prepare_cached(&sql)?
-                    .query_map(params![after, limit], |row| account(row, 0))?
+                    .query_map(params![after, limit], |row| Ok(account(row, 0)?.row))?
                     .collect()
             })
             .await
@@ -94,7 +99,10 @@ impl Directory for SqliteStore {
             "SELECT {SESSION}, {ACCOUNT} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
              WHERE s.session_id = ?"
         );
-        self.find(sql, [session.to_string()], standing).await
+        let found = self
+            .find(sql, [session.to_string()], |row| standing(row, 0))
+            .await?;
+        Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
     }
 
     async fn live_sessions(
@@ -117,7 +125,7 @@ impl Directory for SqliteStore {
                 let bounds = params![user.to_string(), now.unix_millis(), after, limit];
                 connection
                     .prepare_cached(&sql)?
-                    .query_map(bounds, |row| session(row, 0))?
+                    .query_map(bounds, |row| Ok(session(row, 0)?.row))?
                     .collect()
             })
             .await
@@ -158,17 +166,29 @@ impl Directory for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<SessionStanding>, StoreError> {
         let sql = format!(
-            "SELECT {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
+            "SELECT t.session_id, t.expires_at, t.mac, {SESSION}, {ACCOUNT} FROM opaque_tokens AS t
              JOIN sessions AS s ON s.session_id = t.session_id
              JOIN accounts AS a ON a.user_id = s.user_id
              WHERE t.digest = ? AND t.expires_at > ?"
         );
-        self.find(sql, (digest.0, now.unix_millis()), standing)
-            .await
+        let wanted = digest.clone();
+        let found = self
+            .find(sql, (digest.0, now.unix_millis()), move |row| {
+                Ok((opaque_token(wanted, row, 0)?, standing(row, 3)?))
+            })
+            .await?;
+        let seals = &self.vault.seals;
+        Ok(found.and_then(|(token, standing)| {
+            seals.accept(token)?;
+            seals.accept_standing(standing)
+        }))
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
-        const NEXT: &str = "UPDATE account_numbers SET last = last + 1 RETURNING last";
+        // A file that was put together from others may hold a counter that is behind the accounts.
+        const NEXT: &str = "
+            UPDATE account_numbers SET last = max(last, (SELECT coalesce(max(number), 0) FROM accounts)) + 1
+            RETURNING last";
         self.writer
             .write(|connection| {
                 connection
@@ -195,7 +215,7 @@ impl SqliteStore {
         &self,
         sql: String,
         params: impl Params + Send + 'static,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {
         self.readers
             .read(move |connection| {
@@ -208,9 +228,10 @@ impl SqliteStore {
     }
 }
 
-fn standing(row: &Row<'_>) -> rusqlite::Result<SessionStanding> {
-    Ok(SessionStanding {
-        session: session(row, 0)?,
-        account: account(row, SESSION_COLUMNS)?,
+/// The session whose [`SESSION`] columns begin at `first`, with its account's after them.
+fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredStanding> {
+    Ok(StoredStanding {
+        session: session(row, first)?,
+        account: account(row, first + SESSION_COLUMNS)?,
     })
 }

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use authlog_application::ports::{Diagnosis, Doctor, EventStore, StoreError, StreamId};
-use authlog_domain::{AggregateKind, UserId};
-use authlog_projections::{Account, row};
+use authlog_application::ports::{
+    Diagnosis, Doctor, EventStore, OpaqueTokenRecord, StoreError, StreamId, TokenDigest,
+};
+use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_projections::row;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
 
@@ -14,10 +16,12 @@ use super::erasure::is_erased;
 use super::errors::store_error;
 use super::rebuild::{model_of, write_rows};
 use super::rows::{ACCOUNT, SESSION, account, session};
+use super::seals::{opaque_tokens_after, stored_credential};
 use crate::doctor::{
     LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
     steps,
 };
+use crate::sealing::Stored;
 use crate::store::{ClaimDigest, Vault, unreadable};
 
 type Answer<T> = std::result::Result<T, StoreError>;
@@ -38,9 +42,10 @@ impl Doctor for SqliteStore {
     async fn examine(
         &self,
         repair: bool,
+        now: Timestamp,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Answer<Diagnosis> {
-        examine(self, repair, progress).await
+        examine(self, repair, now, progress).await
     }
 }
 
@@ -187,7 +192,7 @@ impl Patient for SqliteStore {
             .await?;
         let events = self.load(stream).await?;
         let fold = row(stream.kind, &events).map_err(unreadable)?;
-        let rows: Vec<_> = fold.into_iter().collect();
+        let rows: Vec<_> = fold.into_iter().map(|row| self.with_mac(row)).collect();
         self.writer
             .write(move |connection| write_rows(connection, &rows).map_err(store_error))
             .await
@@ -233,6 +238,27 @@ impl Patient for SqliteStore {
                 connection
                     .execute(DELETE, params![claim.kind, claim.digest, claim.owner])
                     .map(|_| ())
+                    .map_err(store_error)
+            })
+            .await
+    }
+
+    async fn opaque_tokens_after(
+        &self,
+        after: Option<TokenDigest>,
+        limit: u32,
+    ) -> Answer<Vec<Stored<OpaqueTokenRecord>>> {
+        self.readers
+            .read(move |connection| opaque_tokens_after(connection, after, limit))
+            .await
+    }
+
+    async fn remove_opaque_token(&self, digest: TokenDigest) -> Answer<()> {
+        self.writer
+            .write(move |connection| {
+                connection
+                    .execute("DELETE FROM opaque_tokens WHERE digest = ?", [digest.0])
+                    .map(drop)
                     .map_err(store_error)
             })
             .await
@@ -293,13 +319,23 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     reading.accounts = look_up(connection, &by_id, &accounts, |row| said(account(row, 0)))?;
     let by_id = format!("SELECT {SESSION} FROM sessions AS s WHERE s.session_id = ?");
     reading.sessions = look_up(connection, &by_id, &sessions, |row| said(session(row, 0)))?;
-    let by_id = "SELECT credential_id FROM credentials WHERE user_id = ?";
-    reading.credentials = look_up(connection, by_id, &accounts, |row| row.get(0))?;
+    let by_id =
+        "SELECT user_id, credential_id, sealed, password_hash FROM credentials WHERE user_id = ?";
+    reading.credentials = look_up(connection, by_id, &accounts, |row| {
+        said(stored_credential(row))
+    })?;
     let by_id = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
     reading.keys = look_up(connection, by_id, &accounts, |row| row.get(0))?;
     for user in reading.users() {
         if UserId::parse(&user).map_or(Ok(false), |user| is_erased(connection, user))? {
             reading.erased.insert(user);
+        }
+    }
+    let mut unfinished =
+        connection.prepare_cached("SELECT 1 FROM unfinished_erasures WHERE user_id = ?")?;
+    for user in &reading.erased {
+        if unfinished.exists([user])? {
+            reading.unfinished.insert(user.clone());
         }
     }
     Ok(())
@@ -341,8 +377,6 @@ fn stored_claim(row: &Row<'_>) -> Result<StoredClaim> {
         kind: row.get(0)?,
         digest: row.get(1)?,
         owner: row.get(2)?,
-        account: has_account
-            .then(|| said::<Account>(account(row, 3)))
-            .transpose()?,
+        account: has_account.then(|| said(account(row, 3))).transpose()?,
     })
 }

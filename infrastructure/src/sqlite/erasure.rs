@@ -20,19 +20,46 @@ pub(super) fn is_erased(connection: &Connection, user: UserId) -> Result<bool> {
         .exists([user.to_string()])
 }
 
-/// Deletes all that is kept of an account beside its events.
+/// Sessions that an erasure deletes in its own commit: all that most accounts have, and a few milliseconds of work. The
+/// function `erase_account` of the other store has the same number.
+const SESSIONS_AT_ONCE: u32 = 1000;
+
+/// Deletes up to `limit` sessions of an account with their opaque tokens, and says how many there were.
+pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -> Result<usize> {
+    const SELECT: &str = "SELECT session_id FROM sessions WHERE user_id = ? LIMIT ?";
+    const DELETE: [&str; 2] = [
+        "DELETE FROM opaque_tokens WHERE session_id = ?",
+        "DELETE FROM sessions WHERE session_id = ?",
+    ];
+    let sessions: Vec<String> = connection
+        .prepare_cached(SELECT)?
+        .query_map(params![user, limit], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    for sql in DELETE {
+        let mut delete = connection.prepare_cached(sql)?;
+        for session in &sessions {
+            delete.execute([session])?;
+        }
+    }
+    Ok(sessions.len())
+}
+
+/// Deletes all that is kept of an account apart from its events, but no more than [`SESSIONS_AT_ONCE`] of its sessions: without
+/// the account's row none of the others counts, and housekeeping removes them.
 pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<()> {
-    const DELETE: [&str; 7] = [
+    const UNFINISHED: &str = "INSERT OR IGNORE INTO unfinished_erasures (user_id) VALUES (?)";
+    const DELETE: [&str; 5] = [
         "DELETE FROM subject_keys WHERE user_id = ?",
         "DELETE FROM identifier_claims WHERE owner = ?",
         "DELETE FROM credentials WHERE user_id = ?",
-        "DELETE FROM opaque_tokens WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = ?)",
-        "DELETE FROM sessions WHERE user_id = ?",
         "DELETE FROM accounts WHERE user_id = ?",
         "DELETE FROM mail_queue WHERE user_id = ?",
     ];
     const DELETE_REQUEST: &str = "DELETE FROM reset_requests WHERE reset_id = ?";
     let user = erasure.user.to_string();
+    if remove_sessions(connection, &user, SESSIONS_AT_ONCE)? == SESSIONS_AT_ONCE as usize {
+        connection.prepare_cached(UNFINISHED)?.execute([&user])?;
+    }
     for sql in DELETE {
         connection.prepare_cached(sql)?.execute([&user])?;
     }
@@ -134,6 +161,7 @@ fn read_traces(connection: &Connection, user: UserId) -> Result<Vec<Vec<u8>>> {
         SELECT phone FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT verification_email FROM accounts WHERE user_id = ?1 UNION ALL
         SELECT password_hash FROM credentials WHERE user_id = ?1 UNION ALL
+        SELECT sealed FROM credentials WHERE user_id = ?1 UNION ALL
         SELECT wrapped FROM subject_keys WHERE user_id = ?1";
     let mut select = connection.prepare_cached(SELECT)?;
     let found = select.query_map([user.to_string()], |row| {

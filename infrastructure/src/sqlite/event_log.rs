@@ -2,19 +2,22 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LogFilter, LogHead, LoggedEvent, StoreError,
+    ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
+    StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
-use rusqlite::{OptionalExtension, Row, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 
 use super::SqliteStore;
 use super::errors::malformed;
 use super::event_store::json;
 use super::rows::id;
-use crate::store::LogRow;
+use crate::store::{AtCursor, LogRow, leaf_hash};
 
 const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, \
-    e.event_version, e.payload, e.metadata";
+    e.event_version, e.payload, e.metadata, l.leaf_hash";
+
+const LEAF: &str = "SELECT leaf_hash FROM event_log WHERE log_index = ?1";
 
 /// The log joined to its events, from whichever end finds fewer rows: one account's history is a range of an index.
 const WHOLE: &str = "event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)";
@@ -37,43 +40,85 @@ impl EventLog for SqliteStore {
         let (sql, values) = select(after, limit, filter);
         let rows = self
             .readers
-            .read(move |connection| {
-                connection
-                    .prepare_cached(&sql)?
-                    .query_map(params_from_iter(values), log_row)?
-                    .collect::<rusqlite::Result<Vec<LogRow>>>()
-            })
+            .read(move |connection| rows(connection, &sql, values))
             .await?;
         rows.into_iter().map(LogRow::logged).collect()
     }
 
+    async fn read_on(
+        &self,
+        from: LogCursor,
+        limit: u32,
+        filter: &LogFilter,
+    ) -> Result<LogPage, ReadOnError> {
+        let (sql, values) = select(from.log_index, limit, filter);
+        let until = filter.until;
+        let read = self.readers.read(move |connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let at_cursor = leaf(&snapshot, from.log_index)?;
+            if AtCursor::of(&from, at_cursor.as_deref()) != AtCursor::Same {
+                return Ok(Err(from.log_index));
+            }
+            let rows = rows(&snapshot, &sql, values)?;
+            let last = rows.last().map(|row| row.log_index.unsigned_abs());
+            let end = match (last, until) {
+                (Some(last), _) if rows.len() == limit as usize => last,
+                (last, until) => until.or(last).unwrap_or(from.log_index),
+            };
+            let at_end = leaf(&snapshot, end)?;
+            if at_end.is_none() && end > 0 {
+                return Ok(Err(end));
+            }
+            Ok(Ok((rows, end, at_end)))
+        });
+        let (rows, end, at_end) = read.await?.map_err(ReadOnError::HistoryChanged)?;
+        let events = rows.into_iter().map(LogRow::logged);
+        Ok(LogPage {
+            events: events.collect::<Result<_, _>>()?,
+            cursor: cursor(end, at_end)?,
+        })
+    }
+
     async fn changed_accounts(
         &self,
-        after: u64,
+        from: LogCursor,
         limit: u32,
-    ) -> Result<ChangedAccounts, StoreError> {
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
-        self.readers
-            .read(move |connection| {
-                let last: i64 = connection
-                    .prepare_cached("SELECT coalesce(max(log_index), 0) FROM event_log")?
-                    .query_row([], |row| row.get(0))?;
-                let reached = last.min(after.saturating_add(limit.into()));
-                let accounts = if reached > after {
-                    connection
-                        .prepare_cached(CHANGED)?
-                        .query_map((after, reached), |row| id(row, 0, UserId::parse))?
-                        .collect::<rusqlite::Result<_>>()?
-                } else {
-                    Vec::new()
-                };
-                Ok(ChangedAccounts {
-                    accounts,
-                    reached: reached.unsigned_abs(),
-                    has_more: reached < last,
-                })
-            })
-            .await
+    ) -> Result<ChangedAccounts, ReadOnError> {
+        let after = place(from.log_index);
+        let read = self.readers.read(move |connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let at_cursor = leaf(&snapshot, from.log_index)?;
+            if AtCursor::of(&from, at_cursor.as_deref()) != AtCursor::Same {
+                return Ok(Err(from.log_index));
+            }
+            let last: i64 = snapshot
+                .prepare_cached("SELECT coalesce(max(log_index), 0) FROM event_log")?
+                .query_row([], |row| row.get(0))?;
+            let reached = last.min(after.saturating_add(limit.into()));
+            let accounts = if reached > after {
+                snapshot
+                    .prepare_cached(CHANGED)?
+                    .query_map((after, reached), |row| id(row, 0, UserId::parse))?
+                    .collect::<rusqlite::Result<_>>()?
+            } else {
+                Vec::new()
+            };
+            let reached = reached.unsigned_abs();
+            let at_end = leaf(&snapshot, reached)?;
+            Ok(Ok((
+                accounts,
+                reached,
+                at_end,
+                reached < last.unsigned_abs(),
+            )))
+        });
+        let (accounts, reached, at_end, has_more) =
+            read.await?.map_err(ReadOnError::HistoryChanged)?;
+        Ok(ChangedAccounts {
+            accounts,
+            cursor: cursor(reached, at_end)?,
+            has_more,
+        })
     }
 
     /// Events get their place in the transaction that appends them, so none is ever without.
@@ -98,8 +143,33 @@ impl EventLog for SqliteStore {
     }
 }
 
+fn place(log_index: u64) -> i64 {
+    i64::try_from(log_index).unwrap_or(i64::MAX)
+}
+
+fn cursor(log_index: u64, leaf: Option<Vec<u8>>) -> Result<LogCursor, StoreError> {
+    Ok(LogCursor {
+        log_index,
+        leaf_hash: leaf.map(leaf_hash).transpose()?,
+    })
+}
+
+fn leaf(connection: &Connection, log_index: u64) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached(LEAF)?
+        .query_row([place(log_index)], |row| row.get(0))
+        .optional()
+}
+
+fn rows(connection: &Connection, sql: &str, values: Vec<Value>) -> rusqlite::Result<Vec<LogRow>> {
+    connection
+        .prepare_cached(sql)?
+        .query_map(params_from_iter(values), log_row)?
+        .collect()
+}
+
 fn select(after: u64, limit: u32, filter: &LogFilter) -> (String, Vec<Value>) {
-    let mut values = vec![Value::Integer(i64::try_from(after).unwrap_or(i64::MAX))];
+    let mut values = vec![Value::Integer(place(after))];
     let mut sql = format!(
         "SELECT {COLUMNS} FROM {} WHERE l.log_index > ?",
         filter.user.map_or(WHOLE, |_| OF_USER)
@@ -115,7 +185,7 @@ fn select(after: u64, limit: u32, filter: &LogFilter) -> (String, Vec<Value>) {
     }
     if let Some(until) = filter.until {
         sql.push_str(" AND l.log_index <= ?");
-        values.push(Value::Integer(i64::try_from(until).unwrap_or(i64::MAX)));
+        values.push(Value::Integer(place(until)));
     }
     sql.push_str(" ORDER BY l.log_index LIMIT ?");
     values.push(Value::Integer(limit.into()));
@@ -133,6 +203,7 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         event_version: row.get(6)?,
         payload: json(row, 7)?,
         metadata: json(row, 8)?,
+        leaf_hash: row.get(9)?,
     })
 }
 

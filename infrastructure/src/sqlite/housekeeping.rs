@@ -1,11 +1,13 @@
 //! Removing what has expired.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Housekeeping, StoreError};
-use authlog_domain::Timestamp;
+use authlog_application::ports::{Housekeeping, StoreError, SweptSessions};
+use authlog_domain::{SessionId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Result as Answer, params};
 
 use super::SqliteStore;
-use super::errors::store_error;
+use super::erasure::remove_sessions;
+use super::errors::{malformed, store_error};
 
 #[async_trait]
 impl Housekeeping for SqliteStore {
@@ -18,6 +20,92 @@ impl Housekeeping for SqliteStore {
         self.remove("DELETE FROM mail_budgets WHERE used_until <= ?", now)
             .await
     }
+
+    async fn remove_over_sessions(
+        &self,
+        over_before: Timestamp,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Option<SweptSessions>, StoreError> {
+        let after = after.map(|session| session.to_string()).unwrap_or_default();
+        let read_after = after.clone();
+        // Most batches have nothing to remove, and then cost the writer nothing.
+        let batch = self
+            .readers
+            .read(move |connection| over_sessions(connection, over_before, &read_after, limit))
+            .await?;
+        let Some((last, over)) = batch else {
+            return Ok(None);
+        };
+        let removed = if over == 0 {
+            0
+        } else {
+            let until = last.to_string();
+            self.writer
+                .write(move |connection| {
+                    const DELETE: &str = "
+                        DELETE FROM sessions WHERE session_id > ? AND session_id <= ?
+                        AND min(ifnull(ended_at, expires_at), expires_at) <= ?";
+                    connection
+                        .prepare_cached(DELETE)
+                        .and_then(|mut delete| {
+                            delete.execute(params![after, until, over_before.unix_millis()])
+                        })
+                        .map_err(store_error)
+                })
+                .await?
+        };
+        Ok(Some(SweptSessions {
+            last,
+            removed: removed as u64,
+        }))
+    }
+
+    async fn continue_erasures(&self, limit: u32) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |connection| continue_erasures(connection, limit).map_err(store_error))
+            .await
+    }
+}
+
+/// The last of the next sessions, and how many of them are over; `None` where there is none.
+fn over_sessions(
+    connection: &Connection,
+    over_before: Timestamp,
+    after: &str,
+    limit: u32,
+) -> Answer<Option<(SessionId, i64)>> {
+    const SELECT: &str = "
+        SELECT max(session_id), count(*) FILTER (WHERE min(ifnull(ended_at, expires_at), expires_at) <= ?)
+        FROM (SELECT * FROM sessions WHERE session_id > ? ORDER BY session_id LIMIT ?)";
+    connection.prepare_cached(SELECT)?.query_row(
+        params![over_before.unix_millis(), after, limit],
+        |row| {
+            let last: Option<String> = row.get(0)?;
+            let Some(last) = last else {
+                return Ok(None);
+            };
+            let last = SessionId::parse(&last).ok_or_else(|| malformed(0, "it is no id"))?;
+            Ok(Some((last, row.get(1)?)))
+        },
+    )
+}
+
+/// Goes on with one erasure; whether there was one.
+fn continue_erasures(connection: &Connection, limit: u32) -> Answer<bool> {
+    const SELECT: &str = "SELECT user_id FROM unfinished_erasures LIMIT 1";
+    const DELETE: &str = "DELETE FROM unfinished_erasures WHERE user_id = ?";
+    let user: Option<String> = connection
+        .prepare_cached(SELECT)?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(user) = user else {
+        return Ok(false);
+    };
+    if remove_sessions(connection, &user, limit)? < limit as usize {
+        connection.prepare_cached(DELETE)?.execute([&user])?;
+    }
+    Ok(true)
 }
 
 impl SqliteStore {

@@ -1,9 +1,7 @@
 //! The gate through which mail goes: the one writer decides.
 
 use async_trait::async_trait;
-use authlog_application::ports::{
-    Admission, MailGate, MailKind, MailQuota, QueuedMail, StoreError,
-};
+use authlog_application::ports::{Admission, MailGate, MailKind, QueuedMail, StoreError};
 use authlog_domain::{Email, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -11,7 +9,7 @@ use super::SqliteStore;
 use super::errors::store_error;
 
 /// The budget of a mailbox for all kinds together.
-const ALL_KINDS: &str = "all";
+const OF_ALL_KINDS: &str = "all";
 
 /// How a queue tells whether an entry was let through before, and notes it.
 struct Queue {
@@ -68,12 +66,23 @@ fn admit(
     }
     let budgets = [
         (kind.as_str(), kind.quota()),
-        (ALL_KINDS, kind.quota_of_all()),
+        (OF_ALL_KINDS, kind.quota_of_all()),
     ];
     let mut used = Vec::with_capacity(budgets.len());
     let mut refused_until = None;
     for (name, quota) in budgets {
         let until = used_until(connection, mailbox, name)?.map_or(now, |it| it.max(now));
+        // What is used for longer was written by a clock that was ahead. It is stored: otherwise the budget would never be
+        // less used than that.
+        let longest = if name == OF_ALL_KINDS {
+            MailKind::longest_use_of_all(now)
+        } else {
+            quota.longest_use(now)
+        };
+        if until > longest {
+            set_used(connection, mailbox, name, longest)?;
+        }
+        let until = until.min(longest);
         let latest = quota.latest_use(now);
         if until > latest {
             refused_until = refused_until.max(Some(now.plus(until.since(latest))));
@@ -84,7 +93,8 @@ fn admit(
         return Ok(Admission::Refused { until });
     }
     for (name, quota, until) in used {
-        use_up(connection, mailbox, name, quota, until)?;
+        let until = until.plus(quota.then_one_per);
+        set_used(connection, mailbox, name, until)?;
     }
     connection.prepare_cached(queue.note)?.execute([id])?;
     Ok(Admission::Admitted)
@@ -99,19 +109,12 @@ fn used_until(connection: &Connection, mailbox: &[u8], kind: &str) -> Result<Opt
         .map(|millis| millis.map(Timestamp::from_unix_millis))
 }
 
-fn use_up(
-    connection: &Connection,
-    mailbox: &[u8],
-    kind: &str,
-    quota: MailQuota,
-    until: Timestamp,
-) -> Result<()> {
+fn set_used(connection: &Connection, mailbox: &[u8], kind: &str, until: Timestamp) -> Result<()> {
     const UPSERT: &str = "
         INSERT INTO mail_budgets (mailbox, kind, used_until) VALUES (?, ?, ?)
         ON CONFLICT (mailbox, kind) DO UPDATE SET used_until = excluded.used_until";
-    let until = until.plus(quota.then_one_per).unix_millis();
     connection
         .prepare_cached(UPSERT)?
-        .execute(params![mailbox, kind, until])?;
+        .execute(params![mailbox, kind, until.unix_millis()])?;
     Ok(())
 }

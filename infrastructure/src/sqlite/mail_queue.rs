@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use authlog_application::ports::{DueMail, MailKind, MailQueue, StoreError};
 use authlog_domain::{Timestamp, UserId};
 use rusqlite::{Connection, Result, Row, params};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::{malformed, store_error};
 use super::rows::{id, timestamp};
-use crate::store::MailEntry;
+use crate::mail::skip;
+use crate::store::{LONGEST_POSTPONEMENT, MailEntry};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -33,11 +35,17 @@ impl MailQueue for SqliteStore {
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for (mut mail, sealed) in rows {
-            if let Some(sealed) = sealed {
-                let address = self.vault.open_address(mail.user, &sealed, self);
-                mail.address = address.await?;
+            let address = match sealed {
+                Some(sealed) => self.vault.open_address(mail.user, &sealed, self).await,
+                None => Ok(None),
+            };
+            match address {
+                Ok(address) => {
+                    mail.address = address;
+                    taken.push(mail);
+                }
+                Err(error) => skip(mail.id, &error),
             }
-            taken.push(mail);
         }
         Ok(taken)
     }
@@ -57,9 +65,10 @@ impl MailQueue for SqliteStore {
     }
 
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Answer<()> {
-        const UPDATE: &str = "UPDATE mail_queue SET due_at = ?2 WHERE mail_id = ?1";
-        self.execute(UPDATE, (mail.id.to_string(), at.unix_millis()))
-            .await
+        const UPDATE: &str =
+            "UPDATE mail_queue SET due_at = ?2 WHERE mail_id = ?1 AND attempts = ?3";
+        let entry = (mail.id.to_string(), at.unix_millis(), mail.attempts);
+        self.execute(UPDATE, entry).await
     }
 }
 
@@ -83,11 +92,20 @@ pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<()
     Ok(())
 }
 
+/// Due at the latest, in milliseconds: what is due later was written under a clock that was ahead.
+pub(super) fn latest_due(now: Timestamp) -> i64 {
+    now.plus(LONGEST_POSTPONEMENT).unix_millis()
+}
+
 fn any_due(connection: &Connection, now: Timestamp) -> Result<bool> {
-    const SELECT: &str = "SELECT 1 FROM mail_queue WHERE due_at <= ? LIMIT 1";
-    connection
-        .prepare_cached(SELECT)?
-        .exists([now.unix_millis()])
+    const SELECT: &str = "
+        SELECT 1 FROM mail_queue
+        WHERE (due_at <= ?1 OR due_at > ?3) AND kind IN (SELECT value FROM json_each(?2)) LIMIT 1";
+    connection.prepare_cached(SELECT)?.exists(params![
+        now.unix_millis(),
+        known_kinds(),
+        latest_due(now)
+    ])
 }
 
 fn take(
@@ -98,15 +116,31 @@ fn take(
 ) -> Result<Vec<(DueMail, Option<Vec<u8>>)>> {
     const TAKE: &str = "
         UPDATE mail_queue SET attempts = attempts + 1, due_at = ?2
-        WHERE mail_id IN (SELECT mail_id FROM mail_queue WHERE due_at <= ?1 ORDER BY due_at LIMIT ?3)
+        WHERE mail_id IN (
+            SELECT mail_id FROM mail_queue
+            WHERE (due_at <= ?1 OR due_at > ?5) AND kind IN (SELECT value FROM json_each(?4)) ORDER BY due_at LIMIT ?3)
         RETURNING mail_id, user_id, kind, address, happened, happened_at, attempts";
-    connection
-        .prepare_cached(TAKE)?
-        .query_map(
-            params![now.unix_millis(), leased_until.unix_millis(), limit],
-            due_mail,
-        )?
-        .collect()
+    let mut statement = connection.prepare_cached(TAKE)?;
+    let mut rows = statement.query(params![
+        now.unix_millis(),
+        leased_until.unix_millis(),
+        limit,
+        known_kinds(),
+        latest_due(now)
+    ])?;
+    let mut taken = Vec::new();
+    while let Some(row) = rows.next()? {
+        match due_mail(row) {
+            Ok(mail) => taken.push(mail),
+            Err(error) => skip(row.get::<_, String>(0)?, &store_error(error)),
+        }
+    }
+    Ok(taken)
+}
+
+/// The kinds that are known here, as JSON.
+fn known_kinds() -> String {
+    json!(MailKind::ALL.map(MailKind::as_str)).to_string()
 }
 
 /// The entry, and its address as it is sealed.
@@ -127,8 +161,9 @@ fn due_mail(row: &Row<'_>) -> Result<(DueMail, Option<Vec<u8>>)> {
 fn complete(connection: &Connection, id: &str, attempts: u32, told: u32) -> Result<()> {
     const DELETE: &str =
         "DELETE FROM mail_queue WHERE mail_id = ? AND attempts = ? AND happened <= ?";
+    // One attempt more: a second completion of this attempt changes nothing.
     const KEEP_REST: &str = "
-        UPDATE mail_queue SET happened = happened - ?3, admitted = 0, attempts = 0, due_at = happened_at
+        UPDATE mail_queue SET happened = happened - ?3, admitted = 0, attempts = attempts + 1, due_at = happened_at
         WHERE mail_id = ?1 AND attempts = ?2";
     let entry = params![id, attempts, told];
     connection.prepare_cached(DELETE)?.execute(entry)?;

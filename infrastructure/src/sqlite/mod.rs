@@ -26,6 +26,7 @@ mod reset_requests;
 mod revocations;
 mod rotation;
 mod rows;
+mod seals;
 mod shared_secrets;
 mod signing_keys;
 mod traces;
@@ -37,14 +38,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::ports::{Entropy, Health, NotReady, StoreError};
 use authlog_application::supervisor::WorkerState;
-use zeroize::Zeroizing;
 
 use crate::OpenError;
 use crate::sealing::{Fingerprint, MasterKeys};
-use crate::store::{Pepper, Vault, check_keys};
+use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
 use checkpoint::WalLimit;
 use files::DatabaseFiles;
 use readers::Readers;
+use revocations::FileIdentity;
 use writer::{Writer, WriterParts};
 
 /// How many threads read: reads are short and mostly from memory, so a few serve many cores.
@@ -60,6 +61,8 @@ pub struct SqliteStore {
     files: Arc<DatabaseFiles>,
     vault: Vault,
     path: PathBuf,
+    /// The file that was opened at that path.
+    file: FileIdentity,
     /// Whoever looks for traces of an erased account in the file does so alone.
     tidying: tokio::sync::Mutex<()>,
 }
@@ -77,7 +80,7 @@ impl SqliteStore {
         let master = master.into();
         let unreachable = |error: std::io::Error| OpenError::Unreachable(Box::new(error));
         let connection = connection::open_writer(path)?;
-        let pepper = open_pepper(&connection, &master, &*entropy)?;
+        let secret = open_secret(&connection, &master, &*entropy)?;
         erasure::finish_interrupted(&connection);
         let threads = std::thread::available_parallelism()
             .map_or(*READERS.start(), usize::from)
@@ -98,7 +101,9 @@ impl SqliteStore {
             readers: Readers::start(reading).map_err(unreachable)?,
             writer: Writer::start(writing).map_err(unreachable)?,
             files,
-            vault: Vault::new(master, pepper, entropy),
+            vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,
+            file: FileIdentity::of(path)
+                .map_err(|error| OpenError::Unreachable(Box::new(error)))?,
             path: path.to_owned(),
             tidying: tokio::sync::Mutex::default(),
         })
@@ -111,31 +116,42 @@ impl SqliteStore {
     }
 }
 
-/// The pepper, made at the first opening. It is the proof, too, that the master key is the right one.
-fn open_pepper(
+/// The store's secret, made at the first opening. It is the proof, too, that the master key is the right one.
+fn open_secret(
     connection: &rusqlite::Connection,
     master: &MasterKeys,
     entropy: &dyn Entropy,
-) -> Result<Pepper, OpenError> {
-    use shared_secrets::{PEPPER, keep_first, place};
-    let mut candidate = Zeroizing::new([0; Pepper::LENGTH]);
-    entropy.fill(candidate.as_mut_slice());
+) -> Result<StoreSecret, OpenError> {
+    use shared_secrets::{find, keep_first};
+    let find = || find(connection, STORE_SECRET).map_err(errors::store_error);
+    let had_events = find()?.is_none() && has_events(connection).map_err(errors::store_error)?;
+    // Another program may have made the secret and stored events in between.
+    if had_events && find()?.is_none() {
+        return Err(OpenError::SecretRemoved);
+    }
+    let candidate = StoreSecret::generate(entropy).to_stored();
     let sealed = master
-        .seal(&place(PEPPER), candidate.as_slice(), entropy)
+        .seal(&shared_secret_place(STORE_SECRET), &candidate, entropy)
         .map_err(|_| OpenError::WrongMasterKey)?;
-    let kept = keep_first(connection, PEPPER, &sealed).map_err(errors::store_error)?;
-    let pepper = master.open(&place(PEPPER), &kept);
+    let kept = keep_first(connection, STORE_SECRET, &sealed).map_err(errors::store_error)?;
+    let secret = master.open(&shared_secret_place(STORE_SECRET), &kept);
     let sealing = rotation::sealing_key(connection).map_err(errors::store_error)?;
-    let sealing = match (sealing, &pepper) {
+    let sealing = match (sealing, &secret) {
         (None, Ok(_)) => keep_first_sealing_key(connection, master)?,
         (sealing, _) => sealing.unwrap_or_default(),
     };
-    check_keys(master, &sealing, pepper.is_ok())?;
-    let pepper = pepper.map_err(|_| OpenError::WrongMasterKey)?;
-    Ok(Pepper::new(&pepper))
+    check_keys(master, &sealing, secret.is_ok())?;
+    let secret = secret.map_err(|_| OpenError::WrongMasterKey)?;
+    Ok(StoreSecret::from_stored(&secret).map_err(unreadable)?)
 }
 
-/// The key that opens the pepper of a store in which none was named yet seals what is new.
+fn has_events(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare("SELECT 1 FROM events LIMIT 1")?
+        .exists([])
+}
+
+/// The key that opens the secret of a store in which none was named yet seals what is new.
 fn keep_first_sealing_key(
     connection: &rusqlite::Connection,
     master: &MasterKeys,

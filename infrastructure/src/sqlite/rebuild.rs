@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
-use authlog_domain::AggregateKind;
-use authlog_projections::Row as ModelRow;
+use authlog_domain::{AggregateKind, Timestamp};
+use authlog_projections::{Account, Row as ModelRow, SessionRecord};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::SqliteStore;
@@ -11,6 +11,7 @@ use super::erasure::is_erased;
 use super::errors::{malformed, store_error};
 use super::event_store::stored_events;
 use super::rows::{write_account, write_session};
+use crate::sealing::WithMac;
 use crate::store::unreadable;
 
 /// Streams read at once and rows written in one command, so that nobody waits for more than milliseconds.
@@ -40,7 +41,7 @@ impl Rebuild for SqliteStore {
             .await
     }
 
-    async fn rebuild(&self, stretch: &Stretch) -> Answer<()> {
+    async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Answer<()> {
         if model_of(stretch.kind).is_none() {
             return Ok(());
         }
@@ -50,7 +51,7 @@ impl Rebuild for SqliteStore {
             .read(move |connection| streams_within(connection, &within))
             .await?;
         for slice in streams.chunks(SLICE) {
-            self.rebuild_slice(slice).await?;
+            self.rebuild_slice(slice, now).await?;
         }
         Ok(())
     }
@@ -63,7 +64,7 @@ impl Rebuild for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn rebuild_slice(&self, streams: &[StreamId]) -> Answer<()> {
+    async fn rebuild_slice(&self, streams: &[StreamId], now: Timestamp) -> Answer<()> {
         let wanted = streams.to_vec();
         let stored = self
             .readers
@@ -75,11 +76,24 @@ impl SqliteStore {
         let mut rows = Vec::new();
         for (stream, events) in streams.iter().zip(stored) {
             let events = self.vault.open(stream, events, self).await?;
-            rows.extend(authlog_projections::row(stream.kind, &events).map_err(unreadable)?);
+            let row = authlog_projections::row(stream.kind, &events).map_err(unreadable)?;
+            let row = row.filter(|row| match row {
+                ModelRow::Account(_) => true,
+                ModelRow::Session(session) => session.has_row(now),
+            });
+            rows.extend(row.map(|row| self.with_mac(row)));
         }
         self.writer
             .write(move |connection| write_rows(connection, &rows).map_err(store_error))
             .await
+    }
+
+    pub(super) fn with_mac(&self, row: ModelRow) -> RowWithMac {
+        let seals = &self.vault.seals;
+        match row {
+            ModelRow::Account(row) => RowWithMac::Account(seals.with_mac(*row)),
+            ModelRow::Session(row) => RowWithMac::Session(seals.with_mac(*row)),
+        }
     }
 
     /// Finds the rows without events while others write, then removes those that still have none: an aggregate's row and
@@ -156,19 +170,25 @@ fn streams_within(connection: &Connection, stretch: &Stretch) -> Result<Vec<Stre
         .collect()
 }
 
+/// A row to write, with its MAC.
+pub(super) enum RowWithMac {
+    Account(WithMac<Account>),
+    Session(WithMac<SessionRecord>),
+}
+
 /// An account that was erased since its events were read has no rows, nor have its sessions.
-pub(super) fn write_rows(connection: &Connection, rows: &[ModelRow]) -> Result<()> {
+pub(super) fn write_rows(connection: &Connection, rows: &[RowWithMac]) -> Result<()> {
     for row in rows {
         let user = match row {
-            ModelRow::Account(row) => row.id,
-            ModelRow::Session(row) => row.user,
+            RowWithMac::Account(it) => it.row.id,
+            RowWithMac::Session(it) => it.row.user,
         };
         if is_erased(connection, user)? {
             continue;
         }
         match row {
-            ModelRow::Account(row) => write_account(connection, row)?,
-            ModelRow::Session(row) => write_session(connection, row)?,
+            RowWithMac::Account(row) => write_account(connection, row)?,
+            RowWithMac::Session(row) => write_session(connection, row)?,
         }
     }
     Ok(())

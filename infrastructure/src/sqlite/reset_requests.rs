@@ -8,6 +8,7 @@ use rusqlite::{Connection, Params, Result, Row, params};
 
 use super::SqliteStore;
 use super::errors::{malformed, store_error};
+use super::mail_queue::latest_due;
 use super::rows::{id, timestamp};
 
 type Answer<T> = std::result::Result<T, StoreError>;
@@ -83,10 +84,10 @@ impl SqliteStore {
 }
 
 fn any_due(connection: &Connection, now: Timestamp) -> Result<bool> {
-    const SELECT: &str = "SELECT 1 FROM reset_requests WHERE due_at <= ? LIMIT 1";
+    const SELECT: &str = "SELECT 1 FROM reset_requests WHERE due_at <= ? OR due_at > ? LIMIT 1";
     connection
         .prepare_cached(SELECT)?
-        .exists([now.unix_millis()])
+        .exists([now.unix_millis(), latest_due(now)])
 }
 
 fn take(
@@ -98,12 +99,17 @@ fn take(
     const TAKE: &str = "
         UPDATE reset_requests SET attempts = attempts + 1, due_at = ?2
         WHERE reset_id IN
-            (SELECT reset_id FROM reset_requests WHERE due_at <= ?1 ORDER BY requested_at, reset_id LIMIT ?3)
+            (SELECT reset_id FROM reset_requests WHERE due_at <= ?1 OR due_at > ?4 ORDER BY requested_at, reset_id LIMIT ?3)
         RETURNING reset_id, identifier, requested_at, context, attempts";
     connection
         .prepare_cached(TAKE)?
         .query_map(
-            params![now.unix_millis(), leased_until.unix_millis(), limit],
+            params![
+                now.unix_millis(),
+                leased_until.unix_millis(),
+                limit,
+                latest_due(now)
+            ],
             request,
         )?
         .collect()

@@ -2,14 +2,22 @@
 //!
 //! The cursor is a position. Positions are given in the order of commits, so whatever commits after a read has a greater
 //! one than all that the read saw.
+//!
+//! A backup that is restored while the service runs gives positions out again. So the cursor holds the entry of the log
+//! that it saw last, and each read makes sure that it is still there and that the file is the one that was opened.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    HearRevocations, Revocation, RevocationCursor, RevocationSource, StoreError,
+    Revocation, RevocationReader, RevocationSink, RevocationSource, StoreError,
 };
 use authlog_domain::Timestamp;
 use authlog_domain::user::UserEvent;
-use rusqlite::{Connection, Params, Result, Row};
+use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row};
 use uuid::Uuid;
 
 use super::SqliteStore;
@@ -36,24 +44,107 @@ fn revoking() -> String {
     format!("event_type IN ({})", types.join(", "))
 }
 
-const END: &str = "SELECT coalesce(max(position), 0) FROM events";
+/// The last entry of the log. Its place is the position of its event.
+const END: &str = "SELECT log_index, leaf_hash FROM event_log ORDER BY log_index DESC LIMIT 1";
+
+const IS_THERE: &str = "SELECT 1 FROM event_log WHERE log_index = ?1 AND leaf_hash = ?2";
+
+/// The end of the log at some moment: none while it is empty.
+#[derive(Clone, Default)]
+struct End(Option<(i64, Vec<u8>)>);
+
+impl End {
+    fn read(connection: &Connection) -> Result<Self> {
+        let end = connection
+            .prepare_cached(END)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(Self(end))
+    }
+
+    fn is_still_in(&self, connection: &Connection) -> Result<bool> {
+        match &self.0 {
+            Some((position, leaf)) => connection
+                .prepare_cached(IS_THERE)?
+                .exists((position, leaf)),
+            None => Ok(true),
+        }
+    }
+
+    fn position(&self) -> i64 {
+        self.0.as_ref().map_or(0, |(position, _)| *position)
+    }
+}
+
+/// Which file it is, whatever its name: SQLite goes on with one that was renamed or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::metadata(path)?;
+        Ok(Self {
+            device: file.dev(),
+            inode: file.ino(),
+        })
+    }
+}
+
+/// Why a reader cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("the database was restored to an earlier state while the service runs")]
+    Restored,
+    #[error(
+        "the file of the database was removed or replaced while the service runs: the service goes on with the old one; stop it, make sure that the right file is there, and start it again"
+    )]
+    FileReplaced,
+    #[error("more than {PAGE} revocations came at once")]
+    TooMany,
+}
+
+impl From<Lost> for StoreError {
+    fn from(lost: Lost) -> Self {
+        Self::Unavailable(Box::new(lost))
+    }
+}
+
+struct Reader<'a> {
+    store: &'a SqliteStore,
+    end: End,
+}
 
 #[async_trait]
 impl RevocationSource for SqliteStore {
-    async fn revocations_since(
+    async fn follow_revocations(
         &self,
+    ) -> std::result::Result<Box<dyn RevocationReader + '_>, StoreError> {
+        self.is_in_its_file()?;
+        let end = self.readers.read(End::read).await?;
+        self.vault.forget_all();
+        Ok(Box::new(Reader { store: self, end }))
+    }
+}
+
+impl SqliteStore {
+    fn is_in_its_file(&self) -> std::result::Result<(), Lost> {
+        match FileIdentity::of(&self.path) {
+            Ok(found) if found == self.file => Ok(()),
+            _ => Err(Lost::FileReplaced),
+        }
+    }
+}
+
+#[async_trait]
+impl RevocationReader for Reader<'_> {
+    async fn read_since(
+        &mut self,
         since: Timestamp,
-        hear: HearRevocations<'_>,
-    ) -> std::result::Result<RevocationCursor, StoreError> {
-        // First: what is committed while the past is read comes after it.
-        let end = self
-            .readers
-            .read(|connection| {
-                connection
-                    .prepare_cached(END)?
-                    .query_row([], |row| row.get(0))
-            })
-            .await?;
+        sink: RevocationSink<'_>,
+    ) -> std::result::Result<(), StoreError> {
         let condition = "recorded_at >= ?1 AND (recorded_at, position) > (?1, ?2)";
         let order = format!("recorded_at, position LIMIT {PAGE}");
         let sql = statement("events_revoking_by_time", condition, &order);
@@ -61,48 +152,57 @@ impl RevocationSource for SqliteStore {
         loop {
             let sql = sql.clone();
             let page = self
+                .store
                 .readers
                 .read(move |connection| select(connection, &sql, reached));
-            let Page { news, last } = page.await?;
-            let Some((position, recorded_at)) = last else {
-                return Ok(RevocationCursor(end));
+            let Page { revocations, last } = page.await?;
+            let Some(last) = last else {
+                return Ok(());
             };
-            reached = (recorded_at, position);
-            self.vault.heed(&news);
-            hear(news);
+            reached = last;
+            self.store.vault.apply_revocations(&revocations);
+            sink(revocations);
         }
     }
 
-    async fn revocations_after(
-        &self,
-        cursor: RevocationCursor,
-    ) -> std::result::Result<(Vec<Revocation>, RevocationCursor), StoreError> {
-        let sql = statement("events_revoking_by_position", "position > ?1", "position");
-        let page = self
-            .readers
-            .read(move |connection| select(connection, &sql, [cursor.0]));
-        let Page { news, last } = page.await?;
-        self.vault.heed(&news);
-        let reached = last.map_or(cursor.0, |(position, _)| position);
-        Ok((news, RevocationCursor(reached)))
+    async fn read_new(&mut self) -> std::result::Result<Vec<Revocation>, StoreError> {
+        self.store.is_in_its_file()?;
+        let order = format!("position LIMIT {}", PAGE + 1);
+        let sql = statement("events_revoking_by_position", "position > ?1", &order);
+        let end = self.end.clone();
+        let read = self.store.readers.read(move |connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            if !end.is_still_in(&snapshot)? {
+                return Ok(None);
+            }
+            let page = select(&snapshot, &sql, [end.position()])?;
+            Ok(Some((page.revocations, End::read(&snapshot)?)))
+        });
+        let (revocations, end) = read.await?.ok_or(Lost::Restored)?;
+        if revocations.len() > PAGE {
+            return Err(Lost::TooMany.into());
+        }
+        self.store.vault.apply_revocations(&revocations);
+        self.end = end;
+        Ok(revocations)
     }
 }
 
-/// Revocations, and the position and time of the last event that was looked at.
+/// Revocations, and the time and position of the last event that was looked at.
 struct Page {
-    news: Vec<Revocation>,
+    revocations: Vec<Revocation>,
     last: Option<(i64, i64)>,
 }
 
 fn select(connection: &Connection, sql: &str, bounds: impl Params) -> Result<Page> {
-    let (mut news, mut last) = (Vec::new(), None);
+    let (mut revocations, mut last) = (Vec::new(), None);
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(bounds)?;
     while let Some(row) = rows.next()? {
-        last = Some((row.get(0)?, row.get(4)?));
-        news.extend(revocation(row)?);
+        last = Some((row.get(4)?, row.get(0)?));
+        revocations.extend(revocation(row)?);
     }
-    Ok(Page { news, last })
+    Ok(Page { revocations, last })
 }
 
 fn revocation(row: &Row<'_>) -> Result<Option<Revocation>> {

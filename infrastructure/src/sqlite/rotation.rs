@@ -8,9 +8,10 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::id;
-use super::shared_secrets::place;
 use crate::sealing::{Fingerprint, Unopenable, subject_key_place};
-use crate::store::{MasterKeyRotation, Rewrapped, signing_key_place, unreadable};
+use crate::store::{
+    MasterKeyRotation, Rewrapped, shared_secret_place as place, signing_key_place, unreadable,
+};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 

@@ -1,5 +1,6 @@
 //! Rows of the read models: how they are written and read.
 
+use authlog_application::ports::{OpaqueTokenRecord, TokenDigest};
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, SessionId, Timestamp,
@@ -12,29 +13,37 @@ use serde::de::DeserializeOwned;
 
 use super::errors::malformed;
 use crate::recent_requests::{from_stored, to_stored};
+use crate::sealing::{Stored, WithMac};
 
-/// The columns of an account `a`, in the order in which [`account`] reads them.
+/// The columns of an account `a`, in the order in which [`account`] reads them, and whether it is behind its events.
 pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
     a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, \
     a.email_verified, a.locked, a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, \
-    a.recent_requests";
+    a.recent_requests, a.mac, \
+    EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'user' AND later.aggregate_id = a.user_id \
+        AND later.sequence = a.version + 1)";
 
-/// The columns of a session `s`, in the order in which [`session`] reads them.
+/// The same of a session `s`, as [`session`] reads it.
 pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
-    s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at";
+    s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at, s.mac, \
+    EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'session' AND later.aggregate_id = s.session_id \
+        AND later.sequence = s.version + 1)";
 
 /// How many there are.
-pub(super) const SESSION_COLUMNS: usize = 12;
+pub(super) const SESSION_COLUMNS: usize = 14;
 
 /// Writes the row unless there is a later version of it. An equal one is written again: that is how a rebuild repairs.
-pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()> {
+pub(super) fn write_account(
+    connection: &Connection,
+    WithMac { row, mac }: &WithMac<Account>,
+) -> Result<()> {
     const UPSERT: &str = "
         INSERT INTO accounts (user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
-            verification_email, verification_expires_at, recent_requests)
+            verification_email, verification_expires_at, recent_requests, mac)
         VALUES (:user_id, :version, :number, :username, :email, :name, :phone, :role, :credential_id, :session_epoch,
             :reset_id, :reset_expires_at, :created_at, :updated_at, :email_verified, :locked, :kept_session,
-            :verification_id, :verification_email, :verification_expires_at, :recent_requests)
+            :verification_id, :verification_email, :verification_expires_at, :recent_requests, :mac)
         ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, number = excluded.number,
             username = excluded.username, email = excluded.email, name = excluded.name, phone = excluded.phone,
             role = excluded.role, credential_id = excluded.credential_id, session_epoch = excluded.session_epoch,
@@ -42,7 +51,8 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
             created_at = excluded.created_at, updated_at = excluded.updated_at,
             email_verified = excluded.email_verified, locked = excluded.locked, kept_session = excluded.kept_session,
             verification_id = excluded.verification_id, verification_email = excluded.verification_email,
-            verification_expires_at = excluded.verification_expires_at, recent_requests = excluded.recent_requests
+            verification_expires_at = excluded.verification_expires_at, recent_requests = excluded.recent_requests,
+            mac = excluded.mac
         WHERE accounts.version <= excluded.version";
     let verification = row.pending_verification.as_ref();
     connection.prepare_cached(UPSERT)?.execute(named_params! {
@@ -67,22 +77,26 @@ pub(super) fn write_account(connection: &Connection, row: &Account) -> Result<()
         ":verification_email": verification.and_then(|pending| pending.email.as_ref()).map(Email::as_str),
         ":verification_expires_at": verification.map(|pending| pending.expires_at.unix_millis()),
         ":recent_requests": to_stored(row),
+        ":mac": mac,
     })?;
     Ok(())
 }
 
 /// The same for a session.
-pub(super) fn write_session(connection: &Connection, row: &SessionRecord) -> Result<()> {
+pub(super) fn write_session(
+    connection: &Connection,
+    WithMac { row, mac }: &WithMac<SessionRecord>,
+) -> Result<()> {
     const UPSERT: &str = "
         INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at, rotated_at)
+            expires_at, ended_at, rotated_at, mac)
         VALUES (:session_id, :version, :user_id, :contract, :epoch, :rotation, :generation, :started_at, :last_used_at,
-            :expires_at, :ended_at, :rotated_at)
+            :expires_at, :ended_at, :rotated_at, :mac)
         ON CONFLICT (session_id) DO UPDATE SET version = excluded.version, user_id = excluded.user_id,
             contract = excluded.contract, epoch = excluded.epoch, rotation = excluded.rotation,
             generation = excluded.generation, started_at = excluded.started_at,
             last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, ended_at = excluded.ended_at,
-            rotated_at = excluded.rotated_at
+            rotated_at = excluded.rotated_at, mac = excluded.mac
         WHERE sessions.version <= excluded.version";
     connection.prepare_cached(UPSERT)?.execute(named_params! {
         ":session_id": row.id.to_string(),
@@ -97,12 +111,13 @@ pub(super) fn write_session(connection: &Connection, row: &SessionRecord) -> Res
         ":expires_at": row.expires_at.unix_millis(),
         ":ended_at": row.ended_at.map(Timestamp::unix_millis),
         ":rotated_at": row.rotated_at.unix_millis(),
+        ":mac": mac,
     })?;
     Ok(())
 }
 
 /// The account whose [`ACCOUNT`] columns begin at `first`.
-pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
+pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {
     let text = |index: usize| row.get::<_, Option<String>>(first + index);
     let reset = optional(row, first + 10, ResetId::parse)?;
     let reset_expires_at: Option<i64> = row.get(first + 11)?;
@@ -111,7 +126,7 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
     let verification_expires_at: Option<i64> = row.get(first + 19)?;
     let version = version(row, first + 1)?;
     let recent_requests = row.get_ref(first + 20)?.as_str_or_null()?;
-    Ok(Account {
+    let account = Account {
         id: id(row, first, UserId::parse)?,
         version,
         number: AccountNumber::new(row.get(first + 2)?),
@@ -142,13 +157,18 @@ pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Account> {
         ),
         recent_requests: from_stored(recent_requests, version)
             .map_err(|error| malformed(first + 20, error))?,
+    };
+    Ok(Stored {
+        row: account,
+        mac: row.get(first + 21)?,
+        is_behind: row.get(first + 22)?,
     })
 }
 
 /// The session whose [`SESSION`] columns begin at `first`.
-pub(super) fn session(row: &Row<'_>, first: usize) -> Result<SessionRecord> {
+pub(super) fn session(row: &Row<'_>, first: usize) -> Result<Stored<SessionRecord>> {
     let ended_at: Option<i64> = row.get(first + 10)?;
-    Ok(SessionRecord {
+    let session = SessionRecord {
         id: id(row, first, SessionId::parse)?,
         version: version(row, first + 1)?,
         user: id(row, first + 2, UserId::parse)?,
@@ -161,6 +181,29 @@ pub(super) fn session(row: &Row<'_>, first: usize) -> Result<SessionRecord> {
         expires_at: timestamp(row, first + 9)?,
         ended_at: ended_at.map(Timestamp::from_unix_millis),
         rotated_at: timestamp(row, first + 11)?,
+    };
+    Ok(Stored {
+        row: session,
+        mac: row.get(first + 12)?,
+        is_behind: row.get(first + 13)?,
+    })
+}
+
+/// The opaque token of this digest, whose session, end and MAC begin at `first`.
+pub(super) fn opaque_token(
+    digest: TokenDigest,
+    row: &Row<'_>,
+    first: usize,
+) -> Result<Stored<OpaqueTokenRecord>> {
+    let token = OpaqueTokenRecord {
+        digest,
+        session: id(row, first, SessionId::parse)?,
+        expires_at: timestamp(row, first + 1)?,
+    };
+    Ok(Stored {
+        row: token,
+        mac: row.get(first + 2)?,
+        is_behind: false,
     })
 }
 

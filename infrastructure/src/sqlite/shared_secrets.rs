@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::SqliteStore;
 use super::errors::store_error;
 use crate::SharedSecrets;
-use crate::store::unreadable;
+use crate::store::{shared_secret_place as place, unreadable};
 
 #[async_trait]
 impl SharedSecrets for SqliteStore {
@@ -37,22 +37,24 @@ impl SharedSecrets for SqliteStore {
         &self,
         name: &str,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        const SELECT: &str = "SELECT sealed FROM shared_secrets WHERE name = ?";
         let (place, name) = (place(name), name.to_owned());
-        let sealed: Option<Vec<u8>> = self
+        let sealed = self
             .readers
-            .read(move |connection| {
-                connection
-                    .prepare_cached(SELECT)?
-                    .query_row([name], |row| row.get(0))
-                    .optional()
-            })
+            .read(move |connection| find(connection, &name))
             .await?;
         sealed
             .map(|sealed| self.vault.master.open(&place, &sealed))
             .transpose()
             .map_err(unreadable)
     }
+}
+
+/// The secret called `name` as it is stored, if there is one.
+pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT sealed FROM shared_secrets WHERE name = ?")?
+        .query_row([name], |row| row.get(0))
+        .optional()
 }
 
 /// Stores a sealed secret unless there is one of that name, and returns the one that there is now.
@@ -71,11 +73,3 @@ pub(super) fn keep_first(
         .prepare_cached(SELECT)?
         .query_row([name], |row| row.get(0))
 }
-
-/// What a secret is bound to, so that none passes for another.
-pub(super) fn place(name: &str) -> String {
-    format!("shared-secret/{name}")
-}
-
-/// The name of the secret that identifiers are claimed under.
-pub(super) const PEPPER: &str = "identifier-pepper";

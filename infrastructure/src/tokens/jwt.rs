@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use authlog_application::LONGEST_TOKEN;
 use authlog_application::ports::{TokenClaims, TokenError, TokenKind, Tokens, VerifiedToken};
-use authlog_domain::{SessionId, Timestamp, UserId};
+use authlog_domain::{CLOCK_DIFFERENCE, SessionId, Timestamp, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::key_record::CLOCK_DIFFERENCE;
 use super::remembered::Remembered;
 use super::{JwtAlgorithm, KeySet, Keys, SigningKey};
 

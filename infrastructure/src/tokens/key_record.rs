@@ -1,15 +1,10 @@
 //! A key of the set that signs tokens: when it signs, and how long it verifies.
 
-use std::time::Duration;
-
 use authlog_application::LONGEST_TOKEN;
-use authlog_domain::Timestamp;
+use authlog_domain::{CLOCK_DIFFERENCE, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{JwtAlgorithm, SigningKey};
-
-/// What the clocks of two nodes may differ by.
-pub(super) const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
 /// A key as it is stored. It holds the private key and has no `Debug`.
 #[derive(Clone)]

@@ -1,68 +1,119 @@
-//! A file to which checkpoints are appended, for whoever copies it elsewhere.
+//! A file to which checkpoints are appended, to be copied elsewhere.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::courier::{CheckpointSink, SinkError};
+use super::courier::{CheckpointSink, Notes, SinkError};
 use super::note::notes_in;
 use super::store::StoredCheckpoint;
 
-/// The end of the file in which the last note is looked for: a note has a few hundred bytes.
-const TAIL: u64 = 16 * 1024;
+/// Bytes that are read at a time: a note has a few hundred.
+const CHUNK: u64 = 64 * 1024;
 
 /// Notes one after the other, with an empty line after each.
 pub struct CheckpointFile {
     path: PathBuf,
+    /// The end of the last whole note that was read or added.
+    read_to: u64,
+    /// The file that was read: device and inode.
+    file: Option<(u64, u64)>,
 }
 
 impl CheckpointFile {
     /// The file at `path`, which is made when there is something to append.
     pub const fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self {
+            path,
+            read_to: 0,
+            file: None,
+        }
     }
 
     fn failed(&self, error: &std::io::Error) -> SinkError {
         SinkError(format!("the file {}: {error}", self.path.display()))
     }
 
-    /// The last whole note. What a crash left half written behind it is cut off.
-    fn last_note(&self) -> std::io::Result<Option<String>> {
-        let mut file = match OpenOptions::new().read(true).write(true).open(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+    fn next_notes(&mut self) -> std::io::Result<Notes> {
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.read_to = 0;
+                let replaced = self.file.take().is_some();
+                return Ok(Notes {
+                    replaced,
+                    notes: vec![],
+                });
+            }
             other => other?,
         };
-        let length = file.metadata()?.len();
-        let start = length.saturating_sub(TAIL);
-        file.seek(SeekFrom::Start(start))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail)?;
+        let metadata = file.metadata()?;
+        let replaced = self.is_another(&metadata);
+        if replaced {
+            self.read_to = 0;
+        }
+        self.file = Some(identity(&metadata));
+        let tail = self.unread(&mut file)?;
         let Some(whole) = end_of_last_note(&tail) else {
-            let foreign = "it holds something else than checkpoints";
-            return if length == 0 {
-                Ok(None)
-            } else {
+            // The end may be half written.
+            let is_foreign = self.read_to == 0 && !tail.is_empty() || tail.len() as u64 == CHUNK;
+            return if is_foreign {
+                let foreign = "it holds something else than checkpoints";
                 Err(std::io::Error::new(ErrorKind::InvalidData, foreign))
+            } else {
+                Ok(Notes {
+                    replaced,
+                    notes: vec![],
+                })
             };
         };
-        if whole < tail.len() {
-            file.set_len(start + whole as u64)?;
-        }
-        Ok(notes_in(&String::from_utf8_lossy(&tail[..whole])).pop())
+        self.read_to += whole as u64;
+        let notes = notes_in(&String::from_utf8_lossy(&tail[..whole]));
+        Ok(Notes { replaced, notes })
     }
 
-    fn append(&self, note: &str) -> std::io::Result<()> {
+    /// Whether this is not the file that was read before, or it was emptied.
+    fn is_another(&self, metadata: &Metadata) -> bool {
+        self.file.is_some_and(|file| file != identity(metadata)) || metadata.len() < self.read_to
+    }
+
+    fn unread(&self, file: &mut File) -> std::io::Result<Vec<u8>> {
+        file.seek(SeekFrom::Start(self.read_to))?;
+        let mut tail = Vec::new();
+        file.take(CHUNK).read_to_end(&mut tail)?;
+        Ok(tail)
+    }
+
+    /// Appends a note. What a crash left half written before it is cut off.
+    fn append(&mut self, note: &str) -> std::io::Result<()> {
         let mut file = OpenOptions::new()
             .create(true)
+            .read(true)
             .append(true)
             .mode(0o644)
             .open(&self.path)?;
-        file.write_all(format!("{note}\n").as_bytes())?;
-        file.sync_data()
+        let metadata = file.metadata()?;
+        let tail = self.unread(&mut file)?;
+        if self.is_another(&metadata) || end_of_last_note(&tail).is_some() {
+            let changed = "it has changed since it was read";
+            return Err(std::io::Error::new(ErrorKind::InvalidData, changed));
+        }
+        if !tail.is_empty() {
+            file.set_len(self.read_to)?;
+        }
+        let text = format!("{note}\n");
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        self.file = Some(identity(&metadata));
+        self.read_to += text.len() as u64;
+        Ok(())
     }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Where the last note ends that is there with its signature and the empty line after it.
@@ -81,11 +132,15 @@ fn end_of_last_note(tail: &[u8]) -> Option<usize> {
 #[async_trait]
 impl CheckpointSink for CheckpointFile {
     fn name(&self) -> String {
-        self.path.display().to_string()
+        format!("the file {}", self.path.display())
     }
 
-    async fn last(&mut self) -> Result<Option<String>, SinkError> {
-        self.last_note().map_err(|error| self.failed(&error))
+    async fn read(&mut self) -> Result<Notes, SinkError> {
+        self.next_notes().map_err(|error| self.failed(&error))
+    }
+
+    fn rewind(&mut self) {
+        self.read_to = 0;
     }
 
     async fn add(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), SinkError> {
@@ -96,6 +151,8 @@ impl CheckpointSink for CheckpointFile {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn note(size: u64) -> StoredCheckpoint {
@@ -105,21 +162,92 @@ mod tests {
         }
     }
 
+    /// Everything that a sink reads until there is no more, and whether it was another file.
+    async fn all_of(file: &mut CheckpointFile) -> (Vec<String>, bool) {
+        let (mut all, mut replaced) = (vec![], false);
+        loop {
+            let read = file.read().await.unwrap();
+            replaced |= read.replaced;
+            if read.notes.is_empty() {
+                return (all, replaced);
+            }
+            all.extend(read.notes);
+        }
+    }
+
+    async fn of_two_notes(path: &Path) -> CheckpointFile {
+        let mut file = CheckpointFile::new(path.to_owned());
+        assert_eq!(all_of(&mut file).await, (vec![], false));
+        file.add(&note(1)).await.unwrap();
+        file.add(&note(2)).await.unwrap();
+        file
+    }
+
     #[tokio::test]
     async fn what_a_crash_left_half_written_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoints");
-        let mut file = CheckpointFile::new(path.clone());
-        assert_eq!(file.last().await.unwrap(), None);
-        file.add(&note(1)).await.unwrap();
-        file.add(&note(2)).await.unwrap();
+        of_two_notes(&path).await;
         let whole = std::fs::read(&path).unwrap();
         let third = format!("{}\n", note(3).note);
         for torn in 0..third.len() {
             std::fs::write(&path, [&whole, &third.as_bytes()[..torn]].concat()).unwrap();
-            assert_eq!(file.last().await.unwrap(), Some(note(2).note), "{torn}");
-            assert_eq!(std::fs::read(&path).unwrap(), whole);
+            let mut file = CheckpointFile::new(path.clone());
+            let notes = vec![note(1).note, note(2).note];
+            assert_eq!(all_of(&mut file).await, (notes, false), "{torn}");
+            file.add(&note(3)).await.unwrap();
+            let expected = [whole.as_slice(), third.as_bytes()].concat();
+            assert_eq!(std::fs::read(&path).unwrap(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn a_long_file_is_read_in_pieces_from_the_first_note_to_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints");
+        let notes: Vec<String> = (1..=4000).map(|size| note(size).note).collect();
+        let text: String = notes.iter().map(|note| format!("{note}\n")).collect();
+        assert!(text.len() as u64 > 2 * CHUNK);
+        std::fs::write(&path, text).unwrap();
+        let mut file = CheckpointFile::new(path);
+        assert_eq!(all_of(&mut file).await, (notes.clone(), false));
+        assert_eq!(all_of(&mut file).await, (vec![], false));
+        file.rewind();
+        assert_eq!(all_of(&mut file).await, (notes, false));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_replaced_is_read_from_its_first_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints");
+        let mut file = of_two_notes(&path).await;
+        assert_eq!(all_of(&mut file).await, (vec![], false), "they are its own");
+        // Moved away, and begun again.
+        std::fs::rename(&path, folder.path().join("old")).unwrap();
+        assert_eq!(all_of(&mut file).await, (vec![], true));
+        assert_eq!(all_of(&mut file).await, (vec![], false));
+        file.add(&note(5)).await.unwrap();
+        assert_eq!(all_of(&mut file).await, (vec![], false));
+        // Moved away and begun by another program, between two looks.
+        std::fs::rename(&path, folder.path().join("older")).unwrap();
+        std::fs::write(&path, format!("{}\n", note(6).note)).unwrap();
+        assert!(file.add(&note(7)).await.is_err());
+        assert_eq!(all_of(&mut file).await, (vec![note(6).note], true));
+        // Emptied.
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(all_of(&mut file).await, (vec![], true));
+    }
+
+    #[tokio::test]
+    async fn notes_of_another_program_are_read_before_one_is_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints");
+        let (mut ours, mut theirs) = (of_two_notes(&path).await, CheckpointFile::new(path));
+        all_of(&mut theirs).await;
+        theirs.add(&note(3)).await.unwrap();
+        assert!(ours.add(&note(4)).await.is_err());
+        assert_eq!(all_of(&mut ours).await, (vec![note(3).note], false));
+        ours.add(&note(4)).await.unwrap();
     }
 
     #[tokio::test]
@@ -127,7 +255,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("letter");
         std::fs::write(&path, "Dear Ada,\n\nhow are you?\n").unwrap();
-        let outcome = CheckpointFile::new(path.clone()).last().await;
+        let outcome = CheckpointFile::new(path.clone()).read().await;
         assert!(outcome.unwrap_err().0.contains("something else"));
         assert!(
             std::fs::read_to_string(&path)

@@ -6,7 +6,9 @@
 //! | `store` | what a store has to keep |
 //! | `reading`, `log` | nodes and proofs out of a store |
 //! | `key`, `signer` | the key of the log, and the worker that signs with it |
+//! | `witness` | what a node remembers of the signed log, outside the store |
 //! | `courier`, `file` | carrying checkpoints to where the database's owner cannot change them |
+//! | `judge` | comparing what was carried there with the log |
 //! | `verify` | the whole log against its checkpoints |
 //! | `evidence`, `export` | events with their proofs in files, and checking those without a store |
 
@@ -15,6 +17,7 @@ pub mod courier;
 pub mod evidence;
 pub mod export;
 pub mod file;
+mod judge;
 pub mod key;
 mod log;
 pub mod note;
@@ -23,6 +26,7 @@ pub mod signer;
 mod store;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 pub use log::ProvenLog;
 pub use store::{EventName, Extent, LeafCheck, LogRecords, LogTree, Record, StoredCheckpoint};

@@ -37,6 +37,38 @@ pub(super) async fn tree_of(store: &dyn LogTree, size: u64) -> Result<GrowingTre
     Ok(GrowingTree::from_peaks(size, &peaks))
 }
 
+/// As [`tree_of`], with the last leaves, up to 256 of them, read from the log even where a stored node stands for them:
+/// whether the log is as long as it was is told by its last leaves alone.
+pub(super) async fn tree_to_the_end(
+    store: &dyn LogTree,
+    size: u64,
+) -> Result<GrowingTree, ReadError> {
+    let below = size.saturating_sub(1) / CLOSE * CLOSE;
+    let mut tree = tree_of(store, below).await?;
+    grow(store, &mut tree, size).await?;
+    Ok(tree)
+}
+
+/// Adds the log's next leaves to a tree until it has `size` of them.
+pub(super) async fn grow(
+    store: &dyn LogTree,
+    tree: &mut GrowingTree,
+    size: u64,
+) -> Result<(), ReadError> {
+    let range = tree.size()..size;
+    if range.is_empty() {
+        return Ok(());
+    }
+    let leaves = store.leaves(range.clone()).await?;
+    if leaves.len() as u64 != range.end - range.start {
+        return Err(ReadError::Incomplete { level: 0, range });
+    }
+    leaves
+        .into_iter()
+        .for_each(|leaf| tree.push(leaf, |_, _| {}));
+    Ok(())
+}
+
 /// The proof of a claim about trees that the log has reached; `None` if the claim makes no sense.
 pub(super) async fn prove(
     store: &dyn LogTree,

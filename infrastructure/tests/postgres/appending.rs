@@ -47,6 +47,17 @@ async fn of_a_hundred_people_who_register_one_name_one_gets_it_and_the_others_le
 }
 
 #[tokio::test]
+async fn a_number_that_another_account_has_is_a_conflict() {
+    let world = super::open().await;
+    Person::called("ada").registers(&*world.store).await;
+    let before = footprint(&world).await;
+    let eve = Person::called("eve").registration_as(1).await;
+    let outcome = world.store.append(eve).await;
+    assert!(matches!(outcome, Err(AppendError::Conflict)), "{outcome:?}");
+    assert_eq!(footprint(&world).await, before);
+}
+
+#[tokio::test]
 async fn what_was_recorded_cannot_be_changed_even_by_a_superuser() {
     let world = open_unsequenced().await;
     Person::called("ada").registers(&*world.store).await;
@@ -88,9 +99,10 @@ async fn a_rebuild_leaves_a_later_row_alone() {
         .execute("UPDATE sessions SET version = 5, generation = 4")
         .await;
     let stretch = world.store.stretch_after(None, 10).await.unwrap().unwrap();
-    world.store.rebuild(&stretch).await.unwrap();
-    let row = world.store.session(session).await.unwrap().unwrap().session;
-    assert_eq!((row.version, row.generation), (5, 4));
+    world.store.rebuild(&stretch, now()).await.unwrap();
+    let rows = world.store.live_sessions(ada.user, now(), None, 10).await;
+    let row = &rows.unwrap()[0];
+    assert_eq!((row.id, row.version, row.generation), (session, 5, 4));
 }
 
 #[tokio::test]

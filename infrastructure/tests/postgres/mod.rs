@@ -7,6 +7,7 @@
 )]
 
 mod appending;
+mod deadlines;
 mod opening;
 mod outages;
 mod rebuilding;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use authlog_application::ports::{MailKind, MailQueue as _};
+use authlog_domain::user::{Lock, UserCommand};
 use authlog_infrastructure::OpenError;
 use authlog_infrastructure::postgres::PostgresStore;
 use authlog_infrastructure::sealing::MasterKey;
@@ -10,7 +12,7 @@ use super::server::Server;
 use super::{open_unsequenced, open_url};
 use crate::store_behaviour::World;
 use crate::store_behaviour::people::Person;
-use crate::store_behaviour::system::SystemEntropy;
+use crate::store_behaviour::system::{SystemEntropy, now};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_start_at_once_on_an_empty_database_agree() {
@@ -84,4 +86,28 @@ async fn a_role_that_may_only_use_the_tables_can_open_and_write() {
     let url = world.url.replace("postgres@", &format!("{role}@"));
     let store = open_url(&url, &world.master).await.unwrap();
     Person::called("ada").registers(&*store).await;
+}
+
+#[tokio::test]
+async fn what_an_old_node_puts_into_its_queue_of_mail_is_taken_from_the_new_one() {
+    let world = open_unsequenced().await;
+    let ada = Person::called("ada");
+    ada.registers(&*world.store).await;
+    let lock = UserCommand::Lock(Lock { at: now() });
+    ada.does(&*world.store, lock).await.unwrap();
+    world
+        .execute(
+            "DELETE FROM mail_queue;
+             INSERT INTO due_mail (aggregate_type, aggregate_id, sequence, user_id, due_at)
+             SELECT aggregate_type, aggregate_id, sequence, user_id, recorded_at FROM events
+              WHERE event_type = 'UserLocked'",
+        )
+        .await;
+    let due = world.store.take_due_mail(now(), now(), 10).await.unwrap();
+    let due: Vec<_> = due
+        .iter()
+        .map(|it| (it.user, it.kind, it.happened))
+        .collect();
+    assert_eq!(due, [(ada.user, MailKind::AccountLocked, 1)]);
+    assert_eq!(world.count("due_mail").await, 0);
 }

@@ -48,7 +48,7 @@ async fn a_rebuild_writes_no_row_that_is_as_it_should_be() {
 async fn a_row_that_was_damaged_in_any_column_is_repaired() {
     let world = open_unsequenced().await;
     somebody_with_everything(&*world.store).await;
-    for (table, key, columns) in [("accounts", "user_id", 21), ("sessions", "session_id", 12)] {
+    for (table, key, columns) in [("accounts", "user_id", 22), ("sessions", "session_id", 13)] {
         let whole = rows(&world, table).await;
         let damages = format!(
             r"
@@ -56,6 +56,7 @@ async fn a_row_that_was_damaged_in_any_column_is_repaired() {
                               WHEN 'text' THEN '%1$I || ''?'''
                               WHEN 'uuid' THEN 'gen_random_uuid()'
                               WHEN 'bigint' THEN '%1$I - 1'
+                              WHEN 'bytea' THEN '%1$I || ''\x00'''
                               WHEN 'boolean' THEN 'NOT %1$I'
                               WHEN 'timestamp with time zone' THEN '%1$I + interval ''1 ms'''
                           END, column_name)

@@ -1,6 +1,6 @@
 //! News of sessions that ended, when commits take their time.
 
-use authlog_application::ports::{Revocation, RevocationSource};
+use authlog_application::ports::{Revocation, RevocationSource as _};
 use authlog_domain::SessionId;
 
 use super::open_unsequenced;
@@ -13,7 +13,7 @@ async fn a_logout_that_commits_late_is_told_although_later_ones_were_told_before
     let world = open_unsequenced().await;
     let ada = Person::called("ada");
     ada.registers(&*world.store).await;
-    let (_, mut cursor) = revocations_since(&*world.store, now()).await;
+    let (_, mut reader) = revocations_since(&*world.store, now()).await;
 
     let slow = SessionId::new(random());
     let mut open = world.sql.begin().await.unwrap();
@@ -30,15 +30,34 @@ async fn a_logout_that_commits_late_is_told_although_later_ones_were_told_before
     ada.signs_out(&*world.store, quick).await;
     let mut told = Vec::new();
     for _ in 0..3 {
-        let (news, next) = world.store.revocations_after(cursor).await.unwrap();
-        told.extend(news);
-        cursor = next;
+        told.extend(reader.read_new().await.unwrap());
     }
-    assert!(told.contains(&Revocation::Session(quick)));
-    assert!(!told.contains(&Revocation::Session(slow)));
+    // Once, although a transaction from before is still open.
+    assert_eq!(told, [Revocation::Session(quick)]);
 
     open.commit().await.unwrap();
-    let (news, next) = world.store.revocations_after(cursor).await.unwrap();
-    assert!(news.contains(&Revocation::Session(slow)), "{news:?}");
-    assert!(next.0 > cursor.0, "the cursor moves on");
+    assert_eq!(
+        reader.read_new().await.unwrap(),
+        [Revocation::Session(slow)]
+    );
+    assert_eq!(reader.read_new().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_reader_whose_connection_is_lost_does_not_go_on_over_another() {
+    let world = open_unsequenced().await;
+    let (_, mut reader) = revocations_since(&*world.store, now()).await;
+    assert_eq!(reader.read_new().await.unwrap(), []);
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .execute(&world.sql)
+    .await
+    .unwrap();
+    for _ in 0..3 {
+        assert!(reader.read_new().await.is_err());
+    }
+    // Another reader can be made at once.
+    let mut reader = world.store.follow_revocations().await.unwrap();
+    assert_eq!(reader.read_new().await.unwrap(), []);
 }

@@ -138,9 +138,9 @@ impl World for SqliteWorld {
 
     async fn drop_guards(&self) {
         let triggers = "
-            DROP TRIGGER events_are_never_changed; DROP TRIGGER events_are_never_deleted;
-            DROP TRIGGER log_entries_are_never_changed; DROP TRIGGER log_entries_are_never_deleted;
-            DROP TRIGGER checkpoints_are_never_changed; DROP TRIGGER checkpoints_are_never_deleted;";
+            DROP TRIGGER IF EXISTS events_are_never_changed; DROP TRIGGER IF EXISTS events_are_never_deleted;
+            DROP TRIGGER IF EXISTS log_entries_are_never_changed; DROP TRIGGER IF EXISTS log_entries_are_never_deleted;
+            DROP TRIGGER IF EXISTS checkpoints_are_never_changed; DROP TRIGGER IF EXISTS checkpoints_are_never_deleted;";
         self.connect().execute_batch(triggers).unwrap();
     }
 

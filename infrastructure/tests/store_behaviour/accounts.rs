@@ -5,13 +5,14 @@ use std::time::Duration;
 use authlog_application::ports::{Append, AppendError, Identifier, IdentifierKind};
 use authlog_domain::user::{
     ChangePassword, ChangeRole, ConfirmEmail, Lock, RequestEmailVerification, UserCommand,
+    VerificationLink,
 };
 use authlog_domain::{CredentialId, Email, Role, SessionId, VerificationId};
 use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
 use super::World;
-use super::people::{ADDRESS, LIFETIME, Person, USER_AGENT, append};
+use super::people::{ADDRESS, LIFETIME, Person, USER_AGENT, append, proved};
 use super::system::{now, random};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -26,20 +27,28 @@ pub async fn asks_for(store: &dyn Store, person: &Person, email: &str) -> Verifi
     let verification = VerificationId::new(random());
     let command = UserCommand::RequestEmailVerification(RequestEmailVerification {
         at: now(),
-        verification,
+        link: VerificationLink {
+            verification,
+            expires_at: now().plus(LIFETIME),
+        },
         email: Some(address(email)),
-        expires_at: now().plus(LIFETIME),
-        account_epoch: None,
+        proved: person.proof(store).await,
     });
     person.does(store, command).await.unwrap();
     verification
 }
 
 /// Follows the link of that request.
-pub fn confirm(verification: VerificationId) -> UserCommand {
+pub async fn confirm(
+    store: &dyn Store,
+    person: &Person,
+    verification: VerificationId,
+) -> UserCommand {
     UserCommand::ConfirmEmail(ConfirmEmail {
         at: now(),
         verification,
+        proved: person.proof(store).await,
+        kept: None,
     })
 }
 
@@ -53,20 +62,29 @@ pub async fn a_changed_address_is_claimed_and_the_one_before_is_free(world: &imp
     let asked = asks_for(&*store, &ada, "ada@elsewhere.example").await;
     // To ask is not to have.
     assert!(store.find_account(&after).await.unwrap().is_none());
-    ada.does(&*store, confirm(asked)).await.unwrap();
+    ada.does(&*store, confirm(&*store, &ada, asked).await)
+        .await
+        .unwrap();
     let found = store.find_account(&after).await.unwrap().unwrap();
     assert_eq!(found.id, ada.user);
     assert!(found.email_verified);
     assert!(store.find_account(&before).await.unwrap().is_none());
     // Another spelling of an address is the same address.
     let asked = asks_for(&*store, &ada, "Ada@Elsewhere.Example").await;
-    ada.does(&*store, confirm(asked)).await.unwrap();
+    ada.does(&*store, confirm(&*store, &ada, asked).await)
+        .await
+        .unwrap();
     assert!(store.find_account(&after).await.unwrap().is_some());
     // Somebody else can have the one before, and nobody the one that is taken.
     let asked = asks_for(&*store, &bob, ada.email().as_str()).await;
-    bob.does(&*store, confirm(asked)).await.unwrap();
+    bob.does(&*store, confirm(&*store, &bob, asked).await)
+        .await
+        .unwrap();
     let asked = asks_for(&*store, &bob, "ada@elsewhere.example").await;
-    let staged = bob.decides(&*store, confirm(asked)).await.unwrap();
+    let staged = bob
+        .decides(&*store, confirm(&*store, &bob, asked).await)
+        .await
+        .unwrap();
     let refused = append(&*store, vec![staged]).await;
     assert!(matches!(
         refused,
@@ -74,7 +92,7 @@ pub async fn a_changed_address_is_claimed_and_the_one_before_is_free(world: &imp
     ));
     let bobs = store.find_account(&before).await.unwrap().unwrap();
     assert_eq!(bobs.id, bob.user);
-    let diagnosis = store.examine(false, &|_| ()).await.unwrap();
+    let diagnosis = store.examine(false, now(), &|_| ()).await.unwrap();
     assert!(diagnosis.is_well(), "{diagnosis:?}");
 }
 
@@ -85,7 +103,10 @@ pub async fn people_who_race_for_one_address_get_it_once(world: &impl World) {
         let person = Person::called(&format!("person{number}"));
         person.registers(&*store).await;
         let asked = asks_for(&*store, &person, "wanted@people.example").await;
-        let staged = person.decides(&*store, confirm(asked)).await.unwrap();
+        let staged = person
+            .decides(&*store, confirm(&*store, &person, asked).await)
+            .await
+            .unwrap();
         let node = if number % 2 == 0 { &store } else { &other };
         let node = node.clone();
         racing.spawn(async move { append(&*node, vec![staged]).await.is_ok() });
@@ -172,7 +193,7 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
         at: now(),
         credential: CredentialId::new(random()),
         session: kept,
-        account_epoch: 0,
+        proved: proved(0),
     });
     ada.does(&*store, command).await.unwrap();
     assert_eq!(live(None, 10).await, [kept]);
@@ -209,7 +230,7 @@ pub async fn other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_
         at: now(),
         credential: CredentialId::new(random()),
         session: first,
-        account_epoch: 0,
+        proved: proved(0),
     });
     ada.does(&*store, command).await.unwrap();
     assert!(others(None).await);

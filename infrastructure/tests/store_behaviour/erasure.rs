@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::people::{Person, append, ask_for_reset, refresh, session_stream};
+use super::people::{Person, append, refresh, session_stream};
 use super::revocations::revocations_since;
 use super::system::{now, random};
 use super::{World, footprint};
@@ -167,7 +167,7 @@ pub async fn nothing_is_appended_to_an_erased_account(world: &impl World) {
     late.push(ada.refused_login(&*nodes[0]).await);
     late.push(ada.login(SessionId::new(random()), 0).await);
     let reset = ada
-        .decides(&*nodes[0], ask_for_reset(ResetId::new(random())))
+        .decides(&*nodes[0], ada.ask_for_reset(ResetId::new(random())))
         .await
         .unwrap();
     ada.is_erased(&*nodes[0]).await;
@@ -184,7 +184,7 @@ pub async fn nothing_is_appended_to_an_erased_account(world: &impl World) {
         let refused = append(&**node, vec![reset.clone()]).await;
         assert!(refused.is_err());
         assert!(
-            ada.decides(&**node, ask_for_reset(ResetId::new(random())))
+            ada.decides(&**node, ada.ask_for_reset(ResetId::new(random())))
                 .await
                 .is_err()
         );
@@ -245,11 +245,11 @@ pub async fn another_node_hears_of_an_erasure(world: &impl World) {
     let (here, there) = (world.store(), world.another_node().await);
     let ada = Person::called("ada");
     ada.registers(&*here).await;
-    let (_, cursor) = revocations_since(&*there, now()).await;
+    let (_, mut reader) = revocations_since(&*there, now()).await;
     ada.is_erased(&*here).await;
     let user = ada.user;
     let expected = Revocation::Erased { user, epoch: 1 };
-    let (news, _) = there.revocations_after(cursor).await.unwrap();
+    let news = reader.read_new().await.unwrap();
     assert!(news.contains(&expected), "{news:?}");
     let long_ago = now().minus(super::people::LIFETIME);
     let (news, _) = revocations_since(&*there, long_ago).await;
@@ -361,7 +361,7 @@ pub async fn an_erasure_wins_over_everything_that_races_it(world: &impl World) {
                 .unwrap(),
             ada.decides_in(&*nodes[0], session, log_out).await.unwrap(),
             ada.refused_login(&*nodes[0]).await,
-            ada.decides(&*nodes[0], ask_for_reset(ResetId::new(random())))
+            ada.decides(&*nodes[0], ada.ask_for_reset(ResetId::new(random())))
                 .await
                 .unwrap(),
         ] {
@@ -449,11 +449,83 @@ pub async fn a_rebuild_that_races_erasures_brings_nothing_back(world: &impl Worl
     }
 }
 
+/// More sessions than the commit of an erasure removes.
+const VERY_MANY: usize = 1030;
+
+/// Registers a person and signs them in [`VERY_MANY`] times.
+async fn with_very_many_sessions(store: &dyn Store) -> (Person, Vec<SessionId>) {
+    let ada = Person::called("ada");
+    ada.registers(store).await;
+    let sessions: Vec<_> = (0..VERY_MANY).map(|_| SessionId::new(random())).collect();
+    for some in sessions.chunks(103) {
+        let logins = some.iter().map(|session| ada.login(*session, 0));
+        append(store, join_all(logins).await).await.unwrap();
+    }
+    (ada, sessions)
+}
+
+async fn is_well(store: &dyn Store) {
+    let diagnosis = store.examine(false, now(), &|_| ()).await.unwrap();
+    assert!(diagnosis.is_well(), "{diagnosis:?}");
+}
+
+pub async fn an_account_with_very_many_sessions_is_erased_at_once_and_its_sessions_in_batches(
+    world: &impl World,
+) {
+    let store = world.store();
+    let (ada, sessions) = with_very_many_sessions(&*store).await;
+    let opaque = signs_in_opaquely(&*store, &ada).await;
+    let bob = Person::called("bob");
+    bob.registers(&*store).await;
+    let of_bob = signs_in_opaquely(&*store, &bob).await;
+    ada.is_erased(&*store).await;
+    // The rest is still there, and counts for nothing.
+    let left = format!("sessions WHERE user_id = '{}'", ada.user);
+    assert_eq!(world.count(&left).await, VERY_MANY as i64 + 1 - 1000);
+    for (table, column) in KEPT.iter().filter(|(table, _)| *table != "sessions") {
+        let rows = format!("{table} WHERE {column} = '{}'", ada.user);
+        assert_eq!(world.count(&rows).await, 0, "{table}");
+    }
+    for session in sessions.into_iter().chain([opaque]) {
+        assert!(store.session(session).await.unwrap().is_none());
+    }
+    let live = store.live_sessions(ada.user, now(), None, 10).await;
+    assert!(live.unwrap().is_empty());
+    is_well(&*store).await;
+    // Any node goes on, as if the one that began had crashed.
+    let other = world.another_node().await;
+    let mut batches = 0;
+    while other.continue_erasures(20).await.unwrap() {
+        batches += 1;
+        assert!(batches < 10, "it does not end");
+    }
+    assert!(batches >= 2, "31 rows go in batches of 20");
+    assert_eq!(rows_of(world, ada.user).await, 0);
+    assert_eq!(world.count("unfinished_erasures").await, 0);
+    is_well(&*store).await;
+    assert!(store.session(of_bob).await.unwrap().is_some());
+    assert_eq!(world.count("opaque_tokens").await, 1);
+}
+
+pub async fn a_rebuild_removes_what_an_interrupted_erasure_left(world: &impl World) {
+    let store = world.store();
+    let (ada, _) = with_very_many_sessions(&*store).await;
+    ada.is_erased(&*store).await;
+    rebuild(&*store).await;
+    let left = format!("sessions WHERE user_id = '{}'", ada.user);
+    assert_eq!(world.count(&left).await, VERY_MANY as i64 - 1000);
+    store.remove_orphans().await.unwrap();
+    assert_eq!(rows_of(world, ada.user).await, 0);
+    while store.continue_erasures(20).await.unwrap() {}
+    assert_eq!(world.count("unfinished_erasures").await, 0);
+    is_well(&*store).await;
+}
+
 /// Rebuilds everything without looking for orphans.
 async fn rebuild(store: &dyn Store) {
     let mut reached = None;
     while let Some(stretch) = store.stretch_after(reached.as_ref(), 500).await.unwrap() {
-        store.rebuild(&stretch).await.unwrap();
+        store.rebuild(&stretch, now()).await.unwrap();
         reached = Some(stretch.end());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use authlog_application::ports::LogFilter;
+use authlog_application::ports::{LogCursor, LogFilter, ReadOnError};
 use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
 use tokio::task::JoinSet;
 
@@ -144,12 +144,78 @@ pub async fn a_stretch_of_the_log_tells_which_accounts_changed(world: &impl Worl
             .filter(|event| event.event.aggregate_type == "user")
             .map(|event| event.user)
             .collect();
-        let found = store.changed_accounts(after, limit).await.unwrap();
+        let from = LogCursor::unproven(after);
+        let found = store.changed_accounts(from, limit).await.unwrap();
         assert_eq!(found.accounts.len(), changed.len(), "each once");
         assert_eq!(found.accounts.into_iter().collect::<HashSet<_>>(), changed);
-        assert_eq!(found.reached, 80.min(after + u64::from(limit)));
-        assert_eq!(found.has_more, found.reached < 80);
+        let reached = 80.min(after + u64::from(limit));
+        assert_eq!(found.cursor, log[reached as usize - 1].cursor());
+        assert_eq!(found.has_more, reached < 80);
     }
+}
+
+pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
+    world: &impl World,
+) {
+    live(world).await;
+    let store = world.store();
+    let everything = LogFilter::default();
+    let log = store.read_log(0, 1000, &everything).await.unwrap();
+    let to_30 = LogFilter {
+        until: Some(30),
+        ..LogFilter::default()
+    };
+    let of_no_type = LogFilter {
+        event_types: vec!["NoSuchEvent".to_owned()],
+        ..to_30.clone()
+    };
+    // From a number, from an entry, to a full page, to a place, and where nothing matches.
+    for (after, limit, filter, reached) in [
+        (0, 20, &everything, 20),
+        (0, 100, &to_30, 30),
+        (7, 100, &of_no_type, 30),
+        (75, 100, &everything, 80),
+        (80, 100, &everything, 80),
+    ] {
+        let proven = usize::checked_sub(after, 1).map(|index| log[index].cursor());
+        for from in [
+            LogCursor::unproven(after as u64),
+            proven.unwrap_or_default(),
+        ] {
+            let page = store.read_on(from, limit, filter).await.unwrap();
+            assert_eq!(page.cursor, log[reached - 1].cursor(), "after {after}");
+            let expected = log[after..reached]
+                .iter()
+                .filter(|event| filter.matches(event));
+            assert!(page.events.iter().eq(expected), "after {after}");
+        }
+    }
+    // An entry of another history, and a place that this one does not have.
+    let other = LogCursor {
+        leaf_hash: Some([7; 32]),
+        ..log[39].cursor()
+    };
+    let beyond = LogCursor {
+        log_index: 81,
+        ..log[79].cursor()
+    };
+    for cursor in [other, beyond, LogCursor::unproven(81)] {
+        let page = store.read_on(cursor, 10, &everything).await;
+        assert!(changed_at(&page, cursor.log_index), "{cursor:?}");
+        let accounts = store.changed_accounts(cursor, 10).await;
+        assert!(changed_at(&accounts, cursor.log_index), "{cursor:?}");
+    }
+    // Nor is a page cut short that was to reach further than the log does.
+    let to_81 = LogFilter {
+        until: Some(81),
+        ..LogFilter::default()
+    };
+    let page = store.read_on(log[69].cursor(), 100, &to_81).await;
+    assert!(changed_at(&page, 81));
+}
+
+fn changed_at<T>(read: &Result<T, ReadOnError>, place: u64) -> bool {
+    matches!(read, Err(ReadOnError::HistoryChanged(at)) if *at == place)
 }
 
 fn name(event: &StoredEvent) -> (&str, &str, i64) {

@@ -13,12 +13,14 @@ pub mod event_log;
 pub mod event_store;
 pub mod mail;
 pub mod people;
+pub mod predecessors;
 pub mod proof;
 pub mod read_models;
 pub mod reset_requests;
 pub mod revocations;
 pub mod rotation;
 pub mod sealing;
+pub mod seals;
 pub mod shared_secrets;
 pub mod signing_keys;
 pub mod system;
@@ -130,6 +132,13 @@ macro_rules! store_behaviour {
             several_streams_in_one_append_become_true_together,
             every_acknowledged_append_is_seen_at_once_by_every_node,
         ]);
+        store_behaviour!($open, predecessors: [
+            an_event_without_the_one_before_it_is_a_conflict_and_leaves_nothing,
+            nothing_is_recorded_of_an_account_that_was_lost,
+            of_commands_at_the_same_moment_only_those_without_a_predecessor_are_conflicts,
+            an_account_number_that_is_taken_is_not_drawn_again,
+            what_comes_after_its_time_is_not_done,
+        ]);
         store_behaviour!($open, sealing: [
             personal_fields_are_nowhere_in_the_stored_events_and_are_read_back,
             a_swapped_ciphertext_is_not_opened,
@@ -155,6 +164,7 @@ macro_rules! store_behaviour {
             a_row_of_a_later_version_is_left_alone,
             recent_requests_count_only_for_the_version_of_the_row_that_they_name,
             a_command_builds_on_the_row_and_not_on_what_came_before_it,
+            sessions_that_are_over_are_removed_in_batches_and_nothing_brings_them_back,
         ]);
         store_behaviour!($open, revocations: [
             every_acknowledged_revocation_is_heard,
@@ -180,15 +190,19 @@ macro_rules! store_behaviour {
             of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota,
             an_admission_belongs_to_its_entry,
             a_mailbox_is_sent_more_as_time_passes,
+            an_entry_that_cannot_be_read_delays_no_other,
+            a_clock_that_was_ahead_closes_a_mailbox_for_less_than_a_day,
             links_leave_places_for_notices,
             what_a_mailbox_was_sent_outlives_the_account,
             budgets_that_are_full_again_are_removed,
+            what_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
         ]);
         store_behaviour!($open, reset_requests: [
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
             a_postponed_request_waits_and_a_completed_one_is_gone,
             requests_are_taken_oldest_first,
             takers_that_race_share_the_requests_out,
+            a_request_that_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
         ]);
         store_behaviour!($open, shared_secrets: [
             a_shared_secret_is_the_same_for_everybody,
@@ -215,6 +229,9 @@ macro_rules! store_behaviour {
             an_event_that_was_slipped_in_beside_the_log_is_named,
             a_forged_checkpoint_is_found,
             a_log_that_was_rolled_back_contradicts_a_kept_checkpoint,
+            a_node_that_remembers_a_checkpoint_signs_no_log_without_it,
+            a_log_that_ends_with_a_stored_node_is_missed_when_it_is_cut,
+            a_checkpoint_that_was_deleted_is_known_from_memory,
             a_node_of_the_tree_is_compared_and_written_anew,
             proofs_hold_at_every_size,
             an_export_holds_and_no_line_of_it_can_be_changed_or_left_out,
@@ -234,6 +251,8 @@ macro_rules! store_behaviour {
             requests_for_resets_of_an_erased_account_are_gone,
             an_erasure_wins_over_everything_that_races_it,
             a_rebuild_that_races_erasures_brings_nothing_back,
+            an_account_with_very_many_sessions_is_erased_at_once_and_its_sessions_in_batches,
+            a_rebuild_removes_what_an_interrupted_erasure_left,
         ]);
         store_behaviour!($open, rotation: [
             after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothing,
@@ -244,11 +263,22 @@ macro_rules! store_behaviour {
             an_erasure_during_a_rotation_stays,
             a_rotation_can_be_turned_back,
         ]);
+        store_behaviour!($open, seals: [
+            a_password_hash_that_was_put_there_or_copied_opens_no_account,
+            a_row_that_was_changed_grants_nothing_until_it_is_repaired,
+            a_row_that_was_put_back_to_what_it_was_grants_nothing,
+            an_opaque_token_that_was_put_there_opens_no_session,
+            a_store_of_the_version_before_is_sealed_while_it_is_used,
+            unsealed_rows_count_until_nodes_of_the_version_before_are_gone,
+            a_rotation_of_the_master_key_keeps_every_seal,
+            a_store_whose_secret_was_removed_is_not_opened,
+        ]);
         store_behaviour!($open, event_log: [
             the_log_is_dense_complete_and_in_order_of_each_stream,
             each_leaf_is_the_hash_of_the_stored_event,
             a_reader_gets_what_the_filter_asks_for_and_no_more,
             a_stretch_of_the_log_tells_which_accounts_changed,
+            a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number,
         ]);
         store_behaviour!($open, time_travel: [
             the_state_at_an_index_is_what_the_rows_were_at_that_index,

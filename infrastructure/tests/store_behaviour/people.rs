@@ -11,7 +11,8 @@ use authlog_domain::session::{
     Limits, LogOut, RefreshSession, SessionCommand, SessionRefusal, StartSession,
 };
 use authlog_domain::user::{
-    Erase, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand, UserRefusal,
+    Authority, Erase, ProvedEpoch, RegisterUser, RequestPasswordReset, ResetPassword, UserCommand,
+    UserRefusal,
 };
 use authlog_domain::{
     AccountNumber, AggregateKind, CredentialId, Email, PersonName, Phone, RefusedLogins, ResetId,
@@ -130,7 +131,10 @@ impl Person {
 
     /// The end of the account, not yet appended.
     pub async fn erasure(&self, store: &dyn Store) -> StagedStream {
-        let command = UserCommand::Erase(Erase { at: now() });
+        let command = UserCommand::Erase(Erase {
+            at: now(),
+            authority: Authority::Administrator,
+        });
         self.decides(store, command).await.unwrap()
     }
 
@@ -220,10 +224,27 @@ impl Person {
         self.does_in(store, session, command).await.unwrap();
     }
 
+    /// What the person proves now.
+    pub async fn proof(&self, store: &dyn Store) -> ProvedEpoch {
+        let account = store.account(self.user).await.unwrap();
+        proved(account.unwrap().session_epoch)
+    }
+
+    /// A request for a reset that may be carried out within [`LIFETIME`].
+    pub fn ask_for_reset(&self, reset: ResetId) -> UserCommand {
+        let at = now();
+        UserCommand::RequestPasswordReset(RequestPasswordReset {
+            at,
+            reset,
+            email: self.email(),
+            expires_at: at.plus(LIFETIME),
+        })
+    }
+
     /// Asks for a reset and carries it out, with this credential as the new password.
     pub async fn resets_password(&self, store: &dyn Store, credential: CredentialId, hash: &str) {
         let reset = ResetId::new(random());
-        self.does(store, ask_for_reset(reset)).await.unwrap();
+        self.does(store, self.ask_for_reset(reset)).await.unwrap();
         let command = UserCommand::ResetPassword(ResetPassword {
             at: now(),
             reset,
@@ -239,14 +260,10 @@ impl Person {
     }
 }
 
-/// A request for a reset that may be carried out within [`LIFETIME`].
-pub fn ask_for_reset(reset: ResetId) -> UserCommand {
-    let at = now();
-    UserCommand::RequestPasswordReset(RequestPasswordReset {
-        at,
-        reset,
-        expires_at: at.plus(LIFETIME),
-    })
+/// What a person proved while their account had this session epoch.
+#[expect(clippy::disallowed_methods, reason = "here proofs are made up")]
+pub fn proved(epoch: u32) -> ProvedEpoch {
+    ProvedEpoch::new(epoch)
 }
 
 /// The exchange of the refresh token of this generation, with no grace.

@@ -12,11 +12,12 @@ use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
 use authlog_infrastructure::transparency::export::{Extent, check_export, export};
 use authlog_infrastructure::transparency::note::NoteKey;
-use authlog_infrastructure::transparency::signer::{SignError, sign_next};
+use authlog_infrastructure::transparency::signer::{SignError, check, sign_all};
 use authlog_infrastructure::transparency::tree::{Hash, includes, is_consistent};
 use authlog_infrastructure::transparency::verify::{
     Difference, Verification, Verified, VerifyError, Whose,
 };
+use authlog_infrastructure::transparency::witness::TrustedCheckpoint;
 
 use super::people::Person;
 use super::{LogEntry, World};
@@ -25,13 +26,22 @@ fn key() -> NoteKey {
     NoteKey::new("log.example", &[5; 32]).unwrap()
 }
 
-async fn sign(world: &impl World) -> u64 {
+/// Signs for the whole log as a node does that remembers `trusted`, and returns the newest checkpoint.
+async fn sign_after(
+    world: &impl World,
+    trusted: Option<TrustedCheckpoint>,
+) -> Result<Option<TrustedCheckpoint>, SignError> {
     world.settle().await;
-    let mut size = 0;
-    while let Some(signed) = sign_next(&*world.store(), &key()).await.unwrap() {
-        size = signed;
-    }
-    size
+    sign_all(&*world.store(), &key(), trusted).await
+}
+
+/// Signs for the whole log as a node does that remembers nothing, and returns the size of the newest checkpoint.
+async fn sign(world: &impl World) -> u64 {
+    size_of(&sign_after(world, None).await.unwrap())
+}
+
+fn size_of(trusted: &Option<TrustedCheckpoint>) -> u64 {
+    trusted.as_ref().map_or(0, |it| it.checkpoint.tree_size)
 }
 
 async fn verify_against(
@@ -95,13 +105,14 @@ fn is_event(entry: &LogEntry) -> String {
 pub async fn a_log_that_nobody_changed_is_whole(world: &impl World) {
     let empty = verify_against(world, vec![], false).await.unwrap();
     assert_eq!((empty.events, empty.root), (0, Hash::of_nothing()));
-    assert!(sign_next(&*world.store(), &key()).await.unwrap().is_none());
+    assert_eq!(sign(world).await, 0);
 
     live(world).await;
     let whole = verify_against(world, vec![], false).await.unwrap();
     assert_eq!((whole.events, whole.checkpoints, whole.vouched), (6, 2, 6));
     // Nothing new is not signed again, and what no checkpoint vouches for yet does no harm.
-    assert!(sign_next(&*world.store(), &key()).await.unwrap().is_none());
+    assert_eq!(sign(world).await, 6);
+    assert_eq!(world.count("checkpoints").await, 2);
     Person::called("joan").registers(&*world.store()).await;
     world.settle().await;
     let whole = verify_against(world, vec![], false).await.unwrap();
@@ -195,7 +206,7 @@ pub async fn an_event_whose_leaf_was_changed_with_it_is_named(world: &impl World
     // Whoever signs notices too, before anything is signed on top of it.
     Person::called("joan").registers(&*world.store()).await;
     world.settle().await;
-    let refused = sign_next(&*world.store(), &key()).await;
+    let refused = sign_after(world, None).await;
     assert!(
         matches!(refused, Err(SignError::Tampered(_))),
         "{refused:?}"
@@ -248,7 +259,7 @@ pub async fn a_deleted_last_event_is_missed(world: &impl World) {
     let (last, size, whose) = (5, 6, Whose::Stored);
     assert_eq!(difference, Difference::TooShort { last, size, whose });
     assert!(difference.to_string().starts_with("event 6 is missing"));
-    let refused = sign_next(&*world.store(), &key()).await;
+    let refused = sign_after(world, None).await;
     assert!(
         matches!(refused, Err(SignError::Tampered(_))),
         "{refused:?}"
@@ -333,7 +344,7 @@ pub async fn a_forged_checkpoint_is_found(world: &impl World) {
     let note = Checkpoint::sign(6, root, &other);
     let update = format!("UPDATE checkpoints SET note = '{note}' WHERE tree_size = 6");
     world.execute(&update).await;
-    let refused = sign_next(&*world.store(), &key()).await;
+    let refused = sign_after(world, None).await;
     let words = refused.unwrap_err().to_string();
     assert!(words.contains("size 6 is forged"), "{words}");
 }
@@ -389,6 +400,78 @@ pub async fn a_log_that_was_rolled_back_contradicts_a_kept_checkpoint(world: &im
     assert_eq!(difference(outcome), Difference::Root { good, size, whose });
 }
 
+/// Removes all that came after the fourth event, checkpoints and nodes among it, as somebody does who can write to the
+/// store.
+async fn cut_to_four(world: &impl World) {
+    for place in 5..=6 {
+        let entry = entry(world, place).await;
+        let sql = format!("DELETE FROM events WHERE {}", is_event(&entry));
+        world.execute(&sql).await;
+    }
+    for sql in [
+        "DELETE FROM event_log WHERE log_index > 4",
+        "DELETE FROM checkpoints WHERE tree_size > 4",
+    ] {
+        world.execute(sql).await;
+    }
+    world
+        .execute_own(
+            "DELETE FROM log_nodes WHERE level > 8",
+            "UPDATE sequencer SET last_index = 4",
+        )
+        .await;
+}
+
+pub async fn a_node_that_remembers_a_checkpoint_signs_no_log_without_it(world: &impl World) {
+    let ada = live(world).await;
+    let trusted = sign_after(world, None).await.unwrap();
+    assert_eq!(size_of(&trusted), 6);
+    cut_to_four(world).await;
+    let refused = sign_after(world, trusted.clone()).await;
+    assert!(
+        matches!(refused, Err(SignError::Tampered(_))),
+        "{refused:?}"
+    );
+
+    // The log grows again, to less than it had, to just as much, and beyond. A node without a memory signs that.
+    for size in 5..=8 {
+        ada.signs_in(&*world.store()).await;
+        assert_eq!(sign(world).await, size);
+        let refused = sign_after(world, trusted.clone()).await;
+        let Err(SignError::Tampered(words)) = refused else {
+            panic!("signed at {size}: {refused:?}");
+        };
+        assert!(
+            size < 6 || words.contains("cut off and has grown again"),
+            "{words}"
+        );
+    }
+}
+
+pub async fn a_log_that_ends_with_a_stored_node_is_missed_when_it_is_cut(world: &impl World) {
+    fill(world, 512).await;
+    let trusted = sign_after(world, None).await.unwrap();
+    assert_eq!(size_of(&trusted), 512);
+    world.drop_guards().await;
+    // The nodes over what was cut off are left.
+    world
+        .execute("DELETE FROM event_log WHERE log_index > 510")
+        .await;
+    let refused = check(&*world.store(), &key(), trusted).await;
+    assert!(matches!(refused.map(drop), Err(SignError::Tampered(_))));
+}
+
+pub async fn a_checkpoint_that_was_deleted_is_known_from_memory(world: &impl World) {
+    live(world).await;
+    let trusted = sign_after(world, None).await.unwrap();
+    world.execute("DELETE FROM checkpoints").await;
+    // What is signed next extends what is remembered.
+    Person::called("joan").registers(&*world.store()).await;
+    let signed = sign_after(world, trusted).await.unwrap();
+    assert_eq!(size_of(&signed), 7);
+    assert_eq!(world.count("checkpoints").await, 1);
+}
+
 /// Makes the log `size` long.
 async fn fill(world: &impl World, size: usize) {
     let store = world.store();
@@ -421,12 +504,12 @@ pub async fn a_node_of_the_tree_is_compared_and_written_anew(world: &impl World)
         let Difference::Node(_) = found(world).await else {
             panic!("{sql} was not found");
         };
-        let signing = sign_next(&*world.store(), &key()).await;
+        let signing = sign_after(world, None).await;
         assert!(matches!(signing, Err(SignError::Tampered(_))), "{sql}");
         let repaired = verify_against(world, vec![], true).await.unwrap();
         assert_eq!(repaired.repaired, 2);
         verify_against(world, vec![], false).await.unwrap();
-        assert!(sign_next(&*world.store(), &key()).await.unwrap().is_none());
+        assert_eq!(sign(world).await, 700);
     }
 }
 

@@ -81,6 +81,22 @@ pub async fn a_postponed_request_waits_and_a_completed_one_is_gone(world: &impl 
     assert_eq!(world.count("reset_requests").await, 0);
 }
 
+pub async fn a_request_that_was_put_off_under_a_clock_that_was_ahead_is_due_at_once(
+    world: &impl World,
+) {
+    let store = world.store();
+    let at = now();
+    let put_in = request(at);
+    store.enqueue(&put_in).await.unwrap();
+    let ahead = at.plus(26 * 60 * MINUTE);
+    let taken = store.take_due(ahead, ahead.plus(MINUTE), 10).await;
+    assert_eq!(taken.unwrap().len(), 1);
+    let again = store.take_due(at, at.plus(MINUTE), 10).await;
+    assert_eq!(again.unwrap().len(), 1);
+    let hidden = store.take_due(at, at.plus(MINUTE), 10).await;
+    assert_eq!(hidden.unwrap().len(), 0);
+}
+
 pub async fn requests_are_taken_oldest_first(world: &impl World) {
     let store = world.store();
     let start = now();

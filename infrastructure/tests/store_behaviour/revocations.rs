@@ -5,43 +5,47 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use authlog_application::ports::{Revocation, RevocationCursor};
+use authlog_application::ports::{Revocation, RevocationReader};
 use authlog_domain::session::{RevokeSession, SessionCommand};
-use authlog_domain::user::{ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand};
+use authlog_domain::user::{
+    Authority, ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand,
+};
 use authlog_domain::{CredentialId, RevocationReason, Role, Timestamp};
 use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
 use super::World;
-use super::people::{Person, append, refresh};
+use super::people::{Person, append, proved, refresh};
 use super::system::{now, random};
 
-/// Everything that a store tells of since an instant, and where it goes on from.
+/// Everything that a store tells of since an instant, and the reader that goes on from there.
 pub async fn revocations_since(
     store: &dyn Store,
     since: Timestamp,
-) -> (Vec<Revocation>, RevocationCursor) {
+) -> (Vec<Revocation>, Box<dyn RevocationReader + '_>) {
     let mut all = Vec::new();
-    let mut hear = |news| all.extend::<Vec<_>>(news);
-    let cursor = store.revocations_since(since, &mut hear).await.unwrap();
-    (all, cursor)
+    let mut sink = |revocations| all.extend::<Vec<_>>(revocations);
+    let mut reader = store.follow_revocations().await.unwrap();
+    reader.read_since(since, &mut sink).await.unwrap();
+    (all, reader)
 }
 
 pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let listener = world.another_node().await;
-    let (before, mut cursor) = revocations_since(&*listener, now()).await;
-    assert!(before.is_empty());
     let done = Arc::new(AtomicBool::new(false));
+    let (ready, is_ready) = tokio::sync::oneshot::channel();
     let tail = tokio::spawn({
-        let (listener, done) = (Arc::clone(&listener), Arc::clone(&done));
+        let done = Arc::clone(&done);
         async move {
+            let (before, mut reader) = revocations_since(&*listener, now()).await;
+            assert!(before.is_empty());
+            ready.send(()).unwrap();
             let mut heard = HashSet::new();
             loop {
                 // Whatever was acknowledged before the last question is in its answer at the latest.
                 let last = done.load(Ordering::SeqCst);
-                let (news, next) = listener.revocations_after(cursor).await.unwrap();
-                cursor = next;
+                let news = reader.read_new().await.unwrap();
                 heard.extend(news);
                 if last {
                     return heard;
@@ -49,6 +53,7 @@ pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
             }
         }
     });
+    is_ready.await.unwrap();
     let mut writers = JoinSet::new();
     for number in 0..8 {
         let store = nodes[number % nodes.len()].clone();
@@ -95,21 +100,21 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     let (all, _) = revocations_since(&*store, long_ago).await;
     let expected = HashSet::from([first, second].map(Revocation::Session));
     assert_eq!(all.into_iter().collect::<HashSet<_>>(), expected);
-    let (recent, cursor) = revocations_since(&*store, between).await;
+    let (recent, mut reader) = revocations_since(&*store, between).await;
     assert_eq!(recent, [Revocation::Session(second)]);
 
     let third = ada.signs_in(&*store).await;
     ada.signs_out(&*store, third).await;
-    // Older ones may come too: a store may know no better than how far back a transaction is still open.
-    let (news, _) = store.revocations_after(cursor).await.unwrap();
-    assert!(news.contains(&Revocation::Session(third)));
+    let news = reader.read_new().await.unwrap();
+    assert_eq!(news, [Revocation::Session(third)]);
+    assert_eq!(reader.read_new().await.unwrap(), []);
 }
 
 pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    let (_, before) = revocations_since(&*store, now()).await;
+    let (_, mut before) = revocations_since(&*store, now()).await;
     let mut ended = HashSet::new();
     for _ in 0..21 {
         let mut visits = Vec::new();
@@ -125,7 +130,8 @@ pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
         heard.extend(news);
     };
     let an_hour_ago = now().minus(Duration::from_secs(3600));
-    let cursor = store.revocations_since(an_hour_ago, &mut hear).await;
+    let mut reader = store.follow_revocations().await.unwrap();
+    reader.read_since(an_hour_ago, &mut hear).await.unwrap();
     assert!(pieces > 1, "{pieces}");
     assert_eq!(heard.len(), ended.len());
     let heard = heard.into_iter().map(|revocation| match revocation {
@@ -133,31 +139,26 @@ pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
         other => unreachable!("{other:?}"),
     });
     assert_eq!(heard.collect::<HashSet<_>>(), ended);
-    // Whoever has heard of what was before hears of all of them at once: after that the news are complete.
-    let (news, _) = store.revocations_after(before).await.unwrap();
-    let sessions = news.iter().filter_map(|revocation| match revocation {
-        Revocation::Session(session) => Some(session.to_string()),
-        _ => None,
-    });
-    assert_eq!(sessions.collect::<HashSet<_>>(), ended);
-    // And the news go on from there.
+    // A reader that was away for so long has to start from the beginning, which reads in pieces.
+    assert!(before.read_new().await.is_err());
+    // And the other goes on from there.
     let session = ada.signs_in(&*store).await;
     ada.signs_out(&*store, session).await;
-    let (news, _) = store.revocations_after(cursor.unwrap()).await.unwrap();
-    assert!(news.contains(&Revocation::Session(session)));
+    let news = reader.read_new().await.unwrap();
+    assert_eq!(news, [Revocation::Session(session)]);
 }
 
 pub async fn a_change_of_role_revokes_the_earlier_epochs(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    let (_, cursor) = revocations_since(&*store, now()).await;
+    let (_, mut reader) = revocations_since(&*store, now()).await;
     let command = UserCommand::ChangeRole(ChangeRole {
         at: now(),
         role: Role::Auditor,
     });
     ada.does(&*store, command).await.unwrap();
-    let (news, _) = store.revocations_after(cursor).await.unwrap();
+    let news = reader.read_new().await.unwrap();
     let user = ada.user;
     let revoked = Revocation::Epoch {
         user,
@@ -170,7 +171,8 @@ pub async fn a_change_of_role_revokes_the_earlier_epochs(world: &impl World) {
     world
         .overwrite_payload(&ada.stream(), 2, first_version)
         .await;
-    let (news, _) = store.revocations_after(cursor).await.unwrap();
+    let a_minute_ago = now().minus(Duration::from_secs(60));
+    let (news, _) = revocations_since(&*store, a_minute_ago).await;
     assert_eq!(news, []);
 }
 
@@ -178,12 +180,12 @@ pub async fn a_reset_revokes_the_earlier_epochs(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    let (_, cursor) = revocations_since(&*store, now()).await;
+    let (_, mut reader) = revocations_since(&*store, now()).await;
     for epoch in 1..=2 {
         let credential = CredentialId::new(random());
         ada.resets_password(&*store, credential, "$argon2id$new")
             .await;
-        let (news, _) = store.revocations_after(cursor).await.unwrap();
+        let news = reader.read_new().await.unwrap();
         let user = ada.user;
         assert!(
             news.contains(&Revocation::Epoch {
@@ -202,7 +204,7 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
     ada.registers(&*store).await;
     let kept = ada.signs_in(&*store).await;
     let revoked = ada.signs_in(&*store).await;
-    let (_, cursor) = revocations_since(&*store, now()).await;
+    let (_, mut reader) = revocations_since(&*store, now()).await;
     let (at, reason) = (now(), RevocationReason::Administrator);
     let account_epoch = 0;
     let command = SessionCommand::Revoke(RevokeSession {
@@ -216,13 +218,12 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
             at,
             credential: ada.credential,
             session: kept,
-            account_epoch: 0,
+            proved: proved(0),
         }),
         UserCommand::RevokeSessions(RevokeSessions {
             at,
-            reason,
+            authority: Authority::Owner(proved(1)),
             kept: Some(kept),
-            account_epoch: Some(1),
         }),
         UserCommand::ChangeRole(ChangeRole {
             at,
@@ -258,6 +259,6 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
         epoch(3, None),
         epoch(4, None),
     ]);
-    let (news, _) = store.revocations_after(cursor).await.unwrap();
+    let news = reader.read_new().await.unwrap();
     assert_eq!(news.into_iter().collect::<HashSet<_>>(), expected);
 }

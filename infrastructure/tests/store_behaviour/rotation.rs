@@ -11,7 +11,7 @@ use super::people::Person;
 use super::system::SystemEntropy;
 
 /// A new key and the store as a program opens it that has both.
-async fn with_both(world: &impl World) -> (MasterKey, Arc<dyn Store>) {
+pub async fn with_both(world: &impl World) -> (MasterKey, Arc<dyn Store>) {
     let new = MasterKey::generate(&SystemEntropy);
     let keys = MasterKeys::of_rotation(world.master(), new.clone());
     (new, world.open_with(keys).await.unwrap())
@@ -28,7 +28,7 @@ async fn register(store: &dyn Store, name: &str, count: usize) -> Vec<Person> {
 }
 
 /// Rotates to the end; how many keys were sealed anew.
-async fn rotate(store: &dyn Store) -> u64 {
+pub async fn rotate(store: &dyn Store) -> u64 {
     store.begin_rotation().await.unwrap();
     let (mut reached, mut rewrapped) = (None, 0);
     while let Some(step) = store.rewrap_after(reached, 3).await.unwrap() {

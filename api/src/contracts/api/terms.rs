@@ -6,9 +6,9 @@ use authlog_application::{AccessFormat, SessionTerms};
 use authlog_domain::ContractName;
 
 /// A UUID that is good for a day, and nothing to renew it with.
-pub(super) const TERMS: SessionTerms = SessionTerms {
-    contract: ContractName::Api,
-    access: AccessFormat::Opaque,
-    access_lifetime: Duration::from_secs(24 * 60 * 60),
-    refresh: None,
-};
+pub(super) const TERMS: SessionTerms = SessionTerms::new(
+    ContractName::Api,
+    AccessFormat::Opaque,
+    Duration::from_secs(24 * 60 * 60),
+    None,
+);

@@ -11,16 +11,16 @@ use serde_json::{Map, Value, json};
 pub(super) const REFRESH_LIFETIME: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
 /// Three hours of access; a refresh token works once.
-pub(super) const TERMS: SessionTerms = SessionTerms {
-    contract: ContractName::ApiAuth,
-    access: AccessFormat::Jwt(access_claims),
-    access_lifetime: Duration::from_secs(3 * 60 * 60),
-    refresh: Some(RefreshTerms {
+pub(super) const TERMS: SessionTerms = SessionTerms::new(
+    ContractName::ApiAuth,
+    AccessFormat::Jwt(access_claims),
+    Duration::from_secs(3 * 60 * 60),
+    Some(RefreshTerms {
         lifetime: REFRESH_LIFETIME,
         rotation: Rotation::Rotating,
         claims: refresh_claims,
     }),
-};
+);
 
 /// The first document's tokens have `user_id, email, role, timestamp`, the second's `sub` and `name`.
 fn access_claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {

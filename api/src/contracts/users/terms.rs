@@ -9,16 +9,16 @@ use serde_json::{Map, Value, json};
 
 /// Five minutes of access, seven days of refreshing. Refreshing returns only an access token, so the refresh token
 /// stays good.
-pub(super) const TERMS: SessionTerms = SessionTerms {
-    contract: ContractName::Users,
-    access: AccessFormat::Jwt(claims),
-    access_lifetime: Duration::from_secs(300),
-    refresh: Some(RefreshTerms {
+pub(super) const TERMS: SessionTerms = SessionTerms::new(
+    ContractName::Users,
+    AccessFormat::Jwt(claims),
+    Duration::from_secs(300),
+    Some(RefreshTerms {
         lifetime: Duration::from_secs(7 * 24 * 60 * 60),
         rotation: Rotation::Reusable,
         claims,
     }),
-};
+);
 
 /// Both of the document's example tokens have `id` and `role`.
 fn claims(account: &Account, _: IssuedAt) -> Map<String, Value> {

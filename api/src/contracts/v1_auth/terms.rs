@@ -8,12 +8,12 @@ use authlog_domain::ContractName;
 use serde_json::{Map, Value, json};
 
 /// A day of access, and nothing to renew it with.
-pub(super) const TERMS: SessionTerms = SessionTerms {
-    contract: ContractName::V1Auth,
-    access: AccessFormat::Jwt(claims),
-    access_lifetime: Duration::from_secs(24 * 60 * 60),
-    refresh: None,
-};
+pub(super) const TERMS: SessionTerms = SessionTerms::new(
+    ContractName::V1Auth,
+    AccessFormat::Jwt(claims),
+    Duration::from_secs(24 * 60 * 60),
+    None,
+);
 
 /// The document's example tokens have `user_id`, a number, and `expire_at`, in Unix seconds.
 fn claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {

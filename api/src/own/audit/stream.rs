@@ -4,10 +4,11 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::ports::LoggedEvent;
+use authlog_application::ports::{LoggedEvent, ReadOnError};
 use authlog_application::published::{PublishedEvent, publish};
 use authlog_application::{Entitlement, Follower};
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::query::FeedQuery;
 use crate::Api;
 use crate::capacity::ReaderPlace;
+use crate::own::problem::problem_text;
 
 /// How often a reader who stays is asked anew for the right to, even if nothing happened to the account: the token may
 /// have expired, the session may have ended.
@@ -26,6 +28,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Tells proxies of a common kind to pass on what they get as they get it.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What a reader is told whose events the log no longer has.
+const HISTORY_CHANGED: &str = "The log no longer has the events before this line as they were sent: the database was restored from a backup, or failed over to a server that had not received them. Discard what you made of the events of this log, and read it again from the beginning.";
 
 /// An answer was cut short. It is broken off before its end, so that nobody takes it for whole.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +46,7 @@ struct Reading {
     remaining: Option<u64>,
     follow: bool,
     server_sent: bool,
-    unreadable: bool,
+    cut_short: Option<&'static str>,
     _place: ReaderPlace,
 }
 
@@ -67,7 +72,7 @@ pub(super) fn respond(
         remaining: query.limit,
         follow: query.follow,
         server_sent: query.server_sent,
-        unreadable: false,
+        cut_short: None,
         _place: place,
     };
     // The next step is made when the reader has taken the one before: a slow reader costs one page of memory.
@@ -89,8 +94,8 @@ impl Reading {
     /// The next piece of the answer; `None` when it is over.
     async fn step(&mut self) -> Result<Option<String>, CutShort> {
         loop {
-            if self.unreadable {
-                return Err(CutShort("an event cannot be read"));
+            if let Some(reason) = self.cut_short {
+                return Err(CutShort(reason));
             }
             if self.remaining == Some(0) || self.is_to_stop() {
                 return Ok(None);
@@ -98,11 +103,18 @@ impl Reading {
             if !self.may_go_on().await {
                 return Err(CutShort("the right to read is gone"));
             }
-            let events = self.reader.next().await.map_err(|error| {
-                let cause = error.source().map(ToString::to_string);
-                tracing::warn!(%error, cause, "a reader of the log has to come back later");
-                CutShort("the log cannot be read now")
-            })?;
+            let events = match self.reader.next().await {
+                Ok(events) => events,
+                Err(ReadOnError::HistoryChanged(_)) => {
+                    self.cut_short = Some("the log is not the one that was read");
+                    return Ok(Some(self.history_changed()));
+                }
+                Err(ReadOnError::Store(error)) => {
+                    let cause = error.source().map(ToString::to_string);
+                    tracing::warn!(%error, cause, "a reader of the log has to come back later");
+                    return Err(CutShort("the log cannot be read now"));
+                }
+            };
             match events {
                 Some(events) => {
                     let text = self.write(&events);
@@ -144,6 +156,17 @@ impl Reading {
         self.right.check().await.is_ok()
     }
 
+    /// The last words of an answer whose events are gone from the log. A reader who does not know them stumbles over them,
+    /// which is better than to read on.
+    fn history_changed(&self) -> String {
+        let problem = problem_text(StatusCode::CONFLICT, HISTORY_CHANGED);
+        if self.server_sent {
+            format!("event: history-changed\ndata: {problem}\n\n")
+        } else {
+            format!("{problem}\n")
+        }
+    }
+
     fn write(&mut self, events: &[LoggedEvent]) -> String {
         let take = self.remaining.map_or(events.len(), |remaining| {
             usize::try_from(remaining).map_or(events.len(), |remaining| remaining.min(events.len()))
@@ -154,7 +177,7 @@ impl Reading {
                 Ok(event) => self.write_one(&event, &mut text),
                 Err(error) => {
                     tracing::error!(%error, "the log cannot be read on by this version of the program");
-                    self.unreadable = true;
+                    self.cut_short = Some("an event cannot be read");
                     break;
                 }
             }

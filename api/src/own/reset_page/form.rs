@@ -2,15 +2,18 @@
 
 use url::form_urlencoded;
 
-/// The form, filled in. Members that were not sent are empty. It holds passwords and has no `Debug`.
+/// The form of a page that a mailed link opens, filled in. Members that were not sent are empty. It holds passwords and
+/// has no `Debug`.
 #[derive(Default)]
-pub(in crate::own) struct NewPasswordForm {
+pub(in crate::own) struct LinkForm {
     pub token: String,
     pub password: String,
     pub password_confirmation: String,
+    /// Which button was pressed, where there are several.
+    pub action: String,
 }
 
-impl NewPasswordForm {
+impl LinkForm {
     /// Reads the form as browsers send it. Whatever cannot be read is replaced, so that every body is some form.
     pub(in crate::own) fn parse(bytes: &[u8]) -> Self {
         let mut form = Self::default();
@@ -18,6 +21,7 @@ impl NewPasswordForm {
             match &*name {
                 "token" => form.token = value.into_owned(),
                 "password" => form.password = value.into_owned(),
+                "action" => form.action = value.into_owned(),
                 "password_confirmation" => form.password_confirmation = value.into_owned(),
                 _ => {}
             }
@@ -47,7 +51,7 @@ mod tests {
             shaped in "((token|password|password_confirmation|x)=[%a-f0-9+]{0,12}&?){0,5}",
         ) {
             for bytes in [bytes.as_slice(), shaped.as_bytes()] {
-                let form = NewPasswordForm::parse(bytes);
+                let form = LinkForm::parse(bytes);
                 let _ = (form.token.len(), form.password.len());
                 let _ = token_of_query(std::str::from_utf8(bytes).ok());
             }
@@ -56,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_form_is_read_as_browsers_send_it() {
-        let form = NewPasswordForm::parse(
+        let form = LinkForm::parse(
             b"token=a.b-c&password=caf%C3%A9+%26+tea&password_confirmation=x&more=1",
         );
         assert_eq!(form.token, "a.b-c");
@@ -73,7 +77,7 @@ mod tests {
             b"\xff\x00=%ff%00",
             b"token=%00",
         ] {
-            let _ = NewPasswordForm::parse(bytes);
+            let _ = LinkForm::parse(bytes);
         }
         assert_eq!(token_of_query(None), "");
         assert_eq!(token_of_query(Some("x=1&token=a%2Bb&token=c")), "a+b");

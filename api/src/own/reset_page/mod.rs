@@ -13,7 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::response::Response;
 
-use self::form::{NewPasswordForm, token_of_query};
+use self::form::{LinkForm, token_of_query};
 use self::pages::Nonce;
 use crate::Api;
 use crate::exchange::read_body;
@@ -37,7 +37,7 @@ pub(super) async fn submit(
     let nonce = Nonce::generate(&*api.entropy);
     let media_type = "application/x-www-form-urlencoded";
     let form = match read_body(request, media_type).await {
-        Ok(bytes) => NewPasswordForm::parse(&bytes),
+        Ok(bytes) => LinkForm::parse(&bytes),
         Err(failure) => return pages::failed(failure, &nonce),
     };
     match reset(&api, &form, &context).await {
@@ -47,7 +47,7 @@ pub(super) async fn submit(
 }
 
 /// Resets the password if it was typed alike twice; a dead link is told before a slip of the fingers.
-async fn reset(api: &Api, form: &NewPasswordForm, context: &RequestContext) -> Result<(), Refusal> {
+async fn reset(api: &Api, form: &LinkForm, context: &RequestContext) -> Result<(), Refusal> {
     if form.password == form.password_confirmation {
         let password = Some(form.password.as_str());
         return api

@@ -82,6 +82,23 @@ async fn when_the_queue_is_full_the_answer_comes_at_once() {
     }
 }
 
+impl Pool<usize> {
+    /// Reserves a place and uses it at once.
+    async fn run<T: Send + 'static>(
+        &self,
+        client: Network,
+        gone: impl Future<Output = ()>,
+        work: impl FnOnce(&mut usize) -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
+        self.reserve(client)?.run(gone, work).await
+    }
+
+    /// Why no place can be reserved now, if so.
+    fn refusal(&self, client: Network) -> Option<PoolError> {
+        self.reserve(client).err()
+    }
+}
+
 /// The client of all jobs that do not say another.
 fn anyone() -> Network {
     Network::of(None)
@@ -133,7 +150,7 @@ async fn refused_jobs_change_nothing_for_those_that_come_later() {
     let release = occupy(&pool).await;
     let callers = queue_up(&pool, 3, &Arc::default()).await;
     for _ in 0..10_000 {
-        assert_eq!(pool.has_room(anyone()), Err(PoolError::Overloaded));
+        assert_eq!(pool.refusal(anyone()), Some(PoolError::Overloaded));
         let refused = pool.run(anyone(), pending(), |_| ()).await;
         assert_eq!(refused, Err(PoolError::Overloaded));
     }
@@ -178,8 +195,7 @@ async fn in_a_full_queue_a_client_with_fewer_jobs_takes_the_place_of_one_with_mo
     let release = occupy(&pool).await;
     let done = Arc::default();
     let callers = queue_up(&pool, 10, &done).await;
-    assert_eq!(pool.has_room(anyone()), Err(PoolError::Overloaded));
-    assert_eq!(pool.has_room(client(1)), Ok(()));
+    assert_eq!(pool.refusal(anyone()), Some(PoolError::Overloaded));
     let newcomer = tokio::spawn({
         let pool = Arc::clone(&pool);
         async move { pool.run(client(1), pending(), |_| ()).await }
@@ -195,6 +211,45 @@ async fn in_a_full_queue_a_client_with_fewer_jobs_takes_the_place_of_one_with_mo
     assert!(answers[1..].iter().all(|it| *it == Ok(())));
     assert_eq!(newcomer.await.unwrap(), Ok(()));
     assert_eq!(done.load(Ordering::SeqCst), 9);
+}
+
+#[tokio::test]
+async fn what_a_thread_leaves_is_reserved_for_one_caller() {
+    let pool = pool(1, 3, LONG);
+    let release = occupy(&pool).await;
+    let done = Arc::default();
+    let callers = queue_up(&pool, 2, &done).await;
+    // Of all that ask while it is being looked up for whom the place is, one has it.
+    let place = pool.reserve(anyone()).unwrap();
+    for _ in 0..100 {
+        assert_eq!(pool.refusal(anyone()), Some(PoolError::Overloaded));
+    }
+    let last = tokio::spawn(place.run(pending(), |_| 7));
+    drop(release);
+    assert_eq!(last.await.unwrap(), Ok(7));
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_used_is_free_again() {
+    let pool = pool(1, 1, LONG);
+    let place = pool.reserve(anyone()).unwrap();
+    assert_eq!(pool.refusal(anyone()), Some(PoolError::Overloaded));
+    drop(place);
+    assert_eq!(pool.run(anyone(), pending(), |_| 7).await, Ok(7));
+}
+
+#[tokio::test]
+async fn a_reserved_place_is_lost_to_a_client_with_fewer() {
+    let pool = pool(1, 2, LONG);
+    let [first, second] = [(); 2].map(|()| pool.reserve(anyone()).unwrap());
+    let newcomer = pool.reserve(client(1)).unwrap();
+    let answer = second.run(pending(), |_| 7).await;
+    assert_eq!(answer, Err(PoolError::Overloaded));
+    assert_eq!(newcomer.run(pending(), |_| 7).await, Ok(7));
+    assert_eq!(first.run(pending(), |_| 7).await, Ok(7));
 }
 
 #[tokio::test]
@@ -255,7 +310,7 @@ async fn a_job_whose_client_has_gone_before_its_turn_is_not_done() {
     let gone = std::future::ready(());
     let answer = pool.run(anyone(), gone, move |_| late.fetch_add(1, Ordering::SeqCst));
     assert_eq!(answer.await, Err(PoolError::Overloaded));
-    assert_eq!(pool.has_room(anyone()), Ok(()));
+    assert_eq!(pool.refusal(anyone()), None);
     drop(release);
     pool.stop().await;
     assert_eq!(done.load(Ordering::SeqCst), 0);
@@ -267,6 +322,7 @@ async fn stopping_finishes_what_was_accepted_and_takes_nothing_new() {
     let done = Arc::default();
     let release = occupy(&pool).await;
     let callers = queue_up(&pool, 5, &done).await;
+    let place = pool.reserve(anyone()).unwrap();
     let stopping = tokio::spawn({
         let pool = Arc::clone(&pool);
         async move { pool.stop().await }
@@ -274,10 +330,8 @@ async fn stopping_finishes_what_was_accepted_and_takes_nothing_new() {
     while !pool.shared.lock().is_stopped {
         tokio::task::yield_now().await;
     }
-    assert_eq!(
-        pool.run(anyone(), pending(), |_| ()).await,
-        Err(PoolError::Stopped)
-    );
+    assert_eq!(pool.refusal(anyone()), Some(PoolError::Stopped));
+    assert_eq!(place.run(pending(), |_| ()).await, Err(PoolError::Stopped));
     drop(release);
     stopping.await.unwrap();
     for caller in callers {

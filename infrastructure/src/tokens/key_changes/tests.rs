@@ -1,10 +1,10 @@
 //! The set of keys through its changes, as times and states.
 
 use authlog_application::LONGEST_TOKEN;
+use authlog_domain::CLOCK_DIFFERENCE;
 use proptest::prelude::*;
 
 use super::*;
-use crate::tokens::key_record::CLOCK_DIFFERENCE;
 
 const ALGORITHM: JwtAlgorithm = JwtAlgorithm::EdDsa;
 

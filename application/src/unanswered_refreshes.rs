@@ -1,0 +1,164 @@
+//! Refresh tokens that this node replaced, or may have, without its client receiving the replacement.
+//!
+//! A client that is answered that its request could not be done has only the token that it sent, and sends it again. If
+//! the exchange was stored nevertheless, as when the commit took too long or the connection to the store broke over it, then
+//! that token is not a stolen one: its client gets the replacement that it was never given.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use authlog_domain::SessionId;
+
+use crate::ports::Clock;
+
+/// How long such a token is good after its request ended: longer than most outages, during which its client is answered over
+/// and over again that nothing can be done.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
+/// How many are remembered: as many as there are requests at the moment at which a store goes away, and more.
+const MOST: usize = 10_000;
+
+/// The exchanges of one node that are under way, and those that ended without an answer.
+pub(crate) struct UnansweredRefreshes {
+    clock: Arc<dyn Clock>,
+    exchanges: Mutex<HashMap<SessionId, Exchange>>,
+}
+
+struct Exchange {
+    /// The generation of the token that was presented, the current one at that time.
+    generation: u32,
+    /// `None` while it is under way.
+    forget_at: Option<Duration>,
+}
+
+/// An exchange that is under way. Dropped, it counts as unanswered.
+pub(crate) struct RefreshUnderWay<'a> {
+    all: &'a UnansweredRefreshes,
+    session: SessionId,
+    generation: u32,
+}
+
+impl UnansweredRefreshes {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            exchanges: Mutex::default(),
+        }
+    }
+
+    /// Notes that the current token of a session is about to be replaced.
+    pub(crate) fn begin(&self, session: SessionId, generation: u32) -> RefreshUnderWay<'_> {
+        let now = self.clock.monotonic();
+        let mut exchanges = self.exchanges();
+        if exchanges.len() >= MOST {
+            exchanges.retain(|_, it| it.forget_at.is_none_or(|at| now < at));
+        }
+        if exchanges.len() < MOST {
+            let forget_at = None;
+            exchanges.insert(
+                session,
+                Exchange {
+                    generation,
+                    forget_at,
+                },
+            );
+        }
+        RefreshUnderWay {
+            all: self,
+            session,
+            generation,
+        }
+    }
+
+    /// Whether the client of the session may never have received what replaced its token of this generation.
+    pub(crate) fn has(&self, session: SessionId, generation: u32) -> bool {
+        let now = self.clock.monotonic();
+        self.exchanges()
+            .get(&session)
+            .is_some_and(|it| it.generation == generation && it.forget_at.is_none_or(|at| now < at))
+    }
+
+    fn exchanges(&self) -> MutexGuard<'_, HashMap<SessionId, Exchange>> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RefreshUnderWay<'_> {
+    /// The client waits and is about to be answered.
+    pub(crate) fn answered(self) {
+        let mut exchanges = self.all.exchanges();
+        if exchanges
+            .get(&self.session)
+            .is_some_and(|it| it.generation == self.generation)
+        {
+            exchanges.remove(&self.session);
+        }
+    }
+}
+
+impl Drop for RefreshUnderWay<'_> {
+    fn drop(&mut self) {
+        let forget_at = self.all.clock.monotonic() + REMEMBERED;
+        if let Some(exchange) = self.all.exchanges().get_mut(&self.session)
+            && exchange.generation == self.generation
+        {
+            exchange.forget_at = Some(forget_at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use authlog_domain::Timestamp;
+    use uuid::Uuid;
+
+    struct SetClock(Mutex<Duration>);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(0)
+        }
+
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    fn session(number: u128) -> SessionId {
+        SessionId::new(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn an_exchange_is_remembered_for_a_while_unless_it_was_answered() {
+        let clock = Arc::new(SetClock(Mutex::default()));
+        let refreshes = UnansweredRefreshes::new(clock.clone());
+        let (lost, answered) = (session(1), session(2));
+        let under_way = refreshes.begin(lost, 4);
+        assert!(refreshes.has(lost, 4));
+        drop(under_way);
+        refreshes.begin(answered, 4).answered();
+        assert!(refreshes.has(lost, 4));
+        assert!(!refreshes.has(lost, 3));
+        assert!(!refreshes.has(answered, 4));
+        *clock.0.lock().unwrap() += REMEMBERED;
+        assert!(!refreshes.has(lost, 4));
+    }
+
+    #[test]
+    fn no_more_are_remembered_than_there_is_room_for() {
+        let clock = Arc::new(SetClock(Mutex::default()));
+        let refreshes = UnansweredRefreshes::new(clock.clone());
+        for number in 0..MOST as u128 + 10 {
+            drop(refreshes.begin(session(number), 0));
+        }
+        assert_eq!(refreshes.exchanges().len(), MOST);
+        *clock.0.lock().unwrap() += REMEMBERED;
+        drop(refreshes.begin(session(u128::MAX), 0));
+        assert!(refreshes.has(session(u128::MAX), 0));
+        assert_eq!(refreshes.exchanges().len(), 1);
+    }
+}

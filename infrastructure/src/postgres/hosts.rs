@@ -1,0 +1,341 @@
+//! The PostgreSQL servers of one cluster, of which one can be written to.
+//!
+//! A URL may name several hosts, as libpq reads it: `postgres://a:5432,b:5432/db?target_session_attrs=read-write` or
+//! `?host=a,b&port=5432,5433`. sqlx knows one host, so each connection is opened here: to the first host in turn that
+//! answers and takes writes.
+
+use std::io;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Executor as _, PgConnection, PgPool, Row as _};
+use url::Url;
+
+/// How long one of several hosts may take to answer. A request waits three seconds for a connection, within which the
+/// next host should have been tried.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the only host may take, which may be starting.
+const ONLY_HOST_WITHIN: Duration = Duration::from_secs(10);
+
+/// Parameters that libpq knows and sqlx does not: what they ask for is done here, or makes no difference to one program.
+const OURS: [&str; 5] = [
+    "host",
+    "port",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "connect_timeout",
+];
+
+/// The servers that a URL names.
+#[derive(Clone)]
+pub struct PostgresServers {
+    each: Vec<PgConnectOptions>,
+    /// Whether a server has to take writes to be used.
+    must_write: bool,
+}
+
+/// Why a URL names no servers. It does not repeat the URL, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum ServersError {
+    /// It is not a URL of PostgreSQL.
+    #[error("it is not a URL that begins with postgres://")]
+    NotPostgres,
+    /// A host or a port cannot be one.
+    #[error("one of its hosts or ports is not right")]
+    Host,
+    /// There are neither as many ports as hosts, nor one for all.
+    #[error(
+        "it has {hosts} hosts and {ports} ports: there should be as many ports as hosts, or one"
+    )]
+    Ports {
+        /// How many hosts.
+        hosts: usize,
+        /// How many ports.
+        ports: usize,
+    },
+    /// This program has to write.
+    #[error("target_session_attrs should be read-write, primary or any: the service writes")]
+    ReadOnly,
+    /// sqlx does not read it.
+    #[error("one of its parameters is not right")]
+    Parameter(#[source] sqlx::Error),
+}
+
+impl PostgresServers {
+    /// Reads a URL with one host or several.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, ServersError> {
+        let parts = Parts::of(text)?;
+        let target = parts.parameter("target_session_attrs");
+        let asks_for_writes = match target.as_deref() {
+            None | Some("any") => false,
+            Some("read-write" | "primary") => true,
+            Some(_) => return Err(ServersError::ReadOnly),
+        };
+        let each = parts.each()?;
+        // Of several hosts some are standbys, and this program writes whatever was asked for.
+        let must_write = asks_for_writes || each.len() > 1;
+        Ok(Self { each, must_write })
+    }
+
+    pub(super) const fn are_several(&self) -> bool {
+        self.each.len() > 1
+    }
+}
+
+/// A URL taken apart. The `url` crate does not read several hosts.
+struct Parts<'a> {
+    scheme: &'a str,
+    user: &'a str,
+    hosts: &'a str,
+    path: &'a str,
+    query: Vec<(String, String)>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Result<Self, ServersError> {
+        let (scheme, rest) = text.split_once("://").ok_or(ServersError::NotPostgres)?;
+        if !matches!(scheme, "postgres" | "postgresql") {
+            return Err(ServersError::NotPostgres);
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let query = url::form_urlencoded::parse(query.as_bytes());
+        Ok(Self {
+            scheme,
+            user,
+            hosts,
+            path,
+            query: query.into_owned().collect(),
+        })
+    }
+
+    fn parameter(&self, name: &str) -> Option<String> {
+        let found = self.query.iter().rfind(|(key, _)| key == name);
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// The servers, each as sqlx has it.
+    fn each(&self) -> Result<Vec<PgConnectOptions>, ServersError> {
+        let named = self.parameter("host").unwrap_or_default();
+        let ports = self.parameter("port").unwrap_or_default();
+        let hosts: Vec<&str> = if named.is_empty() {
+            self.hosts.split(',').collect()
+        } else {
+            named.split(',').collect()
+        };
+        let ports: Vec<&str> = ports.split(',').collect();
+        if ports.len() != 1 && ports.len() != hosts.len() {
+            let (hosts, ports) = (hosts.len(), ports.len());
+            return Err(ServersError::Ports { hosts, ports });
+        }
+        let is_missing = |host: &&str| host.is_empty() && hosts.len() > 1;
+        if hosts.iter().any(is_missing) {
+            return Err(ServersError::Host);
+        }
+        let ports = ports.iter().cycle();
+        let each = hosts.iter().zip(ports).map(|(host, port)| {
+            // One of `host=` may be the directory of a socket, which no authority takes.
+            let in_authority = if named.is_empty() { host } else { "" };
+            let mut options = PgConnectOptions::from_str(&self.url(in_authority)?)
+                .map_err(ServersError::Parameter)?;
+            if host.starts_with('/') {
+                options = options.socket(host);
+            } else if !named.is_empty() {
+                options = options.host(host);
+            }
+            if !port.is_empty() {
+                options = options.port(port.parse().map_err(|_| ServersError::Host)?);
+            }
+            // PgBouncer does not know it, and no number with a fraction is read as text.
+            Ok(options.extra_float_digits(None).application_name("authlog"))
+        });
+        each.collect()
+    }
+
+    /// The URL with one host, and without the parameters that are read here.
+    fn url(&self, host: &str) -> Result<String, ServersError> {
+        let host = if host.is_empty() { "localhost" } else { host };
+        let user = match self.user {
+            "" => String::new(),
+            user => format!("{user}@"),
+        };
+        let text = format!("{}://{user}{host}/{}", self.scheme, self.path);
+        let mut url = Url::parse(&text).map_err(|_| ServersError::Host)?;
+        let others = self
+            .query
+            .iter()
+            .filter(|(key, _)| !OURS.contains(&key.as_str()));
+        let others: Vec<&(String, String)> = others.collect();
+        if !others.is_empty() {
+            let mut query = url.query_pairs_mut();
+            for (key, value) in others {
+                query.append_pair(key, value);
+            }
+        }
+        Ok(url.into())
+    }
+}
+
+/// Opens every connection of a store, each with the settings that it needs.
+///
+/// Settings are made by a statement after connecting, once for each connection: what a client sends with its start-up
+/// packet, PgBouncer refuses or drops.
+pub(super) struct Hosts {
+    servers: PostgresServers,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The server that was written to last.
+    current: usize,
+    /// Pools that connect to it.
+    pools: Vec<PgPool>,
+}
+
+/// A setting of a connection: its name and its value.
+pub(super) type Setting = (&'static str, &'static str);
+
+impl Hosts {
+    pub(super) fn new(servers: PostgresServers) -> Arc<Self> {
+        Arc::new(Self {
+            servers,
+            state: Mutex::new(State {
+                current: 0,
+                pools: vec![],
+            }),
+        })
+    }
+
+    /// Whether there is a choice.
+    pub(super) const fn are_several(&self) -> bool {
+        self.servers.are_several()
+    }
+
+    /// A connection to the first server in turn that answers and takes writes, beginning with the one that did before. The
+    /// pools go there too from now on.
+    pub(super) async fn connect(&self, settings: &[Setting]) -> Result<PgConnection, sqlx::Error> {
+        let count = self.servers.each.len();
+        let first = self.lock().current;
+        let within = if count > 1 {
+            ANSWER_WITHIN
+        } else {
+            ONLY_HOST_WITHIN
+        };
+        let mut outcome = Err(sqlx::Error::Io(io::ErrorKind::NotConnected.into()));
+        for number in (first..count).chain(0..first) {
+            let attempt = tokio::time::timeout(within, self.connect_to(number, settings)).await;
+            outcome =
+                attempt.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())));
+            match &outcome {
+                Ok(_) => {
+                    self.choose(number);
+                    break;
+                }
+                Err(error) if count > 1 => {
+                    tracing::debug!(%error, number, "a PostgreSQL server is passed over");
+                }
+                Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    async fn connect_to(
+        &self,
+        number: usize,
+        settings: &[Setting],
+    ) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = self.options(number).connect().await?;
+        set_up(&mut connection, settings, self.servers.must_write).await?;
+        Ok(connection)
+    }
+
+    fn options(&self, number: usize) -> PgConnectOptions {
+        self.servers.each[number].clone()
+    }
+
+    /// A pool whose connections have these settings. Those that it opens go to the server that was written to last.
+    pub(super) fn pool(&self, options: PgPoolOptions, settings: Vec<Setting>) -> PgPool {
+        let must_write = self.servers.must_write;
+        let settings = Arc::new(settings);
+        let options = options.after_connect(move |connection, _| {
+            let settings = Arc::clone(&settings);
+            Box::pin(async move { set_up(connection, &settings, must_write).await })
+        });
+        let mut state = self.lock();
+        let pool = options.connect_lazy_with(self.options(state.current));
+        state.pools.push(pool.clone());
+        pool
+    }
+
+    /// Whether the connection still leads to a server that can be used. It is a heartbeat, too.
+    pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if self.servers.must_write {
+            set_up(connection, &[], true).await
+        } else {
+            connection.execute(sqlx::query("SELECT 1")).await.map(drop)
+        }
+    }
+
+    fn choose(&self, number: usize) {
+        let mut state = self.lock();
+        if state.current == number {
+            return;
+        }
+        state.current = number;
+        for pool in &state.pools {
+            pool.set_connect_options(self.options(number));
+        }
+        let host = self.servers.each[number].get_host();
+        let port = self.servers.each[number].get_port();
+        tracing::warn!(
+            host,
+            port,
+            "another PostgreSQL server takes writes now, and is used from now on"
+        );
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the settings of a connection, and makes sure that its server takes writes if `must_write` says so, by one
+/// statement. It is asked by the simple protocol, so that no statement is prepared on a connection that is not used.
+async fn set_up(
+    connection: &mut PgConnection,
+    settings: &[Setting],
+    must_write: bool,
+) -> Result<(), sqlx::Error> {
+    let mut columns: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("set_config('{name}', '{value}', false)"))
+        .collect();
+    if must_write {
+        // On in a standby, and where an operator has shut a server for writes (`SHOW transaction_read_only`).
+        columns.push("current_setting('transaction_read_only') AS read_only".to_owned());
+    }
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let statement = format!("SELECT {}", columns.join(", "));
+    let row = connection.fetch_one(sqlx::raw_sql(&statement)).await?;
+    if must_write && row.try_get::<String, _>("read_only")? == "on" {
+        let reason = "the PostgreSQL server takes no writes";
+        return Err(sqlx::Error::Io(io::Error::new(
+            io::ErrorKind::ReadOnlyFilesystem,
+            reason,
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! The worker that seals what a version before left unsealed, and then lets nothing unsealed count.
+//!
+//! Rows are not sealed as they are found: they are written again from their events, so that a row that was changed behind
+//! the service's back gets no MAC. Every step can be repeated. A worker that is interrupted begins again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use authlog_application::ports::{Clock, StoreError, StreamId};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::Store;
+
+/// Passwords or tokens in one step: few enough that a step holds no lock for long.
+const STEP: u32 = 500;
+
+/// Events whose rows are written again in one step.
+const EVENTS: u32 = 2000;
+
+/// How long another node may be done before this one knows it, and how soon a step that failed is tried again.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Seals what is not sealed, once no node of a version before can run any more.
+pub struct SealUpgrader {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    leads: watch::Receiver<bool>,
+    window: Duration,
+}
+
+impl SealUpgrader {
+    /// A worker that does so if it `leads`, when `window` has passed since the schema was brought up to this version. Where
+    /// only one program serves a store at a time it does not wait.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        leads: watch::Receiver<bool>,
+        window: Duration,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            leads,
+            window,
+        }
+    }
+
+    /// Works until everything is sealed.
+    pub async fn run(&mut self) {
+        let started = Instant::now();
+        let mut is_announced = false;
+        loop {
+            match self.step(started).await {
+                Ok(true) => return,
+                Ok(false) if is_announced => {}
+                Ok(false) => {
+                    is_announced = true;
+                    tracing::warn!(
+                        window = ?self.window,
+                        "seals are not required yet: what a version before wrote grants access until the upgrade is finished"
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what grants access is not sealed yet; it is tried again");
+                }
+            }
+            // A node that is elected meanwhile need not wait for its turn.
+            if let Ok(Err(_)) = timeout(EVERY, self.leads.changed()).await {
+                sleep(EVERY).await;
+            }
+        }
+    }
+
+    /// Does what is to be done now; whether nothing is left.
+    async fn step(&mut self, started: Instant) -> Result<bool, StoreError> {
+        if !self.store.seals_are_required().await? {
+            let leads = *self.leads.borrow_and_update();
+            if !leads || !self.window_has_passed(started).await? {
+                return Ok(false);
+            }
+            tracing::info!("sealing what grants access, while the service goes on");
+            self.seal().await?;
+            if !self.store.require_seals().await? {
+                return Ok(false);
+            }
+            tracing::info!(
+                "what grants access is sealed: what has no seal grants nothing from now on"
+            );
+        }
+        // What an interrupted run left is removed by the next.
+        while self.store.remove_plain_hashes(STEP).await? > 0 {}
+        Ok(true)
+    }
+
+    /// To change the time of the migration in the store delays nothing: the time since this node started counts as well.
+    async fn window_has_passed(&self, started: Instant) -> Result<bool, StoreError> {
+        let since = self.store.since_schema_upgrade().await?;
+        Ok(since.is_none_or(|since| since.max(started.elapsed()) >= self.window))
+    }
+
+    async fn seal(&self) -> Result<(), StoreError> {
+        let mut reached = None;
+        while let Some(last) = self.store.seal_credentials_after(reached, STEP).await? {
+            reached = Some(last);
+        }
+        let mut reached = None;
+        while let Some(last) = self.store.seal_opaque_tokens_after(reached, STEP).await? {
+            reached = Some(last);
+        }
+        // One step after the other, so that requests do not have to wait for it.
+        let mut reached: Option<StreamId> = None;
+        while let Some(stretch) = self.store.stretch_after(reached.as_ref(), EVENTS).await? {
+            self.store.rebuild(&stretch, self.clock.now()).await?;
+            reached = Some(stretch.end());
+        }
+        Ok(())
+    }
+}

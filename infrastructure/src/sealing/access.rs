@@ -1,0 +1,439 @@
+//! What grants access, bound to its account: password hashes are sealed for their place, and rows that are read to decide
+//! carry a MAC (`docs/adr/0011`).
+//!
+//! The keys are derived from the store's secret, which is sealed under the master key. A person who can write to the store
+//! but does not have the master key can neither put a password there nor raise a role.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use authlog_application::ports::{
+    Account, CredentialRecord, Entropy, OpaqueTokenRecord, PasswordHash, SessionRecord,
+    SessionStanding, SignInRecord,
+};
+use authlog_domain::user::{PendingReset, PendingVerification};
+use authlog_domain::{
+    CredentialId, Email, PersonName, Phone, Rotation, Timestamp, UserId, Username,
+};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{Sealer, Unopenable};
+
+/// Bytes of a MAC: HMAC-SHA-256 truncated to 128 bits (RFC 4868 §2.1), so that rows stay small.
+const MAC_BYTES: usize = 16;
+
+/// What the keys are derived for, so that neither serves the other's purpose. A change of what a MAC covers is another
+/// label.
+const MAC_LABEL: &[u8] = b"authlog.v1.row-mac\0";
+const CREDENTIAL_LABEL: &[u8] = b"authlog.v1.credential\0";
+
+/// The MAC of a row.
+pub(crate) type Mac = [u8; MAC_BYTES];
+
+/// A row to write, with its MAC.
+#[derive(Clone)]
+pub(crate) struct WithMac<T> {
+    pub(crate) row: T,
+    pub(crate) mac: Mac,
+}
+
+/// A row that was read, with the MAC that is stored with it. It is not trusted before [`AccessSeals::accept`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stored<T> {
+    pub(crate) row: T,
+    pub(crate) mac: Option<Vec<u8>>,
+    /// Whether there are later events than the row is of: it was put back to what it once was. Rows and events are
+    /// written together.
+    pub(crate) is_behind: bool,
+}
+
+/// A session and its account as they were read.
+#[derive(Clone)]
+pub(crate) struct StoredStanding {
+    pub(crate) session: Stored<SessionRecord>,
+    pub(crate) account: Stored<Account>,
+}
+
+/// A password hash to write.
+#[derive(Clone)]
+pub(crate) struct SealedCredential {
+    pub(crate) user: UserId,
+    pub(crate) credential: CredentialId,
+    pub(crate) sealed: Vec<u8>,
+    /// The hash itself while nodes of the version before may read it, and otherwise empty.
+    pub(crate) plain: String,
+}
+
+/// A password hash that was read.
+#[derive(Clone)]
+pub(crate) struct StoredCredential {
+    pub(crate) user: UserId,
+    pub(crate) credential: CredentialId,
+    pub(crate) sealed: Option<Vec<u8>>,
+    pub(crate) plain: String,
+}
+
+/// Seals what grants access, and tells what was not sealed here.
+pub(crate) struct AccessSeals {
+    macs: hmac::Key,
+    credentials: Sealer,
+    /// Whether what has no seal grants nothing. Once it is set it stays: a store does not go back.
+    required: AtomicBool,
+}
+
+impl AccessSeals {
+    /// Seals under keys that are derived from the store's secret.
+    pub(crate) fn new(secret: &[u8], required: bool) -> Result<Self, Unopenable> {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = |label: &[u8]| -> Result<Zeroizing<[u8; 32]>, Unopenable> {
+            let tag = hmac::sign(&secret, label);
+            let key = <[u8; 32]>::try_from(tag.as_ref()).map_err(|_| Unopenable)?;
+            Ok(Zeroizing::new(key))
+        };
+        Ok(Self {
+            macs: hmac::Key::new(hmac::HMAC_SHA256, derived(MAC_LABEL)?.as_slice()),
+            credentials: Sealer::new(&*derived(CREDENTIAL_LABEL)?)?,
+            required: AtomicBool::new(required),
+        })
+    }
+
+    /// Whether what has no seal grants nothing.
+    pub(crate) fn are_required(&self) -> bool {
+        self.required.load(Ordering::SeqCst)
+    }
+
+    /// Lets what has no seal grant nothing from now on.
+    pub(crate) fn require(&self) {
+        self.required.store(true, Ordering::SeqCst);
+    }
+
+    /// The row with its MAC.
+    pub(crate) fn with_mac<T: GrantsAccess>(&self, row: T) -> WithMac<T> {
+        WithMac {
+            mac: self.mac(&row),
+            row,
+        }
+    }
+
+    /// Whether the MAC is the row's.
+    pub(crate) fn is_sealed<T: GrantsAccess>(&self, stored: &Stored<T>) -> bool {
+        let expected = self.mac(&stored.row);
+        let stored = stored.mac.as_deref().unwrap_or_default();
+        verify_slices_are_equal(&expected, stored).is_ok()
+    }
+
+    /// The row, unless it was not written by this service and seals are required. That is an error in the log, and to
+    /// clients the row is not there.
+    pub(crate) fn accept<T: GrantsAccess>(&self, stored: Stored<T>) -> Option<T> {
+        self.is_acceptable(&stored).then_some(stored.row)
+    }
+
+    fn is_acceptable<T: GrantsAccess>(&self, stored: &Stored<T>) -> bool {
+        let acceptable = !self.are_required() || (self.is_sealed(stored) && !stored.is_behind);
+        if !acceptable {
+            tracing::error!(
+                row = stored.row.place(),
+                "this row is not the one that this service wrote last, and grants nothing; run `authlog doctor`"
+            );
+        }
+        acceptable
+    }
+
+    /// The same for a session and its account.
+    pub(crate) fn accept_standing(&self, stored: StoredStanding) -> Option<SessionStanding> {
+        Some(SessionStanding {
+            session: self.accept(stored.session)?,
+            account: self.accept(stored.account)?,
+        })
+    }
+
+    /// What a sign-in goes by. Where the account's row or its password was not written by this service, no password is
+    /// right, and to clients the account is as any other.
+    pub(crate) fn sign_in_record(
+        &self,
+        account: Stored<Account>,
+        (sealed, plain): (Option<Vec<u8>>, String),
+    ) -> SignInRecord {
+        let credential = StoredCredential {
+            user: account.row.id,
+            credential: account.row.credential,
+            sealed,
+            plain,
+        };
+        let trusted = self.is_acceptable(&account);
+        SignInRecord {
+            account: account.row,
+            hash: self.accept_hash(credential).filter(|_| trusted),
+        }
+    }
+
+    /// Seals a password hash for its account and its name.
+    pub(crate) fn seal(
+        &self,
+        record: &CredentialRecord,
+        entropy: &dyn Entropy,
+    ) -> Result<SealedCredential, Unopenable> {
+        let CredentialRecord {
+            user,
+            credential,
+            hash,
+        } = record;
+        let hash = hash.as_stored();
+        let place = credential_place(*user, *credential);
+        let sealed = self.credentials.seal(&place, hash.as_bytes(), entropy)?;
+        let plain = if self.are_required() { "" } else { hash };
+        Ok(SealedCredential {
+            user: *user,
+            credential: *credential,
+            sealed,
+            plain: plain.to_owned(),
+        })
+    }
+
+    /// The sealed hash, if it was sealed for this account under this name.
+    pub(crate) fn open(&self, stored: &StoredCredential) -> Option<PasswordHash> {
+        let place = credential_place(stored.user, stored.credential);
+        let opened = self.credentials.open(&place, stored.sealed.as_deref()?);
+        let hash = std::str::from_utf8(&opened.ok()?).ok()?.to_owned();
+        Some(PasswordHash::from_stored(hash))
+    }
+
+    /// The hash that counts: the sealed one, or where seals are not required yet the plain one. `None` is an error in
+    /// the log.
+    fn accept_hash(&self, stored: StoredCredential) -> Option<PasswordHash> {
+        let opened = self.open(&stored);
+        if opened.is_none() && !self.are_required() {
+            return Some(PasswordHash::from_stored(stored.plain));
+        }
+        if opened.is_none() {
+            tracing::error!(
+                user = %stored.user,
+                "the password hash of this account was not stored by this service; no password is right until it is reset"
+            );
+        }
+        opened
+    }
+
+    /// Those of these passwords that have yet to be sealed, sealed.
+    pub(crate) fn seal_missing(
+        &self,
+        page: Vec<StoredCredential>,
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<SealedCredential>, Unopenable> {
+        let unsealed = page
+            .into_iter()
+            .filter(|stored| !stored.plain.is_empty() && self.open(stored).is_none());
+        unsealed
+            .map(|stored| {
+                let record = CredentialRecord {
+                    user: stored.user,
+                    credential: stored.credential,
+                    hash: PasswordHash::from_stored(stored.plain),
+                };
+                self.seal(&record, entropy)
+            })
+            .collect()
+    }
+
+    /// Those of these rows that have yet to be given their MAC, with it.
+    pub(crate) fn add_missing_macs<T: GrantsAccess>(
+        &self,
+        page: Vec<Stored<T>>,
+    ) -> Vec<WithMac<T>> {
+        let unsealed = page.into_iter().filter(|stored| !self.is_sealed(stored));
+        unsealed.map(|stored| self.with_mac(stored.row)).collect()
+    }
+
+    fn mac(&self, row: &impl GrantsAccess) -> Mac {
+        let mut message = Message(Vec::with_capacity(512));
+        row.write_to(&mut message);
+        let tag = hmac::sign(&self.macs, &message.0);
+        let mut mac = Mac::default();
+        mac.copy_from_slice(&tag.as_ref()[..MAC_BYTES]);
+        mac
+    }
+}
+
+fn credential_place(user: UserId, credential: CredentialId) -> String {
+    format!("credential/{user}/{credential}")
+}
+
+/// What a MAC is computed of. Every member has a length that is fixed or written before it, so that no two rows give the
+/// same bytes.
+pub(crate) struct Message(Vec<u8>);
+
+impl Message {
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    fn id(&mut self, id: Uuid) -> &mut Self {
+        self.0.extend_from_slice(id.as_bytes());
+        self
+    }
+
+    fn instant(&mut self, at: Timestamp) -> &mut Self {
+        self.number(at.unix_millis().cast_unsigned())
+    }
+
+    fn flag(&mut self, flag: bool) -> &mut Self {
+        self.0.push(flag.into());
+        self
+    }
+
+    fn optional<T>(
+        &mut self,
+        value: Option<T>,
+        write: impl FnOnce(&mut Self, T) -> &mut Self,
+    ) -> &mut Self {
+        self.flag(value.is_some());
+        match value {
+            Some(value) => write(self, value),
+            None => self,
+        }
+    }
+
+    fn text(&mut self, text: Option<&str>) -> &mut Self {
+        self.optional(text, |message, text| message.bytes(text.as_bytes()))
+    }
+}
+
+/// A row that is read to decide who may do what.
+pub(crate) trait GrantsAccess {
+    /// Which row it is, for the log and for the doctor. It is never personal.
+    fn place(&self) -> String;
+
+    /// Writes all that the row decides. What is added to a row has to be added here, or left out by name.
+    fn write_to(&self, message: &mut Message);
+}
+
+impl GrantsAccess for Account {
+    fn place(&self) -> String {
+        format!("accounts {}", self.id)
+    }
+
+    fn write_to(&self, message: &mut Message) {
+        let Self {
+            id,
+            version,
+            number,
+            username,
+            email,
+            email_verified,
+            name,
+            phone,
+            role,
+            credential,
+            locked,
+            session_epoch,
+            kept_session,
+            pending_reset,
+            pending_verification,
+            // They limit how often mail is asked for, and may be unknown (docs/adr/0007).
+            recent_requests: _,
+            created_at,
+            updated_at,
+        } = self;
+        message
+            .bytes(b"account")
+            .id(id.as_uuid())
+            .number(*version)
+            .number(number.get().cast_unsigned())
+            .text(username.as_ref().map(Username::as_str))
+            .text(email.as_ref().map(Email::as_str))
+            .flag(*email_verified)
+            .text(name.as_ref().map(PersonName::as_str))
+            .text(phone.as_ref().map(Phone::as_str))
+            .bytes(role.as_str().as_bytes())
+            .id(credential.as_uuid())
+            .flag(*locked)
+            .number((*session_epoch).into())
+            .optional(*kept_session, |message, session| {
+                message.id(session.as_uuid())
+            })
+            .optional(*pending_reset, |message, pending| {
+                let PendingReset { reset, expires_at } = pending;
+                message.id(reset.as_uuid()).instant(expires_at)
+            })
+            .optional(pending_verification.as_ref(), |message, pending| {
+                let PendingVerification {
+                    verification,
+                    email,
+                    expires_at,
+                } = pending;
+                message
+                    .id(verification.as_uuid())
+                    .text(email.as_ref().map(Email::as_str))
+                    .instant(*expires_at)
+            })
+            .instant(*created_at)
+            .instant(*updated_at);
+    }
+}
+
+impl GrantsAccess for SessionRecord {
+    fn place(&self) -> String {
+        format!("sessions {}", self.id)
+    }
+
+    fn write_to(&self, message: &mut Message) {
+        let Self {
+            id,
+            version,
+            user,
+            // For display. One that this program does not know reads as none.
+            contract: _,
+            epoch,
+            rotation,
+            generation,
+            started_at,
+            last_used_at,
+            rotated_at,
+            expires_at,
+            ended_at,
+        } = self;
+        message
+            .bytes(b"session")
+            .id(id.as_uuid())
+            .number(*version)
+            .id(user.as_uuid())
+            .number((*epoch).into())
+            .optional(*rotation, |message, rotation| {
+                message.flag(rotation == Rotation::Rotating)
+            })
+            .number((*generation).into())
+            .instant(*started_at)
+            .instant(*last_used_at)
+            .instant(*rotated_at)
+            .instant(*expires_at)
+            .optional(*ended_at, Message::instant);
+    }
+}
+
+impl GrantsAccess for OpaqueTokenRecord {
+    fn place(&self) -> String {
+        format!("an opaque token of session {}", self.session)
+    }
+
+    fn write_to(&self, message: &mut Message) {
+        let Self {
+            digest,
+            session,
+            expires_at,
+        } = self;
+        message
+            .bytes(b"opaque token")
+            .bytes(&digest.0)
+            .id(session.as_uuid())
+            .instant(*expires_at);
+    }
+}

@@ -1,0 +1,304 @@
+//! What is put into the store behind the service's back opens no door, and the doctor finds it. A store of the version
+//! before is sealed while people use it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use sha2::{Digest as _, Sha256};
+use support::contract::{is_refused, verifies};
+use support::{
+    Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own, staff, token,
+};
+
+on_both_stores!(
+    a_planted_password_a_planted_token_and_a_raised_role_open_no_door,
+    an_account_that_was_unlocked_in_the_store_stays_locked,
+    a_store_of_the_version_before_is_sealed_and_its_people_sign_in,
+    what_a_node_of_the_version_before_writes_counts_while_it_may_run,
+);
+
+async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let (http, settings) = (service.http(), &service.settings);
+    let [root, eve] = ["root", "eve"].map(Person::called);
+    staff::employ(&service, &root, "admin");
+    Contract::A.registers(&http, &eve).await;
+    let of_root = Contract::A.signs_in(&http, &root).await;
+    let of_eve = Contract::A.signs_in(&http, &eve).await;
+    let id = |access: &str| token::claims(access)["sub"].as_str().unwrap().to_owned();
+    let [root_id, eve_id] = [id(&of_root.access), id(&of_eve.access)];
+    let session = token::claims(&of_root.access)["sid"].clone();
+
+    // The administrator's password is replaced by a copy of the attacker's own.
+    settings.execute("CREATE TABLE kept AS SELECT * FROM credentials");
+    settings.execute(&format!(
+        "UPDATE credentials SET password_hash = k.password_hash, sealed = k.sealed
+         FROM kept AS k WHERE k.user_id = '{eve_id}' AND credentials.user_id = '{root_id}'"
+    ));
+    for password in [&eve.password, &root.password] {
+        for contract in [Contract::A, Contract::C, Contract::D, Contract::E] {
+            let refused = contract.sign_in(&http, &root.with_password(password)).await;
+            contract.says_wrong_credentials(&refused);
+        }
+    }
+    finds(
+        settings,
+        "passwords",
+        "was not stored by this service: have it reset",
+    );
+    let error = service.output();
+    let error = error.lines().find(|line| line.contains("ERROR")).unwrap();
+    assert!(
+        error.contains(&root_id) && !error.contains("root@"),
+        "{error}"
+    );
+    eventually("it counts as a wrong password", async || {
+        let history = settings.run(&["history", &root_id], "");
+        let history = String::from_utf8_lossy(&history.stdout).into_owned();
+        history
+            .contains("was refused: wrong password")
+            .then_some(())
+    })
+    .await;
+    settings.execute(
+        "UPDATE credentials SET sealed = k.sealed, password_hash = k.password_hash
+         FROM kept AS k WHERE k.user_id = credentials.user_id",
+    );
+    Contract::A.signs_in(&http, &root).await;
+
+    // An opaque token that the attacker chose, for the administrator's session.
+    let chosen = "6f1c1d2e-9d55-4a3e-8f0e-0a4b7c1d2e3f";
+    let digest: String = Sha256::digest(chosen)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let digest = if settings.is_sqlite() {
+        format!("x'{digest}'")
+    } else {
+        format!("'\\x{digest}'")
+    };
+    settings.execute(&format!(
+        "INSERT INTO opaque_tokens (digest, session_id, expires_at)
+         SELECT {digest}, session_id, expires_at FROM sessions WHERE session_id = {}",
+        session.to_string().replace('"', "'")
+    ));
+    is_refused(&http, chosen).await;
+    let answer = http.send(own::USERS).bearer(chosen).await;
+    assert_eq!(answer.status, 401, "{answer}");
+    finds(
+        settings,
+        "opaque tokens",
+        "it was not stored by this service",
+    );
+    assert!(settings.run(&["doctor", "--repair"], "").status.success());
+
+    // The attacker's own role.
+    settings.execute(&format!(
+        "UPDATE accounts SET role = 'admin' WHERE user_id = '{eve_id}'"
+    ));
+    let refused = Contract::A.sign_in(&http, &eve).await;
+    Contract::A.says_wrong_credentials(&refused);
+    let answer = http.send(own::USERS).bearer(&of_eve.access).await;
+    assert!([401, 403].contains(&answer.status), "{answer}");
+    let answer = http.send(a::REFRESH).bearer(of_eve.refresh()).await;
+    assert_eq!(answer.status, 401, "{answer}");
+    finds(settings, "rows of accounts", "role");
+    assert!(settings.run(&["doctor", "--repair"], "").status.success());
+    let tokens = Contract::A.signs_in(&http, &eve).await;
+    assert_eq!(token::claims(&tokens.access)["role"], "user");
+    let answer = http.send(own::USERS).bearer(&tokens.access).await;
+    assert_eq!(answer.status, 403, "{answer}");
+}
+
+async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let (http, settings) = (service.http(), &service.settings);
+    let eve = Person::called("eve");
+    Contract::A.registers(&http, &eve).await;
+    let tokens = Contract::A.signs_in(&http, &eve).await;
+    // Two ways back: another value in the row, and the whole row as it was before.
+    settings.execute("CREATE TABLE kept AS SELECT * FROM accounts");
+    let locked = settings.run(&["user", "lock", "eve"], "");
+    assert!(locked.status.success(), "{locked:?}");
+    for unlock in [
+        "UPDATE accounts SET locked = NOT locked, session_epoch = 0",
+        "DELETE FROM accounts; INSERT INTO accounts SELECT * FROM kept",
+    ] {
+        settings.execute(unlock);
+        let refused = Contract::A.sign_in(&http, &eve).await;
+        Contract::A.says_wrong_credentials(&refused);
+        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 401, "{unlock}: {answer}");
+        finds(settings, "rows of accounts", "locked");
+        assert!(settings.run(&["doctor", "--repair"], "").status.success());
+        let refused = Contract::A.sign_in(&http, &eve).await;
+        Contract::A.says_wrong_credentials(&refused);
+    }
+}
+
+/// People of the store in `tests/upgrade/`, with their passwords. The last two were imported, with bcrypt and scrypt.
+const BEFORE: [(&str, &str); 4] = [
+    ("ann", "ann-has-a-long-secret"),
+    ("root", "root-has-a-long-secret"),
+    ("bcrypt-b", "U*U*"),
+    ("scrypt", "pleaseletmein"),
+];
+
+fn people_of_before() -> [Person; 4] {
+    BEFORE.map(|(name, password)| {
+        let person = Person::called(name).with_password(password);
+        match name {
+            // This account has no e-mail address, by which the others sign in.
+            "root" => Person {
+                email: name.to_owned(),
+                ..person
+            },
+            _ => person,
+        }
+    })
+}
+
+/// A store as the version before left it: version 0.1.0 with the migrations up to 0010, which registered people, signed
+/// them in, locked one, and imported two.
+fn store_of_the_version_before(store: Store) -> Settings {
+    let settings = Settings::on(store).with_cheap_hashing();
+    std::fs::create_dir_all(settings.data()).unwrap();
+    let (dump, key) = match store {
+        Store::Sqlite => (
+            include_str!("upgrade/sqlite.sql"),
+            "fWXS3//62BcHSRoMMiCOH/p+UzK7ZySVcTC3fVBgkKk=",
+        ),
+        Store::Postgres => (
+            include_str!("upgrade/postgres.sql"),
+            "nuxQkzyj6FePAXeSqwC9eRhpUfdLrLrhKn59jQRnIEI=",
+        ),
+    };
+    settings.execute(dump);
+    settings.with("AUTHLOG_MASTER_KEY", key)
+}
+
+async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: Store) {
+    let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1s");
+    // A role that was given in the row alone is gone once the row is written again.
+    settings.execute("UPDATE accounts SET role = 'admin' WHERE username = 'ann'");
+    let mut service = settings.start().await;
+    let http = service.http();
+    for person in people_of_before() {
+        Contract::A.signs_in(&http, &person).await;
+    }
+    is_sealed(&service).await;
+    for person in people_of_before() {
+        Contract::A.signs_in(&http, &person).await;
+        Contract::C.signs_in(&http, &person).await;
+        let refused = Contract::A
+            .sign_in(&http, &person.with_password("not-the-password"))
+            .await;
+        Contract::A.says_wrong_credentials(&refused);
+    }
+    let [ann, root, ..] = people_of_before();
+    let tokens = Contract::D.signs_in(&http, &ann).await;
+    verifies(&http, &tokens.access).await;
+    let tokens = Contract::A.signs_in(&http, &ann).await;
+    assert_eq!(token::claims(&tokens.access)["role"], "user");
+    let bob = Person::called("bob").with_password("bob-has-a-long-secret");
+    let refused = Contract::A.sign_in(&http, &bob).await;
+    Contract::A.says_wrong_credentials(&refused);
+    let stored = service.settings.stored_bytes();
+    let stored = String::from_utf8_lossy(&stored);
+    if !service.settings.is_sqlite() {
+        assert!(!stored.contains("$argon2id$") && !stored.contains("$2b$05$"));
+    }
+    let found = service.settings.run(&["doctor"], "");
+    assert!(found.status.success(), "{found:?}");
+
+    // It stays so: a password of the version before that is put back opens no account.
+    assert!(service.terminate().await.success());
+    let settings = service.settings.clone();
+    settings.execute(
+        "UPDATE credentials SET sealed = NULL, password_hash = '$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK'",
+    );
+    settings.execute("UPDATE accounts SET mac = NULL WHERE username = 'root'");
+    let service = settings.start().await;
+    for person in [ann, root] {
+        let person = person.with_password("U*U*");
+        let refused = Contract::A.sign_in(&service.http(), &person).await;
+        Contract::A.says_wrong_credentials(&refused);
+    }
+}
+
+async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store: Store) {
+    // SQLite has one program at a time, which does not wait for another.
+    let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1h");
+    let mut service = settings.start().await;
+    let http = service.http();
+    let ([ann, ..], eve) = (people_of_before(), Person::called("eve"));
+    Contract::A.registers(&http, &eve).await;
+    let tokens = Contract::A.signs_in(&http, &eve).await;
+    if store == Store::Postgres {
+        // An old node leaves the columns as they are that it does not know.
+        let settings = &service.settings;
+        settings.execute("UPDATE accounts SET mac = NULL");
+        settings.execute("UPDATE sessions SET mac = 'of an earlier row'");
+        settings.execute("UPDATE credentials SET sealed = NULL WHERE password_hash <> ''");
+        verifies(&http, &tokens.access).await;
+        for person in [&ann, &eve] {
+            Contract::A.signs_in(&http, person).await;
+        }
+        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let found = settings.run(&["doctor"], "");
+        assert!(found.status.success(), "{found:?}");
+        let said = String::from_utf8_lossy(&found.stdout).into_owned();
+        assert!(said.contains("seals are not required yet"), "{said}");
+    }
+    assert!(service.terminate().await.success());
+    let old_key = service
+        .settings
+        .get("AUTHLOG_MASTER_KEY")
+        .unwrap()
+        .to_owned();
+    let rotated = service
+        .settings
+        .run(&["keys", "rotate-master", "--new-key-file", "new.key"], "");
+    assert!(rotated.status.success(), "{rotated:?}");
+    let settings = service
+        .settings
+        .clone()
+        .without("AUTHLOG_MASTER_KEY")
+        .with("AUTHLOG_MASTER_KEY_FILE", "new.key")
+        .with("AUTHLOG_UPGRADE_WINDOW", "1s");
+    let service = settings.start().await;
+    is_sealed(&service).await;
+    for person in [&ann, &eve] {
+        Contract::A.signs_in(&service.http(), person).await;
+    }
+    let found = service.settings.run(&["doctor"], "");
+    assert!(found.status.success(), "{found:?}");
+    let with_the_old = service
+        .settings
+        .clone()
+        .without("AUTHLOG_MASTER_KEY_FILE")
+        .with("AUTHLOG_MASTER_KEY", &old_key);
+    assert!(!with_the_old.run(&["doctor"], "").status.success());
+}
+
+/// Waits until seals are required.
+async fn is_sealed(service: &Program) {
+    eventually("everything is sealed", async || {
+        let found = service.settings.run(&["doctor"], "");
+        let said = String::from_utf8_lossy(&found.stdout).into_owned();
+        said.contains("ok        opaque tokens").then_some(())
+    })
+    .await;
+}
+
+/// Makes sure that the doctor says what is wrong.
+#[track_caller]
+fn finds(settings: &Settings, check: &str, detail: &str) {
+    let found = settings.run(&["doctor"], "");
+    assert!(!found.status.success(), "{found:?}");
+    let said = String::from_utf8_lossy(&found.stdout).into_owned();
+    let line = said.lines().find(|line| line.contains(check));
+    let is_named = line.is_some_and(|line| line.starts_with("WRONG") && line.contains(detail));
+    assert!(is_named, "{check}, {detail}: {said}");
+}

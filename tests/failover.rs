@@ -1,0 +1,313 @@
+//! PostgreSQL fails over to a standby, or crashes, under three nodes that serve. What has ended stays ended on every node,
+//! and no subscriber is sent two histories as one.
+//!
+//! `AUTHLOG_CHAOS_SEED` repeats the choices of a run, which prints its seed. `AUTHLOG_FAILOVERS` is how often the
+//! database fails over in each story.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "what broke when is the test's own log")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::failover::{Cluster, Follower, NODES, PATIENCE, Standby, Visitor};
+use support::http::Http;
+use support::random::{Random, from_environment};
+use support::waiting::within;
+use support::{Contract, Person, Postgres, Program, a, eventually, own, staff};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How often the database fails over where the environment does not say it.
+const FAILOVERS: u64 = 2;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asynchronous_failover_revives_no_session_and_no_fork_is_silent() {
+    fails_over(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_synchronous_failover_revives_no_session_and_forks_nothing() {
+    fails_over(true).await;
+}
+
+/// Lets the database fail over again and again under the same nodes.
+async fn fails_over(synchronous: bool) {
+    let mut random = Random::seeded();
+    println!("AUTHLOG_CHAOS_SEED={}", random.seed());
+    let mut cluster = Cluster::start().await;
+    let service = staff::signed_in(&cluster.nodes[0], "the-service", "service").await;
+    for round in 0..from_environment("AUTHLOG_FAILOVERS").unwrap_or(FAILOVERS) {
+        let standby = cluster.standby().await;
+        if synchronous {
+            cluster.primary.set("synchronous_standby_names", "*");
+            cluster.primary.set("synchronous_commit", "remote_apply");
+        }
+        let mut crowd = Crowd::comes(&cluster, &format!("round-{round}")).await;
+        crowd.some_log_out(&cluster, 1, 0).await;
+        cluster.stream_becomes_the_log().await;
+        let follower = Follower::of(&cluster.nodes[2], &service.access);
+
+        let load = Load::on(&cluster, &format!("load-{round}"));
+        if !synchronous {
+            let lost = random.below(30);
+            println!("round {round}: {lost} registrations are lost");
+            loses(&cluster, &standby, round, lost).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.below(300))).await;
+        if random.below(2) == 0 {
+            println!("round {round}: all nodes are led to the standby at once");
+            cluster.switch_over_to(standby);
+            crowd.some_log_out(&cluster, 0, 1).await;
+        } else {
+            println!("round {round}: the primary is killed");
+            cluster.fail_over_to(standby);
+            cluster.reconnect(0);
+            // The first node is back, and the others do not hear of what ends on it.
+            crowd.some_log_out(&cluster, 0, 1).await;
+            for node in 1..NODES {
+                tokio::time::sleep(Duration::from_millis(random.below(1000))).await;
+                cluster.reconnect(node);
+            }
+        }
+        drop(load);
+        for node in 0..NODES {
+            cluster.is_ready(node).await;
+        }
+        crowd.is_known_everywhere(&cluster).await;
+        let forked = is_told_of_every_fork(&cluster, follower).await;
+        assert!(!(forked && synchronous), "nothing was lost");
+        stores_what_belongs_together(&cluster);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_that_gives_transaction_numbers_out_again_revives_no_session() {
+    let mut random = Random::seeded();
+    println!("AUTHLOG_CHAOS_SEED={}", random.seed());
+    let mut cluster = Cluster::start().await;
+    cluster
+        .primary
+        .execute("postgres", "CREATE TABLE other (i int)");
+    for round in 0..from_environment("AUTHLOG_FAILOVERS").unwrap_or(FAILOVERS) {
+        let mut crowd = Crowd::comes(&cluster, &format!("round-{round}")).await;
+        cluster.stream_becomes_the_log().await;
+        // Another application commits without waiting for the disk: its numbers are lost with the power.
+        let commits = 20 + random.below(150);
+        let number_before = next_transaction(&cluster.primary);
+        commits_asynchronously(&cluster.primary, commits);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        cluster.crash();
+        println!(
+            "round {round}: {commits} commits after {number_before}, {} after the crash",
+            next_transaction(&cluster.primary)
+        );
+        cluster.reconnect(0);
+        crowd.some_log_out(&cluster, 0, 0).await;
+        crowd.some_log_out(&cluster, 0, 1).await;
+        for node in 1..NODES {
+            tokio::time::sleep(Duration::from_millis(random.below(1000))).await;
+            cluster.reconnect(node);
+        }
+        for node in 0..NODES {
+            cluster.is_ready(node).await;
+        }
+        crowd.is_known_everywhere(&cluster).await;
+        cluster.stream_becomes_the_log().await;
+        stores_what_belongs_together(&cluster);
+    }
+}
+
+fn next_transaction(server: &Postgres) -> String {
+    let url = support::failover::url_at(server.port(), "postgres");
+    Postgres::query(&url, "SELECT pg_snapshot_xmax(pg_current_snapshot())")
+}
+
+fn commits_asynchronously(server: &Postgres, commits: u64) {
+    let commits = format!(
+        "DO $$ BEGIN SET synchronous_commit = off; FOR i IN 1..{commits} LOOP INSERT INTO other VALUES (i); COMMIT; END LOOP; END $$"
+    );
+    server.execute("postgres", &commits);
+}
+
+/// Registers people whom the standby will not hear of.
+async fn loses(cluster: &Cluster, standby: &Standby, round: u64, lost: u64) {
+    standby.falls_behind();
+    for number in 0..lost {
+        let name = format!("lost-{round}-{number}");
+        cluster.visitor(number as usize % NODES, &name).await;
+    }
+}
+
+/// People whose sessions end, and an administrator who ceases to be one, all before the failover known to every node.
+struct Crowd {
+    people: Vec<Visitor>,
+    admin: Person,
+    admin_token: String,
+    ended: Vec<String>,
+    demoted: bool,
+}
+
+impl Crowd {
+    async fn comes(cluster: &Cluster, name: &str) -> Self {
+        let mut people = Vec::new();
+        for number in 0..30 {
+            let name = format!("{name}-{number}");
+            let visitor = cluster.visitor(number % NODES, &name).await;
+            people.push(visitor.expect("a registration"));
+        }
+        let admin = Person::called(&format!("{name}-admin"));
+        staff::employ(&cluster.nodes[0], &admin, "admin");
+        let admin_token = Contract::A.signs_in(&cluster.http(0), &admin).await.access;
+        for node in 0..NODES {
+            assert_eq!(administers(&cluster.http(node), &admin_token).await, 200);
+        }
+        for visitor in &people {
+            assert_eq!(cluster.accepts(&visitor.access).await.len(), NODES);
+        }
+        Self {
+            people,
+            admin,
+            admin_token,
+            ended: Vec::new(),
+            demoted: false,
+        }
+    }
+
+    /// Every third of them logs out on that node; from the second such group on the administrator is demoted too.
+    async fn some_log_out(&mut self, cluster: &Cluster, node: usize, group: usize) {
+        let http = cluster.http(node);
+        for visitor in self.people.iter().skip(group).step_by(3) {
+            logs_out(&http, &visitor.access).await;
+            self.ended.push(visitor.access.clone());
+        }
+        if group > 0 {
+            demotes(&cluster.nodes[node], &self.admin).await;
+            self.demoted = true;
+        }
+    }
+
+    /// Makes sure that every node knows what has ended and what has not.
+    async fn is_known_everywhere(&self, cluster: &Cluster) {
+        assert!(self.demoted);
+        cluster.refuses(&self.ended).await;
+        for node in 0..NODES {
+            let http = cluster.http(node);
+            within(
+                PATIENCE,
+                "the administrator of before is refused",
+                async || (administers(&http, &self.admin_token).await == 401).then_some(()),
+            )
+            .await;
+        }
+        for visitor in self.people.iter().skip(2).step_by(3) {
+            let accepting = within(PATIENCE, "what did not end goes on", async || {
+                let accepting = cluster.accepts(&visitor.access).await.len();
+                (accepting == NODES).then_some(())
+            });
+            accepting.await;
+        }
+    }
+}
+
+async fn administers(http: &Http, token: &str) -> u16 {
+    let answer = http.send(own::USERS).bearer(token).attempt().await;
+    answer.map_or(0, |answer| answer.status)
+}
+
+/// Ends a session, as soon as the service can.
+async fn logs_out(http: &Http, token: &str) {
+    eventually("a logout", async || {
+        let answer = http.send(a::LOGOUT).bearer(token).attempt().await.ok()?;
+        // An earlier try may have been done although nobody was told.
+        (answer.status == 200 || answer.status == 401).then_some(())
+    })
+    .await;
+}
+
+async fn demotes(node: &Program, admin: &Person) {
+    eventually("a demotion", async || {
+        let arguments = ["user", "role", &admin.username, "user"];
+        let run = tokio::task::block_in_place(|| node.settings.run(&arguments, ""));
+        run.status.success().then_some(())
+    })
+    .await;
+}
+
+/// People who register and sign in on every node for as long as this is held.
+struct Load {
+    _lanes: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Load {
+    fn on(cluster: &Cluster, name: &str) -> Self {
+        let lanes = (0..2 * NODES).map(|lane| {
+            let http = Arc::new(cluster.http(lane % NODES));
+            let name = format!("{name}-{lane}");
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                for number in 0.. {
+                    let person = Person::called(&format!("{name}-{number}"));
+                    let registration = Contract::A.registration_of(&person);
+                    let registered = http.send(a::REGISTER).json(&registration).attempt().await;
+                    if registered.is_ok_and(|answer| answer.status == 201) {
+                        let login = Contract::A.login_of(&person.username, &person.password);
+                        let _answer = http.send(a::LOGIN).json(&login).attempt().await;
+                    } else {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }))
+        });
+        Self {
+            _lanes: lanes.collect(),
+        }
+    }
+}
+
+/// Makes sure that the stream and a follower are copies of the log, or else that both the operator and the follower are
+/// told; and that once the operator has deleted the stream, it becomes the log without a restart. Whether it forked.
+async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
+    let trouble = within(
+        PATIENCE,
+        "the stream is the log, or an operator is told",
+        async || {
+            let trouble = cluster.trouble().await;
+            let decides = trouble.filter(|words| words.contains("delete the stream"));
+            match decides {
+                Some(trouble) => Some(Some(trouble)),
+                None if cluster.stream().await == cluster.log() => Some(None),
+                None => None,
+            }
+        },
+    )
+    .await;
+    within(
+        PATIENCE,
+        "the follower has the log, or is told",
+        async || (follower.has_ended() || follower.sent() == cluster.log()).then_some(()),
+    )
+    .await;
+    let log = cluster.log();
+    let is_prefix = log.starts_with(&follower.sent());
+    if !is_prefix {
+        let reason = follower.ends().await;
+        let reason = reason.map(|line| line["detail"].to_string());
+        println!("the follower was told: {reason:?}");
+    }
+    if let Some(trouble) = &trouble {
+        println!("the operator was told: {trouble}");
+        cluster.nats.delete_stream().await;
+    }
+    cluster.stream_becomes_the_log().await;
+    trouble.is_some()
+}
+
+/// Makes sure that `authlog doctor` has nothing to say.
+fn stores_what_belongs_together(cluster: &Cluster) {
+    let examined = tokio::task::block_in_place(|| cluster.nodes[0].settings.run(&["doctor"], ""));
+    assert!(
+        examined.status.success(),
+        "{}",
+        String::from_utf8_lossy(&examined.stdout)
+    );
+}

@@ -1,0 +1,128 @@
+//! A database that stands still for longer than a request may take: what was answered 503 was not done, or trying it again
+//! comes to the same.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use support::contract::{Tokens, verifies};
+use support::http::Http;
+use support::{Contract, Person, Postgres, Program, Settings, a, eventually, own};
+
+/// A service with cheap hashing on a server of its own, and the URL of its database.
+async fn service_on(server: &Postgres) -> (Program, String) {
+    let service = Settings::on_server(server)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    let url = url.to_owned();
+    (service, url)
+}
+
+async fn signed_in(http: &Http, name: &str) -> (Person, Tokens) {
+    let person = Person::called(name);
+    Contract::A.registers(http, &person).await;
+    let tokens = Contract::A.signs_in(http, &person).await;
+    (person, tokens)
+}
+
+fn count_of(url: &str, event_type: &str) -> String {
+    let sql = format!("SELECT count(*) FROM events WHERE event_type = '{event_type}'");
+    Postgres::query(url, &sql)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_declined_during_a_stall_can_be_tried_again() {
+    let server = Postgres::of_its_own();
+    let (service, url) = service_on(&server).await;
+    let http = service.http();
+    let mut visitors = Vec::new();
+    for number in 0..4 {
+        visitors.push(signed_in(&http, &format!("visitor{number}")).await);
+    }
+    let (ann, of_ann) = signed_in(&http, "ann").await;
+    let (_, of_bob) = signed_in(&http, "bob").await;
+    let new = Person::called("newcomer");
+    let refresh = |tokens: &Tokens| http.send(a::REFRESH).bearer(tokens.refresh());
+    let register = || {
+        let form = Contract::A.registration_of(&new);
+        http.send(Contract::A.registration()).json(&form)
+    };
+    let change = |from: &str, to: &str| {
+        http.send(own::CHANGE_PASSWORD)
+            .bearer(&of_ann.access)
+            .json(&json!({"current_password": from, "new_password": to}))
+    };
+    let log_out = || http.send(a::LOGOUT).bearer(&of_bob.access);
+    let other = "another-Plum-99-basket";
+
+    let frozen = tokio::task::block_in_place(|| server.freeze());
+    let mut declined: Vec<_> = visitors
+        .iter()
+        .map(|(_, tokens)| refresh(tokens).attempt())
+        .collect();
+    declined.push(register().attempt());
+    declined.push(change(&ann.password, other).attempt());
+    declined.push(log_out().attempt());
+    for answer in join_all(declined).await {
+        assert_eq!(answer.unwrap().status, 503);
+    }
+    drop(frozen);
+
+    eventually("the service is ready", async || {
+        let answer = service.send(own::READYZ).attempt().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    // What the server had been sent it has begun by now.
+    for event in ["TokenRefreshed", "LoggedOut", "PasswordChanged"] {
+        assert_eq!(count_of(&url, event), "0", "{event}");
+    }
+    assert_eq!(register().await.status, 201);
+    verifies(&http, &of_bob.access).await;
+    assert_eq!(log_out().await.status, 200);
+    assert!(change(&ann.password, other).await.status < 300);
+    for (_, tokens) in &visitors {
+        let answer = refresh(tokens).await;
+        assert_eq!(answer.status, 200, "{answer}");
+    }
+    assert_eq!(count_of(&url, "RefreshTokenReused"), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refresh_whose_commit_took_too_long_is_no_theft_when_it_is_tried_again() {
+    let server = Postgres::of_its_own();
+    let (service, url) = service_on(&server).await;
+    let http = service.http();
+    let (_, tokens) = signed_in(&http, "ann").await;
+    let refresh = || http.send(a::REFRESH).bearer(tokens.refresh());
+    let started = std::time::Instant::now();
+
+    // Commits wait for a standby that does not exist.
+    set(
+        &url,
+        "ALTER SYSTEM SET synchronous_standby_names = 'missing'",
+    );
+    let answer = refresh().attempt().await.unwrap();
+    assert_eq!(answer.status, 503, "{answer}");
+    // For longer than a replaced token is taken for a retry anyway.
+    let grace = std::time::Duration::from_secs(25);
+    tokio::time::sleep(grace.saturating_sub(started.elapsed())).await;
+    set(&url, "ALTER SYSTEM RESET synchronous_standby_names");
+    eventually("the refresh was stored", async || {
+        (count_of(&url, "TokenRefreshed") == "1").then_some(())
+    })
+    .await;
+
+    let answer = refresh().await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(count_of(&url, "RefreshTokenReused"), "0");
+}
+
+/// Changes a setting of the server.
+fn set(url: &str, sql: &str) {
+    Postgres::execute_at(url, sql);
+    Postgres::execute_at(url, "SELECT pg_reload_conf()");
+}

@@ -1,0 +1,319 @@
+//! Nodes on a database that fails over to a standby, and people whose sessions end meanwhile.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::events::lag;
+use super::http::Http;
+use super::proxy::Proxy;
+use super::waiting::within;
+use super::{Contract, Nats, Person, Postgres, Program, Settings, a, c, eventually};
+
+/// How many nodes there are.
+pub const NODES: usize = 3;
+
+/// How long a node may take to refuse what has ended, or to say what is wrong: far more than it needs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Three nodes that publish, and the database that they reach over a proxy each.
+pub struct Cluster {
+    pub nodes: Vec<Program>,
+    pub nats: Nats,
+    pub primary: Postgres,
+    proxies: Vec<Proxy>,
+    database: String,
+}
+
+/// The server that is to take over, and the connection over which it receives what is written.
+pub struct Standby {
+    server: Postgres,
+    replication: Proxy,
+}
+
+/// A person with two sessions.
+#[derive(Clone)]
+pub struct Visitor {
+    pub person: Person,
+    pub access: String,
+    pub other: String,
+}
+
+impl Cluster {
+    /// Nodes on a new database.
+    pub async fn start() -> Self {
+        let primary = tokio::task::block_in_place(Postgres::of_its_own);
+        let nats = Nats::start().await;
+        let settings = Settings::on_server(&primary);
+        let url = settings.get("AUTHLOG_DATABASE_URL").expect("a database");
+        let (_, database) = url.rsplit_once('/').expect("its name");
+        let database = database.to_owned();
+        let (mut nodes, mut proxies) = (Vec::new(), Vec::new());
+        for settings in settings.of_nodes::<NODES>() {
+            let proxy = Proxy::to(primary.port()).await;
+            let url = url_at(proxy.port(), &database);
+            let settings = settings
+                .with("AUTHLOG_DATABASE_URL", &url)
+                .with("AUTHLOG_NATS_URL", &nats.url())
+                .with_cheap_hashing();
+            nodes.push(settings.start().await);
+            proxies.push(proxy);
+        }
+        Self {
+            nodes,
+            nats,
+            primary,
+            proxies,
+            database,
+        }
+    }
+
+    /// A standby of the primary that has received everything.
+    pub async fn standby(&self) -> Standby {
+        let replication = Proxy::to(self.primary.port()).await;
+        let port = replication.port();
+        let server = tokio::task::spawn_blocking(move || Postgres::standby_of(port));
+        let standby = Standby {
+            server: server.await.expect("a standby"),
+            replication,
+        };
+        standby.has_received_everything(&self.primary).await;
+        standby
+    }
+
+    /// Kills the primary, and promotes the standby in its place. No node reaches a database until [`Self::reconnect`].
+    pub fn fail_over_to(&mut self, standby: Standby) {
+        for proxy in &self.proxies {
+            proxy.leads_to(None);
+        }
+        standby.replication.leads_to(None);
+        tokio::task::block_in_place(|| {
+            self.primary.crash();
+            standby.server.promote();
+        });
+        self.primary = standby.server;
+    }
+
+    /// As [`Self::fail_over_to`], of one server that crashes and starts again.
+    pub fn crash(&mut self) {
+        for proxy in &self.proxies {
+            proxy.leads_to(None);
+        }
+        tokio::task::block_in_place(|| {
+            self.primary.crash();
+            self.primary.start();
+        });
+    }
+
+    /// Lets a node reach the database again.
+    pub fn reconnect(&self, node: usize) {
+        self.proxies[node].leads_to(Some(self.primary.port()));
+    }
+
+    /// Leads every node from one server to the other, as a proxy in front of them does, without a pause.
+    pub fn switch_over_to(&mut self, standby: Standby) {
+        standby.replication.leads_to(None);
+        tokio::task::block_in_place(|| standby.server.promote());
+        for proxy in &self.proxies {
+            proxy.leads_to(Some(standby.server.port()));
+        }
+        self.primary = standby.server;
+    }
+
+    /// A client of a node.
+    pub fn http(&self, node: usize) -> Http {
+        self.nodes[node].http()
+    }
+
+    /// Waits until a node serves.
+    pub async fn is_ready(&self, node: usize) {
+        let node = &self.nodes[node];
+        eventually("a node is ready", async || lag(node).await.map(drop)).await;
+    }
+
+    /// The names and times of the events in the order of the log, as the database has them.
+    pub fn log(&self) -> Vec<String> {
+        let sql = r#"SELECT aggregate_type || '/' || aggregate_id || '/' || sequence
+                          || ' ' || (payload -> event_type ->> 'at')
+                       FROM event_log JOIN events USING (aggregate_type, aggregate_id, sequence)
+                      ORDER BY log_index"#;
+        let url = url_at(self.primary.port(), &self.database);
+        tokio::task::block_in_place(|| Postgres::ask(&url, sql))
+    }
+
+    /// The names and times of the events on the stream.
+    pub async fn stream(&self) -> Vec<String> {
+        let messages = self.nats.messages().await;
+        let name = |id: &str, time: &str| format!("{id} {time}");
+        let named = messages
+            .iter()
+            .map(|message| name(message.header("ce-id"), message.header("ce-time")));
+        named.collect()
+    }
+
+    /// Waits until the stream is the log, while nothing is added to it.
+    pub async fn stream_becomes_the_log(&self) {
+        within(
+            Duration::from_secs(60),
+            "the stream is the log",
+            async || {
+                let (stream, log) = (self.stream().await, self.log());
+                let published = lag(&self.nodes[0]).await?["sequencer"]["events"] == 0;
+                (published && stream == log).then_some(())
+            },
+        )
+        .await;
+    }
+
+    /// What a node says that keeps the stream from being published, if any does.
+    pub async fn trouble(&self) -> Option<String> {
+        for node in &self.nodes {
+            let lag = lag(node).await.unwrap_or_default();
+            if let Some(trouble) = lag["publisher"]["trouble"].as_str() {
+                return Some(trouble.to_owned());
+            }
+        }
+        None
+    }
+
+    /// Registers a person on a node, with a session of the registration and one of a login.
+    pub async fn visitor(&self, node: usize, name: &str) -> Option<Visitor> {
+        let http = self.http(node);
+        let person = Person::called(name);
+        let registration = Contract::A.registration_of(&person);
+        let request = http.send(a::REGISTER).json(&registration);
+        let registered = request.attempt().await.ok()?;
+        if registered.status != 201 {
+            return None;
+        }
+        let login = Contract::A.login_of(&person.username, &person.password);
+        let signed_in = http.send(a::LOGIN).json(&login).attempt().await.ok()?;
+        if signed_in.status != 200 {
+            return None;
+        }
+        Some(Visitor {
+            access: Contract::A.tokens_in(&registered.json()).access,
+            other: Contract::A.tokens_in(&signed_in.json()).access,
+            person,
+        })
+    }
+
+    /// The nodes that accept `token`.
+    pub async fn accepts(&self, token: &str) -> Vec<usize> {
+        let mut nodes = Vec::new();
+        for node in 0..NODES {
+            let answer = self.http(node).send(c::VERIFY).authorization(token).await;
+            if answer.status == 200 {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    /// Makes sure that no node accepts any of the tokens, from some moment on for good.
+    pub async fn refuses(&self, tokens: &[String]) {
+        let accepted = async || {
+            let mut accepted = Vec::new();
+            for token in tokens {
+                accepted.extend(self.accepts(token).await);
+            }
+            accepted
+        };
+        within(PATIENCE, "every ended token is refused", async || {
+            accepted().await.is_empty().then_some(())
+        })
+        .await;
+        assert_eq!(accepted().await, [0; 0], "ended tokens are good again");
+    }
+}
+
+impl Standby {
+    /// Receives nothing from now on, as a standby that lags.
+    pub fn falls_behind(&self) {
+        self.replication.holds(true);
+    }
+
+    async fn has_received_everything(&self, primary: &Postgres) {
+        let (here, there) = (primary.port(), self.server.port());
+        eventually("the standby has received everything", async || {
+            tokio::task::block_in_place(|| {
+                let end = Postgres::query(&url_at(here, "postgres"), "SELECT pg_current_wal_lsn()");
+                let reached =
+                    format!("SELECT pg_last_wal_replay_lsn() >= '{end}' FROM pg_stat_wal_receiver");
+                (Postgres::query(&url_at(there, "postgres"), &reached) == "t").then_some(())
+            })
+        })
+        .await;
+    }
+}
+
+/// A URL of a database on this machine.
+pub fn url_at(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}")
+}
+
+/// A follower of the log over HTTP from its beginning, and what it was sent so far, named as in [`Cluster::log`].
+pub struct Follower {
+    sent: Arc<Mutex<Vec<String>>>,
+    following: AbortOnDropHandle<Option<Value>>,
+}
+
+impl Follower {
+    /// Begins to follow.
+    pub fn of(service: &Program, token: &str) -> Self {
+        let url = format!("http://{}/audit/events?follow=true", service.address());
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let following = tokio::spawn(follow(url, token.to_owned(), Arc::clone(&sent)));
+        Self {
+            sent,
+            following: AbortOnDropHandle::new(following),
+        }
+    }
+
+    /// What it was sent.
+    pub fn sent(&self) -> Vec<String> {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.clone()
+    }
+
+    /// Whether it was disconnected.
+    pub fn has_ended(&self) -> bool {
+        self.following.is_finished()
+    }
+
+    /// Waits until it is disconnected, and returns the reason if it was told one.
+    pub async fn ends(self) -> Option<Value> {
+        let ended = tokio::time::timeout(PATIENCE, self.following).await;
+        ended.expect("it is disconnected").expect("its end")
+    }
+}
+
+/// Notes what is sent, until the answer ends, and returns the line that is no event.
+async fn follow(url: String, token: String, sent: Arc<Mutex<Vec<String>>>) -> Option<Value> {
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.expect("a client");
+    // A busy node may ask the reader to come back.
+    let mut response = eventually("an answer of the feed", async || {
+        let response = client.get(&url).bearer_auth(&token).send().await.ok()?;
+        (response.status() == 200).then_some(response)
+    })
+    .await;
+    let (mut text, mut reason) = (Vec::new(), None);
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.extend_from_slice(&chunk);
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = text.drain(..=end).collect();
+            let line: Value = serde_json::from_slice(&line).expect("JSON");
+            match (line["id"].as_str(), line["time"].as_str()) {
+                (Some(id), Some(time)) => {
+                    let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                    sent.push(format!("{id} {time}"));
+                }
+                _ => reason = Some(line),
+            }
+        }
+    }
+    reason
+}
