@@ -181,6 +181,12 @@ impl Postgres {
         run(pg_ctl(&self.home).args(["stop", "--mode=immediate", "--wait"]));
     }
 
+    /// Stops the process of one connection (SIGSTOP) until the guard is dropped.
+    pub fn freeze_backend(process: u32) -> FrozenPostgres {
+        signal("STOP", process);
+        FrozenPostgres(vec![process])
+    }
+
     /// Stops every process of the server (SIGSTOP), as a machine that hangs does, until the guard is dropped.
     pub fn freeze(&self) -> FrozenPostgres {
         let file = fs::read_to_string(self.home.join("data/postmaster.pid")).expect("its process");

@@ -8,12 +8,14 @@ use super::{Postgres, Program, eventually};
 /// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 19] = [
+const BACKGROUND: [&str; 21] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
     "SELECT here.reached, ",
     "SELECT l.log_index, ",
+    "SELECT * FROM ( SELECT l.log_index, ",
+    "SELECT EXISTS ( SELECT FROM events WHERE txid >= ",
     "SELECT mark.last_index, ",
     "SELECT leaf_hash FROM event_log ",
     "SELECT hash FROM log_nodes ",

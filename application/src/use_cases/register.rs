@@ -209,7 +209,7 @@ impl Authlog {
             phone: registration.phone.clone(),
             role,
             credential,
-            verification: verification.clone(),
+            verification,
         };
         let record = CredentialRecord {
             user,

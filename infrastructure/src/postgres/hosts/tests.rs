@@ -1,3 +1,5 @@
+//! Stories of the addresses of servers.
+
 use super::*;
 
 /// Host or socket, and port, of each server.

@@ -1,3 +1,5 @@
+//! Stories of what a node remembers of its log.
+
 use super::super::note::NoteKey;
 use super::super::tree::Hash;
 use super::*;
