@@ -99,7 +99,7 @@ enum Lost {
     #[error("the database was restored to an earlier state while the service runs")]
     Restored,
     #[error(
-        "the file of the database was removed or replaced while the service runs: the service goes on with the old one; stop it, make sure that the right file is there, and start it again"
+        "the file of the database was removed or replaced while the service runs: make sure that the right file is there, and restart the service"
     )]
     FileReplaced,
     #[error("more than {PAGE} revocations came at once")]
