@@ -319,14 +319,15 @@ async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for(
     // Ten on each, and one in half a minute, should the machine take that long.
     assert!((10..=24).contains(&checked), "{checked} were checked");
     // Ten are free; half a minute is owed for each other one, on both. The machine may have let a minute pass.
-    let by_email = Person {
-        username: ann.email.clone(),
+    // By the other name: the one that was guessed with is refused without a look-up, for as long as was owed by then.
+    let by_username = Person {
+        email: ann.username.clone(),
         ..ann.with_password("a-wild-guess")
     };
     for (here, there) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
         reports_guesses(here, there, "after").await;
         let attacker = there.http().calling_from("127.0.0.2");
-        let answer = Contract::A.sign_in(&attacker, &by_email).await;
+        let answer = Contract::A.sign_in(&attacker, &by_username).await;
         Contract::A.refuses(&answer, 429);
         let owed = (checked - 10) * 30;
         assert!(answer.retry_after() + 60 >= owed, "{answer}");
