@@ -23,7 +23,7 @@ pub(super) struct FileReplaced(PathBuf);
 pub(super) struct DatabaseFiles {
     database: PathBuf,
     wal: PathBuf,
-    opened: Option<FileId>,
+    opened: FileId,
     /// The log is made by the first connection that needs it, and stays until the last one is closed.
     opened_wal: Mutex<Option<FileId>>,
     is_reported: AtomicBool,
@@ -38,18 +38,21 @@ struct FileId {
 
 impl DatabaseFiles {
     /// The files of the database in `path`, which is open by now.
-    pub(super) fn of(path: &Path) -> Self {
+    ///
+    /// # Errors
+    /// Nothing can be learned about that file.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
         let files = Self {
             database: path.to_owned(),
             wal: wal.into(),
-            opened: id_of(path).ok().flatten(),
+            opened: id_of(path)?.ok_or(io::ErrorKind::NotFound)?,
             opened_wal: Mutex::default(),
             is_reported: AtomicBool::new(false),
         };
         files.note_wal();
-        files
+        Ok(files)
     }
 
     /// The write-ahead log.
@@ -70,9 +73,14 @@ impl DatabaseFiles {
         checked
     }
 
+    /// Whether the database is the one that was opened, as far as that can be learned now.
+    pub(super) fn has_its_database(&self) -> bool {
+        id_of(&self.database).is_ok_and(|id| id == Some(self.opened))
+    }
+
     /// A file that cannot be looked at now is none that was replaced.
     fn compare(&self) -> Result<(), FileReplaced> {
-        if id_of(&self.database).is_ok_and(|id| id != self.opened) {
+        if id_of(&self.database).is_ok_and(|id| id != Some(self.opened)) {
             return Err(FileReplaced(self.database.clone()));
         }
         let opened = *self
@@ -126,7 +134,7 @@ mod tests {
         let wal = folder.path().join("authlog.db-wal");
         let aside = folder.path().join("aside");
         fs::write(&path, "database").unwrap();
-        let files = DatabaseFiles::of(&path);
+        let files = DatabaseFiles::of(&path).unwrap();
         // The log comes later.
         files.check().unwrap();
         fs::write(&wal, "log").unwrap();
@@ -134,10 +142,13 @@ mod tests {
         for file in [&path, &wal] {
             fs::rename(file, &aside).unwrap();
             assert_eq!(files.check(), Err(FileReplaced(file.clone())));
+            assert_eq!(files.has_its_database(), *file != path);
             fs::copy(&aside, file).unwrap();
             assert_eq!(files.check(), Err(FileReplaced(file.clone())));
+            assert_eq!(files.has_its_database(), *file != path);
             fs::rename(&aside, file).unwrap();
             files.check().unwrap();
+            assert!(files.has_its_database());
         }
     }
 }

@@ -45,7 +45,6 @@ use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_p
 use checkpoint::WalLimit;
 use files::DatabaseFiles;
 use readers::Readers;
-use revocations::FileIdentity;
 use writer::{Writer, WriterParts};
 
 /// How many threads read: reads are short and mostly from memory, so a few serve many cores.
@@ -61,8 +60,6 @@ pub struct SqliteStore {
     files: Arc<DatabaseFiles>,
     vault: Vault,
     path: PathBuf,
-    /// The file that was opened at that path.
-    file: FileIdentity,
     /// Whoever looks for traces of an erased account in the file does so alone.
     tidying: tokio::sync::Mutex<()>,
 }
@@ -88,7 +85,7 @@ impl SqliteStore {
         let reading = (0..threads)
             .map(|_| connection::open_reader(path))
             .collect::<Result<_, _>>()?;
-        let files = Arc::new(DatabaseFiles::of(path));
+        let files = Arc::new(DatabaseFiles::of(path).map_err(unreachable)?);
         let reopened = path.to_owned();
         let writing = WriterParts {
             connection,
@@ -102,8 +99,6 @@ impl SqliteStore {
             writer: Writer::start(writing).map_err(unreachable)?,
             files,
             vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,
-            file: FileIdentity::of(path)
-                .map_err(|error| OpenError::Unreachable(Box::new(error)))?,
             path: path.to_owned(),
             tidying: tokio::sync::Mutex::default(),
         })

@@ -6,11 +6,6 @@
 //! A backup that is restored while the service runs gives positions out again. So the cursor holds the entry of the log
 //! that it saw last, and each read makes sure that it is still there and that the file is the one that was opened.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
 use async_trait::async_trait;
 use authlog_application::ports::{
     Revocation, RevocationReader, RevocationSink, RevocationSource, StoreError,
@@ -76,23 +71,6 @@ impl End {
     }
 }
 
-/// Which file it is, whatever its name: SQLite goes on with one that was renamed or removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileIdentity {
-    device: u64,
-    inode: u64,
-}
-
-impl FileIdentity {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let file = fs::metadata(path)?;
-        Ok(Self {
-            device: file.dev(),
-            inode: file.ino(),
-        })
-    }
-}
-
 /// Why a reader cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
@@ -131,9 +109,10 @@ impl RevocationSource for SqliteStore {
 
 impl SqliteStore {
     fn is_in_its_file(&self) -> std::result::Result<(), Lost> {
-        match FileIdentity::of(&self.path) {
-            Ok(found) if found == self.file => Ok(()),
-            _ => Err(Lost::FileReplaced),
+        if self.files.has_its_database() {
+            Ok(())
+        } else {
+            Err(Lost::FileReplaced)
         }
     }
 }

@@ -26,7 +26,7 @@ fn bench_with(wal: u64) -> Bench {
             "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, filling)",
         )
         .unwrap();
-    let files = Arc::new(DatabaseFiles::of(&path));
+    let files = Arc::new(DatabaseFiles::of(&path).unwrap());
     let (reopened, openings) = (path.clone(), Arc::new(AtomicU64::new(0)));
     let opened = Arc::clone(&openings);
     let writer = Writer::start(WriterParts {
