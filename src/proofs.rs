@@ -159,13 +159,5 @@ fn carry<S: CheckpointSink + 'static>(
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let ends = stop.clone();
-    supervisor.start(name, stop, courier, move |courier| {
-        let ends = ends.clone();
-        async move {
-            courier.run(ends.clone()).await;
-            // A courier that has raised the alarm has nothing more to do.
-            ends.cancelled().await;
-        }
-        .boxed()
-    })
+    supervisor.start(name, stop, courier, move |it| it.run(ends.clone()).boxed())
 }

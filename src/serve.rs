@@ -10,7 +10,6 @@ use authlog_api::{Api, Capacity};
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
-use authlog_infrastructure::system::SystemClock;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +47,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let reachable_at = reachable_at(settings, address)?;
     let seal_upgrader = SealUpgrader::new(
         Arc::clone(&store),
-        Arc::new(SystemClock),
+        parts::clock(),
         signs.clone(),
         settings.upgrade_window,
     );
