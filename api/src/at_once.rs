@@ -5,8 +5,8 @@ use std::task::Poll;
 
 /// What comes of `future` by the time its task has had one more turn, or `None`: then it has to wait.
 ///
-/// A timer, or whatever else waiting costs, is needed after that alone. What another part of the same connection has still to
-/// do, such as to pass on a body that was read with its head, is done in that turn.
+/// Only after that does a wait need a timer. In that turn another part of the same connection finishes its work: it passes on a
+/// body that was read with its head, for example.
 pub(crate) async fn at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     let mut is_second = false;
     poll_fn(

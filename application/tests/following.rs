@@ -492,7 +492,7 @@ async fn who_begins_beyond_the_end_can_tell() {
     assert!(rest(&mut reader).await.is_empty());
 }
 
-/// Reads until the follower is told that the log is another one.
+/// Reads until the follower learns that the log was replaced.
 async fn until_told(follower: &mut Follower) -> Vec<u64> {
     let mut indexes = Vec::new();
     loop {
@@ -519,7 +519,7 @@ async fn whoever_follows_is_told_that_the_log_lost_what_was_sent_however_long_it
             let told = tokio::time::timeout(Duration::from_secs(60), following);
             let got = told.await.unwrap().unwrap();
             assert!(got.is_empty() || got == (1..=46).collect::<Vec<_>>());
-            // Whoever comes then follows the log as it is.
+            // A new follower reads the log as it is.
             let mut follower = feed.read(0, LogFilter::default(), true).await.unwrap();
             log.grow(1);
             let all = up_to(&mut follower, 40 + new + 1).await;

@@ -20,10 +20,10 @@ pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// 200 if requests can be served, else 503: the store is away, or writes to it fail. How far the log and the stream are
-/// behind, and which background workers run, is told and does not count: events that wait are not lost, and sending requests
-/// elsewhere would not make them wait less. Nor does a log that was tampered with: the service goes on, and an operator has
-/// to decide.
+/// 200 if requests can be served, else 503: the store is away, or writes to it fail. The answer also says how far the log
+/// and the stream are behind and which background workers run. These do not change the status: events that wait are not
+/// lost, and sending requests elsewhere would not make them wait less. A log that was tampered with does not change it
+/// either: the service goes on, and an operator has to decide.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.authlog.ready().await {
         Ok(()) => {
@@ -77,7 +77,7 @@ fn told(lag: &Lag) -> Value {
     })
 }
 
-/// Names the transaction to an operator. `/readyz` is public unless the proxy keeps it back, so it is told no more than that.
+/// Names the transaction to an operator, and says no more about it: `/readyz` is public unless the proxy keeps it back.
 fn held_up_by(hold_up: &HoldUp) -> Value {
     let by = match &hold_up.by {
         HoldUpBy::Session {

@@ -104,7 +104,9 @@ const fn detail(failure: Failure) -> &'static str {
         Failure::BodyTooLarge => "The body of the request is too large.",
         Failure::WrongMediaType => "The body of the request is of another media type than this.",
         Failure::BodyTooSlow => "The body of the request took too long to arrive.",
-        Failure::Crowded => "The server buffers too much for you, or for all clients together.",
+        Failure::Crowded => {
+            "Too much is under way or buffered for you, or for all clients together."
+        }
         Failure::Unfinished => "The answer was not ready in time.",
         Failure::Broken => "Something went wrong here.",
     }

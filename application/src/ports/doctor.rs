@@ -135,8 +135,8 @@ pub trait Doctor: Send + Sync {
     /// How many steps an examination takes, about.
     async fn examination_steps(&self) -> Result<u64, StoreError>;
 
-    /// Examines everything at `now`, beside a service that goes on, and says how many steps are behind it. With `repair` everything
-    /// that is derived from events is written anew where it differs, unless those events are themselves in doubt.
+    /// Examines everything at `now` while the service runs, and passes the number of finished steps to `progress`. With `repair`
+    /// it writes what is derived from events again where it differs, unless those events are themselves in doubt.
     async fn examine(
         &self,
         repair: bool,

@@ -133,7 +133,7 @@ pub enum HoldUpBy {
         /// Its state, such as "idle in transaction"; `None` where this is not shown to our role.
         state: Option<String>,
     },
-    /// Nobody: it was prepared, and waits for `COMMIT PREPARED` or `ROLLBACK PREPARED`.
+    /// No session: it was prepared, and waits for `COMMIT PREPARED` or `ROLLBACK PREPARED`.
     PreparedTransaction {
         /// Its name.
         gid: String,

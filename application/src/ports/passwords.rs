@@ -114,8 +114,8 @@ pub trait HashingPlace: Send {
     ) -> Result<Result<PasswordHash, Flaw>, HashingError>;
 
     /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
-    /// that the time tells nobody which accounts exist. For a hash that costs less than a new one, a no takes as long as
-    /// for a new one.
+    /// that the time does not show which accounts exist. For a hash that costs less than a new one, the answer no takes as
+    /// long as for a new one.
     async fn verify(
         self: Box<Self>,
         password: Password,

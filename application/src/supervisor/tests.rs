@@ -1,4 +1,4 @@
-//! Workers that panic, end too early and are told to stop, in paused time.
+//! Workers that panic, that end too early and that are stopped, in paused time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

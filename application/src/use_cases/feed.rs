@@ -95,7 +95,7 @@ impl LogFeed {
         }
     }
 
-    /// Forgets what is known from the log, and lets nobody go on who has read it.
+    /// Forgets what is known from the log, and disconnects its followers.
     fn start_over(&self) {
         self.known_accounts.forget_all();
         for (_, watch) in self.lock_watches().iter() {

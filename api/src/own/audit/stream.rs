@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Tells proxies of a common kind to pass on what they get as they get it.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What a reader is told whose events the log no longer has.
+/// The last line for a reader whose events are no longer in the log.
 const HISTORY_CHANGED: &str = "The log no longer has the events before this line as they were sent: the database was restored from a backup, or failed over to a server that had not received them. Discard what you made of the events of this log, and read it again from the beginning.";
 
 /// An answer was cut short. It is broken off before its end, so that nobody takes it for whole.
