@@ -16,14 +16,20 @@ pub(crate) struct Memory {
     /// An empty PostgreSQL database; without one PostgreSQL is left out
     #[arg(long)]
     postgres: Option<String>,
+    /// On which store alone
+    #[arg(long)]
+    store: Option<Store>,
 }
 
 /// Measures each load once and prints a table for each store.
 pub(crate) async fn run(memory: &Memory) -> anyhow::Result<()> {
     let effort = &memory.effort;
     std::fs::create_dir_all(&effort.directory)?;
-    measure(effort, Store::Sqlite, None).await?;
-    if memory.postgres.is_some() {
+    let wanted = |store| memory.store.is_none_or(|alone| alone == store);
+    if wanted(Store::Sqlite) {
+        measure(effort, Store::Sqlite, None).await?;
+    }
+    if memory.postgres.is_some() && wanted(Store::Postgres) {
         measure(effort, Store::Postgres, memory.postgres.clone()).await?;
     }
     Ok(())
