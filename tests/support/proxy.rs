@@ -23,6 +23,12 @@ struct State {
     holds: bool,
     /// How often every connection was closed.
     cuts: u64,
+    /// How many connections were opened.
+    opened: u64,
+    /// Of how many of these nothing is passed on any more, as of a connection that a firewall has forgotten.
+    lost: u64,
+    /// After how many bytes of its client a connection is lost.
+    most: u64,
 }
 
 impl Proxy {
@@ -34,6 +40,9 @@ impl Proxy {
             upstream: Some(upstream),
             holds: false,
             cuts: 0,
+            opened: 0,
+            lost: 0,
+            most: u64::MAX,
         }));
         let listening = tokio::spawn({
             let state = Arc::clone(&state);
@@ -42,7 +51,12 @@ impl Proxy {
                     let Ok((client, _)) = listener.accept().await else {
                         continue;
                     };
-                    tokio::spawn(serve(client, state.subscribe()));
+                    let mut number = 0;
+                    state.send_modify(|state| {
+                        number = state.opened;
+                        state.opened += 1;
+                    });
+                    tokio::spawn(serve(client, number, state.subscribe()));
                 }
             }
         });
@@ -63,6 +77,16 @@ impl Proxy {
         self.state.send_modify(|state| state.holds = holds);
     }
 
+    /// Loses every connection without a sign: it stays open, and nothing is passed on. New ones are as good as before.
+    pub fn loses_connections(&self) {
+        self.state.send_modify(|state| state.lost = state.opened);
+    }
+
+    /// Loses every connection without a sign as soon as its client has sent more than so many bytes.
+    pub fn loses_connections_after(&self, bytes: u64) {
+        self.state.send_modify(|state| state.most = bytes);
+    }
+
     /// Closes every connection, and leads new ones to another port; `None` refuses them.
     pub fn leads_to(&self, upstream: Option<u16>) {
         self.state.send_modify(|state| {
@@ -73,7 +97,13 @@ impl Proxy {
     }
 }
 
-async fn serve(client: TcpStream, mut state: watch::Receiver<State>) {
+impl State {
+    fn has_lost(&self, number: u64) -> bool {
+        number < self.lost
+    }
+}
+
+async fn serve(client: TcpStream, number: u64, mut state: watch::Receiver<State>) {
     let State { upstream, cuts, .. } = *state.borrow();
     let Some(upstream) = upstream else { return };
     let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)).await else {
@@ -84,8 +114,8 @@ async fn serve(client: TcpStream, mut state: watch::Receiver<State>) {
     let (from_server, to_server) = server.into_split();
     let (there, back) = (state.clone(), state.clone());
     tokio::select! {
-        () = pass_on(from_client, to_server, there) => {}
-        () = pass_on(from_server, to_client, back) => {}
+        () = pass_on(from_client, to_server, there, |state, sent| !state.has_lost(number) && sent <= state.most) => {}
+        () = pass_on(from_server, to_client, back, |state, _| !state.has_lost(number)) => {}
         _ = state.wait_for(|state| state.cuts != cuts) => {}
     }
 }
@@ -94,13 +124,19 @@ async fn pass_on(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
+    passes: impl Fn(&State, u64) -> bool,
 ) {
+    let mut sent = 0;
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if state.wait_for(|state| !state.holds).await.is_err()
+        sent += read as u64;
+        if state
+            .wait_for(|state| !state.holds && passes(state, sent))
+            .await
+            .is_err()
             || to.write_all(&buffer[..read]).await.is_err()
         {
             return;

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use authlog_application::ports::StoreError;
-use sqlx::pool::PoolConnection;
+use sqlx::PgConnection;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgConnection, PgPool, Postgres};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{is_broken, store_error};
 use super::hosts::{Hosts, PostgresServers, Setting};
-use super::leadership::heard;
+use super::leadership::{KEEPALIVE, heard};
+use super::pool::{Lease, Pool, STATEMENT_TIMEOUT};
 use super::server_clock::ServerClock;
 
 /// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings; more
@@ -28,7 +28,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// has no statistics the planner takes short statements for so expensive that it compiles them first (`jit`), which takes
 /// tens of milliseconds.
 const OF_REQUESTS: [Setting; 4] = [
-    ("statement_timeout", "5s"),
+    ("statement_timeout", STATEMENT_TIMEOUT),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
     ("jit", "off"),
@@ -48,7 +48,7 @@ const TRY_EVERY: Duration = Duration::from_millis(250);
 /// first one found broken condemns all that are as old: after a restart of the server the idle connections are replaced
 /// as they come up, and not one request has to fail for each.
 pub(super) struct Connections {
-    pool: PgPool,
+    pool: Pool,
     hosts: Arc<Hosts>,
     broken_at: Arc<Mutex<Option<Instant>>>,
     server_clock: ServerClock,
@@ -57,7 +57,7 @@ pub(super) struct Connections {
 
 /// A connection that is not in the pool, and since when.
 pub(super) struct Held {
-    connection: PoolConnection<Postgres>,
+    connection: Lease,
     since: Instant,
 }
 
@@ -76,7 +76,11 @@ impl DerefMut for Held {
 }
 
 fn settings_of_requests() -> Vec<Setting> {
-    [ISOLATION].into_iter().chain(OF_REQUESTS).collect()
+    [ISOLATION]
+        .into_iter()
+        .chain(OF_REQUESTS)
+        .chain(KEEPALIVE)
+        .collect()
 }
 
 impl Connections {
@@ -94,7 +98,7 @@ impl Connections {
                 let good = broken_at.is_none_or(|at| connection.age < at.elapsed());
                 Box::pin(async move { Ok(good) })
             });
-        let pool = hosts.pool(options, settings_of_requests());
+        let pool = Pool::new(hosts.pool(options, settings_of_requests()));
         let watch = hosts.are_several().then(|| {
             let watching = watch(Arc::clone(&hosts), Arc::clone(&broken_at));
             AbortOnDropHandle::new(tokio::spawn(watching))
@@ -109,7 +113,7 @@ impl Connections {
     }
 
     /// The pool, for what must not be asked twice.
-    pub(super) fn pool(&self) -> &PgPool {
+    pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -158,7 +162,7 @@ impl Connections {
     /// Asks something that may be asked twice, and does so if the first connection turns out to be broken.
     pub(super) async fn ask<'a, T, Fut>(
         &'a self,
-        question: impl Fn(&'a PgPool) -> Fut,
+        question: impl Fn(&'a Pool) -> Fut,
     ) -> Result<T, StoreError>
     where
         Fut: Future<Output = Result<T, sqlx::Error>>,

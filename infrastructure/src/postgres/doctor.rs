@@ -8,10 +8,11 @@ use authlog_application::ports::{
 };
 use authlog_domain::{AggregateKind, Timestamp};
 use authlog_projections::{Row, row};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{Connection as _, FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::pool::Pool;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
 use crate::doctor::{
@@ -347,8 +348,9 @@ const fn table_of(kind: AggregateKind) -> Option<(&'static str, &'static str)> {
 }
 
 /// Reads everything in one snapshot.
-async fn read(pool: &PgPool, scope: &Scope) -> Result<Reading, sqlx::Error> {
-    let mut snapshot = pool.begin().await?;
+async fn read(pool: &Pool, scope: &Scope) -> Result<Reading, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let mut snapshot = connection.begin().await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .execute(&mut *snapshot)
         .await?;

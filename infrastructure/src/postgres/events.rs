@@ -10,13 +10,17 @@ use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 
 use super::PostgresStore;
+use super::pool::answered;
 use super::session_appends::SessionAppend;
 use crate::store::WrappedKeys;
 
 #[async_trait]
 impl EventStore for PostgresStore {
     async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
-        let sealed = self.connections.ask(|_| self.read(stream)).await?;
+        let sealed = self
+            .connections
+            .ask(|_| answered(self.read(stream)))
+            .await?;
         self.vault.open(stream, sealed, self).await
     }
 

@@ -4,14 +4,17 @@
 //! guessing no faster than it is on one node. It is not part of an append, which it would slow down; there are no more
 //! of them than passwords that are guessed at can be hashed.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
+use sqlx::{Executor as _, PgConnection};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::connections::ISOLATION;
 use super::hosts::Hosts;
+use super::leadership::{KEEPALIVE, heard};
 use crate::limits::{GcraAttemptLimiter, Update};
 
 /// Where nodes of one database tell each other. Versions that write something else use another name.
@@ -24,21 +27,23 @@ const GATHERED_FOR: Duration = Duration::from_millis(20);
 const AT_ONCE: usize = 256;
 const _: () = assert!(16 + AT_ONCE * Update::LENGTH < 8000);
 
+/// How long no notification may come before the server is asked whether the connection is still there: one that died
+/// without a sign brings nothing, as one does over which nothing is sent.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// How long to wait after the database did not answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The node's part in it.
 pub struct GuessExchange {
-    pool: PgPool,
+    hosts: Arc<Hosts>,
     node: u64,
 }
 
 impl GuessExchange {
     /// Of the node that calls itself `node`. It takes two connections.
-    pub(super) fn new(hosts: &Hosts, node: u64) -> Self {
-        let options = PgPoolOptions::new().max_connections(2).max_lifetime(None);
-        let pool = hosts.pool(options, vec![ISOLATION]);
-        Self { pool, node }
+    pub(super) const fn new(hosts: Arc<Hosts>, node: u64) -> Self {
+        Self { hosts, node }
     }
 
     /// Sends what arrives on `told`, and applies to `limiter` what other nodes send, until it is dropped.
@@ -48,6 +53,7 @@ impl GuessExchange {
 
     async fn tell(&self, told: &mut mpsc::Receiver<Update>) {
         let mut batch = Vec::with_capacity(AT_ONCE);
+        let mut connection = None;
         while told.recv_many(&mut batch, AT_ONCE).await > 0 {
             tokio::time::sleep(GATHERED_FOR).await;
             while batch.len() < AT_ONCE
@@ -56,16 +62,30 @@ impl GuessExchange {
                 batch.push(update);
             }
             let text = format!("{:016x}{}", self.node, Update::write_all(&batch));
-            let notified = sqlx::query("SELECT pg_notify($1, $2)")
-                .bind(CHANNEL)
-                .bind(text)
-                .execute(&self.pool)
-                .await;
-            if let Err(error) = notified {
-                tracing::warn!(%error, "attempts could not be reported to other nodes; limits count on each node alone meanwhile");
+            match self.notify(&text, connection.take()).await {
+                Ok(good) => connection = Some(good),
+                Err(error) => {
+                    tracing::warn!(%error, "attempts could not be reported to other nodes; limits count on each node alone meanwhile");
+                }
             }
             batch.clear();
         }
+    }
+
+    /// Sends a notification over this connection or, if it is broken, over a new one. Which one it was is returned.
+    async fn notify(
+        &self,
+        text: &str,
+        connection: Option<PgConnection>,
+    ) -> Result<PgConnection, sqlx::Error> {
+        if let Some(mut connection) = connection
+            && send(text, &mut connection).await.is_ok()
+        {
+            return Ok(connection);
+        }
+        let mut connection = heard(self.hosts.connect(&KEEPALIVE)).await?;
+        send(text, &mut connection).await?;
+        Ok(connection)
     }
 
     async fn listen(&self, limiter: &GcraAttemptLimiter) {
@@ -76,14 +96,20 @@ impl GuessExchange {
         }
     }
 
-    async fn hear(
-        &self,
-        limiter: &GcraAttemptLimiter,
-    ) -> Result<std::convert::Infallible, sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(CHANNEL).await?;
+    async fn hear(&self, limiter: &GcraAttemptLimiter) -> Result<Infallible, sqlx::Error> {
+        // A pool that knows one connection: a broken one would keep its place in a pool that lasts.
+        let pool = self.hosts.pool_of_one(KEEPALIVE.to_vec());
+        let mut listener = PgListener::connect_with(&pool).await?;
+        heard(listener.listen(CHANNEL)).await?;
+        // When a listener connects again by itself, what was sent meanwhile is missed without a sign.
+        listener.eager_reconnect(false);
         loop {
-            let notification = listener.recv().await?;
+            let Ok(received) = timeout(QUIET, listener.try_recv()).await else {
+                heard(listener.execute("SELECT 1")).await?;
+                continue;
+            };
+            let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into());
+            let notification = received?.ok_or_else(lost)?;
             for update in self.others(notification.payload()) {
                 limiter.apply(update);
             }
@@ -100,4 +126,12 @@ impl GuessExchange {
             _ => vec![],
         }
     }
+}
+
+async fn send(text: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let notify = sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(text)
+        .execute(connection);
+    heard(notify).await.map(drop)
 }

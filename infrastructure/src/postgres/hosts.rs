@@ -263,16 +263,30 @@ impl Hosts {
 
     /// A pool whose connections have these settings. Those that it opens go to the server that was written to last.
     pub(super) fn pool(&self, options: PgPoolOptions, settings: Vec<Setting>) -> PgPool {
+        let mut state = self.lock();
+        let pool = self.pool_to(state.current, options, settings);
+        state.pools.push(pool.clone());
+        pool
+    }
+
+    /// A pool for one connection with these settings, to the server that was written to last.
+    pub(super) fn pool_of_one(&self, settings: Vec<Setting>) -> PgPool {
+        let options = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .acquire_timeout(ONLY_HOST_WITHIN);
+        let current = self.lock().current;
+        self.pool_to(current, options, settings)
+    }
+
+    fn pool_to(&self, number: usize, options: PgPoolOptions, settings: Vec<Setting>) -> PgPool {
         let must_write = self.servers.must_write;
         let settings = Arc::new(settings);
         let options = options.after_connect(move |connection, _| {
             let settings = Arc::clone(&settings);
             Box::pin(async move { set_up(connection, &settings, must_write).await })
         });
-        let mut state = self.lock();
-        let pool = options.connect_lazy_with(self.options(state.current));
-        state.pools.push(pool.clone());
-        pool
+        options.connect_lazy_with(self.options(number))
     }
 
     /// Whether the connection still leads to a server that can be used. It is a heartbeat, too.

@@ -17,8 +17,9 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 /// swallows its questions.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How soon the server notices that a leader's machine is gone, and gives its lock to another: 10 s, and 3 × 5 s more.
-const KEEPALIVE: [Setting; 4] = [
+/// How soon the server notices that a node's machine is gone, and gives its locks to another: 10 s, and 3 × 5 s more. The
+/// default of most systems is two hours, for which a dead connection would count as one of `max_connections`.
+pub(super) const KEEPALIVE: [Setting; 4] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),

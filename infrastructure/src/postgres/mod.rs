@@ -38,6 +38,7 @@ mod log_records;
 mod log_tree;
 mod mail_gate;
 mod mail_queue;
+mod pool;
 mod pooling;
 mod rebuild;
 mod reset_requests;
@@ -68,6 +69,7 @@ pub use sequencer::Sequencer;
 
 use self::connections::Connections;
 use self::leadership::Office;
+use self::pool::Pool;
 use self::session_appends::SessionAppends;
 use self::session_lookups::SessionLookups;
 use self::together::Together;
@@ -120,7 +122,7 @@ impl PostgresStore {
         schema::prepare(connections.hosts(), migrate).await?;
         let secret = open_secret(&connections, &master, &*entropy).await?;
         Ok(Self {
-            repository: PostgresEventRepository::new(connections.pool().clone()),
+            repository: PostgresEventRepository::new(connections.pool().unlimited().clone()),
             session_appends: Together::new(&connections, SessionAppends::new(&connections)),
             session_lookups: Together::new(&connections, SessionLookups::new(&connections)),
             connections,
@@ -137,7 +139,7 @@ impl PostgresStore {
     /// The exchange of guesses with the other nodes.
     pub fn guess_exchange(&self) -> GuessExchange {
         let (node, _) = self.vault.entropy.random_uuid().as_u64_pair();
-        GuessExchange::new(self.connections.hosts(), node)
+        GuessExchange::new(Arc::clone(self.connections.hosts()), node)
     }
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.
@@ -181,7 +183,7 @@ async fn open_secret(
     Ok(StoreSecret::from_stored(&secret).map_err(unreadable)?)
 }
 
-async fn has_events(pool: &sqlx::PgPool) -> Result<bool, sqlx::Error> {
+async fn has_events(pool: &Pool) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT FROM events)")
         .fetch_one(pool)
         .await

@@ -8,7 +8,7 @@ use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, row};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::{Connection as _, FromRow};
 use uuid::Uuid;
 
 use super::PostgresStore;
@@ -228,7 +228,8 @@ impl PostgresStore {
         let users: &Vec<Uuid> = &of_accounts.chain(of_sessions).collect();
         self.connections
             .ask(|pool| async move {
-                let mut transaction = pool.begin().await?;
+                let mut connection = pool.acquire().await?;
+                let mut transaction = connection.begin().await?;
                 let erased: Vec<Uuid> = sqlx::query_scalar("SELECT hold_accounts($1)")
                     .bind(users)
                     .fetch_one(&mut *transaction)
@@ -259,7 +260,8 @@ impl PostgresStore {
         let count: i64 = self
             .connections
             .ask(|pool| async move {
-                let mut transaction = pool.begin().await?;
+                let mut connection = pool.acquire().await?;
+                let mut transaction = connection.begin().await?;
                 sqlx::query("SET LOCAL statement_timeout = 0")
                     .execute(&mut *transaction)
                     .await?;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use authlog_application::ports::{OpaqueTokenRecord, StoreError, TokenDigest};
 use authlog_domain::{CredentialId, UserId};
-use sqlx::FromRow;
+use sqlx::{Connection as _, FromRow};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::pool::answered;
 use super::rows::OpaqueTokenRow;
 use super::secrets::find;
 use crate::SealUpgrade;
@@ -152,23 +153,26 @@ impl SealUpgrade for PostgresStore {
         let (was, sealed, fingerprint) = (&was, &sealed, &fingerprint);
         let changed = self
             .connections
-            .ask(|pool| async move {
-                let mut transaction = pool.begin().await?;
-                // A rotation of the master key that begins meanwhile waits, and then finds it under the key before.
-                sqlx::query("SELECT require_sealing_key($1)")
-                    .bind(fingerprint.as_slice())
+            .ask(|pool| {
+                answered(async move {
+                    let mut connection = pool.acquire().await?;
+                    let mut transaction = connection.begin().await?;
+                    // A rotation of the master key that begins meanwhile waits, and then finds it under the key before.
+                    sqlx::query("SELECT require_sealing_key($1)")
+                        .bind(fingerprint.as_slice())
+                        .execute(&mut *transaction)
+                        .await?;
+                    let changed = sqlx::query(
+                        "UPDATE shared_secrets SET sealed = $3 WHERE name = $1 AND sealed = $2",
+                    )
+                    .bind(STORE_SECRET)
+                    .bind(was)
+                    .bind(sealed)
                     .execute(&mut *transaction)
                     .await?;
-                let changed = sqlx::query(
-                    "UPDATE shared_secrets SET sealed = $3 WHERE name = $1 AND sealed = $2",
-                )
-                .bind(STORE_SECRET)
-                .bind(was)
-                .bind(sealed)
-                .execute(&mut *transaction)
-                .await?;
-                transaction.commit().await?;
-                Ok(changed.rows_affected())
+                    transaction.commit().await?;
+                    Ok(changed.rows_affected())
+                })
             })
             .await?;
         if changed > 0 {

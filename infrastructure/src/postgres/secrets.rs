@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
-use sqlx::PgPool;
 use zeroize::Zeroizing;
 
 use super::PostgresStore;
 use super::connections::Connections;
+use super::pool::Pool;
 use crate::SharedSecrets;
 use crate::store::{shared_secret_place as place, unreadable};
 
@@ -35,7 +35,7 @@ pub(super) async fn sealed_secret(
         .await
 }
 
-pub(super) async fn find(pool: &PgPool, name: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+pub(super) async fn find(pool: &Pool, name: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
     sqlx::query_scalar("SELECT sealed FROM shared_secrets WHERE name = $1")
         .bind(name)
         .fetch_optional(pool)

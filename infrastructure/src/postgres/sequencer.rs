@@ -75,9 +75,9 @@ impl Sequencer {
             leadership = Leadership::win(&self.hosts, &SETTINGS, Office::Sequencer) => leadership?,
         };
         let connection = leadership.connection();
-        let epoch: i64 = sqlx::query_scalar("SELECT take_over_sequencer()")
-            .fetch_one(&mut *connection)
-            .await?;
+        let take_over =
+            sqlx::query_scalar("SELECT take_over_sequencer()").fetch_one(&mut *connection);
+        let epoch: i64 = heard(take_over).await?;
         tracing::info!(epoch, "this node brings events into order");
         let mut hold_ups = HoldUpWatch::default();
         loop {

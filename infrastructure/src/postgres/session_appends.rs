@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::append::is_recorded;
 use super::connections::Connections;
 use super::errors::{append_error, is_too_late, violated_key};
+use super::pool::answered;
 use super::rows::{SessionRow, update_session, upsert_session};
 use super::server_clock::ServerClock;
 use super::together::{Asked, Errand};
@@ -144,7 +145,7 @@ impl Errand for SessionAppends {
         match <[_; 1]>::try_from(group) {
             Ok([asked]) => {
                 let clock = self.connections.server_clock();
-                match append(&asked.request, clock, &mut *connection).await {
+                match answered(append(&asked.request, clock, &mut *connection)).await {
                     Err(error) if self.connections.condemns(&error) => {
                         self.send_by_itself(asked, true);
                     }
@@ -171,7 +172,7 @@ impl SessionAppends {
 
     async fn send_together(&self, group: Vec<Asked<Self>>, connection: &mut PgConnection) {
         let clock = self.connections.server_clock();
-        match append_several(&group, clock, connection).await {
+        match answered(append_several(&group, clock, connection)).await {
             Ok(outcomes) => {
                 for (asked, outcome) in group.into_iter().zip(outcomes) {
                     match outcome {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::connections::Connections;
 use super::events::catching_panics;
+use super::pool::answered;
 use super::rows::{
     StandingRow, account_columns, checked_account_columns, session_columns, standing_columns,
 };
@@ -37,7 +38,7 @@ impl Errand for SessionLookups {
 
     async fn carry_out(&self, group: Vec<Asked<Self>>, connection: &mut PgConnection) {
         let sessions = group.iter().map(|asked| asked.request.as_uuid()).collect();
-        match standings(sessions, connection).await {
+        match answered(standings(sessions, connection)).await {
             Ok(rows) => {
                 for asked in group {
                     let standing = standing(&rows, asked.request);

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
-use sqlx::FromRow;
+use sqlx::{Connection as _, FromRow};
 use time::OffsetDateTime;
 
 use super::PostgresStore;
 use super::errors::{SchemaRefusal, refused_by_schema};
+use super::pool::answered;
 use crate::store::{SigningKeyStore, newest_last, signing_key_place, unreadable};
 use crate::tokens::KeyRecord;
 
@@ -70,8 +71,9 @@ impl SigningKeyStore for PostgresStore {
             let sealed = self.sealed(&key)?;
             writing.push((key, sealed));
         }
-        let written = self.connections.ask_once(async {
-            let mut transaction = self.connections.pool().begin().await?;
+        let written = self.connections.ask_once(answered(async {
+            let mut connection = self.connections.pool().acquire().await?;
+            let mut transaction = connection.begin().await?;
             let counted = sqlx::query(COUNT)
                 .bind(after)
                 .execute(&mut *transaction)
@@ -103,7 +105,7 @@ impl SigningKeyStore for PostgresStore {
             sqlx::query(FORMER).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(true)
-        });
+        }));
         written.await
     }
 }
