@@ -1,14 +1,18 @@
 //! The schema: bringing it up to date, and telling whether it is.
 
+use std::io;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use authlog_application::ports::{Health, StoreError};
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor as _, PgConnection};
 
 use super::PostgresStore;
 use super::connections::ISOLATION;
 use super::errors::store_error;
-use super::hosts::Hosts;
+use super::hosts::{Hosts, Setting};
+use super::leadership::{KEEPALIVE, heard};
 use super::pooling;
 use crate::OpenError;
 
@@ -34,20 +38,78 @@ enum SchemaError {
 
 /// Makes sure of the schema, by migrating if `migrate` says so.
 pub(super) async fn prepare(hosts: &Hosts, migrate: bool) -> Result<(), OpenError> {
-    let connect = || hosts.connect(&[ISOLATION]);
+    let settings = settings();
+    let connect = || hosts.connect(&settings);
     let mut connection = connect().await.map_err(unreachable)?;
     pooling::require_own_session(&mut connection, connect).await?;
     let state = match check(&mut connection).await.map_err(store_error)? {
         // Looked at before it is locked: a role that may not change the schema can still start the program.
-        Err(SchemaError::Behind { .. }) if migrate => MIGRATIONS
-            .run_direct(&mut connection)
-            .await
-            .map_err(|error| OpenError::Schema(Box::new(error))),
+        Err(SchemaError::Behind { .. }) if migrate => {
+            bring_up_to_date(hosts, &mut connection).await
+        }
         other => other.map_err(|error| OpenError::Schema(Box::new(error))),
     };
     // Whether the server hears of the end makes no difference.
     let _ = connection.close().await;
     state
+}
+
+/// A node that is gone keeps neither the lock of the migrations nor a transaction for longer than this. Between two of its
+/// statements a node that migrates does nothing.
+fn settings() -> Vec<Setting> {
+    [ISOLATION, ("idle_in_transaction_session_timeout", "10s")]
+        .into_iter()
+        .chain(KEEPALIVE)
+        .collect()
+}
+
+/// The same for a node that is gone between two transactions. PostgreSQL before 14 does not know it.
+const GIVE_UP_THE_SILENT: &str = "SET idle_session_timeout = '10s'";
+
+/// How often a node that migrates, or waits for another that does, makes sure that its connection is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs the migrations that are missing. They may take as long as they need, but not if the connection is lost: that shows
+/// by the server, which does not have it any more.
+async fn bring_up_to_date(hosts: &Hosts, connection: &mut PgConnection) -> Result<(), OpenError> {
+    let process = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection);
+    let process: i32 = heard(process).await.map_err(unreachable)?;
+    if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
+        tracing::debug!(%error, "a node that hangs while it migrates is not given up before its connection ends");
+    }
+    tokio::select! {
+        migrated = MIGRATIONS.run_direct(connection) => {
+            migrated.map_err(|error| OpenError::Schema(Box::new(error)))
+        }
+        lost = is_lost(hosts, process) => Err(unreachable(lost)),
+    }
+}
+
+/// Waits until the server does not have the connection any more that this process of it serves.
+async fn is_lost(hosts: &Hosts, process: i32) -> sqlx::Error {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let look = async {
+            let mut connection = hosts.connect(&[]).await?;
+            let state: Option<Option<String>> =
+                sqlx::query_scalar("SELECT wait_event FROM pg_stat_activity WHERE pid = $1")
+                    .bind(process)
+                    .fetch_optional(&mut connection)
+                    .await?;
+            connection.close().await?;
+            Ok(state)
+        };
+        match heard(look).await {
+            Ok(None) => return sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into()),
+            Ok(Some(waiting)) if waiting.as_deref() == Some("advisory") => {
+                tracing::info!("another node brings the schema up to date; this one waits for it");
+            }
+            Ok(Some(_)) => tracing::info!("the schema is being brought up to date"),
+            Err(error) => {
+                tracing::warn!(%error, "the database does not answer while its schema is brought up to date");
+            }
+        }
+    }
 }
 
 fn unreachable(source: sqlx::Error) -> OpenError {
