@@ -9,7 +9,8 @@ mod support;
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use support::http::Request;
 use support::program::{free_port, signal};
 use support::{
     Contract, Nats, Person, Postgres, Program, Settings, Store, a, c, eventually, on_both_stores,
@@ -195,27 +196,39 @@ async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mend
     Contract::A.registers(&http, &ann).await;
     let answer = service.send(own::READYZ).await;
     assert_eq!(answer.status, 200, "{answer}");
-    breaks();
     let login = Contract::A.login_of(&ann.email, &ann.password);
-    // Once more of the last writes failed than succeeded.
-    let answer = eventually("it is not ready", async || {
-        let answer = http.send(a::LOGIN).json(&login).attempt().await.unwrap();
-        assert_eq!(answer.status, 503, "{answer}");
-        let answer = service.send(own::READYZ).attempt().await.unwrap();
-        (answer.status == 503).then_some(answer)
-    })
-    .await;
-    let detail = "Writes to the store fail now.";
-    assert!(answer.body.contains(detail), "{answer}");
-    let answer = service.send(own::HEALTHZ).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    mends();
-    // No request writes anything meanwhile.
-    eventually("it is ready again", async || {
-        let answer = service.send(own::READYZ).attempt().await.unwrap();
-        (answer.status == 200).then_some(())
-    })
-    .await;
+    let registration = Contract::A.registration_of(&Person::called("bob"));
+    // Whichever of them is all that people ask for.
+    let writes: [&dyn Fn() -> Request; 3] = [
+        &|| http.send(a::LOGIN).json(&login),
+        &|| http.send(a::REGISTER).json(&registration),
+        &|| {
+            http.send(c::REQUEST_RESET)
+                .json(&json!({"username": "ann"}))
+        },
+    ];
+    for write in writes {
+        breaks();
+        // Once more of the last writes failed than succeeded.
+        let answer = eventually("it is not ready", async || {
+            let answer = write().attempt().await.unwrap();
+            assert_eq!(answer.status, 503, "{answer}");
+            let answer = service.send(own::READYZ).attempt().await.unwrap();
+            (answer.status == 503).then_some(answer)
+        })
+        .await;
+        let detail = "Writes to the store fail now.";
+        assert!(answer.body.contains(detail), "{answer}");
+        let answer = service.send(own::HEALTHZ).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        mends();
+        // No request writes anything meanwhile.
+        eventually("it is ready again", async || {
+            let answer = service.send(own::READYZ).attempt().await.unwrap();
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
     Contract::A.signs_in(&http, &ann).await;
 }
 

@@ -265,10 +265,10 @@ impl Directory for PostgresStore {
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
-        self.connections
-            .ask(|pool| sqlx::query_scalar(NEXT_NUMBER).fetch_one(pool))
-            .await
-            .map(AccountNumber::new)
+        let drawn = self
+            .connections
+            .ask(|pool| sqlx::query_scalar(NEXT_NUMBER).fetch_one(pool));
+        self.noted_write(drawn).await.map(AccountNumber::new)
     }
 }
 

@@ -56,7 +56,7 @@ impl ResetRequests for PostgresStore {
     async fn enqueue(&self, request: &ResetRequest) -> Result<(), StoreError> {
         // Plain text, not the `Json` type: that is sent as jsonb, which has no U+0000 in it.
         let context = serde_json::to_string(&request.context).map_err(unreadable)?;
-        self.connections
+        let stored = self.connections
             .ask(|pool| {
                 sqlx::query(
                     r"
@@ -70,9 +70,8 @@ impl ResetRequests for PostgresStore {
                 .bind(&context)
                 .bind(i64::from(request.attempts))
                 .execute(pool)
-            })
-            .await?;
-        Ok(())
+            });
+        self.noted_write(stored).await.map(drop)
     }
 
     async fn take_due(

@@ -40,6 +40,20 @@ impl PostgresStore {
         appended
     }
 
+    /// Writes what is no append by `write`, and notes whether the database could do it.
+    pub(super) async fn noted_write<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let attempt = self.writes.begin();
+        let written = write.await;
+        match &written {
+            Ok(_) => attempt.succeeded(),
+            Err(error) => note_failure(attempt, error),
+        }
+        written
+    }
+
     /// Makes sure that writes work.
     pub(super) async fn check_writes(&self) -> Result<(), StoreError> {
         self.writes
