@@ -20,6 +20,7 @@ on_both_stores!(
     strange_headers_are_refused_like_any_bad_token,
     names_are_data_to_the_store,
     a_bomb_of_json_is_refused,
+    a_request_names_one_host,
     no_request_is_smuggled_in_another,
     a_path_is_what_it_says_and_nothing_else,
 );
@@ -355,6 +356,23 @@ async fn a_bomb_of_json_is_refused(store: Store) {
         }
     }
     is_well(&service).await;
+}
+
+async fn a_request_names_one_host(store: Store) {
+    let service = Program::on(store).await;
+    for (head, status) in [
+        ("GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        ("GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.0 200 "),
+    ] {
+        let mut wire = Wire::to(&service.address()).await;
+        wire.say(head.as_bytes()).await;
+        let said = wire.hear_all().await;
+        assert!(said.starts_with(status), "{head:?}: {said}");
+    }
 }
 
 async fn no_request_is_smuggled_in_another(store: Store) {

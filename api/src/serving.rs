@@ -12,7 +12,8 @@ use authlog_application::ports::Clock;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::response::Response;
+use axum::http::{StatusCode, Version, header};
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -143,10 +144,17 @@ impl Host {
                 open.is_for(client);
             }
             let under_way = place.begin_request(client);
-            let request = arrived(request.map(Body::new), client, under_way.clone());
-            let answer = self.router.clone().oneshot(request);
+            let answer = names_one_host(&request).then(|| {
+                let request = arrived(request.map(Body::new), client, under_way.clone());
+                self.router.clone().oneshot(request)
+            });
             async move {
-                let answer: Response = answer.await?;
+                let answer: Response = match answer {
+                    Some(answer) => answer.await?,
+                    None => {
+                        (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")]).into_response()
+                    }
+                };
                 Ok::<_, Infallible>(answer.map(|body| AnswerBody {
                     body,
                     open,
@@ -169,6 +177,13 @@ impl Host {
             tracing::debug!(%error, "a connection ended early");
         }
     }
+}
+
+/// Whether the request says once which host it is for, as HTTP/1.1 has to (RFC 9112 §3.2). A proxy in front may go by another
+/// of two.
+fn names_one_host(request: &Request<Incoming>) -> bool {
+    request.version() < Version::HTTP_11
+        || request.headers().get_all(header::HOST).iter().count() == 1
 }
 
 /// `request`, with what is known of how it arrived.
