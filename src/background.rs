@@ -124,9 +124,10 @@ impl BackgroundWork {
                 offices.signer,
                 move |it| it.run(until.clone()).boxed(),
             ));
-            if self.publisher.is_some() {
+            if let Some(publisher) = &self.publisher {
                 let until = published.clone();
-                let election = offices.publisher;
+                let mut election = offices.publisher;
+                election.gives_up_while(publisher.unable());
                 others.push(supervisor.start(
                     "publisher_election",
                     &published,

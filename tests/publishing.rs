@@ -19,6 +19,7 @@ use support::http::Http;
 use support::load::Load;
 use support::mail::mail_to;
 use support::nats::Message;
+use support::proxy::Proxy;
 use support::{
     Contract, Nats, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own,
 };
@@ -408,6 +409,30 @@ async fn a_leader_that_hangs_is_replaced_and_does_no_harm_when_it_wakes() {
     let metrics = first.send(own::METRICS).await.body;
     assert!(gauge(&metrics, "authlog_publisher_active").abs() < f64::EPSILON);
     assert!(gauge(&metrics, "authlog_lag_events{stage=\"publisher\"}").abs() < f64::EPSILON);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_alone_cannot_reach_nats_leaves_the_work_to_another() {
+    let nats = Nats::start().await;
+    let address: std::net::SocketAddr = nats.address().parse().unwrap();
+    let proxy = Proxy::to(address.port()).await;
+    let settings = publishing(Store::Postgres, &nats).with_cheap_hashing();
+    let [first, second] = settings.of_nodes();
+    let url = format!("nats://127.0.0.1:{}", proxy.port());
+    let first = first.with("AUTHLOG_NATS_URL", &url).start().await;
+    let auditor = Auditor::of(&first).await;
+    auditor.finds_the_log_on(&nats, &first).await;
+    let second = second.start().await;
+    proxy.leads_to(None);
+    Contract::A
+        .registers(&first.http(), &Person::called("ann"))
+        .await;
+    auditor.finds_the_log_on(&nats, &second).await;
+    eventually("the other node publishes", async || {
+        let lag = lag(&second).await?;
+        (!lag["publisher"].is_null()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

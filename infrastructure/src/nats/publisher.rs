@@ -30,6 +30,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a server that was away may have been back unnoticed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long the leader tries in vain to reach a server before it gives another node the chance. While no node reaches one,
+/// it is twice as long each time, up to [`LONGEST_PATIENCE`].
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long at the most.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
 /// Where and as whom to publish.
 #[derive(Clone)]
 pub struct PublisherSettings {
@@ -47,6 +54,7 @@ pub struct EventPublisher {
     settings: PublisherSettings,
     leads: watch::Receiver<bool>,
     publication: watch::Sender<Publication>,
+    unable: watch::Sender<bool>,
 }
 
 impl EventPublisher {
@@ -62,20 +70,30 @@ impl EventPublisher {
             settings,
             leads,
             publication,
+            unable: watch::Sender::new(false),
         };
         (publisher, progress)
+    }
+
+    /// Whether this node should leave the work to another, because it alone may be cut off from the servers.
+    pub fn unable(&self) -> watch::Receiver<bool> {
+        self.unable.subscribe()
     }
 
     /// Publishes until `stop`, and then what the log holds at that moment, unless something is in the way. Whatever goes
     /// wrong, events wait in the log and publishing resumes by itself.
     pub async fn run(&mut self, stop: CancellationToken) {
         let mut failures = 0;
+        let mut patience = PATIENCE;
+        let mut works_until = None;
         while !stop.is_cancelled() {
             if !*self.leads.borrow_and_update() {
                 self.publication.send_modify(|it| {
                     it.active = false;
                     it.trouble = None;
                 });
+                works_until = None;
+                self.unable.send_replace(false);
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = elected_anew(&mut self.leads) => continue,
@@ -90,6 +108,18 @@ impl EventPublisher {
             };
             if self.publication.borrow().log_index > before {
                 failures = 0;
+                patience = PATIENCE;
+                works_until = None;
+            }
+            match trouble {
+                Trouble::Away(_) => {
+                    let until = *works_until.get_or_insert_with(|| Instant::now() + patience);
+                    if Instant::now() >= until && !self.unable.send_replace(true) {
+                        patience = (patience * 2).min(LONGEST_PATIENCE);
+                    }
+                }
+                // Another node would be refused, too.
+                Trouble::Refused(_) => works_until = None,
             }
             let pause = FIRST_PAUSE
                 .saturating_mul(1 << failures.min(10))

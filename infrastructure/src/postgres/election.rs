@@ -1,6 +1,5 @@
 //! Standing for an office whose work is done elsewhere: whoever does it watches whether this node was elected.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +16,15 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long to wait after the database did not answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// How long a node that gave up its office leaves it to the others, which try to be elected each second.
+const AFTER_GIVING_UP: Duration = Duration::from_secs(3);
+
 /// Stands for election as the node that holds an office.
 pub struct Election {
     hosts: Arc<Hosts>,
     office: Office,
     leads: watch::Sender<bool>,
+    unable: Option<watch::Receiver<bool>>,
 }
 
 impl Election {
@@ -31,8 +34,14 @@ impl Election {
             hosts,
             office,
             leads,
+            unable: None,
         };
         (election, elected)
+    }
+
+    /// Gives the office up while `unable` says that this node cannot do the work.
+    pub fn gives_up_while(&mut self, unable: watch::Receiver<bool>) {
+        self.unable = Some(unable);
     }
 
     /// Stands until `stop`, again whenever the database was away.
@@ -43,21 +52,33 @@ impl Election {
                 lost = self.lead() => lost,
             };
             self.leads.send_replace(false);
-            let Err(error) = lost;
-            tracing::warn!(%error, office = ?self.office, "this node cannot be elected");
+            let pause = match lost {
+                Ok(()) => {
+                    tracing::warn!(office = ?self.office, "this node gives its office up to another: it cannot do the work");
+                    AFTER_GIVING_UP
+                }
+                Err(error) => {
+                    tracing::warn!(%error, office = ?self.office, "this node cannot be elected");
+                    AFTER_FAILURE
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(AFTER_FAILURE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    async fn lead(&self) -> Result<Infallible, sqlx::Error> {
+    /// Leads until the office is lost, or given up.
+    async fn lead(&self) -> Result<(), sqlx::Error> {
         let mut leadership = Leadership::win(&self.hosts, &[ISOLATION], self.office).await?;
         tracing::info!(office = ?self.office, "this node was elected");
         self.leads.send_replace(true);
         loop {
             tokio::time::sleep(HEARTBEAT).await;
+            if self.unable.as_ref().is_some_and(|unable| *unable.borrow()) {
+                return Ok(());
+            }
             heard(self.hosts.check(leadership.connection())).await?;
         }
     }
