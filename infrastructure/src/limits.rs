@@ -5,6 +5,7 @@
 //! protected on every node. `docs/adr/0005` has the reasons.
 
 mod bucket;
+mod elsewhere;
 mod key;
 mod quotas;
 mod reserved;
@@ -25,6 +26,7 @@ use authlog_domain::UserId;
 use tokio::sync::mpsc;
 
 use bucket::Buckets;
+use elsewhere::{Names, UnderWayElsewhere};
 pub(crate) use key::Network;
 use key::{Key, Kind};
 use reserved::HeldGuess;
@@ -46,6 +48,8 @@ struct Limits {
     clock: SteadyClock,
     key: Key,
     updates: Option<mpsc::Sender<Update>>,
+    names: Names,
+    under_way_elsewhere: UnderWayElsewhere,
     guesses_at_name: Buckets,
     guesses: Buckets,
     persistent_guesses: Buckets,
@@ -77,6 +81,8 @@ impl GcraAttemptLimiter {
             clock: SteadyClock::new(clock),
             key,
             updates,
+            names: Names::new(),
+            under_way_elsewhere: UnderWayElsewhere::new(),
             guesses_at_name: Buckets::new(quotas::GUESSES_AT_NAME),
             guesses: Buckets::new(quotas::GUESSES),
             persistent_guesses: Buckets::new(quotas::PERSISTENT_GUESSES),
@@ -95,16 +101,25 @@ impl GcraAttemptLimiter {
     pub fn apply(&self, update: Update) {
         let limits = &*self.0;
         let now = limits.clock.now();
-        let Update { kind, key, age } = update;
+        let Update {
+            kind,
+            key,
+            name,
+            age,
+        } = update;
         match kind {
             UpdateKind::Guess => {
                 limits.guesses.count(key, now);
                 limits.persistent_guesses.count(key, now);
+                limits.under_way_elsewhere.add(name);
             }
             UpdateKind::TakenBack => {
-                let age = Duration::from_millis(age.into());
-                limits.guesses.take_back(key, age, now);
-                limits.persistent_guesses.take_back(key, age, now);
+                // Where the other update was lost, the guess was not counted.
+                if limits.under_way_elsewhere.remove(name) {
+                    let age = Duration::from_millis(age.into());
+                    limits.guesses.take_back(key, age, now);
+                    limits.persistent_guesses.take_back(key, age, now);
+                }
             }
             // Only what its quota has room for: a wait that others cause stays short.
             UpdateKind::FailedAtAccount => {

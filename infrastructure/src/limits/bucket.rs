@@ -42,25 +42,35 @@ struct Bucket {
 
 /// The buckets of one quota.
 ///
-/// Empty buckets are the same as none. When there are [`Self::MOST`], the empty ones are dropped; if those were fewer than
-/// half, so are those that will be empty soonest, down to half. So a flood of new keys pushes out other newcomers, never
-/// the key that a guesser works at, and the cost of dropping is spread over as many insertions.
+/// They are in [`SHARDS`] tables, by their keys, which are keyed hashes: nobody can aim at one table. Empty buckets are the
+/// same as none. When a table is full, its empty buckets are dropped; if those were fewer than half, so are those that will
+/// be empty soonest, down to half. So a flood of new keys pushes out other newcomers, never the key that a guesser works
+/// at. The cost of dropping is spread over as many insertions, and no insertion looks at more than one table.
 ///
 /// A bucket is filled beyond its quota by [`Self::count`] alone, and then all of it leaks before the quota has room again:
 /// nothing is forgiven.
 pub(super) struct Buckets {
     quota: Quota,
-    buckets: Mutex<HashMap<u64, Bucket>>,
+    shards: [Mutex<Shard>; SHARDS],
 }
+
+/// How many tables there are.
+const SHARDS: usize = 64;
+
+/// Buckets by their keys.
+type Shard = HashMap<u64, Bucket>;
 
 impl Buckets {
     /// More identifiers or networks than fail at the same time anywhere but under attack; 4 MB of keys and buckets.
-    pub const MOST: usize = 100_000;
+    pub const MOST: usize = SHARDS * Self::IN_A_SHARD;
+
+    /// They are looked at within some 20 µs, by a thread that serves requests; to look at all would take milliseconds.
+    const IN_A_SHARD: usize = 1_562;
 
     pub fn new(quota: Quota) -> Self {
         Self {
             quota,
-            buckets: Mutex::new(HashMap::new()),
+            shards: [(); SHARDS].map(|()| Mutex::default()),
         }
     }
 
@@ -69,7 +79,7 @@ impl Buckets {
     /// # Errors
     /// It is too early by as much as the error says; nothing was reserved.
     pub fn hold(&self, key: u64, now: i64) -> Result<bool, Duration> {
-        let mut buckets = self.lock();
+        let mut buckets = self.lock(key);
         let bucket = buckets.get(&key).copied();
         if let Some(wait) = bucket.and_then(|bucket| self.wait_at(bucket, now)) {
             return Err(wait);
@@ -82,7 +92,7 @@ impl Buckets {
 
     /// Counts one that was reserved, and says how long the next one has to wait, if at all.
     pub fn settle(&self, key: u64, now: i64) -> Option<Duration> {
-        let mut buckets = self.lock();
+        let mut buckets = self.lock(key);
         let bucket = self.bucket(&mut buckets, key, now);
         bucket.held = bucket.held.saturating_sub(1);
         bucket.pour(self.quota.step(), now);
@@ -91,7 +101,7 @@ impl Buckets {
 
     /// Gives back one that was reserved.
     pub fn give_back(&self, key: u64, now: i64) {
-        if let Entry::Occupied(mut entry) = self.lock().entry(key) {
+        if let Entry::Occupied(mut entry) = self.lock(key).entry(key) {
             let bucket = entry.get_mut();
             bucket.held = bucket.held.saturating_sub(1);
             if bucket.held == 0 && bucket.empty_at <= now {
@@ -105,7 +115,7 @@ impl Buckets {
     /// # Errors
     /// It is, by as much as the error says.
     pub fn take(&self, key: u64, now: i64) -> Result<(), Duration> {
-        let mut buckets = self.lock();
+        let mut buckets = self.lock(key);
         let bucket = buckets.get(&key).copied();
         if let Some(wait) = bucket.and_then(|bucket| self.wait_at(bucket, now)) {
             return Err(wait);
@@ -117,14 +127,14 @@ impl Buckets {
 
     /// Counts one that was admitted elsewhere, too early or not.
     pub fn count(&self, key: u64, now: i64) {
-        let mut buckets = self.lock();
+        let mut buckets = self.lock(key);
         let bucket = self.bucket(&mut buckets, key, now);
         bucket.pour(self.quota.step(), now);
     }
 
     /// Takes back one that was counted `age` ago. What of it may have leaked by then is not taken back a second time.
     pub fn take_back(&self, key: u64, age: Duration, now: i64) {
-        if let Entry::Occupied(mut entry) = self.lock().entry(key) {
+        if let Entry::Occupied(mut entry) = self.lock(key).entry(key) {
             let bucket = entry.get_mut();
             let left = self.quota.step().saturating_sub(millis(age)).max(0);
             bucket.empty_at = bucket.empty_at.saturating_sub(left);
@@ -136,20 +146,15 @@ impl Buckets {
 
     /// Lets nothing more in for as long as `wait`, and then one at a time.
     pub fn close(&self, key: u64, wait: Duration, now: i64) {
-        let mut buckets = self.lock();
+        let mut buckets = self.lock(key);
         let full_at = now.saturating_add(self.quota.tolerance());
         let bucket = self.bucket(&mut buckets, key, now);
         bucket.empty_at = bucket.empty_at.max(full_at.saturating_add(millis(wait)));
     }
 
     /// The bucket of `key`, which is an empty one if it has none.
-    fn bucket<'a>(
-        &self,
-        buckets: &'a mut HashMap<u64, Bucket>,
-        key: u64,
-        now: i64,
-    ) -> &'a mut Bucket {
-        if buckets.len() >= Self::MOST && !buckets.contains_key(&key) {
+    fn bucket<'a>(&self, buckets: &'a mut Shard, key: u64, now: i64) -> &'a mut Bucket {
+        if buckets.len() >= Self::IN_A_SHARD && !buckets.contains_key(&key) {
             forget_soonest(buckets, self.quota.step(), now);
         }
         buckets.entry(key).or_insert(Bucket {
@@ -168,19 +173,24 @@ impl Buckets {
         (bucket.full_until(self.quota.step(), now) > free_at).then_some(UNTIL_SETTLED)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Bucket>> {
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The table of `key`.
+    fn lock(&self, key: u64) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[(key % SHARDS as u64) as usize];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.lock().len()
+        let keys = 0..SHARDS as u64;
+        keys.map(|key| self.lock(key).len()).sum()
     }
 
     /// All that are under way.
     #[cfg(test)]
     pub fn held(&self) -> u32 {
-        self.lock().values().map(|bucket| bucket.held).sum()
+        let held = |shard: &Shard| shard.values().map(|bucket| bucket.held).sum::<u32>();
+        let keys = 0..SHARDS as u64;
+        keys.map(|key| held(&self.lock(key))).sum()
     }
 }
 
@@ -196,10 +206,10 @@ impl Bucket {
     }
 }
 
-/// Leaves at most half of the buckets: those that will be empty last.
-fn forget_soonest(buckets: &mut HashMap<u64, Bucket>, step: i64, now: i64) {
+/// Leaves at most half of the buckets of a table: those that will be empty last.
+fn forget_soonest(buckets: &mut Shard, step: i64, now: i64) {
     buckets.retain(|_, bucket| bucket.full_until(step, now) > now);
-    let half = Buckets::MOST / 2;
+    let half = Buckets::IN_A_SHARD / 2;
     if buckets.len() <= half {
         return;
     }

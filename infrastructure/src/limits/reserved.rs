@@ -8,6 +8,7 @@ use authlog_domain::UserId;
 
 use super::Limits;
 use super::bucket::{Buckets, UNTIL_SETTLED};
+use super::elsewhere::Name;
 use super::key::{Kind, Network};
 use super::update::{Update, UpdateKind};
 
@@ -32,8 +33,15 @@ struct AtAccount {
     guess: u64,
     /// The key of the account, if it is held.
     from_anywhere: Option<u64>,
-    /// When other nodes were told, if they were.
-    told_at: Option<i64>,
+    /// What other nodes know the guess by, if they were told.
+    told: Option<Told>,
+}
+
+/// A guess of which other nodes were told.
+#[derive(Clone, Copy)]
+struct Told {
+    name: Option<Name>,
+    at: i64,
 }
 
 impl HeldGuess {
@@ -79,13 +87,20 @@ impl HeldGuess {
             limits.persistent_guesses.give_back(guess, now);
         })?;
         // Most sign-ins are one right password: of those other nodes are not told.
-        if in_use {
-            limits.tell(Update::new(UpdateKind::Guess, guess));
+        let told = in_use.then(|| Told {
+            name: limits.names.next(),
+            at: now,
+        });
+        if let Some(Told { name, .. }) = told {
+            limits.tell(Update {
+                name,
+                ..Update::new(UpdateKind::Guess, guess)
+            });
         }
         Ok(AtAccount {
             guess,
             from_anywhere,
-            told_at: in_use.then_some(now),
+            told,
         })
     }
 
@@ -113,12 +128,13 @@ impl HeldGuess {
                 limits.tell(Update::new(UpdateKind::FailedAtAccount, account));
             }
         }
-        match held.told_at {
+        match held.told {
             None if counts => limits.tell(Update::new(UpdateKind::Guess, held.guess)),
-            Some(told_at) if !counts => limits.tell(Update {
+            Some(Told { name, at }) if !counts => limits.tell(Update {
+                name,
                 // The right password takes back all of it: a guesser has none to misuse. Otherwise what leaked
                 // meanwhile on other nodes is not given a second time.
-                age: if signed_in { 0 } else { age(told_at, now) },
+                age: if signed_in { 0 } else { age(at, now) },
                 ..Update::new(UpdateKind::TakenBack, held.guess)
             }),
             _ => {}

@@ -439,6 +439,29 @@ fn right_passwords_leave_nothing_on_other_nodes() {
 }
 
 #[test]
+fn what_another_node_was_not_told_of_is_not_taken_back_there() {
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (jo, jo_is) = (guess(OFFICE, "jo"), Some(account(1)));
+    let _first = start(&one, jo, jo_is).unwrap();
+    for end in [Reservation::was_right, Reservation::give_back] {
+        // These updates arrive.
+        let wrong = start(&one, jo, jo_is).unwrap();
+        assert_eq!(deliver(&mut told, &other), 1);
+        wrong.was_wrong();
+        let by_name = deliver(&mut told, &other);
+        assert!(by_name > 0, "others count the failures");
+        // The one that says that these are under way is lost.
+        let lost: Vec<_> = (0..3).map(|_| start(&one, jo, jo_is).unwrap()).collect();
+        while told.try_recv().is_ok() {}
+        lost.into_iter().for_each(end);
+        assert_eq!(deliver(&mut told, &other), 3);
+    }
+    let allowed = || start(&other, guess(OFFICE, "jo"), jo_is).map(Reservation::was_wrong);
+    assert_eq!((0..50).filter(|_| allowed().is_ok()).count(), 10 - 2);
+}
+
+#[test]
 fn what_was_not_checked_on_one_node_gives_no_more_guesses_on_the_other() {
     let clock = SetClock::new();
     let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);

@@ -1,11 +1,15 @@
 //! What one node tells the others of its attempts: keyed hashes, from which no name or address can be read.
 
+use super::elsewhere::Name;
+
 /// One thing that a node counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Update {
     pub(super) kind: UpdateKind,
     /// The key of the bucket.
     pub(super) key: u64,
+    /// The name of a guess that is under way or is taken back.
+    pub(super) name: Option<Name>,
     /// How many milliseconds ago it was counted, of what is taken back; otherwise zero.
     pub(super) age: u16,
 }
@@ -50,17 +54,26 @@ impl UpdateKind {
 
 impl Update {
     /// Letters in one.
-    pub(crate) const LENGTH: usize = 21;
+    pub(crate) const LENGTH: usize = 37;
 
     pub(super) const fn new(kind: UpdateKind, key: u64) -> Self {
-        Self { kind, key, age: 0 }
+        Self {
+            kind,
+            key,
+            name: None,
+            age: 0,
+        }
     }
 
     /// Updates as text.
     pub(crate) fn write_all(updates: &[Self]) -> String {
-        let write =
-            |Self { kind, key, age }: &Self| format!("{}{key:016x}{age:04x}", kind.letter());
-        updates.iter().map(write).collect()
+        updates.iter().map(Self::write).collect()
+    }
+
+    fn write(&self) -> String {
+        let name = self.name.map_or(0, Name::get);
+        let Self { kind, key, age, .. } = self;
+        format!("{}{key:016x}{name:016x}{age:04x}", kind.letter())
     }
 
     /// Reads them; `None` for what was written by something else.
@@ -73,10 +86,12 @@ impl Update {
         let text = str::from_utf8(text).ok()?;
         let mut kinds = UpdateKind::ALL.into_iter();
         let kind = kinds.find(|kind| text.starts_with(kind.letter()))?;
-        let (key, age) = text.get(1..)?.split_at_checked(16)?;
+        let (key, rest) = text.get(1..)?.split_at_checked(16)?;
+        let (name, age) = rest.split_at_checked(16)?;
         Some(Self {
             kind,
             key: u64::from_str_radix(key, 16).ok()?,
+            name: Name::new(u64::from_str_radix(name, 16).ok()?),
             age: u16::from_str_radix(age, 16).ok()?,
         })
     }
@@ -91,11 +106,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(
-            updates in prop::collection::vec((0_usize..6, any::<u64>(), any::<u16>()), 0..20),
+            updates in prop::collection::vec((0_usize..6, any::<[u64; 2]>(), any::<u16>()), 0..20),
         ) {
-            let update = |(kind, key, age): (usize, u64, u16)| Update {
+            let update = |(kind, [key, name], age): (usize, [u64; 2], u16)| Update {
                 kind: UpdateKind::ALL[kind],
                 key,
+                name: Name::new(name),
                 age,
             };
             let updates: Vec<Update> = updates.into_iter().map(update).collect();
@@ -103,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_else_is_passed_over(text in any::<String>(), hex in "[GBANCS][0-9a-f+-]{20,100}") {
+        fn anything_else_is_passed_over(text in any::<String>(), hex in "[GBANCS][0-9a-f+-]{36,148}") {
             let _ = Update::read_all(&text);
             let _ = Update::read_all(&hex);
         }

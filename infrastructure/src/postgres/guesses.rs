@@ -18,13 +18,13 @@ use super::leadership::{KEEPALIVE, heard};
 use crate::limits::{GcraAttemptLimiter, Update};
 
 /// Where nodes of one database tell each other. Versions that write something else use another name.
-const CHANNEL: &str = "authlog_attempts";
+const CHANNEL: &str = "authlog_attempt_counts";
 
 /// How long updates are gathered before they are sent as one notification.
 const GATHERED_FOR: Duration = Duration::from_millis(20);
 
 /// How many are sent at once: a notification takes less than 8,000 bytes, the first 16 of which name the node.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 200;
 const _: () = assert!(16 + AT_ONCE * Update::LENGTH < 8000);
 
 /// How long no notification may come before the server is asked whether the connection is still there: one that died
