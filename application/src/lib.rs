@@ -32,7 +32,7 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    ActiveToken, Authenticated, Behind, Entitlement, EventMailer, ExpectedToken, Follower,
+    ActiveToken, Authenticated, Behind, Entitlement, EventMailer, Events, ExpectedToken, Follower,
     Housekeeper, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession, LogFeed,
     MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
     RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen,

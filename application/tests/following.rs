@@ -16,6 +16,7 @@ use authlog_application::{Follower, LogFeed};
 use authlog_domain::{Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// A log in memory that counts how often it is read, and may be away.
@@ -452,6 +453,35 @@ async fn two_hundred_followers_read_the_store_no_more_than_one_does() {
     }
     // A look at the very moment at which the test ends may or may not count.
     assert!(reads[0].abs_diff(reads[1]) <= 1, "{reads:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_hundred_readers_few_have_a_page_in_memory_and_all_get_theirs() {
+    let log = Log::of(1000);
+    let feed = Arc::new(LogFeed::new(log.clone()));
+    let mut readers = Vec::new();
+    for _ in 0..100 {
+        readers.push(feed.read(0, LogFilter::default(), false).await.unwrap());
+    }
+    let before = log.reads();
+    let written = Arc::new(Semaphore::new(0));
+    let mut pages = tokio::task::JoinSet::new();
+    for mut reader in readers {
+        let written = Arc::clone(&written);
+        pages.spawn(async move {
+            let page = reader.next().await.unwrap().unwrap();
+            written.acquire().await.unwrap().forget();
+            page.len()
+        });
+    }
+    let mut most = 0;
+    for pages_written in 0..100 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        most = most.max(log.reads() - before - pages_written);
+        written.add_permits(1);
+    }
+    assert!((1..=10).contains(&most), "{most}");
+    assert_eq!(pages.join_all().await, [200; 100]);
 }
 
 #[tokio::test(start_paused = true)]

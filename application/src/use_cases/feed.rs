@@ -1,12 +1,13 @@
 //! Following the log: every event from any place on, as it comes, at the price of one reader a node.
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use authlog_domain::{AggregateKind, UserId};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Authlog;
 use crate::known_accounts::KnownAccounts;
@@ -25,6 +26,11 @@ const RECENT: usize = 4096;
 /// Events in one step of a follower: about a hundred kilobytes as text, which is what one who stalls keeps in memory.
 const PAGE: u32 = 200;
 
+/// How many pages read from the store may be in memory at once, over all readers: each takes some 700 KB until it is
+/// written as text, and pages of a hundred readers that catch up took 70 MB. It is as many as keep the store and the
+/// processors busy.
+const PAGES: usize = 8;
+
 /// Events in one look at the log.
 const LOOK: u32 = 1000;
 
@@ -42,6 +48,7 @@ pub struct LogFeed {
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<Head>,
     watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
+    pages: Arc<Semaphore>,
     /// What this node knows of accounts, which it forgets as the log tells of them.
     pub(crate) known_accounts: Arc<KnownAccounts>,
 }
@@ -63,6 +70,7 @@ impl LogFeed {
             recent: RwLock::default(),
             head: watch::Sender::new(Head::default()),
             watches: Mutex::default(),
+            pages: Arc::new(Semaphore::new(PAGES)),
         }
     }
 
@@ -278,6 +286,20 @@ impl AccountWatch {
     }
 }
 
+/// Events of one step of a reader. Other readers may have to wait until it is dropped.
+pub struct Events {
+    events: Vec<LoggedEvent>,
+    _page: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Events {
+    type Target = [LoggedEvent];
+
+    fn deref(&self) -> &[LoggedEvent] {
+        &self.events
+    }
+}
+
 /// Someone who reads the log from a place on.
 pub struct Follower {
     feed: Arc<LogFeed>,
@@ -296,12 +318,12 @@ impl Follower {
     }
 
     /// The next events that match, up to a page of them. There may be none in a stretch of the log; `None` says that
-    /// its end was reached.
+    /// its end was reached. What is not in memory is read from the store when one of few readers' turns has come.
     ///
     /// # Errors
     /// The store does not answer: asking again goes on from the same place. Or the log is not the one of the events
     /// before: then nothing comes after them.
-    pub async fn next(&mut self) -> Result<Option<Vec<LoggedEvent>>, ReadOnError> {
+    pub async fn next(&mut self) -> Result<Option<Events>, ReadOnError> {
         if self.follow && self.is_of_the_past() {
             return Err(ReadOnError::HistoryChanged(self.reached.log_index));
         }
@@ -309,9 +331,10 @@ impl Follower {
         if reached >= end {
             return Ok(None);
         }
-        let page = match self.feed.recall(self.reached, end, &self.filter) {
-            Some(page) => page,
+        let (page, turn) = match self.feed.recall(self.reached, end, &self.filter) {
+            Some(page) => (page, None),
             None => {
+                let turn = Arc::clone(&self.feed.pages).acquire_owned().await.ok();
                 // One account's events are found without walking through those of others.
                 let until = match self.filter.user {
                     Some(_) => end,
@@ -321,11 +344,15 @@ impl Follower {
                     until: Some(until),
                     ..self.filter.clone()
                 };
-                self.feed.log.read_on(self.reached, PAGE, &within).await?
+                let page = self.feed.log.read_on(self.reached, PAGE, &within).await?;
+                (page, turn)
             }
         };
         self.reached = page.cursor;
-        Ok(Some(page.events))
+        Ok(Some(Events {
+            events: page.events,
+            _page: turn,
+        }))
     }
 
     /// Waits until there may be more.

@@ -36,7 +36,7 @@ mod verify_email;
 pub use authenticate::Authenticated;
 pub use entitlement::Entitlement;
 pub use event_mailer::EventMailer;
-pub use feed::{Follower, LogFeed};
+pub use feed::{Events, Follower, LogFeed};
 pub use housekeeper::Housekeeper;
 pub use import::{ImportForm, Imported, NotImported};
 pub use introspect::{ActiveToken, ExpectedToken};
