@@ -42,7 +42,7 @@ struct Bucket {
 
 /// The buckets of one quota.
 ///
-/// They are in [`SHARDS`] tables, by their keys, which are keyed hashes: nobody can aim at one table. Empty buckets are the
+/// They are in [`SHARDS`] tables, by their keys, which are keyed hashes: no client can aim at one table. Empty buckets are the
 /// same as none. When a table is full, its empty buckets are dropped; if those were fewer than half, so are those that will
 /// be empty soonest, down to half. So a flood of new keys pushes out other newcomers, never the key that a guesser works
 /// at. The cost of dropping is spread over as many insertions, and no insertion looks at more than one table.
@@ -64,7 +64,8 @@ impl Buckets {
     /// More identifiers or networks than fail at the same time anywhere but under attack; 4 MB of keys and buckets.
     pub const MOST: usize = SHARDS * Self::IN_A_SHARD;
 
-    /// They are looked at within some 20 µs, by a thread that serves requests; to look at all would take milliseconds.
+    /// The buckets of one table. A thread that serves requests looks at all of them at once, so that they are few: to look at
+    /// [`Self::MOST`] takes milliseconds.
     const IN_A_SHARD: usize = 1_562;
 
     pub fn new(quota: Quota) -> Self {
