@@ -39,7 +39,7 @@ use update::UpdateKind;
 ///
 /// Names and addresses are personal data: they are kept as keyed hashes, under a key that dies with the process or that
 /// nodes share. Neighbouring IPv6 addresses (one /64) count as one. Where no address is known, only the limits that need
-/// none apply. Memory is bounded, about 40 MB in all: of each limit's 100,000 buckets the emptiest are forgotten first, so
+/// none apply. Memory is bounded, about 40 MB in all: of each limit's 102,400 buckets the emptiest are forgotten first, so
 /// that no flood of other names or addresses hides a guesser.
 pub struct GcraAttemptLimiter(Arc<Limits>);
 

@@ -62,11 +62,11 @@ type Shard = HashMap<u64, Bucket>;
 
 impl Buckets {
     /// More identifiers or networks than fail at the same time anywhere but under attack; 4 MB of keys and buckets.
-    pub const MOST: usize = SHARDS * Self::IN_A_SHARD;
+    pub const MOST: usize = 1_600 * SHARDS;
 
     /// The buckets of one table. A thread that serves requests looks at all of them at once, so that they are few: to look at
     /// [`Self::MOST`] takes milliseconds.
-    const IN_A_SHARD: usize = 1_562;
+    const IN_A_SHARD: usize = Self::MOST / SHARDS;
 
     pub fn new(quota: Quota) -> Self {
         Self {
