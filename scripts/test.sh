@@ -22,7 +22,7 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
 }
 
-needed=(postgresql nats-server python3-aiosmtpd)
+needed=(postgresql pgbouncer nats-server python3-aiosmtpd)
 # The tests that need a browser, or PyJWT, say so and pass over it where there is none.
 wished=(chromium python3-jwt python3-cryptography)
 

@@ -27,6 +27,7 @@ pub mod mail;
 pub mod meter;
 pub mod nats;
 pub mod person;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

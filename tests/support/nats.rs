@@ -73,6 +73,31 @@ impl Nats {
         server
     }
 
+    /// Three servers of one cluster.
+    pub async fn cluster() -> [Self; 3] {
+        let mut servers = [(); 3].map(|()| Self::that_is_away());
+        let routes = [(); 3].map(|()| format!("nats://127.0.0.1:{}", free_port()));
+        for (number, server) in servers.iter_mut().enumerate() {
+            let options = [
+                ("--server_name", server.name()),
+                ("--cluster_name", "authlog".to_owned()),
+                ("--cluster", routes[number].clone()),
+                ("--routes", routes.join(",")),
+            ];
+            let options = options.into_iter();
+            server.arguments = options
+                .flat_map(|(name, value)| [name.to_owned(), value])
+                .collect();
+            server.restart().await;
+        }
+        servers
+    }
+
+    /// The name of a server of a cluster.
+    pub fn name(&self) -> String {
+        format!("server-{}", self.port)
+    }
+
     /// A server that has never run yet.
     pub fn that_is_away() -> Self {
         Self {
@@ -336,7 +361,11 @@ impl Message {
     }
 }
 
+/// The program that `AUTHLOG_TEST_NATS_SERVER` names or, without it, the one that is installed.
 fn binary() -> String {
+    if let Ok(program) = std::env::var("AUTHLOG_TEST_NATS_SERVER") {
+        return program;
+    }
     let places = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server"];
     let found = places.into_iter().find(|place| Path::new(place).exists());
     found.unwrap_or("nats-server").to_owned()

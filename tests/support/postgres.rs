@@ -32,7 +32,10 @@ impl Postgres {
         SHARED.get_or_init(|| {
             // Worktrees have servers of their own, so that an old test process holds no new one's files.
             let worktree = env!("CARGO_MANIFEST_DIR").replace('/', "-");
-            let home = std::env::temp_dir().join(format!("authlog-tests{worktree}"));
+            // So has each version of the server.
+            let programs = binary("").display().to_string().replace('/', "-");
+            let name = format!("authlog-tests{worktree}{programs}");
+            let home = std::env::temp_dir().join(name);
             // The locks stay: another process may be waiting for one.
             Self::at(&home, &home.join("data"))
         })
@@ -163,6 +166,19 @@ impl Postgres {
         ]));
     }
 
+    /// As [`Self::execute_at`], which may fail; whether it did not.
+    pub fn runs(url: &str, sql: &str) -> bool {
+        let mut psql = Command::new(binary("psql"));
+        psql.arg(url)
+            .args(["--no-psqlrc", "--set=ON_ERROR_STOP=1", "--command", sql]);
+        psql.output().expect("psql").status.success()
+    }
+
+    /// What the server has written to its log.
+    pub fn log(&self) -> String {
+        log(&self.home)
+    }
+
     /// Everything in a database, as text.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();
@@ -230,8 +246,12 @@ fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
-/// Where Debian puts the newest installed server's programs.
+/// A program of the server, in the directory that `AUTHLOG_TEST_POSTGRES` names or, without it, where Debian puts the
+/// newest one that is installed.
 fn binary(name: &str) -> PathBuf {
+    if let Some(directory) = std::env::var_os("AUTHLOG_TEST_POSTGRES") {
+        return PathBuf::from(directory).join(name);
+    }
     let versions =
         fs::read_dir("/usr/lib/postgresql").map_or_else(|_| Vec::new(), Iterator::collect);
     let newest = versions
@@ -244,7 +264,7 @@ fn binary(name: &str) -> PathBuf {
 }
 
 /// The program of the server's owner: PostgreSQL refuses to run as root.
-fn as_owner(program: &Path) -> Command {
+pub(super) fn as_owner(program: &Path) -> Command {
     if !we_are_root() {
         return Command::new(program);
     }
@@ -371,7 +391,12 @@ fn watch(home: &Path, litter: &Path) {
 
 fn make_directory(path: &Path) {
     fs::create_dir_all(path).expect("a directory");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
+    make_readable(path);
+}
+
+/// Lets the owner of servers read a directory.
+pub(super) fn make_readable(directory: &Path) {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("its mode");
 }
 
 fn open(path: &Path) -> File {
