@@ -17,6 +17,7 @@ on_both_stores!(
     a_stolen_session_leaves_the_others_alone,
     a_token_that_works_once_is_refused_where_it_cannot_be_replaced,
     a_session_of_c_refreshed_through_a_keeps_its_refresh_token,
+    a_logout_that_was_recorded_by_a_clock_far_behind_counts_after_a_restart,
 );
 
 async fn a_chain_of_refreshes_keeps_the_session(store: Store) {
@@ -31,6 +32,41 @@ async fn a_chain_of_refreshes_keeps_the_session(store: Store) {
         let [before, after] = [&first, &next.refresh].map(|token| token::claims(token));
         assert_eq!(before["sid"], after["sid"]);
         token = next.refresh;
+    }
+}
+
+async fn a_logout_that_was_recorded_by_a_clock_far_behind_counts_after_a_restart(store: Store) {
+    let mut service = Program::on(store).await;
+    let http = service.http();
+    let (ann, bob) = (Person::called("ann"), Person::called("bob"));
+    let mut ended = Vec::new();
+    for person in [&ann, &bob] {
+        Contract::A.registers(&http, person).await;
+        ended.push(Contract::A.signs_in(&http, person).await.access);
+    }
+    let live = Contract::A.signs_in(&http, &ann).await.access;
+    let answer = http.send(a::LOGOUT).bearer(&ended[0]).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let arguments = ["user", "role", &bob.username, "auditor"];
+    assert!(service.settings.run(&arguments, "").status.success());
+    service.terminate().await;
+    let two_days_before = if service.settings.is_sqlite() {
+        "recorded_at - 2 * 86400000000"
+    } else {
+        "recorded_at - interval '2 days'"
+    };
+    let types = "event_type IN ('LoggedOut', 'RoleChanged')";
+    let set_back = format!("UPDATE events SET recorded_at = {two_days_before} WHERE {types}");
+    service.settings.tamper(&set_back);
+    service.restart().await;
+    let http = service.http();
+    // At first the store is asked, and then the memory of the node, which has read what there is.
+    for _ in 0..20 {
+        for token in &ended {
+            is_refused(&http, token).await;
+        }
+        verifies(&http, &live).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

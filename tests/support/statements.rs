@@ -8,7 +8,7 @@ use super::{Postgres, Program, eventually};
 /// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 21] = [
+const BACKGROUND: [&str; 22] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -25,6 +25,7 @@ const BACKGROUND: [&str; 21] = [
     "SELECT c.number, k.kid, ",
     "WITH due AS MATERIALIZED ",
     "DELETE FROM opaque_tokens WHERE expires_at ",
+    "SELECT max(number) FROM log_marks",
     "SELECT sealed FROM shared_secrets ",
     "UPDATE credentials SET password_hash = ",
     "SELECT pg_try_advisory_lock(",

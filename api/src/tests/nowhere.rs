@@ -460,6 +460,10 @@ impl Housekeeping for Nowhere {
     async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
+
+    async fn mark_log(&self, _: Option<LogMark>, _: u32) -> Result<LogMark, StoreError> {
+        unreachable!()
+    }
 }
 
 #[async_trait]

@@ -28,7 +28,18 @@ pub trait Housekeeping: Send + Sync {
     /// Removes up to `limit` rows of sessions, with their opaque tokens, of accounts that were erased while they had more
     /// sessions than one append removes. Whether there may be more.
     async fn continue_erasures(&self, limit: u32) -> Result<bool, StoreError>;
+
+    /// Marks where the log ends now, unless another node has marked it since `last`; without `last` it never does. Of the
+    /// marks the newest `keep` are kept. Returns the newest one.
+    ///
+    /// A node that asks once an hour, each time with the answer of the time before, makes no two marks that are less than
+    /// an hour apart, however many nodes do so and whatever their clocks say.
+    async fn mark_log(&self, last: Option<LogMark>, keep: u32) -> Result<LogMark, StoreError>;
 }
+
+/// A place in the log that was its end once, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogMark(pub i64);
 
 /// How far the rows of sessions were looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub use event_store::{
 };
 pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
-pub use housekeeping::{Housekeeping, SweptSessions};
+pub use housekeeping::{Housekeeping, LogMark, SweptSessions};
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};

@@ -46,8 +46,10 @@ pub trait RevocationSource: Send + Sync {
 /// cannot prove that it is still the same returns an error.
 #[async_trait]
 pub trait RevocationReader: Send {
-    /// Reads every revocation that was recorded from `since` on and committed before this reader was made. It may be a
-    /// day's worth of a busy service, which no statement and no memory should have to take at once.
+    /// Reads every revocation that was committed before this reader was made and was recorded from `since` on, or comes
+    /// after the oldest mark in the log ([`Housekeeping::mark_log`](super::Housekeeping::mark_log)): the clock by which it
+    /// was recorded may have been behind. It may be a day's worth of a busy service, which no statement and no memory
+    /// should have to take at once.
     async fn read_since(
         &mut self,
         since: Timestamp,

@@ -8,9 +8,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ports::{Clock, Housekeeping, OVER_SESSIONS_KEPT, StoreError};
+use crate::revocation_list::KEEP_FOR;
 
 /// How often: expired digests are small, and an hour of them is few.
 const EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How many marks of the log are kept. They are at least [`EVERY`] apart, and between so many lies the time for which
+/// revocations count.
+const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
 
 /// How often the rows of sessions are looked through. All of them are read, in batches, so that no index has to be kept of
 /// instants that change with every refresh.
@@ -45,6 +50,7 @@ impl Housekeeper {
     /// Works until it is dropped.
     pub async fn run(&self) {
         let mut sessions_due = Instant::now();
+        let mut last_mark = None;
         loop {
             let now = self.clock.now();
             match self.store.remove_expired_tokens(now).await {
@@ -54,6 +60,10 @@ impl Housekeeper {
             match self.store.remove_unused_mail_budgets(now).await {
                 Ok(removed) => tracing::debug!(removed, "unused mail budgets were removed"),
                 Err(error) => tracing::warn!(%error, "unused mail budgets stay for now"),
+            }
+            match self.store.mark_log(last_mark, MARKS).await {
+                Ok(mark) => last_mark = Some(mark),
+                Err(error) => tracing::warn!(%error, "the end of the log is not marked for now"),
             }
             self.continue_erasures().await;
             if sessions_due <= Instant::now() {
@@ -112,7 +122,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::ports::SweptSessions;
+    use crate::ports::{LogMark, SweptSessions};
 
     /// A store with that many sessions and erasures to go on with, which writes down what it is asked for.
     struct Counting {
@@ -171,6 +181,15 @@ mod tests {
             *left = left.saturating_sub(1);
             Ok(more)
         }
+
+        async fn mark_log(&self, last: Option<LogMark>, keep: u32) -> Result<LogMark, StoreError> {
+            assert_eq!(EVERY * (keep - 1), KEEP_FOR);
+            self.asked
+                .lock()
+                .unwrap()
+                .push(format!("mark after {last:?}"));
+            Ok(LogMark(last.map_or(1, |LogMark(last)| last + 1)))
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,6 +213,10 @@ mod tests {
         assert_eq!((store.asked("sessions"), store.asked("erasures")), (4, 5));
         tokio::time::sleep(6 * EVERY).await;
         assert_eq!(store.asked("sessions"), 8);
+        assert_eq!(
+            (store.asked("mark"), store.asked("mark after None")),
+            (7, 1)
+        );
         working.abort();
     }
 }

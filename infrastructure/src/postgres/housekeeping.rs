@@ -1,7 +1,7 @@
 //! Removing what has expired.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Housekeeping, StoreError, SweptSessions};
+use authlog_application::ports::{Housekeeping, LogMark, StoreError, SweptSessions};
 use authlog_domain::{SessionId, Timestamp};
 use uuid::Uuid;
 
@@ -37,6 +37,16 @@ const CONTINUE_ERASURES: &str = r"
          WHERE u.user_id = erased.user_id AND NOT EXISTS (SELECT FROM sessions s WHERE s.user_id = u.user_id)
     )
     SELECT EXISTS (SELECT FROM erased)";
+
+/// Of nodes that do so at the same time the first one makes the mark.
+const MARK_LOG: &str = r"
+    INSERT INTO log_marks (number, txid)
+    SELECT $1 + 1, pg_snapshot_xmin(pg_current_snapshot())
+     WHERE $1 = (SELECT max(number) FROM log_marks)
+    ON CONFLICT DO NOTHING";
+
+const FORGET_MARKS: &str =
+    "DELETE FROM log_marks WHERE number <= (SELECT max(number) FROM log_marks) - $1";
 
 #[async_trait]
 impl Housekeeping for PostgresStore {
@@ -95,5 +105,25 @@ impl Housekeeping for PostgresStore {
                     .fetch_one(pool)
             })
             .await
+    }
+
+    async fn mark_log(&self, last: Option<LogMark>, keep: u32) -> Result<LogMark, StoreError> {
+        if let Some(LogMark(last)) = last {
+            self.connections
+                .ask(|pool| sqlx::query(MARK_LOG).bind(last).execute(pool))
+                .await?;
+            self.connections
+                .ask(|pool| {
+                    sqlx::query(FORGET_MARKS)
+                        .bind(i64::from(keep))
+                        .execute(pool)
+                })
+                .await?;
+        }
+        let newest = "SELECT max(number) FROM log_marks";
+        let newest = self
+            .connections
+            .ask(|pool| sqlx::query_scalar(newest).fetch_one(pool));
+        newest.await.map(LogMark)
     }
 }

@@ -51,14 +51,29 @@ macro_rules! snapshot_columns {
 
 const SNAPSHOT: &str = snapshot_columns!();
 
-/// The next of those since an instant.
+/// The oldest mark in the log.
+const OLDEST_MARK: &str = "SELECT txid::text::bigint FROM log_marks ORDER BY number LIMIT 1";
+
+/// The next of those since an instant that come before a mark.
 const SINCE: &str = concat!(
     "SELECT e.recorded_at, e.position, ",
     revocation_columns!(),
     " FROM events e WHERE ",
     ends_sessions!(),
-    r" AND e.recorded_at >= $1 AND (e.recorded_at, e.position) > ($1, $2)
+    r" AND e.recorded_at >= $1 AND (e.recorded_at, e.position) > ($1, $2) AND e.txid < $4::text::xid8
        ORDER BY e.recorded_at, e.position
+       LIMIT $3",
+);
+
+/// The next of those after a mark, whatever time they were recorded at. A dump that was restored into another cluster brings
+/// marks of that one with it: until they are replaced, new revocations may be found by their time alone.
+const MARKED: &str = concat!(
+    "SELECT e.txid::text::bigint AS txid, e.position, ",
+    revocation_columns!(),
+    " FROM events e WHERE ",
+    ends_sessions!(),
+    r" AND e.txid >= $1::text::xid8 AND (e.txid, e.position) > ($1::text::xid8, $2)
+       ORDER BY e.txid, e.position
        LIMIT $3",
 );
 
@@ -92,6 +107,14 @@ struct Snapshot {
 #[derive(FromRow)]
 struct Past {
     recorded_at: OffsetDateTime,
+    position: i64,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+#[derive(FromRow)]
+struct Marked {
+    txid: i64,
     position: i64,
     #[sqlx(flatten)]
     row: Row,
@@ -160,6 +183,24 @@ impl Reader<'_> {
         self.store.vault.apply_revocations(&revocations);
         Ok(revocations)
     }
+
+    /// Reads what comes after a mark.
+    async fn read_marked(&mut self, mark: i64, sink: RevocationSink<'_>) -> Result<(), StoreError> {
+        let mut reached = (mark, i64::MIN);
+        loop {
+            let page = sqlx::query_as(MARKED)
+                .bind(reached.0.to_string())
+                .bind(reached.1)
+                .bind(PAGE as i64)
+                .fetch_all(&mut self.connection);
+            let rows: Vec<Marked> = self.store.connections.ask_once(heard(page)).await?;
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            reached = (last.txid, last.position);
+            sink(self.read(rows.iter().map(|marked| &marked.row))?);
+        }
+    }
 }
 
 #[async_trait]
@@ -190,12 +231,16 @@ impl RevocationReader for Reader<'_> {
         since: Timestamp,
         sink: RevocationSink<'_>,
     ) -> Result<(), StoreError> {
+        let mark = sqlx::query_scalar(OLDEST_MARK).fetch_one(&mut self.connection);
+        let mark: i64 = self.store.connections.ask_once(heard(mark)).await?;
+        self.read_marked(mark, sink).await?;
         let mut reached = (since.date_time(), i64::MIN);
         loop {
             let page = sqlx::query_as(SINCE)
                 .bind(reached.0)
                 .bind(reached.1)
                 .bind(PAGE as i64)
+                .bind(mark.to_string())
                 .fetch_all(&mut self.connection);
             let rows: Vec<Past> = self.store.connections.ask_once(heard(page)).await?;
             let Some(last) = rows.last() else {
@@ -240,6 +285,7 @@ mod tests {
         let schema = include_str!("../../../migrations/postgres/0007_accounts.sql");
         assert_eq!(schema.matches(&list).count(), 2);
         assert_eq!(SINCE.matches(&list).count(), 1);
+        assert_eq!(MARKED.matches(&list).count(), 1);
         assert_eq!(AFTER.matches(&list).count(), 2);
     }
 }

@@ -18,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
@@ -32,6 +32,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../../../migrations/sqlite/0012_proofs_and_sessions.sql"),
     include_str!("../../../migrations/sqlite/0013_access_seals.sql"),
     include_str!("../../../migrations/sqlite/0015_write_probe.sql"),
+    include_str!("../../../migrations/sqlite/0019_log_marks.sql"),
 ];
 
 /// The version of the schema that this program expects.

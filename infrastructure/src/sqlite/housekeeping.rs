@@ -1,7 +1,7 @@
 //! Removing what has expired.
 
 use async_trait::async_trait;
-use authlog_application::ports::{Housekeeping, StoreError, SweptSessions};
+use authlog_application::ports::{Housekeeping, LogMark, StoreError, SweptSessions};
 use authlog_domain::{SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Result as Answer, params};
 
@@ -66,6 +66,35 @@ impl Housekeeping for SqliteStore {
             .write(move |connection| continue_erasures(connection, limit).map_err(store_error))
             .await
     }
+
+    async fn mark_log(&self, last: Option<LogMark>, keep: u32) -> Result<LogMark, StoreError> {
+        let Some(LogMark(last)) = last else {
+            return self.readers.read(newest_mark).await;
+        };
+        self.writer
+            .write(move |connection| mark_log(connection, last, keep).map_err(store_error))
+            .await
+    }
+}
+
+fn mark_log(connection: &Connection, last: i64, keep: u32) -> Answer<LogMark> {
+    const INSERT: &str = "
+        INSERT INTO log_marks (number, position)
+        SELECT ?1 + 1, (SELECT ifnull(max(position), 0) FROM events)
+        WHERE ?1 = (SELECT max(number) FROM log_marks)";
+    const FORGET: &str =
+        "DELETE FROM log_marks WHERE number <= (SELECT max(number) FROM log_marks) - ?";
+    connection.prepare_cached(INSERT)?.execute([last])?;
+    connection.prepare_cached(FORGET)?.execute([keep])?;
+    newest_mark(connection)
+}
+
+fn newest_mark(connection: &Connection) -> Answer<LogMark> {
+    const SELECT: &str = "SELECT max(number) FROM log_marks";
+    let number = connection
+        .prepare_cached(SELECT)?
+        .query_row([], |row| row.get(0))?;
+    Ok(LogMark(number))
 }
 
 /// The last of the next sessions, and how many of them are over; `None` where there is none.

@@ -12,7 +12,7 @@ use authlog_application::ports::{
 };
 use authlog_domain::Timestamp;
 use authlog_domain::user::UserEvent;
-use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row};
+use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row, params_from_iter};
 use uuid::Uuid;
 
 use super::SqliteStore;
@@ -95,6 +95,32 @@ struct Reader<'a> {
     end: End,
 }
 
+impl Reader<'_> {
+    /// Reads page by page from a time and a position on, of which the parameters of the statement are made.
+    async fn read_pages<const N: usize>(
+        &self,
+        sql: &str,
+        mut reached: (i64, i64),
+        bounds: impl Fn((i64, i64)) -> [i64; N] + Send + Sync,
+        sink: RevocationSink<'_>,
+    ) -> std::result::Result<(), StoreError> {
+        loop {
+            let (sql, bounds) = (sql.to_owned(), bounds(reached));
+            let page = self
+                .store
+                .readers
+                .read(move |connection| select(connection, &sql, params_from_iter(bounds)));
+            let Page { revocations, last } = page.await?;
+            let Some(last) = last else {
+                return Ok(());
+            };
+            reached = last;
+            self.store.vault.apply_revocations(&revocations);
+            sink(revocations);
+        }
+    }
+}
+
 #[async_trait]
 impl RevocationSource for SqliteStore {
     async fn follow_revocations(
@@ -124,24 +150,24 @@ impl RevocationReader for Reader<'_> {
         since: Timestamp,
         sink: RevocationSink<'_>,
     ) -> std::result::Result<(), StoreError> {
-        let condition = "recorded_at >= ?1 AND (recorded_at, position) > (?1, ?2)";
+        let mark = self.store.readers.read(|connection| {
+            let oldest = "SELECT position FROM log_marks ORDER BY number LIMIT 1";
+            connection.query_row(oldest, [], |row| row.get::<_, i64>(0))
+        });
+        let mark = mark.await?;
+        // After the mark whatever time they were recorded at, and before it by their time.
+        let order = format!("position LIMIT {PAGE}");
+        let marked = statement("events_revoking_by_position", "position > ?1", &order);
+        let bounds = |(_, position)| [position];
+        self.read_pages(&marked, (0, mark), bounds, sink).await?;
+        let condition =
+            "recorded_at >= ?1 AND (recorded_at, position) > (?1, ?2) AND position <= ?3";
         let order = format!("recorded_at, position LIMIT {PAGE}");
-        let sql = statement("events_revoking_by_time", condition, &order);
-        let mut reached = (since.unix_millis().saturating_mul(1000), i64::MIN);
-        loop {
-            let sql = sql.clone();
-            let page = self
-                .store
-                .readers
-                .read(move |connection| select(connection, &sql, reached));
-            let Page { revocations, last } = page.await?;
-            let Some(last) = last else {
-                return Ok(());
-            };
-            reached = last;
-            self.store.vault.apply_revocations(&revocations);
-            sink(revocations);
-        }
+        let recent = statement("events_revoking_by_time", condition, &order);
+        let since = since.unix_millis().saturating_mul(1000);
+        let bounds = |(time, position)| [time, position, mark];
+        self.read_pages(&recent, (since, i64::MIN), bounds, sink)
+            .await
     }
 
     async fn read_new(&mut self) -> std::result::Result<Vec<Revocation>, StoreError> {

@@ -90,6 +90,7 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     ada.registers(&*store).await;
     let first = ada.signs_in(&*store).await;
     ada.signs_out(&*store, first).await;
+    mark_many_times(world, &*store).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let between = now();
     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -108,6 +109,60 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     let news = reader.read_new().await.unwrap();
     assert_eq!(news, [Revocation::Session(third)]);
     assert_eq!(reader.read_new().await.unwrap(), []);
+}
+
+/// Marks the log so often that the marks of before are forgotten.
+async fn mark_many_times(world: &impl World, store: &dyn Store) {
+    // Until then transactions of others may keep the mark before what was done.
+    world.settle().await;
+    let mut last = store.mark_log(None, 3).await.unwrap();
+    for _ in 0..3 {
+        last = store.mark_log(Some(last), 3).await.unwrap();
+    }
+}
+
+pub async fn what_comes_after_the_oldest_mark_is_heard_whatever_time_it_was_recorded_at(
+    world: &impl World,
+) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let mut ended = Vec::new();
+    for marked in [true, false, true] {
+        if marked {
+            mark_many_times(world, &*store).await;
+        }
+        let session = ada.signs_in(&*store).await;
+        ada.signs_out(&*store, session).await;
+        ended.push(Revocation::Session(session));
+    }
+    world.settle().await;
+    let in_an_hour = now().plus(Duration::from_secs(3600));
+    let (all, _) = revocations_since(&*store, in_an_hour).await;
+    assert_eq!(all, [ended[2]]);
+    // What is found by both is heard once.
+    let an_hour_ago = now().minus(Duration::from_secs(3600));
+    let (all, _) = revocations_since(&*store, an_hour_ago).await;
+    assert_eq!(all.len(), 3);
+    assert_eq!(
+        all.into_iter().collect::<HashSet<_>>(),
+        ended.into_iter().collect()
+    );
+}
+
+pub async fn of_nodes_that_mark_the_log_at_the_same_time_one_does(world: &impl World) {
+    let nodes = [world.store(), world.another_node().await];
+    let first = nodes[0].mark_log(None, 3).await.unwrap();
+    assert_eq!(nodes[1].mark_log(None, 3).await.unwrap(), first);
+    let second = nodes[0].mark_log(Some(first), 3).await.unwrap();
+    assert_ne!(second, first);
+    // The other has not seen it yet, and does so now.
+    assert_eq!(nodes[1].mark_log(Some(first), 3).await.unwrap(), second);
+    assert_eq!(world.count("log_marks").await, 2);
+    let third = nodes[1].mark_log(Some(second), 3).await.unwrap();
+    assert_eq!(nodes[0].mark_log(Some(second), 3).await.unwrap(), third);
+    nodes[1].mark_log(Some(third), 3).await.unwrap();
+    assert_eq!(world.count("log_marks").await, 3);
 }
 
 pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
