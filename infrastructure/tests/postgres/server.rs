@@ -138,14 +138,22 @@ fn unprivileged() -> Option<(u32, u32)> {
     })
 }
 
-fn command(program: &str) -> Command {
+/// Where Debian puts the newest installed server's program.
+fn installed(program: &str) -> PathBuf {
     let installed = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
         .map(|version| version.unwrap().path().join("bin").join(program))
         .filter(|path| path.exists())
         .max();
-    let program = installed.unwrap_or_else(|| program.into());
+    installed.unwrap_or_else(|| program.into())
+}
+
+fn command(program: &str) -> Command {
+    let program = match std::env::var_os("AUTHLOG_TEST_POSTGRES") {
+        Some(directory) => PathBuf::from(directory).join(program),
+        None => installed(program),
+    };
     let mut command = match unprivileged() {
         None => Command::new(program),
         Some((user, group)) => {

@@ -200,6 +200,15 @@ pub async fn a_row_that_was_changed_grants_nothing_until_it_is_repaired(world: &
         assert_eq!(found, [(Check::Sessions, true)], "{change}");
         assert_eq!(ada.has_access(&*store).await, [true; 4], "{change}");
     }
+    // A session that has ended is to count again.
+    let over = ada.person.signs_in(&*store).await;
+    ada.person.signs_out(&*store, over).await;
+    let revive = format!("UPDATE sessions SET ended_at = NULL WHERE session_id = '{over}'");
+    world.execute(&revive).await;
+    assert!(store.session(over).await.unwrap().is_none());
+    assert_eq!(findings(&*store, true).await, [(Check::Sessions, true)]);
+    let repaired = store.session(over).await.unwrap().unwrap().session;
+    assert!(repaired.ended_at.is_some());
     // A rebuild puts it right as well.
     world
         .execute("UPDATE accounts SET role = 'admin', mac = NULL")
