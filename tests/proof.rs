@@ -481,6 +481,23 @@ async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
     assert_eq!(last_size(&kept), Some(4));
 }
 
+/// One of them signs, and the other only compares.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_says_that_the_log_was_tampered_with() {
+    let [first, second] = Settings::of_two_nodes();
+    let first = people(first).await;
+    let second = second.start().await;
+    for node in [&first, &second] {
+        assert_eq!(tampered(node).await, None);
+    }
+    let leaf = "(SELECT leaf_hash FROM event_log WHERE log_index = 2)";
+    let replace = format!("UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = 1");
+    tamper(&first.settings, &replace);
+    for node in [&first, &second] {
+        alarm(node).await;
+    }
+}
+
 /// The size in the last checkpoint of a file.
 fn last_size(file: &Path) -> Option<u64> {
     let notes = std::fs::read_to_string(file).ok()?;
