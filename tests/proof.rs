@@ -28,6 +28,7 @@ on_both_stores!(
     a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept,
     a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed,
     a_node_without_a_sink_knows_from_memory_that_its_log_was_cut,
+    a_checkpoint_that_was_deleted_is_stored_again,
 );
 
 const PASSWORD: &str = "audits-all-day";
@@ -496,6 +497,25 @@ async fn every_node_says_that_the_log_was_tampered_with() {
     for node in [&first, &second] {
         alarm(node).await;
     }
+}
+
+async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {
+    let service = people(Settings::on(store)).await;
+    let token = auditor(&service).await;
+    eventually("it is missed", async || {
+        // Until the node has seen a checkpoint, it signs another one.
+        tamper(&service.settings, "DELETE FROM checkpoints");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let said = service.output();
+        said.contains("the newest checkpoint was deleted")
+            .then_some(())
+    })
+    .await;
+    eventually("it is stored again", async || {
+        checkpoint(&service, &token).await
+    })
+    .await;
+    assert_eq!(tampered(&service).await, None);
 }
 
 /// The size in the last checkpoint of a file.
