@@ -33,7 +33,7 @@ pub trait Housekeeping: Send + Sync {
     /// marks the newest `keep` are kept. Returns the newest one.
     ///
     /// A node that asks once an hour, each time with the answer of the time before, makes no two marks that are less than
-    /// an hour apart, however many nodes do so and whatever their clocks say.
+    /// an hour apart. This depends neither on the number of nodes nor on their wall clocks.
     async fn mark_log(&self, last: Option<LogMark>, keep: u32) -> Result<LogMark, StoreError>;
 }
 

@@ -65,7 +65,7 @@ const SINCE: &str = concat!(
        LIMIT $3",
 );
 
-/// The next of those after a mark, whatever time they were recorded at. A dump that was restored into another cluster brings
+/// The next of those after a mark, by their place alone. A dump that was restored into another cluster brings
 /// marks of that one with it: until they are replaced, new revocations may be found by their time alone.
 const MARKED: &str = concat!(
     "SELECT e.txid::text::bigint AS txid, e.position, ",

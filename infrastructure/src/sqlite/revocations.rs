@@ -155,7 +155,7 @@ impl RevocationReader for Reader<'_> {
             connection.query_row(oldest, [], |row| row.get::<_, i64>(0))
         });
         let mark = mark.await?;
-        // After the mark whatever time they were recorded at, and before it by their time.
+        // After the mark by their place alone, and before it by their time.
         let order = format!("position LIMIT {PAGE}");
         let marked = statement("events_revoking_by_position", "position > ?1", &order);
         let bounds = |(_, position)| [position];

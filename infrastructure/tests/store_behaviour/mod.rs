@@ -169,7 +169,7 @@ macro_rules! store_behaviour {
         store_behaviour!($open, revocations: [
             every_acknowledged_revocation_is_heard,
             revocations_since_an_instant_leave_out_what_is_older,
-            what_comes_after_the_oldest_mark_is_heard_whatever_time_it_was_recorded_at,
+            what_comes_after_the_oldest_mark_is_heard_by_its_place,
             of_nodes_that_mark_the_log_at_the_same_time_one_does,
             a_day_of_many_logouts_is_heard_in_pieces,
             a_reset_revokes_the_earlier_epochs,

@@ -121,9 +121,7 @@ async fn mark_many_times(world: &impl World, store: &dyn Store) {
     }
 }
 
-pub async fn what_comes_after_the_oldest_mark_is_heard_whatever_time_it_was_recorded_at(
-    world: &impl World,
-) {
+pub async fn what_comes_after_the_oldest_mark_is_heard_by_its_place(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
