@@ -8,7 +8,7 @@ use super::{Postgres, Program, eventually};
 /// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 22] = [
+const BACKGROUND: [&str; 25] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -26,6 +26,9 @@ const BACKGROUND: [&str; 22] = [
     "WITH due AS MATERIALIZED ",
     "DELETE FROM opaque_tokens WHERE expires_at ",
     "SELECT max(number) FROM log_marks",
+    "DELETE FROM mail_budgets WHERE used_until ",
+    "WITH erased AS MATERIALIZED ",
+    "WITH page AS MATERIALIZED ( SELECT session_id FROM sessions ",
     "SELECT sealed FROM shared_secrets ",
     "UPDATE credentials SET password_hash = ",
     "SELECT pg_try_advisory_lock(",
