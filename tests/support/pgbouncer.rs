@@ -21,7 +21,8 @@ const KEEPER: &str = r#"
     "$@" >/dev/null 2>&1 &
     pooler=$!
     read -r end
-    kill -s KILL $pooler
+    # runuser passes this on to the pooler, and would leave it behind if it were killed.
+    kill -s TERM $pooler
     wait $pooler
 "#;
 
