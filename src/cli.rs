@@ -23,7 +23,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the HTTP contracts (also what happens without a command)
     Serve,
-    /// Bring the database's schema up to what this program expects
+    /// Create the database's schema, or bring it up to what this program expects; needs no master key
     Migrate,
     /// Make and change accounts
     #[command(subcommand)]

@@ -20,7 +20,7 @@ use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{
     HmacSecretTokens, JwtAlgorithm, JwtTokens, KeySet, KeyWatch, Keys, SigningKey, keep_signing_key,
 };
-use authlog_infrastructure::{OpenError, Store};
+use authlog_infrastructure::{OpenError, Store, StoreAccess};
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
@@ -62,13 +62,48 @@ pub(crate) fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy)
 }
 
-/// Opens the store that the settings name.
+/// Opens the store that the settings name. Only a program that may create a store makes the data directory and the master
+/// key.
 ///
 /// # Errors
 /// Which setting is wrong, or why the store cannot be used.
-pub(crate) async fn open_store(settings: &Settings, migrate: bool) -> anyhow::Result<OpenStore> {
-    settings.make_data_dir()?;
-    open_store_with(settings, migrate, master_keys(settings)?).await
+pub(crate) async fn open_store(
+    settings: &Settings,
+    access: StoreAccess,
+) -> anyhow::Result<OpenStore> {
+    if access == StoreAccess::Create {
+        settings.make_data_dir()?;
+    } else {
+        require_file(settings)?;
+    }
+    open_store_with(settings, access, master_keys(settings, access)?).await
+}
+
+/// A command in a wrong directory finds neither a store nor a master key: the store is what to say first.
+fn require_file(settings: &Settings) -> anyhow::Result<()> {
+    match &settings.database {
+        Database::Sqlite(path) if !path.try_exists().unwrap_or(true) => {
+            Err(explain(OpenError::Missing)).with_context(|| named(&settings.database))
+        }
+        Database::Sqlite(_) | Database::Postgres(_) => Ok(()),
+    }
+}
+
+/// Creates the store's schema or brings it up to date, without a master key.
+///
+/// # Errors
+/// Why the store cannot be used.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    let migrated = match &settings.database {
+        Database::Sqlite(path) => {
+            settings.make_data_dir()?;
+            SqliteStore::migrate(path)
+        }
+        Database::Postgres(servers) => PostgresStore::migrate(servers.clone()).await,
+    };
+    migrated
+        .map_err(explain)
+        .with_context(|| named(&settings.database))
 }
 
 /// Opens it with these master keys.
@@ -77,14 +112,14 @@ pub(crate) async fn open_store(settings: &Settings, migrate: bool) -> anyhow::Re
 /// Likewise.
 pub(crate) async fn open_store_with(
     settings: &Settings,
-    migrate: bool,
+    access: StoreAccess,
     master: MasterKeys,
 ) -> anyhow::Result<OpenStore> {
     match &settings.database {
         Database::Sqlite(path) => {
-            let store = SqliteStore::open(path, master, entropy())
+            let store = SqliteStore::open_for(access, path, master, entropy())
                 .map_err(explain)
-                .with_context(|| format!("the SQLite file {}", path.display()))?;
+                .with_context(|| named(&settings.database))?;
             Ok(OpenStore {
                 store: Arc::new(store),
                 // A file has one service; should it have two, the stream lets one of them in.
@@ -94,10 +129,11 @@ pub(crate) async fn open_store_with(
             })
         }
         Database::Postgres(servers) => {
-            let store = PostgresStore::open_on(servers.clone(), migrate, master, entropy())
+            let (servers, migrate) = (servers.clone(), settings.migrate);
+            let store = PostgresStore::open_for(access, servers, migrate, master, entropy())
                 .await
                 .map_err(explain)
-                .context("the PostgreSQL database of AUTHLOG_DATABASE_URL")?;
+                .with_context(|| named(&settings.database))?;
             let sequencer = store.sequencer();
             let guesses = store.guess_exchange();
             let (publisher, publishes) = store.publisher_election();
@@ -117,9 +153,23 @@ pub(crate) async fn open_store_with(
     }
 }
 
+/// The database in words for an operator. A URL may hold a password.
+fn named(database: &Database) -> String {
+    match database {
+        Database::Sqlite(path) => format!("the SQLite file {}", path.display()),
+        Database::Postgres(_) => "the PostgreSQL database of AUTHLOG_DATABASE_URL".to_owned(),
+    }
+}
+
 /// Adds what an operator can do about it.
 fn explain(error: OpenError) -> anyhow::Error {
     let advice = match &error {
+        OpenError::Missing => {
+            "use the directory and the settings of the service (AUTHLOG_DATA_DIR, AUTHLOG_DATABASE_URL), or create a store with `authlog serve`"
+        }
+        OpenError::Unused => {
+            "start `authlog serve`, or create the first account with `authlog user create`"
+        }
         OpenError::WrongMasterKey => {
             "give the key that it was made with: AUTHLOG_MASTER_KEY, or AUTHLOG_MASTER_KEY_FILE; every node needs the same"
         }
@@ -135,12 +185,15 @@ fn explain(error: OpenError) -> anyhow::Error {
         OpenError::Unreachable(_) => "is it running, and are address, user and password right?",
         OpenError::Connections(_) | OpenError::Store(_) => return error.into(),
     };
+    if matches!(error, OpenError::Missing | OpenError::Unused) {
+        return anyhow::anyhow!("{error}; {advice}");
+    }
     anyhow::Error::new(error).context(advice)
 }
 
 /// The master key, and the one that replaces it where there is one.
-fn master_keys(settings: &Settings) -> anyhow::Result<MasterKeys> {
-    let master = master_key(settings)?;
+fn master_keys(settings: &Settings, access: StoreAccess) -> anyhow::Result<MasterKeys> {
+    let master = master_key(settings, access)?;
     Ok(match &settings.new_master_key {
         None => master.into(),
         Some(MasterKeySource::Given(text)) => {
@@ -169,19 +222,57 @@ pub(crate) fn keys_of_rotation(
             settings.new_master_key.is_some(),
             "the new key is missing: give --new-key-file, AUTHLOG_NEW_MASTER_KEY or AUTHLOG_NEW_MASTER_KEY_FILE"
         );
-        return master_keys(settings);
+        return master_keys(settings, StoreAccess::Change);
     };
+    require_file(settings)?;
+    let old = master_key(settings, StoreAccess::Change)?;
     let new = MasterKey::load_or_create(file, &SystemEntropy).context("--new-key-file")?;
-    Ok(MasterKeys::of_rotation(master_key(settings)?, new))
+    Ok(MasterKeys::of_rotation(old, new))
 }
 
-fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
+fn master_key(settings: &Settings, access: StoreAccess) -> anyhow::Result<MasterKey> {
     match &settings.master_key {
         MasterKeySource::Given(text) => MasterKey::parse(text).context("AUTHLOG_MASTER_KEY"),
         MasterKeySource::File(path) => {
-            MasterKey::load_or_create(path, &SystemEntropy).context("AUTHLOG_MASTER_KEY_FILE")
+            let key = if access == StoreAccess::Create {
+                MasterKey::load_or_create(path, &SystemEntropy)
+            } else {
+                MasterKey::load(path)
+            };
+            key.context("AUTHLOG_MASTER_KEY_FILE")
         }
     }
+}
+
+/// What sends the mail of a service: a mail server where one is set, else files in the data directory.
+///
+/// # Errors
+/// Which setting is wrong, or that the directory cannot be made.
+pub(crate) fn mailer(settings: &Settings) -> anyhow::Result<Arc<dyn Mailer>> {
+    Ok(match &settings.smtp_url {
+        Some(url) => Arc::new(
+            SmtpMailer::new(url.as_str(), &settings.mail_from, clock(), entropy())
+                .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
+        ),
+        None => Arc::new(
+            FileMailer::new(
+                settings.data_dir.join("mail"),
+                &settings.mail_from,
+                clock(),
+                entropy(),
+            )
+            .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
+        ),
+    })
+}
+
+/// The adapters that a service and a command choose differently.
+pub(crate) struct Adapters {
+    pub(crate) publication: Option<watch::Receiver<Publication>>,
+    pub(crate) integrity: watch::Receiver<LogIntegrity>,
+    pub(crate) keys: Keys,
+    pub(crate) limiter: Arc<dyn AttemptLimiter>,
+    pub(crate) mailer: Arc<dyn Mailer>,
 }
 
 /// The service over a store, as people under `reachable_at` reach it.
@@ -192,10 +283,7 @@ pub(crate) async fn assemble(
     settings: &Settings,
     store: Arc<dyn Store>,
     reachable_at: &Url,
-    publication: Option<watch::Receiver<Publication>>,
-    integrity: watch::Receiver<LogIntegrity>,
-    keys: Keys,
-    limiter: Arc<dyn AttemptLimiter>,
+    adapters: Adapters,
 ) -> anyhow::Result<(Authlog, Background)> {
     let clock = clock();
     let entropy = entropy();
@@ -205,27 +293,14 @@ pub(crate) async fn assemble(
     };
     let hasher = Argon2PasswordHasher::start(hashing, Arc::clone(&entropy))
         .context("the password hashing threads cannot be started")?;
+    let Adapters {
+        publication,
+        integrity,
+        keys,
+        limiter,
+        mailer,
+    } = adapters;
     let tokens = JwtTokens::new(issuer(settings), AUDIENCE, keys);
-    let mailer: Arc<dyn Mailer> = match &settings.smtp_url {
-        Some(url) => Arc::new(
-            SmtpMailer::new(
-                url.as_str(),
-                &settings.mail_from,
-                Arc::clone(&clock),
-                Arc::clone(&entropy),
-            )
-            .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
-        ),
-        None => Arc::new(
-            FileMailer::new(
-                settings.data_dir.join("mail"),
-                &settings.mail_from,
-                Arc::clone(&clock),
-                Arc::clone(&entropy),
-            )
-            .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
-        ),
-    };
     let parts = Parts {
         events: store.clone(),
         log: store.clone(),

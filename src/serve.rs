@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{Api, Capacity};
 use authlog_application::ports::AttemptLimiter;
+use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -17,7 +18,7 @@ use url::Url;
 
 use crate::background::BackgroundWork;
 use crate::logging;
-use crate::parts::{self, OpenStore};
+use crate::parts::{self, Adapters, OpenStore};
 use crate::proofs;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -39,7 +40,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         publishes,
         signs,
         offices,
-    } = parts::open_store(settings, settings.migrate).await?;
+    } = parts::open_store(settings, StoreAccess::Create).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
@@ -60,16 +61,15 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         Some((limiter, _)) => limiter.clone(),
         None => Arc::new(NoAttemptLimits),
     };
-    let (authlog, application) = parts::assemble(
-        settings,
-        Arc::clone(&store),
-        &reachable_at,
+    let adapters = Adapters {
         publication,
-        checkpoints.integrity(),
+        integrity: checkpoints.integrity(),
         keys,
         limiter,
-    )
-    .await?;
+        mailer: parts::mailer(settings)?,
+    };
+    let (authlog, application) =
+        parts::assemble(settings, Arc::clone(&store), &reachable_at, adapters).await?;
     let recorder = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics cannot be recorded")?;

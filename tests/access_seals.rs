@@ -6,6 +6,7 @@ mod support;
 
 use sha2::{Digest as _, Sha256};
 use support::contract::{is_refused, verifies};
+use support::upgrade::store_of_the_version_before;
 use support::{
     Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own, staff, token,
 };
@@ -156,25 +157,6 @@ fn people_of_before() -> [Person; 4] {
             _ => person,
         }
     })
-}
-
-/// A store as the version before left it: version 0.1.0 with the migrations up to 0010, which registered people, signed
-/// them in, locked one, and imported two.
-fn store_of_the_version_before(store: Store) -> Settings {
-    let settings = Settings::on(store).with_cheap_hashing();
-    std::fs::create_dir_all(settings.data()).unwrap();
-    let (dump, key) = match store {
-        Store::Sqlite => (
-            include_str!("upgrade/sqlite.sql"),
-            "fWXS3//62BcHSRoMMiCOH/p+UzK7ZySVcTC3fVBgkKk=",
-        ),
-        Store::Postgres => (
-            include_str!("upgrade/postgres.sql"),
-            "nuxQkzyj6FePAXeSqwC9eRhpUfdLrLrhKn59jQRnIEI=",
-        ),
-    };
-    settings.execute(dump);
-    settings.with("AUTHLOG_MASTER_KEY", key)
 }
 
 async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: Store) {

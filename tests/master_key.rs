@@ -125,7 +125,9 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
 }
 
 async fn whoever_has_no_new_key_is_told_how_to_give_it(store: Store) {
-    let settings = Settings::on(store);
+    // A store that no service was started on has no master key to replace.
+    let service = Settings::on(store).start().await;
+    let settings = service.settings.clone();
     for (settings, arguments, word) in [
         (
             settings.clone(),

@@ -20,4 +20,5 @@ mod write_health;
 
 pub use store::{
     MasterKeyRotation, OpenError, Rewrapped, SealUpgrade, SharedSecrets, SigningKeyStore, Store,
+    StoreAccess,
 };

@@ -198,9 +198,26 @@ pub trait SealUpgrade: Send + Sync {
     async fn remove_plain_hashes(&self, limit: u32) -> Result<u64, StoreError>;
 }
 
+/// What a program does with the store that it opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreAccess {
+    /// It reads a store that exists. Nothing is written: no schema, no secret, no row.
+    Read,
+    /// It changes a store that exists.
+    Change,
+    /// It changes a store, and creates one if there is none.
+    Create,
+}
+
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// There is none, and the program was not to create one.
+    #[error("there is no store")]
+    Missing,
+    /// It has a schema and nothing else: no master key was chosen for it yet.
+    #[error("the store is empty: it was migrated, and no service has been started on it yet")]
+    Unused,
     /// It cannot be reached.
     #[error("the store cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -4,11 +4,12 @@ use std::io::Write;
 
 use anyhow::bail;
 use authlog_application::ports::{Check, Diagnosis};
+use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::nats::compare_stream;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::for_reading;
 use super::shown::plain;
+use super::{for_reading, open};
 use crate::cli::DoctorCommand;
 use crate::parts;
 use crate::settings::Settings;
@@ -32,7 +33,12 @@ const CHECKS: [Check; 13] = [
 
 /// Examines the store, and fails where something is wrong that was not repaired.
 pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let access = if command.repair {
+        StoreAccess::Change
+    } else {
+        StoreAccess::Read
+    };
+    let store = open(settings, access).await?;
     let bar = ProgressBar::new(store.examination_steps().await?).with_style(
         ProgressStyle::with_template("{bar:40} {percent}%, {per_sec}, {eta} left")?,
     );

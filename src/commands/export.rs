@@ -7,15 +7,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use authlog_application::ports::Identifier;
 use authlog_domain::UserId;
-use authlog_infrastructure::Store;
 use authlog_infrastructure::transparency::ProvenLog;
 use authlog_infrastructure::transparency::export::{Extent, export as write_export};
+use authlog_infrastructure::{Store, StoreAccess};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{log::sign_all, private_file};
+use super::{log::sign_all, open, print, private_file};
+use crate::proofs;
 use crate::settings::Settings;
-use crate::{parts, proofs};
 
 #[derive(Args)]
 pub(crate) struct ExportEvents {
@@ -32,7 +32,7 @@ pub(crate) struct ExportEvents {
 
 /// Writes an export.
 pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let store = open(settings, StoreAccess::Change).await?;
     let extent = match &command.user {
         None => Extent::Log,
         Some(account) => Extent::Account {
@@ -63,12 +63,20 @@ pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow
     .await;
     bar.finish_and_clear();
     let exported = exported?;
-    tracing::info!(
-        events = exported.events,
-        checkpoint = exported.checkpoint.tree_size,
-        "exported"
+    let extent = match exported.user {
+        None => "of the whole log".to_owned(),
+        Some(user) => format!("of the account {user}"),
+    };
+    let answer = format!(
+        "exported {} events {extent}, against the checkpoint of size {}",
+        exported.events, exported.checkpoint.tree_size
     );
-    Ok(())
+    match &command.out {
+        Some(path) => print(&format!("{answer}, to {}", path.display())),
+        // Standard output has the events.
+        None => writeln!(std::io::stderr().lock(), "{answer}")
+            .context("standard error cannot be written"),
+    }
 }
 
 /// An account that was erased is found by its id alone.

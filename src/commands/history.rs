@@ -5,9 +5,11 @@ use std::io::Write;
 use authlog_application::history::Entry;
 use authlog_application::ports::HistoryFilter;
 use authlog_domain::{Personal, UserId};
+use authlog_infrastructure::StoreAccess;
 use serde_json::Value;
 
-use super::shown::{csv_line, plain};
+use super::shown::csv_line;
+use super::table::Table;
 use super::{assemble, chain, for_reading, in_words};
 use crate::cli::HistoryCommand;
 use crate::settings::Settings;
@@ -34,7 +36,7 @@ const COLUMNS: [&str; 13] = [
 
 /// Prints the history of an account.
 pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> anyhow::Result<()> {
-    let authlog = assemble(settings).await?;
+    let authlog = assemble(settings, StoreAccess::Read).await?;
     let user = authlog
         .identify(&command.identifier)
         .await
@@ -50,8 +52,8 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
         write!(out, "{}", csv_line(&COLUMNS.map(str::to_owned)))?;
     } else if !command.json {
         writeln!(out, "account {user}")?;
-        writeln!(out, "{HEADING}")?;
     }
+    let mut table = Table::new(TIMELINE);
     let mut after = 0;
     loop {
         let page = authlog
@@ -59,14 +61,18 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
             .await
             .map_err(chain)?;
         let next = page.last_index().filter(|_| page.more);
-        for entry in page.events.into_iter().map(Entry::of) {
-            if command.json {
+        let entries = page.events.into_iter().map(Entry::of);
+        if command.json {
+            for entry in entries {
                 writeln!(out, "{}", serde_json::to_string(&entry)?)?;
-            } else if command.csv {
-                write!(out, "{}", csv_line(&fields(&entry)))?;
-            } else {
-                writeln!(out, "{}", line(&entry, user))?;
             }
+        } else if command.csv {
+            for entry in entries {
+                write!(out, "{}", csv_line(&fields(&entry)))?;
+            }
+        } else {
+            let rows = entries.map(|entry| row(&entry, user)).collect();
+            write!(out, "{}", table.page(rows))?;
         }
         match next {
             Some(next) => after = next,
@@ -77,10 +83,17 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
     Ok(())
 }
 
-const HEADING: &str =
-    "WHEN                      LOG       THROUGH   FROM             WHO         WHAT";
+/// The columns of the timeline.
+const TIMELINE: [(&str, usize); 6] = [
+    ("WHEN", 24),
+    ("LOG", 8),
+    ("THROUGH", 8),
+    ("FROM", 15),
+    ("WHO", 10),
+    ("WHAT", 0),
+];
 
-fn line(entry: &Entry, user: UserId) -> String {
+fn row(entry: &Entry, user: UserId) -> [String; 6] {
     let place = entry
         .log_index
         .map_or_else(|| "(soon)".to_owned(), |index| index.to_string());
@@ -95,21 +108,21 @@ fn line(entry: &Entry, user: UserId) -> String {
     } else {
         actor
     };
-    let mut text = format!(
-        "{}  {place:<8}  {:<8}  {:<15}  {:<10}  {}",
-        entry.recorded_at,
-        entry.contract.as_deref().unwrap_or("-"),
-        plain(&shown(entry.ip.as_ref())),
-        plain(actor),
-        plain(&entry.what),
-    );
+    let mut what = entry.what.clone();
     if let Some(session) = &entry.session {
-        text.push_str(&format!("  [session {}]", plain(session)));
+        what.push_str(&format!("  [session {session}]"));
     }
     if let Some(agent) = &entry.user_agent {
-        text.push_str(&format!("  [with {}]", plain(&shown(Some(agent)))));
+        what.push_str(&format!("  [with {}]", shown(Some(agent))));
     }
-    text
+    [
+        entry.recorded_at.to_string(),
+        place,
+        entry.contract.as_deref().unwrap_or("-").to_owned(),
+        shown(entry.ip.as_ref()),
+        actor.to_owned(),
+        what,
+    ]
 }
 
 fn shown(field: Option<&Personal<String>>) -> String {

@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use authlog_domain::Timestamp;
-use authlog_infrastructure::Store;
 use authlog_infrastructure::tokens::{
     JwtAlgorithm, KeyRecord, KeyState, retire_signing_key, rotate_signing_key,
 };
+use authlog_infrastructure::{Store, StoreAccess};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{print, shown::plain};
+use super::{open, print, print_page, shown::plain, table::Table};
 use crate::cli::{KeysCommand, RetireKey, RotateKey, RotateMaster};
 use crate::parts;
 use crate::settings::Settings;
@@ -27,7 +27,7 @@ pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::R
 }
 
 async fn list(settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let store = open(settings, StoreAccess::Read).await?;
     let (keys, _) = store.signing_keys().await?;
     if settings.jwt_secret.is_some() {
         print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not among these")?;
@@ -41,7 +41,7 @@ async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> 
         !matches!(algorithm, JwtAlgorithm::Hs256),
         "with HS256 the key is AUTHLOG_JWT_SECRET: replace it on every node"
     );
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let store = open(settings, StoreAccess::Change).await?;
     let now = parts::clock().now();
     let changed = rotate_signing_key(&*store, algorithm, command.now, now)
         .await
@@ -50,7 +50,7 @@ async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> 
 }
 
 async fn retire(command: &RetireKey, settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let store = open(settings, StoreAccess::Change).await?;
     let changed = retire_signing_key(&*store, &command.kid, parts::clock().now())
         .await
         .with_context(|| format!("{} was not retired", plain(&command.kid)))?;
@@ -58,31 +58,34 @@ async fn retire(command: &RetireKey, settings: &Settings) -> anyhow::Result<()> 
 }
 
 fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
-    print(
-        "KID                                          ALGORITHM  STATE      SIGNS FROM                SIGNS UNTIL               VERIFIES UNTIL",
-    )?;
+    let mut table = Table::new([
+        ("KID", 43),
+        ("ALGORITHM", 0),
+        ("STATE", 9),
+        ("SIGNS FROM", 24),
+        ("SIGNS UNTIL", 24),
+        ("VERIFIES UNTIL", 0),
+    ]);
     let now = parts::clock().now();
     let shown = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    for key in keys {
+    let row = |key: &KeyRecord| {
         // A key that was given up before its turn never signed.
         let never = key.signs_until == Some(key.signs_from) && key.state(now) == KeyState::Retired;
-        print(&format!(
-            "{:<43}  {:<9}  {:<9}  {:<24}  {:<24}  {}",
-            key.kid,
-            key.algorithm,
-            key.state(now).as_str(),
+        [
+            key.kid.clone(),
+            key.algorithm.to_string(),
+            key.state(now).as_str().to_owned(),
             shown((!never).then_some(key.signs_from)),
             shown(key.signs_until.filter(|_| !never)),
             shown(key.verifies_until()),
-        ))?;
-    }
-    Ok(())
+        ]
+    };
+    print_page(&table.page(keys.iter().map(row).collect()))
 }
 
 async fn rotate_master(command: &RotateMaster, settings: &Settings) -> anyhow::Result<()> {
-    settings.make_data_dir()?;
     let keys = parts::keys_of_rotation(settings, command.new_key_file.as_deref())?;
-    let store = parts::open_store_with(settings, settings.migrate, keys)
+    let store = parts::open_store_with(settings, StoreAccess::Change, keys)
         .await?
         .store;
     let rewrapped = rewrap(&*store).await.context(

@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use authlog_infrastructure::Store;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
 use authlog_infrastructure::transparency::export::{check_export, is_export};
 use authlog_infrastructure::transparency::note::{VerifierKey, notes_in};
 use authlog_infrastructure::transparency::verify::Verification;
 use authlog_infrastructure::transparency::{EventName, ProvenLog};
+use authlog_infrastructure::{Store, StoreAccess};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{print, private_file};
+use super::{open, print, private_file};
+use crate::proofs;
 use crate::settings::Settings;
-use crate::{parts, proofs};
 
 #[derive(Subcommand)]
 pub(crate) enum LogCommand {
@@ -33,6 +33,18 @@ pub(crate) enum LogCommand {
     Prove(ProveEvent),
     /// Check evidence or an export, without database and settings
     Check(CheckFile),
+}
+
+impl LogCommand {
+    /// What the command does with the store. A command that prints a checkpoint signs the log up to its end first.
+    const fn access(&self) -> StoreAccess {
+        match self {
+            Self::Key | Self::Check(_) | Self::Verify(VerifyLog { repair: false, .. }) => {
+                StoreAccess::Read
+            }
+            Self::Checkpoint | Self::Prove(_) | Self::Verify(_) => StoreAccess::Change,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -71,7 +83,7 @@ pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Res
     if let LogCommand::Check(command) = &command {
         return check(command);
     }
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let store = open(settings, command.access()).await?;
     match command {
         LogCommand::Key => print(&proofs::key(settings, &*store).await?.verifier().to_string()),
         LogCommand::Checkpoint => checkpoint(settings, &*store).await,

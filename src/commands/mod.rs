@@ -10,6 +10,7 @@ mod log;
 mod private_file;
 mod shown;
 mod state;
+mod table;
 mod user;
 
 use std::io::Write;
@@ -22,12 +23,14 @@ use authlog_application::{
 };
 use authlog_domain::ContractName;
 use authlog_infrastructure::limits::NoAttemptLimits;
+use authlog_infrastructure::mail::NoMailer;
 use authlog_infrastructure::tokens::{KeySet, Keys};
+use authlog_infrastructure::{Store, StoreAccess};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::parts;
+use crate::parts::{self, Adapters};
 use crate::settings::Settings;
 pub(crate) use doctor::doctor;
 pub(crate) use export::{ExportEvents, export};
@@ -39,13 +42,13 @@ pub(crate) use user::user;
 
 /// Brings the schema up to date.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    parts::open_store(settings, true).await?;
+    parts::migrate(settings).await?;
     print("the schema is up to date")
 }
 
 /// Writes the read models anew.
 pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
+    let store = open(settings, StoreAccess::Change).await?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
     )?);
@@ -62,18 +65,26 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     ))
 }
 
+/// The store that the settings name.
+async fn open(settings: &Settings, access: StoreAccess) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(parts::open_store(settings, access).await?.store)
+}
+
 /// The service without what goes on beside it: nothing is served, mailed or published from here.
-async fn assemble(settings: &Settings) -> anyhow::Result<Authlog> {
-    let store = parts::open_store(settings, settings.migrate).await?.store;
-    // No mail is sent from here, so no link needs the service's address.
+async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<Authlog> {
+    let store = open(settings, access).await?;
+    // No link is mailed from here, so none needs the service's address.
     let nowhere = Url::parse("http://localhost")?;
-    // Nor is a token signed.
-    let keys = Keys::fixed(KeySet::default());
-    let unlimited = Arc::new(NoAttemptLimits);
-    // And nothing is asked of what the service remembers of its log.
-    let integrity = watch::channel(LogIntegrity::default()).1;
-    let (authlog, _background) =
-        parts::assemble(settings, store, &nowhere, None, integrity, keys, unlimited).await?;
+    let adapters = Adapters {
+        publication: None,
+        // Nothing is asked of what the service remembers of its log.
+        integrity: watch::channel(LogIntegrity::default()).1,
+        // No token is signed.
+        keys: Keys::fixed(KeySet::default()),
+        limiter: Arc::new(NoAttemptLimits),
+        mailer: Arc::new(NoMailer),
+    };
+    let (authlog, _background) = parts::assemble(settings, store, &nowhere, adapters).await?;
     Ok(authlog)
 }
 
@@ -128,5 +139,12 @@ fn for_reading() -> impl Write {
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}").context("standard output cannot be written")
+    print_page(&format!("{text}\n"))
+}
+
+/// Prints lines that end as they are.
+fn print_page(lines: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(lines.as_bytes())
+        .context("standard output cannot be written")
 }

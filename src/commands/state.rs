@@ -7,6 +7,7 @@ use authlog_application::history::{Change, changes, portrait};
 use authlog_application::ports::Moment;
 use authlog_application::{Authlog, Stood, StoodThen};
 use authlog_domain::UserId;
+use authlog_infrastructure::StoreAccess;
 use serde_json::{Value, json};
 
 use super::shown::plain;
@@ -16,7 +17,7 @@ use crate::settings::Settings;
 
 /// Prints an account as it stood.
 pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow::Result<()> {
-    let authlog = assemble(settings).await?;
+    let authlog = assemble(settings, StoreAccess::Read).await?;
     let user = authlog
         .identify(&command.identifier)
         .await

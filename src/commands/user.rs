@@ -6,10 +6,12 @@ use anyhow::Context;
 use authlog_application::ports::Account;
 use authlog_application::{Authlog, Refusal, RegistrationForm};
 use authlog_domain::{Email, Username};
+use authlog_infrastructure::StoreAccess;
 
 use super::erase::erase;
 use super::import::import;
-use super::{assemble, by_operator, chain, in_words, print};
+use super::table::Table;
+use super::{assemble, by_operator, chain, in_words, print, print_page};
 use crate::cli::{AccountName, ChangeRole, CreateUser, UserCommand};
 use crate::settings::Settings;
 
@@ -18,7 +20,15 @@ const PAGE: u32 = 500;
 
 /// Makes, changes or lists accounts.
 pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::Result<()> {
-    let authlog = assemble(settings).await?;
+    let access = match &command {
+        UserCommand::List => StoreAccess::Read,
+        UserCommand::Create(_) | UserCommand::Import(_) => StoreAccess::Create,
+        UserCommand::Role(_)
+        | UserCommand::Lock(_)
+        | UserCommand::Unlock(_)
+        | UserCommand::Erase(_) => StoreAccess::Change,
+    };
+    let authlog = assemble(settings, access).await?;
     match command {
         UserCommand::Create(command) => create(&authlog, &command).await,
         UserCommand::Role(command) => change_role(&authlog, &command).await,
@@ -43,7 +53,7 @@ async fn create(authlog: &Authlog, command: &CreateUser) -> anyhow::Result<()> {
         .register(form, command.role, &by_operator())
         .await
         .map_err(in_words)?;
-    print(&format!("{HEADING}\n{}", line(&account)))
+    print_accounts(&mut table(), &[account])
 }
 
 async fn change_role(authlog: &Authlog, command: &ChangeRole) -> anyhow::Result<()> {
@@ -51,7 +61,7 @@ async fn change_role(authlog: &Authlog, command: &ChangeRole) -> anyhow::Result<
         .change_role(&command.identifier, command.role, &by_operator())
         .await
         .map_err(|refusal| not_found(refusal, &command.identifier))?;
-    print(&format!("{HEADING}\n{}", line(&account)))
+    print_accounts(&mut table(), &[account])
 }
 
 async fn lock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
@@ -78,32 +88,45 @@ fn not_found(refusal: Refusal, identifier: &str) -> anyhow::Error {
 }
 
 async fn list(authlog: &Authlog) -> anyhow::Result<()> {
-    print(HEADING)?;
+    let mut table = table();
     let mut after = None;
     loop {
         let accounts = authlog.list_accounts(after, PAGE).await.map_err(chain)?;
+        print_accounts(&mut table, &accounts)?;
         let Some(last) = accounts.last() else {
             return Ok(());
         };
         after = Some(last.number);
-        for account in &accounts {
-            print(&line(account))?;
-        }
     }
 }
 
-const HEADING: &str = "NUMBER  ID                                    ROLE     CREATED                   USERNAME  E-MAIL";
+fn table() -> Table<6> {
+    Table::new([
+        ("NUMBER", 0),
+        ("ID", 36),
+        ("ROLE", 7),
+        ("CREATED", 24),
+        ("USERNAME", 0),
+        ("E-MAIL", 0),
+    ])
+}
 
-fn line(account: &Account) -> String {
-    format!(
-        "{:<6}  {}  {:<7}  {}  {}  {}",
-        account.number.get(),
-        account.id,
-        account.role,
-        account.created_at,
-        account.username.as_ref().map_or("-", Username::as_str),
-        account.email.as_ref().map_or("-", Email::as_str),
-    )
+fn print_accounts(table: &mut Table<6>, accounts: &[Account]) -> anyhow::Result<()> {
+    let row = |account: &Account| {
+        [
+            account.number.get().to_string(),
+            account.id.to_string(),
+            account.role.to_string(),
+            account.created_at.to_string(),
+            account
+                .username
+                .as_ref()
+                .map_or("-", Username::as_str)
+                .to_owned(),
+            account.email.as_ref().map_or("-", Email::as_str).to_owned(),
+        ]
+    };
+    print_page(&table.page(accounts.iter().map(row).collect()))
 }
 
 /// Reads a password: without echo from a terminal, else the first line of standard input.

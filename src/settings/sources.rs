@@ -105,6 +105,7 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     checkpoint_file: Option<String>,
     /// File with the key that is replacing the master key, while `keys rotate-master` goes on [none]
+    #[arg(long, global = true, value_name = "FILE")]
     new_master_key_file: Option<String>,
     /// Limits on guessing and flooding: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
@@ -375,6 +376,21 @@ mod tests {
             ("AUTHLOG_DATABASE_URL", "postgres://own"),
         ]);
         assert_eq!(both.text("database_url"), Some("postgres://own"));
+    }
+
+    #[test]
+    fn every_setting_but_a_secret_is_a_flag() {
+        use clap::CommandFactory as _;
+        let command = crate::cli::Cli::command();
+        let flags: Vec<_> = command
+            .get_arguments()
+            .filter_map(|it| it.get_long())
+            .collect();
+        for name in FLAGS {
+            let flag = name.replace('_', "-");
+            assert!(flags.contains(&flag.as_str()), "--{flag} is missing");
+        }
+        assert_eq!(command.get_positionals().count(), 0);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod statements;
 pub mod store;
 pub mod story;
 pub mod token;
+pub mod upgrade;
 pub mod waiting;
 pub mod wire;
 pub mod workers;

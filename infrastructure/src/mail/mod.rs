@@ -8,11 +8,13 @@ mod file;
 mod folder;
 mod mailbox;
 mod message;
+mod none;
 mod smtp;
 
 pub use file::FileMailer;
 pub use folder::MailFolder;
 pub(crate) use mailbox::mailbox_of;
+pub use none::NoMailer;
 pub use smtp::SmtpMailer;
 
 /// Why there is no mailer.

@@ -15,6 +15,7 @@ use super::hosts::{Hosts, PostgresServers, Setting};
 use super::leadership::{KEEPALIVE, heard};
 use super::pool::{Lease, Pool, STATEMENT_TIMEOUT};
 use super::server_clock::ServerClock;
+use crate::StoreAccess;
 
 /// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings; more
 /// of them would wait for the same disk.
@@ -50,6 +51,7 @@ const TRY_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct Connections {
     pool: Pool,
     hosts: Arc<Hosts>,
+    access: StoreAccess,
     broken_at: Arc<Mutex<Option<Instant>>>,
     server_clock: ServerClock,
     _watch: Option<AbortOnDropHandle<Infallible>>,
@@ -75,17 +77,18 @@ impl DerefMut for Held {
     }
 }
 
-fn settings_of_requests() -> Vec<Setting> {
-    [ISOLATION]
-        .into_iter()
-        .chain(OF_REQUESTS)
-        .chain(KEEPALIVE)
-        .collect()
+/// The server refuses to write for a program that only reads.
+const READ_ONLY: Setting = ("default_transaction_read_only", "on");
+
+fn settings_of_requests(access: StoreAccess) -> Vec<Setting> {
+    let read_only = (access == StoreAccess::Read).then_some(READ_ONLY);
+    let settings = [ISOLATION].into_iter().chain(OF_REQUESTS);
+    settings.chain(KEEPALIVE).chain(read_only).collect()
 }
 
 impl Connections {
     /// Connections to these servers; the first is made when it is needed.
-    pub(super) fn new(servers: PostgresServers) -> Self {
+    pub(super) fn new(servers: PostgresServers, access: StoreAccess) -> Self {
         let hosts = Hosts::new(servers);
         let broken_at = Arc::new(Mutex::new(None::<Instant>));
         let condemned = Arc::clone(&broken_at);
@@ -98,7 +101,7 @@ impl Connections {
                 let good = broken_at.is_none_or(|at| connection.age < at.elapsed());
                 Box::pin(async move { Ok(good) })
             });
-        let pool = Pool::new(hosts.pool(options, settings_of_requests()));
+        let pool = Pool::new(hosts.pool(options, settings_of_requests(access)));
         let watch = hosts.are_several().then(|| {
             let watching = watch(Arc::clone(&hosts), Arc::clone(&broken_at));
             AbortOnDropHandle::new(tokio::spawn(watching))
@@ -106,6 +109,7 @@ impl Connections {
         Self {
             pool,
             hosts,
+            access,
             broken_at,
             server_clock: ServerClock::default(),
             _watch: watch,
@@ -148,7 +152,7 @@ impl Connections {
 
     /// A connection that is not in the pool and has its settings.
     pub(super) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
-        self.hosts.connect(&settings_of_requests()).await
+        self.hosts.connect(&settings_of_requests(self.access)).await
     }
 
     /// Lets no connection of the pool be used again that was made before now.

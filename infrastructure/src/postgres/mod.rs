@@ -68,15 +68,16 @@ pub use hosts::{PostgresServers, ServersError};
 pub use sequencer::Sequencer;
 
 use self::connections::Connections;
+use self::hosts::Hosts;
 use self::leadership::Office;
 use self::pool::Pool;
 use self::session_appends::SessionAppends;
 use self::session_lookups::SessionLookups;
 use self::together::Together;
-use crate::OpenError;
 use crate::sealing::MasterKeys;
 use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
 use crate::write_health::WriteHealth;
+use crate::{OpenError, StoreAccess};
 
 /// A store on a PostgreSQL database, which any number of nodes may share.
 pub struct PostgresStore {
@@ -104,23 +105,25 @@ impl PostgresStore {
     ) -> Result<Self, OpenError> {
         let servers = PostgresServers::parse(url)
             .map_err(|source| OpenError::Unreachable(Box::new(source)))?;
-        Self::open_on(servers, migrate, master, entropy).await
+        Self::open_for(StoreAccess::Create, servers, migrate, master, entropy).await
     }
 
-    /// As [`Self::open`], for servers that were read before.
+    /// As [`Self::open`], for servers that were read before and for what the program does with the store. One that only
+    /// reads leaves an older schema as it is and refuses it, even if `migrate` is set.
     ///
     /// # Errors
-    /// Likewise.
-    pub async fn open_on(
+    /// Likewise, or there is no store and none is to be created.
+    pub async fn open_for(
+        access: StoreAccess,
         servers: PostgresServers,
         migrate: bool,
         master: impl Into<MasterKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
         let master = master.into();
-        let connections = Arc::new(Connections::new(servers));
-        schema::prepare(connections.hosts(), migrate).await?;
-        let secret = open_secret(&connections, &master, &*entropy).await?;
+        let connections = Arc::new(Connections::new(servers, access));
+        schema::prepare(connections.hosts(), access, migrate).await?;
+        let secret = open_secret(&connections, access, &master, &*entropy).await?;
         Ok(Self {
             repository: PostgresEventRepository::new(connections.pool().unlimited().clone()),
             session_appends: Together::new(&connections, SessionAppends::new(&connections)),
@@ -129,6 +132,14 @@ impl PostgresStore {
             vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,
             writes: Arc::default(),
         })
+    }
+
+    /// Brings the schema of the database up to date. No master key is needed.
+    ///
+    /// # Errors
+    /// The database cannot be reached, or its schema cannot be brought up to what this program expects.
+    pub async fn migrate(servers: PostgresServers) -> Result<(), OpenError> {
+        schema::prepare(&Hosts::new(servers), StoreAccess::Create, true).await
     }
 
     /// The worker that brings the events of this store into one order. Every node runs one, and one of them works.
@@ -153,25 +164,37 @@ impl PostgresStore {
     }
 }
 
-/// The store's secret, made at the first opening. It is the proof, too, that the master key is the right one.
+/// The store's secret, made at the first opening by a program that may create a store. It is the proof, too, that the master
+/// key is the right one.
 async fn open_secret(
     connections: &Connections,
+    access: StoreAccess,
     master: &MasterKeys,
     entropy: &dyn Entropy,
 ) -> Result<StoreSecret, OpenError> {
     let find = || connections.ask(|pool| secrets::find(pool, STORE_SECRET));
-    let had_events = find().await?.is_none() && connections.ask(has_events).await?;
-    // Another node may have made the secret and stored events in between.
-    if had_events && find().await?.is_none() {
-        return Err(OpenError::SecretRemoved);
+    let mut sealed = find().await?;
+    if sealed.is_none() && connections.ask(has_events).await? {
+        // Another node may have made the secret and stored events in between.
+        sealed = find().await?;
+        if sealed.is_none() {
+            return Err(OpenError::SecretRemoved);
+        }
     }
     let place = shared_secret_place(STORE_SECRET);
-    let candidate = master
-        .seal(&place, &StoreSecret::generate(entropy).to_stored(), entropy)
-        .map_err(unreadable)?;
-    let sealed = secrets::sealed_secret(connections, STORE_SECRET, &candidate).await?;
+    let sealed = match sealed {
+        Some(sealed) => sealed,
+        None if access != StoreAccess::Create => return Err(OpenError::Unused),
+        None => {
+            let candidate = master
+                .seal(&place, &StoreSecret::generate(entropy).to_stored(), entropy)
+                .map_err(unreadable)?;
+            secrets::sealed_secret(connections, STORE_SECRET, &candidate).await?
+        }
+    };
     let secret = master.open(&place, &sealed);
     let sealing = match (rotation::sealing_key(connections).await?, &secret) {
+        (None, Ok(_)) if access == StoreAccess::Read => master.fingerprint().to_vec(),
         // The key that opens the secret of a store in which none was named yet seals what is new.
         (None, Ok(_)) => {
             rotation::keep_first_sealing_key(connections, &master.fingerprint()).await?

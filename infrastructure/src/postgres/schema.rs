@@ -14,7 +14,7 @@ use super::errors::store_error;
 use super::hosts::{Hosts, Setting};
 use super::leadership::{KEEPALIVE, heard};
 use super::pooling;
-use crate::OpenError;
+use crate::{OpenError, StoreAccess};
 
 /// Forward only. Each migration runs in a transaction, and all under a lock, so that nodes may start at once.
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
@@ -36,13 +36,23 @@ enum SchemaError {
     Changed(i64),
 }
 
-/// Makes sure of the schema, by migrating if `migrate` says so.
-pub(super) async fn prepare(hosts: &Hosts, migrate: bool) -> Result<(), OpenError> {
+/// Makes sure of the schema, by migrating if `migrate` says so and the program may change it.
+pub(super) async fn prepare(
+    hosts: &Hosts,
+    access: StoreAccess,
+    migrate: bool,
+) -> Result<(), OpenError> {
+    let migrate = migrate && access != StoreAccess::Read;
     let settings = settings();
     let connect = || hosts.connect(&settings);
     let mut connection = connect().await.map_err(unreachable)?;
     pooling::require_own_session(&mut connection, connect).await?;
     let state = match check(&mut connection).await.map_err(store_error)? {
+        Err(SchemaError::Behind { missing, expected })
+            if missing == expected && access != StoreAccess::Create =>
+        {
+            Err(OpenError::Missing)
+        }
         // Looked at before it is locked: a role that may not change the schema can still start the program.
         Err(SchemaError::Behind { .. }) if migrate => {
             bring_up_to_date(hosts, &mut connection).await

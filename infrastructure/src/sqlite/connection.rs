@@ -1,5 +1,6 @@
 //! Opening the database file: its mode, its settings, its schema.
 
+use std::cmp::Ordering;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -49,6 +50,14 @@ struct NewerSchema {
     known: i64,
 }
 
+/// The database was made by an older program, and this one is not to change it.
+#[derive(Debug, thiserror::Error)]
+#[error("the database has schema version {found} and this program reads version {known}")]
+struct OlderSchema {
+    found: i64,
+    known: i64,
+}
+
 /// The writing connection of the database in `path`, which is made, readable by its owner alone, if it is not there,
 /// and brought up to this program's schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
@@ -56,6 +65,37 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let mut connection = reopen_writer(path).map_err(unreachable)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// The writing connection of the database in `path`, which has to exist and is brought up to this program's schema.
+pub(super) fn open_existing_writer(path: &Path) -> Result<Connection, OpenError> {
+    schema_version_in(path)?;
+    open_writer(path)
+}
+
+/// A connection that only reads, to a database that has to exist and to have this program's schema.
+pub(super) fn open_checked_reader(path: &Path) -> Result<Connection, OpenError> {
+    let (found, known) = (schema_version_in(path)?, KNOWN);
+    match found.cmp(&known) {
+        Ordering::Less => Err(OpenError::Schema(Box::new(OlderSchema { found, known }))),
+        Ordering::Equal => open_reader(path),
+        Ordering::Greater => Err(OpenError::Schema(Box::new(NewerSchema { found, known }))),
+    }
+}
+
+/// The version of the schema in `path`. A file without a schema holds no store.
+fn schema_version_in(path: &Path) -> Result<i64, OpenError> {
+    let exists = path
+        .try_exists()
+        .map_err(|error| OpenError::Unreachable(Box::new(error)))?;
+    if !exists {
+        return Err(OpenError::Missing);
+    }
+    let version = schema_version(&open_reader(path)?).map_err(unreachable)?;
+    if version == 0 {
+        return Err(OpenError::Missing);
+    }
+    Ok(version)
 }
 
 /// Another writing connection of the database in `path`, which is there and has this program's schema.
@@ -68,9 +108,14 @@ pub(super) fn reopen_writer(path: &Path) -> rusqlite::Result<Connection> {
 
 /// A connection that only reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    reopen_reader(path).map_err(unreachable)
+}
+
+/// As [`open_reader`], in place of one that was open before.
+pub(super) fn reopen_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(unreachable)?;
-    set_up_any(&connection).map_err(unreachable)?;
+    let connection = Connection::open_with_flags(path, flags)?;
+    set_up_any(&connection)?;
     Ok(connection)
 }
 

@@ -39,9 +39,9 @@ use async_trait::async_trait;
 use authlog_application::ports::{Entropy, Health, NotReady, StoreError};
 use authlog_application::supervisor::WorkerState;
 
-use crate::OpenError;
 use crate::sealing::{Fingerprint, MasterKeys};
 use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
+use crate::{OpenError, StoreAccess};
 use checkpoint::WalLimit;
 use files::DatabaseFiles;
 use readers::Readers;
@@ -74,11 +74,31 @@ impl SqliteStore {
         master: impl Into<MasterKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        Self::open_for(StoreAccess::Create, path, master, entropy)
+    }
+
+    /// As [`Self::open`], for what the program does with the store. One that only reads leaves an older schema as it is and
+    /// refuses it.
+    ///
+    /// # Errors
+    /// Likewise, or there is no store and none is to be created.
+    pub fn open_for(
+        access: StoreAccess,
+        path: &Path,
+        master: impl Into<MasterKeys>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
         let master = master.into();
         let unreachable = |error: std::io::Error| OpenError::Unreachable(Box::new(error));
-        let connection = connection::open_writer(path)?;
-        let secret = open_secret(&connection, &master, &*entropy)?;
-        erasure::finish_interrupted(&connection);
+        let connection = match access {
+            StoreAccess::Read => connection::open_checked_reader(path)?,
+            StoreAccess::Change => connection::open_existing_writer(path)?,
+            StoreAccess::Create => connection::open_writer(path)?,
+        };
+        let secret = open_secret(&connection, access, &master, &*entropy)?;
+        if access != StoreAccess::Read {
+            erasure::finish_interrupted(&connection);
+        }
         let threads = std::thread::available_parallelism()
             .map_or(*READERS.start(), usize::from)
             .clamp(*READERS.start(), *READERS.end());
@@ -89,7 +109,10 @@ impl SqliteStore {
         let reopened = path.to_owned();
         let writing = WriterParts {
             connection,
-            reopen: Box::new(move || connection::reopen_writer(&reopened)),
+            reopen: Box::new(move || match access {
+                StoreAccess::Read => connection::reopen_reader(&reopened),
+                StoreAccess::Change | StoreAccess::Create => connection::reopen_writer(&reopened),
+            }),
             wal: WalLimit::new(files.wal(), WalLimit::BYTES),
             files: Arc::clone(&files),
             entropy: Arc::clone(&entropy),
@@ -104,6 +127,14 @@ impl SqliteStore {
         })
     }
 
+    /// Creates the file `path` if it is not there, and brings it up to this program's schema. No master key is needed.
+    ///
+    /// # Errors
+    /// The file cannot be used, or a newer program made it.
+    pub fn migrate(path: &Path) -> Result<(), OpenError> {
+        connection::open_writer(path).map(drop)
+    }
+
     /// How many transactions this store committed since it was opened. Under load it is far fewer than the commands
     /// that they carried.
     pub fn commits(&self) -> u64 {
@@ -111,27 +142,39 @@ impl SqliteStore {
     }
 }
 
-/// The store's secret, made at the first opening. It is the proof, too, that the master key is the right one.
+/// The store's secret, made at the first opening by a program that may create a store. It is the proof, too, that the master
+/// key is the right one.
 fn open_secret(
     connection: &rusqlite::Connection,
+    access: StoreAccess,
     master: &MasterKeys,
     entropy: &dyn Entropy,
 ) -> Result<StoreSecret, OpenError> {
     use shared_secrets::{find, keep_first};
     let find = || find(connection, STORE_SECRET).map_err(errors::store_error);
-    let had_events = find()?.is_none() && has_events(connection).map_err(errors::store_error)?;
-    // Another program may have made the secret and stored events in between.
-    if had_events && find()?.is_none() {
-        return Err(OpenError::SecretRemoved);
+    let mut kept = find()?;
+    if kept.is_none() && has_events(connection).map_err(errors::store_error)? {
+        // Another program may have made the secret and stored events in between.
+        kept = find()?;
+        if kept.is_none() {
+            return Err(OpenError::SecretRemoved);
+        }
     }
-    let candidate = StoreSecret::generate(entropy).to_stored();
-    let sealed = master
-        .seal(&shared_secret_place(STORE_SECRET), &candidate, entropy)
-        .map_err(|_| OpenError::WrongMasterKey)?;
-    let kept = keep_first(connection, STORE_SECRET, &sealed).map_err(errors::store_error)?;
+    let kept = match kept {
+        Some(kept) => kept,
+        None if access != StoreAccess::Create => return Err(OpenError::Unused),
+        None => {
+            let candidate = StoreSecret::generate(entropy).to_stored();
+            let sealed = master
+                .seal(&shared_secret_place(STORE_SECRET), &candidate, entropy)
+                .map_err(|_| OpenError::WrongMasterKey)?;
+            keep_first(connection, STORE_SECRET, &sealed).map_err(errors::store_error)?
+        }
+    };
     let secret = master.open(&shared_secret_place(STORE_SECRET), &kept);
     let sealing = rotation::sealing_key(connection).map_err(errors::store_error)?;
     let sealing = match (sealing, &secret) {
+        (None, Ok(_)) if access == StoreAccess::Read => master.fingerprint(),
         (None, Ok(_)) => keep_first_sealing_key(connection, master)?,
         (sealing, _) => sealing.unwrap_or_default(),
     };
