@@ -11,7 +11,7 @@ use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
 use authlog_domain::session::Limits;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
-use authlog_infrastructure::mail::{FileMailer, MailFolder, SmtpMailer};
+use authlog_infrastructure::mail::{FileMailer, MailAuthorities, MailFolder, SmtpMailer};
 use authlog_infrastructure::nats::{EventPublisher, PublisherSettings};
 use authlog_infrastructure::postgres::{Election, GuessExchange, PostgresStore, Sequencer};
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
@@ -251,8 +251,14 @@ fn master_key(settings: &Settings, access: StoreAccess) -> anyhow::Result<Master
 pub(crate) fn mailer(settings: &Settings) -> anyhow::Result<Arc<dyn Mailer>> {
     Ok(match &settings.smtp_url {
         Some(url) => Arc::new(
-            SmtpMailer::new(url.as_str(), &settings.mail_from, clock(), entropy())
-                .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
+            SmtpMailer::new(
+                url.as_str(),
+                &mail_authorities(settings)?,
+                &settings.mail_from,
+                clock(),
+                entropy(),
+            )
+            .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
         ),
         None => Arc::new(
             FileMailer::new(
@@ -273,6 +279,19 @@ pub(crate) struct Adapters {
     pub(crate) keys: Keys,
     pub(crate) limiter: Arc<dyn AttemptLimiter>,
     pub(crate) mailer: Arc<dyn Mailer>,
+}
+
+/// The authorities that the mail server's certificate may be signed by, in addition to Mozilla's.
+fn mail_authorities(settings: &Settings) -> anyhow::Result<MailAuthorities> {
+    let Some(path) = &settings.smtp_ca_file else {
+        return Ok(MailAuthorities::default());
+    };
+    let name = path.display();
+    let pem = std::fs::read(path)
+        .with_context(|| format!("AUTHLOG_SMTP_CA_FILE: the file {name} cannot be read"))?;
+    MailAuthorities::from_pem(&pem).with_context(|| {
+        format!("AUTHLOG_SMTP_CA_FILE: the file {name} holds no certificate in PEM")
+    })
 }
 
 /// The service over a store, as people under `reachable_at` reach it.

@@ -7,12 +7,13 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use authlog_application::ports::{Mail, MailError, Mailer as _};
 use authlog_domain::Email;
-use authlog_infrastructure::mail::SmtpMailer;
+use authlog_infrastructure::mail::{MailAuthorities, SmtpMailer};
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use serde_json::Value;
 
@@ -55,15 +56,24 @@ impl Server {
     }
 
     fn mailer(&self, credentials: &str, options: &str) -> SmtpMailer {
-        let url = format!("smtp://{credentials}127.0.0.1:{}{options}", self.port);
-        SmtpMailer::new(
-            &url,
-            "Authlog <no-reply@auth.example>",
-            Arc::new(SystemClock),
-            Arc::new(SystemEntropy),
-        )
-        .unwrap()
+        self.mailer_from("Authlog <no-reply@auth.example>", credentials, options)
     }
+
+    fn mailer_from(&self, sender: &str, credentials: &str, options: &str) -> SmtpMailer {
+        let url = format!("smtp://{credentials}127.0.0.1:{}{options}", self.port);
+        mailer_at(&url, &MailAuthorities::default(), sender)
+    }
+}
+
+fn mailer_at(url: &str, authorities: &MailAuthorities, sender: &str) -> SmtpMailer {
+    SmtpMailer::new(
+        url,
+        authorities,
+        sender,
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy),
+    )
+    .unwrap()
 }
 
 impl Drop for Server {
@@ -182,4 +192,164 @@ async fn where_encryption_is_required_nothing_is_sent_without() {
         matches!(refused, Err(MailError::Transient(_))),
         "{refused:?}"
     );
+}
+
+/// Makes sure that the mail is kept for another try.
+#[track_caller]
+fn is_kept(refused: &Result<(), MailError>, words: &str) {
+    let Err(MailError::Transient(reason)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(reason.to_string().contains(words), "{reason}");
+}
+
+/// Makes sure that the mail is given up.
+#[track_caller]
+fn is_given_up(refused: &Result<(), MailError>) {
+    assert!(
+        matches!(refused, Err(MailError::Permanent(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_server_has_against_the_sender_keeps_the_mail() {
+    for refusal in [
+        "553 Sender address rejected",
+        "550 5.1.8 Unknown domain",
+        "501 Syntax",
+    ] {
+        let server = Server::start(&["--refuse-sender", refusal]);
+        let mailer = server.mailer("", "");
+        let refused = mailer.send(mail_to("jo@example.com", "Hi\n")).await;
+        is_kept(&refused, &refusal[..3]);
+    }
+    for refusal in [
+        "550 5.7.1 Relaying denied",
+        "550 relay not permitted",
+        "530 5.7.0 Sign in",
+    ] {
+        let server = Server::start(&["--refuse-relaying", refusal]);
+        let mailer = server.mailer("", "");
+        let refused = mailer.send(mail_to("relayed@example.com", "Hi\n")).await;
+        is_kept(&refused, &refusal[..3]);
+    }
+    let server = Server::start(&[
+        "--refuse-message",
+        "550 5.7.26 The sender is not authenticated",
+    ]);
+    let refused = server
+        .mailer("", "")
+        .send(mail_to("jo@example.com", "Hi\n"))
+        .await;
+    is_kept(&refused, "5.7.26");
+}
+
+#[tokio::test]
+async fn a_refused_text_and_a_refused_recipient_without_an_enhanced_status_end_the_mail() {
+    let server = Server::start(&["--refuse-message", "554 5.6.0 The message is malformed"]);
+    is_given_up(
+        &server
+            .mailer("", "")
+            .send(mail_to("jo@example.com", "Hi\n"))
+            .await,
+    );
+    let server = Server::start(&["--refuse-relaying", "550 No such user"]);
+    is_given_up(
+        &server
+            .mailer("", "")
+            .send(mail_to("relayed@example.com", "Hi\n"))
+            .await,
+    );
+}
+
+#[tokio::test]
+async fn a_sender_of_an_international_domain_goes_by_its_a_label() {
+    let mut server = Server::start(&["--ascii"]);
+    let mailer = server.mailer_from("Bücher <no-reply@bücher.example>", "", "");
+    mailer
+        .send(mail_to("jo@example.com", "Hi\n"))
+        .await
+        .unwrap();
+    let message = server.next_message();
+    assert_eq!(message["host"], "xn--bcher-kva.example");
+    assert_eq!(message["from"], "no-reply@xn--bcher-kva.example");
+    let content = message["content"].as_str().unwrap();
+    assert!(
+        content.contains("<no-reply@xn--bcher-kva.example>"),
+        "{content}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_the_extension_that_the_address_of_the_sender_needs_keeps_the_mail() {
+    let server = Server::start(&["--ascii"]);
+    let mailer = server.mailer_from("büro@auth.example", "", "");
+    let refused = mailer.send(mail_to("jo@example.com", "Hi\n")).await;
+    is_kept(&refused, "SMTPUTF8");
+    let mailer = server.mailer("", "");
+    is_given_up(&mailer.send(mail_to("jö@example.com", "Hi\n")).await);
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = certificates(folder.path());
+    let pem = folder.path().join("server.pem").display().to_string();
+    let authorities = MailAuthorities::from_pem(&authority).unwrap();
+    for (scheme, options, mode) in [
+        ("smtps", "", vec!["--certificate", &pem]),
+        (
+            "smtp",
+            "?tls=required",
+            vec!["--certificate", &pem, "--starttls"],
+        ),
+    ] {
+        let mut server = Server::start(&mode);
+        let url = format!("{scheme}://localhost:{}{options}", server.port);
+        let mailer = mailer_at(&url, &authorities, "no-reply@auth.example");
+        mailer
+            .send(mail_to("jo@example.com", "Hi\n"))
+            .await
+            .unwrap();
+        assert_eq!(server.next_message()["to"][0], "jo@example.com");
+        let stranger = mailer_at(&url, &MailAuthorities::default(), "no-reply@auth.example");
+        let refused = stranger.send(mail_to("jo@example.com", "Hi\n")).await;
+        is_kept(&refused, "UnknownIssuer");
+        // The name in the certificate counts as well.
+        let url = url.replace("localhost", "127.0.0.1");
+        let other = mailer_at(&url, &authorities, "no-reply@auth.example");
+        let refused = other.send(mail_to("jo@example.com", "Hi\n")).await;
+        is_kept(&refused, "certificate");
+    }
+}
+
+#[test]
+fn a_file_without_a_certificate_names_no_authority() {
+    for pem in [
+        "",
+        "nonsense",
+        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+    ] {
+        assert!(MailAuthorities::from_pem(pem.as_bytes()).is_none(), "{pem}");
+    }
+}
+
+/// Makes an authority, whose certificate this is, and with it `server.pem`, the key and the certificate of `localhost`.
+fn certificates(folder: &Path) -> Vec<u8> {
+    let script = "
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=Authority \\
+            -keyout ca.key -out ca.pem &&
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \\
+            -keyout server.key -out server.csr &&
+        printf 'subjectAltName=DNS:localhost\\nbasicConstraints=CA:FALSE\\n' >extensions &&
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions \\
+            -out server.crt && cat server.key server.crt >server.pem";
+    let made = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    std::fs::read(folder.join("ca.pem")).unwrap()
 }

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     /// Replicas of the streams that are made.
     pub(crate) nats_replicas: usize,
     pub(crate) smtp_url: Option<Url>,
+    /// Certificates of authorities in addition to Mozilla's.
+    pub(crate) smtp_ca_file: Option<PathBuf>,
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -153,6 +155,7 @@ impl Settings {
                     known.then_some(url)
                 },
             )?,
+            smtp_ca_file: sources.text("smtp_ca_file").map(PathBuf::from),
             mail_from: sources.parse(
                 "mail_from",
                 "an e-mail address, such as accounts@example.com or Example <accounts@example.com>",
@@ -253,6 +256,12 @@ impl Settings {
 
     /// Checks what no setting shows by itself.
     fn check_together(&self) -> anyhow::Result<()> {
+        let is_encrypted =
+            |url: &Url| url.scheme() == "smtps" || url.query_pairs().any(|(name, _)| name == "tls");
+        anyhow::ensure!(
+            self.smtp_ca_file.is_none() || self.smtp_url.as_ref().is_some_and(is_encrypted),
+            "AUTHLOG_SMTP_CA_FILE is set, but AUTHLOG_SMTP_URL names no server that is spoken to with TLS: write smtps://… or smtp://…?tls=required"
+        );
         let shared = matches!(self.jwt_algorithm, JwtAlgorithm::Hs256);
         anyhow::ensure!(
             !shared || self.jwt_secret.is_some(),
@@ -388,6 +397,20 @@ mod tests {
             let error = format!("{:#}", load(&[(name, "x://canary")]).err().unwrap());
             assert!(!error.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_authority_of_a_mail_server_goes_with_tls_alone() {
+        let with = |url: &str| {
+            load(&[
+                ("AUTHLOG_SMTP_CA_FILE", "ca.pem"),
+                ("AUTHLOG_SMTP_URL", url),
+            ])
+        };
+        assert!(load(&[("AUTHLOG_SMTP_CA_FILE", "ca.pem")]).is_err());
+        assert!(with("smtp://mail.example").is_err());
+        assert!(with("smtp://mail.example?tls=required").is_ok());
+        assert!(with("smtps://mail.example").is_ok());
     }
 
     #[test]

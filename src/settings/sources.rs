@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 28] = [
+const FLAGS: [&str; 29] = [
     "listen",
     "data_dir",
     "database_url",
@@ -16,6 +16,7 @@ const FLAGS: [&str; 28] = [
     "nats_url",
     "nats_replicas",
     "smtp_url",
+    "smtp_ca_file",
     "mail_from",
     "public_url",
     "trusted_proxies",
@@ -83,6 +84,9 @@ pub(crate) struct Flags {
     /// Mail server, smtp://… or smtps://… [mail becomes files]
     #[arg(long, global = true, value_name = "URL")]
     smtp_url: Option<String>,
+    /// PEM file with authorities that the mail server's certificate may be signed by, in addition to Mozilla's [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    smtp_ca_file: Option<String>,
     /// Sender of mail [authlog@localhost.localdomain]
     #[arg(long, global = true, value_name = "ADDRESS")]
     mail_from: Option<String>,
@@ -156,6 +160,7 @@ impl Flags {
             self.nats_url,
             self.nats_replicas,
             self.smtp_url,
+            self.smtp_ca_file,
             self.mail_from,
             self.public_url,
             self.trusted_proxies,

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 
 use authlog_application::ports::{Clock, Entropy, Mail, MailError};
 use authlog_domain::Timestamp;
-use lettre::Message;
 use lettre::message::header::{
     ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
 };
 use lettre::message::{Body, Mailbox};
+use lettre::{Address, Message};
+use url::Host;
 use uuid::Uuid;
 
 use super::MailerError;
@@ -35,9 +36,9 @@ impl Composer {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, MailerError> {
-        let sender = sender
-            .parse()
-            .map_err(|_| MailerError::Sender(sender.to_owned()))?;
+        let wrong = || MailerError::Sender(sender.to_owned());
+        let mut sender: Mailbox = sender.parse().map_err(|_| wrong())?;
+        sender.email = with_a_label(&sender.email).ok_or_else(wrong)?;
         Ok(Self {
             sender,
             clock,
@@ -74,6 +75,19 @@ impl Composer {
             .map_err(permanent)?;
         Ok(Composed { at, id, message })
     }
+}
+
+/// The address with its domain as A-label (RFC 5890 §2.3.2.1), as every mail server and the name in EHLO take it.
+fn with_a_label(address: &Address) -> Option<Address> {
+    let domain = address.domain();
+    // An address literal is none to convert, and an ASCII domain needs no conversion.
+    if domain.is_ascii() {
+        return Some(address.clone());
+    }
+    let Ok(Host::Domain(domain)) = Host::parse(domain) else {
+        return None;
+    };
+    Address::new(address.user(), domain).ok()
 }
 
 /// The text in an encoding that leaves lines, and the links on them, as they are: 7bit where it is ASCII, 8bit where it
@@ -201,6 +215,13 @@ mod tests {
     fn what_is_no_sender_is_refused() {
         let sender = |text| Composer::new(text, Arc::new(StoppedClock), Arc::new(SystemEntropy));
         assert!(sender("no-reply@auth.example").is_ok());
+        assert_eq!(
+            sender("no-reply@bücher.example")
+                .ok()
+                .unwrap()
+                .sender_domain(),
+            "xn--bcher-kva.example"
+        );
         let error = sender("nobody").err().unwrap();
         assert!(error.to_string().starts_with("`nobody` is no sender"));
     }

@@ -15,7 +15,7 @@ pub use file::FileMailer;
 pub use folder::MailFolder;
 pub(crate) use mailbox::mailbox_of;
 pub use none::NoMailer;
-pub use smtp::SmtpMailer;
+pub use smtp::{MailAuthorities, SmtpMailer};
 
 /// Why there is no mailer.
 #[derive(Debug, thiserror::Error)]

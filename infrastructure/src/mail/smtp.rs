@@ -5,26 +5,47 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::ports::{Clock, Entropy, Mail, MailError, Mailer};
-use lettre::transport::smtp;
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
-use url::Url;
+use lettre::Address;
+use lettre::address::Envelope;
+use lettre::transport::smtp::client::{Certificate, TlsParameters};
 
+use self::exchange::{Refusal, Stage, hand_over};
+use self::server::SmtpServer;
 use super::MailerError;
 use super::message::Composer;
 
-/// How long a connection may take to be made.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+mod exchange;
+mod server;
 
 /// How long the whole exchange may take. Whoever sends the mail tries again later, and meanwhile has the request to
 /// itself for longer than this.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the end of a connection may take.
+const QUIT_WITHIN: Duration = Duration::from_secs(1);
+
 /// Hands each message to a mail server, over a connection of its own: an exchange that is given up midway then leaves
 /// nothing behind that the next one would have to make sense of.
 pub struct SmtpMailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: SmtpServer,
     composer: Composer,
+}
+
+/// Certificates of authorities that a mail server's certificate may be signed by, in addition to Mozilla's roots.
+#[derive(Clone, Default)]
+pub struct MailAuthorities(Vec<Certificate>);
+
+impl MailAuthorities {
+    /// The authorities in a PEM file; `None` if it holds no certificate, or one that cannot be read.
+    pub fn from_pem(pem: &[u8]) -> Option<Self> {
+        const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+        let has_any = pem.windows(BEGIN.len()).any(|part| part == BEGIN);
+        let certificates = Certificate::from_pem(pem).ok()?;
+        let trusted = TlsParameters::builder("localhost".to_owned())
+            .add_root_certificate(certificates.clone())
+            .build();
+        (has_any && trusted.is_ok()).then(|| Self(vec![certificates]))
+    }
 }
 
 impl SmtpMailer {
@@ -34,7 +55,7 @@ impl SmtpMailer {
     /// - `smtp://user:password@host?tls=required` insists on STARTTLS (port 587),
     /// - `smtp://host` does not encrypt (port 25): for a server on the same machine or network.
     ///
-    /// User and password are percent-encoded. Certificates are checked against the roots of Mozilla. The client calls
+    /// User and password are percent-encoded. Certificates are checked against the roots of Mozilla and `authorities`. The client calls
     /// itself by the path of the URL (`smtps://host/auth.example`), or else by the sender's domain. `sender` is an
     /// address, or a name and an address in angle brackets.
     ///
@@ -42,23 +63,25 @@ impl SmtpMailer {
     /// The URL or the sender cannot be read. Whether the server is there is found out with the first message.
     pub fn new(
         url: &str,
+        authorities: &MailAuthorities,
         sender: &str,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, MailerError> {
         let composer = Composer::new(sender, clock, entropy)?;
-        let parsed = Url::parse(url).map_err(|error| MailerError::Url(error.into()))?;
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-            .map_err(|error| MailerError::Url(error.into()))?
-            .timeout(Some(CONNECT_WITHIN));
-        if parsed.path().len() <= 1 {
-            let name = composer.sender_domain().to_owned();
-            builder = builder.hello_name(ClientId::Domain(name));
-        }
         Ok(Self {
-            transport: builder.build(),
+            server: SmtpServer::parse(url, &authorities.0, composer.sender_domain())?,
             composer,
         })
+    }
+
+    async fn deliver(&self, envelope: &Envelope, message: &[u8]) -> Result<(), Refusal> {
+        let connected = self.server.connect().await;
+        let mut connection = connected.map_err(|error| Refusal::Command(Stage::Sender, error))?;
+        let taken = hand_over(&mut connection, envelope, message).await;
+        // The message is taken, or not, whether the server answers the end of the connection or does not.
+        let _ = tokio::time::timeout(QUIT_WITHIN, connection.abort()).await;
+        taken
     }
 }
 
@@ -68,12 +91,12 @@ impl Mailer for SmtpMailer {
         let message = self.composer.compose(mail)?.message;
         let envelope = message.envelope();
         let bytes = message.formatted();
-        let sending = self.transport.send_raw(envelope, &bytes);
+        let sending = self.deliver(envelope, &bytes);
         match tokio::time::timeout(SEND_WITHIN, sending).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let failure = Failure::new(&error, envelope.to());
-                Err(if is_permanent(&error, &bytes) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(refusal)) => {
+                let failure = Failure::new(&refusal, envelope.to());
+                Err(if refusal.is_permanent() {
                     MailError::Permanent(failure.into())
                 } else {
                     MailError::Transient(failure.into())
@@ -84,17 +107,6 @@ impl Mailer for SmtpMailer {
     }
 }
 
-/// Whether the same message will never be taken (RFC 5321 §4.2.1).
-///
-/// Refused credentials (RFC 4954 §6) say nothing about the message: it waits until somebody mends them. A server
-/// without the extensions that text or an address beyond ASCII need will hardly learn them.
-fn is_permanent(error: &smtp::Error, message: &[u8]) -> bool {
-    let Some(code) = error.status() else {
-        return error.is_client() && !message.is_ascii();
-    };
-    error.is_permanent() && !matches!(u16::from(code), 530 | 534 | 535 | 538)
-}
-
 /// What went wrong, less what it says about people: servers repeat the address in their answers, and the reason gets
 /// logged.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +114,7 @@ fn is_permanent(error: &smtp::Error, message: &[u8]) -> bool {
 struct Failure(String);
 
 impl Failure {
-    fn new(error: &smtp::Error, recipients: &[Address]) -> Self {
+    fn new(refusal: &Refusal, recipients: &[Address]) -> Self {
         const LONGEST: usize = 300;
         let is_personal = |word: &str| {
             let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
@@ -111,7 +123,7 @@ impl Failure {
                     .iter()
                     .any(|address| bare.eq_ignore_ascii_case(address.user()))
         };
-        let words: Vec<String> = error
+        let words: Vec<String> = refusal
             .to_string()
             .split_whitespace()
             .map(|word| if is_personal(word) { "…" } else { word }.to_owned())
@@ -128,6 +140,7 @@ mod tests {
     fn mailer(url: &str) -> Result<SmtpMailer, MailerError> {
         SmtpMailer::new(
             url,
+            &MailAuthorities::default(),
             "no-reply@auth.example",
             Arc::new(SystemClock),
             Arc::new(SystemEntropy),

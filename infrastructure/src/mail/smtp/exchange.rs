@@ -1,0 +1,166 @@
+//! Handing one message over (RFC 5321 §3.3), and judging a refusal by the command that was refused.
+
+use std::error::Error as _;
+
+use lettre::Address;
+use lettre::address::Envelope;
+use lettre::transport::smtp;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
+
+/// Why a message was not taken.
+pub(super) enum Refusal {
+    /// The server refused a command.
+    Command(Stage, smtp::Error),
+    /// The server lacks an extension that the message needs.
+    Extension(Extension, Need),
+}
+
+/// How far the exchange had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before the message: greeting, encryption, credentials, and whom the message is from.
+    Sender,
+    /// Whom it is to, and what it says.
+    Message,
+}
+
+/// What needs an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The sender's address.
+    Sender,
+    /// The recipient's address, or the text.
+    Message,
+}
+
+impl Refusal {
+    /// Whether the same message will never be taken (RFC 5321 §4.2.1), because of its recipient or its text.
+    ///
+    /// What a server has against the sender says nothing about the message, which waits until an operator has changed the
+    /// settings, the sender's domain or the server: refused credentials (RFC 4954 §6), a refused sender, and a refusal for
+    /// reasons of policy, such as relaying (RFC 3463 §3.8).
+    pub(super) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Command(Stage::Message, error) => error.is_permanent() && !concerns_sender(error),
+            // A server will hardly learn an extension.
+            Self::Extension(_, need) => *need == Need::Message,
+            Self::Command(Stage::Sender, _) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Command(_, error) => error.fmt(f),
+            Self::Extension(extension, Need::Sender) => {
+                write!(
+                    f,
+                    "the server lacks {extension}, which the sender's address needs"
+                )
+            }
+            Self::Extension(extension, Need::Message) => {
+                write!(f, "the server lacks {extension}, which the message needs")
+            }
+        }
+    }
+}
+
+fn concerns_sender(error: &smtp::Error) -> bool {
+    let code = error.status().map(u16::from);
+    if matches!(code, Some(530 | 534 | 535 | 538)) {
+        return true;
+    }
+    let text = error.source().map(ToString::to_string).unwrap_or_default();
+    match enhanced_status(&text) {
+        // RFC 3463 §3.2: 7 and 8 are the sender's mailbox and system. §3.8: 7 is security and policy.
+        Some((1, detail)) => matches!(detail, 7 | 8),
+        Some((subject, _)) => subject == 7,
+        // Servers without enhanced codes say it in words, as Exim does: "relay not permitted".
+        None => text.to_ascii_lowercase().contains("relay"),
+    }
+}
+
+/// The subject and the detail of the enhanced status code with which the text of a permanent refusal begins (RFC 2034 §4).
+fn enhanced_status(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split_whitespace().next()?.splitn(3, '.');
+    if numbers.next()? != "5" {
+        return None;
+    }
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Hands `message` over.
+pub(super) async fn hand_over(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    message: &[u8],
+) -> Result<(), Refusal> {
+    let parameters = parameters(connection, envelope, message)?;
+    let sender = |error| Refusal::Command(Stage::Sender, error);
+    let about_message = |error| Refusal::Command(Stage::Message, error);
+    let mail = Mail::new(envelope.from().cloned(), parameters);
+    connection.command(mail).await.map_err(sender)?;
+    for recipient in envelope.to() {
+        let rcpt = Rcpt::new(recipient.clone(), vec![]);
+        connection.command(rcpt).await.map_err(about_message)?;
+    }
+    connection.command(Data).await.map_err(about_message)?;
+    connection.message(message).await.map_err(about_message)?;
+    Ok(())
+}
+
+/// What the message needs of the server beyond RFC 5321.
+fn parameters(
+    connection: &AsyncSmtpConnection,
+    envelope: &Envelope,
+    message: &[u8],
+) -> Result<Vec<MailParameter>, Refusal> {
+    let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+    let server = connection.server_info();
+    let mut parameters = vec![];
+    let to_ascii = envelope.to().iter().all(is_ascii);
+    // RFC 6531: addresses.
+    if !to_ascii || !envelope.from().is_none_or(is_ascii) {
+        if !server.supports_feature(Extension::SmtpUtfEight) {
+            let need = if to_ascii {
+                Need::Sender
+            } else {
+                Need::Message
+            };
+            return Err(Refusal::Extension(Extension::SmtpUtfEight, need));
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    // RFC 6152: text.
+    if !message.is_ascii() {
+        if !server.supports_feature(Extension::EightBitMime) {
+            return Err(Refusal::Extension(Extension::EightBitMime, Need::Message));
+        }
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    Ok(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_enhanced_status_is_read_where_there_is_one() {
+        assert_eq!(enhanced_status("5.7.1 Relaying denied"), Some((7, 1)));
+        assert_eq!(enhanced_status("5.1.10 null MX\nmore"), Some((1, 10)));
+        for text in [
+            "",
+            "No such user",
+            "5.7 x",
+            "4.7.1 later",
+            "5.x.1",
+            "15.1.1",
+        ] {
+            assert_eq!(enhanced_status(text), None, "{text:?}");
+        }
+    }
+}

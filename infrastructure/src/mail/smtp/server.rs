@@ -1,0 +1,129 @@
+//! The mail server that a URL names: how it is reached, and how it is proved to be the one.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::super::MailerError;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// A server, and what to say to it first.
+pub(super) struct SmtpServer {
+    host: String,
+    port: u16,
+    tls: Tls,
+    hello_name: ClientId,
+    credentials: Option<Credentials>,
+}
+
+/// What is wrong with the URL of a server.
+#[derive(Debug, thiserror::Error)]
+enum UrlError {
+    #[error("it names no host")]
+    NoHost,
+    #[error(
+        "it begins with neither smtp:// nor smtps://, or `tls` is neither `required` nor `opportunistic`"
+    )]
+    Scheme,
+    #[error("its user or its password is not UTF-8")]
+    Credentials(#[from] std::str::Utf8Error),
+    #[error("TLS cannot be set up")]
+    Tls(#[from] smtp::Error),
+}
+
+impl SmtpServer {
+    /// The server at `url`, whose certificate is checked against Mozilla's roots and these. The client calls itself by the
+    /// path of the URL, or else by `default_name`.
+    ///
+    /// # Errors
+    /// The URL cannot be read, or one of the certificates is none.
+    pub(super) fn parse(
+        url: &str,
+        roots: &[Certificate],
+        default_name: &str,
+    ) -> Result<Self, MailerError> {
+        let url = Url::parse(url).map_err(|error| MailerError::Url(error.into()))?;
+        Self::of(&url, roots, default_name).map_err(|error| MailerError::Url(error.into()))
+    }
+
+    fn of(url: &Url, roots: &[Certificate], default_name: &str) -> Result<Self, UrlError> {
+        let host = match url.host().ok_or(UrlError::NoHost)? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let mode = url.query_pairs().find(|(name, _)| name == "tls");
+        let mode = mode.as_ref().map(|(_, mode)| mode.as_ref());
+        let (default_port, tls) = match (url.scheme(), mode) {
+            ("smtp", None) => (SMTP_PORT, Tls::None),
+            ("smtp", Some("required")) => (SUBMISSION_PORT, Tls::Required(trust(&host, roots)?)),
+            ("smtp", Some("opportunistic")) => {
+                (SUBMISSION_PORT, Tls::Opportunistic(trust(&host, roots)?))
+            }
+            ("smtps", _) => (SUBMISSIONS_PORT, Tls::Wrapper(trust(&host, roots)?)),
+            _ => return Err(UrlError::Scheme),
+        };
+        let name = match url.path().trim_matches('/') {
+            "" => default_name,
+            path => path,
+        };
+        Ok(Self {
+            host,
+            port: url.port().unwrap_or(default_port),
+            tls,
+            hello_name: ClientId::Domain(name.to_owned()),
+            credentials: url
+                .password()
+                .map(|password| {
+                    let decoded =
+                        |text| percent_decode_str(text).decode_utf8().map(Cow::into_owned);
+                    let user = decoded(url.username())?;
+                    Ok::<_, UrlError>(Credentials::new(user, decoded(password)?))
+                })
+                .transpose()?,
+        })
+    }
+
+    /// A connection that is ready for a message: greeted, encrypted and signed in as the URL says.
+    pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
+        let from_the_start = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            _ => None,
+        };
+        let address = (self.host.as_str(), self.port);
+        let (within, name) = (Some(CONNECT_WITHIN), &self.hello_name);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(address, within, name, from_the_start, None)
+                .await?;
+        match &self.tls {
+            Tls::Required(parameters) => connection.starttls(parameters.clone(), name).await?,
+            Tls::Opportunistic(parameters) if connection.can_starttls() => {
+                connection.starttls(parameters.clone(), name).await?;
+            }
+            _ => {}
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(connection)
+    }
+}
+
+/// Which certificates prove that a server is `host`.
+fn trust(host: &str, roots: &[Certificate]) -> Result<TlsParameters, smtp::Error> {
+    let builder = TlsParameters::builder(host.to_owned());
+    roots
+        .iter()
+        .cloned()
+        .fold(builder, |builder, root| builder.add_root_certificate(root))
+        .build()
+}
