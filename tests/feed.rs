@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 on_both_stores!(
     the_log_is_read_as_lines_of_cloud_events,
     server_sent_events_say_their_place_and_go_on_from_it,
+    a_handler_without_event_types_receives_every_server_sent_event,
     only_services_auditors_and_admins_may_read,
     a_bad_query_is_refused_by_the_member_that_is_wrong,
     nobody_reads_on_from_beyond_the_end,
@@ -131,6 +132,23 @@ async fn server_sent_events_say_their_place_and_go_on_from_it(store: Store) {
     assert_eq!(limited.server_sent().await, None);
 }
 
+async fn a_handler_without_event_types_receives_every_server_sent_event(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "auditor").await;
+    log_has(&service, &reader.access, 2).await;
+    let mut stream = Reader::of_server_sent(&service, &reader.access, "event=message", None).await;
+    for place in 1..=2 {
+        let (id, kind, event) = stream.server_sent().await.unwrap();
+        assert_eq!(
+            (id, kind.as_str(), log_index(&event)),
+            (place, "message", place)
+        );
+    }
+    let mut named = Reader::of_server_sent(&service, &reader.access, "event=type", None).await;
+    let (_, kind, event) = named.server_sent().await.unwrap();
+    assert_eq!(event["type"], kind);
+}
+
 async fn only_services_auditors_and_admins_may_read(store: Store) {
     let service = Program::on(store).await;
     let answer = service.send(own::FEED).await;
@@ -183,6 +201,7 @@ async fn a_bad_query_is_refused_by_the_member_that_is_wrong(store: Store) {
         "limit=-3",
         "limit=all",
         "follow=maybe",
+        "event=all",
         "user=jo",
         "type=LoggedIn,Unheard",
         "type=",

@@ -129,6 +129,21 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
     let headers = answer.header("access-control-allow-headers").unwrap();
     assert!(headers.contains("content-type"), "{answer}");
 
+    // A reader of the feed may say how far it has read.
+    let answer = service
+        .send(Endpoint::at("OPTIONS", "/audit/events"))
+        .header("origin", site)
+        .header("access-control-request-method", "GET")
+        .header(
+            "access-control-request-headers",
+            "authorization,last-event-id",
+        )
+        .await;
+    let headers = answer.header("access-control-allow-headers").unwrap();
+    for name in ["authorization", "last-event-id"] {
+        assert!(headers.contains(name), "{answer}");
+    }
+
     let ann = Person::called("ann");
     let body = Contract::A.registration_of(&ann);
     let request = service.send(a::REGISTER).json(&body);

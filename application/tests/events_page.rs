@@ -21,7 +21,12 @@ personal and no secret: it says *that* somebody registered, not who; ask the API
 
 This page is written from the Rust types by a test (`application/tests/events_page.rs`), and so are the JSON Schemas in
 `schemas/` and the AsyncAPI document `asyncapi.json`. A running service serves them at `/schemas/<type>.json`,
-`/schemas/cloudevent.json` and `/asyncapi.json`.
+`/schemas/cloudevent.json`, `/schemas/event.json` and `/asyncapi.json`.
+
+For a generator of types, take [`schemas/event.json`](schemas/event.json): one schema of all events, in which `type` says what
+`data` is, and which refers to no other file. It refuses types that are newer than itself, so look at `type` before you
+validate; [`schemas/cloudevent.json`](schemas/cloudevent.json) is what events of any type have. The `$id` of a schema names it;
+nothing is to be fetched there.
 
 ## What every event has
 
@@ -117,13 +122,13 @@ fn table(heading: &str, schema: &Value, without: &[&str]) -> String {
 
 /// The form of a member in a few words.
 fn form(member: &Value) -> String {
-    let types = match &member["type"] {
-        Value::Array(types) => types.clone(),
-        one => vec![one.clone()],
-    };
-    let types: Vec<&str> = types.iter().filter_map(Value::as_str).collect();
-    let mut form = types.join(" or ");
-    if let Some(only) = member["const"].as_str() {
+    if let Some(forms) = member["anyOf"].as_array() {
+        return forms.iter().map(form).collect::<Vec<_>>().join(" or ");
+    }
+    let mut form = member["type"].as_str().unwrap_or_default().to_owned();
+    if let (Some(least), Some(most)) = (member["minimum"].as_u64(), member["maximum"].as_u64()) {
+        write!(form, ", {least} to {most}").unwrap();
+    } else if let Some(only) = member["const"].as_str() {
         write!(form, ", `{only}`").unwrap();
     } else if let Some(format) = member["format"].as_str() {
         write!(form, ", {format}").unwrap();

@@ -7,7 +7,7 @@ mod golden;
 use std::collections::{BTreeMap, BTreeSet};
 
 use authlog_application::published::{
-    ENVELOPE, KINDS, async_api, envelope, publish, schema, schema_names,
+    ANY_EVENT, ENVELOPE, KINDS, any_event, async_api, envelope, publish, schema, schema_names,
 };
 use golden::{check_in, folder, golden_events};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn broken(published: &Formats, current: &Formats) -> BTreeSet<String> {
             continue;
         };
         for (member, form) in before["properties"].as_object().into_iter().flatten() {
-            if meaning(form) != meaning(&now["properties"][member]) {
+            if !is_kept(form, &now["properties"][member]) {
                 broken.insert(format!("{name}: {member} is another"));
             }
         }
@@ -72,13 +72,58 @@ fn broken(published: &Formats, current: &Formats) -> BTreeSet<String> {
     broken
 }
 
-/// A schema without the words that are for people.
-fn meaning(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    if let Some(members) = schema.as_object_mut() {
-        members.retain(|name, _| !["title", "description", "examples"].contains(&name.as_str()));
+/// Whether a reader of the member as it was reads it as it is now. A text may have gained a format, which all that was ever
+/// sent has.
+fn is_kept(before: &Value, now: &Value) -> bool {
+    let (before, now) = (meaning(before), meaning(now));
+    let is_text = |form: &Value| form["type"] == "string";
+    let fits = |(before, now): (&Value, &Value)| {
+        let mut now = now.clone();
+        if is_text(before) && before.get("format").is_none() {
+            if let Some(members) = now.as_object_mut() {
+                members.remove("format");
+            }
+        }
+        *before == now
+    };
+    before.len() == now.len() && before.iter().zip(&now).all(fits)
+}
+
+/// A schema without the words that are for people, as one form for each type that a value may have. What schemars wrote of
+/// numbers once, and of lists of types, says the same as what strict validators take.
+fn meaning(schema: &Value) -> Vec<Value> {
+    let Some(members) = schema.as_object() else {
+        return vec![schema.clone()];
+    };
+    let mut members = members.clone();
+    members.retain(|name, _| !["title", "description", "examples"].contains(&name.as_str()));
+    match members.get("format").and_then(Value::as_str) {
+        Some("uint32") => {
+            members.remove("format");
+            members.insert("maximum".to_owned(), json!(u32::MAX));
+        }
+        Some("int64") => drop(members.remove("format")),
+        _ => {}
     }
-    schema
+    let forms = match (members.remove("type"), members.remove("anyOf")) {
+        (Some(Value::Array(types)), None) => types
+            .into_iter()
+            .map(|kind| json!({ "type": kind }))
+            .collect(),
+        (None, Some(Value::Array(forms))) => forms,
+        (Some(kind), None) => vec![json!({ "type": kind })],
+        _ => vec![json!({})],
+    };
+    let whole = |form: Value| {
+        // Bounds and formats say nothing of null.
+        if form["type"] == "null" {
+            return form;
+        }
+        let mut whole = members.clone();
+        whole.extend(form.as_object().cloned().unwrap_or_default());
+        Value::Object(whole)
+    };
+    forms.into_iter().map(whole).collect()
 }
 
 fn required(schema: &Value) -> BTreeSet<String> {
@@ -95,8 +140,9 @@ fn the_schemas_and_the_async_api_document_are_checked_in() {
         check_in(&schemas.join(name), &format!("{:#}\n", schema(kind)));
     }
     check_in(&schemas.join(ENVELOPE), &format!("{:#}\n", envelope()));
+    check_in(&schemas.join(ANY_EVENT), &format!("{:#}\n", any_event()));
     let files = std::fs::read_dir(schemas).unwrap().count();
-    assert_eq!(files, KINDS.len() + 1, "a file that nothing keeps current");
+    assert_eq!(files, KINDS.len() + 2, "a file that nothing keeps current");
     check_in(
         &folder("../docs/asyncapi.json"),
         &format!("{:#}\n", async_api()),
@@ -136,7 +182,7 @@ fn a_change_that_would_break_a_reader_is_found() {
         change(&mut formats);
         broken(&current(), &formats).into_iter().collect::<Vec<_>>()
     };
-    let of_role: [Change; 4] = [
+    let of_role: [Change; 5] = [
         |formats| {
             let members = properties(formats, REGISTERED);
             let role = members.remove("role").unwrap();
@@ -145,6 +191,10 @@ fn a_change_that_would_break_a_reader_is_found() {
         |formats| drop(properties(formats, REGISTERED).remove("role")),
         |formats| properties(formats, REGISTERED)["role"]["type"] = json!("integer"),
         |formats| properties(formats, REGISTERED)["role"]["type"] = json!(["string", "null"]),
+        |formats| {
+            let either = json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] });
+            properties(formats, REGISTERED)["role"] = either;
+        },
     ];
     for change in of_role {
         assert_eq!(edit(change), [format!("{REGISTERED}: role is another")]);
@@ -182,6 +232,137 @@ fn a_change_that_would_break_a_reader_is_found() {
 fn properties<'a>(formats: &'a mut Formats, name: &str) -> &'a mut serde_json::Map<String, Value> {
     let format = formats.get_mut(name).unwrap();
     format["properties"].as_object_mut().unwrap()
+}
+
+#[test]
+fn one_schema_ties_the_type_to_the_data() {
+    let schema = any_event();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let events: Vec<Value> = golden_events()
+        .iter()
+        .map(|event| publish(event).unwrap().to_json("authlog"))
+        .collect();
+    for event in &events {
+        assert!(validator.is_valid(event), "{event}");
+        // With the type of another event, whose data has other members that have to be there.
+        let mut other = event.clone();
+        other["type"] = if event["type"] == "dev.authlog.user.registered.v1" {
+            json!("dev.authlog.session.logged-in.v1")
+        } else {
+            json!("dev.authlog.user.registered.v1")
+        };
+        assert!(!validator.is_valid(&other), "{other}");
+        other["type"] = json!("dev.authlog.user.unheard-of.v1");
+        assert!(!validator.is_valid(&other), "{other}");
+    }
+    let kinds = schema["oneOf"].as_array().unwrap();
+    assert_eq!(kinds.len(), KINDS.len());
+    for (reference, kind) in kinds.iter().zip(KINDS) {
+        let place = reference["$ref"].as_str().unwrap().trim_start_matches('#');
+        let event = schema.pointer(place).unwrap();
+        assert_eq!(
+            event["properties"]["type"]["const"],
+            kind.cloud_event_type()
+        );
+    }
+}
+
+#[test]
+fn every_schema_has_an_identifier_of_its_own() {
+    let schemas = schema_names().map(|(_, kind)| schema(kind));
+    let schemas: Vec<Value> = schemas.chain([envelope(), any_event()]).collect();
+    let ids: BTreeSet<&str> = schemas
+        .iter()
+        .map(|it| it["$id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), schemas.len());
+    assert!(ids.iter().all(|id| url_of_a_schema(id)), "{ids:?}");
+    // Inside of another document an identifier would turn references away from it.
+    for document in [any_event(), async_api()] {
+        let all = document.to_string();
+        assert_eq!(
+            all.matches("\"$id\"").count(),
+            usize::from(document.get("$id").is_some())
+        );
+    }
+}
+
+fn url_of_a_schema(id: &str) -> bool {
+    id.starts_with("https://authlog.dev/schemas/") && id.ends_with(".json")
+}
+
+/// What ajv refuses in its strict mode (<https://ajv.js.org/strict-mode.html>): unknown words and formats, lists of types,
+/// words of another type than `type` says, and required members that are not described.
+#[test]
+fn strict_validators_take_every_schema() {
+    let schemas = schema_names().map(|(_, kind)| schema(kind));
+    for schema in schemas.chain([envelope(), any_event()]) {
+        is_strict(&schema, &schema["$id"]);
+    }
+}
+
+fn is_strict(schema: &Value, name: &Value) {
+    const WORDS: [&str; 17] = [
+        "$defs",
+        "$id",
+        "$ref",
+        "$schema",
+        "anyOf",
+        "const",
+        "description",
+        "format",
+        "maximum",
+        "minimum",
+        "oneOf",
+        "pattern",
+        "properties",
+        "required",
+        "title",
+        "type",
+        "examples",
+    ];
+    const OF_TYPES: [(&str, &str); 6] = [
+        ("properties", "object"),
+        ("required", "object"),
+        ("pattern", "string"),
+        ("format", "string"),
+        ("minimum", "integer"),
+        ("maximum", "integer"),
+    ];
+    let members = schema.as_object().unwrap();
+    for word in members.keys() {
+        assert!(WORDS.contains(&word.as_str()), "{name}: {word}");
+    }
+    for (word, kind) in OF_TYPES {
+        assert!(
+            !members.contains_key(word) || schema["type"] == kind,
+            "{name}: {word} in {schema}"
+        );
+    }
+    if let Some(format) = members.get("format") {
+        assert!(
+            ["date-time", "uuid"].iter().any(|known| format == known),
+            "{name}: {format}"
+        );
+    }
+    for member in required(schema) {
+        assert!(
+            schema["properties"].get(&member).is_some(),
+            "{name}: {member}"
+        );
+    }
+    let alternatives = ["anyOf", "oneOf"]
+        .iter()
+        .filter_map(|word| schema[word].as_array());
+    let described = ["properties", "$defs"]
+        .iter()
+        .filter_map(|word| schema[word].as_object());
+    let parts = alternatives
+        .flatten()
+        .chain(described.flat_map(|parts| parts.values()));
+    for part in parts {
+        is_strict(part, name);
+    }
 }
 
 /// The attributes of CloudEvents 1.0 and what it asks of them (§3.1).

@@ -107,14 +107,15 @@ impl Reader {
 
     /// The next server-sent event: its id, its type and its data.
     pub async fn server_sent(&mut self) -> Option<(u64, String, Value)> {
-        let (mut id, mut kind, mut data) = (None, None, None);
+        // What an event without a type has (HTML Standard §9.2.6).
+        let (mut id, mut kind, mut data) = (None, "message".to_owned(), None);
         loop {
             let line = self.try_line().await.expect("a whole answer")?;
             match line.split_once(": ") {
                 Some(("id", value)) => id = value.parse().ok(),
-                Some(("event", value)) => kind = Some(value.to_owned()),
+                Some(("event", value)) => kind = value.to_owned(),
                 Some(("data", value)) => data = serde_json::from_str(value).ok(),
-                _ if line.is_empty() && data.is_some() => return Some((id?, kind?, data?)),
+                _ if line.is_empty() && data.is_some() => return Some((id?, kind, data?)),
                 _ => assert!(line.is_empty() || line.starts_with(':'), "{line}"),
             }
         }

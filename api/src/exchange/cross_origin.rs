@@ -11,6 +11,9 @@ use url::Url;
 
 use crate::Api;
 
+/// The place that a reader of server-sent events has reached, when it comes back.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// How long a browser may remember what it was allowed.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
@@ -49,7 +52,7 @@ impl AllowedOrigins {
                 .allow_origin(self.0.clone())
                 .allow_credentials(true)
                 .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-                .allow_headers([AUTHORIZATION, CONTENT_TYPE])
+                .allow_headers([AUTHORIZATION, CONTENT_TYPE, LAST_EVENT_ID])
                 .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
                 .max_age(REMEMBERED),
         )

@@ -25,6 +25,7 @@ pub(super) async fn schema(Path(name): Path<String>) -> Response {
     let schema = match schema_names().find(|(known, _)| *known == name) {
         Some((_, kind)) => published::schema(kind),
         None if name == published::ENVELOPE => published::envelope(),
+        None if name == published::ANY_EVENT => published::any_event(),
         None => return problem(StatusCode::NOT_FOUND, "There is no schema of that name."),
     };
     ([(CONTENT_TYPE, "application/schema+json")], Json(schema)).into_response()

@@ -89,6 +89,7 @@ pub struct PasswordChanged {
     /// The account's session epoch: sessions that were started under an earlier one have ended.
     pub session_epoch: u32,
     /// The one that has not.
+    #[schemars(extend("format" = "uuid"))]
     pub kept_session_id: String,
 }
 
@@ -100,6 +101,7 @@ pub struct SessionsRevoked {
     /// The account's session epoch: sessions that were started under an earlier one have ended.
     pub session_epoch: u32,
     /// The one that has not, if there is one.
+    #[schemars(extend("format" = "uuid"))]
     pub kept_session_id: Option<String>,
 }
 
@@ -134,6 +136,7 @@ pub struct Erased {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LoggedIn {
     /// The session that started.
+    #[schemars(extend("format" = "uuid"))]
     pub session_id: String,
     /// The account's session epoch under which it started.
     pub session_epoch: u32,
@@ -148,6 +151,7 @@ pub struct LoggedIn {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TokenRefreshed {
     /// The session.
+    #[schemars(extend("format" = "uuid"))]
     pub session_id: String,
     /// How often its refresh token has been replaced so far.
     pub generation: u32,
@@ -160,6 +164,7 @@ pub struct TokenRefreshed {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SessionEnded {
     /// The session.
+    #[schemars(extend("format" = "uuid"))]
     pub session_id: String,
 }
 
@@ -167,6 +172,7 @@ pub struct SessionEnded {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SessionRevoked {
     /// The session.
+    #[schemars(extend("format" = "uuid"))]
     pub session_id: String,
     /// On whose wish: `owner` or `administrator`.
     pub reason: String,

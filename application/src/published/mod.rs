@@ -15,7 +15,9 @@ use serde_json::Value;
 
 use crate::ports::LoggedEvent;
 pub use data::Data;
-pub use schemas::{ENVELOPE, async_api, describe, envelope, schema, schema_names};
+pub use schemas::{
+    ANY_EVENT, ENVELOPE, any_event, async_api, describe, envelope, schema, schema_names,
+};
 
 /// A kind of published event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

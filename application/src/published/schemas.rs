@@ -14,6 +14,15 @@ use super::{KINDS, Kind};
 /// The file name of [`envelope`].
 pub const ENVELOPE: &str = "cloudevent.json";
 
+/// The file name of [`any_event`].
+pub const ANY_EVENT: &str = "event.json";
+
+/// What the identifiers of schemas begin with. They name the schemas; no reader has to fetch them.
+const IDS: &str = "https://authlog.dev/schemas/";
+
+/// The dialect of every schema.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
 /// The file name of a kind's schema: its CloudEvents type with `.json`.
 pub fn schema_names() -> impl Iterator<Item = (String, Kind)> {
     KINDS
@@ -45,6 +54,12 @@ pub fn schema(kind: Kind) -> Value {
     let members = schema.ensure_object();
     members.entry("properties").or_insert_with(|| json!({}));
     members.entry("required").or_insert_with(|| json!([]));
+    let properties = members.get_mut("properties").and_then(Value::as_object_mut);
+    for member in properties.into_iter().flat_map(Map::values_mut) {
+        make_strict(member);
+    }
+    let id = format!("{IDS}{}.json", kind.cloud_event_type());
+    schema.insert("$id".to_owned(), id.into());
     schema.insert("title".to_owned(), kind.cloud_event_type().into());
     schema.insert("description".to_owned(), describe(kind).into());
     schema.to_value()
@@ -56,11 +71,48 @@ fn schema_of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
+/// Writes a member in the words of JSON Schema alone, as strict validators demand: schemars uses formats of OpenAPI for
+/// numbers, and lists of types.
+fn make_strict(member: &mut Value) {
+    let Some(member) = member.as_object_mut() else {
+        return;
+    };
+    match member.get("format").and_then(Value::as_str) {
+        Some("uint32") => {
+            member.remove("format");
+            member.insert("maximum".to_owned(), u32::MAX.into());
+        }
+        Some("int64") => drop(member.remove("format")),
+        _ => {}
+    }
+    let Some(Value::Array(types)) = member.get("type").cloned() else {
+        return;
+    };
+    let of_type = |kind: Value| {
+        let words: &[&str] = match kind.as_str() {
+            Some("string") => &["format", "pattern"],
+            Some("integer") => &["minimum", "maximum"],
+            _ => &[],
+        };
+        let words = words
+            .iter()
+            .filter_map(|word| Some(((*word).to_owned(), member.get(*word)?.clone())));
+        let alternative: Map<_, _> = words.chain([("type".to_owned(), kind)]).collect();
+        Value::Object(alternative)
+    };
+    let alternatives: Vec<Value> = types.into_iter().map(of_type).collect();
+    for word in ["type", "format", "pattern", "minimum", "maximum"] {
+        member.remove(word);
+    }
+    member.insert("anyOf".to_owned(), alternatives.into());
+}
+
 /// The JSON Schema (2020-12) of an event of any kind in CloudEvents' JSON format, as the HTTP feed writes it. What is in
 /// `data` is the matter of the schema that is named after `type`.
 pub fn envelope() -> Value {
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
+        "$id": format!("{IDS}{ENVELOPE}"),
         "title": "An event of Authlog",
         "description": "A CloudEvent 1.0 in the JSON format.",
         "type": "object",
@@ -80,6 +132,36 @@ pub fn envelope() -> Value {
             "data": { "type": "object", "description": "What is to be said of such an event" },
         },
     })
+}
+
+/// The JSON Schema (2020-12) of an event of any kind that this version knows, which ties `type` to `data`. It refers to no other
+/// document, so that generators make one union type of it.
+pub fn any_event() -> Value {
+    let reference = |kind: Kind| json!({ "$ref": format!("#/$defs/{}", kind.stored_type) });
+    let definitions: Map<_, _> = KINDS
+        .into_iter()
+        .map(|kind| (kind.stored_type.to_owned(), event_of(kind)))
+        .collect();
+    json!({
+        "$schema": DIALECT,
+        "$id": format!("{IDS}{ANY_EVENT}"),
+        "title": "AuthlogEvent",
+        "description": "A CloudEvent 1.0 of Authlog in the JSON format, of one of the types that this version knows.",
+        "oneOf": KINDS.map(reference),
+        "$defs": definitions,
+    })
+}
+
+/// The schema of a whole event of this kind.
+fn event_of(kind: Kind) -> Value {
+    let mut data = embedded(kind);
+    data["title"] = format!("{}Data", kind.stored_type).into();
+    let mut event = envelope();
+    event["title"] = kind.stored_type.into();
+    event["description"] = describe(kind).into();
+    event["properties"]["type"]["const"] = kind.cloud_event_type().into();
+    event["properties"]["data"] = data;
+    without_name(event)
 }
 
 /// When such an event happens, in one sentence.
@@ -141,7 +223,7 @@ pub fn async_api() -> Value {
                 "summary": describe(kind),
                 "contentType": "application/json",
                 "headers": { "$ref": "#/components/schemas/headers" },
-                "payload": payload(kind),
+                "payload": embedded(kind),
             }),
         );
         channels.insert(
@@ -179,13 +261,17 @@ pub fn async_api() -> Value {
     })
 }
 
-/// The schema as AsyncAPI wants it: its own dialect knows no `$schema`.
-fn payload(kind: Kind) -> Value {
-    let mut payload = schema(kind);
-    if let Some(members) = payload.as_object_mut() {
+/// The schema of the data inside another document, whose dialect and identifier count.
+fn embedded(kind: Kind) -> Value {
+    without_name(schema(kind))
+}
+
+fn without_name(mut schema: Value) -> Value {
+    if let Some(members) = schema.as_object_mut() {
         members.remove("$schema");
+        members.remove("$id");
     }
-    payload
+    schema
 }
 
 /// The headers of a message: CloudEvents attributes in the NATS protocol binding.

@@ -22,6 +22,9 @@ pub(super) struct FeedQuery {
     pub filter: LogFilter,
     /// As server-sent events instead of NDJSON.
     pub server_sent: bool,
+    /// Whether a server-sent event has its own type as event type. A reader that listens for no type by name hears only what
+    /// has none (HTML Standard §9.2.6).
+    pub named: bool,
 }
 
 impl FeedQuery {
@@ -35,6 +38,7 @@ impl FeedQuery {
             follow: server_sent,
             filter: LogFilter::default(),
             server_sent,
+            named: true,
         };
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             parsed.read(&name, &value)?;
@@ -61,6 +65,13 @@ impl FeedQuery {
                     "true" | "1" | "" => true,
                     "false" | "0" => false,
                     _ => return Err("follow has to be true or false".to_owned()),
+                }
+            }
+            "event" => {
+                self.named = match value {
+                    "type" => true,
+                    "message" => false,
+                    _ => return Err("event has to be type or message".to_owned()),
                 }
             }
             "user" => {
@@ -143,6 +154,7 @@ mod tests {
             "limit=0",
             "limit=many",
             "follow=perhaps",
+            "event=all",
             "user=jo",
             "type=Unheard",
         ] {

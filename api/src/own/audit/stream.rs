@@ -46,6 +46,7 @@ struct Reading {
     remaining: Option<u64>,
     follow: bool,
     server_sent: bool,
+    named: bool,
     cut_short: Option<&'static str>,
     _place: ReaderPlace,
 }
@@ -72,6 +73,7 @@ pub(super) fn respond(
         remaining: query.limit,
         follow: query.follow,
         server_sent: query.server_sent,
+        named: query.named,
         cut_short: None,
         _place: place,
     };
@@ -161,7 +163,7 @@ impl Reading {
     fn history_changed(&self) -> String {
         let problem = problem_text(StatusCode::CONFLICT, HISTORY_CHANGED);
         if self.server_sent {
-            format!("event: history-changed\ndata: {problem}\n\n")
+            format!("{}data: {problem}\n\n", self.event_type("history-changed"))
         } else {
             format!("{problem}\n")
         }
@@ -192,9 +194,19 @@ impl Reading {
         let json = event.to_json(&self.api.settings.event_source);
         if self.server_sent {
             let (id, kind) = (event.log_index, event.kind.cloud_event_type());
-            text.push_str(&format!("id: {id}\nevent: {kind}\ndata: {json}\n\n"));
+            let kind = self.event_type(&kind);
+            text.push_str(&format!("id: {id}\n{kind}data: {json}\n\n"));
         } else {
             text.push_str(&format!("{json}\n"));
+        }
+    }
+
+    /// The line that names a server-sent event, unless the reader wants them without.
+    fn event_type(&self, name: &str) -> String {
+        if self.named {
+            format!("event: {name}\n")
+        } else {
+            String::new()
         }
     }
 }
