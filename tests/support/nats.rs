@@ -15,6 +15,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::eventually;
 use super::program::{free_port, signal};
 
 /// The stream to which events are published.
@@ -257,7 +258,11 @@ impl Nats {
             ack_policy: AckPolicy::None,
             ..pull::Config::default()
         };
-        let consumer = stream.create_consumer(config).await.expect("a consumer");
+        // A cluster that lost its leader makes none before it has another.
+        let consumer = eventually("a consumer", async || {
+            stream.create_consumer(config.clone()).await.ok()
+        })
+        .await;
         let expected = stream.cached_info().state.messages;
         let mut messages = Vec::new();
         while (messages.len() as u64) < expected {
