@@ -5,10 +5,12 @@ mod support;
 
 use std::process::Output;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::http::Http;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Store, a, eventually, on_both_stores, own, token,
+    Answer, Contract, Endpoint, Person, Postgres, Program, Store, a, eventually, on_both_stores,
+    own, token,
 };
 
 on_both_stores!(
@@ -169,6 +171,44 @@ async fn a_person_reads_their_own_history_at_once(store: Store) {
         );
         assert_eq!(own["user"], user);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_reads_two_pages_at_once_and_is_told_when_to_come_back() {
+    const HELD: &str = "
+        SELECT count(*) FROM pg_locks
+         WHERE relation = 'event_log'::regclass AND mode = 'AccessExclusiveLock' AND granted";
+    let service = Program::on(Store::Postgres).await;
+    let http = service.http();
+    let access = registered(&http, "ann").await;
+    let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    let url = url.to_owned();
+    // While the log is locked no page is read, until the database gives up after two seconds.
+    let of_lock = url.clone();
+    let lock = std::thread::spawn(move || {
+        let sql = "BEGIN; LOCK TABLE event_log; SELECT pg_sleep(6); COMMIT";
+        Postgres::execute_at(&of_lock, sql);
+    });
+    eventually("the log is locked", async || {
+        let held = tokio::task::block_in_place(|| Postgres::query(&url, HELD));
+        (held.trim() == "1").then_some(())
+    })
+    .await;
+    let asked = (0..12).map(|_| http.send(own::HISTORY).bearer(&access));
+    let answers = join_all(asked.map(IntoFuture::into_future)).await;
+    let refused: Vec<_> = answers.iter().filter(|it| it.status == 429).collect();
+    assert!(refused.len() >= 6, "{answers:?}");
+    for refused in refused {
+        assert!(refused.retry_after() >= 1, "{refused}");
+    }
+    tokio::task::spawn_blocking(|| lock.join().unwrap())
+        .await
+        .unwrap();
+    eventually("a page is read again", async || {
+        let answer = http.send(own::HISTORY).bearer(&access).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }
 
 async fn an_operator_reads_a_timeline(store: Store) {

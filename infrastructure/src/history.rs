@@ -10,9 +10,8 @@ use cqrs_es::persist::SerializedEvent;
 use crate::sealing::{SubjectKey, open_metadata, open_payload};
 use crate::store::{WrappedKeys, unreadable};
 
-/// Events that a replay reads at a time: some megabytes. A store may have to look at all of an account's events to find
-/// the next page of them, so that pages are large and few.
-const PAGE: u32 = 10_000;
+/// Events that a replay reads at a time: a megabyte or two. Other reads have their turn between two pages.
+const PAGE: u32 = 1000;
 
 /// Reads stored events of one account.
 pub(crate) trait SealedHistory: WrappedKeys {
@@ -51,9 +50,9 @@ pub(crate) async fn opened_history(
     limit: u32,
     filter: &HistoryFilter,
 ) -> Result<HistoryPage, StoreError> {
-    let HistoryPage { events, more } = store.sealed_history(user, after, limit, filter).await?;
+    let HistoryPage { events, next } = store.sealed_history(user, after, limit, filter).await?;
     let events = opened(store, user, events).await?;
-    Ok(HistoryPage { events, more })
+    Ok(HistoryPage { events, next })
 }
 
 /// Events of one account with their personal fields opened.
@@ -154,7 +153,7 @@ impl<'a, S: SealedHistory> Pages<'a, S> {
             .store
             .sealed_history(self.user, after, PAGE, &everything)
             .await?;
-        self.after = page.last_index().filter(|_| page.more);
+        self.after = page.next;
         Ok(Some(page.events))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
             .history(user, after, PAGE, &filter)
             .await
             .map_err(chain)?;
-        let next = page.last_index().filter(|_| page.more);
+        let next = page.next;
         let entries = page.events.into_iter().map(Entry::of);
         if command.json {
             for entry in entries {

@@ -93,6 +93,11 @@ impl Lease {
         Ok(())
     }
 
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.give_back(self.bytes.saturating_sub(bytes));
+    }
+
     /// Gives everything back; what is taken from now on is for the client at `address`.
     pub fn charge_to(&mut self, address: IpAddr) {
         self.release();
@@ -101,10 +106,14 @@ impl Lease {
 
     /// Gives everything back.
     pub fn release(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
+        self.give_back(self.bytes);
+    }
+
+    fn give_back(&mut self, bytes: usize) {
         if bytes == 0 {
             return;
         }
+        self.bytes -= bytes;
         let mut held = self.budget.lock();
         held.total -= bytes;
         if let Some(by_client) = held.by_client.get_mut(&self.client) {
@@ -137,6 +146,10 @@ mod tests {
         second.grow_to(150).unwrap();
         first.grow_to(100).unwrap();
         assert_eq!(first.grow_to(101), Err(Exhausted));
+        first.shrink_to(90);
+        first.shrink_to(95);
+        assert_eq!(budget.leased(), 420);
+        first.grow_to(100).unwrap();
         assert_eq!(second.grow_to(151), Err(Exhausted));
         other.grow_to(180).unwrap();
         assert_eq!(budget.leased(), 430);

@@ -1,7 +1,9 @@
-//! What clients may hold of this node at a time: connections, requests under way, buffered bytes, places in the feed.
+//! What clients may hold of this node at a time: connections, requests under way, buffered bytes, places in the feed, pages
+//! that are read.
 
 mod bytes;
 mod clients;
+mod pages;
 mod readers;
 
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use crate::exchange::Refusals;
 
 pub(crate) use bytes::{ByteBudget, Exhausted, Lease};
 pub(crate) use clients::{Clients, Place, UnderWay};
+pub(crate) use pages::{PagePlace, PagePlaces};
 pub(crate) use readers::{NoPlace, ReaderPlace, ReaderPlaces};
 
 /// What clients may hold of a node, apart from connections and requests, whose bound is a setting.
@@ -17,6 +20,7 @@ pub(crate) use readers::{NoPlace, ReaderPlace, ReaderPlaces};
 pub struct Capacity {
     pub(crate) bytes: Arc<ByteBudget>,
     pub(crate) readers: Arc<ReaderPlaces>,
+    pub(crate) pages: Arc<PagePlaces>,
     pub(crate) refusals: Arc<Refusals>,
 }
 

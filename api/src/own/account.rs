@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
+use super::page::Page;
 use super::page_query::SessionsQuery;
 use super::problem::{problem, refused};
 use super::profile::{ProfileOut, SessionsOut};
@@ -29,6 +30,7 @@ pub(super) async fn profile(
 /// `GET /account/sessions`.
 pub(super) async fn sessions(
     State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
@@ -36,9 +38,10 @@ pub(super) async fn sessions(
     let caller = api.authlog.authenticate(token).await.map_err(refused)?;
     let SessionsQuery { after, limit } =
         SessionsQuery::parse(query.as_deref()).map_err(bad_request)?;
+    let place = Page::of(&api, caller.user, limit, &context).await?;
     let page = api.authlog.own_sessions(token, after, limit).await;
     let out = SessionsOut::of(page.map_err(refused)?, Some(caller.session));
-    Ok(Json(out).into_response())
+    Ok(place.answer(&out))
 }
 
 /// `DELETE /account/sessions/{id}`.

@@ -11,6 +11,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::account::bad_request;
+use super::page::Page;
 use super::page_query::{SessionsQuery, UsersQuery};
 use super::problem::refused;
 use super::profile::{ProfileOut, SessionsOut};
@@ -121,16 +122,19 @@ pub(super) async fn unlock(
 /// `GET /admin/users/{id}/sessions`.
 pub(super) async fn sessions(
     State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
+    let reader = api.authlog.administrator(token).await.map_err(refused)?;
+    let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
     let SessionsQuery { after, limit } =
         SessionsQuery::parse(query.as_deref()).map_err(bad_request)?;
+    let place = Page::of(&api, reader.id, limit, &context).await?;
     let page = api.authlog.sessions_of(token, user, after, limit).await;
-    Ok(Json(SessionsOut::of(page.map_err(refused)?, None)).into_response())
+    Ok(place.answer(&SessionsOut::of(page.map_err(refused)?, None)))
 }
 
 /// `DELETE /admin/users/{id}/sessions`.

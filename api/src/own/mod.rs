@@ -10,6 +10,7 @@ mod keys;
 mod metadata;
 mod metrics;
 mod oauth;
+mod page;
 mod page_query;
 mod past;
 mod problem;

@@ -31,21 +31,29 @@ pub struct HistoryFilter {
     pub session: Option<SessionId>,
 }
 
+impl HistoryFilter {
+    /// How many events one page of a filtered history looks at. The rest is for the next page, even where none of them
+    /// passed the filter: a request costs what a page costs, however long the account's history is.
+    pub const LOOKED_AT: u32 = 1000;
+
+    /// How many events a page of up to `limit` events looks at.
+    pub fn looks_at(&self, limit: u32) -> u32 {
+        if *self == Self::default() {
+            limit
+        } else {
+            limit.max(Self::LOOKED_AT)
+        }
+    }
+}
+
 /// A piece of an account's history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryPage {
     /// The events in order of the log. Those without a place come last, in the order in which they will most likely get
     /// theirs.
     pub events: Vec<PastEvent>,
-    /// Whether there are more after the last of them.
-    pub more: bool,
-}
-
-impl HistoryPage {
-    /// The last place on the page: where to go on.
-    pub fn last_index(&self) -> Option<u64> {
-        self.events.iter().rev().find_map(|event| event.log_index)
-    }
+    /// The last place that was looked at, if there may be more after it: where to go on.
+    pub next: Option<u64>,
 }
 
 /// A moment in the life of the log.
@@ -94,10 +102,11 @@ impl PastState {
     }
 }
 
-/// Reads what happened to one account. It costs by that account's events, however long the log is.
+/// Reads what happened to one account. A page costs by the events that it looks at ([`HistoryFilter::looks_at`]), however
+/// long the log and the account's history are.
 #[async_trait]
 pub trait History: Send + Sync {
-    /// Up to `limit` events with places after `after`, and if those were the last, all that have no place yet.
+    /// Up to `limit` events with places after `after`, and if those were the last, also some that have no place yet.
     async fn history(
         &self,
         user: UserId,

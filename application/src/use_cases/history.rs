@@ -37,7 +37,7 @@ impl Authlog {
             .history
             .history(user, after, limit, filter)
             .await?;
-        if page.events.is_empty() && !self.has_history(user).await? {
+        if page.events.is_empty() && page.next.is_none() && !self.has_history(user).await? {
             return Err(Refusal::UnknownAccount);
         }
         Ok(page)

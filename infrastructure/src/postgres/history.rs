@@ -7,35 +7,68 @@ use authlog_application::ports::{
 use authlog_domain::{SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
 use time::OffsetDateTime;
 
 use super::PostgresStore;
+use super::errors::store_error;
 use crate::history::{SealedHistory, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
 
 /// What is in the log and what is not there yet in one statement, and so in one snapshot. The filters are always there,
-/// so that there is one statement: null passes everything. The sequencer orders by (txid, position).
+/// so that there is one statement: null passes everything. There is always a first row, which says what was looked at.
+///
+/// The sequencer orders by (txid, position), and so does an index of each account's events: the walk begins after the last
+/// event up to place $2 and ends after $8 events. The order differs for events that came out of a backup
+/// (`sequencer.min_position`): those are sorted by their places each time, all of the account, until they have been read.
 const READ: &str = r"
-    WITH own AS MATERIALIZED (
-        SELECT l.log_index, e.txid, e.position, e.aggregate_type, e.aggregate_id, e.sequence
-          FROM events e
-          LEFT JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
-         WHERE e.user_id = $1
-           AND (l.log_index IS NULL OR l.log_index > $2)
-           AND ($4::timestamptz IS NULL OR e.recorded_at >= $4)
+    WITH start AS MATERIALIZED (
+        SELECT e.txid, e.position
+          FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
+         WHERE l.log_index <= $2
+         ORDER BY l.log_index DESC LIMIT 1
+    ), mark AS MATERIALIZED (
+        SELECT min_position AS restored,
+               coalesce((SELECT position FROM start) <= min_position, min_position > 0) AS in_restored
+          FROM sequencer
+    ), walk AS MATERIALIZED (
+        SELECT * FROM (
+            (SELECT l.log_index, e.*
+               FROM events e JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
+              WHERE (SELECT in_restored FROM mark)
+                AND e.user_id = $1 AND e.position <= (SELECT restored FROM mark) AND l.log_index > $2
+              ORDER BY l.log_index LIMIT $8)
+            UNION ALL
+            (SELECT (SELECT l.log_index FROM event_log l
+                      WHERE (l.aggregate_type, l.aggregate_id, l.sequence)
+                          = (e.aggregate_type, e.aggregate_id, e.sequence)) AS log_index, e.*
+               FROM events e
+              WHERE e.user_id = $1 AND e.position > (SELECT restored FROM mark)
+                AND (e.txid, e.position)
+                  > ((SELECT CASE WHEN in_restored THEN '0'::xid8 ELSE coalesce((SELECT txid FROM start), '0'::xid8) END
+                        FROM mark),
+                     (SELECT CASE WHEN in_restored THEN 0 ELSE coalesce((SELECT position FROM start), 0) END
+                        FROM mark))
+              ORDER BY e.txid, e.position LIMIT $8)
+        ) AS either
+        ORDER BY log_index NULLS LAST, txid, position LIMIT $8
+    ), looked_at AS MATERIALIZED (
+        SELECT count(*) AS looked_at, max(log_index) AS last_index,
+               coalesce(bool_or(log_index IS NULL), false) AS has_unplaced
+          FROM walk
+    )
+    SELECT looked_at.*, page.log_index, page.recorded_at, page.aggregate_type, page.aggregate_id, page.sequence,
+           page.event_type, page.event_version, page.payload, page.metadata
+      FROM looked_at LEFT JOIN (
+        SELECT * FROM walk e
+         WHERE ($4::timestamptz IS NULL OR e.recorded_at >= $4)
            AND ($5::timestamptz IS NULL OR e.recorded_at < $5)
            AND ($6::text[] IS NULL OR e.event_type = ANY($6))
            AND ($7::text IS NULL OR (e.aggregate_type = 'session' AND e.aggregate_id = $7))
-    ), page AS MATERIALIZED (
-        (SELECT * FROM own WHERE log_index IS NOT NULL ORDER BY log_index LIMIT $3)
-        UNION ALL
-        SELECT * FROM own WHERE log_index IS NULL
-    )
-    SELECT page.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
-           e.payload, e.metadata
-      FROM page JOIN events e USING (aggregate_type, aggregate_id, sequence)
+         ORDER BY log_index NULLS LAST, txid, position LIMIT $3
+      ) AS page ON true
      ORDER BY page.log_index NULLS LAST, page.txid, page.position";
 
 /// The first events of sessions.
@@ -44,6 +77,14 @@ const ORIGINS: &str = r"
            payload, metadata
       FROM events
      WHERE aggregate_type = 'session' AND aggregate_id = ANY($2) AND sequence = 1 AND user_id = $1";
+
+/// What a page looked at, and whether it came to events that have no place yet.
+#[derive(FromRow)]
+struct Walk {
+    looked_at: i64,
+    last_index: Option<i64>,
+    has_unplaced: bool,
+}
 
 #[derive(FromRow)]
 struct EventRow {
@@ -109,10 +150,11 @@ impl SealedHistory for PostgresStore {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
         let session = filter.session.map(|session| session.to_string());
-        let rows: Vec<EventRow> = self
+        let looks_at = filter.looks_at(limit);
+        let rows = self
             .connections
             .ask(|pool| {
-                sqlx::query_as(READ)
+                sqlx::query(READ)
                     .bind(user.as_uuid())
                     .bind(after)
                     .bind(i64::from(limit))
@@ -120,25 +162,41 @@ impl SealedHistory for PostgresStore {
                     .bind(filter.until.map(Timestamp::date_time))
                     .bind(types)
                     .bind(session.clone())
+                    .bind(i64::from(looks_at))
                     .fetch_all(pool)
             })
             .await?;
-        let mut events = rows
-            .into_iter()
-            .map(PastEvent::try_from)
-            .collect::<Result<Vec<_>, _>>()?;
-        let placed = events.partition_point(|event| event.log_index.is_some());
-        // What has no place comes after all that has: here there may be more of that.
-        let more = placed as u64 == u64::from(limit);
-        if more {
-            events.truncate(placed);
-        }
-        Ok(HistoryPage { events, more })
+        page(&rows, limit, looks_at)
     }
 
     fn unwrap_key(&self, user: UserId, wrapped: &[u8]) -> Result<SubjectKey, StoreError> {
         SubjectKey::unwrap(user, wrapped, &self.vault.master).map_err(unreadable)
     }
+}
+
+/// The rows of [`READ`] as a page.
+fn page(rows: &[PgRow], limit: u32, looks_at: u32) -> Result<HistoryPage, StoreError> {
+    let mut page = HistoryPage::default();
+    let Some(first) = rows.first() else {
+        return Ok(page);
+    };
+    let walk = Walk::from_row(first).map_err(store_error)?;
+    // Without an event that passed the filter there is one row without an event.
+    let event_type: Option<&str> = first.try_get("event_type").map_err(store_error)?;
+    if event_type.is_some() {
+        let events = rows
+            .iter()
+            .map(|row| PastEvent::try_from(EventRow::from_row(row).map_err(store_error)?));
+        page.events = events.collect::<Result<_, _>>()?;
+    }
+    let last = page.events.last();
+    if page.events.len() == limit as usize && last.is_some_and(|event| event.log_index.is_some()) {
+        page.next = last.and_then(|event| event.log_index);
+    } else if walk.looked_at == i64::from(looks_at) && !walk.has_unplaced {
+        page.next = walk.last_index.map(i64::unsigned_abs);
+    }
+    // No page begins after an event without a place: where the walk has come to those, there is nothing to go on with.
+    Ok(page)
 }
 
 impl TryFrom<EventRow> for PastEvent {

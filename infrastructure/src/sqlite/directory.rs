@@ -120,7 +120,7 @@ impl Directory for SqliteStore {
              ORDER BY s.session_id LIMIT ?"
         );
         let after = after.map_or_else(String::new, |session| session.to_string());
-        self.readers
+        self.page_readers
             .read(move |connection| {
                 let bounds = params![user.to_string(), now.unix_millis(), after, limit];
                 connection

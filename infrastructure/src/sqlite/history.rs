@@ -6,7 +6,7 @@ use authlog_application::ports::{
 };
 use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::errors::malformed;
@@ -15,14 +15,16 @@ use crate::history::{SealedHistory, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
 
-/// An event whose entry is missing from the log is shown all the same: it happened.
+/// An event whose entry is missing from the log is shown all the same: it happened. The statement has one form for all
+/// filters, and looks at a bounded number of events; [`Filter`] chooses among them.
 const SELECT: &str = "
     SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
-        e.payload, e.metadata
+        e.payload, e.metadata, e.position
     FROM events AS e INDEXED BY events_by_user
     LEFT JOIN event_log AS l ON l.log_index = e.position AND l.aggregate_type = e.aggregate_type
         AND l.aggregate_id = e.aggregate_id AND l.sequence = e.sequence
-    WHERE e.user_id = ? AND e.position > ?";
+    WHERE e.user_id = ? AND e.position > ?
+    ORDER BY e.position LIMIT ?";
 
 /// The first event of a session.
 const ORIGIN: &str = "
@@ -48,7 +50,7 @@ impl History for SqliteStore {
     ) -> Result<Vec<PastEvent>, StoreError> {
         let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
         let events = self
-            .readers
+            .page_readers
             .read(move |connection| {
                 let mut select = connection.prepare_cached(ORIGIN)?;
                 let mut events = Vec::new();
@@ -79,18 +81,11 @@ impl SealedHistory for SqliteStore {
         limit: u32,
         filter: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError> {
-        let (sql, values) = select(user, after, limit, filter);
-        let events: Vec<PastEvent> = self
-            .readers
-            .read(move |connection| {
-                connection
-                    .prepare_cached(&sql)?
-                    .query_map(params_from_iter(values), past_event)?
-                    .collect()
-            })
-            .await?;
-        let more = events.len() as u64 == u64::from(limit);
-        Ok(HistoryPage { events, more })
+        let looks_at = filter.looks_at(limit);
+        let filter = Filter::of(filter);
+        self.page_readers
+            .read(move |connection| page(connection, user, after, (looks_at, limit), &filter))
+            .await
     }
 
     fn unwrap_key(&self, user: UserId, wrapped: &[u8]) -> Result<SubjectKey, StoreError> {
@@ -98,34 +93,65 @@ impl SealedHistory for SqliteStore {
     }
 }
 
-fn select(user: UserId, after: u64, limit: u32, filter: &HistoryFilter) -> (String, Vec<Value>) {
-    let micros = |at: Timestamp| Value::Integer(at.unix_millis().saturating_mul(1000));
-    let mut sql = SELECT.to_owned();
-    let mut values = vec![
-        Value::Text(user.to_string()),
-        Value::Integer(i64::try_from(after).unwrap_or(i64::MAX)),
-    ];
-    if let Some(since) = filter.since {
-        sql.push_str(" AND e.recorded_at >= ?");
-        values.push(micros(since));
+/// Looks at so many events after a place, until so many have passed the filter.
+fn page(
+    connection: &Connection,
+    user: UserId,
+    after: u64,
+    (looks_at, limit): (u32, u32),
+    filter: &Filter,
+) -> rusqlite::Result<HistoryPage> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let mut select = connection.prepare_cached(SELECT)?;
+    let mut rows = select.query(params![user.to_string(), after, looks_at])?;
+    let (mut page, mut looked_at, mut last) = (HistoryPage::default(), 0, None);
+    while page.events.len() < limit as usize
+        && let Some(row) = rows.next()?
+    {
+        looked_at += 1;
+        last = Some(row.get::<_, i64>(9)?.unsigned_abs());
+        if filter.passes(row)? {
+            page.events.push(past_event(row)?);
+        }
     }
-    if let Some(until) = filter.until {
-        sql.push_str(" AND e.recorded_at < ?");
-        values.push(micros(until));
+    let may_be_more = looked_at == looks_at || page.events.len() == limit as usize;
+    page.next = last.filter(|_| may_be_more);
+    Ok(page)
+}
+
+/// Which events are wanted, in the terms of the rows.
+struct Filter {
+    since: i64,
+    until: Option<i64>,
+    event_types: Vec<String>,
+    session: Option<String>,
+}
+
+impl Filter {
+    fn of(filter: &HistoryFilter) -> Self {
+        let micros = |at: Timestamp| at.unix_millis().saturating_mul(1000);
+        Self {
+            since: filter.since.map_or(i64::MIN, micros),
+            until: filter.until.map(micros),
+            event_types: filter.event_types.clone(),
+            session: filter.session.map(|session| session.to_string()),
+        }
     }
-    if !filter.event_types.is_empty() {
-        let places = vec!["?"; filter.event_types.len()].join(", ");
-        sql.push_str(&format!(" AND e.event_type IN ({places})"));
-        values.extend(filter.event_types.iter().cloned().map(Value::Text));
+
+    fn passes(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        let recorded_at: i64 = row.get(1)?;
+        if recorded_at < self.since || self.until.is_some_and(|until| recorded_at >= until) {
+            return Ok(false);
+        }
+        let text = |column: usize| rusqlite::Result::Ok(row.get_ref(column)?.as_str()?);
+        if let Some(session) = &self.session
+            && (text(2)? != AggregateKind::Session.as_str() || text(3)? != session)
+        {
+            return Ok(false);
+        }
+        let event_type = text(5)?;
+        Ok(self.event_types.is_empty() || self.event_types.iter().any(|it| it == event_type))
     }
-    if let Some(session) = filter.session {
-        sql.push_str(" AND e.aggregate_type = ? AND e.aggregate_id = ?");
-        values.push(Value::Text(AggregateKind::Session.as_str().to_owned()));
-        values.push(Value::Text(session.to_string()));
-    }
-    sql.push_str(" ORDER BY e.position LIMIT ?");
-    values.push(Value::Integer(limit.into()));
-    (sql, values)
 }
 
 fn past_event(row: &Row<'_>) -> rusqlite::Result<PastEvent> {
@@ -145,4 +171,47 @@ fn past_event(row: &Row<'_>) -> rusqlite::Result<PastEvent> {
             metadata: json(row, 8)?,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+    use uuid::Uuid;
+
+    use super::super::connection::open_writer;
+    use super::*;
+
+    #[test]
+    fn a_page_takes_no_more_steps_of_a_long_history_than_of_a_short_one() {
+        const INSERT: &str = "
+            INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+            VALUES ('session', 's', ?2, 'TokenRefreshed', '1', '{}', json_object('user_id', ?1))";
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open_writer(&folder.path().join("authlog.db")).unwrap();
+        let user = UserId::new(Uuid::from_u128(7));
+        let of_no_event = HistoryFilter {
+            event_types: vec!["PasswordReset".to_owned()],
+            ..HistoryFilter::default()
+        };
+        let steps = |filter: &HistoryFilter| {
+            let looks_at = filter.looks_at(1);
+            let page = page(&connection, user, 100, (looks_at, 1), &Filter::of(filter)).unwrap();
+            assert_eq!(page.next, Some(100 + u64::from(looks_at)));
+            let select = connection.prepare_cached(SELECT).unwrap();
+            select.reset_status(StatementStatus::VmStep)
+        };
+        let mut counted = Vec::new();
+        for (from, to) in [(1, 1_200), (1_201, 12_000)] {
+            let transaction = connection.unchecked_transaction().unwrap();
+            let mut insert = transaction.prepare(INSERT).unwrap();
+            for sequence in from..=to {
+                insert.execute(params![user.to_string(), sequence]).unwrap();
+            }
+            drop(insert);
+            transaction.commit().unwrap();
+            counted.push((steps(&HistoryFilter::default()), steps(&of_no_event)));
+        }
+        assert_eq!(counted[0], counted[1]);
+        assert!(counted[0].0 > 0 && counted[0].1 > counted[0].0, "{counted:?}");
+    }
 }

@@ -50,12 +50,18 @@ use writer::{Writer, WriterParts};
 /// How many threads read: reads are short and mostly from memory, so a few serve many cores.
 const READERS: std::ops::RangeInclusive<usize> = 2..=8;
 
+/// There is one thread that reads pages for so many that read all else.
+const READERS_PER_PAGE_READER: usize = 2;
+
 /// A store in one SQLite file.
 ///
 /// Dropping it finishes what is queued, and so may wait for the disk.
 pub struct SqliteStore {
     // Readers are dropped first: whoever closes the database last tidies it up, and only the writer can.
     readers: Readers,
+    /// Read pages of what happened to an account and of its sessions, which take longer than a look at a row. They wait in
+    /// a queue of their own: no number of them keeps a login or a refresh waiting.
+    page_readers: Readers,
     writer: Writer,
     files: Arc<DatabaseFiles>,
     vault: Vault,
@@ -102,9 +108,11 @@ impl SqliteStore {
         let threads = std::thread::available_parallelism()
             .map_or(*READERS.start(), usize::from)
             .clamp(*READERS.start(), *READERS.end());
-        let reading = (0..threads)
-            .map(|_| connection::open_reader(path))
-            .collect::<Result<_, _>>()?;
+        let reading = |threads| {
+            let connections = (0..threads).map(|_| connection::open_reader(path));
+            connections.collect::<Result<Vec<_>, _>>()
+        };
+        let (reading, paging) = (reading(threads)?, reading(threads / READERS_PER_PAGE_READER)?);
         let files = Arc::new(DatabaseFiles::of(path).map_err(unreachable)?);
         let reopened = path.to_owned();
         let writing = WriterParts {
@@ -119,6 +127,7 @@ impl SqliteStore {
         };
         Ok(Self {
             readers: Readers::start(reading).map_err(unreachable)?,
+            page_readers: Readers::start(paging).map_err(unreachable)?,
             writer: Writer::start(writing).map_err(unreachable)?,
             files,
             vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,

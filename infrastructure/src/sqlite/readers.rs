@@ -48,8 +48,10 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let read: Read = Box::new(move |connection| {
-            // Whoever asked may have gone away.
-            let _ = reply.send(work(connection));
+            // A request that has ended while its read waited needs no answer.
+            if !reply.is_closed() {
+                let _ = reply.send(work(connection));
+            }
         });
         let queue = self.queue.as_ref().ok_or_else(given_up)?;
         queue.send(read).await.map_err(|_| given_up())?;
@@ -89,7 +91,39 @@ fn serve(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_nothing_waits_for_any_more_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bench.db");
+        let readers = Readers::start(vec![Connection::open(path).unwrap()]).unwrap();
+        let (resume, wait) = std::sync::mpsc::channel::<()>();
+        let first = readers.read(move |_| {
+            wait.recv().unwrap();
+            Ok(())
+        });
+        let done = Arc::new(AtomicBool::new(false));
+        let mark = Arc::clone(&done);
+        let abandoned = readers.read(move |_| {
+            mark.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        let mut first = Box::pin(first);
+        let mut abandoned = Box::pin(abandoned);
+        // Both are in the queue after they were polled once.
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut abandoned).now_or_never().is_none());
+        drop(abandoned);
+        resume.send(()).unwrap();
+        first.await.unwrap();
+        readers.read(|_| Ok(())).await.unwrap();
+        assert!(!done.load(Ordering::SeqCst));
+    }
 
     #[tokio::test]
     async fn a_panic_in_a_read_ends_its_transaction_and_the_thread_goes_on() {

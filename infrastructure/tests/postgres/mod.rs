@@ -10,6 +10,7 @@ mod appending;
 mod deadlines;
 mod opening;
 mod outages;
+mod paging;
 mod rebuilding;
 mod revoking;
 mod sequencing;

@@ -286,6 +286,7 @@ macro_rules! store_behaviour {
             the_state_at_an_index_is_what_the_rows_were_at_that_index,
             a_state_at_an_instant_ends_with_the_last_event_recorded_by_then,
             a_history_costs_by_pages_and_misses_nothing,
+            a_filtered_page_looks_at_a_thousand_events_and_the_next_goes_on_after_them,
             metadata_is_opened_and_bound_to_its_place,
         ]);
     };

@@ -1,12 +1,12 @@
 //! Accounts at earlier moments: a replay gives what the read models were.
 
 use authlog_application::ports::{Account, HistoryFilter, Moment, PastEvent, SessionRecord};
-use authlog_domain::UserId;
+use authlog_domain::{Timestamp, UserId};
 use authlog_infrastructure::Store;
 use serde_json::json;
 
 use super::World;
-use super::people::{ADDRESS, Person, USER_AGENT};
+use super::people::{ADDRESS, Person, USER_AGENT, append};
 use super::read_models::Cast;
 use super::system::Seeded;
 
@@ -142,17 +142,79 @@ pub async fn metadata_is_opened_and_bound_to_its_place(world: &impl World) {
     }
 }
 
+pub async fn a_filtered_page_looks_at_a_thousand_events_and_the_next_goes_on_after_them(
+    world: &impl World,
+) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    Person::called("bob").registers(&*store).await;
+    for _ in 0..21 {
+        let mut visits = Vec::new();
+        for _ in 0..50 {
+            visits.push(ada.visit().await);
+        }
+        append(&*store, visits).await.unwrap();
+    }
+    let session = ada.signs_in(&*store).await;
+    world.settle().await;
+    let events = history(&*store, ada.user, 1000).await;
+    assert_eq!(events.len(), 1 + 2100 + 1);
+    let place = |number: usize| events[number - 1].log_index;
+    let of_types = |types: &[&str]| HistoryFilter {
+        event_types: types.iter().map(|name| (*name).to_owned()).collect(),
+        ..HistoryFilter::default()
+    };
+    let (first, last) = (events[0].clone(), events[2101].clone());
+    let of_session = HistoryFilter {
+        session: Some(session),
+        ..HistoryFilter::default()
+    };
+    let since = HistoryFilter {
+        since: Timestamp::parse("2999-01-01T00:00:00Z"),
+        ..HistoryFilter::default()
+    };
+    let until = HistoryFilter {
+        until: Timestamp::parse("1999-01-01T00:00:00Z"),
+        ..HistoryFilter::default()
+    };
+    for (filter, found) in [
+        (of_types(&["PasswordReset"]), [None, None]),
+        (since, [None, None]),
+        (until, [None, None]),
+        (of_session, [None, Some(&last)]),
+        (of_types(&["UserRegistered"]), [Some(&first), None]),
+    ] {
+        let (mut after, mut nexts, mut shown) = (0, Vec::new(), Vec::new());
+        loop {
+            let page = store.history(ada.user, after, 7, &filter).await.unwrap();
+            shown.extend(page.events);
+            nexts.push(page.next);
+            match page.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(nexts, [place(1000), place(2000), None], "{filter:?}");
+        let found: Vec<_> = found.into_iter().flatten().cloned().collect();
+        assert_eq!(shown, found, "{filter:?}");
+    }
+    // A page that is full ends with its last event.
+    let filter = of_types(&["LoggedIn"]);
+    let page = store.history(ada.user, 0, 1, &filter).await.unwrap();
+    assert_eq!(page.next, page.events[0].log_index);
+}
+
 /// The whole history, in pages of `limit`.
-async fn history(store: &dyn Store, user: UserId, limit: u32) -> Vec<PastEvent> {
+pub async fn history(store: &dyn Store, user: UserId, limit: u32) -> Vec<PastEvent> {
     let (mut events, mut after) = (Vec::new(), 0);
     loop {
         let filter = HistoryFilter::default();
         let page = store.history(user, after, limit, &filter).await.unwrap();
-        let next = page.last_index();
         events.extend(page.events);
-        match next {
-            Some(next) if page.more => after = next,
-            _ => return events,
+        match page.next {
+            Some(next) => after = next,
+            None => return events,
         }
     }
 }

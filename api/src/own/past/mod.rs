@@ -5,19 +5,20 @@ mod query;
 use std::sync::Arc;
 
 use authlog_application::history::{Entry, portrait};
-use authlog_application::{Refusal, StoodThen};
+use authlog_application::{Refusal, RequestContext, StoodThen};
 use authlog_domain::{Role, UserId};
-use axum::Json;
+use axum::{Extension, Json};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
+use super::page::Page;
 use super::problem::{problem, refused};
 use crate::Api;
 use crate::exchange::presented_token;
-use query::{HistoryQuery, StateQuery};
+use query::{HistoryQuery, MAX_LIMIT, StateQuery};
 
 /// Who may read other people's past, personal fields included.
 const READERS: [Role; 2] = [Role::Auditor, Role::Admin];
@@ -27,69 +28,76 @@ const READERS: [Role; 2] = [Role::Auditor, Role::Admin];
 struct HistoryOut {
     user: UserId,
     events: Vec<Entry>,
-    /// `after` of the next request; null when there is nothing more now. Whoever wants to hear of later events goes on
-    /// after the last event that has a `log_index`.
+    /// `after` of the next request; null when there is nothing more now. To read later events, go on after the last event
+    /// that has a `log_index`.
     next: Option<u64>,
 }
 
 /// `GET /audit/users/{id}/events`: the history of an account.
 pub(super) async fn events(
     State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let token = presented_token(&headers);
-    api.authlog
-        .authorize(token, &READERS)
-        .await
-        .map_err(refused)?;
+    let reader = api.authlog.authorize(token, &READERS).await;
+    let reader = reader.map_err(refused)?;
     let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
-    history(&api, user, query.as_deref()).await
+    history(&api, reader.id, user, query.as_deref(), &context).await
 }
 
 /// `GET /account/history`: one's own.
 pub(super) async fn own_history(
     State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let token = presented_token(&headers);
     let caller = api.authlog.authenticate(token).await.map_err(refused)?;
-    history(&api, caller.user, query.as_deref()).await
+    history(&api, caller.user, caller.user, query.as_deref(), &context).await
 }
 
-async fn history(api: &Api, user: UserId, query: Option<&str>) -> Result<Response, Response> {
+async fn history(
+    api: &Api,
+    reader: UserId,
+    user: UserId,
+    query: Option<&str>,
+    context: &RequestContext,
+) -> Result<Response, Response> {
     let HistoryQuery {
         after,
         limit,
         filter,
     } = HistoryQuery::parse(query.unwrap_or_default()).map_err(|detail| bad_request(&detail))?;
+    let place = Page::of(api, reader, limit, context).await?;
     let page = api
         .authlog
         .history(user, after, limit, &filter)
         .await
         .map_err(refused)?;
-    let next = page.last_index().filter(|_| page.more);
+    let next = page.next;
     let events = page.events.into_iter().map(Entry::of).collect();
-    Ok(Json(HistoryOut { user, events, next }).into_response())
+    Ok(place.answer(&HistoryOut { user, events, next }))
 }
 
 /// `GET /audit/users/{id}?at=`: an account as it stood, or stands.
 pub(super) async fn state(
     State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let token = presented_token(&headers);
-    api.authlog
-        .authorize(token, &READERS)
-        .await
-        .map_err(refused)?;
+    let reader = api.authlog.authorize(token, &READERS).await;
+    let reader = reader.map_err(refused)?;
     let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
     let StateQuery { at } = StateQuery::parse(query.as_deref().unwrap_or_default())
         .map_err(|detail| bad_request(&detail))?;
+    let _place = Page::of(&api, reader.id, MAX_LIMIT, &context).await?;
     let stood = api.authlog.state_at(user, at).await.map_err(refused)?;
     match stood {
         StoodThen::So(stood) => {

@@ -8,7 +8,7 @@ use authlog_domain::{SessionId, Timestamp};
 const DEFAULT_LIMIT: u32 = 100;
 
 /// The most that are answered at once: about a megabyte.
-const MAX_LIMIT: u32 = 1000;
+pub(super) const MAX_LIMIT: u32 = 1000;
 
 /// Which part of a history.
 #[derive(Debug, PartialEq, Eq)]
