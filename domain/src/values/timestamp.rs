@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
-use time::{Duration, OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 /// What the clocks of two nodes may differ by.
 pub const CLOCK_DIFFERENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -14,9 +14,18 @@ pub const CLOCK_DIFFERENCE: std::time::Duration = std::time::Duration::from_secs
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// The instant `at`, less what is finer than a millisecond.
+    /// The instant `at`, less what is finer than a millisecond; the nearest one that the calendar has in UTC.
     pub fn new(at: OffsetDateTime) -> Self {
-        let at = at.to_offset(UtcOffset::UTC);
+        let nearest = if at.year() < 0 {
+            PrimitiveDateTime::MIN
+        } else {
+            PrimitiveDateTime::MAX
+        };
+        let at = at.checked_to_offset(UtcOffset::UTC);
+        Self::of_utc(at.unwrap_or(nearest.assume_utc()))
+    }
+
+    fn of_utc(at: OffsetDateTime) -> Self {
         Self(
             at.replace_nanosecond(u32::from(at.millisecond()) * 1_000_000)
                 .unwrap_or(at),
@@ -29,9 +38,12 @@ impl Timestamp {
         Self(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 
-    /// Reads an RFC 3339 instant.
+    /// Reads an RFC 3339 instant. One whose year in UTC is not one of RFC 3339, 0 to 9999, is none: it could not be
+    /// written again.
     pub fn parse(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::new)
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let at = at.checked_to_offset(UtcOffset::UTC)?;
+        (0..=9999).contains(&at.year()).then(|| Self::of_utc(at))
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -114,6 +126,32 @@ mod tests {
     fn an_instant_is_shown_to_the_minute() {
         let at = Timestamp::parse("2026-11-21T10:55:18.367Z").unwrap();
         assert_eq!(at.to_the_minute(), "2026-11-21 10:55 UTC");
+    }
+
+    #[test]
+    fn an_instant_that_leaves_the_calendar_in_utc_is_none() {
+        for text in [
+            "9999-12-31T23:59:59-23:59",
+            "9999-12-31T23:59:59-00:01",
+            "0000-01-01T00:00:00+00:01",
+            "0000-01-01T00:00:00+23:59",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+        for text in [
+            "9999-12-31T23:59:59.999Z",
+            "9999-12-31T23:59:59+23:59",
+            "0000-01-01T00:00:00Z",
+            "0000-01-01T23:59:00+23:59",
+        ] {
+            let at = Timestamp::parse(text).unwrap();
+            assert_eq!(Timestamp::parse(&at.to_string()), Some(at), "{text}");
+        }
+        let offset = |hours| UtcOffset::from_hms(hours, 0, 0).unwrap();
+        let last = PrimitiveDateTime::MAX.assume_offset(offset(-1));
+        assert_eq!(Timestamp::new(last).date_time().year(), 9999);
+        let first = PrimitiveDateTime::MIN.assume_offset(offset(1));
+        assert_eq!(Timestamp::new(first).date_time(), PrimitiveDateTime::MIN.assume_utc());
     }
 
     #[test]

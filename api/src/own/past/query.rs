@@ -136,6 +136,8 @@ mod tests {
             "limit=0",
             "limit=many",
             "since=yesterday",
+            "since=0000-01-01T00:00:00+00:01",
+            "until=9999-12-31T23:59:59-23:59",
             "until=2025-06-01",
             "session=mine",
             "type=Unheard",
@@ -144,7 +146,9 @@ mod tests {
             let told = HistoryQuery::parse(query).unwrap_err();
             assert!(told.contains(member), "{query}: {told}");
         }
-        assert!(StateQuery::parse("at=noon").unwrap_err().contains("at"));
+        for query in ["at=noon", "at=9999-12-31T23:59:59-00:01"] {
+            assert!(StateQuery::parse(query).unwrap_err().contains("at"), "{query}");
+        }
         assert_eq!(StateQuery::parse("").unwrap().at, None);
     }
 }
