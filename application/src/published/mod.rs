@@ -83,7 +83,27 @@ impl Kind {
     pub fn parse(name: &str) -> Option<Self> {
         KINDS
             .into_iter()
-            .find(|kind| kind.stored_type == name || kind.cloud_event_type() == name)
+            .find(|kind| kind.stored_type == name || kind.has_cloud_event_type(name))
+    }
+
+    /// Adds the stored types of the kinds in a list, by either of their names and with commas between them, to those that
+    /// are wanted: each once, so that however many are named the store is asked for no more types than there are.
+    /// `false`: one of them is no kind.
+    pub fn add_listed(list: &str, stored_types: &mut Vec<String>) -> bool {
+        list.split(',').all(|name| {
+            let kind = Self::parse(name.trim());
+            if let Some(kind) = kind
+                && !stored_types.iter().any(|it| it == kind.stored_type)
+            {
+                stored_types.push(kind.stored_type.to_owned());
+            }
+            kind.is_some()
+        })
+    }
+
+    /// Whether `text` is its [`cloud_event_type`](Self::cloud_event_type); a text that is not costs no memory.
+    fn has_cloud_event_type(self, text: &str) -> bool {
+        text.starts_with("dev.authlog.") && text.contains(self.name) && self.cloud_event_type() == text
     }
 
     /// `type` of the CloudEvent: `dev.authlog.user.registered.v1`.
