@@ -26,6 +26,7 @@ on_both_stores!(
     wrong_passwords_keep_no_link_from_the_owner_of_another_address,
     requests_for_mail_are_limited_and_answered_alike,
     nobodys_mailbox_is_flooded_from_many_addresses,
+    refreshes_are_limited_by_session_and_a_refused_one_appends_nothing,
     the_limit_can_be_turned_off,
 );
 
@@ -246,6 +247,50 @@ async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
     let request = service.send(own::END_OTHER_SESSIONS);
     let answer = request.bearer(&of_bob.access).await;
     assert_eq!(answer.status, 204, "{answer}");
+}
+
+async fn refreshes_are_limited_by_session_and_a_refused_one_appends_nothing(store: Store) {
+    let service = limited(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let of_c = Contract::C.signs_in(&http, &ann).await;
+    let mut of_a = Contract::A.signs_in(&http, &ann).await;
+    let other = Contract::A.signs_in(&http, &ann).await;
+    let mut done = 0;
+    let refused = loop {
+        let answer = http.send(c::REFRESH).authorization(of_c.refresh()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        done += 1;
+        assert!(done < STUBBORN, "no refresh is refused");
+    };
+    Contract::C.refuses(&refused, 429);
+    assert!(refused.retry_after() >= 1, "{refused}");
+    assert!(done >= 60, "{done}");
+    let refused = loop {
+        let answer = http.send(a::REFRESH).bearer(of_a.refresh()).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        of_a = Contract::A.tokens_in(&answer.json());
+        done += 1;
+        assert!(done < 2 * STUBBORN, "no refresh is refused");
+    };
+    Contract::A.refuses(&refused, 429);
+    assert!(refused.retry_after() >= 1, "{refused}");
+    let history = http.send(own::HISTORY).bearer(&other.access);
+    let history = history.query("type=TokenRefreshed&limit=1000").await.json();
+    assert_eq!(history["events"].as_array().map(Vec::len), Some(done));
+    // Another session has a budget of its own, and the refused token is good later.
+    let answer = http.send(a::REFRESH).bearer(other.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    eventually("the refused token is taken", async || {
+        let answer = http.send(a::REFRESH).bearer(of_a.refresh()).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }
 
 async fn wrong_passwords_keep_no_link_from_the_owner_of_another_address(store: Store) {

@@ -39,7 +39,7 @@ use update::UpdateKind;
 ///
 /// Names and addresses are personal data: they are kept as keyed hashes, under a key that dies with the process or that
 /// nodes share. Neighbouring IPv6 addresses (one /64) count as one. Where no address is known, only the limits that need
-/// none apply. Memory is bounded, about 40 MB in all: of each limit's 102,400 buckets the emptiest are forgotten first, so
+/// none apply. Memory is bounded, about 50 MB in all: of each limit's 102,400 buckets the emptiest are forgotten first, so
 /// that no flood of other names or addresses hides a guesser.
 pub struct GcraAttemptLimiter(Arc<Limits>);
 
@@ -59,6 +59,8 @@ struct Limits {
     registrations: Buckets,
     mail_from_address: Buckets,
     mail_to_name: Buckets,
+    refreshes_of_session: Buckets,
+    refreshes_of_account: Buckets,
     own_changes: Buckets,
     signed_in: SignedIn,
 }
@@ -92,6 +94,8 @@ impl GcraAttemptLimiter {
             registrations: Buckets::new(quotas::REGISTRATIONS_FROM_ADDRESS),
             mail_from_address: Buckets::new(quotas::MAIL_FROM_ADDRESS),
             mail_to_name: Buckets::new(quotas::MAIL_TO_NAME),
+            refreshes_of_session: Buckets::new(quotas::REFRESHES_OF_SESSION),
+            refreshes_of_account: Buckets::new(quotas::REFRESHES_OF_ACCOUNT),
             own_changes: Buckets::new(quotas::CHANGES_OF_OWN_ACCOUNT),
             signed_in: SignedIn::new(),
         }))
@@ -185,6 +189,15 @@ impl AttemptLimiter for GcraAttemptLimiter {
                 let parts = [identifier.as_bytes(), b""];
                 let name = limits.key.hash(Kind::Identifier, parts);
                 limits.count_mail(network, name, now)
+            }
+            // Other nodes are sent nothing: it is asked too often for that.
+            Attempt::Refresh { session, account } => {
+                let id = session.as_uuid();
+                let session = limits.key.hash(Kind::Session, [&id.as_bytes()[..], b""]);
+                limits.refreshes_of_session.take(session, now)?;
+                limits
+                    .refreshes_of_account
+                    .take(limits.account_key(account), now)
             }
             Attempt::ChangeOwnAccount { account } => {
                 let account = limits.account_key(account);

@@ -1,9 +1,10 @@
-//! Limits on attempts: guesses at passwords, registrations, requests for mail, changes of one's own account.
+//! Limits on attempts: guesses at passwords, registrations, requests for mail, refreshes, changes of one's
+//! own account.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use authlog_domain::UserId;
+use authlog_domain::{SessionId, UserId};
 
 /// An attempt that counts however it ends.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,13 @@ pub enum Attempt<'a> {
         address: Option<IpAddr>,
         /// To whom.
         identifier: &'a str,
+    },
+    /// To refresh a session that goes on. It is counted on this node alone.
+    Refresh {
+        /// The session.
+        session: SessionId,
+        /// Its account.
+        account: UserId,
     },
     /// To change one's own account or to end its sessions.
     ChangeOwnAccount {

@@ -103,7 +103,9 @@ impl Kind {
 
     /// Whether `text` is its [`cloud_event_type`](Self::cloud_event_type); a text that is not costs no memory.
     fn has_cloud_event_type(self, text: &str) -> bool {
-        text.starts_with("dev.authlog.") && text.contains(self.name) && self.cloud_event_type() == text
+        text.starts_with("dev.authlog.")
+            && text.contains(self.name)
+            && self.cloud_event_type() == text
     }
 
     /// `type` of the CloudEvent: `dev.authlog.user.registered.v1`.

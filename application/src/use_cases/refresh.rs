@@ -1,11 +1,12 @@
 //! Exchanging a refresh token.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use authlog_domain::Timestamp;
 use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
 
-use crate::ports::{Account, Revocation, SessionStanding, TokenKind, VerifiedToken};
+use crate::ports::{Account, Attempt, Revocation, SessionStanding, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
 use crate::unit_of_work::Failure;
 use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
@@ -41,8 +42,8 @@ impl Authlog {
     /// over a replacement (`replaces` is false) leaves the token as it was, and refuses one that works once.
     ///
     /// # Errors
-    /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended; or that it
-    /// cannot be done now.
+    /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended;
+    /// [`Refusal::TooManyAttempts`], after which nothing has changed; or that it cannot be done now.
     pub async fn refresh(
         &self,
         token: &str,
@@ -117,6 +118,7 @@ impl Authlog {
         wish: Wish,
         context: &RequestContext,
     ) -> Result<(Account, Outcome), Refusal> {
+        let is_admitted = &AtomicBool::new(false);
         self.journal
             .record(&token.session.to_string(), |work| async move {
                 let standing = self.parts.directory.session(token.session).await?;
@@ -145,6 +147,14 @@ impl Authlog {
                 let metadata = context.metadata(token.user);
                 let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
+                // Only what is going to be appended counts, once, however often it is decided. A token that was used before
+                // ends the session in any case.
+                if matches!(outcome, Outcome::Refreshed { .. })
+                    && !is_admitted.swap(true, Ordering::Relaxed)
+                {
+                    let (session, account) = (token.session, account.id);
+                    self.admit(Attempt::Refresh { session, account })?;
+                }
                 let replaces = presents_current && outcome.replaces(wish.generation);
                 let under_way = replaces.then(|| unanswered.begin(token.session, wish.generation));
                 let committed = work.commit().await;

@@ -151,7 +151,10 @@ mod tests {
         let last = PrimitiveDateTime::MAX.assume_offset(offset(-1));
         assert_eq!(Timestamp::new(last).date_time().year(), 9999);
         let first = PrimitiveDateTime::MIN.assume_offset(offset(1));
-        assert_eq!(Timestamp::new(first).date_time(), PrimitiveDateTime::MIN.assume_utc());
+        assert_eq!(
+            Timestamp::new(first).date_time(),
+            PrimitiveDateTime::MIN.assume_utc()
+        );
     }
 
     #[test]

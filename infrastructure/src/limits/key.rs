@@ -13,6 +13,7 @@ pub(super) enum Kind {
     Identifier,
     Name,
     Network,
+    Session,
     Unknown,
 }
 
@@ -24,6 +25,7 @@ impl Kind {
             Self::Identifier => b"identifier",
             Self::Name => b"name",
             Self::Network => b"network",
+            Self::Session => b"session",
             Self::Unknown => b"unknown",
         }
     }

@@ -66,6 +66,19 @@ pub(super) const MAIL_TO_NAME: Quota = Quota {
     then_one_per: Duration::from_secs(60),
 };
 
+/// Refreshes of one session. Each appends an event that is kept for ever. A client refreshes when its access token expires,
+/// after minutes or hours; tabs and retries fit in what is admitted at once, and a loop is slowed down.
+pub(super) const REFRESHES_OF_SESSION: Quota = Quota {
+    at_once: 60,
+    then_one_per: Duration::from_secs(1),
+};
+
+/// Refreshes of one account, whose sessions may be many: the instances of a service that share one account.
+pub(super) const REFRESHES_OF_ACCOUNT: Quota = Quota {
+    at_once: 600,
+    then_one_per: Duration::from_secs(1),
+};
+
 /// Changes that an account's owner makes to the account and its sessions. Each appends an event that is kept for ever; a
 /// person who clears up after a theft needs a dozen.
 pub(super) const CHANGES_OF_OWN_ACCOUNT: Quota = Quota {

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use authlog_domain::Timestamp;
+use authlog_domain::{SessionId, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -55,6 +55,10 @@ const UNTIL_SETTLED: Duration = Duration::from_secs(1);
 
 fn account(number: u128) -> UserId {
     UserId::new(Uuid::from_u128(number))
+}
+
+fn session(number: u128) -> SessionId {
+    SessionId::new(Uuid::from_u128(number))
 }
 
 fn guess<'a>(address: &str, identifier: &'a str) -> Guess<'a> {
@@ -514,6 +518,29 @@ fn changes_of_ones_own_account_have_a_budget_on_all_nodes() {
 }
 
 #[test]
+fn refreshes_have_a_budget_by_session_and_by_account_and_other_nodes_are_sent_nothing() {
+    let clock = SetClock::new();
+    let (limiter, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let refresh = |owner, number| {
+        limiter.count(Attempt::Refresh {
+            session: session(number),
+            account: account(owner),
+        })
+    };
+    assert_eq!((0..500).filter(|_| refresh(1, 1).is_ok()).count(), 60);
+    assert_eq!(refresh(1, 1), Err(Duration::from_secs(1)));
+    clock.pass(Duration::from_secs(1));
+    assert_eq!(refresh(1, 1), Ok(()));
+    // Sixty of each of its sessions, until the account has used up its own budget.
+    let others = (2..50).flat_map(|number| [number; 60]);
+    let admitted = others.filter(|number| refresh(1, *number).is_ok()).count();
+    assert_eq!(admitted, 600 - 60);
+    assert_eq!(refresh(1, 60), Err(Duration::from_secs(1)));
+    assert_eq!(refresh(2, 61), Ok(()));
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
 fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
     let limiter = GcraAttemptLimiter::new(SetClock::new());
     let guesser = guess(OFFICE, "jo");
@@ -655,10 +682,14 @@ fn without_limits_nothing_is_refused() {
         .filter_map(|_| start(&NoAttemptLimits, jo, None).ok())
         .collect();
     assert_eq!(under_way.len(), 1_000);
-    for attempt in [Attempt::ChangeOwnAccount {
+    let change = Attempt::ChangeOwnAccount {
         account: account(1),
-    }; 1_000]
-    {
+    };
+    let refresh = Attempt::Refresh {
+        session: session(1),
+        account: account(1),
+    };
+    for attempt in [change, refresh].repeat(1_000) {
         assert_eq!(NoAttemptLimits.count(attempt), Ok(()));
     }
 }

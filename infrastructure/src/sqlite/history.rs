@@ -212,6 +212,9 @@ mod tests {
             counted.push((steps(&HistoryFilter::default()), steps(&of_no_event)));
         }
         assert_eq!(counted[0], counted[1]);
-        assert!(counted[0].0 > 0 && counted[0].1 > counted[0].0, "{counted:?}");
+        assert!(
+            counted[0].0 > 0 && counted[0].1 > counted[0].0,
+            "{counted:?}"
+        );
     }
 }

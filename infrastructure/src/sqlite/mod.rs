@@ -112,7 +112,10 @@ impl SqliteStore {
             let connections = (0..threads).map(|_| connection::open_reader(path));
             connections.collect::<Result<Vec<_>, _>>()
         };
-        let (reading, paging) = (reading(threads)?, reading(threads / READERS_PER_PAGE_READER)?);
+        let (reading, paging) = (
+            reading(threads)?,
+            reading(threads / READERS_PER_PAGE_READER)?,
+        );
         let files = Arc::new(DatabaseFiles::of(path).map_err(unreachable)?);
         let reopened = path.to_owned();
         let writing = WriterParts {

@@ -6,9 +6,9 @@ use authlog_application::ports::HistoryFilter;
 use tokio_util::sync::CancellationToken;
 
 use super::{PostgresWorld, open, open_unsequenced};
+use crate::store_behaviour::World;
 use crate::store_behaviour::people::{Person, append};
 use crate::store_behaviour::time_travel::history;
-use crate::store_behaviour::World;
 
 /// How often each page is read: often enough that nothing which happens by the way looks like a part of it.
 const TIMES: i64 = 10;

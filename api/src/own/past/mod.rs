@@ -7,10 +7,10 @@ use std::sync::Arc;
 use authlog_application::history::{Entry, portrait};
 use authlog_application::{Refusal, RequestContext, StoodThen};
 use authlog_domain::{Role, UserId};
-use axum::{Extension, Json};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 

@@ -152,7 +152,10 @@ mod tests {
             assert!(told.contains(member), "{query}: {told}");
         }
         for query in ["at=noon", "at=9999-12-31T23:59:59-00:01"] {
-            assert!(StateQuery::parse(query).unwrap_err().contains("at"), "{query}");
+            assert!(
+                StateQuery::parse(query).unwrap_err().contains("at"),
+                "{query}"
+            );
         }
         assert_eq!(StateQuery::parse("").unwrap().at, None);
     }
