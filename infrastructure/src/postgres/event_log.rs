@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
-    StoreError,
+    ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent,
+    ReadOnError, StoreError,
 };
 use authlog_domain::{Timestamp, UserId};
 use serde_json::Value;
@@ -31,20 +31,20 @@ macro_rules! with_marks {
     };
 }
 
-/// The next of the log. Which events they are is settled before they are joined: a log without statistics would otherwise
-/// be joined whole.
-const READ: &str = with_marks!(
-    r"
+/// The entry at the cursor without its event, and the next of the log. Which events they are is settled before they are
+/// joined: a log without statistics would otherwise be joined whole.
+const READ: &str = r"
     SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
       FROM (SELECT log_index, leaf_hash, aggregate_type, aggregate_id, sequence
               FROM event_log
-             WHERE log_index > $1 AND log_index <= $3
+             WHERE log_index >= $1 AND log_index <= $3
              ORDER BY log_index
              LIMIT $2) l
-      JOIN events e USING (aggregate_type, aggregate_id, sequence)
-     ORDER BY l.log_index"
-);
+      LEFT JOIN events e
+        ON (e.aggregate_type, e.aggregate_id, e.sequence) = (l.aggregate_type, l.aggregate_id, l.sequence)
+       AND l.log_index > $1
+     ORDER BY l.log_index";
 
 /// The next of some types.
 const READ_OF_TYPES: &str = with_marks!(
@@ -140,13 +140,16 @@ struct NotInOrderYet(u64);
 /// The entries that were read, told apart.
 struct Entries {
     events: Vec<LoggedEvent>,
-    marks: Vec<(i64, Vec<u8>)>,
+    marks: Vec<(u64, LeafHash)>,
 }
 
 impl Entries {
-    fn mark(&self, log_index: i64) -> Option<&[u8]> {
-        let found = self.marks.iter().find(|(index, _)| *index == log_index);
-        found.map(|(_, leaf)| leaf.as_slice())
+    /// The hash of the entry at the cursor or at the end of the stretch.
+    fn leaf(&self, log_index: u64) -> Option<LeafHash> {
+        let last = self.events.last().map(|it| (it.log_index, it.leaf_hash));
+        let mut entries = self.marks.iter().copied().chain(last);
+        let found = entries.find(|(index, _)| *index == log_index);
+        found.map(|(_, leaf)| leaf)
     }
 }
 
@@ -159,22 +162,19 @@ impl PostgresStore {
         filter: &LogFilter,
     ) -> Result<Entries, StoreError> {
         let types = (!filter.event_types.is_empty()).then_some(&filter.event_types);
+        let most = i64::from(limit);
         let rows: Vec<Row> = self
             .connections
             .ask(|pool| {
-                let read = |sql| {
-                    sqlx::query_as(sql)
-                        .bind(after)
-                        .bind(i64::from(limit))
-                        .bind(until)
-                };
+                let read = |sql, most| sqlx::query_as(sql).bind(after).bind(most).bind(until);
                 match (filter.user, types) {
-                    (Some(user), types) => read(READ_OF_USER)
+                    (Some(user), types) => read(READ_OF_USER, most)
                         .bind(types)
                         .bind(user.as_uuid())
                         .fetch_all(pool),
-                    (None, Some(types)) => read(READ_OF_TYPES).bind(types).fetch_all(pool),
-                    (None, None) => read(READ).fetch_all(pool),
+                    (None, Some(types)) => read(READ_OF_TYPES, most).bind(types).fetch_all(pool),
+                    // At the beginning of the log there is no entry.
+                    (None, None) => read(READ, most + after.min(1)).fetch_all(pool),
                 }
             })
             .await?;
@@ -182,7 +182,10 @@ impl PostgresStore {
         for row in rows {
             match row.event() {
                 Ok(event) => events.push(event.logged()?),
-                Err(mark) => marks.push(mark),
+                Err((log_index, leaf)) => {
+                    let log_index = u64::try_from(log_index).map_err(unreadable)?;
+                    marks.push((log_index, leaf_hash(leaf)?));
+                }
             }
         }
         Ok(Entries { events, marks })
@@ -232,7 +235,8 @@ impl EventLog for PostgresStore {
     ) -> Result<LogPage, ReadOnError> {
         let (after, until) = (place(from.log_index), filter.until.map_or(i64::MAX, place));
         let entries = self.entries(after, until, limit, filter).await?;
-        let found = AtCursor::of(&from, entries.mark(after));
+        let at_cursor = entries.leaf(from.log_index);
+        let found = AtCursor::of(&from, at_cursor.as_ref().map(LeafHash::as_slice));
         if found != AtCursor::Same {
             return Err(self.why_not(&from, found).await);
         }
@@ -240,21 +244,18 @@ impl EventLog for PostgresStore {
         let cursor = match (last, filter.until) {
             (Some(last), _) if entries.events.len() == limit as usize => last,
             (_, Some(log_index)) => {
-                let Some(leaf) = entries.mark(until) else {
+                let Some(leaf) = entries.leaf(log_index) else {
                     let end = LogCursor::unproven(log_index);
                     return Err(self.why_not(&end, AtCursor::Nothing).await);
                 };
                 LogCursor {
                     log_index,
-                    leaf_hash: Some(leaf_hash(leaf.to_vec())?),
+                    leaf_hash: Some(leaf),
                 }
             }
             (Some(last), None) => last,
             (None, None) => LogCursor {
-                leaf_hash: entries
-                    .mark(after)
-                    .map(|leaf| leaf_hash(leaf.to_vec()))
-                    .transpose()?,
+                leaf_hash: at_cursor,
                 ..from
             },
         };
