@@ -36,12 +36,13 @@ const APPEND: &str = concat!(
 /// after its time, nor where another command came first.
 ///
 /// No event is inserted before the accounts are held: what is inserted depends on which of them exist. That is
-/// known from the function, which sees every erasure that it had to wait for; the statement's own snapshot is older.
+/// known from the function, which sees every erasure that it had to wait for; the statement's own snapshot is older. Where
+/// an event of the session is there, the registration is, too: a server that took over lacks the last transactions alone.
 /// Rows are written last, since they depend on which events were.
 const APPEND_SEVERAL: &str = concat!(
     r"
     WITH held AS MATERIALIZED (
-        SELECT hold_existing_accounts($8) AS missing, clock_timestamp() AS server_time
+        SELECT hold_accounts($8) AS erased, clock_timestamp() AS server_time
     ), planned AS MATERIALIZED (
         SELECT *
           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $8::uuid[],
@@ -49,11 +50,17 @@ const APPEND_SEVERAL: &str = concat!(
             AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, account, not_after,
                         session_id, version, user_id, contract, epoch, rotation, generation,
                         started_at, last_used_at, expires_at, ended_at, rotated_at, mac)
+    ), missing AS MATERIALIZED (
+        SELECT erased || array(
+                   SELECT account FROM planned
+                    WHERE sequence = 1
+                      AND (SELECT true FROM accounts WHERE accounts.user_id = planned.account) IS NOT TRUE) AS accounts
+          FROM held
     ), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
           FROM planned
-         WHERE account <> ALL ((SELECT missing FROM held)::uuid[])
+         WHERE account <> ALL ((SELECT accounts FROM missing)::uuid[])
            AND (not_after IS NULL OR not_after >= (SELECT server_time FROM held))
            AND (sequence = 1 OR (SELECT true FROM events AS before
                                   WHERE before.aggregate_type = 'session'
@@ -69,7 +76,8 @@ const APPEND_SEVERAL: &str = concat!(
           FROM planned JOIN event USING (aggregate_id)",
     update_session!(),
     r")
-    SELECT missing, server_time, array(SELECT aggregate_id FROM event) AS written FROM held",
+    SELECT missing.accounts AS missing, server_time, array(SELECT aggregate_id FROM event) AS written
+      FROM held, missing",
 );
 
 /// An event, the session's row after it, the account that has to exist, and until when it may be done.
