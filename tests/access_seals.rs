@@ -14,6 +14,7 @@ use support::{
 on_both_stores!(
     a_planted_password_a_planted_token_and_a_raised_role_open_no_door,
     an_account_that_was_unlocked_in_the_store_stays_locked,
+    a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repair,
     a_store_of_the_version_before_is_sealed_and_its_people_sign_in,
     what_a_node_of_the_version_before_writes_counts_while_it_may_run,
 );
@@ -135,6 +136,42 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
         let refused = Contract::A.sign_in(&http, &eve).await;
         Contract::A.says_wrong_credentials(&refused);
     }
+}
+
+/// A command is first decided by a row that only its append proves to be the last one. Nothing else follows from that row:
+/// neither what is granted nor what is refused.
+async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repair(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let (http, settings) = (service.http(), &service.settings);
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let first = Contract::A.signs_in(&http, &ann).await;
+    settings.execute("CREATE TABLE kept AS SELECT * FROM sessions");
+    let answer = http.send(a::REFRESH).bearer(first.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let newest = answer.json()["data"]["refresh_token"]["token"].clone();
+    let newest = newest.as_str().unwrap();
+    settings.execute("DELETE FROM sessions; INSERT INTO sessions SELECT * FROM kept");
+    // By the row the first token is current, and of the newest none was issued.
+    for (method, token) in [
+        (a::REFRESH, first.refresh()),
+        (a::REFRESH, newest),
+        (a::LOGOUT, &first.access),
+    ] {
+        let found = || {
+            service
+                .output()
+                .matches("is not the one that this service wrote last")
+                .count()
+        };
+        let before = found();
+        let answer = http.send(method).bearer(token).await;
+        assert_eq!(answer.status, 401, "{answer}");
+        eventually("the log says it", async || (found() > before).then_some(())).await;
+    }
+    assert!(settings.run(&["doctor", "--repair"], "").status.success());
+    let answer = http.send(a::REFRESH).bearer(newest).await;
+    assert_eq!(answer.status, 200, "{answer}");
 }
 
 /// People of the store in `tests/upgrade/`, with their passwords. The last two were imported, with bcrypt and scrypt.

@@ -9,19 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authlog_domain::refused_logins::RecordRefusedLogin;
 use authlog_domain::session::{SessionCommand, SessionEvent};
-use authlog_domain::user::{UserCommand, UserEvent};
-use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, User, UserId};
+use authlog_domain::user::{RecentRequests, UserCommand, UserEvent};
+use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, SessionId, User, UserId};
 use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{
     Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
 };
-use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
 use crate::deadline::Deadline;
 use crate::ports::{
     Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
-    SessionRecord, StagedStream, StoreError, StreamId,
+    SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
 };
 
 /// How often a command is decided at the most. On one node only the first time can be lost to other commands of this
@@ -37,7 +36,7 @@ const TURNS: usize = 256;
 pub(crate) enum Failure {
     /// It was refused.
     Refused(Refusal),
-    /// Another command came first.
+    /// Another command came first, or the row by which it was refused may not have been the last one.
     Conflict,
 }
 
@@ -71,7 +70,6 @@ pub(crate) struct Journal {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
     turns: Vec<tokio::sync::Mutex<()>>,
-    reads_of_streams: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Journal {
@@ -81,7 +79,6 @@ impl Journal {
             store,
             directory,
             turns: turns.take(TURNS).collect(),
-            reads_of_streams: Arc::default(),
         }
     }
 
@@ -98,7 +95,7 @@ impl Journal {
     {
         let mut turn = None;
         for _ in 0..TRIES {
-            match work(self.unit_of_work()).await {
+            match work(self.unit_of_work(turn.is_none())).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Refused(refusal)) => return Err(refusal),
                 Err(Failure::Conflict) => {}
@@ -110,13 +107,12 @@ impl Journal {
         Err(Refusal::Unavailable(Box::new(OutOfTries)))
     }
 
-    fn unit_of_work(&self) -> UnitOfWork {
+    fn unit_of_work(&self, is_first: bool) -> UnitOfWork {
         UnitOfWork {
             store: Arc::clone(&self.store),
             directory: Arc::clone(&self.directory),
             staged: Arc::default(),
-            reads_of_streams: Arc::clone(&self.reads_of_streams),
-            reads_a_stream: None,
+            is_first,
         }
     }
 
@@ -153,9 +149,9 @@ pub(crate) struct UnitOfWork {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
     staged: Arc<Mutex<Append>>,
-    reads_of_streams: Arc<tokio::sync::Mutex<()>>,
-    /// Held until the end by a command that had to read a stream: each node has one in memory at the most.
-    reads_a_stream: Option<OwnedMutexGuard<()>>,
+    /// Whether the command is decided for the first time. Then only its append proves that a session's row was the last
+    /// one, and nothing else is decided by it.
+    is_first: bool,
 }
 
 impl UnitOfWork {
@@ -173,7 +169,7 @@ impl UnitOfWork {
 
     /// Lets the account decide on `command` by its row. An account without a row was erased, or never was.
     pub(crate) async fn execute_on_account(
-        &mut self,
+        &self,
         user: UserId,
         command: UserCommand,
         metadata: HashMap<String, String>,
@@ -191,46 +187,50 @@ impl UnitOfWork {
     }
 
     /// The account's row with the recent requests. An earlier version of this program left them out; then they come from
-    /// the account's events, once: the append of this command writes them into the row.
-    async fn account(&mut self, user: UserId) -> Result<Option<Account>, Failure> {
-        let row = self.directory.account(user).await?;
-        let lacks_requests = |row: &Account| row.recent_requests.is_none();
-        if !row.as_ref().is_some_and(lacks_requests) {
-            return Ok(row);
+    /// the last of the account's events, once: the append of this command writes them into the row.
+    async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
+        let Some(mut row) = self.directory.account(user).await? else {
+            return Ok(None);
+        };
+        if row.recent_requests.is_none() {
+            row.recent_requests = Some(self.recent_requests(user).await?);
         }
-        let reads_of_streams = Arc::clone(&self.reads_of_streams);
-        self.reads_a_stream = Some(reads_of_streams.lock_owned().await);
-        // The command before may have written them.
-        match self.directory.account(user).await? {
-            Some(row) if lacks_requests(&row) => self.with_recent_requests(row).await.map(Some),
-            row => Ok(row),
-        }
+        Ok(Some(row))
     }
 
-    async fn with_recent_requests(&self, mut row: Account) -> Result<Account, Failure> {
+    /// The recent requests as the account's events tell of them. Should one be added after the row was read, the append is
+    /// a conflict.
+    async fn recent_requests(&self, user: UserId) -> Result<RecentRequests, StoreError> {
         let stream = StreamId {
             kind: AggregateKind::User,
-            id: row.id.to_string(),
+            id: user.to_string(),
         };
-        let (mut user, mut version) = (User::default(), 0);
-        for event in self.store.load(&stream).await? {
-            version = event.sequence as u64;
-            let event = serde_json::from_value(event.payload)
-                .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
-            user.apply(event);
-        }
-        match user {
-            User::Registered(state) if version == row.version => {
-                row.recent_requests = Some(state.recent_requests);
-                Ok(row)
+        let mut requests = RecentRequests::default();
+        for (event_type, limit) in RecentRequests::EVENT_TYPES {
+            for event in self.store.last_events(&stream, event_type, limit).await? {
+                let event = serde_json::from_value(event.payload)
+                    .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
+                requests.apply(&event);
             }
-            // Another command came between the two reads.
-            _ => Err(Failure::Conflict),
+        }
+        Ok(requests)
+    }
+
+    /// Looks up the session on which a command is to be decided by [`Self::execute_on_session`].
+    pub(crate) async fn session(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        if self.is_first {
+            self.directory.session_to_append_to(session).await
+        } else {
+            self.directory.session(session).await
         }
     }
 
-    /// Lets a session whose row was read just now decide on `command`. Should it have changed since, the append is a
-    /// conflict, and the caller has to read it again.
+    /// Lets a session whose row was read just now by [`Self::session`] decide on `command`. Should it have changed since,
+    /// the append is a conflict, and the caller has to read it again. So it has if the command is refused by a row that is
+    /// not proven to be the last one.
     pub(crate) async fn execute_on_session(
         &self,
         session: SessionRecord,
@@ -240,7 +240,11 @@ impl UnitOfWork {
         let mut found = Found::nothing(&session.id.to_string());
         found.aggregate = session.aggregate();
         found.staged.base = Base::Session(Box::new(session));
-        self.execute_on::<Session>(found, command, metadata).await
+        let decided = self.execute_on::<Session>(found, command, metadata).await;
+        match decided {
+            Err(Failure::Refused(_)) if self.is_first => Err(Failure::Conflict),
+            decided => decided,
+        }
     }
 
     /// Lets the account's refused logins of the day decide on `command` by their number.

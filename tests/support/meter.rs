@@ -49,13 +49,6 @@ pub struct Spent {
     events: u64,
 }
 
-impl Spent {
-    /// How often a statement was asked, by its name in [`asked`].
-    pub fn on(&self, statement: &str) -> u64 {
-        self.statements.get(statement).copied().unwrap_or(0)
-    }
-}
-
 /// What `/metrics` counts.
 pub struct Counted {
     pub hashes: u64,

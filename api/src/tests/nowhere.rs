@@ -224,6 +224,15 @@ impl EventStore for Nowhere {
         unreachable!()
     }
 
+    async fn last_events(
+        &self,
+        _: &StreamId,
+        _: &str,
+        _: usize,
+    ) -> Result<Vec<SerializedEvent>, StoreError> {
+        unreachable!()
+    }
+
     async fn last_sequence(&self, _: &StreamId) -> Result<u64, StoreError> {
         unreachable!()
     }

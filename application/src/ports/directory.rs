@@ -319,6 +319,15 @@ pub trait Directory: Send + Sync {
     /// The session of that id and its account.
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError>;
 
+    /// The same for a caller that decides nothing by the session but what to append to its stream. An append proves itself
+    /// that it follows the last event, so the session's row may be an earlier one here. The account's may not.
+    async fn session_to_append_to(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        self.session(session).await
+    }
+
     /// Up to `limit` of the account's sessions that count at `now`, in order of their ids, those after `after`.
     async fn live_sessions(
         &self,

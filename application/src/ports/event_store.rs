@@ -169,6 +169,14 @@ pub trait EventStore: Send + Sync {
     /// stream that does not exist.
     async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError>;
 
+    /// The last events of one type of a stream, up to `limit`, in order of their sequence and opened as by [`Self::load`].
+    async fn last_events(
+        &self,
+        stream: &StreamId,
+        event_type: &str,
+        limit: usize,
+    ) -> Result<Vec<SerializedEvent>, StoreError>;
+
     /// The sequence of a stream's last event; 0 for a stream that does not exist. It costs the same however long the
     /// stream is.
     async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError>;

@@ -110,7 +110,7 @@ impl Authlog {
         let (command, besides, metadata) = (&command, &besides, &metadata);
         let events = self
             .journal
-            .record(&user.to_string(), |mut work| async move {
+            .record(&user.to_string(), |work| async move {
                 let events = work
                     .execute_on_account(user, command.clone(), metadata.clone())
                     .await?;

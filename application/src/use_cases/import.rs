@@ -137,7 +137,7 @@ impl Authlog {
         let (numbered, record) = (&numbered, &record);
         let recorded = self
             .journal
-            .record(&user.to_string(), |mut work| async move {
+            .record(&user.to_string(), |work| async move {
                 let number = self.parts.directory.next_account_number().await?;
                 let command = UserCommand::Register(numbered(number));
                 work.execute_on_account(user, command, context.metadata(user))

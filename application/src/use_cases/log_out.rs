@@ -27,7 +27,7 @@ impl Authlog {
         };
         self.journal
             .record(&caller.session.to_string(), |work| async move {
-                let standing = self.parts.directory.session(caller.session).await?;
+                let standing = work.session(caller.session).await?;
                 let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
                 let command = SessionCommand::LogOut(command);
                 let metadata = context.metadata(caller.user);

@@ -121,7 +121,7 @@ impl Authlog {
         let is_admitted = &AtomicBool::new(false);
         self.journal
             .record(&token.session.to_string(), |work| async move {
-                let standing = self.parts.directory.session(token.session).await?;
+                let standing = work.session(token.session).await?;
                 let Some(SessionStanding { session, account }) = standing else {
                     return Err(Refusal::InvalidRefreshToken.into());
                 };

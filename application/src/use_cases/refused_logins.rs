@@ -72,7 +72,7 @@ impl RefusedLoginRecorder {
         };
         let user = refused.user;
         self.journal
-            .record(&user.to_string(), |mut work| async move {
+            .record(&user.to_string(), |work| async move {
                 let command = UserCommand::RequestEmailVerification(verification.clone());
                 let metadata = refused.context.metadata(user);
                 work.execute_on_account(user, command, metadata).await?;

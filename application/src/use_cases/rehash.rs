@@ -109,7 +109,7 @@ impl PasswordRenewer {
         };
         let (record, context) = (&record, &context);
         self.journal
-            .record(&user.to_string(), |mut work| async move {
+            .record(&user.to_string(), |work| async move {
                 let command = UserCommand::RehashPassword(command);
                 let events = work
                     .execute_on_account(user, command, context.metadata(user))

@@ -134,7 +134,7 @@ impl Errand {
         request: &ResetRequest,
     ) -> Result<(), Refusal> {
         self.journal
-            .record(&user.to_string(), |mut work| async move {
+            .record(&user.to_string(), |work| async move {
                 work.execute_on_account(
                     user,
                     UserCommand::RequestPasswordReset(command.clone()),

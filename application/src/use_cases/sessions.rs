@@ -213,7 +213,7 @@ impl Authlog {
         let metadata = &metadata;
         self.journal
             .record(&session.to_string(), |work| async move {
-                let standing = self.parts.directory.session(session).await?;
+                let standing = work.session(session).await?;
                 let standing = standing
                     .filter(|standing| standing.account.id == account.id)
                     .ok_or(Refusal::UnknownSession)?;

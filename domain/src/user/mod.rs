@@ -72,12 +72,27 @@ pub struct RecentRequests {
 }
 
 impl RecentRequests {
-    fn add_verification(&mut self, at: Timestamp) {
-        push_bounded(&mut self.verifications, at, MAX_VERIFICATION_REQUESTS);
-    }
+    /// The types of the events that make requests, and of how many of each type at most the last ones count.
+    pub const EVENT_TYPES: [(&str, usize); 2] = [
+        ("EmailVerificationRequested", MAX_VERIFICATION_REQUESTS),
+        ("PasswordResetRequested", MAX_RESET_REQUESTS),
+    ];
 
-    fn add_reset(&mut self, reset: ResetId, at: Timestamp) {
-        push_bounded(&mut self.resets, (reset, at), MAX_RESET_REQUESTS);
+    /// Adds the request that the event makes, if it makes one. The order of events of different types does not matter.
+    pub fn apply(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::EmailVerificationRequested(event) => {
+                push_bounded(&mut self.verifications, event.at, MAX_VERIFICATION_REQUESTS);
+            }
+            UserEvent::PasswordResetRequested(event) => {
+                push_bounded(
+                    &mut self.resets,
+                    (event.reset, event.at),
+                    MAX_RESET_REQUESTS,
+                );
+            }
+            _ => {}
+        }
     }
 }
 
@@ -193,6 +208,7 @@ impl Registered {
             self.kept_session = raised.kept_session;
             self.forget_new_address();
         }
+        self.recent_requests.apply(&event);
         match event {
             UserEvent::UserRegistered(_) | UserEvent::UserErased(_) => {}
             UserEvent::PasswordResetRequested(event) => {
@@ -200,7 +216,6 @@ impl Registered {
                     reset: event.reset,
                     expires_at: event.expires_at,
                 });
-                self.recent_requests.add_reset(event.reset, event.at);
             }
             UserEvent::PasswordReset(event) => {
                 self.credential = event.credential;
@@ -223,7 +238,6 @@ impl Registered {
                     email: event.email.and_then(|email| email.known().cloned()),
                     expires_at: event.expires_at,
                 });
-                self.recent_requests.add_verification(event.at);
             }
             UserEvent::EmailVerified(_) => {
                 self.email_verified = true;

@@ -11,8 +11,9 @@ use sqlx::FromRow;
 use super::PostgresStore;
 use super::rows::{
     AccountRow, CheckedAccountRow, OpaqueTokenRow, SessionRow, StandingRow, account_columns,
-    checked_account_columns, session_columns, standing_columns,
+    checked_account_columns, session_columns, session_is_behind, standing_columns,
 };
+use super::session_lookups::SessionLookup;
 use crate::sealing::Stored;
 use crate::store::SESSIONS_LOOKED_AT;
 
@@ -199,8 +200,14 @@ impl Directory for PostgresStore {
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
-        let found = self.session_lookups.ask(session).await?;
-        Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
+        self.standing(session, true).await
+    }
+
+    async fn session_to_append_to(
+        &self,
+        session: SessionId,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        self.standing(session, false).await
     }
 
     async fn live_sessions(
@@ -273,6 +280,16 @@ impl Directory for PostgresStore {
 }
 
 impl PostgresStore {
+    async fn standing(
+        &self,
+        session: SessionId,
+        is_proved: bool,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        let lookup = SessionLookup { session, is_proved };
+        let found = self.session_lookups.ask(lookup).await?;
+        Ok(found.and_then(|standing| self.vault.seals.accept_standing(standing)))
+    }
+
     fn accepted(&self, row: Option<CheckedAccountRow>) -> Result<Option<Account>, StoreError> {
         let stored = row.map(Stored::try_from).transpose()?;
         Ok(stored.and_then(|account| self.vault.seals.accept(account)))

@@ -8,11 +8,43 @@ use async_trait::async_trait;
 use authlog_application::ports::{Append, AppendError, EventStore, StoreError, StreamId};
 use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
+use serde_json::Value;
+use sqlx::FromRow;
 
 use super::PostgresStore;
 use super::pool::answered;
 use super::session_appends::SessionAppend;
 use crate::store::WrappedKeys;
+
+/// The last events of one type, the last first.
+const LAST_EVENTS: &str = r"
+    SELECT sequence, event_type, event_version, payload, metadata
+      FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = $3
+     ORDER BY sequence DESC LIMIT $4";
+
+/// An event of a stream that is known.
+#[derive(FromRow)]
+struct EventRow {
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    payload: Value,
+    metadata: Value,
+}
+
+impl EventRow {
+    fn event(self, stream: &StreamId) -> SerializedEvent {
+        SerializedEvent::new(
+            stream.id.clone(),
+            usize::try_from(self.sequence).unwrap_or_default(),
+            stream.kind.as_str().to_owned(),
+            self.event_type,
+            self.event_version,
+            self.payload,
+            self.metadata,
+        )
+    }
+}
 
 #[async_trait]
 impl EventStore for PostgresStore {
@@ -22,6 +54,27 @@ impl EventStore for PostgresStore {
             .ask(|_| answered(self.read(stream)))
             .await?;
         self.vault.open(stream, sealed, self).await
+    }
+
+    async fn last_events(
+        &self,
+        stream: &StreamId,
+        event_type: &str,
+        limit: usize,
+    ) -> Result<Vec<SerializedEvent>, StoreError> {
+        let rows: Vec<EventRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(LAST_EVENTS)
+                    .bind(stream.kind.as_str())
+                    .bind(&stream.id)
+                    .bind(event_type)
+                    .bind(limit as i64)
+                    .fetch_all(pool)
+            })
+            .await?;
+        let events = rows.into_iter().rev().map(|row| row.event(stream));
+        self.vault.open(stream, events.collect(), self).await
     }
 
     async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError> {

@@ -140,11 +140,19 @@ macro_rules! standing_columns {
     () => {
         concat!(
             session_columns!(),
-            ", (SELECT true FROM events later WHERE later.aggregate_type = 'session' \
-               AND later.aggregate_id = s.session_id::text AND later.sequence = s.version + 1) IS NOT NULL \
-               AS session_is_behind, ",
+            ", ",
+            session_is_behind!(),
+            " AS session_is_behind, ",
             checked_account_columns!()
         )
+    };
+}
+
+/// Whether the row of the table called `s` is behind its events.
+macro_rules! session_is_behind {
+    () => {
+        "(SELECT true FROM events later WHERE later.aggregate_type = 'session' \
+          AND later.aggregate_id = s.session_id::text AND later.sequence = s.version + 1) IS NOT NULL"
     };
 }
 
@@ -229,8 +237,8 @@ macro_rules! update_session {
 }
 
 pub(super) use {
-    account_columns, checked_account_columns, session_columns, standing_columns, update_account,
-    update_session, upsert_accounts, upsert_session, upsert_sessions,
+    account_columns, checked_account_columns, session_columns, session_is_behind, standing_columns,
+    update_account, update_session, upsert_accounts, upsert_session, upsert_sessions,
 };
 
 /// A column holds what the program never wrote into it.

@@ -11,19 +11,32 @@ use super::connections::Connections;
 use super::events::catching_panics;
 use super::pool::answered;
 use super::rows::{
-    StandingRow, account_columns, checked_account_columns, session_columns, standing_columns,
+    StandingRow, account_columns, checked_account_columns, session_columns, session_is_behind,
 };
 use super::together::{Asked, Errand};
 use crate::sealing::StoredStanding;
 
+/// Whether a session's row is behind is looked at only if `$2` says so.
 const STANDINGS: &str = concat!(
     "SELECT ",
-    standing_columns!(),
+    session_columns!(),
+    ", $2 AND ",
+    session_is_behind!(),
+    " AS session_is_behind, ",
+    checked_account_columns!(),
     r"
       FROM sessions s
       JOIN accounts a ON a.user_id = s.user_id
      WHERE s.session_id = ANY($1)"
 );
+
+/// A session to look up.
+#[derive(Clone, Copy)]
+pub(super) struct SessionLookup {
+    pub(super) session: SessionId,
+    /// Whether to look if its row is behind its events.
+    pub(super) is_proved: bool,
+}
 
 /// Carries them out.
 pub(super) struct SessionLookups {
@@ -31,17 +44,17 @@ pub(super) struct SessionLookups {
 }
 
 impl Errand for SessionLookups {
-    type Request = SessionId;
+    type Request = SessionLookup;
     /// The caller decides whether it is to be trusted.
     type Answer = Option<StoredStanding>;
     type Refusal = StoreError;
 
     async fn carry_out(&self, group: Vec<Asked<Self>>, connection: &mut PgConnection) {
-        let sessions = group.iter().map(|asked| asked.request.as_uuid()).collect();
-        match answered(standings(sessions, connection)).await {
+        let requests: Vec<_> = group.iter().map(|asked| asked.request).collect();
+        match answered(standings(&requests, connection)).await {
             Ok(rows) => {
                 for asked in group {
-                    let standing = standing(&rows, asked.request);
+                    let standing = standing(&rows, asked.request.session);
                     asked.answer(standing);
                 }
             }
@@ -66,20 +79,23 @@ impl SessionLookups {
     fn look_up_by_itself(&self, asked: Asked<Self>) {
         let connections = Arc::clone(&self.connections);
         tokio::spawn(async move {
-            let session = asked.request;
-            let found = connections
-                .ask(|pool| standings(vec![session.as_uuid()], pool))
-                .await;
+            let request = [asked.request];
+            let found = connections.ask(|pool| standings(&request, pool)).await;
+            let session = asked.request.session;
             asked.answer(found.and_then(|rows| standing(&rows, session)));
         });
     }
 }
 
 async fn standings(
-    sessions: Vec<Uuid>,
+    requests: &[SessionLookup],
     executor: impl PgExecutor<'_>,
 ) -> Result<Vec<StandingRow>, sqlx::Error> {
-    let rows = sqlx::query_as(STANDINGS).bind(sessions).fetch_all(executor);
+    let sessions: Vec<Uuid> = requests.iter().map(|it| it.session.as_uuid()).collect();
+    let rows = sqlx::query_as(STANDINGS)
+        .bind(sessions)
+        .bind(requests.iter().any(|it| it.is_proved))
+        .fetch_all(executor);
     catching_panics(rows).await?
 }
 

@@ -23,6 +23,30 @@ impl EventStore for SqliteStore {
         self.vault.open(stream, stored, self).await
     }
 
+    async fn last_events(
+        &self,
+        stream: &StreamId,
+        event_type: &str,
+        limit: usize,
+    ) -> Result<Vec<SerializedEvent>, StoreError> {
+        const SELECT: &str = "
+            SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
+            FROM events WHERE aggregate_type = ? AND aggregate_id = ? AND event_type = ?
+            ORDER BY sequence DESC LIMIT ?";
+        let (kind, id, event_type) = (stream.kind, stream.id.clone(), event_type.to_owned());
+        let mut stored: Vec<SerializedEvent> = self
+            .readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(SELECT)?
+                    .query_map(params![kind.as_str(), id, event_type, limit as i64], event)?
+                    .collect()
+            })
+            .await?;
+        stored.reverse();
+        self.vault.open(stream, stored, self).await
+    }
+
     async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError> {
         const SELECT: &str = "
             SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ? AND aggregate_id = ?";

@@ -4,11 +4,12 @@ use authlog_application::ports::{
     Append, AppendError, IdentifierKind, OpaqueTokenRecord, TokenDigest,
 };
 use authlog_domain::session::{LogOut, SessionCommand};
-use authlog_domain::user::{ChangeRole, UserCommand};
-use authlog_domain::{Role, SessionId};
+use authlog_domain::user::{ChangeRole, MAX_RESET_REQUESTS, RecentRequests, UserCommand};
+use authlog_domain::{ResetId, Role, SessionId};
 use futures_util::future::{join, join_all};
 use tokio::task::JoinSet;
 
+use super::accounts::asks_for;
 use super::people::{LIFETIME, Person, append, refresh, session_stream};
 use super::system::{now, random};
 use super::{World, footprint};
@@ -57,6 +58,53 @@ pub async fn the_last_sequence_of_a_stream_is_that_of_its_last_event(world: &imp
         assert_eq!(store.last_sequence(&stream).await.unwrap(), expected);
     }
     assert_eq!(store.last_sequence(&ada.stream()).await.unwrap(), 1);
+}
+
+pub async fn the_last_events_of_a_type_are_read_without_the_others(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    for role in [Role::Auditor, Role::Admin, Role::User] {
+        let asks = ada.ask_for_reset(ResetId::new(random()));
+        ada.does(&*store, asks).await.unwrap();
+        let command = UserCommand::ChangeRole(ChangeRole { at: now(), role });
+        ada.does(&*store, command).await.unwrap();
+    }
+    let stream = ada.stream();
+    let all = store.load(&stream).await.unwrap();
+    let asked = "PasswordResetRequested";
+    for (event_type, limit, places) in [
+        (asked, 2, vec![3, 5]),
+        (asked, 10, vec![1, 3, 5]),
+        ("RoleChanged", 1, vec![6]),
+        ("UserRegistered", 1, vec![0]),
+        ("UserLocked", 1, vec![]),
+    ] {
+        let expected: Vec<_> = places.into_iter().map(|at| all[at].clone()).collect();
+        let read = store.last_events(&stream, event_type, limit).await;
+        assert_eq!(read.unwrap(), expected, "{event_type} {limit}");
+    }
+}
+
+/// An account's row of an earlier version lacks its recent requests.
+pub async fn recent_requests_follow_from_the_last_events_of_their_types(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    for _ in 0..MAX_RESET_REQUESTS {
+        let asks = ada.ask_for_reset(ResetId::new(random()));
+        ada.does(&*store, asks).await.unwrap();
+        asks_for(&*store, &ada, "other@people.example").await;
+    }
+    let mut requests = RecentRequests::default();
+    for (event_type, limit) in RecentRequests::EVENT_TYPES {
+        let events = store.last_events(&ada.stream(), event_type, limit).await;
+        for event in events.unwrap() {
+            requests.apply(&serde_json::from_value(event.payload).unwrap());
+        }
+    }
+    let row = store.account(ada.user).await.unwrap().unwrap();
+    assert_eq!(row.recent_requests, Some(requests));
 }
 
 pub async fn two_appends_at_the_same_sequence_conflict_and_the_loser_leaves_nothing(

@@ -123,6 +123,8 @@ macro_rules! store_behaviour {
             an_append_is_read_back_in_order,
             a_stream_that_does_not_exist_is_empty,
             the_last_sequence_of_a_stream_is_that_of_its_last_event,
+            the_last_events_of_a_type_are_read_without_the_others,
+            recent_requests_follow_from_the_last_events_of_their_types,
             two_appends_at_the_same_sequence_conflict_and_the_loser_leaves_nothing,
             a_taken_identifier_is_reported_with_its_kind_and_leaves_nothing,
             a_registration_that_races_itself_a_hundred_times_wins_once,
