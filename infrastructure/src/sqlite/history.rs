@@ -143,7 +143,7 @@ impl Filter {
         if recorded_at < self.since || self.until.is_some_and(|until| recorded_at >= until) {
             return Ok(false);
         }
-        let text = |column: usize| rusqlite::Result::Ok(row.get_ref(column)?.as_str()?);
+        let text = |column: usize| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
         if let Some(session) = &self.session
             && (text(2)? != AggregateKind::Session.as_str() || text(3)? != session)
         {
