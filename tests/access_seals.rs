@@ -15,6 +15,8 @@ on_both_stores!(
     a_planted_password_a_planted_token_and_a_raised_role_open_no_door,
     an_account_that_was_unlocked_in_the_store_stays_locked,
     a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repair,
+    a_row_that_was_put_back_stays_behind_an_event_that_was_deleted,
+    a_row_is_behind_any_later_event_and_not_the_next_alone,
     a_store_of_the_version_before_is_sealed_and_its_people_sign_in,
     what_a_node_of_the_version_before_writes_counts_while_it_may_run,
 );
@@ -172,6 +174,54 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
     let answer = http.send(a::REFRESH).bearer(newest).await;
     assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// Neither a lock nor a logout is undone by deleting its event and putting the row back that was there before.
+async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let (http, settings) = (service.http(), &service.settings);
+    let [ann, eve] = ["ann", "eve"].map(Person::called);
+    Contract::A.registers(&http, &ann).await;
+    Contract::A.registers(&http, &eve).await;
+    let of_ann = Contract::A.signs_in(&http, &ann).await;
+    settings.execute(
+        "CREATE TABLE kept AS SELECT * FROM accounts; CREATE TABLE kept_sessions AS SELECT * FROM sessions",
+    );
+    let locked = settings.run(&["user", "lock", "eve"], "");
+    assert!(locked.status.success(), "{locked:?}");
+    let answer = http.send(a::LOGOUT).bearer(&of_ann.access).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    if !settings.is_sqlite() {
+        // The entry has to be there before its event is deleted.
+        eventually("both events are in the log", async || {
+            let ready = http.send(own::READYZ).await.json();
+            (ready["lag"]["sequencer"]["events"] == 0).then_some(())
+        })
+        .await;
+    }
+    settings.tamper("DELETE FROM events WHERE event_type IN ('UserLocked', 'LoggedOut')");
+    settings.execute(
+        "DELETE FROM accounts; INSERT INTO accounts SELECT * FROM kept;
+         DELETE FROM sessions; INSERT INTO sessions SELECT * FROM kept_sessions",
+    );
+    let refused = Contract::A.sign_in(&http, &eve).await;
+    Contract::A.says_wrong_credentials(&refused);
+    let answer = http.send(a::REFRESH).bearer(of_ann.refresh()).await;
+    assert_eq!(answer.status, 401, "{answer}");
+}
+
+async fn a_row_is_behind_any_later_event_and_not_the_next_alone(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let (http, settings) = (service.http(), &service.settings);
+    let eve = Person::called("eve");
+    Contract::A.registers(&http, &eve).await;
+    settings.execute(
+        "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         SELECT aggregate_type, aggregate_id, sequence + 3, 'UserLocked', '1.0', '{}', metadata
+           FROM events WHERE aggregate_type = 'user'",
+    );
+    let refused = Contract::A.sign_in(&http, &eve).await;
+    Contract::A.says_wrong_credentials(&refused);
 }
 
 /// People of the store in `tests/upgrade/`, with their passwords. The last two were imported, with bcrypt and scrypt.

@@ -11,7 +11,8 @@ use sqlx::FromRow;
 use super::PostgresStore;
 use super::rows::{
     AccountRow, CheckedAccountRow, OpaqueTokenRow, SessionRow, StandingRow, account_columns,
-    checked_account_columns, session_columns, session_is_behind, standing_columns,
+    checked_account_columns, later_entry_of_session, session_columns, session_is_behind,
+    standing_columns,
 };
 use super::session_lookups::SessionLookup;
 use crate::sealing::Stored;

@@ -123,14 +123,18 @@ macro_rules! account_columns {
     };
 }
 
-/// The columns of a [`CheckedAccountRow`], of the table called `a`. A scalar subquery is one index probe a row in every plan;
-/// an EXISTS could become a hash of all events, in a plan that was made when there were few.
+/// The columns of a [`CheckedAccountRow`], of the table called `a`. A row is behind if there is a later event, or a later entry
+/// of the log whose event was deleted; an event gets its entry some milliseconds after its commit. A scalar subquery in the
+/// order of the index is one probe a row in every plan; an EXISTS could become a hash of all events, in a plan that was made
+/// when there were few.
 macro_rules! checked_account_columns {
     () => {
         concat!(
             account_columns!(),
-            ", (SELECT true FROM events later WHERE later.aggregate_type = 'user' \
-               AND later.aggregate_id = a.user_id::text AND later.sequence = a.version + 1) IS NOT NULL AS account_is_behind"
+            ", coalesce((SELECT later.sequence FROM events later WHERE later.aggregate_type = 'user' \
+               AND later.aggregate_id = a.user_id::text AND later.sequence > a.version ORDER BY later.sequence DESC LIMIT 1), \
+               (SELECT later.sequence FROM event_log later WHERE later.aggregate_type = 'user' \
+               AND later.aggregate_id = a.user_id::text AND later.sequence > a.version ORDER BY later.sequence DESC LIMIT 1)) IS NOT NULL AS account_is_behind"
         )
     };
 }
@@ -148,11 +152,24 @@ macro_rules! standing_columns {
     };
 }
 
-/// Whether the row of the table called `s` is behind its events.
+/// Whether the row of the table called `s` is behind its events, or behind an entry of the log whose event was deleted.
 macro_rules! session_is_behind {
     () => {
-        "(SELECT true FROM events later WHERE later.aggregate_type = 'session' \
-          AND later.aggregate_id = s.session_id::text AND later.sequence = s.version + 1) IS NOT NULL"
+        concat!(
+            "coalesce((SELECT later.sequence FROM events later WHERE later.aggregate_type = 'session' \
+               AND later.aggregate_id = s.session_id::text AND later.sequence > s.version ORDER BY later.sequence DESC LIMIT 1), \
+               ",
+            later_entry_of_session!(),
+            ") IS NOT NULL"
+        )
+    };
+}
+
+/// A later entry of the log than the row of the table called `s`.
+macro_rules! later_entry_of_session {
+    () => {
+        "(SELECT later.sequence FROM event_log later WHERE later.aggregate_type = 'session' \
+           AND later.aggregate_id = s.session_id::text AND later.sequence > s.version ORDER BY later.sequence DESC LIMIT 1)"
     };
 }
 
@@ -237,8 +254,9 @@ macro_rules! update_session {
 }
 
 pub(super) use {
-    account_columns, checked_account_columns, session_columns, session_is_behind, standing_columns,
-    update_account, update_session, upsert_accounts, upsert_session, upsert_sessions,
+    account_columns, checked_account_columns, later_entry_of_session, session_columns,
+    session_is_behind, standing_columns, update_account, update_session, upsert_accounts,
+    upsert_session, upsert_sessions,
 };
 
 /// A column holds what the program never wrote into it.

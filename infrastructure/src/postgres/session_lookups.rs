@@ -11,18 +11,22 @@ use super::connections::Connections;
 use super::events::catching_panics;
 use super::pool::answered;
 use super::rows::{
-    StandingRow, account_columns, checked_account_columns, session_columns, session_is_behind,
+    StandingRow, account_columns, checked_account_columns, later_entry_of_session, session_columns,
+    session_is_behind,
 };
 use super::together::{Asked, Errand};
 use crate::sealing::StoredStanding;
 
-/// Whether a session's row is behind is looked at only if `$2` says so.
+/// Whether a session's row is behind its events is looked at only if `$2` says so. Its entries in the log are always looked at:
+/// an append proves the events, but not that none was deleted.
 const STANDINGS: &str = concat!(
     "SELECT ",
     session_columns!(),
-    ", $2 AND ",
+    ", CASE WHEN $2 THEN ",
     session_is_behind!(),
-    " AS session_is_behind, ",
+    " ELSE ",
+    later_entry_of_session!(),
+    " IS NOT NULL END AS session_is_behind, ",
     checked_account_columns!(),
     r"
       FROM sessions s

@@ -15,19 +15,24 @@ use super::errors::malformed;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
 
-/// The columns of an account `a`, in the order in which [`account`] reads them, and whether it is behind its events.
+/// The columns of an account `a`, in the order in which [`account`] reads them, and whether it is behind its events, or
+/// behind the log's entries, should an event have been deleted.
 pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
     a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, \
     a.email_verified, a.locked, a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, \
     a.recent_requests, a.mac, \
-    EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'user' AND later.aggregate_id = a.user_id \
-        AND later.sequence = a.version + 1)";
+    (EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'user' AND later.aggregate_id = a.user_id \
+        AND later.sequence > a.version) \
+     OR EXISTS (SELECT 1 FROM event_log AS later WHERE later.aggregate_type = 'user' AND later.aggregate_id = a.user_id \
+        AND later.sequence > a.version))";
 
 /// The same of a session `s`, as [`session`] reads it.
 pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
     s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at, s.mac, \
-    EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'session' AND later.aggregate_id = s.session_id \
-        AND later.sequence = s.version + 1)";
+    (EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'session' AND later.aggregate_id = s.session_id \
+        AND later.sequence > s.version) \
+     OR EXISTS (SELECT 1 FROM event_log AS later WHERE later.aggregate_type = 'session' AND later.aggregate_id = s.session_id \
+        AND later.sequence > s.version))";
 
 /// How many there are.
 pub(super) const SESSION_COLUMNS: usize = 14;
