@@ -29,6 +29,7 @@ on_both_stores!(
     a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed,
     a_node_without_a_sink_knows_from_memory_that_its_log_was_cut,
     a_checkpoint_that_was_deleted_is_stored_again,
+    an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed,
 );
 
 const PASSWORD: &str = "audits-all-day";
@@ -547,7 +548,11 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
          DELETE FROM checkpoints WHERE tree_size = 4;",
     );
     if store == Store::Postgres {
-        tamper(&service.settings, "UPDATE sequencer SET last_index = 3");
+        tamper(
+            &service.settings,
+            "UPDATE sequencer SET last_index = 3, last_txid = e.txid, last_position = e.position
+               FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence) WHERE l.log_index = 3",
+        );
     }
     runs(&service.settings, &["log", "verify"]);
     let verify = ["log", "verify", "--checkpoint", &path];
@@ -644,4 +649,135 @@ async fn a_node_without_a_sink_knows_from_memory_that_its_log_was_cut(store: Sto
         .registers(&service.http(), &Person::called("cleo"))
         .await;
     alarm(&service).await;
+}
+
+/// What an attacker does to the end of the log, how they take it back, and the words of the alarm.
+type Fault = (&'static str, &'static str, &'static str);
+
+const FAULTS: [Fault; 1] = [(
+    "INSERT INTO event_log SELECT 9, 'user', 'stranger', 1, leaf_hash FROM event_log WHERE log_index = 1",
+    "DELETE FROM event_log WHERE log_index = 9",
+    "entry 5 is missing, and the log goes on up to 9",
+)];
+
+const FAULTS_ON_SQLITE: [Fault; 3] = [
+    (
+        "INSERT INTO event_log SELECT 0, 'user', 'stranger', 1, leaf_hash FROM event_log WHERE log_index = 1",
+        "DELETE FROM event_log WHERE log_index = 0",
+        "at 0, before its first place",
+    ),
+    (
+        "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         VALUES ((SELECT max(log_index) + 1 FROM event_log), 'user', 'stranger', 1, 'UserLocked', '1', '{}', '{}')",
+        "DELETE FROM events WHERE aggregate_id = 'stranger'",
+        "the log ends at 4 and the events end at 5",
+    ),
+    (
+        "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         VALUES (9223372036854775807, 'user', 'stranger', 1, 'UserLocked', '1', '{}', '{}')",
+        "DELETE FROM events WHERE aggregate_id = 'stranger'",
+        "the events end at 9223372036854775807",
+    ),
+];
+
+const PUT_BACK_THE_MARK: &str = "
+    UPDATE sequencer SET last_index = l.log_index, min_position = 0, last_txid = e.txid, last_position = e.position
+      FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
+     WHERE l.log_index = (SELECT max(log_index) FROM event_log)";
+
+const FAULTS_ON_POSTGRESQL: [Fault; 4] = [
+    (
+        "UPDATE sequencer SET last_txid = '999999999999'",
+        PUT_BACK_THE_MARK,
+        "mark is not at the event of the last entry",
+    ),
+    (
+        "UPDATE sequencer SET last_txid = '0', last_position = 0",
+        PUT_BACK_THE_MARK,
+        "mark is not at the event of the last entry",
+    ),
+    (
+        "UPDATE sequencer SET last_index = 1004",
+        PUT_BACK_THE_MARK,
+        "mark is at 1004",
+    ),
+    (
+        "UPDATE sequencer SET min_position = 9223372036854775807",
+        PUT_BACK_THE_MARK,
+        "mark leaves out positions",
+    ),
+];
+
+async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(store: Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.checkpoints");
+    let path = kept.display().to_string();
+    let service = people(Settings::on(store).with("AUTHLOG_CHECKPOINT_FILE", &path)).await;
+    let settings = &service.settings;
+    eventually("the checkpoint is in the file", async || {
+        last_size(&kept).filter(|size| *size == 4)
+    })
+    .await;
+    let of_store: &[Fault] = match store {
+        Store::Sqlite => &FAULTS_ON_SQLITE,
+        Store::Postgres => &FAULTS_ON_POSTGRESQL,
+    };
+    for (fault, undo, words) in FAULTS.iter().chain(of_store) {
+        tamper(settings, fault);
+        eventually(words, async || {
+            tampered(&service).await.filter(|said| said.contains(words))
+        })
+        .await;
+        if fault.contains("last_txid = '999999999999'") || fault.contains("min_position = 9") {
+            // No batch takes the next event, and it counts as waiting all the same.
+            let name = format!("p{}", fault.len());
+            Contract::C
+                .registers(&service.http(), &Person::called(&name))
+                .await;
+            let ready = service.send(own::READYZ).await.json();
+            assert_eq!(ready["lag"]["sequencer"]["events"], 1, "{ready}");
+        }
+        let refused = output_of(&settings.run(&["log", "checkpoint"], ""));
+        assert!(refused.contains(words), "{refused}");
+        tamper(settings, undo);
+        eventually("the alarm ends", async || {
+            tampered(&service).await.is_none().then_some(())
+        })
+        .await;
+    }
+    // The service goes on where the last event was deleted and its entry is there, and where there is an event that the log
+    // does not have.
+    tamper(
+        settings,
+        "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log ORDER BY log_index DESC LIMIT 1)",
+    );
+    let words = "was deleted";
+    eventually(words, async || {
+        tampered(&service).await.filter(|said| said.contains(words))
+    })
+    .await;
+    if store == Store::Sqlite {
+        for (fault, _, _) in &FAULTS_ON_SQLITE[1..] {
+            tamper(
+                settings,
+                &fault.replace(
+                    "'stranger', 1",
+                    "'stranger', 1 + (SELECT count(*) FROM events)",
+                ),
+            );
+            let name = format!("p{}", fault.len());
+            Contract::C
+                .registers(&service.http(), &Person::called(&name))
+                .await;
+        }
+    }
+    Contract::C
+        .registers(&service.http(), &Person::called("cleo"))
+        .await;
+    Contract::C
+        .signs_in(&service.http(), &Person::called("cleo"))
+        .await;
+    if store == Store::Sqlite {
+        assert_eq!(last_size(&kept), Some(4));
+    }
 }

@@ -21,7 +21,7 @@ use authlog_infrastructure::transparency::note::NoteKey;
 use authlog_infrastructure::transparency::signer::sign_all;
 use authlog_infrastructure::transparency::tree::{Hash, NodeId};
 use authlog_infrastructure::transparency::witness::Witness;
-use authlog_infrastructure::transparency::{LogTree, StoredCheckpoint};
+use authlog_infrastructure::transparency::{LogEnd, LogTree, StoredCheckpoint};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -187,6 +187,17 @@ impl LogTree for Log {
         let leaves = self.leaves.lock().unwrap();
         let range = range.start as usize..(range.end as usize).min(leaves.len());
         Ok(leaves.get(range).unwrap_or_default().to_vec())
+    }
+
+    async fn end(&self, signed: u64) -> Result<LogEnd, StoreError> {
+        let size = self.leaves.lock().unwrap().len() as u64;
+        Ok(LogEnd {
+            first_index: 1,
+            last_index: size.try_into().unwrap(),
+            has_next: size > signed,
+            has_last_event: true,
+            disagreement: None,
+        })
     }
 
     async fn nodes(&self, _: u8, _: Range<u64>) -> Result<Vec<Hash>, StoreError> {

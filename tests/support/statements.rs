@@ -8,7 +8,7 @@ use super::{Postgres, Program, eventually};
 /// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 25] = [
+const BACKGROUND: [&str; 26] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -17,7 +17,8 @@ const BACKGROUND: [&str; 25] = [
     "SELECT * FROM ( SELECT l.log_index, ",
     "SELECT EXISTS ( SELECT FROM events WHERE txid >= ",
     "SELECT mark.last_index, ",
-    "SELECT leaf_hash FROM event_log ",
+    "SELECT leaf_hash, log_index FROM event_log ",
+    "SELECT least((SELECT min(log_index) FROM event_log), ",
     "SELECT hash FROM log_nodes ",
     "INSERT INTO log_nodes ",
     "SELECT tree_size, note FROM checkpoints ",

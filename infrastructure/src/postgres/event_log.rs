@@ -84,12 +84,16 @@ const CHANGED: &str = r"
 
 /// The end of the log, and what waits for its place. The bounds of the transaction follow from what comes after them: the
 /// planner takes a range that is open on one side for a third of the table, which it would read whole.
+///
+/// Events that wait are those behind the sequencer's mark, and of the newest events those that have no entry though the mark
+/// is past them: they would wait for ever.
 const HEAD: &str = r"
     SELECT mark.last_index,
            (SELECT e.recorded_at
               FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
              WHERE l.log_index = mark.last_index) AS recorded_at,
-           waiting.count, waiting.since, waiting.held_since < clock_timestamp() - interval '3 seconds' AS is_held_up
+           waiting.count + passed_over.count AS count, least(waiting.since, passed_over.since) AS since,
+           waiting.held_since < clock_timestamp() - interval '3 seconds' AS is_held_up
       FROM sequencer mark,
            LATERAL (SELECT count(*) AS count, min(e.recorded_at) AS since,
                            min(e.recorded_at) FILTER (WHERE e.txid >= pg_snapshot_xmin(pg_current_snapshot()))
@@ -97,7 +101,17 @@ const HEAD: &str = r"
                       FROM events e
                      WHERE e.txid >= mark.last_txid AND e.txid < pg_snapshot_xmax(pg_current_snapshot())
                        AND (e.txid, e.position) > (mark.last_txid, mark.last_position)
-                       AND e.position > mark.min_position) AS waiting";
+                       AND e.position > mark.min_position) AS waiting,
+           LATERAL (SELECT count(*) AS count, min(newest.recorded_at) AS since
+                      FROM (SELECT * FROM events
+                             WHERE txid < pg_snapshot_xmax(pg_current_snapshot())
+                             ORDER BY txid DESC, position DESC
+                             LIMIT 20) AS newest
+                     WHERE ((newest.txid, newest.position) <= (mark.last_txid, mark.last_position)
+                            OR newest.position <= mark.min_position)
+                       AND (SELECT true FROM event_log l
+                             WHERE l.aggregate_type = newest.aggregate_type AND l.aggregate_id = newest.aggregate_id
+                               AND l.sequence = newest.sequence) IS NULL) AS passed_over";
 
 /// An entry of the log; its event is missing where the entry alone was asked for.
 #[derive(FromRow)]

@@ -5,26 +5,32 @@ use std::ops::Range;
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
 
-use super::PostgresStore;
+use super::{PostgresStore, log_end};
 use crate::store::unreadable;
 use crate::transparency::tree::{Hash, NodeId};
-use crate::transparency::{LogTree, StoredCheckpoint};
+use crate::transparency::{LogEnd, LogTree, StoredCheckpoint, up_to_a_gap};
 
 #[async_trait]
 impl LogTree for PostgresStore {
     async fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
-        let hashes: Vec<Vec<u8>> = self
+        let rows: Vec<(Vec<u8>, i64)> = self
             .connections
             .ask(|pool| {
-                sqlx::query_scalar(
-                    "SELECT leaf_hash FROM event_log WHERE log_index > $1 AND log_index <= $2 ORDER BY log_index",
+                sqlx::query_as(
+                    "SELECT leaf_hash, log_index FROM event_log WHERE log_index > $1 AND log_index <= $2 ORDER BY log_index",
                 )
                 .bind(signed(range.start))
                 .bind(signed(range.end))
                 .fetch_all(pool)
             })
             .await?;
-        hashes.iter().map(|bytes| hash(bytes)).collect()
+        let leaves = up_to_a_gap(signed(range.start), rows);
+        leaves.iter().map(|bytes| hash(bytes)).collect()
+    }
+
+    async fn end(&self, size: u64) -> Result<LogEnd, StoreError> {
+        let size = signed(size);
+        self.connections.ask(|pool| log_end::read(pool, size)).await
     }
 
     async fn nodes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {

@@ -15,7 +15,7 @@
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `guesses` | telling other nodes of guesses at passwords |
 //! | `sequencer`, `event_log` | the one order of all events, and reading in it |
-//! | `log_tree`, `log_records` | what the log's proof is made of |
+//! | `log_tree`, `log_end`, `log_records` | what the log's proof is made of |
 //! | `write_health`, `hold_up` | whether writes work; whose transaction holds up the log |
 //! | `history`, `doctor` | reading one account's events; examining everything |
 
@@ -34,6 +34,7 @@ mod hold_up;
 mod hosts;
 mod housekeeping;
 mod leadership;
+mod log_end;
 mod log_records;
 mod log_tree;
 mod mail_gate;

@@ -119,11 +119,19 @@ fn write_event(connection: &Connection, event: &SealedEvent) -> Result<(), Appen
         .map_err(|error| store_error(error).into())
 }
 
-/// Inserts the event; its position, and when it was recorded.
+/// Inserts the event at the first free place after the last entry of the log; its position, and when it was recorded. The
+/// rowid that SQLite would pick is the last event's plus one: a place that has an entry already if an event was deleted, and
+/// a random one if an event has the highest number there is.
 fn insert_event(connection: &Connection, event: &SealedEvent) -> rusqlite::Result<(i64, i64)> {
     const INSERT: &str = "
-        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        SELECT place + 1, ?, ?, ?, ?, ?, ?, ?
+          FROM (SELECT coalesce(max(log_index), 0) AS place FROM event_log
+                 UNION ALL
+                SELECT position FROM events WHERE position > (SELECT coalesce(max(log_index), 0) FROM event_log))
+         WHERE NOT EXISTS (SELECT 1 FROM events AS other WHERE other.position = place + 1)
+         ORDER BY place
+         LIMIT 1
         RETURNING position, recorded_at";
     connection.prepare_cached(INSERT)?.query_row(
         params![

@@ -6,22 +6,32 @@ use async_trait::async_trait;
 use authlog_application::ports::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::SqliteStore;
 use super::errors::{malformed, store_error};
+use super::{SqliteStore, log_end};
 use crate::transparency::tree::{Hash, NodeId};
-use crate::transparency::{LogTree, StoredCheckpoint};
+use crate::transparency::{LogEnd, LogTree, StoredCheckpoint, up_to_a_gap};
 
 #[async_trait]
 impl LogTree for SqliteStore {
     async fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
         const SELECT: &str = "
-            SELECT leaf_hash FROM event_log WHERE log_index > ? AND log_index <= ? ORDER BY log_index";
+            SELECT leaf_hash, log_index FROM event_log WHERE log_index > ? AND log_index <= ? ORDER BY log_index";
         let (from, to) = (signed(range.start), signed(range.end));
         self.readers
             .read(move |connection| {
                 let mut select = connection.prepare_cached(SELECT)?;
-                select.query_map([from, to], |row| hash(row, 0))?.collect()
+                let places =
+                    select.query_map([from, to], |row| Ok((hash(row, 0)?, row.get(1)?)))?;
+                let places: Vec<(Hash, i64)> = places.collect::<rusqlite::Result<_>>()?;
+                Ok(up_to_a_gap(from, places))
             })
+            .await
+    }
+
+    async fn end(&self, size: u64) -> Result<LogEnd, StoreError> {
+        let size = signed(size);
+        self.readers
+            .read(move |connection| log_end::read(connection, size))
             .await
     }
 

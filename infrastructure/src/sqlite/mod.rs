@@ -16,6 +16,7 @@ mod event_store;
 mod files;
 mod history;
 mod housekeeping;
+mod log_end;
 mod log_records;
 mod log_tree;
 mod mail_gate;

@@ -29,4 +29,7 @@ pub mod verify;
 pub mod witness;
 
 pub use log::ProvenLog;
-pub use store::{EventName, Extent, LeafCheck, LogRecords, LogTree, Record, StoredCheckpoint};
+pub(crate) use store::up_to_a_gap;
+pub use store::{
+    EventName, Extent, LeafCheck, LogEnd, LogRecords, LogTree, Record, StoredCheckpoint,
+};

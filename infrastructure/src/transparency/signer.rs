@@ -68,7 +68,7 @@ pub struct CheckedLog {
 }
 
 /// Compares the log with the checkpoint that is known from elsewhere than the store, and with the newest in the store.
-/// Should that be larger, it is proved to be an extension.
+/// Should that be larger, it is proved to be an extension. What follows it has to be a log that can be signed.
 ///
 /// # Errors
 /// The store does not answer, or the log or the stored checkpoint is not what was signed.
@@ -97,6 +97,9 @@ pub async fn check(
             prove_extension(store, &trusted.checkpoint, &stored.checkpoint).await?;
         }
         _ => {}
+    }
+    if let Some(fault) = store.end(size).await?.fault(size) {
+        return Err(SignError::Tampered(fault));
     }
     Ok(CheckedLog {
         is_missing: size_of(&stored) < size,

@@ -12,8 +12,11 @@ use crate::leaf::{LeafInput, leaf_hash};
 /// The log as a tree: its leaves, the nodes that are stored over them, and its signed heads.
 #[async_trait]
 pub trait LogTree: Send + Sync {
-    /// The leaves in this range of places, from 0; fewer where the log has fewer.
+    /// The leaves in this range of places, from 0, up to the first place without an entry.
     async fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError>;
+
+    /// How the log ends, for a reader to whom its first `signed` entries are known.
+    async fn end(&self, signed: u64) -> Result<LogEnd, StoreError>;
 
     /// The stored nodes of this level in this range; fewer where some are missing.
     async fn nodes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError>;
@@ -33,6 +36,52 @@ pub trait LogTree: Send + Sync {
         size: u64,
         limit: u32,
     ) -> Result<Vec<StoredCheckpoint>, StoreError>;
+}
+
+/// How the log ends, as of one snapshot. This program writes no log of which [`Self::fault`] finds a fault.
+#[derive(Clone, Debug)]
+pub struct LogEnd {
+    /// The lowest index; 1 in an empty log.
+    pub first_index: i64,
+    /// The highest index; 0 in an empty log.
+    pub last_index: i64,
+    /// Whether there is an entry after the known ones.
+    pub has_next: bool,
+    /// Whether the last entry has its event; true in an empty log.
+    pub has_last_event: bool,
+    /// In what the events end elsewhere than the log.
+    pub disagreement: Option<String>,
+}
+
+impl LogEnd {
+    /// What cannot be, if anything, after `signed` known entries.
+    pub fn fault(&self, signed: u64) -> Option<String> {
+        let (first, last) = (self.first_index, self.last_index);
+        if first < 1 {
+            return Some(format!(
+                "the log has an entry or an event at {first}, before its first place"
+            ));
+        }
+        if last.unsigned_abs() > signed && !self.has_next {
+            return Some(format!(
+                "entry {} is missing, and the log goes on up to {last}: an entry was deleted, or others were added",
+                signed + 1
+            ));
+        }
+        if !self.has_last_event {
+            return Some(format!("the event of the last entry, {last}, was deleted"));
+        }
+        self.disagreement.clone()
+    }
+}
+
+/// The leaves that follow the index `after` without a gap, of leaves with their indexes in order.
+pub(crate) fn up_to_a_gap<Leaf>(after: i64, leaves: Vec<(Leaf, i64)>) -> Vec<Leaf> {
+    let places = leaves.into_iter().zip(after.saturating_add(1)..);
+    places
+        .take_while(|((_, index), place)| index == place)
+        .map(|((leaf, _), _)| leaf)
+        .collect()
 }
 
 /// A checkpoint as it is stored.
