@@ -38,6 +38,7 @@ on_both_stores!(
     a_program_that_is_told_to_stop_leaves_its_followers_at_once,
     nothing_personal_is_in_the_feed,
     after_a_crash_the_log_reads_as_before,
+    an_event_that_cannot_be_read_is_named_and_the_reader_may_leave_it_out,
 );
 
 async fn the_log_is_read_as_lines_of_cloud_events(store: Store) {
@@ -751,4 +752,50 @@ impl Stalled {
         let _ = self.stream.read_to_end(&mut self.read).await;
         String::from_utf8_lossy(&self.read).into_owned()
     }
+}
+
+/// An attacker with write access stops no reader for ever: the answer says at which place it ends and why, and what
+/// comes after that place can be read.
+async fn an_event_that_cannot_be_read_is_named_and_the_reader_may_leave_it_out(store: Store) {
+    let service = Program::on(store).await;
+    let reader = signed_in(&service, "reader", "service").await;
+    log_has(&service, &reader.access, 2).await;
+    let mut follower = Reader::of(&service, &reader.access, "after=2&follow=true").await;
+    for (place, kind, event_type, payload) in [
+        (3, "no-such-kind", "UserLocked", "{}"),
+        (4, "user", "NoSuchType", "{}"),
+        (5, "user", "UserLocked", "[]"),
+    ] {
+        let name = format!("'{kind}', 'p{place}', 1");
+        service.settings.execute(&format!(
+            "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+             VALUES ({name}, '{event_type}', '1', '{payload}', '{{}}')"
+        ));
+        if store == Store::Sqlite {
+            service.settings.execute(&format!(
+                "INSERT INTO event_log SELECT {place}, {name}, leaf_hash FROM event_log WHERE log_index = 1"
+            ));
+        }
+    }
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    for place in 3..=5 {
+        let end = follower.event().await.unwrap();
+        assert_eq!(end["status"], 501, "{end}");
+        let detail = end["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(&format!("the event at {place}:")),
+            "{detail}"
+        );
+        follower.ends().await;
+        let query = format!("after={place}&follow=true");
+        follower = Reader::of(&service, &reader.access, &query).await;
+    }
+    assert_eq!(log_index(&follower.event().await.unwrap()), 6);
+    assert!(
+        service
+            .output()
+            .contains("the event at 4 cannot be published")
+    );
 }

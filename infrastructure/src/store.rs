@@ -754,6 +754,22 @@ pub(crate) fn revocation(
     })
 }
 
+/// The revocation that was read from the event at `position`. An event that cannot be read is left out, and logged: this
+/// program did not write it, and the deny list is to hold those after it.
+pub(crate) fn readable<E: std::fmt::Display>(
+    position: i64,
+    read: Result<Option<Revocation>, E>,
+) -> Option<Revocation> {
+    read.unwrap_or_else(|error| {
+        tracing::error!(
+            position,
+            %error,
+            "an event that ends sessions cannot be read, and ends none on this node; run `authlog log verify` and `authlog doctor`"
+        );
+        None
+    })
+}
+
 /// What ends every session of an account says which epoch begins.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored event that ends sessions names no session epoch")]
@@ -832,9 +848,11 @@ pub(crate) struct LogRow {
 
 impl LogRow {
     /// The event as readers of the log get it: whatever is personal is left out, sealed or not.
+    ///
+    /// One that this program cannot read has its place and no payload. It does not keep a reader from what comes after it:
+    /// what is made of such an event is decided where it is published.
     pub(crate) fn logged(self) -> Result<LoggedEvent, StoreError> {
-        let kind = AggregateKind::from_stored(&self.aggregate_type)
-            .ok_or_else(|| unreadable(UnknownKind(self.aggregate_type.clone())))?;
+        let kind = AggregateKind::from_stored(&self.aggregate_type);
         let mut event = SerializedEvent::new(
             self.aggregate_id,
             usize::try_from(self.sequence).map_err(unreadable)?,
@@ -844,7 +862,13 @@ impl LogRow {
             self.payload,
             self.metadata,
         );
-        open_payload(kind, &mut event, None).map_err(unreadable)?;
+        let opened = kind.map(|kind| open_payload(kind, &mut event, None));
+        let user = owner(&event)
+            .ok()
+            .filter(|_| matches!(opened, Some(Ok(()))));
+        if user.is_none() {
+            event.payload = serde_json::Value::Null;
+        }
         if let Some(metadata) = event.metadata.as_object_mut() {
             for name in RequestContext::PERSONAL_METADATA {
                 metadata.remove(name);
@@ -854,7 +878,7 @@ impl LogRow {
             leaf_hash: leaf_hash(self.leaf_hash)?,
             log_index: u64::try_from(self.log_index).map_err(unreadable)?,
             recorded_at: self.recorded_at,
-            user: owner(&event)?,
+            user: user.unwrap_or(UserId::new(uuid::Uuid::nil())),
             event,
         })
     }
@@ -891,8 +915,3 @@ pub(crate) fn leaf_hash(stored: Vec<u8>) -> Result<LeafHash, StoreError> {
 #[derive(Debug, thiserror::Error)]
 #[error("an entry of the log has no leaf hash of 32 bytes")]
 struct NoLeafHash;
-
-/// Every event is of an aggregate that some version of this program knows.
-#[derive(Debug, thiserror::Error)]
-#[error("there are no aggregates of the kind {0:?}")]
-struct UnknownKind(String);

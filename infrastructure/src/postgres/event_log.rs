@@ -9,7 +9,6 @@ use authlog_domain::{Timestamp, UserId};
 use serde_json::Value;
 use sqlx::FromRow;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{PostgresStore, hold_up};
 use crate::store::{AtCursor, LogRow, leaf_hash, unreadable};
@@ -77,7 +76,7 @@ const CHANGED: &str = r"
     SELECT here.reached, here.reached < here.last_index AS has_more,
            (SELECT leaf_hash FROM event_log WHERE log_index = $1) AS at_cursor,
            (SELECT leaf_hash FROM event_log WHERE log_index = here.reached) AS at_end,
-           ARRAY(SELECT DISTINCT aggregate_id::uuid
+           ARRAY(SELECT DISTINCT aggregate_id
                    FROM event_log
                   WHERE log_index > $1 AND log_index <= here.reached AND aggregate_type = 'user') AS accounts
       FROM (SELECT last_index, least(last_index, $1 + $2) AS reached FROM sequencer) AS here";
@@ -134,7 +133,7 @@ struct Changed {
     has_more: bool,
     at_cursor: Option<Vec<u8>>,
     at_end: Option<Vec<u8>>,
-    accounts: Vec<Uuid>,
+    accounts: Vec<String>,
 }
 
 #[derive(FromRow)]
@@ -299,7 +298,11 @@ impl EventLog for PostgresStore {
             return Err(self.why_not(&from, found).await);
         }
         Ok(ChangedAccounts {
-            accounts: changed.accounts.into_iter().map(UserId::new).collect(),
+            accounts: changed
+                .accounts
+                .iter()
+                .filter_map(|id| UserId::parse(id))
+                .collect(),
             cursor: LogCursor {
                 log_index: u64::try_from(changed.reached).map_err(unreadable)?,
                 leaf_hash: changed.at_end.map(leaf_hash).transpose()?,

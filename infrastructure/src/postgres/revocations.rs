@@ -22,14 +22,15 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::leadership::heard;
-use crate::store::{revocation, unreadable};
+use crate::store::{readable, revocation, unreadable};
 
-/// What there is to know of an event that ends sessions.
+/// What there is to know of an event that ends sessions. The texts are parsed here: one that is none of ours must not fail
+/// the statement, and every other revocation with it.
 macro_rules! revocation_columns {
     () => {
-        r"e.event_type, e.aggregate_id::uuid AS aggregate_id,
-          (e.payload -> e.event_type ->> 'session_epoch')::bigint AS session_epoch,
-          (e.payload -> e.event_type ->> 'kept_session')::uuid AS kept_session"
+        r"e.position AS place, e.event_type, e.aggregate_id,
+          e.payload -> e.event_type ->> 'session_epoch' AS session_epoch,
+          e.payload -> e.event_type ->> 'kept_session' AS kept_session"
     };
 }
 
@@ -130,10 +131,11 @@ struct News {
 
 #[derive(FromRow)]
 struct Row {
+    place: Option<i64>,
     event_type: Option<String>,
-    aggregate_id: Option<Uuid>,
-    session_epoch: Option<i64>,
-    kept_session: Option<Uuid>,
+    aggregate_id: Option<String>,
+    session_epoch: Option<String>,
+    kept_session: Option<String>,
 }
 
 impl Row {
@@ -141,15 +143,19 @@ impl Row {
         let (Some(event_type), Some(id)) = (self.event_type.as_deref(), self.aggregate_id) else {
             return Ok(None);
         };
-        let raised = self
-            .session_epoch
-            .map(|epoch| {
-                Ok::<_, StoreError>(RaisedEpoch {
-                    epoch: u32::try_from(epoch).map_err(unreadable)?,
-                    kept_session: self.kept_session.map(SessionId::new),
-                })
-            })
-            .transpose()?;
+        let id = Uuid::parse_str(id).map_err(unreadable)?;
+        let raised = match &self.session_epoch {
+            Some(epoch) => Some(RaisedEpoch {
+                epoch: epoch.parse().map_err(unreadable)?,
+                kept_session: match &self.kept_session {
+                    Some(session) => Some(SessionId::new(
+                        Uuid::parse_str(session).map_err(unreadable)?,
+                    )),
+                    None => None,
+                },
+            }),
+            None => None,
+        };
         revocation(event_type, id, raised)
     }
 }
@@ -176,12 +182,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Result<Vec<Revocation>, StoreError> {
-        let revocations = rows
-            .filter_map(|row| row.revocation().transpose())
-            .collect::<Result<Vec<_>, _>>()?;
+    fn read<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Vec<Revocation> {
+        let revocations: Vec<_> = rows
+            .filter_map(|row| readable(row.place.unwrap_or_default(), row.revocation()))
+            .collect();
         self.store.vault.apply_revocations(&revocations);
-        Ok(revocations)
+        revocations
     }
 
     /// Reads what comes after a mark.
@@ -247,7 +253,7 @@ impl RevocationReader for Reader<'_> {
                 return Ok(());
             };
             reached = (last.recorded_at, last.position);
-            sink(self.read(rows.iter().map(|past| &past.row))?);
+            sink(self.read(rows.iter().map(|past| &past.row)));
         }
     }
 
@@ -262,7 +268,7 @@ impl RevocationReader for Reader<'_> {
         if rows.len() > PAGE {
             return Err(lost(TooMany));
         }
-        let revocations = self.read(rows.iter().map(|news| &news.row))?;
+        let revocations = self.read(rows.iter().map(|news| &news.row));
         let first = rows.into_iter().next();
         let next = first.ok_or_else(|| lost(io::Error::from(io::ErrorKind::UnexpectedEof)))?;
         let next = next.snapshot;

@@ -98,7 +98,8 @@ impl EventLog for SqliteStore {
             let accounts = if reached > after {
                 snapshot
                     .prepare_cached(CHANGED)?
-                    .query_map((after, reached), |row| id(row, 0, UserId::parse))?
+                    .query_map((after, reached), |row| Ok(id(row, 0, UserId::parse).ok()))?
+                    .filter_map(Result::transpose)
                     .collect::<rusqlite::Result<_>>()?
             } else {
                 Vec::new()
@@ -201,8 +202,9 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         sequence: row.get(4)?,
         event_type: row.get(5)?,
         event_version: row.get(6)?,
-        payload: json(row, 7)?,
-        metadata: json(row, 8)?,
+        // What is no JSON is an event that cannot be read, and the log can.
+        payload: json(row, 7).unwrap_or_default(),
+        metadata: json(row, 8).unwrap_or_default(),
         leaf_hash: row.get(9)?,
     })
 }

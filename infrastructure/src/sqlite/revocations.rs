@@ -173,15 +173,18 @@ impl RevocationReader for Reader<'_> {
     async fn read_new(&mut self) -> std::result::Result<Vec<Revocation>, StoreError> {
         self.store.is_in_its_file()?;
         let order = format!("position LIMIT {}", PAGE + 1);
-        let sql = statement("events_revoking_by_position", "position > ?1", &order);
+        // An event beyond the end of the log is none that this program wrote; the signer raises the alarm.
+        let condition = "position > ?1 AND position <= ?2";
+        let sql = statement("events_revoking_by_position", condition, &order);
         let end = self.end.clone();
         let read = self.store.readers.read(move |connection| {
             let snapshot = connection.unchecked_transaction()?;
             if !end.is_still_in(&snapshot)? {
                 return Ok(None);
             }
-            let page = select(&snapshot, &sql, [end.position()])?;
-            Ok(Some((page.revocations, End::read(&snapshot)?)))
+            let new_end = End::read(&snapshot)?;
+            let page = select(&snapshot, &sql, [end.position(), new_end.position()])?;
+            Ok(Some((page.revocations, new_end)))
         });
         let (revocations, end) = read.await?.ok_or(Lost::Restored)?;
         if revocations.len() > PAGE {
@@ -205,7 +208,7 @@ fn select(connection: &Connection, sql: &str, bounds: impl Params) -> Result<Pag
     let mut rows = select.query(bounds)?;
     while let Some(row) = rows.next()? {
         last = Some((row.get(4)?, row.get(0)?));
-        revocations.extend(revocation(row)?);
+        revocations.extend(store::readable(row.get(0)?, revocation(row)));
     }
     Ok(Page { revocations, last })
 }

@@ -173,6 +173,7 @@ macro_rules! store_behaviour {
             revocations_since_an_instant_leave_out_what_is_older,
             what_comes_after_the_oldest_mark_is_heard_by_its_place,
             of_nodes_that_mark_the_log_at_the_same_time_one_does,
+            an_event_that_cannot_be_read_keeps_no_other_from_being_heard,
             a_day_of_many_logouts_is_heard_in_pieces,
             a_reset_revokes_the_earlier_epochs,
             a_change_of_role_revokes_the_earlier_epochs,

@@ -163,6 +163,54 @@ pub async fn of_nodes_that_mark_the_log_at_the_same_time_one_does(world: &impl W
     assert_eq!(world.count("log_marks").await, 3);
 }
 
+/// An attacker with write access adds events that have the type of a revocation and not its content.
+pub async fn an_event_that_cannot_be_read_keeps_no_other_from_being_heard(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let session = ada.signs_in(&*store).await;
+    let an_hour_ago = now().minus(Duration::from_secs(3600));
+    let (before, mut reader) = revocations_since(&*store, an_hour_ago).await;
+    assert_eq!(before, []);
+    world.settle().await;
+    for (id, event_type, payload) in [
+        ("no id", "LoggedOut", "{}"),
+        (
+            "00000000-0000-0000-0000-000000000001",
+            "PasswordReset",
+            r#"{"PasswordReset":{"session_epoch":"x"}}"#,
+        ),
+        ("00000000-0000-0000-0000-000000000002", "UserLocked", "[]"),
+        (
+            "00000000-0000-0000-0000-000000000003",
+            "UserErased",
+            r#"{"UserErased":{"session_epoch":99999999999,"kept_session":"y"}}"#,
+        ),
+    ] {
+        let columns =
+            "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata";
+        let insert = format!(
+            "INSERT INTO events ({columns}) VALUES ('user', '{id}', 1, '{event_type}', '1', '{payload}', '{{}}')"
+        );
+        world
+            .execute_own(
+                &format!(
+                    "{insert};
+                     INSERT INTO event_log SELECT max(log_index) + 1, 'user', '{id}', 1, leaf_hash FROM event_log"
+                ),
+                &insert,
+            )
+            .await;
+    }
+    ada.signs_out(&*store, session).await;
+    assert_eq!(
+        reader.read_new().await.unwrap(),
+        [Revocation::Session(session)]
+    );
+    let (all, _) = revocations_since(&*store, an_hour_ago).await;
+    assert_eq!(all, [Revocation::Session(session)]);
+}
+
 pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");

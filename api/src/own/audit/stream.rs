@@ -162,8 +162,22 @@ impl Reading {
     /// which is better than to read on.
     fn history_changed(&self) -> String {
         let problem = problem_text(StatusCode::CONFLICT, HISTORY_CHANGED);
+        self.last_words("history-changed", &problem)
+    }
+
+    /// The last words before an event that this program cannot read. A newer program may have written it, and then a reader
+    /// must not miss it; or it was put into the database by other means. The reader decides whether to leave it out.
+    fn unreadable(&self, log_index: u64) -> String {
+        let detail = format!(
+            "This version of the program cannot read the event at {log_index}: a newer version wrote it, or it was put into the database by other means. Ask a node of a newer version; or, once `authlog log verify` and `authlog doctor` have shown what it is, leave it out: read on after {log_index}."
+        );
+        let problem = problem_text(StatusCode::NOT_IMPLEMENTED, &detail);
+        self.last_words("unreadable-event", &problem)
+    }
+
+    fn last_words(&self, event: &str, problem: &str) -> String {
         if self.server_sent {
-            format!("{}data: {problem}\n\n", self.event_type("history-changed"))
+            format!("{}data: {problem}\n\n", self.event_type(event))
         } else {
             format!("{problem}\n")
         }
@@ -179,6 +193,7 @@ impl Reading {
                 Ok(event) => self.write_one(&event, &mut text),
                 Err(error) => {
                     tracing::error!(%error, "the log cannot be read on by this version of the program");
+                    text.push_str(&self.unreadable(logged.log_index));
                     self.cut_short = Some("an event cannot be read");
                     break;
                 }
