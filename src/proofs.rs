@@ -7,10 +7,11 @@ use authlog_application::ports::LogIntegrity;
 use authlog_application::supervisor::Supervisor;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::nats::NatsCheckpoints;
+use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier, judge_sink};
 use authlog_infrastructure::transparency::file::CheckpointFile;
 use authlog_infrastructure::transparency::key::log_key;
-use authlog_infrastructure::transparency::note::NoteKey;
+use authlog_infrastructure::transparency::note::{NoteKey, VerifierKey};
 use authlog_infrastructure::transparency::signer::{Signer, sign_all};
 use authlog_infrastructure::transparency::witness::{TrustedCheckpoint, Witness};
 use authlog_infrastructure::transparency::{LogTree, ProvenLog};
@@ -78,6 +79,22 @@ pub(crate) async fn sign(
         .await
         .context("no checkpoint is signed")?;
     Ok(())
+}
+
+/// The newest checkpoint in the file that the settings name, after all notes in it were compared with the log.
+///
+/// # Errors
+/// They contradict each other, or one of them cannot be read.
+pub(crate) async fn newest_in_file(
+    settings: &Settings,
+    store: &dyn LogTree,
+    key: &VerifierKey,
+) -> anyhow::Result<Option<Checkpoint>> {
+    let Some(mut file) = checkpoint_file(settings) else {
+        return Ok(None);
+    };
+    let newest = judge_sink(&mut file, store, key).await?;
+    Ok(newest.map(|newest| newest.checkpoint))
 }
 
 fn checkpoint_file(settings: &Settings) -> Option<CheckpointFile> {

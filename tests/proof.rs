@@ -433,12 +433,26 @@ async fn an_export_is_checked_without_the_database(store: Store) {
 }
 
 async fn what_was_changed_is_named_at_the_command_line(store: Store) {
-    let service = people(Settings::on(store)).await;
+    let mut service = people(Settings::on(store)).await;
+    // It would store a checkpoint again that was deleted.
+    service.terminate().await;
     let settings = &service.settings;
     let whole = runs(settings, &["log", "verify"]);
     assert!(whole.contains("the log is whole: 4 events"), "{whole}");
     let key = runs(settings, &["log", "key"]);
     runs(settings, &["log", "verify", "--key", key.trim()]);
+    tamper(
+        settings,
+        "CREATE TABLE kept AS SELECT * FROM checkpoints; DELETE FROM checkpoints",
+    );
+    let unsigned = settings.run(&["log", "verify"], "");
+    assert_eq!(unsigned.status.code(), Some(1));
+    let words = output_of(&unsigned);
+    assert!(
+        words.contains("no checkpoint vouches for any of the 4 events"),
+        "{words}"
+    );
+    tamper(settings, "INSERT INTO checkpoints SELECT * FROM kept");
 
     let third = "(SELECT l.aggregate_id FROM event_log l WHERE l.log_index = 3)";
     let sql = format!("UPDATE events SET metadata = '{{}}' WHERE aggregate_id = {third}");
@@ -554,7 +568,13 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
                FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence) WHERE l.log_index = 3",
         );
     }
-    runs(&service.settings, &["log", "verify"]);
+    let without_the_file = service.settings.clone().without("AUTHLOG_CHECKPOINT_FILE");
+    runs(&without_the_file, &["log", "verify"]);
+    let words = output_of(&service.settings.run(&["log", "verify"], ""));
+    assert!(
+        words.contains("not the one of the configured checkpoint file"),
+        "{words}"
+    );
     let verify = ["log", "verify", "--checkpoint", &path];
     let words = output_of(&service.settings.run(&verify, ""));
     assert!(words.contains("event 4 is missing"), "{words}");

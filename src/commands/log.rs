@@ -49,7 +49,7 @@ impl LogCommand {
 
 #[derive(Args)]
 pub(crate) struct VerifyLog {
-    /// File with checkpoints that were kept elsewhere, one or many
+    /// File with checkpoints that were kept elsewhere, one or many [AUTHLOG_CHECKPOINT_FILE]
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Key that was kept elsewhere [the store's own]
@@ -111,9 +111,13 @@ async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> a
         Some(key) => key,
         None => proofs::key(settings, store).await?.verifier().clone(),
     };
-    let kept = match &command.checkpoint {
-        Some(path) => kept_checkpoints(path, &key)?,
-        None => vec![],
+    // What the log itself says about a difference comes first: it is closer to the event.
+    let (kept, contradiction) = match &command.checkpoint {
+        Some(path) => (kept_checkpoints(path, &key)?, None),
+        None => match proofs::newest_in_file(settings, store, &key).await {
+            Ok(newest) => (newest.into_iter().collect(), None),
+            Err(error) => (vec![], Some(error)),
+        },
     };
     let against = kept.len();
     let verification = Verification {
@@ -133,6 +137,17 @@ async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> a
         .await;
     bar.finish_and_clear();
     let verified = verified.context("the log is not whole")?;
+    if let Some(contradiction) = contradiction {
+        return Err(contradiction.context(
+            "the log is whole in itself, but not the one of the configured checkpoint file",
+        ));
+    }
+    if verified.events > 0 && verified.vouched == 0 {
+        bail!(
+            "no checkpoint vouches for any of the {} events: they were deleted, or nothing was signed yet. A running service signs within a second; compare with checkpoints that were kept elsewhere (--checkpoint)",
+            verified.events
+        );
+    }
     print(&format!(
         "the log is whole: {} events with the root {}\n\
          {} stored and {against} kept checkpoints by {} agree; they vouch for the first {} events",
