@@ -5,11 +5,11 @@ use authlog_application::ports::{
     ChangedAccounts, EventLog, LeafHash, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent,
     ReadOnError, StoreError,
 };
-use authlog_domain::{Timestamp, UserId};
+use authlog_domain::UserId;
 use serde_json::Value;
 use sqlx::FromRow;
-use time::OffsetDateTime;
 
+use super::instants::StoredInstant;
 use super::{PostgresStore, hold_up};
 use crate::store::{AtCursor, LogRow, leaf_hash, unreadable};
 
@@ -117,7 +117,7 @@ const HEAD: &str = r"
 struct Row {
     log_index: i64,
     leaf_hash: Vec<u8>,
-    recorded_at: Option<OffsetDateTime>,
+    recorded_at: Option<StoredInstant>,
     aggregate_type: Option<String>,
     aggregate_id: Option<String>,
     sequence: Option<i64>,
@@ -139,9 +139,9 @@ struct Changed {
 #[derive(FromRow)]
 struct Head {
     last_index: i64,
-    recorded_at: Option<OffsetDateTime>,
+    recorded_at: Option<StoredInstant>,
     count: i64,
-    since: Option<OffsetDateTime>,
+    since: Option<StoredInstant>,
     is_held_up: Option<bool>,
 }
 
@@ -323,16 +323,16 @@ impl EventLog for PostgresStore {
         };
         Ok(LogHead {
             log_index: u64::try_from(head.last_index).map_err(unreadable)?,
-            recorded_at: head.recorded_at.map(Timestamp::new),
+            recorded_at: head.recorded_at.and_then(StoredInstant::get),
             unsequenced: u64::try_from(head.count).map_err(unreadable)?,
-            unsequenced_since: head.since.map(Timestamp::new),
+            unsequenced_since: head.since.and_then(StoredInstant::get),
             held_up,
         })
     }
 }
 
 impl Row {
-    /// The event, or else the entry's place and hash.
+    /// The event, or else the entry's place and hash. An event whose instant is out of range cannot be read.
     fn event(self) -> Result<LogRow, (i64, Vec<u8>)> {
         let (
             Some(recorded_at),
@@ -344,7 +344,7 @@ impl Row {
             Some(payload),
             Some(metadata),
         ) = (
-            self.recorded_at,
+            self.recorded_at.and_then(StoredInstant::get),
             self.aggregate_type,
             self.aggregate_id,
             self.sequence,
@@ -359,7 +359,7 @@ impl Row {
         Ok(LogRow {
             log_index: self.log_index,
             leaf_hash: self.leaf_hash,
-            recorded_at: Timestamp::new(recorded_at),
+            recorded_at,
             aggregate_type,
             aggregate_id,
             sequence,

@@ -9,10 +9,10 @@ use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
-use time::OffsetDateTime;
 
 use super::PostgresStore;
 use super::errors::store_error;
+use super::instants::StoredInstant;
 use crate::history::{SealedHistory, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
@@ -89,7 +89,7 @@ struct Walk {
 #[derive(FromRow)]
 struct EventRow {
     log_index: Option<i64>,
-    recorded_at: OffsetDateTime,
+    recorded_at: StoredInstant,
     aggregate_type: String,
     aggregate_id: String,
     sequence: i64,
@@ -205,7 +205,7 @@ impl TryFrom<EventRow> for PastEvent {
     fn try_from(row: EventRow) -> Result<Self, StoreError> {
         Ok(Self {
             log_index: row.log_index.map(i64::unsigned_abs),
-            recorded_at: Timestamp::new(row.recorded_at),
+            recorded_at: row.recorded_at.known()?,
             event: SerializedEvent::new(
                 row.aggregate_id,
                 usize::try_from(row.sequence).map_err(unreadable)?,

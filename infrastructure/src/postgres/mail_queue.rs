@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use authlog_application::ports::{DueMail, MailKind, MailQueue, StoreError};
 use authlog_domain::{Timestamp, UserId};
 use sqlx::FromRow;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::instants::StoredInstant;
 use crate::mail::skip;
 use crate::store::{LONGEST_POSTPONEMENT, unreadable};
 
@@ -42,7 +42,7 @@ struct Row {
     kind: String,
     address: Option<Vec<u8>>,
     happened: i64,
-    happened_at: OffsetDateTime,
+    happened_at: StoredInstant,
     attempts: i64,
 }
 
@@ -143,7 +143,7 @@ impl PostgresStore {
             kind: MailKind::from_stored(&row.kind).ok_or_else(|| unreadable(UnknownKind))?,
             address,
             happened: u32::try_from(row.happened).map_err(unreadable)?,
-            happened_at: Timestamp::new(row.happened_at),
+            happened_at: row.happened_at.known()?,
             attempts: u32::try_from(row.attempts).map_err(unreadable)?,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `connections`, `errors`, `schema` | the pool and how it outlives a restart, what errors mean, migrations |
+//! | `connections`, `errors`, `schema`, `schema_objects` | the pool and how it outlives a restart, what errors mean, migrations |
+//! | `instants` | instants in rows, out of range too |
 //! | `server_clock` | what time it is on the server |
 //! | `hosts`, `pooling` | opening connections to the server that takes writes; a pooler in between |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
@@ -33,6 +34,7 @@ mod history;
 mod hold_up;
 mod hosts;
 mod housekeeping;
+mod instants;
 mod leadership;
 mod log_end;
 mod log_records;

@@ -57,7 +57,7 @@ const OLDEST_MARK: &str = "SELECT txid::text::bigint FROM log_marks ORDER BY num
 
 /// The next of those since an instant that come before a mark.
 const SINCE: &str = concat!(
-    "SELECT e.recorded_at, e.position, ",
+    "SELECT least(e.recorded_at, '9999-12-31') AS recorded_at, e.position, ",
     revocation_columns!(),
     " FROM events e WHERE ",
     ends_sessions!(),
@@ -140,7 +140,9 @@ struct Row {
 
 impl Row {
     fn revocation(&self) -> Result<Option<Revocation>, StoreError> {
-        let (Some(event_type), Some(id)) = (self.event_type.as_deref(), self.aggregate_id) else {
+        let (Some(event_type), Some(id)) =
+            (self.event_type.as_deref(), self.aggregate_id.as_deref())
+        else {
             return Ok(None);
         };
         let id = Uuid::parse_str(id).map_err(unreadable)?;
@@ -204,7 +206,7 @@ impl Reader<'_> {
                 return Ok(());
             };
             reached = (last.txid, last.position);
-            sink(self.read(rows.iter().map(|marked| &marked.row))?);
+            sink(self.read(rows.iter().map(|marked| &marked.row)));
         }
     }
 }
@@ -254,6 +256,10 @@ impl RevocationReader for Reader<'_> {
             };
             reached = (last.recorded_at, last.position);
             sink(self.read(rows.iter().map(|past| &past.row)));
+            // What is later was not recorded by this service, and has no place to go on from.
+            if reached.0.year() == 9999 {
+                return Ok(());
+            }
         }
     }
 

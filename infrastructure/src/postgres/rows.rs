@@ -10,14 +10,14 @@ use authlog_application::ports::{
 use authlog_domain::user::{PendingReset, PendingVerification};
 use authlog_domain::{
     AccountNumber, CredentialId, Email, PersonName, Phone, ResetId, Role, Rotation, SessionId,
-    Timestamp, UserId, Username, VerificationId,
+    UserId, Username, VerificationId,
 };
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::instants::StoredInstant;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, StoredStanding, WithMac};
 use crate::store::unreadable;
@@ -37,19 +37,15 @@ pub(super) struct AccountRow {
     credential_id: Uuid,
     session_epoch: i64,
     reset_id: Option<Uuid>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    reset_expires_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    updated_at: OffsetDateTime,
+    reset_expires_at: Option<StoredInstant>,
+    created_at: StoredInstant,
+    updated_at: StoredInstant,
     email_verified: bool,
     locked: bool,
     kept_session: Option<Uuid>,
     verification_id: Option<Uuid>,
     verification_email: Option<String>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    verification_expires_at: Option<OffsetDateTime>,
+    verification_expires_at: Option<StoredInstant>,
     recent_requests: Option<String>,
     #[serde(serialize_with = "as_bytea")]
     mac: Option<Vec<u8>>,
@@ -68,16 +64,11 @@ pub(super) struct SessionRow {
     epoch: i64,
     rotation: Option<String>,
     generation: i64,
-    #[serde(with = "time::serde::rfc3339")]
-    started_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    last_used_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339")]
-    expires_at: OffsetDateTime,
-    #[serde(with = "time::serde::rfc3339::option")]
-    ended_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339")]
-    rotated_at: OffsetDateTime,
+    started_at: StoredInstant,
+    last_used_at: StoredInstant,
+    expires_at: StoredInstant,
+    ended_at: Option<StoredInstant>,
+    rotated_at: StoredInstant,
     #[serde(rename = "mac", serialize_with = "as_bytea")]
     session_mac: Option<Vec<u8>>,
 }
@@ -109,7 +100,7 @@ pub(super) struct StandingRow {
 pub(super) struct OpaqueTokenRow {
     digest: Vec<u8>,
     token_session_id: Uuid,
-    token_expires_at: OffsetDateTime,
+    token_expires_at: StoredInstant,
     token_mac: Option<Vec<u8>>,
 }
 
@@ -284,16 +275,16 @@ impl From<&WithMac<Account>> for AccountRow {
             credential_id: account.credential.as_uuid(),
             session_epoch: account.session_epoch.into(),
             reset_id: account.pending_reset.map(|reset| reset.reset.as_uuid()),
-            reset_expires_at: account.pending_reset.map(|it| it.expires_at.date_time()),
-            created_at: account.created_at.date_time(),
-            updated_at: account.updated_at.date_time(),
+            reset_expires_at: account.pending_reset.map(|it| it.expires_at.into()),
+            created_at: account.created_at.into(),
+            updated_at: account.updated_at.into(),
             email_verified: account.email_verified,
             locked: account.locked,
             kept_session: account.kept_session.map(SessionId::as_uuid),
             verification_id: verification.map(|it| it.verification.as_uuid()),
             verification_email: verification
                 .and_then(|it| text(it.email.as_ref().map(Email::as_str))),
-            verification_expires_at: verification.map(|it| it.expires_at.date_time()),
+            verification_expires_at: verification.map(|it| it.expires_at.into()),
             recent_requests: to_stored(account),
             mac: Some(mac.to_vec()),
         }
@@ -325,8 +316,9 @@ impl TryFrom<AccountRow> for Stored<Account> {
     type Error = StoreError;
 
     fn try_from(row: AccountRow) -> Result<Self, StoreError> {
-        let pending_reset = row.reset_id.zip(row.reset_expires_at);
-        let verification = row.verification_id.zip(row.verification_expires_at);
+        let known = |at: Option<StoredInstant>| at.map(StoredInstant::known).transpose();
+        let pending_reset = row.reset_id.zip(known(row.reset_expires_at)?);
+        let verification = row.verification_id.zip(known(row.verification_expires_at)?);
         let new_email = row.verification_email.map(Email::from_stored);
         let version = row.version.cast_unsigned();
         let account = Account {
@@ -348,17 +340,17 @@ impl TryFrom<AccountRow> for Stored<Account> {
                 PendingVerification {
                     verification: VerificationId::new(verification),
                     email: new_email,
-                    expires_at: Timestamp::new(expires_at),
+                    expires_at,
                 }
             }),
             pending_reset: pending_reset.map(|(reset, expires_at)| PendingReset {
                 reset: ResetId::new(reset),
-                expires_at: Timestamp::new(expires_at),
+                expires_at,
             }),
             recent_requests: from_stored(row.recent_requests.as_deref(), version)
                 .map_err(|_| foreign("accounts.recent_requests"))?,
-            created_at: Timestamp::new(row.created_at),
-            updated_at: Timestamp::new(row.updated_at),
+            created_at: row.created_at.known()?,
+            updated_at: row.updated_at.known()?,
         };
         Ok(Self {
             row: account,
@@ -398,11 +390,11 @@ impl From<&WithMac<SessionRecord>> for SessionRow {
             epoch: session.epoch.into(),
             rotation: session.rotation.map(|it| rotation_name(it).to_owned()),
             generation: session.generation.into(),
-            started_at: session.started_at.date_time(),
-            last_used_at: session.last_used_at.date_time(),
-            expires_at: session.expires_at.date_time(),
-            ended_at: session.ended_at.map(Timestamp::date_time),
-            rotated_at: session.rotated_at.date_time(),
+            started_at: session.started_at.into(),
+            last_used_at: session.last_used_at.into(),
+            expires_at: session.expires_at.into(),
+            ended_at: session.ended_at.map(StoredInstant::from),
+            rotated_at: session.rotated_at.into(),
             session_mac: Some(mac.to_vec()),
         }
     }
@@ -428,11 +420,11 @@ impl TryFrom<SessionRow> for Stored<SessionRecord> {
             rotation,
             generation: u32::try_from(row.generation)
                 .map_err(|_| foreign("sessions.generation"))?,
-            started_at: Timestamp::new(row.started_at),
-            last_used_at: Timestamp::new(row.last_used_at),
-            expires_at: Timestamp::new(row.expires_at),
-            ended_at: row.ended_at.map(Timestamp::new),
-            rotated_at: Timestamp::new(row.rotated_at),
+            started_at: row.started_at.known()?,
+            last_used_at: row.last_used_at.known()?,
+            expires_at: row.expires_at.known()?,
+            ended_at: row.ended_at.map(StoredInstant::known).transpose()?,
+            rotated_at: row.rotated_at.known()?,
         };
         Ok(Self {
             row: session,
@@ -450,7 +442,7 @@ impl TryFrom<OpaqueTokenRow> for Stored<OpaqueTokenRecord> {
         let token = OpaqueTokenRecord {
             digest: TokenDigest(digest.map_err(|_| foreign("opaque_tokens.digest"))?),
             session: SessionId::new(row.token_session_id),
-            expires_at: Timestamp::new(row.token_expires_at),
+            expires_at: row.token_expires_at.known()?,
         };
         Ok(Self {
             row: token,

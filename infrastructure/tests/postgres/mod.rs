@@ -8,6 +8,7 @@
 
 mod appending;
 mod deadlines;
+mod instants;
 mod opening;
 mod outages;
 mod paging;
