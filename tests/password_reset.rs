@@ -29,6 +29,7 @@ on_both_stores!(
     a_new_password_ends_every_session_of_the_account_and_no_other,
     a_token_works_once,
     a_newer_token_replaces_an_older_one,
+    a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_future,
     what_is_no_good_token_is_refused_as_printed,
     a_refused_new_password_leaves_the_token_good,
     a_reset_token_neither_authenticates_nor_refreshes,
@@ -161,6 +162,54 @@ async fn a_token_works_once(store: Store) {
     Contract::C
         .signs_in(&http, &ann.with_password("another-secret"))
         .await;
+}
+
+async fn a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_future(
+    store: Store,
+) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = registered(&service, "ann").await;
+    let bob = registered(&service, "bob").await;
+    let used = request_reset(&service, &ann.email, &ann.email)
+        .await
+        .token();
+    update_password(&http, &used, "another-secret").await;
+    let known = service.mails();
+    let used_reset = {
+        use base64::Engine as _;
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&used);
+        uuid::Uuid::from_slice(&bytes.unwrap()[16..32]).unwrap()
+    };
+    // One that would be good for years comes first: requests are handled in turn.
+    put_in(&service.settings, uuid::Uuid::new_v4(), &bob.email, 3650);
+    put_in(&service.settings, used_reset, &ann.email, 0);
+    new_mail_to(&service, &ann.email, &known).await;
+    is_refused_for_a_reset(&http, &used).await;
+    support::eventually("every request was handled", async || {
+        (service.settings.count("reset_requests") == 0).then_some(())
+    })
+    .await;
+    assert!(service.mails().iter().all(|mail| mail.to != bob.email));
+}
+
+/// Puts a request to reset a password into the queue, as who can write to the store can, made so many days from now.
+fn put_in(settings: &Settings, reset: uuid::Uuid, identifier: &str, days: u32) {
+    let context = json!({
+        "request": uuid::Uuid::new_v4(), "contract": "users", "address": null, "user_agent": null,
+    });
+    let (identifier, now, at) = if settings.is_sqlite() {
+        let now = "CAST(strftime('%s', 'now') AS INTEGER) * 1000";
+        let at = format!("{now} + {days} * 86400000");
+        (format!("'{identifier}'"), now, at)
+    } else {
+        let at = format!("now() + interval '{days} days'");
+        (format!("convert_to('{identifier}', 'UTF8')"), "now()", at)
+    };
+    settings.execute(&format!(
+        "INSERT INTO reset_requests (reset_id, identifier, requested_at, context, attempts, due_at)
+         VALUES ('{reset}', {identifier}, {at}, '{context}', 0, {now})"
+    ));
 }
 
 async fn a_newer_token_replaces_an_older_one(store: Store) {

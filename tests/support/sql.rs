@@ -34,6 +34,18 @@ impl Settings {
         }
     }
 
+    /// How many rows a table has.
+    pub fn count(&self, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        match self.get("AUTHLOG_DATABASE_URL") {
+            Some(url) => Postgres::query(url, &sql).parse().expect("a number"),
+            None => {
+                let counted = self.connect().query_row(&sql, [], |row| row.get(0));
+                counted.expect("a number")
+            }
+        }
+    }
+
     /// Whether the store is a file.
     pub fn is_sqlite(&self) -> bool {
         self.get("AUTHLOG_DATABASE_URL").is_none()

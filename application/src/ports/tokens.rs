@@ -118,6 +118,10 @@ impl OpaqueToken {
 /// A reset token is no JWT and is derived from a key of its own, so that it can pass for no other token, whoever knows
 /// the key that signs those; nothing secret needs to be stored to mail it later.
 pub trait SecretTokens: Send + Sync {
+    /// The name of the reset that a queued request makes. It follows from all of the request that decides about its
+    /// link, so that nobody who writes to the queue can choose it: a name that was used before cannot be given again.
+    fn reset_of(&self, queued: ResetId, identifier: &str, at: Timestamp) -> ResetId;
+
     /// The token that proves that its bearer received the mail of this request.
     fn reset_token(&self, user: UserId, reset: ResetId) -> String;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authlog_domain::user::{RequestPasswordReset, UserCommand};
-use authlog_domain::{Email, Timestamp, UserId};
+use authlog_domain::{CLOCK_DIFFERENCE, Email, ResetId, Timestamp, UserId};
 use tokio::sync::Notify;
 
 use super::mail_errands::{self, Delay};
@@ -87,7 +87,8 @@ impl mail_errands::Errand for Errand {
     }
 
     /// Records the reset, once however often this is tried, and mails its link. A request for an unknown account, one
-    /// without an address, one that comes too often or too late is dropped; so is one whose account was given another
+    /// without an address, one that comes too often or too late, or from the
+    /// future, is dropped; so is one whose account was given another
     /// address since it was looked up: its link must not go to the mailbox of before.
     ///
     /// The gate is asked before the reset is recorded: a reset whose link is not mailed must not replace one whose link was.
@@ -96,7 +97,8 @@ impl mail_errands::Errand for Errand {
         let Some(identifier) = Identifier::parse(&request.identifier) else {
             return Ok(());
         };
-        if self.parts.clock.now() >= expires_at {
+        let now = self.parts.clock.now();
+        if now >= expires_at || request.at > now.plus(CLOCK_DIFFERENCE) {
             return Ok(());
         }
         let Some(account) = self.parts.directory.find_account(&identifier).await? else {
@@ -111,7 +113,7 @@ impl mail_errands::Errand for Errand {
         }
         let command = RequestPasswordReset {
             at: request.at,
-            reset: request.reset,
+            reset: self.reset(request),
             email: email.clone(),
             expires_at,
         };
@@ -127,6 +129,11 @@ impl mail_errands::Errand for Errand {
 }
 
 impl Errand {
+    fn reset(&self, request: &ResetRequest) -> ResetId {
+        let secrets = &self.parts.secrets;
+        secrets.reset_of(request.reset, &request.identifier, request.at)
+    }
+
     async fn record(
         &self,
         user: UserId,
@@ -147,7 +154,7 @@ impl Errand {
     }
 
     fn mail(&self, to: Email, user: UserId, request: &ResetRequest) -> Mail {
-        let token = self.parts.secrets.reset_token(user, request.reset);
+        let token = self.parts.secrets.reset_token(user, self.reset(request));
         let minutes = self.settings.reset_lifetime.as_secs() / 60;
         let page = &self.settings.reset_page;
         Mail {

@@ -34,6 +34,12 @@ pub enum MailerError {
     Directory(#[source] std::io::Error),
 }
 
+/// Logs a request to reset a password that cannot be read, and is removed.
+pub(crate) fn give_up(request: impl std::fmt::Display, error: &StoreError) {
+    let cause = error.source().map(tracing::field::display);
+    tracing::warn!(%request, %error, cause, "a request to reset a password cannot be read, and is given up");
+}
+
 /// Logs an entry of the queue of mail that cannot be read. It comes back when its lease ends, and the others do not wait for it.
 pub(crate) fn skip(entry: impl std::fmt::Display, error: &StoreError) {
     let cause = error.source().map(tracing::field::display);

@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{ResetRequest, ResetRequests, StoreError};
 use authlog_domain::{ResetId, Timestamp};
+use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::types::Json;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::instants::StoredInstant;
+use crate::mail::give_up;
 use crate::store::{LONGEST_POSTPONEMENT, unreadable};
 
 /// `SKIP LOCKED` lets nodes take at the same time, each something else. The request is chosen before anything is
@@ -32,8 +34,8 @@ const TAKE_DUE: &str = r"
 struct Row {
     reset_id: Uuid,
     identifier: Vec<u8>,
-    requested_at: OffsetDateTime,
-    context: Json<RequestContext>,
+    requested_at: StoredInstant,
+    context: Json<Value>,
     attempts: i64,
 }
 
@@ -44,8 +46,8 @@ impl TryFrom<Row> for ResetRequest {
         Ok(Self {
             reset: ResetId::new(row.reset_id),
             identifier: String::from_utf8(row.identifier).map_err(unreadable)?,
-            at: Timestamp::new(row.requested_at),
-            context: row.context.0,
+            at: row.requested_at.known()?,
+            context: serde_json::from_value::<RequestContext>(row.context.0).map_err(unreadable)?,
             attempts: u32::try_from(row.attempts).map_err(unreadable)?,
         })
     }
@@ -92,7 +94,18 @@ impl ResetRequests for PostgresStore {
                     .fetch_all(self.connections.pool()),
             )
             .await?;
-        rows.into_iter().map(ResetRequest::try_from).collect()
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in rows {
+            let reset = ResetId::new(row.reset_id);
+            match ResetRequest::try_from(row) {
+                Ok(request) => taken.push(request),
+                Err(error) => {
+                    give_up(reset, &error);
+                    self.complete(reset).await?;
+                }
+            }
+        }
+        Ok(taken)
     }
 
     async fn complete(&self, reset: ResetId) -> Result<(), StoreError> {

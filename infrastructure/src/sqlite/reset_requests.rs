@@ -10,6 +10,7 @@ use super::SqliteStore;
 use super::errors::{malformed, store_error};
 use super::mail_queue::latest_due;
 use super::rows::{id, timestamp};
+use crate::mail::give_up;
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -101,18 +102,30 @@ fn take(
         WHERE reset_id IN
             (SELECT reset_id FROM reset_requests WHERE due_at <= ?1 OR due_at > ?4 ORDER BY requested_at, reset_id LIMIT ?3)
         RETURNING reset_id, identifier, requested_at, context, attempts";
-    connection
-        .prepare_cached(TAKE)?
-        .query_map(
-            params![
-                now.unix_millis(),
-                leased_until.unix_millis(),
-                limit,
-                latest_due(now)
-            ],
-            request,
-        )?
-        .collect()
+    let (mut taken, mut unreadable) = (Vec::new(), Vec::<String>::new());
+    let mut statement = connection.prepare_cached(TAKE)?;
+    let mut rows = statement.query(params![
+        now.unix_millis(),
+        leased_until.unix_millis(),
+        limit,
+        latest_due(now)
+    ])?;
+    while let Some(row) = rows.next()? {
+        match request(row) {
+            Ok(request) => taken.push(request),
+            Err(error) => {
+                let id: String = row.get(0)?;
+                give_up(&id, &store_error(error));
+                unreadable.push(id);
+            }
+        }
+    }
+    drop(rows);
+    let mut delete = connection.prepare_cached("DELETE FROM reset_requests WHERE reset_id = ?")?;
+    for id in unreadable {
+        delete.execute([id])?;
+    }
+    Ok(taken)
 }
 
 fn request(row: &Row<'_>) -> Result<ResetRequest> {

@@ -1,7 +1,7 @@
 //! The secrets with which people prove that they may do what they asked for.
 
 use authlog_application::ports::{OpaqueToken, SecretTokens, TokenDigest};
-use authlog_domain::{ResetId, UserId, VerificationId};
+use authlog_domain::{ResetId, Timestamp, UserId, VerificationId};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 /// Says what the key is used for, so that its signature on one thing is never one on another.
 const RESET_LABEL: &[u8] = b"authlog.v1.reset-token\0";
+
+/// The same for the names of resets.
+const RESET_NAME_LABEL: &[u8] = b"authlog.v1.reset-name\0";
 
 /// The same for links about e-mail addresses.
 const VERIFICATION_LABEL: &[u8] = b"authlog.v1.email-verification-token\0";
@@ -37,6 +40,21 @@ impl HmacSecretTokens {
 }
 
 impl SecretTokens for HmacSecretTokens {
+    fn reset_of(&self, queued: ResetId, identifier: &str, at: Timestamp) -> ResetId {
+        let at = at.unix_millis().to_be_bytes();
+        let queued = queued.as_uuid();
+        let parts = [
+            RESET_NAME_LABEL,
+            queued.as_bytes(),
+            &at,
+            identifier.as_bytes(),
+        ];
+        let tag = hmac::sign(&self.key, &parts.concat());
+        let mut name = [0; 16];
+        name.copy_from_slice(&tag.as_ref()[..16]);
+        ResetId::new(uuid::Builder::from_random_bytes(name).into_uuid())
+    }
+
     fn reset_token(&self, user: UserId, reset: ResetId) -> String {
         self.token(RESET_LABEL, user, reset.as_uuid())
     }
@@ -112,6 +130,23 @@ mod tests {
         assert_eq!(tokens().parse_reset_token(&token), Some((user, reset)));
         let others = HmacSecretTokens::new(&[8; 32]);
         assert_eq!(others.parse_reset_token(&token), None);
+    }
+
+    #[test]
+    fn the_name_of_a_reset_follows_from_all_of_its_request() {
+        let (_, queued) = ids(1, 2);
+        let at = Timestamp::from_unix_millis(1_700_000_000_000);
+        let later = at.plus(std::time::Duration::from_secs(1));
+        let name = tokens().reset_of(queued, "ann", at);
+        assert_eq!(name, tokens().reset_of(queued, "ann", at));
+        let others = [
+            queued,
+            tokens().reset_of(queued, "ann", later),
+            tokens().reset_of(queued, "bob", at),
+            tokens().reset_of(name, "ann", at),
+            HmacSecretTokens::new(&[8; 32]).reset_of(queued, "ann", at),
+        ];
+        assert!(others.iter().all(|other| *other != name));
     }
 
     #[test]

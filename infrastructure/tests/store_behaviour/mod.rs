@@ -207,6 +207,7 @@ macro_rules! store_behaviour {
             a_postponed_request_waits_and_a_completed_one_is_gone,
             requests_are_taken_oldest_first,
             takers_that_race_share_the_requests_out,
+            a_request_that_cannot_be_read_is_given_up_and_others_are_taken,
             a_request_that_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
         ]);
         store_behaviour!($open, shared_secrets: [

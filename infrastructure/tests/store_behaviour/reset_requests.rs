@@ -119,6 +119,25 @@ pub async fn requests_are_taken_oldest_first(world: &impl World) {
     assert!(early.is_empty());
 }
 
+pub async fn a_request_that_cannot_be_read_is_given_up_and_others_are_taken(world: &impl World) {
+    let store = world.store();
+    let at = now();
+    store.enqueue(&request(at)).await.unwrap();
+    for (id, attempts, context) in [(random(), 0, "[]"), (random(), -5, "{}")] {
+        world
+            .execute_own(
+                &format!("INSERT INTO reset_requests (reset_id, identifier, requested_at, context, attempts, due_at)
+                    VALUES ('{id}', 'x', 0, '{context}', {attempts}, 0)"),
+                &format!("INSERT INTO reset_requests (reset_id, identifier, requested_at, context, attempts, due_at)
+                    VALUES ('{id}', 'x', '-infinity', '{context}', {attempts}, '-infinity')"),
+            )
+            .await;
+    }
+    let taken = store.take_due(at, at.plus(MINUTE), 10).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(world.count("reset_requests").await, 1);
+}
+
 pub async fn takers_that_race_share_the_requests_out(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let asked_at = now();
