@@ -181,9 +181,13 @@ pub(super) async fn catching_panics<T>(future: impl Future<Output = T>) -> Resul
 
 impl WrappedKeys for PostgresStore {
     async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
+        // A key that is put back after the erasure opens nothing.
+        const SELECT: &str = r"
+            SELECT wrapped FROM subject_keys k WHERE user_id = $1
+               AND NOT EXISTS (SELECT FROM events e WHERE e.event_type = 'UserErased' AND e.user_id = k.user_id)";
         self.connections
             .ask(|pool| {
-                sqlx::query_scalar("SELECT wrapped FROM subject_keys WHERE user_id = $1")
+                sqlx::query_scalar(SELECT)
                     .bind(user.as_uuid())
                     .fetch_optional(pool)
             })

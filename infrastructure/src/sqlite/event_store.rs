@@ -98,7 +98,10 @@ impl EventStore for SqliteStore {
 
 impl WrappedKeys for SqliteStore {
     async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
-        const SELECT: &str = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
+        // A key that is put back after the erasure opens nothing.
+        const SELECT: &str = "
+            SELECT wrapped FROM subject_keys AS k WHERE user_id = ?
+            AND NOT EXISTS (SELECT 1 FROM events WHERE event_type = 'UserErased' AND events.user_id = k.user_id)";
         self.readers
             .read(move |connection| {
                 connection

@@ -241,6 +241,24 @@ pub async fn another_node_opens_nothing_that_was_erased(world: &impl World) {
     assert_eq!(username, &json!({ "erased": true }));
 }
 
+pub async fn a_key_that_is_put_back_after_the_erasure_opens_nothing(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    world
+        .execute("CREATE TABLE copied_subjects AS SELECT * FROM subject_keys")
+        .await;
+    ada.is_erased(&*store).await;
+    world
+        .execute("INSERT INTO subject_keys SELECT * FROM copied_subjects")
+        .await;
+    for node in [store, world.another_node().await] {
+        let erased = node.load(&ada.stream()).await.unwrap();
+        let username = &erased[0].payload["UserRegistered"]["username"];
+        assert_eq!(username, &json!({ "erased": true }));
+    }
+}
+
 pub async fn another_node_hears_of_an_erasure(world: &impl World) {
     let (here, there) = (world.store(), world.another_node().await);
     let ada = Person::called("ada");

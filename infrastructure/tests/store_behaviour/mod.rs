@@ -260,6 +260,7 @@ macro_rules! store_behaviour {
             an_account_with_very_many_sessions_is_erased_at_once_and_its_sessions_in_batches,
             a_rebuild_removes_what_an_interrupted_erasure_left,
         ]);
+            a_key_that_is_put_back_after_the_erasure_opens_nothing,
         store_behaviour!($open, rotation: [
             after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothing,
             an_interrupted_rotation_opens_with_both_keys_alone_and_is_taken_up_again,
