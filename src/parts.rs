@@ -427,6 +427,13 @@ pub(crate) async fn token_keys(
     settings: &Settings,
     store: Arc<dyn Store>,
 ) -> anyhow::Result<(Keys, KeyWatch<dyn Store>)> {
+    if let Some(checkpoints) = &settings.checkpoint_file {
+        let mut file = checkpoints.clone().into_os_string();
+        file.push(".retired-keys");
+        if let Err(error) = store.keep_retired_keys_in(file.into()) {
+            tracing::error!(%error, "retired signing keys are remembered in memory only");
+        }
+    }
     let shared = settings
         .jwt_secret
         .as_ref()
@@ -435,14 +442,13 @@ pub(crate) async fn token_keys(
         .context("AUTHLOG_JWT_SECRET")?;
     let stored = match settings.jwt_algorithm {
         // What others signed while another algorithm was set stays good.
-        JwtAlgorithm::Hs256 => store.signing_keys().await?.0,
+        JwtAlgorithm::Hs256 => store.signing_keys(clock().now()).await?.keys,
         algorithm => keep_signing_key(&*store, algorithm, clock().now())
             .await
             .context("there is no key to sign tokens with")?,
     };
-    let first = KeySet::new(shared.map(Arc::new), &stored)
-        .context("a stored signing key cannot be used")?;
-    Ok(KeyWatch::new(store, first))
+    let first = KeySet::new(shared.map(Arc::new), &stored);
+    Ok(KeyWatch::new(store, clock(), first))
 }
 
 async fn secret_tokens(

@@ -214,7 +214,7 @@ fn kid(access: &str) -> String {
     token::header(access)["kid"].as_str().unwrap().to_owned()
 }
 
-/// Lets the key have signed its last token that many seconds ago.
+/// Lets the key have signed its last token that many seconds ago, as a version that knows no ledger would have left it.
 fn the_key_ceased(settings: &Settings, kid: &str, seconds: i64) {
     let millis = seconds * 1000;
     let ago = if settings.is_sqlite() {
@@ -223,7 +223,10 @@ fn the_key_ceased(settings: &Settings, kid: &str, seconds: i64) {
         format!("now() - interval '{seconds} s'")
     };
     settings.execute(&format!(
-        "UPDATE signing_keys SET signs_from = {ago}, signs_until = {ago} WHERE kid = '{kid}'"
+        "BEGIN;
+         UPDATE signing_keys SET signs_from = {ago}, signs_until = {ago} WHERE kid = '{kid}';
+         DELETE FROM shared_secrets WHERE name = 'signing-key-set';
+         COMMIT"
     ));
 }
 

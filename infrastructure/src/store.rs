@@ -1,5 +1,6 @@
 //! What both stores do alike: everything about an append but the statements.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::sealing::{
     AccessSeals, Fingerprint, MasterKeys, SealedCredential, SealedEvent, SubjectKey,
     SubjectKeyCache, Unopenable, WithMac, open_payload, seal,
 };
-use crate::tokens::KeyRecord;
+use crate::tokens::{KeyLedger, KeyRecord, KeyRow, KeyTimes, RetiredKeys, SigningKeys, judge};
 use crate::transparency::{LogRecords, LogTree};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
@@ -119,16 +120,26 @@ pub trait SharedSecrets: Send + Sync {
 /// The keys that sign tokens: every node of one store goes by the same, which are sealed under the master key.
 #[async_trait]
 pub trait SigningKeyStore: Send + Sync {
-    /// Every key, those that were given up too, and the number of the last change.
-    async fn signing_keys(&self) -> Result<(Vec<KeyRecord>, i64), StoreError>;
+    /// Every key, those that were given up too, and the number of the last change. What cannot be used is left out and
+    /// named.
+    async fn signing_keys(&self, now: Timestamp) -> Result<SigningKeys, StoreError>;
 
     /// Writes the keys that are new or have changed, all or none, if nothing was changed since `after`; whether it did.
-    /// Keys that were kept elsewhere, before there was a set of them, are gone then.
+    /// Removes the rows of keys named in `removed` that cannot be used. Keys that were kept elsewhere, before there was
+    /// a set of them, are gone then.
     async fn change_signing_keys(
         &self,
         after: i64,
         changed: &[KeyRecord],
+        removed: &[String],
+        now: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// Keeps the names of retired keys in this file as well: they stay retired, however the store is changed.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    fn keep_retired_keys_in(&self, file: PathBuf) -> std::io::Result<()>;
 }
 
 /// Replacing the master key, by a program that was given both the old one and the new.
@@ -477,6 +488,7 @@ pub(crate) struct Vault {
     pub(crate) pepper: Pepper,
     pub(crate) seals: AccessSeals,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) retired_keys: RetiredKeys,
     cache: SubjectKeyCache,
 }
 
@@ -491,6 +503,7 @@ impl Vault {
             pepper: Pepper::new(secret.key.as_slice()),
             seals: AccessSeals::new(secret.key.as_slice(), secret.requires_seals)?,
             entropy,
+            retired_keys: RetiredKeys::default(),
             cache: SubjectKeyCache::default(),
         })
     }
@@ -805,11 +818,122 @@ pub(crate) fn signing_key_place(algorithm: &str, kid: &str) -> String {
     format!("signing-key/{algorithm}/{kid}")
 }
 
-/// The keys to write, in an order in which there is never more than one newest.
-pub(crate) fn newest_last(changed: &[KeyRecord]) -> Vec<KeyRecord> {
-    let mut changed = changed.to_vec();
-    changed.sort_by_key(|key| key.signs_until.is_none());
-    changed
+/// The stored set of signing keys, of one snapshot.
+pub(crate) struct StoredKeys {
+    pub(crate) rows: Vec<KeyRow>,
+    pub(crate) number: i64,
+    /// The ledger, sealed.
+    pub(crate) ledger: Option<Vec<u8>>,
+}
+
+/// What a change of the signing keys writes.
+pub(crate) struct KeyChange {
+    /// The rows, in an order in which there is never more than one newest.
+    pub(crate) rows: Vec<(KeyRow, KeyTimes)>,
+    /// The names of the rows to remove first.
+    pub(crate) removed: Vec<String>,
+    /// The ledger, sealed.
+    pub(crate) ledger: Vec<u8>,
+}
+
+impl Vault {
+    /// Tells what the stored keys are.
+    pub(crate) fn signing_keys(
+        &self,
+        stored: &StoredKeys,
+        now: Timestamp,
+    ) -> Result<SigningKeys, StoreError> {
+        let ledger = self.open_ledger(stored)?;
+        let open = |row: &KeyRow| {
+            let place = signing_key_place(&row.algorithm, &row.kid);
+            self.master.open(&place, row.sealed.as_deref()?).ok()
+        };
+        let was_retired = |kid: &str| self.retired_keys.contains(kid);
+        let found = judge(
+            &stored.rows,
+            stored.number,
+            ledger.as_ref(),
+            now,
+            open,
+            was_retired,
+        );
+        // A key that was given up because its row is damaged was not retired: the row may be restored.
+        let is_faulty = |kid: &str| found.faults.iter().any(|fault| fault.kid == kid);
+        let retired = found.keys.iter().filter(|key| key.retired_at.is_some());
+        let retired = retired.map(|key| key.kid.as_str());
+        self.retired_keys
+            .note(retired.filter(|kid| !is_faulty(kid)));
+        Ok(found)
+    }
+
+    fn open_ledger(&self, stored: &StoredKeys) -> Result<Option<KeyLedger>, StoreError> {
+        let place = shared_secret_place(KeyLedger::NAME);
+        let Some(sealed) = &stored.ledger else {
+            return Ok(None);
+        };
+        let opened = self.master.open(&place, sealed).map_err(unreadable)?;
+        serde_json::from_slice(&opened)
+            .map(Some)
+            .map_err(unreadable)
+    }
+
+    /// What to write so that `changed` are what the keys are.
+    pub(crate) fn change_of_keys(
+        &self,
+        stored: &StoredKeys,
+        changed: &[KeyRecord],
+        removed: &[String],
+        now: Timestamp,
+    ) -> Result<KeyChange, StoreError> {
+        let mut keys = self.signing_keys(stored, now)?.keys;
+        for change in changed {
+            match keys.iter_mut().find(|key| key.kid == change.kid) {
+                Some(key) => *key = change.clone(),
+                None => keys.push(change.clone()),
+            }
+        }
+        let mut rows = Vec::new();
+        for key in &keys {
+            let times = KeyTimes::of(key);
+            let row = stored.rows.iter().find(|row| row.kid == key.kid);
+            let is_written = row.is_some_and(|row| {
+                row.times == Some(times) && row.sealed.is_some() == key.private.is_some()
+            });
+            if !is_written {
+                rows.push((self.row_of_key(key)?, times));
+            }
+        }
+        rows.sort_by_key(|(row, _)| row.is_newest);
+        let is_left_out = |row: &&KeyRow| !keys.iter().any(|key| key.kid == row.kid);
+        let surplus = stored.rows.iter().filter(is_left_out);
+        // There can be one newest key, and it cannot be one that is left out.
+        let surplus = surplus.filter(|row| row.is_newest || removed.contains(&row.kid));
+        let removed = surplus.map(|row| row.kid.clone()).collect();
+        let before = self.open_ledger(stored)?;
+        let ledger =
+            KeyLedger::following(before.as_ref(), stored.number.saturating_add(1), &keys, now);
+        let ledger = serde_json::to_vec(&ledger).map_err(unreadable)?;
+        let place = shared_secret_place(KeyLedger::NAME);
+        let ledger = self.master.seal(&place, &ledger, &*self.entropy);
+        Ok(KeyChange {
+            rows,
+            removed,
+            ledger: ledger.map_err(unreadable)?,
+        })
+    }
+
+    fn row_of_key(&self, key: &KeyRecord) -> Result<KeyRow, StoreError> {
+        let place = signing_key_place(key.algorithm.as_str(), &key.kid);
+        let private = key.private.as_ref();
+        let sealed = private.map(|private| self.master.seal(&place, private, &*self.entropy));
+        Ok(KeyRow {
+            kid: key.kid.clone(),
+            algorithm: key.algorithm.to_string(),
+            times: Some(KeyTimes::of(key)),
+            is_newest: key.signs_until.is_none(),
+            sealed: sealed.transpose().map_err(unreadable)?,
+        })
+    }
 }
 
 /// What the keys that a program was given are good for.

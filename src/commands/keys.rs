@@ -28,11 +28,19 @@ pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::R
 
 async fn list(settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Read).await?;
-    let (keys, _) = store.signing_keys().await?;
+    let stored = store.signing_keys(parts::clock().now()).await?;
     if settings.jwt_secret.is_some() {
         print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not among these")?;
     }
-    print_keys(&keys)
+    print_keys(&stored.keys)?;
+    for fault in stored.faults {
+        print(&format!(
+            "WRONG: {}: {}; `authlog keys retire` removes a key that is not listed above",
+            plain(&fault.kid),
+            fault.detail
+        ))?;
+    }
+    Ok(())
 }
 
 async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> {

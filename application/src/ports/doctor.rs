@@ -34,6 +34,8 @@ pub enum Check {
     Credentials,
     /// Opaque tokens stand for the sessions for which the service stored them.
     OpaqueTokens,
+    /// Signing keys are what the service stored.
+    SigningKeys,
     /// The stream on NATS equals the log.
     Stream,
 }
@@ -54,6 +56,7 @@ impl Check {
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",
             Self::OpaqueTokens => "opaque tokens were stored by this service",
+            Self::SigningKeys => "signing keys were stored by this service",
             Self::Stream => "the stream equals the log",
         }
     }

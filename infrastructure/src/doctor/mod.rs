@@ -23,7 +23,7 @@ use authlog_application::ports::{
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
-use crate::store::{ClaimDigest, Pepper, Vault};
+use crate::store::{ClaimDigest, Pepper, SigningKeyStore, Vault};
 use stream::Verdict;
 
 /// Rows and events that are read at a time.
@@ -176,7 +176,7 @@ const fn table(
 }
 
 /// What a store lets the doctor do.
-pub(crate) trait Patient: Rebuild {
+pub(crate) trait Patient: Rebuild + SigningKeyStore {
     /// What opens personal fields.
     fn vault(&self) -> &Vault;
 
@@ -277,6 +277,7 @@ pub(crate) async fn examine(
     examination.streams().await?;
     examination.surplus_claims().await?;
     examination.opaque_tokens().await?;
+    examination.signing_keys().await?;
     Ok(examination.diagnosis)
 }
 
@@ -556,6 +557,15 @@ impl<S: Patient> Examination<'_, S> {
                 return Ok(());
             }
         }
+    }
+
+    async fn signing_keys(&mut self) -> Result<(), StoreError> {
+        let stored = self.store.signing_keys(self.now).await?;
+        for fault in stored.faults {
+            let place = format!("key {}", fault.kid);
+            self.note(Check::SigningKeys, place, fault.detail.to_owned());
+        }
+        Ok(())
     }
 
     async fn confirm_surplus(&mut self, claim: &StoredClaim) -> Result<(), StoreError> {

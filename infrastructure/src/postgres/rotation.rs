@@ -125,8 +125,13 @@ impl PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(SELECT).fetch_all(pool))
             .await?;
+        // What no key opens is not a signing key.
         let keys = keys
             .into_iter()
+            .filter(|(algorithm, kid, sealed)| {
+                let place = signing_key_place(algorithm, kid);
+                self.vault.master.open(&place, sealed).is_ok()
+            })
             .map(|(algorithm, kid, sealed)| ((algorithm, kid), sealed));
         let (names, was, anew) = self.resealed(keys.collect(), |(algorithm, kid)| {
             signing_key_place(algorithm, kid)

@@ -1,32 +1,41 @@
 //! The keys that sign tokens.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
 use sqlx::{Connection as _, FromRow};
-use time::OffsetDateTime;
 
 use super::PostgresStore;
 use super::errors::{SchemaRefusal, refused_by_schema};
+use super::instants::StoredInstant;
 use super::pool::answered;
-use crate::store::{SigningKeyStore, newest_last, signing_key_place, unreadable};
-use crate::tokens::KeyRecord;
+use crate::store::{SigningKeyStore, StoredKeys};
+use crate::tokens::{KeyLedger, KeyRecord, KeyRow, KeyTimes, SigningKeys};
 
-/// The number is there even if no key is.
+/// There is one row even if there is no key.
 const SELECT: &str = r"
-    SELECT c.number, k.kid, k.algorithm, k.signs_from, k.signs_until, k.retired_at, k.sealed
-      FROM signing_key_changes c LEFT JOIN signing_keys k ON true
+    SELECT c.number, k.kid, k.algorithm, k.signs_from, k.signs_until, k.retired_at, k.sealed,
+           (SELECT sealed FROM shared_secrets WHERE name = $1) AS ledger
+      FROM (SELECT coalesce(max(number), 0) AS number FROM signing_key_changes) c LEFT JOIN signing_keys k ON true
      ORDER BY k.signs_from, k.kid";
 
-const COUNT: &str = "UPDATE signing_key_changes SET number = number + 1 WHERE number = $1";
+const COUNT: &str = r"
+    INSERT INTO signing_key_changes AS c (id, number) VALUES (1, $1 + 1)
+    ON CONFLICT (id) DO UPDATE SET number = excluded.number WHERE c.number = $1";
 
 /// Of a key that is there only its times change, and its private half can go.
 const UPSERT: &str = r"
     INSERT INTO signing_keys AS k (kid, algorithm, signs_from, signs_until, retired_at, sealed)
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (kid) DO UPDATE
-    SET signs_from = excluded.signs_from, signs_until = excluded.signs_until, retired_at = excluded.retired_at,
-        sealed = CASE WHEN excluded.sealed IS NULL THEN NULL ELSE k.sealed END";
+    SET algorithm = excluded.algorithm, signs_from = excluded.signs_from, signs_until = excluded.signs_until,
+        retired_at = excluded.retired_at, sealed = CASE WHEN excluded.sealed IS NULL THEN NULL ELSE k.sealed END";
+
+const LEDGER: &str = r"
+    INSERT INTO shared_secrets (name, sealed) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
 
 /// Where they were kept before there was a set of them.
 const FORMER: &str = "DELETE FROM shared_secrets WHERE name LIKE 'signing-key/%'";
@@ -36,41 +45,35 @@ struct Row {
     number: i64,
     kid: Option<String>,
     algorithm: Option<String>,
-    signs_from: Option<OffsetDateTime>,
-    signs_until: Option<OffsetDateTime>,
-    retired_at: Option<OffsetDateTime>,
+    signs_from: Option<StoredInstant>,
+    signs_until: Option<StoredInstant>,
+    retired_at: Option<StoredInstant>,
     sealed: Option<Vec<u8>>,
+    ledger: Option<Vec<u8>>,
 }
 
 #[async_trait]
 impl SigningKeyStore for PostgresStore {
-    async fn signing_keys(&self) -> Result<(Vec<KeyRecord>, i64), StoreError> {
-        let rows: Vec<Row> = self
-            .connections
-            .ask(|pool| sqlx::query_as(SELECT).fetch_all(pool))
-            .await?;
-        let number = rows
-            .first()
-            .ok_or_else(|| unreadable(sqlx::Error::RowNotFound))?
-            .number;
-        let keys = rows.into_iter().filter_map(|row| self.record(row));
-        let keys = keys.collect::<Result<_, _>>()?;
-        Ok((keys, number))
+    async fn signing_keys(&self, now: Timestamp) -> Result<SigningKeys, StoreError> {
+        let stored = self.stored_keys().await?;
+        self.vault.signing_keys(&stored, now)
     }
 
     async fn change_signing_keys(
         &self,
         after: i64,
         changed: &[KeyRecord],
+        removed: &[String],
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         // They must not be sealed under a master key that is being replaced.
         self.follow_rotation().await?;
         let fingerprint = self.vault.master.fingerprint();
-        let mut writing = Vec::with_capacity(changed.len());
-        for key in newest_last(changed) {
-            let sealed = self.sealed(&key)?;
-            writing.push((key, sealed));
+        let stored = self.stored_keys().await?;
+        if stored.number != after {
+            return Ok(false);
         }
+        let change = self.vault.change_of_keys(&stored, changed, removed, now)?;
         let written = self.connections.ask_once(answered(async {
             let mut connection = self.connections.pool().acquire().await?;
             let mut transaction = connection.begin().await?;
@@ -91,52 +94,80 @@ impl SigningKeyStore for PostgresStore {
                 }
                 other => other?,
             };
-            for (key, sealed) in &writing {
+            sqlx::query("DELETE FROM signing_keys WHERE kid = ANY ($1)")
+                .bind(&change.removed)
+                .execute(&mut *transaction)
+                .await?;
+            for (row, times) in &change.rows {
                 sqlx::query(UPSERT)
-                    .bind(&key.kid)
-                    .bind(key.algorithm.as_str())
-                    .bind(key.signs_from.date_time())
-                    .bind(key.signs_until.map(Timestamp::date_time))
-                    .bind(key.retired_at.map(Timestamp::date_time))
-                    .bind(sealed)
+                    .bind(&row.kid)
+                    .bind(&row.algorithm)
+                    .bind(times.signs_from.date_time())
+                    .bind(times.signs_until.map(Timestamp::date_time))
+                    .bind(times.retired_at.map(Timestamp::date_time))
+                    .bind(&row.sealed)
                     .execute(&mut *transaction)
                     .await?;
             }
+            sqlx::query(LEDGER)
+                .bind(KeyLedger::NAME)
+                .bind(&change.ledger)
+                .execute(&mut *transaction)
+                .await?;
             sqlx::query(FORMER).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(true)
         }));
         written.await
     }
+
+    fn keep_retired_keys_in(&self, file: PathBuf) -> std::io::Result<()> {
+        self.vault.retired_keys.keep_in(file)
+    }
 }
 
 impl PostgresStore {
-    fn sealed(&self, key: &KeyRecord) -> Result<Option<Vec<u8>>, StoreError> {
-        let vault = &self.vault;
-        let place = signing_key_place(key.algorithm.as_str(), &key.kid);
-        let private = key.private.as_ref();
-        private
-            .map(|private| vault.master.seal(&place, private, &*vault.entropy))
-            .transpose()
-            .map_err(unreadable)
+    async fn stored_keys(&self) -> Result<StoredKeys, StoreError> {
+        let rows: Vec<Row> = self
+            .connections
+            .ask(|pool| sqlx::query_as(SELECT).bind(KeyLedger::NAME).fetch_all(pool))
+            .await?;
+        let first = rows.first();
+        let (number, ledger) = first
+            .map(|row| (row.number, row.ledger.clone()))
+            .unwrap_or_default();
+        Ok(StoredKeys {
+            number,
+            ledger,
+            rows: rows.into_iter().filter_map(Row::key).collect(),
+        })
     }
+}
 
-    /// The key of a row, if there is one in it.
-    fn record(&self, row: Row) -> Option<Result<KeyRecord, StoreError>> {
-        let (kid, name, signs_from) = (row.kid?, row.algorithm?, row.signs_from?);
-        let place = signing_key_place(&name, &kid);
-        let private = row
-            .sealed
-            .map(|sealed| self.vault.master.open(&place, &sealed));
-        Some(private.transpose().map_err(unreadable).and_then(|private| {
-            Ok(KeyRecord {
-                kid,
-                algorithm: name.parse().map_err(unreadable)?,
-                signs_from: Timestamp::new(signs_from),
-                signs_until: row.signs_until.map(Timestamp::new),
-                retired_at: row.retired_at.map(Timestamp::new),
-                private,
+impl Row {
+    /// The key of the row, if there is one in it.
+    fn key(self) -> Option<KeyRow> {
+        let (kid, algorithm, signs_from) = (self.kid?, self.algorithm?, self.signs_from?);
+        let is_newest = self.signs_until.is_none();
+        let times = || {
+            Some(KeyTimes {
+                signs_from: signs_from.get()?,
+                signs_until: match self.signs_until {
+                    Some(until) => Some(until.get()?),
+                    None => None,
+                },
+                retired_at: match self.retired_at {
+                    Some(at) => Some(at.get()?),
+                    None => None,
+                },
             })
-        }))
+        };
+        Some(KeyRow {
+            kid,
+            algorithm,
+            times: times(),
+            is_newest,
+            sealed: self.sealed,
+        })
     }
 }

@@ -68,7 +68,12 @@ impl MasterKeyRotation for SqliteStore {
     async fn finish_rotation(&self) -> Answer<()> {
         let secrets = self.readers.read(secrets).await?;
         let changed = self.resealed(secrets, |name| place(name))?;
-        let keys = self.readers.read(signing_keys).await?;
+        let mut keys = self.readers.read(signing_keys).await?;
+        // What no key opens is not a signing key.
+        keys.retain(|((algorithm, kid), sealed)| {
+            let place = signing_key_place(algorithm, kid);
+            self.vault.master.open(&place, sealed).is_ok()
+        });
         let keys = self.resealed(keys, |(algorithm, kid)| signing_key_place(algorithm, kid))?;
         self.writer
             .write(move |connection| {

@@ -4,7 +4,7 @@ use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
 
 use super::key_changes::{self, PUBLISHED_FOR};
-use super::{JwtAlgorithm, KeyRecord, KeyRefusal, SigningKey, SigningKeyError};
+use super::{JwtAlgorithm, KeyRecord, KeyRefusal, SigningKey, SigningKeyError, SigningKeys};
 use crate::store::Store;
 
 /// Why the keys are not changed.
@@ -35,13 +35,17 @@ pub async fn keep_signing_key(
     now: Timestamp,
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
     loop {
-        let (keys, after) = stored_keys(store, algorithm, now).await?;
-        if !key_changes::lacks(&keys, algorithm) {
-            return Ok(keys);
-        }
-        let new = SigningKey::generate(algorithm)?;
-        let changed = key_changes::succeed(&keys, &new, PUBLISHED_FOR, now);
-        store.change_signing_keys(after, &changed).await?;
+        let stored = stored_keys(store, algorithm, now).await?;
+        let changed = if key_changes::lacks(&stored.keys, algorithm) {
+            let new = SigningKey::generate(algorithm)?;
+            key_changes::succeed(&stored.keys, &new, PUBLISHED_FOR, now)
+        } else if stored.is_unconfirmed {
+            vec![]
+        } else {
+            return Ok(stored.keys);
+        };
+        let after = stored.number;
+        store.change_signing_keys(after, &changed, &[], now).await?;
     }
 }
 
@@ -58,15 +62,17 @@ pub async fn rotate_signing_key(
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
     let new = SigningKey::generate(algorithm)?;
     loop {
-        let (keys, after) = stored_keys(store, algorithm, now).await?;
-        let changed = key_changes::rotate(&keys, &new, soon, now)?;
-        if store.change_signing_keys(after, &changed).await? {
+        let stored = stored_keys(store, algorithm, now).await?;
+        let changed = key_changes::rotate(&stored.keys, &new, soon, now)?;
+        let after = stored.number;
+        if store.change_signing_keys(after, &changed, &[], now).await? {
             return Ok(changed);
         }
     }
 }
 
-/// Gives a key up: no token of it is good any more. Returns the keys that have changed.
+/// Gives a key up: no token of it is good any more. Returns the keys that have changed. The row of a key that cannot be
+/// used is removed.
 ///
 /// # Errors
 /// There is no such key, it was given up before, a successor cannot be made, or the store does not answer.
@@ -76,31 +82,43 @@ pub async fn retire_signing_key(
     now: Timestamp,
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
     loop {
-        let (keys, after) = store.signing_keys().await?;
-        let changed = key_changes::retire(&keys, kid, SigningKey::generate, now)?;
-        if store.change_signing_keys(after, &changed).await? {
+        let stored = store.signing_keys(now).await?;
+        let is_left_out = !stored.keys.iter().any(|key| key.kid == kid)
+            && stored.faults.iter().any(|fault| fault.kid == kid);
+        let (changed, removed) = if is_left_out {
+            (vec![], vec![kid.to_owned()])
+        } else {
+            let changed = key_changes::retire(&stored.keys, kid, SigningKey::generate, now)?;
+            (changed, vec![])
+        };
+        let after = stored.number;
+        if store
+            .change_signing_keys(after, &changed, &removed, now)
+            .await?
+        {
             return Ok(changed);
         }
     }
 }
 
-/// All keys, and the number of their last change. Where there are none yet, those that were kept one by one for each
+/// All keys. Where there are none yet, those that were kept one by one for each
 /// algorithm, before there was a set of them; the one of `algorithm` signs on.
 async fn stored_keys(
     store: &dyn Store,
     algorithm: JwtAlgorithm,
     now: Timestamp,
-) -> Result<(Vec<KeyRecord>, i64), KeyChangeError> {
+) -> Result<SigningKeys, KeyChangeError> {
     loop {
-        let (keys, after) = store.signing_keys().await?;
-        if !keys.is_empty() {
-            return Ok((keys, after));
+        let stored = store.signing_keys(now).await?;
+        if !stored.keys.is_empty() {
+            return Ok(stored);
         }
         let former = former_keys(store, algorithm, now).await?;
         if former.is_empty() {
-            return Ok((former, after));
+            return Ok(stored);
         }
-        store.change_signing_keys(after, &former).await?;
+        let after = stored.number;
+        store.change_signing_keys(after, &former, &[], now).await?;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use authlog_domain::Timestamp;
 use serde_json::{Value, json};
 
-use super::{KeyRecord, KeyState, SigningKey, SigningKeyError};
+use super::{KeyRecord, KeyState, SigningKey};
 
 /// The keys that a node goes by.
 #[derive(Default)]
@@ -24,13 +24,7 @@ struct Held {
 
 impl KeySet {
     /// The keys that were stored, and the secret that is shared with clients.
-    ///
-    /// # Errors
-    /// A stored key cannot be read.
-    pub fn new(
-        shared: Option<Arc<SigningKey>>,
-        records: &[KeyRecord],
-    ) -> Result<Self, SigningKeyError> {
+    pub fn new(shared: Option<Arc<SigningKey>>, records: &[KeyRecord]) -> Self {
         let empty = Self {
             shared,
             keys: vec![],
@@ -39,7 +33,7 @@ impl KeySet {
     }
 
     /// The same with what is stored now. A key that is known already is not read again.
-    pub(super) fn with(&self, records: &[KeyRecord]) -> Result<Self, SigningKeyError> {
+    pub(super) fn with(&self, records: &[KeyRecord]) -> Self {
         let mut keys = Vec::with_capacity(records.len());
         for record in records {
             let Some(private) = &record.private else {
@@ -48,7 +42,13 @@ impl KeySet {
             let known = self.keys.iter().find(|held| held.times.kid == record.kid);
             let key = match known {
                 Some(held) => Arc::clone(&held.key),
-                None => Arc::new(SigningKey::from_stored(record.algorithm, private)?),
+                None => match SigningKey::from_stored(record.algorithm, private) {
+                    Ok(key) => Arc::new(key),
+                    Err(error) => {
+                        tracing::error!(kid = record.kid, %error, "a stored signing key cannot be used");
+                        continue;
+                    }
+                },
             };
             let times = KeyRecord {
                 private: None,
@@ -57,10 +57,10 @@ impl KeySet {
             keys.push(Held { times, key });
         }
         keys.sort_by_key(|held| std::cmp::Reverse(held.times.signs_from));
-        Ok(Self {
+        Self {
             shared: self.shared.clone(),
             keys,
-        })
+        }
     }
 
     /// The key that signs at `now`. A node whose clock is behind that of the one that published the first key takes

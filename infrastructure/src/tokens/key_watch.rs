@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_application::ports::StoreError;
+use authlog_application::ports::{Clock, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::{KeySet, SigningKeyError};
-use crate::store::{SigningKeyStore, unreadable};
+use super::{KeyFault, KeySet};
+use crate::store::SigningKeyStore;
 
 /// How often the store is asked. A new key waits longer than a few of these before it signs.
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ pub struct Keys {
 /// Reads the keys anew for as long as the node runs.
 pub struct KeyWatch<S: ?Sized> {
     store: Arc<S>,
+    clock: Arc<dyn Clock>,
     current: watch::Sender<Arc<KeySet>>,
     wanted: Arc<Notify>,
 }
@@ -59,7 +60,7 @@ impl Keys {
 
 impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
     /// The keys of `store`, beginning with `first`.
-    pub fn new(store: Arc<S>, first: KeySet) -> (Keys, Self) {
+    pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, first: KeySet) -> (Keys, Self) {
         let (current, news) = watch::channel(Arc::new(first));
         let wanted = Arc::new(Notify::new());
         let keys = Keys {
@@ -68,6 +69,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
         };
         let watch = Self {
             store,
+            clock,
             current,
             wanted,
         };
@@ -76,11 +78,13 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
 
     /// Works until it is dropped. While the store does not answer, the keys stay what they were.
     pub async fn run(&self) {
-        let mut silent = false;
+        let (mut silent, mut known_faults) = (false, vec![]);
         loop {
             let asked = Instant::now();
             match self.read().await {
-                Ok(keys) => {
+                Ok((keys, faults)) => {
+                    report(&faults, &known_faults);
+                    known_faults = faults;
                     self.current.send_replace(Arc::new(keys));
                     silent = false;
                 }
@@ -96,11 +100,26 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
         }
     }
 
-    async fn read(&self) -> Result<KeySet, StoreError> {
-        let (records, _) = self.store.signing_keys().await?;
+    async fn read(&self) -> Result<(KeySet, Vec<KeyFault>), StoreError> {
+        let now = self.clock.now();
+        let stored = self.store.signing_keys(now).await?;
+        if stored.is_unconfirmed {
+            // A version without a ledger changed the keys. Should this fail, it is tried again at the next look.
+            let after = stored.number;
+            let _ = self.store.change_signing_keys(after, &[], &[], now).await;
+        }
         let known = Arc::clone(&self.current.borrow());
-        known
-            .with(&records)
-            .map_err(|error: SigningKeyError| unreadable(error))
+        Ok((known.with(&stored.keys), stored.faults))
+    }
+}
+
+/// Logs the faults that were not known.
+fn report(faults: &[KeyFault], known: &[KeyFault]) {
+    for KeyFault { kid, detail } in faults.iter().filter(|fault| !known.contains(fault)) {
+        tracing::error!(
+            kid,
+            detail,
+            "a stored signing key is not used as it is stored; `authlog keys list` shows the keys"
+        );
     }
 }

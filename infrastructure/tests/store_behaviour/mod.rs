@@ -206,8 +206,8 @@ macro_rules! store_behaviour {
             a_request_is_taken_by_one_taker_and_reappears_after_its_lease,
             a_postponed_request_waits_and_a_completed_one_is_gone,
             requests_are_taken_oldest_first,
-            takers_that_race_share_the_requests_out,
             a_request_that_cannot_be_read_is_given_up_and_others_are_taken,
+            takers_that_race_share_the_requests_out,
             a_request_that_was_put_off_under_a_clock_that_was_ahead_is_due_at_once,
         ]);
         store_behaviour!($open, shared_secrets: [
@@ -220,6 +220,10 @@ macro_rules! store_behaviour {
             nodes_that_start_at_once_make_one_key,
             of_changes_that_race_one_is_made,
             a_private_key_is_sealed_for_its_name,
+            an_old_row_does_not_bring_a_retired_key_back,
+            a_program_remembers_a_retirement_when_the_whole_set_is_put_back,
+            rows_that_cannot_be_used_are_left_out_and_can_be_removed,
+            what_an_older_node_changes_is_accepted_during_an_upgrade,
             nothing_is_left_of_a_key_that_was_retired,
             keys_of_an_earlier_version_become_the_set,
             a_replaced_master_key_opens_no_signing_key,
@@ -250,6 +254,7 @@ macro_rules! store_behaviour {
             nothing_is_appended_to_an_erased_account,
             who_was_erased_is_refused_alone_among_those_who_come_at_the_same_moment,
             another_node_opens_nothing_that_was_erased,
+            a_key_that_is_put_back_after_the_erasure_opens_nothing,
             another_node_hears_of_an_erasure,
             whoever_is_erased_can_register_again,
             a_rebuild_after_an_erasure_brings_nothing_back,
@@ -260,7 +265,6 @@ macro_rules! store_behaviour {
             an_account_with_very_many_sessions_is_erased_at_once_and_its_sessions_in_batches,
             a_rebuild_removes_what_an_interrupted_erasure_left,
         ]);
-            a_key_that_is_put_back_after_the_erasure_opens_nothing,
         store_behaviour!($open, rotation: [
             after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothing,
             an_interrupted_rotation_opens_with_both_keys_alone_and_is_taken_up_again,

@@ -16,7 +16,7 @@ use super::system::{SystemEntropy, now};
 const ALGORITHM: JwtAlgorithm = JwtAlgorithm::EdDsa;
 
 async fn keys_of(store: &dyn Store) -> Vec<KeyRecord> {
-    store.signing_keys().await.unwrap().0
+    store.signing_keys(now()).await.unwrap().keys
 }
 
 /// What can be told of a key.
@@ -76,12 +76,16 @@ pub async fn of_changes_that_race_one_is_made(world: &impl World) {
     }
     let made = race.join_all().await;
     assert_eq!(made.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    let (keys, number) = store.signing_keys().await.unwrap();
+    let stored = store.signing_keys(now()).await.unwrap();
+    let (keys, number) = (stored.keys, stored.number);
     assert_eq!(keys.len(), 2);
     // Whoever has not seen the last change changes nothing.
-    let before = store.change_signing_keys(number - 1, &keys).await.unwrap();
-    assert!(!before);
-    assert!(store.change_signing_keys(number, &[]).await.unwrap());
+    let change = async |after, keys: &[KeyRecord]| {
+        let change = store.change_signing_keys(after, keys, &[], now()).await;
+        change.unwrap()
+    };
+    assert!(!change(number - 1, &keys).await);
+    assert!(change(number, &[]).await);
 }
 
 pub async fn a_private_key_is_sealed_for_its_name(world: &impl World) {
@@ -96,7 +100,144 @@ pub async fn a_private_key_is_sealed_for_its_name(world: &impl World) {
             newest.kid
         ))
         .await;
-    assert!(store.signing_keys().await.is_err());
+    let found = store.signing_keys(now()).await.unwrap();
+    assert_eq!(found.faults.len(), 1);
+    assert_eq!(found.faults[0].kid, newest.kid);
+    let usable = found.keys.iter().filter(|key| key.private.is_some());
+    assert!(usable.clone().all(|key| key.kid != newest.kid));
+    assert_eq!(usable.count(), 1);
+}
+
+/// The rows as they are, to be put back.
+async fn copy_of_keys(world: &impl World) {
+    world
+        .execute("CREATE TABLE copied_keys AS SELECT * FROM signing_keys")
+        .await;
+}
+
+async fn put_keys_back(world: &impl World) {
+    world.execute("DELETE FROM signing_keys").await;
+    world
+        .execute("INSERT INTO signing_keys SELECT * FROM copied_keys")
+        .await;
+}
+
+pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
+    let store = world.store();
+    let first = keep_signing_key(&*store, ALGORITHM, now()).await.unwrap();
+    let kid = first[0].kid.as_str();
+    copy_of_keys(world).await;
+    retire_signing_key(&*store, kid, now()).await.unwrap();
+    put_keys_back(world).await;
+    for node in [store, world.another_node().await] {
+        let found = node.signing_keys(now()).await.unwrap();
+        assert!(found.faults.iter().any(|fault| fault.kid == kid));
+        let key = found.keys.iter().find(|key| key.kid == kid).unwrap();
+        assert_eq!(key.state(now()), KeyState::Retired);
+        assert!(key.private.is_none());
+    }
+    // A successor signs, although its row was removed.
+    let store = world.store();
+    let keys = keep_signing_key(&*store, ALGORITHM, now()).await.unwrap();
+    let signs = |key: &&KeyRecord| key.state(now()) == KeyState::Signing;
+    assert_ne!(keys.iter().find(signs).unwrap().kid, kid);
+    assert_eq!(store.signing_keys(now()).await.unwrap().faults, []);
+}
+
+pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(world: &impl World) {
+    let store = world.store();
+    let first = keep_signing_key(&*store, ALGORITHM, now()).await.unwrap();
+    let kid = first[0].kid.as_str();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("retired-keys");
+    store.keep_retired_keys_in(file.clone()).unwrap();
+    copy_of_keys(world).await;
+    world
+        .execute("CREATE TABLE copied_ledger AS SELECT * FROM shared_secrets WHERE name = 'signing-key-set'")
+        .await;
+    world
+        .execute("CREATE TABLE copied_changes AS SELECT * FROM signing_key_changes")
+        .await;
+    retire_signing_key(&*store, kid, now()).await.unwrap();
+    keys_of(&*store).await;
+    put_keys_back(world).await;
+    for sql in [
+        "DELETE FROM shared_secrets WHERE name = 'signing-key-set'",
+        "INSERT INTO shared_secrets SELECT * FROM copied_ledger",
+        "UPDATE signing_key_changes SET number = (SELECT number FROM copied_changes)",
+    ] {
+        world.execute(sql).await;
+    }
+    let restarted = world.another_node().await;
+    restarted.keep_retired_keys_in(file).unwrap();
+    for node in [store, restarted] {
+        let found = node.signing_keys(now()).await.unwrap();
+        assert_eq!(found.faults.len(), 1);
+        assert_eq!(found.keys[0].state(now()), KeyState::Retired);
+        assert!(found.keys[0].private.is_none());
+    }
+}
+
+pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &impl World) {
+    let store = world.store();
+    let first = keep_signing_key(&*store, ALGORITHM, now()).await.unwrap();
+    world
+        .execute_own(
+            "INSERT INTO signing_keys VALUES ('far', 'EdDSA', 0, 9223372036854775807, NULL, x'00'),
+                ('odd', 'x', 0, 0, NULL, NULL)",
+            r"INSERT INTO signing_keys VALUES ('far', 'EdDSA', now(), 'infinity', NULL, '\x00'),
+                ('odd', 'x', now(), now(), NULL, NULL)",
+        )
+        .await;
+    let found = store.signing_keys(now()).await.unwrap();
+    let kids: HashSet<_> = found.faults.iter().map(|fault| &*fault.kid).collect();
+    assert_eq!(kids, HashSet::from(["far", "odd"]));
+    assert_eq!(found.keys.len(), 1);
+    for kid in ["far", "odd"] {
+        retire_signing_key(&*store, kid, now()).await.unwrap();
+    }
+    let found = store.signing_keys(now()).await.unwrap();
+    assert_eq!(found.faults, []);
+    assert_eq!(found.keys[0].kid, first[0].kid);
+    assert_eq!(world.count("signing_keys").await, 1);
+}
+
+/// A version without a ledger serves for a while when nodes are replaced one by one.
+pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &impl World) {
+    let store = world.store();
+    let first = keep_signing_key(&*store, ALGORITHM, now()).await.unwrap();
+    let kid = first[0].kid.as_str();
+    world
+        .execute(&format!(
+            "UPDATE signing_keys SET retired_at = signs_from, signs_until = signs_from, sealed = NULL
+             WHERE kid = '{kid}'"
+        ))
+        .await;
+    world
+        .execute("UPDATE signing_key_changes SET number = number + 1")
+        .await;
+    let found = store.signing_keys(now()).await.unwrap();
+    assert!(found.is_unconfirmed);
+    assert_eq!(found.keys[0].state(now()), KeyState::Retired);
+    keep_signing_key(&*store, ALGORITHM, now()).await.unwrap();
+    let found = store.signing_keys(now()).await.unwrap();
+    assert!(!found.is_unconfirmed);
+    assert_eq!(found.faults, []);
+    // Later it is not, and the ledger holds.
+    world
+        .execute("UPDATE signing_key_changes SET number = number + 1")
+        .await;
+    world
+        .execute("UPDATE signing_keys SET signs_until = signs_from WHERE retired_at IS NULL")
+        .await;
+    let later = now().plus(std::time::Duration::from_secs(2 * 60 * 60));
+    let found = store.signing_keys(later).await.unwrap();
+    let signs = found
+        .keys
+        .iter()
+        .find(|key| key.state(later) == KeyState::Signing);
+    assert!(signs.is_some_and(|key| key.signs_until.is_none()));
+    assert_eq!(found.faults.len(), 1);
 }
 
 pub async fn nothing_is_left_of_a_key_that_was_retired(world: &impl World) {
@@ -151,7 +292,7 @@ pub async fn a_replaced_master_key_opens_no_signing_key(world: &impl World) {
     meanwhile.unwrap();
     while both.rewrap_after(None, 10).await.unwrap().is_some() {}
     both.finish_rotation().await.unwrap();
-    assert!(store.signing_keys().await.is_err());
+    assert!(store.signing_keys(now()).await.is_err());
     let opened = world.open_with(new.into()).await.unwrap();
     let after = keys_of(&*opened).await;
     assert_eq!(after.len(), 2);

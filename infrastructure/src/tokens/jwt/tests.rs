@@ -44,7 +44,7 @@ fn same(key: &SigningKey) -> SigningKey {
 fn keys(current: &SigningKey, former: &[SigningKey]) -> Keys {
     let begin = now().minus(seconds(3600));
     if current.algorithm() == JwtAlgorithm::Hs256 {
-        return Keys::fixed(KeySet::new(Some(Arc::new(same(current))), &[]).unwrap());
+        return Keys::fixed(KeySet::new(Some(Arc::new(same(current))), &[]));
     }
     let mut records = vec![KeyRecord::new(current, begin)];
     for key in former {
@@ -52,7 +52,7 @@ fn keys(current: &SigningKey, former: &[SigningKey]) -> Keys {
         record.signs_until = Some(begin);
         records.push(record);
     }
-    Keys::fixed(KeySet::new(None, &records).unwrap())
+    Keys::fixed(KeySet::new(None, &records))
 }
 
 fn tokens_with(current: SigningKey) -> Ours {
@@ -395,7 +395,7 @@ fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() 
     let mut record = KeyRecord::new(&current, now().minus(seconds(3600)));
     record.signs_until = Some(handover);
     let records = [record, KeyRecord::new(&next, handover)];
-    let keys = Keys::fixed(KeySet::new(None, &records).unwrap());
+    let keys = Keys::fixed(KeySet::new(None, &records));
     let tokens = JwtTokens::new(ISSUER, AUDIENCE, keys);
     let signed_at = |at: Timestamp| {
         let mut claims = access();
