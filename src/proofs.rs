@@ -14,7 +14,7 @@ use authlog_infrastructure::transparency::key::log_key;
 use authlog_infrastructure::transparency::note::{NoteKey, VerifierKey};
 use authlog_infrastructure::transparency::signer::{Signer, sign_all};
 use authlog_infrastructure::transparency::witness::{TrustedCheckpoint, Witness};
-use authlog_infrastructure::transparency::{LogTree, ProvenLog};
+use authlog_infrastructure::transparency::{LogTree, ProvenLog, SchemaWatch};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -109,6 +109,7 @@ fn checkpoint_stream(settings: &Settings) -> Option<NatsCheckpoints> {
 /// The work that checkpoints make.
 pub(crate) struct Checkpoints {
     signer: Signer,
+    schema_watch: SchemaWatch<dyn Store>,
     witness: Arc<Witness>,
     file: Option<Courier<CheckpointFile>>,
     nats: Option<Courier<NatsCheckpoints>>,
@@ -127,12 +128,14 @@ impl Checkpoints {
     ) -> anyhow::Result<Self> {
         let key = key(settings, &*store).await?;
         let verifier = key.verifier().clone();
-        let store: Arc<dyn LogTree> = store;
         let witness = Arc::new(Witness::default());
+        let schema_watch = SchemaWatch::new(Arc::clone(&store), Arc::clone(&witness));
+        let store: Arc<dyn LogTree> = store;
         let (tree, elected) = (Arc::clone(&store), signs.clone());
         let signer = Signer::new(tree, Arc::new(key), elected, Arc::clone(&witness));
         Ok(Self {
             signer,
+            schema_watch,
             file: checkpoint_file(settings).map(|file| {
                 let (store, signs, witness) = (store.clone(), signs.clone(), witness.clone());
                 Courier::new(file, store, verifier.clone(), signs, witness)
@@ -160,7 +163,19 @@ impl Checkpoints {
         let signer = supervisor.start("signer", stop, self.signer, move |it| {
             it.run(ends.clone()).boxed()
         });
-        let mut tasks = vec![signer];
+        let ends = stop.clone();
+        let schema_watch =
+            supervisor.start("schema_watch", stop, self.schema_watch, move |watch| {
+                let ends = ends.clone();
+                async move {
+                    tokio::select! {
+                        () = watch.run() => {}
+                        () = ends.cancelled() => {}
+                    }
+                }
+                .boxed()
+            });
+        let mut tasks = vec![signer, schema_watch];
         let file = self.file;
         tasks.extend(file.map(|courier| carry("file_courier", courier, supervisor, stop)));
         let nats = self.nats;

@@ -106,6 +106,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "key_watch",
         "refused_login_recorder",
         "signer",
+        "schema_watch",
         "stream_courier",
         "publisher",
     ];

@@ -31,7 +31,7 @@ use crate::sealing::{
     SubjectKeyCache, Unopenable, WithMac, open_payload, seal,
 };
 use crate::tokens::{KeyLedger, KeyRecord, KeyRow, KeyTimes, RetiredKeys, SigningKeys, judge};
-use crate::transparency::{LogRecords, LogTree};
+use crate::transparency::{LogRecords, LogTree, SchemaCheck};
 
 /// The event types after which tokens no longer count, as the stores' partial indexes name them.
 pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
@@ -75,6 +75,7 @@ pub trait Store:
     + MasterKeyRotation
     + SigningKeyStore
     + SealUpgrade
+    + SchemaCheck
 {
 }
 
@@ -97,6 +98,7 @@ impl<S> Store for S where
         + MasterKeyRotation
         + SigningKeyStore
         + SealUpgrade
+        + SchemaCheck
 {
 }
 

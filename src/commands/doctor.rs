@@ -15,7 +15,7 @@ use crate::parts;
 use crate::settings::Settings;
 
 /// Every promise, in the order in which it is told whether it is kept.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     Check::Sequences,
     Check::LogDense,
     Check::LogComplete,
@@ -28,6 +28,7 @@ const CHECKS: [Check; 14] = [
     Check::Claims,
     Check::Credentials,
     Check::OpaqueTokens,
+    Check::Schema,
     Check::SigningKeys,
     Check::Stream,
 ];

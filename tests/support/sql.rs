@@ -55,11 +55,19 @@ impl Settings {
     pub fn tamper(&self, sql: &str) {
         if self.is_sqlite() {
             let connection = self.connect();
+            let mut guards = Vec::new();
             for guard in GUARDS_OF_SQLITE {
+                let text = "SELECT sql FROM sqlite_schema WHERE name = ?";
+                let text = connection.query_row(text, [guard], |row| row.get::<_, String>(0));
+                guards.extend(text.ok());
                 let drop = format!("DROP TRIGGER IF EXISTS {guard}");
                 connection.execute_batch(&drop).expect("the guard's end");
             }
-            return connection.execute_batch(sql).expect("SQL");
+            connection.execute_batch(sql).expect("SQL");
+            for guard in guards {
+                connection.execute_batch(&guard).expect("the guard");
+            }
+            return;
         }
         let of_all = |what: &str, sure: &str| -> String {
             GUARDED

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{Postgres, Program, eventually};
 
 /// What a node asks all the time, by how it begins: the log's order, news of ended sessions, news of the log and, where
-/// somebody follows it, its events, what is signed of it, the keys of tokens, mail that is due, whether everything is sealed, and its elections. How often
+/// somebody follows it, its events, what is signed of it, the keys of tokens, the schema's objects, mail that is due, whether everything is sealed, and its elections. How often
 /// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
 /// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
-const BACKGROUND: [&str; 26] = [
+const BACKGROUND: [&str; 28] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -24,6 +24,8 @@ const BACKGROUND: [&str; 26] = [
     "SELECT tree_size, note FROM checkpoints ",
     "INSERT INTO checkpoints ",
     "SELECT c.number, k.kid, ",
+    "WITH ours AS ( SELECT c.oid, ",
+    "SELECT version, checksum FROM _sqlx_migrations ",
     "WITH due AS MATERIALIZED ",
     "DELETE FROM opaque_tokens WHERE expires_at ",
     "SELECT max(number) FROM log_marks",

@@ -34,6 +34,8 @@ pub enum Check {
     Credentials,
     /// Opaque tokens stand for the sessions for which the service stored them.
     OpaqueTokens,
+    /// Triggers, functions, indexes and the like are those that the program made.
+    Schema,
     /// Signing keys are what the service stored.
     SigningKeys,
     /// The stream on NATS equals the log.
@@ -56,6 +58,7 @@ impl Check {
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",
             Self::OpaqueTokens => "opaque tokens were stored by this service",
+            Self::Schema => "the schema's objects are those of this program",
             Self::SigningKeys => "signing keys were stored by this service",
             Self::Stream => "the stream equals the log",
         }

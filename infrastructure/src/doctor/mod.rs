@@ -24,6 +24,7 @@ use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
 use crate::store::{ClaimDigest, Pepper, SigningKeyStore, Vault};
+use crate::transparency::SchemaCheck;
 use stream::Verdict;
 
 /// Rows and events that are read at a time.
@@ -176,7 +177,7 @@ const fn table(
 }
 
 /// What a store lets the doctor do.
-pub(crate) trait Patient: Rebuild + SigningKeyStore {
+pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck {
     /// What opens personal fields.
     fn vault(&self) -> &Vault;
 
@@ -277,6 +278,7 @@ pub(crate) async fn examine(
     examination.streams().await?;
     examination.surplus_claims().await?;
     examination.opaque_tokens().await?;
+    examination.schema().await?;
     examination.signing_keys().await?;
     Ok(examination.diagnosis)
 }
@@ -557,6 +559,13 @@ impl<S: Patient> Examination<'_, S> {
                 return Ok(());
             }
         }
+    }
+
+    async fn schema(&mut self) -> Result<(), StoreError> {
+        for fault in self.store.schema_faults(true).await? {
+            self.note(Check::Schema, "the schema".to_owned(), fault);
+        }
+        Ok(())
     }
 
     async fn signing_keys(&mut self) -> Result<(), StoreError> {

@@ -49,6 +49,7 @@ mod revocations;
 mod rotation;
 mod rows;
 mod schema;
+mod schema_objects;
 mod seals;
 mod secrets;
 mod sequencer;

@@ -13,11 +13,12 @@ use super::connections::ISOLATION;
 use super::errors::store_error;
 use super::hosts::{Hosts, Setting};
 use super::leadership::{KEEPALIVE, heard};
-use super::pooling;
+use super::{pooling, schema_objects};
+use crate::transparency::SchemaCheck;
 use crate::{OpenError, StoreAccess};
 
 /// Forward only. Each migration runs in a transaction, and all under a lock, so that nodes may start at once.
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// Why the schema cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -158,16 +159,35 @@ fn compare(applied: &[(i64, Vec<u8>)]) -> Result<(), SchemaError> {
 }
 
 #[async_trait]
-impl Health for PostgresStore {
-    /// A schema that is ahead does no harm: while nodes are replaced one by one, the old ones serve on.
-    async fn check(&self) -> Result<(), StoreError> {
-        let applied: Vec<(i64, Vec<u8>)> = self
-            .connections
+impl SchemaCheck for PostgresStore {
+    async fn schema_faults(&self, _whole: bool) -> Result<Vec<String>, StoreError> {
+        let applied: Vec<(i64, Vec<u8>)> = self.applied().await?;
+        match compare(&applied) {
+            Ok(()) => self.connections.ask(schema_objects::faults).await,
+            // Nodes are being replaced by newer ones, which compare what they have made.
+            Err(SchemaError::Ahead(_)) => Ok(vec![]),
+            Err(error) => Ok(vec![error.to_string()]),
+        }
+    }
+}
+
+impl PostgresStore {
+    /// The migrations that were run, with their checksums.
+    async fn applied(&self) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+        self.connections
             .ask(|pool| {
                 sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
                     .fetch_all(pool)
             })
-            .await?;
+            .await
+    }
+}
+
+#[async_trait]
+impl Health for PostgresStore {
+    /// A schema that is ahead does no harm: while nodes are replaced one by one, the old ones serve on.
+    async fn check(&self) -> Result<(), StoreError> {
+        let applied = self.applied().await?;
         match compare(&applied) {
             Ok(()) | Err(SchemaError::Ahead(_)) => self.check_writes().await,
             Err(error) => Err(StoreError::Unreadable(Box::new(error))),

@@ -202,6 +202,20 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// A database in memory with this program's schema.
+pub(super) fn expected_schema() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    for migration in MIGRATIONS {
+        connection.execute_batch(migration)?;
+    }
+    Ok(connection)
+}
+
+/// Whether a newer program made the schema.
+pub(super) fn is_newer(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(schema_version(connection)? > KNOWN)
+}
+
 /// Whether the schema is this program's.
 pub(super) fn has_schema(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(schema_version(connection)? == KNOWN)

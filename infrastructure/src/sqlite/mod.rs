@@ -27,6 +27,7 @@ mod reset_requests;
 mod revocations;
 mod rotation;
 mod rows;
+mod schema_objects;
 mod seals;
 mod shared_secrets;
 mod signing_keys;
@@ -42,6 +43,7 @@ use authlog_application::supervisor::WorkerState;
 
 use crate::sealing::{Fingerprint, MasterKeys};
 use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
+use crate::transparency::SchemaCheck;
 use crate::{OpenError, StoreAccess};
 use checkpoint::WalLimit;
 use files::DatabaseFiles;
@@ -225,6 +227,15 @@ struct OtherSchema;
 const PROBE: &str = "
     INSERT INTO write_probe (filler) VALUES (zeroblob(32768));
     DELETE FROM write_probe";
+
+#[async_trait]
+impl SchemaCheck for SqliteStore {
+    async fn schema_faults(&self, whole: bool) -> Result<Vec<String>, StoreError> {
+        self.readers
+            .read(move |connection| schema_objects::faults(connection, whole))
+            .await
+    }
+}
 
 #[async_trait]
 impl Health for SqliteStore {

@@ -22,6 +22,7 @@ pub mod key;
 mod log;
 pub mod note;
 mod reading;
+mod schema_watch;
 pub mod signer;
 mod store;
 pub mod tree;
@@ -29,6 +30,7 @@ pub mod verify;
 pub mod witness;
 
 pub use log::ProvenLog;
+pub use schema_watch::{SchemaCheck, SchemaWatch};
 pub(crate) use store::up_to_a_gap;
 pub use store::{
     EventName, Extent, LeafCheck, LogEnd, LogRecords, LogTree, Record, StoredCheckpoint,

@@ -47,6 +47,8 @@ struct State {
     /// Why the log contradicts it.
     contradicts_memory: Option<String>,
     sinks: Vec<Sink>,
+    /// What is wrong with the objects of the store's schema.
+    schema_fault: Option<String>,
 }
 
 struct Sink {
@@ -98,7 +100,15 @@ impl Witness {
 
     /// Why nothing is signed, if something contradicts the log or has to be read first.
     pub fn obstacle(&self) -> LogIntegrity {
-        self.integrity.borrow().clone()
+        self.lock().log_integrity()
+    }
+
+    /// What is wrong with the objects of the store's schema, if anything is. The log is signed all the same: what is
+    /// signed is evidence.
+    pub fn schema_is(&self, faults: &[String]) {
+        let mut state = self.lock();
+        state.schema_fault = (!faults.is_empty()).then(|| faults.join("; "));
+        self.publish(&state);
     }
 
     /// Whether the sink has to be read before anything is signed.
@@ -225,6 +235,14 @@ impl State {
     }
 
     fn integrity(&self) -> LogIntegrity {
+        let log = self.log_integrity();
+        LogIntegrity {
+            tampered: log.tampered.or_else(|| self.schema_fault.clone()),
+            waiting_for: log.waiting_for,
+        }
+    }
+
+    fn log_integrity(&self) -> LogIntegrity {
         let in_sinks = self
             .sinks
             .iter()

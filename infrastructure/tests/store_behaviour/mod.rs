@@ -19,6 +19,7 @@ pub mod read_models;
 pub mod reset_requests;
 pub mod revocations;
 pub mod rotation;
+pub mod schema;
 pub mod sealing;
 pub mod seals;
 pub mod shared_secrets;
@@ -227,6 +228,11 @@ macro_rules! store_behaviour {
             nothing_is_left_of_a_key_that_was_retired,
             keys_of_an_earlier_version_become_the_set,
             a_replaced_master_key_opens_no_signing_key,
+        ]);
+        store_behaviour!($open, schema: [
+            a_schema_as_this_program_makes_it_has_no_fault,
+            a_foreign_trigger_is_named,
+            a_dropped_guard_is_named,
         ]);
         store_behaviour!($open, proof: [
             a_log_that_nobody_changed_is_whole,
