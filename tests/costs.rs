@@ -28,6 +28,7 @@ on_both_stores!(
     a_signed_token_is_verified_without_the_database,
     an_opaque_token_is_verified_by_one_look,
     whoever_asks_about_a_token_asks_nothing_of_the_database,
+    a_request_is_checked_for_a_proxy_without_the_database,
     a_wrong_password_costs_a_hash_and_is_recorded_beside,
     an_unknown_account_costs_what_a_wrong_password_does,
     a_registration_under_a_taken_name_costs_no_hash,
@@ -337,6 +338,28 @@ async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
     meter
         .comes_to_cost(&meter.times(TIMES, NOTHING), introspections)
         .await;
+}
+
+async fn a_request_is_checked_for_a_proxy_without_the_database(store: Store) {
+    let meter = Meter::on(store).await;
+    let ann = meter.somebody().await;
+    for contract in [Contract::A, Contract::C, Contract::E] {
+        let tokens = contract.signs_in(&meter.http, &ann).await;
+        let checks = async || {
+            let spent = meter.spent(async || {
+                for _ in 0..TIMES {
+                    let request = meter.http.send(own::FORWARD_AUTH).bearer(&tokens.access);
+                    let answer = request.await;
+                    assert_eq!(answer.status, 200, "{answer}");
+                }
+            });
+            spent.await
+        };
+        // The first check of an account, and the first after a change of it, looks the account up.
+        meter
+            .comes_to_cost(&meter.times(TIMES, NOTHING), checks)
+            .await;
+    }
 }
 
 async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {

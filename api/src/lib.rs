@@ -123,6 +123,7 @@ fn router(api: Api) -> Router {
     api.settings
         .allowed_origins
         .open(router)
+        .merge(own::forward_auth::routes())
         .layer(from_fn_with_state(Arc::clone(&api), exchange::carry_out))
         .with_state(api)
 }

@@ -33,8 +33,8 @@ pub use session_terms::{
 };
 pub use use_cases::{
     ActiveToken, Authenticated, Behind, Entitlement, EventMailer, Events, ExpectedToken, Follower,
-    Housekeeper, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession, LogFeed,
-    MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
+    Housekeeper, Identity, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession,
+    LogFeed, MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
     RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen,
     rebuild_read_models,
 };

@@ -81,6 +81,7 @@ endpoints! {
         METADATA: GET "/.well-known/oauth-authorization-server",
         INTROSPECT: POST "/oauth2/introspect",
         REVOKE: POST "/oauth2/revoke",
+        FORWARD_AUTH: GET "/forward-auth",
         FEED: GET "/audit/events",
         ASYNC_API: GET "/asyncapi.json",
         RESET_PAGE: GET "/reset-password",

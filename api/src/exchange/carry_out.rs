@@ -27,6 +27,7 @@ use super::request_context::request_context;
 use super::{Arrival, Failure, Surface};
 use crate::Api;
 use crate::capacity::UnderWay;
+use crate::own::forward_auth;
 
 /// Names the request, so that a client can say which one it means.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -116,7 +117,11 @@ async fn answer(
     waits: ClientWaits,
     under_way: Option<UnderWay>,
 ) -> Result<(Response, Option<UnderWay>), Failure> {
-    let request = with_body_arrived(request, api).await?;
+    let request = if forward_auth::ROUTES.contains(&route(&request)) {
+        request
+    } else {
+        with_body_arrived(request, api).await?
+    };
     let deadline = Deadline::of_request(api.settings.request_timeout);
     let work = deadline.limit(next.run(request).instrument(span.clone()));
     let work = Finished::of(work.map(move |response| (response, under_way)), waits);

@@ -5,6 +5,7 @@ mod admin;
 mod audit;
 mod email_page;
 mod erasure;
+pub(crate) mod forward_auth;
 mod health;
 mod keys;
 mod metadata;

@@ -2,10 +2,18 @@
 
 use std::sync::Arc;
 
-use authlog_domain::Role;
+use authlog_domain::{Role, SessionId};
 
 use crate::ports::Account;
 use crate::{Authenticated, Authlog, Refusal};
+
+/// The bearer of an access token.
+pub struct Identity {
+    /// The account.
+    pub account: Arc<Account>,
+    /// The session.
+    pub session: SessionId,
+}
 
 impl Authlog {
     /// The account of whoever bears this access token, if its role is one of `roles`, whatever the token says. A change of
@@ -14,14 +22,28 @@ impl Authlog {
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or that it cannot be told now.
     pub async fn authorize(&self, token: &str, roles: &[Role]) -> Result<Arc<Account>, Refusal> {
+        Ok(self.authorize_session(token, roles).await?.account)
+    }
+
+    /// As [`Self::authorize`], with the session of the token.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn authorize_session(
+        &self,
+        token: &str,
+        roles: &[Role],
+    ) -> Result<Identity, Refusal> {
         let caller = self.authenticate(token).await?;
         let account = self.bearers_account(caller).await?;
         let account = account.ok_or(Refusal::InvalidAccessToken)?;
-        if roles.contains(&account.role) {
-            Ok(account)
-        } else {
-            Err(Refusal::Forbidden)
+        if !roles.contains(&account.role) {
+            return Err(Refusal::Forbidden);
         }
+        Ok(Identity {
+            account,
+            session: caller.session,
+        })
     }
 
     /// The account of whoever has just authenticated, from memory where what is known of it is of the session's epoch:

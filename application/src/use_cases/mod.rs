@@ -34,6 +34,7 @@ mod time_travel;
 mod verify_email;
 
 pub use authenticate::Authenticated;
+pub use authorize::Identity;
 pub use entitlement::Entitlement;
 pub use event_mailer::EventMailer;
 pub use feed::{Events, Follower, LogFeed};
