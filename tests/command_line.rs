@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::process::Output;
 
 use support::upgrade::store_of_the_version_before;
-use support::{Contract, Person, Postgres, Program, Settings, Store, on_both_stores};
+use support::{Contract, Person, Postgres, Program, Settings, Store, eventually, on_both_stores};
 
 on_both_stores!(
     a_reading_command_changes_nothing,
@@ -59,9 +59,14 @@ async fn a_reading_command_changes_nothing(store: Store) {
     Contract::A
         .registers(&service.http(), &Person::called("ann"))
         .await;
+    let settings = service.settings.clone();
+    eventually("what happened is signed for", async || {
+        let verified = settings.run(&["log", "verify"], "");
+        verified.status.success().then_some(())
+    })
+    .await;
     // SQLite is left with a write-ahead log that the next program to write would empty.
     service.kill9();
-    let settings = service.settings.clone();
     let before = stored(&settings);
     for command in READING {
         let output = settings.run(command, "");

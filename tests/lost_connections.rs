@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use support::contract::{comes_to_refuse, verifies};
 use support::failover::url_at;
+use support::http::{Http, Request};
 use support::mail::mail_to;
 use support::proxy::Proxy;
 use support::{Contract, Person, Postgres, Program, Settings, a, c, eventually, own, token};
@@ -33,6 +34,11 @@ fn number(url: &str, sql: &str) -> u64 {
         .unwrap()
 }
 
+/// A request for which the store is asked, by a statement of its own.
+fn asks_the_store(http: &Http, opaque: &str) -> Request {
+    http.send(c::VERIFY).authorization(opaque)
+}
+
 /// What a node does for its users and in the background: it is ready, people register, sign in and are mailed links, and what
 /// they did has its place in the log and is signed for.
 async fn everything_works(service: &Program, url: &str, name: &str) {
@@ -49,7 +55,7 @@ async fn everything_works(service: &Program, url: &str, name: &str) {
         matches!(answer.status, 201 | 409).then_some(())
     })
     .await;
-    let tokens = Contract::A.signs_in(&http, &person).await;
+    Contract::A.signs_in(&http, &person).await;
     let answer = service
         .send(c::REQUEST_RESET)
         .json(&json!({"username": person.email}))
@@ -62,7 +68,8 @@ async fn everything_works(service: &Program, url: &str, name: &str) {
         (signed >= events).then_some(())
     })
     .await;
-    let at_once = (0..WAITING).map(|_| http.send(own::HISTORY).bearer(&tokens.access).attempt());
+    let token = Contract::D.signs_in(&http, &person).await.access;
+    let at_once = (0..WAITING).map(|_| asks_the_store(&http, &token).attempt());
     for answer in join_all(at_once).await {
         assert_eq!(answer.unwrap().status, 200);
     }
@@ -80,6 +87,7 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
     Contract::A.registers(&http, &ann).await;
     let before = Contract::A.signs_in(&http, &ann).await;
     verifies(&http, &before.access).await;
+    let opaque = Contract::D.signs_in(&http, &ann).await.access;
     everything_works(&service, &url, "first").await;
 
     // Nothing waits for an answer: each worker finds out when it asks something next.
@@ -91,7 +99,7 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
         let frozen = block_in_place(|| server.freeze());
         let mut waiting = JoinSet::new();
         for _ in 0..WAITING {
-            let request = http.send(own::HISTORY).bearer(&before.access);
+            let request = asks_the_store(&http, &opaque);
             waiting.spawn(async move { request.attempt().await.map(|answer| answer.status) });
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

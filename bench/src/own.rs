@@ -27,6 +27,9 @@ const OF_ACCOUNTS: [(&str, &str); 3] = [
 /// What a service reads of the log: a page of it, as one that catches up does.
 const OF_SERVICES: [(&str, &str); 1] = [("feed page", "/audit/events?after=0&limit=200")];
 
+/// How many clients read the log as one service: an account may have a hundred readers.
+const FOLLOWERS_OF_AN_ACCOUNT: usize = 100;
+
 /// What an administrator or an auditor reads. `{user}` is one of the clients.
 const OF_ADMINISTRATORS: [(&str, &str); 6] = [
     ("admin users", "/admin/users?limit=50"),
@@ -43,8 +46,8 @@ pub(crate) struct OwnClients {
     accounts: Vec<String>,
     /// The opaque token of each.
     opaque: Vec<String>,
-    /// `Bearer` and the token of a service.
-    service: String,
+    /// `Bearer` and the tokens of services.
+    services: Vec<String>,
     /// The same of an administrator.
     administrator: String,
     /// The id of a client's account.
@@ -73,6 +76,13 @@ impl OwnClients {
         setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
         let mut connection = Connection::to(&service.address);
         let administrator = sign_in(&mut connection, &administrator).await?;
+        let mut services = vec![clients.service.clone()];
+        while services.len() * FOLLOWERS_OF_AN_ACCOUNT < clients.verify.len() {
+            let name = format!("follower-{}-{}", services.len(), std::process::id());
+            let create = ["user", "create", "--username", &name, "--role", "service"];
+            setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
+            services.push(format!("Bearer {}", sign_in(&mut connection, &name).await?));
+        }
         let mut opaque = Vec::new();
         for number in 0..clients.verify.len() as u64 {
             let name = crate::operations::person(number);
@@ -94,7 +104,7 @@ impl OwnClients {
             user: profile["id"].as_str().context("an id")?.to_owned(),
             accounts,
             opaque,
-            service: clients.service.clone(),
+            services,
             administrator: format!("Bearer {administrator}"),
             address: service.address.clone(),
         })
@@ -112,7 +122,7 @@ impl OwnClients {
             measuring.measure(name, &mut readers).await?;
         }
         for (name, path) in OF_SERVICES {
-            let mut readers = self.readers(path, |_| self.service.clone());
+            let mut readers = self.readers(path, |number| self.service(number));
             measuring.measure(name, &mut readers).await?;
         }
         for (name, path) in OF_ADMINISTRATORS {
@@ -132,7 +142,7 @@ impl OwnClients {
             .await?;
         let mut introspect = self.opaque.iter().map(|token| Introspect {
             connection: connection(),
-            authorization: self.service.clone(),
+            authorization: self.service(0),
             form: format!("token={token}"),
         });
         measuring
@@ -142,6 +152,11 @@ impl OwnClients {
             self.follow(measuring, clients).await?;
         }
         Ok(())
+    }
+
+    /// The service that the client of this number reads the log as.
+    fn service(&self, number: usize) -> String {
+        self.services[number / FOLLOWERS_OF_AN_ACCOUNT].clone()
     }
 
     fn readers(&self, path: &str, authorization: impl Fn(usize) -> String) -> Vec<Read> {
@@ -164,10 +179,11 @@ impl OwnClients {
         let path = format!("/audit/events?follow=true&after={after}");
         let events = Arc::new(AtomicU64::new(0));
         let mut followers = JoinSet::new();
-        for _ in &self.accounts {
+        for number in 0..self.accounts.len() {
+            let service = self.service(number);
             let mut connection = Connection::to(&self.address);
             let carried = Carried {
-                authorization: Some(&self.service),
+                authorization: Some(&service),
                 body: None,
             };
             let answer = connection.begin(Method::GET, &path, carried).await?;
