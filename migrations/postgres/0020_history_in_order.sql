@@ -17,6 +17,21 @@ END
 $$;
 CREATE INDEX IF NOT EXISTS events_of_user_in_order ON events (user_id, txid, position);
 
+-- Up to `looks_at` events of an account after (after_txid, after_position), in that order, but for those up to
+-- min_position. The index gives them in their order, so that no more are read. The planner takes every account for one of few
+-- events and would rather read all of them and sort; these settings leave it no choice.
+CREATE FUNCTION events_of_user_after(
+    of_user uuid, after_txid xid8, after_position bigint, min_position bigint, looks_at bigint
+) RETURNS SETOF events LANGUAGE plpgsql STABLE
+SET enable_bitmapscan TO off SET enable_seqscan TO off SET enable_sort TO off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT * FROM events e
+     WHERE e.user_id = of_user AND (e.txid, e.position) > (after_txid, after_position) AND e.position > min_position
+     ORDER BY e.txid, e.position LIMIT looks_at;
+END
+$$;
+
 -- What the other index was for. To remove it takes a lock that waits for everything that reads events; if that takes long, it
 -- stays, and costs appends a little until it is dropped by hand.
 DO $$

@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(first.grow_to(101), Err(Exhausted));
         first.shrink_to(90);
         first.shrink_to(95);
-        assert_eq!(budget.leased(), 420);
+        assert_eq!(budget.leased(), 240);
         first.grow_to(100).unwrap();
         assert_eq!(second.grow_to(151), Err(Exhausted));
         other.grow_to(180).unwrap();

@@ -44,14 +44,11 @@ const READ: &str = r"
             (SELECT (SELECT l.log_index FROM event_log l
                       WHERE (l.aggregate_type, l.aggregate_id, l.sequence)
                           = (e.aggregate_type, e.aggregate_id, e.sequence)) AS log_index, e.*
-               FROM events e
-              WHERE e.user_id = $1 AND e.position > (SELECT restored FROM mark)
-                AND (e.txid, e.position)
-                  > ((SELECT CASE WHEN in_restored THEN '0'::xid8 ELSE coalesce((SELECT txid FROM start), '0'::xid8) END
-                        FROM mark),
-                     (SELECT CASE WHEN in_restored THEN 0 ELSE coalesce((SELECT position FROM start), 0) END
-                        FROM mark))
-              ORDER BY e.txid, e.position LIMIT $8)
+               FROM mark, events_of_user_after(
+                    $1,
+                    CASE WHEN in_restored THEN '0'::xid8 ELSE coalesce((SELECT txid FROM start), '0'::xid8) END,
+                    CASE WHEN in_restored THEN 0 ELSE coalesce((SELECT position FROM start), 0) END,
+                    restored, $8) e)
         ) AS either
         ORDER BY log_index NULLS LAST, txid, position LIMIT $8
     ), looked_at AS MATERIALIZED (
