@@ -183,6 +183,9 @@ async fn an_account_reads_two_pages_at_once_and_is_told_when_to_come_back() {
     let access = registered(&http, "ann").await;
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let url = url.to_owned();
+    // The node knows the account from now on.
+    let answer = http.send(own::HISTORY).bearer(&access).await;
+    assert_eq!(answer.status, 200, "{answer}");
     // While the log is locked no page is read, until the database gives up after two seconds.
     let of_lock = url.clone();
     let lock = std::thread::spawn(move || {
