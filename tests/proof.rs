@@ -14,9 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use support::{
-    Contract, Nats, Person, Postgres, Program, Settings, Store, eventually, on_both_stores, own,
-};
+use support::{Contract, Nats, Person, Program, Settings, Store, eventually, on_both_stores, own};
 
 on_both_stores!(
     checkpoints_follow_the_log_and_proofs_hold_for_a_stranger,
@@ -76,34 +74,6 @@ fn runs_elsewhere(arguments: &[&str]) -> Output {
     let left = std::fs::read_dir(nowhere.path()).unwrap().count();
     assert_eq!(left, 0, "it left something behind");
     output
-}
-
-/// Does something to what is stored that the service would never do.
-fn tamper(settings: &Settings, sql: &str) {
-    let tables = ["events", "event_log", "checkpoints"];
-    if let Some(url) = settings.get("AUTHLOG_DATABASE_URL") {
-        let database = url.rsplit('/').next().unwrap();
-        for table in tables {
-            let disable = format!("ALTER TABLE {table} DISABLE TRIGGER USER");
-            Postgres::shared().execute(database, &disable);
-        }
-        Postgres::shared().execute(database, sql);
-        return;
-    }
-    let path = settings.data().join("authlog.db");
-    let database = rusqlite::Connection::open(path).unwrap();
-    database.busy_timeout(Duration::from_secs(10)).unwrap();
-    let mut triggers = database
-        .prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        .unwrap();
-    let names = triggers.query_map([], |row| row.get::<_, String>(0));
-    let names: Vec<String> = names.unwrap().map(Result::unwrap).collect();
-    for name in names {
-        database
-            .execute_batch(&format!("DROP TRIGGER {name}"))
-            .unwrap();
-    }
-    database.execute_batch(sql).unwrap();
 }
 
 // What follows is a verifier of its own, written from RFC 9162 §2.1.3.2 and §2.1.4.2 and from C2SP's signed-note and
@@ -441,10 +411,7 @@ async fn what_was_changed_is_named_at_the_command_line(store: Store) {
     assert!(whole.contains("the log is whole: 4 events"), "{whole}");
     let key = runs(settings, &["log", "key"]);
     runs(settings, &["log", "verify", "--key", key.trim()]);
-    tamper(
-        settings,
-        "CREATE TABLE kept AS SELECT * FROM checkpoints; DELETE FROM checkpoints",
-    );
+    settings.tamper("CREATE TABLE kept AS SELECT * FROM checkpoints; DELETE FROM checkpoints");
     let unsigned = settings.run(&["log", "verify"], "");
     assert_eq!(unsigned.status.code(), Some(1));
     let words = output_of(&unsigned);
@@ -452,11 +419,11 @@ async fn what_was_changed_is_named_at_the_command_line(store: Store) {
         words.contains("no checkpoint vouches for any of the 4 events"),
         "{words}"
     );
-    tamper(settings, "INSERT INTO checkpoints SELECT * FROM kept");
+    settings.tamper("INSERT INTO checkpoints SELECT * FROM kept");
 
     let third = "(SELECT l.aggregate_id FROM event_log l WHERE l.log_index = 3)";
     let sql = format!("UPDATE events SET metadata = '{{}}' WHERE aggregate_id = {third}");
-    tamper(settings, &sql);
+    settings.tamper(&sql);
     let found = settings.run(&["log", "verify"], "");
     assert_eq!(found.status.code(), Some(1));
     let words = output_of(&found);
@@ -480,10 +447,9 @@ async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
     })
     .await;
     let leaf = "(SELECT leaf_hash FROM event_log WHERE log_index = 2)";
-    tamper(
-        &service.settings,
-        &format!("UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = 1"),
-    );
+    service.settings.tamper(&format!(
+        "UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = 1"
+    ));
     eventually("the service says so", async || {
         let said = service.output();
         said.contains("THE LOG WAS TAMPERED WITH").then_some(())
@@ -508,7 +474,7 @@ async fn every_node_says_that_the_log_was_tampered_with() {
     }
     let leaf = "(SELECT leaf_hash FROM event_log WHERE log_index = 2)";
     let replace = format!("UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = 1");
-    tamper(&first.settings, &replace);
+    first.settings.tamper(&replace);
     for node in [&first, &second] {
         alarm(node).await;
     }
@@ -519,7 +485,7 @@ async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {
     let token = auditor(&service).await;
     eventually("it is missed", async || {
         // Until the node has seen a checkpoint, it signs another one.
-        tamper(&service.settings, "DELETE FROM checkpoints");
+        service.settings.tamper("DELETE FROM checkpoints");
         tokio::time::sleep(Duration::from_millis(700)).await;
         let said = service.output();
         said.contains("the newest checkpoint was deleted")
@@ -555,21 +521,21 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
     service.terminate().await;
 
     // As out of a backup that was made before the last event.
-    tamper(
-        &service.settings,
+    service.settings.tamper(
         "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 4);
          DELETE FROM event_log WHERE log_index = 4;
          DELETE FROM checkpoints WHERE tree_size = 4;",
     );
     if store == Store::Postgres {
-        tamper(
-            &service.settings,
+        service.settings.tamper(
             "UPDATE sequencer SET last_index = 3, last_txid = e.txid, last_position = e.position
                FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence) WHERE l.log_index = 3",
         );
     }
     let without_the_file = service.settings.clone().without("AUTHLOG_CHECKPOINT_FILE");
-    runs(&without_the_file, &["log", "verify"]);
+    // By itself the database says nothing of it.
+    let words = output_of(&without_the_file.run(&["log", "verify"], ""));
+    assert!(!words.contains("is missing"), "{words}");
     let words = output_of(&service.settings.run(&["log", "verify"], ""));
     assert!(
         words.contains("not the one of the configured checkpoint file"),
@@ -595,14 +561,12 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
 
 /// Removes the fourth event with its checkpoint, under the running service.
 fn cut_the_fourth_event(settings: &Settings) {
-    tamper(
-        settings,
-        "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 4);
+    settings.tamper("DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 4);
          DELETE FROM event_log WHERE log_index = 4;
          DELETE FROM checkpoints WHERE tree_size = 4;",
     );
     if !settings.is_sqlite() {
-        tamper(settings, "UPDATE sequencer SET last_index = 3");
+        settings.tamper("UPDATE sequencer SET last_index = 3");
     }
 }
 
@@ -743,7 +707,7 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
         Store::Postgres => &FAULTS_ON_POSTGRESQL,
     };
     for (fault, undo, words) in FAULTS.iter().chain(of_store) {
-        tamper(settings, fault);
+        settings.tamper(fault);
         eventually(words, async || {
             tampered(&service).await.filter(|said| said.contains(words))
         })
@@ -759,7 +723,7 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
         }
         let refused = output_of(&settings.run(&["log", "checkpoint"], ""));
         assert!(refused.contains(words), "{refused}");
-        tamper(settings, undo);
+        settings.tamper(undo);
         eventually("the alarm ends", async || {
             tampered(&service).await.is_none().then_some(())
         })
@@ -767,9 +731,7 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
     }
     // The service goes on where the last event was deleted and its entry is there, and where there is an event that the log
     // does not have.
-    tamper(
-        settings,
-        "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log ORDER BY log_index DESC LIMIT 1)",
+    settings.tamper("DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log ORDER BY log_index DESC LIMIT 1)",
     );
     let words = "was deleted";
     eventually(words, async || {
@@ -778,13 +740,10 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
     .await;
     if store == Store::Sqlite {
         for (fault, _, _) in &FAULTS_ON_SQLITE[1..] {
-            tamper(
-                settings,
-                &fault.replace(
-                    "'stranger', 1",
-                    "'stranger', 1 + (SELECT count(*) FROM events)",
-                ),
-            );
+            settings.tamper(&fault.replace(
+                "'stranger', 1",
+                "'stranger', 1 + (SELECT count(*) FROM events)",
+            ));
             let name = format!("p{}", fault.len());
             Contract::C
                 .registers(&service.http(), &Person::called(&name))

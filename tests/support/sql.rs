@@ -12,17 +12,20 @@ use authlog_infrastructure::system::SystemEntropy;
 use super::{Postgres, Settings};
 
 /// What keeps the log from being changed, and who could get around it: the owner of the tables.
-const GUARDED: [(&str, &str); 2] = [
+const GUARDED: [(&str, &str); 3] = [
     ("events", "events_are_never_changed"),
     ("event_log", "event_log_is_never_changed"),
+    ("checkpoints", "checkpoints_are_never_changed"),
 ];
 
 /// The same on SQLite.
-const GUARDS_OF_SQLITE: [&str; 4] = [
+const GUARDS_OF_SQLITE: [&str; 6] = [
     "events_are_never_changed",
     "events_are_never_deleted",
     "log_entries_are_never_changed",
     "log_entries_are_never_deleted",
+    "checkpoints_are_never_changed",
+    "checkpoints_are_never_deleted",
 ];
 
 impl Settings {
@@ -51,7 +54,7 @@ impl Settings {
         self.get("AUTHLOG_DATABASE_URL").is_none()
     }
 
-    /// Runs statements that change or delete events or entries of the log, past what forbids it.
+    /// Runs statements that change or delete events, entries of the log or checkpoints, past what forbids it.
     pub fn tamper(&self, sql: &str) {
         if self.is_sqlite() {
             let connection = self.connect();

@@ -78,11 +78,8 @@ impl FeedQuery {
                 let user = UserId::parse(value).ok_or("user has to be the id of an account")?;
                 self.filter.user = Some(user);
             }
-            "type" => {
-                if !Kind::add_listed(value, &mut self.filter.event_types) {
-                    return Err("type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned());
-                }
-            }
+            "type" => Kind::add_listed(value, &mut self.filter.event_types)
+.then_some(()).ok_or_else(|| "type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned())?,
             // Unknown members of a request are passed over, here as elsewhere.
             _ => {}
         }

@@ -55,11 +55,8 @@ impl HistoryQuery {
                 let session = SessionId::parse(value);
                 self.filter.session = Some(session.ok_or("session has to be the id of a session")?);
             }
-            "type" => {
-                if !Kind::add_listed(value, &mut self.filter.event_types) {
-                    return Err("type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned());
-                }
-            }
+            "type" => Kind::add_listed(value, &mut self.filter.event_types)
+.then_some(()).ok_or_else(|| "type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned())?,
             // Unknown members of a request are passed over, here as elsewhere.
             _ => {}
         }
