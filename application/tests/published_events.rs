@@ -79,10 +79,11 @@ fn is_kept(before: &Value, now: &Value) -> bool {
     let is_text = |form: &Value| form["type"] == "string";
     let fits = |(before, now): (&Value, &Value)| {
         let mut now = now.clone();
-        if is_text(before) && before.get("format").is_none() {
-            if let Some(members) = now.as_object_mut() {
-                members.remove("format");
-            }
+        if is_text(before)
+            && before.get("format").is_none()
+            && let Some(members) = now.as_object_mut()
+        {
+            members.remove("format");
         }
         *before == now
     };

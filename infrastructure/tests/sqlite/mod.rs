@@ -129,7 +129,7 @@ impl World for SqliteWorld {
     }
 
     async fn execute(&self, sql: &str) {
-        self.connect().execute(sql, []).unwrap();
+        self.connect().execute_batch(sql).unwrap();
     }
 
     async fn execute_own(&self, sqlite: &str, _: &str) {
