@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long anything may take before a test gives up. Passing tests never wait for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks again and again until `ask` has an answer, and returns it.
 pub async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T
