@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a helper of tests is a test; clippy.toml knows only functions that are marked as one"
 )]
 
