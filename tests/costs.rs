@@ -101,7 +101,7 @@ async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
 
 async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     // A hands out another refresh token each time, C keeps the one it has.
     let rotating = Contract::A.signs_in(&meter.http, &ann).await;
     let spent = meter.spent(async || {
@@ -121,7 +121,7 @@ async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {
 async fn a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_read(store: Store) {
     const LONG: u64 = 1000;
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     let tokens = Contract::A.signs_in(&meter.http, &ann).await;
     let mut newest = tokens.clone();
     let spent = meter.spent(async || newest = refreshed(&meter.http, tokens, LONG).await);
@@ -138,7 +138,7 @@ async fn a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_re
 
 async fn a_logout_reads_its_session_once_and_appends_once(store: Store) {
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     let logouts = async || {
         let mut sessions = Vec::new();
         for _ in 0..TIMES {
@@ -294,7 +294,7 @@ async fn end_others(http: &Http, kept: &[Tokens]) {
 
 async fn a_signed_token_is_verified_without_the_database(store: Store) {
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     for contract in [Contract::A, Contract::C, Contract::E] {
         let tokens = contract.signs_in(&meter.http, &ann).await;
         let verifications = async || {
@@ -309,7 +309,7 @@ async fn a_signed_token_is_verified_without_the_database(store: Store) {
 
 async fn an_opaque_token_is_verified_by_one_look(store: Store) {
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     let tokens = Contract::D.signs_in(&meter.http, &ann).await;
     let spent = meter.spent(async || verified(&meter.http, &tokens).await);
     let price = Price {
@@ -322,7 +322,7 @@ async fn an_opaque_token_is_verified_by_one_look(store: Store) {
 async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
     let meter = Meter::on(store).await;
     let asker = staff::signed_in(&meter.service, "billing", "service").await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     let tokens = Contract::A.signs_in(&meter.http, &ann).await;
     let introspections = async || {
         let spent = meter.spent(async || {
@@ -342,7 +342,7 @@ async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
 
 async fn a_request_is_checked_for_a_proxy_without_the_database(store: Store) {
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     for contract in [Contract::A, Contract::C, Contract::E] {
         let tokens = contract.signs_in(&meter.http, &ann).await;
         let checks = async || {
@@ -410,7 +410,7 @@ async fn an_unknown_account_costs_what_a_wrong_password_does(store: Store) {
 
 async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
     let meter = Meter::on(store).await;
-    let ann = meter.somebody().await;
+    let ann = meter.signed_in_person().await;
     let spent = meter.spent(async || {
         for _ in 0..TIMES {
             let answer = Contract::E.register(&meter.http, &ann).await;

@@ -30,7 +30,7 @@ pub struct AdministeredAccount {
 impl AdministeredAccount {
     pub async fn on(store: Store) -> Self {
         let meter = Meter::on(store).await;
-        let ann = meter.somebody().await;
+        let ann = meter.signed_in_person().await;
         let administrator = staff::signed_in(&meter.service, "root", "admin").await;
         let found = meter.http.send(own::USERS).bearer(&administrator.access);
         let found = found.query(&format!("email={}", ann.email)).await.json();

@@ -147,7 +147,7 @@ impl Meter {
     }
 
     /// Ann, whose account's key the service knows since she signed in.
-    pub async fn somebody(&self) -> Person {
+    pub async fn signed_in_person(&self) -> Person {
         let ann = Person::called("ann");
         Contract::E.registers(&self.http, &ann).await;
         Contract::E.signs_in(&self.http, &ann).await;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Postgres, Program, eventually};
 
-/// What a node asks all the time, by how it begins: the log's order, news of ended sessions, news of the log and, where
-/// somebody follows it, its events, what is signed of it, the keys of tokens, the schema's objects, mail that is due, whether everything is sealed, and its elections. How often
-/// depends on the time that passes and not on who asks for what, so these count for no operation; nor would one of them
-/// that an operation began to ask. `tests/costs.rs` holds this list against what a node asks while nobody asks it.
+/// The statements that a node repeats in the background, by how they begin: for the order of the log, ended sessions, new entries
+/// of the log and, while a client follows it, their events, checkpoints, signing keys, the schema's objects, mail that is due,
+/// seals, housekeeping and elections. How often they run depends on the time that passes and not on the requests, so they count
+/// for no operation; neither would one of them that an operation began to use. `tests/costs.rs` compares this list with what an
+/// idle node asks.
 const BACKGROUND: [&str; 28] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",

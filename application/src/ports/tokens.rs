@@ -119,7 +119,7 @@ impl OpaqueToken {
 /// the key that signs those; nothing secret needs to be stored to mail it later.
 pub trait SecretTokens: Send + Sync {
     /// The name of the reset that a queued request makes. It follows from all of the request that decides about its
-    /// link, so that nobody who writes to the queue can choose it: a name that was used before cannot be given again.
+    /// link, so that an attacker who writes to the queue cannot choose it and give a name that was used before.
     fn reset_of(&self, queued: ResetId, identifier: &str, at: Timestamp) -> ResetId;
 
     /// The token that proves that its bearer received the mail of this request.

@@ -87,9 +87,8 @@ impl mail_errands::Errand for Errand {
     }
 
     /// Records the reset, once however often this is tried, and mails its link. A request for an unknown account, one
-    /// without an address, one that comes too often or too late, or from the
-    /// future, is dropped; so is one whose account was given another
-    /// address since it was looked up: its link must not go to the mailbox of before.
+    /// without an address, one that comes too often, too late or from the future is dropped; so is one whose account was given
+    /// another address since it was looked up: its link must not go to the mailbox of before.
     ///
     /// The gate is asked before the reset is recorded: a reset whose link is not mailed must not replace one whose link was.
     async fn carry_out(&self, request: &ResetRequest) -> Result<(), Delay> {

@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgExecutor};
 use crate::transparency::LogEnd;
 
 /// After a restore the mark has neither transaction nor position: then the events up to `min_position` are in the log,
-/// whatever transactions they were of. That position was drawn from the sequence before.
+/// no matter which transaction wrote them. The sequence has drawn that position before.
 const END: &str = r"
     SELECT least((SELECT min(log_index) FROM event_log), 1) AS first_index,
            coalesce(entry.log_index, 0) AS last_index,
