@@ -155,6 +155,35 @@ async fn while_postgresql_takes_no_writes_the_service_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_no_registration_can_be_stored_the_service_is_not_ready() {
+    let service = Settings::on(Store::Postgres)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let database = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
+    let http = service.http();
+    // The account's number can be drawn all the same, as on a full disk.
+    Postgres::execute_at(
+        database,
+        "ALTER TABLE events ADD CONSTRAINT no_room CHECK (false) NOT VALID",
+    );
+    let registration = Contract::A.registration_of(&Person::called("ann"));
+    eventually("it is not ready", async || {
+        let answer = http.send(a::REGISTER).json(&registration).attempt().await;
+        assert_eq!(answer.unwrap().status, 503);
+        let ready = service.send(own::READYZ).attempt().await.unwrap();
+        (ready.status == 503).then_some(())
+    })
+    .await;
+    Postgres::execute_at(database, "ALTER TABLE events DROP CONSTRAINT no_room");
+    eventually("it is ready again", async || {
+        let ready = service.send(own::READYZ).attempt().await.unwrap();
+        (ready.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_file_cannot_grow_the_service_is_not_ready() {
     // What happens at the limit of a file's size is what happens on a full disk, once the signal is ignored.
     let service = Settings::on(Store::Sqlite)

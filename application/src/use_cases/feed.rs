@@ -1,9 +1,11 @@
 //! Following the log: every event from any place on, as it comes, at the price of one reader a node.
 
 use std::collections::{HashSet, VecDeque};
+use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use authlog_domain::{AggregateKind, UserId};
@@ -26,10 +28,16 @@ const RECENT: usize = 4096;
 /// Events in one step of a follower: about a hundred kilobytes as text, which is what one who stalls keeps in memory.
 const PAGE: u32 = 200;
 
-/// How many pages read from the store may be in memory at once, over all readers: each takes some 700 KB until it is
-/// written as text, and pages of a hundred readers that catch up took 70 MB. It is as many as keep the store and the
-/// processors busy.
-const PAGES: usize = 8;
+/// How many pages may be read from the store and held in memory at once at the most, over all readers: each takes some
+/// 700 KB until it is written as text, and pages of a hundred readers that catch up took 70 MB.
+const MOST_PAGES: usize = 8;
+
+/// How many pages are read at once where there are so many processors. Reading a page keeps one processor busy, which may be
+/// one of the database on the same machine. Half of the processors are left to all other requests: where eight pages were
+/// read at once on two processors, a verification took twelve times as long (`docs/performance.md`).
+fn pages_at_once(processors: usize) -> usize {
+    (processors / 2).clamp(1, MOST_PAGES)
+}
 
 /// Events in one look at the log.
 const LOOK: u32 = 1000;
@@ -70,7 +78,9 @@ impl LogFeed {
             recent: RwLock::default(),
             head: watch::Sender::new(Head::default()),
             watches: Mutex::default(),
-            pages: Arc::new(Semaphore::new(PAGES)),
+            pages: Arc::new(Semaphore::new(pages_at_once(
+                available_parallelism().map_or(1, NonZeroUsize::get),
+            ))),
         }
     }
 
@@ -374,5 +384,16 @@ impl Follower {
         } else {
             self.log_end
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_of_the_log_leave_half_of_the_processors_to_others() {
+        let pages = [1, 2, 3, 4, 16, 64].map(pages_at_once);
+        assert_eq!(pages, [1, 1, 1, 2, 8, 8]);
     }
 }

@@ -276,7 +276,7 @@ impl Directory for PostgresStore {
         let drawn = self
             .connections
             .ask(|pool| sqlx::query_scalar(NEXT_NUMBER).fetch_one(pool));
-        self.noted_write(drawn).await.map(AccountNumber::new)
+        self.noted_if_failed(drawn).await.map(AccountNumber::new)
     }
 }
 

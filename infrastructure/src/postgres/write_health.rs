@@ -54,6 +54,16 @@ impl PostgresStore {
         written
     }
 
+    /// Does `step` of a write, and notes if the database could not do it. That it could says little: a number is drawn from a
+    /// sequence while the disk has no room for a row, and each registration that fails would count as a success as well.
+    pub(super) async fn noted_if_failed<T>(
+        &self,
+        step: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let attempt = self.writes.begin();
+        step.await.inspect_err(|error| note_failure(attempt, error))
+    }
+
     /// Makes sure that writes work.
     pub(super) async fn check_writes(&self) -> Result<(), StoreError> {
         self.writes
