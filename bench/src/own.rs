@@ -40,6 +40,9 @@ const OF_ADMINISTRATORS: [(&str, &str); 6] = [
     ("log proof", "/audit/log/proof?index=1"),
 ];
 
+/// How many clients read as one administrator. An account reads two pages at a time, and others wait for a second at the most.
+const READERS_OF_AN_ADMINISTRATOR: usize = 8;
+
 /// Those who ask.
 pub(crate) struct OwnClients {
     /// `Bearer` and the access token of each client.
@@ -48,8 +51,8 @@ pub(crate) struct OwnClients {
     opaque: Vec<String>,
     /// `Bearer` and the tokens of services.
     services: Vec<String>,
-    /// The same of an administrator.
-    administrator: String,
+    /// The same of administrators.
+    administrators: Vec<String>,
     /// The id of a client's account.
     user: String,
     /// Where the log ended when they had signed in.
@@ -58,30 +61,22 @@ pub(crate) struct OwnClients {
 }
 
 impl OwnClients {
-    /// Signs the clients in again, through the contract with opaque tokens, and an administrator.
+    /// Signs the clients in again, through the contract with opaque tokens, and administrators and services.
     pub(crate) async fn of(
         setup: &Setup,
         service: &Service,
         clients: &Clients,
     ) -> anyhow::Result<Self> {
-        let administrator = format!("administrator-{}", std::process::id());
-        let create = [
-            "user",
-            "create",
-            "--username",
-            &administrator,
-            "--role",
-            "admin",
-        ];
-        setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
         let mut connection = Connection::to(&service.address);
-        let administrator = sign_in(&mut connection, &administrator).await?;
+        let mut administrators = Vec::new();
+        while administrators.len() * READERS_OF_AN_ADMINISTRATOR < clients.verify.len() {
+            let number = administrators.len();
+            administrators.push(staff(setup, &mut connection, "admin", number).await?);
+        }
         let mut services = vec![clients.service.clone()];
         while services.len() * FOLLOWERS_OF_AN_ACCOUNT < clients.verify.len() {
-            let name = format!("follower-{}-{}", services.len(), std::process::id());
-            let create = ["user", "create", "--username", &name, "--role", "service"];
-            setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
-            services.push(format!("Bearer {}", sign_in(&mut connection, &name).await?));
+            let number = services.len();
+            services.push(staff(setup, &mut connection, "service", number).await?);
         }
         let mut opaque = Vec::new();
         for number in 0..clients.verify.len() as u64 {
@@ -105,7 +100,7 @@ impl OwnClients {
             accounts,
             opaque,
             services,
-            administrator: format!("Bearer {administrator}"),
+            administrators,
             address: service.address.clone(),
         })
     }
@@ -129,7 +124,7 @@ impl OwnClients {
             let path = path
                 .replace("{user}", &self.user)
                 .replace("{index}", &self.index);
-            let mut readers = self.readers(&path, |_| self.administrator.clone());
+            let mut readers = self.readers(&path, |number| self.administrator(number));
             measuring.measure(name, &mut readers).await?;
         }
         let mut verify = self.opaque.iter().map(|token| Verify {
@@ -152,6 +147,11 @@ impl OwnClients {
             self.follow(measuring, clients).await?;
         }
         Ok(())
+    }
+
+    /// The administrator that the client of this number reads as.
+    fn administrator(&self, number: usize) -> String {
+        self.administrators[number / READERS_OF_AN_ADMINISTRATOR].clone()
     }
 
     /// The service that the client of this number reads the log as.
@@ -205,6 +205,19 @@ impl OwnClients {
         measuring.report.sample("follow", measuring.store, sample);
         Ok(())
     }
+}
+
+/// Makes an account with a role and signs it in: `Bearer` and its token.
+async fn staff(
+    setup: &Setup,
+    connection: &mut Connection,
+    role: &str,
+    number: usize,
+) -> anyhow::Result<String> {
+    let name = format!("{role}-{number}-{}", std::process::id());
+    let create = ["user", "create", "--username", &name, "--role", role];
+    setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
+    Ok(format!("Bearer {}", sign_in(connection, &name).await?))
 }
 
 /// Reads a feed, of which each line is an event, over a connection that stays open as long as its reader.
