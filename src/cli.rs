@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use authlog_application::ports::Moment;
-use authlog_application::published::Kind;
-use authlog_domain::{Role, SessionId, Timestamp};
+use authlog_application::published::parse_kind;
+use authlog_domain::{EventKind, Role, SessionId, Timestamp};
 use clap::{Args, Parser, Subcommand};
 
 use crate::settings::Flags;
@@ -208,10 +208,10 @@ fn session(text: &str) -> Result<SessionId, String> {
 }
 
 fn event_type(name: &str) -> Result<String, String> {
-    Kind::parse(name)
-        .map(|kind| kind.stored_type.to_owned())
+    parse_kind(name)
+        .map(|kind| kind.stored_type().to_owned())
         .ok_or_else(|| {
-            let names = authlog_application::published::KINDS.map(|kind| kind.stored_type);
+            let names = EventKind::ALL.map(EventKind::stored_type);
             format!("a type is one of {}", names.join(", "))
         })
 }

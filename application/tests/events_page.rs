@@ -6,7 +6,8 @@ mod golden;
 
 use std::fmt::Write as _;
 
-use authlog_application::published::{KINDS, Kind, describe, envelope, publish, schema};
+use authlog_application::published::{cloud_event_type, envelope, publish, schema, subject};
+use authlog_domain::EventKind;
 use golden::{check_in, folder, golden_events};
 use serde_json::Value;
 
@@ -57,25 +58,25 @@ fn the_page_of_events_is_checked_in() {
     let envelope = envelope();
     page.push_str(&table("attribute", &envelope, &["data"]));
     page.push_str("\n## The events\n\n| type | subject | when |\n|---|---|---|\n");
-    for kind in KINDS {
-        let (name, subject) = (kind.cloud_event_type(), kind.subject("<account>"));
+    for kind in EventKind::ALL {
+        let (name, subject) = (cloud_event_type(kind), subject(kind, "<account>"));
         let anchor = name.replace('.', "");
-        let when = describe(kind);
+        let when = kind.summary();
         writeln!(page, "| [`{name}`](#{anchor}) | `{subject}` | {when} |").unwrap();
     }
-    for kind in KINDS {
+    for kind in EventKind::ALL {
         page.push_str(&section(kind));
     }
     writeln!(page, "\n{}", VERSIONS.trim_end()).unwrap();
     check_in(&folder("../docs/events.md"), &page);
 }
 
-fn section(kind: Kind) -> String {
-    let name = kind.cloud_event_type();
+fn section(kind: EventKind) -> String {
+    let name = cloud_event_type(kind);
     let golden = golden_events();
     let example = golden
         .iter()
-        .rfind(|logged| logged.event.event_type == kind.stored_type)
+        .rfind(|logged| logged.event.event_type == kind.stored_type())
         .unwrap();
     let example = publish(example)
         .unwrap()
@@ -87,8 +88,8 @@ fn section(kind: Kind) -> String {
     };
     format!(
         "\n### {name}\n\n{}\n\nSubject `{}`, schema [`{name}.json`](schemas/{name}.json).\n\n{}\n```json\n{example:#}\n```\n",
-        describe(kind),
-        kind.subject("<account>"),
+        kind.summary(),
+        subject(kind, "<account>"),
         members,
     )
 }

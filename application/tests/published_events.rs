@@ -7,8 +7,10 @@ mod golden;
 use std::collections::{BTreeMap, BTreeSet};
 
 use authlog_application::published::{
-    ANY_EVENT, ENVELOPE, KINDS, any_event, async_api, envelope, publish, schema, schema_names,
+    ANY_EVENT, ENVELOPE, any_event, async_api, cloud_event_type, envelope, publish, schema,
+    schema_names, subject,
 };
+use authlog_domain::EventKind;
 use golden::{check_in, folder, golden_events};
 use serde_json::{Value, json};
 
@@ -143,7 +145,11 @@ fn the_schemas_and_the_async_api_document_are_checked_in() {
     check_in(&schemas.join(ENVELOPE), &format!("{:#}\n", envelope()));
     check_in(&schemas.join(ANY_EVENT), &format!("{:#}\n", any_event()));
     let files = std::fs::read_dir(schemas).unwrap().count();
-    assert_eq!(files, KINDS.len() + 2, "a file that nothing keeps current");
+    assert_eq!(
+        files,
+        EventKind::ALL.len() + 2,
+        "a file that nothing keeps current"
+    );
     check_in(
         &folder("../docs/asyncapi.json"),
         &format!("{:#}\n", async_api()),
@@ -257,14 +263,11 @@ fn one_schema_ties_the_type_to_the_data() {
         assert!(!validator.is_valid(&other), "{other}");
     }
     let kinds = schema["oneOf"].as_array().unwrap();
-    assert_eq!(kinds.len(), KINDS.len());
-    for (reference, kind) in kinds.iter().zip(KINDS) {
+    assert_eq!(kinds.len(), EventKind::ALL.len());
+    for (reference, kind) in kinds.iter().zip(EventKind::ALL) {
         let place = reference["$ref"].as_str().unwrap().trim_start_matches('#');
         let event = schema.pointer(place).unwrap();
-        assert_eq!(
-            event["properties"]["type"]["const"],
-            kind.cloud_event_type()
-        );
+        assert_eq!(event["properties"]["type"]["const"], cloud_event_type(kind));
     }
 }
 
@@ -394,23 +397,27 @@ fn every_event_is_a_cloud_event() {
 #[test]
 fn every_stored_event_is_published_under_its_name_and_place() {
     let events = golden_events();
-    assert!(events.len() >= KINDS.len());
+    assert!(events.len() >= EventKind::ALL.len());
     for event in &events {
         let published = publish(event).unwrap();
         let kind = published.kind;
-        assert_eq!(kind.stored_type, event.event.event_type);
+        assert_eq!(kind.stored_type(), event.event.event_type);
         assert_eq!(
             published.id,
-            format!("{}/{}/3", kind.aggregate.as_str(), event.event.aggregate_id)
+            format!(
+                "{}/{}/3",
+                kind.aggregate().as_str(),
+                event.event.aggregate_id
+            )
         );
         assert_eq!(published.padded_sequence(), "00000000000000000003");
         assert_eq!(
-            kind.subject(published.user),
+            subject(kind, published.user),
             format!(
                 "auth.v1.{}.{}.{}",
-                kind.aggregate.as_str(),
+                kind.aggregate().as_str(),
                 published.user,
-                kind.name
+                kind.public_name()
             )
         );
     }

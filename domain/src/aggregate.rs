@@ -2,7 +2,7 @@
 
 use cqrs_es::Aggregate;
 
-use crate::{RefusedLogins, Session, User};
+use crate::{EventKind, RefusedLogins, Session, User};
 
 /// A kind of aggregate. The names are part of every stored event and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,15 +33,11 @@ impl AggregateKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Where the personal fields of an event of this kind lie: JSON pointers into its stored payload.
+    /// Where the personal fields of its events of this type lie; see [`EventKind::personal_fields`]. Of a type that it does
+    /// not have there are none.
     pub fn personal_fields(self, event_type: &str) -> &'static [&'static str] {
-        use crate::PersonalFields;
-        match self {
-            Self::User => crate::user::UserEvent::personal_fields(event_type),
-            Self::Session => crate::session::SessionEvent::personal_fields(event_type),
-            Self::RefusedLogins => {
-                crate::refused_logins::RefusedLoginsEvent::personal_fields(event_type)
-            }
-        }
+        EventKind::from_stored(event_type)
+            .filter(|kind| kind.aggregate() == self)
+            .map_or(&[], EventKind::personal_fields)
     }
 }

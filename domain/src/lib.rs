@@ -21,10 +21,11 @@
 //! | lock | what keeps an account from being signed in to until somebody takes it away |
 //! | erasure | the end of an account and of all that is known of its person; the log keeps what happened |
 //! | refusal | the reason for which a command is not carried out |
-//! | personal field | a member of an event that says something about a person; see [`PersonalFields`] |
+//! | personal field | a member of an event that says something about a person; see [`EventKind::personal_fields`] |
 //! | contract | one of the published HTTP documents, [`ContractName`] |
 
 mod aggregate;
+mod catalogue;
 mod personal;
 pub mod refused_logins;
 pub mod session;
@@ -32,7 +33,8 @@ pub mod user;
 mod values;
 
 pub use aggregate::AggregateKind;
-pub use personal::{Personal, PersonalFields};
+pub use catalogue::{EventKind, Notice};
+pub use personal::Personal;
 pub use refused_logins::RefusedLogins;
 pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;

@@ -45,10 +45,3 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Personal<T> {
             .map_err(serde::de::Error::custom)
     }
 }
-
-/// Declares which fields of an aggregate's events are personal.
-pub trait PersonalFields {
-    /// JSON pointers (RFC 6901) into the stored payload of an event of this type, in any version ever stored.
-    /// A pointer to an absent or null member is passed over. An unknown type has none.
-    fn personal_fields(event_type: &str) -> &'static [&'static str];
-}

@@ -7,7 +7,8 @@ use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::{PersonalFields, Timestamp, UserId};
+use crate::catalogue::catalogued;
+use crate::{Timestamp, UserId};
 
 /// How many refused logins of one account are recorded in a day. A person mistypes a few; beyond a thousand more of
 /// the same tell an auditor nothing.
@@ -85,20 +86,15 @@ pub struct LoginRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Never {}
 
+catalogued!(RefusedLoginsEvent: LoginRefused);
+
 impl DomainEvent for RefusedLoginsEvent {
     fn event_type(&self) -> String {
-        let Self::LoginRefused(_) = self;
-        "LoginRefused".to_owned()
+        self.kind().stored_type().to_owned()
     }
 
     fn event_version(&self) -> String {
-        "1".to_owned()
-    }
-}
-
-impl PersonalFields for RefusedLoginsEvent {
-    fn personal_fields(_event_type: &str) -> &'static [&'static str] {
-        &[]
+        self.kind().version().to_string()
     }
 }
 

@@ -15,8 +15,9 @@ use authlog_domain::user::{
     UserLocked, UserRegistered, UserUnlocked,
 };
 use authlog_domain::{
-    AccountNumber, AggregateKind, CredentialId, Email, PersonName, Personal, Phone, ResetId,
-    RevocationReason, Role, Rotation, SessionId, Timestamp, UserId, Username, VerificationId,
+    AccountNumber, AggregateKind, CredentialId, Email, EventKind, PersonName, Personal, Phone,
+    ResetId, RevocationReason, Role, Rotation, SessionId, Timestamp, UserId, Username,
+    VerificationId,
 };
 use cqrs_es::DomainEvent;
 use serde_json::Value;
@@ -185,6 +186,15 @@ fn every_stored_version_of_every_event_is_read_and_loses_nothing() {
     for (kind, name, payload) in files {
         assert_eq!(reread(kind, payload.clone()), payload, "{kind:?} {name}");
     }
+}
+
+#[test]
+fn there_is_a_sample_of_every_kind_of_event() {
+    let sampled: BTreeSet<_> = samples()
+        .into_iter()
+        .map(|(_, event_type, _, _)| EventKind::from_stored(&event_type))
+        .collect();
+    assert_eq!(sampled, EventKind::ALL.map(Some).into());
 }
 
 #[test]

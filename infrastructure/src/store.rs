@@ -13,7 +13,7 @@ use authlog_application::ports::{
     TokenDigest, TooLate,
 };
 use authlog_domain::user::RaisedEpoch;
-use authlog_domain::{AggregateKind, Email, ResetId, SessionId, Timestamp, UserId};
+use authlog_domain::{AggregateKind, Email, EventKind, ResetId, SessionId, Timestamp, UserId};
 use authlog_projections::{
     Account, Claim, ClaimChanges, Row, SessionRecord, ToldByMail, claim_changes, erased, row_after,
     told_by_mail,
@@ -33,18 +33,14 @@ use crate::sealing::{
 use crate::tokens::{KeyLedger, KeyRecord, KeyRow, KeyTimes, RetiredKeys, SigningKeys, judge};
 use crate::transparency::{LogRecords, LogTree, SchemaCheck};
 
-/// The event types after which tokens no longer count, as the stores' partial indexes name them.
-pub(crate) const REVOKING_EVENT_TYPES: [&str; 9] = [
-    "LoggedOut",
-    "RefreshTokenReused",
-    "SessionRevoked",
-    "PasswordReset",
-    "PasswordChanged",
-    "SessionsRevoked",
-    "RoleChanged",
-    "UserLocked",
-    "UserErased",
-];
+/// Whether the type of an event is one that ends sessions, in SQL. The partial indexes of both stores say the same in the
+/// same words and order: an index is used only by a query that does. A test holds the list to the catalogue.
+macro_rules! is_of_revoking_type {
+    () => {
+        "event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased')"
+    };
+}
+pub(crate) use is_of_revoking_type;
 
 /// How long mail is put off at the most: the longest that the mail gate puts off a notice is an hour, and leases and pauses
 /// are shorter. An entry that is due later still was put off under a clock that was ahead, and is due at once: otherwise it
@@ -748,25 +744,26 @@ pub(crate) fn revocation(
     raised: Option<RaisedEpoch>,
 ) -> Result<Option<Revocation>, StoreError> {
     let user = UserId::new(aggregate_id);
-    Ok(match (event_type, raised) {
-        ("LoggedOut" | "RefreshTokenReused" | "SessionRevoked", _) => {
-            Some(Revocation::Session(SessionId::new(aggregate_id)))
-        }
-        ("UserErased", Some(RaisedEpoch { epoch, .. })) => Some(Revocation::Erased { user, epoch }),
-        (
-            _,
-            Some(RaisedEpoch {
-                epoch,
-                kept_session,
-            }),
-        ) => Some(Revocation::Epoch {
-            user,
-            epoch,
-            kept: kept_session,
-        }),
-        ("RoleChanged", None) => None,
-        (_, None) => return Err(unreadable(NoEpoch)),
-    })
+    let Some(kind) = EventKind::from_stored(event_type).filter(|kind| kind.ends_sessions()) else {
+        return Ok(None);
+    };
+    if kind.aggregate() == AggregateKind::Session {
+        return Ok(Some(Revocation::Session(SessionId::new(aggregate_id))));
+    }
+    let Some(RaisedEpoch {
+        epoch,
+        kept_session: kept,
+    }) = raised
+    else {
+        return match kind {
+            EventKind::RoleChanged => Ok(None),
+            _ => Err(unreadable(NoEpoch)),
+        };
+    };
+    Ok(Some(match kind {
+        EventKind::UserErased => Revocation::Erased { user, epoch },
+        _ => Revocation::Epoch { user, epoch, kept },
+    }))
 }
 
 /// The revocation that was read from the event at `position`. An event that cannot be read is left out, and logged: this
@@ -1041,3 +1038,24 @@ pub(crate) fn leaf_hash(stored: Vec<u8>) -> Result<LeafHash, StoreError> {
 #[derive(Debug, thiserror::Error)]
 #[error("an entry of the log has no leaf hash of 32 bytes")]
 struct NoLeafHash;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_indexes_name_exactly_the_types_of_events_that_end_sessions() {
+        let named: BTreeSet<&str> = is_of_revoking_type!()
+            .trim_start_matches("event_type IN (")
+            .trim_end_matches(')')
+            .split(", ")
+            .map(|name| name.trim_matches('\''))
+            .collect();
+        let ending = EventKind::ALL
+            .into_iter()
+            .filter(|kind| kind.ends_sessions());
+        assert_eq!(named, ending.map(EventKind::stored_type).collect());
+    }
+}

@@ -42,19 +42,8 @@ fn of_user(
     recorded: &SerializedEvent,
 ) -> Result<Option<ToldByMail>, Unreadable> {
     let event: UserEvent = read(recorded)?;
-    let kind = match &event {
-        UserEvent::PasswordReset(_) | UserEvent::PasswordChanged(_) => MailKind::PasswordChanged,
-        UserEvent::UserLocked(_) => MailKind::AccountLocked,
-        UserEvent::EmailVerificationRequested(_) => MailKind::VerificationLink,
-        UserEvent::EmailChanged(_) => MailKind::EmailChanged,
-        UserEvent::UserRegistered(_)
-        | UserEvent::PasswordResetRequested(_)
-        | UserEvent::PasswordRehashed(_)
-        | UserEvent::SessionsRevoked(_)
-        | UserEvent::RoleChanged(_)
-        | UserEvent::UserUnlocked(_)
-        | UserEvent::EmailVerified(_)
-        | UserEvent::UserErased(_) => return Ok(None),
+    let Some(notice) = event.kind().notice() else {
+        return Ok(None);
     };
     let address = match &event {
         UserEvent::EmailChanged(event) => {
@@ -70,7 +59,7 @@ fn of_user(
         _ => None,
     };
     Ok(Some(ToldByMail {
-        kind,
+        kind: notice.into(),
         at: event.at(),
         address,
     }))
@@ -93,15 +82,9 @@ fn former_address(
 }
 
 fn of_session(event: &SessionEvent) -> Option<ToldByMail> {
-    match event {
-        SessionEvent::RefreshTokenReused(event) => Some(ToldByMail {
-            kind: MailKind::RefreshTokenReused,
-            at: event.at,
-            address: None,
-        }),
-        SessionEvent::LoggedIn(_)
-        | SessionEvent::TokenRefreshed(_)
-        | SessionEvent::LoggedOut(_)
-        | SessionEvent::SessionRevoked(_) => None,
-    }
+    event.kind().notice().map(|notice| ToldByMail {
+        kind: notice.into(),
+        at: event.at(),
+        address: None,
+    })
 }

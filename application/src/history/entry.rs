@@ -1,6 +1,6 @@
 //! An event as an entry of a history.
 
-use authlog_domain::{AggregateKind, Personal, Timestamp};
+use authlog_domain::{AggregateKind, EventKind, Personal, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -96,45 +96,55 @@ fn in_words(event_type: &str, data: &Value) -> String {
         Value::Number(number) => number.to_string(),
         _ => "?".to_owned(),
     };
-    match event_type {
-        "UserRegistered" => format!("registered with the role {}", member("role")),
-        "PasswordResetRequested" => "asked for a new password".to_owned(),
-        "PasswordReset" => "set a new password, which ended every session".to_owned(),
-        "RoleChanged" if data["session_epoch"].is_number() => {
-            let role = member("role");
-            format!("was given the role {role}, which ended every session")
-        }
-        "PasswordRehashed" => "signed in, and the password's hash was renewed".to_owned(),
-        "PasswordChanged" => "changed the password, which ended every other session".to_owned(),
-        "SessionsRevoked" => {
+    let Some(kind) = EventKind::from_stored(event_type) else {
+        return spaced(event_type);
+    };
+    let words = match kind {
+        EventKind::UserRegistered => return format!("registered with the role {}", member("role")),
+        EventKind::PasswordResetRequested => "asked for a new password",
+        EventKind::PasswordReset => "set a new password, which ended every session",
+        EventKind::PasswordRehashed => "signed in, and the password's hash was renewed",
+        EventKind::PasswordChanged => "changed the password, which ended every other session",
+        EventKind::SessionsRevoked => {
             let others = if data["kept_session"].is_null() {
                 ""
             } else {
                 " other"
             };
-            format!(
-                "had every{others} session ended by the {}",
-                member("reason")
-            )
+            let reason = member("reason");
+            return format!("had every{others} session ended by the {reason}");
         }
-        "UserLocked" => "was locked, which ended every session".to_owned(),
-        "UserUnlocked" => "was unlocked".to_owned(),
-        "EmailVerificationRequested" if data["email"].is_null() => {
-            "was sent a link to confirm the e-mail address".to_owned()
+        EventKind::RoleChanged => {
+            let role = member("role");
+            // The first version ended none.
+            let and = if data["session_epoch"].is_number() {
+                ", which ended every session"
+            } else {
+                ""
+            };
+            return format!("was given the role {role}{and}");
         }
-        "EmailVerificationRequested" => "asked for another e-mail address".to_owned(),
-        "EmailVerified" => "confirmed the e-mail address".to_owned(),
-        "EmailChanged" => "got another e-mail address".to_owned(),
-        "SessionRevoked" => format!("had the session ended by the {}", member("reason")),
-        "RoleChanged" => format!("was given the role {}", member("role")),
-        "UserErased" => "was erased with all personal data".to_owned(),
-        "LoggedIn" => "signed in".to_owned(),
-        "TokenRefreshed" => "refreshed a token".to_owned(),
-        "RefreshTokenReused" => "used a copied refresh token, which ended the session".to_owned(),
-        "LoggedOut" => "signed out".to_owned(),
-        "LoginRefused" => format!("was refused: {}", member("reason").replace('-', " ")),
-        other => spaced(other),
-    }
+        EventKind::UserLocked => "was locked, which ended every session",
+        EventKind::UserUnlocked => "was unlocked",
+        EventKind::EmailVerificationRequested if data["email"].is_null() => {
+            "was sent a link to confirm the e-mail address"
+        }
+        EventKind::EmailVerificationRequested => "asked for another e-mail address",
+        EventKind::EmailVerified => "confirmed the e-mail address",
+        EventKind::EmailChanged => "got another e-mail address",
+        EventKind::UserErased => "was erased with all personal data",
+        EventKind::LoggedIn => "signed in",
+        EventKind::TokenRefreshed => "refreshed a token",
+        EventKind::RefreshTokenReused => "used a copied refresh token, which ended the session",
+        EventKind::LoggedOut => "signed out",
+        EventKind::SessionRevoked => {
+            return format!("had the session ended by the {}", member("reason"));
+        }
+        EventKind::LoginRefused => {
+            return format!("was refused: {}", member("reason").replace('-', " "));
+        }
+    };
+    words.to_owned()
 }
 
 /// `PasswordForgotten` as `password forgotten`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use authlog_domain::{Email, ResetId, Timestamp};
+use authlog_domain::{Email, Notice, ResetId, Timestamp};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -115,6 +115,18 @@ impl MailKind {
     pub fn longest_use_of_all(now: Timestamp) -> Timestamp {
         let of_kind = Self::ALL.map(|kind| kind.quota_of_all().longest_use(now));
         of_kind.into_iter().max().unwrap_or(now)
+    }
+}
+
+impl From<Notice> for MailKind {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::PasswordChanged => Self::PasswordChanged,
+            Notice::EmailChanged => Self::EmailChanged,
+            Notice::AccountLocked => Self::AccountLocked,
+            Notice::RefreshTokenReused => Self::RefreshTokenReused,
+            Notice::VerificationLink => Self::VerificationLink,
+        }
     }
 }
 

@@ -9,122 +9,63 @@ mod schemas;
 use authlog_domain::refused_logins::RefusedLoginsEvent;
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_domain::{AggregateKind, EventKind, Timestamp, UserId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ports::LoggedEvent;
 pub use data::Data;
-pub use schemas::{
-    ANY_EVENT, ENVELOPE, any_event, async_api, describe, envelope, schema, schema_names,
-};
+pub use schemas::{ANY_EVENT, ENVELOPE, any_event, async_api, envelope, schema, schema_names};
 
-/// A kind of published event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// The aggregate to which it happens.
-    pub aggregate: AggregateKind,
-    /// The stored type of event that it is made of.
-    pub stored_type: &'static str,
-    /// Its name, the last token of its subject.
-    pub name: &'static str,
-    /// The version of its data, which changes only when a reader of the one before would break.
-    pub version: u32,
+/// The version of every kind's data. It changes only when a reader of the one before would break.
+const VERSION: u32 = 1;
+
+/// The kind that readers call so: by its CloudEvents type or its stored type.
+pub fn parse_kind(name: &str) -> Option<EventKind> {
+    EventKind::ALL
+        .into_iter()
+        .find(|&kind| kind.stored_type() == name || has_cloud_event_type(kind, name))
 }
 
-/// Every kind of published event.
-pub const KINDS: [Kind; 19] = {
-    use AggregateKind::{RefusedLogins, Session, User};
-    [
-        kind(User, "UserRegistered", "registered"),
-        kind(User, "PasswordResetRequested", "password-reset-requested"),
-        kind(User, "PasswordReset", "password-reset"),
-        kind(User, "PasswordRehashed", "password-rehashed"),
-        kind(User, "PasswordChanged", "password-changed"),
-        kind(User, "SessionsRevoked", "sessions-revoked"),
-        kind(User, "RoleChanged", "role-changed"),
-        kind(User, "UserLocked", "locked"),
-        kind(User, "UserUnlocked", "unlocked"),
-        kind(
-            User,
-            "EmailVerificationRequested",
-            "email-verification-requested",
-        ),
-        kind(User, "EmailVerified", "email-verified"),
-        kind(User, "EmailChanged", "email-changed"),
-        kind(User, "UserErased", "erased"),
-        kind(Session, "LoggedIn", "logged-in"),
-        kind(Session, "TokenRefreshed", "token-refreshed"),
-        kind(Session, "RefreshTokenReused", "refresh-token-reused"),
-        kind(Session, "LoggedOut", "logged-out"),
-        kind(Session, "SessionRevoked", "revoked"),
-        kind(RefusedLogins, "LoginRefused", "login-refused"),
-    ]
-};
-
-const fn kind(aggregate: AggregateKind, stored_type: &'static str, name: &'static str) -> Kind {
-    Kind {
-        aggregate,
-        stored_type,
-        name,
-        version: 1,
-    }
+/// Adds the stored types of the kinds in a list, by either of their names and with commas between them, to those that
+/// are wanted: each once, so that however many are named the store is asked for no more types than there are.
+/// `false`: one of them is no kind.
+pub fn add_listed_kinds(list: &str, stored_types: &mut Vec<String>) -> bool {
+    list.split(',').all(|name| {
+        let kind = parse_kind(name.trim()).map(EventKind::stored_type);
+        if let Some(kind) = kind
+            && !stored_types.iter().any(|it| it == kind)
+        {
+            stored_types.push(kind.to_owned());
+        }
+        kind.is_some()
+    })
 }
 
-impl Kind {
-    /// The kind that is made of stored events of this type.
-    pub fn of_stored(stored_type: &str) -> Option<Self> {
-        KINDS
-            .into_iter()
-            .find(|kind| kind.stored_type == stored_type)
-    }
+/// Whether `text` is the kind's [`cloud_event_type`]; a text that is not costs no memory.
+fn has_cloud_event_type(kind: EventKind, text: &str) -> bool {
+    text.starts_with("dev.authlog.")
+        && text.contains(kind.public_name())
+        && cloud_event_type(kind) == text
+}
 
-    /// The kind that readers call so: by its CloudEvents type or its stored type.
-    pub fn parse(name: &str) -> Option<Self> {
-        KINDS
-            .into_iter()
-            .find(|kind| kind.stored_type == name || kind.has_cloud_event_type(name))
-    }
+/// `type` of the CloudEvent: `dev.authlog.user.registered.v1`.
+pub fn cloud_event_type(kind: EventKind) -> String {
+    let (aggregate, name) = (kind.aggregate().as_str(), kind.public_name());
+    format!("dev.authlog.{aggregate}.{name}.v{VERSION}")
+}
 
-    /// Adds the stored types of the kinds in a list, by either of their names and with commas between them, to those that
-    /// are wanted: each once, so that however many are named the store is asked for no more types than there are.
-    /// `false`: one of them is no kind.
-    pub fn add_listed(list: &str, stored_types: &mut Vec<String>) -> bool {
-        list.split(',').all(|name| {
-            let kind = Self::parse(name.trim());
-            if let Some(kind) = kind
-                && !stored_types.iter().any(|it| it == kind.stored_type)
-            {
-                stored_types.push(kind.stored_type.to_owned());
-            }
-            kind.is_some()
-        })
-    }
-
-    /// Whether `text` is its [`cloud_event_type`](Self::cloud_event_type); a text that is not costs no memory.
-    fn has_cloud_event_type(self, text: &str) -> bool {
-        text.starts_with("dev.authlog.")
-            && text.contains(self.name)
-            && self.cloud_event_type() == text
-    }
-
-    /// `type` of the CloudEvent: `dev.authlog.user.registered.v1`.
-    pub fn cloud_event_type(self) -> String {
-        let aggregate = self.aggregate.as_str();
-        format!("dev.authlog.{aggregate}.{}.v{}", self.name, self.version)
-    }
-
-    /// The NATS subject of such an event of that account: `auth.v1.user.<id>.registered`.
-    pub fn subject(self, user: impl std::fmt::Display) -> String {
-        format!("auth.v1.{}.{user}.{}", self.aggregate.as_str(), self.name)
-    }
+/// The NATS subject of such an event of that account: `auth.v1.user.<id>.registered`.
+pub fn subject(kind: EventKind, user: impl std::fmt::Display) -> String {
+    let (aggregate, name) = (kind.aggregate().as_str(), kind.public_name());
+    format!("auth.v1.{aggregate}.{user}.{name}")
 }
 
 /// An event as other services read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedEvent {
     /// What kind it is.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// `id`: `<aggregate>/<aggregate id>/<sequence>`, the same whenever and from wherever it is published.
     pub id: String,
     /// `subject`: the account to which it happened.
@@ -151,7 +92,7 @@ impl PublishedEvent {
             "specversion": "1.0",
             "id": self.id,
             "source": source,
-            "type": self.kind.cloud_event_type(),
+            "type": cloud_event_type(self.kind),
             "subject": self.user.to_string(),
             "time": self.time,
             "datacontenttype": "application/json",
@@ -169,9 +110,9 @@ impl PublishedEvent {
 /// The event is not what its type says, or of a type that this program does not know: a newer program wrote it.
 pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
     let event = &logged.event;
-    let kind = Kind::of_stored(&event.event_type)
+    let kind = EventKind::from_stored(&event.event_type)
         .ok_or_else(|| Unpublishable::new(logged, "its type is unknown"))?;
-    let (time, data) = match kind.aggregate {
+    let (time, data) = match kind.aggregate() {
         AggregateKind::User => {
             let event: UserEvent = read(logged)?;
             (event.at(), Data::of_user(event))

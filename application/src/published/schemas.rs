@@ -1,5 +1,6 @@
 //! What other services are told of published events: a JSON Schema each, and an AsyncAPI document of all.
 
+use authlog_domain::EventKind;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
@@ -9,7 +10,7 @@ use super::data::{
     PasswordRehashed, PasswordReset, PasswordResetRequested, RefusedLogin, Registered, RoleChanged,
     SessionEnded, SessionRevoked, SessionsRevoked, TokenRefreshed,
 };
-use super::{KINDS, Kind};
+use super::{cloud_event_type, subject};
 
 /// The file name of [`envelope`].
 pub const ENVELOPE: &str = "cloudevent.json";
@@ -24,31 +25,33 @@ const IDS: &str = "https://authlog.dev/schemas/";
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The file name of a kind's schema: its CloudEvents type with `.json`.
-pub fn schema_names() -> impl Iterator<Item = (String, Kind)> {
-    KINDS
+pub fn schema_names() -> impl Iterator<Item = (String, EventKind)> {
+    EventKind::ALL
         .into_iter()
-        .map(|kind| (format!("{}.json", kind.cloud_event_type()), kind))
+        .map(|kind| (format!("{}.json", cloud_event_type(kind)), kind))
 }
 
 /// The JSON Schema (2020-12) of the data of such events.
-pub fn schema(kind: Kind) -> Value {
-    let mut schema = match kind.stored_type {
-        "UserRegistered" => schema_of::<Registered>(),
-        "PasswordResetRequested" => schema_of::<PasswordResetRequested>(),
-        "PasswordReset" => schema_of::<PasswordReset>(),
-        "PasswordRehashed" => schema_of::<PasswordRehashed>(),
-        "PasswordChanged" => schema_of::<PasswordChanged>(),
-        "SessionsRevoked" => schema_of::<SessionsRevoked>(),
-        "RoleChanged" => schema_of::<RoleChanged>(),
-        "UserLocked" => schema_of::<Locked>(),
-        "EmailVerificationRequested" => schema_of::<EmailVerificationRequested>(),
-        "UserUnlocked" | "EmailVerified" | "EmailChanged" => schema_of::<Nothing>(),
-        "SessionRevoked" => schema_of::<SessionRevoked>(),
-        "UserErased" => schema_of::<Erased>(),
-        "LoggedIn" => schema_of::<LoggedIn>(),
-        "TokenRefreshed" => schema_of::<TokenRefreshed>(),
-        "LoginRefused" => schema_of::<RefusedLogin>(),
-        _ => schema_of::<SessionEnded>(),
+pub fn schema(kind: EventKind) -> Value {
+    let mut schema = match kind {
+        EventKind::UserRegistered => schema_of::<Registered>(),
+        EventKind::PasswordResetRequested => schema_of::<PasswordResetRequested>(),
+        EventKind::PasswordReset => schema_of::<PasswordReset>(),
+        EventKind::PasswordRehashed => schema_of::<PasswordRehashed>(),
+        EventKind::PasswordChanged => schema_of::<PasswordChanged>(),
+        EventKind::SessionsRevoked => schema_of::<SessionsRevoked>(),
+        EventKind::RoleChanged => schema_of::<RoleChanged>(),
+        EventKind::UserLocked => schema_of::<Locked>(),
+        EventKind::EmailVerificationRequested => schema_of::<EmailVerificationRequested>(),
+        EventKind::UserUnlocked | EventKind::EmailVerified | EventKind::EmailChanged => {
+            schema_of::<Nothing>()
+        }
+        EventKind::SessionRevoked => schema_of::<SessionRevoked>(),
+        EventKind::UserErased => schema_of::<Erased>(),
+        EventKind::LoggedIn => schema_of::<LoggedIn>(),
+        EventKind::TokenRefreshed => schema_of::<TokenRefreshed>(),
+        EventKind::RefreshTokenReused | EventKind::LoggedOut => schema_of::<SessionEnded>(),
+        EventKind::LoginRefused => schema_of::<RefusedLogin>(),
     };
     // Of what has no members this is said, too.
     let members = schema.ensure_object();
@@ -58,10 +61,10 @@ pub fn schema(kind: Kind) -> Value {
     for member in properties.into_iter().flat_map(Map::values_mut) {
         make_strict(member);
     }
-    let id = format!("{IDS}{}.json", kind.cloud_event_type());
+    let id = format!("{IDS}{}.json", cloud_event_type(kind));
     schema.insert("$id".to_owned(), id.into());
-    schema.insert("title".to_owned(), kind.cloud_event_type().into());
-    schema.insert("description".to_owned(), describe(kind).into());
+    schema.insert("title".to_owned(), cloud_event_type(kind).into());
+    schema.insert("description".to_owned(), kind.summary().into());
     schema.to_value()
 }
 
@@ -137,76 +140,31 @@ pub fn envelope() -> Value {
 /// The JSON Schema (2020-12) of an event of any kind that this version knows, which ties `type` to `data`. It refers to no other
 /// document, so that generators make one union type of it.
 pub fn any_event() -> Value {
-    let reference = |kind: Kind| json!({ "$ref": format!("#/$defs/{}", kind.stored_type) });
-    let definitions: Map<_, _> = KINDS
+    let reference = |kind: EventKind| json!({ "$ref": format!("#/$defs/{}", kind.stored_type()) });
+    let definitions: Map<_, _> = EventKind::ALL
         .into_iter()
-        .map(|kind| (kind.stored_type.to_owned(), event_of(kind)))
+        .map(|kind| (kind.stored_type().to_owned(), event_of(kind)))
         .collect();
     json!({
         "$schema": DIALECT,
         "$id": format!("{IDS}{ANY_EVENT}"),
         "title": "AuthlogEvent",
         "description": "A CloudEvent 1.0 of Authlog in the JSON format, of one of the types that this version knows.",
-        "oneOf": KINDS.map(reference),
+        "oneOf": EventKind::ALL.map(reference),
         "$defs": definitions,
     })
 }
 
 /// The schema of a whole event of this kind.
-fn event_of(kind: Kind) -> Value {
+fn event_of(kind: EventKind) -> Value {
     let mut data = embedded(kind);
-    data["title"] = format!("{}Data", kind.stored_type).into();
+    data["title"] = format!("{}Data", kind.stored_type()).into();
     let mut event = envelope();
-    event["title"] = kind.stored_type.into();
-    event["description"] = describe(kind).into();
-    event["properties"]["type"]["const"] = kind.cloud_event_type().into();
+    event["title"] = kind.stored_type().into();
+    event["description"] = kind.summary().into();
+    event["properties"]["type"]["const"] = cloud_event_type(kind).into();
     event["properties"]["data"] = data;
     without_name(event)
-}
-
-/// When such an event happens, in one sentence.
-pub fn describe(kind: Kind) -> &'static str {
-    match kind.stored_type {
-        "UserRegistered" => "An account was made.",
-        "PasswordResetRequested" => {
-            "Someone asked to reset the account's password; an earlier request no longer counts."
-        }
-        "PasswordReset" => {
-            "The password was reset with a mailed link; every session that the account had has ended."
-        }
-        "PasswordRehashed" => {
-            "Someone signed in whose password was kept under an older or weaker hash; it is kept under a newer one now."
-        }
-        "PasswordChanged" => {
-            "The person changed the password; every session has ended but the one in which that was done."
-        }
-        "SessionsRevoked" => "Every session of the account has ended but perhaps one.",
-        "RoleChanged" => {
-            "The account may do other things than before; every session that it had has ended."
-        }
-        "UserLocked" => {
-            "Nobody can sign in to the account until it is unlocked; every session that it had has ended."
-        }
-        "UserUnlocked" => "The account can be signed in to again.",
-        "EmailVerificationRequested" => {
-            "A link was asked for that proves whose an e-mail address is; an earlier one is no good any more."
-        }
-        "EmailVerified" => "The person proved that the account's e-mail address is theirs.",
-        "EmailChanged" => {
-            "The account has another e-mail address, which the person proved to be theirs."
-        }
-        "SessionRevoked" => "The session was ended from outside it.",
-        "UserErased" => {
-            "The account was erased: delete what you keep about its person. Nothing happens to it any more."
-        }
-        "LoggedIn" => "Someone signed in: a session started.",
-        "TokenRefreshed" => "The session's tokens were renewed.",
-        "RefreshTokenReused" => {
-            "A refresh token came back after it had been replaced: it was copied, and the session has ended."
-        }
-        "LoggedOut" => "The person ended the session.",
-        _ => "A login was refused to somebody who used the account's name.",
-    }
 }
 
 /// The AsyncAPI 3.0 document of the stream.
@@ -214,13 +172,13 @@ pub fn async_api() -> Value {
     let mut channels = Map::new();
     let mut operations = Map::new();
     let mut messages = Map::new();
-    for kind in KINDS {
-        let name = format!("{}.{}", kind.aggregate.as_str(), kind.name);
+    for kind in EventKind::ALL {
+        let name = format!("{}.{}", kind.aggregate().as_str(), kind.public_name());
         messages.insert(
             name.clone(),
             json!({
-                "name": kind.cloud_event_type(),
-                "summary": describe(kind),
+                "name": cloud_event_type(kind),
+                "summary": kind.summary(),
                 "contentType": "application/json",
                 "headers": { "$ref": "#/components/schemas/headers" },
                 "payload": embedded(kind),
@@ -229,8 +187,8 @@ pub fn async_api() -> Value {
         channels.insert(
             name.clone(),
             json!({
-                "address": kind.subject("{user_id}"),
-                "summary": describe(kind),
+                "address": subject(kind, "{user_id}"),
+                "summary": kind.summary(),
                 "parameters": { "user_id": { "description": "The id of the account, a UUID." } },
                 "messages": { "event": { "$ref": format!("#/components/messages/{name}") } },
             }),
@@ -240,7 +198,7 @@ pub fn async_api() -> Value {
             json!({
                 "action": "send",
                 "channel": { "$ref": format!("#/channels/{name}") },
-                "summary": describe(kind),
+                "summary": kind.summary(),
             }),
         );
     }
@@ -262,7 +220,7 @@ pub fn async_api() -> Value {
 }
 
 /// The schema of the data inside another document, whose dialect and identifier count.
-fn embedded(kind: Kind) -> Value {
+fn embedded(kind: EventKind) -> Value {
     without_name(schema(kind))
 }
 

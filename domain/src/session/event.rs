@@ -3,7 +3,8 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::{PersonalFields, RevocationReason, Rotation, Timestamp, UserId};
+use crate::catalogue::catalogued;
+use crate::{RevocationReason, Rotation, Timestamp, UserId};
 
 /// An event of the `Session` aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,38 +72,14 @@ pub struct SessionRevoked {
     pub reason: RevocationReason,
 }
 
-impl SessionEvent {
-    /// When it happened.
-    pub fn at(&self) -> Timestamp {
-        match self {
-            Self::LoggedIn(event) => event.at,
-            Self::TokenRefreshed(event) => event.at,
-            Self::RefreshTokenReused(event) => event.at,
-            Self::LoggedOut(event) => event.at,
-            Self::SessionRevoked(event) => event.at,
-        }
-    }
-}
+catalogued!(SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, LoggedOut, SessionRevoked);
 
 impl DomainEvent for SessionEvent {
     fn event_type(&self) -> String {
-        match self {
-            Self::LoggedIn(_) => "LoggedIn",
-            Self::TokenRefreshed(_) => "TokenRefreshed",
-            Self::RefreshTokenReused(_) => "RefreshTokenReused",
-            Self::LoggedOut(_) => "LoggedOut",
-            Self::SessionRevoked(_) => "SessionRevoked",
-        }
-        .to_owned()
+        self.kind().stored_type().to_owned()
     }
 
     fn event_version(&self) -> String {
-        "1".to_owned()
-    }
-}
-
-impl PersonalFields for SessionEvent {
-    fn personal_fields(_event_type: &str) -> &'static [&'static str] {
-        &[]
+        self.kind().version().to_string()
     }
 }

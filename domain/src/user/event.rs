@@ -3,9 +3,10 @@
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::catalogued;
 use crate::{
-    AccountNumber, CredentialId, Email, PersonName, Personal, PersonalFields, Phone, ResetId,
-    RevocationReason, Role, SessionId, Timestamp, Username, VerificationId,
+    AccountNumber, CredentialId, Email, PersonName, Personal, Phone, ResetId, RevocationReason,
+    Role, SessionId, Timestamp, Username, VerificationId,
 };
 
 /// An event of the `User` aggregate.
@@ -190,26 +191,10 @@ pub struct UserErased {
     pub session_epoch: u32,
 }
 
-impl UserEvent {
-    /// When it happened.
-    pub fn at(&self) -> Timestamp {
-        match self {
-            Self::UserRegistered(event) => event.at,
-            Self::PasswordResetRequested(event) => event.at,
-            Self::PasswordReset(event) => event.at,
-            Self::PasswordRehashed(event) => event.at,
-            Self::PasswordChanged(event) => event.at,
-            Self::SessionsRevoked(event) => event.at,
-            Self::RoleChanged(event) => event.at,
-            Self::UserLocked(event) => event.at,
-            Self::UserUnlocked(event) => event.at,
-            Self::EmailVerificationRequested(event) => event.at,
-            Self::EmailVerified(event) => event.at,
-            Self::EmailChanged(event) => event.at,
-            Self::UserErased(event) => event.at,
-        }
-    }
-}
+catalogued!(
+    UserEvent: UserRegistered, PasswordResetRequested, PasswordReset, PasswordRehashed, PasswordChanged, SessionsRevoked,
+    RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, UserErased,
+);
 
 /// An account's session epoch was raised: sessions that started under an earlier one have ended, but for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,45 +232,14 @@ impl UserEvent {
 
 impl DomainEvent for UserEvent {
     fn event_type(&self) -> String {
-        match self {
-            Self::UserRegistered(_) => "UserRegistered",
-            Self::PasswordResetRequested(_) => "PasswordResetRequested",
-            Self::PasswordReset(_) => "PasswordReset",
-            Self::PasswordRehashed(_) => "PasswordRehashed",
-            Self::PasswordChanged(_) => "PasswordChanged",
-            Self::SessionsRevoked(_) => "SessionsRevoked",
-            Self::RoleChanged(_) => "RoleChanged",
-            Self::UserLocked(_) => "UserLocked",
-            Self::UserUnlocked(_) => "UserUnlocked",
-            Self::EmailVerificationRequested(_) => "EmailVerificationRequested",
-            Self::EmailVerified(_) => "EmailVerified",
-            Self::EmailChanged(_) => "EmailChanged",
-            Self::UserErased(_) => "UserErased",
-        }
-        .to_owned()
+        self.kind().stored_type().to_owned()
     }
 
     fn event_version(&self) -> String {
-        match self {
-            Self::RoleChanged(event) if event.session_epoch.is_some() => "2",
-            _ => "1",
-        }
-        .to_owned()
-    }
-}
-
-impl PersonalFields for UserEvent {
-    fn personal_fields(event_type: &str) -> &'static [&'static str] {
-        match event_type {
-            "UserRegistered" => &[
-                "/UserRegistered/username",
-                "/UserRegistered/email",
-                "/UserRegistered/name",
-                "/UserRegistered/phone",
-            ],
-            "EmailVerificationRequested" => &["/EmailVerificationRequested/email"],
-            "EmailChanged" => &["/EmailChanged/email"],
-            _ => &[],
-        }
+        let version = match self {
+            Self::RoleChanged(event) if event.session_epoch.is_none() => 1,
+            _ => self.kind().version(),
+        };
+        version.to_string()
     }
 }

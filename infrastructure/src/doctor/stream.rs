@@ -1,7 +1,7 @@
 //! One stream and what was derived from it: pure, but for the keys that open it.
 
 use authlog_application::ports::{Account, Check, Finding, StreamId};
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_domain::{AggregateKind, EventKind, Timestamp, UserId};
 use authlog_projections::{Row, claims_of, row};
 use cqrs_es::persist::SerializedEvent;
 
@@ -12,7 +12,7 @@ use crate::sealing::{GrantsAccess, Stored, SubjectKey, open_payload};
 use crate::store::{ClaimDigest, Vault};
 
 /// The type of event after which an account has no key, no names and no password.
-const ERASURE: &str = "UserErased";
+const ERASURE: &str = EventKind::UserErased.stored_type();
 
 /// What an examination of one stream came to.
 pub(super) struct Verdict {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use authlog_application::ports::{Check, Diagnosis, EventLog, Finding, LogFilter, LoggedEvent};
-use authlog_application::published::Kind;
+use authlog_application::published;
+use authlog_domain::EventKind;
 use futures_util::StreamExt;
 
 use super::connection::connect;
@@ -117,7 +118,8 @@ pub async fn compare_stream(
         );
         let header = message.headers.as_ref().and_then(|headers| headers.get(ID));
         let found = header.map_or("no event of ours", |id| id.as_str());
-        let subject = Kind::of_stored(&event.event_type).map(|kind| kind.subject(logged.user));
+        let subject = EventKind::from_stored(&event.event_type)
+            .map(|kind| published::subject(kind, logged.user));
         if found != id {
             note(sequence, format!("the stream has {found}, the log {id}"));
         } else if subject.is_some_and(|subject| subject != message.subject.as_str()) {

@@ -2,7 +2,7 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
-use authlog_application::published::PublishedEvent;
+use authlog_application::published::{PublishedEvent, cloud_event_type};
 
 use super::stream::STREAM;
 
@@ -24,7 +24,7 @@ pub(super) fn message(
     headers.insert("ce-specversion", "1.0");
     headers.insert(ID, event.id.as_str());
     headers.insert("ce-source", source);
-    headers.insert("ce-type", event.kind.cloud_event_type().as_str());
+    headers.insert("ce-type", cloud_event_type(event.kind).as_str());
     headers.insert("ce-subject", event.user.to_string().as_str());
     headers.insert(TIME, event.time.to_string().as_str());
     headers.insert("ce-sequence", event.padded_sequence().as_str());

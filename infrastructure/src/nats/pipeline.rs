@@ -7,7 +7,7 @@ use std::pin::Pin;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
 use authlog_application::ports::LoggedEvent;
-use authlog_application::published::publish;
+use authlog_application::published::{self, publish};
 
 use super::message::message;
 use super::trouble::Trouble;
@@ -48,7 +48,7 @@ impl<'a> Pipeline<'a> {
                 )));
             }
             let event = publish(logged).map_err(Trouble::away)?;
-            let subject = event.kind.subject(event.user);
+            let subject = published::subject(event.kind, event.user);
             let message = message(&event, self.source).map_err(Trouble::away)?;
             let acknowledgement = self
                 .jetstream

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::leadership::heard;
-use crate::store::{readable, revocation, unreadable};
+use crate::store::{is_of_revoking_type, readable, revocation, unreadable};
 
 /// What there is to know of an event that ends sessions. The texts are parsed here: one that is none of ours must not fail
 /// the statement, and every other revocation with it.
@@ -31,13 +31,6 @@ macro_rules! revocation_columns {
         r"e.position AS place, e.event_type, e.aggregate_id,
           e.payload -> e.event_type ->> 'session_epoch' AS session_epoch,
           e.payload -> e.event_type ->> 'kept_session' AS kept_session"
-    };
-}
-
-/// Whether an event ends sessions. The types are those of the partial indexes, word for word.
-macro_rules! ends_sessions {
-    () => {
-        "e.event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased')"
     };
 }
 
@@ -59,8 +52,8 @@ const OLDEST_MARK: &str = "SELECT txid::text::bigint FROM log_marks ORDER BY num
 const SINCE: &str = concat!(
     "SELECT least(e.recorded_at, '9999-12-31') AS recorded_at, e.position, ",
     revocation_columns!(),
-    " FROM events e WHERE ",
-    ends_sessions!(),
+    " FROM events e WHERE e.",
+    is_of_revoking_type!(),
     r" AND e.recorded_at >= $1 AND (e.recorded_at, e.position) > ($1, $2) AND e.txid < $4::text::xid8
        ORDER BY e.recorded_at, e.position
        LIMIT $3",
@@ -71,8 +64,8 @@ const SINCE: &str = concat!(
 const MARKED: &str = concat!(
     "SELECT e.txid::text::bigint AS txid, e.position, ",
     revocation_columns!(),
-    " FROM events e WHERE ",
-    ends_sessions!(),
+    " FROM events e WHERE e.",
+    is_of_revoking_type!(),
     r" AND e.txid >= $1::text::xid8 AND (e.txid, e.position) > ($1::text::xid8, $2)
        ORDER BY e.txid, e.position
        LIMIT $3",
@@ -85,12 +78,12 @@ const AFTER: &str = concat!(
     snapshot_columns!(),
     ") AS here LEFT JOIN (SELECT ",
     revocation_columns!(),
-    " FROM events e WHERE e.txid >= $1::text::xid8 AND e.txid < pg_snapshot_xmax(pg_current_snapshot()) AND ",
-    ends_sessions!(),
+    " FROM events e WHERE e.txid >= $1::text::xid8 AND e.txid < pg_snapshot_xmax(pg_current_snapshot()) AND e.",
+    is_of_revoking_type!(),
     " UNION ALL SELECT ",
     revocation_columns!(),
-    " FROM events e WHERE e.txid = ANY($2::text[]::xid8[]) AND ",
-    ends_sessions!(),
+    " FROM events e WHERE e.txid = ANY($2::text[]::xid8[]) AND e.",
+    is_of_revoking_type!(),
     " LIMIT $3) AS news ON true",
 );
 
@@ -289,15 +282,14 @@ impl RevocationReader for Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::REVOKING_EVENT_TYPES;
 
     #[test]
     fn the_query_and_the_indexes_name_the_revoking_types_in_the_same_words() {
-        let list = format!("event_type IN ('{}')", REVOKING_EVENT_TYPES.join("', '"));
+        let list = is_of_revoking_type!();
         let schema = include_str!("../../../migrations/postgres/0007_accounts.sql");
-        assert_eq!(schema.matches(&list).count(), 2);
-        assert_eq!(SINCE.matches(&list).count(), 1);
-        assert_eq!(MARKED.matches(&list).count(), 1);
-        assert_eq!(AFTER.matches(&list).count(), 2);
+        assert_eq!(schema.matches(list).count(), 2);
+        assert_eq!(SINCE.matches(list).count(), 1);
+        assert_eq!(MARKED.matches(list).count(), 1);
+        assert_eq!(AFTER.matches(list).count(), 2);
     }
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::errors::malformed;
 use super::rows::id;
-use crate::store::{self, REVOKING_EVENT_TYPES};
+use crate::store::{self, is_of_revoking_type};
 
 /// Selects revocations by an index that `condition` is about, in the order and the number that `order` says. The types are literals,
 /// as in the partial indexes: SQLite uses such an index only if it sees the same words, and says so rather than read the
@@ -27,17 +27,12 @@ fn statement(index: &str, condition: &str, order: &str) -> String {
     format!(
         "SELECT position, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
          WHERE {} AND {condition} ORDER BY {order}",
-        revoking()
+        is_of_revoking_type!()
     )
 }
 
 /// Revocations that are read at once: ten milliseconds of a reader.
 const PAGE: usize = 10_000;
-
-fn revoking() -> String {
-    let types = REVOKING_EVENT_TYPES.map(|name| format!("'{name}'"));
-    format!("event_type IN ({})", types.join(", "))
-}
 
 /// The last entry of the log. Its place is the position of its event.
 const END: &str = "SELECT log_index, leaf_hash FROM event_log ORDER BY log_index DESC LIMIT 1";
@@ -235,6 +230,6 @@ mod tests {
     #[test]
     fn the_partial_indexes_name_the_revoking_types() {
         let migration = include_str!("../../../migrations/sqlite/0007_accounts.sql");
-        assert_eq!(migration.matches(&revoking()).count(), 2);
+        assert_eq!(migration.matches(is_of_revoking_type!()).count(), 2);
     }
 }

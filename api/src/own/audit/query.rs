@@ -1,7 +1,7 @@
 //! What a reader of the log asks for.
 
 use authlog_application::ports::LogFilter;
-use authlog_application::published::Kind;
+use authlog_application::published::add_listed_kinds;
 use authlog_domain::UserId;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
@@ -78,7 +78,7 @@ impl FeedQuery {
                 let user = UserId::parse(value).ok_or("user has to be the id of an account")?;
                 self.filter.user = Some(user);
             }
-            "type" => Kind::add_listed(value, &mut self.filter.event_types)
+            "type" => add_listed_kinds(value, &mut self.filter.event_types)
 .then_some(()).ok_or_else(|| "type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned())?,
             // Unknown members of a request are passed over, here as elsewhere.
             _ => {}

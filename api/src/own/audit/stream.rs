@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_application::ports::{LoggedEvent, ReadOnError};
-use authlog_application::published::{PublishedEvent, publish};
+use authlog_application::published::{PublishedEvent, cloud_event_type, publish};
 use authlog_application::{Entitlement, Follower};
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -208,7 +208,7 @@ impl Reading {
     fn write_one(&self, event: &PublishedEvent, text: &mut String) {
         let json = event.to_json(&self.api.settings.event_source);
         if self.server_sent {
-            let (id, kind) = (event.log_index, event.kind.cloud_event_type());
+            let (id, kind) = (event.log_index, cloud_event_type(event.kind));
             let kind = self.event_type(&kind);
             text.push_str(&format!("id: {id}\n{kind}data: {json}\n\n"));
         } else {

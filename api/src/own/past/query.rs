@@ -1,7 +1,7 @@
 //! What a reader of an account's past asks for.
 
 use authlog_application::ports::{HistoryFilter, Moment};
-use authlog_application::published::Kind;
+use authlog_application::published::add_listed_kinds;
 use authlog_domain::{SessionId, Timestamp};
 
 /// Events in an answer, unless another number is asked for.
@@ -55,7 +55,7 @@ impl HistoryQuery {
                 let session = SessionId::parse(value);
                 self.filter.session = Some(session.ok_or("session has to be the id of a session")?);
             }
-            "type" => Kind::add_listed(value, &mut self.filter.event_types)
+            "type" => add_listed_kinds(value, &mut self.filter.event_types)
 .then_some(()).ok_or_else(|| "type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned())?,
             // Unknown members of a request are passed over, here as elsewhere.
             _ => {}

@@ -1,0 +1,360 @@
+//! The catalogue of events: what is to be known of every kind of event, each declared once.
+//!
+//! To add an event, add its row here, its struct and variant to the aggregate's events, and follow the compiler: every
+//! place that has to decide something about a kind matches on [`EventKind`] without a wildcard.
+
+use crate::AggregateKind;
+
+/// What the catalogue says of a kind of event.
+struct Entry {
+    aggregate: AggregateKind,
+    version: u32,
+    public_name: &'static str,
+    summary: &'static str,
+    personal_fields: &'static [&'static str],
+    ends_sessions: bool,
+    notice: Option<Notice>,
+}
+
+/// Of what an account's person is notified by mail, in their own interest or because they asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The password is another.
+    PasswordChanged,
+    /// The e-mail address is another: sent to the address before.
+    EmailChanged,
+    /// The account was locked.
+    AccountLocked,
+    /// A refresh token was copied, and its session ended.
+    RefreshTokenReused,
+    /// A link that proves whose an e-mail address is.
+    VerificationLink,
+}
+
+macro_rules! catalogue {
+    ($(
+        $kind:ident {
+            aggregate: $aggregate:ident,
+            version: $version:literal,
+            public_name: $public_name:literal,
+            summary: $summary:literal,
+            personal: [$($member:literal),*],
+            ends_sessions: $ends_sessions:literal,
+            notice: $notice:expr,
+        }
+    )*) => {
+        /// A kind of event.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum EventKind {
+            $(#[doc = $summary] $kind,)*
+        }
+
+        impl EventKind {
+            /// Every kind, those of an aggregate together.
+            pub const ALL: [Self; [$(Self::$kind),*].len()] = [$(Self::$kind),*];
+
+            /// The type under which such events are stored. It never changes.
+            pub const fn stored_type(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($kind),)*
+                }
+            }
+
+            const fn entry(self) -> &'static Entry {
+                match self {
+                    $(Self::$kind => &Entry {
+                        aggregate: AggregateKind::$aggregate,
+                        version: $version,
+                        public_name: $public_name,
+                        summary: $summary,
+                        personal_fields: &[$(concat!("/", stringify!($kind), "/", $member)),*],
+                        ends_sessions: $ends_sessions,
+                        notice: $notice,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    UserRegistered {
+        aggregate: User,
+        version: 1,
+        public_name: "registered",
+        summary: "An account was made.",
+        personal: ["username", "email", "name", "phone"],
+        ends_sessions: false,
+        notice: None,
+    }
+    PasswordResetRequested {
+        aggregate: User,
+        version: 1,
+        public_name: "password-reset-requested",
+        summary: "Someone asked to reset the account's password; an earlier request no longer counts.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    PasswordReset {
+        aggregate: User,
+        version: 1,
+        public_name: "password-reset",
+        summary: "The password was reset with a mailed link; every session that the account had has ended.",
+        personal: [],
+        ends_sessions: true,
+        notice: Some(Notice::PasswordChanged),
+    }
+    PasswordRehashed {
+        aggregate: User,
+        version: 1,
+        public_name: "password-rehashed",
+        summary: "Someone signed in whose password was kept under an older or weaker hash; it is kept under a newer one now.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    PasswordChanged {
+        aggregate: User,
+        version: 1,
+        public_name: "password-changed",
+        summary: "The person changed the password; every session has ended but the one in which that was done.",
+        personal: [],
+        ends_sessions: true,
+        notice: Some(Notice::PasswordChanged),
+    }
+    SessionsRevoked {
+        aggregate: User,
+        version: 1,
+        public_name: "sessions-revoked",
+        summary: "Every session of the account has ended but perhaps one.",
+        personal: [],
+        ends_sessions: true,
+        notice: None,
+    }
+    RoleChanged {
+        aggregate: User,
+        version: 2,
+        public_name: "role-changed",
+        summary: "The account may do other things than before; every session that it had has ended.",
+        personal: [],
+        ends_sessions: true,
+        notice: None,
+    }
+    UserLocked {
+        aggregate: User,
+        version: 1,
+        public_name: "locked",
+        summary: "Nobody can sign in to the account until it is unlocked; every session that it had has ended.",
+        personal: [],
+        ends_sessions: true,
+        notice: Some(Notice::AccountLocked),
+    }
+    UserUnlocked {
+        aggregate: User,
+        version: 1,
+        public_name: "unlocked",
+        summary: "The account can be signed in to again.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    EmailVerificationRequested {
+        aggregate: User,
+        version: 1,
+        public_name: "email-verification-requested",
+        summary: "A link was asked for that proves whose an e-mail address is; an earlier one is no good any more.",
+        personal: ["email"],
+        ends_sessions: false,
+        notice: Some(Notice::VerificationLink),
+    }
+    EmailVerified {
+        aggregate: User,
+        version: 1,
+        public_name: "email-verified",
+        summary: "The person proved that the account's e-mail address is theirs.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    EmailChanged {
+        aggregate: User,
+        version: 1,
+        public_name: "email-changed",
+        summary: "The account has another e-mail address, which the person proved to be theirs.",
+        personal: ["email"],
+        ends_sessions: false,
+        notice: Some(Notice::EmailChanged),
+    }
+    UserErased {
+        aggregate: User,
+        version: 1,
+        public_name: "erased",
+        summary: "The account was erased: delete what you keep about its person. Nothing happens to it any more.",
+        personal: [],
+        ends_sessions: true,
+        notice: None,
+    }
+    LoggedIn {
+        aggregate: Session,
+        version: 1,
+        public_name: "logged-in",
+        summary: "Someone signed in: a session started.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    TokenRefreshed {
+        aggregate: Session,
+        version: 1,
+        public_name: "token-refreshed",
+        summary: "The session's tokens were renewed.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+    RefreshTokenReused {
+        aggregate: Session,
+        version: 1,
+        public_name: "refresh-token-reused",
+        summary: "A refresh token came back after it had been replaced: it was copied, and the session has ended.",
+        personal: [],
+        ends_sessions: true,
+        notice: Some(Notice::RefreshTokenReused),
+    }
+    LoggedOut {
+        aggregate: Session,
+        version: 1,
+        public_name: "logged-out",
+        summary: "The person ended the session.",
+        personal: [],
+        ends_sessions: true,
+        notice: None,
+    }
+    SessionRevoked {
+        aggregate: Session,
+        version: 1,
+        public_name: "revoked",
+        summary: "The session was ended from outside it.",
+        personal: [],
+        ends_sessions: true,
+        notice: None,
+    }
+    LoginRefused {
+        aggregate: RefusedLogins,
+        version: 1,
+        public_name: "login-refused",
+        summary: "A login was refused to somebody who used the account's name.",
+        personal: [],
+        ends_sessions: false,
+        notice: None,
+    }
+}
+
+impl EventKind {
+    /// The kind whose events are stored under this type. `None`: a newer program wrote the event.
+    pub fn from_stored(stored_type: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.stored_type() == stored_type)
+    }
+
+    /// The aggregate to which it happens.
+    pub const fn aggregate(self) -> AggregateKind {
+        self.entry().aggregate
+    }
+
+    /// The version in which such events are written today; older ones stay readable for ever.
+    pub const fn version(self) -> u32 {
+        self.entry().version
+    }
+
+    /// The name by which other services know it, within its aggregate. It never changes.
+    pub const fn public_name(self) -> &'static str {
+        self.entry().public_name
+    }
+
+    /// When such an event happens, in one sentence.
+    pub const fn summary(self) -> &'static str {
+        self.entry().summary
+    }
+
+    /// Where the personal fields of such events lie: JSON pointers (RFC 6901) into the stored payload, of any version ever
+    /// stored. A pointer to an absent or null member is passed over.
+    pub const fn personal_fields(self) -> &'static [&'static str] {
+        self.entry().personal_fields
+    }
+
+    /// Whether such an event ends sessions, so that their tokens no longer count. (The first version of `RoleChanged` ended
+    /// none.)
+    pub const fn ends_sessions(self) -> bool {
+        self.entry().ends_sessions
+    }
+
+    /// Of what the account's person is notified by mail after such an event.
+    pub const fn notice(self) -> Option<Notice> {
+        self.entry().notice
+    }
+}
+
+/// Derives what every aggregate's enum of events says of itself from the catalogue. Each variant has the name of its kind
+/// and holds a struct with a member `at`; one that is missing here does not compile.
+macro_rules! catalogued {
+    ($event:ident: $($kind:ident),* $(,)?) => {
+        impl $event {
+            /// Its kind.
+            pub const fn kind(&self) -> $crate::EventKind {
+                match self {
+                    $(Self::$kind(_) => $crate::EventKind::$kind,)*
+                }
+            }
+
+            /// When it happened.
+            pub const fn at(&self) -> $crate::Timestamp {
+                match self {
+                    $(Self::$kind(event) => event.at,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use catalogued;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_summaries_are_each_of_one_kind() {
+        let stored: HashSet<_> = EventKind::ALL.map(EventKind::stored_type).into();
+        let public: HashSet<_> = EventKind::ALL
+            .map(|kind| (kind.aggregate(), kind.public_name()))
+            .into();
+        let summaries: HashSet<_> = EventKind::ALL.map(EventKind::summary).into();
+        let all = EventKind::ALL.len();
+        assert_eq!(
+            (stored.len(), public.len(), summaries.len()),
+            (all, all, all)
+        );
+    }
+
+    #[test]
+    fn a_kind_is_found_by_its_stored_type() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::from_stored(kind.stored_type()), Some(kind));
+        }
+        assert_eq!(EventKind::from_stored("PasswordForgotten"), None);
+    }
+
+    #[test]
+    fn refused_logins_end_no_sessions() {
+        let ending = EventKind::ALL
+            .into_iter()
+            .filter(|kind| kind.ends_sessions());
+        for kind in ending {
+            assert_ne!(kind.aggregate(), AggregateKind::RefusedLogins, "{kind:?}");
+        }
+    }
+}
