@@ -1,8 +1,9 @@
 //! What clients may hold of this node at a time: connections, requests under way, buffered bytes, places in the feed, pages
-//! that are read.
+//! that are read. And what became of their latest requests.
 
 mod bytes;
 mod clients;
+mod outages;
 mod pages;
 mod readers;
 
@@ -12,6 +13,7 @@ use crate::exchange::Refusals;
 
 pub(crate) use bytes::{ByteBudget, Exhausted, Lease};
 pub(crate) use clients::{Clients, Place, UnderWay};
+pub(crate) use outages::Outages;
 pub(crate) use pages::{PagePlace, PagePlaces};
 pub(crate) use readers::{NoPlace, ReaderPlace, ReaderPlaces};
 
@@ -22,6 +24,7 @@ pub struct Capacity {
     pub(crate) readers: Arc<ReaderPlaces>,
     pub(crate) pages: Arc<PagePlaces>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) outages: Arc<Outages>,
 }
 
 /// Whether a client that holds `held` of something may hold `more` of it while `free` are left.

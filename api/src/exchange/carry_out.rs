@@ -22,12 +22,12 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::with_body_arrived;
-use super::outage::Overloaded;
+use super::outage::{Outage, Overloaded};
 use super::request_context::request_context;
 use super::{Arrival, Failure, Surface};
 use crate::Api;
 use crate::capacity::UnderWay;
-use crate::own::forward_auth;
+use crate::own::{INTROSPECT, forward_auth};
 
 /// Names the request, so that a client can say which one it means.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -68,6 +68,7 @@ pub(crate) async fn carry_out(
         route = route(&request),
     );
     let is_probe = PROBES.contains(&route(&request));
+    let changes_something = changes_something(&request);
     request.extensions_mut().insert(context);
 
     let place = match arrival {
@@ -82,6 +83,9 @@ pub(crate) async fn carry_out(
         answer.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
     if is_held(&api, &response) && under_way.as_ref().is_none_or(UnderWay::may_be_held_back) {
         sleep_until(started + hold_of(id)).await;
+    }
+    if changes_something {
+        note_outcome(&api, &response);
     }
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -99,6 +103,20 @@ fn is_held(api: &Api, response: &Response) -> bool {
     response.extensions().get::<Overloaded>().is_some()
         || response.status() == StatusCode::TOO_MANY_REQUESTS
             && api.capacity.refusals.are_too_many(Instant::now())
+}
+
+/// Whether a request, when it is carried out, leaves something in the store.
+fn changes_something(request: &Request) -> bool {
+    let route = route(request);
+    !(request.method().is_safe() || route == INTROSPECT || forward_auth::ROUTES.contains(&route))
+}
+
+/// Notes whether a request that changes something was carried out. One that was refused says nothing.
+fn note_outcome(api: &Api, response: &Response) {
+    let failed = response.extensions().get::<Outage>().is_some();
+    if failed || response.status().is_success() {
+        api.capacity.outages.note(Instant::now(), failed);
+    }
 }
 
 /// How long after its arrival a request may be refused for overload. Ids of requests are random.

@@ -29,9 +29,14 @@ pub(crate) fn overloaded(mut response: Response, after: Duration) -> Response {
     retry_later(response, after)
 }
 
+/// Marks a response to a request that failed because the store could not be used.
+#[derive(Clone, Copy)]
+pub(super) struct Outage;
+
 /// `response`, for an outage of which `cause` is logged here and nowhere else.
-pub(crate) fn unavailable(response: Response, cause: &(dyn Error + 'static)) -> Response {
+pub(crate) fn unavailable(mut response: Response, cause: &(dyn Error + 'static)) -> Response {
     tracing::error!(error = chain(cause), "unavailable");
+    response.extensions_mut().insert(Outage);
     retry_later(response, AFTER_AN_OUTAGE)
 }
 

@@ -10,22 +10,34 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
 
 use super::problem::problem;
 use crate::Api;
-use crate::exchange::unavailable;
+use crate::exchange::{retry_later, unavailable};
+
+/// When it is worth asking again whether a node is ready that is not: outcomes of requests are added up by the second.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// 200: the program answers. An outage of the store must not get it restarted, so the store is not asked.
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// 200 if requests can be served, else 503: the store is away, or writes to it fail. The answer also says how far the log
+/// 200 if requests can be served, else 503: the store is away, writes to it fail, or most requests of the last five seconds
+/// that change something failed because of the store. The answer also says how far the log
 /// and the stream are behind and which background workers run. These do not change the status: events that wait are not
 /// lost, and sending requests elsewhere would not make them wait less. A log that was tampered with does not change it
 /// either: the service goes on, and an operator has to decide.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.authlog.ready().await {
+        Ok(()) if api.capacity.outages.prevail(Instant::now()) => retry_later(
+            problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Most requests that change something fail now.",
+            ),
+            AGAIN_AFTER,
+        ),
         Ok(()) => {
             let lag = api.authlog.lag().await.ok();
             let integrity = api.authlog.log_integrity();

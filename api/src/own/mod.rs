@@ -28,6 +28,9 @@ use axum::routing::{delete, get, post, put};
 use crate::Api;
 use crate::exchange::Surface;
 
+/// Where a service asks whether a token is good (RFC 7662).
+pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+
 /// Our own surface.
 pub(crate) static SURFACE: Surface = Surface {
     contract: ContractName::Authlog,
@@ -85,7 +88,7 @@ fn routes() -> Router<Arc<Api>> {
             "/.well-known/oauth-authorization-server",
             get(metadata::metadata),
         )
-        .route("/oauth2/introspect", post(oauth::introspect))
+        .route(INTROSPECT, post(oauth::introspect))
         .route("/oauth2/revoke", post(oauth::revoke))
         .route(
             "/reset-password",
