@@ -386,6 +386,10 @@ impl PasswordHasher for Nowhere {
     fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
         unreachable!()
     }
+
+    fn should_be_renewed(&self, _: &PasswordHash, _: &Password) -> bool {
+        unreachable!()
+    }
 }
 
 /// A place in which nothing is hashed.

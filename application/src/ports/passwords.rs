@@ -99,6 +99,10 @@ pub trait PasswordHasher: Send + Sync {
     /// # Errors
     /// No password can be checked against it.
     fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash>;
+
+    /// Whether `password`, which was right, should be hashed again: the hash is outdated, and no other password fits it. bcrypt
+    /// reads the first 72 bytes of a password. What follows them was not checked, and may not be what the owner chose.
+    fn should_be_renewed(&self, hash: &PasswordHash, password: &Password) -> bool;
 }
 
 /// A place among the passwords that wait, for one password. It is free again once this is dropped. Until the password is

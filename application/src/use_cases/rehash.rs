@@ -10,7 +10,7 @@ use authlog_domain::{CredentialId, UserId};
 use tokio::sync::mpsc;
 
 use crate::authlog::Parts;
-use crate::ports::{CredentialRecord, HashStanding, HashingClient, PasswordHash};
+use crate::ports::{CredentialRecord, HashingClient, PasswordHash};
 use crate::unit_of_work::Journal;
 use crate::{Authlog, NewPassword, Password, Refusal, RequestContext};
 
@@ -26,7 +26,7 @@ pub(crate) struct OutdatedPassword {
 }
 
 impl Authlog {
-    /// Has the password hashed anew if `hash`, against which it was right, is outdated.
+    /// Has the password hashed again if `hash`, against which it was right, is outdated and is of this password alone.
     pub(crate) fn renew_if_outdated(
         &self,
         user: UserId,
@@ -35,7 +35,7 @@ impl Authlog {
         password: Password,
         context: &RequestContext,
     ) {
-        if !matches!(self.parts.hasher.standing(hash), Ok(HashStanding::Outdated)) {
+        if !self.parts.hasher.should_be_renewed(hash, &password) {
             return;
         }
         let outdated = OutdatedPassword {

@@ -58,6 +58,12 @@ impl BcryptHash {
         }
     }
 
+    /// Whether bcrypt reads all of `password`, with the zero byte that marks its end. Otherwise other passwords fit its hash
+    /// too: those that are the same up to there.
+    pub fn reads_all_of(password: &[u8]) -> bool {
+        password.len() < READ_BYTES
+    }
+
     /// Whether it is of `password`, of which bcrypt reads the first 72 bytes.
     pub fn is_of(&self, password: &[u8]) -> bool {
         let mut read = Zeroizing::new(Vec::with_capacity(READ_BYTES));

@@ -123,6 +123,12 @@ impl PasswordHasher for Argon2PasswordHasher {
             HashStanding::Current
         })
     }
+
+    fn should_be_renewed(&self, hash: &PasswordHash, password: &Password) -> bool {
+        StoredHash::parse(hash).is_ok_and(|hash| {
+            hash.is_outdated(&self.scheme.params) && hash.reads_all_of(password.expose_to_hasher())
+        })
+    }
 }
 
 /// A place in the queue, and what it takes to use it.
@@ -360,6 +366,13 @@ mod tests {
         let cheap = PasswordHash::from_stored(cheap.to_owned());
         assert_eq!(hasher.standing(&current).unwrap(), HashStanding::Current);
         assert_eq!(hasher.standing(&cheap).unwrap(), HashStanding::Outdated);
+
+        let renewed = |length| {
+            let password = Password::parse(&"\u{e9}".repeat(length)).unwrap();
+            hasher.should_be_renewed(&cheap, &password)
+        };
+        // In bytes, and not in letters.
+        assert!(renewed(35) && !renewed(36));
 
         let written = ask(&hasher, ArgonMemory::written).await;
         let right = is_of(&hasher, "U*U*", Some(cheap.clone())).await;

@@ -77,6 +77,14 @@ impl StoredHash {
         }
     }
 
+    /// Whether it is of this password alone, if it is of it.
+    pub fn reads_all_of(&self, password: &[u8]) -> bool {
+        match self {
+            Self::Argon2(_) | Self::Scrypt(_) => true,
+            Self::Bcrypt(_) => BcryptHash::reads_all_of(password),
+        }
+    }
+
     /// Whether it is of another scheme than hashes with these parameters are, or costs less to guess at.
     pub fn is_outdated(&self, current: &Params) -> bool {
         match self {
