@@ -3,12 +3,11 @@
 mod scoring;
 
 use authlog_domain::Flaw;
-use precis_profiles::OpaqueString;
-use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-/// A password as somebody typed it, normalised (RFC 8265 §4.2, OpaqueString). It is wiped when dropped and has neither
-/// `Debug` nor `Serialize`.
+/// A password as a person typed it, normalised as RFC 8265 §4.2 (OpaqueString) does it. It is wiped when dropped and has
+/// neither `Debug` nor `Serialize`.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
@@ -20,8 +19,9 @@ impl Password {
     /// Reads a password. White space counts: it is never trimmed.
     ///
     /// # Errors
-    /// [`Flaw::Required`] for none, [`Flaw::TooLong`] beyond [`Self::MAX_LENGTH`], [`Flaw::Malformed`] for characters
-    /// that RFC 8265 does not allow in a password (control characters).
+    /// [`Flaw::Required`] for none, [`Flaw::TooLong`] beyond [`Self::MAX_LENGTH`], [`Flaw::Malformed`] for control
+    /// characters. Every other character counts (NIST SP 800-63B-4 §3.1.1.2): RFC 8265 would refuse what its version of Unicode
+    /// does not know, and the joiners and variation selectors of which many emoji consist.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         if text.is_empty() {
             return Err(Flaw::Required);
@@ -31,13 +31,28 @@ impl Password {
                 max: Self::MAX_LENGTH,
             });
         }
-        let normalised = OpaqueString::enforce(text).map_err(|_| Flaw::Malformed)?;
-        Ok(Self(Zeroizing::new(normalised.into_owned())))
+        if text.chars().any(char::is_control) {
+            return Err(Flaw::Malformed);
+        }
+        // NFC makes a text at most three times as long (UAX #15): it does not grow, and leaves no copy behind.
+        let mut normalised = Zeroizing::new(String::with_capacity(3 * text.len()));
+        normalised.extend(text.chars().map(as_ascii_space).nfc());
+        Ok(Self(normalised))
     }
 
     /// The bytes to hash. For password hashers alone.
     pub fn expose_to_hasher(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+}
+
+/// A space for every space separator (RFC 8265 §4.2.2, rule 2): keyboards type different ones.
+const fn as_ascii_space(letter: char) -> char {
+    match letter {
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
+            ' '
+        }
+        other => other,
     }
 }
 
@@ -135,6 +150,40 @@ mod tests {
         let composed = Password::parse("caf\u{e9}-au-lait").unwrap();
         let decomposed = Password::parse("cafe\u{301}-au-lait").unwrap();
         assert_eq!(composed.expose_to_hasher(), decomposed.expose_to_hasher());
+    }
+
+    #[test]
+    fn every_character_but_a_control_character_can_be_in_a_password() {
+        for text in [
+            // A family, a heart with its variation selector, the flag of Wales, a face of Unicode 15.
+            "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+            "\u{2764}\u{fe0f}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
+            "\u{1fae8}",
+            // Persian with a non-joiner, a soft hyphen, Jamo of old Korean.
+            "\u{645}\u{6cc}\u{200c}\u{62e}",
+            "Donau\u{ad}dampf",
+            "\u{1113}\u{1175}",
+        ] {
+            let password = Password::parse(text).unwrap();
+            let bytes = password.expose_to_hasher();
+            assert_eq!(bytes, text.as_bytes(), "{text:?}");
+        }
+        let spaces = Password::parse("a\u{a0}b\u{3000}c").unwrap();
+        assert_eq!(spaces.expose_to_hasher(), b"a b c");
+    }
+
+    proptest::proptest! {
+        /// What earlier versions took for a password is hashed as before.
+        #[test]
+        fn anything_that_rfc_8265_allows_is_read_as_it_says(text in ".{1,40}") {
+            use precis_profiles::OpaqueString;
+            use precis_profiles::precis_core::profile::PrecisFastInvocation as _;
+            if let Ok(expected) = OpaqueString::enforce(text.as_str()) {
+                let password = Password::parse(&text).unwrap();
+                proptest::prop_assert_eq!(password.expose_to_hasher(), expected.as_bytes());
+            }
+        }
     }
 
     #[test]
