@@ -7,6 +7,7 @@ use std::time::Duration;
 use authlog_application::supervisor::{Supervisor, Workers};
 use authlog_application::{Background, LogFeed};
 use authlog_infrastructure::Store;
+use authlog_infrastructure::claim_upgrade::ClaimUpgrader;
 use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
 use authlog_infrastructure::nats::EventPublisher;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
@@ -30,6 +31,7 @@ pub(crate) struct BackgroundWork {
     pub(crate) application: Background,
     pub(crate) key_watch: KeyWatch<dyn Store>,
     pub(crate) seal_upgrader: SealUpgrader,
+    pub(crate) claim_upgrader: ClaimUpgrader,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) publisher: Option<EventPublisher>,
     pub(crate) offices: Option<Offices>,
@@ -89,6 +91,9 @@ impl BackgroundWork {
             supervisor.start("key_watch", stop, self.key_watch, |it| it.run().boxed()),
             supervisor.start("seal_upgrader", stop, self.seal_upgrader, |it| {
                 // Once everything is sealed there is nothing left to do.
+                it.run().then(|()| pending()).boxed()
+            }),
+            supervisor.start("claim_upgrader", stop, self.claim_upgrader, |it| {
                 it.run().then(|()| pending()).boxed()
             }),
         ];

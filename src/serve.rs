@@ -9,6 +9,7 @@ use anyhow::Context;
 use authlog_api::{Api, Capacity};
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::StoreAccess;
+use authlog_infrastructure::claim_upgrade::ClaimUpgrader;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -52,6 +53,8 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         signs.clone(),
         settings.upgrade_window,
     );
+    let claim_upgrader =
+        ClaimUpgrader::new(Arc::clone(&store), signs.clone(), settings.upgrade_window);
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes).unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
@@ -77,6 +80,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         application,
         key_watch,
         seal_upgrader,
+        claim_upgrader,
         checkpoints,
         publisher,
         offices,

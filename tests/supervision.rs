@@ -101,6 +101,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "revocation_tail",
         "housekeeper",
         "seal_upgrader",
+        "claim_upgrader",
         "mail_sweeper",
         "log_feed",
         "key_watch",

@@ -1,5 +1,6 @@
 //! Adapters: what the ports of `authlog-application` are in this world.
 
+pub mod claim_upgrade;
 mod doctor;
 pub mod hashing;
 mod history;
@@ -19,6 +20,6 @@ pub mod transparency;
 mod write_health;
 
 pub use store::{
-    MasterKeyRotation, OpenError, Rewrapped, SealUpgrade, SharedSecrets, SigningKeyStore, Store,
-    StoreAccess,
+    ClaimUpgrade, MailboxClaims, MasterKeyRotation, OpenError, Rewrapped, SealUpgrade,
+    SharedSecrets, SigningKeyStore, Store, StoreAccess,
 };

@@ -15,8 +15,8 @@ use authlog_application::ports::{
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, Email, EventKind, ResetId, SessionId, Timestamp, UserId};
 use authlog_projections::{
-    Account, Claim, ClaimChanges, Row, SessionRecord, ToldByMail, claim_changes, erased, row_after,
-    told_by_mail,
+    Account, Claim, ClaimChanges, Row, SessionRecord, ToldByMail, claim_changes, claims_of, erased,
+    row_after, told_by_mail,
 };
 use aws_lc_rs::hmac;
 use cqrs_es::persist::SerializedEvent;
@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::mail::mailbox_of;
 use crate::sealing::{
-    AccessSeals, Fingerprint, MasterKeys, SealedCredential, SealedEvent, SubjectKey,
+    AccessSeals, Fingerprint, MasterKeys, SealedCredential, SealedEvent, Stored, SubjectKey,
     SubjectKeyCache, Unopenable, WithMac, open_payload, seal,
 };
 use crate::tokens::{KeyLedger, KeyRecord, KeyRow, KeyTimes, RetiredKeys, SigningKeys, judge};
@@ -71,6 +71,7 @@ pub trait Store:
     + MasterKeyRotation
     + SigningKeyStore
     + SealUpgrade
+    + ClaimUpgrade
     + SchemaCheck
 {
 }
@@ -94,6 +95,7 @@ impl<S> Store for S where
         + MasterKeyRotation
         + SigningKeyStore
         + SealUpgrade
+        + ClaimUpgrade
         + SchemaCheck
 {
 }
@@ -205,6 +207,60 @@ pub trait SealUpgrade: Send + Sync {
 
     /// Empties up to `limit` of the plain hashes of which there is a sealed one, and says how many there were.
     async fn remove_plain_hashes(&self, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// Claiming addresses by their mailbox, in a store of a version that knew their spelling alone (`docs/adr/0016`). Every step
+/// can be repeated, and may be interrupted.
+#[async_trait]
+pub trait ClaimUpgrade: Send + Sync {
+    /// Whether every account has claimed its mailbox, unless another account has it.
+    async fn mailboxes_are_claimed(&self) -> Result<bool, StoreError>;
+
+    /// For how long the store has had a schema with claims to mailboxes, by the store's clock. Nodes of the version before
+    /// may run until some time after that. `None` for a store of which only one program serves at a time.
+    async fn since_mailbox_claims(&self) -> Result<Option<Duration>, StoreError>;
+
+    /// Claims the mailboxes of up to `limit` accounts, those after `after` in the store's order; `None` when there was none
+    /// left.
+    async fn claim_mailboxes_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Option<MailboxClaims>, StoreError>;
+
+    /// Takes note that every account was looked at, and that no version will run again that knows spellings alone.
+    async fn finish_mailbox_claims(&self) -> Result<(), StoreError>;
+}
+
+/// How far the claims to mailboxes have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxClaims {
+    /// The last account that was looked at.
+    pub last: UserId,
+    /// How many claims this step added.
+    pub claimed: u64,
+}
+
+/// The name under which a store remembers that mailboxes are claimed.
+pub(crate) const MAILBOX_CLAIMS: &str = "mailbox-claims";
+
+/// The claims to mailboxes that these accounts should have in addition to those to the spellings of their addresses, each with the
+/// version of the account's row. Rows that this service did not write claim nothing.
+pub(crate) fn mailbox_claims(
+    vault: &Vault,
+    accounts: Vec<Stored<Account>>,
+) -> Vec<(ClaimDigest, i64)> {
+    let accounts = accounts
+        .into_iter()
+        .filter_map(|stored| vault.seals.accept(stored));
+    accounts
+        .flat_map(|account| {
+            let claims = claims_of(&account).into_iter();
+            claims
+                .filter(|claim| !claim.is_spelling)
+                .map(move |claim| (vault.pepper.claim(&claim), account.version.cast_signed()))
+        })
+        .collect()
 }
 
 /// What a program does with the store that it opens.
@@ -375,6 +431,8 @@ pub(crate) struct Erasure {
 pub(crate) struct ClaimDigest {
     pub(crate) kind: IdentifierKind,
     pub(crate) digest: [u8; 32],
+    /// Whether it is of the spelling that the account has, and not of its mailbox alone.
+    pub(crate) is_spelling: bool,
     pub(crate) owner: UserId,
 }
 
@@ -435,12 +493,33 @@ impl Pepper {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    pub(crate) fn digest(&self, identifier: &Identifier) -> [u8; 32] {
-        self.tag(&format!(
-            "{}:{}",
-            identifier.kind().as_str(),
-            identifier.comparable()
-        ))
+    pub(crate) fn claim(&self, claim: &Claim) -> ClaimDigest {
+        ClaimDigest {
+            kind: claim.kind,
+            digest: self.digest(claim.kind, &claim.form),
+            is_spelling: claim.is_spelling,
+            owner: claim.owner,
+        }
+    }
+
+    /// Under which digests an account claims this identifier, that of its spelling first. By whom the spelling is claimed
+    /// goes before: accounts of earlier versions may share a mailbox.
+    pub(crate) fn digests(&self, identifier: &Identifier) -> Vec<[u8; 32]> {
+        let forms = identifier.claimed_forms().into_iter();
+        forms
+            .map(|(form, _)| self.digest(identifier.kind(), &form))
+            .collect()
+    }
+
+    /// The digests by which an account is looked up: the second counts where no account claims the first.
+    pub(crate) fn lookup(&self, identifier: &Identifier) -> [[u8; 32]; 2] {
+        let digests = self.digests(identifier);
+        let first = digests.first().copied().unwrap_or_default();
+        [first, digests.last().copied().unwrap_or(first)]
+    }
+
+    fn digest(&self, kind: IdentifierKind, form: &str) -> [u8; 32] {
+        self.tag(&format!("{}:{form}", kind.as_str()))
     }
 
     fn tag(&self, text: &str) -> [u8; 32] {
@@ -463,8 +542,11 @@ impl Pepper {
         requests: impl IntoIterator<Item = (ResetId, String)>,
     ) -> Vec<ResetId> {
         let is_claimed = |typed: &str| {
-            Identifier::parse(typed)
-                .is_some_and(|identifier| claims.contains(&self.digest(&identifier).to_vec()))
+            Identifier::parse(typed).is_some_and(|it| {
+                self.digests(&it)
+                    .iter()
+                    .any(|own| claims.contains(&own.to_vec()))
+            })
         };
         let concerned = requests.into_iter().filter(|(_, typed)| is_claimed(typed));
         concerned.map(|(reset, _)| reset).collect()
@@ -644,14 +726,6 @@ impl Vault {
             .transpose()
     }
 
-    fn digests(&self, claims: Vec<Claim>) -> impl Iterator<Item = ClaimDigest> {
-        claims.into_iter().map(|claim| ClaimDigest {
-            kind: claim.identifier.kind(),
-            digest: self.pepper.digest(&claim.identifier),
-            owner: claim.owner,
-        })
-    }
-
     /// Computes what an append writes.
     pub(crate) async fn plan(
         &self,
@@ -724,8 +798,9 @@ impl Vault {
                 Some(Row::Account(row)) => {
                     let ClaimChanges { claimed, released } =
                         claim_changes(staged.base.account(), &row);
-                    plan.claims.extend(self.digests(claimed));
-                    plan.released.extend(self.digests(released));
+                    let digest = |claim: &Claim| self.pepper.claim(claim);
+                    plan.claims.extend(claimed.iter().map(digest));
+                    plan.released.extend(released.iter().map(digest));
                     plan.accounts.push(self.seals.with_mac(*row));
                 }
                 Some(Row::Session(row)) => plan.sessions.push(self.seals.with_mac(*row)),

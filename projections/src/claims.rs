@@ -1,19 +1,23 @@
 //! The claims: which identifier belongs to which account.
 
-use authlog_application::ports::{Account, Identifier};
+use authlog_application::ports::{Account, Identifier, IdentifierKind};
 use authlog_domain::UserId;
 
-/// An identifier and the account whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A form of an identifier and the account whose it is.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The identifier.
-    pub identifier: Identifier,
+    /// What kind of name it is.
+    pub kind: IdentifierKind,
+    /// The form ([`Identifier::claimed_forms`]). It is personal data.
+    pub form: String,
+    /// Whether it is of the spelling that the account has, and not of its mailbox alone.
+    pub is_spelling: bool,
     /// Whose it is.
     pub owner: UserId,
 }
 
 /// What an append changes about an account's claims.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClaimChanges {
     /// Identifiers that become the account's own.
     pub claimed: Vec<Claim>,
@@ -31,12 +35,9 @@ pub fn claim_changes(before: Option<&Account>, after: &Account) -> ClaimChanges 
     }
 }
 
-/// Those of `claims` that are none of `others`, in whichever spelling.
+/// Those of `claims` that are none of `others`.
 fn less(claims: &[Claim], others: &[Claim]) -> Vec<Claim> {
-    let same = |one: &Claim, other: &Claim| {
-        one.identifier.kind() == other.identifier.kind()
-            && one.identifier.comparable() == other.identifier.comparable()
-    };
+    let same = |one: &Claim, other: &Claim| (one.kind, &one.form) == (other.kind, &other.form);
     claims
         .iter()
         .filter(|claim| !others.iter().any(|other| same(claim, other)))
@@ -52,9 +53,14 @@ pub fn claims_of(account: &Account) -> Vec<Claim> {
     ]
     .into_iter()
     .flatten()
-    .map(|identifier| Claim {
-        identifier,
-        owner: account.id,
+    .flat_map(|identifier| {
+        let forms = identifier.claimed_forms().into_iter();
+        forms.map(move |(form, is_spelling)| Claim {
+            kind: identifier.kind(),
+            form,
+            is_spelling,
+            owner: account.id,
+        })
     })
     .collect()
 }

@@ -92,6 +92,18 @@ fn in_text(diagnosis: &Diagnosis, with_stream: bool) -> String {
             None => text.push_str(&format!("ok        {words}\n")),
         }
     }
+    for (account, holder) in &diagnosis.shared_mailboxes {
+        text.push_str(&format!(
+            "note      accounts {account} and {holder} have one mailbox by two spellings of its address; any other spelling is \
+             taken for the second's: give one of them another address, or erase it\n"
+        ));
+    }
+    if diagnosis.more_shared_mailboxes > 0 {
+        text.push_str(&format!(
+            "note      {} more pairs of accounts have one mailbox\n",
+            diagnosis.more_shared_mailboxes
+        ));
+    }
     text.push_str(&format!("{} events examined", diagnosis.events));
     if diagnosis.waiting > 0 {
         text.push_str(&format!(

@@ -6,10 +6,10 @@ use super::{Postgres, Program, eventually};
 
 /// The statements that a node repeats in the background, by how they begin: for the order of the log, ended sessions, new entries
 /// of the log and, while a client follows it, their events, checkpoints, signing keys, the schema's objects, mail that is due,
-/// seals, housekeeping and elections. How often they run depends on the time that passes and not on the requests, so they count
+/// seals, claims to mailboxes, housekeeping and elections. How often they run depends on the time that passes and not on the requests, so they count
 /// for no operation; neither would one of them that an operation began to use. `tests/costs.rs` compares this list with what an
 /// idle node asks.
-const BACKGROUND: [&str; 28] = [
+const BACKGROUND: [&str; 31] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -35,6 +35,9 @@ const BACKGROUND: [&str; 28] = [
     "WITH page AS MATERIALIZED ( SELECT session_id FROM sessions ",
     "SELECT sealed FROM shared_secrets ",
     "UPDATE credentials SET password_hash = ",
+    "SELECT EXISTS (SELECT FROM finished_upgrades ",
+    "SELECT extract(epoch FROM now() - installed_on)",
+    "SELECT * FROM ( SELECT a.user_id, ",
     "SELECT pg_try_advisory_lock(",
     "SET idle_session_timeout ",
     // Once for each connection.

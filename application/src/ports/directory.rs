@@ -267,7 +267,7 @@ impl Identifier {
         if text.contains('@') {
             Email::parse_existing(text).ok().map(Self::Email)
         } else {
-            Username::parse(text).ok().map(Self::Username)
+            Username::parse_existing(text).ok().map(Self::Username)
         }
     }
 
@@ -284,6 +284,23 @@ impl Identifier {
         match self {
             Self::Username(username) => username.comparable(),
             Self::Email(email) => email.comparable(),
+        }
+    }
+
+    /// The forms under which an account claims the name, each with whether it is of this spelling (`docs/adr/0016`).
+    ///
+    /// An address is claimed by its spelling, as versions before did that knew no other form, and by its mailbox. Most often
+    /// they are one.
+    pub fn claimed_forms(&self) -> Vec<(String, bool)> {
+        let comparable = self.comparable();
+        match self {
+            Self::Username(_) => vec![(comparable, true)],
+            Self::Email(email) => {
+                let spelling = email.folded_spelling();
+                let is_one = spelling == comparable;
+                let mailbox = (!is_one).then_some((comparable, false));
+                [(spelling, true)].into_iter().chain(mailbox).collect()
+            }
         }
     }
 }

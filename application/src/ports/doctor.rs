@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use authlog_domain::Timestamp;
+use authlog_domain::{Timestamp, UserId};
 
 use super::StoreError;
 
@@ -108,11 +108,28 @@ pub struct Diagnosis {
     /// Whether what has no seal still grants access, because a version before may have written it: then seals are not
     /// checked.
     pub unsealed: bool,
+    /// The first [`Self::NAMED_PAIRS`] pairs of accounts that have one mailbox by two spellings of its address: one, and the
+    /// one that is found by any other spelling. Earlier versions registered them; both are used as before.
+    pub shared_mailboxes: Vec<(UserId, UserId)>,
+    /// How many more such pairs there are.
+    pub more_shared_mailboxes: u64,
     /// What is wrong, by kind.
     pub divergences: BTreeMap<Check, Divergences>,
 }
 
 impl Diagnosis {
+    /// How many pairs are named: more than a person reads.
+    const NAMED_PAIRS: usize = 100;
+
+    /// Takes note of two accounts that have one mailbox.
+    pub fn note_shared_mailbox(&mut self, account: UserId, holder: UserId) {
+        if self.shared_mailboxes.len() < Self::NAMED_PAIRS {
+            self.shared_mailboxes.push((account, holder));
+        } else {
+            self.more_shared_mailboxes += 1;
+        }
+    }
+
     /// Takes note of a divergence and whether it was repaired.
     pub fn note(&mut self, finding: Finding, repaired: bool) {
         let entry = self

@@ -1,5 +1,7 @@
 //! E-mail addresses.
 
+mod syntax;
+
 use email_address::{EmailAddress, Error, Options};
 use serde::{Deserialize, Serialize};
 use unicase::UniCase;
@@ -16,25 +18,40 @@ impl Email {
     /// RFC 5321 §4.5.3.1.3: a path of 256 octets, less its two angle brackets.
     pub const MAX_LENGTH: usize = 254;
 
-    /// Reads a new address; surrounding white space is passed over.
+    /// Reads a new address; surrounding white space is passed over. Mail can be sent to it.
     ///
     /// # Errors
-    /// As [`Self::parse_existing`]. A quoted local part is malformed: with quoted pairs one mailbox would have any number of
-    /// spellings (RFC 5321 §4.1.2), and hardly anyone has such an address.
+    /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`] or with a part beyond its own bound, both counted as
+    /// mail counts them, otherwise malformed. A domain needs two labels: no mail is delivered to a bare top-level name. A
+    /// quoted local part is malformed: with quoted pairs one mailbox would have any number of spellings (RFC 5321 §4.1.2),
+    /// and hardly anyone has such an address.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
-        let email = Self::parse_existing(text)?;
-        if email.0.contains('"') {
+        let text = bounded(text, Self::MAX_LENGTH)?;
+        let (local, domain) = text.rsplit_once('@').ok_or(Flaw::Malformed)?;
+        let is_too_long = Flaw::TooLong {
+            max: Self::MAX_LENGTH,
+        };
+        if !syntax::is_dot_atom(local) {
             return Err(Flaw::Malformed);
         }
-        Ok(email)
+        let domain = syntax::a_labels(domain).ok_or(Flaw::Malformed)?;
+        syntax::check_labels(&domain, is_too_long)?;
+        let length = local.len() + "@".len() + domain.len();
+        if local.len() > syntax::LONGEST_LOCAL_PART || length > Self::MAX_LENGTH {
+            return Err(is_too_long);
+        }
+        Ok(Self(text.to_owned()))
     }
 
-    /// Reads an address by which an account is to be found: earlier versions took quoted local parts as well.
+    /// Reads an address by which an account is to be found: earlier versions took some that are not taken any more, such as
+    /// quoted local parts.
     ///
     /// # Errors
-    /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`] or with a part beyond its own bound,
-    /// otherwise malformed. A domain needs two labels: no mail is delivered to a bare top-level name.
+    /// The flaw of the text.
     pub fn parse_existing(text: &str) -> Result<Self, Flaw> {
+        if let Ok(email) = Self::parse(text) {
+            return Ok(email);
+        }
         let text = bounded(text, Self::MAX_LENGTH)?;
         let options = Options::default()
             .without_display_text()
@@ -51,9 +68,30 @@ impl Email {
         }
     }
 
-    /// The form in which two spellings of one address are equal: letter case does not matter.
+    /// The form in which two spellings of one mailbox are equal: letter case does not matter, nor how accents are composed
+    /// (NFC), how an internationalised domain is written (A-labels, UTS 46), or whether the local part is quoted without
+    /// need.
     pub fn comparable(&self) -> String {
+        if self.0.is_ascii() && !self.0.starts_with('"') {
+            return self.0.to_ascii_lowercase();
+        }
+        match self.0.rsplit_once('@') {
+            Some((local, domain)) => syntax::comparable(local, domain),
+            None => syntax::folded(&self.0),
+        }
+    }
+
+    /// The address without regard to letter case alone: the form that versions before this one compared.
+    pub fn folded_spelling(&self) -> String {
         UniCase::unicode(&self.0).to_folded_case()
+    }
+
+    /// The local part and the domain as A-labels, as every mail server takes it; `None` for an address that [`Self::parse`]
+    /// does not take.
+    pub fn for_delivery(&self) -> Option<(&str, String)> {
+        Self::parse(&self.0).ok()?;
+        let (local, domain) = self.0.rsplit_once('@')?;
+        Some((local, syntax::a_labels(domain)?))
     }
 }
 
@@ -74,10 +112,79 @@ mod tests {
     }
 
     #[test]
+    fn two_spellings_of_one_mailbox_compare_equal() {
+        let mailbox = |text| Email::from_stored(text).comparable();
+        for [one, other] in [
+            ["mo@b\u{fc}cher.example", "mo@xn--bcher-kva.example"],
+            ["mo@B\u{dc}CHER.example", "Mo@XN--BCHER-KVA.Example"],
+            ["mo@bu\u{308}cher.example", "mo@b\u{fc}cher.example"],
+            ["mo@\u{ff45}xample.com", "mo@example.com"],
+            ["mo@example\u{3002}com", "mo@example.com"],
+            ["jos\u{e9}@example.com", "JOSE\u{301}@example.com"],
+            ["\"ab\"@example.com", "ab@example.com"],
+            ["\"a\\b\"@example.com", "ab@example.com"],
+            ["\"a\\ b\"@example.com", "\"a b\"@example.com"],
+            [
+                "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@\u{921}\u{93e}\u{91f}\u{93e}\u{92e}\u{947}\u{932}.\u{92d}\u{93e}\u{930}\u{924}",
+                "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@xn--c2bd4bq1db8d.xn--h2brj9c",
+            ],
+        ] {
+            assert_eq!(mailbox(one), mailbox(other), "{one} {other}");
+        }
+        for [one, other] in [
+            ["mo@fa\u{df}.example", "mo@fass.example"],
+            ["mo@b\u{fc}cher.example", "mo@bucher.example"],
+            ["\"a b\"@example.com", "ab@example.com"],
+        ] {
+            assert_ne!(mailbox(one), mailbox(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn addresses_in_every_script_are_taken() {
+        for text in [
+            "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@\u{921}\u{93e}\u{91f}\u{93e}\u{92e}\u{947}\u{932}.\u{92d}\u{93e}\u{930}\u{924}",
+            "\u{c38}\u{c02}\u{c2a}\u{c4d}\u{c30}\u{c26}\u{c3f}@example.com",
+            "\u{ba4}\u{bca}\u{b9f}\u{bb0}\u{bcd}\u{baa}\u{bc1}@example.com",
+            "jose\u{301}@example.com",
+            "\u{645}\u{6cc}\u{200c}\u{62e}@example.com",
+            "\u{7528}\u{6237}@\u{4f8b}\u{5b50}.\u{6d4b}\u{8bd5}",
+            "\u{30a2}\u{30fb}\u{30d0}@example.com",
+        ] {
+            let email = Email::parse(text).unwrap();
+            let (local, domain) = email.for_delivery().unwrap();
+            assert!(text.starts_with(local) && domain.is_ascii(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_measured_as_mail_measures_it() {
+        let too_long = Err(Flaw::TooLong { max: 254 });
+        let taken = |text: String| Email::parse(&text).map(|_| ());
+        assert_eq!(
+            taken(format!("{}@example.com", "\u{fc}".repeat(32))),
+            Ok(())
+        );
+        assert_eq!(
+            taken(format!("{}@example.com", "\u{fc}".repeat(33))),
+            too_long
+        );
+        // Its A-label has 66 letters.
+        assert_eq!(
+            taken(format!("jo@{}.example", "\u{4f8b}".repeat(60))),
+            too_long
+        );
+        let labels = vec!["a".repeat(60); 4].join(".");
+        assert_eq!(taken(format!("jo@{labels}.com")), Ok(()));
+        assert_eq!(taken(format!("{}@{labels}.com", "j".repeat(20))), too_long);
+    }
+
+    #[test]
     fn an_account_with_a_quoted_address_can_still_be_found() {
         let email = Email::parse_existing("\"Jo Doe\"@example.com").unwrap();
         assert_eq!(email.comparable(), "\"jo doe\"@example.com");
         assert!(Email::parse_existing("\"jo@example.com").is_err());
+        assert!(email.for_delivery().is_none());
     }
 
     #[test]
@@ -98,6 +205,17 @@ mod tests {
             ("\"jo\"@example.com", Flaw::Malformed),
             ("\"j\\o\"@example.com", Flaw::Malformed),
             ("\"jo@home\"@example.com", Flaw::Malformed),
+            (".jo@example.com", Flaw::Malformed),
+            ("jo..jo@example.com", Flaw::Malformed),
+            ("jo@example..com", Flaw::Malformed),
+            ("jo@example.com.", Flaw::Malformed),
+            ("jo@-example.com", Flaw::Malformed),
+            ("jo@exa_mple.com", Flaw::Malformed),
+            ("jo@xn--a.example", Flaw::Malformed),
+            ("jo\u{202e}@example.com", Flaw::Malformed),
+            ("jo\u{a0}jo@example.com", Flaw::Malformed),
+            ("jo\u{e000}@example.com", Flaw::Malformed),
+            ("jo@[127.0.0.1]", Flaw::Malformed),
         ] {
             assert_eq!(Email::parse(text).unwrap_err(), flaw, "{text:?}");
         }

@@ -23,7 +23,7 @@ use authlog_application::ports::{
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
-use crate::store::{ClaimDigest, Pepper, SigningKeyStore, Vault};
+use crate::store::{ClaimDigest, ClaimUpgrade, Pepper, SigningKeyStore, Vault};
 use crate::transparency::SchemaCheck;
 use stream::Verdict;
 
@@ -177,7 +177,7 @@ const fn table(
 }
 
 /// What a store lets the doctor do.
-pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck {
+pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade {
     /// What opens personal fields.
     fn vault(&self) -> &Vault;
 
@@ -266,6 +266,7 @@ pub(crate) async fn examine(
         now,
         progress,
         steps: 0,
+        mailboxes_are_claimed: store.mailboxes_are_claimed().await?,
         diagnosis: Diagnosis {
             unsealed: !store.vault().seals.are_required(),
             ..Diagnosis::default()
@@ -289,6 +290,8 @@ struct Examination<'a, S> {
     now: Timestamp,
     progress: &'a (dyn Fn(u64) + Send + Sync),
     steps: u64,
+    /// Whether the upgrade is finished after which every mailbox is claimed.
+    mailboxes_are_claimed: bool,
     diagnosis: Diagnosis,
 }
 
@@ -416,7 +419,7 @@ impl<S: Patient> Examination<'_, S> {
             let mut suspect = !verdict.findings.is_empty();
             for claim in &verdict.claims {
                 let owner = owners.next().flatten();
-                suspect |= owner != Some(claim.owner.to_string());
+                suspect |= self.is_wrong(claim, owner.as_ref());
             }
             if suspect {
                 self.confirm(verdict.stream.clone()).await?;
@@ -433,6 +436,12 @@ impl<S: Patient> Examination<'_, S> {
         // Claims are read after the events, and an erasure may come in between: what is wrong is so twice.
         let (verdict, again) = self.judge(&name).await?;
         found.retain(|finding| again.contains(finding));
+        if let Some((holder, finding)) = self.shared_mailbox(&verdict).await? {
+            found.retain(|it| *it != finding);
+            if let Some(account) = UserId::parse(&verdict.stream.id) {
+                self.diagnosis.note_shared_mailbox(account, holder);
+            }
+        }
         let repair = self.repair && !self.events_are_in_doubt() && verdict.is_sound();
         let remaining = if repair && !found.is_empty() {
             self.mend(&verdict, &found).await?;
@@ -454,16 +463,40 @@ impl<S: Patient> Examination<'_, S> {
         let mut found = verdict.findings.clone();
         let owners = self.store.claimed(verdict.claims.clone()).await?;
         for (claim, owner) in verdict.claims.iter().zip(owners) {
-            let kind = claim.kind.as_str();
-            let detail = match owner {
-                Some(owner) if owner == claim.owner.to_string() => continue,
-                Some(owner) => format!("its {kind} is claimed by account {owner}"),
-                None => format!("its claim to its {kind} is missing"),
-            };
-            let place = format!("account {}", claim.owner);
-            found.push(Finding::new(Check::Claims, place, detail));
+            if self.is_wrong(claim, owner.as_ref()) {
+                found.push(wrong_claim(claim, owner));
+            }
         }
         Ok((verdict, found))
+    }
+
+    /// Whether a claim that should be there is missing or another account's.
+    fn is_wrong(&self, claim: &ClaimDigest, owner: Option<&String>) -> bool {
+        match owner {
+            Some(owner) => *owner != claim.owner.to_string(),
+            None => claim.is_spelling || self.mailboxes_are_claimed,
+        }
+    }
+
+    /// Whether another account has the mailbox as well, by another spelling of its address: which one, and the finding that
+    /// tells so. Versions before this one registered such accounts, and nothing is damaged.
+    async fn shared_mailbox(
+        &self,
+        verdict: &Verdict,
+    ) -> Result<Option<(UserId, Finding)>, StoreError> {
+        let owners = self.store.claimed(verdict.claims.clone()).await?;
+        for (claim, owner) in verdict.claims.iter().zip(owners) {
+            let Some(owner) = owner.filter(|_| !claim.is_spelling) else {
+                continue;
+            };
+            if let Some(holder) = UserId::parse(&owner)
+                && holder != claim.owner
+                && self.claims_by_its_events(&owner, claim).await?
+            {
+                return Ok(Some((holder, wrong_claim(claim, Some(owner)))));
+            }
+        }
+        Ok(None)
     }
 
     async fn mend(&self, verdict: &Verdict, found: &[Finding]) -> Result<(), StoreError> {
@@ -584,6 +617,7 @@ impl<S: Patient> Examination<'_, S> {
                 let own = ClaimDigest {
                     kind,
                     digest,
+                    is_spelling: true,
                     // Whose it is does not matter to the question.
                     owner: UserId::parse(&claim.owner).unwrap_or(UserId::new(uuid::Uuid::nil())),
                 };
@@ -609,6 +643,17 @@ impl<S: Patient> Examination<'_, S> {
     }
 }
 
+fn wrong_claim(claim: &ClaimDigest, owner: Option<String>) -> Finding {
+    let kind = claim.kind.as_str();
+    let name = if claim.is_spelling { kind } else { "mailbox" };
+    let detail = match owner {
+        Some(owner) => format!("its {name} is claimed by account {owner}"),
+        None => format!("its claim to its {name} is missing"),
+    };
+    let place = format!("account {}", claim.owner);
+    Finding::new(Check::Claims, place, detail)
+}
+
 fn kind_of(claim: &StoredClaim) -> Option<IdentifierKind> {
     [IdentifierKind::Username, IdentifierKind::Email]
         .into_iter()
@@ -623,8 +668,6 @@ fn fits_its_owner(pepper: &Pepper, claim: &StoredClaim) -> bool {
     };
     authlog_projections::claims_of(&account.row)
         .iter()
-        .any(|own| {
-            own.identifier.kind().as_str() == claim.kind
-                && pepper.digest(&own.identifier).as_slice() == claim.digest
-        })
+        .map(|own| pepper.claim(own))
+        .any(|own| own.kind.as_str() == claim.kind && own.digest.as_slice() == claim.digest)
 }

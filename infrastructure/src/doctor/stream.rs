@@ -300,14 +300,7 @@ impl Verdict {
                     _ => {}
                 }
                 let claims = expected.map(claims_of).unwrap_or_default();
-                self.claims = claims
-                    .into_iter()
-                    .map(|claim| ClaimDigest {
-                        kind: claim.identifier.kind(),
-                        digest: vault.pepper.digest(&claim.identifier),
-                        owner: claim.owner,
-                    })
-                    .collect();
+                self.claims = claims.iter().map(|it| vault.pepper.claim(it)).collect();
             }
         }
     }

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use authlog_domain::Email;
-use url::Host;
 
 /// A name for the mailbox of an address: addresses of one mailbox have one name, as far as it can be told from them.
 ///
 /// Quotation marks and backslashes of a quoted local part are no part of the name (RFC 5321 §4.1.2). New addresses have none,
-/// but stored ones may. Letter case makes no difference, nor does the form of an internationalised domain (RFC 5891 §4), nor what follows a plus
-/// sign in the local part: most providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them
+/// but stored ones may. What makes no difference to [`Email::comparable`] makes none here, nor does what follows a plus sign
+/// in the local part: most providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them
 /// to different people, these share what one mailbox is sent, which is the smaller harm.
 pub(crate) fn mailbox_of(address: &Email) -> String {
     let comparable = address.comparable();
@@ -21,7 +20,6 @@ pub(crate) fn mailbox_of(address: &Email) -> String {
         Some((base, _)) if !base.is_empty() => base,
         _ => &local,
     };
-    let domain = Host::parse(domain).map_or_else(|_| domain.to_owned(), |host| host.to_string());
     format!("{base}@{domain}")
 }
 
@@ -66,6 +64,10 @@ mod tests {
         assert_eq!(
             mailbox("ann@B\u{fc}cher.example"),
             mailbox("ann@xn--bcher-kva.example")
+        );
+        assert_eq!(
+            mailbox("jos\u{e9}@example.com"),
+            mailbox("jose\u{301}@example.com")
         );
     }
 

@@ -29,8 +29,8 @@ const APPEND: &str = concat!(
         SELECT * FROM unnest($8::text[], $9::bytea[], $10::uuid[])
     ), released AS (
         DELETE FROM identifier_claims AS held
-         USING unnest($25::text[], $26::bytea[]) AS released (kind, digest)
-         WHERE (held.kind, held.digest) = (released.kind, released.digest)
+         USING unnest($25::text[], $26::bytea[], $41::uuid[]) AS released (kind, digest, owner)
+         WHERE (held.kind, held.digest, held.owner) = (released.kind, released.digest, released.owner)
     ), mail AS (
         INSERT INTO mail_queue AS waiting (mail_id, user_id, kind, mailbox, address, happened, happened_at, due_at)
         SELECT *, happened_at
@@ -172,6 +172,7 @@ impl PostgresStore {
             .bind(not_after)
             .bind(credential.map(|it| it.sealed.as_slice()))
             .bind(token.map(|it| it.mac.as_slice()))
+            .bind(all(&plan.released, |claim| claim.owner.as_uuid()))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);

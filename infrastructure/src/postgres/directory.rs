@@ -18,6 +18,15 @@ use super::session_lookups::SessionLookup;
 use crate::sealing::Stored;
 use crate::store::SESSIONS_LOOKED_AT;
 
+/// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox. Each is one entry of the
+/// primary key, independent of the statistics that the planner had.
+macro_rules! claimed {
+    () => {
+        r"c.kind = $1 AND c.digest = coalesce(
+               (SELECT s.digest FROM identifier_claims s WHERE s.kind = $1 AND s.digest = $2), $3)"
+    };
+}
+
 /// The account that has an identifier.
 const BY_IDENTIFIER: &str = concat!(
     "SELECT ",
@@ -25,7 +34,8 @@ const BY_IDENTIFIER: &str = concat!(
     r"
       FROM identifier_claims c
       JOIN accounts a ON a.user_id = c.owner
-     WHERE c.kind = $1 AND c.digest = $2"
+     WHERE ",
+    claimed!()
 );
 
 /// The same with the hash of its password.
@@ -36,7 +46,8 @@ const FOR_SIGN_IN: &str = concat!(
       FROM identifier_claims c
       JOIN accounts a ON a.user_id = c.owner
       JOIN credentials p ON p.user_id = a.user_id AND p.credential_id = a.credential_id
-     WHERE c.kind = $1 AND c.digest = $2"
+     WHERE ",
+    claimed!()
 );
 
 const BY_ID: &str = concat!(
@@ -123,13 +134,14 @@ impl Directory for PostgresStore {
         &self,
         identifier: &Identifier,
     ) -> Result<Option<SignInRecord>, StoreError> {
-        let digest = self.vault.pepper.digest(identifier);
+        let [spelling, mailbox] = self.vault.pepper.lookup(identifier);
         let row: Option<SignInRow> = self
             .connections
             .ask(|pool| {
                 sqlx::query_as(FOR_SIGN_IN)
                     .bind(identifier.kind().as_str())
-                    .bind(digest)
+                    .bind(spelling)
+                    .bind(mailbox)
                     .fetch_optional(pool)
             })
             .await?;
@@ -144,26 +156,37 @@ impl Directory for PostgresStore {
     }
 
     async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
-        let digest = |it: &Identifier| self.vault.pepper.digest(it).to_vec();
-        let wanted = identifiers
+        let digests: Vec<_> = identifiers
             .iter()
-            .map(|it| (it.kind().as_str(), digest(it)));
+            .flat_map(|it| {
+                let forms = self.vault.pepper.digests(it).into_iter();
+                forms.map(|digest| (it.kind(), digest.to_vec()))
+            })
+            .collect();
+        let wanted = digests.iter().cloned();
+        let wanted = wanted.map(|(kind, digest)| (kind.as_str(), digest));
         let taken = self.taken_digests(wanted.unzip()).await?;
+        let is_taken = |kind| {
+            digests
+                .iter()
+                .any(|it| it.0 == kind && taken.contains(&it.1))
+        };
         Ok(identifiers
             .iter()
-            .filter(|it| taken.contains(&digest(it)))
             .map(Identifier::kind)
+            .filter(|kind| is_taken(*kind))
             .collect())
     }
 
     async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError> {
-        let digest = self.vault.pepper.digest(identifier);
+        let [spelling, mailbox] = self.vault.pepper.lookup(identifier);
         let row: Option<CheckedAccountRow> = self
             .connections
             .ask(|pool| {
                 sqlx::query_as(BY_IDENTIFIER)
                     .bind(identifier.kind().as_str())
-                    .bind(digest)
+                    .bind(spelling)
+                    .bind(mailbox)
                     .fetch_optional(pool)
             })
             .await?;

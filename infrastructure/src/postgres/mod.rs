@@ -41,6 +41,7 @@ mod log_records;
 mod log_tree;
 mod mail_gate;
 mod mail_queue;
+mod mailbox_claims;
 mod pool;
 mod pooling;
 mod rebuild;

@@ -72,16 +72,7 @@ impl SealUpgrade for PostgresStore {
     }
 
     async fn since_schema_upgrade(&self) -> Result<Option<Duration>, StoreError> {
-        const SELECT: &str = r"
-            SELECT extract(epoch FROM now() - installed_on)::float8
-              FROM _sqlx_migrations WHERE version = $1";
-        let seconds: f64 = self
-            .connections
-            .ask(|pool| sqlx::query_scalar(SELECT).bind(MIGRATION).fetch_one(pool))
-            .await?;
-        Ok(Some(
-            Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-        ))
+        self.since_migration(MIGRATION).await.map(Some)
     }
 
     async fn seal_credentials_after(
@@ -195,6 +186,18 @@ impl SealUpgrade for PostgresStore {
 }
 
 impl PostgresStore {
+    /// For how long the store has had this migration, by its own clock.
+    pub(super) async fn since_migration(&self, version: i64) -> Result<Duration, StoreError> {
+        const SELECT: &str = r"
+            SELECT extract(epoch FROM now() - installed_on)::float8
+              FROM _sqlx_migrations WHERE version = $1";
+        let seconds: f64 = self
+            .connections
+            .ask(|pool| sqlx::query_scalar(SELECT).bind(version).fetch_one(pool))
+            .await?;
+        Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    }
+
     /// The store's secret as it is stored.
     async fn store_secret(&self) -> Result<Vec<u8>, StoreError> {
         let sealed = self

@@ -86,10 +86,13 @@ fn is_administered_beside(connection: &Connection, account: UserId) -> rusqlite:
 }
 
 fn release(connection: &Connection, claim: &ClaimDigest) -> rusqlite::Result<()> {
-    const DELETE: &str = "DELETE FROM identifier_claims WHERE kind = ? AND digest = ?";
-    connection
-        .prepare_cached(DELETE)?
-        .execute(params![claim.kind.as_str(), claim.digest])?;
+    const DELETE: &str =
+        "DELETE FROM identifier_claims WHERE kind = ? AND digest = ? AND owner = ?";
+    connection.prepare_cached(DELETE)?.execute(params![
+        claim.kind.as_str(),
+        claim.digest,
+        claim.owner.to_string()
+    ])?;
     Ok(())
 }
 

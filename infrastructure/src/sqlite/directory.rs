@@ -14,6 +14,10 @@ use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, sess
 use crate::sealing::StoredStanding;
 use crate::store::SESSIONS_LOOKED_AT;
 
+/// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox.
+const CLAIMED: &str = "i.kind = ?1 AND i.digest = coalesce(
+    (SELECT s.digest FROM identifier_claims AS s WHERE s.kind = ?1 AND s.digest = ?2), ?3)";
+
 #[async_trait]
 impl Directory for SqliteStore {
     async fn find_for_sign_in(
@@ -25,7 +29,7 @@ impl Directory for SqliteStore {
             "SELECT c.sealed, c.password_hash, {ACCOUNT} FROM identifier_claims AS i
              JOIN accounts AS a ON a.user_id = i.owner
              JOIN credentials AS c ON c.user_id = a.user_id AND c.credential_id = a.credential_id
-             WHERE i.kind = ? AND i.digest = ?"
+             WHERE {CLAIMED}"
         );
         let found = self
             .find(sql, self.claimed(identifier), |row| {
@@ -40,15 +44,18 @@ impl Directory for SqliteStore {
         const SELECT: &str = "SELECT 1 FROM identifier_claims WHERE kind = ? AND digest = ?";
         let wanted: Vec<_> = identifiers
             .iter()
-            .map(|identifier| (identifier.kind(), self.claimed(identifier)))
+            .map(|it| (it.kind(), self.vault.pepper.digests(it)))
             .collect();
         self.readers
             .read(move |connection| {
                 let mut select = connection.prepare_cached(SELECT)?;
                 let mut taken = Vec::new();
-                for (kind, claimed) in wanted {
-                    if select.exists(claimed)? {
-                        taken.push(kind);
+                for (kind, digests) in wanted {
+                    for digest in digests {
+                        if select.exists(params![kind.as_str(), digest])? && !taken.contains(&kind)
+                        {
+                            taken.push(kind);
+                        }
                     }
                 }
                 Ok(taken)
@@ -59,7 +66,7 @@ impl Directory for SqliteStore {
     async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError> {
         let sql = format!(
             "SELECT {ACCOUNT} FROM identifier_claims AS i JOIN accounts AS a ON a.user_id = i.owner
-             WHERE i.kind = ? AND i.digest = ?"
+             WHERE {CLAIMED}"
         );
         let found = self
             .find(sql, self.claimed(identifier), |row| account(row, 0))
@@ -202,12 +209,10 @@ impl Directory for SqliteStore {
 }
 
 impl SqliteStore {
-    /// The key under which an identifier is claimed.
-    fn claimed(&self, identifier: &Identifier) -> (&'static str, [u8; 32]) {
-        (
-            identifier.kind().as_str(),
-            self.vault.pepper.digest(identifier),
-        )
+    /// The parameters of [`CLAIMED`].
+    fn claimed(&self, identifier: &Identifier) -> (&'static str, [u8; 32], [u8; 32]) {
+        let [spelling, mailbox] = self.vault.pepper.lookup(identifier);
+        (identifier.kind().as_str(), spelling, mailbox)
     }
 
     /// The one row that `sql` selects, if it selects any.

@@ -21,6 +21,7 @@ mod log_records;
 mod log_tree;
 mod mail_gate;
 mod mail_queue;
+mod mailbox_claims;
 mod readers;
 mod rebuild;
 mod reset_requests;

@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod event_log;
 pub mod event_store;
 pub mod mail;
+pub mod mailboxes;
 pub mod people;
 pub mod predecessors;
 pub mod proof;
@@ -187,6 +188,13 @@ macro_rules! store_behaviour {
             the_sessions_that_count_are_told_page_by_page_with_where_they_began,
             other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept,
             of_many_sessions_in_one_epoch_one_is_taken_to_count,
+        ]);
+        store_behaviour!($open, mailboxes: [
+            an_account_is_found_by_every_spelling_of_its_mailbox,
+            a_mailbox_is_one_account_however_it_is_spelt,
+            mailboxes_of_the_version_before_are_claimed_and_accounts_that_share_one_go_on,
+            mailboxes_are_claimed_again_when_no_node_of_the_version_before_can_run,
+            an_account_that_shares_a_mailbox_leaves_it_to_the_other,
         ]);
         store_behaviour!($open, mail: [
             mail_is_due_with_its_event_and_handled_by_one_node_at_a_time,

@@ -74,11 +74,16 @@ impl Person {
 
     /// The registration under this number, not yet appended.
     pub async fn registration_as(&self, number: i64) -> Append {
+        self.registration_with(number, self.email()).await
+    }
+
+    /// The same with another address.
+    pub async fn registration_with(&self, number: i64, email: Email) -> Append {
         let command = UserCommand::Register(RegisterUser {
             at: now(),
             number: AccountNumber::new(number),
             username: Some(self.username()),
-            email: Some(self.email()),
+            email: Some(email),
             name: Some(self.full_name()),
             phone: Some(self.phone()),
             role: Role::User,

@@ -1,0 +1,106 @@
+//! The parts of an address: what they may hold, and the form in which they are compared.
+
+use std::borrow::Cow;
+
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+use unicase::UniCase;
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::Flaw;
+
+/// RFC 5321 §4.5.3.1.1, in octets.
+pub(super) const LONGEST_LOCAL_PART: usize = 64;
+
+/// RFC 1035 §2.3.4, in octets.
+const LONGEST_LABEL: usize = 63;
+
+/// RFC 1035 §2.3.4: 255 octets on the wire, which are 253 letters and dots.
+const LONGEST_DOMAIN: usize = 253;
+
+/// Whether a local part is a Dot-string (RFC 5321 §4.1.2, RFC 6531 §3.3).
+pub(super) fn is_dot_atom(text: &str) -> bool {
+    text.split('.')
+        .all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+/// RFC 5322 §3.2.3. RFC 6531 adds all of Unicode beyond ASCII. Of that, what cannot be seen is left out, but for the joiners
+/// without which some languages cannot be written (RFC 5892 A.1, A.2).
+fn is_atext(letter: char) -> bool {
+    use GeneralCategory as Category;
+    if letter.is_ascii() {
+        return letter.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(letter);
+    }
+    matches!(letter, '\u{200c}' | '\u{200d}')
+        || !matches!(
+            CodePointMapData::<Category>::new().get(letter),
+            Category::Control
+                | Category::Format
+                | Category::LineSeparator
+                | Category::ParagraphSeparator
+                | Category::PrivateUse
+                | Category::SpaceSeparator
+                | Category::Surrogate
+                | Category::Unassigned
+        )
+}
+
+/// The domain as the domain name system has it (UTS 46, non-transitional); `None` for what is no domain of hosts.
+pub(super) fn a_labels(domain: &str) -> Option<String> {
+    Uts46::new()
+        .to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::CheckFirstLast,
+            DnsLength::Ignore,
+        )
+        .ok()
+        .map(Cow::into_owned)
+}
+
+/// Checks the labels of a domain that [`a_labels`] has made.
+pub(super) fn check_labels(domain: &str, is_too_long: Flaw) -> Result<(), Flaw> {
+    if !domain.contains('.') || domain.split('.').any(str::is_empty) {
+        return Err(Flaw::Malformed);
+    }
+    let is_long = |label: &str| label.len() > LONGEST_LABEL;
+    if domain.len() > LONGEST_DOMAIN || domain.split('.').any(is_long) {
+        return Err(is_too_long);
+    }
+    Ok(())
+}
+
+/// The form in which two spellings of one mailbox are equal.
+pub(super) fn comparable(local: &str, domain: &str) -> String {
+    let domain = a_labels(domain).unwrap_or_else(|| folded(domain));
+    format!("{}@{domain}", folded(&unquoted(local)))
+}
+
+/// Without regard to letter case and to how accents are composed (Unicode D145, composed again).
+pub(super) fn folded(text: &str) -> String {
+    let decomposed: String = text.nfd().collect();
+    let folded = UniCase::unicode(decomposed).to_folded_case();
+    folded.nfc().collect()
+}
+
+/// A quoted local part without its quotation marks if they are not needed, and otherwise with no more quoted pairs than are
+/// needed (RFC 5321 §4.1.2).
+fn unquoted(local: &str) -> Cow<'_, str> {
+    let inner = local.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    let Some(inner) = inner else {
+        return Cow::Borrowed(local);
+    };
+    let mut content = String::with_capacity(inner.len());
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        let quoted = if letter == '\\' { letters.next() } else { None };
+        content.push(quoted.unwrap_or(letter));
+    }
+    if is_dot_atom(&content) {
+        return Cow::Owned(content);
+    }
+    let escaped = content.replace('\\', "\\\\").replace('"', "\\\"");
+    Cow::Owned(format!("\"{escaped}\""))
+}
