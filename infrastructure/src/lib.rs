@@ -2,6 +2,7 @@
 
 pub mod claim_upgrade;
 mod doctor;
+mod exclusive_file;
 pub mod hashing;
 mod history;
 pub mod leaf;

@@ -1,8 +1,7 @@
 //! The key outside the database that all other keys hang from.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use authlog_application::ports::Entropy;
 use aws_lc_rs::hmac;
@@ -11,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::{Sealer, Unopenable};
+use crate::exclusive_file;
 
 /// The master key: 32 random bytes, written as base64. It has no `Debug`.
 #[derive(Clone)]
@@ -99,31 +99,18 @@ impl MasterKey {
             path: path.to_owned(),
             source,
         };
-        if !path.try_exists().map_err(failed)? {
+        let is_written = path.try_exists().map_err(failed)? && !is_empty(path).map_err(failed)?;
+        if !is_written {
             Self::generate(entropy).create(path).map_err(failed)?;
         }
         Self::load(path)
     }
 
-    /// Writes the key beside `path` and links it there, so that the file is whole as soon as it is there; whoever links
-    /// first wins.
     fn create(&self, path: &Path) -> std::io::Result<()> {
         let draft = path.with_extension(format!("{}.draft", std::process::id()));
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        let text = Zeroizing::new(STANDARD.encode(self.0.as_slice()));
-        writeln!(file, "{}", text.as_str())?;
-        file.sync_all()?;
-        let linked = std::fs::hard_link(&draft, path);
-        std::fs::remove_file(&draft)?;
-        match linked {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        }
+        let text = Zeroizing::new(STANDARD.encode(self.0.as_slice()) + "\n");
+        exclusive_file::create(path, &draft, text.as_bytes())?;
+        wait_while_empty(path)
     }
 
     /// Seals a secret that is to be stored under the name `place`.
@@ -146,6 +133,23 @@ impl MasterKey {
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unopenable> {
         Sealer::new(&self.0)?.open(place, sealed)
     }
+}
+
+/// Waits for another program that creates the file at this moment ([`exclusive_file::create`]).
+fn wait_while_empty(path: &Path) -> std::io::Result<()> {
+    const LOOK_EVERY: Duration = Duration::from_millis(10);
+    const LOOKS: u32 = 200;
+    for _ in 0..LOOKS {
+        if !is_empty(path)? {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+fn is_empty(path: &Path) -> std::io::Result<bool> {
+    Ok(std::fs::metadata(path)?.len() == 0)
 }
 
 #[cfg(test)]
@@ -196,6 +200,27 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_another_program_is_about_to_write_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        std::fs::File::create(&path).unwrap();
+        let (written, draft) = (path.clone(), folder.path().join("draft"));
+        let key = MasterKey::generate(&entropy());
+        let text = STANDARD.encode(key.0.as_slice());
+        let other = std::thread::spawn(move || {
+            std::fs::write(&draft, text).unwrap();
+            std::fs::rename(&draft, &written).unwrap();
+        });
+        let read = MasterKey::load_or_create(&path, &Counter(9.into())).unwrap();
+        other.join().unwrap();
+        assert_eq!(read.0, key.0);
+        // One that was interrupted left it empty, which is no key and no reason to make another.
+        std::fs::write(&path, "").unwrap();
+        let left = MasterKey::load_or_create(&path, &entropy());
+        assert!(matches!(left, Err(MasterKeyError::MalformedFile { .. })));
     }
 
     #[test]

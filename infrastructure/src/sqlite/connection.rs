@@ -1,8 +1,6 @@
 //! Opening the database file: its mode, its settings, its schema.
 
 use std::cmp::Ordering;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use crate::OpenError;
+use crate::{OpenError, exclusive_file};
 
 /// How long to wait for another program that writes, such as the command line beside the service.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +17,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
@@ -34,6 +32,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../../../migrations/sqlite/0013_access_seals.sql"),
     include_str!("../../../migrations/sqlite/0015_write_probe.sql"),
     include_str!("../../../migrations/sqlite/0019_log_marks.sql"),
+    include_str!("../../../migrations/sqlite/0023_mailbox_claims.sql"),
 ];
 
 /// The version of the schema that this program expects.
@@ -123,26 +122,15 @@ fn unreachable(error: rusqlite::Error) -> OpenError {
     OpenError::Unreachable(Box::new(error))
 }
 
-/// SQLite gives its other files the mode of the database. The empty file is made beside `path` and linked there: to
-/// open and close `path` itself would end the locks that this process has on it (POSIX `fcntl`).
+/// SQLite gives its other files the mode of the database. A file that is there is not opened: to open and close it would end
+/// the locks that this process has on it (POSIX `fcntl`).
 fn create(path: &Path) -> std::io::Result<()> {
     if path.try_exists()? {
         return Ok(());
     }
     let thread = std::thread::current().id();
     let draft = path.with_extension(format!("{}.{thread:?}.draft", std::process::id()));
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let linked = std::fs::hard_link(&draft, path);
-    std::fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
+    exclusive_file::create_empty(path, &draft)
 }
 
 /// What every connection is set to.
