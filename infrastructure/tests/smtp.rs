@@ -280,6 +280,41 @@ async fn a_sender_of_an_international_domain_goes_by_its_a_label() {
         content.contains("<no-reply@xn--bcher-kva.example>"),
         "{content}"
     );
+    let mailer = server.mailer("", "/auth.b\u{fc}cher.example");
+    mailer
+        .send(mail_to("jo@example.com", "Hi\n"))
+        .await
+        .unwrap();
+    assert_eq!(server.next_message()["host"], "auth.xn--bcher-kva.example");
+}
+
+#[tokio::test]
+async fn a_recipient_of_an_international_domain_goes_by_its_a_label() {
+    let mut server = Server::start(&["--ascii"]);
+    let mailer = server.mailer("", "");
+    for (address, taken) in [
+        ("mo@b\u{fc}cher.example", "mo@xn--bcher-kva.example"),
+        (
+            "mo@\u{921}\u{93e}\u{91f}\u{93e}\u{92e}\u{947}\u{932}.\u{92d}\u{93e}\u{930}\u{924}",
+            "mo@xn--c2bd4bq1db8d.xn--h2brj9c",
+        ),
+    ] {
+        mailer.send(mail_to(address, "Hi\n")).await.unwrap();
+        assert_eq!(server.next_message()["to"][0], taken);
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_combining_marks_is_sent_to_a_server_that_takes_utf_8() {
+    let mut server = Server::start(&[]);
+    let address = "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@b\u{fc}cher.example";
+    let mailer = server.mailer("", "");
+    mailer.send(mail_to(address, "Hi\n")).await.unwrap();
+    let message = server.next_message();
+    let taken = "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@xn--bcher-kva.example";
+    assert_eq!(message["to"][0], taken);
+    let content = message["content"].as_str().unwrap();
+    assert!(content.contains(&format!("To: {taken}\r\n")), "{content}");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use authlog_application::ports::{Clock, Entropy, Mail, MailError};
-use authlog_domain::Timestamp;
+use authlog_domain::{Email, Timestamp};
+use lettre::address::{AddressError, Envelope};
 use lettre::message::header::{
     ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
 };
@@ -57,8 +58,11 @@ impl Composer {
     pub fn compose(&self, mail: Mail) -> Result<Composed, MailError> {
         let at = self.clock.now();
         let id = self.entropy.time_ordered_uuid(at);
-        let to = mail.to.as_str().parse().map_err(permanent)?;
+        let to = recipient(&mail.to).map_err(permanent)?;
+        // Otherwise it is read from the header, and lettre does not read every letter that it writes there.
+        let envelope = Envelope::new(Some(self.sender.email.clone()), vec![to.clone()]);
         let message = Message::builder()
+            .envelope(envelope.map_err(permanent)?)
             .from(self.sender.clone())
             .to(Mailbox::new(None, to))
             .subject(mail.subject)
@@ -74,6 +78,17 @@ impl Composer {
             .body(body(&mail.text))
             .map_err(permanent)?;
         Ok(Composed { at, id, message })
+    }
+}
+
+/// The address as every mail server takes it: a domain that is written in A-labels needs no SMTPUTF8 (RFC 6531 §3.2).
+fn recipient(email: &Email) -> Result<Address, AddressError> {
+    match email.for_delivery() {
+        // lettre does not take every letter of RFC 6531. What this reads is an address, whose parts hold no character that
+        // means something to SMTP or to a header.
+        Some((local, domain)) => Ok(Address::new_dangerous(local, domain)),
+        // One of an earlier version, which took quoted local parts.
+        None => email.as_str().parse(),
     }
 }
 
@@ -124,7 +139,6 @@ fn permanent(error: impl std::error::Error + Send + Sync + 'static) -> MailError
 mod tests {
     use super::*;
     use crate::system::SystemEntropy;
-    use authlog_domain::Email;
 
     struct StoppedClock;
 
@@ -175,6 +189,25 @@ mod tests {
             ]
         );
         assert_eq!(body, format!("Open this link:\r\n\r\n{link}\r\n"));
+    }
+
+    #[test]
+    fn an_internationalised_domain_is_written_in_a_labels() {
+        let message = composed("Mo@B\u{fc}cher.example", "Hi", "Hi\n");
+        assert!(
+            message.contains("\r\nTo: Mo@xn--bcher-kva.example\r\n"),
+            "{message}"
+        );
+        assert!(message.is_ascii());
+        let message = composed(
+            "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@example.com",
+            "Hi",
+            "Hi\n",
+        );
+        assert!(
+            message.contains("\r\nTo: \u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@example.com\r\n"),
+            "{message}"
+        );
     }
 
     #[test]

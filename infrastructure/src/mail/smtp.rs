@@ -154,6 +154,7 @@ mod tests {
             "smtp://user:pass%40word@mail.example:587?tls=required",
             "smtps://user:password@mail.example",
             "smtps://mail.example/auth.example",
+            "smtps://b\u{fc}cher.example/auth.b\u{fc}cher.example",
         ] {
             assert!(mailer(url).is_ok(), "{url}");
         }

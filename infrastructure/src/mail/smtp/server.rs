@@ -34,6 +34,8 @@ enum UrlError {
         "it begins with neither smtp:// nor smtps://, or `tls` is neither `required` nor `opportunistic`"
     )]
     Scheme,
+    #[error("its host, or the name after it, is no domain")]
+    Name,
     #[error("its user or its password is not UTF-8")]
     Credentials(#[from] std::str::Utf8Error),
     #[error("TLS cannot be set up")]
@@ -57,7 +59,7 @@ impl SmtpServer {
 
     fn of(url: &Url, roots: &[Certificate], default_name: &str) -> Result<Self, UrlError> {
         let host = match url.host().ok_or(UrlError::NoHost)? {
-            Host::Domain(name) => name.to_owned(),
+            Host::Domain(name) => with_a_labels(name).ok_or(UrlError::Name)?,
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
         };
@@ -73,14 +75,14 @@ impl SmtpServer {
             _ => return Err(UrlError::Scheme),
         };
         let name = match url.path().trim_matches('/') {
-            "" => default_name,
-            path => path,
+            "" => default_name.to_owned(),
+            path => with_a_labels(path).ok_or(UrlError::Name)?,
         };
         Ok(Self {
             host,
             port: url.port().unwrap_or(default_port),
             tls,
-            hello_name: ClientId::Domain(name.to_owned()),
+            hello_name: ClientId::Domain(name),
             credentials: url
                 .password()
                 .map(|password| {
@@ -116,6 +118,15 @@ impl SmtpServer {
         }
         Ok(connection)
     }
+}
+
+/// A name in a URL of a scheme for which the `url` crate leaves it percent-encoded, as the domain name system has it.
+fn with_a_labels(name: &str) -> Option<String> {
+    let decoded = percent_decode_str(name).decode_utf8().ok()?;
+    if decoded.is_ascii() {
+        return Some(decoded.into_owned());
+    }
+    Host::parse(&decoded).ok().map(|host| host.to_string())
 }
 
 /// Which certificates prove that a server is `host`.
