@@ -35,9 +35,13 @@ const OF_REQUESTS: [Setting; 4] = [
     ("jit", "off"),
 ];
 
-/// Every statement of the store relies on reading what others committed while it waited for them, so a server's other
-/// default does not count.
-pub(super) const ISOLATION: Setting = ("default_transaction_isolation", "read committed");
+/// What holds for every session, independent of the defaults of the server, the database and the role. Every statement of the
+/// store relies on reading what others committed while it waited for them. Functions of the schema hold texts with
+/// backslashes, which the server parses in each session.
+pub(super) const OF_EVERY_SESSION: [Setting; 2] = [
+    ("default_transaction_isolation", "read committed"),
+    ("standard_conforming_strings", "on"),
+];
 
 /// How often a node with several servers to choose from makes sure that the one it uses takes writes.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -82,7 +86,7 @@ const READ_ONLY: Setting = ("default_transaction_read_only", "on");
 
 fn settings_of_requests(access: StoreAccess) -> Vec<Setting> {
     let read_only = (access == StoreAccess::Read).then_some(READ_ONLY);
-    let settings = [ISOLATION].into_iter().chain(OF_REQUESTS);
+    let settings = OF_EVERY_SESSION.into_iter().chain(OF_REQUESTS);
     settings.chain(KEEPALIVE).chain(read_only).collect()
 }
 

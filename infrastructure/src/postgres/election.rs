@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::ISOLATION;
 use super::hosts::Hosts;
 use super::leadership::{Leadership, Office, heard};
 
@@ -71,7 +70,7 @@ impl Election {
 
     /// Leads until the office is lost, or given up.
     async fn lead(&self) -> Result<(), sqlx::Error> {
-        let mut leadership = Leadership::win(&self.hosts, &[ISOLATION], self.office).await?;
+        let mut leadership = Leadership::win(&self.hosts, &[], self.office).await?;
         tracing::info!(office = ?self.office, "this node was elected");
         self.leads.send_replace(true);
         loop {

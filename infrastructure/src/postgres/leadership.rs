@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Executor as _, PgConnection};
 
+use super::connections::OF_EVERY_SESSION;
 use super::hosts::{Hosts, Setting};
 
 /// The first half of the keys of our advisory locks, so that they meet nobody else's: "auth" in ASCII.
@@ -69,7 +70,7 @@ impl Leadership {
         settings: &[Setting],
         office: Office,
     ) -> Result<Self, sqlx::Error> {
-        let settings = [settings, &KEEPALIVE].concat();
+        let settings = [&OF_EVERY_SESSION, settings, &KEEPALIVE].concat();
         let mut connection = hosts.connect(&settings).await?;
         if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
             tracing::debug!(%error, "a leader that hangs is not replaced until it ends");

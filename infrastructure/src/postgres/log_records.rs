@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::connections::ISOLATION;
+use super::connections::OF_EVERY_SESSION;
 use super::errors::store_error;
 use super::log_tree::{hash, signed};
 use crate::leaf::{LeafInput, leaf_hash};
@@ -132,7 +132,7 @@ impl LogRecords for PostgresStore {
                                 WHERE l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
                                   AND l.sequence = e.sequence)
              ORDER BY e.position LIMIT 1";
-        let connecting = self.connections.hosts().connect(&[ISOLATION]);
+        let connecting = self.connections.hosts().connect(&OF_EVERY_SESSION);
         let mut connection = connecting.await.map_err(store_error)?;
         let found: Option<Name> = sqlx::query_as(SELECT)
             .fetch_optional(&mut connection)

@@ -9,7 +9,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor as _, PgConnection};
 
 use super::PostgresStore;
-use super::connections::ISOLATION;
+use super::connections::OF_EVERY_SESSION;
 use super::errors::store_error;
 use super::hosts::{Hosts, Setting};
 use super::leadership::{KEEPALIVE, heard};
@@ -68,8 +68,9 @@ pub(super) async fn prepare(
 /// A node that is gone keeps neither the lock of the migrations nor a transaction for longer than this. Between two of its
 /// statements a node that migrates does nothing.
 fn settings() -> Vec<Setting> {
-    [ISOLATION, ("idle_in_transaction_session_timeout", "10s")]
+    OF_EVERY_SESSION
         .into_iter()
+        .chain([("idle_in_transaction_session_timeout", "10s")])
         .chain(KEEPALIVE)
         .collect()
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::connections::ISOLATION;
 use super::hold_up::HoldUpWatch;
 use super::hosts::{Hosts, Setting};
 use super::leadership::{Leadership, Office, heard};
@@ -24,15 +23,14 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest wait between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Settings of the leader's connection.
+/// Settings of the leader's connection, besides those of every session.
 ///
 /// A commit need not wait for the disk: what a crash of the server takes back is both the log's tail and the mark, and
 /// since the order depends on nothing but the events, the next batch gives the same events the same indices. And while
 /// `events` is new and small the planner would read all of it, and remember to do so when it no longer is. What it then
 /// thinks of the one row of `sequencer`, which has no index, is so expensive that it would compile each statement first
 /// (`jit`), which takes longer than the batch.
-const SETTINGS: [Setting; 5] = [
-    ISOLATION,
+const SETTINGS: [Setting; 4] = [
     ("synchronous_commit", "off"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),

@@ -230,3 +230,32 @@ async fn a_leaf_hash_is_the_same_in_sql_and_in_rust() {
         assert_eq!(hash, expected, "{event:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_has_as_its_defaults_makes_no_difference() {
+    let world = open_unsequenced().await;
+    for default in [
+        "standard_conforming_strings = off",
+        "default_transaction_isolation = serializable",
+        "bytea_output = escape",
+        "datestyle = German",
+    ] {
+        world
+            .execute(&format!(
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {default}', current_database()); END $$"
+            ))
+            .await;
+    }
+    // Connections that are made from now on have them.
+    let store = open_url(&world.url, &world.master).await.unwrap();
+    let (sequencer, stop) = (store.sequencer(), CancellationToken::new());
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { sequencer.run(stop).await }
+    });
+    lives(store, "ada".to_owned()).await;
+    world.settle().await;
+    assert_whole(&world).await;
+    stop.cancel();
+    running.await.unwrap();
+}

@@ -31,6 +31,11 @@ fn hosts_are_read_as_libpq_reads_them() {
             vec!["[::1] 1", "[::2] 2"],
         ),
         (
+            "postgres://u:p@/db?host=/cloudsql/project:region:name",
+            vec!["/cloudsql/project:region:name 5432"],
+        ),
+        ("postgres://u:p@%2Fvar%2Frun/db", vec!["/var/run 5432"]),
+        (
             "postgres:///db?host=/tmp,/var/run&port=1,2",
             vec!["/tmp 1", "/var/run 2"],
         ),
