@@ -99,7 +99,7 @@ pub(crate) struct RotateMaster {
 
 #[derive(Args)]
 pub(crate) struct EraseUser {
-    /// Id, username or e-mail address
+    /// Id, e-mail address or username of the account
     pub(crate) account: String,
     /// Do not ask whether it is meant
     #[arg(long)]
@@ -133,8 +133,8 @@ pub(crate) struct ImportUsers {
 
 #[derive(Args)]
 pub(crate) struct ChangeRole {
-    /// Username or e-mail address
-    pub(crate) identifier: String,
+    /// Id, e-mail address or username of the account
+    pub(crate) account: String,
     /// What it may do from now on: user, service, auditor or admin
     #[arg(value_parser = role)]
     pub(crate) role: Role,
@@ -142,14 +142,14 @@ pub(crate) struct ChangeRole {
 
 #[derive(Args)]
 pub(crate) struct AccountName {
-    /// Username or e-mail address
-    pub(crate) identifier: String,
+    /// Id, e-mail address or username of the account
+    pub(crate) account: String,
 }
 
 #[derive(Args)]
 pub(crate) struct HistoryCommand {
     /// Id, e-mail address or username of the account
-    pub(crate) identifier: String,
+    pub(crate) account: String,
     /// Events recorded at this instant (RFC 3339) or later
     #[arg(long, value_parser = instant)]
     pub(crate) since: Option<Timestamp>,
@@ -173,7 +173,7 @@ pub(crate) struct HistoryCommand {
 #[derive(Args)]
 pub(crate) struct StateCommand {
     /// Id, e-mail address or username of the account
-    pub(crate) identifier: String,
+    pub(crate) account: String,
     /// A log index or an instant (RFC 3339); now if not given
     #[arg(long, value_parser = moment)]
     pub(crate) at: Option<Moment>,

@@ -34,7 +34,7 @@ pub use session_terms::{
 pub use use_cases::{
     ActiveToken, Authenticated, Behind, Entitlement, EventMailer, Events, ExpectedToken, Follower,
     Housekeeper, Identity, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession,
-    LogFeed, MailSweeper, NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder,
-    RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen,
-    rebuild_read_models,
+    LogFeed, MailSweeper, NotIdentified, NotImported, PasswordRenewer, RebuildProgress,
+    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm,
+    Stood, StoodThen, identify, rebuild_read_models,
 };

@@ -3,18 +3,19 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context, ensure};
-use authlog_application::ports::Account;
-use authlog_application::{Authlog, Refusal};
+use authlog_application::Authlog;
 use authlog_domain::UserId;
 
-use super::{by_operator, in_words, print};
+use super::shown::plain;
+use super::{account_called, by_operator, in_words, print};
 use crate::cli::EraseUser;
 
 /// Erases the account that is called so.
 pub(crate) async fn erase(authlog: &Authlog, command: &EraseUser) -> anyhow::Result<()> {
-    let (user, account) = find(authlog, &command.account).await.map_err(in_words)?;
+    // By its id an account is found that was erased before, too: what may be left of it is then looked for again.
+    let user = account_called(authlog, &command.account).await?;
     if !command.yes {
-        confirm(user, account.as_ref())?;
+        confirm(authlog, user).await?;
     }
     authlog
         .erase_account_as_operator(user, &by_operator())
@@ -24,24 +25,14 @@ pub(crate) async fn erase(authlog: &Authlog, command: &EraseUser) -> anyhow::Res
     print(&format!("erased {user}"))
 }
 
-/// By its id an account is found that was erased before, too: what may be left of it is then looked for again.
-async fn find(authlog: &Authlog, name: &str) -> Result<(UserId, Option<Account>), Refusal> {
-    match UserId::parse(name) {
-        Some(user) => Ok((user, None)),
-        None => {
-            let account = authlog.find_account(name).await?;
-            Ok((account.id, Some(account)))
-        }
-    }
-}
-
-fn confirm(user: UserId, account: Option<&Account>) -> anyhow::Result<()> {
+async fn confirm(authlog: &Authlog, user: UserId) -> anyhow::Result<()> {
     ensure!(
         std::io::stdin().is_terminal(),
         "this cannot be undone; say --yes if it is meant"
     );
+    let account = authlog.account_for_operator(user).await.map_err(in_words)?;
     let name = account.map_or_else(String::new, |account| {
-        format!(", {}", account.display_name())
+        format!(", {}", plain(account.display_name()))
     });
     let mut error = std::io::stderr().lock();
     write!(

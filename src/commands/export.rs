@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use authlog_application::ports::Identifier;
-use authlog_domain::UserId;
+use authlog_application::identify;
+use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::transparency::ProvenLog;
 use authlog_infrastructure::transparency::export::{Extent, export as write_export};
-use authlog_infrastructure::{Store, StoreAccess};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{log::sign_all, open, print, private_file};
+use super::{log::sign_all, no_account, open, print, private_file};
 use crate::proofs;
 use crate::settings::Settings;
 
@@ -36,7 +35,9 @@ pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow
     let extent = match &command.user {
         None => Extent::Log,
         Some(account) => Extent::Account {
-            user: find(account, &*store).await?,
+            user: identify(&*store, &*store, account)
+                .await
+                .map_err(|why| no_account(why, account))?,
             opened_by: (!command.sealed).then_some(&*store),
         },
     };
@@ -77,15 +78,4 @@ pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow
         None => writeln!(std::io::stderr().lock(), "{answer}")
             .context("standard error cannot be written"),
     }
-}
-
-/// An account that was erased is found by its id alone.
-async fn find(account: &str, store: &dyn Store) -> anyhow::Result<UserId> {
-    if let Some(user) = UserId::parse(account) {
-        return Ok(user);
-    }
-    let identifier = Identifier::parse(account)
-        .context("an account is named by its id, its e-mail address or its username")?;
-    let found = store.find_account(&identifier).await?;
-    Ok(found.context("there is no such account")?.id)
 }

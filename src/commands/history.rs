@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::shown::csv_line;
 use super::table::Table;
-use super::{assemble, chain, for_reading, in_words};
+use super::{account_called, assemble, chain, for_reading};
 use crate::cli::HistoryCommand;
 use crate::settings::Settings;
 
@@ -37,10 +37,7 @@ const COLUMNS: [&str; 13] = [
 /// Prints the history of an account.
 pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> anyhow::Result<()> {
     let authlog = assemble(settings, StoreAccess::Read).await?;
-    let user = authlog
-        .identify(&command.identifier)
-        .await
-        .map_err(in_words)?;
+    let user = account_called(&authlog, &command.account).await?;
     let filter = HistoryFilter {
         since: command.since,
         until: command.until,

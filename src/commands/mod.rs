@@ -19,9 +19,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use authlog_application::ports::LogIntegrity;
 use authlog_application::{
-    Authlog, ClientPresence, Field, Refusal, RequestContext, rebuild_read_models,
+    Authlog, ClientPresence, Field, NotIdentified, Refusal, RequestContext, rebuild_read_models,
 };
-use authlog_domain::ContractName;
+use authlog_domain::{ContractName, UserId};
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::mail::NoMailer;
 use authlog_infrastructure::tokens::{KeySet, Keys};
@@ -86,6 +86,24 @@ async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<Au
     };
     let (authlog, _background) = parts::assemble(settings, store, &nowhere, adapters).await?;
     Ok(authlog)
+}
+
+/// The account of this id, e-mail address or username: every command reads the name of an account in this way.
+async fn account_called(authlog: &Authlog, name: &str) -> anyhow::Result<UserId> {
+    authlog
+        .identify(name)
+        .await
+        .map_err(|why| no_account(why, name))
+}
+
+/// Why a name names no account.
+fn no_account(why: NotIdentified, name: &str) -> anyhow::Error {
+    match why {
+        NotIdentified::Unknown | NotIdentified::Ambiguous { .. } => {
+            anyhow::anyhow!("{}: {why}", shown::plain(name))
+        }
+        NotIdentified::Store(error) => error.into(),
+    }
 }
 
 /// Who did it, for the log.

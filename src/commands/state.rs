@@ -11,17 +11,14 @@ use authlog_infrastructure::StoreAccess;
 use serde_json::{Value, json};
 
 use super::shown::plain;
-use super::{assemble, for_reading, in_words};
+use super::{account_called, assemble, for_reading, in_words};
 use crate::cli::StateCommand;
 use crate::settings::Settings;
 
 /// Prints an account as it stood.
 pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow::Result<()> {
     let authlog = assemble(settings, StoreAccess::Read).await?;
-    let user = authlog
-        .identify(&command.identifier)
-        .await
-        .map_err(in_words)?;
+    let user = account_called(&authlog, &command.account).await?;
     let stood = look(&authlog, user, command.at).await?;
     let mut out = for_reading();
     match command.diff {

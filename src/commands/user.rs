@@ -4,14 +4,14 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
 use authlog_application::ports::Account;
-use authlog_application::{Authlog, Refusal, RegistrationForm};
+use authlog_application::{Authlog, RegistrationForm};
 use authlog_domain::{Email, Username};
 use authlog_infrastructure::StoreAccess;
 
 use super::erase::erase;
 use super::import::import;
 use super::table::Table;
-use super::{assemble, by_operator, chain, in_words, print, print_page};
+use super::{account_called, assemble, by_operator, chain, in_words, print, print_page};
 use crate::cli::{AccountName, ChangeRole, CreateUser, UserCommand};
 use crate::settings::Settings;
 
@@ -57,34 +57,30 @@ async fn create(authlog: &Authlog, command: &CreateUser) -> anyhow::Result<()> {
 }
 
 async fn change_role(authlog: &Authlog, command: &ChangeRole) -> anyhow::Result<()> {
+    let user = account_called(authlog, &command.account).await?;
     let account = authlog
-        .change_role(&command.identifier, command.role, &by_operator())
+        .change_role(user, command.role, &by_operator())
         .await
-        .map_err(|refusal| not_found(refusal, &command.identifier))?;
+        .map_err(in_words)?;
     print_accounts(&mut table(), &[account])
 }
 
 async fn lock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
+    let user = account_called(authlog, &name.account).await?;
     let account = authlog
-        .lock_as_operator(&name.identifier, &by_operator())
+        .lock_as_operator(user, &by_operator())
         .await
-        .map_err(|refusal| not_found(refusal, &name.identifier))?;
+        .map_err(in_words)?;
     print(&format!("locked {}", account.id))
 }
 
 async fn unlock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
+    let user = account_called(authlog, &name.account).await?;
     let account = authlog
-        .unlock_as_operator(&name.identifier, &by_operator())
+        .unlock_as_operator(user, &by_operator())
         .await
-        .map_err(|refusal| not_found(refusal, &name.identifier))?;
+        .map_err(in_words)?;
     print(&format!("unlocked {}", account.id))
-}
-
-fn not_found(refusal: Refusal, identifier: &str) -> anyhow::Error {
-    match refusal {
-        Refusal::UnknownAccount => anyhow::anyhow!("there is no account called {identifier}"),
-        other => in_words(other),
-    }
 }
 
 async fn list(authlog: &Authlog) -> anyhow::Result<()> {

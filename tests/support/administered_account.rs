@@ -81,7 +81,7 @@ impl AdministeredAccount {
 }
 
 /// The service's store, opened once more.
-async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::Store> {
+pub async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::Store> {
     let data = service.settings.data();
     let master = MasterKey::load(&data.join("master.key")).unwrap();
     let entropy = Arc::new(SystemEntropy);

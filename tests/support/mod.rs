@@ -15,6 +15,7 @@
 pub mod administered_account;
 pub mod contract;
 pub mod document;
+pub mod earlier_account;
 pub mod endpoint;
 pub mod events;
 pub mod failover;

@@ -166,6 +166,7 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         Flaw::TooLong { max } => format!("{what} can have at most {max} characters."),
         Flaw::TooShort { min } => format!("{what} needs at least {min} characters."),
         Flaw::Malformed => format!("{what} is not one."),
+        Flaw::IdShaped => format!("{what} must not be a UUID."),
         Flaw::Guessable => format!("{what} is too easy to guess."),
         Flaw::Common => format!("{what} is too common."),
         Flaw::Mismatch => format!("{what} was not repeated alike."),

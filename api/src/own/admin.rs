@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::bad_request;
 use super::page::Page;
-use super::page_query::{SessionsQuery, UsersQuery};
+use super::page_query::{SessionsQuery, UsersQuery, Wanted};
 use super::problem::refused;
 use super::profile::{ProfileOut, SessionsOut};
 use crate::Api;
@@ -35,10 +35,11 @@ pub(super) async fn users(
     let token = presented_token(&headers);
     api.authlog.administrator(token).await.map_err(refused)?;
     let (accounts, next) = match UsersQuery::parse(query.as_deref()).map_err(bad_request)? {
-        UsersQuery::Called(name) => {
-            let found = match UserId::parse(&name) {
-                Some(user) => api.authlog.account_of(token, user).await,
-                None => api.authlog.account_called(token, &name).await,
+        UsersQuery::One(wanted) => {
+            let found = match wanted {
+                None => Err(Refusal::UnknownAccount),
+                Some(Wanted::Id(user)) => api.authlog.account_of(token, user).await,
+                Some(Wanted::Called(name)) => api.authlog.account_called(token, &name).await,
             };
             match found {
                 Ok(account) => (vec![account], None),

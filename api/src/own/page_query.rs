@@ -1,6 +1,7 @@
 //! Which part of a list of accounts or sessions a client asks for.
 
-use authlog_domain::{AccountNumber, SessionId};
+use authlog_application::ports::Identifier;
+use authlog_domain::{AccountNumber, Email, SessionId, UserId, Username};
 
 /// Entries in an answer, unless another number is asked for.
 const DEFAULT_LIMIT: u32 = 50;
@@ -38,11 +39,38 @@ impl SessionsQuery {
     }
 }
 
-/// One account by a name, or a page of all.
+/// Which account is asked for. What is one thing is not taken for another: earlier versions took usernames that are written
+/// like an id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The one of this id.
+    Id(UserId),
+    /// The one that has this e-mail address, or this username.
+    Called(Identifier),
+}
+
+impl Wanted {
+    /// `None` for what no account can have.
+    fn parse(name: &str, value: &str) -> Option<Self> {
+        match name {
+            "id" => UserId::parse(value).map(Self::Id),
+            "email" => {
+                let email = Email::parse_existing(value).ok()?;
+                Some(Self::Called(Identifier::Email(email)))
+            }
+            _ => {
+                let username = Username::parse_existing(value).ok()?;
+                Some(Self::Called(Identifier::Username(username)))
+            }
+        }
+    }
+}
+
+/// One account, or a page of all.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum UsersQuery {
-    /// The account that is called so.
-    Called(String),
+    /// One account; `None` if no account can have what was asked for.
+    One(Option<Wanted>),
     /// A page in order of the accounts' numbers.
     Page {
         /// Those after this number.
@@ -55,7 +83,7 @@ pub(super) enum UsersQuery {
 impl UsersQuery {
     /// Reads the query; the error is a sentence for the client.
     pub fn parse(query: Option<&str>) -> Result<Self, &'static str> {
-        let (mut after, mut limited, mut called) = (None, DEFAULT_LIMIT, None);
+        let (mut after, mut limited, mut one) = (None, DEFAULT_LIMIT, None);
         for (name, value) in members(query) {
             match &*name {
                 "after" => {
@@ -64,7 +92,7 @@ impl UsersQuery {
                 }
                 "limit" => limited = limit(&value)?,
                 "email" | "username" | "id" => {
-                    let first = called.replace(value.into_owned());
+                    let first = one.replace(Wanted::parse(&name, &value));
                     if first.is_some() {
                         return Err("Ask for one of email, username and id.");
                     }
@@ -72,8 +100,8 @@ impl UsersQuery {
                 _ => {}
             }
         }
-        Ok(match called {
-            Some(name) => Self::Called(name),
+        Ok(match one {
+            Some(wanted) => Self::One(wanted),
             None => Self::Page {
                 after,
                 limit: limited,
@@ -111,10 +139,25 @@ mod tests {
         for query in ["after=x", "limit=0", "limit=-1", "email=a&id=b"] {
             assert!(parsed(query).is_err(), "{query}");
         }
-        assert_eq!(
-            parsed("email=jo%40example.com"),
-            Ok(UsersQuery::Called("jo@example.com".to_owned()))
-        );
+        let id = "0192d3f0-0000-7000-8000-000000000001";
+        let email = Identifier::Email(Email::parse("jo@example.com").unwrap());
+        let username = Identifier::Username(Username::parse_existing(id).unwrap());
+        for (query, wanted) in [
+            ("email=jo%40example.com", Some(Wanted::Called(email))),
+            ("username=jo%40example.com", None),
+            (
+                "username=0192d3f0-0000-7000-8000-000000000001",
+                Some(Wanted::Called(username)),
+            ),
+            ("email=0192d3f0-0000-7000-8000-000000000001", None),
+            (
+                "id=0192d3f0-0000-7000-8000-000000000001",
+                UserId::parse(id).map(Wanted::Id),
+            ),
+            ("id=jo", None),
+        ] {
+            assert_eq!(parsed(query), Ok(UsersQuery::One(wanted)), "{query}");
+        }
         assert!(SessionsQuery::parse(Some("after=7")).is_err());
         assert_eq!(SessionsQuery::parse(None).unwrap().limit, 50);
     }

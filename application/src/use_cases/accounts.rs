@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use authlog_domain::user::{ChangeRole, Lock, RaisedEpoch, Unlock, UserCommand, UserEvent};
 use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 
-use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
+use crate::ports::{Account, CredentialRecord, Revocation};
 use crate::{Authlog, Refusal, RequestContext};
 
 /// What is to become true together with a decision about an account.
@@ -18,19 +18,6 @@ pub(crate) struct Besides {
 }
 
 impl Authlog {
-    /// The account that is called `identifier`.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be told now.
-    pub async fn find_account(&self, identifier: &str) -> Result<Account, Refusal> {
-        let identifier = Identifier::parse(identifier).ok_or(Refusal::UnknownAccount)?;
-        self.parts
-            .directory
-            .find_account(&identifier)
-            .await?
-            .ok_or(Refusal::UnknownAccount)
-    }
-
     /// Up to `limit` accounts in order of their numbers, those after `after`.
     ///
     /// # Errors
@@ -43,19 +30,27 @@ impl Authlog {
         Ok(self.parts.directory.accounts(after, limit).await?)
     }
 
+    /// The account of that id; `None` if it was erased, or never was.
+    ///
+    /// # Errors
+    /// It cannot be told now.
+    pub async fn account_for_operator(&self, user: UserId) -> Result<Option<Account>, Refusal> {
+        Ok(self.parts.directory.account(user).await?)
+    }
+
     /// Lets an account do other things than before. Its sessions end, so that no token claims what it may not do.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or that it cannot be done now.
     pub async fn change_role(
         &self,
-        identifier: &str,
+        user: UserId,
         role: Role,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let at = self.parts.clock.now();
         let command = UserCommand::ChangeRole(ChangeRole { at, role });
-        self.operate(identifier, command, context).await
+        self.operate(user, command, context).await
     }
 
     /// Lets nobody sign in to an account, and ends its sessions.
@@ -64,11 +59,11 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], or that it cannot be done now.
     pub async fn lock_as_operator(
         &self,
-        identifier: &str,
+        user: UserId,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let at = self.parts.clock.now();
-        self.operate(identifier, UserCommand::Lock(Lock { at }), context)
+        self.operate(user, UserCommand::Lock(Lock { at }), context)
             .await
     }
 
@@ -78,21 +73,20 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], or that it cannot be done now.
     pub async fn unlock_as_operator(
         &self,
-        identifier: &str,
+        user: UserId,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let at = self.parts.clock.now();
-        self.operate(identifier, UserCommand::Unlock(Unlock { at }), context)
+        self.operate(user, UserCommand::Unlock(Unlock { at }), context)
             .await
     }
 
     async fn operate(
         &self,
-        identifier: &str,
+        user: UserId,
         command: UserCommand,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
-        let user = self.find_account(identifier).await?.id;
         let metadata = context.metadata(user);
         self.decide(user, command, Besides::default(), metadata)
             .await?;

@@ -6,7 +6,7 @@ use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand};
 use authlog_domain::{AccountNumber, Role, UserId};
 
 use super::accounts::Besides;
-use crate::ports::Account;
+use crate::ports::{Account, Identifier};
 use crate::{Authlog, Refusal, RequestContext};
 
 /// Who may.
@@ -30,13 +30,18 @@ impl Authlog {
         self.account_just_written(user).await
     }
 
-    /// For an administrator: the account that is called `identifier`.
+    /// For an administrator: the account that has this username or e-mail address.
     ///
     /// # Errors
     /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
-    pub async fn account_called(&self, token: &str, identifier: &str) -> Result<Account, Refusal> {
+    pub async fn account_called(
+        &self,
+        token: &str,
+        identifier: &Identifier,
+    ) -> Result<Account, Refusal> {
         self.administrator(token).await?;
-        self.find_account(identifier).await
+        let found = self.parts.directory.find_account(identifier).await?;
+        found.ok_or(Refusal::UnknownAccount)
     }
 
     /// For an administrator: up to `limit` accounts in order of their numbers, those after `after`.

@@ -39,6 +39,9 @@ pub enum Flaw {
     /// Not of the form that such a value has.
     #[error("is malformed")]
     Malformed,
+    /// A username that could be taken for the id of an account.
+    #[error("is written like the id of an account")]
+    IdShaped,
     /// A password that very many people have.
     #[error("is one of the most common passwords")]
     Common,

@@ -3,6 +3,7 @@
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Flaw, bounded, text_value};
 
@@ -16,12 +17,25 @@ impl Username {
     /// Long enough for every naming scheme in use, short enough to print.
     pub const MAX_LENGTH: usize = 64;
 
-    /// Reads a username; surrounding white space is passed over.
+    /// Reads a new username; surrounding white space is passed over.
+    ///
+    /// # Errors
+    /// As [`Self::parse_existing`], and [`Flaw::IdShaped`] for one that is written like a UUID: commands that take an id or a
+    /// username could be aimed at the wrong account.
+    pub fn parse(text: &str) -> Result<Self, Flaw> {
+        let username = Self::parse_existing(text)?;
+        if Uuid::try_parse(&username.0).is_ok() {
+            return Err(Flaw::IdShaped);
+        }
+        Ok(username)
+    }
+
+    /// Reads a username by which an account is to be found: earlier versions took those that are written like a UUID.
     ///
     /// # Errors
     /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`], or with characters that RFC 8265 does not
     /// allow in a username (spaces among them) or an `@`.
-    pub fn parse(text: &str) -> Result<Self, Flaw> {
+    pub fn parse_existing(text: &str) -> Result<Self, Flaw> {
         let text = bounded(text, Self::MAX_LENGTH)?;
         let username = UsernameCasePreserved::enforce(text).map_err(|_| Flaw::Malformed)?;
         // After the mapping of widths, which makes an `@` of U+FF20.
@@ -48,6 +62,22 @@ mod tests {
         assert_eq!(spelt("AhmadSolih"), spelt("ahmadsolih"));
         assert_eq!(spelt("ａｂｃ"), spelt("abc"));
         assert_ne!(spelt("ahmad"), spelt("ahmed"));
+    }
+
+    #[test]
+    fn what_is_written_like_an_id_is_no_new_username() {
+        for text in [
+            "0192d3f0-0000-7000-8000-000000000001",
+            "0192D3F0-0000-7000-8000-00000000000A",
+            "0192d3f0000070008000000000000001",
+            "{0192d3f0-0000-7000-8000-000000000001}",
+            "urn:uuid:0192d3f0-0000-7000-8000-000000000001",
+            "\u{ff10}192d3f0-0000-7000-8000-000000000001",
+        ] {
+            assert_eq!(Username::parse(text).unwrap_err(), Flaw::IdShaped, "{text}");
+            assert!(Username::parse_existing(text).is_ok(), "{text}");
+        }
+        assert!(Username::parse("0192d3f0-0000-7000-8000").is_ok());
     }
 
     #[test]

@@ -127,7 +127,7 @@ const fn code(field: Field, flaw: Flaw) -> &'static str {
         Flaw::TooLong { .. } => "TO_LONG",
         Flaw::TooShort { .. } => "TO_SHORT",
         Flaw::Malformed if matches!(field, Field::Email) => "EMAIL_FORMAT",
-        Flaw::Malformed => "FORMAT",
+        Flaw::Malformed | Flaw::IdShaped => "FORMAT",
         Flaw::Common => "TO_COMMON",
         Flaw::Guessable => "TO_WEAK",
         Flaw::Mismatch => "MISMATCH",

@@ -231,6 +231,7 @@ fn sentence(field: Field, flaw: Flaw) -> String {
             format!("The {member} field must be a valid email address.")
         }
         Flaw::Malformed => format!("The {member} field format is invalid."),
+        Flaw::IdShaped => format!("The {member} field must not be a UUID."),
         Flaw::Common => format!("The {member} field is too common."),
         Flaw::Guessable => format!("The {member} field is too easy to guess."),
         Flaw::Mismatch => format!("The {member} field must match password."),

@@ -120,6 +120,7 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         Flaw::TooLong { max } => format!("{member} must be at most {max} characters"),
         Flaw::TooShort { min } => format!("{member} must be at least {min} characters"),
         Flaw::Malformed => format!("{member} is not valid"),
+        Flaw::IdShaped => format!("{member} must not be a UUID"),
         Flaw::Common => format!("{member} is too common"),
         Flaw::Guessable => format!("{member} is too easy to guess"),
         Flaw::Mismatch => format!("{member} does not match"),

@@ -89,6 +89,7 @@ fn sentence(field: Field, flaw: Flaw) -> String {
         Flaw::TooLong { max } => format!("The {member} must be at most {max} characters"),
         Flaw::TooShort { min } => format!("The {member} must be at least {min} characters"),
         Flaw::Malformed => format!("The {member} is not valid"),
+        Flaw::IdShaped => format!("The {member} must not be a UUID"),
         Flaw::Common => format!("The {member} is too common"),
         Flaw::Guessable => format!("The {member} is too easy to guess"),
         Flaw::Mismatch => format!("The {member} is not match"),

@@ -103,7 +103,7 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
         (Flaw::TooLong { max }, _) => {
             format!("The password is too long. It can have at most {max} characters.")
         }
-        (Flaw::Malformed, _) => {
+        (Flaw::Malformed | Flaw::IdShaped, _) => {
             "The password has characters that cannot be used in one.".to_owned()
         }
         (Flaw::Common, _) => {
