@@ -7,13 +7,15 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 use support::contract::verifies;
-use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores};
+use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own};
 use tokio::task::JoinSet;
 
 on_both_stores!(
     whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew,
     an_import_goes_on_where_it_was,
     what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else,
+    what_bcrypt_did_not_read_of_a_password_is_not_hashed_again,
+    an_import_without_ids_cannot_be_repeated,
     a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login,
     a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing,
 );
@@ -239,6 +241,11 @@ async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Sto
         "{import:?}"
     );
     let report = std::fs::read_to_string(report).unwrap();
+    let numbers: Vec<usize> = report
+        .lines()
+        .map(|line| line[5..].split_once(':').unwrap().0.parse().unwrap())
+        .collect();
+    assert!(numbers.is_sorted(), "{report}");
     let refused: Vec<(usize, &str)> = lines
         .iter()
         .enumerate()
@@ -262,6 +269,91 @@ async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Sto
             "{text}"
         );
     }
+}
+
+/// Hashes of bcrypt, by the crypt(3) of Debian, of so many letters `a` and an ending.
+const OF_86_BYTES: (usize, &str, &str) = (
+    72,
+    "-my-own-ending",
+    "$2b$04$CCCCCCCCCCCCCCCCCCCCC.mDyzbhj.9K0apb9O/AGMWwoLXiYAu6u",
+);
+const OF_71_BYTES: (usize, &str, &str) = (
+    71,
+    "",
+    "$2b$04$CCCCCCCCCCCCCCCCCCCCC.ZP48wSDJeZC4KEEZRkahyfLke0vxZNC",
+);
+
+async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let people = [("long", OF_86_BYTES), ("short", OF_71_BYTES)].map(|(name, (length, ending, hash))| {
+        let password = format!("{}{ending}", "a".repeat(length));
+        let line = json!({"username": name, "email": format!("{name}@example.com"), "password_hash": hash});
+        (Person::called(name).with_password(&password), line)
+    });
+    let imported = import(&service.settings, &people.clone().map(|(_, line)| line));
+    assert!(imported.status.success(), "{imported:?}");
+    let [long, short] = people.map(|(person, _)| person);
+
+    // As everywhere with bcrypt, what follows its 72 bytes makes no difference. It must not come to make one.
+    let prefix = "a".repeat(72);
+    for password in [format!("{prefix}-of-another-person"), prefix] {
+        Contract::A
+            .signs_in(&http, &long.with_password(&password))
+            .await;
+    }
+    // Passwords are hashed again one after the other: when this one is, those before it would have been.
+    Contract::A.signs_in(&http, &short).await;
+    eventually("the short one is hashed again", async || {
+        (renewals(&service, "short") > 0).then_some(())
+    })
+    .await;
+    assert_eq!(renewals(&service, "long"), 0);
+    let stored = service.settings.stored_hash("long").await;
+    assert_eq!(stored, OF_86_BYTES.2);
+    let tokens = Contract::A.signs_in(&http, &long).await;
+
+    // Once the owner chooses a password, all of it counts.
+    let chosen = format!("{}-chosen", "b".repeat(80));
+    let body = json!({"current_password": long.password, "new_password": chosen});
+    let answer = http
+        .send(own::CHANGE_PASSWORD)
+        .bearer(&tokens.access)
+        .json(&body)
+        .await;
+    assert!(answer.status < 300, "{answer}");
+    Contract::A
+        .signs_in(&http, &long.with_password(&chosen))
+        .await;
+    for other in ["b".repeat(72), format!("{}-other", "b".repeat(80))] {
+        let refused = Contract::A
+            .sign_in(&http, &long.with_password(&other))
+            .await;
+        Contract::A.says_wrong_credentials(&refused);
+    }
+}
+
+async fn an_import_without_ids_cannot_be_repeated(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let lines: Vec<Value> = (0..3)
+        .map(|number| {
+            let mut line = somebody(number);
+            line.as_object_mut().unwrap().remove("id");
+            line
+        })
+        .collect();
+    let first = import(&settings, &lines);
+    assert!(first.status.success(), "{first:?}");
+    let second = import(&settings, &lines);
+    assert!(!second.status.success(), "{second:?}");
+    let refused: Vec<String> = said(&second.stderr)
+        .lines()
+        .filter(|line| line.contains("taken by another account"))
+        .map(str::to_owned)
+        .collect();
+    let expected =
+        [1, 2, 3].map(|number| format!("line {number}: username is taken by another account"));
+    assert_eq!(refused, expected);
 }
 
 async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(store: Store) {

@@ -1,5 +1,6 @@
 //! `authlog user import`: accounts of another service, from a file with one a line.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -8,13 +9,19 @@ use anyhow::{Context, bail};
 use authlog_application::{Authlog, ImportForm, Imported, NotImported, Refusal};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{by_operator, print, private_file};
 use crate::cli::ImportUsers;
 
 /// How many accounts are written at a time: the store commits together what comes together.
 const AT_ONCE: usize = 64;
+
+/// A line that was read: its number, and what becomes of it.
+struct Pending {
+    number: u64,
+    outcome: Result<AbortOnDropHandle<Result<Imported, NotImported>>, String>,
+}
 
 /// The longest line, in bytes: far longer than any account.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -42,7 +49,8 @@ pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::
         },
     )?);
     let mut tally = Tally::default();
-    let mut under_way = JoinSet::new();
+    // In the order of their lines, so that they are reported in that order.
+    let mut under_way = VecDeque::new();
     let mut number = 0_u64;
     loop {
         let line = read_line(&mut lines).context("the accounts cannot be read")?;
@@ -50,28 +58,23 @@ pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::
         if let Some(Line { text, length }) = line {
             number += 1;
             bar.inc(length);
-            match text.as_deref().map(parse) {
+            let outcome = match text.as_deref().map(parse) {
                 // Blank lines are nobody's account.
-                Some(Ok(None)) => {}
-                Some(Ok(Some(form))) => {
-                    let authlog = authlog.clone();
-                    under_way.spawn(async move {
-                        (number, authlog.import_account(&form, &by_operator()).await)
-                    });
-                }
-                Some(Err(why)) => tally.refuse(&bar, &mut report, number, why)?,
-                None => {
-                    let why = format!("is longer than {LONGEST_LINE} bytes");
-                    tally.refuse(&bar, &mut report, number, &why)?;
-                }
-            }
+                Some(Ok(None)) => continue,
+                Some(Ok(Some(form))) => Ok(begin(authlog, form)),
+                Some(Err(why)) => Err(why.to_owned()),
+                None => Err(format!("is longer than {LONGEST_LINE} bytes")),
+            };
+            under_way.push_back(Pending { number, outcome });
         }
-        while under_way.len() >= AT_ONCE || (is_end && !under_way.is_empty()) {
-            let Some(done) = under_way.join_next().await else {
+        while under_way.len() >= AT_ONCE || is_end {
+            let Some(Pending { number, outcome }) = under_way.pop_front() else {
                 break;
             };
-            let (number, outcome) = done?;
-            tally.count(&bar, &mut report, number, outcome)?;
+            match outcome {
+                Ok(writing) => tally.count(&bar, &mut report, number, writing.await?)?,
+                Err(why) => tally.refuse(&bar, &mut report, number, &why)?,
+            }
             bar.set_message(format!("{} made", tally.made));
         }
         if is_end {
@@ -92,6 +95,13 @@ pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::
         bail!("not every account was taken over");
     }
     Ok(())
+}
+
+/// Begins to write an account.
+fn begin(authlog: &Authlog, form: ImportForm) -> AbortOnDropHandle<Result<Imported, NotImported>> {
+    let authlog = authlog.clone();
+    let writing = async move { authlog.import_account(&form, &by_operator()).await };
+    AbortOnDropHandle::new(tokio::spawn(writing))
 }
 
 impl Tally {
