@@ -21,6 +21,7 @@ use sources::{Origin, Sources};
 /// Everything that can be set, checked.
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    is_listen_set: bool,
     pub(crate) data_dir: PathBuf,
     pub(crate) database: Database,
     pub(crate) migrate: bool,
@@ -130,6 +131,7 @@ impl Settings {
                 SocketAddr::from(([127, 0, 0, 1], 8080)),
                 |text| text.parse().ok(),
             )?,
+            is_listen_set: sources.text("listen").is_some(),
             database,
             migrate: sources.switch("migrate", true)?,
             upgrade_window: sources.parse(
@@ -277,6 +279,7 @@ impl Settings {
     /// What the settings do that was most likely not meant.
     pub(crate) fn doubts(&self) -> Vec<String> {
         let mut doubts = misspelt::doubts(std::env::vars_os());
+        doubts.extend(self.unheard_port(std::env::var("PORT").ok()));
         if self.listen.ip().is_unspecified() && self.public_url.is_none() {
             doubts.push(format!(
                 "AUTHLOG_LISTEN is {}, but AUTHLOG_PUBLIC_URL is not set: links in mails will lead nowhere, and cookies \
@@ -284,7 +287,27 @@ impl Settings {
                 self.listen
             ));
         }
+        let is_cut = |secret: &String| secret.trim_end() != secret;
+        if self.jwt_secret.as_ref().is_some_and(is_cut) {
+            doubts.push(
+                "AUTHLOG_JWT_SECRET ends with a line break or a space, which is part of the secret: services that read it \
+                 without that refuse every token"
+                    .to_owned(),
+            );
+        }
         doubts
+    }
+
+    /// Platforms say by `PORT` where they expect a service. Others set it for programs of theirs, so it is not followed.
+    fn unheard_port(&self, port: Option<String>) -> Option<String> {
+        let port: u16 = port?.trim().parse().ok()?;
+        (!self.is_listen_set && port != self.listen.port()).then(|| {
+            format!(
+                "PORT is {port}, but AUTHLOG_LISTEN is not set and the service listens on {}: set AUTHLOG_LISTEN=0.0.0.0:{port} if \
+                 your platform expects it there",
+                self.listen
+            )
+        })
     }
 
     /// Makes the data directory, for its owner alone, if it is not there.
@@ -411,6 +434,37 @@ mod tests {
         assert!(with("smtp://mail.example").is_err());
         assert!(with("smtp://mail.example?tls=required").is_ok());
         assert!(with("smtps://mail.example").is_ok());
+    }
+
+    #[test]
+    fn a_secret_that_ends_with_a_line_break_is_taken_as_it_is_and_warned_about() {
+        let doubts = |secret: &str| {
+            let settings = load(&[
+                ("AUTHLOG_JWT_ALGORITHM", "HS256"),
+                ("AUTHLOG_JWT_SECRET", secret),
+            ]);
+            let settings = settings.unwrap();
+            assert_eq!(settings.jwt_secret.as_deref(), Some(secret));
+            let doubts = settings.doubts().into_iter();
+            doubts
+                .filter(|it| it.contains("AUTHLOG_JWT_SECRET"))
+                .count()
+        };
+        assert_eq!(doubts("0123456789abcdef0123456789abcdef"), 0);
+        assert_eq!(doubts("0123456789abcdef0123456789abcdef\n"), 1);
+    }
+
+    #[test]
+    fn a_port_of_the_platform_is_warned_about_where_another_is_listened_on() {
+        let doubt = |settings: &[(&str, &str)], port: &str| {
+            let settings = load(settings).unwrap();
+            settings.unheard_port(Some(port.to_owned()))
+        };
+        let warned = doubt(&[], "3000").unwrap();
+        assert!(warned.contains("AUTHLOG_LISTEN=0.0.0.0:3000"), "{warned}");
+        assert!(doubt(&[], "8080").is_none());
+        assert!(doubt(&[], "tcp://10.0.0.1:80").is_none());
+        assert!(doubt(&[("AUTHLOG_LISTEN", "127.0.0.1:1")], "3000").is_none());
     }
 
     #[test]
