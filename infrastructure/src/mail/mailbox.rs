@@ -1,41 +1,22 @@
 //! Which addresses are one mailbox, as far as the mail goes that one is sent.
 
-use std::borrow::Cow;
-
 use authlog_domain::Email;
 
 /// A name for the mailbox of an address: addresses of one mailbox have one name, as far as it can be told from them.
 ///
-/// Quotation marks and backslashes of a quoted local part are no part of the name (RFC 5321 §4.1.2). New addresses have none,
-/// but stored ones may. What makes no difference to [`Email::comparable`] makes none here, nor does what follows a plus sign
-/// in the local part: most providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them
+/// What makes no difference to [`Email::comparable`] makes none here, nor does what follows a plus sign in the local part: most
+/// providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them
 /// to different people, these share what one mailbox is sent, which is the smaller harm.
 pub(crate) fn mailbox_of(address: &Email) -> String {
     let comparable = address.comparable();
     let Some((local, domain)) = comparable.rsplit_once('@') else {
         return comparable;
     };
-    let local = unquoted(local);
     let base = match local.split_once('+') {
         Some((base, _)) if !base.is_empty() => base,
-        _ => &local,
+        _ => local,
     };
     format!("{base}@{domain}")
-}
-
-/// The local part without its quotation marks, and what is quoted in it as it is.
-fn unquoted(local: &str) -> Cow<'_, str> {
-    let inner = local.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-    let Some(inner) = inner else {
-        return Cow::Borrowed(local);
-    };
-    let mut name = String::with_capacity(inner.len());
-    let mut letters = inner.chars();
-    while let Some(letter) = letters.next() {
-        let quoted = if letter == '\\' { letters.next() } else { None };
-        name.push(quoted.unwrap_or(letter));
-    }
-    Cow::Owned(name)
 }
 
 #[cfg(test)]
