@@ -7,10 +7,12 @@
 //!
 //! It can be killed at any moment. What it has applied is written in the same transaction as what it made of it (the
 //! table `inbox`), so that every event takes effect once: after a start it goes on from there, whatever the server
-//! believes was delivered. The sequence of a message is the event's place in the log, so a gap is seen at once; it is
-//! filled from the HTTP feed (`--feed`, `--token`), or the program ends and says so. `docs/consuming.md` explains why.
+//! believes was delivered. Each message names the event's place in the log, so a gap is seen at once; it is filled from the
+//! HTTP feed (`--feed`, `--token`), or the program ends and says so. Messages that are no events are passed over.
+//! `docs/consuming.md` explains why.
 
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -103,7 +105,8 @@ async fn follow(arguments: &Arguments, table: &mut Table) -> Trouble {
 async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), Trouble> {
     let client = async_nats::connect(&arguments.nats).await?;
     let stream = jetstream::new(client).get_stream("AUTH_EVENTS").await?;
-    check_history(&stream, table).await?;
+    let foreign = foreign(&stream);
+    check_history(&stream, &foreign, table).await?;
     let consumer = consumer(&stream, &arguments.consumer, table.inbox.log_index).await?;
     let messages = consumer
         .stream()
@@ -116,7 +119,20 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
         let batch = batch.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut events = Vec::new();
         for message in &batch {
-            let event = Event::of_message(message).map_err(Trouble::Fatal)?;
+            let info = message.info().map_err(|error| anyhow!(error))?;
+            let sequence = info.stream_sequence;
+            let event = Event::of_message(message);
+            let Some(event) = event.filter(|_| !is_in(&foreign, sequence)) else {
+                continue;
+            };
+            let applied = events.last();
+            let applied = applied.map_or(
+                (table.inbox.log_index, &table.inbox.event_id),
+                |last: &Event| (last.log_index, &last.id),
+            );
+            if event.log_index == applied.0 && event.id != *applied.1 {
+                return Err(disagreement(applied.0, applied.1, &event.id));
+            }
             let expected = match events.last() {
                 Some(Event { log_index, .. }) => log_index + 1,
                 None => table.inbox.log_index + 1,
@@ -141,8 +157,37 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
     Ok(())
 }
 
+/// The sequences of messages that other clients have published and that are no events, as the stream's description lists
+/// them: "Not events: 21, 30-32."
+fn foreign(stream: &Stream) -> Vec<RangeInclusive<u64>> {
+    let description = stream.cached_info().config.description.as_deref();
+    let list = description.and_then(|text| Some(text.split_once("Not events: ")?.1));
+    let list = list.and_then(|list| list.split('.').next());
+    let items = list.unwrap_or_default().split(", ");
+    let ranges = items.filter_map(|item| {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
+    ranges.collect()
+}
+
+fn is_in(ranges: &[RangeInclusive<u64>], sequence: u64) -> bool {
+    ranges.iter().any(|range| range.contains(&sequence))
+}
+
+/// The table and the stream have another event in the same place.
+fn disagreement(log_index: u64, in_table: &str, on_stream: &str) -> Trouble {
+    Trouble::Fatal(anyhow!(
+        "event {log_index} is {in_table} in the table and {on_stream} on the stream: the table was made of another log or of a forged message, or the service was restored from a backup; delete the table to have it made again"
+    ))
+}
+
 /// Makes sure that the stream is a copy of the log that the table was made of.
-async fn check_history(stream: &Stream, table: &Table) -> Result<(), Trouble> {
+async fn check_history(
+    stream: &Stream,
+    foreign: &[RangeInclusive<u64>],
+    table: &Table,
+) -> Result<(), Trouble> {
     let Inbox {
         log_index,
         event_id,
@@ -151,21 +196,33 @@ async fn check_history(stream: &Stream, table: &Table) -> Result<(), Trouble> {
     if *log_index == 0 || *log_index < state.first_sequence {
         return Ok(());
     }
-    if *log_index > state.last_sequence {
-        // It was wiped and is being filled again, or it belongs to a log that ends earlier.
-        let end = state.last_sequence;
-        return Err(Trouble::Away(anyhow!(
-            "the stream ends at {end}, and {log_index} events were applied already"
-        )));
+    // An event's sequence is its place in the log, and more where messages that are no events came before it.
+    let mut sequence = *log_index;
+    while sequence <= state.last_sequence {
+        if is_in(foreign, sequence) {
+            sequence += 1;
+            continue;
+        }
+        let message = stream.get_raw_message(sequence).await?;
+        let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+        let found: Option<u64> = header("ce-logindex").and_then(|index| index.parse().ok());
+        match (found, header("ce-id")) {
+            (Some(found), Some(id)) if found == *log_index => {
+                if id == event_id {
+                    return Ok(());
+                }
+                return Err(disagreement(*log_index, event_id, id));
+            }
+            // Another message was in its place.
+            (Some(found), Some(_)) if found > *log_index => return Ok(()),
+            (Some(found), Some(_)) => sequence += log_index - found,
+            _ => sequence += 1,
+        }
     }
-    let message = stream.get_raw_message(*log_index).await?;
-    let streamed = message.headers.get("ce-id").map(|id| id.as_str());
-    if streamed == Some(event_id) {
-        return Ok(());
-    }
-    Err(Trouble::Fatal(anyhow!(
-        "event {log_index} is {event_id} in the table and {} on the stream: the table was made of another log, or the service was restored from a backup; delete the table to have it made anew",
-        streamed.unwrap_or("none of Authlog's")
+    // It was wiped and is being filled again, or it belongs to a log that ends earlier.
+    let end = state.last_sequence;
+    Err(Trouble::Away(anyhow!(
+        "the stream ends at {end} without event {log_index}, which was applied already"
     )))
 }
 
@@ -238,29 +295,19 @@ struct Event {
 }
 
 impl Event {
-    /// A message: the attributes are headers.
-    fn of_message(message: &Message) -> anyhow::Result<Self> {
-        let headers = message.headers.as_ref().context("no headers")?;
-        let header = |name: &str| -> anyhow::Result<String> {
-            let value = headers.get(name).with_context(|| format!("no {name}"))?;
-            Ok(value.as_str().to_owned())
-        };
+    /// A message: the attributes are headers. `None` if it is no event, because another client has published it.
+    fn of_message(message: &Message) -> Option<Self> {
+        let headers = message.headers.as_ref()?;
+        let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
         let event = Self {
-            log_index: header("ce-logindex")?.parse()?,
+            log_index: header("ce-logindex")?.parse().ok()?,
             id: header("ce-id")?,
             kind: header("ce-type")?,
             account: header("ce-subject")?,
             time: header("ce-time")?,
-            data: serde_json::from_slice(&message.payload)?,
+            data: serde_json::from_slice(&message.payload).ok()?,
         };
-        let info = message.info().map_err(|error| anyhow!(error))?;
-        ensure!(
-            info.stream_sequence == event.log_index,
-            "message {} says that it is event {}: this is no stream of Authlog's",
-            info.stream_sequence,
-            event.log_index
-        );
-        Ok(event)
+        Some(event)
     }
 
     /// A line of the feed: one JSON object.

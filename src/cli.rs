@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Prove and verify the log
     #[command(subcommand)]
     Log(crate::commands::LogCommand),
+    /// Repair the stream of events on NATS
+    #[command(subcommand)]
+    Nats(NatsCommand),
     /// Write the log, or one account's events, with proofs
     Export(crate::commands::ExportEvents),
     /// Print what happened to an account: who did it, when, from where, through which contract
@@ -74,6 +77,19 @@ pub(crate) enum KeysCommand {
     Retire(RetireKey),
     /// Replace the master key: seal all keys and secrets under the new one, without touching an event
     RotateMaster(RotateMaster),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum NatsCommand {
+    /// Exclude messages that other clients have published, so that publishing goes on after them; nothing is deleted
+    Repair(RepairStream),
+}
+
+#[derive(Args)]
+pub(crate) struct RepairStream {
+    /// Exclude messages as well that name events which the log does not have. Never after a restore or a failover
+    #[arg(long)]
+    pub(crate) forged: bool,
 }
 
 #[derive(Args)]

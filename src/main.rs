@@ -56,6 +56,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(command) => commands::doctor(command, &settings).await,
         Command::Rebuild => commands::rebuild(&settings).await,
         Command::Log(command) => commands::log(command, &settings).await,
+        Command::Nats(command) => commands::nats(command, &settings).await,
         Command::Export(command) => commands::export(command, &settings).await,
     }
 }

@@ -368,18 +368,24 @@ pub(crate) async fn limiter(
 }
 
 /// The publisher of the store's log, if there is where to publish it.
+///
+/// # Errors
+/// Which setting names a file that cannot be used.
 pub(crate) fn publisher(
     settings: &Settings,
     store: Arc<dyn Store>,
     publishes: watch::Receiver<bool>,
-) -> Option<(EventPublisher, watch::Receiver<Publication>)> {
-    let servers = settings.nats.as_ref()?;
+) -> anyhow::Result<Option<(EventPublisher, watch::Receiver<Publication>)>> {
+    let Some(nats) = &settings.nats else {
+        return Ok(None);
+    };
+    nats.access.check()?;
     let settings = PublisherSettings {
-        servers: servers.clone(),
-        replicas: settings.nats_replicas,
+        access: nats.access.clone(),
+        stream: nats.stream,
         source: event_source(settings),
     };
-    Some(EventPublisher::new(store, settings, publishes))
+    Ok(Some(EventPublisher::new(store, settings, publishes)))
 }
 
 /// `source` of published events: the same name for this service as in its tokens.

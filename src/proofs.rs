@@ -102,8 +102,8 @@ fn checkpoint_file(settings: &Settings) -> Option<CheckpointFile> {
 }
 
 fn checkpoint_stream(settings: &Settings) -> Option<NatsCheckpoints> {
-    let servers = settings.nats.clone()?;
-    Some(NatsCheckpoints::new(servers, settings.nats_replicas))
+    let nats = settings.nats.as_ref()?;
+    Some(NatsCheckpoints::new(nats.access.clone(), nats.stream))
 }
 
 /// The work that checkpoints make.

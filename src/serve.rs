@@ -56,7 +56,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let claim_upgrader =
         ClaimUpgrader::new(Arc::clone(&store), signs.clone(), settings.upgrade_window);
     let (publisher, publication) =
-        parts::publisher(settings, Arc::clone(&store), publishes).unzip();
+        parts::publisher(settings, Arc::clone(&store), publishes)?.unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
     let (keys, key_watch) = parts::token_keys(settings, Arc::clone(&store)).await?;
     let limits = parts::limiter(settings, &*store).await?;

@@ -14,7 +14,9 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_trait::async_trait;
 use authlog_application::ports::{LogIntegrity, StoreError};
-use authlog_infrastructure::nats::{CHECKPOINT_STREAM, NatsCheckpoints, NatsServers};
+use authlog_infrastructure::nats::{
+    CHECKPOINT_STREAM, NatsCheckpoints, NatsServers, StreamOptions,
+};
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::courier::Courier;
 use authlog_infrastructure::transparency::note::NoteKey;
@@ -86,7 +88,12 @@ impl Nats {
     /// A node that leads with `log`, for as long as the guard is held.
     fn node(&self, log: &Arc<Log>) -> Node {
         let witness = Arc::new(Witness::default());
-        let sink = NatsCheckpoints::new(NatsServers::parse(&self.url).unwrap(), 1);
+        let servers = NatsServers::parse(&self.url).unwrap();
+        let options = StreamOptions {
+            replicas: 1,
+            max_bytes: None,
+        };
+        let sink = NatsCheckpoints::new(servers.into(), options);
         let (tree, leads): (Arc<dyn LogTree>, _) = (log.clone(), watch::channel(true).1);
         let key = key().verifier().clone();
         let mut courier = Courier::new(sink, tree, key, leads, Arc::clone(&witness));
@@ -298,6 +305,28 @@ async fn notes_of_strangers_and_older_notes_stop_nothing() {
     node.is_content().await;
     let third = log.signs(&[5]).await;
     assert_eq!(nats.has(6).await.last(), Some(&third));
+}
+
+#[tokio::test]
+async fn messages_that_are_no_checkpoints_raise_no_alarm_and_stop_nothing() {
+    let (nats, log) = (Nats::start().await, Log::of(&[]));
+    // Before there is a checkpoint, before another start, and while it runs.
+    nats.stream_of(&["hello"]).await;
+    let mut signed = vec!["hello".to_owned(), log.signs(&[1, 2]).await];
+    let mut node = nats.node(&log);
+    assert_eq!(nats.has(2).await, signed);
+    node.is_content().await;
+    drop(node);
+
+    nats.stream_of(&["hello again"]).await;
+    signed.extend(["hello again".to_owned(), log.signs(&[3]).await]);
+    let mut node = nats.node(&log);
+    assert_eq!(nats.has(4).await, signed);
+
+    nats.stream_of(&["and again"]).await;
+    signed.extend(["and again".to_owned(), log.signs(&[4]).await]);
+    assert_eq!(nats.has(6).await, signed);
+    node.is_content().await;
 }
 
 #[tokio::test]

@@ -13,8 +13,11 @@ use authlog_application::ports::{
     ChangedAccounts, Check, Diagnosis, EventLog, LogCursor, LogFilter, LogHead, LogPage,
     LoggedEvent, ReadOnError, StoreError,
 };
+use authlog_application::published::publish;
 use authlog_domain::{Timestamp, UserId};
-use authlog_infrastructure::nats::{NatsServers, STREAM, compare_stream};
+use authlog_infrastructure::nats::{
+    NatsAccess, NatsServers, RepairError, Repaired, STREAM, compare_stream, repair_stream,
+};
 use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tempfile::TempDir;
@@ -53,29 +56,67 @@ impl Server {
         }
     }
 
-    /// A stream with these messages: the `ce-id` and the subject of each.
-    async fn with_stream(messages: &[(String, String)]) -> Self {
+    /// A stream with these messages.
+    async fn with_stream(messages: &[Message]) -> Self {
         let server = Self::start().await;
-        let jetstream = jetstream::new(async_nats::connect(&server.url).await.unwrap());
         let config = Config {
             name: STREAM.to_owned(),
             subjects: vec!["auth.v1.>".to_owned()],
+            description: Some("Made by others".to_owned()),
             ..Config::default()
         };
+        let jetstream = server.jetstream().await;
         jetstream.create_stream(config).await.unwrap();
-        for (id, subject) in messages {
-            let mut headers = HeaderMap::new();
-            headers.insert("ce-id", id.as_str());
-            let sent = jetstream.publish_with_headers(subject.clone(), headers, "{}".into());
-            sent.await.unwrap().await.unwrap();
+        for message in messages {
+            server.publish(message).await;
         }
         server
     }
 
+    async fn jetstream(&self) -> jetstream::Context {
+        jetstream::new(async_nats::connect(&self.url).await.unwrap())
+    }
+
+    async fn publish(&self, message: &Message) {
+        let Message {
+            subject,
+            headers,
+            data,
+        } = message.clone();
+        let jetstream = self.jetstream().await;
+        let sent = jetstream.publish_with_headers(subject, headers, data.into());
+        sent.await.unwrap().await.unwrap();
+    }
+
+    /// The `ce-id` of each message.
+    async fn ids(&self) -> Vec<String> {
+        let stream = self.jetstream().await.get_stream(STREAM).await.unwrap();
+        let mut ids = vec![];
+        for sequence in 1..=stream.cached_info().state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.unwrap();
+            let id = message.headers.get("ce-id").map(|id| id.to_string());
+            ids.push(id.unwrap_or_default());
+        }
+        ids
+    }
+
+    async fn description(&self) -> String {
+        let stream = self.jetstream().await.get_stream(STREAM).await.unwrap();
+        stream.cached_info().config.description.clone().unwrap()
+    }
+
+    fn access(&self) -> NatsAccess {
+        NatsServers::parse(&self.url).unwrap().into()
+    }
+
+    async fn repaired(&self, log: &Log, forged: bool) -> Result<Repaired, RepairError> {
+        repair_stream(&self.access(), log, "authlog", forged).await
+    }
+
     async fn diagnosis(&self, log: &Log) -> Diagnosis {
         let mut diagnosis = Diagnosis::default();
-        let servers = NatsServers::parse(&self.url).unwrap();
-        compare_stream(&servers, log, &mut diagnosis).await.unwrap();
+        let compared = compare_stream(&self.access(), log, &mut diagnosis).await;
+        compared.unwrap();
         diagnosis
     }
 
@@ -97,20 +138,69 @@ impl Drop for Server {
     }
 }
 
-/// A log of logins, as many as it says.
+/// A log of so many sessions that ended.
 struct Log(u64);
 
-fn user() -> UserId {
-    UserId::new(Uuid::from_u128(7))
+impl Log {
+    fn event(log_index: u64) -> LoggedEvent {
+        LoggedEvent {
+            log_index,
+            recorded_at: Timestamp::from_unix_millis(0),
+            user: UserId::new(Uuid::from_u128(7)),
+            leaf_hash: [0; 32],
+            event: SerializedEvent::new(
+                format!("s-{log_index}"),
+                1,
+                "session".to_owned(),
+                "LoggedOut".to_owned(),
+                "1".to_owned(),
+                json!({"LoggedOut": {"at": "2026-11-21T09:25:00.123Z"}}),
+                json!({}),
+            ),
+        }
+    }
 }
 
-fn messages(count: u64) -> Vec<(String, String)> {
-    (1..=count)
-        .map(|index| {
-            let subject = format!("auth.v1.session.{}.logged-in", user());
-            (format!("session/s-{index}/1"), subject)
-        })
-        .collect()
+#[derive(Clone)]
+struct Message {
+    subject: String,
+    headers: HeaderMap,
+    data: String,
+}
+
+impl Message {
+    /// The message of an event, by what the documentation says of it.
+    fn of(log_index: u64) -> Self {
+        let event = publish(&Log::event(log_index)).unwrap();
+        let json = event.to_json("authlog");
+        let mut headers = HeaderMap::new();
+        for name in ["id", "type", "subject", "time", "sequence", "logindex"] {
+            headers.insert(format!("ce-{name}"), json[name].as_str().unwrap());
+        }
+        Self {
+            subject: event.kind.subject(event.user),
+            headers,
+            data: json["data"].to_string(),
+        }
+    }
+
+    fn of_events(count: u64) -> Vec<Self> {
+        (1..=count).map(Self::of).collect()
+    }
+
+    /// What a client publishes that knows nothing of events.
+    fn of_a_stranger() -> Self {
+        Self {
+            subject: "auth.v1.user.evil.registered".to_owned(),
+            headers: HeaderMap::new(),
+            data: "{}".to_owned(),
+        }
+    }
+
+    fn with(mut self, header: &str, value: &str) -> Self {
+        self.headers.insert(header, value);
+        self
+    }
 }
 
 #[async_trait]
@@ -122,22 +212,7 @@ impl EventLog for Log {
         _: &LogFilter,
     ) -> Result<Vec<LoggedEvent>, StoreError> {
         let last = self.0.min(after + u64::from(limit));
-        let event = |log_index| LoggedEvent {
-            log_index,
-            recorded_at: Timestamp::from_unix_millis(0),
-            user: user(),
-            leaf_hash: [0; 32],
-            event: SerializedEvent::new(
-                format!("s-{log_index}"),
-                1,
-                "session".to_owned(),
-                "LoggedIn".to_owned(),
-                "1".to_owned(),
-                json!({}),
-                json!({}),
-            ),
-        };
-        Ok((after + 1..=last).map(event).collect())
+        Ok((after + 1..=last).map(Self::event).collect())
     }
 
     async fn read_on(&self, _: LogCursor, _: u32, _: &LogFilter) -> Result<LogPage, ReadOnError> {
@@ -158,50 +233,133 @@ impl EventLog for Log {
 
 #[tokio::test]
 async fn a_stream_that_is_a_copy_or_on_its_way_to_be_one_is_well() {
-    let server = Server::with_stream(&messages(2500)).await;
+    let server = Server::with_stream(&Message::of_events(2500)).await;
     for length in [2500, 2600] {
         let diagnosis = server.diagnosis(&Log(length)).await;
         assert!(diagnosis.is_well(), "{diagnosis:?}");
     }
+    let repaired = server.repaired(&Log(2500), false).await.unwrap();
+    assert!(repaired.excluded.is_empty() && repaired.list.is_empty());
+    assert_eq!(server.description().await, "Made by others");
     let without = Server::start().await;
     assert!(without.diagnosis(&Log(3)).await.is_well());
 }
 
 #[tokio::test]
-async fn whatever_differs_is_named() {
-    let mut another = messages(5);
-    another[2].0 = "session/else/1".to_owned();
+async fn every_difference_is_named() {
+    let mut another = Message::of_events(5);
+    another[2] = Message::of(3).with("ce-id", "session/else/1");
     let server = Server::with_stream(&another).await;
     let (found, count) = server.finds(&Log(5)).await;
-    assert!(
-        found.starts_with("sequence 3 of AUTH_EVENTS: the stream has session/else/1"),
-        "{found}"
-    );
-    assert_eq!(count, 1);
+    assert!(found.starts_with("sequence 3 of AUTH_EVENTS"), "{found}");
+    assert!(found.contains("session/else/1"), "{found}");
+    // The message, and the event in whose place it is.
+    assert_eq!(count, 2);
 
-    let mut misfiled = messages(3);
-    misfiled[1].1 = format!("auth.v1.session.{}.logged-out", user());
-    let server = Server::with_stream(&misfiled).await;
-    let (found, _) = server.finds(&Log(3)).await;
-    assert!(
-        found.contains("sequence 2") && found.contains("another subject"),
-        "{found}"
-    );
+    for change in [
+        |it: &mut Message| it.subject = it.subject.replace("logged-out", "revoked"),
+        |it: &mut Message| it.data = r#"{"session_id":"s-9"}"#.to_owned(),
+        |it: &mut Message| {
+            it.headers
+                .insert("ce-type", "dev.authlog.session.revoked.v1")
+        },
+    ] {
+        let mut altered = Message::of_events(3);
+        change(&mut altered[1]);
+        let server = Server::with_stream(&altered).await;
+        let (found, _) = server.finds(&Log(3)).await;
+        assert!(found.contains("sequence 2"), "{found}");
+        assert!(found.contains("other contents"), "{found}");
+    }
 
-    let server = Server::with_stream(&messages(5)).await;
+    let server = Server::with_stream(&Message::of_events(5)).await;
     let (found, _) = server.finds(&Log(4)).await;
     assert!(
-        found.contains("sequence 5") && found.contains("the log at 4"),
+        found.contains("sequence 5") && found.contains("ends at 4"),
         "{found}"
     );
 
-    let client = async_nats::connect(&server.url).await.unwrap();
-    let stream = jetstream::new(client).get_stream(STREAM).await.unwrap();
+    let stream = server.jetstream().await.get_stream(STREAM).await.unwrap();
     stream.delete_message(2).await.unwrap();
     let (found, count) = server.finds(&Log(5)).await;
     assert!(
         found.contains("sequence 2") && found.contains("missing"),
         "{found}"
     );
-    assert_eq!(count, 1);
+    assert_eq!(count, 2);
+    let refused = server.repaired(&Log(5), true).await.unwrap_err();
+    assert!(matches!(refused, RepairError::Lost(2)), "{refused}");
+}
+
+#[tokio::test]
+async fn messages_of_others_are_excluded_wherever_they_are() {
+    // Two of strangers between events, a copy of an event, and one more at the end.
+    let mut messages = Message::of_events(20);
+    messages.extend([Message::of_a_stranger(), Message::of_a_stranger()]);
+    messages.extend((21..=25).map(Message::of));
+    messages.push(Message::of(3));
+    messages.push(Message::of_a_stranger());
+    let server = Server::with_stream(&messages).await;
+    let (found, count) = server.finds(&Log(25)).await;
+    assert!(
+        found.contains("sequence 21") && found.contains("no event of this log"),
+        "{found}"
+    );
+    assert_eq!(count, 4);
+    let repaired = server.repaired(&Log(25), false).await.unwrap();
+    let excluded: Vec<u64> = repaired.excluded.iter().map(|it| it.0).collect();
+    assert_eq!(excluded, [21, 22, 28, 29]);
+    assert!(repaired.added.is_empty());
+    let description = server.description().await;
+    assert_eq!(description, "Made by others. Not events: 21-22, 28-29.");
+    assert!(server.diagnosis(&Log(25)).await.is_well());
+
+    // A second time there is nothing to do, until there is.
+    let repaired = server.repaired(&Log(25), false).await.unwrap();
+    assert!(repaired.excluded.is_empty());
+    assert_eq!(repaired.list, "21-22, 28-29");
+    server.publish(&Message::of(26)).await;
+    server.publish(&Message::of_a_stranger()).await;
+    let repaired = server.repaired(&Log(26), false).await.unwrap();
+    assert_eq!(repaired.list, "21-22, 28-29, 31");
+    assert!(server.diagnosis(&Log(26)).await.is_well());
+}
+
+#[tokio::test]
+async fn an_event_in_whose_place_another_message_is_gets_to_the_end_of_the_stream() {
+    let mut messages = Message::of_events(10);
+    messages[2].data = r#"{"session_id":"forged"}"#.to_owned();
+    messages[5] = Message::of_a_stranger();
+    let server = Server::with_stream(&messages).await;
+    let repaired = server.repaired(&Log(10), false).await.unwrap();
+    assert_eq!(repaired.list, "3, 6");
+    assert_eq!(repaired.added, [3, 6]);
+    let ids = server.ids().await;
+    assert_eq!(ids[10..], ["session/s-3/1", "session/s-6/1"]);
+    let description = server.description().await;
+    assert!(
+        description.ends_with("Late events: 11-12."),
+        "{description}"
+    );
+    assert!(server.diagnosis(&Log(10)).await.is_well());
+}
+
+#[tokio::test]
+async fn a_message_that_may_be_a_lost_event_is_excluded_only_if_it_is_said_to_be_forged() {
+    let beyond = Message::of(6);
+    let other = Message::of(5).with("ce-id", "session/else/1");
+    for (message, log) in [(beyond, Log(5)), (other, Log(6))] {
+        let mut messages = Message::of_events(4);
+        messages.extend([Message::of(5), message]);
+        let server = Server::with_stream(&messages).await;
+        let refused = server.repaired(&log, false).await.unwrap_err();
+        assert!(
+            matches!(refused, RepairError::Contradicts { sequence: 6, .. }),
+            "{refused}"
+        );
+        assert_eq!(server.description().await, "Made by others");
+        let repaired = server.repaired(&log, true).await.unwrap();
+        assert_eq!(repaired.list, "6");
+        assert!(server.diagnosis(&log).await.is_well());
+    }
 }

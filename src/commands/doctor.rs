@@ -50,8 +50,8 @@ pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyho
         })
         .await?;
     bar.finish_and_clear();
-    if let Some(servers) = &settings.nats {
-        compare_stream(servers, &*store, &mut diagnosis).await?;
+    if let Some(nats) = &settings.nats {
+        compare_stream(&nats.access, &*store, &mut diagnosis).await?;
     }
     let mut out = for_reading();
     write!(out, "{}", in_text(&diagnosis, settings.nats.is_some()))?;

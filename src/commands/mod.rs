@@ -7,6 +7,7 @@ mod history;
 mod import;
 mod keys;
 mod log;
+mod nats;
 mod private_file;
 mod shown;
 mod state;
@@ -37,6 +38,7 @@ pub(crate) use export::{ExportEvents, export};
 pub(crate) use history::history;
 pub(crate) use keys::keys;
 pub(crate) use log::{LogCommand, check, log};
+pub(crate) use nats::nats;
 pub(crate) use state::state;
 pub(crate) use user::user;
 

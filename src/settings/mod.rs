@@ -1,6 +1,7 @@
 //! Settings: flags, environment variables and an optional TOML file, in that order.
 
 mod misspelt;
+mod nats;
 mod sources;
 
 use std::net::SocketAddr;
@@ -10,11 +11,11 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{AllowedOrigins, TrustedProxies};
 use authlog_infrastructure::hashing::Argon2Parameters;
-use authlog_infrastructure::nats::NatsServers;
 use authlog_infrastructure::postgres::PostgresServers;
 use authlog_infrastructure::tokens::JwtAlgorithm;
 use url::Url;
 
+use nats::Nats;
 pub(crate) use sources::Flags;
 use sources::{Origin, Sources};
 
@@ -27,9 +28,7 @@ pub(crate) struct Settings {
     pub(crate) migrate: bool,
     /// How long after an upgrade nodes of the version before may run.
     pub(crate) upgrade_window: Duration,
-    pub(crate) nats: Option<NatsServers>,
-    /// Replicas of the streams that are made.
-    pub(crate) nats_replicas: usize,
+    pub(crate) nats: Option<Nats>,
     pub(crate) smtp_url: Option<Url>,
     /// Certificates of authorities in addition to Mozilla's.
     pub(crate) smtp_ca_file: Option<PathBuf>,
@@ -140,14 +139,7 @@ impl Settings {
                 UPGRADE_WINDOW,
                 session_time,
             )?,
-            nats: sources.optional(
-                "nats_url",
-                "a URL such as nats://127.0.0.1:4222, or the servers of one cluster, such as tls://user:password@a.example.com:4222,b.example.com:4222",
-                NatsServers::parse,
-            )?,
-            nats_replicas: sources.parse("nats_replicas", "1, 3 or 5", 1, |text| {
-                text.parse().ok().filter(|count| [1, 3, 5].contains(count))
-            })?,
+            nats: Nats::from_sources(sources)?,
             smtp_url: sources.optional(
                 "smtp_url",
                 "a URL such as smtp://user:password@mail.example.com:587?tls=required or smtps://…",

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 29] = [
+const FLAGS: [&str; 38] = [
     "listen",
     "data_dir",
     "database_url",
@@ -15,6 +15,15 @@ const FLAGS: [&str; 29] = [
     "upgrade_window",
     "nats_url",
     "nats_replicas",
+    "nats_max_bytes",
+    "nats_nkey_file",
+    "nats_credentials_file",
+    "nats_client_certificate_file",
+    "nats_client_key_file",
+    "nats_ca_file",
+    "nats_inbox_prefix",
+    "nats_jetstream_domain",
+    "nats_api_prefix",
     "smtp_url",
     "smtp_ca_file",
     "mail_from",
@@ -81,6 +90,33 @@ pub(crate) struct Flags {
     /// How many NATS servers keep each stream, if it is made: 1, 3 or 5 [1]
     #[arg(long, global = true, value_name = "NUMBER")]
     nats_replicas: Option<String>,
+    /// How many bytes each stream may take, if it is made; a full one takes no more [no limit]
+    #[arg(long, global = true, value_name = "NUMBER")]
+    nats_max_bytes: Option<String>,
+    /// File with the seed of a NATS user's nkey [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    nats_nkey_file: Option<String>,
+    /// File with a NATS user's JWT and seed, as nsc makes them (.creds) [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    nats_credentials_file: Option<String>,
+    /// PEM file with the certificate that the NATS server may ask for [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    nats_client_certificate_file: Option<String>,
+    /// PEM file with its private key [none]
+    #[arg(long, global = true, value_name = "FILE")]
+    nats_client_key_file: Option<String>,
+    /// PEM file with authorities that the NATS server's certificate may be signed by [the system's]
+    #[arg(long, global = true, value_name = "FILE")]
+    nats_ca_file: Option<String>,
+    /// Beginning of the subjects on which NATS answers [_INBOX]
+    #[arg(long, global = true, value_name = "SUBJECT")]
+    nats_inbox_prefix: Option<String>,
+    /// Domain of JetStream, where it is not the server's own [none]
+    #[arg(long, global = true, value_name = "NAME")]
+    nats_jetstream_domain: Option<String>,
+    /// Prefix of JetStream's API, as an import of another account has it [$JS.API]
+    #[arg(long, global = true, value_name = "SUBJECT")]
+    nats_api_prefix: Option<String>,
     /// Mail server, smtp://… or smtps://… [mail becomes files]
     #[arg(long, global = true, value_name = "URL")]
     smtp_url: Option<String>,
@@ -159,6 +195,15 @@ impl Flags {
             self.upgrade_window,
             self.nats_url,
             self.nats_replicas,
+            self.nats_max_bytes,
+            self.nats_nkey_file,
+            self.nats_credentials_file,
+            self.nats_client_certificate_file,
+            self.nats_client_key_file,
+            self.nats_ca_file,
+            self.nats_inbox_prefix,
+            self.nats_jetstream_domain,
+            self.nats_api_prefix,
             self.smtp_url,
             self.smtp_ca_file,
             self.mail_from,

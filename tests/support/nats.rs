@@ -74,6 +74,16 @@ impl Nats {
         server
     }
 
+    /// As [`Self::start`], with a configuration file of this content.
+    pub async fn configured(configuration: &str) -> Self {
+        let mut server = Self::that_is_away();
+        let file = server.directory.path().join("nats.conf");
+        fs::write(&file, configuration).expect("a file");
+        server.arguments = vec!["--config".to_owned(), file.display().to_string()];
+        server.restart().await;
+        server
+    }
+
     /// Three servers of one cluster.
     pub async fn cluster() -> [Self; 3] {
         let mut servers = [(); 3].map(|()| Self::that_is_away());
@@ -235,6 +245,15 @@ impl Nats {
         alter(&mut config);
         let jetstream = self.jetstream().await;
         jetstream.create_stream(config).await.expect("a stream")
+    }
+
+    /// Publishes to a subject as any client can that is allowed to.
+    pub async fn publish(&self, subject: &str, data: &'static str) {
+        let sent = self
+            .jetstream()
+            .await
+            .publish(subject.to_owned(), data.into());
+        sent.await.expect("NATS").await.expect("it is stored");
     }
 
     /// Deletes the stream of events.

@@ -22,6 +22,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         behind("sequencer", lag.sequencer);
         checkpoint(&api).await;
         metrics::gauge!("authlog_publisher_active").set(u32::from(lag.publisher.is_some()));
+        metrics::gauge!("authlog_publisher_alarm").set(u32::from(lag.alarm));
         // A node that no longer publishes must not go on showing how far it was behind when it did.
         behind("publisher", lag.publisher.unwrap_or_default());
     }

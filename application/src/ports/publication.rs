@@ -7,6 +7,8 @@ pub struct Publication {
     pub active: bool,
     /// The last index that the stream holds, as far as this node knows.
     pub log_index: u64,
-    /// What keeps it from publishing, in words for an operator.
+    /// What keeps it from publishing, or what is wrong with the stream, in words for an operator.
     pub trouble: Option<String>,
+    /// Whether an operator has to do something about it: it does not end by itself.
+    pub alarm: bool,
 }

@@ -18,8 +18,10 @@ pub struct Lag {
     pub held_up: Option<HoldUp>,
     /// Events in the log that are not on the stream yet; `None` where nothing is published, or another node publishes.
     pub publisher: Option<Behind>,
-    /// What keeps this node from publishing, in words for an operator.
+    /// What keeps this node from publishing, or what is wrong with the stream, in words for an operator.
     pub trouble: Option<String>,
+    /// Whether an operator has to do something about it.
+    pub alarm: bool,
 }
 
 /// How far something is behind.
@@ -59,6 +61,9 @@ impl Authlog {
             },
             held_up: head.held_up,
             publisher,
+            alarm: publication
+                .as_ref()
+                .is_some_and(|publication| publication.alarm),
             trouble: publication.and_then(|publication| publication.trouble),
         })
     }

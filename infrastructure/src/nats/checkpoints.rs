@@ -2,27 +2,20 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamErrorKind};
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{
-    Config, RawMessageErrorKind, RetentionPolicy, StorageType, Stream,
-};
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use time::OffsetDateTime;
 
-use super::connection::connect;
-use super::servers::NatsServers;
-use super::stream::GONE_FOR;
+use super::access::NatsAccess;
+use super::config::{self, CHECKPOINT_STREAM, CHECKPOINT_SUBJECT, StreamOptions};
+use super::message::described;
+use super::stream::{Found, GONE_FOR};
 use crate::transparency::StoredCheckpoint;
+use crate::transparency::checkpoint::Checkpoint;
 use crate::transparency::courier::{CheckpointSink, Notes, SinkError};
-
-/// The stream's name.
-pub const CHECKPOINT_STREAM: &str = "AUTH_CHECKPOINTS";
-
-/// Its one subject, which is none of the events'.
-const SUBJECT: &str = "auth-checkpoint.v1";
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,8 +29,8 @@ const SIDE_BY_SIDE: usize = 50;
 /// The stream `AUTH_CHECKPOINTS`: signed notes as they are, in order of their sizes. Each is sent with the sequence that
 /// must come before it, so that two nodes that both believe to lead store none twice.
 pub struct NatsCheckpoints {
-    servers: NatsServers,
-    replicas: usize,
+    access: NatsAccess,
+    options: StreamOptions,
     jetstream: Option<Context>,
     /// The last sequence that was read or added.
     read_to: u64,
@@ -48,11 +41,11 @@ pub struct NatsCheckpoints {
 }
 
 impl NatsCheckpoints {
-    /// The stream on `servers`. If it is not there, it is made with that many replicas when there is something to add.
-    pub const fn new(servers: NatsServers, replicas: usize) -> Self {
+    /// The stream there. If it is not there, it is made with these options when there is something to add.
+    pub const fn new(access: NatsAccess, options: StreamOptions) -> Self {
         Self {
-            servers,
-            replicas,
+            access,
+            options,
             jetstream: None,
             read_to: 0,
             made_at: None,
@@ -64,34 +57,31 @@ impl NatsCheckpoints {
         if let Some(jetstream) = &self.jetstream {
             return Ok(jetstream.clone());
         }
-        let client = connect(&self.servers).await.map_err(failed)?;
-        let jetstream = ContextBuilder::new()
-            .timeout(PATIENCE)
-            .ack_timeout(PATIENCE)
-            .build(client);
+        let client = self.access.connect().await.map_err(failed)?;
+        let jetstream = self.access.jetstream(client, PATIENCE);
         self.jetstream = Some(jetstream.clone());
         Ok(jetstream)
     }
 
     async fn next_notes(&mut self) -> Result<Notes, SinkError> {
         let jetstream = self.jetstream().await?;
-        let stream = match jetstream.get_stream(CHECKPOINT_STREAM).await {
-            Ok(stream) => stream,
-            Err(error) if is_missing(&error.kind()) => {
-                self.read_to = 0;
-                let replaced = self.made_at.take().is_some();
-                self.is_gone |= replaced;
-                return Ok(Notes {
-                    replaced,
-                    notes: vec![],
-                });
-            }
-            Err(error) => return Err(failed(error)),
+        let found = Found::named(&jetstream, CHECKPOINT_STREAM).await;
+        let Some(found) = found.map_err(failed)? else {
+            self.read_to = 0;
+            let replaced = self.made_at.take().is_some();
+            self.is_gone |= replaced;
+            return Ok(Notes {
+                replaced,
+                notes: vec![],
+            });
         };
-        let info = stream.cached_info();
+        let info = &found.info;
         let replaced = self.made_at.is_some_and(|before| before != info.created);
         if replaced || info.state.last_sequence < self.read_to {
             self.read_to = 0;
+        }
+        if self.made_at != Some(info.created) {
+            note_configuration(&found);
         }
         self.made_at = Some(info.created);
         let mut notes = vec![];
@@ -100,7 +90,7 @@ impl NatsCheckpoints {
             let first = info.state.first_sequence.max(self.read_to + 1);
             let last = info.state.last_sequence.min(first + PAGE - 1);
             notes = stream::iter(first..=last)
-                .map(|sequence| note_at(&stream, sequence))
+                .map(|sequence| note_at(&found, sequence))
                 .buffered(SIDE_BY_SIDE)
                 .try_filter_map(|note| std::future::ready(Ok(note)))
                 .try_collect::<Vec<String>>()
@@ -116,48 +106,58 @@ impl NatsCheckpoints {
             if std::mem::take(&mut self.is_gone) {
                 tokio::time::sleep(GONE_FOR).await;
             }
-            let made = jetstream.create_stream(wanted(self.replicas)).await;
+            let made = jetstream
+                .create_stream(config::checkpoints(self.options))
+                .await;
             self.made_at = Some(made.map_err(failed)?.cached_info().created);
         }
         let message = PublishMessage::build()
             .payload(note.to_owned().into())
+            .expected_stream(CHECKPOINT_STREAM)
             .expected_last_sequence(self.read_to);
-        let sent = jetstream.send_publish(SUBJECT, message).await;
-        let stored = sent.map_err(failed)?.await.map_err(failed)?;
+        let sent = jetstream.send_publish(CHECKPOINT_SUBJECT, message).await;
+        let stored = sent.map_err(failed)?.await.map_err(|error| match error.kind() {
+            PublishErrorKind::WrongLastSequence => SinkError(format!(
+                "the stream {CHECKPOINT_STREAM} has got a message meanwhile, of another node or another client, which is read first"
+            )),
+            _ => failed(error),
+        })?;
         self.read_to = stored.sequence;
         Ok(())
     }
 }
 
-/// The note at this sequence; `None` if the stream has lost it.
-async fn note_at(stream: &Stream, sequence: u64) -> Result<Option<String>, SinkError> {
-    match stream.get_raw_message(sequence).await {
-        Ok(message) => Ok(Some(String::from_utf8_lossy(&message.payload).into_owned())),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(failed(error)),
+/// The note at this sequence; `None` if the stream has lost it, or if the message is no checkpoint: another client has
+/// published it, and it says nothing about the log.
+async fn note_at(found: &Found, sequence: u64) -> Result<Option<String>, SinkError> {
+    let Some(message) = found.message(sequence).await.map_err(failed)? else {
+        return Ok(None);
+    };
+    let note = String::from_utf8_lossy(&message.payload).into_owned();
+    if Checkpoint::unverified(&note).is_some() {
+        return Ok(Some(note));
     }
+    let message = described(&message);
+    tracing::warn!(
+        sequence,
+        message,
+        "a message of the stream {CHECKPOINT_STREAM} is no checkpoint, and is passed over: another client has published it. Let no other client publish on {CHECKPOINT_SUBJECT}"
+    );
+    Ok(None)
 }
 
-fn wanted(replicas: usize) -> Config {
-    Config {
-        name: CHECKPOINT_STREAM.to_owned(),
-        description: Some("Signed checkpoints of Authlog's log".to_owned()),
-        subjects: vec![SUBJECT.to_owned()],
-        retention: RetentionPolicy::Limits,
-        storage: StorageType::File,
-        num_replicas: replicas,
-        deny_delete: true,
-        deny_purge: true,
-        allow_direct: true,
-        ..Config::default()
+/// Says so if a stream that others made may lose checkpoints.
+fn note_configuration(found: &Found) {
+    let config = &found.info.config;
+    let differences = config::differences(config, &found.config, CHECKPOINT_SUBJECT);
+    let risks = config::risks(config, &found.config);
+    let risks = risks.into_iter().map(str::to_owned);
+    for risk in differences.into_iter().chain(risks) {
+        tracing::warn!(
+            risk,
+            "the stream {CHECKPOINT_STREAM} was made by others, and its checkpoints are at risk"
+        );
     }
-}
-
-fn is_missing(kind: &GetStreamErrorKind) -> bool {
-    matches!(
-        kind,
-        GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND
-    )
 }
 
 fn failed(error: impl std::error::Error) -> SinkError {

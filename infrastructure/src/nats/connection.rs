@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::Event;
-use async_nats::jetstream::{self, ContextBuilder};
+use async_nats::jetstream;
 use tokio_util::sync::CancellationToken;
 
-use super::servers::NatsServers;
+use super::access::NatsAccess;
 use super::trouble::Trouble;
 
 /// How long the server may take for any answer, an acknowledgement among them, before the connection counts as broken.
@@ -25,28 +25,25 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to one of the servers, each of which is tried once. User, password or token are sent to the server and
-    /// shown to nobody.
-    pub(super) async fn open(servers: &NatsServers) -> Result<Self, Trouble> {
+    /// Connects to one of the servers, each of which is tried once. Credentials are sent to the server and are never
+    /// shown.
+    pub(super) async fn open(access: &NatsAccess) -> Result<Self, Trouble> {
         let broken = CancellationToken::new();
         let complaint = Arc::default();
-        let (addresses, options) = servers.options();
+        let options = access.options_for_connection().await;
+        let (addresses, options) = options.map_err(Trouble::away)?;
         let client = options
             .name("authlog")
             .connection_timeout(ANSWER_WITHIN)
             // None cannot be said, and less would leave servers out. A client whose connection came back is not used any
             // more.
-            .max_reconnects(servers.count())
+            .max_reconnects(access.servers.count())
             .event_callback(noting(broken.clone(), Arc::clone(&complaint)))
             .connect(addresses)
             .await
             .map_err(Trouble::away)?;
-        let jetstream = ContextBuilder::new()
-            .timeout(ANSWER_WITHIN)
-            .ack_timeout(ANSWER_WITHIN)
-            .build(client);
         Ok(Self {
-            jetstream,
+            jetstream: access.jetstream(client, ANSWER_WITHIN),
             broken,
             complaint,
         })
@@ -71,14 +68,6 @@ impl Connection {
             (trouble, _) => trouble,
         }
     }
-}
-
-/// Connects to one of the servers for a few questions, mended by async-nats should it break.
-pub(super) async fn connect(
-    servers: &NatsServers,
-) -> Result<async_nats::Client, async_nats::ConnectError> {
-    let (addresses, options) = servers.options();
-    options.name("authlog").connect(addresses).await
 }
 
 /// Notes what happens to a connection.

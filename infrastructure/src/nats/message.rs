@@ -1,34 +1,42 @@
 //! An event as a message: a CloudEvent in the binary mode of the NATS protocol binding.
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::message::PublishMessage;
-use authlog_application::published::{PublishedEvent, cloud_event_type};
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use authlog_application::published::{self, PublishedEvent, cloud_event_type};
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
 
-use super::stream::STREAM;
+use super::config::STREAM;
 
 /// The header that names the event, by which a publisher recognises what the stream already holds.
-pub(super) const ID: &str = "ce-id";
+const ID: &str = "ce-id";
 
 /// The header that says when it happened.
-pub(super) const TIME: &str = "ce-time";
+const TIME: &str = "ce-time";
+
+/// The header with its place in the log.
+const LOG_INDEX: &str = "ce-logindex";
 
 /// The media type of the data.
 const JSON: &str = "application/json";
 
-/// The message that carries `event`, to be stored right after the event before it or not at all.
+/// The most characters of a stranger's text that are repeated to an operator.
+const LONGEST_TEXT: usize = 100;
+
+/// The message that carries `event`, to be stored right after the message at `after` or not at all. A server that has
+/// stored a message of this `message_id` within its window for duplicates does not store it again.
 pub(super) fn message(
     event: &PublishedEvent,
     source: &str,
+    after: u64,
+    message_id: &str,
 ) -> Result<PublishMessage, serde_json::Error> {
     let mut headers = HeaderMap::new();
     headers.insert("ce-specversion", "1.0");
-    headers.insert(ID, event.id.as_str());
     headers.insert("ce-source", source);
-    headers.insert("ce-type", cloud_event_type(event.kind).as_str());
-    headers.insert("ce-subject", event.user.to_string().as_str());
-    headers.insert(TIME, event.time.to_string().as_str());
-    headers.insert("ce-sequence", event.padded_sequence().as_str());
-    headers.insert("ce-logindex", event.log_index.to_string().as_str());
+    for (name, value) in attributes(event) {
+        headers.insert(name, value.as_str());
+    }
     // The binding has it as an attribute like any other; what reads plain messages looks for the header.
     headers.insert("ce-datacontenttype", JSON);
     headers.insert("content-type", JSON);
@@ -36,7 +44,83 @@ pub(super) fn message(
     Ok(PublishMessage::build()
         .payload(data.into())
         .headers(headers)
-        .message_id(&event.id)
+        .message_id(message_id)
         .expected_stream(STREAM)
-        .expected_last_sequence(event.log_index - 1))
+        .expected_last_sequence(after))
+}
+
+/// The headers that are the same whichever version of this program publishes the event.
+fn attributes(event: &PublishedEvent) -> [(&'static str, String); 6] {
+    [
+        (ID, event.id.clone()),
+        ("ce-type", cloud_event_type(event.kind)),
+        ("ce-subject", event.user.to_string()),
+        (TIME, event.time.to_string()),
+        ("ce-sequence", event.padded_sequence()),
+        (LOG_INDEX, event.log_index.to_string()),
+    ]
+}
+
+/// The event that a message says it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// Its name.
+    pub(super) id: String,
+    /// When it happened.
+    pub(super) time: String,
+    /// Its place in the log.
+    pub(super) log_index: u64,
+}
+
+impl Claim {
+    /// What the message says; `None` if it does not say that it carries an event.
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let header = |name: &str| headers.get(name).map(|value| shortened(value.as_str()));
+        Some(Self {
+            id: header(ID)?,
+            time: header(TIME)?,
+            log_index: header(LOG_INDEX)?.parse().ok()?,
+        })
+    }
+}
+
+/// Whether the message carries `event`. Versions of this program differ in optional members of the data, so those that
+/// both have are compared.
+pub(super) fn carries(message: &StreamMessage, event: &PublishedEvent) -> bool {
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
+    let headers_agree = attributes(event)
+        .iter()
+        .all(|(name, value)| header(name) == Some(value));
+    headers_agree
+        && message.subject.as_str() == published::subject(event.kind, event.user)
+        && data_agrees(&message.payload, event)
+}
+
+fn data_agrees(payload: &[u8], event: &PublishedEvent) -> bool {
+    let stored = serde_json::from_slice(payload);
+    let (Ok(Value::Object(stored)), Ok(Value::Object(ours))) =
+        (stored, serde_json::to_value(&event.data))
+    else {
+        return false;
+    };
+    let agrees = stored
+        .iter()
+        .all(|(name, value)| ours.get(name).is_none_or(|known| known == value));
+    agrees && (!stored.is_empty() || ours.is_empty())
+}
+
+/// A message that is no event of this log, in words for an operator.
+pub(super) fn described(message: &StreamMessage) -> String {
+    let stored_at = message.time.format(&Rfc3339).unwrap_or_default();
+    format!(
+        "subject {}, {} bytes, stored {stored_at}",
+        shortened(&message.subject),
+        message.payload.len()
+    )
+}
+
+/// A stranger's text, as much of it as an operator needs and a terminal shows.
+fn shortened(text: &str) -> String {
+    let shown = text.chars().take(LONGEST_TEXT);
+    shown.filter(|character| !character.is_control()).collect()
 }

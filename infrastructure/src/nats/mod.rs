@@ -1,22 +1,32 @@
 //! Publishing the log to NATS JetStream: every event, in order, once.
 //!
-//! The stream is a copy of the log: the message with sequence *n* is the event with log index *n*. Each message is sent
-//! with the sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a
-//! hole, twice, or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
+//! The stream is a copy of the log: the message with sequence *n* is the event with log index *n*. Messages of other
+//! clients that an operator has excluded (`docs/adr/0018`) shift the events after them. Each message is sent with the
+//! sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a hole, twice,
+//! or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
 
+mod access;
 mod checkpoints;
 mod comparison;
+mod config;
 mod connection;
+mod copy_check;
+mod excluded;
+mod identity;
 mod message;
+mod order;
 mod pages;
 mod pipeline;
 mod publisher;
+mod repair;
 mod servers;
 mod stream;
 mod trouble;
 
-pub use checkpoints::{CHECKPOINT_STREAM, NatsCheckpoints};
+pub use access::{ClientCertificate, NatsAccess, NatsAccessError, NatsIdentity};
+pub use checkpoints::NatsCheckpoints;
 pub use comparison::{StreamUnreadable, compare_stream};
+pub use config::{CHECKPOINT_STREAM, STREAM, StreamOptions};
 pub use publisher::{EventPublisher, PublisherSettings};
+pub use repair::{RepairError, Repaired, repair_stream};
 pub use servers::NatsServers;
-pub use stream::STREAM;

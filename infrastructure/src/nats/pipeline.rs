@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::future::IntoFuture;
 use std::pin::Pin;
 
-use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishErrorKind};
+use async_nats::jetstream::{self, ErrorCode};
 use authlog_application::ports::LoggedEvent;
 use authlog_application::published::{self, publish};
 
+use super::config::STREAM;
 use super::message::message;
 use super::trouble::Trouble;
 
@@ -19,16 +20,24 @@ pub(super) struct Pipeline<'a> {
     jetstream: &'a jetstream::Context,
     source: &'a str,
     sent: u64,
+    /// How many more messages than events the stream holds.
+    surplus: u64,
     under_way: VecDeque<(u64, Acknowledgement)>,
 }
 
 impl<'a> Pipeline<'a> {
-    /// A pipeline to a stream that ends at `reached`.
-    pub(super) fn after(reached: u64, jetstream: &'a jetstream::Context, source: &'a str) -> Self {
+    /// A pipeline to a stream whose last event is `reached`, and which holds so many more messages than events.
+    pub(super) fn after(
+        reached: u64,
+        surplus: u64,
+        jetstream: &'a jetstream::Context,
+        source: &'a str,
+    ) -> Self {
         Self {
             jetstream,
             source,
             sent: reached,
+            surplus,
             under_way: VecDeque::new(),
         }
     }
@@ -49,7 +58,8 @@ impl<'a> Pipeline<'a> {
             }
             let event = publish(logged).map_err(Trouble::away)?;
             let subject = published::subject(event.kind, event.user);
-            let message = message(&event, self.source).map_err(Trouble::away)?;
+            let after = self.sent + self.surplus;
+            let message = message(&event, self.source, after, &event.id).map_err(Trouble::away)?;
             let acknowledgement = self
                 .jetstream
                 .send_publish(subject, message)
@@ -72,7 +82,7 @@ impl<'a> Pipeline<'a> {
         let answer = acknowledgement.await;
         self.under_way.pop_front();
         let stored_at = answer.map_err(in_words)?.sequence;
-        if stored_at == log_index {
+        if stored_at == log_index + self.surplus {
             return Ok(log_index);
         }
         Err(Trouble::Away(format!(
@@ -85,10 +95,29 @@ fn in_words(error: jetstream::context::PublishError) -> Trouble {
     match error.kind() {
         // Both are looked into by opening the stream again.
         PublishErrorKind::WrongLastSequence => Trouble::Away(
-            "the stream does not end where this node left it: another node publishes, or the stream was changed"
+            "the stream does not end where this node left it: another node or another client publishes, or the stream was changed"
                 .to_owned(),
         ),
         PublishErrorKind::StreamNotFound => Trouble::Away("the stream is gone".to_owned()),
+        PublishErrorKind::Other if is_full(&error) => Trouble::Refused(format!(
+            "{}. Let the stream {STREAM} take more (`nats stream edit {STREAM} --max-bytes=…`), or the account; publishing then goes on by itself",
+            Trouble::away(error)
+        )),
         _ => Trouble::away(error),
     }
+}
+
+/// Whether the stream, its account or its server has no room for the message. A stream that discards the new says so and
+/// forgets nothing. The client library gives the server's error in words alone.
+fn is_full(error: &jetstream::context::PublishError) -> bool {
+    const LIMITS: [ErrorCode; 3] = [
+        ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    ];
+    let words = Trouble::away(error).to_string();
+    let has_no_room = |code: &ErrorCode| words.contains(&format!("error code {})", code.0));
+    words.contains("maximum bytes exceeded")
+        || words.contains("maximum messages exceeded")
+        || LIMITS.iter().any(has_no_room)
 }

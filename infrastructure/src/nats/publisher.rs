@@ -9,10 +9,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::access::NatsAccess;
+use super::config::StreamOptions;
 use super::connection::Connection;
+use super::copy_check::CopyCheck;
 use super::pages::{PAGE, Pages};
 use super::pipeline::Pipeline;
-use super::servers::NatsServers;
 use super::stream;
 use super::trouble::Trouble;
 
@@ -37,13 +39,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long at the most.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
+/// What a leader says before it has opened the stream.
+const NOT_OPENED_YET: &str = "the stream has not been opened yet";
+
 /// Where and as whom to publish.
 #[derive(Clone)]
 pub struct PublisherSettings {
-    /// The NATS servers.
-    pub servers: NatsServers,
-    /// How many of them keep the stream, if it has to be made.
-    pub replicas: usize,
+    /// How to connect to NATS.
+    pub access: NatsAccess,
+    /// How the stream is made, if it has to be.
+    pub stream: StreamOptions,
     /// `source` of every event: a URI reference that names this service.
     pub source: String,
 }
@@ -55,6 +60,7 @@ pub struct EventPublisher {
     leads: watch::Receiver<bool>,
     publication: watch::Sender<Publication>,
     unable: watch::Sender<bool>,
+    check: CopyCheck,
 }
 
 impl EventPublisher {
@@ -71,6 +77,7 @@ impl EventPublisher {
             leads,
             publication,
             unable: watch::Sender::new(false),
+            check: CopyCheck::default(),
         };
         (publisher, progress)
     }
@@ -91,6 +98,7 @@ impl EventPublisher {
                 self.publication.send_modify(|it| {
                     it.active = false;
                     it.trouble = None;
+                    it.alarm = false;
                 });
                 works_until = None;
                 self.unable.send_replace(false);
@@ -99,12 +107,26 @@ impl EventPublisher {
                     () = elected_anew(&mut self.leads) => continue,
                 }
             }
+            self.publication.send_if_modified(|it| {
+                let begins = !it.active && it.trouble.is_none();
+                if begins {
+                    it.trouble = Some(NOT_OPENED_YET.to_owned());
+                }
+                begins
+            });
             let before = self.publication.borrow().log_index;
+            let was_there = before > 0 || failures > 0;
             // What is under way can be left at any moment: whether it arrived is asked of the stream.
             let trouble = tokio::select! {
                 () = has_published_all(&stop, &self.log, &self.publication) => return,
                 () = elected_anew(&mut self.leads) => continue,
-                Err(trouble) = publish_all(&self.log, &self.settings, &self.publication) => trouble,
+                Err(trouble) = publish_all(
+                    &self.log,
+                    &self.settings,
+                    &self.publication,
+                    &mut self.check,
+                    was_there,
+                ) => trouble,
             };
             if self.publication.borrow().log_index > before {
                 failures = 0;
@@ -147,7 +169,10 @@ impl EventPublisher {
                 tracing::error!(trouble = %words, "events are not published until an operator decides");
             }
         }
-        self.publication.send_modify(|it| it.trouble = Some(words));
+        self.publication.send_modify(|it| {
+            it.trouble = Some(words);
+            it.alarm = matches!(trouble, Trouble::Refused(_));
+        });
     }
 }
 
@@ -180,11 +205,13 @@ async fn publish_all(
     log: &Arc<dyn EventLog>,
     settings: &PublisherSettings,
     publication: &watch::Sender<Publication>,
+    check: &mut CopyCheck,
+    was_there: bool,
 ) -> Result<Infallible, Trouble> {
-    let connection = Connection::open(&settings.servers).await?;
+    let connection = Connection::open(&settings.access).await?;
     tokio::select! {
         trouble = connection.breaks() => Err(trouble),
-        Err(trouble) = publish_over(&connection, log, settings, publication) => {
+        Err(trouble) = publish_over(&connection, log, settings, publication, check, was_there) => {
             Err(connection.explain(trouble))
         }
     }
@@ -196,30 +223,33 @@ async fn publish_over(
     log: &Arc<dyn EventLog>,
     settings: &PublisherSettings,
     publication: &watch::Sender<Publication>,
+    check: &mut CopyCheck,
+    was_there: bool,
 ) -> Result<Infallible, Trouble> {
     let jetstream = &connection.jetstream;
-    let was_there = {
-        let so_far = publication.borrow();
-        so_far.log_index > 0 || so_far.trouble.is_some()
-    };
-    let replicas = settings.replicas;
-    let mut reached = stream::open(jetstream, &**log, replicas, was_there).await?;
-    stream::note_replicas(jetstream, replicas).await;
-    tracing::info!(reached = reached.log_index, "publishing events");
+    let options = settings.stream;
+    let mut opened = stream::open(jetstream, &**log, options, was_there).await?;
+    stream::note_choices(&opened.found, options);
+    let reached = opened.reached.log_index;
+    tracing::info!(reached, "publishing events");
     loop {
+        check.turn_to(&opened);
+        let reached = opened.reached;
         publication.send_modify(|it| {
             it.active = true;
             it.log_index = reached.log_index;
-            it.trouble = None;
+            it.trouble = check.finding();
+            it.alarm = it.trouble.is_some();
         });
-        let pipeline = Pipeline::after(reached.log_index, jetstream, &settings.source);
-        publish_for_a_while(
-            Pages::after(reached, Arc::clone(log)),
-            pipeline,
-            publication,
-        )
-        .await?;
-        reached = stream::open(jetstream, &**log, replicas, true).await?;
+        let source = &settings.source;
+        let surplus = opened.surplus();
+        let pipeline = Pipeline::after(reached.log_index, surplus, jetstream, source);
+        let pages = Pages::after(reached, Arc::clone(log));
+        tokio::select! {
+            published = publish_for_a_while(pages, pipeline, publication) => published?,
+            trouble = check.run(&opened.found, &**log, publication) => return Err(trouble),
+        }
+        opened = stream::open(jetstream, &**log, options, true).await?;
     }
 }
 

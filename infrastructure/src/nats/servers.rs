@@ -52,6 +52,11 @@ impl NatsServers {
         })
     }
 
+    /// Whether their URLs hold a user and a password, or a token.
+    pub fn have_credentials(&self) -> bool {
+        self.credentials != Credentials::None
+    }
+
     /// How many there are.
     pub(super) const fn count(&self) -> usize {
         self.addresses.len()

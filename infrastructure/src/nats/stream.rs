@@ -1,165 +1,192 @@
-//! The stream: made if it is not there, and checked before anything is added to it.
+//! The stream of events: made if it is not there, and checked before anything is added to it.
 
 use std::time::Duration;
 
 use async_nats::jetstream::context::{
-    CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+    CreateStreamError, CreateStreamErrorKind, RequestError, RequestErrorKind,
 };
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{
-    Config, RawMessageErrorKind, RetentionPolicy, State, StorageType, Stream,
-};
-use async_nats::jetstream::{self, ErrorCode};
-use authlog_application::ports::{EventLog, LogCursor, LogFilter, LoggedEvent};
-use authlog_application::published::{PublishedEvent, publish};
+use async_nats::jetstream::stream::{Info, RawMessageError, RawMessageErrorKind, Stream};
+use async_nats::jetstream::{self, Context, ErrorCode};
+use authlog_application::ports::{EventLog, LogCursor};
+use authlog_application::published::PublishedEvent;
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::message::{ID, TIME};
+use super::config::{self, STREAM, SUBJECTS, StreamOptions, differences};
+use super::excluded::Excluded;
+use super::identity::{Identity, LogReader, LogUnreadable, identify};
+use super::message::{Claim, described};
 use super::trouble::Trouble;
-
-/// The stream's name.
-pub const STREAM: &str = "AUTH_EVENTS";
-
-/// Every subject of the events.
-const SUBJECTS: &str = "auth.v1.>";
-
-/// The largest message that a stream has to take, in bytes; ours are a fraction of it.
-const LARGEST_MESSAGE: i32 = 65_536;
 
 /// How long a stream has to have been gone before another is made in its place. A server may go on removing the files of
 /// the one that was deleted after it has said that it is gone, and takes those of its successor along (nats-server 2.9).
 pub(super) const GONE_FOR: Duration = Duration::from_secs(1);
 
-/// The stream as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
-fn wanted(replicas: usize) -> Config {
-    Config {
-        name: STREAM.to_owned(),
-        description: Some("Every event of Authlog, in the order of its log".to_owned()),
-        subjects: vec![SUBJECTS.to_owned()],
-        retention: RetentionPolicy::Limits,
-        storage: StorageType::File,
-        max_messages: -1,
-        max_messages_per_subject: -1,
-        max_bytes: -1,
-        num_replicas: replicas,
-        deny_delete: true,
-        deny_purge: true,
-        allow_direct: true,
-        ..Config::default()
+/// A stream as the server describes it.
+pub(super) struct Found {
+    pub(super) handle: Stream<()>,
+    pub(super) info: Info,
+    /// Its configuration as the server sent it, with members that the client library does not know.
+    pub(super) config: Value,
+}
+
+/// Why a stream cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FindError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("{0}")]
+    Refused(ServerError),
+    #[error("the server's answer cannot be read: {0}")]
+    Answer(#[from] serde_json::Error),
+    #[error(transparent)]
+    Handle(#[from] jetstream::context::GetStreamError),
+}
+
+/// The server's error.
+#[derive(Debug, Deserialize, thiserror::Error)]
+#[error("{description} (error code {})", .err_code.0)]
+pub(super) struct ServerError {
+    err_code: ErrorCode,
+    #[serde(default)]
+    description: String,
+}
+
+impl Found {
+    /// The stream of this name; `None` if it is not there.
+    pub(super) async fn named(jetstream: &Context, name: &str) -> Result<Option<Self>, FindError> {
+        let mut answer: Value = jetstream
+            .request(format!("STREAM.INFO.{name}"), &())
+            .await?;
+        if let Some(error) = refusal(&answer)? {
+            if error.err_code == ErrorCode::STREAM_NOT_FOUND {
+                return Ok(None);
+            }
+            return Err(FindError::Refused(error));
+        }
+        Ok(Some(Self {
+            handle: jetstream.get_stream_no_info(name).await?,
+            info: Info::deserialize(&answer)?,
+            config: answer["config"].take(),
+        }))
+    }
+
+    /// The messages of it that are no events in their places.
+    pub(super) fn excluded(&self) -> Excluded {
+        Excluded::of_description(self.description())
+    }
+
+    /// Its description.
+    pub(super) fn description(&self) -> &str {
+        self.info.config.description.as_deref().unwrap_or_default()
+    }
+
+    /// The message at a sequence; `None` if the stream has lost it.
+    pub(super) async fn message(
+        &self,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, RawMessageError> {
+        match self.handle.get_raw_message(sequence).await {
+            Ok(message) => Ok(Some(message)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
-/// What of `found` would lose messages or order. How many replicas it has, and where, is the operator's choice.
-fn differences(found: &Config) -> Vec<String> {
-    let wanted = wanted(found.num_replicas);
-    let unlimited = |limit: i64| limit <= 0;
-    let mut differences = Vec::new();
-    let mut differs = |is: bool, what: String| {
-        if is {
-            differences.push(what);
-        }
-    };
-    differs(
-        found.subjects != wanted.subjects,
-        format!(
-            "its subjects are {:?} instead of {SUBJECTS}",
-            found.subjects
-        ),
-    );
-    differs(
-        found.retention != wanted.retention,
-        format!("its retention is {:?} instead of limits", found.retention),
-    );
-    differs(
-        found.storage != wanted.storage,
-        "it is kept in memory instead of in files".to_owned(),
-    );
-    differs(
-        !unlimited(found.max_messages)
-            || !unlimited(found.max_messages_per_subject)
-            || !unlimited(found.max_bytes),
-        "it forgets messages beyond a number or size".to_owned(),
-    );
-    differs(
-        !found.max_age.is_zero(),
-        format!("it forgets messages after {:?}", found.max_age),
-    );
-    differs(
-        (1..LARGEST_MESSAGE).contains(&found.max_message_size),
-        format!(
-            "it refuses messages of more than {} bytes",
-            found.max_message_size
-        ),
-    );
-    differs(
-        found.sealed || found.no_ack,
-        "it is sealed or does not acknowledge".to_owned(),
-    );
-    let feeds_on_others = found.mirror.is_some()
-        || found
-            .sources
-            .as_ref()
-            .is_some_and(|sources| !sources.is_empty());
-    differs(
-        feeds_on_others,
-        "it takes messages from other streams".to_owned(),
-    );
-    differences
+/// What the server says against a request, if it says so.
+pub(super) fn refusal(answer: &Value) -> Result<Option<ServerError>, FindError> {
+    let error = answer.get("error").map(ServerError::deserialize);
+    Ok(error.transpose()?)
 }
 
-/// Opens the stream, makes it with that many replicas if it is not there, and finds out after which entry of the log to go
-/// on: the one that the stream's last message was made of. `was_there` says whether this node has seen it before.
+/// The stream, and where to go on.
+pub(super) struct OpenStream {
+    pub(super) found: Found,
+    pub(super) excluded: Excluded,
+    /// The entry of the log that the stream's last event was made of.
+    pub(super) reached: LogCursor,
+}
+
+impl OpenStream {
+    /// How many more messages than events the stream holds.
+    pub(super) const fn surplus(&self) -> u64 {
+        self.found.info.state.last_sequence - self.reached.log_index
+    }
+}
+
+/// Opens the stream, makes it if it is not there, and finds out after which entry of the log to go on. `was_there` says
+/// whether this node has seen it before.
 pub(super) async fn open(
-    jetstream: &jetstream::Context,
+    jetstream: &Context,
     log: &dyn EventLog,
-    replicas: usize,
+    options: StreamOptions,
     was_there: bool,
-) -> Result<LogCursor, Trouble> {
-    let stream = match jetstream.get_stream(STREAM).await {
-        Ok(stream) => stream,
-        Err(error) if is_missing(&error.kind()) => {
+) -> Result<OpenStream, Trouble> {
+    let found = match Found::named(jetstream, STREAM).await.map_err(away)? {
+        Some(found) => found,
+        None => {
             if was_there {
                 tokio::time::sleep(GONE_FOR).await;
             }
-            jetstream
-                .create_stream(wanted(replicas))
-                .await
-                .map_err(|error| not_created(error, replicas))?
+            make(jetstream, options).await?
         }
-        Err(error) => return Err(Trouble::away(error)),
     };
-    let info = stream.cached_info();
-    let differences = differences(&info.config);
+    let differences = differences(&found.info.config, &found.config, SUBJECTS);
     if !differences.is_empty() {
         return Err(Trouble::Refused(format!(
             "the stream {STREAM} is not configured as it has to be: {}; mend it with `nats stream edit`, or delete it to have it made and filled again",
             differences.join("; ")
         )));
     }
-    check_whole(&info.state, info.config.num_replicas)?;
-    match info.state.last_sequence {
-        0 => Ok(LogCursor::default()),
-        last => check_last(&stream, last, log).await,
+    let excluded = found.excluded();
+    check_whole(&found, &excluded)?;
+    let reached = reached(&found, &excluded, log).await?;
+    Ok(OpenStream {
+        found,
+        excluded,
+        reached,
+    })
+}
+
+fn away(error: FindError) -> Trouble {
+    match &error {
+        FindError::Request(request) if request.kind() == RequestErrorKind::NoResponders => {
+            Trouble::Away("the NATS server has no JetStream, or not for this account, or not under the domain or prefix that is set".to_owned())
+        }
+        _ => Trouble::away(error),
     }
 }
 
-pub(super) fn is_missing(kind: &GetStreamErrorKind) -> bool {
-    matches!(
-        kind,
-        GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND
-    )
+async fn make(jetstream: &Context, options: StreamOptions) -> Result<Found, Trouble> {
+    jetstream
+        .create_stream(config::events(options))
+        .await
+        .map_err(|error| not_created(error, options))?;
+    let found = Found::named(jetstream, STREAM).await.map_err(away)?;
+    found.ok_or_else(|| Trouble::Away("the stream is gone".to_owned()))
 }
 
-/// JetStream that is switched off, or subjects that another stream has, do not mend themselves, but another may mend them.
-fn not_created(error: CreateStreamError, replicas: usize) -> Trouble {
-    let error = match error.kind() {
+/// JetStream that is switched off, or subjects that another stream has, do not change by themselves, but others may change
+/// them.
+fn not_created(error: CreateStreamError, options: StreamOptions) -> Trouble {
+    let needs_a_limit = match error.kind() {
         CreateStreamErrorKind::JetStreamUnavailable => {
             return Trouble::Away(
                 "the NATS server has no JetStream, or not for this account".to_owned(),
             );
         }
-        _ => Trouble::away(error),
+        CreateStreamErrorKind::JetStream(error) => {
+            error.error_code() == ErrorCode::STREAM_MAX_BYTES_REQUIRED
+        }
+        _ => false,
     };
-    match error {
+    let replicas = options.replicas;
+    match Trouble::away(error) {
+        Trouble::Away(reason) if needs_a_limit => Trouble::Refused(format!(
+            "the stream {STREAM} cannot be made: {reason}; set AUTHLOG_NATS_MAX_BYTES"
+        )),
         Trouble::Away(reason) if replicas > 1 => Trouble::Away(format!(
             "the stream {STREAM} cannot be made with {replicas} replicas, as AUTHLOG_NATS_REPLICAS asks for: {reason}"
         )),
@@ -167,33 +194,45 @@ fn not_created(error: CreateStreamError, replicas: usize) -> Trouble {
     }
 }
 
-/// Says so if the stream has more or fewer replicas than the setting asks for. They are the operator's choice: a stream
-/// that holds messages is not changed.
-pub(super) async fn note_replicas(jetstream: &jetstream::Context, wanted: usize) {
-    let Ok(stream) = jetstream.get_stream(STREAM).await else {
-        return;
-    };
-    let found = stream.cached_info().config.num_replicas;
-    if found != wanted {
+/// Says so if the stream is not as this program would have made it, where that is the operator's choice. A stream that
+/// holds messages is not changed.
+pub(super) fn note_choices(found: &Found, options: StreamOptions) {
+    let config = &found.info.config;
+    for risk in config::risks(config, &found.config) {
+        tracing::warn!(
+            risk,
+            "the stream {STREAM} was made by others, and its messages are at risk"
+        );
+    }
+    let (replicas, max_bytes) = (config.num_replicas, config.max_bytes);
+    if replicas != options.replicas {
         tracing::info!(
-            found,
-            wanted,
+            found = replicas,
+            wanted = options.replicas,
             "the stream {STREAM} has another number of replicas than AUTHLOG_NATS_REPLICAS, and is left as it is"
+        );
+    }
+    if options.max_bytes.is_some_and(|wanted| wanted != max_bytes) {
+        tracing::info!(
+            found = max_bytes,
+            wanted = options.max_bytes,
+            "the stream {STREAM} may take another number of bytes than AUTHLOG_NATS_MAX_BYTES, and is left as it is"
         );
     }
 }
 
-/// A stream with a hole cannot be mended by adding to its end.
-fn check_whole(state: &State, replicas: usize) -> Result<(), Trouble> {
-    if state.messages == state.last_sequence {
+/// A stream with a hole cannot be repaired by adding to its end. Excluded messages may be gone.
+fn check_whole(found: &Found, excluded: &Excluded) -> Result<(), Trouble> {
+    let state = &found.info.state;
+    let last = state.last_sequence;
+    if state.messages + excluded.count_up_to(last) >= last {
         return Ok(());
     }
     Err(Trouble::Refused(format!(
-        "the stream {STREAM} has lost messages: it ends at sequence {} and holds {} (its first is {}); {}",
-        state.last_sequence,
+        "the stream {STREAM} has lost messages: it ends at sequence {last} and holds {} (its first is {}); {}",
         state.messages,
         state.first_sequence,
-        way_back(replicas)
+        way_back(found.info.config.num_replicas)
     )))
 }
 
@@ -206,99 +245,106 @@ fn way_back(replicas: usize) -> &'static str {
     }
 }
 
-/// The stream's last message has to be the event that the log has there: otherwise one of them is not what the other was
-/// copied from.
-async fn check_last(stream: &Stream, last: u64, log: &dyn EventLog) -> Result<LogCursor, Trouble> {
-    if let Some(logged) = event_at(log, last).await? {
-        agree(stream, &published(&logged)?).await?;
-        return Ok(logged.cursor());
+/// The entry of the log that the stream's last event was made of. That event has to be the one that the log has there:
+/// otherwise one of them is not what the other was copied from.
+async fn reached(
+    found: &Found,
+    excluded: &Excluded,
+    log: &dyn EventLog,
+) -> Result<LogCursor, Trouble> {
+    let last = excluded.newest_event_up_to(found.info.state.last_sequence);
+    if last == 0 {
+        return Ok(LogCursor::default());
     }
+    let message = found.message(last).await.map_err(Trouble::away)?;
+    let message = message.ok_or_else(|| {
+        Trouble::Refused(format!(
+            "the stream {STREAM} has lost messages: it says that it ends at sequence {last}, and has no message there; {}",
+            way_back(found.info.config.num_replicas)
+        ))
+    })?;
+    let mut reader = LogReader::new(log, 1);
+    let identity = identify(&message, &mut reader).await;
+    match identity.map_err(unreadable)? {
+        Identity::Event(event) => {
+            let surplus = last.checked_sub(event.log_index);
+            if surplus.is_some_and(|surplus| surplus <= excluded.count_up_to(last)) {
+                return Ok(event.cursor());
+            }
+            let what = format!("event {} of the log in another place", event.log_index);
+            Err(foreign(&message, &what))
+        }
+        Identity::NoEvent => Err(foreign(&message, "no event of this log")),
+        Identity::Altered(claim) => {
+            let what = format!(
+                "named like event {} of the log, {}, but with other contents",
+                claim.log_index, claim.id
+            );
+            Err(foreign(&message, &what))
+        }
+        Identity::OtherHistory(claim, ours) => Err(disagreement(&message, &claim, &ours)),
+        Identity::BeyondLog(claim) => Err(beyond(found, &message, &claim, log).await?),
+    }
+}
+
+fn disagreement(message: &StreamMessage, claim: &Claim, ours: &PublishedEvent) -> Trouble {
+    Trouble::Refused(format!(
+        "the stream {STREAM} and the log disagree at {}: the stream has {} of {}, the log {} of {}. Either this stream was filled from another database: then use another NATS account. Or this database was restored from a backup and has gone on since: then delete the stream to have it filled again; subscribers have to rebuild what they made of the events that are gone. Or another client has forged message {} ({}): then see \"A message that is no event\" in docs/operations.md",
+        ours.log_index,
+        claim.id,
+        claim.time,
+        ours.id,
+        ours.time,
+        message.sequence,
+        described(message)
+    ))
+}
+
+fn unreadable(error: LogUnreadable) -> Trouble {
+    Trouble::away(error)
+}
+
+fn foreign(message: &StreamMessage, what: &str) -> Trouble {
+    Trouble::Refused(format!(
+        "message {} of the stream {STREAM} is {what} ({}): another client has published it. Let no other client publish on {SUBJECTS}, and run `authlog nats repair`; publishing goes on after that message, and readers keep their places",
+        message.sequence,
+        described(message)
+    ))
+}
+
+/// The stream's last message names an event that the log does not have.
+async fn beyond(
+    found: &Found,
+    message: &StreamMessage,
+    claim: &Claim,
+    log: &dyn EventLog,
+) -> Result<Trouble, Trouble> {
     let head = log.log_head().await.map_err(Trouble::away)?;
-    let reached = head.log_index;
-    if reached + head.unsequenced >= last {
+    let (end, last) = (head.log_index, message.sequence);
+    if end + head.unsequenced >= claim.log_index {
         // The order of the last events need not have survived a crash of the database; it is found again, the same.
-        return Err(Trouble::Away(format!(
-            "the log is in order up to {reached} so far, and the stream ends at {last}"
+        return Ok(Trouble::Away(format!(
+            "the log is in order up to {end} so far, and the stream ends at {last}"
         )));
     }
-    if let Some(logged) = event_at(log, reached).await? {
-        agree(stream, &published(&logged)?).await?;
+    // Another database, or one that has gone on since it was restored, differs at the end of its log already.
+    if let Some(earlier) = found.message(end).await.map_err(Trouble::away)? {
+        let identity = identify(&earlier, &mut LogReader::new(log, 1)).await;
+        if let Identity::OtherHistory(claim, ours) = identity.map_err(unreadable)? {
+            return Ok(disagreement(&earlier, &claim, &ours));
+        }
     }
-    Err(Trouble::Refused(format!(
-        "the database is behind the stream {STREAM}: its log ends at {reached}, the stream at {last}. Was it restored from a backup, or is it another one than the stream was filled from? Restore it to a later moment, or, if the events since are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone"
+    Ok(Trouble::Refused(format!(
+        "the database is behind the stream {STREAM}: its log ends at {end}, the stream at {last}, with {} of {}. Was it restored from a backup, or is it another one than the stream was filled from? Restore it to a later moment, or, if the events since are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone. Or has another client forged message {last} ({})? Then see \"A message that is no event\" in docs/operations.md",
+        claim.id,
+        claim.time,
+        described(message)
     )))
-}
-
-fn published(logged: &LoggedEvent) -> Result<PublishedEvent, Trouble> {
-    publish(logged).map_err(Trouble::away)
-}
-
-async fn event_at(log: &dyn EventLog, log_index: u64) -> Result<Option<LoggedEvent>, Trouble> {
-    let Some(before) = log_index.checked_sub(1) else {
-        return Ok(None);
-    };
-    let events = log
-        .read_log(before, 1, &LogFilter::default())
-        .await
-        .map_err(Trouble::away)?;
-    let mut events = events.into_iter();
-    Ok(events.next().filter(|event| event.log_index == log_index))
-}
-
-/// Makes sure that the stream has `logged` at its place.
-async fn agree(stream: &Stream, logged: &PublishedEvent) -> Result<(), Trouble> {
-    let at = logged.log_index;
-    let message = stream
-        .get_raw_message(at)
-        .await
-        .map_err(|error| match error.kind() {
-            RawMessageErrorKind::NoMessageFound => Trouble::Refused(format!(
-                "the stream {STREAM} has lost messages: it says that it ends at sequence {at}, and has no message there; {}",
-                way_back(stream.cached_info().config.num_replicas)
-            )),
-            _ => Trouble::away(error),
-        })?;
-    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
-    // A database that was restored and has gone on may give an event the name of one that was lost, but not its time.
-    if header(ID) == Some(&logged.id) && header(TIME) == Some(&logged.time.to_string()) {
-        return Ok(());
-    }
-    Err(Trouble::Refused(format!(
-        "the stream {STREAM} and the log disagree at {at}: the stream has {}, the log {} of {}. Either this stream was filled from another database: then use another NATS account. Or this database was restored from a backup and has gone on since: then delete the stream to have it filled again; subscribers have to rebuild what they made of the events that are gone",
-        described(&message),
-        logged.id,
-        logged.time
-    )))
-}
-
-fn described(message: &StreamMessage) -> String {
-    let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
-    match (header(ID), header(TIME)) {
-        (Some(id), Some(time)) => format!("{id} of {time}"),
-        _ => "no event of ours".to_owned(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_stream_that_we_make_is_one_that_we_take() {
-        assert_eq!(differences(&wanted(1)), Vec::<String>::new());
-        assert_eq!(differences(&wanted(3)), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_stream_that_forgets_is_told_by_what_differs() {
-        let found = Config {
-            max_age: std::time::Duration::from_secs(60),
-            storage: StorageType::Memory,
-            ..wanted(1)
-        };
-        let told = differences(&found).join("; ");
-        assert!(told.contains("60s") && told.contains("memory"), "{told}");
-    }
 
     #[test]
     fn a_stream_with_whole_replicas_left_is_not_to_be_deleted_first() {

@@ -56,7 +56,7 @@ impl Checkpoint {
     }
 
     /// Reads a note without asking who signed it; `None` if it is no checkpoint.
-    pub(super) fn unverified(note: &str) -> Option<Self> {
+    pub(crate) fn unverified(note: &str) -> Option<Self> {
         let (text, _) = note.rsplit_once("\n\n")?;
         Self::parse(text)
     }

@@ -1,0 +1,141 @@
+//! Comparing every message of the stream with the log while events are published, a bounded number in a second.
+
+use std::time::Duration;
+
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::RawMessageError;
+use authlog_application::ports::{EventLog, Publication};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use super::config::{STREAM, SUBJECTS};
+use super::excluded::Excluded;
+use super::identity::LogReader;
+use super::order::{Order, Verdict};
+use super::stream::{Found, OpenStream};
+use super::trouble::Trouble;
+
+/// Messages that are compared between two pauses. With the pause it is less than a thousand a second, which costs the
+/// server and the store next to nothing.
+const PAGE: u32 = 250;
+
+/// How long to pause.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Messages that are asked for side by side.
+const SIDE_BY_SIDE: usize = 50;
+
+/// How much of the stream this node has compared with the log. Each message is compared once, because no message of a
+/// stream can be changed.
+#[derive(Default)]
+pub(super) struct CopyCheck {
+    made_at: Option<OffsetDateTime>,
+    excluded: Excluded,
+    /// The last sequence that was compared.
+    compared: u64,
+    order: Order,
+    finding: Option<String>,
+}
+
+impl CopyCheck {
+    /// What is wrong with the stream, in words for an operator.
+    pub(super) fn finding(&self) -> Option<String> {
+        self.finding.clone()
+    }
+
+    /// Goes on with this stream; begins again if it is another one, or if other messages of it are excluded.
+    pub(super) fn turn_to(&mut self, opened: &OpenStream) {
+        let made_at = Some(opened.found.info.created);
+        if self.made_at != made_at || self.excluded != opened.excluded {
+            *self = Self {
+                made_at,
+                excluded: opened.excluded.clone(),
+                ..Self::default()
+            };
+        }
+    }
+
+    /// Compares what was not compared yet, up to the end that the stream had when it was opened; fails if something does
+    /// not answer. It can be left at any moment.
+    pub(super) async fn run(
+        &mut self,
+        found: &Found,
+        log: &dyn EventLog,
+        publication: &watch::Sender<Publication>,
+    ) -> Trouble {
+        let mut reader = LogReader::new(log, PAGE);
+        let state = &found.info.state;
+        while self.finding.is_none() && self.compared < state.last_sequence {
+            let first = self.compared + 1;
+            let last = state.last_sequence.min(self.compared + u64::from(PAGE));
+            let mut messages = messages(found, first, last);
+            while let Some(message) = messages.next().await {
+                let message = match message {
+                    Ok((sequence, message)) => (sequence, message),
+                    Err(error) => return Trouble::away(error),
+                };
+                match self.compare(message, &mut reader).await {
+                    Ok(true) => {}
+                    // The log may not be in order up to there yet.
+                    Ok(false) => return std::future::pending().await,
+                    Err(trouble) => return trouble,
+                }
+            }
+            if let Some(finding) = &self.finding {
+                tracing::error!(%finding, "the stream of events is not the copy of the log that it should be");
+                publication.send_modify(|it| {
+                    it.trouble = Some(finding.clone());
+                    it.alarm = true;
+                });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        std::future::pending().await
+    }
+
+    /// Compares the next message; `false` if it cannot be judged yet.
+    async fn compare(
+        &mut self,
+        (sequence, message): (u64, Option<StreamMessage>),
+        reader: &mut LogReader<'_>,
+    ) -> Result<bool, Trouble> {
+        let Some(message) = message else {
+            self.order.pass(1);
+            self.compared = sequence;
+            if !self.excluded.contains(sequence) {
+                self.find(format!("message {sequence} of the stream {STREAM} is lost"));
+            }
+            return Ok(true);
+        };
+        let verdict = self.order.judge(&message, &self.excluded, reader).await;
+        match verdict.map_err(Trouble::away)? {
+            Verdict::Event | Verdict::Excluded => {}
+            Verdict::BeyondLog(_) => return Ok(false),
+            Verdict::Foreign(what) | Verdict::Contradicts(what) => self.find(format!(
+                "message {sequence} of the stream {STREAM} is not as it should be: {what}. Let no other client publish on {SUBJECTS}, and run `authlog nats repair`; events go on being published"
+            )),
+        }
+        self.compared = sequence;
+        Ok(true)
+    }
+
+    /// Keeps the first finding: what follows may follow from it.
+    fn find(&mut self, finding: String) {
+        self.finding.get_or_insert(finding);
+    }
+}
+
+/// The messages from `first` to `last`, in order, with their sequences; none in place of one that is lost.
+pub(super) fn messages(
+    found: &Found,
+    first: u64,
+    last: u64,
+) -> impl futures_util::Stream<Item = Result<(u64, Option<StreamMessage>), RawMessageError>> + Unpin + '_
+{
+    let asked = stream::iter(first..=last).map(move |sequence| async move {
+        let message = found.message(sequence).await?;
+        Ok((sequence, message))
+    });
+    Box::pin(asked.buffered(SIDE_BY_SIDE).into_stream())
+}

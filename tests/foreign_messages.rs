@@ -1,0 +1,325 @@
+//! Messages of other clients in the streams: they are named for what they are, and publishing goes on after a repair that
+//! deletes nothing.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::stream::{DiscardPolicy, Stream};
+use futures_util::StreamExt as _;
+use support::events::{Auditor, lag, trouble_with};
+use support::nats::Message;
+use support::{Contract, Nats, Person, Program, Settings, Store, eventually, on_both_stores, own};
+
+on_both_stores!(
+    a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places,
+    a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded,
+    a_strangers_message_among_the_checkpoints_is_passed_over,
+    a_full_stream_makes_events_wait_and_raises_an_alarm,
+);
+
+/// What somebody publishes who may and should not.
+const SUBJECT: &str = "auth.v1.user.evil.registered";
+
+async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places(
+    store: Store,
+) {
+    let nats = Nats::start().await;
+    let mut service = publishing(store, &nats).start().await;
+    let auditor = Auditor::of(&service).await;
+    let before = auditor.finds_the_log_on(&nats, &service).await;
+    let mut reader = DurableReader::of(&nats).await;
+    let read = reader.reads(before.len()).await;
+    assert_eq!(ids(&read), ids(&before));
+
+    // While the service runs.
+    nats.publish(SUBJECT, "{}").await;
+    let trouble = trouble_with(&service, "no event of this log").await;
+    for words in [SUBJECT, "2 bytes", "authlog nats repair", "other client"] {
+        assert!(trouble.contains(words), "{words} is not in {trouble}");
+    }
+    assert!(!trouble.contains("backup"), "{trouble}");
+    raises_the_alarm(&service, true).await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    let repaired = repairs(&service.settings, &[]);
+    let foreign = before.len() + 1;
+    assert!(
+        repaired.contains(&format!("message {foreign} is excluded: no event")),
+        "{repaired}"
+    );
+    assert!(
+        repaired.contains(&format!("no events: {foreign}.")),
+        "{repaired}"
+    );
+    the_log_is_on(&nats, &service, &auditor, &[foreign]).await;
+    raises_the_alarm(&service, false).await;
+
+    // While it does not, and several.
+    service.terminate().await;
+    let end = nats.stored().await as usize;
+    nats.publish(SUBJECT, "{}").await;
+    nats.publish("auth.v1.hello", "not even JSON").await;
+    service.restart().await;
+    trouble_with(&service, "no event of this log").await;
+    Contract::A
+        .registers(&service.http(), &Person::called("bob"))
+        .await;
+    repairs(&service.settings, &[]);
+    let all = [foreign, end + 1, end + 2];
+    let messages = the_log_is_on(&nats, &service, &auditor, &all).await;
+    raises_the_alarm(&service, false).await;
+
+    // The consumer was neither made again nor moved, and got every further event once, in order.
+    let rest = reader.reads(messages.len() - before.len()).await;
+    let events = rest.iter().filter(|it| it.headers.contains_key("ce-id"));
+    let indexes: Vec<u64> = events.map(log_index).collect();
+    let first = before.len() as u64 + 1;
+    let last = (messages.len() - all.len()) as u64;
+    assert_eq!(indexes, (first..=last).collect::<Vec<_>>());
+
+    // It is remembered by the stream.
+    service.terminate().await;
+    service.restart().await;
+    Contract::A
+        .registers(&service.http(), &Person::called("cay"))
+        .await;
+    the_log_is_on(&nats, &service, &auditor, &all).await;
+    let doctor = service.settings.run(&["doctor"], "");
+    assert!(doctor.status.success(), "{doctor:?}");
+    let again = repairs(&service.settings, &[]);
+    assert!(again.contains("nothing has to be repaired"), "{again}");
+}
+
+async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(store: Store) {
+    let nats = Nats::start().await;
+    let mut service = publishing(store, &nats).start().await;
+    let auditor = Auditor::of(&service).await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    let whole = auditor.finds_the_log_on(&nats, &service).await;
+    service.terminate().await;
+
+    // Somebody fills the stream with the same events but one.
+    nats.delete_stream().await;
+    nats.make_stream_anew().await;
+    for message in &whole {
+        if message.sequence == 2 {
+            nats.publish(SUBJECT, "{}").await;
+        } else {
+            copy(&nats, message).await;
+        }
+    }
+    service.restart().await;
+    let trouble = trouble_with(&service, "message 2 of the stream").await;
+    assert!(trouble.contains("no event of this log"), "{trouble}");
+    raises_the_alarm(&service, true).await;
+    // The events after it are published all the same.
+    Contract::A
+        .registers(&service.http(), &Person::called("bob"))
+        .await;
+    eventually("they are on the stream", async || {
+        (nats.stored().await > whole.len() as u64).then_some(())
+    })
+    .await;
+    let doctor = service.settings.run(&["doctor"], "");
+    assert!(!doctor.status.success(), "{doctor:?}");
+
+    let repaired = repairs(&service.settings, &[]);
+    assert!(repaired.contains("message 2 is excluded"), "{repaired}");
+    assert!(repaired.contains("event 2 was added"), "{repaired}");
+    raises_the_alarm(&service, false).await;
+    let doctor = service.settings.run(&["doctor"], "");
+    assert!(doctor.status.success(), "{doctor:?}");
+    Contract::A
+        .registers(&service.http(), &Person::called("cay"))
+        .await;
+    let log = auditor.log(&service).await.len() as u64;
+    eventually(
+        "every event is on the stream, one of them late",
+        async || {
+            let messages = nats.messages().await;
+            let events = messages
+                .iter()
+                .filter(|it| it.headers.contains_key("ce-id"));
+            let indexes: BTreeSet<u64> = events.map(log_index).collect();
+            (indexes == (1..=log).collect()).then_some(())
+        },
+    )
+    .await;
+}
+
+async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) {
+    let nats = Nats::start().await;
+    let mut service = publishing(store, &nats).start().await;
+    let auditor = Auditor::of(&service).await;
+    auditor.finds_the_log_on(&nats, &service).await;
+    the_log_is_signed(&service).await;
+    nats.publish("auth-checkpoint.v1", "hello").await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    the_log_is_signed(&service).await;
+    service.terminate().await;
+    nats.publish("auth-checkpoint.v1", "hello again").await;
+    service.restart().await;
+    Contract::A
+        .registers(&service.http(), &Person::called("bob"))
+        .await;
+    the_log_is_signed(&service).await;
+    let output = service.output();
+    assert!(!output.contains("TAMPERED"), "{output}");
+    assert!(output.contains("is no checkpoint"), "{output}");
+}
+
+async fn a_full_stream_makes_events_wait_and_raises_an_alarm(store: Store) {
+    let nats = Nats::start().await;
+    let stream = nats
+        .make_stream(|config| {
+            config.max_bytes = 4096;
+            config.discard = DiscardPolicy::New;
+        })
+        .await;
+    let service = publishing(store, &nats).start().await;
+    let auditor = Auditor::of(&service).await;
+    for number in 0..10 {
+        let person = Person::called(&format!("person-{number}"));
+        Contract::A.registers(&service.http(), &person).await;
+    }
+    let trouble = trouble_with(&service, "maximum bytes").await;
+    assert!(trouble.contains("nats stream edit"), "{trouble}");
+    raises_the_alarm(&service, true).await;
+    let stored = nats.stored().await;
+    assert!(stored > 0);
+    let first = nats.messages().await;
+    assert_eq!(log_index(&first[0]), 1, "the oldest was forgotten");
+
+    let mut config = stream.cached_info().config.clone();
+    config.max_bytes = -1;
+    let jetstream = nats.jetstream().await;
+    jetstream.update_stream(config).await.expect("more room");
+    auditor.finds_the_log_on(&nats, &service).await;
+    raises_the_alarm(&service, false).await;
+}
+
+/// Settings of a service that publishes there.
+fn publishing(store: Store, nats: &Nats) -> Settings {
+    let settings = Settings::on(store).with_cheap_hashing();
+    settings.with("AUTHLOG_NATS_URL", &nats.url())
+}
+
+/// Runs the repair, and returns what it prints.
+fn repairs(settings: &Settings, flags: &[&str]) -> String {
+    let arguments: Vec<&str> = ["nats", "repair"].iter().chain(flags).copied().collect();
+    let output = tokio::task::block_in_place(|| settings.run(&arguments, ""));
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Waits until the metrics say whether an operator has to do something about the stream.
+async fn raises_the_alarm(service: &Program, wanted: bool) {
+    let line = format!("authlog_publisher_alarm {}", u8::from(wanted));
+    eventually(&line, async || {
+        let metrics = service.send(own::METRICS).await.body;
+        metrics.lines().any(|it| it == line).then_some(())
+    })
+    .await;
+}
+
+/// Waits until the stream holds every event of the log in order, and messages of others at these sequences.
+async fn the_log_is_on(
+    nats: &Nats,
+    service: &Program,
+    auditor: &Auditor,
+    foreign: &[usize],
+) -> Vec<Message> {
+    eventually("the log is on the stream", async || {
+        let log = auditor.log(service).await;
+        let messages = nats.messages().await;
+        let is_foreign = |it: &&Message| foreign.contains(&(it.sequence as usize));
+        let ours = messages.iter().filter(|it| !is_foreign(it));
+        let ours: Vec<&str> = ours.map(|it| it.header("ce-id")).collect();
+        let all = log.iter().map(|event| event["id"].as_str());
+        let all: Vec<&str> = all.collect::<Option<_>>()?;
+        let trouble = &lag(service).await?["publisher"]["trouble"];
+        (ours == all && trouble.is_null()).then_some(messages)
+    })
+    .await
+}
+
+/// Waits until the newest checkpoint is of the whole log, which nothing contradicts.
+async fn the_log_is_signed(service: &Program) {
+    eventually("the whole log is signed", async || {
+        let metrics = service.send(own::METRICS).await.body;
+        let value = |name: &str| {
+            let mut lines = metrics.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+        };
+        let (signed, end) = (
+            value("authlog_checkpoint_size ")?,
+            value("authlog_log_index ")?,
+        );
+        let ready = service.send(own::READYZ).await.json();
+        let is_sound = ready["log"]["tampered"].is_null() && ready["log"]["waiting_for"].is_null();
+        (signed >= end && end > 0.0 && is_sound).then_some(())
+    })
+    .await;
+}
+
+async fn copy(nats: &Nats, message: &Message) {
+    let mut headers = async_nats::HeaderMap::new();
+    for (name, value) in &message.headers {
+        headers.insert(name.as_str(), value.as_str());
+    }
+    let jetstream = nats.jetstream().await;
+    let data = message.data.clone().into();
+    let sent = jetstream.publish_with_headers(message.subject.clone(), headers, data);
+    sent.await.expect("NATS").await.expect("it is stored");
+}
+
+fn ids(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|it| it.header("ce-id")).collect()
+}
+
+fn log_index(message: &Message) -> u64 {
+    message.header("ce-logindex").parse().expect("a number")
+}
+
+/// A service that reads with a durable consumer.
+struct DurableReader {
+    stream: Stream,
+}
+
+impl DurableReader {
+    async fn of(nats: &Nats) -> Self {
+        let stream = nats.stream().await.expect("the stream");
+        let config = pull::Config {
+            durable_name: Some("mailing".to_owned()),
+            ..pull::Config::default()
+        };
+        stream.create_consumer(config).await.expect("a consumer");
+        Self { stream }
+    }
+
+    /// Reads and acknowledges so many more messages, over the consumer as it is.
+    async fn reads(&mut self, count: usize) -> Vec<Message> {
+        let consumer = self.stream.get_consumer::<pull::Config>("mailing").await;
+        let consumer = consumer.expect("the consumer is still there");
+        let mut messages = consumer.messages().await.expect("messages");
+        let mut read = vec![];
+        while read.len() < count {
+            let message = messages.next().await.expect("a message").expect("NATS");
+            message.ack().await.expect("it is acknowledged");
+            read.push(Message::from(&message));
+        }
+        read
+    }
+}
