@@ -13,6 +13,7 @@ use async_nats::jetstream::stream::Config;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use support::contract::Tokens;
+use support::events::trouble_with;
 use support::following::{Reader, follow_each_other, log_index};
 use support::load::Load;
 use support::nats::Nats;
@@ -92,6 +93,82 @@ async fn a_gap_in_the_stream_ends_it_or_is_filled_from_the_feed() {
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(words.contains("was made of another log"), "{words}");
     assert_eq!(table.contents(), truth(&log));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_passes_over_what_is_no_event_and_does_not_go_on_after_a_forged_one() {
+    let nats = Nats::start().await;
+    let (service, reader) = service(&nats).await;
+    everything_happens(&service, "ann").await;
+    let mut table = Table::new(&nats.url());
+    table.start(&[]);
+    let before = log(&service, &reader).await;
+    table.has_applied(before.len() as u64).await;
+
+    // One that any client sends, which is excluded: the table goes on.
+    nats.publish("auth.v1.user.evil.registered", "{}").await;
+    trouble_with(&service, "no event of this log").await;
+    repairs(&service, &["nats", "repair"]);
+    everything_happens(&service, "bob").await;
+    let before = log(&service, &reader).await;
+    table.has_applied(before.len() as u64).await;
+    assert_eq!(table.contents(), truth(&before));
+
+    // One that has all that an event has: it is applied, and the table ends when the true event comes.
+    forge(&nats, before.len() as u64 + 1).await;
+    trouble_with(&service, "has another client forged").await;
+    table.has_applied(before.len() as u64 + 1).await;
+    let refused = service.settings.run(&["nats", "repair"], "");
+    assert!(!refused.status.success());
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(words.contains("--forged"), "{words}");
+    repairs(&service, &["nats", "repair", "--forged"]);
+    table.kill9();
+    everything_happens(&service, "cay").await;
+    let all = log(&service, &reader).await;
+    eventually("the true event is on the stream", async || {
+        (nats.stored().await >= all.len() as u64 + 2).then_some(())
+    })
+    .await;
+    let output = table.run_to_its_end().await;
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("of a forged message"), "{words}");
+
+    // One that is made again is right.
+    let mut table = Table::new(&nats.url());
+    table.start(&[]);
+    table.has_applied(all.len() as u64).await;
+    assert_eq!(table.contents(), truth(&all));
+    assert!(table.is_running());
+}
+
+/// Runs a command that has to succeed.
+fn repairs(service: &Program, arguments: &[&str]) {
+    let output = tokio::task::block_in_place(|| service.settings.run(arguments, ""));
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Publishes a message that looks like the event at this place of the log.
+async fn forge(nats: &Nats, log_index: u64) {
+    let account = "01a1fdf6-1cf2-7258-a6b2-6cf094d210be";
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("ce-specversion", "1.0"),
+        ("ce-id", &format!("user/{account}/1")),
+        ("ce-source", "authlog"),
+        ("ce-type", "dev.authlog.user.registered.v1"),
+        ("ce-subject", account),
+        ("ce-time", "2026-11-21T11:55:27.346Z"),
+        ("ce-sequence", "00000000000000000001"),
+        ("ce-logindex", &log_index.to_string()),
+    ] {
+        headers.insert(name, value);
+    }
+    let subject = format!("auth.v1.user.{account}.registered");
+    let data = r#"{"number":999,"role":"admin"}"#;
+    let jetstream = nats.jetstream().await;
+    let sent = jetstream.publish_with_headers(subject, headers, data.into());
+    sent.await.unwrap().await.unwrap();
 }
 
 /// A service that publishes, and somebody who may read its log.

@@ -24,7 +24,7 @@ on_both_stores!(
     a_full_stream_makes_events_wait_and_raises_an_alarm,
 );
 
-/// What somebody publishes who may and should not.
+/// The subject on which a client publishes that should not be permitted to.
 const SUBJECT: &str = "auth.v1.user.evil.registered";
 
 async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places(
@@ -108,7 +108,7 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
     let whole = auditor.finds_the_log_on(&nats, &service).await;
     service.terminate().await;
 
-    // Somebody fills the stream with the same events but one.
+    // The stream is filled with the same events but one.
     nats.delete_stream().await;
     nats.make_stream_anew().await;
     for message in &whole {

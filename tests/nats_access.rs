@@ -24,11 +24,11 @@ use support::events::{lag, trouble_with};
 use support::{Contract, Nats, Person, Program, Settings, Store, eventually};
 use tempfile::TempDir;
 
-/// What `docs/operations.md` says that the service needs.
-const SERVICE_PERMISSIONS: &str = include_str!("support/nats_service_permissions.conf");
+/// Has the permissions of the service.
+const OPERATIONS: &str = include_str!("../docs/operations.md");
 
-/// What `docs/consuming.md` says that a reader with the durable consumer `mailing` needs.
-const READER_PERMISSIONS: &str = include_str!("support/nats_reader_permissions.conf");
+/// Has the permissions of a reader with the durable consumer `mailing`.
+const CONSUMING: &str = include_str!("../docs/consuming.md");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_nkey_is_used_and_its_seed_is_never_shown() {
@@ -139,8 +139,10 @@ async fn jetstream_of_another_server_is_reached_by_its_domain_or_its_prefix() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_permissions_are_enough_and_let_a_reader_publish_nothing() {
+    let service = permissions_in(OPERATIONS);
+    let reader = permissions_in(CONSUMING);
     let nats = Nats::configured(&format!(
-        "authorization {{ users: [ {{ user: authlog, password: a, permissions: {SERVICE_PERMISSIONS} }}, {{ user: mailing, password: m, permissions: {READER_PERMISSIONS} }} ] }}"
+        "authorization {{ users: [ {{ user: authlog, password: a, permissions: {service} }}, {{ user: mailing, password: m, permissions: {reader} }} ] }}"
     ))
     .await;
     let url = format!("nats://authlog:a@{}", nats.address());
@@ -254,6 +256,13 @@ async fn a_leader_that_has_not_reached_nats_yet_says_so() {
     trouble_with(&service, "has not been opened yet").await;
     nats.thaw();
     publishes(&service).await;
+}
+
+/// The block of a document that gives permissions.
+fn permissions_in(document: &str) -> &str {
+    let mut blocks = document.split("```").skip(1).step_by(2);
+    let block = blocks.find(|block| block.contains("subscribe: ["));
+    block.expect("permissions")
 }
 
 /// Settings that log everything that NATS is sent.

@@ -17,8 +17,7 @@ pub(crate) struct Nats {
 }
 
 /// Settings that mean nothing without a server.
-const NEED_A_SERVER: [&str; 10] = [
-    "nats_replicas",
+const NEED_A_SERVER: [&str; 9] = [
     "nats_max_bytes",
     "nats_nkey_file",
     "nats_credentials_file",
@@ -93,7 +92,7 @@ impl Nats {
         let Some(servers) = servers else {
             for name in NEED_A_SERVER {
                 ensure!(
-                    name == "nats_replicas" || sources.text(name).is_none(),
+                    sources.text(name).is_none(),
                     "AUTHLOG_{} is set, but AUTHLOG_NATS_URL is not",
                     name.to_uppercase()
                 );

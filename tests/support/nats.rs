@@ -249,10 +249,8 @@ impl Nats {
 
     /// Publishes to a subject as any client can that is allowed to.
     pub async fn publish(&self, subject: &str, data: &'static str) {
-        let sent = self
-            .jetstream()
-            .await
-            .publish(subject.to_owned(), data.into());
+        let jetstream = self.jetstream().await;
+        let sent = jetstream.publish(subject.to_owned(), data.into());
         sent.await.expect("NATS").await.expect("it is stored");
     }
 

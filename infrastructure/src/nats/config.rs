@@ -28,7 +28,7 @@ pub struct StreamOptions {
     pub max_bytes: Option<i64>,
 }
 
-/// The stream of events as it has to be: it keeps every message for ever, on disk, and nobody can cut a hole in it.
+/// The stream of events as it has to be: it keeps every message for ever, on disk, and no client can cut a hole in it.
 pub(super) fn events(options: StreamOptions) -> Config {
     let description = "Every event of Authlog, in the order of its log";
     kept(STREAM, SUBJECTS, description, options)

@@ -235,29 +235,37 @@ async fn publish_over(
     loop {
         check.turn_to(&opened);
         let reached = opened.reached;
+        // A stream that is full opens like any other: only a message that it takes shows that it has room again.
+        let waits = log.log_head().await.map_err(Trouble::away)?.log_index > reached.log_index;
+        let mut unproven = None;
         publication.send_modify(|it| {
             it.active = true;
             it.log_index = reached.log_index;
-            it.trouble = check.finding();
-            it.alarm = it.trouble.is_some();
+            if waits && it.alarm {
+                unproven.clone_from(&it.trouble);
+            } else {
+                it.trouble = check.finding();
+                it.alarm = it.trouble.is_some();
+            }
         });
         let source = &settings.source;
         let surplus = opened.surplus();
         let pipeline = Pipeline::after(reached.log_index, surplus, jetstream, source);
         let pages = Pages::after(reached, Arc::clone(log));
         tokio::select! {
-            published = publish_for_a_while(pages, pipeline, publication) => published?,
+            published = publish_for_a_while(pages, pipeline, publication, unproven) => published?,
             trouble = check.run(&opened.found, &**log, publication) => return Err(trouble),
         }
         opened = stream::open(jetstream, &**log, options, true).await?;
     }
 }
 
-/// Publishes until it is time to look at the stream again.
+/// Publishes until it is time to look at the stream again. The first message that is stored ends the trouble `unproven`.
 async fn publish_for_a_while(
     mut pages: Pages,
     mut pipeline: Pipeline<'_>,
     publication: &watch::Sender<Publication>,
+    mut unproven: Option<String>,
 ) -> Result<(), Trouble> {
     let check_at = Instant::now() + CHECK_EVERY;
     loop {
@@ -274,7 +282,14 @@ async fn publish_for_a_while(
             },
             stored = pipeline.stored() => {
                 let stored = stored?;
-                publication.send_modify(|it| it.log_index = stored);
+                let ended = unproven.take();
+                publication.send_modify(|it| {
+                    it.log_index = stored;
+                    if ended.is_some() && it.trouble == ended {
+                        it.trouble = None;
+                        it.alarm = false;
+                    }
+                });
             }
             () = tokio::time::sleep_until(check_at), if goes_on => {}
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{PublishErrorKind, RequestErrorKind};
 use authlog_application::ports::EventLog;
 use authlog_application::published::publish;
 use futures_util::StreamExt as _;
@@ -55,7 +55,7 @@ pub enum RepairError {
     Lost(u64),
     /// The message may be an event that the database lost.
     #[error(
-        "message {sequence} of the stream {STREAM} names an event that this log does not have: {what}. If the database was restored from a backup, lost transactions in a failover, or is not the one of this stream, see docs/operations.md. Only if another client forged the message, repair with --forged: readers that have applied it then have to build their state anew"
+        "message {sequence} of the stream {STREAM} names an event that this log does not have: {what}. If the database was restored from a backup, lost transactions in a failover, or is not the one of this stream, see docs/operations.md. Only if another client forged the message, repair with --forged: readers that have applied it then have to build their state again"
     )]
     Contradicts {
         /// Its sequence.
@@ -71,6 +71,11 @@ pub enum RepairError {
         "too much of the stream {STREAM} would have to be excluded; delete it to have it made and filled again from the log"
     )]
     TooMany,
+    /// The server did not answer.
+    #[error(
+        "the server does not answer the request to change the stream {STREAM}: is this user permitted to publish on $JS.API.STREAM.UPDATE.{STREAM}? Give the command the credentials of an operator"
+    )]
+    NotPermitted,
     /// Others went on publishing.
     #[error("the stream {STREAM} has got further messages meanwhile; try again")]
     Overtaken,
@@ -189,7 +194,11 @@ async fn list(jetstream: &Context, found: &Found, excluded: &Excluded) -> Result
     let answer: Value = jetstream
         .request(format!("STREAM.UPDATE.{STREAM}"), &config)
         .await
-        .map_err(failed)?;
+        .map_err(|error| match error.kind() {
+            // A server does not answer what it does not permit.
+            RequestErrorKind::TimedOut => RepairError::NotPermitted,
+            _ => failed(error),
+        })?;
     match refusal(&answer).map_err(failed)? {
         Some(error) => Err(failed(error)),
         None => Ok(()),

@@ -328,7 +328,9 @@ async fn beyond(
         )));
     }
     // Another database, or one that has gone on since it was restored, differs at the end of its log already.
-    if let Some(earlier) = found.message(end).await.map_err(Trouble::away)? {
+    if end > 0
+        && let Some(earlier) = found.message(end).await.map_err(Trouble::away)?
+    {
         let identity = identify(&earlier, &mut LogReader::new(log, 1)).await;
         if let Identity::OtherHistory(claim, ours) = identity.map_err(unreadable)? {
             return Ok(disagreement(&earlier, &claim, &ours));
