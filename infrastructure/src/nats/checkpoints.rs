@@ -137,10 +137,10 @@ async fn note_at(found: &Found, sequence: u64) -> Result<Option<String>, SinkErr
     if Checkpoint::unverified(&note).is_some() {
         return Ok(Some(note));
     }
-    let message = described(&message);
+    let found = described(&message);
     tracing::warn!(
         sequence,
-        message,
+        found,
         "a message of the stream {CHECKPOINT_STREAM} is no checkpoint, and is passed over: another client has published it. Let no other client publish on {CHECKPOINT_SUBJECT}"
     );
     Ok(None)
