@@ -313,12 +313,16 @@ impl DurableReader {
     async fn reads(&mut self, count: usize) -> Vec<Message> {
         let consumer = self.stream.get_consumer::<pull::Config>("mailing").await;
         let consumer = consumer.expect("the consumer is still there");
-        let mut messages = consumer.messages().await.expect("messages");
         let mut read = vec![];
         while read.len() < count {
-            let message = messages.next().await.expect("a message").expect("NATS");
-            message.ack().await.expect("it is acknowledged");
-            read.push(Message::from(&message));
+            let wanted = count - read.len();
+            let batch = consumer.fetch().max_messages(wanted).messages().await;
+            let mut batch = batch.expect("messages");
+            while let Some(message) = batch.next().await {
+                let message = message.expect("a message");
+                message.ack().await.expect("it is acknowledged");
+                read.push(Message::from(&message));
+            }
         }
         read
     }

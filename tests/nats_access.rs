@@ -63,7 +63,7 @@ async fn a_credentials_file_is_read_again_for_each_connection() {
     let file = written(&files, "user.creds", &expired);
     let settings = talkative(&nats).with("AUTHLOG_NATS_CREDENTIALS_FILE", &file);
     let service = settings.start().await;
-    trouble_with(&service, "").await;
+    trouble_with(&service, "uth").await;
     fs::write(&file, &good).expect("a file");
     publishes(&service).await;
     nats.stop();
@@ -94,7 +94,7 @@ async fn a_client_certificate_and_an_authority_of_ones_own_are_used() {
         .clone()
         .with("AUTHLOG_NATS_CLIENT_CERTIFICATE_FILE", &file("client.pem"))
         .with("AUTHLOG_NATS_CLIENT_KEY_FILE", &file("client.key"));
-    publishes(&known.start().await).await;
+    publishes(&known.clone().start().await).await;
     let unknown = trusting.start().await;
     trouble_with(&unknown, "ertificate").await;
     let distrusting = known.without("AUTHLOG_NATS_CA_FILE").start().await;
@@ -195,15 +195,12 @@ async fn the_documented_permissions_are_enough_and_let_a_reader_publish_nothing(
             .await
             .expect_err("a reader published");
     }
-    jetstream
-        .delete_stream("AUTH_EVENTS")
-        .await
-        .expect_err("a reader deleted the stream");
+    let deleted = jetstream.delete_stream("AUTH_EVENTS").await;
+    assert!(deleted.is_err(), "a reader deleted the stream");
     publishes(&service).await;
     drop(service);
     // The permissions allow answers under the prefix alone.
-    let trouble = trouble_with(&without_inbox.start().await, "ermissions violation").await;
-    assert!(trouble.contains("_INBOX"), "{trouble}");
+    trouble_with(&without_inbox.start().await, "_INBOX").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

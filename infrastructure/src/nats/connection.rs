@@ -41,7 +41,7 @@ impl Connection {
             .event_callback(noting(broken.clone(), Arc::clone(&complaint)))
             .connect(addresses)
             .await
-            .map_err(Trouble::away)?;
+            .map_err(not_connected)?;
         Ok(Self {
             jetstream: access.jetstream(client, ANSWER_WITHIN),
             broken,
@@ -67,6 +67,16 @@ impl Connection {
             }
             (trouble, _) => trouble,
         }
+    }
+}
+
+/// A server that does not speak TLS answers the handshake with a line of its protocol, which the library cannot read.
+fn not_connected(error: async_nats::ConnectError) -> Trouble {
+    match Trouble::away(error) {
+        Trouble::Away(words) if words.contains("InvalidContentType") => Trouble::Away(format!(
+            "{words}: the server does not speak TLS, which its URL, AUTHLOG_NATS_CA_FILE or a client certificate asks for"
+        )),
+        other => other,
     }
 }
 
