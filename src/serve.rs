@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use authlog_api::{Api, Capacity};
+use authlog_api::{Api, Capacity, CookieScope};
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::claim_upgrade::ClaimUpgrader;
@@ -33,7 +33,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 /// # Errors
 /// Why it cannot start, why it had to stop, or that something was not finished.
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let signals = Signals::receive()?;
+    let signals = Signals::receive(settings.shutdown_delay)?;
     let stop = signals.stop.clone();
     let connections = connections_within_limits(settings.max_connections);
     let OpenStore {
@@ -92,7 +92,11 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         clock: parts::clock(),
         entropy: parts::entropy(),
         settings: authlog_api::Settings {
-            secure_cookies: reachable_at.scheme() == "https",
+            cookies: CookieScope {
+                secure: reachable_at.scheme() == "https",
+                path_prefix: reachable_at.path().trim_end_matches('/').to_owned(),
+                cross_site: settings.cross_site_cookies,
+            },
             https_only: reachable_at.scheme() == "https",
             event_source: parts::event_source(settings),
             public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
@@ -106,6 +110,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
             recorder.render()
         }),
         workers: background.workers().clone(),
+        draining: signals.draining.clone(),
         stopping: stop.clone(),
         capacity: Capacity::default(),
     };

@@ -22,18 +22,22 @@ const UNFINISHED: i32 = 1;
 
 /// What signals ask of the service.
 pub(crate) struct Signals {
-    /// Cancelled by the first SIGTERM or SIGINT.
+    /// Cancelled by the first SIGTERM or SIGINT, before [`Self::stop`].
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when the program has to end.
     pub(crate) stop: CancellationToken,
     is_serving: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Receives signals from now on. Until [`Self::is_serving`] SIGTERM ends the program at once.
+    /// Receives signals from now on. Until [`Self::is_serving`] SIGTERM ends the program at once, and afterwards the program
+    /// serves on for `delay`.
     ///
     /// # Errors
     /// The operating system gives no thread, or signals cannot be received.
-    pub(crate) fn receive() -> anyhow::Result<Self> {
+    pub(crate) fn receive(delay: Duration) -> anyhow::Result<Self> {
         let signals = Self {
+            draining: CancellationToken::new(),
             stop: CancellationToken::new(),
             is_serving: Arc::default(),
         };
@@ -45,10 +49,15 @@ impl Signals {
             let _runtime = runtime.enter();
             Received::open().context("signals cannot be received")?
         };
-        let (stop, is_serving) = (signals.stop.clone(), Arc::clone(&signals.is_serving));
+        let orders = Orders {
+            draining: signals.draining.clone(),
+            delay,
+            stop: signals.stop.clone(),
+            is_serving: Arc::clone(&signals.is_serving),
+        };
         std::thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || runtime.block_on(received.obey(&stop, &is_serving)))
+            .spawn(move || runtime.block_on(received.obey(&orders)))
             .context("signals cannot be received")?;
         Ok(signals)
     }
@@ -57,6 +66,15 @@ impl Signals {
     pub(crate) fn is_serving(&self) {
         self.is_serving.store(true, Ordering::Release);
     }
+}
+
+/// What the first signal sets off.
+struct Orders {
+    draining: CancellationToken,
+    /// How long the program serves on between the two.
+    delay: Duration,
+    stop: CancellationToken,
+    is_serving: Arc<AtomicBool>,
 }
 
 /// The signals that the program handles.
@@ -75,24 +93,37 @@ impl Received {
         })
     }
 
-    async fn obey(mut self, stop: &CancellationToken, is_serving: &AtomicBool) {
+    async fn obey(mut self, orders: &Orders) {
         self.told_to_end().await;
-        if !is_serving.load(Ordering::Acquire) {
+        if !orders.is_serving.load(Ordering::Acquire) {
             tracing::info!("stopping: nothing was accepted yet");
             end_now(0);
         }
+        orders.draining.cancel();
+        if !orders.delay.is_zero() {
+            let seconds = orders.delay.as_secs();
+            tracing::info!(
+                seconds,
+                "stopping soon: /readyz answers 503, and requests are accepted until the delay is over"
+            );
+            self.end_at_once_or_after(orders.delay).await;
+        }
         tracing::info!("stopping: finishing what was accepted");
-        stop.cancel();
+        orders.stop.cancel();
+        self.end_at_once_or_after(END_WITHIN).await;
+        tracing::error!("stopping at once: something hangs and does not end");
+        end_now(UNFINISHED);
+    }
+
+    /// Waits for that long, unless a second signal ends the program.
+    async fn end_at_once_or_after(&mut self, wait: Duration) {
         tokio::select! {
             signal = self.told_to_end() => {
                 tracing::warn!("stopping at once: a second signal came");
                 // As a shell reports a program that a signal ended.
                 end_now(128 + signal.as_raw_value());
             }
-            () = tokio::time::sleep(END_WITHIN) => {
-                tracing::error!("stopping at once: something hangs and does not end");
-                end_now(UNFINISHED);
-            }
+            () = tokio::time::sleep(wait) => {}
         }
     }
 

@@ -136,11 +136,18 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
         .header("access-control-request-method", "GET")
         .header(
             "access-control-request-headers",
-            "authorization,last-event-id",
+            "authorization,last-event-id,traceparent,tracestate,baggage,x-request-id,if-match,cache-control",
         )
         .await;
+    // So may one that traces its requests, and what a library adds does no harm.
     let headers = answer.header("access-control-allow-headers").unwrap();
-    for name in ["authorization", "last-event-id"] {
+    for name in [
+        "authorization",
+        "last-event-id",
+        "traceparent",
+        "x-request-id",
+        "if-match",
+    ] {
         assert!(headers.contains(name), "{answer}");
     }
 
@@ -158,12 +165,32 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
     let request = service.send(c::VERIFY).header("origin", site);
     let answer = request.await;
     assert_eq!(answer.header("access-control-allow-origin"), Some(site));
-    assert!(
-        answer
-            .header("access-control-expose-headers")
-            .unwrap()
-            .contains("retry-after")
-    );
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    for name in ["retry-after", "www-authenticate", "allow", "x-request-id"] {
+        assert!(exposed.contains(name), "{answer}");
+    }
+    // And so can what fails before any endpoint is asked.
+    for (request, status) in [
+        ("GET /healthz HTTP/1.1", 400),
+        ("GET /nothing HTTP/1.1\r\nHost: a", 404),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        ("DELETE /healthz HTTP/1.1\r\nHost: a", 405),
+        (
+            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999",
+            413,
+        ),
+        (
+            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9",
+            408,
+        ),
+    ] {
+        let mut wire = Wire::to(&service.address()).await;
+        let head = format!("{request}\r\nOrigin: {site}\r\nConnection: close\r\n\r\n");
+        wire.say(head.as_bytes()).await;
+        let answer = wire.hear().await;
+        assert_eq!(answer.status, status, "{answer}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some(site));
+    }
 
     for stranger in [
         "https://app.example.com.evil.example",
@@ -219,8 +246,14 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
         assert_eq!(header("cross-origin-opener-policy"), "same-origin");
         assert!(header("strict-transport-security").starts_with("max-age=31536000"));
         // What is public may be kept for a while.
-        let public =
-            [own::KEY_SET, own::METADATA, own::LOG_KEY, own::ASYNC_API].contains(&endpoint);
+        let public = [
+            own::KEY_SET,
+            own::METADATA,
+            own::LOG_KEY,
+            own::ASYNC_API,
+            own::ICON,
+        ]
+        .contains(&endpoint);
         if !public {
             assert!(header("cache-control").contains("no-store"), "{answer}");
         }

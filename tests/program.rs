@@ -11,6 +11,7 @@ use std::process::Output;
 
 use serde_json::json;
 use support::contract::{comes_to_refuse, refreshes_nothing, verifies};
+use support::http::Http;
 use support::load::{Fate, Load};
 use support::mail::mail_to;
 use support::wire::Wire;
@@ -22,6 +23,8 @@ on_both_stores!(
     without_a_command_it_serves,
     an_empty_store_is_migrated_at_start_or_before,
     a_request_that_was_accepted_is_finished_before_the_end,
+    a_balancer_sees_that_a_node_is_about_to_stop,
+    every_metric_says_what_it_is,
     an_operator_makes_accounts_and_gives_roles,
     an_operator_is_told_why_an_account_cannot_be_made,
     a_role_given_to_somebody_is_in_their_next_token,
@@ -91,6 +94,45 @@ async fn a_request_that_was_accepted_is_finished_before_the_end(store: Store) {
     Contract::A
         .signs_in(&service.http(), &Person::called("ann"))
         .await;
+}
+
+async fn a_balancer_sees_that_a_node_is_about_to_stop(store: Store) {
+    let settings = Settings::on(store).with("AUTHLOG_SHUTDOWN_DELAY", "5m");
+    let mut service = settings.start().await;
+    assert_eq!(service.send(own::READYZ).await.status, 200);
+    service.ask_to_end();
+    eventually("the node is not ready", async || {
+        // New connections are still accepted.
+        let http = Http::to(&format!("http://{}", service.address()));
+        let answer = http.send(own::READYZ).attempt().await.ok()?;
+        (answer.status == 503).then(|| assert!(answer.body.contains("about to stop"), "{answer}"))
+    })
+    .await;
+    assert_eq!(service.send(own::HEALTHZ).await.status, 200);
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    // A second signal ends the delay and the program.
+    assert!(!service.terminate().await.success());
+    let settings = Settings::on(store).with("AUTHLOG_SHUTDOWN_DELAY", "1s");
+    assert!(settings.start().await.terminate().await.success());
+}
+
+async fn every_metric_says_what_it_is(store: Store) {
+    let service = Program::on(store).await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let metrics = service.send(own::METRICS).await.body;
+    let named = |kind: &str| {
+        let lines = metrics.lines().filter_map(|line| line.strip_prefix(kind));
+        let names = lines.filter_map(|line| line.split_whitespace().next());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let helped = named("# HELP ");
+    assert_eq!(helped, named("# TYPE "), "{metrics}");
+    assert!(
+        helped.contains("authlog_password_hashes_total"),
+        "{metrics}"
+    );
 }
 
 async fn an_operator_makes_accounts_and_gives_roles(store: Store) {

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use capacity::Capacity;
-pub use exchange::{AllowedOrigins, TrustedProxies};
+pub use exchange::{AllowedOrigins, CookieScope, TrustedProxies};
 
 /// What the endpoints are served with.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct Api {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The states of the background workers.
     pub workers: Workers,
+    /// Cancelled when the program is about to stop: `/readyz` then says that requests are to go elsewhere.
+    pub draining: CancellationToken,
     /// Cancelled when the program is told to stop: answers without an end then end.
     pub stopping: CancellationToken,
     /// What clients may hold at a time.
@@ -53,8 +55,8 @@ pub struct Api {
 /// What the endpoints go by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether browsers may send our cookies over HTTPS alone. To be turned off only for development without it.
-    pub secure_cookies: bool,
+    /// Who gets our cookies.
+    pub cookies: CookieScope,
     /// `source` of published events: a URI reference that names this service.
     pub event_source: String,
     /// Under which URL people and programs reach the service, without a slash at its end.
@@ -78,7 +80,7 @@ impl Default for Settings {
     /// Bodies here are a few short texts, so 64 KiB is generous; a client gives up after about as long as we do.
     fn default() -> Self {
         Self {
-            secure_cookies: true,
+            cookies: CookieScope::default(),
             event_source: "authlog".to_owned(),
             public_url: "http://localhost".to_owned(),
             body_limit: 64 * 1024,
@@ -104,6 +106,7 @@ pub async fn serve(listener: TcpListener, api: Api) {
         clock: Arc::clone(&api.clock),
         bytes: Arc::clone(&api.capacity.bytes),
         trusted: api.settings.trusted_proxies.clone(),
+        origins: api.settings.allowed_origins.clone(),
         stopping: api.stopping.clone(),
         router: router(api),
     };
@@ -120,9 +123,7 @@ fn router(api: Api) -> Router {
         })
         .method_not_allowed_fallback(exchange::wrong_method)
         .fallback(exchange::unknown_path);
-    api.settings
-        .allowed_origins
-        .open(router)
+    router
         .merge(own::forward_auth::routes())
         .layer(from_fn_with_state(Arc::clone(&api), exchange::carry_out))
         .with_state(api)

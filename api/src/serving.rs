@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 
 use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::exchange::{Arrival, TrustedProxies};
+use crate::exchange::{AllowedOrigins, Arrival, TrustedProxies, as_read_by};
 use crate::http2;
 
 /// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than eight kilobytes.
@@ -41,6 +41,7 @@ pub(crate) struct Host {
     pub clock: Arc<dyn Clock>,
     pub bytes: Arc<ByteBudget>,
     pub trusted: TrustedProxies,
+    pub origins: AllowedOrigins,
     pub stopping: CancellationToken,
 }
 
@@ -144,15 +145,18 @@ impl Host {
                 open.is_for(client);
             }
             let under_way = place.begin_request(client);
-            let answer = names_one_host(&request).then(|| {
+            let answer = if names_one_host(&request) {
                 let request = arrived(request.map(Body::new), client, under_way.clone());
-                self.router.clone().oneshot(request)
-            });
+                Ok(self.router.clone().oneshot(request))
+            } else {
+                Err(self.origins.page_of(&request))
+            };
             async move {
                 let answer: Response = match answer {
-                    Some(answer) => answer.await?,
-                    None => {
-                        (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")]).into_response()
+                    Ok(answer) => answer.await?,
+                    Err(page) => {
+                        let refused = [(header::CONNECTION, "close")];
+                        as_read_by(page, (StatusCode::BAD_REQUEST, refused).into_response()).await
                     }
                 };
                 Ok::<_, Infallible>(answer.map(|body| AnswerBody {

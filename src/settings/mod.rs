@@ -36,7 +36,11 @@ pub(crate) struct Settings {
     pub(crate) public_url: Option<Url>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) cors_origins: AllowedOrigins,
+    /// Whether pages of these origins that are other sites than ours may use our cookies.
+    pub(crate) cross_site_cookies: bool,
     pub(crate) max_connections: usize,
+    /// How long requests are accepted after the first SIGTERM.
+    pub(crate) shutdown_delay: Duration,
     pub(crate) master_key: MasterKeySource,
     pub(crate) checkpoint_file: Option<PathBuf>,
     /// The key that replaces it, while that goes on.
@@ -79,6 +83,10 @@ pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 *
 
 /// How long a session can go on unless something else is set: NIST SP 800-63B-4 §2.1.3, which asks for no more at AAL1.
 const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The longest time that requests are accepted after the first SIGTERM: balancers ask every few seconds whether a node
+/// is ready.
+const LONGEST_SHUTDOWN_DELAY: Duration = Duration::from_secs(5 * 60);
 
 /// How long after an upgrade nodes of the version before may run unless something else is set: to replace nodes one by one
 /// takes minutes.
@@ -158,12 +166,8 @@ impl Settings {
             )?,
             public_url: sources.optional(
                 "public_url",
-                "the http or https URL under which people reach the service, such as https://auth.example.com",
-                |text| {
-                    let url = Url::parse(text).ok()?;
-                    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
-                    known.then_some(url)
-                },
+                "the http or https URL under which people reach the service, such as https://auth.example.com or https://example.com/auth, without a query, a fragment, a user or a semicolon",
+                public_url,
             )?,
             trusted_proxies: sources.parse(
                 "trusted_proxies",
@@ -176,6 +180,25 @@ impl Settings {
                 "origins with commas between them, such as https://app.example.com; no path, no pattern",
                 AllowedOrigins::default(),
                 AllowedOrigins::parse,
+            )?,
+            cross_site_cookies: sources.parse(
+                "cookie_same_site",
+                "strict or none",
+                false,
+                |text| match text {
+                    "strict" => Some(false),
+                    "none" => Some(true),
+                    _ => None,
+                },
+            )?,
+            shutdown_delay: sources.parse(
+                "shutdown_delay",
+                "a time up to 5m, such as 0s or 15s",
+                Duration::ZERO,
+                |text| match text {
+                    "0" | "0s" => Some(Duration::ZERO),
+                    text => session_time(text).filter(|delay| *delay <= LONGEST_SHUTDOWN_DELAY),
+                },
             )?,
             max_connections: sources.parse(
                 "max_connections",
@@ -256,6 +279,12 @@ impl Settings {
             self.smtp_ca_file.is_none() || self.smtp_url.as_ref().is_some_and(is_encrypted),
             "AUTHLOG_SMTP_CA_FILE is set, but AUTHLOG_SMTP_URL names no server that is spoken to with TLS: write smtps://… or smtp://…?tls=required"
         );
+        let is_https = |url: &Url| url.scheme() == "https";
+        anyhow::ensure!(
+            !self.cross_site_cookies
+                || self.public_url.as_ref().is_some_and(is_https) && !self.cors_origins.are_none(),
+            "AUTHLOG_COOKIE_SAME_SITE is none, which needs AUTHLOG_PUBLIC_URL=https://… (browsers keep such a cookie over HTTPS alone) and AUTHLOG_CORS_ORIGINS (the sites whose pages may use it)"
+        );
         let shared = matches!(self.jwt_algorithm, JwtAlgorithm::Hs256);
         anyhow::ensure!(
             !shared || self.jwt_secret.is_some(),
@@ -335,6 +364,19 @@ fn session_time(text: &str) -> Option<Duration> {
         .then(|| Duration::from_secs(total))
 }
 
+/// A URL to which paths can be appended, and whose path a cookie can have (RFC 6265 §4.1.1).
+fn public_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_base = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && !url.path().contains(';');
+    is_base.then_some(url)
+}
+
 /// An address, or a name and an address in angle brackets.
 fn sender(text: &str) -> Option<String> {
     let address = match text.strip_suffix('>') {
@@ -388,6 +430,21 @@ mod tests {
             ("AUTHLOG_JWT_ALGORITHM", "none", "EdDSA"),
             ("AUTHLOG_PASSWORD_MIN_SCORE", "5", "0 (anything) to 4"),
             ("AUTHLOG_PUBLIC_URL", "auth.example.com", "https://"),
+            (
+                "AUTHLOG_PUBLIC_URL",
+                "https://a.example?x=1",
+                "without a query",
+            ),
+            (
+                "AUTHLOG_PUBLIC_URL",
+                "https://a.example/a?",
+                "without a query",
+            ),
+            ("AUTHLOG_PUBLIC_URL", "https://a.example/#x", "a fragment"),
+            ("AUTHLOG_PUBLIC_URL", "https://ann@a.example", "a user"),
+            ("AUTHLOG_PUBLIC_URL", "https://a.example/a;b", "a semicolon"),
+            ("AUTHLOG_COOKIE_SAME_SITE", "lax", "strict or none"),
+            ("AUTHLOG_SHUTDOWN_DELAY", "6m", "up to 5m"),
             ("AUTHLOG_SMTP_URL", "http://mail", "smtp://"),
             ("AUTHLOG_DATABASE_URL", "mysql://db", "postgres://"),
             ("AUTHLOG_ARGON2_MEMORY_KIB", "-1", "KiB"),
@@ -412,6 +469,27 @@ mod tests {
             let error = format!("{:#}", load(&[(name, "x://canary")]).err().unwrap());
             assert!(!error.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn cookies_for_other_sites_need_https_and_the_names_of_these_sites() {
+        let with = |settings: &[(&str, &str)]| {
+            let same_site = [("AUTHLOG_COOKIE_SAME_SITE", "none")];
+            load(&[&same_site, settings].concat())
+        };
+        let url = ("AUTHLOG_PUBLIC_URL", "https://auth.example.com");
+        let sites = ("AUTHLOG_CORS_ORIGINS", "https://app.example.org");
+        for settings in [
+            &[][..],
+            &[url],
+            &[sites],
+            &[("AUTHLOG_PUBLIC_URL", "http://auth.example.com"), sites],
+        ] {
+            let error = format!("{:#}", with(settings).err().unwrap());
+            assert!(error.contains("AUTHLOG_COOKIE_SAME_SITE"), "{error}");
+        }
+        assert!(with(&[url, sites]).unwrap().cross_site_cookies);
+        assert!(!load(&[url, sites]).unwrap().cross_site_cookies);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 38] = [
+const FLAGS: [&str; 40] = [
     "listen",
     "data_dir",
     "database_url",
@@ -30,7 +30,9 @@ const FLAGS: [&str; 38] = [
     "public_url",
     "trusted_proxies",
     "cors_origins",
+    "cookie_same_site",
     "max_connections",
+    "shutdown_delay",
     "master_key_file",
     "checkpoint_file",
     "new_master_key_file",
@@ -135,9 +137,15 @@ pub(crate) struct Flags {
     /// Sites whose pages may call from a browser, such as https://app.example.com, with commas [none]
     #[arg(long, global = true, value_name = "ORIGINS")]
     cors_origins: Option<String>,
+    /// Whether pages of AUTHLOG_CORS_ORIGINS that are other sites use the refresh cookie: strict (they do not) or none [strict]
+    #[arg(long, global = true, value_name = "NAME")]
+    cookie_same_site: Option<String>,
     /// Connections held at a time; one client may have a quarter of them [10000]
     #[arg(long, global = true, value_name = "NUMBER")]
     max_connections: Option<String>,
+    /// How long requests are accepted after SIGTERM, while /readyz answers 503, such as 15s [0s]
+    #[arg(long, global = true, value_name = "TIME")]
+    shutdown_delay: Option<String>,
     /// File with the master key, made at the first start [master.key in the data directory]
     #[arg(long, global = true, value_name = "FILE")]
     master_key_file: Option<String>,
@@ -210,7 +218,9 @@ impl Flags {
             self.public_url,
             self.trusted_proxies,
             self.cors_origins,
+            self.cookie_same_site,
             self.max_connections,
+            self.shutdown_delay,
             self.master_key_file,
             self.checkpoint_file,
             self.new_master_key_file,

@@ -88,6 +88,8 @@ endpoints! {
         RESET_FORM: POST "/reset-password",
         PROFILE: GET "/account",
         ERASE: DELETE "/account",
+        ERASE_BY_POST: POST "/account/erase",
+        ICON: GET "/favicon.ico",
         HISTORY: GET "/account/history",
         SESSIONS: GET "/account/sessions",
         END_OTHER_SESSIONS: DELETE "/account/sessions",

@@ -22,6 +22,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::with_body_arrived;
+use super::cross_origin::as_read_by;
 use super::outage::{Outage, Overloaded};
 use super::request_context::request_context;
 use super::{Arrival, Failure, Surface};
@@ -70,6 +71,11 @@ pub(crate) async fn carry_out(
     let is_probe = PROBES.contains(&route(&request));
     let changes_something = changes_something(&request);
     request.extensions_mut().insert(context);
+    let page = if is_forward_auth(&request) {
+        None
+    } else {
+        api.settings.allowed_origins.page_of(&request)
+    };
 
     let place = match arrival {
         Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(Failure::Crowded),
@@ -87,6 +93,7 @@ pub(crate) async fn carry_out(
     if changes_something {
         note_outcome(&api, &response);
     }
+    let response = as_read_by(page, response).await;
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     if is_probe && status.is_success() {
@@ -135,7 +142,7 @@ async fn answer(
     waits: ClientWaits,
     under_way: Option<UnderWay>,
 ) -> Result<(Response, Option<UnderWay>), Failure> {
-    let request = if forward_auth::ROUTES.contains(&route(&request)) {
+    let request = if is_forward_auth(&request) {
         request
     } else {
         with_body_arrived(request, api).await?
@@ -244,6 +251,12 @@ fn route(request: &Request) -> &str {
         .extensions()
         .get::<MatchedPath>()
         .map_or("none", MatchedPath::as_str)
+}
+
+/// Whether the request asks about another one. Then its method and headers are those of the other request: it is no preflight
+/// of ours and has no body, and which sites may read the answer is the application's to say.
+fn is_forward_auth(request: &Request) -> bool {
+    forward_auth::ROUTES.contains(&route(request))
 }
 
 /// The method, unless the client made it up.

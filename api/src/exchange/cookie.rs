@@ -6,45 +6,93 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 
-/// A cookie for a browser to keep: it is sent back to `path` alone, by our own pages alone, and no script can read it.
+/// The most cookies of one name that are read. A browser sends several where they belong to different paths or domains.
+const COOKIES_OF_ONE_NAME: usize = 8;
+
+/// Who gets our cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieScope {
+    /// Whether browsers send them over HTTPS alone. To be turned off only for development without it.
+    pub secure: bool,
+    /// The path of the public URL, without a slash at its end: browsers see our paths below it.
+    pub path_prefix: String,
+    /// Whether pages of other sites use them, too.
+    pub cross_site: bool,
+}
+
+impl Default for CookieScope {
+    fn default() -> Self {
+        Self {
+            secure: true,
+            path_prefix: String::new(),
+            cross_site: false,
+        }
+    }
+}
+
+/// A cookie for a browser to keep: it is sent back to `path` alone, and no script can read it.
 pub(crate) struct Cookie<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its value, which must be made of token characters; empty to have the browser forget it.
     pub value: &'a str,
-    /// Under which path it is sent back.
+    /// Under which of our paths it is sent back.
     pub path: &'a str,
     /// How long it is kept.
     pub max_age: Duration,
-    /// Whether it is sent over HTTPS alone.
-    pub secure: bool,
+    /// Who gets it.
+    pub scope: &'a CookieScope,
 }
 
 impl fmt::Display for Cookie<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            name, value, path, ..
+            name,
+            value,
+            path,
+            scope,
+            ..
         } = self;
         let max_age = self.max_age.as_secs();
-        let secure = if self.secure { "; Secure" } else { "" };
+        let prefix = &scope.path_prefix;
         write!(
             f,
-            "{name}={value}; Max-Age={max_age}; Path={path}; HttpOnly; SameSite=Strict{secure}"
-        )
+            "{name}={value}; Max-Age={max_age}; Path={prefix}{path}; HttpOnly"
+        )?;
+        // A browser that blocks third-party cookies keeps a partitioned one for each top-level site.
+        f.write_str(if scope.cross_site {
+            "; SameSite=None; Secure; Partitioned"
+        } else if scope.secure {
+            "; SameSite=Strict; Secure"
+        } else {
+            "; SameSite=Strict"
+        })
     }
 }
 
-/// The value of the first cookie of that name that has one.
-pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
+/// The values of the cookies of that name, as the browser orders them: that of the longest path comes first (RFC 6265 §5.4).
+/// Each differs from the others, and none is empty. Cookies of other names may hold any bytes: browsers send them as other
+/// programs have set them.
+pub(crate) fn cookie_values<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+    let pairs = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|header| header.to_str().ok())
-        .flat_map(|header| header.split(';'))
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(key, _)| key.trim() == name)
-        .map(|(_, value)| unquoted(value.trim()))
-        .find(|value| !value.is_empty())
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    let mut values = Vec::new();
+    for pair in pairs {
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+            continue;
+        };
+        let (key, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
+        let value = std::str::from_utf8(value).map(unquoted).unwrap_or_default();
+        if key == name.as_bytes() && !value.is_empty() && !values.contains(&value) {
+            values.push(value);
+        }
+        if values.len() == COOKIES_OF_ONE_NAME {
+            break;
+        }
+    }
+    values
 }
 
 /// RFC 6265 §4.1.1 allows a value in double quotes.
@@ -70,54 +118,102 @@ mod tests {
             for bytes in [bytes.as_slice(), shaped.as_bytes()] {
                 let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
                 let headers = HeaderMap::from_iter([(COOKIE, value)]);
-                let found = cookie_value(&headers, "refreshToken");
-                prop_assert!(found.is_none_or(|value| !value.is_empty() && !value.contains(';')));
+                let found = cookie_values(&headers, "refreshToken");
+                prop_assert!(found.len() <= COOKIES_OF_ONE_NAME);
+                prop_assert!(found.iter().all(|value| !value.is_empty() && !value.contains(';')));
             }
         }
     }
 
-    fn headers(cookies: &[&str]) -> HeaderMap {
-        cookies
+    fn found(cookies: &[&[u8]]) -> Vec<String> {
+        let headers = cookies
             .iter()
-            .map(|cookie| (COOKIE, HeaderValue::from_str(cookie).unwrap()))
-            .collect()
+            .map(|cookie| (COOKIE, HeaderValue::from_bytes(cookie).unwrap()))
+            .collect();
+        let values = cookie_values(&headers, "refreshToken");
+        values.into_iter().map(str::to_owned).collect()
     }
 
     #[test]
     fn a_cookie_is_found_among_others() {
-        for (cookies, value) in [
-            (&["refreshToken=abc"][..], Some("abc")),
-            (&["a=1; refreshToken=abc.d-e_f=; b=2"], Some("abc.d-e_f=")),
-            (&["a=1", " refreshToken = abc "], Some("abc")),
-            (&["refreshToken=\"abc\""], Some("abc")),
-            (&["refreshToken=; refreshToken=abc"], Some("abc")),
-            (&["xrefreshToken=abc; refreshtoken=abc"], None),
-            (&["refreshToken"], None),
-            (&[";;=;"], None),
-            (&[], None),
+        for (cookies, values) in [
+            (&[&b"refreshToken=abc"[..]][..], &["abc"][..]),
+            (&[b"a=1; refreshToken=abc.d-e_f=; b=2"], &["abc.d-e_f="]),
+            (&[b"a=1", b" refreshToken = abc "], &["abc"]),
+            (&[b"refreshToken=\"abc\""], &["abc"]),
+            (&[b"refreshToken=; refreshToken=abc"], &["abc"]),
+            (&[b"xrefreshToken=abc; refreshtoken=abc"], &[]),
+            (&[b"refreshToken"], &[]),
+            (&[b";;=;"], &[]),
+            (&[], &[]),
         ] {
-            let headers = headers(cookies);
-            assert_eq!(cookie_value(&headers, "refreshToken"), value, "{cookies:?}");
+            assert_eq!(found(cookies), values);
         }
     }
 
     #[test]
+    fn cookies_of_other_programs_may_hold_any_bytes() {
+        for foreign in [
+            "utm=Unders\u{f8}gelse".as_bytes(),
+            b"utm=Unders\xf8gelse",
+            b"utm",
+            b"=",
+            b"a=\"1\t",
+            b"\xff\xfe=\xff",
+            b"refreshToken=\xff",
+        ] {
+            let before = [foreign, b"; refreshToken=abc"].concat();
+            let after = [b"refreshToken=abc; ", foreign].concat();
+            for cookies in [
+                &[&before[..]][..],
+                &[&after[..]],
+                &[foreign, b"refreshToken=abc"],
+            ] {
+                assert_eq!(found(cookies), ["abc"]);
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_cookies_are_all_found_up_to_a_bound() {
+        let cookies = b"refreshToken=one; refreshToken=two; refreshToken=one";
+        assert_eq!(found(&[cookies]), ["one", "two"]);
+        let many: Vec<String> = (0..100).map(|it| format!("refreshToken={it}")).collect();
+        assert_eq!(found(&[many.join("; ").as_bytes()]).len(), 8);
+    }
+
+    #[test]
     fn a_cookie_is_for_browsers_alone() {
-        let cookie = Cookie {
-            name: "refreshToken",
-            value: "abc",
-            path: "/api/auth",
-            max_age: Duration::from_secs(60),
-            secure: true,
+        let cookie = |scope: &CookieScope| {
+            let cookie = Cookie {
+                name: "refreshToken",
+                value: "abc",
+                path: "/api/auth",
+                max_age: Duration::from_secs(60),
+                scope,
+            };
+            cookie.to_string()
         };
         assert_eq!(
-            cookie.to_string(),
+            cookie(&CookieScope::default()),
             "refreshToken=abc; Max-Age=60; Path=/api/auth; HttpOnly; SameSite=Strict; Secure"
         );
-        let plain = Cookie {
+        let plain = CookieScope {
             secure: false,
-            ..cookie
+            path_prefix: "/login/here".to_owned(),
+            ..CookieScope::default()
         };
-        assert!(!plain.to_string().contains("Secure"));
+        assert_eq!(
+            cookie(&plain),
+            "refreshToken=abc; Max-Age=60; Path=/login/here/api/auth; HttpOnly; SameSite=Strict"
+        );
+        let cross_site = CookieScope {
+            cross_site: true,
+            ..CookieScope::default()
+        };
+        assert_eq!(
+            cookie(&cross_site),
+            "refreshToken=abc; Max-Age=60; Path=/api/auth; HttpOnly; SameSite=None; Secure; Partitioned"
+        );
     }
 }

@@ -1,25 +1,39 @@
 //! Which sites' pages may call from a browser (the CORS protocol of the Fetch standard).
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::future::ready;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method};
-use tower_http::cors::CorsLayer;
+use axum::extract::Request;
+use axum::http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, ORIGIN,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::response::Response;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_http::cors::{AllowHeaders, CorsLayer};
 use url::Url;
-
-use crate::Api;
-
-/// The place that a reader of server-sent events has reached, when it comes back.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How long a browser may remember what it was allowed.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
+/// The headers of an answer that scripts of these sites may read, in addition to those that every script may read.
+const EXPOSED: [HeaderName; 5] = [
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    ALLOW,
+    ACCEPT_ENCODING,
+    HeaderName::from_static("x-request-id"),
+];
+
 /// The sites. By default none: a page of ours is all that calls from a browser.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AllowedOrigins(Vec<HeaderValue>);
+#[derive(Clone, Debug, Default)]
+pub struct AllowedOrigins {
+    origins: Vec<HeaderValue>,
+    /// What says so in answers. Without any site it says nothing of other sites, and browsers keep them out.
+    cors: Option<CorsLayer>,
+}
 
 impl AllowedOrigins {
     /// Reads origins (`https://app.example.com, http://localhost:3000`) with commas between them. Each is one site:
@@ -39,23 +53,72 @@ impl AllowedOrigins {
                 .then(|| HeaderValue::from_str(&origin).ok())
                 .flatten()
         });
-        origins.collect::<Option<_>>().map(Self)
+        let origins: Vec<HeaderValue> = origins.collect::<Option<_>>()?;
+        // Any header may be sent: what tracing, a client library or a proxy adds is passed over, and these sites may send
+        // what grants access in any case.
+        let cors = CorsLayer::new()
+            .allow_origin(origins.clone())
+            .allow_credentials(true)
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(EXPOSED)
+            .max_age(REMEMBERED);
+        Some(Self {
+            origins,
+            cors: Some(cors),
+        })
     }
 
-    /// `router`, open to them. Without any it says nothing of other sites, and browsers keep them out.
-    pub(crate) fn open(&self, router: Router<Arc<Api>>) -> Router<Arc<Api>> {
-        if self.0.is_empty() {
-            return router;
+    /// Whether there are none.
+    pub fn are_none(&self) -> bool {
+        self.origins.is_empty()
+    }
+
+    /// Whether a request with these headers came from a page of one of these sites or of `own`, or from no page at all: a
+    /// browser names the page's origin in every POST (Fetch standard §3.2), and no script can change it.
+    pub(crate) fn admit(&self, headers: &HeaderMap, own: &str) -> bool {
+        headers.get_all(ORIGIN).iter().all(|origin| {
+            self.origins.contains(origin)
+                || Url::parse(own)
+                    .is_ok_and(|own| own.origin().ascii_serialization().as_bytes() == origin)
+        })
+    }
+
+    /// Notes who sends `request`, for the answer to it.
+    pub(crate) fn page_of<B>(&self, request: &Request<B>) -> Option<Page> {
+        let cors = self.cors.clone()?;
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        for name in [
+            ORIGIN,
+            ACCESS_CONTROL_REQUEST_METHOD,
+            ACCESS_CONTROL_REQUEST_HEADERS,
+        ] {
+            if let Some(value) = request.headers().get(&name) {
+                head.headers_mut().insert(name, value.clone());
+            }
         }
-        router.layer(
-            CorsLayer::new()
-                .allow_origin(self.0.clone())
-                .allow_credentials(true)
-                .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-                .allow_headers([AUTHORIZATION, CONTENT_TYPE, LAST_EVENT_ID])
-                .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
-                .max_age(REMEMBERED),
-        )
+        Some(Page { cors, head })
+    }
+}
+
+/// What a page that sent a request says of itself.
+pub(crate) struct Page {
+    cors: CorsLayer,
+    head: Request<()>,
+}
+
+/// `response` as the page may read it that sent the request. To a preflight request this is the whole answer.
+pub(crate) async fn as_read_by(page: Option<Page>, response: Response) -> Response {
+    let Some(Page { cors, head }) = page else {
+        return response;
+    };
+    let mut response = Some(response);
+    let answer = service_fn(move |_: Request<()>| {
+        ready(Ok::<_, Infallible>(response.take().unwrap_or_default()))
+    });
+    match cors.layer(answer).oneshot(head).await {
+        Ok(response) => response,
     }
 }
 
@@ -68,7 +131,7 @@ mod tests {
         let read = |text| {
             AllowedOrigins::parse(text).map(|origins| {
                 origins
-                    .0
+                    .origins
                     .iter()
                     .map(|it| it.to_str().unwrap().to_owned())
                     .collect()
@@ -91,6 +154,32 @@ mod tests {
             "https://a.example.com,",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn cookies_are_for_pages_of_these_sites_and_for_programs() {
+        let origins = AllowedOrigins::parse("https://app.example.com").unwrap();
+        let admits = |sent: &[&'static str]| {
+            let sent = sent.iter().map(|it| (ORIGIN, HeaderValue::from_static(it)));
+            origins.admit(&sent.collect(), "https://auth.example.org/login")
+        };
+        assert!(admits(&[]));
+        assert!(admits(&["https://app.example.com"]));
+        assert!(admits(&["https://auth.example.org"]));
+        for stranger in [
+            "null",
+            "",
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://evil.example.com",
+            "https://auth.example.org/login",
+        ] {
+            assert!(!admits(&[stranger]), "{stranger}");
+            assert!(
+                !admits(&["https://app.example.com", stranger]),
+                "{stranger}"
+            );
         }
     }
 }

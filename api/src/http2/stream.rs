@@ -26,6 +26,7 @@ use super::sending::{Piece, Unwritten, hand_over};
 use crate::at_once::at_once;
 use crate::capacity::{Exhausted, UnderWay};
 use crate::connection::{AT_THE_END, PIECE, STALLED};
+use crate::exchange::as_read_by;
 use crate::serving::arrived;
 
 /// How many header fields a request may have, as over HTTP/1.1 (hyper's default).
@@ -75,8 +76,10 @@ impl Stream {
         mut respond: SendResponse<Piece>,
     ) {
         let response = if has_too_many_fields(request.headers()) {
+            let page = self.streams.host.origins.page_of(&request);
             drop(request);
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
+            let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
+            as_read_by(page, refused).await
         } else {
             let length = request.headers().get(CONTENT_LENGTH);
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());

@@ -53,8 +53,8 @@ const EMAIL_VERIFIED: HeaderName = HeaderName::from_static("x-auth-email-verifie
 const ROLE: HeaderName = HeaderName::from_static("x-auth-role");
 const SESSION: HeaderName = HeaderName::from_static("x-auth-session");
 
-/// Any method: it is that of the client's request. The routes stand outside the CORS layer, which would answer 200 to
-/// every `OPTIONS`, and so let it through to the application.
+/// Any method: it is that of the client's request. No answer of these routes follows the CORS protocol, which would answer
+/// 200 to every `OPTIONS`, and so let it through to the application.
 pub(crate) fn routes() -> Router<Arc<Api>> {
     ROUTES.iter().fold(Router::new(), |router, route| {
         router.route(route, routing::any(check))

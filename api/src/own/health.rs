@@ -24,12 +24,18 @@ pub(super) async fn live() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// 200 if requests can be served, else 503: the store is away, writes to it fail, or most requests of the last five seconds
-/// that change something failed because of the store. The answer also says how far the log
+/// 200 if requests can be served, else 503: the store is away, writes to it fail, most requests of the last five seconds
+/// that change something failed because of the store, or the program is about to stop. The answer also says how far the log
 /// and the stream are behind and which background workers run. These do not change the status: events that wait are not
 /// lost, and sending requests elsewhere would not make them wait less. A log that was tampered with does not change it
 /// either: the service goes on, and an operator has to decide.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
+    if api.draining.is_cancelled() {
+        return problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This node is about to stop.",
+        );
+    }
     match api.authlog.ready().await {
         Ok(()) if api.capacity.outages.prevail(Instant::now()) => retry_later(
             problem(

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::nowhere;
 use crate::capacity::ByteBudget;
+use crate::exchange::AllowedOrigins;
 use crate::serving::{Host, LONGEST_HEAD, serve};
 
 /// As many connections as the server has.
@@ -26,6 +27,7 @@ async fn served(router: Router, budget: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let host = Host {
+        origins: AllowedOrigins::default(),
         router,
         clock: nowhere::api().clock,
         bytes: Arc::new(ByteBudget::of(budget)),

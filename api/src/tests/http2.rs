@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::nowhere;
 use crate::capacity::{ByteBudget, Clients, Place};
 use crate::connection::{AT_THE_END, STALLED};
+use crate::exchange::AllowedOrigins;
 use crate::http2::serve;
 use crate::serving::Host;
 
@@ -48,6 +49,7 @@ struct Server {
 impl Server {
     fn of(router: Router) -> Self {
         let host = Host {
+            origins: AllowedOrigins::default(),
             router,
             clock: nowhere::api().clock,
             bytes: Arc::new(ByteBudget::of(BUDGET)),

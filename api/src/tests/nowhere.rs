@@ -94,6 +94,7 @@ fn api_over(nowhere: Nowhere) -> Api {
         settings: crate::Settings::default(),
         metrics: Arc::new(String::new),
         workers: authlog_application::supervisor::Workers::default(),
+        draining: tokio_util::sync::CancellationToken::new(),
         stopping: tokio_util::sync::CancellationToken::new(),
         capacity: crate::Capacity::default(),
     }
@@ -290,7 +291,7 @@ impl Directory for Nowhere {
         _: Timestamp,
         _: Option<SessionId>,
         _: u32,
-    ) -> Result<Vec<SessionRecord>, StoreError> {
+    ) -> Result<LiveSessions, StoreError> {
         unreachable!()
     }
 

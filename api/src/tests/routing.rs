@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::nowhere;
 use crate::capacity::{ByteBudget, Clients};
-use crate::exchange::{Arrival, carry_out, overloaded};
+use crate::exchange::{AllowedOrigins, Arrival, carry_out, overloaded};
 use crate::{Api, router};
 
 struct Answer {
@@ -280,6 +280,40 @@ async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(answer.told_status(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "1", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_an_allowed_site_can_read_every_failure() {
+    let site = "https://app.example.com";
+    let mut api = nowhere::api();
+    api.settings.allowed_origins = AllowedOrigins::parse(site).unwrap();
+    api.settings.request_timeout = Duration::from_millis(20);
+    let registration =
+        r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
+    let login = r#"{"username": "jo", "password": "secret7"}"#;
+    for (path, body, is_crowded, status) in [
+        ("/api/auth/login", stalled(), false, 408),
+        ("/api/auth/register", registration.into(), false, 503),
+        ("/api/auth/login", login.into(), false, 500),
+        ("/api/auth/login", login.into(), true, 503),
+    ] {
+        let mut request = Request::post(path)
+            .header("content-type", "application/json")
+            .header("origin", site)
+            .body(body)
+            .unwrap();
+        if is_crowded {
+            request.extensions_mut().insert(Arrival {
+                client: [192, 0, 2, 1].into(),
+                under_way: None,
+            });
+        }
+        let answer = send_to(api.clone(), request).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.headers["access-control-allow-origin"], site);
+        let exposed = answer.headers["access-control-expose-headers"].to_str();
+        assert!(exposed.unwrap().contains("retry-after"), "{path}");
     }
 }
 

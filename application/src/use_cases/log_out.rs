@@ -16,6 +16,26 @@ impl Authlog {
         self.end_session(caller, context).await
     }
 
+    /// Ends the session of the first good one of several refresh tokens, the one that was issued last first.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidRefreshToken`], or that it cannot be done now.
+    pub async fn log_out_by_refresh_token(
+        &self,
+        tokens: &[&str],
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        for token in self.newest_first(tokens).await {
+            if let Some(bearer) = self.bearer_of_refresh_token(token).await? {
+                return match self.end_session(bearer, context).await {
+                    Err(Refusal::InvalidAccessToken) => Err(Refusal::InvalidRefreshToken),
+                    ended => ended,
+                };
+            }
+        }
+        Err(Refusal::InvalidRefreshToken)
+    }
+
     /// Ends the session of `caller`, who asked for it.
     pub(crate) async fn end_session(
         &self,

@@ -1,5 +1,6 @@
 //! Exchanging a refresh token.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -109,6 +110,49 @@ impl Authlog {
                 })
             }
         }
+    }
+
+    /// Exchanges the first good one of several refresh tokens: a browser sends what cookies it has of one name, stale ones and
+    /// those of other programs included. The one that was issued last comes first, so that none that was replaced looks like
+    /// one that was stolen.
+    ///
+    /// # Errors
+    /// As for [`Self::refresh`].
+    pub async fn refresh_any(
+        &self,
+        tokens: &[&str],
+        terms: &SessionTerms,
+        context: &RequestContext,
+    ) -> Result<SignedIn, Refusal> {
+        for token in self.newest_first(tokens).await {
+            match self.refresh(token, terms, true, context).await {
+                Err(Refusal::InvalidRefreshToken) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Refusal::InvalidRefreshToken)
+    }
+
+    /// Those of several refresh tokens that are ours. A single one is left for its use to be verified.
+    pub(crate) async fn newest_first<'a>(&self, tokens: &[&'a str]) -> Vec<&'a str> {
+        if let [only] = tokens {
+            return vec![only];
+        }
+        let now = self.parts.clock.now();
+        let mut known = Vec::new();
+        for token in tokens {
+            let verified = self.verify_signed(token, now).await;
+            if let Some(VerifiedToken {
+                kind: TokenKind::Refresh { generation },
+                issued_at,
+                ..
+            }) = verified
+            {
+                known.push((Reverse((issued_at, generation)), *token));
+            }
+        }
+        known.sort_by_key(|(newest, _)| *newest);
+        known.into_iter().map(|(_, token)| token).collect()
     }
 
     /// Decides by the session and its account as they stand at one moment.

@@ -26,7 +26,10 @@ impl Authlog {
     }
 
     /// Who bears this refresh token, be it the current one or an earlier one: whoever has either can do away with both.
-    async fn bearer_of_refresh_token(&self, token: &str) -> Result<Option<Authenticated>, Refusal> {
+    pub(crate) async fn bearer_of_refresh_token(
+        &self,
+        token: &str,
+    ) -> Result<Option<Authenticated>, Refusal> {
         let now = self.parts.clock.now();
         let verified = self.verify_signed(token, now).await;
         let Some(token) = verified.filter(|it| it.kind != TokenKind::Access) else {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{PublishErrorKind, RequestErrorKind};
 use authlog_application::ports::EventLog;
-use authlog_application::published::publish;
+use authlog_application::published::{self, publish};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -215,7 +215,7 @@ async fn add_late(
     let logged = LogReader::new(log, 1).event(index).await.map_err(failed)?;
     let logged = logged.ok_or(RepairError::NotInOrder(index))?;
     let event = publish(&logged).map_err(failed)?;
-    let subject = event.kind.subject(event.user);
+    let subject = published::subject(event.kind, event.user);
     // Its own name may be that of the message in its place, which the server would then take for a duplicate.
     let message_id = format!("{}/late", event.id);
     for _ in 0..TRIES {

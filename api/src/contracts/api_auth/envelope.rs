@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::terms::REFRESH_LIFETIME;
 use super::wire::{DataOut, SuccessOut, UserOut};
-use crate::exchange::{Cookie, Failure, overloaded, retry_later, unavailable};
+use crate::exchange::{Cookie, CookieScope, Failure, overloaded, retry_later, unavailable};
 
 /// The cookie in which a browser keeps its refresh token.
 pub(super) const REFRESH_COOKIE: &str = "refreshToken";
@@ -71,12 +71,16 @@ fn success(out: SuccessOut<'_>) -> Response {
 }
 
 /// `response`, which has the browser keep the refresh token.
-pub(super) fn with_cookie(response: Response, signed_in: &SignedIn, secure: bool) -> Response {
+pub(super) fn with_cookie(
+    response: Response,
+    signed_in: &SignedIn,
+    scope: &CookieScope,
+) -> Response {
     match &signed_in.refresh {
         Some(refresh) => {
             let cookie = Cookie {
                 max_age: REFRESH_LIFETIME,
-                ..refresh_cookie(&refresh.token, secure)
+                ..refresh_cookie(&refresh.token, scope)
             };
             ([(SET_COOKIE, cookie.to_string())], response).into_response()
         }
@@ -85,18 +89,18 @@ pub(super) fn with_cookie(response: Response, signed_in: &SignedIn, secure: bool
 }
 
 /// `response`, which has the browser forget the refresh token.
-pub(super) fn without_cookie(response: Response, secure: bool) -> Response {
-    let cookie = refresh_cookie("", secure);
+pub(super) fn without_cookie(response: Response, scope: &CookieScope) -> Response {
+    let cookie = refresh_cookie("", scope);
     ([(SET_COOKIE, cookie.to_string())], response).into_response()
 }
 
-fn refresh_cookie(value: &str, secure: bool) -> Cookie<'_> {
+fn refresh_cookie<'a>(value: &'a str, scope: &'a CookieScope) -> Cookie<'a> {
     Cookie {
         name: REFRESH_COOKIE,
         value,
         path: super::SURFACE.base,
         max_age: std::time::Duration::ZERO,
-        secure,
+        scope,
     }
 }
 

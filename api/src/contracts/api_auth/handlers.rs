@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authlog_application::RequestContext;
+use authlog_application::{Refusal, RequestContext};
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,8 +14,8 @@ use super::envelope::{
 };
 use super::terms::TERMS;
 use super::wire::AccountIn;
-use crate::Api;
-use crate::exchange::{JsonBody, cookie_value, presented_token};
+use crate::exchange::{JsonBody, cookie_values, presented_token};
+use crate::{Api, Settings};
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
@@ -30,11 +30,7 @@ pub(super) async fn register(
         .await
         .map_err(refused)?;
     let response = registered(&signed_in, body.registered_message(), api.now());
-    Ok(with_cookie(
-        response,
-        &signed_in,
-        api.settings.secure_cookies,
-    ))
+    Ok(with_cookie(response, &signed_in, &api.settings.cookies))
 }
 
 pub(super) async fn log_in(
@@ -53,26 +49,49 @@ pub(super) async fn log_in(
         .await
         .map_err(refused)?;
     let response = logged_in(&signed_in, api.now());
-    Ok(with_cookie(
-        response,
-        &signed_in,
-        api.settings.secure_cookies,
-    ))
+    Ok(with_cookie(response, &signed_in, &api.settings.cookies))
 }
 
+/// Ends the session of the access token. Where that is no good any more, the refresh token in the cookie says which session it
+/// was: a person who signs out later than their access token lasts is signed out, too.
 pub(super) async fn log_out(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    api.authlog
+    let scope = &api.settings.cookies;
+    let cookies = cookie_values(&headers, REFRESH_COOKIE);
+    match api
+        .authlog
         .log_out(presented_token(&headers), &context)
         .await
-        .map_err(|refusal| refused(refusal, api.now()))?;
-    Ok(without_cookie(
-        logged_out(api.now()),
-        api.settings.secure_cookies,
-    ))
+    {
+        Err(Refusal::InvalidAccessToken) if !cookies.is_empty() => {
+            if !may_use_cookies(&api, &headers) {
+                return Err(refused(Refusal::Forbidden, api.now()));
+            }
+            let ended = api.authlog.log_out_by_refresh_token(&cookies, &context);
+            ended.await.map_err(|refusal| match refusal {
+                // It is good for nothing any more.
+                Refusal::InvalidRefreshToken => without_cookie(refused(refusal, api.now()), scope),
+                other => refused(other, api.now()),
+            })?;
+        }
+        ended => ended.map_err(|refusal| refused(refusal, api.now()))?,
+    }
+    Ok(without_cookie(logged_out(api.now()), scope))
+}
+
+/// Where pages of other sites use the cookie, browsers send it with every POST of every site: then only pages that
+/// are named in the settings may use it. Otherwise `SameSite=Strict` keeps other sites out.
+fn may_use_cookies(api: &Api, headers: &HeaderMap) -> bool {
+    let Settings {
+        cookies,
+        allowed_origins,
+        public_url,
+        ..
+    } = &api.settings;
+    !cookies.cross_site || allowed_origins.admit(headers, public_url)
 }
 
 pub(super) async fn refresh(
@@ -86,11 +105,7 @@ pub(super) async fn refresh(
         .await
         .map_err(|refusal| refused(refusal, api.now()))?;
     let response = refreshed(&signed_in, "Token successfully refreshed", api.now());
-    Ok(with_cookie(
-        response,
-        &signed_in,
-        api.settings.secure_cookies,
-    ))
+    Ok(with_cookie(response, &signed_in, &api.settings.cookies))
 }
 
 pub(super) async fn refresh_by_cookie(
@@ -98,17 +113,17 @@ pub(super) async fn refresh_by_cookie(
     Extension(context): Extension<RequestContext>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = cookie_value(&headers, REFRESH_COOKIE).unwrap_or_else(|| presented_token(&headers));
-    let signed_in = api
-        .authlog
-        .refresh(token, &TERMS, true, &context)
-        .await
-        .map_err(|refusal| refused_by_cookie(refusal, api.now()))?;
+    let cookies = cookie_values(&headers, REFRESH_COOKIE);
+    let signed_in = if cookies.is_empty() {
+        let token = presented_token(&headers);
+        api.authlog.refresh(token, &TERMS, true, &context).await
+    } else if may_use_cookies(&api, &headers) {
+        api.authlog.refresh_any(&cookies, &TERMS, &context).await
+    } else {
+        Err(Refusal::Forbidden)
+    };
+    let signed_in = signed_in.map_err(|refusal| refused_by_cookie(refusal, api.now()))?;
     let message = "New accessToken retrieved successfully";
     let response = refreshed(&signed_in, message, api.now());
-    Ok(with_cookie(
-        response,
-        &signed_in,
-        api.settings.secure_cookies,
-    ))
+    Ok(with_cookie(response, &signed_in, &api.settings.cookies))
 }

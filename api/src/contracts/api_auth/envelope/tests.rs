@@ -155,12 +155,21 @@ fn the_cookie_is_set_as_long_as_its_token_is_good_and_cleared_at_once() {
         let value = response.headers()[SET_COOKIE].to_str().unwrap();
         value.to_owned()
     };
+    let scope = CookieScope::default();
+    let plain = CookieScope {
+        secure: false,
+        ..CookieScope::default()
+    };
     assert_eq!(
-        cookie(with_cookie(logged_out(some_instant()), &signed_in(), true)),
+        cookie(with_cookie(
+            logged_out(some_instant()),
+            &signed_in(),
+            &scope
+        )),
         "refreshToken=refresh; Max-Age=259200; Path=/api/auth; HttpOnly; SameSite=Strict; Secure"
     );
     assert_eq!(
-        cookie(without_cookie(logged_out(some_instant()), false)),
+        cookie(without_cookie(logged_out(some_instant()), &plain)),
         "refreshToken=; Max-Age=0; Path=/api/auth; HttpOnly; SameSite=Strict"
     );
 }
