@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{
     Append, Directory, Doctor, Entropy, EventLog, EventStore, Health, History, Housekeeping,
-    Identifier, IdentifierKind, LeafHash, LogCursor, LoggedEvent, MailGate, MailKind, MailQueue,
-    OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError, StreamId,
-    TokenDigest, TooLate,
+    Identifier, IdentifierKind, LeafHash, LiveSessions, LogCursor, LoggedEvent, MailGate, MailKind,
+    MailQueue, OpaqueTokenRecord, Rebuild, ResetRequests, Revocation, RevocationSource, StoreError,
+    StreamId, TokenDigest, TooLate,
 };
 use authlog_domain::user::RaisedEpoch;
 use authlog_domain::{AggregateKind, Email, EventKind, ResetId, SessionId, Timestamp, UserId};
@@ -50,6 +50,34 @@ pub(crate) const LONGEST_POSTPONEMENT: Duration = Duration::from_secs(2 * 60 * 6
 /// How many sessions of an account are looked at to tell whether one of them counts. Where more began in one epoch, it is
 /// taken for granted.
 pub(crate) const SESSIONS_LOOKED_AT: i64 = 100;
+
+/// How many sessions of an account are looked at for one page of those that count.
+pub(crate) const SESSIONS_OF_A_PAGE: usize = 1000;
+
+/// The page of sessions that count at `now`. `found` are up to [`SESSIONS_OF_A_PAGE`] sessions of the current epoch in order of
+/// their ids, and then the one that was kept from an earlier epoch, if there is one.
+pub(crate) fn live_page(
+    mut found: Vec<SessionRecord>,
+    now: Timestamp,
+    limit: usize,
+) -> LiveSessions {
+    let current = found.first().map(|first| first.epoch);
+    let kept = found.pop_if(|last| current.is_some_and(|current| last.epoch != current));
+    let looked_at = (found.len() == SESSIONS_OF_A_PAGE)
+        .then(|| found.last().map(|last| last.id))
+        .flatten();
+    // One that comes after the last that was looked at belongs to a later page.
+    found.extend(kept.filter(|kept| looked_at.is_none_or(|last| kept.id < last)));
+    found.sort_by_key(|session| session.id);
+    found.retain(|session| session.ended_at.is_none() && now < session.expires_at);
+    let is_full = found.len() >= limit;
+    found.truncate(limit);
+    let last = found.last().map(|last| last.id);
+    LiveSessions {
+        sessions: found,
+        next: if is_full { last } else { looked_at },
+    }
+}
 
 /// A store: everything that the use cases need kept, and the secrets that nodes share.
 pub trait Store:

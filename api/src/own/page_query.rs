@@ -71,9 +71,9 @@ impl Wanted {
 pub(super) enum UsersQuery {
     /// One account; `None` if no account can have what was asked for.
     One(Option<Wanted>),
-    /// A page in order of the accounts' numbers.
+    /// A page in the order in which accounts were registered.
     Page {
-        /// Those after this number.
+        /// Those after the account of this number.
         after: Option<AccountNumber>,
         /// No more than this many.
         limit: u32,

@@ -69,7 +69,6 @@ struct SessionOut {
 
 impl SessionsOut {
     pub(super) fn of(page: SessionPage, asking: Option<SessionId>) -> Self {
-        let last = page.sessions.last().map(|it| it.session.id);
         let sessions = page.sessions.into_iter().map(|live| {
             let LiveSession {
                 session,
@@ -89,7 +88,7 @@ impl SessionsOut {
         });
         Self {
             sessions: sessions.collect(),
-            next: last.filter(|_| page.more),
+            next: page.next,
         }
     }
 }

@@ -208,6 +208,15 @@ impl SessionRecord {
     }
 }
 
+/// Some of an account's sessions that count.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveSessions {
+    /// The sessions, in order of their ids.
+    pub sessions: Vec<SessionRecord>,
+    /// After which session there may be more. There may be some even where `sessions` is empty: only so many are looked at.
+    pub next: Option<SessionId>,
+}
+
 /// A session together with the account whose it is: all that says whether the session counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionStanding {
@@ -326,7 +335,9 @@ pub trait Directory: Send + Sync {
     /// The account of that id.
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// Up to `limit` accounts in order of their numbers, those after `after`.
+    /// Up to `limit` accounts in the order in which their registrations were stored, those after the account `after`, which
+    /// may be erased. None is told before all that come before it are known, so that a reader who goes on after the last one
+    /// misses none.
     async fn accounts(
         &self,
         after: Option<AccountNumber>,
@@ -345,14 +356,15 @@ pub trait Directory: Send + Sync {
         self.session(session).await
     }
 
-    /// Up to `limit` of the account's sessions that count at `now`, in order of their ids, those after `after`.
+    /// Up to `limit` of the account's sessions that count at `now`, in order of their ids, those after `after`. It looks at a
+    /// bounded number of sessions.
     async fn live_sessions(
         &self,
         user: UserId,
         now: Timestamp,
         after: Option<SessionId>,
         limit: u32,
-    ) -> Result<Vec<SessionRecord>, StoreError>;
+    ) -> Result<LiveSessions, StoreError>;
 
     /// Whether the account may have a session that counts besides `kept`: one of its current epoch that was not ended, be
     /// it expired, or the one that was kept when the epoch began. It looks at a bounded number of sessions, and says yes

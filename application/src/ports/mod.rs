@@ -28,8 +28,8 @@ pub use attempts::{
 };
 pub use clock::{Clock, ClockReading, Entropy};
 pub use directory::{
-    Account, Directory, Identifier, IdentifierKind, OVER_SESSIONS_KEPT, SessionRecord,
-    SessionStanding, SignInRecord,
+    Account, Directory, Identifier, IdentifierKind, LiveSessions, OVER_SESSIONS_KEPT,
+    SessionRecord, SessionStanding, SignInRecord,
 };
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{

@@ -18,7 +18,7 @@ pub(crate) struct Besides {
 }
 
 impl Authlog {
-    /// Up to `limit` accounts in order of their numbers, those after `after`.
+    /// Up to `limit` accounts in the order in which they were registered, those after the account `after`.
     ///
     /// # Errors
     /// It cannot be told now.

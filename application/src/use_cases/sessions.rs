@@ -31,8 +31,8 @@ pub struct LiveSession {
 pub struct SessionPage {
     /// The sessions.
     pub sessions: Vec<LiveSession>,
-    /// Whether there are more after the last of them.
-    pub more: bool,
+    /// After which session there may be more.
+    pub next: Option<SessionId>,
 }
 
 impl Authlog {
@@ -177,8 +177,8 @@ impl Authlog {
     ) -> Result<SessionPage, Refusal> {
         let now = self.parts.clock.now();
         let directory = &self.parts.directory;
-        let records = directory.live_sessions(user, now, after, limit).await?;
-        let ids: Vec<SessionId> = records.iter().map(|record| record.id).collect();
+        let live = directory.live_sessions(user, now, after, limit).await?;
+        let ids: Vec<SessionId> = live.sessions.iter().map(|record| record.id).collect();
         let origins = self.parts.history.origins(user, &ids).await?;
         let mut origins: HashMap<String, Entry> = origins
             .into_iter()
@@ -186,8 +186,7 @@ impl Authlog {
             .filter_map(|entry| Some((entry.session.clone()?, entry)))
             .collect();
         let known = |datum: Option<Personal<String>>| datum?.known().cloned();
-        let more = records.len() as u64 == u64::from(limit);
-        let sessions = records.into_iter().map(|session| {
+        let sessions = live.sessions.into_iter().map(|session| {
             let origin = origins.remove(&session.id.to_string());
             let (address, device) = origin.map_or((None, None), |it| (it.ip, it.user_agent));
             LiveSession {
@@ -198,7 +197,7 @@ impl Authlog {
         });
         Ok(SessionPage {
             sessions: sessions.collect(),
-            more,
+            next: live.next,
         })
     }
 

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, OpaqueTokenRecord, SessionRecord,
+    Account, Directory, Identifier, IdentifierKind, LiveSessions, OpaqueTokenRecord, SessionRecord,
     SessionStanding, SignInRecord, StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use super::PostgresStore;
 use super::rows::{
@@ -16,7 +17,7 @@ use super::rows::{
 };
 use super::session_lookups::SessionLookup;
 use crate::sealing::Stored;
-use crate::store::SESSIONS_LOOKED_AT;
+use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, live_page};
 
 /// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox. Each is one entry of the
 /// primary key, independent of the statistics that the planner had.
@@ -59,20 +60,13 @@ const BY_ID: &str = concat!(
 const PAGE: &str = concat!(
     "SELECT ",
     account_columns!(),
-    " FROM accounts a WHERE a.number > $1 ORDER BY a.number LIMIT $2"
+    " FROM accounts_after($1, $2) a"
 );
 
-/// What counts is told as [`SessionRecord::is_live`] tells it.
-const LIVE: &str = concat!(
+const SESSIONS: &str = concat!(
     "SELECT ",
     session_columns!(),
-    r", s.user_id
-      FROM sessions s
-      JOIN accounts a ON a.user_id = s.user_id
-     WHERE s.user_id = $1 AND s.ended_at IS NULL AND s.expires_at > $2
-       AND (s.epoch = a.session_epoch OR s.session_id = a.kept_session)
-       AND ($3::uuid IS NULL OR s.session_id > $3)
-     ORDER BY s.session_id LIMIT $4"
+    ", s.user_id FROM sessions_of_user_after($1, $2, $3) s"
 );
 
 /// Those of the current epoch are looked at in no order; the one that was kept from an earlier epoch has its own key.
@@ -240,20 +234,20 @@ impl Directory for PostgresStore {
         now: Timestamp,
         after: Option<SessionId>,
         limit: u32,
-    ) -> Result<Vec<SessionRecord>, StoreError> {
+    ) -> Result<LiveSessions, StoreError> {
         let rows: Vec<SessionRow> = self
             .connections
             .ask(|pool| {
-                sqlx::query_as(LIVE)
+                sqlx::query_as(SESSIONS)
                     .bind(user.as_uuid())
-                    .bind(now.date_time())
-                    .bind(after.map(SessionId::as_uuid))
-                    .bind(i64::from(limit))
+                    .bind(after.map_or(Uuid::nil(), SessionId::as_uuid))
+                    .bind(SESSIONS_OF_A_PAGE as i64)
                     .fetch_all(pool)
             })
             .await?;
         let rows = rows.into_iter().map(Stored::<SessionRecord>::try_from);
-        rows.map(|row| Ok(row?.row)).collect()
+        let found: Result<_, StoreError> = rows.map(|row| Ok(row?.row)).collect();
+        Ok(live_page(found?, now, limit as usize))
     }
 
     async fn may_have_other_sessions(

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, SessionRecord, SessionStanding, SignInRecord,
-    StoreError, TokenDigest,
+    Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionRecord, SessionStanding,
+    SignInRecord, StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use rusqlite::{OptionalExtension, Params, Row, params};
@@ -12,7 +12,35 @@ use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
 use crate::sealing::StoredStanding;
-use crate::store::SESSIONS_LOOKED_AT;
+use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, live_page};
+
+/// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
+fn page_of_accounts() -> String {
+    format!(
+        "SELECT {ACCOUNT} FROM account_places AS p INDEXED BY account_places_in_order
+         CROSS JOIN accounts AS a ON a.number = p.number
+         WHERE p.listed = 1 AND p.place > coalesce(
+            (SELECT b.place FROM account_places AS b WHERE b.number <= ?1 ORDER BY b.number DESC LIMIT 1), 0)
+         ORDER BY p.place LIMIT ?2"
+    )
+}
+
+/// Sessions of the account's current epoch.
+fn sessions_in_order() -> String {
+    format!(
+        "SELECT {SESSION} FROM sessions AS s INDEXED BY sessions_in_order
+         WHERE s.user_id = ?1 AND s.epoch = (SELECT session_epoch FROM accounts WHERE user_id = ?1) AND s.session_id > ?2
+         ORDER BY s.session_id LIMIT ?3"
+    )
+}
+
+/// The session that was kept from an earlier epoch.
+fn kept_session() -> String {
+    format!(
+        "SELECT {SESSION} FROM accounts AS a JOIN sessions AS s ON s.session_id = a.kept_session
+         WHERE a.user_id = ?1 AND s.user_id = ?1 AND s.epoch <> a.session_epoch AND s.session_id > ?2"
+    )
+}
 
 /// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox.
 const CLAIMED: &str = "i.kind = ?1 AND i.digest = coalesce(
@@ -87,9 +115,7 @@ impl Directory for SqliteStore {
         after: Option<AccountNumber>,
         limit: u32,
     ) -> Result<Vec<Account>, StoreError> {
-        let sql = format!(
-            "SELECT {ACCOUNT} FROM accounts AS a WHERE a.number > ? ORDER BY a.number LIMIT ?"
-        );
+        let sql = page_of_accounts();
         let after = after.map_or(i64::MIN, AccountNumber::get);
         self.readers
             .read(move |connection| {
@@ -118,24 +144,24 @@ impl Directory for SqliteStore {
         now: Timestamp,
         after: Option<SessionId>,
         limit: u32,
-    ) -> Result<Vec<SessionRecord>, StoreError> {
-        // What counts is told as `SessionRecord::is_live` tells it. Every id is greater than the empty text.
-        let sql = format!(
-            "SELECT {SESSION} FROM sessions AS s JOIN accounts AS a ON a.user_id = s.user_id
-             WHERE s.user_id = ? AND s.ended_at IS NULL AND s.expires_at > ?
-                AND (s.epoch = a.session_epoch OR s.session_id = a.kept_session) AND s.session_id > ?
-             ORDER BY s.session_id LIMIT ?"
-        );
+    ) -> Result<LiveSessions, StoreError> {
+        // Every id is greater than the empty text.
         let after = after.map_or_else(String::new, |session| session.to_string());
-        self.page_readers
+        let found: Vec<SessionRecord> = self
+            .page_readers
             .read(move |connection| {
-                let bounds = params![user.to_string(), now.unix_millis(), after, limit];
-                connection
-                    .prepare_cached(&sql)?
-                    .query_map(bounds, |row| Ok(session(row, 0)?.row))?
-                    .collect()
+                let user = user.to_string();
+                let read = |row: &Row<'_>| Ok(session(row, 0)?.row);
+                let mut found = connection
+                    .prepare_cached(&sessions_in_order())?
+                    .query_map(params![user, after, SESSIONS_OF_A_PAGE as i64], read)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                let mut kept = connection.prepare_cached(&kept_session())?;
+                found.extend(kept.query_row(params![user, after], read).optional()?);
+                Ok(found)
             })
-            .await
+            .await?;
+        Ok(live_page(found, now, limit as usize))
     }
 
     async fn may_have_other_sessions(
@@ -239,4 +265,40 @@ fn standing(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredStanding> {
         session: session(row, first)?,
         account: account(row, first + SESSION_COLUMNS)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::connection::expected_schema;
+
+    /// How SQLite carries a statement out.
+    fn plan(sql: &str) -> Vec<String> {
+        let schema = expected_schema().unwrap();
+        let mut explain = schema
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let parameters = vec![None::<i64>; explain.parameter_count()];
+        let steps = explain.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3));
+        steps.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_page_reads_one_range_of_an_index_and_sorts_nothing() {
+        for (sql, range) in [
+            (
+                page_of_accounts(),
+                "SEARCH p USING INDEX account_places_in_order (place>?)",
+            ),
+            (
+                sessions_in_order(),
+                "SEARCH s USING INDEX sessions_in_order (user_id=? AND epoch=? AND session_id>?)",
+            ),
+        ] {
+            let plan = plan(&sql);
+            assert!(plan.iter().any(|step| step == range), "{plan:#?}");
+            let is_bounded = |step: &String| !step.starts_with("SCAN") && !step.contains("TEMP");
+            assert!(plan.iter().all(is_bounded), "{plan:#?}");
+        }
+    }
 }

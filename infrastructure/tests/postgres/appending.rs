@@ -101,7 +101,7 @@ async fn a_rebuild_leaves_a_later_row_alone() {
     let stretch = world.store.stretch_after(None, 10).await.unwrap().unwrap();
     world.store.rebuild(&stretch, now()).await.unwrap();
     let rows = world.store.live_sessions(ada.user, now(), None, 10).await;
-    let row = &rows.unwrap()[0];
+    let row = &rows.unwrap().sessions[0];
     assert_eq!((row.id, row.version, row.generation), (session, 5, 4));
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authlog_application::ports::{Append, AppendError, Identifier, IdentifierKind};
+use authlog_application::ports::{Append, AppendError, Identifier, IdentifierKind, LiveSessions};
 use authlog_domain::user::{
     ChangePassword, ChangeRole, ConfirmEmail, Lock, RequestEmailVerification, UserCommand,
     VerificationLink,
@@ -164,19 +164,20 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
     let ended = sessions.swap_remove(2);
     ada.signs_out(&*store, ended).await;
     sessions.sort_unstable();
-    let ids = |records: Vec<authlog_application::ports::SessionRecord>| {
-        records.iter().map(|it| it.id).collect::<Vec<_>>()
-    };
     let live = async |after, limit| {
-        let records = store.live_sessions(ada.user, now(), after, limit).await;
-        ids(records.unwrap())
+        let live = store.live_sessions(ada.user, now(), after, limit).await;
+        let live = live.unwrap();
+        let is_full = live.sessions.len() == limit as usize;
+        let last = live.sessions.last().map(|it| it.id);
+        assert_eq!(live.next, last.filter(|_| is_full));
+        live.sessions.iter().map(|it| it.id).collect::<Vec<_>>()
     };
     assert_eq!(live(None, 10).await, sessions);
     assert_eq!(live(None, 3).await, sessions[..3]);
     assert_eq!(live(Some(sessions[2]), 3).await, sessions[3..]);
     let later = now().plus(LIFETIME).plus(MINUTE);
     let expired = store.live_sessions(ada.user, later, None, 10).await;
-    assert!(expired.unwrap().is_empty());
+    assert_eq!(expired.unwrap(), LiveSessions::default());
 
     let origins = store.origins(ada.user, &sessions).await.unwrap();
     assert_eq!(origins.len(), sessions.len());
@@ -199,6 +200,60 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
     assert_eq!(live(None, 10).await, [kept]);
     let standing = store.session(kept).await.unwrap().unwrap();
     assert!(standing.is_live(now()));
+}
+
+pub async fn a_page_of_sessions_looks_at_a_bounded_number(world: &impl World) {
+    const MANY: usize = 2500;
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let early = ada.signs_in(&*store).await;
+    for _ in 0..MANY / 100 {
+        let mut logins = Vec::new();
+        for _ in 0..100 {
+            logins.push(ada.login(SessionId::new(random()), 0).await);
+        }
+        append(&*store, logins).await.unwrap();
+    }
+    let ends = format!("UPDATE sessions SET ended_at = started_at WHERE session_id <> '{early}'");
+    world.execute(&ends).await;
+    let (mut found, mut after, mut pages) = (vec![], None, 0);
+    loop {
+        let page = store.live_sessions(ada.user, now(), after, 10).await;
+        let page = page.unwrap();
+        found.extend(page.sessions.iter().map(|it| it.id));
+        pages += 1;
+        assert!(page.next.is_none() || page.next > after);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [early]);
+    assert_eq!(pages, 3);
+
+    // The session that is kept from an earlier epoch stays in its place, wherever the others are.
+    let command = UserCommand::ChangePassword(ChangePassword {
+        at: now(),
+        credential: CredentialId::new(random()),
+        session: early,
+        proved: proved(0),
+    });
+    ada.does(&*store, command).await.unwrap();
+    world.execute("UPDATE sessions SET epoch = 1").await;
+    let keeps = format!("UPDATE sessions SET epoch = 0 WHERE session_id = '{early}'");
+    world.execute(&keeps).await;
+    let (mut found, mut after) = (vec![], None);
+    loop {
+        let page = store.live_sessions(ada.user, now(), after, 10).await;
+        let page = page.unwrap();
+        found.extend(page.sessions.iter().map(|it| it.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [early]);
 }
 
 pub async fn other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept(

@@ -8,6 +8,7 @@ use authlog_application::ports::{
     TokenDigest,
 };
 use authlog_domain::{AccountNumber, CredentialId, Role, SessionId, UserId};
+use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
 use super::World;
@@ -110,7 +111,7 @@ pub async fn account_numbers_start_at_one_and_never_repeat(world: &impl World) {
     assert!(numbers.iter().all(|number| *number > first));
 }
 
-pub async fn accounts_are_listed_in_order_of_their_numbers(world: &impl World) {
+pub async fn accounts_are_listed_in_the_order_in_which_they_were_registered(world: &impl World) {
     let store = world.store();
     for number in [5, 1, 4, 2, 3] {
         let person = Person::called(&format!("person{number}"));
@@ -126,9 +127,50 @@ pub async fn accounts_are_listed_in_order_of_their_numbers(world: &impl World) {
         after = Some(last.number);
         seen.extend(page.iter().map(|account| account.number.get()));
     }
-    assert_eq!(seen, [1, 2, 3, 4, 5]);
-    let none = store.accounts(Some(AccountNumber::new(5)), 10).await;
-    assert!(none.unwrap().is_empty());
+    assert_eq!(seen, [5, 1, 4, 2, 3]);
+    let rest = async |after| numbers_after(&*store, after).await;
+    assert_eq!(rest(Some(3)).await, [0_i64; 0]);
+    // No account ever had these numbers.
+    assert_eq!(rest(Some(0)).await, [5, 1, 4, 2, 3]);
+    assert_eq!(rest(Some(6)).await, [1, 4, 2, 3]);
+    assert_eq!(rest(Some(i64::MIN)).await, [5, 1, 4, 2, 3]);
+    assert_eq!(rest(Some(i64::MAX)).await, [1, 4, 2, 3]);
+}
+
+async fn numbers_after(store: &dyn Store, after: Option<i64>) -> Vec<i64> {
+    let page = store.accounts(after.map(AccountNumber::new), 10).await;
+    let numbers = page.unwrap().into_iter().map(|it| it.number.get());
+    numbers.collect()
+}
+
+/// Numbers are drawn before registrations are stored, and these overtake each other.
+pub async fn a_reader_of_all_accounts_misses_none_that_is_registered_meanwhile(world: &impl World) {
+    let store = world.store();
+    let first = Person::called("first").registration(&*store).await;
+    let second = Person::called("second").registration(&*store).await;
+    store.append(second).await.unwrap();
+    assert_eq!(numbers_after(&*store, None).await, [2]);
+    store.append(first).await.unwrap();
+    assert_eq!(numbers_after(&*store, Some(2)).await, [1]);
+    assert_eq!(numbers_after(&*store, None).await, [2, 1]);
+}
+
+pub async fn a_reader_of_all_accounts_goes_on_after_one_that_was_erased(world: &impl World) {
+    let store = world.store();
+    let people = ["ada", "bob", "eve"].map(Person::called);
+    for (person, number) in people.iter().zip([7, 9, 8]) {
+        let registration = person.registration_as(number).await;
+        store.append(registration).await.unwrap();
+    }
+    people[1].is_erased(&*store).await;
+    assert_eq!(numbers_after(&*store, None).await, [7, 8]);
+    assert_eq!(numbers_after(&*store, Some(9)).await, [8]);
+    people[2].is_erased(&*store).await;
+    assert_eq!(numbers_after(&*store, Some(8)).await, [0_i64; 0]);
+    let late = Person::called("late").registration_as(4).await;
+    store.append(late).await.unwrap();
+    assert_eq!(numbers_after(&*store, Some(8)).await, [4]);
+    assert_eq!(numbers_after(&*store, Some(7)).await, [4]);
 }
 
 pub async fn an_opaque_token_stands_for_its_session_until_it_expires(world: &impl World) {

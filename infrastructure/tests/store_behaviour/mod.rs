@@ -154,7 +154,9 @@ macro_rules! store_behaviour {
             a_password_replaces_the_one_before,
             sign_in_knows_only_the_password_that_the_account_names,
             account_numbers_start_at_one_and_never_repeat,
-            accounts_are_listed_in_order_of_their_numbers,
+            accounts_are_listed_in_the_order_in_which_they_were_registered,
+            a_reader_of_all_accounts_misses_none_that_is_registered_meanwhile,
+            a_reader_of_all_accounts_goes_on_after_one_that_was_erased,
             an_opaque_token_stands_for_its_session_until_it_expires,
             what_is_not_there_is_not_found,
             an_open_store_is_healthy,
@@ -186,6 +188,7 @@ macro_rules! store_behaviour {
             people_who_race_for_one_address_get_it_once,
             an_append_that_would_leave_no_administrator_leaves_nothing,
             the_sessions_that_count_are_told_page_by_page_with_where_they_began,
+            a_page_of_sessions_looks_at_a_bounded_number,
             other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_kept,
             of_many_sessions_in_one_epoch_one_is_taken_to_count,
         ]);

@@ -381,7 +381,7 @@ pub async fn a_row_of_a_later_version_is_left_alone(world: &impl World) {
     let rows = async || {
         let accounts = store.accounts(None, 10).await.unwrap();
         let sessions = store.live_sessions(ada.user, now(), None, 10).await;
-        (accounts, sessions.unwrap())
+        (accounts, sessions.unwrap().sessions)
     };
     let ahead = rows().await;
     let (account, row) = (&ahead.0[0], &ahead.1[0]);
