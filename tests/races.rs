@@ -42,6 +42,7 @@ on_both_stores!(
     of_many_who_register_one_address_in_every_contract_exactly_one_wins,
     whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other,
     many_refreshes_of_one_token_at_once_are_retries,
+    a_client_that_refreshes_among_others_all_the_time_has_a_turn,
     a_refresh_token_of_c_is_used_by_many_at_once,
     of_many_who_use_one_reset_token_exactly_one_wins,
     a_logout_wins_over_refreshes_that_race_it,
@@ -158,6 +159,43 @@ async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
     let successor = body["data"]["refresh_token"]["token"].as_str().unwrap();
     let answer = service.send(a::REFRESH).bearer(successor).await;
     assert_eq!(answer.status, 200, "{answer}");
+}
+
+/// Clients of one token that refresh it one time after the other, without a pause.
+async fn all_are_answered(services: &[&Program], token: &str) {
+    let mut clients = JoinSet::new();
+    for number in 0..16 {
+        let request = services[number % services.len()]
+            .send(a::REFRESH)
+            .bearer(token);
+        clients.spawn(async move {
+            for _ in 0..25 {
+                let answer = request.clone().await;
+                assert_eq!(answer.status, 200, "{answer}");
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
+async fn a_client_that_refreshes_among_others_all_the_time_has_a_turn(store: Store) {
+    let service = hurried(store).await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&service.http(), &ann).await;
+    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    all_are_answered(&[&service], tokens.refresh()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refreshes_on_two_nodes_all_have_a_turn() {
+    let nodes = Settings::of_two_nodes()
+        .map(|node| node.with_cheap_hashing().with("AUTHLOG_RATE_LIMIT", "off"));
+    let [first, second] = nodes;
+    let (first, second) = (first.start().await, second.start().await);
+    let ann = Person::called("ann");
+    Contract::A.registers(&first.http(), &ann).await;
+    let tokens = Contract::A.signs_in(&first.http(), &ann).await;
+    all_are_answered(&[&first, &second], tokens.refresh()).await;
 }
 
 async fn a_refresh_token_of_c_is_used_by_many_at_once(store: Store) {

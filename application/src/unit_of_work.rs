@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use authlog_domain::refused_logins::RecordRefusedLogin;
 use authlog_domain::session::{SessionCommand, SessionEvent};
@@ -15,6 +15,7 @@ use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{
     Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
 };
+use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
 use crate::deadline::Deadline;
@@ -23,13 +24,16 @@ use crate::ports::{
     SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
 };
 
-/// How often a command is decided at the most. On one node only the first time can be lost to other commands of this
-/// node; each further one is lost to another node's, of which there are few.
-const TRIES: u32 = 10;
+/// How often a command is decided at the most. On one node the first time can be lost to other commands of this node; each
+/// further one is lost to another node's, of which there are few, or to one that had begun before. While requests about one
+/// session come to several nodes without a pause, each time is lost with the same probability: ten times were not enough.
+const TRIES: u32 = 200;
 
-/// How many commands of this node can have their turn at once after they lost against another. Two aggregates may share
-/// one; then one waits a few milliseconds for nothing.
-const TURNS: usize = 256;
+/// By how much longer a command waits after each time that it lost its turn, up to [`LONGEST_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The longest wait between two times.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a unit of work came to nothing.
 #[derive(Debug)]
@@ -69,22 +73,20 @@ struct OutOfTries;
 pub(crate) struct Journal {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
-    turns: Vec<tokio::sync::Mutex<()>>,
+    turns: Turns,
 }
 
 impl Journal {
     pub(crate) fn new(store: Arc<dyn EventStore>, directory: Arc<dyn Directory>) -> Self {
-        let turns = std::iter::repeat_with(tokio::sync::Mutex::default);
         Self {
             store,
             directory,
-            turns: turns.take(TURNS).collect(),
+            turns: Turns::default(),
         }
     }
 
     /// Does `work`, which decides on the aggregate `id`, in a unit of its own; from the start again while other commands
-    /// come first. A command that lost once waits its turn among those of this node, so that a hundred requests about
-    /// one session make a queue and not a hundred retries each.
+    /// come first.
     pub(crate) async fn record<T, Fut>(
         &self,
         id: &str,
@@ -93,18 +95,8 @@ impl Journal {
     where
         Fut: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut turn = None;
-        for _ in 0..TRIES {
-            match work(self.unit_of_work(turn.is_none())).await {
-                Ok(value) => return Ok(value),
-                Err(Failure::Refused(refusal)) => return Err(refusal),
-                Err(Failure::Conflict) => {}
-            }
-            if turn.is_none() {
-                turn = Some(self.turn_of(id).lock().await);
-            }
-        }
-        Err(Refusal::Unavailable(Box::new(OutOfTries)))
+        let decide = move |is_first| work(self.unit_of_work(is_first));
+        self.turns.decide(id, decide).await
     }
 
     fn unit_of_work(&self, is_first: bool) -> UnitOfWork {
@@ -115,12 +107,90 @@ impl Journal {
             is_first,
         }
     }
+}
 
-    fn turn_of(&self, id: &str) -> &tokio::sync::Mutex<()> {
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        let place = hasher.finish() as usize % self.turns.len();
-        &self.turns[place]
+/// Whose turn it is among the commands of this node that lost against others, by the aggregates that they are about. A hundred
+/// requests about one session make a queue and not a hundred retries each.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// Has a command decided on the aggregate `id`, again while it conflicts with others. `decide` takes whether it is the
+    /// first time. A command that lost once waits its turn; and one that finds others waiting queues up behind them before
+    /// its first time, or it would come first each time and they never.
+    async fn decide<T, Fut>(
+        &self,
+        id: &str,
+        decide: impl Fn(bool) -> Fut + Send,
+    ) -> Result<T, Refusal>
+    where
+        Fut: Future<Output = Result<T, Failure>> + Send,
+    {
+        let mut turn = match self.behind_others(id) {
+            Some(queued) => Some(queued.comes().await),
+            None => None,
+        };
+        for tried in 0..TRIES {
+            match decide(tried == 0).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Refused(refusal)) => return Err(refusal),
+                Err(Failure::Conflict) => {}
+            }
+            if turn.is_none() {
+                turn = Some(self.queue(id).comes().await);
+            } else {
+                tokio::time::sleep((PAUSE * tried).min(LONGEST_PAUSE)).await;
+            }
+        }
+        Err(Refusal::Unavailable(Box::new(OutOfTries)))
+    }
+
+    /// A place in the queue for `id`, if there is a queue.
+    fn behind_others<'a>(&'a self, id: &'a str) -> Option<Queued<'a>> {
+        let queue = lock(&self.0).get(id).cloned()?;
+        Some(self.queued(id, queue))
+    }
+
+    /// A place in the queue for `id`.
+    fn queue<'a>(&'a self, id: &'a str) -> Queued<'a> {
+        let queue = Arc::clone(lock(&self.0).entry(id.to_owned()).or_default());
+        self.queued(id, queue)
+    }
+
+    fn queued<'a>(&'a self, id: &'a str, queue: Arc<tokio::sync::Mutex<()>>) -> Queued<'a> {
+        Queued {
+            turns: self,
+            id,
+            queue,
+            turn: None,
+        }
+    }
+}
+
+/// A place in a queue, given up when it is dropped. The last one takes the queue away.
+struct Queued<'a> {
+    turns: &'a Turns,
+    id: &'a str,
+    queue: Arc<tokio::sync::Mutex<()>>,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Queued<'_> {
+    /// Waits until it is the first.
+    async fn comes(mut self) -> Self {
+        self.turn = Some(Arc::clone(&self.queue).lock_owned().await);
+        self
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.turn = None;
+        let mut queues = lock(&self.turns.0);
+        // Those that are left are this place's own and the map's.
+        if Arc::strong_count(&self.queue) == 2 {
+            queues.remove(self.id);
+        }
     }
 }
 
@@ -417,5 +487,76 @@ impl<A: Decides> cqrs_es::EventStore<A> for Staging<A> {
         }
         *lock(&self.decided) = Some((found.staged, events));
         Ok(vec![])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_is_decided_again_while_others_come_first() {
+        for (losses, is_decided) in [(0, true), (1, true), (150, true), (TRIES, false)] {
+            let tries = AtomicU32::new(0);
+            let turns = Turns::default();
+            let decided = turns.decide("session", |is_first| {
+                let tried = tries.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(is_first, tried == 0);
+                std::future::ready(if tried < losses {
+                    Err(Failure::Conflict)
+                } else {
+                    Ok(tried)
+                })
+            });
+            assert_eq!(decided.await.is_ok(), is_decided, "{losses}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_comes_later_waits_for_one_that_lost() {
+        let turns = Arc::new(Turns::default());
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let (lost, may_go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let mut commands = JoinSet::new();
+        commands.spawn({
+            let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
+            let (lost, may_go_on) = (Arc::clone(&lost), Arc::clone(&may_go_on));
+            async move {
+                let (order, lost, may_go_on) = (&order, &lost, &may_go_on);
+                let decide = |is_first: bool| async move {
+                    lock(order).push("loser");
+                    if is_first {
+                        return Err(Failure::Conflict);
+                    }
+                    lost.notify_one();
+                    may_go_on.notified().await;
+                    Ok(())
+                };
+                turns.decide("session", decide).await.is_ok()
+            }
+        });
+        lost.notified().await;
+        for _ in 0..5 {
+            let (turns, order) = (Arc::clone(&turns), Arc::clone(&order));
+            commands.spawn(async move {
+                let order = &order;
+                let decide = |_: bool| async move {
+                    lock(order).push("newcomer");
+                    Ok::<_, Failure>(())
+                };
+                turns.decide("session", decide).await.is_ok()
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(*lock(&order), ["loser", "loser"]);
+        may_go_on.notify_one();
+        assert!(commands.join_all().await.into_iter().all(|is_ok| is_ok));
+        assert_eq!(lock(&order).len(), 7);
+        assert!(lock(&turns.0).is_empty());
     }
 }
