@@ -9,6 +9,7 @@ use support::wire::Wire;
 use support::{Contract, Endpoint, Person, Program, Store, c, on_both_stores, over_http2, own};
 
 on_both_stores!(
+    a_byte_order_mark_is_passed_over_and_an_encoded_body_refused,
     a_body_that_is_not_what_the_document_asks_for_is_refused,
     a_member_of_the_wrong_type_is_refused,
     a_body_that_is_not_said_to_be_json_is_refused,
@@ -26,6 +27,7 @@ on_both_stores!(
 );
 
 over_http2!(
+    a_byte_order_mark_is_passed_over_and_an_encoded_body_refused,
     a_body_that_is_not_what_the_document_asks_for_is_refused,
     a_member_of_the_wrong_type_is_refused,
     a_body_that_is_not_said_to_be_json_is_refused,
@@ -157,6 +159,30 @@ async fn a_body_that_is_not_said_to_be_json_is_refused(store: Store) {
         .body_of("Application/JSON; charset=utf-8", body.as_bytes())
         .await;
     assert_eq!(answer.status, 201, "{answer}");
+}
+
+async fn a_byte_order_mark_is_passed_over_and_an_encoded_body_refused(store: Store) {
+    let service = Program::on(store).await;
+    for contract in Contract::ALL {
+        let person = Person::called(&format!("ann-{}", contract.base().replace('/', "-")));
+        let body = contract.registration_of(&person).to_string();
+        for coding in ["gzip", "deflate", "br", "identity, gzip"] {
+            let request = service.send(contract.registration()).json_text(&body);
+            let answer = request.header("content-encoding", coding).await;
+            contract.refuses(&answer, 415);
+            assert_eq!(answer.header("accept-encoding"), Some("identity"));
+        }
+        let marked = format!("\u{feff}{body}");
+        let request = service.send(contract.registration()).json_text(&marked);
+        let answer = request.header("content-encoding", "identity").await;
+        assert!((200..300).contains(&answer.status), "{answer}");
+    }
+    let request = service
+        .send(own::ERASE_BY_POST)
+        .json(&serde_json::json!({}));
+    let answer = request.header("content-encoding", "gzip").await;
+    assert_eq!(answer.status, 415, "{answer}");
+    assert!(answer.body.contains("Content-Encoding"), "{answer}");
 }
 
 async fn a_body_that_is_too_large_is_refused_without_being_read_to_its_end(store: Store) {

@@ -322,6 +322,9 @@ async fn the_mailed_link_opens_a_page_on_which_a_person_types_the_new_password(s
         .unwrap_or_else(|| panic!("{link}"));
     let page = service.send(own::RESET_PAGE).query(query).await;
     is_a_page(&page, 200);
+    // So that a password manager knows whose new password it is.
+    let name = r#"<input type="text" name="username" value="ann" autocomplete="username" hidden>"#;
+    assert!(page.body.contains(name), "{page}");
     let form = page.body.to_lowercase();
     assert!(
         form.contains("<form") && form.contains(r#"method="post""#),
@@ -373,8 +376,17 @@ async fn the_page_says_what_is_wrong_and_lets_the_person_try_again(store: Store)
         assert!(page.body.contains(&token), "the form keeps the token");
         Contract::A.signs_in(&http, &ann).await;
     }
+    let fields = [("token", &*token), ("username", "<ann>"), ("password", "")];
+    let page = http.send(own::RESET_FORM).form(&fields).await;
+    let name = r#"name="username" value="&lt;ann&gt;""#;
+    assert!(page.body.contains(name), "{page}");
     let page = submit(&http, &token, "another-secret", "another-secret").await;
     is_a_page(&page, 200);
+    // Browsers ask for an icon, and need not be told each time that there is none.
+    let icon = service.send(own::ICON).await;
+    assert_eq!(icon.status, 204, "{icon}");
+    let kept = icon.header("cache-control");
+    assert_eq!(kept, Some("public, max-age=86400"));
 }
 
 async fn the_page_repeats_nothing_that_a_browser_would_run(store: Store) {
@@ -387,6 +399,10 @@ async fn the_page_repeats_nothing_that_a_browser_would_run(store: Store) {
         service.send(own::RESET_PAGE).query(&query).await,
         service.send(own::RESET_PAGE).await,
         submit(&service.http(), attack, "another-secret", "another-secret").await,
+        service
+            .send(own::RESET_FORM)
+            .form(&[("token", "x"), ("username", attack)])
+            .await,
         service.send(own::RESET_FORM).form(&[]).await,
         service
             .send(own::RESET_FORM)

@@ -9,7 +9,7 @@ use authlog_application::RequestContext;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::stream;
@@ -36,6 +36,9 @@ const FIRST_ROOM: usize = 4 * 1024;
 /// How much of a body is taken off the wire, as a multiple of what is read: a client that is still writing when the
 /// connection closes may never see why.
 const DRAINED: u64 = 64;
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A JSON object that the client sent. Where it sent anything else, the surface says so.
 pub(crate) struct JsonBody<T>(pub T);
@@ -177,10 +180,13 @@ async fn read_bounded(
 /// The bytes of a body of that media type.
 ///
 /// # Errors
-/// It is of another type, or too large.
+/// It is of another type, encoded, or too large.
 pub(crate) async fn read_body(request: Request, media_type: &str) -> Result<Bytes, Failure> {
     if !is_of_type(request.headers(), media_type) {
         return Err(Failure::WrongMediaType);
+    }
+    if is_encoded(request.headers()) {
+        return Err(Failure::EncodedBody);
     }
     let body = request.into_body().collect().await;
     body.map(Collected::to_bytes)
@@ -196,11 +202,18 @@ fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
 }
 
-/// Reads an object.
+/// Whether the body is compressed, or encoded in another way. No body here is long enough to be worth that.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Reads an object. A byte order mark before it is passed over (RFC 8259 §8.1): some clients on Windows write one.
 ///
 /// # Errors
 /// It is none, or not of that form.
 pub(crate) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     // serde would take an array for a struct, member by member.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Failure::UnreadableBody);
@@ -227,6 +240,33 @@ mod tests {
         let read: NameIn = parse_object(json).unwrap();
         assert_eq!(read.name.text(), Some("Jo"));
         assert!(!parse_object::<NameIn>(b"{}").unwrap().name.was_sent());
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_passed_over() {
+        let read: NameIn = parse_object("\u{feff} {\"name\": \"Jo\"}".as_bytes()).unwrap();
+        assert_eq!(read.name.text(), Some("Jo"));
+        for text in ["\u{feff}", "\u{feff}\u{feff}{}", " \u{feff}{}"] {
+            assert!(parse_object::<NameIn>(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_in_a_content_coding_is_recognised() {
+        for (codings, is_coded) in [
+            (&[][..], false),
+            (&["identity"], false),
+            (&["Identity"], false),
+            (&["gzip"], true),
+            (&["identity", "br"], true),
+            (&["gzip, identity"], true),
+            (&[""], true),
+        ] {
+            let headers = codings
+                .iter()
+                .map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding)));
+            assert_eq!(is_encoded(&headers.collect()), is_coded, "{codings:?}");
+        }
     }
 
     #[test]

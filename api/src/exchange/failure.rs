@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     BodyTooLarge,
     /// The body is of another media type, or does not say of which.
     WrongMediaType,
+    /// The body is compressed, or encoded in another way.
+    EncodedBody,
     /// The body took too long to arrive.
     BodyTooSlow,
     /// Too much is buffered or under way for this client, or for all of them together.
@@ -27,12 +29,13 @@ pub(crate) enum Failure {
 
 impl Failure {
     #[cfg(test)]
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UnknownPath,
         Self::WrongMethod,
         Self::UnreadableBody,
         Self::BodyTooLarge,
         Self::WrongMediaType,
+        Self::EncodedBody,
         Self::BodyTooSlow,
         Self::Crowded,
         Self::Unfinished,
@@ -46,7 +49,7 @@ impl Failure {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnreadableBody => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::WrongMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::WrongMediaType | Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Crowded | Self::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,

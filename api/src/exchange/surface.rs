@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use authlog_domain::{ContractName, Timestamp};
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::ACCEPT_ENCODING;
 use axum::response::Response;
 
 use super::{Failure, retry_later};
@@ -37,11 +39,16 @@ impl Surface {
 
     /// The answer to a request that did not get as far as a use case.
     pub fn fail(&self, failure: Failure, at: Timestamp) -> Response {
-        let response = (self.failed)(failure, at);
-        if matches!(failure, Failure::Crowded | Failure::Unfinished) {
-            retry_later(response, AFTER_A_TIMEOUT)
-        } else {
-            response
+        let mut response = (self.failed)(failure, at);
+        match failure {
+            Failure::Crowded | Failure::Unfinished => retry_later(response, AFTER_A_TIMEOUT),
+            Failure::EncodedBody => {
+                // RFC 9110 §15.5.16: so a client learns that the coding is what is not supported.
+                let supported = HeaderValue::from_static("identity");
+                response.headers_mut().insert(ACCEPT_ENCODING, supported);
+                response
+            }
+            _ => response,
         }
     }
 

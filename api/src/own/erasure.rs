@@ -14,15 +14,15 @@ use super::problem::{problem, refused};
 use crate::Api;
 use crate::exchange::{JsonBody, Member, presented_token};
 
-/// What makes sure that it is the person who asks. RFC 9110 §9.3.5 lets a server say what the content of a DELETE
-/// means, and keeps it out of the address, which is logged along the way.
+/// What makes sure that it is the person who asks. It is not in the address, which is logged along the way. A proxy may drop the
+/// content of a DELETE, which has no meaning of its own (RFC 9110 §9.3.5): behind one, clients use POST.
 #[derive(Deserialize)]
 pub(super) struct PasswordIn {
     #[serde(default)]
     password: Member,
 }
 
-/// Erases the caller's account. 204, and nothing is left to sign in to.
+/// `DELETE /account` and `POST /account/erase`: erases the caller's account. 204, and nothing is left to sign in to.
 pub(super) async fn erase_own(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,

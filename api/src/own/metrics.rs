@@ -1,6 +1,6 @@
 //! How the service is doing, for Prometheus.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use authlog_application::Behind;
 use axum::extract::State;
@@ -12,8 +12,12 @@ use crate::Api;
 /// The media type of Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What each metric says, which is asked for once.
+static DESCRIBED: Once = Once::new();
+
 /// Every metric. How far the log and the stream are behind is found out when it is asked for.
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    DESCRIBED.call_once(describe);
     workers(&api);
     let tampered = api.authlog.log_integrity().tampered.is_some();
     metrics::gauge!("authlog_log_tampered").set(u32::from(tampered));
@@ -27,6 +31,54 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
         behind("publisher", lag.publisher.unwrap_or_default());
     }
     ([(CONTENT_TYPE, TEXT_FORMAT)], (api.metrics)()).into_response()
+}
+
+fn describe() {
+    for (name, says) in [
+        (
+            "authlog_log_tampered",
+            "1 if the log is no longer what was signed",
+        ),
+        (
+            "authlog_log_index",
+            "The place of the last event in the log",
+        ),
+        (
+            "authlog_checkpoint_size",
+            "How many events the newest signed checkpoint vouches for",
+        ),
+        (
+            "authlog_publisher_active",
+            "1 if this node publishes the log to NATS",
+        ),
+        (
+            "authlog_lag_events",
+            "Events that wait for this stage: to be brought into order, or to be published",
+        ),
+        (
+            "authlog_lag_seconds",
+            "The age of the oldest event that waits for this stage",
+        ),
+        ("authlog_worker_up", "1 if the background worker runs"),
+    ] {
+        metrics::describe_gauge!(name, says);
+    }
+    for (name, says) in [
+        (
+            "authlog_worker_restarts_total",
+            "Restarts of the background worker after a failure",
+        ),
+        (
+            "authlog_password_hashes_total",
+            "Password hashes that were computed",
+        ),
+        (
+            "authlog_log_lines_lost_total",
+            "Log lines that were lost because they could not be written in time",
+        ),
+    ] {
+        metrics::describe_counter!(name, says);
+    }
 }
 
 /// Which background workers run, and how often each was restarted after a failure.

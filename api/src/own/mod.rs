@@ -41,6 +41,7 @@ pub(crate) static SURFACE: Surface = Surface {
 
 fn routes() -> Router<Arc<Api>> {
     Router::new()
+        .route("/favicon.ico", get(reset_page::icon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
@@ -49,6 +50,7 @@ fn routes() -> Router<Arc<Api>> {
         .route("/audit/events", get(audit::events))
         .merge(audit::proof::routes())
         .route("/account", get(account::profile).delete(erasure::erase_own))
+        .route("/account/erase", post(erasure::erase_own))
         .route(
             "/account/sessions",
             get(account::sessions).delete(account::end_other_sessions),

@@ -103,6 +103,9 @@ const fn detail(failure: Failure) -> &'static str {
         Failure::UnreadableBody => "The body of the request cannot be read.",
         Failure::BodyTooLarge => "The body of the request is too large.",
         Failure::WrongMediaType => "The body of the request is of another media type than this.",
+        Failure::EncodedBody => {
+            "The body of the request is compressed or otherwise encoded (Content-Encoding): send it as it is."
+        }
         Failure::BodyTooSlow => "The body of the request took too long to arrive.",
         Failure::Crowded => {
             "Too much is under way or buffered for you, or for all clients together."

@@ -58,8 +58,8 @@ impl Authlog {
     ///
     /// # Errors
     /// [`Refusal::InvalidResetToken`], or that it cannot be told now.
-    pub async fn verify_reset_token(&self, token: &str) -> Result<(), Refusal> {
-        self.pending_reset(token).await.map(|_| ())
+    pub async fn verify_reset_token(&self, token: &str) -> Result<Account, Refusal> {
+        self.pending_reset(token).await.map(|(account, _)| account)
     }
 
     /// Sets a new password and ends every session of the account.

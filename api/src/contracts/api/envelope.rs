@@ -48,6 +48,7 @@ pub(super) fn failed(failure: Failure, at: Timestamp) -> Response {
         Failure::UnreadableBody => "Request body must be a JSON object",
         Failure::BodyTooLarge => "Request body is too large",
         Failure::WrongMediaType => "Content-Type must be application/json",
+        Failure::EncodedBody => "Content-Encoding is not supported",
         Failure::BodyTooSlow => "Request timeout",
         Failure::Crowded | Failure::Unfinished => "Service unavailable",
         Failure::Broken => "Internal server error",

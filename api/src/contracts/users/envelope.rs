@@ -68,6 +68,7 @@ pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
         Failure::UnreadableBody => "request body must be a JSON object",
         Failure::BodyTooLarge => "request body is too large",
         Failure::WrongMediaType => "content-type must be application/json",
+        Failure::EncodedBody => "content-encoding is not supported",
         Failure::BodyTooSlow => "request timeout",
         Failure::Crowded | Failure::Unfinished => "service unavailable",
         Failure::Broken => "internal server error",

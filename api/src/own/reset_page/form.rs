@@ -7,6 +7,8 @@ use url::form_urlencoded;
 #[derive(Default)]
 pub(in crate::own) struct LinkForm {
     pub token: String,
+    /// The name that a password manager stores the password under.
+    pub username: String,
     pub password: String,
     pub password_confirmation: String,
     /// Which button was pressed, where there are several.
@@ -20,6 +22,7 @@ impl LinkForm {
         for (name, value) in form_urlencoded::parse(bytes) {
             match &*name {
                 "token" => form.token = value.into_owned(),
+                "username" => form.username = value.into_owned(),
                 "password" => form.password = value.into_owned(),
                 "action" => form.action = value.into_owned(),
                 "password_confirmation" => form.password_confirmation = value.into_owned(),

@@ -10,21 +10,28 @@ use authlog_application::{Field, Refusal, RequestContext, Violation};
 use authlog_domain::Flaw;
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::Uri;
-use axum::response::Response;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 
 use self::form::{LinkForm, token_of_query};
 use self::pages::Nonce;
 use crate::Api;
 use crate::exchange::read_body;
 
+/// No icon: browsers ask for one with each page.
+pub(super) async fn icon() -> Response {
+    let kept = [(CACHE_CONTROL, "public, max-age=86400")];
+    (StatusCode::NO_CONTENT, kept).into_response()
+}
+
 /// Shows the form, or that the link is no good. Looking does not use the link up: mail scanners look, too.
 pub(super) async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
     let nonce = Nonce::generate(&*api.entropy);
     let token = token_of_query(uri.query());
     match api.authlog.verify_reset_token(&token).await {
-        Ok(()) => pages::form(&token, &nonce),
-        Err(refusal) => pages::refused(refusal, &token, &nonce),
+        Ok(account) => pages::form(&token, account.sign_in_name(), &nonce),
+        Err(refusal) => pages::refused(refusal, &token, "", &nonce),
     }
 }
 
@@ -42,7 +49,7 @@ pub(super) async fn submit(
     };
     match reset(&api, &form, &context).await {
         Ok(()) => pages::done(&nonce),
-        Err(refusal) => pages::refused(refusal, &form.token, &nonce),
+        Err(refusal) => pages::refused(refusal, &form.token, &form.username, &nonce),
     }
 }
 

@@ -21,8 +21,8 @@ impl Nonce {
 }
 
 /// The link is good: ask for the new password.
-pub(super) fn form(token: &str, nonce: &Nonce) -> Response {
-    form_page(StatusCode::OK, None, token, nonce)
+pub(super) fn form(token: &str, username: &str, nonce: &Nonce) -> Response {
+    form_page(StatusCode::OK, None, token, username, nonce)
 }
 
 /// The password is set.
@@ -33,15 +33,21 @@ pub(super) fn done(nonce: &Nonce) -> Response {
 }
 
 /// The answer to what is refused. Where trying again can help, the form is there with its token.
-pub(super) fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response {
+pub(super) fn refused(refusal: Refusal, token: &str, username: &str, nonce: &Nonce) -> Response {
     let later = |status| {
         let trouble = "This cannot be done right now. Please try again in a moment.";
-        form_page(status, Some(trouble), token, nonce)
+        form_page(status, Some(trouble), token, username, nonce)
     };
     match refusal {
         Refusal::Invalid(violations) => {
             let trouble = sentences(&violations);
-            form_page(StatusCode::BAD_REQUEST, Some(&trouble), token, nonce)
+            form_page(
+                StatusCode::BAD_REQUEST,
+                Some(&trouble),
+                token,
+                username,
+                nonce,
+            )
         }
         Refusal::InvalidResetToken
         | Refusal::IdentifierTaken(_)
@@ -57,7 +63,10 @@ pub(super) fn refused(refusal: Refusal, token: &str, nonce: &Nonce) -> Response 
         Refusal::TooManyAttempts { retry_after } => {
             let trouble = "That was tried too often. Please wait a moment and try again.";
             let status = StatusCode::TOO_MANY_REQUESTS;
-            retry_later(form_page(status, Some(trouble), token, nonce), retry_after)
+            retry_later(
+                form_page(status, Some(trouble), token, username, nonce),
+                retry_after,
+            )
         }
         Refusal::Overloaded { retry_after } => {
             overloaded(later(StatusCode::SERVICE_UNAVAILABLE), retry_after)
@@ -115,9 +124,15 @@ fn sentence(Violation { field, flaw }: Violation) -> String {
     }
 }
 
-/// The form. `autofocus` lies on the first password, which a screen reader reads together with what went wrong.
-fn form_page(status: StatusCode, trouble: Option<&str>, token: &str, nonce: &Nonce) -> Response {
-    let token = Escaped(token);
+/// The form. The hidden name tells a password manager whose new password it is. `autofocus` lies on the first password, which a screen reader reads together with what went wrong.
+fn form_page(
+    status: StatusCode,
+    trouble: Option<&str>,
+    token: &str,
+    username: &str,
+    nonce: &Nonce,
+) -> Response {
+    let (token, username) = (Escaped(token), Escaped(username));
     let (alert, described) = match trouble {
         Some(trouble) => (
             format!(
@@ -131,6 +146,7 @@ fn form_page(status: StatusCode, trouble: Option<&str>, token: &str, nonce: &Non
     let content = format!(
         r#"{alert}<form method="post" action="reset-password">
 <input type="hidden" name="token" value="{token}">
+<input type="text" name="username" value="{username}" autocomplete="username" hidden>
 <label for="password">New password</label>
 <input type="password" id="password" name="password" autocomplete="new-password" required autofocus{described}>
 <label for="password_confirmation">New password once more</label>
@@ -172,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_form_needs_no_script_and_keeps_the_token() {
-        let response = form(r#""><script>"#, &nonce());
+        let response = form(r#""><script>"#, r#""><b>"#, &nonce());
         assert_eq!(
             response.headers()[CONTENT_SECURITY_POLICY],
             "default-src 'none'; style-src 'nonce-abc'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -181,6 +197,7 @@ mod tests {
         let html = text(response);
         assert!(html.contains(r#"<style nonce="abc">"#));
         assert!(html.contains(r#"name="token" value="&quot;&gt;&lt;script&gt;""#));
+        assert!(html.contains(r#"name="username" value="&quot;&gt;&lt;b&gt;""#));
         assert!(!html.contains("<script"));
         assert!(!html.contains("role=\"alert\""));
     }
@@ -189,7 +206,7 @@ mod tests {
     fn every_refusal_has_a_page_with_its_status() {
         let statuses: Vec<u16> = every_refusal()
             .into_iter()
-            .map(|refusal| refused(refusal, "token", &nonce()).status().as_u16())
+            .map(|refusal| refused(refusal, "token", "ann", &nonce()).status().as_u16())
             .collect();
         assert_eq!(
             statuses,
@@ -212,19 +229,30 @@ mod tests {
         ] {
             let field = Field::Password;
             let refusal = Refusal::Invalid(vec![Violation { field, flaw }]);
-            let html = text(refused(refusal, "the-token", &nonce()));
+            let html = text(refused(refusal, "the-token", "ann", &nonce()));
             assert!(html.contains("role=\"alert\""), "{word}");
             assert!(html.contains(word), "{word}");
             assert!(html.contains(r#"value="the-token""#), "{word}");
+            assert!(html.contains(r#"value="ann""#), "{word}");
         }
     }
 
     #[test]
     fn a_dead_link_offers_no_form_and_a_busy_moment_does() {
-        let html = text(refused(Refusal::InvalidResetToken, "the-token", &nonce()));
+        let html = text(refused(
+            Refusal::InvalidResetToken,
+            "the-token",
+            "ann",
+            &nonce(),
+        ));
         assert!(!html.contains("<form"));
         let retry_after = Duration::from_secs(3);
-        let response = refused(Refusal::Overloaded { retry_after }, "the-token", &nonce());
+        let response = refused(
+            Refusal::Overloaded { retry_after },
+            "the-token",
+            "ann",
+            &nonce(),
+        );
         assert_eq!(response.headers()["retry-after"], "3");
         assert!(text(response).contains("<form"));
     }
