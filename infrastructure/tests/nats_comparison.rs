@@ -13,7 +13,7 @@ use authlog_application::ports::{
     ChangedAccounts, Check, Diagnosis, EventLog, LogCursor, LogFilter, LogHead, LogPage,
     LoggedEvent, ReadOnError, StoreError,
 };
-use authlog_application::published::publish;
+use authlog_application::published::{self, publish};
 use authlog_domain::{Timestamp, UserId};
 use authlog_infrastructure::nats::{
     NatsAccess, NatsServers, RepairError, Repaired, STREAM, compare_stream, repair_stream,
@@ -178,7 +178,7 @@ impl Message {
             headers.insert(format!("ce-{name}"), json[name].as_str().unwrap());
         }
         Self {
-            subject: event.kind.subject(event.user),
+            subject: published::subject(event.kind, event.user),
             headers,
             data: json["data"].to_string(),
         }
