@@ -23,8 +23,8 @@ install_packages() {
 }
 
 needed=(postgresql pgbouncer nats-server python3-aiosmtpd)
-# The tests that need a browser, PyJWT or one of these proxies say so and pass over it where there is none.
-wished=(chromium nginx haproxy apache2 python3-jwt python3-cryptography)
+# The tests that need a browser, a Python library or one of these proxies say so and pass over it where there is none.
+wished=(chromium nginx haproxy apache2 python3-jwt python3-cryptography python3-jose python3-authlib)
 
 step "Tools that the tests need: ${needed[*]}"
 if ! installed "${needed[@]}" "${wished[@]}"; then

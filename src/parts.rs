@@ -448,8 +448,8 @@ pub(crate) async fn token_keys(
         .context("AUTHLOG_JWT_SECRET")?;
     let stored = match settings.jwt_algorithm {
         // What others signed while another algorithm was set stays good.
-        JwtAlgorithm::Hs256 => store.signing_keys(clock().now()).await?.keys,
-        algorithm => keep_signing_key(&*store, algorithm, clock().now())
+        Some(JwtAlgorithm::Hs256) => store.signing_keys(clock().now()).await?.keys,
+        wanted => keep_signing_key(&*store, wanted, clock().now())
             .await
             .context("there is no key to sign tokens with")?,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use authlog_api::{Api, Capacity, CookieScope};
+use authlog_api::{Api, Capacity, CookieScope, StrictTransport};
 use authlog_application::ports::AttemptLimiter;
 use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::claim_upgrade::ClaimUpgrader;
@@ -87,17 +87,22 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         limits,
     };
     let background = background.start(&*store, &stop);
+    let is_https = reachable_at.scheme() == "https";
     let api = Api {
         authlog,
         clock: parts::clock(),
         entropy: parts::entropy(),
         settings: authlog_api::Settings {
             cookies: CookieScope {
-                secure: reachable_at.scheme() == "https",
+                secure: is_https,
                 path_prefix: reachable_at.path().trim_end_matches('/').to_owned(),
                 cross_site: settings.cross_site_cookies,
             },
-            https_only: reachable_at.scheme() == "https",
+            strict_transport: if is_https {
+                settings.hsts
+            } else {
+                StrictTransport::Off
+            },
             event_source: parts::event_source(settings),
             public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
             connections,
@@ -115,7 +120,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         capacity: Capacity::default(),
     };
     signals.is_serving();
-    announce(address);
+    announce(address, settings.log_json);
     let drained = serve_until_drained(listener, api, &stop).await;
     // The last copy of the façade is gone with the router.
     let finished = background.finish().await;
@@ -196,13 +201,19 @@ fn reachable_at(settings: &Settings, address: SocketAddr) -> anyhow::Result<Url>
 }
 
 /// Says where requests are taken from now on. It is not waited for: the reader of standard output may have ended, or may
-/// not read.
-fn announce(address: SocketAddr) {
+/// not read. Collectors join standard output with the log, so the line is JSON if the log is.
+fn announce(address: SocketAddr, as_json: bool) {
     tracing::info!(%address, "listening");
+    let url = format!("http://{address}");
+    let line = if as_json {
+        serde_json::json!({ "listening": url }).to_string()
+    } else {
+        format!("listening on {url}")
+    };
     let announcing = std::thread::Builder::new().name("announce".to_owned());
     let announced = announcing.spawn(move || {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "listening on http://{address}");
+        let _ = writeln!(out, "{line}");
         let _ = out.flush();
     });
     if let Err(error) = announced {

@@ -270,7 +270,7 @@ async fn tokens_verify_with_the_published_keys(store: Store) {
     let keys = published_keys(&service).await;
     assert!(!keys.keys.is_empty());
     for tokens in &tokens {
-        assert_verify(tokens, "EdDSA", &keys);
+        assert_verify(tokens, "ES256", &keys);
     }
 }
 

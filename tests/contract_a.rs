@@ -370,7 +370,8 @@ async fn access_tokens_carry_the_claims_of_both_documents_for_three_hours(store:
         let claims = token::carries(
             &tokens.access,
             &json!({"user_id": UUID, "sub": UUID, "email": "ann@example.com", "role": "user",
-                "name": "Ann Doe", "timestamp": NOW_UNIX_MILLIS}),
+                "name": "Ann Doe", "timestamp": NOW_UNIX_MILLIS,
+                "email_verified": false, "client_id": "api-auth"}),
         );
         assert_eq!(claims["user_id"], claims["sub"]);
         assert_eq!(token::lifetime(&tokens.access), 3 * 60 * 60);

@@ -203,7 +203,8 @@ async fn access_tokens_carry_id_and_role_for_five_minutes(store: Store) {
     let ann = Person::called("ann");
     Contract::C.registers(&service.http(), &ann).await;
     let tokens = Contract::C.signs_in(&service.http(), &ann).await;
-    let claims = token::carries(&tokens.access, &json!({"id": UUID, "role": "user"}));
+    let expected = json!({"id": UUID, "role": "user", "client_id": "users"});
+    let claims = token::carries(&tokens.access, &expected);
     assert_eq!(claims["id"], claims["sub"]);
     assert_eq!(token::lifetime(&tokens.access), 300);
 }
@@ -284,7 +285,8 @@ async fn a_refresh_is_answered_with_an_access_token_alone(store: Store) {
     );
     let access = body["data"]["access_token"].as_str().unwrap();
     assert_ne!(access, tokens.access);
-    token::carries(access, &json!({"id": UUID, "role": "user"}));
+    let expected = json!({"id": UUID, "role": "user", "client_id": "users"});
+    token::carries(access, &expected);
     assert_eq!(token::lifetime(access), 300);
     verifies(&http, access).await;
     // The access token before it is not ended by it.

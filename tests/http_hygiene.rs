@@ -27,6 +27,8 @@ on_both_stores!(
     nobody_else_is_believed_about_where_they_are,
     a_site_that_is_allowed_calls_from_a_browser_and_no_other,
     every_answer_says_how_a_browser_may_treat_it,
+    strict_transport_reaches_no_further_than_the_setting_says,
+    every_line_of_a_json_log_is_json,
     connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end,
     a_body_that_nobody_needs_costs_the_client_no_connection,
     a_request_that_breaks_off_is_not_carried_out,
@@ -244,7 +246,10 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
         assert!(header("content-security-policy").contains("base-uri 'none'"));
         assert_eq!(header("cross-origin-opener-policy"), "same-origin");
-        assert!(header("strict-transport-security").starts_with("max-age=31536000"));
+        assert_eq!(
+            header("strict-transport-security"),
+            "max-age=31536000; includeSubDomains"
+        );
         // What is public may be kept for a while.
         let public = [
             own::KEY_SET,
@@ -277,6 +282,38 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
     let plain = Program::on(store).await;
     let answer = plain.send(own::HEALTHZ).await;
     assert_eq!(answer.header("strict-transport-security"), None, "{answer}");
+}
+
+async fn strict_transport_reaches_no_further_than_the_setting_says(store: Store) {
+    for (url, hosts, policy) in [
+        ("https://example.com/auth", "host", Some("max-age=31536000")),
+        ("https://example.com/auth", "off", None),
+        ("http://example.com", "subdomains", None),
+    ] {
+        let settings = Settings::on(store)
+            .with("AUTHLOG_PUBLIC_URL", url)
+            .with("AUTHLOG_HSTS", hosts);
+        let service = settings.start().await;
+        let answer = service.send(own::HEALTHZ).await;
+        assert_eq!(answer.header("strict-transport-security"), policy, "{answer}");
+    }
+}
+
+async fn every_line_of_a_json_log_is_json(store: Store) {
+    let settings = Settings::on(store).with("AUTHLOG_LOG_FORMAT", "json");
+    let mut service = settings.start().await;
+    let address = service.address();
+    service.send(own::HEALTHZ).await;
+    assert!(service.terminate().await.success());
+    // Collectors of containers join standard output and standard error.
+    let output = service.output();
+    let lines: Vec<Value> = output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let listening = json!({"listening": format!("http://{address}")});
+    assert!(lines.contains(&listening), "{output}");
+    assert!(lines.len() > 2, "{output}");
 }
 
 async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end(store: Store) {

@@ -40,10 +40,6 @@ async fn the_metadata_says_what_there_is_and_no_more(store: Store) {
             "introspection_endpoint_auth_methods_supported": ["Bearer"],
             "revocation_endpoint": "https://auth.example.com/oauth2/revoke",
             "revocation_endpoint_auth_methods_supported": ["none"],
-            "response_types_supported": [],
-            "grant_types_supported": [],
-            "scopes_supported": [],
-            "token_endpoint_auth_methods_supported": [],
         }),
     );
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));

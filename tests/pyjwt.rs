@@ -1,5 +1,5 @@
-//! Our tokens in another ecosystem: PyJWT (Debian: `python3-jwt`, `python3-cryptography`) verifies them by the key set
-//! alone, where it is installed.
+//! Our tokens and metadata in another ecosystem: Python libraries (Debian: `python3-jwt`, `python3-cryptography`,
+//! `python3-jose`, `python3-authlib`) verify them, where they are installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -14,16 +14,14 @@ use support::{Contract, Person, Program, Settings, Store, eventually, on_both_st
 /// Not whichever python3 comes first: the packages belong to Debian's.
 const PYTHON: &str = "/usr/bin/python3";
 
-on_both_stores!(a_stranger_verifies_tokens_by_the_key_set_alone);
+on_both_stores!(
+    a_stranger_verifies_tokens_by_the_key_set_alone,
+    a_library_without_ed25519_verifies_what_a_new_database_signs,
+    the_metadata_are_valid_but_for_what_there_is_not,
+);
 
 async fn a_stranger_verifies_tokens_by_the_key_set_alone(store: Store) {
-    let has_pyjwt = Command::new(PYTHON)
-        .args(["-c", "import jwt, cryptography"])
-        .output();
-    if !has_pyjwt.is_ok_and(|output| output.status.success()) {
-        eprintln!(
-            "skipped: {PYTHON} has no PyJWT; apt-get install python3-jwt python3-cryptography"
-        );
+    if !has("jwt, cryptography", "python3-jwt python3-cryptography") {
         return;
     }
     // Each algorithm takes over from the one before, whose tokens stay good.
@@ -77,14 +75,90 @@ async fn a_stranger_verifies_tokens_by_the_key_set_alone(store: Store) {
     }
 }
 
+async fn a_library_without_ed25519_verifies_what_a_new_database_signs(store: Store) {
+    if !has("jose", "python3-jose") {
+        return;
+    }
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let mut tokens = Vec::new();
+    for contract in [Contract::A, Contract::C, Contract::E] {
+        tokens.push(contract.signs_in(&http, &ann).await.access);
+    }
+    let forged = token::forged(&tokens[0]);
+    let refresh = Contract::A.signs_in(&http, &ann).await.refresh().to_owned();
+    let presented = [tokens.clone(), vec![forged, refresh]].concat();
+    let answers = says("jose_verify.py", &service, presented.join("\n")).await;
+    let (good, refused) = answers.split_at(tokens.len());
+    for (token, answer) in tokens.iter().zip(good) {
+        let claims: Value = serde_json::from_str(answer).unwrap_or_default();
+        assert_eq!(claims, token::claims(token), "{answer}");
+    }
+    assert_eq!(refused.len(), 2);
+    for answer in refused {
+        assert!(answer.starts_with("refused: JWTError"), "{answer}");
+    }
+}
+
+async fn the_metadata_are_valid_but_for_what_there_is_not(store: Store) {
+    if !has("authlib", "python3-authlib") {
+        return;
+    }
+    let url = "https://auth.example.com";
+    let settings = Settings::on(store).with("AUTHLOG_PUBLIC_URL", url);
+    let service = settings.start().await;
+    let metadata = service.send(own::METADATA).await;
+    // RFC 8414 §3.2: a list without a member is left out.
+    let members = metadata.json();
+    for (name, value) in members.as_object().unwrap() {
+        assert!(value.as_array().is_none_or(|list| !list.is_empty()), "{name}");
+    }
+    let said = says("authlib_metadata.py", &service, metadata.body).await;
+    for line in &said {
+        let (name, verdict) = line.split_once(": ").unwrap();
+        // There is no such thing, which §2 has no way to say.
+        let is_absent = [
+            "authorization_endpoint",
+            "token_endpoint",
+            "response_types_supported",
+        ]
+        .contains(&name);
+        let expected = if is_absent {
+            format!("\"{name}\" is required")
+        } else {
+            "ok".to_owned()
+        };
+        assert_eq!(verdict, expected, "{line}");
+    }
+    assert!(said.len() > members.as_object().unwrap().len());
+}
+
+/// Whether Debian's Python has these modules.
+fn has(modules: &str, packages: &str) -> bool {
+    let imported = Command::new(PYTHON)
+        .args(["-c", &format!("import {modules}")])
+        .output();
+    let has = imported.is_ok_and(|output| output.status.success());
+    if !has {
+        eprintln!("skipped: {PYTHON} has no {modules}; apt-get install {packages}");
+    }
+    has
+}
+
 /// What PyJWT says of each token.
 async fn asked(service: &Program, tokens: &[String]) -> Vec<String> {
+    says("verify.py", service, tokens.join("\n")).await
+}
+
+/// The lines that a script prints about its input.
+async fn says(script: &'static str, service: &Program, input: String) -> Vec<String> {
     let address = format!("http://{}", service.address());
-    let input = tokens.join("\n");
     let running = tokio::task::spawn_blocking(move || {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pyjwt/verify.py");
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pyjwt");
         let mut python = Command::new(PYTHON)
-            .arg(script)
+            .arg(scripts.join(script))
             .arg(address)
             .env("no_proxy", "*")
             .stdin(Stdio::piped())

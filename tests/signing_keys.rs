@@ -16,6 +16,7 @@ on_both_stores!(
     a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_last_token_expired,
     a_retired_key_ends_its_tokens_and_another_signs,
     another_algorithm_takes_over_and_tokens_of_the_former_stay_good,
+    a_database_keeps_its_algorithm_when_the_setting_is_gone,
 );
 
 async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_last_token_expired(
@@ -115,20 +116,20 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: 
     let before = Contract::C.signs_in(&service.http(), &ann).await;
     assert!(service.terminate().await.success());
 
-    let settings = settings.with("AUTHLOG_JWT_ALGORITHM", "ES256");
+    let settings = settings.with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
     let mut service = settings.clone().start().await;
     let http = service.http();
     assert_eq!(published(&http).await.len(), 2);
     verifies(&http, &before.access).await;
     // Verifiers elsewhere have not seen the new key yet.
     let meanwhile = Contract::C.signs_in(&http, &ann).await;
-    assert_eq!(token::header(&meanwhile.access)["alg"], "EdDSA");
+    assert_eq!(algorithm(&meanwhile.access), "ES256");
     let hurried = keys(&settings, &["rotate", "--now"]).await;
     assert!(hurried.status.success(), "{hurried:?}");
     eventually("tokens are signed with the other algorithm", async || {
         let tokens = Contract::C.signs_in(&http, &ann).await;
         verifies(&http, &tokens.access).await;
-        (token::header(&tokens.access)["alg"] == "ES256").then_some(())
+        (algorithm(&tokens.access) == "EdDSA").then_some(())
     })
     .await;
     verifies(&http, &before.access).await;
@@ -147,6 +148,76 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: 
     verifies(&http, &before.access).await;
     let refused = keys(&shared, &["rotate"]).await;
     assert!(text(&refused).contains("AUTHLOG_JWT_SECRET"), "{refused:?}");
+}
+
+/// The default changed from EdDSA to ES256. What an older program wrote by its default is what the setting `EdDSA` writes.
+async fn a_database_keeps_its_algorithm_when_the_setting_is_gone(store: Store) {
+    let settings = Settings::on(store).with_cheap_hashing();
+    let former = settings.clone().with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
+    let mut service = former.start().await;
+    let ann = Person::called("ann");
+    Contract::C.registers(&service.http(), &ann).await;
+    let before = Contract::C.signs_in(&service.http(), &ann).await;
+    let key = kid(&before.access);
+    assert_eq!(algorithm(&before.access), "EdDSA");
+    assert!(service.terminate().await.success());
+
+    let mut service = settings.clone().start().await;
+    let http = service.http();
+    verifies(&http, &before.access).await;
+    assert_eq!(published(&http).await, BTreeSet::from([key.clone()]));
+    let after = Contract::C.signs_in(&http, &ann).await;
+    assert_eq!(kid(&after.access), key);
+    // The next key has the algorithm, too.
+    let rotated = keys(&settings, &["rotate", "--now"]).await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    let rotated = eventually("the new key signs", async || {
+        let tokens = Contract::C.signs_in(&http, &ann).await;
+        (kid(&tokens.access) != key).then_some(tokens)
+    })
+    .await;
+    assert_eq!(algorithm(&rotated.access), "EdDSA");
+    let retired = keys(&settings, &["retire", &kid(&rotated.access)]).await;
+    assert!(retired.status.success(), "{retired:?}");
+    assert!(service.terminate().await.success());
+    let service = settings.start().await;
+    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
+    assert_eq!(algorithm(&tokens.access), "EdDSA");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_the_setting_signs_as_the_others_do() {
+    let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
+    let one = first.clone().start().await;
+    let other = second.clone().start().await;
+    let ann = Person::called("ann");
+    Contract::A.registers(&one.http(), &ann).await;
+    let [of_one, of_other] = [
+        Contract::A.signs_in(&one.http(), &ann).await,
+        Contract::A.signs_in(&other.http(), &ann).await,
+    ];
+    assert_eq!(algorithm(&of_one.access), "ES256");
+    assert_eq!(kid(&of_one.access), kid(&of_other.access));
+
+    // A node that is given another algorithm publishes a key of it, and the others follow.
+    drop(other);
+    let other = second.with("AUTHLOG_JWT_ALGORITHM", "RS256").start().await;
+    let hurried = keys(&first, &["rotate", "--now"]).await;
+    assert!(hurried.status.success(), "{hurried:?}");
+    for node in [&one, &other] {
+        let http = node.http();
+        eventually("the node signs with the other algorithm", async || {
+            let tokens = Contract::A.signs_in(&http, &ann).await;
+            (algorithm(&tokens.access) == "RS256").then_some(())
+        })
+        .await;
+    }
+    drop(one);
+    let one = first.start().await;
+    let tokens = Contract::A.signs_in(&one.http(), &ann).await;
+    assert_eq!(algorithm(&tokens.access), "RS256");
+    assert_eq!(published(&one.http()).await.len(), 2);
+    verifies(&other.http(), &tokens.access).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -208,6 +279,10 @@ async fn published(http: &Http) -> BTreeSet<String> {
     let keys = set["keys"].as_array().unwrap().iter();
     keys.map(|key| key["kid"].as_str().unwrap().to_owned())
         .collect()
+}
+
+fn algorithm(access: &str) -> String {
+    token::header(access)["alg"].as_str().unwrap().to_owned()
 }
 
 fn kid(access: &str) -> String {

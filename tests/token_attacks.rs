@@ -54,7 +54,9 @@ async fn no_forgery_opens_anything(store: Store) {
 
 /// A key that brings itself along is not taken, and one that is to be fetched is not fetched (RFC 8725 §3.10).
 async fn no_address_in_a_token_is_ever_called(store: Store) {
-    let service = Program::on(store).await;
+    // The attacker's key is of the same algorithm.
+    let settings = Settings::on(store).with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
+    let service = settings.start().await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::A.registers(&http, &ann).await;

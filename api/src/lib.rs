@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use capacity::Capacity;
-pub use exchange::{AllowedOrigins, CookieScope, TrustedProxies};
+pub use exchange::{AllowedOrigins, CookieScope, StrictTransport, TrustedProxies};
 
 /// What the endpoints are served with.
 #[derive(Clone)]
@@ -72,8 +72,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// Sites whose pages may call from a browser.
     pub allowed_origins: AllowedOrigins,
-    /// Whether browsers are to come over HTTPS alone from now on (RFC 6797): where people reach the service over it.
-    pub https_only: bool,
+    /// Which hosts browsers are to visit over HTTPS alone from now on, where people reach the service over HTTPS.
+    pub strict_transport: StrictTransport,
 }
 
 impl Default for Settings {
@@ -88,7 +88,7 @@ impl Default for Settings {
             connections: 10_000,
             trusted_proxies: TrustedProxies::default(),
             allowed_origins: AllowedOrigins::default(),
-            https_only: false,
+            strict_transport: StrictTransport::Off,
         }
     }
 }

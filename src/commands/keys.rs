@@ -44,14 +44,14 @@ async fn list(settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> {
-    let algorithm = settings.jwt_algorithm;
+    let wanted = settings.jwt_algorithm;
     anyhow::ensure!(
-        !matches!(algorithm, JwtAlgorithm::Hs256),
+        wanted != Some(JwtAlgorithm::Hs256),
         "with HS256 the key is AUTHLOG_JWT_SECRET: replace it on every node"
     );
     let store = open(settings, StoreAccess::Change).await?;
     let now = parts::clock().now();
-    let changed = rotate_signing_key(&*store, algorithm, command.now, now)
+    let changed = rotate_signing_key(&*store, wanted, command.now, now)
         .await
         .context("no key was published; --now lets one that is published sign in seconds")?;
     print_keys(&changed)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use authlog_api::{AllowedOrigins, TrustedProxies};
+use authlog_api::{AllowedOrigins, StrictTransport, TrustedProxies};
 use authlog_infrastructure::hashing::Argon2Parameters;
 use authlog_infrastructure::postgres::PostgresServers;
 use authlog_infrastructure::tokens::JwtAlgorithm;
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) mail_from: String,
     pub(crate) public_url: Option<Url>,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Which hosts browsers visit over HTTPS alone, if the public URL is https.
+    pub(crate) hsts: StrictTransport,
     pub(crate) cors_origins: AllowedOrigins,
     /// Whether pages of these origins that are other sites than ours may use our cookies.
     pub(crate) cross_site_cookies: bool,
@@ -46,7 +48,8 @@ pub(crate) struct Settings {
     /// The key that replaces it, while that goes on.
     pub(crate) new_master_key: Option<MasterKeySource>,
     pub(crate) rate_limit: bool,
-    pub(crate) jwt_algorithm: JwtAlgorithm,
+    /// What signs tokens; without it the database keeps the algorithm that it has.
+    pub(crate) jwt_algorithm: Option<JwtAlgorithm>,
     pub(crate) jwt_secret: Option<String>,
     pub(crate) password_min_length: usize,
     pub(crate) password_min_score: u8,
@@ -125,10 +128,9 @@ impl Settings {
             (None, None) => None,
         };
         let argon2_default = Argon2Parameters::default();
-        let jwt_algorithm = sources.parse(
+        let jwt_algorithm = sources.optional(
             "jwt_algorithm",
-            "EdDSA, ES256, RS256 or HS256",
-            JwtAlgorithm::EdDsa,
+            "ES256, RS256, EdDSA or HS256",
             |text| text.parse().ok(),
         )?;
         let settings = Self {
@@ -168,6 +170,12 @@ impl Settings {
                 "public_url",
                 "the http or https URL under which people reach the service, such as https://auth.example.com or https://example.com/auth, without a query, a fragment, a user or a semicolon",
                 public_url,
+            )?,
+            hsts: sources.parse(
+                "hsts",
+                "subdomains, host or off",
+                StrictTransport::Subdomains,
+                StrictTransport::parse,
             )?,
             trusted_proxies: sources.parse(
                 "trusted_proxies",
@@ -285,7 +293,7 @@ impl Settings {
                 || self.public_url.as_ref().is_some_and(is_https) && !self.cors_origins.are_none(),
             "AUTHLOG_COOKIE_SAME_SITE is none, which needs AUTHLOG_PUBLIC_URL=https://… (browsers keep such a cookie over HTTPS alone) and AUTHLOG_CORS_ORIGINS (the sites whose pages may use it)"
         );
-        let shared = matches!(self.jwt_algorithm, JwtAlgorithm::Hs256);
+        let shared = self.jwt_algorithm == Some(JwtAlgorithm::Hs256);
         anyhow::ensure!(
             !shared || self.jwt_secret.is_some(),
             "AUTHLOG_JWT_ALGORITHM is HS256, which needs AUTHLOG_JWT_SECRET: the secret that clients share, at least 32 bytes"
@@ -308,11 +316,11 @@ impl Settings {
                 self.listen
             ));
         }
-        let is_cut = |secret: &String| secret.trim_end() != secret;
-        if self.jwt_secret.as_ref().is_some_and(is_cut) {
+        let secret = self.jwt_secret.as_deref();
+        if secret.is_some_and(|secret| secret.trim() != secret) {
             doubts.push(
-                "AUTHLOG_JWT_SECRET ends with a line break or a space, which is part of the secret: services that read it \
-                 without that refuse every token"
+                "AUTHLOG_JWT_SECRET begins or ends with a space or a line break, which is a part of the secret; clients \
+                 that verify tokens need it as well"
                     .to_owned(),
             );
         }
@@ -428,6 +436,7 @@ mod tests {
             ("AUTHLOG_LISTEN", "localhost", "127.0.0.1:8080"),
             ("AUTHLOG_RATE_LIMIT", "maybe", "on or off"),
             ("AUTHLOG_JWT_ALGORITHM", "none", "EdDSA"),
+            ("AUTHLOG_HSTS", "on", "subdomains, host or off"),
             ("AUTHLOG_PASSWORD_MIN_SCORE", "5", "0 (anything) to 4"),
             ("AUTHLOG_PUBLIC_URL", "auth.example.com", "https://"),
             (

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 /// Every setting that can be given as a flag; secrets cannot, because command lines are public.
-const FLAGS: [&str; 40] = [
+const FLAGS: [&str; 41] = [
     "listen",
     "data_dir",
     "database_url",
@@ -28,6 +28,7 @@ const FLAGS: [&str; 40] = [
     "smtp_ca_file",
     "mail_from",
     "public_url",
+    "hsts",
     "trusted_proxies",
     "cors_origins",
     "cookie_same_site",
@@ -131,6 +132,9 @@ pub(crate) struct Flags {
     /// URL under which people reach the service; https makes cookies Secure [http:// and the listening address]
     #[arg(long, global = true, value_name = "URL")]
     public_url: Option<String>,
+    /// Hosts that browsers visit over HTTPS alone, if the public URL is https: subdomains, host or off [subdomains]
+    #[arg(long, global = true, value_name = "HOSTS")]
+    hsts: Option<String>,
     /// Proxies that are believed to say for whom they ask: addresses and networks, with commas [none]
     #[arg(long, global = true, value_name = "NETWORKS")]
     trusted_proxies: Option<String>,
@@ -158,7 +162,7 @@ pub(crate) struct Flags {
     /// Limits on guessing and flooding: on or off [on]
     #[arg(long, global = true, value_name = "SWITCH")]
     rate_limit: Option<String>,
-    /// What signs tokens: EdDSA, ES256, RS256 or HS256 [EdDSA]
+    /// What signs tokens: ES256, RS256, EdDSA or HS256 [as the database has it; ES256 in a new one]
     #[arg(long, global = true, value_name = "NAME")]
     jwt_algorithm: Option<String>,
     /// Fewest characters of a new password [7]
@@ -216,6 +220,7 @@ impl Flags {
             self.smtp_ca_file,
             self.mail_from,
             self.public_url,
+            self.hsts,
             self.trusted_proxies,
             self.cors_origins,
             self.cookie_same_site,

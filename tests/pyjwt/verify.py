@@ -28,7 +28,8 @@ for line in sys.stdin:
             algorithms=[key._jwk_data["alg"]],
             issuer=metadata["issuer"],
             audience="authlog",
-            options={"require": ["iss", "sub", "aud", "iat", "exp", "jti"]},
+            # RFC 9068, section 2.2.
+            options={"require": ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"]},
         )
         print(json.dumps(claims))
     except jwt.PyJWTError as error:

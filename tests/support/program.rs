@@ -325,8 +325,11 @@ impl Running {
         let output = Transcript::default();
         let (said_address, address) = mpsc::channel();
         output.take(child.stdout.take().expect("its output"), move |line| {
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                let _ = said_address.send(address.trim().to_owned());
+            // As text, or as JSON.
+            let rest = ["listening on http://", r#"{"listening":"http://"#];
+            if let Some(rest) = rest.iter().find_map(|start| line.strip_prefix(start)) {
+                let address = rest.trim().trim_end_matches(r#""}"#);
+                let _ = said_address.send(address.to_owned());
             }
         });
         output.take(child.stderr.take().expect("its log"), |_| {});

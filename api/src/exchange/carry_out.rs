@@ -25,7 +25,7 @@ use super::body::with_body_arrived;
 use super::cross_origin::as_read_by;
 use super::outage::{Outage, Overloaded};
 use super::request_context::request_context;
-use super::{Arrival, Failure, Surface};
+use super::{Arrival, Failure, StrictTransport, Surface};
 use crate::Api;
 use crate::capacity::UnderWay;
 use crate::own::{INTROSPECT, forward_auth};
@@ -101,7 +101,7 @@ pub(crate) async fn carry_out(
     } else {
         tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
     }
-    with_headers_of_every_answer(response, id, api.settings.https_only)
+    with_headers_of_every_answer(response, id, api.settings.strict_transport)
 }
 
 /// Whether a response is held back: one that refuses for overload, and one that refuses too many requests of a client if
@@ -225,19 +225,19 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-opener-policy");
 
-/// A year (RFC 6797 §6.1), the least that ASVS takes.
-const HTTPS_FOR_A_YEAR: HeaderValue =
-    HeaderValue::from_static("max-age=31536000; includeSubDomains");
-
-fn with_headers_of_every_answer(mut response: Response, id: Uuid, https_only: bool) -> Response {
+fn with_headers_of_every_answer(
+    mut response: Response,
+    id: Uuid,
+    strict_transport: StrictTransport,
+) -> Response {
     let headers = response.headers_mut();
     for (name, value) in OF_EVERY_ANSWER {
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    if https_only {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HTTPS_FOR_A_YEAR);
+    if let Some(policy) = strict_transport.header() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, policy);
     }
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(X_REQUEST_ID, id);

@@ -14,6 +14,7 @@ mod member;
 mod outage;
 mod refusals;
 mod request_context;
+mod strict_transport;
 mod surface;
 
 pub(crate) use arrival::Arrival;
@@ -34,4 +35,5 @@ pub(crate) use fallbacks::{unknown_path, wrong_method};
 pub(crate) use member::{Member, only_texts};
 pub(crate) use outage::{overloaded, retry_later, unavailable};
 pub(crate) use refusals::Refusals;
+pub use strict_transport::StrictTransport;
 pub(crate) use surface::Surface;

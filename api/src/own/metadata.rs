@@ -13,8 +13,9 @@ use crate::Api;
 /// As long as the keys.
 const KEEP: &str = "public, max-age=300";
 
-/// RFC 8414 §2. Nobody gets a token here by OAuth: there is no authorization and no token endpoint, so that no response
-/// type, grant or scope is supported, and the lists of them are empty.
+/// RFC 8414 §2. Tokens are issued through the contracts: there is no authorization and no token endpoint, and so no response
+/// type, grant or scope. A member without a value is left out, as §3.2 demands. That includes `response_types_supported`,
+/// which §2 requires of a server that has one.
 #[derive(Serialize)]
 struct MetadataOut<'a> {
     issuer: &'a str,
@@ -23,10 +24,6 @@ struct MetadataOut<'a> {
     introspection_endpoint_auth_methods_supported: [&'static str; 1],
     revocation_endpoint: String,
     revocation_endpoint_auth_methods_supported: [&'static str; 1],
-    response_types_supported: [&'static str; 0],
-    grant_types_supported: [&'static str; 0],
-    scopes_supported: [&'static str; 0],
-    token_endpoint_auth_methods_supported: [&'static str; 0],
 }
 
 /// The metadata.
@@ -39,10 +36,6 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Response {
         introspection_endpoint_auth_methods_supported: ["Bearer"],
         revocation_endpoint: at("/oauth2/revoke"),
         revocation_endpoint_auth_methods_supported: ["none"],
-        response_types_supported: [],
-        grant_types_supported: [],
-        scopes_supported: [],
-        token_endpoint_auth_methods_supported: [],
     };
     ([(CACHE_CONTROL, KEEP)], Json(out)).into_response()
 }

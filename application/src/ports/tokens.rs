@@ -1,7 +1,7 @@
 //! Tokens: how they are made and read.
 
 use async_trait::async_trait;
-use authlog_domain::{ResetId, SessionId, Timestamp, UserId, VerificationId};
+use authlog_domain::{ContractName, ResetId, SessionId, Timestamp, UserId, VerificationId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ pub struct TokenClaims {
     pub user: UserId,
     /// `sid`.
     pub session: SessionId,
+    /// `client_id` of an access token (RFC 9068 §2.2): the contract through which it is issued (`docs/adr/0017`).
+    pub client: Option<ContractName>,
     /// The account's session epoch under which the session started.
     pub epoch: u32,
     /// `iat`.

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -50,11 +50,15 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     let keys: JwkSet = serde_json::from_str(&line)?;
-    let key = DecodingKey::from_jwk(keys.keys.first().context("a key")?)?;
+    let jwk = keys.keys.first().context("a key")?;
+    let key = DecodingKey::from_jwk(jwk)?;
+    let algorithm = jwk.common.key_algorithm.context("the algorithm of the key")?;
+    let mut validation = Validation::new(algorithm.to_string().parse()?);
+    validation.validate_aud = false;
     let app = Router::new()
         .route(PLAIN, get(async || Json(body())))
         .route(SIGNED, get(signed))
-        .with_state(std::sync::Arc::new(key));
+        .with_state(std::sync::Arc::new((key, validation)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let mut output = std::io::stdout().lock();
     writeln!(output, "{}", listener.local_addr()?)?;
@@ -69,16 +73,15 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
 }
 
 async fn signed(
-    State(key): State<std::sync::Arc<DecodingKey>>,
+    State(verifies): State<std::sync::Arc<(DecodingKey, Validation)>>,
     headers: HeaderMap,
 ) -> impl IntoResponse {
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let mut validation = Validation::new(Algorithm::EdDSA);
-    validation.validate_aud = false;
-    match jsonwebtoken::decode::<Value>(token, &key, &validation) {
+    let (key, validation) = &*verifies;
+    match jsonwebtoken::decode::<Value>(token, key, validation) {
         Ok(_) => Json(body()).into_response(),
         Err(_) => StatusCode::UNAUTHORIZED.into_response(),
     }

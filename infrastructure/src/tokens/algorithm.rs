@@ -8,10 +8,11 @@ use jsonwebtoken::Algorithm;
 /// An algorithm that signs tokens (RFC 7518 §3.1, RFC 8037). There is no `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum JwtAlgorithm {
-    /// Ed25519: small, fast, deterministic.
-    #[default]
+    /// Ed25519. Several JWT libraries cannot verify it. Older databases have it by default.
     EdDsa,
-    /// ECDSA with P-256 and SHA-256, for clients without Ed25519.
+    /// ECDSA with P-256 and SHA-256: the default of a new database, as every common JWT library can verify it
+    /// (`docs/adr/0017`).
+    #[default]
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256, for old clients. Signing costs more than ten times as much.
     Rs256,

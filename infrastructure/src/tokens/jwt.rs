@@ -81,8 +81,8 @@ impl JwtTokens {
 
     fn payload(&self, claims: &TokenClaims) -> Map<String, Value> {
         let mut payload = claims.extra.clone();
-        // What a verifier of ours reads must be ours to say.
-        payload.retain(|name, _| name != "nbf" && name != "generation");
+        // What these say is not up to a contract.
+        payload.retain(|name, _| !matches!(&**name, "nbf" | "generation" | "client_id"));
         let own = [
             ("iss", json!(self.issuer)),
             ("sub", json!(claims.user)),
@@ -97,6 +97,9 @@ impl JwtTokens {
         payload.extend(own.map(|(name, value)| (name.to_owned(), value)));
         if let TokenKind::Refresh { generation } = claims.kind {
             payload.insert("generation".to_owned(), json!(generation));
+        }
+        if let Some(client) = claims.client {
+            payload.insert("client_id".to_owned(), json!(client.as_str()));
         }
         payload
     }

@@ -41,6 +41,19 @@ pub enum KeyRefusal {
     NotMade(#[from] SigningKeyError),
 }
 
+/// The algorithm of the next key: the one that is `wanted`, else that of the newest key, else the default. So a set keeps
+/// its algorithm until a setting names another one, and all nodes without that setting agree.
+pub(super) fn next_algorithm(keys: &[KeyRecord], wanted: Option<JwtAlgorithm>) -> JwtAlgorithm {
+    let newest = keys
+        .iter()
+        .max_by_key(|key| (key.signs_until.is_none(), key.signs_from));
+    wanted
+        .or_else(|| newest.map(|key| key.algorithm))
+        // A shared secret is given by a setting, never generated.
+        .filter(|algorithm| *algorithm != JwtAlgorithm::Hs256)
+        .unwrap_or_default()
+}
+
 /// Whether the set lacks a key of this algorithm to sign with, now or soon.
 pub(super) fn lacks(keys: &[KeyRecord], algorithm: JwtAlgorithm) -> bool {
     let newest = keys.iter().find(|key| key.signs_until.is_none());

@@ -3,9 +3,12 @@
 use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
 
-use super::key_changes::{self, PUBLISHED_FOR};
+use super::key_changes::{self, PUBLISHED_FOR, next_algorithm};
 use super::{JwtAlgorithm, KeyRecord, KeyRefusal, SigningKey, SigningKeyError, SigningKeys};
 use crate::store::Store;
+
+/// The default of the versions that kept one key for each algorithm.
+const FORMER_DEFAULT: JwtAlgorithm = JwtAlgorithm::EdDsa;
 
 /// Why the keys are not changed.
 #[derive(Debug, thiserror::Error)]
@@ -24,18 +27,20 @@ impl From<SigningKeyError> for KeyChangeError {
     }
 }
 
-/// Makes sure that there is a key of `algorithm` to sign with, now or soon, and returns all keys. Where keys of another
-/// algorithm sign, it is published first, and they go on verifying.
+/// Makes sure that there is a key of the algorithm `wanted` to sign with, now or soon, and returns all keys. Where keys of
+/// another algorithm sign, it is published first, and they go on verifying. If no algorithm is wanted, the store keeps the
+/// one that it has, and a new store gets the default.
 ///
 /// # Errors
 /// A key cannot be made, or the store does not answer.
 pub async fn keep_signing_key(
     store: &dyn Store,
-    algorithm: JwtAlgorithm,
+    wanted: Option<JwtAlgorithm>,
     now: Timestamp,
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
     loop {
-        let stored = stored_keys(store, algorithm, now).await?;
+        let stored = stored_keys(store, wanted, now).await?;
+        let algorithm = next_algorithm(&stored.keys, wanted);
         let changed = if key_changes::lacks(&stored.keys, algorithm) {
             let new = SigningKey::generate(algorithm)?;
             key_changes::succeed(&stored.keys, &new, PUBLISHED_FOR, now)
@@ -49,20 +54,20 @@ pub async fn keep_signing_key(
     }
 }
 
-/// Publishes a key that is to follow the one that signs; `soon`, as soon as every node knows it. Returns the keys that
-/// have changed, the new one last.
+/// Publishes a key that is to follow the one that signs; `soon`, as soon as every node knows it. Its algorithm is the one
+/// `wanted`, or else that of the newest key. Returns the keys that have changed, the new one last.
 ///
 /// # Errors
 /// There is one already, it cannot be made, or the store does not answer.
 pub async fn rotate_signing_key(
     store: &dyn Store,
-    algorithm: JwtAlgorithm,
+    wanted: Option<JwtAlgorithm>,
     soon: bool,
     now: Timestamp,
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
-    let new = SigningKey::generate(algorithm)?;
     loop {
-        let stored = stored_keys(store, algorithm, now).await?;
+        let stored = stored_keys(store, wanted, now).await?;
+        let new = SigningKey::generate(next_algorithm(&stored.keys, wanted))?;
         let changed = key_changes::rotate(&stored.keys, &new, soon, now)?;
         let after = stored.number;
         if store.change_signing_keys(after, &changed, &[], now).await? {
@@ -101,11 +106,11 @@ pub async fn retire_signing_key(
     }
 }
 
-/// All keys. Where there are none yet, those that were kept one by one for each
-/// algorithm, before there was a set of them; the one of `algorithm` signs on.
+/// All keys. Where there are none yet, those that were kept one by one for each algorithm, before there was a set of them;
+/// the one of the algorithm `wanted`, or else of the default of that time, signs on.
 async fn stored_keys(
     store: &dyn Store,
-    algorithm: JwtAlgorithm,
+    wanted: Option<JwtAlgorithm>,
     now: Timestamp,
 ) -> Result<SigningKeys, KeyChangeError> {
     loop {
@@ -113,7 +118,7 @@ async fn stored_keys(
         if !stored.keys.is_empty() {
             return Ok(stored);
         }
-        let former = former_keys(store, algorithm, now).await?;
+        let former = former_keys(store, wanted.unwrap_or(FORMER_DEFAULT), now).await?;
         if former.is_empty() {
             return Ok(stored);
         }

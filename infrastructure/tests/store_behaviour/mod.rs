@@ -238,6 +238,8 @@ macro_rules! store_behaviour {
             what_an_older_node_changes_is_accepted_during_an_upgrade,
             nothing_is_left_of_a_key_that_was_retired,
             keys_of_an_earlier_version_become_the_set,
+            a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_another,
+            a_new_store_signs_with_es256_on_every_node,
             a_replaced_master_key_opens_no_signing_key,
         ]);
         store_behaviour!($open, schema: [

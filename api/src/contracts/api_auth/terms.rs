@@ -22,11 +22,14 @@ pub(super) const TERMS: SessionTerms = SessionTerms::new(
     }),
 );
 
-/// The first document's tokens have `user_id, email, role, timestamp`, the second's `sub` and `name`.
+/// The first document's tokens have `user_id, email, role, timestamp`, the second's `sub` and `name`. Readers of `email`
+/// need to know whether the address is verified (OpenID Connect Core §5.1).
 fn access_claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {
     let mut claims = refresh_claims(account, issued);
     let email = account.email.as_ref().map(|email| email.as_str());
+    let is_verified = email.is_some() && account.email_verified;
     claims.insert("email".to_owned(), json!(email));
+    claims.insert("email_verified".to_owned(), json!(is_verified));
     claims.insert("role".to_owned(), json!(account.role));
     claims.insert("name".to_owned(), json!(account.display_name()));
     claims
@@ -49,12 +52,13 @@ mod tests {
 
     #[test]
     fn tokens_carry_the_claims_of_the_documents_example_tokens() {
-        let account = an_account();
+        let mut account = an_account();
         assert_eq!(
             Value::Object(access_claims(&account, issued_at())),
             json!({
                 "user_id": account.id,
                 "email": "ahmadsolih@gmail.com",
+                "email_verified": false,
                 "role": "user",
                 "timestamp": 1_721_839_143_530_i64,
                 "name": "Ahmad Solih",
@@ -64,5 +68,10 @@ mod tests {
             Value::Object(refresh_claims(&account, issued_at())),
             json!({"user_id": account.id, "timestamp": 1_721_839_143_530_i64})
         );
+        account.email_verified = true;
+        let verified = |account| access_claims(account, issued_at())["email_verified"].clone();
+        assert_eq!(verified(&account), json!(true));
+        account.email = None;
+        assert_eq!(verified(&account), json!(false));
     }
 }

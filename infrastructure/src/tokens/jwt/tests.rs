@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authlog_domain::Timestamp;
+use authlog_domain::{ContractName, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -72,6 +72,7 @@ fn claims(kind: TokenKind) -> TokenClaims {
         token: Uuid::from_u128(3),
         user: UserId::new(Uuid::from_u128(1)),
         session: SessionId::new(Uuid::from_u128(2)),
+        client: (kind == TokenKind::Access).then_some(ContractName::Users),
         epoch: 4,
         issued_at: now(),
         expires_at: now().plus(seconds(300)),
@@ -151,6 +152,26 @@ fn a_token_shows_the_registered_claims_and_those_of_its_contract() {
 }
 
 #[test]
+fn an_access_token_names_its_contract_as_the_client_and_one_without_it_is_good() {
+    for algorithm in JwtAlgorithm::ALL {
+        let tokens = tokens(algorithm);
+        let token = tokens.sign(&access()).unwrap();
+        assert_eq!(part(&token, 0)["typ"], "at+jwt");
+        let mut payload = part(&token, 1);
+        assert_eq!(payload["client_id"], "users");
+        // RFC 9068 §2.2.
+        for name in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
+            assert!(!payload[name].is_null(), "{name}");
+        }
+        // Issued before there was such a claim.
+        payload.as_object_mut().unwrap().remove("client_id");
+        let former = forge(&tokens.current, &part(&token, 0), &payload);
+        assert_eq!(tokens.verify(&former, now()), tokens.verify(&token, now()));
+        assert!(tokens.verify(&former, now()).is_some());
+    }
+}
+
+#[test]
 fn a_contract_cannot_say_otherwise_than_the_registered_claims() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let mut signed = access();
@@ -165,6 +186,7 @@ fn a_contract_cannot_say_otherwise_than_the_registered_claims() {
         "sid",
         "epoch",
         "generation",
+        "client_id",
     ] {
         signed.extra.insert(name.to_owned(), json!("mallory"));
     }

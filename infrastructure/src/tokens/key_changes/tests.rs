@@ -43,6 +43,29 @@ fn the_first_key_signs_at_once() {
 }
 
 #[test]
+fn a_set_keeps_its_algorithm_until_a_setting_names_another() {
+    use JwtAlgorithm::{EdDsa, Es256, Hs256, Rs256};
+    assert_eq!(next_algorithm(&[], None), Es256);
+    assert_eq!(next_algorithm(&[], Some(EdDsa)), EdDsa);
+    let mut keys = first();
+    assert_eq!(next_algorithm(&keys, None), EdDsa);
+    assert_eq!(next_algorithm(&keys, Some(Es256)), Es256);
+    // The newest key counts, also before it signs.
+    let rsa = SigningKey::generate(Rs256).unwrap();
+    let changed = rotate(&keys, &rsa, false, start()).unwrap();
+    apply(&mut keys, changed);
+    assert_eq!(next_algorithm(&keys, None), Rs256);
+    keys.reverse();
+    assert_eq!(next_algorithm(&keys, None), Rs256);
+    // A set whose keys were all given up had an algorithm as well.
+    let given_up: Vec<_> = first().into_iter().map(|key| key.retired(start())).collect();
+    assert_eq!(next_algorithm(&given_up, None), EdDsa);
+    // No secret is made up that no client shares.
+    let shared = SigningKey::generate(Hs256).unwrap();
+    assert_eq!(next_algorithm(&[KeyRecord::new(&shared, start())], None), Es256);
+}
+
+#[test]
 fn a_key_is_published_then_signs_then_verifies_then_is_gone() {
     use KeyState::{Published, Retired, Signing, Verifying};
     let mut keys = first();

@@ -1,0 +1,24 @@
+"""Verifies tokens with python-jose, which knows no Ed25519, by the key set and with the defaults of the library.
+
+    jose_verify.py <address of the service> < tokens, one a line
+
+Answers each line with the claims as JSON, or with `refused: ` and the reason.
+"""
+
+import json
+import sys
+import urllib.request
+
+from jose import jwt
+from jose.exceptions import JOSEError
+
+with urllib.request.urlopen(f"{sys.argv[1]}/.well-known/jwks.json") as answer:
+    keys = json.load(answer)
+
+for line in sys.stdin:
+    try:
+        claims = jwt.decode(line.strip(), keys, algorithms=["ES256"], issuer="authlog", audience="authlog")
+        print(json.dumps(claims))
+    except JOSEError as error:
+        print(f"refused: {type(error).__name__}: {error}")
+    sys.stdout.flush()
