@@ -184,8 +184,7 @@ async fn tokens_carry_a_number_and_their_expiry_for_a_day(store: Store) {
     let signed_in = Contract::E.sign_in(&service.http(), &ann).await.json();
     for body in [registered, signed_in] {
         let token = body["data"]["token"].as_str().unwrap();
-        let expected =
-            json!({"user_id": NUMBER, "expire_at": NUMBER, "client_id": "v1-auth"});
+        let expected = json!({"user_id": NUMBER, "expire_at": NUMBER, "client_id": "v1-auth"});
         let claims = token::carries(token, &expected);
         assert_eq!(claims["user_id"], body["data"]["user"]["id"]);
         assert_eq!(claims["expire_at"], claims["exp"]);

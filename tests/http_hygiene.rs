@@ -295,7 +295,11 @@ async fn strict_transport_reaches_no_further_than_the_setting_says(store: Store)
             .with("AUTHLOG_HSTS", hosts);
         let service = settings.start().await;
         let answer = service.send(own::HEALTHZ).await;
-        assert_eq!(answer.header("strict-transport-security"), policy, "{answer}");
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            policy,
+            "{answer}"
+        );
     }
 }
 

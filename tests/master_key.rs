@@ -8,11 +8,12 @@ use std::process::Output;
 
 use support::contract::verifies;
 use support::load::Load;
-use support::{Contract, Person, Settings, Store, on_both_stores};
+use support::{Contract, Person, Settings, Store, eventually, on_both_stores, own};
 
 on_both_stores!(
     a_replaced_master_key_opens_nothing_and_the_new_one_everything,
     a_service_that_has_both_keys_serves_on_while_one_replaces_the_other,
+    a_node_without_the_new_master_key_is_not_ready,
     a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next,
     whoever_has_no_new_key_is_told_how_to_give_it,
 );
@@ -78,6 +79,36 @@ async fn a_service_that_has_both_keys_serves_on_while_one_replaces_the_other(sto
     }
     let rebuilt = run(&service.settings, &["rebuild"]).await;
     assert!(rebuilt.status.success(), "{rebuilt:?}");
+}
+
+async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
+    let service = Settings::on(store).with_cheap_hashing().start().await;
+    let answer = service.send(own::READYZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let settings = service.settings.clone();
+    let rotated = run(
+        &settings,
+        &["keys", "rotate-master", "--new-key-file", "new.key"],
+    )
+    .await;
+    assert!(rotated.status.success(), "{rotated:?}");
+    // It cannot store a registration any more, also before one was tried.
+    let answer = service.send(own::READYZ).await;
+    assert_eq!(answer.status, 503, "{answer}");
+    let ann = Person::called("ann");
+    let answer = Contract::A.register(&service.http(), &ann).await;
+    assert_eq!(answer.status, 503, "{answer}");
+    let reason = "the store's master key was replaced";
+    eventually("the log says why", async || {
+        service.output().contains(reason).then_some(())
+    })
+    .await;
+    drop(service);
+    let with_the_new = settings.with("AUTHLOG_MASTER_KEY_FILE", "new.key");
+    let service = with_the_new.start().await;
+    let answer = service.send(own::READYZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    Contract::A.registers(&service.http(), &ann).await;
 }
 
 async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(store: Store) {

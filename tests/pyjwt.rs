@@ -113,7 +113,10 @@ async fn the_metadata_are_valid_but_for_what_there_is_not(store: Store) {
     // RFC 8414 §3.2: a list without a member is left out.
     let members = metadata.json();
     for (name, value) in members.as_object().unwrap() {
-        assert!(value.as_array().is_none_or(|list| !list.is_empty()), "{name}");
+        assert!(
+            value.as_array().is_none_or(|list| !list.is_empty()),
+            "{name}"
+        );
     }
     let said = says("authlib_metadata.py", &service, metadata.body).await;
     for line in &said {

@@ -128,11 +128,10 @@ impl Settings {
             (None, None) => None,
         };
         let argon2_default = Argon2Parameters::default();
-        let jwt_algorithm = sources.optional(
-            "jwt_algorithm",
-            "ES256, RS256, EdDSA or HS256",
-            |text| text.parse().ok(),
-        )?;
+        let jwt_algorithm =
+            sources.optional("jwt_algorithm", "ES256, RS256, EdDSA or HS256", |text| {
+                text.parse().ok()
+            })?;
         let settings = Self {
             listen: sources.parse(
                 "listen",

@@ -9,7 +9,7 @@ use super::{Postgres, Program, eventually};
 /// seals, claims to mailboxes, housekeeping and elections. How often they run depends on the time that passes and not on the requests, so they count
 /// for no operation; neither would one of them that an operation began to use. `tests/costs.rs` compares this list with what an
 /// idle node asks.
-const BACKGROUND: [&str; 31] = [
+const BACKGROUND: [&str; 32] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -27,6 +27,7 @@ const BACKGROUND: [&str; 31] = [
     "SELECT c.number, k.kid, ",
     "WITH ours AS ( SELECT c.oid, ",
     "SELECT version, checksum FROM _sqlx_migrations ",
+    "SELECT fingerprint FROM sealing_key",
     "WITH due AS MATERIALIZED ",
     "DELETE FROM opaque_tokens WHERE expires_at ",
     "SELECT max(number) FROM log_marks",

@@ -18,7 +18,8 @@ pub enum NotReady {
 /// Tells whether the store can be used.
 #[async_trait]
 pub trait Health: Send + Sync {
-    /// Whether the store answers, has the schema that this program expects, and takes writes. Of writes the outcomes of the
+    /// Whether the store answers, has the schema that this program expects, is sealed under a master key that this program
+    /// has, and takes writes. Of writes the outcomes of the
     /// last few seconds are known; the store is written to only if those leave it in doubt, and at most once a second.
     async fn check(&self) -> Result<(), StoreError>;
 

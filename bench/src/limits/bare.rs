@@ -52,7 +52,10 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     let keys: JwkSet = serde_json::from_str(&line)?;
     let jwk = keys.keys.first().context("a key")?;
     let key = DecodingKey::from_jwk(jwk)?;
-    let algorithm = jwk.common.key_algorithm.context("the algorithm of the key")?;
+    let algorithm = jwk
+        .common
+        .key_algorithm
+        .context("the algorithm of the key")?;
     let mut validation = Validation::new(algorithm.to_string().parse()?);
     validation.validate_aud = false;
     let app = Router::new()

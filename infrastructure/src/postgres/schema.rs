@@ -190,7 +190,10 @@ impl Health for PostgresStore {
     async fn check(&self) -> Result<(), StoreError> {
         let applied = self.applied().await?;
         match compare(&applied) {
-            Ok(()) | Err(SchemaError::Ahead(_)) => self.check_writes().await,
+            Ok(()) | Err(SchemaError::Ahead(_)) => {
+                self.follow_rotation().await?;
+                self.check_writes().await
+            }
             Err(error) => Err(StoreError::Unreadable(Box::new(error))),
         }
     }

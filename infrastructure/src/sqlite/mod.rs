@@ -244,6 +244,7 @@ impl Health for SqliteStore {
         if !self.readers.read(connection::has_schema).await? {
             return Err(StoreError::Unavailable(Box::new(OtherSchema)));
         }
+        self.follow_rotation().await?;
         if let Err(error) = self.files.check() {
             let fault = NotReady::WritesFail(error.to_string());
             return Err(StoreError::Unavailable(Box::new(fault)));

@@ -37,7 +37,9 @@ pub async fn a_key_is_read_back_as_it_was_written_on_every_node(world: &impl Wor
         JwtAlgorithm::Es256,
         JwtAlgorithm::Rs256,
     ] {
-        keep_signing_key(&*store, Some(algorithm), now()).await.unwrap();
+        keep_signing_key(&*store, Some(algorithm), now())
+            .await
+            .unwrap();
     }
     let here = keys_of(&*store).await;
     let there = keys_of(&*world.another_node().await).await;
@@ -56,7 +58,9 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
     for runner in 0..20 {
         let store = nodes[runner % 2].clone();
         race.spawn(async move {
-            let keys = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+            let keys = keep_signing_key(&*store, Some(ALGORITHM), now())
+                .await
+                .unwrap();
             assert_eq!(keys.len(), 1);
             keys[0].kid.clone()
         });
@@ -68,7 +72,9 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
 
 pub async fn of_changes_that_race_one_is_made(world: &impl World) {
     let store = world.store();
-    keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let mut race = JoinSet::new();
     for _ in 0..10 {
         let store = world.store();
@@ -90,7 +96,9 @@ pub async fn of_changes_that_race_one_is_made(world: &impl World) {
 
 pub async fn a_private_key_is_sealed_for_its_name(world: &impl World) {
     let store = world.store();
-    keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let changed = rotate_signing_key(&*store, Some(ALGORITHM), false, now()).await;
     let newest = changed.unwrap().pop().unwrap();
     world
@@ -124,7 +132,9 @@ async fn put_keys_back(world: &impl World) {
 
 pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let kid = first[0].kid.as_str();
     copy_of_keys(world).await;
     retire_signing_key(&*store, kid, now()).await.unwrap();
@@ -138,7 +148,9 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
     }
     // A successor signs, although its row was removed.
     let store = world.store();
-    let keys = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let keys = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let signs = |key: &&KeyRecord| key.state(now()) == KeyState::Signing;
     assert_ne!(keys.iter().find(signs).unwrap().kid, kid);
     assert_eq!(store.signing_keys(now()).await.unwrap().faults, []);
@@ -146,7 +158,9 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
 
 pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let kid = first[0].kid.as_str();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("retired-keys");
@@ -180,7 +194,9 @@ pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(wor
 
 pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     world
         .execute_own(
             "INSERT INTO signing_keys VALUES ('far', 'EdDSA', 0, 9223372036854775807, NULL, x'00'),
@@ -205,7 +221,9 @@ pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &im
 /// A version without a ledger serves for a while when nodes are replaced one by one.
 pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let kid = first[0].kid.as_str();
     world
         .execute(&format!(
@@ -219,7 +237,9 @@ pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &im
     let found = store.signing_keys(now()).await.unwrap();
     assert!(found.is_unconfirmed);
     assert_eq!(found.keys[0].state(now()), KeyState::Retired);
-    keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let found = store.signing_keys(now()).await.unwrap();
     assert!(!found.is_unconfirmed);
     assert_eq!(found.faults, []);
@@ -242,7 +262,9 @@ pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &im
 
 pub async fn nothing_is_left_of_a_key_that_was_retired(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     retire_signing_key(&*store, &first[0].kid, now())
         .await
         .unwrap();
@@ -265,7 +287,9 @@ pub async fn keys_of_an_earlier_version_become_the_set(world: &impl World) {
         let name = format!("signing-key/{}", key.algorithm());
         store.shared_secret(&name, &key.to_stored()).await.unwrap();
     }
-    let keys = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let keys = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     assert_eq!(keys.len(), 2);
     for key in keys {
         let signs = key.kid == ed.kid();
@@ -290,7 +314,9 @@ pub async fn a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_anot
     let name = "signing-key/RS256";
     store.shared_secret(name, &rsa.to_stored()).await.unwrap();
     let signing = |keys: &[KeyRecord]| {
-        let mut signing = keys.iter().filter(|key| key.state(now()) == KeyState::Signing);
+        let mut signing = keys
+            .iter()
+            .filter(|key| key.state(now()) == KeyState::Signing);
         (signing.next().unwrap().clone(), signing.count())
     };
     for node in [store.clone(), world.another_node().await, store.clone()] {
@@ -299,7 +325,9 @@ pub async fn a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_anot
         let (key, others) = signing(&keys);
         assert_eq!((&*key.kid, others), (ed.kid(), 0));
     }
-    let changed = rotate_signing_key(&*store, None, true, now()).await.unwrap();
+    let changed = rotate_signing_key(&*store, None, true, now())
+        .await
+        .unwrap();
     assert_eq!(changed.last().unwrap().algorithm, JwtAlgorithm::EdDsa);
     // A setting that is taken back changes nothing either.
     let es256 = Some(JwtAlgorithm::Es256);
@@ -329,7 +357,9 @@ pub async fn a_new_store_signs_with_es256_on_every_node(world: &impl World) {
 
 pub async fn a_replaced_master_key_opens_no_signing_key(world: &impl World) {
     let store = world.store();
-    let before = keep_signing_key(&*store, Some(ALGORITHM), now()).await.unwrap();
+    let before = keep_signing_key(&*store, Some(ALGORITHM), now())
+        .await
+        .unwrap();
     let new = MasterKey::generate(&SystemEntropy);
     let keys = MasterKeys::of_rotation(world.master(), new.clone());
     let both = world.open_with(keys).await.unwrap();

@@ -58,11 +58,17 @@ fn a_set_keeps_its_algorithm_until_a_setting_names_another() {
     keys.reverse();
     assert_eq!(next_algorithm(&keys, None), Rs256);
     // A set whose keys were all given up had an algorithm as well.
-    let given_up: Vec<_> = first().into_iter().map(|key| key.retired(start())).collect();
+    let given_up: Vec<_> = first()
+        .into_iter()
+        .map(|key| key.retired(start()))
+        .collect();
     assert_eq!(next_algorithm(&given_up, None), EdDsa);
     // No secret is made up that no client shares.
     let shared = SigningKey::generate(Hs256).unwrap();
-    assert_eq!(next_algorithm(&[KeyRecord::new(&shared, start())], None), Es256);
+    assert_eq!(
+        next_algorithm(&[KeyRecord::new(&shared, start())], None),
+        Es256
+    );
 }
 
 #[test]
