@@ -8,7 +8,7 @@ use std::process::Output;
 
 use support::contract::verifies;
 use support::load::Load;
-use support::{Contract, Person, Settings, Store, eventually, on_both_stores, own};
+use support::{Contract, Person, Settings, Store, a, eventually, on_both_stores, own};
 
 on_both_stores!(
     a_replaced_master_key_opens_nothing_and_the_new_one_everything,
@@ -93,10 +93,12 @@ async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
     .await;
     assert!(rotated.status.success(), "{rotated:?}");
     // It cannot store a registration any more, also before one was tried.
-    let answer = service.send(own::READYZ).await;
+    let answer = service.send(own::READYZ).attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let ann = Person::called("ann");
-    let answer = Contract::A.register(&service.http(), &ann).await;
+    let registration = Contract::A.registration_of(&ann);
+    let request = service.send(a::REGISTER).json(&registration);
+    let answer = request.attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let reason = "the store's master key was replaced";
     eventually("the log says why", async || {
