@@ -256,18 +256,12 @@ pub(crate) fn mailer(settings: &Settings) -> anyhow::Result<Arc<dyn Mailer>> {
                 &mail_authorities(settings)?,
                 &settings.mail_from,
                 clock(),
-                entropy(),
             )
             .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
         ),
         None => Arc::new(
-            FileMailer::new(
-                settings.data_dir.join("mail"),
-                &settings.mail_from,
-                clock(),
-                entropy(),
-            )
-            .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
+            FileMailer::new(settings.data_dir.join("mail"), &settings.mail_from, clock())
+                .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
         ),
     })
 }

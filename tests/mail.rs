@@ -1,7 +1,14 @@
 //! How much mail one mailbox is sent: floods of every kind, at a real SMTP server.
+#![expect(
+    clippy::expect_used,
+    reason = "a mail server of a test is a test; clippy.toml knows only functions that are marked as one"
+)]
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::json;
@@ -9,7 +16,7 @@ use support::contract::Tokens;
 use support::mail::{Mail, MailServer, Mailbox, new_mail_to, notice_to};
 use support::program::free_port;
 use support::story::follows;
-use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own};
+use support::{Contract, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own};
 
 /// How many notices of a kind a mailbox is sent at once.
 const NOTICES: usize = 3;
@@ -32,6 +39,7 @@ on_both_stores!(
     many_accounts_send_one_mailbox_no_more_than_one_does,
     what_happens_while_the_mail_server_is_away_is_one_mail,
     notices_go_to_verified_addresses_alone,
+    a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name,
 );
 
 /// A service that hands its mail to a server of its own, with these settings besides.
@@ -253,6 +261,110 @@ async fn what_happens_while_the_mail_server_is_away_is_one_mail(store: Store) {
     let link = new_mail_to(&post, "ann@host3.example", &[]).await;
     assert_eq!(post.notices(), [notice]);
     assert_eq!(post.mails(), [link]);
+}
+
+/// A mail server that takes every message and closes the connection instead of saying so.
+struct SilentServer {
+    port: u16,
+    messages: Arc<Mutex<Vec<String>>>,
+}
+
+impl SilentServer {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let messages = Arc::<Mutex<Vec<String>>>::default();
+        let taken = Arc::clone(&messages);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if let Some(message) = take(&client) {
+                    taken.lock().expect("no panic").push(message);
+                }
+            }
+        });
+        Self { port, messages }
+    }
+
+    /// The names of the messages so far.
+    fn names(&self) -> Vec<String> {
+        let messages = self.messages.lock().expect("no panic");
+        let name = |message: &String| {
+            let mut lines = message.lines();
+            let name = lines.find(|line| line.starts_with("Message-ID:"));
+            name.expect("a name").to_owned()
+        };
+        messages.iter().map(name).collect()
+    }
+}
+
+/// The message that a client hands over.
+fn take(mut client: &TcpStream) -> Option<String> {
+    client.write_all(b"220 mail.example\r\n").ok()?;
+    let mut lines = BufReader::new(client).lines().map_while(Result::ok);
+    loop {
+        let is_data = lines.next()?.starts_with("DATA");
+        let answer: &[u8] = if is_data {
+            b"354 Go on\r\n"
+        } else {
+            b"250 OK\r\n"
+        };
+        client.write_all(answer).ok()?;
+        if is_data {
+            return Some(
+                lines
+                    .take_while(|line| line != ".")
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            );
+        }
+    }
+}
+
+async fn a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name(store: Store) {
+    let post = SilentServer::start();
+    let url = format!("smtp://127.0.0.1:{}", post.port);
+    let settings = Settings::on(store).with_cheap_hashing();
+    let service = settings.with("AUTHLOG_SMTP_URL", &url).start().await;
+    let ann = Changing::registers(&service, "ann").await;
+    for queue in ["mail_queue", "reset_requests"] {
+        let before = post.names().len();
+        let answer = if queue == "mail_queue" {
+            let request = service.send(own::REQUEST_VERIFICATION);
+            request.bearer(&ann.tokens.access).await
+        } else {
+            let body = json!({"username": ann.person.email});
+            service.send(c::REQUEST_RESET).json(&body).await
+        };
+        assert!(answer.status < 300, "{answer}");
+        for copy in 1..=5 {
+            eventually("a copy", async || {
+                (post.names().len() >= before + copy).then_some(())
+            })
+            .await;
+            // It is put off, by a minute at least, and dropped after the fifth.
+            let is_settled = if copy < 5 {
+                format!("{queue} WHERE unacknowledged = {copy}")
+            } else {
+                queue.to_owned()
+            };
+            let rows = i64::from(copy < 5);
+            eventually("the note of it", async || {
+                (service.settings.count(&is_settled) == rows).then_some(())
+            })
+            .await;
+            assert_eq!(post.names().len(), before + copy);
+            let instant = if queue == "mail_queue" {
+                "happened_at"
+            } else {
+                "requested_at"
+            };
+            service
+                .settings
+                .execute(&format!("UPDATE {queue} SET due_at = {instant}"));
+        }
+        let names = post.names().split_off(before);
+        assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+    }
 }
 
 async fn notices_go_to_verified_addresses_alone(store: Store) {

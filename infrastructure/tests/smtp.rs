@@ -7,15 +7,17 @@
     reason = "a helper of tests is a test; clippy.toml knows only functions that are marked as one"
 )]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use authlog_application::ports::{Mail, MailError, Mailer as _};
 use authlog_domain::Email;
 use authlog_infrastructure::mail::{MailAuthorities, SmtpMailer};
-use authlog_infrastructure::system::{SystemClock, SystemEntropy};
+use authlog_infrastructure::system::SystemClock;
 use serde_json::Value;
 
 struct Server {
@@ -67,14 +69,7 @@ impl Server {
 }
 
 fn mailer_at(url: &str, authorities: &MailAuthorities, sender: &str) -> SmtpMailer {
-    SmtpMailer::new(
-        url,
-        authorities,
-        sender,
-        Arc::new(SystemClock),
-        Arc::new(SystemEntropy),
-    )
-    .unwrap()
+    SmtpMailer::new(url, authorities, sender, Arc::new(SystemClock)).unwrap()
 }
 
 impl Drop for Server {
@@ -86,6 +81,7 @@ impl Drop for Server {
 
 fn mail_to(address: &str, text: &str) -> Mail {
     Mail {
+        entry: uuid::Uuid::from_u128(9),
         user: authlog_domain::UserId::new(uuid::Uuid::from_u128(7)),
         to: Email::parse(address).unwrap(),
         subject: "Reset your password".to_owned(),
@@ -193,6 +189,132 @@ async fn where_encryption_is_required_nothing_is_sent_without() {
         matches!(refused, Err(MailError::Transient(_))),
         "{refused:?}"
     );
+}
+
+/// A mail server that greets and answers as it should, and then sends digits without an end or closes the connection.
+struct CrookedServer {
+    port: u16,
+    sent: Arc<AtomicU64>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Crooked {
+    EndlessGreeting,
+    EndlessAnswer(&'static str),
+    Closes(&'static str),
+}
+
+impl CrookedServer {
+    fn start(how: Crooked) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
+        std::thread::spawn(move || {
+            let (client, _) = listener.accept().unwrap();
+            // The client goes away at some point of it.
+            let _ = converse(&client, how, &count);
+        });
+        Self { port, sent }
+    }
+}
+
+fn converse(mut client: &TcpStream, how: Crooked, sent: &AtomicU64) -> std::io::Result<()> {
+    let endless = |mut client: &TcpStream| -> std::io::Result<()> {
+        loop {
+            let written = client.write(&[b'2'; 65_536])?;
+            sent.fetch_add(written as u64, Ordering::Relaxed);
+        }
+    };
+    if how == Crooked::EndlessGreeting {
+        return endless(client);
+    }
+    client.write_all(b"220 mail.example\r\n")?;
+    let mut lines = BufReader::new(client);
+    let mut in_message = false;
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let verb = if in_message {
+            line.trim_end()
+        } else {
+            line.get(..4).unwrap_or_default()
+        };
+        match how {
+            Crooked::EndlessAnswer(to) if to == verb => return endless(client),
+            Crooked::Closes(at) if at == verb => return Ok(()),
+            _ if in_message => {}
+            _ if verb == "DATA" => {
+                in_message = true;
+                client.write_all(b"354 Go on\r\n")?;
+            }
+            _ => client.write_all(b"250 OK\r\n")?,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_given_up_before_it_fills_the_memory() {
+    for how in [
+        Crooked::EndlessGreeting,
+        Crooked::EndlessAnswer("EHLO"),
+        Crooked::EndlessAnswer("MAIL"),
+        Crooked::EndlessAnswer("."),
+    ] {
+        let server = CrookedServer::start(how);
+        let url = format!("smtp://127.0.0.1:{}", server.port);
+        let mailer = mailer_at(&url, &MailAuthorities::default(), "no-reply@auth.example");
+        let refused = mailer.send(mail_to("jo@example.com", "Hi\n")).await;
+        match how {
+            Crooked::EndlessAnswer(".") => assert!(
+                matches!(refused, Err(MailError::Unacknowledged(_))),
+                "{refused:?}"
+            ),
+            _ => is_kept(&refused, ""),
+        }
+        // What the sockets hold, and no more.
+        let sent = server.sent.load(Ordering::Relaxed);
+        assert!(sent < 64 * 1024 * 1024, "{sent} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_acknowledged_may_have_been_delivered() {
+    for (verb, may_be_delivered) in [
+        ("EHLO", false),
+        ("MAIL", false),
+        ("RCPT", false),
+        ("DATA", false),
+        (".", true),
+    ] {
+        let server = CrookedServer::start(Crooked::Closes(verb));
+        let url = format!("smtp://127.0.0.1:{}", server.port);
+        let mailer = mailer_at(&url, &MailAuthorities::default(), "no-reply@auth.example");
+        let outcome = mailer.send(mail_to("jo@example.com", "Hi\n")).await;
+        match outcome {
+            Err(MailError::Unacknowledged(_)) => assert!(may_be_delivered, "{verb}"),
+            Err(MailError::Transient(_)) => assert!(!may_be_delivered, "{verb}"),
+            other => panic!("{verb}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_same_mail_is_the_same_message_each_time() {
+    let mut server = Server::start(&[]);
+    let mailer = server.mailer("", "");
+    let mut names = Vec::new();
+    for text in ["once\n", "once\n", "twice\n"] {
+        mailer.send(mail_to("jo@example.com", text)).await.unwrap();
+        let message = server.next_message();
+        let content = message["content"].as_str().unwrap();
+        let name = content.lines().find(|line| line.starts_with("Message-ID:"));
+        names.push(name.unwrap().to_owned());
+    }
+    assert_eq!(names[0], names[1]);
+    assert_ne!(names[0], names[2]);
 }
 
 /// Makes sure that the mail is kept for another try.

@@ -238,7 +238,7 @@ impl EventStore for Nowhere {
         unreachable!()
     }
 
-    async fn last_sequence(&self, _: &StreamId) -> Result<u64, StoreError> {
+    async fn last_sequence(&self, _: &StreamId, _: u64) -> Result<u64, StoreError> {
         unreachable!()
     }
 
@@ -371,7 +371,7 @@ impl ResetRequests for Nowhere {
         unreachable!()
     }
 
-    async fn postpone(&self, _: ResetId, _: Timestamp) -> Result<(), StoreError> {
+    async fn postpone(&self, _: &ResetRequest, _: Timestamp) -> Result<(), StoreError> {
         unreachable!()
     }
 }

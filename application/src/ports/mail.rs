@@ -2,9 +2,13 @@
 
 use async_trait::async_trait;
 use authlog_domain::{Email, UserId};
+use uuid::Uuid;
 
 /// A message to one person. It has no `Debug`: what it says is nobody else's business.
 pub struct Mail {
+    /// The entry of the queue for which it is sent. The same mail for the same entry is the same message, so that a mailbox
+    /// that gets it twice can tell.
+    pub entry: Uuid,
     /// Whose account it is about.
     pub user: UserId,
     /// To whom.
@@ -21,6 +25,9 @@ pub enum MailError {
     /// It may work later.
     #[error("the mail could not be handed over yet")]
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was handed over whole, and nothing says whether it was taken: it may have been delivered.
+    #[error("the mail was handed over, and the server did not acknowledge it")]
+    Unacknowledged(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It will never work: the address or the message was refused.
     #[error("the mail was refused")]
     Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),

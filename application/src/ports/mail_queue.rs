@@ -23,6 +23,8 @@ pub struct DueMail {
     pub happened_at: Timestamp,
     /// How often the entry was taken.
     pub attempts: u32,
+    /// How often a mail was handed over for it that was not acknowledged.
+    pub unacknowledged: u32,
 }
 
 /// What is due to be mailed.
@@ -54,6 +56,7 @@ pub trait MailQueue: Send + Sync {
     /// again since is left alone.
     async fn complete_mail(&self, mail: &DueMail) -> Result<(), StoreError>;
 
-    /// Makes an entry due again at `at`.
+    /// Makes an entry due again at `at`, and stores how often its mail was not acknowledged. An entry that was taken again
+    /// since is left alone.
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Result<(), StoreError>;
 }

@@ -20,6 +20,8 @@ pub struct ResetRequest {
     pub context: RequestContext,
     /// How often it was tried to carry it out.
     pub attempts: u32,
+    /// How often its mail was handed over and not acknowledged.
+    pub unacknowledged: u32,
 }
 
 /// A queue that survives a crash, of which each entry is handled at least once, by one node at a time.
@@ -40,6 +42,7 @@ pub trait ResetRequests: Send + Sync {
     /// Removes a request for good.
     async fn complete(&self, reset: ResetId) -> Result<(), StoreError>;
 
-    /// Makes a request due again at `at`.
-    async fn postpone(&self, reset: ResetId, at: Timestamp) -> Result<(), StoreError>;
+    /// Makes a request due again at `at`, and stores how often its mail was not acknowledged. A request that was taken again
+    /// since is left alone.
+    async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Result<(), StoreError>;
 }

@@ -49,8 +49,8 @@ impl mail_errands::Errand for Errand {
 
     const WHAT: &'static str = "mail about an event";
 
-    fn parts(&self) -> &Parts {
-        &self.parts
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
     }
 
     fn name(due: &DueMail) -> String {
@@ -59,6 +59,10 @@ impl mail_errands::Errand for Errand {
 
     fn attempts(due: &DueMail) -> u32 {
         due.attempts
+    }
+
+    fn unacknowledged(due: &DueMail) -> u32 {
+        due.unacknowledged
     }
 
     async fn take(
@@ -77,8 +81,17 @@ impl mail_errands::Errand for Errand {
         self.parts.mail_queue.complete_mail(due).await
     }
 
-    async fn postpone(&self, due: &DueMail, at: Timestamp) -> Result<(), StoreError> {
-        self.parts.mail_queue.postpone_mail(due, at).await
+    async fn postpone(
+        &self,
+        due: &DueMail,
+        at: Timestamp,
+        unacknowledged: u32,
+    ) -> Result<(), StoreError> {
+        let due = DueMail {
+            unacknowledged,
+            ..due.clone()
+        };
+        self.parts.mail_queue.postpone_mail(&due, at).await
     }
 
     async fn carry_out(&self, due: &DueMail) -> Result<(), Delay> {
@@ -147,6 +160,7 @@ impl Errand {
         let hours = self.settings.verification_lifetime.as_secs() / 3600;
         let page = &self.settings.verification_page;
         Ok(Some(Mail {
+            entry: due.id,
             user: due.user,
             to: to.clone(),
             subject: "Confirm your e-mail address".to_owned(),
@@ -246,6 +260,7 @@ fn wanted(due: &DueMail, to: Email) -> Mail {
 
 fn notice(due: &DueMail, to: Email, subject: &str, happened: &str, to_do: &str) -> Mail {
     Mail {
+        entry: due.id,
         user: due.user,
         to,
         subject: subject.to_owned(),
@@ -276,6 +291,7 @@ mod tests {
             happened,
             happened_at: Timestamp::from_unix_millis(0),
             attempts: 1,
+            unacknowledged: 0,
         };
         assert_eq!(when(&due(1)), "at 1970-01-01 00:00 UTC");
         let several = "12 times, most recently at 1970-01-01 00:00 UTC";
@@ -293,6 +309,7 @@ mod tests {
             happened: 1,
             happened_at: Timestamp::from_unix_millis(0),
             attempts: 1,
+            unacknowledged: 0,
         };
         let pending = |email| PendingVerification {
             verification: authlog_domain::VerificationId::new(uuid::Uuid::nil()),

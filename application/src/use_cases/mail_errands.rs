@@ -1,5 +1,6 @@
 //! Working through a durable queue of mail: taking what is due, handing it over, trying again later.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,11 @@ use crate::ports::{Admission, Mail, MailError, MailKind, QueuedMail, StoreError}
 /// How many entries one node works on at a time.
 const AT_ONCE: u32 = 16;
 
-/// How long one node has an entry to itself: longer than handing a mail over can take, so that none goes out twice, and
-/// short enough that what a crashed node had taken is not late.
+/// How long one node has an entry to itself: short enough that what a crashed node had taken is not late.
 const LEASE: Duration = Duration::from_secs(45);
+
+/// How often the lease of an entry is renewed while its mail is handed over, so that none goes out twice.
+const RENEW_EVERY: Duration = Duration::from_secs(15);
 
 /// How often the queue is looked at when nobody wakes the mailer, for what another node left behind.
 const IDLE: Duration = Duration::from_secs(1);
@@ -27,6 +30,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A mail server that was away is tried again at least this often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often a mail is handed over that no server acknowledges. Each time may have delivered it.
+const MOST_UNACKNOWLEDGED: u32 = 5;
+
+/// The pause after the first time; each further one is four times as long. The last is 64 minutes.
+const FIRST_UNACKNOWLEDGED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why an entry could not be carried out yet.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +62,16 @@ pub(super) trait Errand: Clone + Send + Sync + 'static {
     /// What its mails are, in the log.
     const WHAT: &'static str;
 
-    fn parts(&self) -> &Parts;
+    fn now(&self) -> Timestamp;
 
     /// What to call an entry in the log: nothing personal.
     fn name(entry: &Self::Entry) -> String;
 
     /// How often it was tried.
     fn attempts(entry: &Self::Entry) -> u32;
+
+    /// How often its mail was handed over and not acknowledged.
+    fn unacknowledged(entry: &Self::Entry) -> u32;
 
     /// Takes up to `limit` entries that are due, and hides them from others until `leased_until`.
     fn take(
@@ -75,11 +87,12 @@ pub(super) trait Errand: Clone + Send + Sync + 'static {
     /// Removes an entry for good.
     fn complete(&self, entry: &Self::Entry) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes an entry due again at `at`.
+    /// Makes an entry due again at `at`, after so many mails that were not acknowledged.
     fn postpone(
         &self,
         entry: &Self::Entry,
         at: Timestamp,
+        unacknowledged: u32,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
@@ -96,7 +109,7 @@ pub(super) async fn run<E: Errand>(errand: E, wake: Arc<Notify>) {
             under_way.join_next().await;
             continue;
         }
-        let now = errand.parts().clock.now();
+        let now = errand.now();
         match errand.take(now, now.plus(LEASE), free).await {
             Ok(due) if due.is_empty() => {
                 let _ = tokio::time::timeout(IDLE, wake.notified()).await;
@@ -117,15 +130,39 @@ pub(super) async fn run<E: Errand>(errand: E, wake: Arc<Notify>) {
 
 async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
     let (what, name) = (E::WHAT, E::name(entry));
-    let settled = match errand.carry_out(entry).await {
+    let before = E::unacknowledged(entry);
+    let carried_out = tokio::select! {
+        carried_out = errand.carry_out(entry) => carried_out,
+        never = keep_leased(errand, entry) => match never {},
+    };
+    let settled = match carried_out {
         Ok(()) => errand.complete(entry).await,
         Err(Delay::Mail(MailError::Permanent(error))) => {
             tracing::warn!(what, name, %error, "a mail was refused for good");
             errand.complete(entry).await
         }
+        Err(Delay::Mail(MailError::Unacknowledged(error))) => {
+            let handed_over = before + 1;
+            let pause = pause_after_unacknowledged(handed_over);
+            tracing::warn!(
+                what,
+                name,
+                %error,
+                handed_over,
+                retry_in = ?pause,
+                "the mail server did not say whether it took a mail; it may have been delivered"
+            );
+            match pause {
+                Some(pause) => {
+                    let again_at = errand.now().plus(pause);
+                    errand.postpone(entry, again_at, handed_over).await
+                }
+                None => errand.complete(entry).await,
+            }
+        }
         Err(Delay::MailboxFull { until }) => {
             tracing::debug!(what, name, %until, "a mail waits until its mailbox may be sent more");
-            errand.postpone(entry, until).await
+            errand.postpone(entry, until, before).await
         }
         Err(delay) => {
             let pause = pause_after(E::attempts(entry));
@@ -137,12 +174,26 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
                 retry_in = ?pause,
                 "a mail could not be sent yet"
             );
-            let again_at = errand.parts().clock.now().plus(pause);
-            errand.postpone(entry, again_at).await
+            let again_at = errand.now().plus(pause);
+            errand.postpone(entry, again_at, before).await
         }
     };
     if let Err(error) = settled {
         tracing::warn!(what, name, %error, "a mail will be taken up again");
+    }
+}
+
+/// Renews the lease of an entry until it is dropped.
+async fn keep_leased<E: Errand>(errand: &E, entry: &E::Entry) -> Infallible {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        let until = errand.now().plus(LEASE);
+        let renewed = errand
+            .postpone(entry, until, E::unacknowledged(entry))
+            .await;
+        if let Err(error) = renewed {
+            tracing::debug!(what = E::WHAT, %error, "a lease was not renewed");
+        }
     }
 }
 
@@ -194,9 +245,149 @@ fn pause_after(attempts: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
+/// How long to wait after a mail was handed over so many times without being acknowledged; `None` to give it up: it was
+/// delivered, or will never be.
+fn pause_after_unacknowledged(handed_over: u32) -> Option<Duration> {
+    let times = 4_u32.checked_pow(handed_over.saturating_sub(1))?;
+    (handed_over < MOST_UNACKNOWLEDGED).then(|| FIRST_UNACKNOWLEDGED_PAUSE.saturating_mul(times))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// A queue with one entry, and a mail server that answers after a while in some way.
+    #[derive(Clone)]
+    struct Queue {
+        begun: Instant,
+        answers_after: Duration,
+        answer: fn() -> Result<(), Delay>,
+        waiting: Arc<Mutex<Option<Waiting>>>,
+        handed_over: Arc<Mutex<Vec<u64>>>,
+    }
+
+    #[derive(Clone, Copy)]
+    struct Waiting {
+        due_at: Timestamp,
+        attempts: u32,
+        unacknowledged: u32,
+    }
+
+    impl Queue {
+        fn with(answers_after: Duration, answer: fn() -> Result<(), Delay>) -> Self {
+            Self {
+                begun: Instant::now(),
+                answers_after,
+                answer,
+                waiting: Arc::new(Mutex::new(Some(Waiting {
+                    due_at: Timestamp::from_unix_millis(0),
+                    attempts: 0,
+                    unacknowledged: 0,
+                }))),
+                handed_over: Arc::default(),
+            }
+        }
+
+        /// After how many seconds the mail was handed over, each time, within a day.
+        async fn handed_over(self) -> Vec<u64> {
+            let day = Duration::from_secs(24 * 60 * 60);
+            let _ = tokio::time::timeout(day, run(self.clone(), Arc::default())).await;
+            self.handed_over.lock().unwrap().clone()
+        }
+    }
+
+    impl Errand for Queue {
+        type Entry = Waiting;
+
+        const WHAT: &'static str = "a mail of a test";
+
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(0).plus(self.begun.elapsed())
+        }
+
+        fn name(_: &Waiting) -> String {
+            String::new()
+        }
+
+        fn attempts(entry: &Waiting) -> u32 {
+            entry.attempts
+        }
+
+        fn unacknowledged(entry: &Waiting) -> u32 {
+            entry.unacknowledged
+        }
+
+        async fn take(
+            &self,
+            now: Timestamp,
+            leased_until: Timestamp,
+            _: u32,
+        ) -> Result<Vec<Waiting>, StoreError> {
+            let mut waiting = self.waiting.lock().unwrap();
+            let due = waiting.as_mut().filter(|entry| entry.due_at <= now);
+            Ok(due.map_or_else(Vec::new, |entry| {
+                entry.attempts += 1;
+                entry.due_at = leased_until;
+                vec![*entry]
+            }))
+        }
+
+        async fn carry_out(&self, _: &Waiting) -> Result<(), Delay> {
+            let seconds = self.begun.elapsed().as_secs();
+            self.handed_over.lock().unwrap().push(seconds);
+            tokio::time::sleep(self.answers_after).await;
+            (self.answer)()
+        }
+
+        async fn complete(&self, _: &Waiting) -> Result<(), StoreError> {
+            *self.waiting.lock().unwrap() = None;
+            Ok(())
+        }
+
+        async fn postpone(
+            &self,
+            entry: &Waiting,
+            at: Timestamp,
+            unacknowledged: u32,
+        ) -> Result<(), StoreError> {
+            let mut waiting = self.waiting.lock().unwrap();
+            let same = waiting.as_mut();
+            if let Some(same) = same.filter(|same| same.attempts == entry.attempts) {
+                same.due_at = at;
+                same.unacknowledged = unacknowledged;
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mail_that_no_server_acknowledges_is_handed_over_five_times() {
+        let lost = || Err(Delay::Mail(MailError::Unacknowledged("no answer".into())));
+        let times = Queue::with(Duration::ZERO, lost).handed_over().await;
+        let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(times.len(), 5, "{times:?}");
+        for (pause, least) in pauses.iter().zip([60, 240, 960, 3840]) {
+            assert!((least..least + 3).contains(pause), "{times:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mail_that_was_not_handed_over_whole_is_tried_until_it_is() {
+        let away = || Err(Delay::Mail(MailError::Transient("away".into())));
+        let times = Queue::with(Duration::ZERO, away).handed_over().await;
+        assert!(times.len() > 1000, "{}", times.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mail_whose_server_takes_longer_than_a_lease_is_handed_over_once() {
+        let taken = || Ok(());
+        let times = Queue::with(LEASE * 3, taken).handed_over().await;
+        assert_eq!(times, [0]);
+    }
 
     #[test]
     fn pauses_grow_and_stay_bounded() {

@@ -54,8 +54,8 @@ impl mail_errands::Errand for Errand {
 
     const WHAT: &'static str = "a link to reset a password";
 
-    fn parts(&self) -> &Parts {
-        &self.parts
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
     }
 
     fn name(request: &ResetRequest) -> String {
@@ -64,6 +64,10 @@ impl mail_errands::Errand for Errand {
 
     fn attempts(request: &ResetRequest) -> u32 {
         request.attempts
+    }
+
+    fn unacknowledged(request: &ResetRequest) -> u32 {
+        request.unacknowledged
     }
 
     async fn take(
@@ -82,8 +86,17 @@ impl mail_errands::Errand for Errand {
         self.parts.reset_requests.complete(request.reset).await
     }
 
-    async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Result<(), StoreError> {
-        self.parts.reset_requests.postpone(request.reset, at).await
+    async fn postpone(
+        &self,
+        request: &ResetRequest,
+        at: Timestamp,
+        unacknowledged: u32,
+    ) -> Result<(), StoreError> {
+        let request = ResetRequest {
+            unacknowledged,
+            ..request.clone()
+        };
+        self.parts.reset_requests.postpone(&request, at).await
     }
 
     /// Records the reset, once however often this is tried, and mails its link. A request for an unknown account, one
@@ -157,6 +170,7 @@ impl Errand {
         let minutes = self.settings.reset_lifetime.as_secs() / 60;
         let page = &self.settings.reset_page;
         Mail {
+            entry: request.reset.as_uuid(),
             user,
             to,
             subject: "Reset your password".to_owned(),

@@ -48,6 +48,7 @@ impl Authlog {
             at: self.parts.clock.now(),
             context: context.clone(),
             attempts: 0,
+            unacknowledged: 0,
         };
         self.parts.reset_requests.enqueue(&request).await?;
         self.reset_requested.notify_one();

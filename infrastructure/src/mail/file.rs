@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use authlog_application::ports::{Clock, Entropy, Mail, MailError, Mailer};
+use authlog_application::ports::{Clock, Mail, MailError, Mailer};
 
 use super::MailerError;
 use super::message::{Composed, Composer};
@@ -32,10 +32,9 @@ impl FileMailer {
         directory: impl Into<PathBuf>,
         sender: &str,
         clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
     ) -> Result<Self, MailerError> {
         let directory = directory.into();
-        let composer = Composer::new(sender, clock, entropy)?;
+        let composer = Composer::new(sender, clock)?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -93,22 +92,17 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::{SystemClock, SystemEntropy};
+    use crate::system::SystemClock;
     use authlog_domain::{Email, UserId};
     use std::os::unix::fs::PermissionsExt as _;
 
     fn mailer(directory: &Path) -> FileMailer {
-        FileMailer::new(
-            directory,
-            "no-reply@auth.example",
-            Arc::new(SystemClock),
-            Arc::new(SystemEntropy),
-        )
-        .unwrap()
+        FileMailer::new(directory, "no-reply@auth.example", Arc::new(SystemClock)).unwrap()
     }
 
     fn mail(text: &str) -> Mail {
         Mail {
+            entry: uuid::Uuid::from_u128(9),
             user: UserId::new(uuid::Uuid::from_u128(7)),
             to: Email::parse("jo@example.com").unwrap(),
             subject: "Reset your password".to_owned(),
@@ -163,7 +157,6 @@ mod tests {
             file.join("mail"),
             "no-reply@auth.example",
             Arc::new(SystemClock),
-            Arc::new(SystemEntropy),
         );
         assert!(matches!(refused.err(), Some(MailerError::Directory(_))));
     }

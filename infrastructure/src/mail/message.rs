@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use authlog_application::ports::{Clock, Entropy, Mail, MailError};
+use authlog_application::ports::{Clock, Mail, MailError};
 use authlog_domain::{Email, Timestamp};
+use aws_lc_rs::digest::{Context, SHA256};
 use lettre::address::{AddressError, Envelope};
 use lettre::message::header::{
     ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
@@ -20,7 +21,6 @@ use super::MailerError;
 pub(super) struct Composer {
     sender: Mailbox,
     clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
 }
 
 /// A message, when it was made and what it is called.
@@ -32,19 +32,11 @@ pub(super) struct Composed {
 
 impl Composer {
     /// `sender` is an address, or a name and an address in angle brackets.
-    pub fn new(
-        sender: &str,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, MailerError> {
+    pub fn new(sender: &str, clock: Arc<dyn Clock>) -> Result<Self, MailerError> {
         let wrong = || MailerError::Sender(sender.to_owned());
         let mut sender: Mailbox = sender.parse().map_err(|_| wrong())?;
         sender.email = with_a_label(&sender.email).ok_or_else(wrong)?;
-        Ok(Self {
-            sender,
-            clock,
-            entropy,
-        })
+        Ok(Self { sender, clock })
     }
 
     pub fn sender_domain(&self) -> &str {
@@ -57,7 +49,7 @@ impl Composer {
     /// [`MailError::Permanent`] for an address that no message can be sent to.
     pub fn compose(&self, mail: Mail) -> Result<Composed, MailError> {
         let at = self.clock.now();
-        let id = self.entropy.time_ordered_uuid(at);
+        let id = name_of(&mail);
         let to = recipient(&mail.to).map_err(permanent)?;
         // Otherwise it is read from the header, and lettre does not read every letter that it writes there.
         let envelope = Envelope::new(Some(self.sender.email.clone()), vec![to.clone()]);
@@ -90,6 +82,25 @@ fn recipient(email: &Email) -> Result<Address, AddressError> {
         // One of an earlier version, which took quoted local parts.
         None => email.as_str().parse(),
     }
+}
+
+/// What the message is called (RFC 5322 §3.6.4): the same each time that the same is said for the same entry, so that a mailbox
+/// that gets it twice can tell, and another for everything else.
+fn name_of(mail: &Mail) -> Uuid {
+    let mut context = Context::new(&SHA256);
+    for part in [
+        mail.entry.as_bytes().as_slice(),
+        mail.to.as_str().as_bytes(),
+        mail.subject.as_bytes(),
+        mail.text.as_bytes(),
+    ] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let digest = context.finish();
+    let mut name = [0; 16];
+    name.copy_from_slice(&digest.as_ref()[..16]);
+    Uuid::from_bytes(name)
 }
 
 /// The address with its domain as A-label (RFC 5890 §2.3.2.1), as every mail server and the name in EHLO take it.
@@ -138,7 +149,6 @@ fn permanent(error: impl std::error::Error + Send + Sync + 'static) -> MailError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::SystemEntropy;
 
     struct StoppedClock;
 
@@ -149,13 +159,10 @@ mod tests {
     }
 
     fn composed(to: &str, subject: &str, text: &str) -> String {
-        let composer = Composer::new(
-            "Authlog <no-reply@auth.example>",
-            Arc::new(StoppedClock),
-            Arc::new(SystemEntropy),
-        )
-        .unwrap();
+        let composer =
+            Composer::new("Authlog <no-reply@auth.example>", Arc::new(StoppedClock)).unwrap();
         let mail = Mail {
+            entry: Uuid::from_u128(9),
             user: authlog_domain::UserId::new(Uuid::from_u128(7)),
             to: Email::parse(to).unwrap(),
             subject: subject.to_owned(),
@@ -211,6 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_called_the_same_only_if_it_says_the_same_for_the_same_entry() {
+        let mail = |entry, to: &str, text: &str| Mail {
+            entry: Uuid::from_u128(entry),
+            user: authlog_domain::UserId::new(Uuid::from_u128(7)),
+            to: Email::parse(to).unwrap(),
+            subject: "Hi".to_owned(),
+            text: text.to_owned(),
+        };
+        let name = name_of(&mail(1, "jo@example.com", "once"));
+        assert_eq!(name, name_of(&mail(1, "jo@example.com", "once")));
+        for other in [
+            mail(2, "jo@example.com", "once"),
+            mail(1, "al@example.com", "once"),
+            mail(1, "jo@example.com", "twice"),
+        ] {
+            assert_ne!(name, name_of(&other));
+        }
+    }
+
+    #[test]
     fn a_link_stays_whole_beside_text_that_is_not_ascii() {
         let link = format!("https://auth.example/reset?token={}", "x".repeat(86));
         let message = composed("jo@example.com", "Пароль", &format!("Привет!\n{link}\n"));
@@ -246,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_no_sender_is_refused() {
-        let sender = |text| Composer::new(text, Arc::new(StoppedClock), Arc::new(SystemEntropy));
+        let sender = |text| Composer::new(text, Arc::new(StoppedClock));
         assert!(sender("no-reply@auth.example").is_ok());
         assert_eq!(
             sender("no-reply@bücher.example")

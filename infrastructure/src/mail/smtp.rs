@@ -4,22 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use authlog_application::ports::{Clock, Entropy, Mail, MailError, Mailer};
+use authlog_application::ports::{Clock, Mail, MailError, Mailer};
 use lettre::Address;
 use lettre::address::Envelope;
 use lettre::transport::smtp::client::{Certificate, TlsParameters};
+use tokio::time::timeout;
 
-use self::exchange::{Refusal, Stage, hand_over};
+use self::exchange::{Refusal, offer, send_message};
 use self::server::SmtpServer;
 use super::MailerError;
 use super::message::Composer;
 
+mod bounded;
 mod exchange;
 mod server;
+mod tls;
 
-/// How long the whole exchange may take. Whoever sends the mail tries again later, and meanwhile has the request to
-/// itself for longer than this.
-const SEND_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until the server asks for the message.
+const OFFER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the server may take to acknowledge the message: it may be filtered before it is taken, and giving up too early
+/// makes copies (RFC 5321 §4.5.3.2.6).
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long the end of a connection may take.
 const QUIT_WITHIN: Duration = Duration::from_secs(1);
@@ -66,9 +72,8 @@ impl SmtpMailer {
         authorities: &MailAuthorities,
         sender: &str,
         clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
     ) -> Result<Self, MailerError> {
-        let composer = Composer::new(sender, clock, entropy)?;
+        let composer = Composer::new(sender, clock)?;
         Ok(Self {
             server: SmtpServer::parse(url, &authorities.0, composer.sender_domain())?,
             composer,
@@ -76,11 +81,26 @@ impl SmtpMailer {
     }
 
     async fn deliver(&self, envelope: &Envelope, message: &[u8]) -> Result<(), Refusal> {
-        let connected = self.server.connect().await;
-        let mut connection = connected.map_err(|error| Refusal::Command(Stage::Sender, error))?;
-        let taken = hand_over(&mut connection, envelope, message).await;
+        let mut connection = None;
+        let offering = async {
+            let connection = connection.insert(self.server.connect().await?);
+            offer(connection, envelope, message).await
+        };
+        let offered = match timeout(OFFER_WITHIN, offering).await {
+            Ok(offered) => offered,
+            Err(late) => Err(Refusal::Late(late)),
+        };
+        let Some(mut connection) = connection else {
+            return offered;
+        };
+        let taken = match offered {
+            Ok(()) => timeout(ACKNOWLEDGE_WITHIN, send_message(&mut connection, message))
+                .await
+                .unwrap_or(Err(Refusal::Unacknowledged(None))),
+            refused => refused,
+        };
         // The message is taken, or not, whether the server answers the end of the connection or does not.
-        let _ = tokio::time::timeout(QUIT_WITHIN, connection.abort()).await;
+        let _ = timeout(QUIT_WITHIN, connection.abort()).await;
         taken
     }
 }
@@ -90,20 +110,15 @@ impl Mailer for SmtpMailer {
     async fn send(&self, mail: Mail) -> Result<(), MailError> {
         let message = self.composer.compose(mail)?.message;
         let envelope = message.envelope();
-        let bytes = message.formatted();
-        let sending = self.deliver(envelope, &bytes);
-        match tokio::time::timeout(SEND_WITHIN, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(refusal)) => {
-                let failure = Failure::new(&refusal, envelope.to());
-                Err(if refusal.is_permanent() {
-                    MailError::Permanent(failure.into())
-                } else {
-                    MailError::Transient(failure.into())
-                })
+        let sent = self.deliver(envelope, &message.formatted()).await;
+        sent.map_err(|refusal| {
+            let failure = Failure::new(&refusal, envelope.to()).into();
+            match refusal {
+                Refusal::Unacknowledged(_) => MailError::Unacknowledged(failure),
+                refusal if refusal.is_permanent() => MailError::Permanent(failure),
+                _ => MailError::Transient(failure),
             }
-            Err(too_late) => Err(MailError::Transient(too_late.into())),
-        }
+        })
     }
 }
 
@@ -135,7 +150,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::{SystemClock, SystemEntropy};
+    use crate::system::SystemClock;
 
     fn mailer(url: &str) -> Result<SmtpMailer, MailerError> {
         SmtpMailer::new(
@@ -143,7 +158,6 @@ mod tests {
             &MailAuthorities::default(),
             "no-reply@auth.example",
             Arc::new(SystemClock),
-            Arc::new(SystemEntropy),
         )
     }
 

@@ -23,7 +23,8 @@ const TAKE_DUE: &str = r"
     UPDATE mail_queue AS mail SET attempts = attempts + 1, due_at = $2
       FROM due
      WHERE mail.mail_id = due.mail_id
-    RETURNING mail.mail_id, mail.user_id, mail.kind, mail.address, mail.happened, mail.happened_at, mail.attempts";
+    RETURNING mail.mail_id, mail.user_id, mail.kind, mail.address, mail.happened, mail.happened_at, mail.attempts,
+              mail.unacknowledged";
 
 const ENQUEUE: &str = r"
     INSERT INTO mail_queue AS waiting (mail_id, user_id, kind, happened, happened_at, due_at)
@@ -33,7 +34,8 @@ const ENQUEUE: &str = r"
 
 const COMPLETE: &str = "SELECT complete_mail($1, $2, $3)";
 
-const POSTPONE: &str = "UPDATE mail_queue SET due_at = $2 WHERE mail_id = $1 AND attempts = $3";
+const POSTPONE: &str =
+    "UPDATE mail_queue SET due_at = $2, unacknowledged = $4 WHERE mail_id = $1 AND attempts = $3";
 
 #[derive(FromRow)]
 struct Row {
@@ -44,6 +46,7 @@ struct Row {
     happened: i64,
     happened_at: StoredInstant,
     attempts: i64,
+    unacknowledged: i64,
 }
 
 /// Only kinds that are known here are taken.
@@ -123,6 +126,7 @@ impl MailQueue for PostgresStore {
                     .bind(mail.id)
                     .bind(at.date_time())
                     .bind(i64::from(mail.attempts))
+                    .bind(i64::from(mail.unacknowledged))
                     .execute(pool)
             })
             .await?;
@@ -145,6 +149,7 @@ impl PostgresStore {
             happened: u32::try_from(row.happened).map_err(unreadable)?,
             happened_at: row.happened_at.known()?,
             attempts: u32::try_from(row.attempts).map_err(unreadable)?,
+            unacknowledged: u32::try_from(row.unacknowledged).map_err(unreadable)?,
         })
     }
 }

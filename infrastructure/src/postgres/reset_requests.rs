@@ -26,7 +26,7 @@ const TAKE_DUE: &str = r"
     ), taken AS (
         UPDATE reset_requests SET attempts = attempts + 1, due_at = $2
          WHERE reset_id IN (SELECT reset_id FROM due)
-        RETURNING reset_id, identifier, requested_at, context, attempts
+        RETURNING reset_id, identifier, requested_at, context, attempts, unacknowledged
     )
     SELECT * FROM taken ORDER BY requested_at, reset_id";
 
@@ -37,6 +37,7 @@ struct Row {
     requested_at: StoredInstant,
     context: Json<Value>,
     attempts: i64,
+    unacknowledged: i64,
 }
 
 impl TryFrom<Row> for ResetRequest {
@@ -49,6 +50,7 @@ impl TryFrom<Row> for ResetRequest {
             at: row.requested_at.known()?,
             context: serde_json::from_value::<RequestContext>(row.context.0).map_err(unreadable)?,
             attempts: u32::try_from(row.attempts).map_err(unreadable)?,
+            unacknowledged: u32::try_from(row.unacknowledged).map_err(unreadable)?,
         })
     }
 }
@@ -119,12 +121,15 @@ impl ResetRequests for PostgresStore {
         Ok(())
     }
 
-    async fn postpone(&self, reset: ResetId, at: Timestamp) -> Result<(), StoreError> {
+    async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Result<(), StoreError> {
+        const UPDATE: &str = "UPDATE reset_requests SET due_at = $2, unacknowledged = $4 WHERE reset_id = $1 AND attempts = $3";
         self.connections
             .ask(|pool| {
-                sqlx::query("UPDATE reset_requests SET due_at = $2 WHERE reset_id = $1")
-                    .bind(reset.as_uuid())
+                sqlx::query(UPDATE)
+                    .bind(request.reset.as_uuid())
                     .bind(at.date_time())
+                    .bind(i64::from(request.attempts))
+                    .bind(i64::from(request.unacknowledged))
                     .execute(pool)
             })
             .await?;

@@ -17,7 +17,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 
 /// The schema's versions, in order. One that was ever released never changes.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_read_models.sql"),
     include_str!("../../../migrations/sqlite/0003_event_log.sql"),
@@ -34,6 +34,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../../../migrations/sqlite/0019_log_marks.sql"),
     include_str!("../../../migrations/sqlite/0023_mailbox_claims.sql"),
     include_str!("../../../migrations/sqlite/0025_pages_in_order.sql"),
+    include_str!("../../../migrations/sqlite/0026_alarms.sql"),
 ];
 
 /// The version of the schema that this program expects.

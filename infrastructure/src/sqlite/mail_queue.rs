@@ -53,7 +53,11 @@ impl MailQueue for SqliteStore {
     async fn enqueue_mail(&self, user: UserId, kind: MailKind, at: Timestamp) -> Answer<()> {
         let entry = MailEntry::new(self.vault.entropy.random_uuid(), user, kind, at);
         self.writer
-            .write(move |connection| write_mail(connection, &entry).map_err(store_error))
+            .write(move |connection| {
+                write_mail(connection, &entry)
+                    .map(drop)
+                    .map_err(store_error)
+            })
             .await
     }
 
@@ -65,15 +69,19 @@ impl MailQueue for SqliteStore {
     }
 
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Answer<()> {
-        const UPDATE: &str =
-            "UPDATE mail_queue SET due_at = ?2 WHERE mail_id = ?1 AND attempts = ?3";
-        let entry = (mail.id.to_string(), at.unix_millis(), mail.attempts);
+        const UPDATE: &str = "UPDATE mail_queue SET due_at = ?2, unacknowledged = ?4 WHERE mail_id = ?1 AND attempts = ?3";
+        let entry = (
+            mail.id.to_string(),
+            at.unix_millis(),
+            mail.attempts,
+            mail.unacknowledged,
+        );
         self.execute(UPDATE, entry).await
     }
 }
 
-/// Puts an entry in, or counts it with the one that waits.
-pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<()> {
+/// Puts an entry in, or counts it with the one that waits; how many rows were written.
+pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<usize> {
     const UPSERT: &str = "
         INSERT INTO mail_queue (mail_id, user_id, kind, mailbox, address, happened, happened_at, due_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
@@ -88,8 +96,7 @@ pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<()
         mail.address,
         mail.happened,
         mail.happened_at.unix_millis()
-    ])?;
-    Ok(())
+    ])
 }
 
 /// Due at the latest, in milliseconds: what is due later was written under a clock that was ahead.
@@ -119,7 +126,7 @@ fn take(
         WHERE mail_id IN (
             SELECT mail_id FROM mail_queue
             WHERE (due_at <= ?1 OR due_at > ?5) AND kind IN (SELECT value FROM json_each(?4)) ORDER BY due_at LIMIT ?3)
-        RETURNING mail_id, user_id, kind, address, happened, happened_at, attempts";
+        RETURNING mail_id, user_id, kind, address, happened, happened_at, attempts, unacknowledged";
     let mut statement = connection.prepare_cached(TAKE)?;
     let mut rows = statement.query(params![
         now.unix_millis(),
@@ -154,6 +161,7 @@ fn due_mail(row: &Row<'_>) -> Result<(DueMail, Option<Vec<u8>>)> {
         happened: row.get(4)?,
         happened_at: timestamp(row, 5)?,
         attempts: row.get(6)?,
+        unacknowledged: row.get(7)?,
     };
     Ok((mail, row.get(3)?))
 }
@@ -163,7 +171,8 @@ fn complete(connection: &Connection, id: &str, attempts: u32, told: u32) -> Resu
         "DELETE FROM mail_queue WHERE mail_id = ? AND attempts = ? AND happened <= ?";
     // One attempt more: a second completion of this attempt changes nothing.
     const KEEP_REST: &str = "
-        UPDATE mail_queue SET happened = happened - ?3, admitted = 0, attempts = attempts + 1, due_at = happened_at
+        UPDATE mail_queue
+        SET happened = happened - ?3, admitted = 0, attempts = attempts + 1, unacknowledged = 0, due_at = happened_at
         WHERE mail_id = ?1 AND attempts = ?2";
     let entry = params![id, attempts, told];
     connection.prepare_cached(DELETE)?.execute(entry)?;

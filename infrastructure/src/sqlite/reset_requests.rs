@@ -58,10 +58,16 @@ impl ResetRequests for SqliteStore {
         self.execute(DELETE, [reset.to_string()]).await
     }
 
-    async fn postpone(&self, reset: ResetId, at: Timestamp) -> Answer<()> {
-        const UPDATE: &str = "UPDATE reset_requests SET due_at = ?2 WHERE reset_id = ?1";
-        self.execute(UPDATE, (reset.to_string(), at.unix_millis()))
-            .await
+    async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Answer<()> {
+        const UPDATE: &str = "
+            UPDATE reset_requests SET due_at = ?2, unacknowledged = ?4 WHERE reset_id = ?1 AND attempts = ?3";
+        let entry = (
+            request.reset.to_string(),
+            at.unix_millis(),
+            request.attempts,
+            request.unacknowledged,
+        );
+        self.execute(UPDATE, entry).await
     }
 }
 
@@ -101,7 +107,7 @@ fn take(
         UPDATE reset_requests SET attempts = attempts + 1, due_at = ?2
         WHERE reset_id IN
             (SELECT reset_id FROM reset_requests WHERE due_at <= ?1 OR due_at > ?4 ORDER BY requested_at, reset_id LIMIT ?3)
-        RETURNING reset_id, identifier, requested_at, context, attempts";
+        RETURNING reset_id, identifier, requested_at, context, attempts, unacknowledged";
     let (mut taken, mut unreadable) = (Vec::new(), Vec::<String>::new());
     let mut statement = connection.prepare_cached(TAKE)?;
     let mut rows = statement.query(params![
@@ -138,5 +144,6 @@ fn request(row: &Row<'_>) -> Result<ResetRequest> {
         at: timestamp(row, 2)?,
         context,
         attempts: row.get(4)?,
+        unacknowledged: row.get(5)?,
     })
 }

@@ -120,6 +120,7 @@ async fn a_request_for_a_reset_keeps_what_text_cannot_hold() {
             presence: ClientPresence::default(),
         },
         attempts: 0,
+        unacknowledged: 0,
     };
     world.store.enqueue(&request).await.unwrap();
     let taken = world.store.take_due(request.at, request.at, 1).await;

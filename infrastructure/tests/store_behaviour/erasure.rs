@@ -357,6 +357,7 @@ fn request(identifier: &str) -> ResetRequest {
             presence: ClientPresence::default(),
         },
         attempts: 0,
+        unacknowledged: 0,
     }
 }
 

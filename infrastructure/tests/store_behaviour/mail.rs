@@ -89,6 +89,7 @@ pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world:
         happened: 1,
         happened_at: taken[0].happened_at,
         attempts: 1,
+        unacknowledged: 0,
     };
     assert_eq!(taken[0], of_ada);
     assert!(take(&*store, at).await.is_empty());

@@ -28,6 +28,7 @@ pub fn request(at: Timestamp) -> ResetRequest {
             presence: ClientPresence::default(),
         },
         attempts: 0,
+        unacknowledged: 0,
     }
 }
 
@@ -68,12 +69,19 @@ pub async fn a_postponed_request_waits_and_a_completed_one_is_gone(world: &impl 
     assert_eq!(taken.len(), 1);
 
     let due_at = asked_at.plus(10 * MINUTE);
-    store.postpone(put_in.reset, due_at).await.unwrap();
+    // One who took it before has no say.
+    store.postpone(&put_in, asked_at).await.unwrap();
+    let taken = ResetRequest {
+        unacknowledged: 2,
+        ..taken[0].clone()
+    };
+    store.postpone(&taken, due_at).await.unwrap();
     let within = due_at.minus(Duration::from_millis(1));
     let waiting = store.take_due(within, due_at, 10).await.unwrap();
     assert!(waiting.is_empty());
     let due = store.take_due(due_at, due_at, 10).await.unwrap();
     assert_eq!(due.len(), 1);
+    assert_eq!(due[0].unacknowledged, 2);
 
     store.complete(put_in.reset).await.unwrap();
     let gone = store.take_due(due_at.plus(MINUTE), due_at, 10).await;

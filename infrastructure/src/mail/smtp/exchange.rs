@@ -8,9 +8,18 @@ use lettre::transport::smtp;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{Extension, MailBodyParameter, MailParameter};
+use tokio::time::error::Elapsed;
+
+use super::server::ConnectError;
 
 /// Why a message was not taken.
 pub(super) enum Refusal {
+    /// The server cannot be reached, or not as the settings say.
+    Connection(ConnectError),
+    /// The server did not ask for the message in time.
+    Late(Elapsed),
+    /// The message was sent, and the server did not answer. It may have taken it.
+    Unacknowledged(Option<smtp::Error>),
     /// The server refused a command.
     Command(Stage, smtp::Error),
     /// The server lacks an extension that the message needs.
@@ -20,7 +29,7 @@ pub(super) enum Refusal {
 /// How far the exchange had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Before the message: greeting, encryption, credentials, and whom the message is from.
+    /// Whom the message is from.
     Sender,
     /// Whom it is to, and what it says.
     Message,
@@ -46,7 +55,10 @@ impl Refusal {
             Self::Command(Stage::Message, error) => error.is_permanent() && !concerns_sender(error),
             // A server will hardly learn an extension.
             Self::Extension(_, need) => *need == Need::Message,
-            Self::Command(Stage::Sender, _) => false,
+            Self::Command(Stage::Sender, _)
+            | Self::Connection(_)
+            | Self::Late(_)
+            | Self::Unacknowledged(_) => false,
         }
     }
 }
@@ -55,6 +67,10 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Command(_, error) => error.fmt(f),
+            Self::Connection(error) => error.fmt(f),
+            Self::Late(error) => error.fmt(f),
+            Self::Unacknowledged(None) => f.write_str("the server did not answer in time"),
+            Self::Unacknowledged(Some(error)) => error.fmt(f),
             Self::Extension(extension, Need::Sender) => {
                 write!(
                     f,
@@ -92,8 +108,14 @@ fn enhanced_status(text: &str) -> Option<(u16, u16)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Hands `message` over.
-pub(super) async fn hand_over(
+impl From<ConnectError> for Refusal {
+    fn from(error: ConnectError) -> Self {
+        Self::Connection(error)
+    }
+}
+
+/// Offers `message`, until the server asks for it.
+pub(super) async fn offer(
     connection: &mut AsyncSmtpConnection,
     envelope: &Envelope,
     message: &[u8],
@@ -108,8 +130,20 @@ pub(super) async fn hand_over(
         connection.command(rcpt).await.map_err(about_message)?;
     }
     connection.command(Data).await.map_err(about_message)?;
-    connection.message(message).await.map_err(about_message)?;
     Ok(())
+}
+
+/// Sends the message that the server has asked for.
+pub(super) async fn send_message(
+    connection: &mut AsyncSmtpConnection,
+    message: &[u8],
+) -> Result<(), Refusal> {
+    match connection.message(message).await {
+        Ok(_) => Ok(()),
+        // A refusal has a status.
+        Err(error) if error.status().is_some() => Err(Refusal::Command(Stage::Message, error)),
+        Err(error) => Err(Refusal::Unacknowledged(Some(error))),
+    }
 }
 
 /// What the message needs of the server beyond RFC 5321.

@@ -1,6 +1,7 @@
 //! The mail server that a URL names: how it is reached, and how it is proved to be the one.
 
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use lettre::transport::smtp;
@@ -9,12 +10,25 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Tls, Tls
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use percent_encoding::percent_decode_str;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::super::MailerError;
+use super::bounded::Bounded;
+use super::tls::Encrypted;
 
-/// How long a connection may take to be made.
+/// How long a connection to one address may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why there is no connection to a server.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("the mail server cannot be reached: {0}")]
+    Unreachable(#[from] io::Error),
+    #[error(transparent)]
+    Smtp(#[from] smtp::Error),
+}
 
 /// A server, and what to say to it first.
 pub(super) struct SmtpServer {
@@ -96,16 +110,16 @@ impl SmtpServer {
     }
 
     /// A connection that is ready for a message: greeted, encrypted and signed in as the URL says.
-    pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
-        let from_the_start = match &self.tls {
-            Tls::Wrapper(parameters) => Some(parameters.clone()),
-            _ => None,
+    pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, ConnectError> {
+        let stream = Box::new(Bounded::new(self.reach().await?));
+        let name = &self.hello_name;
+        let mut connection = match &self.tls {
+            Tls::Wrapper(parameters) => {
+                let stream = Encrypted::begin(stream, parameters.clone()).await?;
+                AsyncSmtpConnection::connect_with_transport(Box::new(stream), name).await?
+            }
+            _ => AsyncSmtpConnection::connect_with_transport(stream, name).await?,
         };
-        let address = (self.host.as_str(), self.port);
-        let (within, name) = (Some(CONNECT_WITHIN), &self.hello_name);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, within, name, from_the_start, None)
-                .await?;
         match &self.tls {
             Tls::Required(parameters) => connection.starttls(parameters.clone(), name).await?,
             Tls::Opportunistic(parameters) if connection.can_starttls() => {
@@ -117,6 +131,19 @@ impl SmtpServer {
             connection.auth(DEFAULT_MECHANISMS, credentials).await?;
         }
         Ok(connection)
+    }
+
+    /// A connection to the first of the host's addresses that takes one.
+    async fn reach(&self) -> io::Result<TcpStream> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in lookup_host((self.host.as_str(), self.port)).await? {
+            match timeout(CONNECT_WITHIN, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(late) => last = late.into(),
+            }
+        }
+        Err(last)
     }
 }
 
