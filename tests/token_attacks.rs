@@ -24,6 +24,7 @@ on_both_stores!(
     no_address_in_a_token_is_ever_called,
     a_token_of_one_kind_passes_for_no_other,
     two_tokens_are_none,
+    a_token_of_a_clock_that_was_ahead_is_refused,
 );
 
 async fn no_forgery_opens_anything(store: Store) {
@@ -50,6 +51,42 @@ async fn no_forgery_opens_anything(store: Store) {
         let answer = http.send(a::REFRESH).bearer(good.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
+}
+
+/// A node whose clock was ahead has signed it, or a service that has the shared secret.
+async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let service = Settings::on(store)
+        .with_cheap_hashing()
+        .with("AUTHLOG_JWT_ALGORITHM", "HS256")
+        .with("AUTHLOG_JWT_SECRET", SECRET)
+        .start()
+        .await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let good = Contract::A.signs_in(&http, &ann).await;
+    let signed = |token: &str, later: [i64; 2]| {
+        let header: jsonwebtoken::Header = serde_json::from_value(token::header(token)).unwrap();
+        let mut claims = token::claims(token);
+        for (name, seconds) in ["iat", "exp"].into_iter().zip(later) {
+            claims[name] = json!(claims[name].as_i64().unwrap() + seconds);
+        }
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        jsonwebtoken::encode(&header, &claims, &key).unwrap()
+    };
+    const DAY: i64 = 24 * 60 * 60;
+    verifies(&http, &signed(&good.access, [0, 0])).await;
+    for later in [[120, 120], [0, DAY], [10 * DAY, 10 * DAY]] {
+        eprintln!("{later:?}");
+        authenticates_nothing(&http, &signed(&good.access, later)).await;
+    }
+    for later in [[120, 120], [0, 8 * DAY]] {
+        eprintln!("{later:?}");
+        refreshes_nothing(&http, &signed(good.refresh(), later)).await;
+    }
+    let answer = http.send(a::REFRESH).bearer(good.refresh()).await;
+    assert_eq!(answer.status, 200, "{answer}");
 }
 
 /// A key that brings itself along is not taken, and one that is to be fetched is not fetched (RFC 8725 §3.10).

@@ -1,10 +1,11 @@
 //! JSON Web Tokens (RFC 7519), by RFC 8725 and RFC 9068.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use authlog_application::LONGEST_TOKEN;
 use authlog_application::ports::{TokenClaims, TokenError, TokenKind, Tokens, VerifiedToken};
+use authlog_application::{LONGEST_ACCESS_TOKEN, LONGEST_TOKEN};
 use authlog_domain::{CLOCK_DIFFERENCE, SessionId, Timestamp, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -155,19 +156,29 @@ impl JwtTokens {
 }
 
 impl Signed {
-    /// Whether it has begun and has not expired.
+    /// Whether it has begun and has not expired. One that was issued under a clock that was ahead has not begun, or is good for
+    /// longer than ended sessions are remembered: no contract issues such a token at this time.
     fn is_good_at(&self, now: Timestamp) -> bool {
         let latest = now.plus(CLOCK_DIFFERENCE);
         now < self.token.expires_at
+            && self.token.expires_at <= latest.plus(longest(self.token.kind))
             && self.token.issued_at <= latest
             && self.not_before.is_none_or(|at| at <= latest)
+    }
+}
+
+/// How long a token of this kind may be good.
+const fn longest(kind: TokenKind) -> Duration {
+    match kind {
+        TokenKind::Access => LONGEST_ACCESS_TOKEN,
+        TokenKind::Refresh { .. } => LONGEST_TOKEN,
     }
 }
 
 #[async_trait]
 impl Tokens for JwtTokens {
     fn sign(&self, claims: &TokenClaims) -> Result<String, TokenError> {
-        if claims.expires_at.since(claims.issued_at) > LONGEST_TOKEN {
+        if claims.expires_at.since(claims.issued_at) > longest(claims.kind) {
             return Err(TokenError(Box::new(NotSigned::TooLongLived)));
         }
         let keys = self.keys.now();
@@ -243,7 +254,7 @@ impl Tokens for JwtTokens {
 enum NotSigned {
     #[error("there is no key to sign with")]
     NoKey,
-    #[error("it would outlive the key that signs it")]
+    #[error("it would outlive what is remembered of ended sessions and of signing keys")]
     TooLongLived,
 }
 

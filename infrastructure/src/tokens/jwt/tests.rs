@@ -421,6 +421,7 @@ fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() 
     let tokens = JwtTokens::new(ISSUER, AUDIENCE, keys);
     let signed_at = |at: Timestamp| {
         let mut claims = access();
+        claims.kind = TokenKind::Refresh { generation: 0 };
         claims.issued_at = at;
         claims.expires_at = at.plus(LONGEST_TOKEN);
         tokens.sign(&claims).unwrap()
@@ -439,10 +440,57 @@ fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() 
 }
 
 #[test]
-fn nothing_is_signed_that_would_outlive_its_key() {
-    let mut claims = access();
-    claims.expires_at = claims.issued_at.plus(LONGEST_TOKEN).plus(seconds(1));
-    assert!(tokens(JwtAlgorithm::EdDsa).sign(&claims).is_err());
+fn nothing_is_signed_that_would_outlive_what_is_remembered() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    for (kind, longest) in [
+        (TokenKind::Access, LONGEST_ACCESS_TOKEN),
+        (TokenKind::Refresh { generation: 0 }, LONGEST_TOKEN),
+    ] {
+        let mut claims = access();
+        claims.kind = kind;
+        claims.expires_at = claims.issued_at.plus(longest);
+        assert!(tokens.sign(&claims).is_ok());
+        claims.expires_at = claims.expires_at.plus(seconds(1));
+        assert!(tokens.sign(&claims).is_err());
+    }
+}
+
+#[test]
+fn a_token_that_would_be_good_for_longer_than_any_contract_allows_is_refused() {
+    let tokens = tokens(JwtAlgorithm::EdDsa);
+    for (kind, signer, longest) in [
+        (
+            TokenKind::Access,
+            tokens.current.access(),
+            LONGEST_ACCESS_TOKEN,
+        ),
+        (
+            TokenKind::Refresh { generation: 0 },
+            tokens.current.refresh(),
+            LONGEST_TOKEN,
+        ),
+    ] {
+        let mut claims = access();
+        claims.kind = kind;
+        let token = tokens.sign(&claims).unwrap();
+        let header = token.split('.').next().unwrap();
+        let until = |end: Timestamp| {
+            let mut payload = part(&token, 1);
+            payload["exp"] = json!(end.unix_seconds());
+            let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload.to_string()));
+            let signature = signer.sign(message.as_bytes()).unwrap();
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        };
+        let last = now().plus(longest).plus(CLOCK_DIFFERENCE);
+        assert!(tokens.verify(&until(last), now()).is_some());
+        let longer = until(last.plus(seconds(2)));
+        assert!(tokens.verify(&longer, now()).is_none());
+        // By the clock under which it was issued.
+        let ahead = now().plus(seconds(10));
+        assert!(tokens.verify(&longer, ahead).is_some());
+        // One that was verified then is refused once the clock is right again.
+        assert!(tokens.verify(&longer, now()).is_none());
+    }
 }
 
 #[test]
