@@ -8,6 +8,7 @@ mod bucket;
 mod elsewhere;
 mod key;
 mod quotas;
+mod reports;
 mod reserved;
 mod signed_in;
 mod steady_clock;
@@ -29,6 +30,8 @@ use bucket::Buckets;
 use elsewhere::{Names, UnderWayElsewhere};
 pub(crate) use key::Network;
 use key::{Key, Kind};
+pub(crate) use reports::HEAD_LENGTH;
+use reports::Reports;
 use reserved::HeldGuess;
 use signed_in::SignedIn;
 use steady_clock::SteadyClock;
@@ -47,6 +50,7 @@ pub struct GcraAttemptLimiter(Arc<Limits>);
 struct Limits {
     clock: SteadyClock,
     key: Key,
+    reports: Option<Reports>,
     updates: Option<mpsc::Sender<Update>>,
     names: Names,
     under_way_elsewhere: UnderWayElsewhere,
@@ -68,20 +72,28 @@ struct Limits {
 impl GcraAttemptLimiter {
     /// A limiter that has seen nothing yet, and counts for itself.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::with(clock, Key::OfProcess(RandomState::new()), None)
+        Self::with(clock, Key::OfProcess(RandomState::new()), None, None)
     }
 
     /// A limiter that tells what it counts, for others with the same key to [`apply`](Self::apply). What is not taken off
     /// the channel in time is dropped: a fast guesser is slowed down here all the same.
     pub fn shared(clock: Arc<dyn Clock>, key: &[u8]) -> (Self, mpsc::Receiver<Update>) {
         let (updates, told) = mpsc::channel(UNTOLD);
-        (Self::with(clock, Key::shared(key), Some(updates)), told)
+        let reports = Reports::new(key, Arc::clone(&clock));
+        let limiter = Self::with(clock, Key::shared(key), Some(reports), Some(updates));
+        (limiter, told)
     }
 
-    fn with(clock: Arc<dyn Clock>, key: Key, updates: Option<mpsc::Sender<Update>>) -> Self {
+    fn with(
+        clock: Arc<dyn Clock>,
+        key: Key,
+        reports: Option<Reports>,
+        updates: Option<mpsc::Sender<Update>>,
+    ) -> Self {
         Self(Arc::new(Limits {
             clock: SteadyClock::new(clock),
             key,
+            reports,
             updates,
             names: Names::new(),
             under_way_elsewhere: UnderWayElsewhere::new(),
@@ -99,6 +111,22 @@ impl GcraAttemptLimiter {
             own_changes: Buckets::new(quotas::CHANGES_OF_OWN_ACCOUNT),
             signed_in: SignedIn::new(),
         }))
+    }
+
+    /// A report of these updates for the other nodes; `None` if this limiter counts for itself.
+    pub(crate) fn report(&self, updates: &[Update]) -> Option<String> {
+        Some(self.0.reports.as_ref()?.write(updates))
+    }
+
+    /// Counts what another node reports. A report that no node wrote, or that was heard before, does not count.
+    pub(crate) fn hear(&self, report: &str) {
+        let read = |reports: &Reports| reports.read(report);
+        match self.0.reports.as_ref().and_then(read) {
+            Some(updates) => updates.into_iter().for_each(|update| self.apply(update)),
+            None => tracing::warn!(
+                "a report of attempts was ignored: none of the nodes wrote it just now. Who else may connect to the database?"
+            ),
+        }
     }
 
     /// Counts what another node counted.

@@ -15,17 +15,17 @@ use tokio::time::timeout;
 
 use super::hosts::Hosts;
 use super::leadership::{KEEPALIVE, heard};
-use crate::limits::{GcraAttemptLimiter, Update};
+use crate::limits::{GcraAttemptLimiter, HEAD_LENGTH, Update};
 
 /// Where nodes of one database tell each other. Versions that write something else use another name.
-const CHANNEL: &str = "authlog_attempt_counts";
+const CHANNEL: &str = "authlog_attempt_reports";
 
 /// How long updates are gathered before they are sent as one notification.
 const GATHERED_FOR: Duration = Duration::from_millis(20);
 
-/// How many are sent at once: a notification takes less than 8,000 bytes, the first 16 of which name the node.
+/// How many are sent at once: a notification takes less than 8,000 bytes.
 const AT_ONCE: usize = 200;
-const _: () = assert!(16 + AT_ONCE * Update::LENGTH < 8000);
+const _: () = assert!(HEAD_LENGTH + AT_ONCE * Update::LENGTH < 8000);
 
 /// How long no notification may come before the server is asked whether the connection is still there: one that died
 /// without a sign brings nothing, as one does over which nothing is sent.
@@ -37,21 +37,20 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The node's part in it.
 pub struct GuessExchange {
     hosts: Arc<Hosts>,
-    node: u64,
 }
 
 impl GuessExchange {
-    /// Of the node that calls itself `node`. It takes two connections.
-    pub(super) const fn new(hosts: Arc<Hosts>, node: u64) -> Self {
-        Self { hosts, node }
+    /// It takes two connections.
+    pub(super) const fn new(hosts: Arc<Hosts>) -> Self {
+        Self { hosts }
     }
 
     /// Sends what arrives on `told`, and applies to `limiter` what other nodes send, until it is dropped.
     pub async fn run(&self, limiter: &GcraAttemptLimiter, told: &mut mpsc::Receiver<Update>) {
-        tokio::join!(self.tell(told), self.listen(limiter));
+        tokio::join!(self.tell(limiter, told), self.listen(limiter));
     }
 
-    async fn tell(&self, told: &mut mpsc::Receiver<Update>) {
+    async fn tell(&self, limiter: &GcraAttemptLimiter, told: &mut mpsc::Receiver<Update>) {
         let mut batch = Vec::with_capacity(AT_ONCE);
         let mut connection = None;
         while told.recv_many(&mut batch, AT_ONCE).await > 0 {
@@ -61,8 +60,10 @@ impl GuessExchange {
             {
                 batch.push(update);
             }
-            let text = format!("{:016x}{}", self.node, Update::write_all(&batch));
-            match self.notify(&text, connection.take()).await {
+            let Some(report) = limiter.report(&batch) else {
+                return;
+            };
+            match self.notify(&report, connection.take()).await {
                 Ok(good) => connection = Some(good),
                 Err(error) => {
                     tracing::warn!(%error, "attempts could not be reported to other nodes; limits count on each node alone meanwhile");
@@ -110,20 +111,7 @@ impl GuessExchange {
             };
             let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into());
             let notification = received?.ok_or_else(lost)?;
-            for update in self.others(notification.payload()) {
-                limiter.apply(update);
-            }
-        }
-    }
-
-    /// The updates of another node; none if the payload is this node's own, or something else.
-    fn others(&self, payload: &str) -> Vec<Update> {
-        let Some((node, updates)) = payload.split_at_checked(16) else {
-            return vec![];
-        };
-        match u64::from_str_radix(node, 16) {
-            Ok(node) if node != self.node => Update::read_all(updates).unwrap_or_default(),
-            _ => vec![],
+            limiter.hear(notification.payload());
         }
     }
 }

@@ -154,8 +154,7 @@ impl PostgresStore {
 
     /// The exchange of guesses with the other nodes.
     pub fn guess_exchange(&self) -> GuessExchange {
-        let (node, _) = self.vault.entropy.random_uuid().as_u64_pair();
-        GuessExchange::new(Arc::clone(self.connections.hosts()), node)
+        GuessExchange::new(Arc::clone(self.connections.hosts()))
     }
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.

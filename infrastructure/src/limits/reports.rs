@@ -1,0 +1,202 @@
+//! What a node reports to the others of one database, with proof that a node wrote it.
+//!
+//! Every role that may connect to a database of PostgreSQL can listen to a channel and notify it. So each report has a MAC
+//! under the key that the nodes share, and a number that only grows: a report that was overheard counts once.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use authlog_application::ports::Clock;
+use aws_lc_rs::hmac;
+
+use super::update::Update;
+
+/// How far a report's time may be from this node's: clocks of nodes differ by less, and a node that has just started does not
+/// know which older reports were heard before.
+const HEARD_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// Nodes of which the last report is remembered. Each start of a node is another one.
+const NODES: usize = 256;
+
+/// Digits of a MAC, a node and a number.
+const MAC_DIGITS: usize = 64;
+const DIGITS: usize = 16;
+
+/// What stands before the updates of a report.
+pub(crate) const HEAD_LENGTH: usize = MAC_DIGITS + 2 * DIGITS;
+
+/// What is signed begins with it. Hashes of names begin with a length, under the same key.
+const CONTEXT: &[u8] = b"report of attempts";
+
+/// Writes and reads reports of one database.
+pub(super) struct Reports {
+    key: hmac::Key,
+    clock: Arc<dyn Clock>,
+    node: u64,
+    last: AtomicI64,
+    heard: Mutex<HashMap<u64, i64>>,
+}
+
+impl Reports {
+    pub fn new(key: &[u8], clock: Arc<dyn Clock>) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            clock,
+            node: RandomState::new().hash_one(()),
+            last: AtomicI64::new(0),
+            heard: Mutex::default(),
+        }
+    }
+
+    /// A report of these updates.
+    pub fn write(&self, updates: &[Update]) -> String {
+        let now = self.clock.now().unix_millis();
+        let next = |last: i64| Some(now.max(last.saturating_add(1)));
+        let last = self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .unwrap_or_default();
+        let number = now.max(last.saturating_add(1));
+        let node = self.node;
+        let signed = format!("{node:016x}{number:016x}{}", Update::write_all(updates));
+        let mac = self.context(&signed).sign();
+        let mut report: String = mac.as_ref().iter().map(|it| format!("{it:02x}")).collect();
+        report.push_str(&signed);
+        report
+    }
+
+    /// The updates in a report of another node; `None` if no node wrote it, or if it was heard before.
+    pub fn read(&self, report: &str) -> Option<Vec<Update>> {
+        let (mac, signed) = report.split_at_checked(MAC_DIGITS)?;
+        let written = self.context(signed).sign();
+        aws_lc_rs::constant_time::verify_slices_are_equal(written.as_ref(), &bytes(mac)?).ok()?;
+        let (node, rest) = signed.split_at_checked(DIGITS)?;
+        let (number, updates) = rest.split_at_checked(DIGITS)?;
+        let node = u64::from_str_radix(node, 16).ok()?;
+        if node == self.node {
+            return Some(vec![]);
+        }
+        let number = i64::from_str_radix(number, 16).ok()?;
+        let now = self.clock.now().unix_millis();
+        if u128::from(now.abs_diff(number)) > HEARD_FOR.as_millis() {
+            return None;
+        }
+        self.is_new(node, number).then_some(())?;
+        Update::read_all(updates)
+    }
+
+    /// Remembers the report, and says whether it comes after those that were heard of the node.
+    fn is_new(&self, node: u64, number: i64) -> bool {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.get(&node).is_some_and(|last| *last >= number) {
+            return false;
+        }
+        if heard.len() >= NODES && !heard.contains_key(&node) {
+            let oldest = heard.iter().min_by_key(|(_, number)| **number);
+            if let Some(oldest) = oldest.map(|(node, _)| *node) {
+                heard.remove(&oldest);
+            }
+        }
+        heard.insert(node, number);
+        true
+    }
+
+    fn context(&self, signed: &str) -> hmac::Context {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(CONTEXT);
+        context.update(signed.as_bytes());
+        context
+    }
+}
+
+/// The bytes that a text spells in hexadecimal digits.
+fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use authlog_domain::Timestamp;
+
+    use super::super::update::UpdateKind;
+    use super::*;
+
+    struct SetClock(AtomicI64);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    fn node(key: &[u8], millis: i64) -> (Arc<SetClock>, Reports) {
+        let clock = Arc::new(SetClock(AtomicI64::new(millis)));
+        (Arc::clone(&clock), Reports::new(key, clock))
+    }
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn failed() -> Vec<Update> {
+        vec![Update::new(UpdateKind::FailedFromNetwork, 7)]
+    }
+
+    #[test]
+    fn a_report_counts_once_and_not_at_its_own_node() {
+        let ((_, one), (_, other)) = (node(&[1; 32], NOW), node(&[1; 32], NOW));
+        let (first, second) = (one.write(&failed()), one.write(&failed()));
+        assert_eq!(one.read(&first), Some(vec![]));
+        assert_eq!(other.read(&first), Some(failed()));
+        assert_eq!(other.read(&first), None);
+        assert_eq!(other.read(&second), Some(failed()));
+        assert_eq!(other.read(&first), None);
+    }
+
+    #[test]
+    fn what_no_node_wrote_is_no_report() {
+        let ((_, one), (_, stranger)) = (node(&[1; 32], NOW), node(&[2; 32], NOW));
+        assert_eq!(one.read(&stranger.write(&failed())), None);
+        let (_, other) = node(&[1; 32], NOW);
+        let report = other.write(&failed());
+        for changed in [
+            report.replace("N0000000000000007", "N0000000000000008"),
+            report[1..].to_owned(),
+            format!("{report}{}", &Update::write_all(&failed())),
+            String::new(),
+            "é".repeat(100),
+        ] {
+            assert_eq!(one.read(&changed), None, "{changed}");
+        }
+        assert_eq!(one.read(&report), Some(failed()));
+    }
+
+    #[test]
+    fn a_node_that_has_just_started_counts_no_old_report() {
+        let (_, one) = node(&[1; 32], NOW);
+        let old = one.write(&failed());
+        let (_, started) = node(&[1; 32], NOW + 6 * 60 * 1000);
+        assert_eq!(started.read(&old), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_silence_a_node() {
+        let ((clock, one), (_, other)) = (node(&[1; 32], NOW), node(&[1; 32], NOW));
+        assert_eq!(other.read(&one.write(&failed())), Some(failed()));
+        clock.0.fetch_sub(60_000, Ordering::Relaxed);
+        assert_eq!(other.read(&one.write(&failed())), Some(failed()));
+    }
+
+    #[test]
+    fn the_memory_of_nodes_is_bounded() {
+        let (_, other) = node(&[1; 32], NOW);
+        for start in 0..2 * NODES as i64 {
+            let (_, one) = node(&[1; 32], NOW + start);
+            assert_eq!(other.read(&one.write(&failed())), Some(failed()));
+        }
+        assert_eq!(other.heard.lock().unwrap().len(), NODES);
+    }
+}
