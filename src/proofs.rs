@@ -7,6 +7,7 @@ use authlog_application::ports::LogIntegrity;
 use authlog_application::supervisor::Supervisor;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::nats::NatsCheckpoints;
+use authlog_infrastructure::transparency::auditor::Auditor;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier, judge_sink};
 use authlog_infrastructure::transparency::file::CheckpointFile;
@@ -110,6 +111,7 @@ fn checkpoint_stream(settings: &Settings) -> Option<NatsCheckpoints> {
 pub(crate) struct Checkpoints {
     signer: Signer,
     schema_watch: SchemaWatch<dyn Store>,
+    auditor: Auditor<dyn Store>,
     witness: Arc<Witness>,
     file: Option<Courier<CheckpointFile>>,
     nats: Option<Courier<NatsCheckpoints>>,
@@ -130,12 +132,15 @@ impl Checkpoints {
         let verifier = key.verifier().clone();
         let witness = Arc::new(Witness::default());
         let schema_watch = SchemaWatch::new(Arc::clone(&store), Arc::clone(&witness));
+        let (records, elected) = (Arc::clone(&store), signs.clone());
+        let auditor = Auditor::new(records, parts::clock(), elected, Arc::clone(&witness));
         let store: Arc<dyn LogTree> = store;
         let (tree, elected) = (Arc::clone(&store), signs.clone());
         let signer = Signer::new(tree, Arc::new(key), elected, Arc::clone(&witness));
         Ok(Self {
             signer,
             schema_watch,
+            auditor,
             file: checkpoint_file(settings).map(|file| {
                 let (store, signs, witness) = (store.clone(), signs.clone(), witness.clone());
                 Courier::new(file, store, verifier.clone(), signs, witness)
@@ -175,7 +180,11 @@ impl Checkpoints {
                 }
                 .boxed()
             });
-        let mut tasks = vec![signer, schema_watch];
+        let ends = stop.clone();
+        let auditor = supervisor.start("auditor", stop, self.auditor, move |it| {
+            it.run(ends.clone()).boxed()
+        });
+        let mut tasks = vec![signer, schema_watch, auditor];
         let file = self.file;
         tasks.extend(file.map(|courier| carry("file_courier", courier, supervisor, stop)));
         let nats = self.nats;

@@ -12,6 +12,7 @@ use support::{
     Answer, Contract, Endpoint, Person, Postgres, Program, Store, a, eventually, on_both_stores,
     own, token,
 };
+use time::OffsetDateTime;
 
 on_both_stores!(
     an_auditor_reads_everything_that_happened_to_an_account,
@@ -21,6 +22,8 @@ on_both_stores!(
     an_operator_reads_a_timeline,
     a_hostile_client_reaches_neither_terminal_nor_spreadsheet,
     what_was_erased_reads_as_erased,
+    an_event_that_cannot_be_read_hides_no_other,
+    an_event_with_a_number_beyond_all_others_hides_no_refused_login,
 );
 
 async fn an_auditor_reads_everything_that_happened_to_an_account(store: Store) {
@@ -320,6 +323,91 @@ async fn what_was_erased_reads_as_erased(store: Store) {
         text.contains("(erased)") && !text.contains("127.0.0.1"),
         "{text}"
     );
+}
+
+/// Inserts an event behind the service's back.
+fn inserts(service: &Program, event: &str, user: &str, payload: &str, ip: &str) {
+    let metadata = json!({"user_id": user, "ip": ip});
+    service.settings.execute(&format!(
+        "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+         VALUES ({event}, '1', '{payload}', '{metadata}')"
+    ));
+}
+
+async fn an_event_that_cannot_be_read_hides_no_other(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let user = lives(&service, &Person::called("ann")).await;
+    let auditor = auditor(&service).await;
+    let whole = placed(&http, &auditor, &user, 7).await;
+    let login = r#"{"LoggedIn":{"at":"2026-01-01T00:00:00Z"}}"#;
+    inserts(
+        &service,
+        "'session', 'x', 1, 'LoggedIn'",
+        &user,
+        login,
+        "sealed:AAAA",
+    );
+    if store == Store::Sqlite {
+        // PostgreSQL takes JSON alone.
+        inserts(
+            &service,
+            "'session', 'y', 1, 'LoggedIn'",
+            &user,
+            "{crooked",
+            "sealed:AAAA",
+        );
+    } else {
+        service
+            .settings
+            .tamper("UPDATE events SET recorded_at = 'infinity' WHERE aggregate_id = 'x'");
+    }
+    let page = history(&http, &auditor, &user, "").await;
+    assert_eq!(page.status, 200, "{page}");
+    let page = page.json();
+    let events = page["events"].as_array().unwrap();
+    assert_eq!(events[..7], whole);
+    assert!(events.len() > 7, "{page}");
+    for event in &events[7..] {
+        assert_eq!(event["data"], json!({"unreadable": true}), "{event}");
+        assert!(event["ip"].is_null(), "{event}");
+    }
+    said(&service.settings.run(&["history", &user], ""));
+}
+
+async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: Store) {
+    let service = Program::on(store).await;
+    let http = service.http();
+    let ann = Person::called("ann");
+    Contract::A.registers(&http, &ann).await;
+    let token = Contract::A.signs_in(&http, &ann).await.access;
+    let user = id_of(&token);
+    // Of each day on which this test may run.
+    let begun = token::claims(&token)["iat"].as_i64().unwrap();
+    let begun = OffsetDateTime::from_unix_timestamp(begun).unwrap().date();
+    for day in [begun, begun.next_day().unwrap()] {
+        let event = format!(
+            "'refused-logins', '{user}.{day}', {}, 'LoginRefused'",
+            i64::MAX
+        );
+        let refused = r#"{"LoginRefused":{"at":"2026-01-01T00:00:00Z","reason":"wrong-password"}}"#;
+        inserts(&service, &event, &user, refused, "sealed:AAAA");
+    }
+    let wrong = ann.with_password("not the password");
+    for guesses in 1..=3 {
+        Contract::A.sign_in(&http, &wrong).await;
+        eventually("the refused login is recorded", async || {
+            let own = http
+                .send(own::HISTORY)
+                .bearer(&token)
+                .query("type=LoginRefused");
+            let own = own.await.json();
+            let events = own["events"].as_array().unwrap();
+            let recorded = events.iter().filter(|it| it["ip"].is_string());
+            (recorded.count() == guesses).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Registers through one contract, signs in through another, is guessed at through a third, and so on: seven events.

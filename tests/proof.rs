@@ -28,6 +28,8 @@ on_both_stores!(
     a_node_without_a_sink_knows_from_memory_that_its_log_was_cut,
     a_checkpoint_that_was_deleted_is_stored_again,
     an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed,
+    a_running_service_finds_an_event_that_was_deleted_in_the_middle,
+    a_service_on_a_schema_that_was_changed_says_so,
 );
 
 const PASSWORD: &str = "audits-all-day";
@@ -478,6 +480,72 @@ async fn every_node_says_that_the_log_was_tampered_with() {
     for node in [&first, &second] {
         alarm(node).await;
     }
+}
+
+async fn a_service_on_a_schema_that_was_changed_says_so(store: Store) {
+    let mut service = people(Settings::on(store)).await;
+    assert_eq!(tampered(&service).await, None);
+    service.terminate().await;
+    service.settings.execute(if store == Store::Sqlite {
+        "CREATE TRIGGER undo AFTER UPDATE ON accounts BEGIN DELETE FROM sessions; END"
+    } else {
+        "CREATE TRIGGER undo BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    });
+    service.restart().await;
+    let reason = eventually("an alarm", async || tampered(&service).await).await;
+    assert!(
+        reason.contains("the trigger undo on accounts is not of this program"),
+        "{reason}"
+    );
+    let metrics = service.send(own::METRICS).await.body;
+    assert!(metrics.contains("authlog_log_tampered 1"), "{metrics}");
+    assert!(service.output().contains("SCHEMA WAS TAMPERED WITH"));
+}
+
+/// Nothing asks for the event, and nothing is verified by hand.
+async fn a_running_service_finds_an_event_that_was_deleted_in_the_middle(store: Store) {
+    let service = people(Settings::on(store)).await;
+    let audit = async || service.send(own::READYZ).await.json()["log"]["audit"].clone();
+    let complete = eventually("the first pass", async || {
+        let audit = audit().await;
+        (audit["passes"].as_u64() >= Some(1)).then_some(audit)
+    })
+    .await;
+    assert!(complete["completed_at"].is_string(), "{complete}");
+    assert!(complete["of"].as_u64() <= Some(4), "{complete}");
+    eventually("a pass over all events", async || {
+        let metrics = service.send(own::METRICS).await.body;
+        metrics
+            .contains("authlog_log_audit_checked 4")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(tampered(&service).await, None);
+    let second = "WHERE (aggregate_type, aggregate_id, sequence)
+         = (SELECT aggregate_type, aggregate_id, sequence FROM event_log WHERE log_index = 2)";
+    service.settings.tamper(&format!(
+        "CREATE TABLE kept AS SELECT * FROM events {second}; DELETE FROM events {second}"
+    ));
+    let reason = eventually("an alarm", async || tampered(&service).await).await;
+    assert!(
+        reason.contains("event 2 (") && reason.contains("is missing"),
+        "{reason}"
+    );
+    alarm(&service).await;
+    // It is put back, as out of a backup: nothing has to be restarted.
+    let columns = "position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, recorded_at";
+    let insert = if store == Store::Sqlite {
+        format!("INSERT INTO events ({columns}) SELECT {columns} FROM kept")
+    } else {
+        format!(
+            "INSERT INTO events ({columns}, txid) OVERRIDING SYSTEM VALUE SELECT {columns}, txid FROM kept"
+        )
+    };
+    service.settings.tamper(&insert);
+    eventually("the end of the alarm", async || {
+        tampered(&service).await.is_none().then_some(())
+    })
+    .await;
 }
 
 async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {

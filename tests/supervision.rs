@@ -108,6 +108,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "refused_login_recorder",
         "signer",
         "schema_watch",
+        "auditor",
         "stream_courier",
         "publisher",
     ];
@@ -424,6 +425,60 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
         let ready = service.send(own::READYZ).await.json();
         let sequencer = &ready["lag"]["sequencer"];
         (sequencer["events"] == 0 && sequencer["held_up_by"] == Value::Null).then_some(())
+    })
+    .await;
+}
+
+/// A role that may do nothing but connect can take the lock by which the nodes elect the one that brings events into order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_keeps_all_nodes_from_an_election_is_named() {
+    let server = Postgres::of_its_own();
+    let mut service = Settings::on_server(&server)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    let url = service
+        .settings
+        .get("AUTHLOG_DATABASE_URL")
+        .unwrap()
+        .to_owned();
+    let ask = |sql: &str| tokio::task::block_in_place(|| Postgres::query(&url, sql));
+    ask("CREATE ROLE stranger LOGIN");
+    let (_, address) = url.split_once('@').unwrap();
+    let stranger = format!("postgres://stranger@{address}");
+    let held = tokio::task::spawn_blocking(move || {
+        // "auth" in ASCII.
+        Postgres::ask(
+            &stranger,
+            "SELECT pg_advisory_lock(1635087464, 1), pg_sleep(300)",
+        )
+    });
+    eventually("the stranger waits for the lock", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'stranger' AND wait_event = 'advisory'";
+        (ask(waiting) == "1").then_some(())
+    })
+    .await;
+    service.kill9();
+    service.restart().await;
+    let line = eventually("it is named", async || {
+        let output = service.output();
+        let mut lines = output.lines();
+        let line = lines.find(|line| line.contains("no node leads this election"))?;
+        Some(line.to_owned())
+    })
+    .await;
+    assert!(
+        line.contains("stranger") && line.contains("Sequencer"),
+        "{line}"
+    );
+    ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'stranger'");
+    // Its client fails, which is what was asked for.
+    let _ = held.await;
+    eventually("the node leads", async || {
+        let output = service.output();
+        output
+            .contains("this node brings events into order")
+            .then_some(())
     })
     .await;
 }

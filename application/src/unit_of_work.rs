@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use authlog_domain::refused_logins::RecordRefusedLogin;
+use authlog_domain::refused_logins::{MAX_PER_DAY, RecordRefusedLogin};
 use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::user::{RecentRequests, UserCommand, UserEvent};
 use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, SessionId, User, UserId};
@@ -317,7 +317,8 @@ impl UnitOfWork {
         }
     }
 
-    /// Lets the account's refused logins of the day decide on `command` by their number.
+    /// Lets the account's refused logins of the day decide on `command` by their number. An event beyond the most that a day
+    /// has is none that this program wrote, and keeps none from being recorded.
     pub(crate) async fn execute_on_refused_logins(
         &self,
         user: UserId,
@@ -326,7 +327,12 @@ impl UnitOfWork {
     ) -> Result<(), Failure> {
         let id = RefusedLogins::stream_of(user, command.at);
         let mut found = Found::<RefusedLogins>::nothing(&id);
-        let count = self.store.last_sequence(&found.staged.stream).await?;
+        let stream = &found.staged.stream;
+        let most = u64::from(MAX_PER_DAY);
+        let count = self.store.last_sequence(stream, most).await?;
+        if count == most {
+            tracing::warn!(%user, "refused logins of this account are not recorded any more today: there are {most}");
+        }
         found.aggregate = RefusedLogins::recorded(count);
         found.staged.base = Base::Events(count);
         self.execute_on(found, command, metadata).await?;

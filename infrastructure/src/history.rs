@@ -6,6 +6,7 @@ use authlog_application::ports::{
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::Replay;
 use cqrs_es::persist::SerializedEvent;
+use serde_json::json;
 
 use crate::sealing::{SubjectKey, open_metadata, open_payload};
 use crate::store::{WrappedKeys, unreadable};
@@ -63,10 +64,20 @@ pub(crate) async fn opened(
 ) -> Result<Vec<PastEvent>, StoreError> {
     let key = store.current_key(user).await?;
     for past in &mut events {
-        open(&mut past.event, key.as_ref())?;
-        open_metadata(&mut past.event, key.as_ref()).map_err(unreadable)?;
+        let opened = open(&mut past.event, key.as_ref())
+            .and_then(|()| open_metadata(&mut past.event, key.as_ref()).map_err(unreadable));
+        if let Err(error) = opened {
+            tracing::error!(%error, log_index = past.log_index, "an event of a history cannot be opened; run `authlog doctor`");
+            make_unreadable(&mut past.event);
+        }
     }
     Ok(events)
+}
+
+/// Shows an event that this program cannot read as one of which only the name is known: it does not hide the others.
+pub(crate) fn make_unreadable(event: &mut SerializedEvent) {
+    event.payload = json!({ "unreadable": true });
+    event.metadata = json!({});
 }
 
 fn open(event: &mut SerializedEvent, key: Option<&SubjectKey>) -> Result<(), StoreError> {

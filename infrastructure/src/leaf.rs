@@ -1,6 +1,7 @@
 //! The hash under which an event stands in the log's Merkle tree.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use time::OffsetDateTime;
 
 /// An event as it is stored: all that its leaf vouches for.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,12 @@ pub struct LeafInput<'a> {
     pub payload: &'a str,
     /// The metadata, byte for byte as stored.
     pub metadata: &'a str,
+}
+
+/// Whether a stored time, in microseconds since 1970, is one that a calendar has. `infinity` is stored as the highest number
+/// there is.
+pub(crate) fn is_an_instant(micros: i64) -> bool {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).is_ok()
 }
 
 /// What goes before a leaf so that it cannot be taken for an inner node (RFC 6962 §2.1).

@@ -55,17 +55,17 @@ pub(crate) const SESSIONS_LOOKED_AT: i64 = 100;
 pub(crate) const SESSIONS_OF_A_PAGE: usize = 1000;
 
 /// The page of sessions that count at `now`. `found` are up to [`SESSIONS_OF_A_PAGE`] sessions of the current epoch in order of
-/// their ids, and then the one that was kept from an earlier epoch, if there is one.
+/// their ids, and then the one that was kept from an earlier epoch, if there is one; those that could not be read are left out.
+/// `has_more`: as many rows were looked at as may be, so that there may be more after them.
 pub(crate) fn live_page(
     mut found: Vec<SessionRecord>,
+    has_more: bool,
     now: Timestamp,
     limit: usize,
 ) -> LiveSessions {
     let current = found.first().map(|first| first.epoch);
     let kept = found.pop_if(|last| current.is_some_and(|current| last.epoch != current));
-    let looked_at = (found.len() == SESSIONS_OF_A_PAGE)
-        .then(|| found.last().map(|last| last.id))
-        .flatten();
+    let looked_at = found.last().map(|last| last.id).filter(|_| has_more);
     // One that comes after the last that was looked at belongs to a later page.
     found.extend(kept.filter(|kept| looked_at.is_none_or(|last| kept.id < last)));
     found.sort_by_key(|session| session.id);
@@ -1051,6 +1051,22 @@ pub(crate) fn check_keys(
         (true, true) => Ok(()),
         (false, false) => Err(OpenError::WrongMasterKey),
         (true, false) | (false, true) => Err(OpenError::RotationUnderWay),
+    }
+}
+
+/// What a row of a read model says. One that cannot be read grants nothing: that is an error in the log, and to clients the row
+/// is not there.
+///
+/// # Errors
+/// The store did not answer.
+pub(crate) fn found<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(row) => Ok(Some(row)),
+        Err(StoreError::Unreadable(error)) => {
+            tracing::error!(%error, "a row of a read model cannot be read, and grants nothing; run `authlog doctor`");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Postgres, Program, eventually};
 /// seals, claims to mailboxes, housekeeping and elections. How often they run depends on the time that passes and not on the requests, so they count
 /// for no operation; neither would one of them that an operation began to use. `tests/costs.rs` compares this list with what an
 /// idle node asks.
-const BACKGROUND: [&str; 32] = [
+const BACKGROUND: [&str; 34] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
     "SELECT here.*, news.* FROM (SELECT pg_backend_pid() ",
@@ -20,6 +20,8 @@ const BACKGROUND: [&str; 32] = [
     "SELECT mark.last_index, ",
     "SELECT leaf_hash, log_index FROM event_log ",
     "SELECT least((SELECT min(log_index) FROM event_log), ",
+    "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.txid::text::bigint, ",
+    "SELECT a.pid, a.usename::text ",
     "SELECT hash FROM log_nodes ",
     "INSERT INTO log_nodes ",
     "SELECT tree_size, note FROM checkpoints ",

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use authlog_application::ports::{HoldUp, HoldUpBy, NotReady};
+use authlog_application::ports::{AuditProgress, HoldUp, HoldUpBy, NotReady};
 use authlog_application::{Behind, Lag};
 use axum::Json;
 use axum::extract::State;
@@ -50,7 +50,11 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
             Json(json!({
                 "status": "ready",
                 "lag": lag.as_ref().map(told),
-                "log": { "tampered": integrity.tampered, "waiting_for": integrity.waiting_for },
+                "log": {
+                    "tampered": integrity.tampered,
+                    "waiting_for": integrity.waiting_for,
+                    "audit": audit(&integrity.audit),
+                },
                 "workers": workers(&api),
             }))
             .into_response()
@@ -79,6 +83,15 @@ fn workers(api: &Api) -> Value {
         (worker.name().to_owned(), state)
     });
     Value::Object(states.collect())
+}
+
+fn audit(audit: &AuditProgress) -> Value {
+    json!({
+        "checked": audit.checked,
+        "of": audit.of,
+        "passes": audit.passes,
+        "completed_at": audit.completed_at,
+    })
 }
 
 fn told(lag: &Lag) -> Value {

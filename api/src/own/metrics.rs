@@ -3,6 +3,8 @@
 use std::sync::{Arc, Once};
 
 use authlog_application::Behind;
+use authlog_application::ports::AuditProgress;
+use authlog_domain::Timestamp;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -19,8 +21,9 @@ static DESCRIBED: Once = Once::new();
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     DESCRIBED.call_once(describe);
     workers(&api);
-    let tampered = api.authlog.log_integrity().tampered.is_some();
-    metrics::gauge!("authlog_log_tampered").set(u32::from(tampered));
+    let integrity = api.authlog.log_integrity();
+    metrics::gauge!("authlog_log_tampered").set(u32::from(integrity.tampered.is_some()));
+    audit(&integrity.audit);
     if let Ok(lag) = api.authlog.lag().await {
         metrics::gauge!("authlog_log_index").set(as_gauge(lag.log_index));
         behind("sequencer", lag.sequencer);
@@ -89,6 +92,15 @@ fn workers(api: &Api) {
         metrics::counter!("authlog_worker_restarts_total", "worker" => name)
             .absolute(worker.restarts());
     }
+}
+
+/// How far the stored events were compared with the log.
+fn audit(audit: &AuditProgress) {
+    metrics::gauge!("authlog_log_audit_checked").set(as_gauge(audit.checked));
+    metrics::gauge!("authlog_log_audit_size").set(as_gauge(audit.of));
+    metrics::counter!("authlog_log_audit_passes_total").absolute(audit.passes);
+    let completed_at = audit.completed_at.map_or(0, Timestamp::unix_seconds);
+    metrics::gauge!("authlog_log_audit_completed_seconds").set(completed_at as f64);
 }
 
 /// How much of the log its newest checkpoint vouches for. One that stays behind is a reason to look why.

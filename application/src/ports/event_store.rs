@@ -177,9 +177,9 @@ pub trait EventStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<SerializedEvent>, StoreError>;
 
-    /// The sequence of a stream's last event; 0 for a stream that does not exist. It costs the same however long the
-    /// stream is.
-    async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError>;
+    /// The highest sequence of a stream's events that is not beyond `limit`; 0 for a stream that does not exist. It costs the
+    /// same however long the stream is.
+    async fn last_sequence(&self, stream: &StreamId, limit: u64) -> Result<u64, StoreError>;
 
     /// Whether the account was erased: `false` for one that the store does not know. It costs the same however long the
     /// account's stream is.

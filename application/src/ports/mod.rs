@@ -59,5 +59,5 @@ pub use tokens::{
     VerifiedToken,
 };
 pub use transparency::{
-    ConsistencyProof, InclusionProof, LogIntegrity, ProofError, TransparencyLog,
+    AuditProgress, ConsistencyProof, InclusionProof, LogIntegrity, ProofError, TransparencyLog,
 };

@@ -1,6 +1,7 @@
 //! What proves that nobody changed the log.
 
 use async_trait::async_trait;
+use authlog_domain::Timestamp;
 
 use super::StoreError;
 
@@ -74,4 +75,20 @@ pub struct LogIntegrity {
     pub tampered: Option<String>,
     /// What has to be read before checkpoints are signed, in words for an operator.
     pub waiting_for: Option<String>,
+    /// How far the stored events were compared with the log.
+    pub audit: AuditProgress,
+}
+
+/// How far this node has compared the stored events with the log. It starts at the first event again and again, while it
+/// signs checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditProgress {
+    /// How many entries of the log the current pass has compared.
+    pub checked: u64,
+    /// How many it is going to compare.
+    pub of: u64,
+    /// How many passes found no difference, since this node started.
+    pub passes: u64,
+    /// When the last one of these ended.
+    pub completed_at: Option<Timestamp>,
 }

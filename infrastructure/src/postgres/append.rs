@@ -18,15 +18,18 @@ use crate::store::{AppendPlan, in_time};
 /// One statement is one transaction and one round trip. There is no NOTIFY in it: that takes a lock that all commits of
 /// the cluster queue for.
 ///
-/// PostgreSQL evaluates the SELECT before the insertions beside it, so that whoever has to wait for an erasure holds no
-/// row yet that the erasure waits for. Of the insertions it carries out the last one first: whoever has to wait for
-/// another command on its stream holds no row yet that the other waits for. Should a version do it otherwise, such a pair
-/// is found and decided anew.
+/// PostgreSQL evaluates the SELECT from left to right, and the insertions where their rows are counted. So a command that has to
+/// wait for an erasure holds no row yet that the erasure waits for; and as events are counted first, one that has to wait for
+/// another command on its stream holds no row yet that the other waits for. Should a version do it otherwise, such a pair is
+/// found, and its commands are decided again.
+///
+/// The rows are counted, so that no trigger or rule keeps one back and the command is answered as if it were done.
 const APPEND: &str = concat!(
     r"
     WITH claim AS (
         INSERT INTO identifier_claims (kind, digest, owner)
         SELECT * FROM unnest($8::text[], $9::bytea[], $10::uuid[])
+        RETURNING 1
     ), released AS (
         DELETE FROM identifier_claims AS held
          USING unnest($25::text[], $26::bytea[], $41::uuid[]) AS released (kind, digest, owner)
@@ -39,30 +42,41 @@ const APPEND: &str = concat!(
         ON CONFLICT (user_id, kind, mailbox) DO UPDATE
         SET happened = waiting.happened + excluded.happened, address = excluded.address,
             happened_at = greatest(waiting.happened_at, excluded.happened_at)
+        RETURNING 1
     ), subject_key AS (
         INSERT INTO subject_keys (user_id, wrapped)
         SELECT * FROM unnest($11::uuid[], $12::bytea[])
+        RETURNING 1
     ), credential AS (
         INSERT INTO credentials (user_id, credential_id, password_hash, sealed)
         SELECT $13, $14, $15, $39 WHERE $13 IS NOT NULL
         ON CONFLICT (user_id) DO UPDATE
         SET credential_id = excluded.credential_id, password_hash = excluded.password_hash,
             sealed = excluded.sealed
+        RETURNING 1
     ), opaque_token AS (
         INSERT INTO opaque_tokens (digest, session_id, expires_at, mac)
         SELECT $16, $17, $18, $40 WHERE $16 IS NOT NULL
+        RETURNING 1
     ), account AS (",
     upsert_accounts!("$19"),
-    "), session AS (",
+    " RETURNING 1), session AS (",
     upsert_sessions!("$20"),
-    r"), event AS (
+    r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
           FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
             AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        RETURNING 1
     )
     SELECT erase_account($21, $22), require_sealing_key($23), begin_append($24, $35, $36, $37, $38) AS server_time,
-           require_administrator_beside($32)",
+           require_administrator_beside($32),
+           require_rows(
+               ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session), (SELECT count(*) FROM account),
+                     (SELECT count(*) FROM opaque_token), (SELECT count(*) FROM credential),
+                     (SELECT count(*) FROM subject_key), (SELECT count(*) FROM mail), (SELECT count(*) FROM claim)],
+               ARRAY[cardinality($1), jsonb_array_length($20), jsonb_array_length($19), num_nonnulls($16),
+                     num_nonnulls($13), cardinality($11), cardinality($27), cardinality($8)]::bigint[])",
 );
 
 impl PostgresStore {

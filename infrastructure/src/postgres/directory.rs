@@ -16,8 +16,8 @@ use super::rows::{
     standing_columns,
 };
 use super::session_lookups::SessionLookup;
-use crate::sealing::Stored;
-use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, live_page};
+use crate::sealing::{Stored, StoredStanding};
+use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, found, live_page};
 
 /// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox. Each is one entry of the
 /// primary key, independent of the statistics that the planner had.
@@ -88,11 +88,12 @@ const OTHER_SESSIONS: &str = r"
     )";
 
 /// Draws the next number. A server that took over may lack the last draws of the one before it, whose numbers were given to
-/// accounts nevertheless: then it draws until it is past them, a thousand at a time.
+/// accounts nevertheless: then it draws until it is past them, a thousand at a time. No account has a number beyond 2⁵³.
 const NEXT_NUMBER: &str = r"
     SELECT max(drawn) FROM (
         SELECT nextval('account_numbers') AS drawn
-          FROM generate_series(1, least(1000, greatest(1, 1 + (SELECT max(number) FROM accounts)
+          FROM generate_series(1, least(1000, greatest(1, 1 + (SELECT max(number) FROM accounts
+                                                                WHERE number <= 1::bigint << 53)
                                                             - coalesce(pg_sequence_last_value('account_numbers'), 0))))
     ) AS draws";
 
@@ -139,14 +140,12 @@ impl Directory for PostgresStore {
                     .fetch_optional(pool)
             })
             .await?;
-        row.map(|row| {
-            let hash = (row.sealed, row.password_hash);
-            Ok(self
-                .vault
-                .seals
-                .sign_in_record(row.account.try_into()?, hash))
-        })
-        .transpose()
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let hash = (row.sealed, row.password_hash);
+        let account = found(Stored::try_from(row.account))?;
+        Ok(account.map(|account| self.vault.seals.sign_in_record(account, hash)))
     }
 
     async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
@@ -214,6 +213,7 @@ impl Directory for PostgresStore {
             })
             .await?;
         let rows = rows.into_iter().map(Stored::<Account>::try_from);
+        let rows = rows.filter_map(|row| found(row).transpose());
         rows.map(|row| Ok(row?.row)).collect()
     }
 
@@ -245,9 +245,11 @@ impl Directory for PostgresStore {
                     .fetch_all(pool)
             })
             .await?;
+        let has_more = rows.len() >= SESSIONS_OF_A_PAGE;
         let rows = rows.into_iter().map(Stored::<SessionRecord>::try_from);
+        let rows = rows.filter_map(|row| found(row).transpose());
         let found: Result<_, StoreError> = rows.map(|row| Ok(row?.row)).collect();
-        Ok(live_page(found?, now, limit as usize))
+        Ok(live_page(found?, has_more, now, limit as usize))
     }
 
     async fn may_have_other_sessions(
@@ -283,10 +285,11 @@ impl Directory for PostgresStore {
         let Some(TokenStandingRow { token, standing }) = row else {
             return Ok(None);
         };
-        let (token, standing) = (token.try_into()?, standing.try_into()?);
+        let token = found(Stored::<OpaqueTokenRecord>::try_from(token))?;
+        let standing = found(StoredStanding::try_from(standing))?;
         let seals = &self.vault.seals;
-        let trusted = seals.accept::<OpaqueTokenRecord>(token);
-        Ok(trusted.and_then(|_| seals.accept_standing(standing)))
+        let trusted = token.and_then(|token| seals.accept(token)).zip(standing);
+        Ok(trusted.and_then(|(_, standing)| seals.accept_standing(standing)))
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
@@ -309,7 +312,10 @@ impl PostgresStore {
     }
 
     fn accepted(&self, row: Option<CheckedAccountRow>) -> Result<Option<Account>, StoreError> {
-        let stored = row.map(Stored::try_from).transpose()?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let stored = found(Stored::try_from(row))?;
         Ok(stored.and_then(|account| self.vault.seals.accept(account)))
     }
 

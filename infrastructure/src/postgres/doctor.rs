@@ -12,6 +12,7 @@ use sqlx::{Connection as _, FromRow, PgConnection};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use super::instants::recorded_micros;
 use super::pool::Pool;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
@@ -27,8 +28,9 @@ macro_rules! select_events {
     ($where:literal) => {
         concat!(
             r"
-            SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
-                   (extract(epoch FROM e.recorded_at) * 1000000)::bigint AS recorded_at_micros,
+            SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, ",
+            recorded_micros!(),
+            r" AS recorded_at_micros,
                    e.payload::text AS payload, e.metadata::text AS metadata, e.user_id, l.log_index, l.leaf_hash,
                    (e.txid, e.position) > (mark.last_txid, mark.last_position)
                        AND e.position > mark.min_position AS waiting

@@ -77,15 +77,16 @@ impl EventStore for PostgresStore {
         self.vault.open(stream, events.collect(), self).await
     }
 
-    async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError> {
+    async fn last_sequence(&self, stream: &StreamId, limit: u64) -> Result<u64, StoreError> {
         let last: i64 = self
             .connections
             .ask(|pool| {
                 sqlx::query_scalar(
-                    "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2",
+                    "SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence <= $3",
                 )
                 .bind(stream.kind.as_str())
                 .bind(&stream.id)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_one(pool)
             })
             .await?;

@@ -13,7 +13,7 @@ use sqlx::{FromRow, Row as _};
 use super::PostgresStore;
 use super::errors::store_error;
 use super::instants::StoredInstant;
-use crate::history::{SealedHistory, opened, opened_history, state_at};
+use crate::history::{SealedHistory, make_unreadable, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
 
@@ -200,18 +200,23 @@ impl TryFrom<EventRow> for PastEvent {
     type Error = StoreError;
 
     fn try_from(row: EventRow) -> Result<Self, StoreError> {
+        let mut event = SerializedEvent::new(
+            row.aggregate_id,
+            usize::try_from(row.sequence).map_err(unreadable)?,
+            row.aggregate_type,
+            row.event_type,
+            row.event_version,
+            row.payload,
+            row.metadata,
+        );
+        let recorded_at = row.recorded_at.get().unwrap_or_else(|| {
+            make_unreadable(&mut event);
+            Timestamp::from_unix_millis(0)
+        });
         Ok(Self {
             log_index: row.log_index.map(i64::unsigned_abs),
-            recorded_at: row.recorded_at.known()?,
-            event: SerializedEvent::new(
-                row.aggregate_id,
-                usize::try_from(row.sequence).map_err(unreadable)?,
-                row.aggregate_type,
-                row.event_type,
-                row.event_version,
-                row.payload,
-                row.metadata,
-            ),
+            recorded_at,
+            event,
         })
     }
 }

@@ -13,6 +13,16 @@ use time::OffsetDateTime;
 
 use crate::store::unreadable;
 
+/// When the event called `e` was recorded, in microseconds since 1970, as the SQL function `leaf_hash` has it: what is beyond
+/// all numbers, such as `infinity`, is the last one.
+macro_rules! recorded_micros {
+    () => {
+        "least(greatest(extract(epoch FROM e.recorded_at) * 1000000, -9223372036854775808), 9223372036854775807)::bigint"
+    };
+}
+
+pub(super) use recorded_micros;
+
 /// Microseconds from 1970-01-01 to 2000-01-01, from which PostgreSQL counts.
 const EPOCH: i64 = 946_684_800_000_000;
 

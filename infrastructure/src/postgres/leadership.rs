@@ -14,6 +14,18 @@ const LOCK_SPACE: i32 = 0x6175_7468;
 /// How often a node that does not lead tries to: how long the work may rest after a leader's end.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
+/// After how many attempts it is looked who has the lock, and after how many again.
+const FIRST_LOOK: u64 = 10;
+const LOOK_EVERY: u64 = 60;
+
+/// The session that has a lock, unless it is a node's: one of another role, or of another program.
+const STRANGER: &str = r"
+    SELECT a.pid, a.usename::text AS role, a.application_name AS program
+      FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+     WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = $1 AND l.objid::bigint = $2 AND l.objsubid = 2
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND (a.usename <> current_user OR a.application_name <> current_setting('application_name'))";
+
 /// How long a connection may be silent before it counts as broken. The leader has to notice by itself when the network
 /// swallows its questions.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -75,22 +87,46 @@ impl Leadership {
         if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
             tracing::debug!(%error, "a leader that hangs is not replaced until it ends");
         }
-        loop {
+        for attempt in 1_u64.. {
             let elected = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
                 .bind(LOCK_SPACE)
                 .bind(office.key())
                 .fetch_one(&mut connection);
             if heard(elected).await? {
-                return Ok(Self { connection });
+                break;
+            }
+            if attempt == FIRST_LOOK || attempt.is_multiple_of(LOOK_EVERY) {
+                name_stranger(office, &mut connection).await?;
             }
             tokio::time::sleep(TRY_EVERY).await;
         }
+        Ok(Self { connection })
     }
 
     /// The connection that holds the lock. Whatever is done over it is a heartbeat too: it fails when the lock is lost.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }
+}
+
+/// Says so if a session that is no node's holds the lock of the office: then no node does the work. Every role that may
+/// connect to the database can take it.
+async fn name_stranger(office: Office, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let held = sqlx::query_as(STRANGER)
+        .bind(i64::from(LOCK_SPACE))
+        .bind(i64::from(office.key()))
+        .fetch_optional(connection);
+    let held: Option<(i32, Option<String>, Option<String>)> = heard(held).await?;
+    if let Some((pid, role, program)) = held {
+        tracing::warn!(
+            ?office,
+            pid,
+            role,
+            program,
+            "no node leads this election: a session that is none of them holds its lock. End that session, and revoke CONNECT from roles that do not need it"
+        );
+    }
+    Ok(())
 }
 
 /// The answer, unless there is none for too long.

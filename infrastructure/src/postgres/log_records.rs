@@ -11,15 +11,33 @@ use sqlx::postgres::PgRow;
 use super::PostgresStore;
 use super::connections::OF_EVERY_SESSION;
 use super::errors::store_error;
+use super::instants::recorded_micros;
 use super::log_tree::{hash, signed};
-use crate::leaf::{LeafInput, leaf_hash};
+use crate::leaf::{LeafInput, is_an_instant, leaf_hash};
 use crate::transparency::tree::Hash;
-use crate::transparency::{EventName, Extent, LeafCheck, LogRecords, Record};
+use crate::transparency::{
+    EventName, Extent, LeafCheck, LogRecords, Record, WrittenPage, WrittenPlace,
+};
 
 /// Texts as they are stored, which the types of JSON would not give.
-const COLUMNS: &str = r"
+const COLUMNS: &str = concat!(
+    r"
     SELECT l.log_index, l.leaf_hash, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
-           (extract(epoch FROM e.recorded_at) * 1000000)::bigint AS recorded_at, e.payload::text, e.metadata::text";
+           ",
+    recorded_micros!(),
+    " AS recorded_at, e.payload::text, e.metadata::text"
+);
+
+/// The events after a place, and whether each has its entry or need not have one yet.
+const WRITTEN: &str = r"
+    SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.txid::text::bigint, e.position,
+           ((e.txid, e.position) > (mark.last_txid, mark.last_position) AND e.position > mark.min_position)
+           OR (SELECT true FROM event_log l
+                WHERE l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
+                  AND l.sequence = e.sequence) IS NOT NULL
+      FROM (SELECT * FROM events WHERE (txid, position) > ($1::text::xid8, $2) ORDER BY txid, position LIMIT $3) AS e
+     CROSS JOIN sequencer AS mark
+     ORDER BY e.txid, e.position";
 
 type Name = (String, String, i64);
 
@@ -140,33 +158,63 @@ impl LogRecords for PostgresStore {
             .map_err(store_error)?;
         Ok(found.map(name))
     }
+
+    async fn unlogged_after(
+        &self,
+        place: WrittenPlace,
+        limit: u32,
+    ) -> Result<WrittenPage, StoreError> {
+        type Row = (String, String, i64, i64, i64, bool);
+        let rows: Vec<Row> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(WRITTEN)
+                    .bind(place.transaction.to_string())
+                    .bind(place.position)
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        let last = rows.last().map(|row| WrittenPlace {
+            transaction: row.3.unsigned_abs(),
+            position: row.4,
+        });
+        let mut rows = rows.into_iter();
+        let unlogged = rows.find(|(.., is_logged)| !is_logged);
+        Ok(WrittenPage {
+            last,
+            unlogged: unlogged.map(|(kind, id, sequence, ..)| name((kind, id, sequence))),
+        })
+    }
 }
 
 /// Hashes the texts where they were received, so that a log of millions is not copied once more to be verified.
 fn leaf_check(row: &PgRow) -> Result<LeafCheck, StoreError> {
-    let read = || -> Result<(i64, &[u8], Option<Hash>), sqlx::Error> {
+    let read = || -> Result<LeafCheck, sqlx::Error> {
+        let log_index: i64 = row.try_get(0)?;
+        let recorded_at = row.try_get::<Option<i64>, _>(7)?;
         // A sequence is null where the join found no event, and nowhere else.
-        let computed = match row.try_get::<Option<i64>, _>(4)? {
+        let computed = match row.try_get::<Option<i64>, _>(4)?.zip(recorded_at) {
             None => None,
-            Some(sequence) => Some(Hash(leaf_hash(&LeafInput {
+            Some((sequence, recorded_at_micros)) => Some(Hash(leaf_hash(&LeafInput {
                 aggregate_type: row.try_get(2)?,
                 aggregate_id: row.try_get(3)?,
                 sequence,
                 event_type: row.try_get(5)?,
                 event_version: row.try_get(6)?,
-                recorded_at_micros: row.try_get(7)?,
+                recorded_at_micros,
                 payload: row.try_get(8)?,
                 metadata: row.try_get(9)?,
             }))),
         };
-        Ok((row.try_get(0)?, row.try_get(1)?, computed))
+        Ok(LeafCheck {
+            log_index: log_index.unsigned_abs(),
+            stored: hash(row.try_get(1)?).ok(),
+            computed,
+            has_instant: recorded_at.is_none_or(is_an_instant),
+        })
     };
-    let (log_index, stored, computed) = read().map_err(store_error)?;
-    Ok(LeafCheck {
-        log_index: log_index.unsigned_abs(),
-        stored: hash(stored).ok(),
-        computed,
-    })
+    read().map_err(store_error)
 }
 
 fn record(row: &PgRow) -> Result<Record, StoreError> {

@@ -25,11 +25,13 @@ use crate::store::{AppendPlan, Predecessor, in_time};
 const APPEND: &str = concat!(
     "WITH session AS (",
     upsert_session!(),
-    r"), event AS (
+    r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         VALUES ('session', $1, $2, $3, $4, $5::text::json, $6::text::json)
+        RETURNING 1
     )
-    SELECT begin_append(ARRAY[$20::uuid], $21, $22, $23, $24) AS server_time",
+    SELECT begin_append(ARRAY[$20::uuid], $21, $22, $23, $24) AS server_time,
+           require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[])",
 );
 
 /// Appends one to each of several sessions, but not to those of accounts that do not exist, nor without the event before, nor
@@ -75,8 +77,11 @@ const APPEND_SEVERAL: &str = concat!(
                last_used_at, expires_at, ended_at, rotated_at, mac
           FROM planned JOIN event USING (aggregate_id)",
     update_session!(),
-    r")
-    SELECT missing.accounts AS missing, server_time, array(SELECT aggregate_id FROM event) AS written
+    r"
+        RETURNING 1
+    )
+    SELECT missing.accounts AS missing, server_time, array(SELECT aggregate_id FROM event) AS written,
+           require_rows(ARRAY[(SELECT count(*) FROM session)], ARRAY[(SELECT count(*) FROM event)])
       FROM held, missing",
 );
 

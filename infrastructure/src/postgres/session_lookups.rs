@@ -16,6 +16,7 @@ use super::rows::{
 };
 use super::together::{Asked, Errand};
 use crate::sealing::StoredStanding;
+use crate::store::found;
 
 /// Whether a session's row is behind its events is looked at only if `$2` says so. Its entries in the log are always looked at:
 /// an append proves the events, but not that none was deleted.
@@ -108,5 +109,8 @@ fn standing(
     session: SessionId,
 ) -> Result<Option<StoredStanding>, StoreError> {
     let row = rows.iter().find(|row| row.session() == session);
-    row.cloned().map(StoredStanding::try_from).transpose()
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    found(StoredStanding::try_from(row.clone()))
 }

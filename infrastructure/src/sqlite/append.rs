@@ -1,6 +1,6 @@
 //! What an append writes, in one savepoint.
 
-use authlog_application::ports::{AppendError, OpaqueTokenRecord};
+use authlog_application::ports::{AppendError, OpaqueTokenRecord, StoreError};
 use authlog_domain::UserId;
 use rusqlite::{Connection, params};
 
@@ -11,23 +11,70 @@ use super::rotation::sealing_key;
 use super::rows::{write_account, write_session};
 use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::{SealedCredential, SealedEvent, WithMac};
-use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time};
+use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time, unreadable};
+
+/// Rows that were to be written were not, or were changed back: a trigger on a table of the store does that.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "of {planned} rows {written} were written and {changed} changed: a trigger interferes. Run `authlog doctor`"
+)]
+struct RowsNotKept {
+    planned: u64,
+    written: u64,
+    changed: u64,
+}
+
+/// Rows that an append writes.
+#[derive(Default)]
+struct Rows {
+    /// That had to be written, one by a statement.
+    planned: u64,
+    /// Of them, those that were.
+    written: u64,
+    /// Rows that changed besides, however many there were: deleted ones, and those that the schema's own triggers change.
+    others: u64,
+}
+
+impl Rows {
+    /// Counts a statement that had to write one row.
+    fn one(&mut self, written: usize) {
+        self.planned += 1;
+        self.written += written as u64;
+    }
+
+    /// Makes sure that the planned rows were written, and that nothing else changed any row of the database.
+    fn require_kept(&self, changed: u64) -> Result<(), StoreError> {
+        if self.written == self.planned && changed == self.written + self.others {
+            return Ok(());
+        }
+        Err(unreadable(RowsNotKept {
+            planned: self.planned,
+            written: self.written,
+            changed,
+        }))
+    }
+}
 
 /// Writes all of `plan`, or fails: then the caller undoes what was written.
 ///
 /// Claims come first: who registers the same name twice is told that it is taken, whatever else would conflict.
 pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
     may_be_written(connection, plan)?;
+    let before = connection.total_changes();
+    let mut rows = Rows::default();
     for claim in &plan.released {
-        release(connection, claim).map_err(store_error)?;
+        rows.others += release(connection, claim).map_err(store_error)? as u64;
     }
     for claim in &plan.claims {
-        write_claim(connection, claim)?;
+        rows.one(write_claim(connection, claim)?);
     }
     for event in &plan.events {
-        write_event(connection, event)?;
+        write_event(connection, event, &mut rows)?;
     }
-    write_attachments(connection, plan).map_err(|error| store_error(error).into())
+    write_attachments(connection, plan, &mut rows).map_err(store_error)?;
+    // What triggers change counts as well.
+    rows.require_kept(connection.total_changes() - before)?;
+    Ok(())
 }
 
 /// Nothing comes after an erasure, without the event before it, or after its time, and nothing is sealed under a master key
@@ -85,18 +132,17 @@ fn is_administered_beside(connection: &Connection, account: UserId) -> rusqlite:
         .exists([account.to_string()])
 }
 
-fn release(connection: &Connection, claim: &ClaimDigest) -> rusqlite::Result<()> {
+fn release(connection: &Connection, claim: &ClaimDigest) -> rusqlite::Result<usize> {
     const DELETE: &str =
         "DELETE FROM identifier_claims WHERE kind = ? AND digest = ? AND owner = ?";
     connection.prepare_cached(DELETE)?.execute(params![
         claim.kind.as_str(),
         claim.digest,
         claim.owner.to_string()
-    ])?;
-    Ok(())
+    ])
 }
 
-fn write_claim(connection: &Connection, claim: &ClaimDigest) -> Result<(), AppendError> {
+fn write_claim(connection: &Connection, claim: &ClaimDigest) -> Result<usize, AppendError> {
     const INSERT: &str = "INSERT INTO identifier_claims (kind, digest, owner) VALUES (?, ?, ?)";
     let inserted = connection.prepare_cached(INSERT).and_then(|mut insert| {
         insert.execute(params![
@@ -106,20 +152,26 @@ fn write_claim(connection: &Connection, claim: &ClaimDigest) -> Result<(), Appen
         ])
     });
     match inserted {
-        Ok(_) => Ok(()),
+        Ok(written) => Ok(written),
         Err(error) if is_duplicate(&error) => Err(AppendError::IdentifierTaken(claim.kind)),
         Err(error) => Err(store_error(error).into()),
     }
 }
 
-fn write_event(connection: &Connection, event: &SealedEvent) -> Result<(), AppendError> {
+fn write_event(
+    connection: &Connection,
+    event: &SealedEvent,
+    rows: &mut Rows,
+) -> Result<(), AppendError> {
     let (position, recorded_at) = match insert_event(connection, event) {
         Ok(inserted) => inserted,
         Err(error) if is_duplicate(&error) => return Err(AppendError::Conflict),
         Err(error) => return Err(store_error(error).into()),
     };
-    write_log_entry(connection, event, position, recorded_at)
-        .map_err(|error| store_error(error).into())
+    rows.one(1);
+    let entry = write_log_entry(connection, event, position, recorded_at);
+    rows.one(entry.map_err(store_error)?);
+    Ok(())
 }
 
 /// Inserts the event at the first free place after the last entry of the log; its position, and when it was recorded. The
@@ -156,7 +208,7 @@ fn write_log_entry(
     event: &SealedEvent,
     position: i64,
     recorded_at: i64,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     const INSERT: &str = "
         INSERT INTO event_log (log_index, aggregate_type, aggregate_id, sequence, leaf_hash)
         VALUES (?, ?, ?, ?, ?)";
@@ -176,42 +228,46 @@ fn write_log_entry(
         event.aggregate_id,
         event.sequence,
         leaf
-    ])?;
-    Ok(())
+    ])
 }
 
-fn write_attachments(connection: &Connection, plan: &AppendPlan) -> rusqlite::Result<()> {
+fn write_attachments(
+    connection: &Connection,
+    plan: &AppendPlan,
+    rows: &mut Rows,
+) -> rusqlite::Result<()> {
     const INSERT_KEY: &str = "INSERT INTO subject_keys (user_id, wrapped) VALUES (?, ?)";
     for (user, wrapped) in &plan.subject_keys {
-        connection
-            .prepare_cached(INSERT_KEY)?
-            .execute(params![user.to_string(), wrapped])?;
+        let mut insert = connection.prepare_cached(INSERT_KEY)?;
+        rows.one(insert.execute(params![user.to_string(), wrapped])?);
     }
     if let Some(credential) = &plan.credential {
-        write_credential(connection, credential)?;
+        rows.one(write_credential(connection, credential)?);
     }
     if let Some(token) = &plan.opaque_token {
-        write_opaque_token(connection, token)?;
+        rows.one(write_opaque_token(connection, token)?);
     }
     for mail in &plan.mail {
-        write_mail(connection, mail)?;
+        rows.one(write_mail(connection, mail)?);
     }
     for row in &plan.accounts {
-        write_account(connection, row)?;
+        // A trigger gives a new account its place in the list of all.
+        rows.others += u64::from(!is_registered(connection, row.row.id)?);
+        rows.one(write_account(connection, row)?);
     }
     for row in &plan.sessions {
-        write_session(connection, row)?;
+        rows.one(write_session(connection, row)?);
     }
-    match &plan.erasure {
-        Some(erasure) => erase(connection, erasure),
-        None => Ok(()),
+    if let Some(erasure) = &plan.erasure {
+        rows.others += erase(connection, erasure)? as u64;
     }
+    Ok(())
 }
 
 fn write_credential(
     connection: &Connection,
     credential: &SealedCredential,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     const UPSERT: &str = "
         INSERT INTO credentials (user_id, credential_id, password_hash, sealed) VALUES (?, ?, ?, ?)
         ON CONFLICT (user_id) DO UPDATE SET credential_id = excluded.credential_id,
@@ -221,14 +277,13 @@ fn write_credential(
         credential.credential.to_string(),
         credential.plain,
         credential.sealed
-    ])?;
-    Ok(())
+    ])
 }
 
 fn write_opaque_token(
     connection: &Connection,
     WithMac { row, mac }: &WithMac<OpaqueTokenRecord>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     const INSERT: &str =
         "INSERT INTO opaque_tokens (digest, session_id, expires_at, mac) VALUES (?, ?, ?, ?)";
     connection.prepare_cached(INSERT)?.execute(params![
@@ -236,6 +291,5 @@ fn write_opaque_token(
         row.session.to_string(),
         row.expires_at.unix_millis(),
         mac
-    ])?;
-    Ok(())
+    ])
 }

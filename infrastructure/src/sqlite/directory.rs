@@ -11,8 +11,8 @@ use rusqlite::{OptionalExtension, Params, Row, params};
 use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
-use crate::sealing::StoredStanding;
-use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, live_page};
+use crate::sealing::{Stored, StoredStanding};
+use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, found, live_page};
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
 fn page_of_accounts() -> String {
@@ -117,14 +117,15 @@ impl Directory for SqliteStore {
     ) -> Result<Vec<Account>, StoreError> {
         let sql = page_of_accounts();
         let after = after.map_or(i64::MIN, AccountNumber::get);
-        self.readers
+        let rows = self
+            .readers
             .read(move |connection| {
-                connection
-                    .prepare_cached(&sql)?
-                    .query_map(params![after, limit], |row| Ok(account(row, 0)?.row))?
-                    .collect()
+                let mut select = connection.prepare_cached(&sql)?;
+                let rows = select.query_map(params![after, limit], |row| Ok(account(row, 0)))?;
+                rows.collect()
             })
-            .await
+            .await?;
+        those_found(rows)
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
@@ -147,21 +148,26 @@ impl Directory for SqliteStore {
     ) -> Result<LiveSessions, StoreError> {
         // Every id is greater than the empty text.
         let after = after.map_or_else(String::new, |session| session.to_string());
-        let found: Vec<SessionRecord> = self
+        let rows = self
             .page_readers
             .read(move |connection| {
                 let user = user.to_string();
-                let read = |row: &Row<'_>| Ok(session(row, 0)?.row);
-                let mut found = connection
+                let mut rows = connection
                     .prepare_cached(&sessions_in_order())?
-                    .query_map(params![user, after, SESSIONS_OF_A_PAGE as i64], read)?
+                    .query_map(params![user, after, SESSIONS_OF_A_PAGE as i64], |row| {
+                        Ok(session(row, 0))
+                    })?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 let mut kept = connection.prepare_cached(&kept_session())?;
-                found.extend(kept.query_row(params![user, after], read).optional()?);
-                Ok(found)
+                rows.extend(
+                    kept.query_row(params![user, after], |row| Ok(session(row, 0)))
+                        .optional()?,
+                );
+                Ok(rows)
             })
             .await?;
-        Ok(live_page(found, now, limit as usize))
+        let has_more = rows.len() >= SESSIONS_OF_A_PAGE;
+        Ok(live_page(those_found(rows)?, has_more, now, limit as usize))
     }
 
     async fn may_have_other_sessions(
@@ -218,15 +224,19 @@ impl Directory for SqliteStore {
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
-        // A file that was put together from others may hold a counter that is behind the accounts.
+        // A file that was put together from others may hold a counter that is behind the accounts. One that is far ahead of
+        // them was changed by another program; it counts for nothing, as does one that was deleted.
         const NEXT: &str = "
-            UPDATE account_numbers SET last = max(last, (SELECT coalesce(max(number), 0) FROM accounts)) + 1
+            INSERT INTO account_numbers (only, last) VALUES (1, ?1 + 1)
+            ON CONFLICT (only) DO UPDATE SET last = CASE WHEN last BETWEEN ?1 AND ?2 THEN last ELSE ?1 END + 1
             RETURNING last";
+        let highest = self.highest_account_number().await?;
+        let latest = highest.saturating_add(NUMBERS_AHEAD);
         self.writer
-            .write(|connection| {
+            .write(move |connection| {
                 connection
                     .prepare_cached(NEXT)
-                    .and_then(|mut next| next.query_row([], |row| row.get(0)))
+                    .and_then(|mut next| next.query_row([highest, latest], |row| row.get(0)))
                     .map(AccountNumber::new)
                     .map_err(store_error)
             })
@@ -234,29 +244,73 @@ impl Directory for SqliteStore {
     }
 }
 
+/// No account has a number beyond it: it is the last one that every JSON parser reads exactly.
+const LAST_NUMBER: i64 = 1 << 53;
+
+/// How far the counter of account numbers may be ahead of the accounts: numbers of registrations that failed and of accounts
+/// that were erased lie between. It is more than any store has, and a fraction of [`LAST_NUMBER`].
+const NUMBERS_AHEAD: i64 = 1 << 40;
+
+/// How many accounts are looked at for the highest number if the first one's row was forged.
+const NUMBERS_LOOKED_AT: u32 = 100;
+
 impl SqliteStore {
+    /// The highest number of an account whose row this service wrote.
+    async fn highest_account_number(&self) -> Result<i64, StoreError> {
+        for limit in [1, NUMBERS_LOOKED_AT] {
+            let sql = format!(
+                "SELECT {ACCOUNT} FROM accounts AS a WHERE a.number <= ? ORDER BY a.number DESC LIMIT ?"
+            );
+            let rows: Vec<Option<Stored<Account>>> = self
+                .readers
+                .read(move |connection| {
+                    let mut select = connection.prepare_cached(&sql)?;
+                    let rows = select
+                        .query_map(params![LAST_NUMBER, limit], |row| Ok(account(row, 0).ok()))?;
+                    rows.collect()
+                })
+                .await?;
+            let seals = &self.vault.seals;
+            let is_ours = |it: &Stored<Account>| !seals.are_required() || seals.is_sealed(it);
+            if let Some(highest) = rows.into_iter().flatten().find(is_ours) {
+                return Ok(highest.row.number.get());
+            }
+        }
+        Ok(0)
+    }
+
     /// The parameters of [`CLAIMED`].
     fn claimed(&self, identifier: &Identifier) -> (&'static str, [u8; 32], [u8; 32]) {
         let [spelling, mailbox] = self.vault.pepper.lookup(identifier);
         (identifier.kind().as_str(), spelling, mailbox)
     }
 
-    /// The one row that `sql` selects, if it selects any.
+    /// The one row that `sql` selects, if it selects any that can be read.
     async fn find<T: Send + 'static>(
         &self,
         sql: String,
         params: impl Params + Send + 'static,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {
-        self.readers
+        let row = self
+            .readers
             .read(move |connection| {
                 connection
                     .prepare_cached(&sql)?
                     .query_row(params, read)
                     .optional()
             })
-            .await
+            .await;
+        Ok(found(row)?.flatten())
     }
+}
+
+/// Those of the rows that can be read.
+fn those_found<T>(rows: Vec<rusqlite::Result<Stored<T>>>) -> Result<Vec<T>, StoreError> {
+    rows.into_iter()
+        .filter_map(|row| found(row.map_err(store_error)).transpose())
+        .map(|row| Ok(row?.row))
+        .collect()
 }
 
 /// The session whose [`SESSION`] columns begin at `first`, with its account's after them.

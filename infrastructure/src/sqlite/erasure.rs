@@ -24,8 +24,16 @@ pub(super) fn is_erased(connection: &Connection, user: UserId) -> Result<bool> {
 /// function `erase_account` of the other store has the same number.
 const SESSIONS_AT_ONCE: u32 = 1000;
 
-/// Deletes up to `limit` sessions of an account with their opaque tokens, and says how many there were.
-pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -> Result<usize> {
+/// What was removed of an account.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Removed {
+    pub(super) sessions: usize,
+    /// All rows that were deleted, sessions among them, or written to delete the rest.
+    pub(super) rows: usize,
+}
+
+/// Deletes up to `limit` sessions of an account with their opaque tokens.
+pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -> Result<Removed> {
     const SELECT: &str = "SELECT session_id FROM sessions WHERE user_id = ? LIMIT ?";
     const DELETE: [&str; 2] = [
         "DELETE FROM opaque_tokens WHERE session_id = ?",
@@ -35,40 +43,47 @@ pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -
         .prepare_cached(SELECT)?
         .query_map(params![user, limit], |row| row.get(0))?
         .collect::<Result<_>>()?;
+    let mut removed = Removed {
+        sessions: sessions.len(),
+        rows: 0,
+    };
     for sql in DELETE {
         let mut delete = connection.prepare_cached(sql)?;
         for session in &sessions {
-            delete.execute([session])?;
+            removed.rows += delete.execute([session])?;
         }
     }
-    Ok(sessions.len())
+    Ok(removed)
 }
 
 /// Deletes all that is kept of an account apart from its events, but no more than [`SESSIONS_AT_ONCE`] of its sessions: without
-/// the account's row none of the others counts, and housekeeping removes them.
-pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<()> {
+/// the account's row none of the others counts, and housekeeping removes them. Says how many rows were written or deleted.
+pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<usize> {
     const UNFINISHED: &str = "INSERT OR IGNORE INTO unfinished_erasures (user_id) VALUES (?)";
-    const DELETE: [&str; 5] = [
+    const DELETE: [&str; 4] = [
         "DELETE FROM subject_keys WHERE user_id = ?",
         "DELETE FROM identifier_claims WHERE owner = ?",
         "DELETE FROM credentials WHERE user_id = ?",
-        "DELETE FROM accounts WHERE user_id = ?",
         "DELETE FROM mail_queue WHERE user_id = ?",
     ];
+    const DELETE_ACCOUNT: &str = "DELETE FROM accounts WHERE user_id = ?";
     const DELETE_REQUEST: &str = "DELETE FROM reset_requests WHERE reset_id = ?";
     let user = erasure.user.to_string();
-    if remove_sessions(connection, &user, SESSIONS_AT_ONCE)? == SESSIONS_AT_ONCE as usize {
-        connection.prepare_cached(UNFINISHED)?.execute([&user])?;
+    let Removed { sessions, mut rows } = remove_sessions(connection, &user, SESSIONS_AT_ONCE)?;
+    if sessions == SESSIONS_AT_ONCE as usize {
+        rows += connection.prepare_cached(UNFINISHED)?.execute([&user])?;
     }
     for sql in DELETE {
-        connection.prepare_cached(sql)?.execute([&user])?;
+        rows += connection.prepare_cached(sql)?.execute([&user])?;
     }
+    // A trigger notes at its place in the list of accounts that it is gone.
+    rows += 2 * connection.prepare_cached(DELETE_ACCOUNT)?.execute([&user])?;
     for reset in &erasure.resets {
-        connection
+        rows += connection
             .prepare_cached(DELETE_REQUEST)?
             .execute([reset.to_string()])?;
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Truncates the write-ahead log if anybody was ever erased: the program may have ended between an erasure and that.

@@ -47,16 +47,20 @@ impl EventStore for SqliteStore {
         self.vault.open(stream, stored, self).await
     }
 
-    async fn last_sequence(&self, stream: &StreamId) -> Result<u64, StoreError> {
+    async fn last_sequence(&self, stream: &StreamId, limit: u64) -> Result<u64, StoreError> {
         const SELECT: &str = "
-            SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ? AND aggregate_id = ?";
+            SELECT coalesce(max(sequence), 0) FROM events
+            WHERE aggregate_type = ? AND aggregate_id = ? AND sequence <= ?";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let stream = stream.clone();
         let last: i64 = self
             .readers
             .read(move |connection| {
                 connection
                     .prepare_cached(SELECT)?
-                    .query_row(params![stream.kind.as_str(), stream.id], |row| row.get(0))
+                    .query_row(params![stream.kind.as_str(), stream.id, limit], |row| {
+                        row.get(0)
+                    })
             })
             .await?;
         Ok(last.cast_unsigned())

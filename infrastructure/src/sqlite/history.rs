@@ -7,11 +7,12 @@ use authlog_application::ports::{
 use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
 use cqrs_es::persist::SerializedEvent;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
 
 use super::SqliteStore;
 use super::errors::malformed;
 use super::event_store::json;
-use crate::history::{SealedHistory, opened, opened_history, state_at};
+use crate::history::{SealedHistory, make_unreadable, opened, opened_history, state_at};
 use crate::sealing::SubjectKey;
 use crate::store::unreadable;
 
@@ -158,18 +159,26 @@ fn past_event(row: &Row<'_>) -> rusqlite::Result<PastEvent> {
     let index: Option<i64> = row.get(0)?;
     let micros: i64 = row.get(1)?;
     let sequence: i64 = row.get(4)?;
+    let mut event = SerializedEvent {
+        aggregate_type: row.get(2)?,
+        aggregate_id: row.get(3)?,
+        sequence: usize::try_from(sequence).map_err(|error| malformed(4, error))?,
+        event_type: row.get(5)?,
+        event_version: row.get(6)?,
+        payload: Value::Null,
+        metadata: Value::Null,
+    };
+    match (json(row, 7), json(row, 8)) {
+        (Ok(payload), Ok(metadata)) => {
+            event.payload = payload;
+            event.metadata = metadata;
+        }
+        _ => make_unreadable(&mut event),
+    }
     Ok(PastEvent {
         log_index: index.map(i64::unsigned_abs),
         recorded_at: Timestamp::from_unix_millis(micros.div_euclid(1000)),
-        event: SerializedEvent {
-            aggregate_type: row.get(2)?,
-            aggregate_id: row.get(3)?,
-            sequence: usize::try_from(sequence).map_err(|error| malformed(4, error))?,
-            event_type: row.get(5)?,
-            event_version: row.get(6)?,
-            payload: json(row, 7)?,
-            metadata: json(row, 8)?,
-        },
+        event,
     })
 }
 

@@ -131,7 +131,7 @@ fn continue_erasures(connection: &Connection, limit: u32) -> Answer<bool> {
     let Some(user) = user else {
         return Ok(false);
     };
-    if remove_sessions(connection, &user, limit)? < limit as usize {
+    if remove_sessions(connection, &user, limit)?.sessions < limit as usize {
         connection.prepare_cached(DELETE)?.execute([&user])?;
     }
     Ok(true)

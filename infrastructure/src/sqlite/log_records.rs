@@ -9,9 +9,11 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::log_tree::{hash, signed};
-use crate::leaf::{LeafInput, leaf_hash};
+use crate::leaf::{LeafInput, is_an_instant, leaf_hash};
 use crate::transparency::tree::Hash;
-use crate::transparency::{EventName, Extent, LeafCheck, LogRecords, Record};
+use crate::transparency::{
+    EventName, Extent, LeafCheck, LogRecords, Record, WrittenPage, WrittenPlace,
+};
 
 #[async_trait]
 impl LogRecords for SqliteStore {
@@ -117,21 +119,55 @@ impl LogRecords for SqliteStore {
             })
             .await
     }
+
+    async fn unlogged_after(
+        &self,
+        place: WrittenPlace,
+        limit: u32,
+    ) -> Result<WrittenPage, StoreError> {
+        const SELECT: &str = "
+            SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.position,
+                   EXISTS (SELECT 1 FROM event_log l
+                            WHERE (l.aggregate_type, l.aggregate_id, l.sequence)
+                                = (e.aggregate_type, e.aggregate_id, e.sequence))
+              FROM events e WHERE e.position > ? ORDER BY e.position LIMIT ?";
+        self.readers
+            .read(move |connection| {
+                let mut page = WrittenPage {
+                    last: None,
+                    unlogged: None,
+                };
+                let mut select = connection.prepare_cached(SELECT)?;
+                let mut rows = select.query(params![place.position, limit])?;
+                while let Some(row) = rows.next()? {
+                    page.last = Some(WrittenPlace {
+                        transaction: 0,
+                        position: row.get(3)?,
+                    });
+                    if page.unlogged.is_none() && !row.get::<_, bool>(4)? {
+                        page.unlogged = Some(name(row, 0)?);
+                    }
+                }
+                Ok(page)
+            })
+            .await
+    }
 }
 
 /// Hashes the texts where SQLite holds them, so that a log of millions is not copied to be verified.
 fn leaf_check(row: &Row<'_>) -> rusqlite::Result<LeafCheck> {
     let index: i64 = row.get(0)?;
+    let recorded_at: Option<i64> = row.get(7)?;
     // A sequence is null where the join found no event, and nowhere else.
-    let computed = match row.get::<_, Option<i64>>(4)? {
+    let computed = match row.get::<_, Option<i64>>(4)?.zip(recorded_at) {
         None => None,
-        Some(sequence) => Some(Hash(leaf_hash(&LeafInput {
+        Some((sequence, recorded_at_micros)) => Some(Hash(leaf_hash(&LeafInput {
             aggregate_type: row.get_ref(2)?.as_str()?,
             aggregate_id: row.get_ref(3)?.as_str()?,
             sequence,
             event_type: row.get_ref(5)?.as_str()?,
             event_version: row.get_ref(6)?.as_str()?,
-            recorded_at_micros: row.get(7)?,
+            recorded_at_micros,
             payload: row.get_ref(8)?.as_str()?,
             metadata: row.get_ref(9)?.as_str()?,
         }))),
@@ -140,6 +176,7 @@ fn leaf_check(row: &Row<'_>) -> rusqlite::Result<LeafCheck> {
         log_index: index.unsigned_abs(),
         stored: hash(row, 1).ok(),
         computed,
+        has_instant: recorded_at.is_none_or(is_an_instant),
     })
 }
 

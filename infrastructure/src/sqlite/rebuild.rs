@@ -189,7 +189,7 @@ pub(super) fn write_rows(connection: &Connection, rows: &[RowWithMac]) -> Result
         match row {
             RowWithMac::Account(row) => write_account(connection, row)?,
             RowWithMac::Session(row) => write_session(connection, row)?,
-        }
+        };
     }
     Ok(())
 }

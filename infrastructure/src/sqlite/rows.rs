@@ -37,11 +37,12 @@ pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract
 /// How many there are.
 pub(super) const SESSION_COLUMNS: usize = 14;
 
-/// Writes the row unless there is a later version of it. An equal one is written again: that is how a rebuild repairs.
+/// Writes the row unless there is a later version of it, and says how many were written. An equal one is written again: that
+/// is how a rebuild repairs.
 pub(super) fn write_account(
     connection: &Connection,
     WithMac { row, mac }: &WithMac<Account>,
-) -> Result<()> {
+) -> Result<usize> {
     const UPSERT: &str = "
         INSERT INTO accounts (user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
             reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
@@ -83,15 +84,14 @@ pub(super) fn write_account(
         ":verification_expires_at": verification.map(|pending| pending.expires_at.unix_millis()),
         ":recent_requests": to_stored(row),
         ":mac": mac,
-    })?;
-    Ok(())
+    })
 }
 
 /// The same for a session.
 pub(super) fn write_session(
     connection: &Connection,
     WithMac { row, mac }: &WithMac<SessionRecord>,
-) -> Result<()> {
+) -> Result<usize> {
     const UPSERT: &str = "
         INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
             expires_at, ended_at, rotated_at, mac)
@@ -117,8 +117,7 @@ pub(super) fn write_session(
         ":ended_at": row.ended_at.map(Timestamp::unix_millis),
         ":rotated_at": row.rotated_at.unix_millis(),
         ":mac": mac,
-    })?;
-    Ok(())
+    })
 }
 
 /// The account whose [`ACCOUNT`] columns begin at `first`.

@@ -8,10 +8,12 @@
 //! | `key`, `signer` | the key of the log, and the worker that signs with it |
 //! | `witness` | what a node remembers of the signed log, outside the store |
 //! | `courier`, `file` | carrying checkpoints to where the database's owner cannot change them |
+//! | `auditor` | comparing the stored events with the log, slowly and again and again |
 //! | `judge` | comparing what was carried there with the log |
 //! | `verify` | the whole log against its checkpoints |
 //! | `evidence`, `export` | events with their proofs in files, and checking those without a store |
 
+pub mod auditor;
 pub mod checkpoint;
 pub mod courier;
 pub mod evidence;
@@ -34,4 +36,5 @@ pub use schema_watch::{SchemaCheck, SchemaWatch};
 pub(crate) use store::up_to_a_gap;
 pub use store::{
     EventName, Extent, LeafCheck, LogEnd, LogRecords, LogTree, Record, StoredCheckpoint,
+    WrittenPage, WrittenPlace,
 };

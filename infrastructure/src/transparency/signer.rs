@@ -272,9 +272,17 @@ impl Signer {
     async fn look(&self, progress: &mut Progress) -> Duration {
         let pause = match self.step(progress).await {
             Ok(pause) => pause,
-            Err(SignError::Store(error)) => {
+            Err(SignError::Store(error @ StoreError::Unavailable(_))) => {
                 tracing::warn!(%error, "checkpoints wait until the log can be read again");
                 AFTER_FAILURE
+            }
+            // A leaf of another length, for example: nothing that passes.
+            Err(SignError::Store(StoreError::Unreadable(error))) => {
+                progress.checked_at = None;
+                self.witness.contradicts(format!(
+                    "the log, its tree or its checkpoints hold what this program does not write: {error}"
+                ));
+                RECHECK
             }
             Err(SignError::Tampered(reason)) => {
                 progress.checked_at = None;

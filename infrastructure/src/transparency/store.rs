@@ -119,6 +119,39 @@ pub trait LogRecords: Send + Sync {
 
     /// An event that has no entry in the log, though it is as old as others that have. It may take long.
     async fn unlogged_event(&self) -> Result<Option<EventName>, StoreError>;
+
+    /// The same, of up to `limit` events after this place.
+    async fn unlogged_after(
+        &self,
+        place: WrittenPlace,
+        limit: u32,
+    ) -> Result<WrittenPage, StoreError>;
+}
+
+/// The place of an event among all events, in the order in which the log takes them up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrittenPlace {
+    /// The transaction that wrote it; zero on a store that numbers none.
+    pub transaction: u64,
+    /// Its position.
+    pub position: i64,
+}
+
+impl WrittenPlace {
+    /// Before the first one.
+    pub const FIRST: Self = Self {
+        transaction: 0,
+        position: i64::MIN,
+    };
+}
+
+/// Some events in the order in which the log takes them up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenPage {
+    /// The last one; `None` if there was none.
+    pub last: Option<WrittenPlace>,
+    /// The first of them that has no entry in the log, though it is as old as others that have.
+    pub unlogged: Option<EventName>,
 }
 
 /// An entry of the log, and whether it still is what it was.
@@ -130,6 +163,8 @@ pub struct LeafCheck {
     pub stored: Option<Hash>,
     /// The leaf of the event as it is stored now; `None` if there is no such event.
     pub computed: Option<Hash>,
+    /// Whether the event has an instant that a calendar has. This program records no other.
+    pub has_instant: bool,
 }
 
 /// Where the log ends.
@@ -207,5 +242,18 @@ impl Record {
             payload: &self.payload,
             metadata: &self.metadata,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_are_taken_up_to_the_first_gap() {
+        let leaves = vec![("four", 4), ("five", 5), ("seven", 7), ("eight", 8)];
+        assert_eq!(up_to_a_gap(3, leaves.clone()), ["four", "five"]);
+        assert!(up_to_a_gap(2, leaves.clone()).is_empty());
+        assert_eq!(up_to_a_gap(6, leaves[2..].to_vec()), ["seven", "eight"]);
     }
 }

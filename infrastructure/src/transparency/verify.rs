@@ -84,6 +84,16 @@ pub enum Difference {
         /// Its name.
         name: EventName,
     },
+    /// An event has a time that cannot be.
+    #[error(
+        "event {log_index} ({name}) has a time that no calendar has: this program did not record it"
+    )]
+    NoInstant {
+        /// Its place.
+        log_index: u64,
+        /// Its name.
+        name: EventName,
+    },
     /// An event is not in the log.
     #[error("the event {0} is not in the log, though later ones are")]
     Unlogged(EventName),
@@ -133,6 +143,8 @@ pub enum Whose {
     Kept,
     /// A checkpoint in the store.
     Stored,
+    /// The newest checkpoint that a running node knows.
+    Signed,
     /// The store's own count of the places that it gave out.
     Count,
 }
@@ -142,6 +154,7 @@ impl std::fmt::Display for Whose {
         f.write_str(match self {
             Self::Kept => "the kept checkpoint",
             Self::Stored => "the stored checkpoint",
+            Self::Signed => "the newest checkpoint",
             Self::Count => "the sequencer's mark",
         })
     }
@@ -183,6 +196,31 @@ impl<S: LogTree + LogRecords + ?Sized> Verification<'_, S> {
         }
         walk.end()
     }
+}
+
+/// The leaf at this place, if its event is the one that was recorded. `check` is what was found at the place.
+pub(super) async fn intact_leaf<S: LogRecords + ?Sized>(
+    store: &S,
+    log_index: u64,
+    check: Option<LeafCheck>,
+) -> Result<Hash, VerifyError> {
+    let check = check.filter(|check| check.log_index == log_index);
+    let check = check.ok_or(Difference::EntryMissing(log_index))?;
+    if let Some(leaf) = check.computed.filter(|leaf| Some(*leaf) == check.stored)
+        && check.has_instant
+    {
+        return Ok(leaf);
+    }
+    let Some(name) = store.name_at(log_index).await? else {
+        return Err(Difference::EntryMissing(log_index).into());
+    };
+    Err(match check {
+        LeafCheck { computed: None, .. } => Difference::EventMissing { log_index, name }.into(),
+        LeafCheck {
+            has_instant: false, ..
+        } => Difference::NoInstant { log_index, name }.into(),
+        _ => Difference::EventChanged { log_index, name }.into(),
+    })
 }
 
 /// Going through the log.
@@ -242,29 +280,12 @@ impl<'a, S: LogTree + LogRecords + ?Sized> Walk<'a, S> {
     async fn page(&mut self, range: Range<u64>, checks: Vec<LeafCheck>) -> Result<(), VerifyError> {
         let mut checks = checks.into_iter();
         for log_index in range {
-            let check = checks.next().filter(|check| check.log_index == log_index);
-            let check = check.ok_or(Difference::EntryMissing(log_index))?;
-            let Some(leaf) = check.computed.filter(|leaf| Some(*leaf) == check.stored) else {
-                return Err(self.damage(&check).await);
-            };
+            let leaf = intact_leaf(self.plan.store, log_index, checks.next()).await?;
             let completed = &mut self.completed;
             self.tree.push(leaf, |id, hash| completed.push((id, hash)));
             self.hold_against_checkpoints().await?;
         }
         self.hold_against_nodes().await
-    }
-
-    async fn damage(&self, check: &LeafCheck) -> VerifyError {
-        let log_index = check.log_index;
-        let name = match self.plan.store.name_at(log_index).await {
-            Ok(Some(name)) => name,
-            Ok(None) => return Difference::EntryMissing(log_index).into(),
-            Err(error) => return error.into(),
-        };
-        match check.computed {
-            None => Difference::EventMissing { log_index, name }.into(),
-            Some(_) => Difference::EventChanged { log_index, name }.into(),
-        }
     }
 
     /// Compares roots where a checkpoint vouches for just as much of the log as was seen.

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use authlog_application::ports::LogIntegrity;
+use authlog_application::ports::{AuditProgress, LogIntegrity};
 use tokio::sync::watch;
 
 use super::checkpoint::Checkpoint;
@@ -49,6 +49,11 @@ struct State {
     sinks: Vec<Sink>,
     /// What is wrong with the objects of the store's schema.
     schema_fault: Option<String>,
+    /// In what the stored events differ from the log.
+    audit_fault: Option<String>,
+    audit: AuditProgress,
+    /// How often a remembered checkpoint was given up.
+    given_up: u64,
 }
 
 struct Sink {
@@ -98,6 +103,11 @@ impl Witness {
         self.lock().trusted.clone()
     }
 
+    /// How often the trusted checkpoint was given up: what was found by an earlier one is of another history.
+    pub fn given_up(&self) -> u64 {
+        self.lock().given_up
+    }
+
     /// Why nothing is signed, if something contradicts the log or has to be read first.
     pub fn obstacle(&self) -> LogIntegrity {
         self.lock().log_integrity()
@@ -108,6 +118,21 @@ impl Witness {
     pub fn schema_is(&self, faults: &[String]) {
         let mut state = self.lock();
         state.schema_fault = (!faults.is_empty()).then(|| faults.join("; "));
+        self.publish(&state);
+    }
+
+    /// In what the stored events differ from the log, if they do. The log is signed all the same: the checkpoints that vouch
+    /// for what was there are the evidence.
+    pub fn audit_found(&self, fault: Option<String>) {
+        let mut state = self.lock();
+        state.audit_fault = fault;
+        self.publish(&state);
+    }
+
+    /// How far the stored events were compared with the log.
+    pub fn audit_is_at(&self, audit: AuditProgress) {
+        let mut state = self.lock();
+        state.audit = audit;
         self.publish(&state);
     }
 
@@ -227,6 +252,7 @@ impl State {
         }
         if in_use.all(|sink| sink.replaced && sink.judged && sink.contradiction.is_none()) {
             self.trusted = None;
+            self.given_up += 1;
             self.contradicts_memory = None;
             for sink in &mut self.sinks {
                 sink.replaced = false;
@@ -237,8 +263,11 @@ impl State {
     fn integrity(&self) -> LogIntegrity {
         let log = self.log_integrity();
         LogIntegrity {
-            tampered: log.tampered.or_else(|| self.schema_fault.clone()),
-            waiting_for: log.waiting_for,
+            tampered: log
+                .tampered
+                .or_else(|| self.audit_fault.clone())
+                .or_else(|| self.schema_fault.clone()),
+            ..log
         }
     }
 
@@ -251,6 +280,7 @@ impl State {
         LogIntegrity {
             tampered: self.contradicts_memory.clone().or(in_sinks),
             waiting_for: unread.map(|sink| format!("{} has to be read", sink.name)),
+            audit: self.audit,
         }
     }
 }

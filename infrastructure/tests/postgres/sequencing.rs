@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use authlog_infrastructure::Store;
 use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
+use authlog_infrastructure::transparency::LogRecords as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{PostgresWorld, open_unsequenced, open_url};
+use super::{PostgresWorld, open, open_unsequenced, open_url};
 use crate::store_behaviour::World;
 use crate::store_behaviour::people::{Person, refresh};
 
@@ -258,4 +259,34 @@ async fn what_a_database_has_as_its_defaults_makes_no_difference() {
     assert_whole(&world).await;
     stop.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_beyond_all_numbers_does_not_stop_the_sequencer() {
+    let world = open().await;
+    let ada = Person::called("ada");
+    ada.registers(&*world.store).await;
+    for (stream, instant) in [("a", "infinity"), ("b", "-infinity"), ("c", "294276-12-31")] {
+        sqlx::query(
+            r"
+            INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, recorded_at)
+            VALUES ('session', $1, 1, 'LoggedOut', '1', '{}', '{}', $2::text::timestamptz)",
+        )
+        .bind(stream)
+        .bind(instant)
+        .execute(&world.sql)
+        .await
+        .unwrap();
+        ada.signs_in(&*world.store).await;
+    }
+    world.settle().await;
+    assert_whole(&world).await;
+    // They have the leaves that a reader computes.
+    let checks = world.store.leaf_checks(1..8).await.unwrap();
+    assert_eq!(checks.len(), 7);
+    for check in &checks {
+        assert_eq!(check.stored, check.computed, "{check:?}");
+        let is_ours = ![2, 4, 6].contains(&check.log_index);
+        assert_eq!(check.has_instant, is_ours, "{check:?}");
+    }
 }

@@ -398,7 +398,7 @@ async fn a_session_that_cannot_be_read_keeps_nobody_from_reading_another() {
     let found = join_all(asked.map(|session| world.store.session(*session))).await;
     for (number, (session, found)) in sessions.ids.iter().cycle().zip(found).enumerate() {
         match number % 10 {
-            3 | 6 => assert!(matches!(found, Err(StoreError::Unreadable(_))), "{found:?}"),
+            3 | 6 => assert!(found.unwrap().is_none()),
             _ => assert_eq!(found.unwrap().unwrap().session.id, *session),
         }
     }

@@ -5,13 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 
 use authlog_application::ports::EventStore;
+use authlog_domain::SessionId;
 use authlog_infrastructure::sealing::MasterKey;
 use authlog_infrastructure::{OpenError, SharedSecrets};
 
 use super::{open, open_file};
-use crate::store_behaviour::World;
-use crate::store_behaviour::people::Person;
-use crate::store_behaviour::system::SystemEntropy;
+use crate::store_behaviour::people::{Person, append};
+use crate::store_behaviour::system::{SystemEntropy, random};
+use crate::store_behaviour::{World, footprint};
 
 #[tokio::test]
 async fn the_files_are_their_owners_alone() {
@@ -65,6 +66,30 @@ async fn a_store_is_not_healthy_once_a_newer_program_has_changed_its_schema() {
     let connection = world.connect();
     connection.pragma_update(None, "user_version", 99).unwrap();
     assert!(world.store().check().await.is_err());
+}
+
+#[tokio::test]
+async fn an_append_whose_rows_are_changed_back_is_refused_and_leaves_nothing() {
+    let world = open().await;
+    let ada = Person::called("ada");
+    ada.registers(&*world.store()).await;
+    for trigger in [
+        "AFTER INSERT ON sessions BEGIN UPDATE sessions SET ended_at = 1 WHERE session_id = new.session_id; END",
+        "AFTER INSERT ON event_log BEGIN UPDATE accounts SET locked = 0; END",
+        "AFTER INSERT ON events BEGIN DELETE FROM opaque_tokens; INSERT INTO mail_budgets VALUES (x'00', 'all', 0); END",
+    ] {
+        world
+            .execute(&format!("CREATE TRIGGER undo {trigger}"))
+            .await;
+        let before = footprint(&world).await;
+        let login = ada.login(SessionId::new(random()), 0).await;
+        let refused = append(&*world.store(), vec![login]).await;
+        assert!(refused.is_err(), "{trigger}");
+        assert_eq!(footprint(&world).await, before, "{trigger}");
+        assert_eq!(world.count("mail_budgets").await, 0, "{trigger}");
+        world.execute("DROP TRIGGER undo").await;
+    }
+    ada.signs_in(&*world.store()).await;
 }
 
 #[tokio::test]

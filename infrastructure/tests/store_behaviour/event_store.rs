@@ -49,15 +49,23 @@ pub async fn a_stream_that_does_not_exist_is_empty(world: &impl World) {
 pub async fn the_last_sequence_of_a_stream_is_that_of_its_last_event(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
-    assert_eq!(store.last_sequence(&ada.stream()).await.unwrap(), 0);
+    assert_eq!(
+        store.last_sequence(&ada.stream(), u64::MAX).await.unwrap(),
+        0
+    );
     ada.registers(&*store).await;
     for expected in 1..=3 {
         let refused = ada.refused_login(&*store).await;
         let stream = refused.stream.clone();
         append(&*store, vec![refused]).await.unwrap();
-        assert_eq!(store.last_sequence(&stream).await.unwrap(), expected);
+        assert_eq!(
+            store.last_sequence(&stream, u64::MAX).await.unwrap(),
+            expected
+        );
     }
-    assert_eq!(store.last_sequence(&ada.stream()).await.unwrap(), 1);
+    let stream = ada.stream();
+    assert_eq!(store.last_sequence(&stream, u64::MAX).await.unwrap(), 1);
+    assert_eq!(store.last_sequence(&stream, 0).await.unwrap(), 0);
 }
 
 pub async fn the_last_events_of_a_type_are_read_without_the_others(world: &impl World) {

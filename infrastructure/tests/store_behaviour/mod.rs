@@ -141,6 +141,7 @@ macro_rules! store_behaviour {
             nothing_is_recorded_of_an_account_that_was_lost,
             of_commands_at_the_same_moment_only_those_without_a_predecessor_are_conflicts,
             an_account_number_that_is_taken_is_not_drawn_again,
+            a_forged_number_or_counter_stops_no_registration,
             what_comes_after_its_time_is_not_done,
         ]);
         store_behaviour!($open, sealing: [
@@ -246,6 +247,7 @@ macro_rules! store_behaviour {
             a_schema_as_this_program_makes_it_has_no_fault,
             a_foreign_trigger_is_named,
             a_dropped_guard_is_named,
+            an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing,
         ]);
         store_behaviour!($open, proof: [
             a_log_that_nobody_changed_is_whole,
@@ -256,6 +258,10 @@ macro_rules! store_behaviour {
             a_deleted_last_event_is_missed,
             a_deleted_account_is_missed,
             an_event_that_was_slipped_in_beside_the_log_is_named,
+            the_audit_of_a_running_node_compares_every_event,
+            the_audit_of_a_running_node_finds_an_event_that_the_log_has_passed,
+            the_audit_of_a_running_node_names_a_time_that_cannot_be,
+            a_leaf_of_another_length_is_an_alarm,
             a_forged_checkpoint_is_found,
             a_log_that_was_rolled_back_contradicts_a_kept_checkpoint,
             a_node_that_remembers_a_checkpoint_signs_no_log_without_it,
@@ -297,6 +303,7 @@ macro_rules! store_behaviour {
             a_password_hash_that_was_put_there_or_copied_opens_no_account,
             a_row_that_was_changed_grants_nothing_until_it_is_repaired,
             a_row_that_was_put_back_to_what_it_was_grants_nothing,
+            a_row_that_cannot_be_read_is_not_there,
             an_opaque_token_that_was_put_there_opens_no_session,
             a_store_of_the_version_before_is_sealed_while_it_is_used,
             unsealed_rows_count_until_nodes_of_the_version_before_are_gone,

@@ -111,7 +111,10 @@ pub async fn nothing_is_recorded_of_an_account_that_was_lost(world: &impl World)
     );
     assert!(gone, "{outcome:?}");
     assert_eq!(footprint(world).await, before);
-    assert_eq!(store.last_sequence(&ada.stream()).await.unwrap(), 0);
+    assert_eq!(
+        store.last_sequence(&ada.stream(), u64::MAX).await.unwrap(),
+        0
+    );
 }
 
 pub async fn of_commands_at_the_same_moment_only_those_without_a_predecessor_are_conflicts(
@@ -140,7 +143,10 @@ pub async fn of_commands_at_the_same_moment_only_those_without_a_predecessor_are
             outcome.unwrap();
         }
         let expected = if lost.contains(stream) { 0 } else { 2 };
-        assert_eq!(store.last_sequence(stream).await.unwrap(), expected);
+        assert_eq!(
+            store.last_sequence(stream, u64::MAX).await.unwrap(),
+            expected
+        );
     }
 }
 
@@ -161,6 +167,31 @@ pub async fn an_account_number_that_is_taken_is_not_drawn_again(world: &impl Wor
         assert_eq!(number.get(), expected);
     }
     Person::called("eve").registers(&*store).await;
+}
+
+pub async fn a_forged_number_or_counter_stops_no_registration(world: &impl World) {
+    let store = world.store();
+    for name in ["ada", "bob", "cyd"] {
+        Person::called(name).registers(&*store).await;
+    }
+    let forge =
+        |number: i64| format!("UPDATE accounts SET number = {number} WHERE username = 'bob'");
+    for (name, sqlite, postgres) in [
+        ("dan", forge(i64::MAX), forge(i64::MAX)),
+        ("eve", forge(1 << 53), forge(1 << 53)),
+        (
+            "fay",
+            format!("UPDATE account_numbers SET last = {}", i64::MAX),
+            forge(0),
+        ),
+        ("gil", "DELETE FROM account_numbers".to_owned(), forge(-1)),
+    ] {
+        world.execute_own(&sqlite, &postgres).await;
+        Person::called(name).registers(&*store).await;
+    }
+    // Numbers grow as if nothing had happened.
+    let next = store.next_account_number().await.unwrap().get();
+    assert!((8..10_000).contains(&next), "{next}");
 }
 
 pub async fn what_comes_after_its_time_is_not_done(world: &impl World) {

@@ -3,21 +3,26 @@
 #![expect(clippy::panic, reason = "what fails in a test may panic")]
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use authlog_application::ports::TransparencyLog;
+use authlog_application::ports::{LogIntegrity, TransparencyLog};
 use authlog_infrastructure::Store;
 use authlog_infrastructure::leaf::{LeafInput, leaf_hash};
+use authlog_infrastructure::system::SystemClock;
 use authlog_infrastructure::transparency::ProvenLog;
+use authlog_infrastructure::transparency::auditor::Auditor;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::evidence::{check_evidence, evidence_of};
 use authlog_infrastructure::transparency::export::{Extent, check_export, export};
 use authlog_infrastructure::transparency::note::NoteKey;
-use authlog_infrastructure::transparency::signer::{SignError, check, sign_all};
+use authlog_infrastructure::transparency::signer::{SignError, Signer, check, sign_all};
 use authlog_infrastructure::transparency::tree::{Hash, includes, is_consistent};
 use authlog_infrastructure::transparency::verify::{
     Difference, Verification, Verified, VerifyError, Whose,
 };
-use authlog_infrastructure::transparency::witness::TrustedCheckpoint;
+use authlog_infrastructure::transparency::witness::{TrustedCheckpoint, Witness};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::people::Person;
 use super::{LogEntry, World};
@@ -311,6 +316,161 @@ pub async fn an_event_that_was_slipped_in_beside_the_log_is_named(world: &impl W
         panic!("it was not found");
     };
     assert_eq!(name.to_string(), format!("user/{}/2", ada.user));
+}
+
+/// What a node finds that compares the log as `trusted` vouches for it.
+async fn audited(world: &impl World, trusted: &TrustedCheckpoint) -> LogIntegrity {
+    let witness = Arc::new(Witness::default());
+    witness.agrees(Some(trusted.clone()));
+    let mut integrity = witness.integrity();
+    let (_leads, elected) = watch::channel(true);
+    let (store, clock) = (world.store(), Arc::new(SystemClock));
+    let mut auditor = Auditor::new(store, clock, elected, witness);
+    let stop = CancellationToken::new();
+    let auditing = tokio::spawn({
+        let stop = stop.clone();
+        async move { auditor.run(stop).await }
+    });
+    let found = integrity.wait_for(|it| it.tampered.is_some() || it.audit.passes > 0);
+    let found = tokio::time::timeout(Duration::from_secs(60), found).await;
+    let found = found.unwrap().unwrap().clone();
+    stop.cancel();
+    auditing.await.unwrap();
+    found
+}
+
+/// A person registers and signs in six hundred times: more than a slice of the audit.
+async fn long_live(world: &impl World) -> TrustedCheckpoint {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    for _ in 0..600 {
+        ada.signs_in(&*store).await;
+    }
+    let trusted = sign_after(world, None).await.unwrap().unwrap();
+    assert_eq!(trusted.checkpoint.tree_size, 601);
+    world.drop_guards().await;
+    trusted
+}
+
+pub async fn the_audit_of_a_running_node_compares_every_event(world: &impl World) {
+    let trusted = long_live(world).await;
+    let whole = audited(world, &trusted).await;
+    assert_eq!(whole.tampered, None);
+    let audit = whole.audit;
+    assert_eq!((audit.checked, audit.of, audit.passes), (601, 601, 1));
+    assert!(audit.completed_at.is_some());
+
+    // In the first slice and in the second.
+    for place in [300, 580] {
+        let event = is_event(&entry(world, place).await);
+        let keep = format!("CREATE TABLE kept AS SELECT * FROM events WHERE {event}");
+        world.execute(&keep).await;
+        let delete = format!("DELETE FROM events WHERE {event}");
+        world.execute(&delete).await;
+        let words = audited(world, &trusted).await.tampered.unwrap();
+        let named = format!("event {place} (session/");
+        assert!(
+            words.contains(&named) && words.contains("is missing"),
+            "{words}"
+        );
+
+        let columns = "position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, recorded_at";
+        world
+            .execute_own(
+                &format!("INSERT INTO events ({columns}) SELECT {columns} FROM kept"),
+                &format!("INSERT INTO events ({columns}, txid) OVERRIDING SYSTEM VALUE SELECT {columns}, txid FROM kept"),
+            )
+            .await;
+        world.execute("DROP TABLE kept").await;
+        assert_eq!(audited(world, &trusted).await.tampered, None);
+    }
+
+    let change = |version| {
+        let event = "aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 300)";
+        format!("UPDATE events SET event_version = '{version}' WHERE {event}")
+    };
+    world.execute(&change("9")).await;
+    let words = audited(world, &trusted).await.tampered.unwrap();
+    assert!(
+        words.contains("event 300") && words.contains("was changed"),
+        "{words}"
+    );
+    // With its leaf, which the stored nodes do not show.
+    cover_up(world, 300).await;
+    let words = audited(world, &trusted).await.tampered.unwrap();
+    assert!(
+        words.contains("do not have the root that the newest checkpoint"),
+        "{words}"
+    );
+}
+
+pub async fn the_audit_of_a_running_node_finds_an_event_that_the_log_has_passed(
+    world: &impl World,
+) {
+    let trusted = long_live(world).await;
+    let columns =
+        "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata";
+    let values = r#"'user', 'eve', 2, 'RoleChanged', '1', '{"role":"admin"}', '{}'"#;
+    world
+        .execute_own(
+            &format!("INSERT INTO events ({columns}) VALUES ({values})"),
+            // As of a transaction that the sequencer has passed.
+            &format!("INSERT INTO events ({columns}, txid) VALUES ({values}, '3')"),
+        )
+        .await;
+    let words = audited(world, &trusted).await.tampered.unwrap();
+    assert!(
+        words.contains("user/eve/2") && words.contains("is not in the log"),
+        "{words}"
+    );
+}
+
+pub async fn the_audit_of_a_running_node_names_a_time_that_cannot_be(world: &impl World) {
+    let trusted = long_live(world).await;
+    let event = is_event(&entry(world, 7).await);
+    for (sqlite, postgres) in [
+        (i64::MAX, "infinity"),
+        (i64::MIN, "-infinity"),
+        (400_000_000_000_000_000, "294276-12-31"),
+    ] {
+        let set = |at: String| format!("UPDATE events SET recorded_at = {at} WHERE {event}");
+        world
+            .execute_own(&set(sqlite.to_string()), &set(format!("'{postgres}'")))
+            .await;
+        let words = audited(world, &trusted).await.tampered.unwrap();
+        assert!(words.contains("event 7 (session/"), "{words}");
+        assert!(words.contains("has a time that no calendar has"), "{words}");
+    }
+}
+
+pub async fn a_leaf_of_another_length_is_an_alarm(world: &impl World) {
+    let trusted = long_live(world).await;
+    world
+        .execute_own(
+            "PRAGMA ignore_check_constraints = ON; UPDATE event_log SET leaf_hash = x'00' WHERE log_index = 600",
+            r"UPDATE event_log SET leaf_hash = '\x00' WHERE log_index = 600",
+        )
+        .await;
+    let witness = Arc::new(Witness::default());
+    witness.agrees(Some(trusted));
+    let mut integrity = witness.integrity();
+    let (_leads, elected) = watch::channel(true);
+    let mut signer = Signer::new(world.store(), Arc::new(key()), elected, witness);
+    let stop = CancellationToken::new();
+    let signing = tokio::spawn({
+        let stop = stop.clone();
+        async move { signer.run(stop).await }
+    });
+    let found = integrity.wait_for(|it| it.tampered.is_some());
+    let found = tokio::time::timeout(Duration::from_secs(60), found).await;
+    let words = found.unwrap().unwrap().tampered.clone().unwrap();
+    assert!(
+        words.contains("what this program does not write"),
+        "{words}"
+    );
+    stop.cancel();
+    signing.await.unwrap();
 }
 
 pub async fn a_forged_checkpoint_is_found(world: &impl World) {

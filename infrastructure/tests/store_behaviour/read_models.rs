@@ -390,10 +390,17 @@ pub async fn a_row_of_a_later_version_is_left_alone(world: &impl World) {
 
     rebuild(&*store, 10).await;
     assert_eq!(rows().await, ahead);
+    // A command whose row cannot be written is refused.
     let role = Role::Admin;
     let command = UserCommand::ChangeRole(ChangeRole { at: now(), role });
-    ada.does(&*store, command).await.unwrap();
-    ada.does_in(&*store, session, refresh(0, 0)).await.unwrap();
+    let changed = ada.decides(&*store, command).await.unwrap();
+    let refreshed = ada.decides_in(&*store, session, refresh(0, 0)).await;
+    let before = world.count("events").await;
+    for staged in [changed, refreshed.unwrap()] {
+        let refused = append(&*store, vec![staged]).await;
+        assert!(matches!(refused, Err(AppendError::Store(_))), "{refused:?}");
+    }
+    assert_eq!(world.count("events").await, before);
     assert_eq!(rows().await, ahead);
 }
 

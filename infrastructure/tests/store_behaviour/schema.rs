@@ -1,9 +1,13 @@
 //! The objects of the schema.
 
-use authlog_application::ports::Check;
+use authlog_application::ports::{Append, Check, OpaqueTokenRecord, TokenDigest};
+use authlog_domain::SessionId;
+use authlog_domain::user::{Lock, UserCommand};
+use futures_util::future::join_all;
 
-use super::World;
-use super::system::now;
+use super::people::{LIFETIME, Person, append, refresh};
+use super::system::{now, random};
+use super::{World, footprint};
 
 async fn faults(world: &impl World) -> Vec<String> {
     world.store().schema_faults(false).await.unwrap()
@@ -43,4 +47,86 @@ pub async fn a_dropped_guard_is_named(world: &impl World) {
         named.iter().all(|fault| fault.contains("trigger")),
         "{named:?}"
     );
+}
+
+/// Rows are kept back or changed back by a trigger that the owner of the database has made.
+pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let session = ada.signs_in(&*store).await;
+    world
+        .execute_own(
+            "SELECT 1",
+            "CREATE FUNCTION keep_back() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        )
+        .await;
+    for (table, deed) in [
+        ("events", "INSERT"),
+        ("sessions", "INSERT"),
+        ("sessions", "UPDATE"),
+        ("accounts", "UPDATE"),
+        ("accounts", "INSERT"),
+        ("subject_keys", "INSERT"),
+        ("identifier_claims", "INSERT"),
+        ("credentials", "INSERT"),
+        ("opaque_tokens", "INSERT"),
+        ("mail_queue", "INSERT"),
+    ] {
+        world
+            .execute_own(
+                &format!("CREATE TRIGGER undo BEFORE {deed} ON {table} BEGIN SELECT RAISE(IGNORE); END"),
+                &format!("CREATE TRIGGER undo BEFORE {deed} ON {table} FOR EACH ROW EXECUTE FUNCTION keep_back()"),
+            )
+            .await;
+        let before = footprint(world).await;
+        let refused = match (table, deed) {
+            ("events" | "sessions", "INSERT") => {
+                // Alone and together with others, which PostgreSQL writes by other statements.
+                let login = || ada.login(SessionId::new(random()), 0);
+                let several = join_all((0..6).map(|_| login())).await;
+                let appends = several.into_iter().map(|it| append(&*store, vec![it]));
+                let outcomes = join_all(appends).await;
+                assert!(outcomes.iter().all(Result::is_err), "{table}: {outcomes:?}");
+                append(&*store, vec![login().await]).await
+            }
+            ("sessions", _) => {
+                let staged = ada.decides_in(&*store, session, refresh(0, 0)).await;
+                append(&*store, vec![staged.unwrap()]).await
+            }
+            ("opaque_tokens", _) => {
+                let with_token = SessionId::new(random());
+                let append = Append {
+                    streams: vec![ada.login(with_token, 0).await],
+                    opaque_token: Some(OpaqueTokenRecord {
+                        digest: TokenDigest([7; 32]),
+                        session: with_token,
+                        expires_at: now().plus(LIFETIME),
+                    }),
+                    ..Append::default()
+                };
+                store.append(append).await
+            }
+            ("accounts", "UPDATE") | ("mail_queue", _) => {
+                let lock = UserCommand::Lock(Lock { at: now() });
+                let staged = ada.decides(&*store, lock).await;
+                append(&*store, vec![staged.unwrap()]).await
+            }
+            _ => {
+                store
+                    .append(Person::called("eve").registration(&*store).await)
+                    .await
+            }
+        };
+        assert!(refused.is_err(), "{deed} {table}");
+        assert_eq!(footprint(world).await, before, "{deed} {table}");
+        world
+            .execute_own(
+                "DROP TRIGGER undo",
+                &format!("DROP TRIGGER undo ON {table}"),
+            )
+            .await;
+    }
+    ada.signs_in(&*store).await;
+    Person::called("eve").registers(&*store).await;
 }

@@ -482,3 +482,53 @@ pub async fn a_store_whose_secret_was_removed_is_not_opened(world: &impl World) 
         "{refused:?}"
     );
 }
+
+pub async fn a_row_that_cannot_be_read_is_not_there(world: &impl World) {
+    let store = world.store();
+    let ada = Member::called("ada", &*store).await;
+    let eve = Member::called("eve", &*store).await;
+    let (user, session) = (ada.person.user, ada.session);
+    let (of_account, of_session) = (
+        format!("accounts SET {{}} WHERE user_id = '{user}'"),
+        format!("sessions SET {{}} WHERE session_id = '{session}'"),
+    );
+    for (table, set, of_account) in [
+        (&of_account, "role = 'godmode'", true),
+        (&of_account, "session_epoch = 1099511627776", true),
+        (&of_account, "recent_requests = '{garbage'", true),
+        (&of_session, "rotation = 'sideways'", false),
+        (&of_session, "epoch = 1099511627776", false),
+    ] {
+        let before = findings(&*store, true).await;
+        assert!(before.is_empty(), "{set}: {before:?}");
+        world
+            .execute(&format!("UPDATE {}", table.replace("{}", set)))
+            .await;
+        if of_account {
+            assert!(store.account(user).await.unwrap().is_none(), "{set}");
+            let found = store.find_for_sign_in(&ada.name()).await.unwrap();
+            assert!(found.is_none(), "{set}");
+        }
+        assert!(store.session(session).await.unwrap().is_none(), "{set}");
+        let by_token = store.session_by_opaque_token(&ada.token, now()).await;
+        assert_eq!(by_token.unwrap().is_none(), of_account, "{set}");
+        // Others are found as before.
+        let listed = store.accounts(None, 10).await.unwrap();
+        let listed: Vec<_> = listed.iter().map(|account| account.id).collect();
+        let expected = if of_account {
+            vec![eve.person.user]
+        } else {
+            vec![user, eve.person.user]
+        };
+        assert_eq!(listed, expected, "{set}");
+        let live = store.live_sessions(user, now(), None, 10).await.unwrap();
+        assert!(
+            live.iter().all(|it| it.id != session) || of_account,
+            "{set}"
+        );
+        assert_eq!(eve.has_access(&*store).await, [true; 4], "{set}");
+        let repaired = findings(&*store, true).await;
+        assert!(repaired.iter().all(|(_, repaired)| *repaired), "{set}");
+        assert_eq!(ada.has_access(&*store).await, [true; 4], "{set}");
+    }
+}
