@@ -77,7 +77,9 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<usize>
         rows += connection.prepare_cached(sql)?.execute([&user])?;
     }
     // A trigger notes at its place in the list of accounts that it is gone.
-    rows += 2 * connection.prepare_cached(DELETE_ACCOUNT)?.execute([&user])?;
+    rows += 2 * connection
+        .prepare_cached(DELETE_ACCOUNT)?
+        .execute([&user])?;
     for reset in &erasure.resets {
         rows += connection
             .prepare_cached(DELETE_REQUEST)?
