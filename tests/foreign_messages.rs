@@ -1,10 +1,6 @@
 //! Messages of other clients in the streams: they are named for what they are, and publishing goes on after a repair that
 //! deletes nothing.
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
