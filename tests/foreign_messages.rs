@@ -159,6 +159,13 @@ async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) 
     let auditor = Auditor::of(&service).await;
     auditor.finds_the_log_on(&nats, &service).await;
     the_log_is_signed(&service).await;
+    // A checkpoint is in the store before it is on its stream.
+    eventually("the stream of checkpoints is there", async || {
+        let jetstream = nats.jetstream().await;
+        let stream = jetstream.get_stream("AUTH_CHECKPOINTS").await.ok()?;
+        (stream.cached_info().state.messages > 0).then_some(())
+    })
+    .await;
     nats.publish("auth-checkpoint.v1", "hello").await;
     Contract::A
         .registers(&service.http(), &Person::called("ann"))

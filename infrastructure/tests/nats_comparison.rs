@@ -261,7 +261,7 @@ async fn every_difference_is_named() {
         |it: &mut Message| it.data = r#"{"session_id":"s-9"}"#.to_owned(),
         |it: &mut Message| {
             it.headers
-                .insert("ce-type", "dev.authlog.session.revoked.v1")
+                .insert("ce-type", "dev.authlog.session.revoked.v1");
         },
     ] {
         let mut altered = Message::of_events(3);
