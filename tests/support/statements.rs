@@ -39,7 +39,7 @@ const BACKGROUND: [&str; 34] = [
     "SELECT sealed FROM shared_secrets ",
     "UPDATE credentials SET password_hash = ",
     "SELECT EXISTS (SELECT FROM finished_upgrades ",
-    "SELECT extract(epoch FROM now() - installed_on)",
+    "SELECT extract($2 FROM now() - installed_on)",
     "SELECT * FROM ( SELECT a.user_id, ",
     "SELECT pg_try_advisory_lock(",
     "SET idle_session_timeout ",
