@@ -262,7 +262,7 @@ mod tests {
                 "AUTHLOG_NATS_NKEY_FILE",
             ),
             (
-                access(NatsIdentity::CredentialsFile(file.clone())),
+                access(NatsIdentity::CredentialsFile(file)),
                 "AUTHLOG_NATS_CREDENTIALS_FILE",
             ),
             (with_certificate, "AUTHLOG_NATS_CLIENT_CERTIFICATE_FILE"),

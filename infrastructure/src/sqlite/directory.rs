@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_application::ports::{
-    Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionRecord, SessionStanding,
-    SignInRecord, StoreError, TokenDigest,
+    Account, Directory, Identifier, IdentifierKind, LiveSessions, SessionStanding, SignInRecord,
+    StoreError, TokenDigest,
 };
 use authlog_domain::{AccountNumber, SessionId, Timestamp, UserId};
 use rusqlite::{OptionalExtension, Params, Row, params};

@@ -523,7 +523,7 @@ pub async fn a_row_that_cannot_be_read_is_not_there(world: &impl World) {
         assert_eq!(listed, expected, "{set}");
         let live = store.live_sessions(user, now(), None, 10).await.unwrap();
         assert!(
-            live.iter().all(|it| it.id != session) || of_account,
+            live.sessions.iter().all(|it| it.id != session) || of_account,
             "{set}"
         );
         assert_eq!(eve.has_access(&*store).await, [true; 4], "{set}");
