@@ -47,12 +47,28 @@ fn describe() {
             "The place of the last event in the log",
         ),
         (
+            "authlog_log_audit_checked",
+            "How many events of this pass of the audit were compared with the log",
+        ),
+        (
+            "authlog_log_audit_size",
+            "How many events this pass of the audit compares",
+        ),
+        (
+            "authlog_log_audit_completed_seconds",
+            "When the last whole pass of the audit ended, in seconds since 1970",
+        ),
+        (
             "authlog_checkpoint_size",
             "How many events the newest signed checkpoint vouches for",
         ),
         (
             "authlog_publisher_active",
             "1 if this node publishes the log to NATS",
+        ),
+        (
+            "authlog_publisher_alarm",
+            "1 if the stream holds messages that are no events of the log, or takes no more",
         ),
         (
             "authlog_lag_events",
@@ -70,6 +86,10 @@ fn describe() {
         (
             "authlog_worker_restarts_total",
             "Restarts of the background worker after a failure",
+        ),
+        (
+            "authlog_log_audit_passes_total",
+            "Whole passes of the audit of the log by this node",
         ),
         (
             "authlog_password_hashes_total",
