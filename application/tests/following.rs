@@ -270,10 +270,10 @@ async fn a_reader_who_does_not_follow_ends_where_the_log_ended_when_they_began()
     let log = Log::of(600);
     let feed = running(&log);
     let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
-    let first = reader.next().await.unwrap().unwrap();
+    let first = reader.next().await.unwrap().unwrap().len();
     log.grow(300);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(first.len() + rest(&mut reader).await.len(), 600);
+    assert_eq!(first + rest(&mut reader).await.len(), 600);
 }
 
 #[tokio::test(start_paused = true)]
@@ -563,8 +563,8 @@ async fn a_reader_in_the_middle_of_the_log_gets_no_page_of_another_history() {
     let log = Log::of(1000);
     let feed = running(&log);
     let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
-    let first = reader.next().await.unwrap().unwrap();
-    assert_eq!(first.len(), 200);
+    let first = reader.next().await.unwrap().unwrap().len();
+    assert_eq!(first, 200);
     // Before this node has looked.
     log.fails_over(150, 2000);
     let second = reader.next().await;

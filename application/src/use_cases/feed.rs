@@ -296,7 +296,7 @@ impl AccountWatch {
     }
 }
 
-/// Events of one step of a reader. Other readers may have to wait until it is dropped.
+/// Events of one step of a reader. Other readers, and the next step of the same one, may have to wait until it is dropped.
 pub struct Events {
     events: Vec<LoggedEvent>,
     _page: Option<OwnedSemaphorePermit>,
