@@ -178,11 +178,7 @@ async fn while_no_registration_can_be_stored_the_service_is_not_ready() {
     })
     .await;
     Postgres::execute_at(database, "ALTER TABLE events DROP CONSTRAINT no_room");
-    eventually("it is ready again", async || {
-        let ready = service.send(own::READYZ).attempt().await.unwrap();
-        (ready.status == 200).then_some(())
-    })
-    .await;
+    becomes_ready(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,11 +203,7 @@ async fn while_most_requests_fail_at_the_store_the_service_is_not_ready() {
     .await;
     assert!(answer.body.contains("Most requests"), "{answer}");
     Postgres::execute_at(database, "ALTER TABLE aside RENAME TO credentials");
-    eventually("it is ready again", async || {
-        let ready = service.send(own::READYZ).attempt().await.unwrap();
-        (ready.status == 200).then_some(())
-    })
-    .await;
+    becomes_ready(&service).await;
     Contract::A.signs_in(&http, &ann).await;
 }
 
@@ -251,6 +243,14 @@ async fn while_the_database_file_is_gone_the_service_is_not_ready() {
     assert!(service.output().contains("removed or replaced"));
 }
 
+async fn becomes_ready(service: &Program) {
+    eventually("it is ready", async || {
+        let answer = service.send(own::READYZ).attempt().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
 /// Makes sure that the service is ready exactly while writes are not broken, of itself and without a restart.
 async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mends: impl Fn()) {
     let http = service.http();
@@ -287,11 +287,7 @@ async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mend
         assert_eq!(answer.status, 200, "{answer}");
         mends();
         // No request writes anything meanwhile.
-        eventually("it is ready again", async || {
-            let answer = service.send(own::READYZ).attempt().await.unwrap();
-            (answer.status == 200).then_some(())
-        })
-        .await;
+        becomes_ready(service).await;
     }
     Contract::A.signs_in(&http, &ann).await;
 }
