@@ -12,6 +12,7 @@ mod known_accounts;
 mod password;
 pub mod ports;
 pub mod published;
+mod recent_outcomes;
 mod refusal;
 mod revocation_list;
 mod session_terms;
@@ -25,6 +26,7 @@ pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
 pub use deadline::Deadline;
 pub use password::{NewPassword, Password, PasswordPolicy};
+pub use recent_outcomes::{Outcomes, RecentOutcomes};
 pub use refusal::{Field, Refusal, Violation};
 pub use revocation_list::{RevocationList, Standing};
 pub use session_terms::{

@@ -3,17 +3,14 @@
 //! A write that was refused, as one that conflicts with another, says nothing: what one client asks for must not make a node
 //! look broken. So does a single write that failed while others succeeded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use authlog_application::ports::{NotReady, StoreError};
+use authlog_application::{Outcomes, RecentOutcomes};
 use tokio::time::timeout;
-
-/// The time that counts: long enough to tell a fault from one failure among many successes, short enough that a balancer
-/// hears of it soon.
-const WINDOW: Duration = Duration::from_secs(5);
 
 /// How long a write may be under way before it counts as hanging. Writes that wait for somebody's lock are given up within
 /// this time or shortly after.
@@ -27,7 +24,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The outcomes of the writes of one store.
 #[derive(Default)]
-pub(crate) struct WriteHealth(Mutex<Outcomes>);
+pub(crate) struct WriteHealth(Mutex<Writes>);
 
 /// A write that is under way. Dropped without an outcome it counts for nothing.
 pub(crate) struct WriteAttempt {
@@ -36,25 +33,16 @@ pub(crate) struct WriteAttempt {
 }
 
 #[derive(Default)]
-struct Outcomes {
-    recent: VecDeque<Outcome>,
-    last: Option<Outcome>,
+struct Writes {
+    recent: RecentOutcomes,
+    /// Whether the last write failed.
+    last_failed: bool,
     /// Why the last write failed that did.
     reason: String,
     under_way: BTreeMap<u64, Instant>,
     next_number: u64,
     probed_at: Option<Instant>,
     is_probing: bool,
-}
-
-/// So many writes within less than a second.
-#[derive(Clone, Copy)]
-struct Outcome {
-    since: Instant,
-    succeeded: u32,
-    failed: u32,
-    /// Whether the last of them failed.
-    ends_failed: bool,
 }
 
 /// The right to probe, held by one at a time.
@@ -124,7 +112,7 @@ impl WriteHealth {
         Some(Turn(Arc::clone(self)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Outcomes> {
+    fn lock(&self) -> MutexGuard<'_, Writes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -161,37 +149,10 @@ impl Drop for WriteAttempt {
     }
 }
 
-impl Outcomes {
+impl Writes {
     fn note(&mut self, now: Instant, has_failed: bool) {
-        let mut outcome = match self.recent.pop_back() {
-            Some(last) if now.duration_since(last.since) < Duration::from_secs(1) => last,
-            last => {
-                self.recent.extend(last);
-                Outcome {
-                    since: now,
-                    succeeded: 0,
-                    failed: 0,
-                    ends_failed: false,
-                }
-            }
-        };
-        outcome.ends_failed = has_failed;
-        if has_failed {
-            outcome.failed += 1;
-        } else {
-            outcome.succeeded += 1;
-        }
-        self.recent.push_back(outcome);
-        self.last = Some(outcome);
-        self.forget(now);
-    }
-
-    fn forget(&mut self, now: Instant) {
-        while let Some(first) = self.recent.front()
-            && now.duration_since(first.since) >= WINDOW
-        {
-            self.recent.pop_front();
-        }
+        self.recent.note(now, has_failed);
+        self.last_failed = has_failed;
     }
 
     fn fault(&mut self, now: Instant) -> Option<String> {
@@ -201,13 +162,12 @@ impl Outcomes {
                 return Some(format!("one has been under way for {} s", age.as_secs()));
             }
         }
-        self.forget(now);
-        let succeeded: u32 = self.recent.iter().map(|it| it.succeeded).sum();
-        let failed: u32 = self.recent.iter().map(|it| it.failed).sum();
-        let is_fault = match (succeeded, failed) {
+        let outcomes = self.recent.at(now);
+        let is_fault = if outcomes == Outcomes::default() {
             // What was true before holds until a write shows otherwise.
-            (0, 0) => self.last.is_some_and(|last| last.ends_failed),
-            _ => failed > succeeded,
+            self.last_failed
+        } else {
+            outcomes.are_mostly_failures()
         };
         is_fault.then(|| self.reason.clone())
     }
@@ -221,7 +181,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn works(outcomes: &mut Outcomes, now: Instant) -> bool {
+    fn works(outcomes: &mut Writes, now: Instant) -> bool {
         outcomes.fault(now).is_none()
     }
 
@@ -235,12 +195,12 @@ mod tests {
 
     #[test]
     fn a_store_that_was_not_written_to_is_trusted() {
-        assert!(works(&mut Outcomes::default(), Instant::now()));
+        assert!(works(&mut Writes::default(), Instant::now()));
     }
 
     #[test]
     fn one_failure_among_successes_is_no_fault_and_many_are() {
-        let (mut outcomes, now) = (Outcomes::default(), Instant::now());
+        let (mut outcomes, now) = (Writes::default(), Instant::now());
         outcomes.note(now, false);
         outcomes.note(now, false);
         outcomes.note(now, true);
@@ -255,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_fault_lasts_until_a_write_succeeds_however_long_nobody_writes() {
-        let (mut outcomes, now) = (Outcomes::default(), Instant::now());
+        let (mut outcomes, now) = (Writes::default(), Instant::now());
         outcomes.note(now, false);
         for _ in 0..3 {
             outcomes.note(now + SECOND, true);
@@ -269,12 +229,12 @@ mod tests {
 
     #[test]
     fn successes_of_long_ago_do_not_hide_a_fault() {
-        let (mut outcomes, now) = (Outcomes::default(), Instant::now());
+        let (mut outcomes, now) = (Writes::default(), Instant::now());
         for _ in 0..1000 {
             outcomes.note(now, false);
         }
-        outcomes.note(now + WINDOW, true);
-        assert!(!works(&mut outcomes, now + WINDOW));
+        outcomes.note(now + RecentOutcomes::WINDOW, true);
+        assert!(!works(&mut outcomes, now + RecentOutcomes::WINDOW));
     }
 
     #[test]
@@ -287,15 +247,6 @@ mod tests {
         assert_eq!(reason, "one has been under way for 3 s");
         drop(attempt);
         assert_eq!(health.fault(now + HANGS_AFTER), None);
-    }
-
-    #[test]
-    fn memory_is_bounded_by_the_window() {
-        let (mut outcomes, now) = (Outcomes::default(), Instant::now());
-        for millis in 0..100_000 {
-            outcomes.note(now + Duration::from_millis(millis), millis % 2 == 0);
-        }
-        assert!(outcomes.recent.len() <= 6, "{}", outcomes.recent.len());
     }
 
     #[tokio::test]
