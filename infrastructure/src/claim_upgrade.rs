@@ -9,16 +9,13 @@ use std::time::Duration;
 
 use authlog_application::ports::StoreError;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use crate::Store;
+use crate::upgrade::{has_window_passed, next_step};
 
 /// Accounts in one step: few enough that a step takes milliseconds.
 const STEP: u32 = 500;
-
-/// How often it is asked whether the window has passed or another node is done, and how soon a step that failed is tried
-/// again.
-const EVERY: Duration = Duration::from_secs(5);
 
 /// Claims mailboxes until every account has claimed its own.
 pub struct ClaimUpgrader {
@@ -51,10 +48,7 @@ impl ClaimUpgrader {
                     tracing::warn!(%error, "addresses are not all claimed by their mailbox yet; it is tried again");
                 }
             }
-            // A node that is elected meanwhile need not wait for its turn.
-            if let Ok(Err(_)) = timeout(EVERY, self.leads.changed()).await {
-                sleep(EVERY).await;
-            }
+            next_step(&mut self.leads).await;
         }
     }
 
@@ -67,7 +61,7 @@ impl ClaimUpgrader {
             return Ok(false);
         }
         let since = self.store.since_mailbox_claims().await?;
-        let is_last = since.is_none_or(|since| since.max(started.elapsed()) >= self.window);
+        let is_last = has_window_passed(self.window, since, started);
         if is_last || !self.has_walked {
             self.walk().await?;
             self.has_walked = true;

@@ -18,6 +18,7 @@ mod store;
 pub mod system;
 pub mod tokens;
 pub mod transparency;
+mod upgrade;
 mod write_health;
 
 pub use store::{

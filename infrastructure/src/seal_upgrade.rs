@@ -8,18 +8,16 @@ use std::time::Duration;
 
 use authlog_application::ports::{Clock, StoreError, StreamId};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use crate::Store;
+use crate::upgrade::{has_window_passed, next_step};
 
 /// Passwords or tokens in one step: few enough that a step holds no lock for long.
 const STEP: u32 = 500;
 
 /// Events whose rows are written again in one step.
 const EVENTS: u32 = 2000;
-
-/// How long another node may be done before this one knows it, and how soon a step that failed is tried again.
-const EVERY: Duration = Duration::from_secs(5);
 
 /// Seals what is not sealed, once no node of a version before can run any more.
 pub struct SealUpgrader {
@@ -65,10 +63,7 @@ impl SealUpgrader {
                     tracing::warn!(%error, "what grants access is not sealed yet; it is tried again");
                 }
             }
-            // A node that is elected meanwhile need not wait for its turn.
-            if let Ok(Err(_)) = timeout(EVERY, self.leads.changed()).await {
-                sleep(EVERY).await;
-            }
+            next_step(&mut self.leads).await;
         }
     }
 
@@ -93,10 +88,9 @@ impl SealUpgrader {
         Ok(true)
     }
 
-    /// To change the time of the migration in the store delays nothing: the time since this node started counts as well.
     async fn window_has_passed(&self, started: Instant) -> Result<bool, StoreError> {
         let since = self.store.since_schema_upgrade().await?;
-        Ok(since.is_none_or(|since| since.max(started.elapsed()) >= self.window))
+        Ok(has_window_passed(self.window, since, started))
     }
 
     async fn seal(&self) -> Result<(), StoreError> {
