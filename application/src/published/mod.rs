@@ -29,18 +29,23 @@ pub fn parse_kind(name: &str) -> Option<EventKind> {
 
 /// Adds the stored types of the kinds in a list, by either of their names and with commas between them, to those that
 /// are wanted: each once, so that however many are named the store is asked for no more types than there are.
-/// `false`: one of them is no kind.
-pub fn add_listed_kinds(list: &str, stored_types: &mut Vec<String>) -> bool {
-    list.split(',').all(|name| {
-        let kind = parse_kind(name.trim()).map(EventKind::stored_type);
-        if let Some(kind) = kind
-            && !stored_types.iter().any(|it| it == kind)
-        {
+///
+/// # Errors
+/// One of them is no kind.
+pub fn add_listed_kinds(list: &str, stored_types: &mut Vec<String>) -> Result<(), NoKind> {
+    for name in list.split(',') {
+        let kind = parse_kind(name.trim()).ok_or(NoKind)?.stored_type();
+        if !stored_types.iter().any(|it| it == kind) {
             stored_types.push(kind.to_owned());
         }
-        kind.is_some()
-    })
+    }
+    Ok(())
 }
+
+/// A list of types of events names something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1")]
+pub struct NoKind;
 
 /// Whether `text` is the kind's [`cloud_event_type`]; a text that is not costs no memory.
 fn has_cloud_event_type(kind: EventKind, text: &str) -> bool {

@@ -79,7 +79,7 @@ impl FeedQuery {
                 self.filter.user = Some(user);
             }
             "type" => add_listed_kinds(value, &mut self.filter.event_types)
-.then_some(()).ok_or_else(|| "type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned())?,
+                .map_err(|error| format!("type {error}"))?,
             // Unknown members of a request are passed over, here as elsewhere.
             _ => {}
         }

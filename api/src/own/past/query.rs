@@ -56,7 +56,7 @@ impl HistoryQuery {
                 self.filter.session = Some(session.ok_or("session has to be the id of a session")?);
             }
             "type" => add_listed_kinds(value, &mut self.filter.event_types)
-.then_some(()).ok_or_else(|| "type has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1".to_owned())?,
+                .map_err(|error| format!("type {error}"))?,
             // Unknown members of a request are passed over, here as elsewhere.
             _ => {}
         }
