@@ -107,6 +107,13 @@ pub struct LogHead {
     pub held_up: Option<HoldUp>,
 }
 
+impl LogHead {
+    /// The index that the last committed event has or is about to get.
+    pub const fn end_once_sequenced(&self) -> u64 {
+        self.log_index + self.unsequenced
+    }
+}
+
 /// A transaction of the database's cluster that has written something and does not end. Nothing after it gets a place in
 /// the log until it does.
 #[derive(Clone, Debug, PartialEq, Eq)]

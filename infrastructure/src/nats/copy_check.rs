@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::RawMessageError;
 use authlog_application::ports::{EventLog, Publication};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -72,7 +72,7 @@ impl CopyCheck {
             let mut messages = messages(found, first, last);
             while let Some(message) = messages.next().await {
                 let message = match message {
-                    Ok((sequence, message)) => (sequence, message),
+                    Ok(message) => message,
                     Err(error) => return Trouble::away(error),
                 };
                 match self.compare(message, &mut reader).await {
@@ -137,5 +137,5 @@ pub(super) fn messages(
         let message = found.message(sequence).await?;
         Ok((sequence, message))
     });
-    Box::pin(asked.buffered(SIDE_BY_SIDE).into_stream())
+    Box::pin(asked.buffered(SIDE_BY_SIDE))
 }

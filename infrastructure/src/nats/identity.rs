@@ -22,6 +22,14 @@ pub(super) enum Identity {
     BeyondLog(Claim),
 }
 
+/// What a message is that is [`Identity::Altered`], in words for an operator.
+pub(super) fn altered(claim: &Claim) -> String {
+    format!(
+        "named like event {} of the log, {}, but with other contents",
+        claim.log_index, claim.id
+    )
+}
+
 /// Why the log cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LogUnreadable {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_nats::jetstream::message::StreamMessage;
 
 use super::excluded::Excluded;
-use super::identity::{Identity, LogReader, LogUnreadable, identify};
+use super::identity::{Identity, LogReader, LogUnreadable, altered, identify};
 use super::message::{Claim, described};
 
 /// The most missing events that are remembered.
@@ -90,10 +90,7 @@ impl Order {
             }
             Identity::BeyondLog(claim) => return Ok(Verdict::BeyondLog(claim)),
             Identity::NoEvent => Verdict::Foreign("no event of this log".to_owned()),
-            Identity::Altered(claim) => Verdict::Foreign(format!(
-                "named like event {} of the log, {}, but with other contents",
-                claim.log_index, claim.id
-            )),
+            Identity::Altered(claim) => Verdict::Foreign(altered(&claim)),
             Identity::OtherHistory(claim, ours) => Verdict::Contradicts(format!(
                 "it is event {} by its headers, {} of {}, and the log has {} of {} there",
                 claim.log_index, claim.id, claim.time, ours.id, ours.time

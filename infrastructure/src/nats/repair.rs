@@ -161,7 +161,7 @@ async fn compare(
             Verdict::BeyondLog(claim) => {
                 let head = log.log_head().await.map_err(failed)?;
                 let end = head.log_index;
-                if end + head.unsequenced >= claim.log_index {
+                if head.end_once_sequenced() >= claim.log_index {
                     return Err(RepairError::NotInOrder(end));
                 }
                 let what = format!(

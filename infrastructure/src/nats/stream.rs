@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::config::{self, STREAM, SUBJECTS, StreamOptions, differences};
 use super::excluded::Excluded;
-use super::identity::{Identity, LogReader, LogUnreadable, identify};
+use super::identity::{Identity, LogReader, altered, identify};
 use super::message::{Claim, described};
 use super::trouble::Trouble;
 
@@ -265,7 +265,7 @@ async fn reached(
     })?;
     let mut reader = LogReader::new(log, 1);
     let identity = identify(&message, &mut reader).await;
-    match identity.map_err(unreadable)? {
+    match identity.map_err(Trouble::away)? {
         Identity::Event(event) => {
             let surplus = last.checked_sub(event.log_index);
             if surplus.is_some_and(|surplus| surplus <= excluded.count_up_to(last)) {
@@ -275,13 +275,7 @@ async fn reached(
             Err(foreign(&message, &what))
         }
         Identity::NoEvent => Err(foreign(&message, "no event of this log")),
-        Identity::Altered(claim) => {
-            let what = format!(
-                "named like event {} of the log, {}, but with other contents",
-                claim.log_index, claim.id
-            );
-            Err(foreign(&message, &what))
-        }
+        Identity::Altered(claim) => Err(foreign(&message, &altered(&claim))),
         Identity::OtherHistory(claim, ours) => Err(disagreement(&message, &claim, &ours)),
         Identity::BeyondLog(claim) => Err(beyond(found, &message, &claim, log).await?),
     }
@@ -298,10 +292,6 @@ fn disagreement(message: &StreamMessage, claim: &Claim, ours: &PublishedEvent) -
         message.sequence,
         described(message)
     ))
-}
-
-fn unreadable(error: LogUnreadable) -> Trouble {
-    Trouble::away(error)
 }
 
 fn foreign(message: &StreamMessage, what: &str) -> Trouble {
@@ -321,7 +311,7 @@ async fn beyond(
 ) -> Result<Trouble, Trouble> {
     let head = log.log_head().await.map_err(Trouble::away)?;
     let (end, last) = (head.log_index, message.sequence);
-    if end + head.unsequenced >= claim.log_index {
+    if head.end_once_sequenced() >= claim.log_index {
         // The order of the last events need not have survived a crash of the database; it is found again, the same.
         return Ok(Trouble::Away(format!(
             "the log is in order up to {end} so far, and the stream ends at {last}"
@@ -332,7 +322,7 @@ async fn beyond(
         && let Some(earlier) = found.message(end).await.map_err(Trouble::away)?
     {
         let identity = identify(&earlier, &mut LogReader::new(log, 1)).await;
-        if let Identity::OtherHistory(claim, ours) = identity.map_err(unreadable)? {
+        if let Identity::OtherHistory(claim, ours) = identity.map_err(Trouble::away)? {
             return Ok(disagreement(&earlier, &claim, &ours));
         }
     }

@@ -214,7 +214,7 @@ impl PostgresStore {
             return ReadOnError::HistoryChanged(log_index);
         }
         match self.log_head().await {
-            Ok(head) if head.log_index + head.unsequenced < log_index => {
+            Ok(head) if head.end_once_sequenced() < log_index => {
                 ReadOnError::HistoryChanged(log_index)
             }
             Ok(_) => StoreError::Unavailable(Box::new(NotInOrderYet(log_index))).into(),
