@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use support::http::Request;
 use support::program::{free_port, signal};
 use support::{
-    Contract, Nats, Person, Postgres, Program, Settings, Store, a, c, eventually, on_both_stores,
-    own,
+    Answer, Contract, Nats, Person, Postgres, Program, Settings, Store, a, c, eventually,
+    on_both_stores, own,
 };
 
 on_both_stores!(
@@ -170,13 +170,7 @@ async fn while_no_registration_can_be_stored_the_service_is_not_ready() {
         "ALTER TABLE events ADD CONSTRAINT no_room CHECK (false) NOT VALID",
     );
     let registration = Contract::A.registration_of(&Person::called("ann"));
-    eventually("it is not ready", async || {
-        let answer = http.send(a::REGISTER).json(&registration).attempt().await;
-        assert_eq!(answer.unwrap().status, 503);
-        let ready = service.send(own::READYZ).attempt().await.unwrap();
-        (ready.status == 503).then_some(())
-    })
-    .await;
+    stops_being_ready(&service, || http.send(a::REGISTER).json(&registration)).await;
     Postgres::execute_at(database, "ALTER TABLE events DROP CONSTRAINT no_room");
     becomes_ready(&service).await;
 }
@@ -194,13 +188,7 @@ async fn while_most_requests_fail_at_the_store_the_service_is_not_ready() {
     // A login fails before it comes to write anything.
     Postgres::execute_at(database, "ALTER TABLE credentials RENAME TO aside");
     let login = Contract::A.login_of(&ann.email, &ann.password);
-    let answer = eventually("it is not ready", async || {
-        let answer = http.send(a::LOGIN).json(&login).attempt().await;
-        assert_eq!(answer.unwrap().status, 503);
-        let ready = service.send(own::READYZ).attempt().await.unwrap();
-        (ready.status == 503).then_some(ready)
-    })
-    .await;
+    let answer = stops_being_ready(&service, || http.send(a::LOGIN).json(&login)).await;
     assert!(answer.body.contains("Most requests"), "{answer}");
     Postgres::execute_at(database, "ALTER TABLE aside RENAME TO credentials");
     becomes_ready(&service).await;
@@ -243,6 +231,17 @@ async fn while_the_database_file_is_gone_the_service_is_not_ready() {
     assert!(service.output().contains("removed or replaced"));
 }
 
+/// Sends requests that fail until the service is not ready; what it then says.
+async fn stops_being_ready(service: &Program, write: impl Fn() -> Request) -> Answer {
+    eventually("it is not ready", async || {
+        let answer = write().attempt().await.unwrap();
+        assert_eq!(answer.status, 503, "{answer}");
+        let answer = service.send(own::READYZ).attempt().await.unwrap();
+        (answer.status == 503).then_some(answer)
+    })
+    .await
+}
+
 async fn becomes_ready(service: &Program) {
     eventually("it is ready", async || {
         let answer = service.send(own::READYZ).attempt().await.unwrap();
@@ -272,13 +271,7 @@ async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mend
     for write in writes {
         breaks();
         // Once more of the last writes failed than succeeded.
-        let answer = eventually("it is not ready", async || {
-            let answer = write().attempt().await.unwrap();
-            assert_eq!(answer.status, 503, "{answer}");
-            let answer = service.send(own::READYZ).attempt().await.unwrap();
-            (answer.status == 503).then_some(answer)
-        })
-        .await;
+        let answer = stops_being_ready(service, write).await;
         // Which of the two comes first depends on whether a write of the service itself succeeded meanwhile.
         let details = ["Writes to the store fail now.", "Most requests"];
         let has_detail = details.iter().any(|detail| answer.body.contains(detail));

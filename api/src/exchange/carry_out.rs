@@ -69,9 +69,10 @@ pub(crate) async fn carry_out(
         route = route(&request),
     );
     let is_probe = PROBES.contains(&route(&request));
-    let changes_something = changes_something(&request);
+    let is_forward_auth = is_forward_auth(&request);
+    let changes_something = !is_forward_auth && changes_something(&request);
     request.extensions_mut().insert(context);
-    let page = if is_forward_auth(&request) {
+    let page = if is_forward_auth {
         None
     } else {
         api.settings.allowed_origins.page_of(&request)
@@ -112,10 +113,9 @@ fn is_held(api: &Api, response: &Response) -> bool {
             && api.capacity.refusals.are_too_many(Instant::now())
 }
 
-/// Whether a request, when it is carried out, leaves something in the store.
+/// Whether a request of ours, when it is carried out, leaves something in the store.
 fn changes_something(request: &Request) -> bool {
-    let route = route(request);
-    !(request.method().is_safe() || route == INTROSPECT || forward_auth::ROUTES.contains(&route))
+    !request.method().is_safe() && route(request) != INTROSPECT
 }
 
 /// Notes whether a request that changes something was carried out. One that was refused says nothing.

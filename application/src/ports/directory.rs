@@ -336,8 +336,8 @@ pub trait Directory: Send + Sync {
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError>;
 
     /// Up to `limit` accounts in the order in which their registrations were stored, those after the account `after`, which
-    /// may be erased. None is told before all that come before it are known, so that a reader who goes on after the last one
-    /// misses none.
+    /// may be erased. An account is listed only when every account before it is known, so that a reader who goes on after the
+    /// last one misses none.
     async fn accounts(
         &self,
         after: Option<AccountNumber>,

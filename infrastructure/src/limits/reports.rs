@@ -54,12 +54,10 @@ impl Reports {
     /// A report of these updates.
     pub fn write(&self, updates: &[Update]) -> String {
         let now = self.clock.now().unix_millis();
-        let next = |last: i64| Some(now.max(last.saturating_add(1)));
-        let last = self
-            .last
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
-            .unwrap_or_default();
-        let number = now.max(last.saturating_add(1));
+        let after = |last: i64| now.max(last.saturating_add(1));
+        let (relaxed, next) = (Ordering::Relaxed, |last| Some(after(last)));
+        let last = self.last.fetch_update(relaxed, relaxed, next);
+        let number = after(last.unwrap_or_default());
         let node = self.node;
         let signed = format!("{node:016x}{number:016x}{}", Update::write_all(updates));
         let mac = self.context(&signed).sign();
