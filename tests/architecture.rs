@@ -1,4 +1,4 @@
-//! The arrows between the rooms: who may know whom.
+//! Rules that no compiler checks: which crate may depend on which, and how documents are written.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeSet;
@@ -52,6 +52,15 @@ const ADAPTERS: [(&str, &[&str]); 6] = [
     ("infrastructure/argon2id", &["argon2"]),
     ("api", &["axum"]),
 ];
+
+/// Words that make a sentence hard to read; `docs/style.md` says what to write instead.
+const AVOIDED: [&str; 5] = ["whoever", "nobody", "somebody", "anew", "heed"];
+
+/// How often these words occur in the code. The number may only be lowered.
+const LEFT_IN_CODE: usize = 579;
+
+/// The documents below `docs/` that are written by a test, from texts in the code.
+const GENERATED: [&str; 1] = ["events.md"];
 
 #[test]
 fn every_room_is_a_member_of_the_workspace_and_has_its_arrows() {
@@ -117,6 +126,103 @@ fn every_source_file_opens_with_its_job() {
             assert!(source.starts_with("//! "), "{}", file.display());
         }
     }
+}
+
+#[test]
+fn documents_avoid_words_that_are_hard_to_read() {
+    let documents = documents();
+    assert!(documents.len() > 12, "{documents:?}");
+    for path in documents {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            // A name of a test is one word: it is read in the code.
+            let found = avoided(line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+            let place = format!("{}:{}", path.display(), number + 1);
+            assert!(found.is_empty(), "{place} has {found:?}");
+        }
+    }
+}
+
+#[test]
+fn words_that_are_hard_to_read_become_rarer_in_the_code() {
+    let code = code();
+    let words = code.split(|character: char| !character.is_ascii_alphabetic());
+    let count = avoided(words).len();
+    assert!(
+        count <= LEFT_IN_CODE,
+        "{count} instead of at most {LEFT_IN_CODE}"
+    );
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let code = code();
+    let known: BTreeSet<_> = code
+        .split(['\n', '{', '(', ';'])
+        .filter_map(|part| part.trim_end().rsplit_once(' '))
+        .filter(|(before, _)| before.ends_with("fn") || before.ends_with("mod"))
+        .map(|(_, name)| name)
+        .collect();
+    for name in ["ARCHITECTURE.md", "docs/security.md"] {
+        let text = std::fs::read_to_string(root().join(name)).unwrap();
+        let named: Vec<_> = text.split('`').filter(|part| is_test(part)).collect();
+        assert!(named.len() > 50, "{name} names {} tests", named.len());
+        for test in named {
+            let sentence = test.rsplit("::").next().unwrap();
+            assert!(known.contains(sentence), "{name} names {test}");
+        }
+    }
+}
+
+/// Whether a text between backticks is `file::test`. Types and their functions begin with a capital.
+fn is_test(text: &str) -> bool {
+    let is_name = |part: &str| {
+        let mut characters = part.chars();
+        characters
+            .next()
+            .is_some_and(|first| first.is_ascii_lowercase())
+            && characters.all(|other| matches!(other, 'a'..='z' | '0'..='9' | '_'))
+    };
+    text.contains("::") && text.split("::").all(is_name)
+}
+
+/// All Rust code, tests included.
+fn code() -> String {
+    let rooms = ARROWS.map(|(room, _)| room).into_iter().chain(["."]);
+    let files: BTreeSet<_> = rooms
+        .flat_map(|room| ["src", "tests", "examples"].map(|part| root().join(room).join(part)))
+        .filter(|folder| folder.is_dir())
+        .flat_map(|folder| sources(&folder))
+        .collect();
+    files
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap())
+        .collect()
+}
+
+/// The documents that people write: those of the root and of `docs/`.
+fn documents() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join("docs")).unwrap();
+    let guides = entries.map(|entry| entry.unwrap().path()).filter(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        path.extension().is_some_and(|end| end == "md") && !GENERATED.contains(&name)
+    });
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+        .map(|name| root().join(name))
+        .into_iter()
+        .chain(guides)
+        .collect()
+}
+
+/// Which of these words are among the avoided ones.
+fn avoided<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    words
+        .filter(|word| {
+            AVOIDED
+                .iter()
+                .any(|avoided| word.eq_ignore_ascii_case(avoided))
+        })
+        .collect()
 }
 
 /// The names of a room's dependencies in these tables, the platform's own included; a renamed one by its package.
