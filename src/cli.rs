@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use authlog_application::ports::Moment;
 use authlog_application::published::parse_kind;
 use authlog_domain::{EventKind, Role, SessionId, Timestamp};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::settings::Flags;
 
@@ -19,19 +19,45 @@ pub(crate) struct Cli {
     pub(crate) flags: Flags,
 }
 
+/// What the help of a command says in place of the settings.
+const WHERE_SETTINGS_ARE: &str =
+    "Settings such as --data-dir or --database-url: see `authlog --help`.";
+
+impl Cli {
+    /// Reads the command line, or ends the program with what is wrong with it.
+    pub(crate) fn from_command_line() -> Self {
+        let matches = Self::documented().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command line with its help. Every command accepts the settings, but only the help of the program lists them:
+    /// there are forty, and a command has few options of its own.
+    fn documented() -> clap::Command {
+        let hidden = Flags::arguments().into_iter().map(|it| it.hide(true));
+        let hidden: Vec<_> = hidden.collect();
+        Self::command().mut_subcommands(|command| refer_to_settings(command.args(&hidden)))
+    }
+}
+
+fn refer_to_settings(command: clap::Command) -> clap::Command {
+    command
+        .after_help(WHERE_SETTINGS_ARE)
+        .mut_subcommands(refer_to_settings)
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serve the HTTP contracts (also what happens without a command)
+    /// Start the HTTP service (the default without a command)
     Serve,
-    /// Create the database's schema, or bring it up to what this program expects; needs no master key
+    /// Create or upgrade the database schema; needs no master key
     Migrate,
-    /// Make and change accounts
+    /// Create, change, import and erase accounts
     #[command(subcommand)]
     User(UserCommand),
-    /// Look after the keys that sign tokens, and the one that seals
+    /// Manage signing keys and the master key
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Write the read models anew from the log, while the service goes on
+    /// Rebuild the read models from the log while the service runs
     Rebuild,
     /// Prove and verify the log
     #[command(subcommand)]
@@ -39,85 +65,85 @@ pub(crate) enum Command {
     /// Repair the stream of events on NATS
     #[command(subcommand)]
     Nats(NatsCommand),
-    /// Write the log, or one account's events, with proofs
+    /// Export the log, or the events of one account, with proofs
     Export(crate::commands::ExportEvents),
-    /// Print what happened to an account: who did it, when, from where, through which contract
+    /// Print the events of an account: who caused them, when, from which address and through which contract
     History(HistoryCommand),
-    /// Print an account as it stood at a moment, or what changed between two
+    /// Print the state of an account at a point in time, or the changes between two
     State(StateCommand),
-    /// Check that everything the store holds is what its log says
+    /// Check that the store agrees with its log
     Doctor(DoctorCommand),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
-    /// Make an account; the password is read from the terminal or standard input
+    /// Create an account; the password is read from the terminal or standard input
     Create(CreateUser),
-    /// Let an account do other things; its sessions end, so that no token says what it could do before
+    /// Change the role of an account and end its sessions, because their tokens name the old role
     Role(ChangeRole),
-    /// Let nobody sign in to an account, and end its sessions
+    /// Lock an account and end its sessions
     Lock(AccountName),
-    /// Let an account be signed in to again
+    /// Unlock an account
     Unlock(AccountName),
-    /// Print all accounts, in order of their numbers
+    /// List all accounts, ordered by number
     List,
-    /// Take over accounts from another service with the hashes of their passwords, an account a line (docs/importing.md)
+    /// Import accounts and their password hashes from another service, one account per line (docs/importing.md)
     Import(ImportUsers),
-    /// Erase an account and all that is known of its person, for ever; what happened stays in the log
+    /// Erase an account and its personal data for good; its events stay in the log without them
     Erase(EraseUser),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Print the keys that sign tokens: which one signs, which one is about to, which ones verify
+    /// List the keys that sign or verify tokens, and the state of each
     List,
-    /// Publish a new key to sign tokens with; the one before verifies until its last token has expired
+    /// Publish a new signing key; the previous one verifies until its last token has expired
     Rotate(RotateKey),
-    /// Give a key up at once, because others may have it: all tokens that it signed are void
+    /// Retire a compromised key at once; all tokens that it signed become invalid
     Retire(RetireKey),
-    /// Replace the master key: seal all keys and secrets under the new one, without touching an event
+    /// Replace the master key: encrypt all keys and secrets with the new one; events do not change
     RotateMaster(RotateMaster),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum NatsCommand {
-    /// Exclude messages that other clients have published, so that publishing goes on after them; nothing is deleted
+    /// Exclude messages that other clients published, so that publishing can continue; nothing is deleted
     Repair(RepairStream),
 }
 
 #[derive(Args)]
 pub(crate) struct RepairStream {
-    /// Exclude messages as well that name events which the log does not have. Never after a restore or a failover
+    /// Also exclude messages about events that the log does not have; do not use it after a restore or a failover
     #[arg(long)]
     pub(crate) forged: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct RotateKey {
-    /// Let it sign in seconds instead of the ten minutes after which verifiers elsewhere have certainly seen it
+    /// Sign with it within seconds, not after the ten minutes that other verifiers need to fetch it
     #[arg(long)]
     pub(crate) now: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct RetireKey {
-    /// The key's id, as `keys list` prints it
+    /// ID of the key, as `keys list` prints it
     #[arg(allow_hyphen_values = true)]
     pub(crate) kid: String,
 }
 
 #[derive(Args)]
 pub(crate) struct RotateMaster {
-    /// File with the new key, made if it is not there [AUTHLOG_NEW_MASTER_KEY or AUTHLOG_NEW_MASTER_KEY_FILE]
+    /// File with the new key, created if it does not exist [AUTHLOG_NEW_MASTER_KEY or AUTHLOG_NEW_MASTER_KEY_FILE]
     #[arg(long, value_name = "FILE")]
     pub(crate) new_key_file: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct EraseUser {
-    /// Id, e-mail address or username of the account
+    /// ID, e-mail address or username of the account
     pub(crate) account: String,
-    /// Do not ask whether it is meant
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -130,10 +156,10 @@ pub(crate) struct CreateUser {
     /// Username
     #[arg(long, required_unless_present = "email")]
     pub(crate) username: Option<String>,
-    /// The person's name
+    /// Full name of the person
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// What the account may do: user, service, auditor or admin
+    /// Role of the account: user, service, auditor or admin
     #[arg(long, default_value = "user", value_parser = role)]
     pub(crate) role: Role,
 }
@@ -142,68 +168,68 @@ pub(crate) struct CreateUser {
 pub(crate) struct ImportUsers {
     /// NDJSON file, or - for standard input
     pub(crate) file: PathBuf,
-    /// File for what was refused and why, a line each [standard error]
+    /// File for refused accounts and the reasons, one per line [standard error]
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct ChangeRole {
-    /// Id, e-mail address or username of the account
+    /// ID, e-mail address or username of the account
     pub(crate) account: String,
-    /// What it may do from now on: user, service, auditor or admin
+    /// New role: user, service, auditor or admin
     #[arg(value_parser = role)]
     pub(crate) role: Role,
 }
 
 #[derive(Args)]
 pub(crate) struct AccountName {
-    /// Id, e-mail address or username of the account
+    /// ID, e-mail address or username of the account
     pub(crate) account: String,
 }
 
 #[derive(Args)]
 pub(crate) struct HistoryCommand {
-    /// Id, e-mail address or username of the account
+    /// ID, e-mail address or username of the account
     pub(crate) account: String,
-    /// Events recorded at this instant (RFC 3339) or later
+    /// Only events recorded at or after this time (RFC 3339)
     #[arg(long, value_parser = instant)]
     pub(crate) since: Option<Timestamp>,
-    /// Events recorded before this instant (RFC 3339)
+    /// Only events recorded before this time (RFC 3339)
     #[arg(long, value_parser = instant)]
     pub(crate) until: Option<Timestamp>,
-    /// Events of this type, such as LoggedIn; may be given several times or with commas
+    /// Only events of this type, such as LoggedIn; repeat it or separate types with commas
     #[arg(long = "type", value_parser = event_type, value_delimiter = ',')]
     pub(crate) types: Vec<String>,
-    /// Events of this session
+    /// Only events of this session
     #[arg(long, value_parser = session)]
     pub(crate) session: Option<SessionId>,
-    /// As JSON, an event a line
+    /// Print JSON, one event per line
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
-    /// As CSV, for spreadsheets
+    /// Print CSV for spreadsheets
     #[arg(long)]
     pub(crate) csv: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct StateCommand {
-    /// Id, e-mail address or username of the account
+    /// ID, e-mail address or username of the account
     pub(crate) account: String,
-    /// A log index or an instant (RFC 3339); now if not given
+    /// A log index or a time (RFC 3339) [now]
     #[arg(long, value_parser = moment)]
     pub(crate) at: Option<Moment>,
-    /// Another moment: print what changed between the two
+    /// A second log index or time: print what changed between the two
     #[arg(long, value_parser = moment)]
     pub(crate) diff: Option<Moment>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct DoctorCommand {
-    /// Write rows and claims anew where they are not what the events give; events and the log are never touched
+    /// Repair rows and claims that disagree with the events; events and the log are never changed
     #[arg(long)]
     pub(crate) repair: bool,
 }
@@ -237,4 +263,33 @@ fn role(name: &str) -> Result<Role, String> {
         let names = Role::ALL.map(Role::as_str).join(", ");
         format!("a role is one of {names}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_accepts_settings_before_and_after_its_name() {
+        for arguments in [
+            &["authlog", "--data-dir", "a"][..],
+            &["authlog", "--data-dir", "a", "user", "list"],
+            &["authlog", "user", "--data-dir", "a", "list"],
+            &["authlog", "user", "list", "--data-dir", "a"],
+        ] {
+            let matches = Cli::documented().try_get_matches_from(arguments).unwrap();
+            let cli = Cli::from_arg_matches(&matches).unwrap();
+            assert_eq!(cli.flags.value_of("data_dir"), Some("a"), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::documented().debug_assert();
+    }
+
+    #[test]
+    fn no_setting_is_a_positional_argument() {
+        assert_eq!(Cli::documented().get_positionals().count(), 0);
+    }
 }

@@ -12,8 +12,6 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use cli::{Cli, Command};
 use commands::LogCommand;
 use settings::Settings;
@@ -23,7 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     match run(cli).await {
         Ok(()) => {
             logging::flush();
@@ -38,13 +36,13 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(Command::Log(LogCommand::Check(command))) = &cli.command {
-        // Whoever checks evidence has no store and no settings.
+        // Evidence is checked on machines that have neither a store nor settings.
         return commands::check(command);
     }
     let settings = Settings::load(cli.flags)?;
     logging::start(&settings)?;
-    for doubt in settings.doubts() {
-        tracing::warn!("{doubt}");
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
     }
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(&settings).await,

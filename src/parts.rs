@@ -129,7 +129,7 @@ pub(crate) async fn open_store_with(
             })
         }
         Database::Postgres(servers) => {
-            let (servers, migrate) = (servers.clone(), settings.migrate);
+            let (servers, migrate) = (servers.clone(), settings.storage.migrate);
             let store = PostgresStore::open_for(access, servers, migrate, master, entropy())
                 .await
                 .map_err(explain)
@@ -249,19 +249,23 @@ fn master_key(settings: &Settings, access: StoreAccess) -> anyhow::Result<Master
 /// # Errors
 /// Which setting is wrong, or that the directory cannot be made.
 pub(crate) fn mailer(settings: &Settings) -> anyhow::Result<Arc<dyn Mailer>> {
-    Ok(match &settings.smtp_url {
+    Ok(match &settings.mail.smtp_url {
         Some(url) => Arc::new(
             SmtpMailer::new(
                 url.as_str(),
                 &mail_authorities(settings)?,
-                &settings.mail_from,
+                &settings.mail.mail_from,
                 clock(),
             )
             .context("AUTHLOG_SMTP_URL with AUTHLOG_MAIL_FROM")?,
         ),
         None => Arc::new(
-            FileMailer::new(settings.data_dir.join("mail"), &settings.mail_from, clock())
-                .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
+            FileMailer::new(
+                settings.storage.data_dir.join("mail"),
+                &settings.mail.mail_from,
+                clock(),
+            )
+            .context("the folder for mail in AUTHLOG_DATA_DIR cannot be made")?,
         ),
     })
 }
@@ -277,7 +281,7 @@ pub(crate) struct Adapters {
 
 /// The authorities that the mail server's certificate may be signed by, in addition to Mozilla's.
 fn mail_authorities(settings: &Settings) -> anyhow::Result<MailAuthorities> {
-    let Some(path) = &settings.smtp_ca_file else {
+    let Some(path) = &settings.mail.smtp_ca_file else {
         return Ok(MailAuthorities::default());
     };
     let name = path.display();
@@ -301,7 +305,7 @@ pub(crate) async fn assemble(
     let clock = clock();
     let entropy = entropy();
     let hashing = Argon2Settings {
-        parameters: settings.argon2,
+        parameters: settings.accounts.argon2(),
         ..Argon2Settings::default()
     };
     let hasher = Argon2PasswordHasher::start(hashing, Arc::clone(&entropy))
@@ -332,7 +336,7 @@ pub(crate) async fn assemble(
         tokens: Arc::new(tokens),
         secrets: Arc::new(secret_tokens(&*store, &*entropy).await?),
         mailer,
-        kept_mail: Arc::new(MailFolder::new(settings.data_dir.join("mail"))),
+        kept_mail: Arc::new(MailFolder::new(settings.storage.data_dir.join("mail"))),
         limiter,
         clock,
         entropy,
@@ -351,7 +355,7 @@ pub(crate) async fn limiter(
     settings: &Settings,
     store: &dyn Store,
 ) -> anyhow::Result<Option<(Arc<GcraAttemptLimiter>, mpsc::Receiver<Update>)>> {
-    if !settings.rate_limit {
+    if !settings.http.rate_limit {
         return Ok(None);
     }
     let mut candidate = [0; 32];
@@ -391,17 +395,17 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
     let base = reachable_at.as_str().trim_end_matches('/');
     authlog_application::Settings {
         password_policy: PasswordPolicy {
-            min_length: settings.password_min_length,
-            min_score: settings.password_min_score,
+            min_length: settings.accounts.password_min_length,
+            min_score: settings.accounts.password_min_score,
         },
         reset_lifetime: RESET_LIFETIME,
         refresh_grace: REFRESH_GRACE,
         session_limits: Limits {
-            lifetime: settings.session_lifetime,
-            idle: settings.session_idle,
+            lifetime: settings.accounts.session_lifetime,
+            idle: settings.accounts.session_idle,
         },
-        verifies_email: settings.verify_email || settings.require_verified_email,
-        requires_verified_email: settings.require_verified_email,
+        verifies_email: settings.accounts.verify_email || settings.accounts.require_verified_email,
+        requires_verified_email: settings.accounts.require_verified_email,
         verification_lifetime: VERIFICATION_LIFETIME,
         verification_page: format!("{base}/verify-email"),
         reset_page: format!("{base}/reset-password"),
@@ -412,6 +416,7 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
 /// under the tokens with the port.
 fn issuer(settings: &Settings) -> String {
     settings
+        .http
         .public_url
         .as_ref()
         .map_or("authlog", |url| url.as_str().trim_end_matches('/'))
@@ -427,7 +432,7 @@ pub(crate) async fn token_keys(
     settings: &Settings,
     store: Arc<dyn Store>,
 ) -> anyhow::Result<(Keys, KeyWatch<dyn Store>)> {
-    if let Some(checkpoints) = &settings.checkpoint_file {
+    if let Some(checkpoints) = &settings.storage.checkpoint_file {
         let mut file = checkpoints.clone().into_os_string();
         file.push(".retired-keys");
         if let Err(error) = store.keep_retired_keys_in(file.into()) {
@@ -435,12 +440,13 @@ pub(crate) async fn token_keys(
         }
     }
     let shared = settings
+        .tokens
         .jwt_secret
         .as_ref()
         .map(|secret| SigningKey::from_secret(secret.as_bytes()))
         .transpose()
         .context("AUTHLOG_JWT_SECRET")?;
-    let stored = match settings.jwt_algorithm {
+    let stored = match settings.tokens.jwt_algorithm {
         // What others signed while another algorithm was set stays good.
         Some(JwtAlgorithm::Hs256) => store.signing_keys(clock().now()).await?.keys,
         wanted => keep_signing_key(&*store, wanted, clock().now())

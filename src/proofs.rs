@@ -30,7 +30,7 @@ use crate::settings::Settings;
 /// The store does not answer, or what it holds is no key.
 pub(crate) async fn key(settings: &Settings, store: &dyn Store) -> anyhow::Result<NoteKey> {
     // Logs are named like URLs without a scheme (C2SP tlog-checkpoint). Where no URL is set the name is made up.
-    let origin = settings.public_url.as_ref().and_then(|url| {
+    let origin = settings.http.public_url.as_ref().and_then(|url| {
         let host = url.host_str()?;
         let port = url
             .port()
@@ -99,7 +99,11 @@ pub(crate) async fn newest_in_file(
 }
 
 fn checkpoint_file(settings: &Settings) -> Option<CheckpointFile> {
-    settings.checkpoint_file.clone().map(CheckpointFile::new)
+    settings
+        .storage
+        .checkpoint_file
+        .clone()
+        .map(CheckpointFile::new)
 }
 
 fn checkpoint_stream(settings: &Settings) -> Option<NatsCheckpoints> {

@@ -21,7 +21,7 @@ use crate::background::BackgroundWork;
 use crate::logging;
 use crate::parts::{self, Adapters, OpenStore};
 use crate::proofs;
-use crate::settings::Settings;
+use crate::settings::{LogFormat, Settings};
 use crate::signals::Signals;
 
 /// How long requests that were accepted get to finish once the program is told to stop; container platforms kill after
@@ -33,28 +33,31 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 /// # Errors
 /// Why it cannot start, why it had to stop, or that something was not finished.
 pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
-    let signals = Signals::receive(settings.shutdown_delay)?;
+    let signals = Signals::receive(settings.http.shutdown_delay)?;
     let stop = signals.stop.clone();
-    let connections = connections_within_limits(settings.max_connections);
+    let connections = connections_within_limits(settings.http.max_connections);
     let OpenStore {
         store,
         publishes,
         signs,
         offices,
     } = parts::open_store(settings, StoreAccess::Create).await?;
-    let listener = TcpListener::bind(settings.listen)
+    let listener = TcpListener::bind(settings.http.listen)
         .await
-        .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.listen))?;
+        .with_context(|| format!("AUTHLOG_LISTEN: cannot listen on {}", settings.http.listen))?;
     let address = listener.local_addr()?;
     let reachable_at = reachable_at(settings, address)?;
     let seal_upgrader = SealUpgrader::new(
         Arc::clone(&store),
         parts::clock(),
         signs.clone(),
-        settings.upgrade_window,
+        settings.storage.upgrade_window,
     );
-    let claim_upgrader =
-        ClaimUpgrader::new(Arc::clone(&store), signs.clone(), settings.upgrade_window);
+    let claim_upgrader = ClaimUpgrader::new(
+        Arc::clone(&store),
+        signs.clone(),
+        settings.storage.upgrade_window,
+    );
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes)?.unzip();
     let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
@@ -96,18 +99,18 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
             cookies: CookieScope {
                 secure: is_https,
                 path_prefix: reachable_at.path().trim_end_matches('/').to_owned(),
-                cross_site: settings.cross_site_cookies,
+                cross_site: settings.http.allows_cross_site_cookies(),
             },
             strict_transport: if is_https {
-                settings.hsts
+                settings.http.hsts
             } else {
                 StrictTransport::Off
             },
             event_source: parts::event_source(settings),
             public_url: reachable_at.as_str().trim_end_matches('/').to_owned(),
             connections,
-            trusted_proxies: settings.trusted_proxies.clone(),
-            allowed_origins: settings.cors_origins.clone(),
+            trusted_proxies: settings.http.trusted_proxies.clone(),
+            allowed_origins: settings.http.cors_origins.clone(),
             ..authlog_api::Settings::default()
         },
         metrics: Arc::new(move || {
@@ -120,7 +123,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         capacity: Capacity::default(),
     };
     signals.is_serving();
-    announce(address, settings.log_json);
+    announce(address, settings.logging.log_format);
     let drained = serve_until_drained(listener, api, &stop).await;
     // The last copy of the façade is gone with the router.
     let finished = background.finish().await;
@@ -194,7 +197,7 @@ fn connections_of(descriptors: u64, wanted: usize) -> usize {
 
 /// The URL in mails: the public one, or else the address that was bound.
 fn reachable_at(settings: &Settings, address: SocketAddr) -> anyhow::Result<Url> {
-    match &settings.public_url {
+    match &settings.http.public_url {
         Some(url) => Ok(url.clone()),
         None => Url::parse(&format!("http://{address}")).context("the listening address as a URL"),
     }
@@ -202,13 +205,12 @@ fn reachable_at(settings: &Settings, address: SocketAddr) -> anyhow::Result<Url>
 
 /// Says where requests are taken from now on. It is not waited for: the reader of standard output may have ended, or may
 /// not read. Collectors join standard output with the log, so the line is JSON if the log is.
-fn announce(address: SocketAddr, as_json: bool) {
+fn announce(address: SocketAddr, format: LogFormat) {
     tracing::info!(%address, "listening");
     let url = format!("http://{address}");
-    let line = if as_json {
-        serde_json::json!({ "listening": url }).to_string()
-    } else {
-        format!("listening on {url}")
+    let line = match format {
+        LogFormat::Json => serde_json::json!({ "listening": url }).to_string(),
+        LogFormat::Text => format!("listening on {url}"),
     };
     let announcing = std::thread::Builder::new().name("announce".to_owned());
     let announced = announcing.spawn(move || {

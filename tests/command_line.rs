@@ -17,6 +17,7 @@ on_both_stores!(
     a_command_without_the_master_key_makes_no_other,
     a_mistyped_command_or_option_is_named,
     the_file_of_the_new_master_key_is_a_setting_like_the_others,
+    the_help_of_a_command_shows_its_own_options_and_refers_to_the_settings,
     columns_line_up_with_wide_letters,
     an_export_answers_in_words,
 );
@@ -154,6 +155,7 @@ async fn a_mistyped_command_or_option_is_named(store: Store) {
     let settings = Settings::on(store);
     for (arguments, named) in [
         (&["doctr"][..], "'doctor'"),
+        (&["migrat"], "a similar subcommand exists: 'migrate'"),
         (&["authlog.toml"], "unrecognized subcommand 'authlog.toml'"),
         (&["users", "list"], "'user'"),
         (&["user", "lst"], "'list'"),
@@ -183,6 +185,36 @@ async fn the_file_of_the_new_master_key_is_a_setting_like_the_others(store: Stor
     assert!(rotated.status.success(), "{rotated:?}");
     let listed = settings.run(&["--master-key-file", &new, "user", "list"], "");
     assert!(listed.status.success(), "{listed:?}");
+}
+
+async fn the_help_of_a_command_shows_its_own_options_and_refers_to_the_settings(store: Store) {
+    let settings = Settings::on(store);
+    let help = |arguments: &[&str]| {
+        let output = settings.run(arguments, "");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let program = help(&["--help"]);
+    let names = ["--config", "--data-dir", "--database-url", "--log-format"];
+    assert!(names.iter().all(|name| program.contains(name)), "{program}");
+    // A secret is no flag: other users of the machine see command lines.
+    assert!(!program.contains("--jwt-secret"), "{program}");
+    for (command, option) in [
+        (&["serve", "--help"][..], "--help"),
+        (&["user", "--help"], "import"),
+        (&["user", "create", "--help"], "--email"),
+        (&["keys", "rotate-master", "--help"], "--new-key-file"),
+        (&["log", "verify", "-h"], "--repair"),
+        (&["help", "doctor"], "--repair"),
+    ] {
+        let help = help(command);
+        assert!(help.contains(option), "{command:?}: {help}");
+        assert!(help.contains("see `authlog --help`"), "{command:?}: {help}");
+        let own = help.split("Settings such as").next().unwrap();
+        for setting in ["--data-dir", "--database-url", "--log-format"] {
+            assert!(!own.contains(setting), "{command:?}: {help}");
+        }
+    }
 }
 
 async fn columns_line_up_with_wide_letters(store: Store) {

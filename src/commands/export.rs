@@ -18,13 +18,13 @@ use crate::settings::Settings;
 
 #[derive(Args)]
 pub(crate) struct ExportEvents {
-    /// Account whose events are wanted: id, e-mail address or username [the whole log]
+    /// Export only the events of this account: ID, e-mail address or username [the whole log]
     #[arg(long, value_name = "ACCOUNT")]
     user: Option<String>,
-    /// Leave the account's personal fields sealed, as they are stored
+    /// Keep the personal fields of the account encrypted, as they are stored
     #[arg(long, requires = "user")]
     sealed: bool,
-    /// File to write [standard output]
+    /// Output file [standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

@@ -29,7 +29,7 @@ pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::R
 async fn list(settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Read).await?;
     let stored = store.signing_keys(parts::clock().now()).await?;
-    if settings.jwt_secret.is_some() {
+    if settings.tokens.jwt_secret.is_some() {
         print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not among these")?;
     }
     print_keys(&stored.keys)?;
@@ -44,7 +44,7 @@ async fn list(settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> {
-    let wanted = settings.jwt_algorithm;
+    let wanted = settings.tokens.jwt_algorithm;
     anyhow::ensure!(
         wanted != Some(JwtAlgorithm::Hs256),
         "with HS256 the key is AUTHLOG_JWT_SECRET: replace it on every node"

@@ -23,15 +23,15 @@ use crate::settings::Settings;
 
 #[derive(Subcommand)]
 pub(crate) enum LogCommand {
-    /// Print the key that checkpoints are verified with; keep it where this program cannot change it
+    /// Print the key that verifies checkpoints; keep a copy where this program cannot change it
     Key,
-    /// Print the newest checkpoint, after signing for what is new
+    /// Sign new events and print the newest checkpoint
     Checkpoint,
-    /// Verify the whole log: every event, the tree, and every checkpoint; names the first that differs
+    /// Verify the whole log: every event, the tree and every checkpoint; reports the first difference
     Verify(VerifyLog),
-    /// Write one event with everything that proves it
+    /// Write one event with its proof
     Prove(ProveEvent),
-    /// Check evidence or an export, without database and settings
+    /// Check a proof or an export; needs neither a database nor settings
     Check(CheckFile),
 }
 
@@ -49,13 +49,13 @@ impl LogCommand {
 
 #[derive(Args)]
 pub(crate) struct VerifyLog {
-    /// File with checkpoints that were kept elsewhere, one or many [AUTHLOG_CHECKPOINT_FILE]
+    /// File with one or more checkpoints that were kept elsewhere [AUTHLOG_CHECKPOINT_FILE]
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Key that was kept elsewhere [the store's own]
+    /// Key that was kept elsewhere [the key in the store]
     #[arg(long, value_name = "VKEY", value_parser = VerifierKey::parse)]
     key: Option<VerifierKey>,
-    /// Write stored nodes of the tree anew that differ from their leaves
+    /// Repair stored tree nodes that differ from their leaves
     #[arg(long)]
     repair: bool,
 }
@@ -64,14 +64,14 @@ pub(crate) struct VerifyLog {
 pub(crate) struct ProveEvent {
     /// Log index, or <aggregate type>/<aggregate id>/<sequence>
     event: String,
-    /// File to write [standard output]
+    /// Output file [standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct CheckFile {
-    /// What `authlog log prove` or `authlog export` wrote
+    /// File written by `authlog log prove` or `authlog export`
     file: PathBuf,
     /// Key of the log, as `authlog log key` prints it
     #[arg(long, value_name = "VKEY", value_parser = VerifierKey::parse)]

@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::settings::Settings;
+use crate::settings::{LogFormat, Settings};
 use throttle::Throttle;
 use writer::LogWriter;
 
@@ -33,10 +33,10 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// # Errors
 /// The filter cannot be read, or the operating system gives no thread or descriptor.
 pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log)).with_context(|| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.logging.log)).with_context(|| {
         format!(
             "AUTHLOG_LOG is {:?}, but it should be a level or a filter, such as info or authlog=debug,warn",
-            settings.log
+            settings.logging.log
         )
     })?;
     let throttle = Throttle::default();
@@ -58,7 +58,7 @@ pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
         .with_writer(writer)
         // A line that cannot be formatted is no reason to write to standard error, which may hang.
         .log_internal_errors(false);
-    let lines = if settings.log_json {
+    let lines = if settings.logging.log_format == LogFormat::Json {
         lines.json().boxed()
     } else {
         lines

@@ -1,38 +1,47 @@
-//! Environment variables that look like ours and are not: most likely somebody thinks that they set something.
+//! Environment variables that are named like settings and set nothing: most likely they are misspelt.
 
 use std::ffi::OsString;
 
-use super::sources::known_variables;
+use super::declarations;
+use super::declare::{Declaration, variable};
 
-/// How alike two names are that are most likely meant to be one (Jaro-Winkler, 0 to 1).
-const ALIKE: f64 = 0.85;
+/// The similarity from which on one name is taken for a misspelt other (Jaro-Winkler, 0 to 1).
+const SIMILAR: f64 = 0.85;
 
-/// A sentence for each.
-pub(super) fn doubts(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
-    let known = known_variables();
-    let mut doubts: Vec<String> = variables
+/// A sentence for each of them among `variables`.
+pub(super) fn warnings(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
+    let known: Vec<String> = known_variables().collect();
+    let mut warnings: Vec<String> = variables
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, _)| name.starts_with("AUTHLOG_") && !known.contains(name))
         .filter(|(name, value)| !is_of_kubernetes(name, value))
         .map(|(name, _)| {
             let nearest = known
                 .iter()
-                .map(|known| (likeness(&name, known), known))
+                .map(|known| (similarity(&name, known), known))
                 .max_by(|(one, _), (other, _)| one.total_cmp(other));
             match nearest {
-                Some((likeness, nearest)) if likeness >= ALIKE => {
+                Some((similarity, nearest)) if similarity >= SIMILAR => {
                     format!("{name} is no setting and does nothing; is {nearest} meant?")
                 }
                 _ => format!("{name} is no setting and does nothing"),
             }
         })
         .collect();
-    doubts.sort();
-    doubts
+    warnings.sort();
+    warnings
 }
 
-/// How alike two names are beside the prefix that they share.
-fn likeness(name: &str, known: &str) -> f64 {
+/// Every environment variable that sets something.
+fn known_variables() -> impl Iterator<Item = String> {
+    let settings = declarations()
+        .into_iter()
+        .map(|it| Declaration::variable(&it));
+    settings.chain([variable("config")])
+}
+
+/// How similar two names are without the prefix that they share.
+fn similarity(name: &str, known: &str) -> f64 {
     let own = |name: &str| name.trim_start_matches("AUTHLOG_").to_owned();
     strsim::jaro_winkler(&own(name), &own(known))
 }
@@ -48,8 +57,8 @@ fn is_of_kubernetes(name: &str, value: &OsString) -> bool {
 mod tests {
     use super::*;
 
-    fn doubts_about(variables: &[(&str, &str)]) -> Vec<String> {
-        doubts(
+    fn warnings_about(variables: &[(&str, &str)]) -> Vec<String> {
+        warnings(
             variables
                 .iter()
                 .map(|(name, value)| (name.into(), value.into())),
@@ -57,9 +66,9 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_told_with_the_one_that_was_meant() {
+    fn a_warning_about_a_misspelt_variable_suggests_the_right_one() {
         assert_eq!(
-            doubts_about(&[
+            warnings_about(&[
                 ("AUTHLOG_PUBLC_URL", "secret"),
                 ("AUTHLOG_RATE_LIMITS", "off"),
                 ("AUTHLOG_PORT", "8080"),
@@ -73,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ours_or_somebody_elses_is_passed_over() {
+    fn settings_and_variables_of_other_programs_are_ignored() {
         let fine = [
             ("AUTHLOG_LISTEN", "nonsense"),
             ("AUTHLOG_CONFIG", "a.toml"),
@@ -83,6 +92,6 @@ mod tests {
             ("AUTHLOG_SERVICE_HOST", "10.0.0.7"),
             ("PATH", "/bin"),
         ];
-        assert!(doubts_about(&fine).is_empty());
+        assert!(warnings_about(&fine).is_empty());
     }
 }
