@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::parts::{self, Offices};
-use crate::proofs::Checkpoints;
+use crate::parts::{self, ClusterWorkers};
+use crate::transparency::Checkpoints;
 
 /// How long the workers get to finish once all requests are answered: enough for what a healthy store and stream need. With
 /// the time for requests it is less than `signals::END_WITHIN`.
@@ -34,7 +34,7 @@ pub(crate) struct BackgroundWork {
     pub(crate) claim_upgrader: ClaimUpgrader,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) publisher: Option<EventPublisher>,
-    pub(crate) offices: Option<Offices>,
+    pub(crate) cluster: Option<ClusterWorkers>,
     pub(crate) limits: Option<(Arc<GcraAttemptLimiter>, mpsc::Receiver<Update>)>,
 }
 
@@ -103,17 +103,17 @@ impl BackgroundWork {
         });
         let mut others = self.checkpoints.start(&supervisor, &published);
         let mut sequencer = None;
-        if let Some(offices) = self.offices {
+        if let Some(cluster) = self.cluster {
             let until = recorded.clone();
             sequencer = Some(supervisor.start(
                 "sequencer",
                 &recorded,
-                offices.sequencer,
+                cluster.sequencer,
                 move |it| it.run(until.clone()).boxed(),
             ));
             let exchange = self
                 .limits
-                .map(|(limiter, told)| (offices.guesses, limiter, told));
+                .map(|(limiter, told)| (cluster.guesses, limiter, told));
             interruptible.extend(exchange.map(|exchange| {
                 supervisor.start(
                     "guess_exchange",
@@ -126,12 +126,12 @@ impl BackgroundWork {
             others.push(supervisor.start(
                 "signer_election",
                 &published,
-                offices.signer,
+                cluster.signer,
                 move |it| it.run(until.clone()).boxed(),
             ));
             if let Some(publisher) = &self.publisher {
                 let until = published.clone();
-                let mut election = offices.publisher;
+                let mut election = cluster.publisher;
                 election.gives_up_while(publisher.unable());
                 others.push(supervisor.start(
                     "publisher_election",
@@ -195,7 +195,7 @@ impl Running {
 async fn finish(what: &str, worker: JoinHandle<()>, deadline: Instant) -> bool {
     let in_time = timeout_at(deadline, worker).await.is_ok();
     if !in_time {
-        tracing::warn!(what, "not finished in time");
+        tracing::warn!(what, "a worker did not finish in time");
     }
     in_time
 }

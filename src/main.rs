@@ -5,10 +5,10 @@ mod cli;
 mod commands;
 mod logging;
 mod parts;
-mod proofs;
 mod serve;
 mod settings;
 mod signals;
+mod transparency;
 
 use std::process::ExitCode;
 

@@ -24,10 +24,10 @@ use authlog_infrastructure::{OpenError, Store, StoreAccess};
 use tokio::sync::{mpsc, watch};
 use url::Url;
 
-use crate::proofs;
 use crate::settings::{
     Database, MasterKeySource, REFRESH_GRACE, RESET_LIFETIME, Settings, VERIFICATION_LIFETIME,
 };
+use crate::transparency;
 
 /// `aud` of every token: who they are for. One name, because every contract's tokens are good in every other.
 const AUDIENCE: &str = "authlog";
@@ -39,16 +39,16 @@ pub(crate) struct OpenStore {
     pub(crate) publishes: watch::Receiver<bool>,
     /// Whether this node is the one that signs checkpoints.
     pub(crate) signs: watch::Receiver<bool>,
-    /// What nodes that share a store elect one of themselves for.
-    pub(crate) offices: Option<Offices>,
+    /// The workers of nodes that share a store; `None` where a store has one node.
+    pub(crate) cluster: Option<ClusterWorkers>,
 }
 
-/// The elections that a node stands for.
-pub(crate) struct Offices {
+/// The workers that nodes of one store have because of each other.
+pub(crate) struct ClusterWorkers {
     pub(crate) sequencer: Sequencer,
     pub(crate) publisher: Election,
     pub(crate) signer: Election,
-    /// Not an office, but what nodes that share a store tell each other.
+    /// Exchanges failed logins between nodes.
     pub(crate) guesses: GuessExchange,
 }
 
@@ -125,7 +125,7 @@ pub(crate) async fn open_store_with(
                 // A file has one service; should it have two, the stream lets one of them in.
                 publishes: watch::channel(true).1,
                 signs: watch::channel(true).1,
-                offices: None,
+                cluster: None,
             })
         }
         Database::Postgres(servers) => {
@@ -142,7 +142,7 @@ pub(crate) async fn open_store_with(
                 store: Arc::new(store),
                 publishes,
                 signs,
-                offices: Some(Offices {
+                cluster: Some(ClusterWorkers {
                     sequencer,
                     publisher,
                     signer,
@@ -322,7 +322,7 @@ pub(crate) async fn assemble(
         events: store.clone(),
         log: store.clone(),
         housekeeping: store.clone(),
-        transparency: Arc::new(proofs::log(settings, Arc::clone(&store)).await?),
+        transparency: Arc::new(transparency::log(settings, Arc::clone(&store)).await?),
         integrity,
         history: store.clone(),
         publication,
@@ -436,7 +436,7 @@ pub(crate) async fn token_keys(
         let mut file = checkpoints.clone().into_os_string();
         file.push(".retired-keys");
         if let Err(error) = store.keep_retired_keys_in(file.into()) {
-            tracing::error!(%error, "retired signing keys are remembered in memory only");
+            tracing::error!(%error, "retired signing keys cannot be saved to a file and are kept in memory only");
         }
     }
     let shared = settings

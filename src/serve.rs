@@ -20,9 +20,9 @@ use url::Url;
 use crate::background::BackgroundWork;
 use crate::logging;
 use crate::parts::{self, Adapters, OpenStore};
-use crate::proofs;
 use crate::settings::{LogFormat, Settings};
 use crate::signals::Signals;
+use crate::transparency;
 
 /// How long requests that were accepted get to finish once the program is told to stop; container platforms kill after
 /// thirty seconds.
@@ -40,7 +40,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         store,
         publishes,
         signs,
-        offices,
+        cluster,
     } = parts::open_store(settings, StoreAccess::Create).await?;
     let listener = TcpListener::bind(settings.http.listen)
         .await
@@ -60,7 +60,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
     );
     let (publisher, publication) =
         parts::publisher(settings, Arc::clone(&store), publishes)?.unzip();
-    let checkpoints = proofs::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
+    let checkpoints = transparency::Checkpoints::new(settings, Arc::clone(&store), signs).await?;
     let (keys, key_watch) = parts::token_keys(settings, Arc::clone(&store)).await?;
     let limits = parts::limiter(settings, &*store).await?;
     let limiter: Arc<dyn AttemptLimiter> = match &limits {
@@ -86,7 +86,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         claim_upgrader,
         checkpoints,
         publisher,
-        offices,
+        cluster,
         limits,
     };
     let background = background.start(&*store, &stop);

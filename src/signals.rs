@@ -96,7 +96,7 @@ impl Received {
     async fn obey(mut self, orders: &Orders) {
         self.told_to_end().await;
         if !orders.is_serving.load(Ordering::Acquire) {
-            tracing::info!("stopping: nothing was accepted yet");
+            tracing::info!("stopping: no request was accepted yet");
             end_now(0);
         }
         orders.draining.cancel();
@@ -104,14 +104,14 @@ impl Received {
             let seconds = orders.delay.as_secs();
             tracing::info!(
                 seconds,
-                "stopping soon: /readyz answers 503, and requests are accepted until the delay is over"
+                "stopping soon: /readyz answers 503, and requests are accepted until the delay ends"
             );
             self.end_at_once_or_after(orders.delay).await;
         }
-        tracing::info!("stopping: finishing what was accepted");
+        tracing::info!("stopping: finishing accepted requests");
         orders.stop.cancel();
         self.end_at_once_or_after(END_WITHIN).await;
-        tracing::error!("stopping at once: something hangs and does not end");
+        tracing::error!("stopping at once: the shutdown did not finish in time");
         end_now(UNFINISHED);
     }
 
@@ -119,7 +119,7 @@ impl Received {
     async fn end_at_once_or_after(&mut self, wait: Duration) {
         tokio::select! {
             signal = self.told_to_end() => {
-                tracing::warn!("stopping at once: a second signal came");
+                tracing::warn!("stopping at once: received a second signal");
                 // As a shell reports a program that a signal ended.
                 end_now(128 + signal.as_raw_value());
             }
@@ -134,7 +134,7 @@ impl Received {
                 _ = self.terminate.recv() => return SignalKind::terminate(),
                 _ = self.interrupt.recv() => return SignalKind::interrupt(),
                 _ = self.hang_up.recv() => {
-                    tracing::info!("SIGHUP is ignored: settings are read at the start, and no file has to be reopened");
+                    tracing::info!("SIGHUP is ignored: settings are read at the start, and no file needs to be reopened");
                 }
             }
         }

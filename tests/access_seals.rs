@@ -163,7 +163,7 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
         let found = || {
             service
                 .output()
-                .matches("is not the one that this service wrote last")
+                .matches("was not last written by the service")
                 .count()
         };
         let before = found();

@@ -183,7 +183,7 @@ async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) 
     the_log_is_signed(&service).await;
     let output = service.output();
     assert!(!output.contains("TAMPERED"), "{output}");
-    assert!(output.contains("is no checkpoint"), "{output}");
+    assert!(output.contains("is not a checkpoint"), "{output}");
 }
 
 async fn a_full_stream_makes_events_wait_and_raises_an_alarm(store: Store) {

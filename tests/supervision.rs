@@ -301,7 +301,7 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
         eventually("it hears the first signal", async || {
             service
                 .output()
-                .contains("finishing what was accepted")
+                .contains("finishing accepted requests")
                 .then_some(())
         })
         .await;
@@ -465,9 +465,7 @@ async fn a_session_that_keeps_all_nodes_from_an_election_is_named() {
     let _ = held.await;
     eventually("the node leads", async || {
         let output = service.output();
-        output
-            .contains("this node brings events into order")
-            .then_some(())
+        output.contains("this node is the sequencer").then_some(())
     })
     .await;
 }

@@ -331,7 +331,7 @@ impl UnitOfWork {
         let most = u64::from(MAX_PER_DAY);
         let count = self.store.last_sequence(stream, most).await?;
         if count == most {
-            tracing::warn!(%user, "refused logins of this account are not recorded any more today: there are {most}");
+            tracing::warn!(%user, "failed logins of this account are no longer recorded today: the daily limit of {most} is reached");
         }
         found.aggregate = RefusedLogins::recorded(count);
         found.staged.base = Base::Events(count);

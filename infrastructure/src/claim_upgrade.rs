@@ -45,7 +45,7 @@ impl ClaimUpgrader {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "addresses are not all claimed by their mailbox yet; it is tried again");
+                    tracing::warn!(%error, "e-mail addresses could not all be claimed by mailbox; will retry");
                 }
             }
             next_step(&mut self.leads).await;
@@ -79,7 +79,7 @@ impl ClaimUpgrader {
             claimed += step.claimed;
         }
         if claimed > 0 {
-            tracing::info!(claimed, "addresses are claimed by their mailbox");
+            tracing::info!(claimed, "e-mail addresses were claimed by mailbox");
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ pub(crate) async fn opened(
         let opened = open(&mut past.event, key.as_ref())
             .and_then(|()| open_metadata(&mut past.event, key.as_ref()).map_err(unreadable));
         if let Err(error) = opened {
-            tracing::error!(%error, log_index = past.log_index, "an event of a history cannot be opened; run `authlog doctor`");
+            tracing::error!(%error, log_index = past.log_index, "an event of an account's history cannot be decrypted; run `authlog doctor`");
             make_unreadable(&mut past.event);
         }
     }

@@ -124,7 +124,7 @@ impl GcraAttemptLimiter {
         match self.0.reports.as_ref().and_then(read) {
             Some(updates) => updates.into_iter().for_each(|update| self.apply(update)),
             None => tracing::warn!(
-                "a report of attempts was ignored: none of the nodes wrote it just now. Who else may connect to the database?"
+                "an attempt report was ignored: no node wrote it recently. Check who else can connect to the database"
             ),
         }
     }

@@ -56,11 +56,11 @@ impl SealUpgrader {
                     is_announced = true;
                     tracing::warn!(
                         window = ?self.window,
-                        "seals are not required yet: what a version before wrote grants access until the upgrade is finished"
+                        "seals are not required yet: rows written by the previous version grant access until the upgrade is finished"
                     );
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "what grants access is not sealed yet; it is tried again");
+                    tracing::warn!(%error, "rows that grant access could not be sealed; will retry");
                 }
             }
             next_step(&mut self.leads).await;
@@ -74,13 +74,13 @@ impl SealUpgrader {
             if !leads || !self.window_has_passed(started).await? {
                 return Ok(false);
             }
-            tracing::info!("sealing what grants access, while the service goes on");
+            tracing::info!("sealing rows that grant access, while the service runs");
             self.seal().await?;
             if !self.store.require_seals().await? {
                 return Ok(false);
             }
             tracing::info!(
-                "what grants access is sealed: what has no seal grants nothing from now on"
+                "all rows that grant access are sealed; rows without a seal no longer grant access"
             );
         }
         // What an interrupted run left is removed by the next.

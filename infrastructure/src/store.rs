@@ -879,7 +879,7 @@ pub(crate) fn readable<E: std::fmt::Display>(
         tracing::error!(
             position,
             %error,
-            "an event that ends sessions cannot be read, and ends none on this node; run `authlog log verify` and `authlog doctor`"
+            "an event that ends sessions cannot be read and ends none on this node; run `authlog log verify` and `authlog doctor`"
         );
         None
     })
@@ -1063,7 +1063,7 @@ pub(crate) fn found<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreEr
     match read {
         Ok(row) => Ok(Some(row)),
         Err(StoreError::Unreadable(error)) => {
-            tracing::error!(%error, "a row of a read model cannot be read, and grants nothing; run `authlog doctor`");
+            tracing::error!(%error, "a row of a read model cannot be read and grants nothing; run `authlog doctor`");
             Ok(None)
         }
         Err(error) => Err(error),

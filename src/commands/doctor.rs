@@ -8,7 +8,7 @@ use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::nats::compare_stream;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::shown::plain;
+use super::terminal::plain;
 use super::{for_reading, open};
 use crate::cli::DoctorCommand;
 use crate::parts;

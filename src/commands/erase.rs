@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use authlog_application::Authlog;
 use authlog_domain::UserId;
 
-use super::shown::plain;
+use super::terminal::plain;
 use super::{account_called, by_operator, in_words, print};
 use crate::cli::EraseUser;
 

@@ -13,8 +13,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{log::sign_all, no_account, open, print, private_file};
-use crate::proofs;
 use crate::settings::Settings;
+use crate::transparency;
 
 #[derive(Args)]
 pub(crate) struct ExportEvents {
@@ -42,7 +42,7 @@ pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow
         },
     };
     sign_all(settings, &*store).await?;
-    let key = proofs::key(settings, &*store).await?;
+    let key = transparency::key(settings, &*store).await?;
     let log = ProvenLog::new(store.clone(), Arc::new(key));
     let out: Box<dyn Write + Send> = match &command.out {
         None => Box::new(std::io::stdout()),

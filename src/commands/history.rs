@@ -8,8 +8,8 @@ use authlog_domain::{Personal, UserId};
 use authlog_infrastructure::StoreAccess;
 use serde_json::Value;
 
-use super::shown::csv_line;
 use super::table::Table;
+use super::terminal::csv_line;
 use super::{account_called, assemble, chain, for_reading};
 use crate::cli::HistoryCommand;
 use crate::settings::Settings;

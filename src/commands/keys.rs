@@ -8,7 +8,7 @@ use authlog_infrastructure::tokens::{
 use authlog_infrastructure::{Store, StoreAccess};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{open, print, print_page, shown::plain, table::Table};
+use super::{open, print, print_page, table::Table, terminal::plain};
 use crate::cli::{KeysCommand, RetireKey, RotateKey, RotateMaster};
 use crate::parts;
 use crate::settings::Settings;

@@ -18,8 +18,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{open, print, private_file};
-use crate::proofs;
 use crate::settings::Settings;
+use crate::transparency;
 
 #[derive(Subcommand)]
 pub(crate) enum LogCommand {
@@ -85,7 +85,12 @@ pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Res
     }
     let store = open(settings, command.access()).await?;
     match command {
-        LogCommand::Key => print(&proofs::key(settings, &*store).await?.verifier().to_string()),
+        LogCommand::Key => print(
+            &transparency::key(settings, &*store)
+                .await?
+                .verifier()
+                .to_string(),
+        ),
         LogCommand::Checkpoint => checkpoint(settings, &*store).await,
         LogCommand::Verify(command) => verify(command, settings, &*store).await,
         LogCommand::Prove(command) => prove(&command, settings, store).await,
@@ -95,8 +100,8 @@ pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Res
 
 /// Signs for all that the log has.
 pub(super) async fn sign_all(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
-    let key = proofs::key(settings, store).await?;
-    proofs::sign(settings, store, &key).await
+    let key = transparency::key(settings, store).await?;
+    transparency::sign(settings, store, &key).await
 }
 
 async fn checkpoint(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
@@ -109,12 +114,12 @@ async fn checkpoint(settings: &Settings, store: &dyn Store) -> anyhow::Result<()
 async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
     let key = match command.key {
         Some(key) => key,
-        None => proofs::key(settings, store).await?.verifier().clone(),
+        None => transparency::key(settings, store).await?.verifier().clone(),
     };
     // What the log itself says about a difference comes first: it is closer to the event.
     let (kept, contradiction) = match &command.checkpoint {
         Some(path) => (kept_checkpoints(path, &key)?, None),
-        None => match proofs::newest_in_file(settings, store, &key).await {
+        None => match transparency::newest_in_file(settings, store, &key).await {
             Ok(newest) => (newest.into_iter().collect(), None),
             Err(error) => (vec![], Some(error)),
         },
@@ -194,7 +199,7 @@ async fn prove(
         }
     };
     sign_all(settings, &*store).await?;
-    let key = proofs::key(settings, &*store).await?;
+    let key = transparency::key(settings, &*store).await?;
     let log = ProvenLog::new(store.clone(), Arc::new(key));
     let evidence = evidence_of(log_index, &*store, &log).await?;
     match &command.out {

@@ -9,9 +9,9 @@ mod keys;
 mod log;
 mod nats;
 mod private_file;
-mod shown;
 mod state;
 mod table;
+mod terminal;
 mod user;
 
 use std::io::Write;
@@ -102,7 +102,7 @@ async fn account_called(authlog: &Authlog, name: &str) -> anyhow::Result<UserId>
 fn no_account(why: NotIdentified, name: &str) -> anyhow::Error {
     match why {
         NotIdentified::Unknown | NotIdentified::Ambiguous { .. } => {
-            anyhow::anyhow!("{}: {why}", shown::plain(name))
+            anyhow::anyhow!("{}: {why}", terminal::plain(name))
         }
         NotIdentified::Store(error) => error.into(),
     }

@@ -10,7 +10,7 @@ use authlog_domain::UserId;
 use authlog_infrastructure::StoreAccess;
 use serde_json::{Value, json};
 
-use super::shown::plain;
+use super::terminal::plain;
 use super::{account_called, assemble, for_reading, in_words};
 use crate::cli::StateCommand;
 use crate::settings::Settings;

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::shown::plain;
+use super::terminal::plain;
 
 /// Blanks between two columns.
 const GAP: usize = 2;

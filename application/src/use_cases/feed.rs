@@ -100,13 +100,13 @@ impl LogFeed {
                 Err(ReadOnError::HistoryChanged(log_index)) => {
                     tracing::error!(
                         log_index,
-                        "the log is no longer the one that was read: the database was restored, or failed over and lost events; followers are disconnected"
+                        "the log lost events that were already read (restored from a backup, or failed over); followers are disconnected"
                     );
                     self.start_over();
                     reached = None;
                 }
                 Err(ReadOnError::Store(error)) => {
-                    tracing::warn!(%error, "followers of the log wait until it can be read again");
+                    tracing::warn!(%error, "the log cannot be read; its followers wait until it can");
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }

@@ -55,22 +55,28 @@ impl Housekeeper {
             let now = self.clock.now();
             match self.store.remove_expired_tokens(now).await {
                 Ok(removed) => tracing::debug!(removed, "expired tokens were removed"),
-                Err(error) => tracing::warn!(%error, "expired tokens stay for now"),
+                Err(error) => tracing::warn!(%error, "could not delete expired tokens; will retry"),
             }
             match self.store.remove_unused_mail_budgets(now).await {
                 Ok(removed) => tracing::debug!(removed, "unused mail budgets were removed"),
-                Err(error) => tracing::warn!(%error, "unused mail budgets stay for now"),
+                Err(error) => {
+                    tracing::warn!(%error, "could not delete unused mail budgets; will retry");
+                }
             }
             match self.store.mark_log(last_mark, MARKS).await {
                 Ok(mark) => last_mark = Some(mark),
-                Err(error) => tracing::warn!(%error, "the end of the log is not marked for now"),
+                Err(error) => {
+                    tracing::warn!(%error, "could not mark the end of the log; will retry");
+                }
             }
             self.continue_erasures().await;
             if sessions_due <= Instant::now() {
                 sessions_due = Instant::now() + SESSIONS_EVERY;
                 match self.remove_over_sessions(now).await {
-                    Ok(removed) => tracing::debug!(removed, "sessions that are over were removed"),
-                    Err(error) => tracing::warn!(%error, "sessions that are over stay for now"),
+                    Ok(removed) => tracing::debug!(removed, "ended sessions were removed"),
+                    Err(error) => {
+                        tracing::warn!(%error, "could not delete ended sessions; will retry");
+                    }
                 }
             }
             let again_at = Instant::now() + EVERY;
@@ -85,7 +91,7 @@ impl Housekeeper {
 
     async fn continue_erasures(&self) {
         if let Err(error) = continue_erasures(&*self.store).await {
-            tracing::warn!(%error, "sessions of an erased account stay for now");
+            tracing::warn!(%error, "could not delete the sessions of an erased account; will retry");
         }
     }
 

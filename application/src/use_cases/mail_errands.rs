@@ -121,7 +121,7 @@ pub(super) async fn run<E: Errand>(errand: E, wake: Arc<Notify>) {
                 }
             }
             Err(error) => {
-                tracing::warn!(what = E::WHAT, %error, "mail is waiting");
+                tracing::warn!(what = E::WHAT, %error, "the mail queue cannot be read; mail waits until it can");
                 tokio::time::sleep(IDLE).await;
             }
         }
@@ -138,7 +138,7 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
     let settled = match carried_out {
         Ok(()) => errand.complete(entry).await,
         Err(Delay::Mail(MailError::Permanent(error))) => {
-            tracing::warn!(what, name, %error, "a mail was refused for good");
+            tracing::warn!(what, name, %error, "a mail was rejected permanently and will not be sent again");
             errand.complete(entry).await
         }
         Err(Delay::Mail(MailError::Unacknowledged(error))) => {
@@ -150,7 +150,7 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
                 %error,
                 handed_over,
                 retry_in = ?pause,
-                "the mail server did not say whether it took a mail; it may have been delivered"
+                "the mail server did not confirm a mail; it may have been delivered"
             );
             match pause {
                 Some(pause) => {
@@ -161,7 +161,7 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
             }
         }
         Err(Delay::MailboxFull { until }) => {
-            tracing::debug!(what, name, %until, "a mail waits until its mailbox may be sent more");
+            tracing::debug!(what, name, %until, "a mail is delayed: the limit of its mailbox is reached");
             errand.postpone(entry, until, before).await
         }
         Err(delay) => {
@@ -172,14 +172,14 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
                 error = %delay,
                 cause = delay.source().map(tracing::field::display),
                 retry_in = ?pause,
-                "a mail could not be sent yet"
+                "a mail could not be sent; will retry"
             );
             let again_at = errand.now().plus(pause);
             errand.postpone(entry, again_at, before).await
         }
     };
     if let Err(error) = settled {
-        tracing::warn!(what, name, %error, "a mail will be taken up again");
+        tracing::warn!(what, name, %error, "the outcome of a mail could not be stored; the mail will be processed again");
     }
 }
 
@@ -214,7 +214,10 @@ pub(super) async fn admitted(
         Admission::Gone => Ok(false),
         Admission::Refused { until } => match kind {
             MailKind::VerificationLink | MailKind::ResetLink => {
-                tracing::debug!(kind = kind.as_str(), "a surplus link is not mailed");
+                tracing::debug!(
+                    kind = kind.as_str(),
+                    "a link is not mailed: the limit of its mailbox is reached"
+                );
                 Ok(false)
             }
             MailKind::PasswordChanged

@@ -34,7 +34,7 @@ impl From<Never> for Failure {
 impl Authlog {
     pub(crate) fn note_refused_login(&self, refused: RefusedLogin) {
         if self.refused_logins.try_send(refused).is_err() {
-            tracing::warn!("a refused login was not recorded: too many are waiting");
+            tracing::warn!("a failed login was not recorded: the queue is full");
         }
     }
 }
@@ -61,7 +61,7 @@ impl RefusedLoginRecorder {
             match recorded {
                 // Of an account that was erased meanwhile nothing is recorded, and nobody is mailed too often.
                 Ok(()) | Err(Refusal::UnknownAccount | Refusal::TooManyAttempts { .. }) => {}
-                Err(error) => tracing::warn!(%error, "a refused login was not recorded"),
+                Err(error) => tracing::warn!(%error, "a failed login could not be recorded"),
             }
         }
     }

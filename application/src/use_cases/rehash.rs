@@ -45,7 +45,7 @@ impl Authlog {
             context: context.clone(),
         };
         if self.outdated_passwords.try_send(outdated).is_err() {
-            tracing::debug!("a password was not hashed anew: too many are waiting");
+            tracing::debug!("a password was not rehashed: the queue is full");
         }
     }
 }
@@ -77,7 +77,7 @@ impl PasswordRenewer {
             match self.renew(outdated).await {
                 // Whoever was erased meanwhile has no password any more.
                 Ok(()) | Err(Refusal::UnknownAccount) => {}
-                Err(error) => tracing::warn!(%error, "a password was not hashed anew"),
+                Err(error) => tracing::warn!(%error, "a password could not be rehashed"),
             }
         }
     }

@@ -57,7 +57,7 @@ impl RevocationTail {
             self.list.is_incomplete();
             self.known_accounts.forget_all();
             if !silent {
-                tracing::warn!(%error, "tokens are checked against the store until its revocations were read again");
+                tracing::warn!(%error, "revocations cannot be read; tokens are checked against the store until they can");
             }
             silent = true;
             tokio::time::sleep(AFTER_FAILURE).await;

@@ -511,7 +511,7 @@ impl<S: Patient> Examination<'_, S> {
             };
             if let Err(error) = written {
                 // Another damaged row can be in the way; what is left is reported.
-                tracing::warn!(%error, stream = %verdict.stream, "a row cannot be written anew");
+                tracing::warn!(%error, stream = %verdict.stream, "a row could not be repaired");
             }
         }
         if !wrong(Check::Claims) {

@@ -78,7 +78,7 @@ impl Argon2PasswordHasher {
                 %error,
                 threads = settings.threads,
                 memory_kib = params.m_cost(),
-                "there is not enough memory to hash passwords in (ulimit -v); requests that need it will be refused"
+                "not enough memory to hash passwords (ulimit -v); requests that need it will be refused"
             );
         }
         let pool = Pool::start(

@@ -262,7 +262,7 @@ fn work_through<S>(shared: &Shared<S>, mut state: S) {
             let begun = CpuTime::now();
             let backoff = Backoff::begin();
             if catch_unwind(AssertUnwindSafe(|| work(&mut state))).is_err() {
-                tracing::error!("a job panicked; its thread goes on");
+                tracing::error!("a password hashing job panicked; its thread continues");
             }
             let took = begun.elapsed();
             shared.ended(client, estimate, took);

@@ -37,11 +37,11 @@ pub enum MailerError {
 /// Logs a request to reset a password that cannot be read, and is removed.
 pub(crate) fn give_up(request: impl std::fmt::Display, error: &StoreError) {
     let cause = error.source().map(tracing::field::display);
-    tracing::warn!(%request, %error, cause, "a request to reset a password cannot be read, and is given up");
+    tracing::warn!(%request, %error, cause, "a password reset request cannot be read and was removed");
 }
 
 /// Logs an entry of the queue of mail that cannot be read. It comes back when its lease ends, and the others do not wait for it.
 pub(crate) fn skip(entry: impl std::fmt::Display, error: &StoreError) {
     let cause = error.source().map(tracing::field::display);
-    tracing::warn!(%entry, %error, cause, "mail that is due cannot be read");
+    tracing::warn!(%entry, %error, cause, "a queued mail cannot be read; will retry");
 }

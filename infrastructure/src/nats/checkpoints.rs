@@ -141,7 +141,7 @@ async fn note_at(found: &Found, sequence: u64) -> Result<Option<String>, SinkErr
     tracing::warn!(
         sequence,
         found,
-        "a message of the stream {CHECKPOINT_STREAM} is no checkpoint, and is passed over: another client has published it. Let no other client publish on {CHECKPOINT_SUBJECT}"
+        "a message of the stream {CHECKPOINT_STREAM} is not a checkpoint and was skipped: another client published it. Allow no other client to publish on {CHECKPOINT_SUBJECT}"
     );
     Ok(None)
 }
@@ -155,7 +155,7 @@ fn note_configuration(found: &Found) {
     for risk in differences.into_iter().chain(risks) {
         tracing::warn!(
             risk,
-            "the stream {CHECKPOINT_STREAM} was made by others, and its checkpoints are at risk"
+            "the stream {CHECKPOINT_STREAM} was not created by Authlog, and its checkpoints are at risk"
         );
     }
 }

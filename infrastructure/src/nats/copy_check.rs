@@ -83,7 +83,7 @@ impl CopyCheck {
                 }
             }
             if let Some(finding) = &self.finding {
-                tracing::error!(%finding, "the stream of events is not the copy of the log that it should be");
+                tracing::error!(%finding, "the event stream differs from the log");
                 publication.send_modify(|it| {
                     it.trouble = Some(finding.clone());
                     it.alarm = true;

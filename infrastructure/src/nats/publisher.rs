@@ -163,10 +163,10 @@ impl EventPublisher {
         }
         match trouble {
             Trouble::Away(_) => {
-                tracing::warn!(trouble = %words, "events wait in the log until they can be published");
+                tracing::warn!(trouble = %words, "events cannot be published; they stay in the log until they can");
             }
             Trouble::Refused(_) => {
-                tracing::error!(trouble = %words, "events are not published until an operator decides");
+                tracing::error!(trouble = %words, "publishing has stopped until an operator repairs the stream");
             }
         }
         self.publication.send_modify(|it| {

@@ -201,7 +201,7 @@ pub(super) fn note_choices(found: &Found, options: StreamOptions) {
     for risk in config::risks(config, &found.config) {
         tracing::warn!(
             risk,
-            "the stream {STREAM} was made by others, and its messages are at risk"
+            "the stream {STREAM} was not created by Authlog, and its messages are at risk"
         );
     }
     let (replicas, max_bytes) = (config.num_replicas, config.max_bytes);
@@ -209,14 +209,14 @@ pub(super) fn note_choices(found: &Found, options: StreamOptions) {
         tracing::info!(
             found = replicas,
             wanted = options.replicas,
-            "the stream {STREAM} has another number of replicas than AUTHLOG_NATS_REPLICAS, and is left as it is"
+            "the number of replicas of the stream {STREAM} differs from AUTHLOG_NATS_REPLICAS and is not changed"
         );
     }
     if options.max_bytes.is_some_and(|wanted| wanted != max_bytes) {
         tracing::info!(
             found = max_bytes,
             wanted = options.max_bytes,
-            "the stream {STREAM} may take another number of bytes than AUTHLOG_NATS_MAX_BYTES, and is left as it is"
+            "the size limit of the stream {STREAM} differs from AUTHLOG_NATS_MAX_BYTES and is not changed"
         );
     }
 }

@@ -53,11 +53,11 @@ impl Election {
             self.leads.send_replace(false);
             let pause = match lost {
                 Ok(()) => {
-                    tracing::warn!(office = ?self.office, "this node gives its office up to another: it cannot do the work");
+                    tracing::warn!(office = ?self.office, "this node resigned as leader: it cannot do the work");
                     AFTER_GIVING_UP
                 }
                 Err(error) => {
-                    tracing::warn!(%error, office = ?self.office, "this node cannot be elected");
+                    tracing::warn!(%error, office = ?self.office, "this node cannot become or stay leader; will retry");
                     AFTER_FAILURE
                 }
             };
@@ -71,7 +71,7 @@ impl Election {
     /// Leads until the office is lost, or given up.
     async fn lead(&self) -> Result<(), sqlx::Error> {
         let mut leadership = Leadership::win(&self.hosts, &[], self.office).await?;
-        tracing::info!(office = ?self.office, "this node was elected");
+        tracing::info!(office = ?self.office, "this node was elected leader");
         self.leads.send_replace(true);
         loop {
             tokio::time::sleep(HEARTBEAT).await;

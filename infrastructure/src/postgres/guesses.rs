@@ -66,7 +66,7 @@ impl GuessExchange {
             match self.notify(&report, connection.take()).await {
                 Ok(good) => connection = Some(good),
                 Err(error) => {
-                    tracing::warn!(%error, "attempts could not be reported to other nodes; limits count on each node alone meanwhile");
+                    tracing::warn!(%error, "attempts could not be reported to other nodes; until they can, each node applies limits by itself");
                 }
             }
             batch.clear();

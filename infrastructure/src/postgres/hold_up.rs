@@ -78,7 +78,7 @@ impl HoldUpWatch {
     pub(super) fn moved(&mut self) {
         self.idle_since = None;
         if self.said.take().is_some() {
-            tracing::info!("the log goes on");
+            tracing::info!("the log is no longer blocked");
         }
     }
 
@@ -94,7 +94,7 @@ impl HoldUpWatch {
             Ok(Some(hold_up)) => self.say(hold_up),
             Ok(None) => {}
             // Sequencing goes on. A connection that broke is noticed by the next batch.
-            Err(error) => tracing::debug!(%error, "what holds up the log cannot be found out"),
+            Err(error) => tracing::debug!(%error, "could not find out what blocks the log"),
         }
     }
 

@@ -239,7 +239,7 @@ impl Hosts {
                     break;
                 }
                 Err(error) if count > 1 => {
-                    tracing::debug!(%error, number, "a PostgreSQL server is passed over");
+                    tracing::debug!(%error, number, "a PostgreSQL server was skipped");
                 }
                 Err(_) => {}
             }
@@ -312,7 +312,7 @@ impl Hosts {
         tracing::warn!(
             host,
             port,
-            "another PostgreSQL server takes writes now, and is used from now on"
+            "switched to another PostgreSQL server, which accepts writes"
         );
     }
 

@@ -85,7 +85,7 @@ impl Leadership {
         let settings = [&OF_EVERY_SESSION, settings, &KEEPALIVE].concat();
         let mut connection = hosts.connect(&settings).await?;
         if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
-            tracing::debug!(%error, "a leader that hangs is not replaced until it ends");
+            tracing::debug!(%error, "could not set a timeout for a leader that hangs; it is replaced only when it ends");
         }
         for attempt in 1_u64.. {
             let elected = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")

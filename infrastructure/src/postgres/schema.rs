@@ -87,7 +87,7 @@ async fn bring_up_to_date(hosts: &Hosts, connection: &mut PgConnection) -> Resul
     let process = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection);
     let process: i32 = heard(process).await.map_err(unreachable)?;
     if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
-        tracing::debug!(%error, "a node that hangs while it migrates is not given up before its connection ends");
+        tracing::debug!(%error, "could not set a timeout for a migration that hangs; it ends only with its connection");
     }
     tokio::select! {
         migrated = MIGRATIONS.run_direct(connection) => {
@@ -114,11 +114,11 @@ async fn is_lost(hosts: &Hosts, process: i32) -> sqlx::Error {
         match heard(look).await {
             Ok(None) => return sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into()),
             Ok(Some(waiting)) if waiting.as_deref() == Some("advisory") => {
-                tracing::info!("another node brings the schema up to date; this one waits for it");
+                tracing::info!("waiting for another node to migrate the schema");
             }
-            Ok(Some(_)) => tracing::info!("the schema is being brought up to date"),
+            Ok(Some(_)) => tracing::info!("the schema is being migrated"),
             Err(error) => {
-                tracing::warn!(%error, "the database does not answer while its schema is brought up to date");
+                tracing::warn!(%error, "the database does not answer while its schema is being migrated");
             }
         }
     }

@@ -52,7 +52,7 @@ impl Sequencer {
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.lead(&mut pause, &shutdown).await {
-            tracing::warn!(%error, "the sequencer starts over");
+            tracing::warn!(%error, "the sequencer failed and will restart");
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -76,7 +76,7 @@ impl Sequencer {
         let take_over =
             sqlx::query_scalar("SELECT take_over_sequencer()").fetch_one(&mut *connection);
         let epoch: i64 = heard(take_over).await?;
-        tracing::info!(epoch, "this node brings events into order");
+        tracing::info!(epoch, "this node is the sequencer");
         let mut hold_ups = HoldUpWatch::default();
         loop {
             // What is committed before the last batch begins is in it.

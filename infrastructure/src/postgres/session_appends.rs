@@ -195,7 +195,7 @@ impl SessionAppends {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, commands = group.len(), "commands that went together go each by itself");
+                tracing::warn!(%error, commands = group.len(), "batched append failed; retrying commands individually");
                 let broken = self.connections.condemns(&error);
                 for asked in group {
                     self.send_by_itself(asked, broken);

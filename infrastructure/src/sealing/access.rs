@@ -135,7 +135,7 @@ impl AccessSeals {
         if !acceptable {
             tracing::error!(
                 row = stored.row.place(),
-                "this row is not the one that this service wrote last, and grants nothing; run `authlog doctor`"
+                "this row was not last written by the service and grants nothing; run `authlog doctor`"
             );
         }
         acceptable
@@ -210,7 +210,7 @@ impl AccessSeals {
         if opened.is_none() {
             tracing::error!(
                 user = %stored.user,
-                "the password hash of this account was not stored by this service; no password is right until it is reset"
+                "the password hash of this account was not stored by this service; no password is accepted until it is reset"
             );
         }
         opened

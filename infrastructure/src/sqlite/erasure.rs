@@ -141,12 +141,14 @@ impl SqliteStore {
         match tidied {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => tracing::warn!(
-                "somebody reads the database for long: what was erased stays in its write-ahead log until then"
+                "a long-running reader keeps erased data in the write-ahead log of the database until it ends"
             ),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "of what was erased, something may be left in the database's files");
+                tracing::warn!(%error, "erased data may remain in the database files");
             }
-            Err(error) => tracing::error!(%error, "the database's files could not be tidied"),
+            Err(error) => {
+                tracing::error!(%error, "erased data could not be removed from the database files")
+            }
         }
     }
 }
@@ -165,7 +167,7 @@ fn tidy(path: &Path, traces: &[Vec<u8>]) -> std::result::Result<bool, Untidy> {
     if !traces::any_in(path, traces)? {
         return Ok(truncated);
     }
-    tracing::info!("the database is written anew, to be rid of a copy of what was erased");
+    tracing::info!("rewriting the database to remove a copy of erased data");
     traces::rewrite(path)?;
     Ok(checkpoint::truncate_from_outside(path)?)
 }

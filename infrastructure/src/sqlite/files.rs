@@ -66,8 +66,8 @@ impl DatabaseFiles {
         let is_replaced = checked.is_err();
         if is_replaced != self.is_reported.swap(is_replaced, Ordering::Relaxed) {
             match &checked {
-                Err(error) => tracing::error!(%error, "nothing is written any more"),
-                Ok(()) => tracing::info!("the files of the database are back; writes go on"),
+                Err(error) => tracing::error!(%error, "writing has stopped"),
+                Ok(()) => tracing::info!("the database files are back; writing continues"),
             }
         }
         checked

@@ -64,7 +64,7 @@ impl Drop for Readers {
         self.queue = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!("a thread that reads had died");
+                tracing::error!("a reader thread had panicked");
             }
         }
     }
@@ -84,7 +84,7 @@ fn serve(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
             && !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
-            tracing::error!(%error, "a read could not be ended");
+            tracing::error!(%error, "the transaction of a read could not be rolled back");
         }
     }
 }

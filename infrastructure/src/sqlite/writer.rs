@@ -161,7 +161,7 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that writes had died");
+            tracing::error!("the writer thread had panicked");
         }
     }
 }
@@ -270,11 +270,11 @@ impl WriterThread {
             let outcome = committed.unwrap_or_else(|_| {
                 self.worker.failed();
                 self.retry_at = Some(Instant::now());
-                tracing::error!("the thread that writes panicked and opens the database again");
+                tracing::error!("the writer thread panicked and will reopen the database");
                 Err(GroupError::Panicked)
             });
             let failure = outcome.err().map(|error| {
-                tracing::error!(%error, commands = group.len(), "a group of commands was not committed");
+                tracing::error!(%error, commands = group.len(), "a batch of commands could not be committed");
                 Arc::new(error)
             });
             for command in group {
@@ -383,12 +383,12 @@ impl WriterThread {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
         {
-            tracing::error!(%error, "a group of commands could not be rolled back");
+            tracing::error!(%error, "a batch of commands could not be rolled back");
         }
         if self.retry_at.is_none() {
             self.wal.keep(&self.connection);
         } else if let Err(error) = self.make_ready() {
-            tracing::error!(%error, "the database could not be opened again");
+            tracing::error!(%error, "the database could not be reopened");
         }
     }
 

@@ -90,7 +90,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
                 }
                 Err(error) => {
                     if !silent {
-                        tracing::warn!(%error, "the keys that sign tokens stay what they are until they can be read again");
+                        tracing::warn!(%error, "signing keys cannot be read; the known ones stay in use until they can");
                     }
                     silent = true;
                 }
@@ -119,7 +119,7 @@ fn report(faults: &[KeyFault], known: &[KeyFault]) {
         tracing::error!(
             kid,
             detail,
-            "a stored signing key is not used as it is stored; `authlog keys list` shows the keys"
+            "a stored signing key has a fault and is not used as stored; `authlog keys list` shows the keys"
         );
     }
 }

@@ -50,7 +50,7 @@ impl RetiredKeys {
             .collect();
         state.kids.extend(new.iter().cloned());
         if let Err(error) = state.append(&new) {
-            tracing::error!(%error, "a retired signing key is remembered in memory only");
+            tracing::error!(%error, "a retired signing key could not be saved to its file and is kept in memory only");
         }
     }
 

@@ -125,7 +125,7 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
                 EVERY
             }
             Err(VerifyError::Store(error @ StoreError::Unavailable(_))) => {
-                tracing::warn!(%error, "the audit of the log waits until the store answers");
+                tracing::warn!(%error, "the store does not answer; the audit of the log waits until it does");
                 memory.pass = Some(pass);
                 PAUSE
             }

@@ -237,7 +237,7 @@ impl<S: CheckpointSink> Courier<S> {
         let count = self.reading.judge.strangers();
         if count > self.strangers {
             let to = self.sink.name();
-            tracing::warn!(count, %to, "some notes there are not signed by this log's key; they are passed over");
+            tracing::warn!(count, %to, "some checkpoints there are not signed with the key of this log and were skipped");
         }
         self.strangers = count;
         self.agree();
@@ -288,7 +288,7 @@ impl<S: CheckpointSink> Courier<S> {
             .is_none_or(|(before, at)| before != reason || at.elapsed() >= SAY_AGAIN);
         if again {
             let to = self.sink.name();
-            tracing::warn!(%reason, %to, "checkpoints wait until they can be compared with those there and carried there");
+            tracing::warn!(%reason, %to, "checkpoints cannot be compared with those there or exported; will retry");
             self.said = Some((reason.to_owned(), Instant::now()));
         }
     }

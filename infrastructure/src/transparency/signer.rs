@@ -273,7 +273,7 @@ impl Signer {
         let pause = match self.step(progress).await {
             Ok(pause) => pause,
             Err(SignError::Store(error @ StoreError::Unavailable(_))) => {
-                tracing::warn!(%error, "checkpoints wait until the log can be read again");
+                tracing::warn!(%error, "the log cannot be read; no checkpoint is signed until it can");
                 AFTER_FAILURE
             }
             // A leaf of another length, for example: nothing that passes.
@@ -349,7 +349,7 @@ impl Signer {
         let size = trusted.checkpoint.tree_size;
         tracing::error!(
             size,
-            "the newest checkpoint was deleted from the store, and is stored again; the log is unchanged"
+            "the newest checkpoint was deleted from the store and was restored; the log is unchanged"
         );
         self.store.keep_checkpoint(trusted.stored()).await
     }
@@ -364,7 +364,7 @@ impl Signer {
             }
             (None, Some(_)) => {
                 tracing::warn!(
-                    "the log agrees again with what was signed of it, or that was given up"
+                    "the log agrees with its checkpoints again, or the contradicting ones were removed"
                 );
                 progress.said = None;
             }

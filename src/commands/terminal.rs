@@ -1,4 +1,4 @@
-//! Text from elsewhere, on its way to a terminal or into a spreadsheet.
+//! Escapes text from clients for terminals and spreadsheets.
 
 /// The text without what a terminal would act on: a client chose its user agent, and people their names. Control
 /// characters, and those that turn the direction of text, are shown by their numbers.

@@ -1,4 +1,4 @@
-//! Putting together what proves the log: its key, the signer, and the couriers that carry checkpoints away.
+//! Assembles the transparency log: its key, the signer, the auditor and the export of checkpoints.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use authlog_application::ports::LogIntegrity;
 use authlog_application::supervisor::Supervisor;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::nats::NatsCheckpoints;
+use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::transparency::auditor::Auditor;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
 use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier, judge_sink};
@@ -21,7 +22,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::parts;
 use crate::settings::Settings;
 
 /// The key that signs for the log of this store.
@@ -39,7 +39,7 @@ pub(crate) async fn key(settings: &Settings, store: &dyn Store) -> anyhow::Resul
         let path = url.path().trim_end_matches('/');
         Some(format!("{host}{port}{path}/audit/log"))
     });
-    log_key(store, &*parts::entropy(), origin.as_deref())
+    log_key(store, &SystemEntropy, origin.as_deref())
         .await
         .context("the key that signs checkpoints")
 }
@@ -137,7 +137,12 @@ impl Checkpoints {
         let witness = Arc::new(Witness::default());
         let schema_watch = SchemaWatch::new(Arc::clone(&store), Arc::clone(&witness));
         let (records, elected) = (Arc::clone(&store), signs.clone());
-        let auditor = Auditor::new(records, parts::clock(), elected, Arc::clone(&witness));
+        let auditor = Auditor::new(
+            records,
+            Arc::new(SystemClock),
+            elected,
+            Arc::clone(&witness),
+        );
         let store: Arc<dyn LogTree> = store;
         let (tree, elected) = (Arc::clone(&store), signs.clone());
         let signer = Signer::new(tree, Arc::new(key), elected, Arc::clone(&witness));
