@@ -7,7 +7,7 @@ use anyhow::Context;
 use authlog_application::ports::{
     AttemptLimiter, Clock, Entropy, LogIntegrity, Mailer, Publication,
 };
-use authlog_application::{Authlog, Background, Parts, PasswordPolicy};
+use authlog_application::{Authlog, Background, Operator, Parts, PasswordPolicy};
 use authlog_domain::session::Limits;
 use authlog_infrastructure::hashing::{Argon2PasswordHasher, Argon2Settings};
 use authlog_infrastructure::limits::{GcraAttemptLimiter, Update};
@@ -301,7 +301,7 @@ pub(crate) async fn assemble(
     store: Arc<dyn Store>,
     reachable_at: &Url,
     adapters: Adapters,
-) -> anyhow::Result<(Authlog, Background)> {
+) -> anyhow::Result<(Authlog, Operator, Background)> {
     let clock = clock();
     let entropy = entropy();
     let hashing = Argon2Settings {

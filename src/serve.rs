@@ -74,7 +74,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         limiter,
         mailer: parts::mailer(settings)?,
     };
-    let (authlog, application) =
+    let (authlog, _, application) =
         parts::assemble(settings, Arc::clone(&store), &reachable_at, adapters).await?;
     let recorder = PrometheusBuilder::new()
         .install_recorder()

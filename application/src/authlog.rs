@@ -10,14 +10,14 @@ use crate::known_accounts::KnownAccounts;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
     KeptMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
-    ResetRequests, RevocationSource, SecretTokens, Tokens, TransparencyLog,
+    ResetRequests, RevocationSource, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
 use crate::unit_of_work::Journal;
 use crate::use_cases::{OutdatedPassword, RefusedLogin};
 use crate::{
-    EventMailer, Housekeeper, LogFeed, MailSweeper, PasswordPolicy, PasswordRenewer, Refusal,
-    RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
+    Auditor, EventMailer, Housekeeper, LogFeed, MailSweeper, Operator, PasswordPolicy,
+    PasswordRenewer, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
 };
 
 /// What the façade is made of.
@@ -130,8 +130,8 @@ pub struct Background {
 }
 
 impl Authlog {
-    /// The façade over `parts`, and the work that goes on beside it.
-    pub fn new(parts: Parts, settings: Settings) -> (Self, Background) {
+    /// The façade over `parts`, the proof that its owner is the operator, and the work that goes on in the background.
+    pub fn new(parts: Parts, settings: Settings) -> (Self, Operator, Background) {
         let settings = Arc::new(settings);
         let journal = Arc::new(Journal::new(
             Arc::clone(&parts.events),
@@ -189,7 +189,7 @@ impl Authlog {
             known_accounts: Arc::clone(&feed.known_accounts),
             feed,
         };
-        (authlog, background)
+        (authlog, Operator::new(), background)
     }
 
     /// Whether requests can be served.
@@ -200,9 +200,17 @@ impl Authlog {
         Ok(self.parts.health.check().await?)
     }
 
-    /// What proves that nobody changed the log.
-    pub fn transparency(&self) -> &dyn TransparencyLog {
+    /// The proofs that the log was not changed.
+    pub fn transparency(&self, _by: &Auditor) -> &dyn TransparencyLog {
         &*self.parts.transparency
+    }
+
+    /// The newest signed checkpoint of the log. It holds the log's size and a hash, and nothing of any account.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError> {
+        self.parts.transparency.latest_checkpoint().await
     }
 
     /// Whether the log still is the one that was signed, as far as this node can tell.

@@ -3,6 +3,7 @@
 //! [`Authlog`] is what a surface calls. It knows no HTTP, no SQL and no cryptography; the [`ports`] name what it needs
 //! of those. A use case reads as steps: look up, decide, record, answer.
 
+pub mod access;
 mod authlog;
 mod client_presence;
 mod context;
@@ -21,6 +22,10 @@ mod unanswered_refreshes;
 mod unit_of_work;
 mod use_cases;
 
+pub use access::{
+    Admin, Auditor, Authorized, Caller, CallerProof, Entitlement, Identity, LogReader,
+    ManagesAccounts, Operator, ReadsHistories, TokenInspector,
+};
 pub use authlog::{Authlog, Background, Parts, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
@@ -34,9 +39,9 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    ActiveToken, Authenticated, Behind, Entitlement, EventMailer, Events, ExpectedToken, Follower,
-    Housekeeper, Identity, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof, LiveSession,
-    LogFeed, MailSweeper, NotIdentified, NotImported, PasswordRenewer, RebuildProgress,
-    RefusedLoginRecorder, RegistrationForm, ResetMailer, RevocationTail, SessionPage, SignInForm,
-    Stood, StoodThen, identify, rebuild_read_models,
+    ActiveToken, Behind, EventMailer, Events, ExpectedToken, Follower, Housekeeper, ImportForm,
+    Imported, Lag, Link, LinkOffer, LinkProof, LiveSession, LogFeed, MailSweeper, NotIdentified,
+    NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder, RegistrationForm,
+    ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen, identify,
+    rebuild_read_models,
 };

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context, ensure};
-use authlog_application::Authlog;
+use authlog_application::{Authlog, Operator, Refusal};
 use authlog_domain::UserId;
 
 use super::terminal::plain;
@@ -11,29 +11,35 @@ use super::{account_called, by_operator, in_words, print};
 use crate::cli::EraseUser;
 
 /// Erases the account that is called so.
-pub(crate) async fn erase(authlog: &Authlog, command: &EraseUser) -> anyhow::Result<()> {
+pub(crate) async fn erase(
+    authlog: &Authlog,
+    operator: &Operator,
+    command: &EraseUser,
+) -> anyhow::Result<()> {
     // By its id an account is found that was erased before, too: what may be left of it is then looked for again.
-    let user = account_called(authlog, &command.account).await?;
+    let user = account_called(authlog, operator, &command.account).await?;
     if !command.yes {
-        confirm(authlog, user).await?;
+        confirm(authlog, operator, user).await?;
     }
     authlog
-        .erase_account_as_operator(user, &by_operator())
+        .erase_account(operator, user, &by_operator())
         .await
         .map_err(in_words)?;
+    authlog.finish_erasures(operator).await.map_err(in_words)?;
     // Without the name: what a terminal or a script keeps of this should not be personal.
     print(&format!("erased {user}"))
 }
 
-async fn confirm(authlog: &Authlog, user: UserId) -> anyhow::Result<()> {
+async fn confirm(authlog: &Authlog, operator: &Operator, user: UserId) -> anyhow::Result<()> {
     ensure!(
         std::io::stdin().is_terminal(),
         "this cannot be undone; say --yes if it is meant"
     );
-    let account = authlog.account_for_operator(user).await.map_err(in_words)?;
-    let name = account.map_or_else(String::new, |account| {
-        format!(", {}", plain(account.display_name()))
-    });
+    let name = match authlog.account_of(operator, user).await {
+        Ok(account) => format!(", {}", plain(account.display_name())),
+        Err(Refusal::UnknownAccount) => String::new(),
+        Err(refusal) => return Err(in_words(refusal)),
+    };
     let mut error = std::io::stderr().lock();
     write!(
         error,

@@ -36,8 +36,8 @@ const COLUMNS: [&str; 13] = [
 
 /// Prints the history of an account.
 pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> anyhow::Result<()> {
-    let authlog = assemble(settings, StoreAccess::Read).await?;
-    let user = account_called(&authlog, &command.account).await?;
+    let (authlog, operator) = assemble(settings, StoreAccess::Read).await?;
+    let user = account_called(&authlog, &operator, &command.account).await?;
     let filter = HistoryFilter {
         since: command.since,
         until: command.until,
@@ -54,7 +54,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
     let mut after = 0;
     loop {
         let page = authlog
-            .history(user, after, PAGE, &filter)
+            .history(&operator, user, after, PAGE, &filter)
             .await
             .map_err(chain)?;
         let next = page.next;

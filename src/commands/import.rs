@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use authlog_application::{Authlog, ImportForm, Imported, NotImported, Refusal};
+use authlog_application::{Authlog, ImportForm, Imported, NotImported, Operator, Refusal};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use tokio_util::task::AbortOnDropHandle;
@@ -35,7 +35,11 @@ struct Tally {
 }
 
 /// Takes over the accounts in a file. It goes on after a line that is refused, and ends badly if there was one.
-pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::Result<()> {
+pub(crate) async fn import(
+    authlog: &Authlog,
+    operator: &Operator,
+    command: &ImportUsers,
+) -> anyhow::Result<()> {
     let (mut lines, length) = open(&command.file)?;
     let mut report: Box<dyn Write> = match &command.report {
         Some(path) => Box::new(private_file::create(path).context("the file for the report")?),
@@ -61,7 +65,7 @@ pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::
             let outcome = match text.as_deref().map(parse) {
                 // Blank lines are nobody's account.
                 Some(Ok(None)) => continue,
-                Some(Ok(Some(form))) => Ok(begin(authlog, form)),
+                Some(Ok(Some(form))) => Ok(begin(authlog, *operator, form)),
                 Some(Err(why)) => Err(why.to_owned()),
                 None => Err(format!("is longer than {LONGEST_LINE} bytes")),
             };
@@ -98,9 +102,17 @@ pub(crate) async fn import(authlog: &Authlog, command: &ImportUsers) -> anyhow::
 }
 
 /// Begins to write an account.
-fn begin(authlog: &Authlog, form: ImportForm) -> AbortOnDropHandle<Result<Imported, NotImported>> {
+fn begin(
+    authlog: &Authlog,
+    operator: Operator,
+    form: ImportForm,
+) -> AbortOnDropHandle<Result<Imported, NotImported>> {
     let authlog = authlog.clone();
-    let writing = async move { authlog.import_account(&form, &by_operator()).await };
+    let writing = async move {
+        authlog
+            .import_account(&operator, &form, &by_operator())
+            .await
+    };
     AbortOnDropHandle::new(tokio::spawn(writing))
 }
 

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use authlog_application::ports::LogIntegrity;
 use authlog_application::{
-    Authlog, ClientPresence, Field, NotIdentified, Refusal, RequestContext, rebuild_read_models,
+    Authlog, ClientPresence, Field, NotIdentified, Operator, Refusal, RequestContext,
+    rebuild_read_models,
 };
 use authlog_domain::{ContractName, UserId};
 use authlog_infrastructure::limits::NoAttemptLimits;
@@ -73,7 +74,7 @@ async fn open(settings: &Settings, access: StoreAccess) -> anyhow::Result<Arc<dy
 }
 
 /// The service without what goes on beside it: nothing is served, mailed or published from here.
-async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<Authlog> {
+async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<(Authlog, Operator)> {
     let store = open(settings, access).await?;
     // No link is mailed from here, so none needs the service's address.
     let nowhere = Url::parse("http://localhost")?;
@@ -86,14 +87,19 @@ async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<Au
         limiter: Arc::new(NoAttemptLimits),
         mailer: Arc::new(NoMailer),
     };
-    let (authlog, _background) = parts::assemble(settings, store, &nowhere, adapters).await?;
-    Ok(authlog)
+    let (authlog, operator, _background) =
+        parts::assemble(settings, store, &nowhere, adapters).await?;
+    Ok((authlog, operator))
 }
 
 /// The account of this id, e-mail address or username: every command reads the name of an account in this way.
-async fn account_called(authlog: &Authlog, name: &str) -> anyhow::Result<UserId> {
+async fn account_called(
+    authlog: &Authlog,
+    operator: &Operator,
+    name: &str,
+) -> anyhow::Result<UserId> {
     authlog
-        .identify(name)
+        .identify(operator, name)
         .await
         .map_err(|why| no_account(why, name))
 }

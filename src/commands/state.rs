@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::bail;
 use authlog_application::history::{Change, changes, portrait};
 use authlog_application::ports::Moment;
-use authlog_application::{Authlog, Stood, StoodThen};
+use authlog_application::{Authlog, Operator, Stood, StoodThen};
 use authlog_domain::UserId;
 use authlog_infrastructure::StoreAccess;
 use serde_json::{Value, json};
@@ -17,15 +17,15 @@ use crate::settings::Settings;
 
 /// Prints an account as it stood.
 pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow::Result<()> {
-    let authlog = assemble(settings, StoreAccess::Read).await?;
-    let user = account_called(&authlog, &command.account).await?;
-    let stood = look(&authlog, user, command.at).await?;
+    let (authlog, operator) = assemble(settings, StoreAccess::Read).await?;
+    let user = account_called(&authlog, &operator, &command.account).await?;
+    let stood = look(&authlog, &operator, user, command.at).await?;
     let mut out = for_reading();
     match command.diff {
         None if command.json => writeln!(out, "{}", told(&stood))?,
         None => write!(out, "{}", in_text(&told(&stood)))?,
         Some(other) => {
-            let other = look(&authlog, user, Some(other)).await?;
+            let other = look(&authlog, &operator, user, Some(other)).await?;
             let mut moments = [stood, other];
             // Time goes one way: what changed is told from the earlier to the later, however they were named.
             moments.sort_by_key(|stood| (stood.state.events, stood.told_at));
@@ -54,8 +54,17 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow:
     Ok(())
 }
 
-async fn look(authlog: &Authlog, user: UserId, at: Option<Moment>) -> anyhow::Result<Stood> {
-    match authlog.state_at(user, at).await.map_err(in_words)? {
+async fn look(
+    authlog: &Authlog,
+    operator: &Operator,
+    user: UserId,
+    at: Option<Moment>,
+) -> anyhow::Result<Stood> {
+    match authlog
+        .state_at(operator, user, at)
+        .await
+        .map_err(in_words)?
+    {
         StoodThen::So(stood) => Ok(*stood),
         StoodThen::NotYetRegistered => bail!("the account had not been registered then"),
         StoodThen::LogEndsAt(last) => bail!("the log does not reach so far: it ends at {last}"),

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::Context;
 use authlog_application::ports::Account;
-use authlog_application::{Authlog, RegistrationForm};
+use authlog_application::{Authlog, Operator, RegistrationForm};
 use authlog_domain::{Email, Username};
 use authlog_infrastructure::StoreAccess;
 
@@ -28,19 +28,23 @@ pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::R
         | UserCommand::Unlock(_)
         | UserCommand::Erase(_) => StoreAccess::Change,
     };
-    let authlog = assemble(settings, access).await?;
+    let (authlog, operator) = &assemble(settings, access).await?;
     match command {
-        UserCommand::Create(command) => create(&authlog, &command).await,
-        UserCommand::Role(command) => change_role(&authlog, &command).await,
-        UserCommand::Lock(name) => lock(&authlog, &name).await,
-        UserCommand::Unlock(name) => unlock(&authlog, &name).await,
-        UserCommand::List => list(&authlog).await,
-        UserCommand::Import(command) => import(&authlog, &command).await,
-        UserCommand::Erase(command) => erase(&authlog, &command).await,
+        UserCommand::Create(command) => create(authlog, operator, &command).await,
+        UserCommand::Role(command) => change_role(authlog, operator, &command).await,
+        UserCommand::Lock(name) => lock(authlog, operator, &name).await,
+        UserCommand::Unlock(name) => unlock(authlog, operator, &name).await,
+        UserCommand::List => list(authlog, operator).await,
+        UserCommand::Import(command) => import(authlog, operator, &command).await,
+        UserCommand::Erase(command) => erase(authlog, operator, &command).await,
     }
 }
 
-async fn create(authlog: &Authlog, command: &CreateUser) -> anyhow::Result<()> {
+async fn create(
+    authlog: &Authlog,
+    operator: &Operator,
+    command: &CreateUser,
+) -> anyhow::Result<()> {
     let password = read_password()?;
     let form = RegistrationForm {
         username: command.username.as_deref(),
@@ -50,44 +54,51 @@ async fn create(authlog: &Authlog, command: &CreateUser) -> anyhow::Result<()> {
         ..RegistrationForm::default()
     };
     let account = authlog
-        .register(form, command.role, &by_operator())
+        .register_with_role(operator, form, command.role, &by_operator())
         .await
         .map_err(in_words)?;
     print_accounts(&mut table(), &[account])
 }
 
-async fn change_role(authlog: &Authlog, command: &ChangeRole) -> anyhow::Result<()> {
-    let user = account_called(authlog, &command.account).await?;
+async fn change_role(
+    authlog: &Authlog,
+    operator: &Operator,
+    command: &ChangeRole,
+) -> anyhow::Result<()> {
+    let user = account_called(authlog, operator, &command.account).await?;
     let account = authlog
-        .change_role(user, command.role, &by_operator())
+        .change_role(operator, user, command.role, &by_operator())
         .await
         .map_err(in_words)?;
     print_accounts(&mut table(), &[account])
 }
 
-async fn lock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
-    let user = account_called(authlog, &name.account).await?;
+async fn lock(authlog: &Authlog, operator: &Operator, name: &AccountName) -> anyhow::Result<()> {
+    let user = account_called(authlog, operator, &name.account).await?;
     let account = authlog
-        .lock_as_operator(user, &by_operator())
+        .lock(operator, user, &by_operator())
         .await
         .map_err(in_words)?;
     print(&format!("locked {}", account.id))
 }
 
-async fn unlock(authlog: &Authlog, name: &AccountName) -> anyhow::Result<()> {
-    let user = account_called(authlog, &name.account).await?;
+async fn unlock(authlog: &Authlog, operator: &Operator, name: &AccountName) -> anyhow::Result<()> {
+    let user = account_called(authlog, operator, &name.account).await?;
     let account = authlog
-        .unlock_as_operator(user, &by_operator())
+        .unlock(operator, user, &by_operator())
         .await
         .map_err(in_words)?;
     print(&format!("unlocked {}", account.id))
 }
 
-async fn list(authlog: &Authlog) -> anyhow::Result<()> {
+async fn list(authlog: &Authlog, operator: &Operator) -> anyhow::Result<()> {
     let mut table = table();
     let mut after = None;
     loop {
-        let accounts = authlog.list_accounts(after, PAGE).await.map_err(chain)?;
+        let accounts = authlog
+            .page_of_accounts(operator, after, PAGE)
+            .await
+            .map_err(chain)?;
         print_accounts(&mut table, &accounts)?;
         let Some(last) = accounts.last() else {
             return Ok(());

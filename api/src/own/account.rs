@@ -2,61 +2,55 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Field, Refusal, RequestContext, Violation};
+use authlog_application::{Caller, Field, Refusal, RequestContext, Violation};
 use authlog_domain::{Flaw, SessionId};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 
+use super::caller::{Bearer, BearerWithBody};
 use super::page::Page;
 use super::page_query::SessionsQuery;
 use super::problem::{problem, refused};
 use super::profile::{ProfileOut, SessionsOut};
 use crate::Api;
-use crate::exchange::{JsonBody, Member, presented_token};
+use crate::exchange::Member;
 
 /// `GET /account`.
 pub(super) async fn profile(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Bearer(caller): Bearer<Caller>,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let account = api.authlog.own_account(token).await.map_err(refused)?;
+    let account = api.authlog.own_account(caller).await.map_err(refused)?;
     Ok(Json(ProfileOut::of(&account)).into_response())
 }
 
 /// `GET /account/sessions`.
 pub(super) async fn sessions(
     State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
     Extension(context): Extension<RequestContext>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let caller = api.authlog.authenticate(token).await.map_err(refused)?;
     let SessionsQuery { after, limit } =
         SessionsQuery::parse(query.as_deref()).map_err(bad_request)?;
-    let place = Page::of(&api, caller.user, limit, &context).await?;
-    let page = api.authlog.own_sessions(token, after, limit).await;
-    let out = SessionsOut::of(page.map_err(refused)?, Some(caller.session));
+    let place = Page::of(&api, caller.user(), limit, &context).await?;
+    let page = api.authlog.own_sessions(caller, after, limit).await;
+    let out = SessionsOut::of(page.map_err(refused)?, Some(caller.session()));
     Ok(place.answer(&out))
 }
 
 /// `DELETE /account/sessions/{id}`.
 pub(super) async fn end_session(
     State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let Some(session) = SessionId::parse(&id) else {
-        api.authlog.authenticate(token).await.map_err(refused)?;
-        return Err(refused(Refusal::UnknownSession));
-    };
-    let ended = api.authlog.end_own_session(token, session, &context).await;
+    let session = SessionId::parse(&id).ok_or_else(|| refused(Refusal::UnknownSession))?;
+    let ended = api.authlog.end_own_session(caller, session, &context).await;
     ended.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -64,11 +58,10 @@ pub(super) async fn end_session(
 /// `DELETE /account/sessions`: all but the one that asks.
 pub(super) async fn end_other_sessions(
     State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
     Extension(context): Extension<RequestContext>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let ended = api.authlog.end_other_sessions(token, &context).await;
+    let ended = api.authlog.end_other_sessions(caller, &context).await;
     ended.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -85,12 +78,10 @@ pub(super) struct NewPasswordIn {
 pub(super) async fn change_password(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<NewPasswordIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, NewPasswordIn>,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
     let (current, new) = (body.current_password.text(), body.new_password.text());
-    let changed = api.authlog.change_password(token, current, new, &context);
+    let changed = api.authlog.change_password(caller, current, new, &context);
     changed.await.map_err(explained)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -107,14 +98,12 @@ pub(super) struct NewEmailIn {
 pub(super) async fn change_email(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<NewEmailIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, NewEmailIn>,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
     let (password, email) = (body.password.text(), body.email.text());
     let asked = api
         .authlog
-        .request_email_change(token, password, email, &context);
+        .request_email_change(caller, password, email, &context);
     asked.await.map_err(explained)?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
@@ -122,13 +111,12 @@ pub(super) async fn change_email(
 /// `POST /account/email/verification`: mails the link once more, if the address is not verified yet.
 pub(super) async fn request_verification(
     State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
     Extension(context): Extension<RequestContext>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
     let asked = api
         .authlog
-        .request_email_verification(token, &context)
+        .request_email_verification(caller, &context)
         .await;
     asked.map_err(explained)?;
     Ok(StatusCode::ACCEPTED.into_response())

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Refusal, RequestContext};
+use authlog_application::{Admin, Refusal, RequestContext};
 use authlog_domain::{AccountNumber, Role, SessionId, UserId};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::account::bad_request;
+use super::caller::{Bearer, BearerWithBody};
 use super::page::Page;
 use super::page_query::{SessionsQuery, UsersQuery, Wanted};
 use super::problem::refused;
 use super::profile::{ProfileOut, SessionsOut};
 use crate::Api;
-use crate::exchange::{JsonBody, Member, presented_token};
+use crate::exchange::Member;
 
 /// Some accounts.
 #[derive(Serialize)]
@@ -29,17 +30,15 @@ struct UsersOut<'a> {
 /// `GET /admin/users`: the account that is called so, or a page of all.
 pub(super) async fn users(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    api.authlog.administrator(token).await.map_err(refused)?;
     let (accounts, next) = match UsersQuery::parse(query.as_deref()).map_err(bad_request)? {
         UsersQuery::One(wanted) => {
             let found = match wanted {
                 None => Err(Refusal::UnknownAccount),
-                Some(Wanted::Id(user)) => api.authlog.account_of(token, user).await,
-                Some(Wanted::Called(name)) => api.authlog.account_called(token, &name).await,
+                Some(Wanted::Id(user)) => api.authlog.account_of(&admin, user).await,
+                Some(Wanted::Called(name)) => api.authlog.account_called(&admin, &name).await,
             };
             match found {
                 Ok(account) => (vec![account], None),
@@ -48,7 +47,7 @@ pub(super) async fn users(
             }
         }
         UsersQuery::Page { after, limit } => {
-            let page = api.authlog.page_of_accounts(token, after, limit).await;
+            let page = api.authlog.page_of_accounts(&admin, after, limit).await;
             let page = page.map_err(refused)?;
             let is_full = page.len() as u64 == u64::from(limit);
             let last = page.last().map(|account| account.number);
@@ -62,12 +61,11 @@ pub(super) async fn users(
 /// `GET /admin/users/{id}`.
 pub(super) async fn user(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
-    let account = api.authlog.account_of(token, user).await;
+    let user = id_of(&id).map_err(refused)?;
+    let account = api.authlog.account_of(&admin, user).await;
     Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
 }
 
@@ -82,72 +80,65 @@ pub(super) async fn give_role(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<RoleIn>,
+    BearerWithBody(admin, body): BearerWithBody<Admin, RoleIn>,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
+    let user = id_of(&id).map_err(refused)?;
     let role = body.role.text().and_then(Role::parse);
     let role =
         role.ok_or_else(|| bad_request("role has to be user, service, auditor or admin."))?;
-    let account = api.authlog.give_role(token, user, role, &context).await;
+    let account = api.authlog.change_role(&admin, user, role, &context).await;
     Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
 }
 
 /// `POST /admin/users/{id}/lock`.
 pub(super) async fn lock(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
-    let account = api.authlog.lock(token, user, &context).await;
+    let user = id_of(&id).map_err(refused)?;
+    let account = api.authlog.lock(&admin, user, &context).await;
     Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
 }
 
 /// `POST /admin/users/{id}/unlock`.
 pub(super) async fn unlock(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
-    let account = api.authlog.unlock(token, user, &context).await;
+    let user = id_of(&id).map_err(refused)?;
+    let account = api.authlog.unlock(&admin, user, &context).await;
     Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
 }
 
 /// `GET /admin/users/{id}/sessions`.
 pub(super) async fn sessions(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let reader = api.authlog.administrator(token).await.map_err(refused)?;
-    let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
+    let user = id_of(&id).map_err(refused)?;
     let SessionsQuery { after, limit } =
         SessionsQuery::parse(query.as_deref()).map_err(bad_request)?;
-    let place = Page::of(&api, reader.id, limit, &context).await?;
-    let page = api.authlog.sessions_of(token, user, after, limit).await;
+    let place = Page::of(&api, admin.account().id, limit, &context).await?;
+    let page = api.authlog.sessions_of(&admin, user, after, limit).await;
     Ok(place.answer(&SessionsOut::of(page.map_err(refused)?, None)))
 }
 
 /// `DELETE /admin/users/{id}/sessions`.
 pub(super) async fn end_sessions(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
-    let ended = api.authlog.end_sessions_of(token, user, &context).await;
+    let user = id_of(&id).map_err(refused)?;
+    let ended = api.authlog.end_sessions_of(&admin, user, &context).await;
     ended.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -155,23 +146,21 @@ pub(super) async fn end_sessions(
 /// `DELETE /admin/users/{id}/sessions/{session}`.
 pub(super) async fn end_session(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Extension(context): Extension<RequestContext>,
     Path((id, session)): Path<(String, String)>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
+    let user = id_of(&id).map_err(refused)?;
     let session = SessionId::parse(&session).ok_or_else(|| refused(Refusal::UnknownSession))?;
     let ended = api
         .authlog
-        .end_session_of(token, user, session, &context)
+        .end_session_of(&admin, user, session, &context)
         .await;
     ended.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Whose account it is about. Whoever may not ask learns nothing, not even that something is no id.
-pub(super) async fn user_of(api: &Api, token: &str, id: &str) -> Result<UserId, Response> {
-    api.authlog.administrator(token).await.map_err(refused)?;
-    UserId::parse(id).ok_or_else(|| refused(Refusal::UnknownAccount))
+/// The account that a path names.
+pub(super) fn id_of(id: &str) -> Result<UserId, Refusal> {
+    UserId::parse(id).ok_or(Refusal::UnknownAccount)
 }

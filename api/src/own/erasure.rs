@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use authlog_application::{Refusal, RequestContext};
+use authlog_application::{Admin, Caller, Refusal, RequestContext};
 use axum::Extension;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::admin::user_of;
+use super::admin::id_of;
+use super::caller::{Bearer, BearerWithBody};
 use super::problem::{problem, refused};
 use crate::Api;
-use crate::exchange::{JsonBody, Member, presented_token};
+use crate::exchange::Member;
 
 /// What makes sure that it is the person who asks. It is not in the address, which is logged along the way. A proxy may drop the
 /// content of a DELETE, which has no meaning of its own (RFC 9110 §9.3.5): behind one, clients use POST.
@@ -26,11 +27,10 @@ pub(super) struct PasswordIn {
 pub(super) async fn erase_own(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<PasswordIn>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
 ) -> Result<Response, Response> {
     api.authlog
-        .erase_own_account(presented_token(&headers), body.password.text(), &context)
+        .erase_own_account(caller, body.password.text(), &context)
         .await
         .map_err(|refusal| match refusal {
             // The token is good: another one would not help.
@@ -49,14 +49,13 @@ pub(super) async fn erase_own(
 /// Erases an account. 204 for one that was erased before, too, so that it can be asked again after a lost answer.
 pub(super) async fn erase_other(
     State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let user = user_of(&api, token, &id).await?;
+    let user = id_of(&id).map_err(refused)?;
     api.authlog
-        .erase_account(token, user, &context)
+        .erase_account(&admin, user, &context)
         .await
         .map_err(refused)?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -72,7 +72,7 @@ async fn check(
     if token.is_empty() {
         return Err(unauthenticated());
     }
-    let identity = api.authlog.authorize_session(token, &roles).await;
+    let identity = api.authlog.identify_bearer(token, &roles).await;
     Ok(identity_headers(&identity.map_err(refused)?).into_response())
 }
 

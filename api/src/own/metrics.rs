@@ -125,7 +125,7 @@ fn audit(audit: &AuditProgress) {
 
 /// How much of the log its newest checkpoint vouches for. One that stays behind is a reason to look why.
 async fn checkpoint(api: &Api) {
-    let newest = api.authlog.transparency().latest_checkpoint().await;
+    let newest = api.authlog.latest_checkpoint().await;
     let size = newest.ok().flatten().and_then(|note| {
         // The second line of a checkpoint (C2SP tlog-checkpoint).
         note.lines().nth(1)?.parse().ok()

@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 mod audit;
+mod caller;
 mod email_page;
 mod erasure;
 pub(crate) mod forward_auth;

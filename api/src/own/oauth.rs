@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use authlog_application::{ActiveToken, ExpectedToken, RequestContext};
+use authlog_application::{
+    ActiveToken, CallerProof, ExpectedToken, RequestContext, TokenInspector,
+};
 use authlog_domain::{Role, SessionId, UserId};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -13,7 +15,6 @@ use serde::Serialize;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::audit::READERS;
 use super::problem::{failed, refused, unauthenticated};
 use crate::Api;
 use crate::exchange::{presented_token, read_body};
@@ -65,10 +66,13 @@ pub(super) async fn introspect(
     if caller.is_empty() {
         return Err(unauthenticated());
     }
-    let allowed = api.authlog.authorize(caller, &READERS).await;
-    allowed.map_err(refused)?;
+    let inspector = TokenInspector::by_token(&api.authlog, caller).await;
+    let inspector = inspector.map_err(refused)?;
     let form = form(&api, request).await?;
-    let active = api.authlog.introspect(&form.token, form.expected).await;
+    let active = api
+        .authlog
+        .introspect(&inspector, &form.token, form.expected);
+    let active = active.await;
     let active = active.map_err(refused)?;
     let (iss, aud) = api.authlog.issuer_and_audience();
     Ok(match active {

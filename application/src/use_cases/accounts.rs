@@ -1,12 +1,12 @@
-//! Deciding on accounts, and what an operator does with them.
+//! Deciding on accounts, and what administrators and the operator do with them.
 
 use std::collections::HashMap;
 
 use authlog_domain::user::{ChangeRole, Lock, RaisedEpoch, Unlock, UserCommand, UserEvent};
 use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 
-use crate::ports::{Account, CredentialRecord, Revocation};
-use crate::{Authlog, Refusal, RequestContext};
+use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
+use crate::{Authlog, ManagesAccounts, Refusal, RequestContext};
 
 /// What is to become true together with a decision about an account.
 #[derive(Clone, Default)]
@@ -18,78 +18,105 @@ pub(crate) struct Besides {
 }
 
 impl Authlog {
+    /// The account of that id.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`] where it was erased or never existed, or [`Refusal::Unavailable`].
+    pub async fn account_of(
+        &self,
+        _by: &impl ManagesAccounts,
+        user: UserId,
+    ) -> Result<Account, Refusal> {
+        self.account_just_written(user).await
+    }
+
+    /// The account that has this username or e-mail address.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
+    pub async fn account_called(
+        &self,
+        _by: &impl ManagesAccounts,
+        identifier: &Identifier,
+    ) -> Result<Account, Refusal> {
+        let found = self.parts.directory.find_account(identifier).await?;
+        found.ok_or(Refusal::UnknownAccount)
+    }
+
     /// Up to `limit` accounts in the order in which they were registered, those after the account `after`.
     ///
     /// # Errors
-    /// It cannot be told now.
-    pub async fn list_accounts(
+    /// [`Refusal::Unavailable`].
+    pub async fn page_of_accounts(
         &self,
+        _by: &impl ManagesAccounts,
         after: Option<AccountNumber>,
         limit: u32,
     ) -> Result<Vec<Account>, Refusal> {
         Ok(self.parts.directory.accounts(after, limit).await?)
     }
 
-    /// The account of that id; `None` if it was erased, or never was.
+    /// Gives an account another role. Its sessions end, so that no token claims what the account may not do any more.
     ///
     /// # Errors
-    /// It cannot be told now.
-    pub async fn account_for_operator(&self, user: UserId) -> Result<Option<Account>, Refusal> {
-        Ok(self.parts.directory.account(user).await?)
-    }
-
-    /// Lets an account do other things than before. Its sessions end, so that no token claims what it may not do.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or that it cannot be done now.
     pub async fn change_role(
         &self,
+        by: &impl ManagesAccounts,
         user: UserId,
         role: Role,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let at = self.parts.clock.now();
         let command = UserCommand::ChangeRole(ChangeRole { at, role });
-        self.operate(user, command, context).await
+        let takes_rights = role != Role::Admin;
+        self.manage(by, user, command, takes_rights, context).await
     }
 
-    /// Lets nobody sign in to an account, and ends its sessions.
+    /// Locks an account, and ends its sessions.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
-    pub async fn lock_as_operator(
+    /// As for [`Self::change_role`].
+    pub async fn lock(
         &self,
+        by: &impl ManagesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let at = self.parts.clock.now();
-        self.operate(user, UserCommand::Lock(Lock { at }), context)
-            .await
+        let command = UserCommand::Lock(Lock { at });
+        self.manage(by, user, command, true, context).await
     }
 
-    /// Lets an account be signed in to again.
+    /// Unlocks an account.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or that it cannot be done now.
-    pub async fn unlock_as_operator(
+    pub async fn unlock(
         &self,
+        by: &impl ManagesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
         let at = self.parts.clock.now();
-        self.operate(user, UserCommand::Unlock(Unlock { at }), context)
-            .await
+        let command = UserCommand::Unlock(Unlock { at });
+        self.manage(by, user, command, false, context).await
     }
 
-    async fn operate(
+    async fn manage(
         &self,
+        by: &impl ManagesAccounts,
         user: UserId,
         command: UserCommand,
+        takes_rights: bool,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
-        let metadata = context.metadata(user);
-        self.decide(user, command, Besides::default(), metadata)
-            .await?;
+        let besides = Besides {
+            leaves_an_administrator: takes_rights && !by.may_remove_last_administrator(),
+            ..Besides::default()
+        };
+        let metadata = by.metadata(context, user);
+        self.decide(user, command, besides, metadata).await?;
         self.account_just_written(user).await
     }
 

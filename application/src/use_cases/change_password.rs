@@ -5,18 +5,18 @@ use authlog_domain::user::{ChangePassword, UserCommand};
 
 use super::accounts::Besides;
 use crate::ports::{Account, CredentialRecord};
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{Authlog, Caller, Refusal, RequestContext};
 
 impl Authlog {
-    /// The account of whoever bears this access token.
+    /// The caller's account.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], or that it cannot be told now.
-    pub async fn own_account(&self, token: &str) -> Result<Account, Refusal> {
-        Ok(self.own_session(token).await?.into_account())
+    /// [`Refusal::InvalidAccessToken`], or [`Refusal::Unavailable`].
+    pub async fn own_account(&self, caller: Caller) -> Result<Account, Refusal> {
+        Ok(self.session_of(caller).await?.into_account())
     }
 
-    /// Sets another password for whoever bears this access token and knows the current one. Every session of the account
+    /// Sets another password for a caller who knows the current one. Every session of the account
     /// ends but the one in which it is done (ASVS 5.0, 7.4.3), and so does every link that was mailed to reset it.
     ///
     /// # Errors
@@ -24,12 +24,12 @@ impl Authlog {
     /// current one, [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or that it cannot be done now.
     pub async fn change_password(
         &self,
-        token: &str,
+        caller: Caller,
         current: Option<&str>,
         new: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let session = self.own_session_to_change(token).await?;
+        let session = self.session_to_change(caller).await?;
         let account = session.account();
         let password = self.acceptable(new.unwrap_or_default(), account)?;
         let proof = self.prove_current(account, current, context).await?;

@@ -8,12 +8,11 @@ use authlog_domain::user::{Authority, Erase, UserCommand};
 use super::accounts::Besides;
 use super::change_password::gone;
 use super::housekeeper::continue_erasures;
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{Authlog, Caller, ManagesAccounts, Operator, Refusal, RequestContext};
 
 impl Authlog {
-    /// Erases the account of whoever bears this access token and knows the account's password: what cannot be undone
-    /// must not be done with a token that was left lying about, nor with a password that was replaced meanwhile. The last
-    /// administrator stays.
+    /// Erases the account of a caller who knows its password: what cannot be undone must not be done with a stolen token,
+    /// nor with a password that was replaced meanwhile. The last administrator stays.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`], [`Refusal::WrongCredentials`],
@@ -21,11 +20,11 @@ impl Authlog {
     /// now.
     pub async fn erase_own_account(
         &self,
-        token: &str,
+        caller: Caller,
         password: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let session = self.own_session_to_change(token).await?;
+        let session = self.session_to_change(caller).await?;
         let account = session.account();
         let proof = self.prove(account, password, context).await?;
         let authority = Authority::Owner(proof.epoch());
@@ -35,37 +34,28 @@ impl Authlog {
             .map_err(gone)
     }
 
-    /// Erases an account for an administrator, but not the last one's. One that was erased before is erased, and what may
-    /// be left of it is looked for again.
+    /// Erases an account. Of one that was erased before, what may be left is looked for again.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], [`Refusal::UnknownAccount`],
-    /// [`Refusal::LastAdministrator`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or that it cannot be done now.
     pub async fn erase_account(
         &self,
-        token: &str,
+        by: &impl ManagesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let administrator = self.administrator(token).await?;
-        let metadata = context.metadata_by(administrator.id, user);
-        self.erase(user, Authority::Administrator, true, metadata)
+        let keeps_last = !by.may_remove_last_administrator();
+        let metadata = by.metadata(context, user);
+        self.erase(user, Authority::Administrator, keeps_last, metadata)
             .await
     }
 
-    /// Erases an account for the operator, likewise; the last administrator's, too. Where it has very many sessions, this
-    /// returns when the last of their rows is gone: the operator's program may be the only one that runs.
+    /// Deletes what is left of erased accounts with very many sessions, and returns when the last of their rows is gone: the
+    /// operator's program may be the only one that runs.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
-    pub async fn erase_account_as_operator(
-        &self,
-        user: UserId,
-        context: &RequestContext,
-    ) -> Result<(), Refusal> {
-        let metadata = context.metadata(user);
-        self.erase(user, Authority::Administrator, false, metadata)
-            .await?;
+    /// It cannot be done now.
+    pub async fn finish_erasures(&self, _by: &Operator) -> Result<(), Refusal> {
         Ok(continue_erasures(&*self.parts.housekeeping).await?)
     }
 

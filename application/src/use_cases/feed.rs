@@ -11,9 +11,9 @@ use std::time::Duration;
 use authlog_domain::{AggregateKind, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::Authlog;
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError, StoreError};
+use crate::{Authlog, LogReader};
 
 /// How often the log is looked at, for the sake of all followers and of what is known of accounts.
 const EVERY: Duration = Duration::from_millis(20);
@@ -271,11 +271,17 @@ impl Authlog {
     /// The store does not answer.
     pub async fn read_log(
         &self,
+        _by: &LogReader,
         after: u64,
         filter: LogFilter,
         follow: bool,
     ) -> Result<Follower, StoreError> {
         self.feed.read(after, filter, follow).await
+    }
+
+    /// Watches for changes to an account from now on, at no cost to the store.
+    pub(crate) fn watch_account(&self, user: UserId) -> AccountWatch {
+        self.feed.watch(user)
     }
 }
 

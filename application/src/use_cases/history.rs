@@ -3,7 +3,7 @@
 use authlog_domain::UserId;
 
 use crate::ports::{History, HistoryFilter, HistoryPage, StoreError};
-use crate::{Authlog, Refusal};
+use crate::{Authlog, Caller, ReadsHistories, Refusal};
 
 impl Authlog {
     /// Up to `limit` events of the account, its sessions and its refused logins, with places in the log after `after`;
@@ -12,6 +12,32 @@ impl Authlog {
     /// # Errors
     /// [`Refusal::UnknownAccount`], or that it cannot be told now.
     pub async fn history(
+        &self,
+        _by: &impl ReadsHistories,
+        user: UserId,
+        after: u64,
+        limit: u32,
+        filter: &HistoryFilter,
+    ) -> Result<HistoryPage, Refusal> {
+        self.page_of_history(user, after, limit, filter).await
+    }
+
+    /// The same of the caller's account.
+    ///
+    /// # Errors
+    /// As for [`Self::history`].
+    pub async fn own_history(
+        &self,
+        caller: Caller,
+        after: u64,
+        limit: u32,
+        filter: &HistoryFilter,
+    ) -> Result<HistoryPage, Refusal> {
+        self.page_of_history(caller.user(), after, limit, filter)
+            .await
+    }
+
+    async fn page_of_history(
         &self,
         user: UserId,
         after: u64,

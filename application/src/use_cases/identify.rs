@@ -3,8 +3,8 @@
 use authlog_domain::UserId;
 
 use super::history::has_history;
-use crate::Authlog;
 use crate::ports::{Directory, History, Identifier, StoreError};
+use crate::{Authlog, Operator};
 
 /// Why a text names no account.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ impl Authlog {
     ///
     /// # Errors
     /// Why it names none.
-    pub async fn identify(&self, text: &str) -> Result<UserId, NotIdentified> {
+    pub async fn identify(&self, _by: &Operator, text: &str) -> Result<UserId, NotIdentified> {
         identify(&*self.parts.directory, &*self.parts.history, text).await
     }
 }

@@ -6,7 +6,7 @@ use authlog_domain::{
 };
 
 use crate::ports::{CredentialRecord, PasswordHash};
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{Authlog, Operator, Refusal, RequestContext};
 
 /// An account as another service had it. Members are as they were written; `None` where there was no such member.
 #[derive(Clone, Default)]
@@ -104,6 +104,7 @@ impl Authlog {
     /// What is wrong with it, that its identifiers are taken, that it was erased here, or that it cannot be done now.
     pub async fn import_account(
         &self,
+        _by: &Operator,
         form: &ImportForm,
         context: &RequestContext,
     ) -> Result<Imported, NotImported> {

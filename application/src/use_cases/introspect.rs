@@ -6,7 +6,7 @@ use authlog_domain::{SessionId, Timestamp};
 use uuid::Uuid;
 
 use crate::ports::{Account, OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
-use crate::{Authenticated, Authlog, Refusal, Standing};
+use crate::{Authlog, Refusal, Standing, TokenInspector};
 
 /// What a service expects a token to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ impl Authlog {
     /// It cannot be told now.
     pub async fn introspect(
         &self,
+        _by: &TokenInspector,
         token: &str,
         expected: ExpectedToken,
     ) -> Result<Option<ActiveToken>, Refusal> {
@@ -96,12 +97,8 @@ impl Authlog {
 
     /// What an access token whose session counts is good for.
     async fn active(&self, token: &VerifiedToken) -> Result<Option<ActiveToken>, Refusal> {
-        let bearer = Authenticated {
-            user: token.user,
-            session: token.session,
-            epoch: token.epoch,
-        };
-        let account = self.bearers_account(bearer).await?;
+        let account = self.account_at(token.user, token.session, token.epoch);
+        let account = account.await?;
         Ok(account.map(|account| ActiveToken {
             account,
             session: token.session,

@@ -4,18 +4,9 @@ use authlog_domain::session::{LogOut, SessionCommand};
 
 use crate::ports::Revocation;
 use crate::unit_of_work::Failure;
-use crate::{Authenticated, Authlog, Refusal, RequestContext};
+use crate::{Authlog, Caller, Refusal, RequestContext};
 
 impl Authlog {
-    /// Ends the session of an access token; from now on none of its tokens is good.
-    ///
-    /// # Errors
-    /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
-    pub async fn log_out(&self, token: &str, context: &RequestContext) -> Result<(), Refusal> {
-        let caller = self.authenticate(token).await?;
-        self.end_session(caller, context).await
-    }
-
     /// Ends the session of the first good one of several refresh tokens, the one that was issued last first.
     ///
     /// # Errors
@@ -27,7 +18,7 @@ impl Authlog {
     ) -> Result<(), Refusal> {
         for token in self.newest_first(tokens).await {
             if let Some(bearer) = self.bearer_of_refresh_token(token).await? {
-                return match self.end_session(bearer, context).await {
+                return match self.log_out(bearer, context).await {
                     Err(Refusal::InvalidAccessToken) => Err(Refusal::InvalidRefreshToken),
                     ended => ended,
                 };
@@ -36,21 +27,20 @@ impl Authlog {
         Err(Refusal::InvalidRefreshToken)
     }
 
-    /// Ends the session of `caller`, who asked for it.
-    pub(crate) async fn end_session(
-        &self,
-        caller: Authenticated,
-        context: &RequestContext,
-    ) -> Result<(), Refusal> {
+    /// Ends the caller's session; from now on none of its tokens is good.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`] where it ended meanwhile, or that it cannot be done now.
+    pub async fn log_out(&self, caller: Caller, context: &RequestContext) -> Result<(), Refusal> {
         let command = LogOut {
             at: self.parts.clock.now(),
         };
         self.journal
-            .record(&caller.session.to_string(), |work| async move {
-                let standing = work.session(caller.session).await?;
+            .record(&caller.session().to_string(), |work| async move {
+                let standing = work.session(caller.session()).await?;
                 let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
                 let command = SessionCommand::LogOut(command);
-                let metadata = context.metadata(caller.user);
+                let metadata = context.metadata(caller.user());
                 work.execute_on_session(standing.session, command, metadata)
                     .await
                     .map_err(|failure| match failure {
@@ -68,7 +58,7 @@ impl Authlog {
                 other => other,
             })?;
         self.revocation_list
-            .add(Revocation::Session(caller.session), command.at);
+            .add(Revocation::Session(caller.session()), command.at);
         Ok(())
     }
 }

@@ -1,11 +1,7 @@
 //! The use cases, a file each.
 
 mod accounts;
-mod administer;
-mod authenticate;
-mod authorize;
 mod change_password;
-mod entitlement;
 mod erase;
 mod event_mailer;
 mod feed;
@@ -19,7 +15,6 @@ mod lag;
 mod log_out;
 mod mail_errands;
 mod mail_sweeper;
-mod proof;
 mod rebuild;
 mod refresh;
 mod refused_logins;
@@ -34,10 +29,8 @@ mod sign_in;
 mod time_travel;
 mod verify_email;
 
-pub use authenticate::Authenticated;
-pub use authorize::Identity;
-pub use entitlement::Entitlement;
 pub use event_mailer::EventMailer;
+pub(crate) use feed::AccountWatch;
 pub use feed::{Events, Follower, LogFeed};
 pub use housekeeper::Housekeeper;
 pub use identify::{NotIdentified, identify};
@@ -55,5 +48,6 @@ pub use reset_mailer::ResetMailer;
 pub use revocation_tail::RevocationTail;
 pub use sessions::{LiveSession, SessionPage};
 pub use sign_in::SignInForm;
+pub(crate) use sign_in::checked;
 pub use time_travel::{Stood, StoodThen};
 pub use verify_email::{Link, LinkOffer, LinkProof};

@@ -8,8 +8,8 @@ use super::sign_in::too_many;
 use crate::ports::{Account, CredentialRecord, Identifier, PasswordHash};
 use crate::unit_of_work::{Failure, UnitOfWork};
 use crate::{
-    Authlog, Field, NewPassword, Password, PasswordPolicy, Refusal, RequestContext, SessionTerms,
-    SignedIn, Violation,
+    Authlog, Field, NewPassword, Operator, Password, PasswordPolicy, Refusal, RequestContext,
+    SessionTerms, SignedIn, Violation,
 };
 
 /// A registration as a person filled it in. Members are as typed; `None` where there was no such member.
@@ -145,12 +145,26 @@ fn parse_identifier(text: &str) -> Result<Identifier, Flaw> {
 }
 
 impl Authlog {
-    /// Makes an account.
+    /// Makes an account with the role `user`.
     ///
     /// # Errors
     /// [`Refusal::Invalid`], [`Refusal::IdentifierTaken`], [`Refusal::TooManyAttempts`], or that it cannot be done now.
     pub async fn register(
         &self,
+        form: RegistrationForm<'_>,
+        context: &RequestContext,
+    ) -> Result<Account, Refusal> {
+        let (user, _) = self.register_with(form, Role::User, None, context).await?;
+        self.account_just_written(user).await
+    }
+
+    /// Makes an account with any role.
+    ///
+    /// # Errors
+    /// As for [`Self::register`].
+    pub async fn register_with_role(
+        &self,
+        _by: &Operator,
         form: RegistrationForm<'_>,
         role: Role,
         context: &RequestContext,

@@ -1,7 +1,6 @@
 //! Revoking a token (RFC 7009): its session ends, and with it every token of the session.
 
-use crate::ports::TokenKind;
-use crate::{Authenticated, Authlog, Refusal, RequestContext};
+use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
     /// Ends the session of an access or refresh token, if it is a good one. One that is good for nothing is no error:
@@ -18,29 +17,10 @@ impl Authlog {
         let Some(bearer) = bearer else {
             return Ok(());
         };
-        match self.end_session(bearer, context).await {
+        match self.log_out(bearer, context).await {
             // It was ended meanwhile.
             Ok(()) | Err(Refusal::InvalidAccessToken) => Ok(()),
             Err(refusal) => Err(refusal),
         }
-    }
-
-    /// Who bears this refresh token, be it the current one or an earlier one: whoever has either can do away with both.
-    pub(crate) async fn bearer_of_refresh_token(
-        &self,
-        token: &str,
-    ) -> Result<Option<Authenticated>, Refusal> {
-        let now = self.parts.clock.now();
-        let verified = self.verify_signed(token, now).await;
-        let Some(token) = verified.filter(|it| it.kind != TokenKind::Access) else {
-            return Ok(None);
-        };
-        let standing = self.parts.directory.session(token.session).await?;
-        let live = standing.filter(|standing| standing.is_live(now));
-        Ok(live.map(|_| Authenticated {
-            user: token.user,
-            session: token.session,
-            epoch: token.epoch,
-        }))
     }
 }

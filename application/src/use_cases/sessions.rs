@@ -10,7 +10,7 @@ use super::accounts::Besides;
 use super::change_password::gone;
 use crate::history::Entry;
 use crate::ports::{Account, Revocation, SessionRecord};
-use crate::{Authlog, Refusal, RequestContext};
+use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext};
 
 /// How often somebody's wish to end their other sessions is tried while the same wish keeps coming first.
 const TRIES: u32 = 10;
@@ -36,84 +36,82 @@ pub struct SessionPage {
 }
 
 impl Authlog {
-    /// Up to `limit` sessions of the bearer's own account that count now, those after `after`.
+    /// Up to `limit` sessions of the caller's account that count now, those after `after`.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], or that it cannot be told now.
+    /// [`Refusal::Unavailable`].
     pub async fn own_sessions(
         &self,
-        token: &str,
+        caller: Caller,
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<SessionPage, Refusal> {
-        let caller = self.authenticate(token).await?;
-        self.live_sessions(caller.user, after, limit).await
+        self.live_sessions(caller.user(), after, limit).await
     }
 
-    /// For an administrator: the same of any account.
+    /// The same of any account.
     ///
     /// # Errors
-    /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn sessions_of(
         &self,
-        token: &str,
+        _by: &impl ManagesAccounts,
         user: UserId,
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<SessionPage, Refusal> {
-        self.account_of(token, user).await?;
+        self.account_just_written(user).await?;
         self.live_sessions(user, after, limit).await
     }
 
-    /// Ends one of the bearer's own sessions; it may be the one that asks.
+    /// Ends one of the sessions of the caller's account; it may be the caller's own session.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`]; [`Refusal::UnknownSession`] for whatever is no session of the account that counts;
     /// or that it cannot be done now.
     pub async fn end_own_session(
         &self,
-        token: &str,
+        caller: Caller,
         session: SessionId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let account = self.own_session_to_change(token).await?.into_account();
+        let account = self.session_to_change(caller).await?.into_account();
         let metadata = context.metadata(account.id);
         let reason = RevocationReason::Owner;
         self.revoke_session(&account, session, reason, metadata)
             .await
     }
 
-    /// For an administrator: ends one session of an account.
+    /// Ends one session of any account.
     ///
     /// # Errors
-    /// As [`Self::administrator`]; [`Refusal::UnknownAccount`], [`Refusal::UnknownSession`].
+    /// [`Refusal::UnknownAccount`], [`Refusal::UnknownSession`], or that it cannot be done now.
     pub async fn end_session_of(
         &self,
-        token: &str,
+        by: &impl ManagesAccounts,
         user: UserId,
         session: SessionId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let administrator = self.administrator(token).await?;
         let account = self.account_just_written(user).await?;
-        let metadata = context.metadata_by(administrator.id, user);
+        let metadata = by.metadata(context, user);
         let reason = RevocationReason::Administrator;
         self.revoke_session(&account, session, reason, metadata)
             .await
     }
 
-    /// Ends every session of the bearer's own account but the one that asks, in one event. Where no other session can
+    /// Ends every session of the caller's account but the caller's own, in one event. Where no other session can
     /// count, nothing is recorded: a login that is stored later is a login after it.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
     pub async fn end_other_sessions(
         &self,
-        token: &str,
+        caller: Caller,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        // Each of a person's own wishes raises the epoch; the session that they keep still counts.
-        let caller = self.authenticate_to_change(token).await?;
+        // Each such command of the same person raises the epoch; the session that they keep still counts.
+        self.admit_change(caller)?;
         for _ in 0..TRIES {
             let session = self.session_of(caller).await?;
             let user = session.account().id;
@@ -141,17 +139,16 @@ impl Authlog {
         Ok(())
     }
 
-    /// For an administrator: ends every session of an account. Where none can count, nothing is recorded.
+    /// Ends every session of any account. Where none can count, nothing is recorded.
     ///
     /// # Errors
-    /// As [`Self::administrator`]; [`Refusal::UnknownAccount`].
+    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
     pub async fn end_sessions_of(
         &self,
-        token: &str,
+        by: &impl ManagesAccounts,
         user: UserId,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let administrator = self.administrator(token).await?;
         let directory = &self.parts.directory;
         if !directory.may_have_other_sessions(user, None).await? {
             return self.account_just_written(user).await.map(|_| ());
@@ -161,7 +158,7 @@ impl Authlog {
             authority: Authority::Administrator,
             kept: None,
         });
-        let metadata = context.metadata_by(administrator.id, user);
+        let metadata = by.metadata(context, user);
         self.decide(user, command, Besides::default(), metadata)
             .await?;
         Ok(())

@@ -3,7 +3,7 @@
 use authlog_domain::{Timestamp, UserId};
 
 use crate::ports::{LogFilter, Moment, PastState};
-use crate::{Authlog, Refusal};
+use crate::{Authlog, ReadsHistories, Refusal};
 
 /// How an account stood.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,7 @@ impl Authlog {
     /// [`Refusal::UnknownAccount`], or that it cannot be told now.
     pub async fn state_at(
         &self,
+        _by: &impl ReadsHistories,
         user: UserId,
         moment: Option<Moment>,
     ) -> Result<StoodThen, Refusal> {

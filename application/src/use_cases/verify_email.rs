@@ -8,9 +8,9 @@ use authlog_domain::{Email, SessionId, Timestamp, UserId, Username, Verification
 
 use super::accounts::Besides;
 use super::change_password::gone;
-use super::proof::ProvedSession;
+use crate::access::ProvedSession;
 use crate::ports::{Account, Attempt};
-use crate::{Authlog, Field, Refusal, RequestContext, Violation};
+use crate::{Authlog, Caller, Field, Refusal, RequestContext, Violation};
 
 /// What following a link does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +59,10 @@ impl Authlog {
     /// [`Refusal::TooManyAttempts`]; or that it cannot be done now.
     pub async fn request_email_verification(
         &self,
-        token: &str,
+        caller: Caller,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let session = self.own_session_to_change(token).await?;
+        let session = self.session_to_change(caller).await?;
         let account = session.account();
         let Some(email) = &account.email else {
             return Err(Refusal::Invalid(vec![Violation {
@@ -89,12 +89,12 @@ impl Authlog {
     /// password; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or that it cannot be done now.
     pub async fn request_email_change(
         &self,
-        token: &str,
+        caller: Caller,
         password: Option<&str>,
         email: Option<&str>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let session = self.own_session_to_change(token).await?;
+        let session = self.session_to_change(caller).await?;
         let account = session.account();
         let email = Email::parse(email.unwrap_or_default()).map_err(|flaw| {
             Refusal::Invalid(vec![Violation {
@@ -217,9 +217,9 @@ impl Authlog {
     ) -> Result<(ProvedEpoch, Option<SessionId>), Refusal> {
         match proof {
             LinkProof::Session(token) => {
-                let session = self.own_session(token).await;
                 let is_own = |session: &ProvedSession| session.account().id == account.id;
-                match session {
+                let session = async { self.session_of(self.authenticate(token).await?).await };
+                match session.await {
                     Ok(session) if is_own(&session) => Ok((session.epoch(), Some(session.id()))),
                     Ok(_) | Err(Refusal::InvalidAccessToken) => Err(Refusal::WrongCredentials {
                         password_too_short: None,

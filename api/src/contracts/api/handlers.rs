@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use authlog_application::RequestContext;
-use authlog_domain::Role;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -23,7 +22,7 @@ pub(super) async fn register(
     let form = body.registration().map_err(refused)?;
     let account = api
         .authlog
-        .register(form, Role::User, &context)
+        .register(form, &context)
         .await
         .map_err(refused)?;
     Ok(registered(&account))

@@ -61,11 +61,11 @@ pub(super) async fn log_out(
 ) -> Result<Response, Response> {
     let scope = &api.settings.cookies;
     let cookies = cookie_values(&headers, REFRESH_COOKIE);
-    match api
-        .authlog
-        .log_out(presented_token(&headers), &context)
-        .await
-    {
+    let ended = match api.authlog.authenticate(presented_token(&headers)).await {
+        Ok(caller) => api.authlog.log_out(caller, &context).await,
+        Err(refusal) => Err(refusal),
+    };
+    match ended {
         Err(Refusal::InvalidAccessToken) if !cookies.is_empty() => {
             if !may_use_cookies(&api, &headers) {
                 return Err(refused(Refusal::Forbidden, api.now()));

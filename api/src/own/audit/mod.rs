@@ -6,7 +6,6 @@ mod stream;
 
 use std::sync::Arc;
 
-use authlog_domain::Role;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -16,9 +15,6 @@ use crate::Api;
 use crate::capacity::NoPlace;
 use crate::exchange::{presented_token, retry_later};
 use query::FeedQuery;
-
-/// Who may read the whole log.
-pub(super) const READERS: [Role; 3] = [Role::Service, Role::Auditor, Role::Admin];
 
 /// When it is worth asking for a place among the followers again.
 const AFTER_CROWDING: std::time::Duration = std::time::Duration::from_secs(5);
@@ -33,21 +29,20 @@ pub(super) async fn events(
     if token.is_empty() {
         return Err(unauthenticated());
     }
-    let right = api.authlog.entitle(token, &READERS).await;
-    let right = right.map_err(refused)?;
+    let (reader, right) = api.authlog.entitle(token).await.map_err(refused)?;
     let query = FeedQuery::parse(query.as_deref().unwrap_or_default(), &headers)
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, &detail))?;
     let place = api.capacity.readers.take(right.account());
     let place = place.map_err(crowded)?;
-    let reader = api
+    let follower = api
         .authlog
-        .read_log(query.after, query.filter.clone(), query.follow)
+        .read_log(&reader, query.after, query.filter.clone(), query.follow)
         .await
         .map_err(|error| refused(error.into()))?;
-    if query.after > reader.log_end() {
-        return Err(beyond_the_end(query.after, reader.log_end()));
+    if query.after > follower.log_end() {
+        return Err(beyond_the_end(query.after, follower.log_end()));
     }
-    Ok(stream::respond(api, right, &query, reader, place))
+    Ok(stream::respond(api, right, &query, follower, place))
 }
 
 /// There is no place among the readers.

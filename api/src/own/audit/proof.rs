@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use authlog_application::Refusal;
-use authlog_application::ports::{ProofError, TransparencyLog};
-use authlog_domain::Role;
+use authlog_application::ports::ProofError;
+use authlog_application::{Auditor, Refusal};
 use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -16,11 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::Api;
-use crate::exchange::presented_token;
+use crate::own::caller::Bearer;
 use crate::own::problem::{problem, refused};
-
-/// Who may ask for proofs.
-const AUDITORS: [Role; 2] = [Role::Auditor, Role::Admin];
 
 /// What is wrong with a question for a proof.
 const QUESTION: &str = "Ask for ?index=<log index>[&size=<tree size>], or for ?from=<size>&to=<size>; \
@@ -58,15 +54,17 @@ pub(in crate::own) fn routes() -> Router<Arc<Api>> {
 }
 
 /// The key that checkpoints are verified with, as a vkey (C2SP `signed-note`).
-async fn key(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Response> {
-    let log = authorize(&api, &headers).await?;
-    Ok(text(format!("{}\n", log.key())))
+async fn key(State(api): State<Arc<Api>>, Bearer(auditor): Bearer<Auditor>) -> Response {
+    let log = api.authlog.transparency(&auditor);
+    text(format!("{}\n", log.key()))
 }
 
 /// The newest checkpoint: a signed note (C2SP `tlog-checkpoint`).
-async fn checkpoint(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Response> {
-    let log = authorize(&api, &headers).await?;
-    match log.latest_checkpoint().await {
+async fn checkpoint(
+    State(api): State<Arc<Api>>,
+    Bearer(auditor): Bearer<Auditor>,
+) -> Result<Response, Response> {
+    match api.authlog.transparency(&auditor).latest_checkpoint().await {
         Ok(Some(note)) => Ok(text(note)),
         Ok(None) => Err(problem(
             StatusCode::NOT_FOUND,
@@ -79,10 +77,10 @@ async fn checkpoint(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<R
 /// That an event is in the log, or that one log is the beginning of another.
 async fn proof(
     State(api): State<Arc<Api>>,
+    Bearer(auditor): Bearer<Auditor>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let log = authorize(&api, &headers).await?;
+    let log = api.authlog.transparency(&auditor);
     let question = Question::parse(query.as_deref().unwrap_or_default())
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, detail))?;
     match question {
@@ -105,15 +103,6 @@ async fn proof(
             })))
         }
     }
-}
-
-async fn authorize<'a>(
-    api: &'a Api,
-    headers: &HeaderMap,
-) -> Result<&'a dyn TransparencyLog, Response> {
-    let authorized = api.authlog.authorize(presented_token(headers), &AUDITORS);
-    authorized.await.map_err(refused)?;
-    Ok(api.authlog.transparency())
 }
 
 impl Question {

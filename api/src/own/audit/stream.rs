@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authlog_application::access::ReadLog;
 use authlog_application::ports::{LoggedEvent, ReadOnError};
 use authlog_application::published::{PublishedEvent, cloud_event_type, publish};
 use authlog_application::{Entitlement, Follower};
@@ -39,7 +40,7 @@ struct CutShort(&'static str);
 
 struct Reading {
     api: Arc<Api>,
-    right: Entitlement,
+    right: Entitlement<ReadLog>,
     checked_at: Instant,
     written_at: Instant,
     reader: Follower,
@@ -53,7 +54,7 @@ struct Reading {
 
 pub(super) fn respond(
     api: Arc<Api>,
-    right: Entitlement,
+    right: Entitlement<ReadLog>,
     query: &FeedQuery,
     reader: Follower,
     place: ReaderPlace,

@@ -5,23 +5,22 @@ mod query;
 use std::sync::Arc;
 
 use authlog_application::history::{Entry, portrait};
-use authlog_application::{Refusal, RequestContext, StoodThen};
-use authlog_domain::{Role, UserId};
+use authlog_application::ports::HistoryPage;
+use authlog_application::{Auditor, Caller, RequestContext, StoodThen};
+use authlog_domain::UserId;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 
+use super::admin::id_of;
+use super::caller::Bearer;
 use super::page::Page;
 use super::problem::{problem, refused};
 use crate::Api;
-use crate::exchange::presented_token;
 use query::{HistoryQuery, MAX_LIMIT, StateQuery};
-
-/// Who may read other people's past, personal fields included.
-const READERS: [Role; 2] = [Role::Auditor, Role::Admin];
 
 /// A piece of a history. Members are only ever added; those of an event are told in `Entry`.
 #[derive(Serialize)]
@@ -33,72 +32,76 @@ struct HistoryOut {
     next: Option<u64>,
 }
 
+impl HistoryOut {
+    fn of(user: UserId, page: HistoryPage) -> Self {
+        Self {
+            user,
+            events: page.events.into_iter().map(Entry::of).collect(),
+            next: page.next,
+        }
+    }
+}
+
 /// `GET /audit/users/{id}/events`: the history of an account.
 pub(super) async fn events(
     State(api): State<Arc<Api>>,
+    Bearer(auditor): Bearer<Auditor>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let reader = api.authlog.authorize(token, &READERS).await;
-    let reader = reader.map_err(refused)?;
-    let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
-    history(&api, reader.id, user, query.as_deref(), &context).await
+    let user = id_of(&id).map_err(refused)?;
+    let query = HistoryQuery::parse(query.as_deref().unwrap_or_default())
+        .map_err(|detail| bad_request(&detail))?;
+    let place = Page::of(&api, auditor.account().id, query.limit, &context).await?;
+    let HistoryQuery {
+        after,
+        limit,
+        filter,
+    } = query;
+    let page = api
+        .authlog
+        .history(&auditor, user, after, limit, &filter)
+        .await;
+    Ok(place.answer(&HistoryOut::of(user, page.map_err(refused)?)))
 }
 
 /// `GET /account/history`: one's own.
 pub(super) async fn own_history(
     State(api): State<Arc<Api>>,
+    Bearer(caller): Bearer<Caller>,
     Extension(context): Extension<RequestContext>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let caller = api.authlog.authenticate(token).await.map_err(refused)?;
-    history(&api, caller.user, caller.user, query.as_deref(), &context).await
-}
-
-async fn history(
-    api: &Api,
-    reader: UserId,
-    user: UserId,
-    query: Option<&str>,
-    context: &RequestContext,
-) -> Result<Response, Response> {
+    let query = HistoryQuery::parse(query.as_deref().unwrap_or_default())
+        .map_err(|detail| bad_request(&detail))?;
+    let place = Page::of(&api, caller.user(), query.limit, &context).await?;
     let HistoryQuery {
         after,
         limit,
         filter,
-    } = HistoryQuery::parse(query.unwrap_or_default()).map_err(|detail| bad_request(&detail))?;
-    let place = Page::of(api, reader, limit, context).await?;
-    let page = api
-        .authlog
-        .history(user, after, limit, &filter)
-        .await
-        .map_err(refused)?;
-    let next = page.next;
-    let events = page.events.into_iter().map(Entry::of).collect();
-    Ok(place.answer(&HistoryOut { user, events, next }))
+    } = query;
+    let page = api.authlog.own_history(caller, after, limit, &filter).await;
+    Ok(place.answer(&HistoryOut::of(caller.user(), page.map_err(refused)?)))
 }
 
 /// `GET /audit/users/{id}?at=`: an account as it stood, or stands.
 pub(super) async fn state(
     State(api): State<Arc<Api>>,
+    Bearer(auditor): Bearer<Auditor>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let token = presented_token(&headers);
-    let reader = api.authlog.authorize(token, &READERS).await;
-    let reader = reader.map_err(refused)?;
-    let user = UserId::parse(&id).ok_or_else(|| refused(Refusal::UnknownAccount))?;
+    let user = id_of(&id).map_err(refused)?;
     let StateQuery { at } = StateQuery::parse(query.as_deref().unwrap_or_default())
         .map_err(|detail| bad_request(&detail))?;
-    let _place = Page::of(&api, reader.id, MAX_LIMIT, &context).await?;
-    let stood = api.authlog.state_at(user, at).await.map_err(refused)?;
+    let _place = Page::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
+    let stood = api
+        .authlog
+        .state_at(&auditor, user, at)
+        .await
+        .map_err(refused)?;
     match stood {
         StoodThen::So(stood) => {
             let mut out = portrait(&stood.state, stood.told_at);

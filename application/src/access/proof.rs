@@ -7,9 +7,10 @@
 use authlog_domain::user::ProvedEpoch;
 use authlog_domain::{SessionId, Timestamp};
 
-use super::sign_in::checked;
+use super::Caller;
 use crate::ports::{Account, Attempt, Guess, Identifier, SessionRecord, SessionStanding};
-use crate::{Authenticated, Authlog, Field, Password, Refusal, RequestContext, Violation};
+use crate::use_cases::checked;
+use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
 
 /// A session that counted and its account, as they stood at one moment.
 pub(crate) struct ProvedSession {
@@ -65,37 +66,24 @@ fn epoch_of(account: &Account) -> ProvedEpoch {
 }
 
 impl Authlog {
-    /// The session of this access token and its account.
-    pub(crate) async fn own_session(&self, token: &str) -> Result<ProvedSession, Refusal> {
-        let caller = self.authenticate(token).await?;
-        self.session_of(caller).await
-    }
-
-    /// As [`Self::own_session`], for a command about the account or its sessions.
-    pub(crate) async fn own_session_to_change(
-        &self,
-        token: &str,
-    ) -> Result<ProvedSession, Refusal> {
-        let caller = self.authenticate_to_change(token).await?;
-        self.session_of(caller).await
-    }
-
-    /// Who bears this access token. The command counts against the account's budget, before anything is looked up.
-    pub(crate) async fn authenticate_to_change(
-        &self,
-        token: &str,
-    ) -> Result<Authenticated, Refusal> {
-        let caller = self.authenticate(token).await?;
-        self.admit(Attempt::ChangeOwnAccount {
-            account: caller.user,
-        })?;
-        Ok(caller)
-    }
-
-    /// The caller's session, if it still counts.
-    pub(crate) async fn session_of(&self, caller: Authenticated) -> Result<ProvedSession, Refusal> {
-        let standing = self.parts.directory.session(caller.session).await?;
+    /// The caller's session and its account, if the session still counts.
+    pub(crate) async fn session_of(&self, caller: Caller) -> Result<ProvedSession, Refusal> {
+        let standing = self.parts.directory.session(caller.session()).await?;
         ProvedSession::of(standing, self.parts.clock.now())
+    }
+
+    /// As [`Self::session_of`], for a command about the account or its sessions. The command counts against the account's
+    /// budget before anything is looked up.
+    pub(crate) async fn session_to_change(&self, caller: Caller) -> Result<ProvedSession, Refusal> {
+        self.admit_change(caller)?;
+        self.session_of(caller).await
+    }
+
+    /// Counts a command of the caller about their own account against its budget.
+    pub(crate) fn admit_change(&self, caller: Caller) -> Result<(), Refusal> {
+        self.admit(Attempt::ChangeOwnAccount {
+            account: caller.user(),
+        })
     }
 
     /// Refuses everyone who does not know the account's password; guessing counts as it does at the login. `account` was

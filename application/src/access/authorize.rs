@@ -1,0 +1,81 @@
+//! Authorizing a caller by the role of their account.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use authlog_domain::{Role, SessionId, UserId};
+
+use super::{CallerProof, Permission};
+use crate::ports::Account;
+use crate::{Authlog, Refusal};
+
+/// The bearer of an access token with their account.
+pub struct Identity {
+    /// The account.
+    pub account: Arc<Account>,
+    /// The session.
+    pub session: SessionId,
+}
+
+/// Proof that the account of a caller had a role that gives permission `P`.
+pub struct Authorized<P> {
+    account: Arc<Account>,
+    permission: PhantomData<P>,
+}
+
+impl<P> Authorized<P> {
+    /// The account of the caller.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl<P: Permission> CallerProof for Authorized<P> {
+    /// Authorizes by the role that the account has now, not by the one in the token. A change of role ends the account's
+    /// sessions, and the token with them.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
+    async fn by_token(authlog: &Authlog, token: &str) -> Result<Self, Refusal> {
+        let Identity { account, .. } = authlog.identify_bearer(token, P::ROLES).await?;
+        Ok(Self {
+            account,
+            permission: PhantomData,
+        })
+    }
+}
+
+impl Authlog {
+    /// The account and the session of an access token, if the account has one of `roles`: for a proxy that asks on behalf of
+    /// another application. It is no permission to do anything here.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
+    pub async fn identify_bearer(&self, token: &str, roles: &[Role]) -> Result<Identity, Refusal> {
+        let caller = self.authenticate(token).await?;
+        let account = self.account_at(caller.user, caller.session, caller.epoch);
+        let account = account.await?;
+        let account = account.ok_or(Refusal::InvalidAccessToken)?;
+        if !roles.contains(&account.role) {
+            return Err(Refusal::Forbidden);
+        }
+        Ok(Identity {
+            account,
+            session: caller.session,
+        })
+    }
+
+    /// The account of a session that counts, from memory where what is known there is of the session's epoch: what takes
+    /// rights away begins another epoch.
+    pub(crate) async fn account_at(
+        &self,
+        user: UserId,
+        session: SessionId,
+        epoch: u32,
+    ) -> Result<Option<Arc<Account>>, Refusal> {
+        let is_of_now = |account: &Account| account.epoch_for(session, epoch) == epoch;
+        let look_up = || self.parts.directory.account(user);
+        let account = self.known_accounts.get(user, is_of_now, look_up);
+        Ok(account.await?)
+    }
+}

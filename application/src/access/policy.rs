@@ -1,0 +1,54 @@
+//! The policy: which roles may do what only some may.
+
+use authlog_domain::Role;
+
+use super::Authorized;
+
+/// What only some roles may do.
+pub trait Permission: sealed::Sealed + Send + Sync + 'static {
+    /// The roles that may.
+    const ROLES: &'static [Role];
+}
+
+/// May change and erase other people's accounts.
+pub type Admin = Authorized<ManageAccounts>;
+
+/// May read the history of every account, with its personal data, and the proofs of the log.
+pub type Auditor = Authorized<Audit>;
+
+/// May read the whole log, without personal data.
+pub type LogReader = Authorized<ReadLog>;
+
+/// May ask what a token is good for.
+pub type TokenInspector = Authorized<InspectTokens>;
+
+/// Declares permissions with their roles.
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident: $($role:ident)|+;)+) => {
+        $(
+            $(#[$doc])*
+            pub enum $name {}
+
+            impl Permission for $name {
+                const ROLES: &'static [Role] = &[$(Role::$role),+];
+            }
+        )+
+
+        mod sealed {
+            /// Implemented here alone.
+            pub trait Sealed {}
+            $(impl Sealed for super::$name {})+
+        }
+    };
+}
+
+permissions! {
+    /// The permission of an [`Admin`].
+    ManageAccounts: Admin;
+    /// The permission of an [`Auditor`].
+    Audit: Auditor | Admin;
+    /// The permission of a [`LogReader`].
+    ReadLog: Service | Auditor | Admin;
+    /// The permission of a [`TokenInspector`].
+    InspectTokens: Service | Auditor | Admin;
+}
