@@ -1,6 +1,7 @@
 //! One command's worth of work: what it reads, and all that it writes, committed in one append.
 //!
-//! `cqrs-es` lets the aggregate decide; its store here stages what it commits instead of writing it, so that events of several aggregates and the attachments that no event may contain become true together.
+//! The aggregate decides by the traits of `cqrs-es` (`Aggregate::handle` and `EventSink`). Its events are staged, so that those of
+//! several aggregates and the attachments that no event may contain are written together (`docs/adr/0001`).
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,17 +12,15 @@ use authlog_domain::refused_logins::{MAX_PER_DAY, RecordRefusedLogin};
 use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::user::{RecentRequests, UserCommand, UserEvent};
 use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, SessionId, User, UserId};
-use cqrs_es::persist::SerializedEvent;
-use cqrs_es::{
-    Aggregate, AggregateContext, AggregateError, CqrsFramework, DomainEvent, EventEnvelope,
-};
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::Refusal;
 use crate::deadline::Deadline;
 use crate::ports::{
     Account, Append, AppendError, Base, CredentialRecord, Directory, EventStore, OpaqueTokenRecord,
-    SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
+    RecordedEvent, SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
 };
 
 /// How often a command is decided at the most. On one node the first time can be lost to other commands of this node; each
@@ -308,7 +307,7 @@ impl UnitOfWork {
         metadata: HashMap<String, String>,
     ) -> Result<Vec<SessionEvent>, Failure> {
         let mut found = Found::nothing(&session.id.to_string());
-        found.aggregate = session.aggregate();
+        found.aggregate = Session::Started(session.state());
         found.staged.base = Base::Session(Box::new(session));
         let decided = self.execute_on::<Session>(found, command, metadata).await;
         match decided {
@@ -345,25 +344,32 @@ impl UnitOfWork {
         command: A::Command,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, Failure> {
-        let id = found.staged.stream.id.clone();
-        let decided = Arc::default();
-        let staging = Staging {
-            found: Mutex::new(Some(found)),
-            decided: Arc::clone(&decided),
-        };
-        CqrsFramework::new(staging, vec![], ())
-            .execute_with_metadata(&id, command, metadata)
+        let Found {
+            mut aggregate,
+            mut staged,
+        } = found;
+        let sink = EventSink::default();
+        aggregate
+            .handle(command, &(), &sink)
             .await
-            .map_err(|error| match error {
-                AggregateError::UserError(refusal) => refusal.into(),
-                AggregateError::AggregateConflict => Failure::Conflict,
-                AggregateError::DatabaseConnectionError(source)
-                | AggregateError::DeserializationError(source)
-                | AggregateError::UnexpectedError(source) => StoreError::Unreadable(source).into(),
-            })?;
-        let Some((staged, events)) = lock(&decided).take() else {
-            return Ok(vec![]);
-        };
+            .map_err(Into::into)?;
+        let events = sink.collect().await;
+        if events.is_empty() {
+            return Ok(events);
+        }
+        let unreadable = |source| StoreError::Unreadable(Box::new(source));
+        let metadata = serde_json::to_value(metadata).map_err(unreadable)?;
+        for (sequence, event) in (staged.base.version() + 1..).zip(&events) {
+            staged.new.push(RecordedEvent {
+                aggregate_id: staged.stream.id.clone(),
+                sequence,
+                aggregate_type: A::TYPE.to_owned(),
+                event_type: event.event_type(),
+                event_version: event.event_version(),
+                payload: serde_json::to_value(event).map_err(unreadable)?,
+                metadata: metadata.clone(),
+            });
+        }
         lock(&self.staged).streams.push(staged);
         Ok(events)
     }
@@ -423,76 +429,6 @@ impl<A: Decides> Found<A> {
                 new: vec![],
             },
         }
-    }
-}
-
-impl<A: Aggregate> AggregateContext<A> for Found<A> {
-    fn aggregate(&mut self) -> &mut A {
-        &mut self.aggregate
-    }
-}
-
-/// The store that `cqrs-es` sees: it has what was found, and stages what is committed.
-struct Staging<A: Aggregate> {
-    /// Until it was asked for: a command decides once.
-    found: Mutex<Option<Found<A>>>,
-    decided: Arc<Mutex<Option<Decided<A>>>>,
-}
-
-/// A stream with the events that a command adds, and the same as the aggregate made them.
-type Decided<A> = (StagedStream, Vec<<A as Aggregate>::Event>);
-
-/// cqrs-es asked a second time for what was found.
-#[derive(Debug, thiserror::Error)]
-#[error("one decision loads its aggregate twice")]
-struct FoundTwice;
-
-impl<A: Decides> cqrs_es::EventStore<A> for Staging<A> {
-    type AC = Found<A>;
-
-    // Nothing asks for them: decisions are made on the aggregate.
-    async fn load_events(
-        &self,
-        _aggregate_id: &str,
-    ) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
-        Ok(vec![])
-    }
-
-    async fn load_aggregate(
-        &self,
-        _aggregate_id: &str,
-    ) -> Result<Found<A>, AggregateError<A::Error>> {
-        lock(&self.found)
-            .take()
-            .ok_or_else(|| AggregateError::UnexpectedError(Box::new(FoundTwice)))
-    }
-
-    /// What it returns goes to queries, of which there are none.
-    async fn commit(
-        &self,
-        events: Vec<A::Event>,
-        mut found: Found<A>,
-        metadata: HashMap<String, String>,
-    ) -> Result<Vec<EventEnvelope<A>>, AggregateError<A::Error>> {
-        if events.is_empty() {
-            return Ok(vec![]);
-        }
-        let unexpected = |error| AggregateError::UnexpectedError(Box::new(error));
-        let metadata = serde_json::to_value(metadata).map_err(unexpected)?;
-        let last = found.staged.base.version() as usize;
-        for (sequence, event) in (last + 1..).zip(&events) {
-            found.staged.new.push(SerializedEvent::new(
-                found.staged.stream.id.clone(),
-                sequence,
-                A::TYPE.to_owned(),
-                event.event_type(),
-                event.event_version(),
-                serde_json::to_value(event).map_err(unexpected)?,
-                metadata.clone(),
-            ));
-        }
-        *lock(&self.decided) = Some((found.staged, events));
-        Ok(vec![])
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     ChangedAccounts, EventLog, LogCursor, LogFilter, LogHead, LogPage, LoggedEvent, ReadOnError,
     StoreError,
 };
 use authlog_application::{Follower, LogFeed};
 use authlog_domain::{Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -114,15 +114,15 @@ fn event(log_index: u64, kind: &str) -> LoggedEvent {
         leaf_hash,
         recorded_at: Timestamp::from_unix_millis(0),
         user: user(log_index % 5),
-        event: SerializedEvent::new(
-            log_index.to_string(),
-            1,
-            aggregate.to_owned(),
-            kind.to_owned(),
-            "1".to_owned(),
-            json!({}),
-            json!({}),
-        ),
+        event: RecordedEvent {
+            aggregate_id: log_index.to_string(),
+            sequence: 1,
+            aggregate_type: aggregate.to_owned(),
+            event_type: kind.to_owned(),
+            event_version: "1".to_owned(),
+            payload: json!({}),
+            metadata: json!({}),
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     Append, Base, CredentialRecord, Entropy, HashingClient, PasswordHash, PasswordHasher as _,
     StagedStream, StreamId,
@@ -30,7 +31,6 @@ use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::SystemEntropy;
 use clap::Args;
 use cqrs_es::DomainEvent;
-use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -265,7 +265,7 @@ fn session(
 struct Staging {
     stream: StreamId,
     user: UserId,
-    new: Vec<SerializedEvent>,
+    new: Vec<RecordedEvent>,
 }
 
 impl Staging {
@@ -287,15 +287,15 @@ impl Staging {
             "ip": format!("198.51.100.{}", self.new.len() % 250),
             "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
         });
-        self.new.push(SerializedEvent::new(
-            self.stream.id.clone(),
-            self.new.len() + 1,
-            self.stream.kind.as_str().to_owned(),
-            event.event_type(),
-            event.event_version(),
-            serde_json::to_value(event)?,
+        self.new.push(RecordedEvent {
+            aggregate_id: self.stream.id.clone(),
+            sequence: self.new.len() as u64 + 1,
+            aggregate_type: self.stream.kind.as_str().to_owned(),
+            event_type: event.event_type(),
+            event_version: event.event_version(),
+            payload: serde_json::to_value(event)?,
             metadata,
-        ));
+        });
         Ok(())
     }
 

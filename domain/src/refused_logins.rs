@@ -3,6 +3,8 @@
 //! They have a stream of their own, a new one each day and bounded, so that whoever guesses at passwords can neither
 //! slow the account's own aggregate down nor fill the log.
 
+use std::convert::Infallible;
+
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,13 @@ impl RefusedLogins {
         Self {
             count: u32::try_from(count).unwrap_or(u32::MAX),
         }
+    }
+
+    /// The event that `command` leads to; none once [`MAX_PER_DAY`] are recorded. Recording is never refused.
+    pub fn decide(&self, command: RecordRefusedLogin) -> Option<RefusedLoginsEvent> {
+        let RecordRefusedLogin { at, reason } = command;
+        let event = RefusedLoginsEvent::LoginRefused(LoginRefused { at, reason });
+        (self.count < MAX_PER_DAY).then_some(event)
     }
 
     /// The stream in which a login of `user` that is refused at `at` belongs.
@@ -82,10 +91,6 @@ pub struct LoginRefused {
     pub reason: LoginRefusalReason,
 }
 
-/// Recording a refused login is never refused itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Never {}
-
 catalogued!(RefusedLoginsEvent: LoginRefused);
 
 impl DomainEvent for RefusedLoginsEvent {
@@ -102,7 +107,7 @@ impl Aggregate for RefusedLogins {
     const TYPE: &'static str = "refused-logins";
     type Command = RecordRefusedLogin;
     type Event = RefusedLoginsEvent;
-    type Error = Never;
+    type Error = Infallible;
     type Services = ();
 
     async fn handle(
@@ -110,10 +115,8 @@ impl Aggregate for RefusedLogins {
         command: RecordRefusedLogin,
         _services: &(),
         sink: &EventSink<Self>,
-    ) -> Result<(), Never> {
-        if self.count < MAX_PER_DAY {
-            let RecordRefusedLogin { at, reason } = command;
-            let event = RefusedLoginsEvent::LoginRefused(LoginRefused { at, reason });
+    ) -> Result<(), Infallible> {
+        if let Some(event) = self.decide(command) {
             sink.write(event, self).await;
         }
         Ok(())

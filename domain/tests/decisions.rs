@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "here proofs are made up")]
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use authlog_domain::refused_logins::{LoginRefusalReason, MAX_PER_DAY, RecordRefusedLogin};
+use authlog_domain::refused_logins::{
+    LoginRefusalReason, MAX_PER_DAY, RecordRefusedLogin, RefusedLoginsEvent,
+};
 use authlog_domain::session::{
     Limits, LogOut, RefreshSession, RevokeSession, SessionCommand, SessionEvent, SessionRefusal,
     StartSession,
@@ -32,18 +35,45 @@ const UNLIMITED: Limits = Limits {
 };
 
 /// Lets the aggregate decide and apply what it decided, as the program does.
-fn execute<A>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error>
-where
-    A: Aggregate<Services = ()>,
-{
-    let sink = EventSink::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        aggregate.handle(command, &(), &sink).await?;
-        Ok(sink.collect().await)
-    })
+fn execute<A: Decides>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error> {
+    let events = aggregate.decided(command)?;
+    events
+        .iter()
+        .for_each(|event| aggregate.apply(event.clone()));
+    Ok(events)
+}
+
+/// An aggregate with its pure decision.
+trait Decides: Aggregate<Event: Clone> {
+    fn decided(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
+}
+
+impl Decides for User {
+    fn decided(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
+        self.decide(command)
+    }
+}
+
+impl Decides for Session {
+    fn decided(&self, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionRefusal> {
+        self.decide(command)
+    }
+}
+
+impl Decides for RefusedLogins {
+    fn decided(&self, command: RecordRefusedLogin) -> Result<Vec<RefusedLoginsEvent>, Infallible> {
+        Ok(self.decide(command).into_iter().collect())
+    }
+}
+
+/// The program lets cqrs-es write the events of a decision, each of which is applied as it is written.
+#[tokio::test]
+async fn cqrs_es_writes_and_applies_what_was_decided() {
+    let (mut user, sink) = (User::default(), EventSink::default());
+    let decided = user.decide(registration()).unwrap();
+    user.handle(registration(), &(), &sink).await.unwrap();
+    assert_eq!(sink.collect().await, decided);
+    assert_eq!(user, registered());
 }
 
 fn second(seconds: i64) -> Timestamp {
@@ -1017,7 +1047,7 @@ proptest! {
             if ended {
                 prop_assert_eq!(handed_out, None);
             }
-            ended |= story.session.started().unwrap().ended;
+            ended |= story.session.started().unwrap().ended_at.is_some();
             prop_assert!(!(ended && story.is_live()));
         }
     }

@@ -1,11 +1,11 @@
 //! One account's events and states, as both stores read them: all but the statements.
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::Replay;
-use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 
 use crate::sealing::{SubjectKey, open_metadata, open_payload};
@@ -75,12 +75,12 @@ pub(crate) async fn opened(
 }
 
 /// Shows an event that this program cannot read as one of which only the name is known: it does not hide the others.
-pub(crate) fn make_unreadable(event: &mut SerializedEvent) {
+pub(crate) fn make_unreadable(event: &mut RecordedEvent) {
     event.payload = json!({ "unreadable": true });
     event.metadata = json!({});
 }
 
-fn open(event: &mut SerializedEvent, key: Option<&SubjectKey>) -> Result<(), StoreError> {
+fn open(event: &mut RecordedEvent, key: Option<&SubjectKey>) -> Result<(), StoreError> {
     match AggregateKind::from_stored(&event.aggregate_type) {
         Some(kind) => open_payload(kind, event, key).map_err(unreadable),
         // A newer program wrote it; what it seals stays sealed.

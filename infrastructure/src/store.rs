@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_application::RequestContext;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     Append, Directory, Doctor, Entropy, EventLog, EventStore, Health, History, Housekeeping,
     Identifier, IdentifierKind, LeafHash, LiveSessions, LogCursor, LoggedEvent, MailGate, MailKind,
@@ -19,7 +20,6 @@ use authlog_projections::{
     row_after, told_by_mail,
 };
 use aws_lc_rs::hmac;
-use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -712,11 +712,11 @@ impl Vault {
     pub(crate) async fn open(
         &self,
         stream: &StreamId,
-        mut events: Vec<SerializedEvent>,
+        mut events: Vec<RecordedEvent>,
         stored: &impl WrappedKeys,
-    ) -> Result<Vec<SerializedEvent>, StoreError> {
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         let personal =
-            |event: &SerializedEvent| !stream.kind.personal_fields(&event.event_type).is_empty();
+            |event: &RecordedEvent| !stream.kind.personal_fields(&event.event_type).is_empty();
         let Some(user) = events.iter().find(|event| personal(event)).map(owner) else {
             return Ok(events);
         };
@@ -891,7 +891,7 @@ pub(crate) fn readable<E: std::fmt::Display>(
 struct NoEpoch;
 
 /// The account to which an event belongs, by its metadata.
-fn owner(event: &SerializedEvent) -> Result<UserId, StoreError> {
+fn owner(event: &RecordedEvent) -> Result<UserId, StoreError> {
     event
         .metadata
         .get("user_id")
@@ -1095,15 +1095,15 @@ impl LogRow {
     /// what is made of such an event is decided where it is published.
     pub(crate) fn logged(self) -> Result<LoggedEvent, StoreError> {
         let kind = AggregateKind::from_stored(&self.aggregate_type);
-        let mut event = SerializedEvent::new(
-            self.aggregate_id,
-            usize::try_from(self.sequence).map_err(unreadable)?,
-            self.aggregate_type,
-            self.event_type,
-            self.event_version,
-            self.payload,
-            self.metadata,
-        );
+        let mut event = RecordedEvent {
+            aggregate_id: self.aggregate_id,
+            sequence: u64::try_from(self.sequence).map_err(unreadable)?,
+            aggregate_type: self.aggregate_type,
+            event_type: self.event_type,
+            event_version: self.event_version,
+            payload: self.payload,
+            metadata: self.metadata,
+        };
         let opened = kind.map(|kind| open_payload(kind, &mut event, None));
         let user = owner(&event)
             .ok()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream::Config};
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     ChangedAccounts, Check, Diagnosis, EventLog, LogCursor, LogFilter, LogHead, LogPage,
     LoggedEvent, ReadOnError, StoreError,
@@ -18,7 +19,6 @@ use authlog_domain::{Timestamp, UserId};
 use authlog_infrastructure::nats::{
     NatsAccess, NatsServers, RepairError, Repaired, STREAM, compare_stream, repair_stream,
 };
-use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -148,15 +148,15 @@ impl Log {
             recorded_at: Timestamp::from_unix_millis(0),
             user: UserId::new(Uuid::from_u128(7)),
             leaf_hash: [0; 32],
-            event: SerializedEvent::new(
-                format!("s-{log_index}"),
-                1,
-                "session".to_owned(),
-                "LoggedOut".to_owned(),
-                "1".to_owned(),
-                json!({"LoggedOut": {"at": "2026-11-21T09:25:00.123Z"}}),
-                json!({}),
-            ),
+            event: RecordedEvent {
+                aggregate_id: format!("s-{log_index}"),
+                sequence: 1,
+                aggregate_type: "session".to_owned(),
+                event_type: "LoggedOut".to_owned(),
+                event_version: "1".to_owned(),
+                payload: json!({"LoggedOut": {"at": "2026-11-21T09:25:00.123Z"}}),
+                metadata: json!({}),
+            },
         }
     }
 }

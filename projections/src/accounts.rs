@@ -1,9 +1,9 @@
 //! The accounts: one row an account.
 
 use authlog_application::ports::Account;
+use authlog_application::ports::RecordedEvent;
 use authlog_domain::UserId;
 use authlog_domain::user::{Registered, UserEvent, UserRegistered};
-use cqrs_es::persist::SerializedEvent;
 
 use crate::{Unreadable, read};
 
@@ -12,7 +12,7 @@ use crate::{Unreadable, read};
 /// # Errors
 /// An event cannot be read.
 pub fn account<'a>(
-    events: impl IntoIterator<Item = &'a SerializedEvent>,
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<Account>, Unreadable> {
     account_after(None, events)
 }
@@ -20,7 +20,7 @@ pub fn account<'a>(
 /// The same from a row on, with the events after its version.
 pub(crate) fn account_after<'a>(
     mut row: Option<Account>,
-    events: impl IntoIterator<Item = &'a SerializedEvent>,
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<Account>, Unreadable> {
     for event in events {
         row = apply(row, event)?;
@@ -31,7 +31,7 @@ pub(crate) fn account_after<'a>(
 /// What later decisions depend on is the domain's to say; here are the profile and what a reader of the account sees.
 pub(crate) fn apply(
     row: Option<Account>,
-    recorded: &SerializedEvent,
+    recorded: &RecordedEvent,
 ) -> Result<Option<Account>, Unreadable> {
     let event: UserEvent = read(recorded)?;
     let mut row = match (row, &event) {
@@ -53,11 +53,11 @@ pub(crate) fn apply(
     let mut state = row.state();
     state.apply(event);
     row.set_state(state);
-    row.version = recorded.sequence as u64;
+    row.version = recorded.sequence;
     Ok(Some(row))
 }
 
-fn registered(recorded: &SerializedEvent, event: &UserRegistered) -> Result<Account, Unreadable> {
+fn registered(recorded: &RecordedEvent, event: &UserRegistered) -> Result<Account, Unreadable> {
     let state = Registered::new(event);
     Ok(Account {
         id: UserId::parse(&recorded.aggregate_id)

@@ -14,9 +14,9 @@ mod mail;
 mod replay;
 mod sessions;
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::StagedStream;
 use authlog_domain::AggregateKind;
-use cqrs_es::persist::SerializedEvent;
 
 pub use accounts::account;
 pub use authlog_application::ports::{Account, SessionRecord};
@@ -32,14 +32,14 @@ pub use sessions::session;
 pub struct Unreadable {
     aggregate_type: String,
     aggregate_id: String,
-    sequence: usize,
+    sequence: u64,
     #[source]
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl Unreadable {
     fn new(
-        event: &SerializedEvent,
+        event: &RecordedEvent,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self {
@@ -67,7 +67,7 @@ pub enum Row {
 /// An event cannot be read.
 pub fn row<'a>(
     kind: AggregateKind,
-    events: impl IntoIterator<Item = &'a SerializedEvent>,
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<Row>, Unreadable> {
     Ok(match kind {
         AggregateKind::User => account(events)?.map(|row| Row::Account(Box::new(row))),
@@ -92,6 +92,6 @@ pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
 }
 
 /// The event as the domain knows it.
-fn read<E: serde::de::DeserializeOwned>(event: &SerializedEvent) -> Result<E, Unreadable> {
+fn read<E: serde::de::DeserializeOwned>(event: &RecordedEvent) -> Result<E, Unreadable> {
     E::deserialize(&event.payload).map_err(|source| Unreadable::new(event, source))
 }

@@ -1,10 +1,10 @@
 //! The mail: of which events a person is told.
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{MailKind, StagedStream};
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
 use authlog_domain::{AggregateKind, Email, Timestamp};
-use cqrs_es::persist::SerializedEvent;
 
 use crate::accounts::account_after;
 use crate::{Unreadable, read};
@@ -39,7 +39,7 @@ pub fn told_by_mail(staged: &StagedStream) -> Result<Vec<ToldByMail>, Unreadable
 
 fn of_user(
     staged: &StagedStream,
-    recorded: &SerializedEvent,
+    recorded: &RecordedEvent,
 ) -> Result<Option<ToldByMail>, Unreadable> {
     let event: UserEvent = read(recorded)?;
     let Some(notice) = event.kind().notice() else {
@@ -69,7 +69,7 @@ fn of_user(
 /// spelling of one address is no other address.
 fn former_address(
     staged: &StagedStream,
-    recorded: &SerializedEvent,
+    recorded: &RecordedEvent,
     now: Option<&Email>,
 ) -> Result<Option<Email>, Unreadable> {
     let earlier = staged.new.iter();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Account, SessionRecord};
 use authlog_domain::AggregateKind;
-use cqrs_es::persist::SerializedEvent;
 
 use crate::{Unreadable, accounts, sessions};
 
@@ -21,7 +21,7 @@ impl Replay {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn apply(&mut self, event: &SerializedEvent) -> Result<(), Unreadable> {
+    pub fn apply(&mut self, event: &RecordedEvent) -> Result<(), Unreadable> {
         match AggregateKind::from_stored(&event.aggregate_type) {
             Some(AggregateKind::User) => {
                 self.account = accounts::apply(self.account.take(), event)?;

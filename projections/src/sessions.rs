@@ -1,9 +1,9 @@
 //! The sessions: one row a session.
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::SessionRecord;
-use authlog_domain::session::SessionEvent;
+use authlog_domain::session::{SessionEvent, Started};
 use authlog_domain::{ContractName, SessionId};
-use cqrs_es::persist::SerializedEvent;
 
 use crate::{Unreadable, read};
 
@@ -12,7 +12,7 @@ use crate::{Unreadable, read};
 /// # Errors
 /// An event cannot be read.
 pub fn session<'a>(
-    events: impl IntoIterator<Item = &'a SerializedEvent>,
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<SessionRecord>, Unreadable> {
     session_after(None, events)
 }
@@ -20,7 +20,7 @@ pub fn session<'a>(
 /// The same from a row on, with the events after its version.
 pub(crate) fn session_after<'a>(
     mut row: Option<SessionRecord>,
-    events: impl IntoIterator<Item = &'a SerializedEvent>,
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
 ) -> Result<Option<SessionRecord>, Unreadable> {
     for event in events {
         row = apply(row, event)?;
@@ -30,51 +30,29 @@ pub(crate) fn session_after<'a>(
 
 pub(crate) fn apply(
     row: Option<SessionRecord>,
-    recorded: &SerializedEvent,
+    recorded: &RecordedEvent,
 ) -> Result<Option<SessionRecord>, Unreadable> {
     let event: SessionEvent = read(recorded)?;
-    let at = event.at();
-    let mut row = match (row, &event) {
-        (_, SessionEvent::LoggedIn(event)) => SessionRecord {
-            id: SessionId::parse(&recorded.aggregate_id)
-                .ok_or_else(|| Unreadable::new(recorded, "its aggregate id is no session's id"))?,
-            version: 0,
-            user: event.user,
-            contract: contract(recorded),
-            epoch: event.epoch,
-            rotation: event.rotation,
-            generation: 0,
-            started_at: at,
-            last_used_at: at,
-            rotated_at: at,
-            expires_at: event.expires_at,
-            ended_at: None,
-        },
-        (Some(row), _) => row,
+    let (id, contract, mut state) = match (row, &event) {
+        (_, SessionEvent::LoggedIn(event)) => {
+            let id = SessionId::parse(&recorded.aggregate_id)
+                .ok_or_else(|| Unreadable::new(recorded, "its aggregate id is no session's id"))?;
+            (id, contract(recorded), Started::new(event))
+        }
+        (Some(row), _) => (row.id, row.contract, row.state()),
         (None, _) => return Ok(None),
     };
-    match event {
-        SessionEvent::LoggedIn(_) => {}
-        SessionEvent::TokenRefreshed(event) => {
-            if event.generation > row.generation {
-                row.generation = event.generation;
-                row.rotated_at = at;
-            }
-            row.last_used_at = at;
-            row.expires_at = event.expires_at;
-        }
-        SessionEvent::RefreshTokenReused(_)
-        | SessionEvent::LoggedOut(_)
-        | SessionEvent::SessionRevoked(_) => {
-            row.ended_at = Some(at);
-        }
-    }
-    row.version = recorded.sequence as u64;
-    Ok(Some(row))
+    state.apply(&event);
+    Ok(Some(SessionRecord::new(
+        id,
+        recorded.sequence,
+        contract,
+        state,
+    )))
 }
 
 /// The contract through which the event came; `None` for one that this program does not know.
-fn contract(recorded: &SerializedEvent) -> Option<ContractName> {
+fn contract(recorded: &RecordedEvent) -> Option<ContractName> {
     let name = recorded.metadata.get("contract")?;
     serde_json::from_value(name.clone()).ok()
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Account, Base, StagedStream, StreamId};
 use authlog_domain::user::{
     EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
@@ -14,7 +15,6 @@ use authlog_domain::{
     SessionId, Timestamp, User, UserId, Username, VerificationId,
 };
 use authlog_projections::{Row, account, claim_changes, row_after};
-use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, DomainEvent};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -112,24 +112,22 @@ fn life() -> impl Strategy<Value = Vec<UserEvent>> {
     })
 }
 
-fn recorded(events: &[UserEvent]) -> Vec<SerializedEvent> {
+fn recorded(events: &[UserEvent]) -> Vec<RecordedEvent> {
     (1..)
         .zip(events)
-        .map(|(sequence, event)| {
-            SerializedEvent::new(
-                ID.to_string(),
-                sequence,
-                User::TYPE.to_owned(),
-                event.event_type(),
-                event.event_version(),
-                serde_json::to_value(event).unwrap(),
-                serde_json::json!({}),
-            )
+        .map(|(sequence, event)| RecordedEvent {
+            aggregate_id: ID.to_string(),
+            sequence,
+            aggregate_type: User::TYPE.to_owned(),
+            event_type: event.event_type(),
+            event_version: event.event_version(),
+            payload: serde_json::to_value(event).unwrap(),
+            metadata: serde_json::json!({}),
         })
         .collect()
 }
 
-fn staged(base: Account, new: &[SerializedEvent]) -> StagedStream {
+fn staged(base: Account, new: &[RecordedEvent]) -> StagedStream {
     StagedStream {
         stream: StreamId {
             kind: AggregateKind::User,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Base, StagedStream, StreamId};
 use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
@@ -11,7 +12,6 @@ use authlog_domain::{
     AggregateKind, RevocationReason, Rotation, Session, SessionId, Timestamp, UserId,
 };
 use authlog_projections::{Row, row_after, session};
-use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, DomainEvent};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -62,19 +62,17 @@ fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
     })
 }
 
-fn recorded(events: &[SessionEvent]) -> Vec<SerializedEvent> {
+fn recorded(events: &[SessionEvent]) -> Vec<RecordedEvent> {
     (1..)
         .zip(events)
-        .map(|(sequence, event)| {
-            SerializedEvent::new(
-                ID.to_string(),
-                sequence,
-                Session::TYPE.to_owned(),
-                event.event_type(),
-                event.event_version(),
-                serde_json::to_value(event).unwrap(),
-                serde_json::json!({"contract": "users"}),
-            )
+        .map(|(sequence, event)| RecordedEvent {
+            aggregate_id: ID.to_string(),
+            sequence,
+            aggregate_type: Session::TYPE.to_owned(),
+            event_type: event.event_type(),
+            event_version: event.event_version(),
+            payload: serde_json::to_value(event).unwrap(),
+            metadata: serde_json::json!({"contract": "users"}),
         })
         .collect()
 }
@@ -89,7 +87,7 @@ proptest! {
             let row = session(&recorded[..=index]).unwrap().unwrap();
             prop_assert_eq!(row.id, SessionId::new(ID));
             prop_assert_eq!(row.version, index as u64 + 1);
-            prop_assert_eq!(&row.aggregate(), &aggregate);
+            prop_assert_eq!(&Session::Started(row.state()), &aggregate);
         }
     }
 

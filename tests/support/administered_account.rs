@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Account, Append, Base, StagedStream, StreamId};
 use authlog_domain::user::{UserEvent, UserUnlocked};
 use authlog_domain::{AggregateKind, UserId};
@@ -10,7 +11,6 @@ use authlog_infrastructure::sealing::MasterKey;
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::SystemEntropy;
 use cqrs_es::DomainEvent as _;
-use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
 use super::contract::Tokens;
@@ -101,17 +101,15 @@ pub async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::
 fn unlocked(row: Account, times: usize) -> StagedStream {
     let id = row.id.to_string();
     let event = UserEvent::UserUnlocked(UserUnlocked { at: row.updated_at });
-    let first = row.version as usize + 1;
-    let new = (first..first + times).map(|sequence| {
-        SerializedEvent::new(
-            id.clone(),
-            sequence,
-            AggregateKind::User.as_str().to_owned(),
-            event.event_type(),
-            event.event_version(),
-            serde_json::to_value(&event).unwrap(),
-            json!({"user_id": id}),
-        )
+    let first = row.version + 1;
+    let new = (first..first + times as u64).map(|sequence| RecordedEvent {
+        aggregate_id: id.clone(),
+        sequence,
+        aggregate_type: AggregateKind::User.as_str().to_owned(),
+        event_type: event.event_type(),
+        event_version: event.event_version(),
+        payload: serde_json::to_value(&event).unwrap(),
+        metadata: json!({"user_id": id}),
     });
     StagedStream {
         new: new.collect(),

@@ -1,5 +1,6 @@
 //! An account that an earlier version registered, with a name that is not taken any more.
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     Append, Base, CredentialRecord, Entropy as _, PasswordHash, StagedStream, StreamId,
 };
@@ -9,7 +10,6 @@ use authlog_domain::{
 };
 use authlog_infrastructure::system::SystemEntropy;
 use cqrs_es::DomainEvent as _;
-use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 
 use super::administered_account::another_node;
@@ -30,15 +30,15 @@ pub async fn is_registered(service: &Program, person: &Person) -> UserId {
         role: Role::User,
         credential,
     });
-    let registered = SerializedEvent::new(
-        user.to_string(),
-        1,
-        AggregateKind::User.as_str().to_owned(),
-        event.event_type(),
-        event.event_version(),
-        serde_json::to_value(&event).unwrap(),
-        json!({"user_id": user.to_string(), "request_id": SystemEntropy.random_uuid().to_string()}),
-    );
+    let registered = RecordedEvent {
+        aggregate_id: user.to_string(),
+        sequence: 1,
+        aggregate_type: AggregateKind::User.as_str().to_owned(),
+        event_type: event.event_type(),
+        event_version: event.event_version(),
+        payload: serde_json::to_value(&event).unwrap(),
+        metadata: json!({"user_id": user.to_string(), "request_id": SystemEntropy.random_uuid().to_string()}),
+    };
     let append = Append {
         streams: vec![StagedStream {
             stream: StreamId {

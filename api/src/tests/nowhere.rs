@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::*;
 use authlog_application::{Authlog, NewPassword, Parts, Password, PasswordPolicy, Settings};
 use authlog_domain::session::Limits;
 use authlog_domain::{
     AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
 };
-use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
 use crate::Api;
@@ -225,7 +225,7 @@ impl Health for Nowhere {
 
 #[async_trait]
 impl EventStore for Nowhere {
-    async fn load(&self, _: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
+    async fn load(&self, _: &StreamId) -> Result<Vec<RecordedEvent>, StoreError> {
         unreachable!()
     }
 
@@ -234,7 +234,7 @@ impl EventStore for Nowhere {
         _: &StreamId,
         _: &str,
         _: usize,
-    ) -> Result<Vec<SerializedEvent>, StoreError> {
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         unreachable!()
     }
 

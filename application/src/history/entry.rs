@@ -161,7 +161,7 @@ fn spaced(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cqrs_es::persist::SerializedEvent;
+    use crate::ports::RecordedEvent;
     use serde_json::json;
 
     use super::*;
@@ -170,15 +170,15 @@ mod tests {
         PastEvent {
             log_index: Some(7),
             recorded_at: Timestamp::from_unix_millis(1_000),
-            event: SerializedEvent::new(
-                "some-id".to_owned(),
-                3,
-                "session".to_owned(),
-                event_type.to_owned(),
-                "1".to_owned(),
+            event: RecordedEvent {
+                aggregate_id: "some-id".to_owned(),
+                sequence: 3,
+                aggregate_type: "session".to_owned(),
+                event_type: event_type.to_owned(),
+                event_version: "1".to_owned(),
                 payload,
                 metadata,
-            ),
+            },
         }
     }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use authlog_domain::session::Started;
 use authlog_domain::user::{PendingReset, PendingVerification, RecentRequests, Registered};
 use authlog_domain::{
-    AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, Session,
-    SessionId, Timestamp, UserId, Username,
+    AccountNumber, ContractName, CredentialId, Email, PersonName, Phone, Role, Rotation, SessionId,
+    Timestamp, UserId, Username,
 };
 
 use super::{PasswordHash, StoreError, TokenDigest};
@@ -184,10 +184,44 @@ impl SessionRecord {
         !self.has_row(now.plus(CLOCKS_DIFFER_BY))
     }
 
-    /// The session as its events have made it: its row holds all that decisions depend on, so that a session of ten
-    /// thousand refreshes need not be loaded event by event. An append that builds on it names its version.
-    pub fn aggregate(&self) -> Session {
-        Session::Started(Started {
+    /// The row of a session that is in `state` after its event `version`.
+    pub fn new(
+        id: SessionId,
+        version: u64,
+        contract: Option<ContractName>,
+        state: Started,
+    ) -> Self {
+        let Started {
+            user,
+            epoch,
+            rotation,
+            generation,
+            started_at,
+            last_used_at,
+            rotated_at,
+            expires_at,
+            ended_at,
+        } = state;
+        Self {
+            id,
+            version,
+            user,
+            contract,
+            epoch,
+            rotation,
+            generation,
+            started_at,
+            last_used_at,
+            rotated_at,
+            expires_at,
+            ended_at,
+        }
+    }
+
+    /// The session as the domain has it: its row holds all that decisions depend on, so that a session of ten thousand
+    /// refreshes need not be loaded event by event. An append that builds on it names its version.
+    pub fn state(&self) -> Started {
+        Started {
             user: self.user,
             epoch: self.epoch,
             rotation: self.rotation,
@@ -196,15 +230,14 @@ impl SessionRecord {
             last_used_at: self.last_used_at,
             rotated_at: self.rotated_at,
             expires_at: self.expires_at,
-            ended: self.ended_at.is_some(),
-        })
+            ended_at: self.ended_at,
+        }
     }
 
     /// Whether the session, which is one of `account`, counts at `now`.
     pub fn is_live(&self, account: &Account, now: Timestamp) -> bool {
-        self.ended_at.is_none()
-            && self.epoch == account.epoch_for(self.id, self.epoch)
-            && now < self.expires_at
+        let account_epoch = account.epoch_for(self.id, self.epoch);
+        self.state().is_live(account_epoch, now)
     }
 }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use authlog_domain::{Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 
-use super::StoreError;
+use super::{RecordedEvent, StoreError};
 
 /// An event at its place in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +17,7 @@ pub struct LoggedEvent {
     /// The account to which it happened.
     pub user: UserId,
     /// The event. Its personal fields are erased, and its metadata names neither address nor user agent.
-    pub event: SerializedEvent,
+    pub event: RecordedEvent,
     /// The hash of the whole entry as the store holds it: the leaf of the log's Merkle tree.
     pub leaf_hash: LeafHash,
 }

@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use authlog_domain::{AggregateKind, CredentialId, SessionId, Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 use tokio::time::Instant;
 
-use super::{Account, IdentifierKind, PasswordHash, SessionRecord, TokenDigest};
+use super::{Account, IdentifierKind, PasswordHash, RecordedEvent, SessionRecord, TokenDigest};
 
 /// Names one aggregate's stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -65,7 +64,7 @@ pub struct StagedStream {
     /// What the command built on. Should the stream have grown since, the append is a conflict.
     pub base: Base,
     /// The events to append; the first has the sequence after the base's version. Personal fields are plain.
-    pub new: Vec<SerializedEvent>,
+    pub new: Vec<RecordedEvent>,
 }
 
 /// A password hash, to be stored under the name that an event in the same append gives it.
@@ -167,7 +166,7 @@ pub enum AppendError {
 pub trait EventStore: Send + Sync {
     /// The events of a stream in order of their sequence, with their personal fields opened or erased; none for a
     /// stream that does not exist.
-    async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError>;
+    async fn load(&self, stream: &StreamId) -> Result<Vec<RecordedEvent>, StoreError>;
 
     /// The last events of one type of a stream, up to `limit`, in order of their sequence and opened as by [`Self::load`].
     async fn last_events(
@@ -175,7 +174,7 @@ pub trait EventStore: Send + Sync {
         stream: &StreamId,
         event_type: &str,
         limit: usize,
-    ) -> Result<Vec<SerializedEvent>, StoreError>;
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
 
     /// The highest sequence of a stream's events that is not beyond `limit`; 0 for a stream that does not exist. It costs the
     /// same however long the stream is.

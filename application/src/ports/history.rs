@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 use authlog_domain::{SessionId, Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 
-use super::{Account, SessionRecord, StoreError};
+use super::{Account, RecordedEvent, SessionRecord, StoreError};
 
 /// An event of an account, of one of its sessions or of its refused logins.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +14,7 @@ pub struct PastEvent {
     pub recorded_at: Timestamp,
     /// The event. Personal fields of the payload, and `ip` and `user_agent` of the metadata, are opened; where the key is
     /// gone they read `{"erased": true}`.
-    pub event: SerializedEvent,
+    pub event: RecordedEvent,
 }
 
 /// Which events of an account a reader wants.

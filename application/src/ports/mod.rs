@@ -18,6 +18,7 @@ mod mail_queue;
 mod passwords;
 mod publication;
 mod rebuild;
+mod recorded_event;
 mod reset_requests;
 mod revocations;
 mod tokens;
@@ -52,6 +53,7 @@ pub use passwords::{
 };
 pub use publication::Publication;
 pub use rebuild::{Rebuild, Stretch};
+pub use recorded_event::RecordedEvent;
 pub use reset_requests::{ResetRequest, ResetRequests};
 pub use revocations::{Revocation, RevocationReader, RevocationSink, RevocationSource};
 pub use tokens::{

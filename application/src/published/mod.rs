@@ -142,7 +142,7 @@ pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
         ),
         user: logged.user,
         time,
-        sequence: event.sequence as u64,
+        sequence: event.sequence,
         log_index: logged.log_index,
         data,
     })

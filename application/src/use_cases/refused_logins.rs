@@ -1,9 +1,10 @@
 //! Recording refused logins beside the requests that made them, so that a refusal takes as long for an account that
 //! exists as for one that does not.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use authlog_domain::refused_logins::{LoginRefusalReason, Never, RecordRefusedLogin};
+use authlog_domain::refused_logins::{LoginRefusalReason, RecordRefusedLogin};
 use authlog_domain::user::{RequestEmailVerification, UserCommand};
 use authlog_domain::{RefusedLogins, Timestamp, UserId};
 use tokio::sync::mpsc;
@@ -25,8 +26,8 @@ pub(crate) struct RefusedLogin {
     pub(crate) context: RequestContext,
 }
 
-impl From<Never> for Failure {
-    fn from(never: Never) -> Self {
+impl From<Infallible> for Failure {
+    fn from(never: Infallible) -> Self {
         match never {}
     }
 }

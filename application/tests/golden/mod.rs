@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use authlog_application::ports::LoggedEvent;
+use authlog_application::ports::RecordedEvent;
 use authlog_domain::{AggregateKind, Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 use serde_json::json;
 
 pub fn folder(path: &str) -> PathBuf {
@@ -46,20 +46,20 @@ pub fn golden_events() -> Vec<LoggedEvent> {
                 AggregateKind::Session => "019c0000-0000-7000-8000-000000000001",
                 AggregateKind::User | AggregateKind::RefusedLogins => USER,
             };
-            let event = SerializedEvent::new(
-                id.to_owned(),
-                3,
-                kind.as_str().to_owned(),
-                event_type.to_owned(),
-                version.to_owned(),
-                serde_json::from_str(&text).unwrap(),
-                json!({
+            let event = RecordedEvent {
+                aggregate_id: id.to_owned(),
+                sequence: 3,
+                aggregate_type: kind.as_str().to_owned(),
+                event_type: event_type.to_owned(),
+                event_version: version.to_owned(),
+                payload: serde_json::from_str(&text).unwrap(),
+                metadata: json!({
                     "user_id": USER,
                     "contract": "api-auth",
                     "ip": "192.0.2.77",
                     "user_agent": "planted-agent",
                 }),
-            );
+            };
             events.push(LoggedEvent {
                 log_index: 41,
                 leaf_hash: [0; 32],

@@ -101,11 +101,17 @@ pub enum SessionRefusal {
     NoSuchRefreshToken,
 }
 
-/// The events that `command` makes of `session`.
-pub(super) fn decide(
-    session: &Session,
-    command: SessionCommand,
-) -> Result<Vec<SessionEvent>, SessionRefusal> {
+impl Session {
+    /// The events that `command` leads to.
+    ///
+    /// # Errors
+    /// Why the command is refused.
+    pub fn decide(&self, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionRefusal> {
+        decide(self, command)
+    }
+}
+
+fn decide(session: &Session, command: SessionCommand) -> Result<Vec<SessionEvent>, SessionRefusal> {
     match (session, command) {
         (Session::NotStarted, SessionCommand::Start(command)) => Ok(vec![start(command)]),
         (Session::Started(_), SessionCommand::Start(_)) => Err(SessionRefusal::AlreadyStarted),
@@ -176,7 +182,7 @@ fn refresh(
 }
 
 fn log_out(session: &Started, command: LogOut) -> Result<Vec<SessionEvent>, SessionRefusal> {
-    if session.ended {
+    if session.ended_at.is_some() {
         return Err(SessionRefusal::Ended);
     }
     Ok(vec![SessionEvent::LoggedOut(LoggedOut { at: command.at })])

@@ -57,7 +57,7 @@ pub enum Session {
 }
 
 /// What later decisions about a started session depend on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Started {
     /// Whose session it is.
     pub user: UserId,
@@ -75,8 +75,8 @@ pub struct Started {
     pub rotated_at: Timestamp,
     /// From this instant on none of its tokens is good.
     pub expires_at: Timestamp,
-    /// Whether it was ended before it expired.
-    pub ended: bool,
+    /// When it was ended before it expired.
+    pub ended_at: Option<Timestamp>,
 }
 
 impl Session {
@@ -90,9 +90,42 @@ impl Session {
 }
 
 impl Started {
+    /// The session that was just started.
+    pub fn new(event: &LoggedIn) -> Self {
+        Self {
+            user: event.user,
+            epoch: event.epoch,
+            rotation: event.rotation,
+            generation: 0,
+            started_at: event.at,
+            last_used_at: event.at,
+            rotated_at: event.at,
+            expires_at: event.expires_at,
+            ended_at: None,
+        }
+    }
+
+    /// Applies a later event of the session. A login changes nothing here: it begins the session.
+    pub fn apply(&mut self, event: &SessionEvent) {
+        match event {
+            SessionEvent::LoggedIn(_) => {}
+            SessionEvent::TokenRefreshed(event) => {
+                if event.generation > self.generation {
+                    self.generation = event.generation;
+                    self.rotated_at = event.at;
+                }
+                self.last_used_at = event.at;
+                self.expires_at = event.expires_at;
+            }
+            SessionEvent::RefreshTokenReused(_)
+            | SessionEvent::LoggedOut(_)
+            | SessionEvent::SessionRevoked(_) => self.ended_at = Some(event.at()),
+        }
+    }
+
     /// Whether the session counts at `now`, for an account whose session epoch is `account_epoch`.
     pub fn is_live(&self, account_epoch: u32, now: Timestamp) -> bool {
-        !self.ended && self.epoch == account_epoch && now < self.expires_at
+        self.ended_at.is_none() && self.epoch == account_epoch && now < self.expires_at
     }
 }
 
@@ -109,7 +142,7 @@ impl Aggregate for Session {
         _services: &(),
         sink: &EventSink<Self>,
     ) -> Result<(), SessionRefusal> {
-        for event in decide::decide(self, command)? {
+        for event in self.decide(command)? {
             sink.write(event, self).await;
         }
         Ok(())
@@ -117,33 +150,8 @@ impl Aggregate for Session {
 
     fn apply(&mut self, event: SessionEvent) {
         match (&mut *self, event) {
-            (_, SessionEvent::LoggedIn(event)) => {
-                *self = Self::Started(Started {
-                    user: event.user,
-                    epoch: event.epoch,
-                    rotation: event.rotation,
-                    generation: 0,
-                    started_at: event.at,
-                    last_used_at: event.at,
-                    rotated_at: event.at,
-                    expires_at: event.expires_at,
-                    ended: false,
-                });
-            }
-            (Self::Started(session), SessionEvent::TokenRefreshed(event)) => {
-                if event.generation > session.generation {
-                    session.generation = event.generation;
-                    session.rotated_at = event.at;
-                }
-                session.last_used_at = event.at;
-                session.expires_at = event.expires_at;
-            }
-            (
-                Self::Started(session),
-                SessionEvent::RefreshTokenReused(_)
-                | SessionEvent::LoggedOut(_)
-                | SessionEvent::SessionRevoked(_),
-            ) => session.ended = true,
+            (_, SessionEvent::LoggedIn(event)) => *self = Self::Started(Started::new(&event)),
+            (Self::Started(session), event) => session.apply(&event),
             // No event but a login can come first: `decide` refuses every other command.
             (Self::NotStarted, _) => {}
         }

@@ -264,8 +264,17 @@ pub enum UserRefusal {
     EpochPassed,
 }
 
-/// The events that `command` makes of `user`; none where it changes nothing.
-pub(super) fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
+impl User {
+    /// The events that `command` leads to; none where it changes nothing.
+    ///
+    /// # Errors
+    /// Why the command is refused.
+    pub fn decide(&self, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
+        decide(self, command)
+    }
+}
+
+fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefusal> {
     match (user, command) {
         (User::Unregistered, UserCommand::Register(command)) => Ok(register(command)),
         (User::Registered(_), UserCommand::Register(_)) => Err(UserRefusal::AlreadyRegistered),

@@ -160,7 +160,7 @@ impl Aggregate for User {
         _services: &(),
         sink: &EventSink<Self>,
     ) -> Result<(), UserRefusal> {
-        for event in decide::decide(self, command)? {
+        for event in self.decide(command)? {
             sink.write(event, self).await;
         }
         Ok(())

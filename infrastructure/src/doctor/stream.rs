@@ -1,9 +1,9 @@
 //! One stream and what was derived from it: pure, but for the keys that open it.
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Account, Check, Finding, StreamId};
 use authlog_domain::{AggregateKind, EventKind, Timestamp, UserId};
 use authlog_projections::{Row, claims_of, row};
-use cqrs_es::persist::SerializedEvent;
 
 use super::rows::{account_differences, session_differences};
 use super::{Place, Reading, StoredEvent, StreamName};
@@ -215,7 +215,7 @@ impl Verdict {
         stream: &StreamId,
         events: &[StoredEvent],
         key: Option<&SubjectKey>,
-    ) -> Option<Vec<SerializedEvent>> {
+    ) -> Option<Vec<RecordedEvent>> {
         let mut opened = Vec::with_capacity(events.len());
         for event in events {
             match open(stream, event, key) {
@@ -324,17 +324,17 @@ fn open(
     stream: &StreamId,
     stored: &StoredEvent,
     key: Option<&SubjectKey>,
-) -> Result<SerializedEvent, String> {
+) -> Result<RecordedEvent, String> {
     let parse = |text: &str| serde_json::from_str(text).map_err(|error| error.to_string());
-    let mut event = SerializedEvent::new(
-        stream.id.clone(),
-        usize::try_from(stored.sequence).map_err(|error| error.to_string())?,
-        stored.stream.kind.clone(),
-        stored.event_type.clone(),
-        stored.event_version.clone(),
-        parse(&stored.payload)?,
-        parse(&stored.metadata)?,
-    );
+    let mut event = RecordedEvent {
+        aggregate_id: stream.id.clone(),
+        sequence: u64::try_from(stored.sequence).map_err(|error| error.to_string())?,
+        aggregate_type: stored.stream.kind.clone(),
+        event_type: stored.event_type.clone(),
+        event_version: stored.event_version.clone(),
+        payload: parse(&stored.payload)?,
+        metadata: parse(&stored.metadata)?,
+    };
     open_payload(stream.kind, &mut event, key).map_err(|error| error.to_string())?;
     Ok(event)
 }

@@ -5,7 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use async_trait::async_trait;
-use authlog_application::ports::{Append, AppendError, EventStore, StoreError, StreamId};
+use authlog_application::ports::{
+    Append, AppendError, EventStore, RecordedEvent, StoreError, StreamId,
+};
 use authlog_domain::{AggregateKind, RefusedLogins, Session, User, UserId};
 use cqrs_es::persist::{PersistedEventRepository, PersistenceError, SerializedEvent};
 use serde_json::Value;
@@ -33,26 +35,27 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn event(self, stream: &StreamId) -> SerializedEvent {
-        SerializedEvent::new(
-            stream.id.clone(),
-            usize::try_from(self.sequence).unwrap_or_default(),
-            stream.kind.as_str().to_owned(),
-            self.event_type,
-            self.event_version,
-            self.payload,
-            self.metadata,
-        )
+    fn event(self, stream: &StreamId) -> RecordedEvent {
+        RecordedEvent {
+            aggregate_id: stream.id.clone(),
+            sequence: u64::try_from(self.sequence).unwrap_or_default(),
+            aggregate_type: stream.kind.as_str().to_owned(),
+            event_type: self.event_type,
+            event_version: self.event_version,
+            payload: self.payload,
+            metadata: self.metadata,
+        }
     }
 }
 
 #[async_trait]
 impl EventStore for PostgresStore {
-    async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
+    async fn load(&self, stream: &StreamId) -> Result<Vec<RecordedEvent>, StoreError> {
         let sealed = self
             .connections
             .ask(|_| answered(self.read(stream)))
             .await?;
+        let sealed = sealed.into_iter().map(recorded).collect();
         self.vault.open(stream, sealed, self).await
     }
 
@@ -61,7 +64,7 @@ impl EventStore for PostgresStore {
         stream: &StreamId,
         event_type: &str,
         limit: usize,
-    ) -> Result<Vec<SerializedEvent>, StoreError> {
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         let rows: Vec<EventRow> = self
             .connections
             .ask(|pool| {
@@ -141,6 +144,19 @@ impl PostgresStore {
             Ok(Err(error)) => Err(sql_error(error)),
             Err(panicked) => Err(panicked.into()),
         }
+    }
+}
+
+/// The event that `postgres-es` read.
+fn recorded(event: SerializedEvent) -> RecordedEvent {
+    RecordedEvent {
+        aggregate_id: event.aggregate_id,
+        sequence: event.sequence as u64,
+        aggregate_type: event.aggregate_type,
+        event_type: event.event_type,
+        event_version: event.event_version,
+        payload: event.payload,
+        metadata: event.metadata,
     }
 }
 

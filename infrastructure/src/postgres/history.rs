@@ -1,11 +1,11 @@
 //! One account's events, those included that the sequencer has not given a place yet.
 
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
 use authlog_domain::{SessionId, Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row as _};
@@ -200,15 +200,15 @@ impl TryFrom<EventRow> for PastEvent {
     type Error = StoreError;
 
     fn try_from(row: EventRow) -> Result<Self, StoreError> {
-        let mut event = SerializedEvent::new(
-            row.aggregate_id,
-            usize::try_from(row.sequence).map_err(unreadable)?,
-            row.aggregate_type,
-            row.event_type,
-            row.event_version,
-            row.payload,
-            row.metadata,
-        );
+        let mut event = RecordedEvent {
+            aggregate_id: row.aggregate_id,
+            sequence: u64::try_from(row.sequence).map_err(unreadable)?,
+            aggregate_type: row.aggregate_type,
+            event_type: row.event_type,
+            event_version: row.event_version,
+            payload: row.payload,
+            metadata: row.metadata,
+        };
         let recorded_at = row.recorded_at.get().unwrap_or_else(|| {
             make_unreadable(&mut event);
             Timestamp::from_unix_millis(0)

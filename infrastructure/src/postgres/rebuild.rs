@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 use authlog_projections::{Account, Row, SessionRecord, row};
-use cqrs_es::persist::SerializedEvent;
 use serde_json::Value;
 use sqlx::{Connection as _, FromRow};
 use uuid::Uuid;
@@ -96,16 +96,16 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn event(self, kind: AggregateKind) -> SerializedEvent {
-        SerializedEvent::new(
-            self.aggregate_id,
-            usize::try_from(self.sequence).unwrap_or_default(),
-            kind.as_str().to_owned(),
-            self.event_type,
-            self.event_version,
-            self.payload,
-            self.metadata,
-        )
+    fn event(self, kind: AggregateKind) -> RecordedEvent {
+        RecordedEvent {
+            aggregate_id: self.aggregate_id,
+            sequence: u64::try_from(self.sequence).unwrap_or_default(),
+            aggregate_type: kind.as_str().to_owned(),
+            event_type: self.event_type,
+            event_version: self.event_version,
+            payload: self.payload,
+            metadata: self.metadata,
+        }
     }
 }
 

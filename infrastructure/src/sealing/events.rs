@@ -5,10 +5,10 @@
 
 use authlog_application::RequestContext;
 use authlog_application::ports::Entropy;
+use authlog_application::ports::RecordedEvent;
 use authlog_domain::AggregateKind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use cqrs_es::persist::SerializedEvent;
 use serde_json::{Value, json};
 
 use super::{SubjectKey, Unopenable};
@@ -39,7 +39,7 @@ pub struct SealedEvent {
 /// It cannot be encrypted.
 pub fn seal(
     kind: AggregateKind,
-    event: &SerializedEvent,
+    event: &RecordedEvent,
     key: Option<&SubjectKey>,
     entropy: &dyn Entropy,
 ) -> Result<SealedEvent, Unopenable> {
@@ -92,7 +92,7 @@ pub fn seal(
 /// A field was sealed under another key or for another place, or was changed.
 pub fn open_payload(
     kind: AggregateKind,
-    event: &mut SerializedEvent,
+    event: &mut RecordedEvent,
     key: Option<&SubjectKey>,
 ) -> Result<(), Unopenable> {
     let sealer = key.map(SubjectKey::sealer).transpose()?;
@@ -122,7 +122,7 @@ pub fn open_payload(
 /// # Errors
 /// A member was sealed under another key or for another place, or was changed.
 pub fn open_metadata(
-    event: &mut SerializedEvent,
+    event: &mut RecordedEvent,
     key: Option<&SubjectKey>,
 ) -> Result<(), Unopenable> {
     let sealer = key.map(SubjectKey::sealer).transpose()?;
@@ -150,7 +150,7 @@ fn erased() -> Value {
     json!({ "erased": true })
 }
 
-fn place(event: &SerializedEvent, pointer: &str) -> String {
+fn place(event: &RecordedEvent, pointer: &str) -> String {
     format!(
         "{}/{}/{}#{pointer}",
         event.aggregate_type, event.aggregate_id, event.sequence

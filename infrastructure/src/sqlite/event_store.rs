@@ -1,9 +1,9 @@
 //! The log of events: reading streams and appending to them.
 
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Append, AppendError, EventStore, StoreError, StreamId};
 use authlog_domain::UserId;
-use cqrs_es::persist::SerializedEvent;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use crate::store::WrappedKeys;
 
 #[async_trait]
 impl EventStore for SqliteStore {
-    async fn load(&self, stream: &StreamId) -> Result<Vec<SerializedEvent>, StoreError> {
+    async fn load(&self, stream: &StreamId) -> Result<Vec<RecordedEvent>, StoreError> {
         let wanted = stream.clone();
         let stored = self
             .readers
@@ -28,13 +28,13 @@ impl EventStore for SqliteStore {
         stream: &StreamId,
         event_type: &str,
         limit: usize,
-    ) -> Result<Vec<SerializedEvent>, StoreError> {
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
         const SELECT: &str = "
             SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
             FROM events WHERE aggregate_type = ? AND aggregate_id = ? AND event_type = ?
             ORDER BY sequence DESC LIMIT ?";
         let (kind, id, event_type) = (stream.kind, stream.id.clone(), event_type.to_owned());
-        let mut stored: Vec<SerializedEvent> = self
+        let mut stored: Vec<RecordedEvent> = self
             .readers
             .read(move |connection| {
                 connection
@@ -121,7 +121,7 @@ impl WrappedKeys for SqliteStore {
 pub(super) fn stored_events(
     connection: &Connection,
     stream: &StreamId,
-) -> rusqlite::Result<Vec<SerializedEvent>> {
+) -> rusqlite::Result<Vec<RecordedEvent>> {
     const SELECT: &str = "
         SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
         FROM events WHERE aggregate_type = ? AND aggregate_id = ? ORDER BY sequence";
@@ -131,12 +131,12 @@ pub(super) fn stored_events(
         .collect()
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<SerializedEvent> {
+fn event(row: &Row<'_>) -> rusqlite::Result<RecordedEvent> {
     let sequence: i64 = row.get(2)?;
-    Ok(SerializedEvent {
+    Ok(RecordedEvent {
         aggregate_type: row.get(0)?,
         aggregate_id: row.get(1)?,
-        sequence: usize::try_from(sequence).map_err(|error| malformed(2, error))?,
+        sequence: u64::try_from(sequence).map_err(|error| malformed(2, error))?,
         event_type: row.get(3)?,
         event_version: row.get(4)?,
         payload: json(row, 5)?,

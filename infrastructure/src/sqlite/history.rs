@@ -1,11 +1,11 @@
 //! One account's events: a range of an index, in which position order is the log's order.
 
 use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
 use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
-use cqrs_es::persist::SerializedEvent;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -159,10 +159,10 @@ fn past_event(row: &Row<'_>) -> rusqlite::Result<PastEvent> {
     let index: Option<i64> = row.get(0)?;
     let micros: i64 = row.get(1)?;
     let sequence: i64 = row.get(4)?;
-    let mut event = SerializedEvent {
+    let mut event = RecordedEvent {
         aggregate_type: row.get(2)?,
         aggregate_id: row.get(3)?,
-        sequence: usize::try_from(sequence).map_err(|error| malformed(4, error))?,
+        sequence: u64::try_from(sequence).map_err(|error| malformed(4, error))?,
         event_type: row.get(5)?,
         event_version: row.get(6)?,
         payload: Value::Null,

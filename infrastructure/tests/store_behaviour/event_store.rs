@@ -27,7 +27,7 @@ pub async fn an_append_is_read_back_in_order(world: &impl World) {
         append(&*store, vec![staged]).await.unwrap();
     }
     let read = store.load(&ada.stream()).await.unwrap();
-    let sequences: Vec<usize> = read.iter().map(|event| event.sequence).collect();
+    let sequences: Vec<u64> = read.iter().map(|event| event.sequence).collect();
     assert_eq!(sequences, [1, 2, 3, 4]);
     for (read, written) in read.iter().zip(&expected) {
         assert_eq!(read.payload, written.payload);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     Append, AppendError, Base, CredentialRecord, PasswordHash, StagedStream, StreamId,
 };
@@ -21,7 +22,6 @@ use authlog_domain::{
 use authlog_infrastructure::Store;
 use authlog_projections::{Row, row};
 use cqrs_es::event_sink::EventSink;
-use cqrs_es::persist::SerializedEvent;
 use cqrs_es::{Aggregate, DomainEvent};
 
 use super::system::{now, random};
@@ -314,7 +314,7 @@ pub async fn append(store: &dyn Store, streams: Vec<StagedStream>) -> Result<(),
 /// What the aggregate whose events are `prior` makes of `command`.
 pub async fn decide<A>(
     stream: StreamId,
-    prior: Vec<SerializedEvent>,
+    prior: Vec<RecordedEvent>,
     user: UserId,
     command: A::Command,
 ) -> Result<StagedStream, A::Error>
@@ -327,7 +327,7 @@ where
     }
     let sink = EventSink::<A>::default();
     aggregate.handle(command, &(), &sink).await?;
-    let new = (prior.len() + 1..)
+    let new = (prior.len() as u64 + 1..)
         .zip(sink.collect().await)
         .map(|(sequence, event)| recorded::<A>(&stream, sequence, user, &event))
         .collect();
@@ -339,7 +339,7 @@ where
 }
 
 /// What a command builds on that finds these events.
-fn base(kind: AggregateKind, events: &[SerializedEvent]) -> Base {
+fn base(kind: AggregateKind, events: &[RecordedEvent]) -> Base {
     match row(kind, events).unwrap() {
         Some(Row::Account(row)) => Base::Account(row),
         Some(Row::Session(row)) => Base::Session(row),
@@ -351,11 +351,11 @@ fn base(kind: AggregateKind, events: &[SerializedEvent]) -> Base {
 /// The event as `cqrs-es` hands it over, with the metadata that the use cases give it.
 fn recorded<A: Aggregate>(
     stream: &StreamId,
-    sequence: usize,
+    sequence: u64,
     user: UserId,
     event: &A::Event,
-) -> SerializedEvent {
-    SerializedEvent {
+) -> RecordedEvent {
+    RecordedEvent {
         aggregate_id: stream.id.clone(),
         sequence,
         aggregate_type: A::TYPE.to_owned(),
