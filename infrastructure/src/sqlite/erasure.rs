@@ -147,7 +147,7 @@ impl SqliteStore {
                 tracing::warn!(%error, "erased data may remain in the database files");
             }
             Err(error) => {
-                tracing::error!(%error, "erased data could not be removed from the database files")
+                tracing::error!(%error, "erased data could not be removed from the database files");
             }
         }
     }
