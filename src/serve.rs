@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Context;
 use authlog_api::{Api, Capacity, CookieScope, StrictTransport};
 use authlog_application::ports::AttemptLimiter;
-use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::claim_upgrade::ClaimUpgrader;
 use authlog_infrastructure::limits::NoAttemptLimits;
 use authlog_infrastructure::seal_upgrade::SealUpgrader;
+use authlog_infrastructure::{Store, StoreAccess};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         stopping: stop.clone(),
         capacity: Capacity::default(),
     };
+    probe(&*store).await;
     signals.is_serving();
     announce(address, settings.logging.log_format);
     let drained = serve_until_drained(listener, api, &stop).await;
@@ -132,6 +133,15 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         "the program had to end before everything was finished"
     );
     Ok(())
+}
+
+/// Writes to the store once, so that readiness is known when it is first asked for. A store that cannot be written, as on a full
+/// disk, does not keep the program from starting: tokens can be verified all the same.
+async fn probe(store: &dyn Store) {
+    if let Err(error) = store.check().await {
+        let error = format!("{:#}", anyhow::Error::new(error));
+        tracing::error!(error, "this node is not ready: the store cannot be used");
+    }
 }
 
 /// Serves until every answer is written or the time for that is up; whether it was in time.

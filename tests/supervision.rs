@@ -202,16 +202,81 @@ async fn while_a_file_cannot_grow_the_service_is_not_ready() {
         .with_cheap_hashing()
         .start_by(r#"trap "" XFSZ; exec "$0" serve"#)
         .await;
-    let limit = |bytes: &str| {
-        let limited = Command::new("prlimit")
-            .args([
-                format!("--pid={}", service.id()),
-                format!("--fsize={bytes}:unlimited"),
-            ])
-            .status();
-        assert!(limited.unwrap().success());
-    };
-    stops_and_starts_being_ready(&service, || limit("100"), || limit("unlimited")).await;
+    stops_and_starts_being_ready(
+        &service,
+        || limit_file_size(&service, "100"),
+        || limit_file_size(&service, "unlimited"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_starts_where_no_file_can_grow_is_not_ready_before_anything_is_written() {
+    let mut service = Settings::on(Store::Sqlite)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    service.kill9();
+    // The store can be opened: its shared memory takes 32 KiB. Its write-ahead log is longer than that already.
+    let wal = service.settings.data().join("authlog.db-wal");
+    assert!(std::fs::metadata(wal).unwrap().len() > 40_000);
+    let service = service
+        .settings
+        .clone()
+        .start_by(r#"trap "" XFSZ; exec prlimit --fsize=40000:unlimited "$0" serve"#)
+        .await;
+    is_not_ready_from_the_start(&service).await;
+    limit_file_size(&service, "unlimited");
+    becomes_ready(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_starts_while_postgresql_takes_no_writes_is_not_ready() {
+    let server = Postgres::of_its_own();
+    let mut service = Settings::on_server(&server)
+        .with_cheap_hashing()
+        .start()
+        .await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    service.terminate().await;
+    server.execute(
+        "postgres",
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+    );
+    server.execute("postgres", "SELECT pg_reload_conf()");
+    service.restart().await;
+    is_not_ready_from_the_start(&service).await;
+    server.execute(
+        "postgres",
+        "ALTER SYSTEM RESET default_transaction_read_only",
+    );
+    server.execute("postgres", "SELECT pg_reload_conf()");
+    becomes_ready(&service).await;
+}
+
+async fn is_not_ready_from_the_start(service: &Program) {
+    let answer = service.send(own::READYZ).attempt().await.unwrap();
+    assert_eq!(answer.status, 503, "{answer}");
+    let detail = "Writes to the store fail now.";
+    assert!(answer.body.contains(detail), "{answer}");
+    assert!(service.output().contains("this node is not ready"));
+    let answer = service.send(own::HEALTHZ).await;
+    assert_eq!(answer.status, 200, "{answer}");
+}
+
+fn limit_file_size(service: &Program, bytes: &str) {
+    let limited = Command::new("prlimit")
+        .args([
+            format!("--pid={}", service.id()),
+            format!("--fsize={bytes}:unlimited"),
+        ])
+        .status();
+    assert!(limited.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

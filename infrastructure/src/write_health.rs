@@ -19,6 +19,10 @@ const HANGS_AFTER: Duration = Duration::from_secs(3);
 /// The shortest time between two probes, however often readiness is asked for.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long it is believed without a further write that writes succeed: a disk may be filled by another program. A node
+/// without traffic then writes a few pages a minute, if its readiness is asked for.
+const BELIEVED_FOR: Duration = Duration::from_mins(1);
+
 /// How long whoever asks waits for a probe, which goes on by itself.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -35,14 +39,20 @@ pub(crate) struct WriteAttempt {
 #[derive(Default)]
 struct Writes {
     recent: RecentOutcomes,
-    /// Whether the last write failed.
-    last_failed: bool,
+    /// The last write that ended.
+    last: Option<Ended>,
     /// Why the last write failed that did.
     reason: String,
     under_way: BTreeMap<u64, Instant>,
     next_number: u64,
     probed_at: Option<Instant>,
     is_probing: bool,
+}
+
+/// How a write ended, and when.
+struct Ended {
+    at: Instant,
+    has_failed: bool,
 }
 
 /// The right to probe, held by one at a time.
@@ -62,8 +72,8 @@ impl WriteHealth {
         }
     }
 
-    /// Makes sure that writes work, with the help of `probe` if they may not. It has to write, and to note its outcome as
-    /// every write does.
+    /// Makes sure that writes work, with the help of `probe` if they may not: they fail, or none was tried for a while or at
+    /// all. The probe has to write, and to note its outcome as every write does.
     ///
     /// # Errors
     /// [`NotReady::WritesFail`], if they do not.
@@ -74,7 +84,7 @@ impl WriteHealth {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        if self.fault(Instant::now()).is_none() {
+        if !self.lock().are_in_doubt(Instant::now()) {
             return Ok(());
         }
         if let Some(turn) = self.take_turn(Instant::now()) {
@@ -152,7 +162,16 @@ impl Drop for WriteAttempt {
 impl Writes {
     fn note(&mut self, now: Instant, has_failed: bool) {
         self.recent.note(now, has_failed);
-        self.last_failed = has_failed;
+        self.last = Some(Ended {
+            at: now,
+            has_failed,
+        });
+    }
+
+    /// Whether only another write shows that writes work.
+    fn are_in_doubt(&mut self, now: Instant) -> bool {
+        let is_old = |last: &Ended| now.duration_since(last.at) >= BELIEVED_FOR;
+        self.last.as_ref().is_none_or(is_old) || self.fault(now).is_some()
     }
 
     fn fault(&mut self, now: Instant) -> Option<String> {
@@ -163,9 +182,12 @@ impl Writes {
             }
         }
         let outcomes = self.recent.at(now);
+        let Some(last) = &self.last else {
+            return Some("none was tried since the start".to_owned());
+        };
         let is_fault = if outcomes == Outcomes::default() {
             // What was true before holds until a write shows otherwise.
-            self.last_failed
+            last.has_failed
         } else {
             outcomes.are_mostly_failures()
         };
@@ -193,9 +215,31 @@ mod tests {
         health
     }
 
-    #[test]
-    fn a_store_that_was_not_written_to_is_trusted() {
-        assert!(works(&mut Writes::default(), Instant::now()));
+    #[tokio::test]
+    async fn a_store_that_was_not_written_to_is_probed_before_it_is_trusted() {
+        let health = Arc::new(WriteHealth::default());
+        let error = health.check(|| async {}).await.unwrap_err();
+        assert_eq!(
+            error.source().unwrap().to_string(),
+            "writes fail: none was tried since the start"
+        );
+        health.lock().probed_at = None;
+        let attempt = health.begin();
+        health
+            .check(|| async { attempt.succeeded() })
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_was_not_written_to_for_a_minute_is_probed_and_meanwhile_trusted() {
+        let (mut outcomes, now) = (Writes::default(), Instant::now());
+        outcomes.note(now, false);
+        assert!(!outcomes.are_in_doubt(now + BELIEVED_FOR - SECOND));
+        assert!(outcomes.are_in_doubt(now + BELIEVED_FOR));
+        assert!(works(&mut outcomes, now + BELIEVED_FOR));
+        outcomes.note(now + BELIEVED_FOR, true);
+        assert!(!works(&mut outcomes, now + BELIEVED_FOR));
     }
 
     #[test]
@@ -240,6 +284,7 @@ mod tests {
     #[test]
     fn a_write_that_hangs_is_a_fault_until_it_ends() {
         let health = Arc::new(WriteHealth::default());
+        health.begin().succeeded();
         let attempt = health.begin();
         let now = Instant::now();
         assert_eq!(health.fault(now), None);

@@ -19,8 +19,8 @@ pub enum NotReady {
 #[async_trait]
 pub trait Health: Send + Sync {
     /// Whether the store answers, has the schema that this program expects, is sealed under a master key that this program
-    /// has, and takes writes. Of writes the outcomes of the
-    /// last few seconds are known; the store is written to only if those leave it in doubt, and at most once a second.
+    /// has, and takes writes. Of writes the outcomes of the last few seconds are known; the store is written to only if those
+    /// leave it in doubt or if nothing was written for a minute or since the start, and at most once a second.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// The threads of the store that are restarted when they fail.
