@@ -83,7 +83,7 @@ pub(crate) async fn open_store(
 fn require_file(settings: &Settings) -> anyhow::Result<()> {
     match &settings.database {
         Database::Sqlite(path) if !path.try_exists().unwrap_or(true) => {
-            Err(explain(OpenError::Missing)).with_context(|| named(&settings.database))
+            Err(explain(OpenError::Missing, &settings.database))
         }
         Database::Sqlite(_) | Database::Postgres(_) => Ok(()),
     }
@@ -101,9 +101,7 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
         }
         Database::Postgres(servers) => PostgresStore::migrate(servers.clone()).await,
     };
-    migrated
-        .map_err(explain)
-        .with_context(|| named(&settings.database))
+    migrated.map_err(|error| explain(error, &settings.database))
 }
 
 /// Opens it with these master keys.
@@ -118,8 +116,7 @@ pub(crate) async fn open_store_with(
     match &settings.database {
         Database::Sqlite(path) => {
             let store = SqliteStore::open_for(access, path, master, entropy())
-                .map_err(explain)
-                .with_context(|| named(&settings.database))?;
+                .map_err(|error| explain(error, &settings.database))?;
             Ok(OpenStore {
                 store: Arc::new(store),
                 // A file has one service; should it have two, the stream lets one of them in.
@@ -132,8 +129,7 @@ pub(crate) async fn open_store_with(
             let (servers, migrate) = (servers.clone(), settings.storage.migrate);
             let store = PostgresStore::open_for(access, servers, migrate, master, entropy())
                 .await
-                .map_err(explain)
-                .with_context(|| named(&settings.database))?;
+                .map_err(|error| explain(error, &settings.database))?;
             let sequencer = store.sequencer();
             let guesses = store.guess_exchange();
             let (publisher, publishes) = store.publisher_election();
@@ -161,8 +157,12 @@ fn named(database: &Database) -> String {
     }
 }
 
-/// Adds what an operator can do about it.
-fn explain(error: OpenError) -> anyhow::Error {
+/// Names the database, and adds what an operator can do about it.
+fn explain(error: OpenError, database: &Database) -> anyhow::Error {
+    advised(error, database).context(named(database))
+}
+
+fn advised(error: OpenError, database: &Database) -> anyhow::Error {
     let advice = match &error {
         OpenError::Missing => {
             "use the directory and the settings of the service (AUTHLOG_DATA_DIR, AUTHLOG_DATABASE_URL), or create a store with `authlog serve`"
@@ -182,7 +182,12 @@ fn explain(error: OpenError) -> anyhow::Error {
         OpenError::SecretRemoved => {
             "it was removed and cannot be made again: restore the table shared_secrets from a backup"
         }
-        OpenError::Unreachable(_) => "is it running, and are address, user and password right?",
+        OpenError::Unreachable(_) => match database {
+            Database::Sqlite(_) => {
+                "may this user read and write the file and its directory, and has the disk room?"
+            }
+            Database::Postgres(_) => "is it running, and are address, user and password right?",
+        },
         OpenError::Connections(_) | OpenError::Store(_) => return error.into(),
     };
     if matches!(error, OpenError::Missing | OpenError::Unused) {
