@@ -16,6 +16,7 @@ use support::{Contract, Nats, Person, Program, Settings, Store, eventually, on_b
 on_both_stores!(
     a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places,
     a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded,
+    a_strangers_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm,
     a_strangers_message_among_the_checkpoints_is_passed_over,
     a_full_stream_makes_events_wait_and_raises_an_alarm,
 );
@@ -154,6 +155,42 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
         },
     )
     .await;
+}
+
+/// The log may never get to the place that it names, or only after years.
+async fn a_strangers_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm(
+    store: Store,
+) {
+    let nats = Nats::start().await;
+    let mut service = publishing(store, &nats).start().await;
+    let auditor = Auditor::of(&service).await;
+    Contract::A
+        .registers(&service.http(), &Person::called("ann"))
+        .await;
+    let whole = auditor.finds_the_log_on(&nats, &service).await;
+    service.terminate().await;
+    nats.delete_stream().await;
+    nats.make_stream_anew().await;
+    for message in &whole {
+        let mut message = message.clone();
+        if message.sequence == 2 {
+            let index = "1000000".to_owned();
+            message.headers.insert("ce-logindex".to_owned(), index);
+        }
+        copy(&nats, &message).await;
+    }
+    service.restart().await;
+    let trouble = trouble_with(&service, "message 2 of the stream").await;
+    let end = format!("the log ends at {}", whole.len());
+    for words in ["it is event 1000000 by its headers", &end] {
+        assert!(trouble.contains(words), "{words} is not in {trouble}");
+    }
+    raises_the_alarm(&service, true).await;
+    let repaired = repairs(&service.settings, &["--forged"]);
+    assert!(repaired.contains("message 2 is excluded"), "{repaired}");
+    raises_the_alarm(&service, false).await;
+    let doctor = service.settings.run(&["doctor"], "");
+    assert!(doctor.status.success(), "{doctor:?}");
 }
 
 async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) {

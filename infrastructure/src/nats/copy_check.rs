@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::config::{STREAM, SUBJECTS};
 use super::excluded::Excluded;
 use super::identity::LogReader;
-use super::order::{Order, Verdict};
+use super::order::{Order, Verdict, beyond_log};
 use super::stream::{Found, OpenStream};
 use super::trouble::Trouble;
 
@@ -75,7 +75,7 @@ impl CopyCheck {
                     Ok(message) => message,
                     Err(error) => return Trouble::away(error),
                 };
-                match self.compare(message, &mut reader).await {
+                match self.compare(message, log, &mut reader).await {
                     Ok(true) => {}
                     // The log may not be in order up to there yet.
                     Ok(false) => return std::future::pending().await,
@@ -98,6 +98,7 @@ impl CopyCheck {
     async fn compare(
         &mut self,
         (sequence, message): (u64, Option<StreamMessage>),
+        log: &dyn EventLog,
         reader: &mut LogReader<'_>,
     ) -> Result<bool, Trouble> {
         let Some(message) = message else {
@@ -111,10 +112,19 @@ impl CopyCheck {
         let verdict = self.order.judge(&message, &self.excluded, reader).await;
         match verdict.map_err(Trouble::away)? {
             Verdict::Event | Verdict::Excluded => {}
-            Verdict::BeyondLog(_) => return Ok(false),
-            Verdict::Foreign(what) | Verdict::Contradicts(what) => self.find(format!(
-                "message {sequence} of the stream {STREAM} is not as it should be: {what}. Let no other client publish on {SUBJECTS}, and run `authlog nats repair`; events go on being published"
-            )),
+            Verdict::BeyondLog(claim) => {
+                let head = log.log_head().await.map_err(Trouble::away)?;
+                // What is published is stored before: the event is found soon, if it is one.
+                if head.end_once_sequenced() >= claim.log_index {
+                    return Ok(false);
+                }
+                self.order.pass(1);
+                let what = beyond_log(&claim, head.log_index, &message);
+                self.find(not_as_it_should_be(sequence, &what));
+            }
+            Verdict::Foreign(what) | Verdict::Contradicts(what) => {
+                self.find(not_as_it_should_be(sequence, &what));
+            }
         }
         self.compared = sequence;
         Ok(true)
@@ -124,6 +134,12 @@ impl CopyCheck {
     fn find(&mut self, finding: String) {
         self.finding.get_or_insert(finding);
     }
+}
+
+fn not_as_it_should_be(sequence: u64, what: &str) -> String {
+    format!(
+        "message {sequence} of the stream {STREAM} is not as it should be: {what}. Let no other client publish on {SUBJECTS}, and run `authlog nats repair`; events go on being published"
+    )
 }
 
 /// The messages from `first` to `last`, in order, with their sequences; none in place of one that is lost.

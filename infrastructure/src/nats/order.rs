@@ -36,6 +36,17 @@ pub(super) enum Verdict {
     BeyondLog(Claim),
 }
 
+/// What a message is that is [`Verdict::BeyondLog`] of a log that ends at `end`, in words for an operator.
+pub(super) fn beyond_log(claim: &Claim, end: u64, message: &StreamMessage) -> String {
+    format!(
+        "it is event {} by its headers, {} of {}, and the log ends at {end} ({})",
+        claim.log_index,
+        claim.id,
+        claim.time,
+        described(message)
+    )
+}
+
 impl Default for Order {
     fn default() -> Self {
         Self {

@@ -15,8 +15,8 @@ use super::config::STREAM;
 use super::copy_check::messages;
 use super::excluded::{Excluded, LONGEST_DESCRIPTION};
 use super::identity::LogReader;
-use super::message::{described, message};
-use super::order::{Order, Verdict};
+use super::message::message;
+use super::order::{Order, Verdict, beyond_log};
 use super::stream::{Found, refusal};
 
 /// Events that are read from the log at a time.
@@ -164,13 +164,7 @@ async fn compare(
                 if head.end_once_sequenced() >= claim.log_index {
                     return Err(RepairError::NotInOrder(end));
                 }
-                let what = format!(
-                    "it is event {} by its headers, {} of {}, and the log ends at {end} ({})",
-                    claim.log_index,
-                    claim.id,
-                    claim.time,
-                    described(&message)
-                );
+                let what = beyond_log(&claim, end, &message);
                 if !forged {
                     return Err(RepairError::Contradicts { sequence, what });
                 }
