@@ -15,7 +15,7 @@ use crate::parts;
 use crate::settings::Settings;
 
 /// Every promise, in the order in which it is told whether it is kept.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     Check::Sequences,
     Check::LogDense,
     Check::LogComplete,
@@ -24,6 +24,7 @@ const CHECKS: [Check; 15] = [
     Check::Events,
     Check::SubjectKeys,
     Check::Accounts,
+    Check::Places,
     Check::Sessions,
     Check::Claims,
     Check::Credentials,

@@ -26,6 +26,8 @@ pub enum Check {
     SubjectKeys,
     /// The rows of the accounts equal the fold.
     Accounts,
+    /// Each account has its place in the list of accounts, and no other place shows one.
+    Places,
     /// The rows of the sessions equal the fold.
     Sessions,
     /// The claims to identifiers equal the fold.
@@ -54,6 +56,7 @@ impl Check {
             Self::Events => "events can be opened and read",
             Self::SubjectKeys => "every account has a key that can be unwrapped",
             Self::Accounts => "the rows of accounts equal the fold of their events",
+            Self::Places => "every account has its place in the list of accounts",
             Self::Sessions => "the rows of sessions equal the fold of their events",
             Self::Claims => "the claims to identifiers equal the fold of the events",
             Self::Credentials => "accounts have the passwords that their events name",

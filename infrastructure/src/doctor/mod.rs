@@ -5,12 +5,14 @@
 //! | log | `event_log`, by index | gaps, entries without events, order |
 //! | leftovers | each derived table, by key | rows without events |
 //! | streams | `events`, stream by stream, with what was derived from each | everything else |
+//! | places | `accounts` and `account_places`, by number | accounts that the list leaves out |
 //! | claims | `identifier_claims`, by key | claims that no event makes |
 //! | tokens | `opaque_tokens`, by key | tokens that this service did not store |
 //!
 //! Everything is read in pages, and all of a page in one snapshot: an append becomes visible as a whole, so that a live
 //! service gives no false alarm. Whatever looks wrong is read once more by itself before it is reported.
 
+mod places;
 mod rows;
 mod stream;
 
@@ -25,6 +27,7 @@ use authlog_domain::{AggregateKind, Timestamp, UserId};
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
 use crate::store::{ClaimDigest, ClaimUpgrade, Pepper, SigningKeyStore, Vault};
 use crate::transparency::SchemaCheck;
+pub(crate) use places::Placed;
 use stream::Verdict;
 
 /// Rows and events that are read at a time.
@@ -215,6 +218,16 @@ pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(String, bool)>, StoreError>> + Send;
 
+    /// Up to `limit` numbers of accounts and of places in the list of accounts after one of them.
+    fn places_after(
+        &self,
+        number: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Placed>, StoreError>> + Send;
+
+    /// Lists the account with this number, or removes it from the list if there is none.
+    fn repair_place(&self, number: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Writes the row of a stream anew, whatever version it says to be of, unless the account was erased.
     fn rewrite_row(&self, stream: &StreamId)
     -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -277,6 +290,7 @@ pub(crate) async fn examine(
         examination.leftovers(table).await?;
     }
     examination.streams().await?;
+    examination.places().await?;
     examination.surplus_claims().await?;
     examination.opaque_tokens().await?;
     examination.schema().await?;

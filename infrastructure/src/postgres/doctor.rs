@@ -17,8 +17,8 @@ use super::pool::Pool;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
 use crate::doctor::{
-    LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
-    steps,
+    LogEntry, Patient, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table,
+    examine, steps,
 };
 use crate::sealing::Stored;
 use crate::store::{ClaimDigest, Vault, unreadable};
@@ -94,6 +94,23 @@ const REWRITE_CLAIM: &str = r"
     INSERT INTO identifier_claims (kind, digest, owner)
     SELECT $1, $2, $3 WHERE cardinality(hold_accounts(ARRAY[$3::uuid])) = 0
     ON CONFLICT (kind, digest) DO UPDATE SET owner = excluded.owner";
+
+const PLACES_AFTER: &str = r"
+    SELECT n.number, EXISTS (SELECT FROM accounts a WHERE a.number = n.number),
+           EXISTS (SELECT FROM account_places p WHERE p.number = n.number AND p.listed)
+      FROM ((SELECT number FROM accounts WHERE number > $1 ORDER BY number LIMIT $2) UNION
+            (SELECT number FROM account_places WHERE number > $1 ORDER BY number LIMIT $2)) AS n
+     ORDER BY n.number LIMIT $2";
+
+/// A place that was lost is given as to a new account: no page has shown the account yet.
+const LIST_ACCOUNT: &str = r"
+    INSERT INTO account_places (number, txid, listed)
+    SELECT number, pg_current_xact_id(), true FROM accounts WHERE number = $1
+    ON CONFLICT (number) DO UPDATE SET listed = true";
+
+const UNLIST_ACCOUNT: &str = r"
+    UPDATE account_places p SET listed = false
+     WHERE p.number = $1 AND NOT EXISTS (SELECT FROM accounts a WHERE a.number = p.number)";
 
 #[derive(FromRow)]
 struct EventRow {
@@ -245,6 +262,33 @@ impl Patient for PostgresStore {
                     .fetch_all(pool)
             })
             .await
+    }
+
+    async fn places_after(&self, number: i64, limit: u32) -> Result<Vec<Placed>, StoreError> {
+        let rows: Vec<(i64, bool, bool)> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(PLACES_AFTER)
+                    .bind(number)
+                    .bind(i64::from(limit))
+                    .fetch_all(pool)
+            })
+            .await?;
+        let placed = |(number, has_account, is_listed)| Placed {
+            number,
+            has_account,
+            is_listed,
+        };
+        Ok(rows.into_iter().map(placed).collect())
+    }
+
+    async fn repair_place(&self, number: i64) -> Result<(), StoreError> {
+        for repair in [LIST_ACCOUNT, UNLIST_ACCOUNT] {
+            self.connections
+                .ask(|pool| sqlx::query(repair).bind(number).execute(pool))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn rewrite_row(&self, stream: &StreamId) -> Result<(), StoreError> {

@@ -18,8 +18,8 @@ use super::rebuild::{model_of, write_rows};
 use super::rows::{ACCOUNT, SESSION, account, session};
 use super::seals::{opaque_tokens_after, stored_credential};
 use crate::doctor::{
-    LogEntry, Patient, Place, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table, examine,
-    steps,
+    LogEntry, Patient, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table,
+    examine, steps,
 };
 use crate::sealing::Stored;
 use crate::store::{ClaimDigest, Vault, unreadable};
@@ -32,6 +32,25 @@ const EVENTS: &str = "
     FROM events AS e
     LEFT JOIN event_log AS l ON l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
         AND l.sequence = e.sequence";
+
+const PLACES_AFTER: &str = "
+    SELECT n.number, EXISTS (SELECT 1 FROM accounts AS a WHERE a.number = n.number),
+        EXISTS (SELECT 1 FROM account_places AS p WHERE p.number = n.number AND p.listed = 1)
+    FROM (
+        SELECT number FROM (SELECT number FROM accounts WHERE number > ?1 ORDER BY number LIMIT ?2)
+        UNION
+        SELECT number FROM (SELECT number FROM account_places WHERE number > ?1 ORDER BY number LIMIT ?2)
+    ) AS n
+    ORDER BY n.number LIMIT ?2";
+
+/// A place that was lost is given as to a new account: no page has shown the account yet.
+const LIST_ACCOUNT: &str = "
+    INSERT INTO account_places (number, listed) SELECT number, 1 FROM accounts WHERE number = ?1
+    ON CONFLICT (number) DO UPDATE SET listed = 1";
+
+const UNLIST_ACCOUNT: &str = "
+    UPDATE account_places SET listed = 0
+    WHERE number = ?1 AND NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.number = account_places.number)";
 
 #[async_trait]
 impl Doctor for SqliteStore {
@@ -168,6 +187,36 @@ impl Patient for SqliteStore {
                         Ok((row.get(0)?, row.get(1)?))
                     })?
                     .collect()
+            })
+            .await
+    }
+
+    async fn places_after(&self, number: i64, limit: u32) -> Answer<Vec<Placed>> {
+        let placed = |row: &Row<'_>| {
+            Ok(Placed {
+                number: row.get(0)?,
+                has_account: row.get(1)?,
+                is_listed: row.get(2)?,
+            })
+        };
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(PLACES_AFTER)?
+                    .query_map(params![number, limit], placed)?
+                    .collect()
+            })
+            .await
+    }
+
+    async fn repair_place(&self, number: i64) -> Answer<()> {
+        self.writer
+            .write(move |connection| {
+                connection
+                    .execute(LIST_ACCOUNT, [number])
+                    .and_then(|_| connection.execute(UNLIST_ACCOUNT, [number]))
+                    .map(drop)
+                    .map_err(store_error)
             })
             .await
     }

@@ -169,6 +169,7 @@ macro_rules! store_behaviour {
             a_stretch_ends_with_the_stream_of_its_last_event,
             a_rebuild_over_emptied_tables_writes_every_column,
             a_row_of_a_later_version_is_left_alone,
+            an_account_that_the_list_leaves_out_is_found_and_listed_again,
             recent_requests_count_only_for_the_version_of_the_row_that_they_name,
             a_command_builds_on_the_row_and_not_on_what_came_before_it,
             sessions_that_are_over_are_removed_in_batches_and_nothing_brings_them_back,
@@ -247,6 +248,7 @@ macro_rules! store_behaviour {
             a_schema_as_this_program_makes_it_has_no_fault,
             a_foreign_trigger_is_named,
             a_dropped_guard_is_named,
+            a_changed_body_is_named,
             an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing,
         ]);
         store_behaviour!($open, proof: [

@@ -443,6 +443,62 @@ pub async fn recent_requests_count_only_for_the_version_of_the_row_that_they_nam
     }
 }
 
+/// The list is made by triggers as accounts are stored, and nothing but its pages reads it.
+pub async fn an_account_that_the_list_leaves_out_is_found_and_listed_again(world: &impl World) {
+    let store = world.store();
+    let people = [Person::called("ada"), Person::called("bob")];
+    for person in &people {
+        person.registers(&*store).await;
+    }
+    let all = [people[0].user, people[1].user];
+    let listed = async || {
+        let accounts = store.accounts(None, 10).await.unwrap();
+        accounts.iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    let findings = async |repair| {
+        let diagnosis = store.examine(repair, now(), &|_| ()).await.unwrap();
+        let found = diagnosis.divergences.into_iter();
+        found
+            .map(|(check, found)| (check, found.count, found.repaired))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, all);
+    let first = "(SELECT min(number) FROM accounts)";
+    for (damage, count) in [
+        (
+            format!("DELETE FROM account_places WHERE number = {first}"),
+            1,
+        ),
+        (
+            "UPDATE account_places SET listed = NOT listed".to_owned(),
+            2,
+        ),
+        // A place without an account.
+        (
+            format!("UPDATE account_places SET number = 4711 WHERE number = {first}"),
+            2,
+        ),
+    ] {
+        world.execute(&damage).await;
+        assert_eq!(
+            findings(false).await,
+            [(Check::Places, count, 0)],
+            "{damage}"
+        );
+        assert_eq!(
+            findings(true).await,
+            [(Check::Places, count, count)],
+            "{damage}"
+        );
+        assert!(findings(false).await.is_empty(), "{damage}");
+        let mut again = listed().await;
+        again.sort_unstable();
+        let mut expected = all;
+        expected.sort_unstable();
+        assert_eq!(again, expected, "{damage}");
+    }
+}
+
 /// Without the events before the row there is nothing that could be read of them.
 pub async fn a_command_builds_on_the_row_and_not_on_what_came_before_it(world: &impl World) {
     let store = world.store();

@@ -49,6 +49,24 @@ pub async fn a_dropped_guard_is_named(world: &impl World) {
     );
 }
 
+/// What runs on every insertion, under a name that is expected.
+pub async fn a_changed_body_is_named(world: &impl World) {
+    world
+        .execute_own(
+            "DROP TRIGGER accounts_have_places;
+             CREATE TRIGGER accounts_have_places AFTER INSERT ON accounts BEGIN DELETE FROM sessions; END",
+            "CREATE OR REPLACE FUNCTION place_account() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN DELETE FROM sessions; RETURN NEW; END $$",
+        )
+        .await;
+    let is_named = [
+        ["the trigger accounts_have_places is missing or was changed"],
+        ["the function place_account is missing or was changed"],
+    ];
+    let named = faults(world).await;
+    assert!(is_named.iter().any(|it| *it == *named), "{named:?}");
+}
+
 /// Rows are kept back or changed back by a trigger that the owner of the database has made.
 pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(world: &impl World) {
     let store = world.store();
