@@ -320,6 +320,22 @@ macro_rules! catalogued {
 }
 pub(crate) use catalogued;
 
+/// What an event is stored as, for an aggregate all of whose events are stored in their current versions.
+macro_rules! stored_in_current_versions {
+    ($event:ident) => {
+        impl cqrs_es::DomainEvent for $event {
+            fn event_type(&self) -> String {
+                self.kind().stored_type().to_owned()
+            }
+
+            fn event_version(&self) -> String {
+                self.kind().version().to_string()
+            }
+        }
+    };
+}
+pub(crate) use stored_in_current_versions;
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

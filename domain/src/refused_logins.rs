@@ -5,11 +5,11 @@
 
 use std::convert::Infallible;
 
+use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
-use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::catalogued;
+use crate::catalogue::{catalogued, stored_in_current_versions};
 use crate::{Timestamp, UserId};
 
 /// How many refused logins of one account are recorded in a day. A person mistypes a few; beyond a thousand more of
@@ -93,15 +93,7 @@ pub struct LoginRefused {
 
 catalogued!(RefusedLoginsEvent: LoginRefused);
 
-impl DomainEvent for RefusedLoginsEvent {
-    fn event_type(&self) -> String {
-        self.kind().stored_type().to_owned()
-    }
-
-    fn event_version(&self) -> String {
-        self.kind().version().to_string()
-    }
-}
+stored_in_current_versions!(RefusedLoginsEvent);
 
 impl Aggregate for RefusedLogins {
     const TYPE: &'static str = "refused-logins";

@@ -1,9 +1,8 @@
 //! What can have happened in a session. Stored for ever: names and members never change meaning.
 
-use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::catalogued;
+use crate::catalogue::{catalogued, stored_in_current_versions};
 use crate::{RevocationReason, Rotation, Timestamp, UserId};
 
 /// An event of the `Session` aggregate.
@@ -74,12 +73,4 @@ pub struct SessionRevoked {
 
 catalogued!(SessionEvent: LoggedIn, TokenRefreshed, RefreshTokenReused, LoggedOut, SessionRevoked);
 
-impl DomainEvent for SessionEvent {
-    fn event_type(&self) -> String {
-        self.kind().stored_type().to_owned()
-    }
-
-    fn event_version(&self) -> String {
-        self.kind().version().to_string()
-    }
-}
+stored_in_current_versions!(SessionEvent);
