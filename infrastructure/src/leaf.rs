@@ -80,9 +80,8 @@ mod tests {
             payload: r#"{"a":"\n"}"#,
             metadata: "{}",
         });
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            hex,
+            hex::encode(hash),
             "ed10d03274737038dab192a11a71cf59c41fee6fe5353aefce1031bed2564f23"
         );
     }

@@ -61,7 +61,7 @@ impl Reports {
         let node = self.node;
         let signed = format!("{node:016x}{number:016x}{}", Update::write_all(updates));
         let mac = self.context(&signed).sign();
-        let mut report: String = mac.as_ref().iter().map(|it| format!("{it:02x}")).collect();
+        let mut report = hex::encode(mac);
         report.push_str(&signed);
         report
     }
@@ -70,7 +70,11 @@ impl Reports {
     pub fn read(&self, report: &str) -> Option<Vec<Update>> {
         let (mac, signed) = report.split_at_checked(MAC_DIGITS)?;
         let written = self.context(signed).sign();
-        aws_lc_rs::constant_time::verify_slices_are_equal(written.as_ref(), &bytes(mac)?).ok()?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(
+            written.as_ref(),
+            &hex::decode(mac).ok()?,
+        )
+        .ok()?;
         let (node, rest) = signed.split_at_checked(DIGITS)?;
         let (number, updates) = rest.split_at_checked(DIGITS)?;
         let node = u64::from_str_radix(node, 16).ok()?;
@@ -108,13 +112,6 @@ impl Reports {
         context.update(signed.as_bytes());
         context
     }
-}
-
-/// The bytes that a text spells in hexadecimal digits.
-fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    pairs.map(byte).collect()
 }
 
 #[cfg(test)]

@@ -479,13 +479,9 @@ impl TryFrom<StandingRow> for StoredStanding {
 
 /// Bytes as JSON has to spell them for a column of type `bytea`.
 fn as_bytea<S: serde::Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
-    let hex = |bytes: &Vec<u8>| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    let spelt = bytes.as_ref().map(|bytes| format!("\\x{}", hex(bytes)));
+    let spelt = bytes
+        .as_ref()
+        .map(|bytes| format!("\\x{}", hex::encode(bytes)));
     spelt.serialize(to)
 }
 

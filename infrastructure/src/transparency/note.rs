@@ -82,7 +82,7 @@ impl VerifierKey {
     }
 
     fn hash_in_hex(&self) -> String {
-        self.hash().iter().map(|it| format!("{it:02x}")).collect()
+        hex::encode(self.hash())
     }
 
     /// The text of a note that this key signed. Signatures by other keys are passed over.
