@@ -366,7 +366,7 @@ pub(crate) async fn limiter(
     let mut candidate = [0; 32];
     entropy().fill(&mut candidate);
     let key = store.shared_secret("attempt-limits", &candidate).await?;
-    let (limiter, told) = GcraAttemptLimiter::shared(clock(), &key);
+    let (limiter, told) = GcraAttemptLimiter::shared(clock(), &key, &SystemEntropy);
     Ok(Some((Arc::new(limiter), told)))
 }
 

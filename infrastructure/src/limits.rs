@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authlog_application::ports::{
-    Attempt, AttemptLimiter, Clock, Guess, GuessOutcome, Reservation, ReservedGuess,
+    Attempt, AttemptLimiter, Clock, Entropy, Guess, GuessOutcome, Reservation, ReservedGuess,
     ReservedRegistration,
 };
 use authlog_domain::UserId;
@@ -71,16 +71,22 @@ struct Limits {
 
 impl GcraAttemptLimiter {
     /// A limiter that has seen nothing yet, and counts for itself.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self::with(clock, Key::OfProcess(RandomState::new()), None, None)
+    pub fn new(clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
+        let key = Key::OfProcess(RandomState::new());
+        Self::with(clock, key, None, None, Names::new(entropy))
     }
 
     /// A limiter that tells what it counts, for others with the same key to [`apply`](Self::apply). What is not taken off
     /// the channel in time is dropped: a fast guesser is slowed down here all the same.
-    pub fn shared(clock: Arc<dyn Clock>, key: &[u8]) -> (Self, mpsc::Receiver<Update>) {
+    pub fn shared(
+        clock: Arc<dyn Clock>,
+        key: &[u8],
+        entropy: &dyn Entropy,
+    ) -> (Self, mpsc::Receiver<Update>) {
         let (updates, told) = mpsc::channel(UNTOLD);
-        let reports = Reports::new(key, Arc::clone(&clock));
-        let limiter = Self::with(clock, Key::shared(key), Some(reports), Some(updates));
+        let reports = Reports::new(key, Arc::clone(&clock), entropy);
+        let names = Names::new(entropy);
+        let limiter = Self::with(clock, Key::shared(key), Some(reports), Some(updates), names);
         (limiter, told)
     }
 
@@ -89,13 +95,14 @@ impl GcraAttemptLimiter {
         key: Key,
         reports: Option<Reports>,
         updates: Option<mpsc::Sender<Update>>,
+        names: Names,
     ) -> Self {
         Self(Arc::new(Limits {
             clock: SteadyClock::new(clock),
             key,
             reports,
             updates,
-            names: Names::new(),
+            names,
             under_way_elsewhere: UnderWayElsewhere::new(),
             guesses_at_name: Buckets::new(quotas::GUESSES_AT_NAME),
             guesses: Buckets::new(quotas::GUESSES),

@@ -1,9 +1,10 @@
 //! Guesses that are under way on other nodes: each has a name, so that none is taken back that was not counted.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+use authlog_application::ports::Entropy;
 
 /// What a node calls one of its guesses.
 pub(super) type Name = NonZeroU64;
@@ -17,8 +18,10 @@ pub(super) struct Names(AtomicU64);
 
 impl Names {
     /// Names that begin at random, so that no other node gives the same.
-    pub fn new() -> Self {
-        Self(AtomicU64::new(RandomState::new().hash_one(())))
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        let mut first = [0; 8];
+        entropy.fill(&mut first);
+        Self(AtomicU64::new(u64::from_ne_bytes(first)))
     }
 
     /// The next name. They are numbered, so that one node's names displace each other as late as possible.
@@ -59,10 +62,11 @@ impl UnderWayElsewhere {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::SystemEntropy;
 
     #[test]
     fn a_guess_is_taken_back_once_and_only_if_it_was_counted() {
-        let (names, elsewhere) = (Names::new(), UnderWayElsewhere::new());
+        let (names, elsewhere) = (Names::new(&SystemEntropy), UnderWayElsewhere::new());
         let (one, other) = (names.next(), names.next());
         elsewhere.add(one);
         assert!(!elsewhere.remove(other));
@@ -73,7 +77,7 @@ mod tests {
 
     #[test]
     fn of_many_names_the_newest_are_remembered() {
-        let (names, elsewhere) = (Names::new(), UnderWayElsewhere::new());
+        let (names, elsewhere) = (Names::new(&SystemEntropy), UnderWayElsewhere::new());
         let given: Vec<_> = (0..2 * REMEMBERED).map(|_| names.next()).collect();
         given.iter().for_each(|name| elsewhere.add(*name));
         let remembered = given.iter().map(|name| elsewhere.remove(*name));

@@ -4,12 +4,11 @@
 //! under the key that the nodes share, and a number that only grows: a report that was overheard counts once.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use authlog_application::ports::Clock;
+use authlog_application::ports::{Clock, Entropy};
 use aws_lc_rs::hmac;
 
 use super::update::Update;
@@ -41,11 +40,13 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    pub fn new(key: &[u8], clock: Arc<dyn Clock>) -> Self {
+    pub fn new(key: &[u8], clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
+        let mut node = [0; 8];
+        entropy.fill(&mut node);
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             clock,
-            node: RandomState::new().hash_one(()),
+            node: u64::from_ne_bytes(node),
             last: AtomicI64::new(0),
             heard: Mutex::default(),
         }
@@ -120,6 +121,7 @@ mod tests {
 
     use super::super::update::UpdateKind;
     use super::*;
+    use crate::system::SystemEntropy;
 
     struct SetClock(AtomicI64);
 
@@ -131,7 +133,7 @@ mod tests {
 
     fn node(key: &[u8], millis: i64) -> (Arc<SetClock>, Reports) {
         let clock = Arc::new(SetClock(AtomicI64::new(millis)));
-        (Arc::clone(&clock), Reports::new(key, clock))
+        (Arc::clone(&clock), Reports::new(key, clock, &SystemEntropy))
     }
 
     const NOW: i64 = 1_700_000_000_000;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::system::SystemEntropy;
 
 struct SetClock {
     wall: Mutex<Timestamp>,
@@ -91,7 +92,7 @@ fn wait(limiter: &dyn AttemptLimiter, guess: Guess<'_>) -> Option<Duration> {
 #[test]
 fn a_guesser_is_slowed_down_to_one_guess_in_half_a_minute() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let allowed = (0..50).filter(|_| fail(&limiter, jo)).count();
     assert_eq!(allowed, 10);
@@ -104,7 +105,7 @@ fn a_guesser_is_slowed_down_to_one_guess_in_half_a_minute() {
 #[test]
 fn guesses_side_by_side_count_as_guesses_one_after_the_other() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let mut checked = 0;
     for hour in 0..30 {
@@ -122,7 +123,7 @@ fn guesses_side_by_side_count_as_guesses_one_after_the_other() {
 
 #[test]
 fn a_request_that_is_cancelled_counts_as_a_wrong_password() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     for _ in 0..10 {
         drop(start(&limiter, jo, Some(account(1))).unwrap());
@@ -132,7 +133,7 @@ fn a_request_that_is_cancelled_counts_as_a_wrong_password() {
 
 #[test]
 fn what_was_not_checked_does_not_count() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     for _ in 0..1_000 {
         start(&limiter, guess(OFFICE, "jo"), Some(account(1)))
             .unwrap()
@@ -148,7 +149,7 @@ fn what_was_not_checked_does_not_count() {
 #[test]
 fn what_is_refused_holds_nothing() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let names: Vec<String> = (0..300).map(|number| format!("jo{number}")).collect();
     let try_all = |address: &str, user: Option<UserId>| {
         let tries = names
@@ -196,7 +197,7 @@ fn what_is_refused_holds_nothing() {
 
 #[test]
 fn the_right_password_side_by_side_waits_for_the_burst_alone() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let under_way: Vec<_> = (0..10)
         .map(|_| start(&limiter, jo, Some(account(1))).unwrap())
@@ -210,7 +211,7 @@ fn the_right_password_side_by_side_waits_for_the_burst_alone() {
 #[test]
 fn sign_ins_have_a_generous_budget_by_account_and_network() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let sign_in = |address, user| {
         let reserved = start(&limiter, guess(address, "jo"), Some(account(user)));
         reserved.map(Reservation::was_right)
@@ -228,7 +229,7 @@ fn sign_ins_have_a_generous_budget_by_account_and_network() {
 
 #[test]
 fn all_names_of_an_account_share_one_budget() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let guesses = |name: &str, user: Option<UserId>| {
         let tries = (0..20).map(|_| start(&limiter, guess(OFFICE, name), user));
         tries
@@ -246,7 +247,7 @@ fn all_names_of_an_account_share_one_budget() {
 
 #[test]
 fn a_guesser_does_not_lock_out_the_owner_of_the_account() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     for _ in 0..1_000 {
         fail(&limiter, guess(OFFICE, "jo"));
     }
@@ -256,7 +257,7 @@ fn a_guesser_does_not_lock_out_the_owner_of_the_account() {
 
 #[test]
 fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let guess_from = |number: u16| {
         let [high, low] = number.to_be_bytes();
         let attempt = Guess {
@@ -287,7 +288,7 @@ fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
 #[test]
 fn the_delay_grows_and_stays_bounded() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let mut waits = Vec::new();
     for _ in 0..200 {
@@ -306,7 +307,7 @@ fn the_delay_grows_and_stays_bounded() {
 #[test]
 fn a_clock_that_is_set_back_lengthens_no_wait() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     while fail(&limiter, jo) {}
     clock.set_back(Duration::from_secs(300_000));
@@ -318,7 +319,7 @@ fn a_clock_that_is_set_back_lengthens_no_wait() {
 #[test]
 fn a_clock_that_is_set_ahead_forgives_no_guess() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     while fail(&limiter, jo) {}
     clock.set_ahead(Duration::from_secs(26 * 60 * 60));
@@ -328,7 +329,7 @@ fn a_clock_that_is_set_ahead_forgives_no_guess() {
 #[test]
 fn others_at_the_same_address_do_not_keep_out_those_who_have_signed_in_there() {
     let clock = SetClock::new();
-    let limiter = GcraAttemptLimiter::new(clock.clone());
+    let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let [jo, al] = ["jo", "al"].map(|name| guess(OFFICE, name));
     limiter.remember_sign_in(jo.address, &["jo".to_owned()]);
     let names: Vec<String> = (0..300).map(|number| format!("user{number}")).collect();
@@ -362,9 +363,10 @@ const NODES: &[u8] = b"a key of two nodes";
 
 #[test]
 fn nodes_with_one_key_count_together_and_others_apart() {
-    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
-    let (stranger, _unheard) = GcraAttemptLimiter::shared(SetClock::new(), b"another key");
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
+    let (stranger, _unheard) =
+        GcraAttemptLimiter::shared(SetClock::new(), b"another key", &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     while fail(&one, jo) {}
     while let Ok(update) = told.try_recv() {
@@ -379,8 +381,8 @@ fn nodes_with_one_key_count_together_and_others_apart() {
 
 #[test]
 fn what_is_under_way_on_one_node_counts_on_the_other() {
-    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let jo_is = Some(account(1));
     let under_way: Vec<_> = (0..10).map(|_| start(&one, jo, jo_is).unwrap()).collect();
@@ -400,7 +402,7 @@ fn what_is_under_way_on_one_node_counts_on_the_other() {
 #[test]
 fn bursts_on_several_nodes_at_once_are_paid_for_on_each() {
     let clock = SetClock::new();
-    let nodes = [(); 4].map(|()| GcraAttemptLimiter::shared(clock.clone(), NODES));
+    let nodes = [(); 4].map(|()| GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy));
     let (limiters, mut told): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
     let jo_is = Some(account(1));
     for limiter in &limiters {
@@ -423,8 +425,8 @@ fn bursts_on_several_nodes_at_once_are_paid_for_on_each() {
 
 #[test]
 fn right_passwords_leave_nothing_on_other_nodes() {
-    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     // One at a time is not even told.
     for _ in 0..20 {
@@ -444,8 +446,8 @@ fn right_passwords_leave_nothing_on_other_nodes() {
 
 #[test]
 fn what_another_node_was_not_told_of_is_not_taken_back_there() {
-    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (jo, jo_is) = (guess(OFFICE, "jo"), Some(account(1)));
     let _first = start(&one, jo, jo_is).unwrap();
     for end in [Reservation::was_right, Reservation::give_back] {
@@ -468,8 +470,8 @@ fn what_another_node_was_not_told_of_is_not_taken_back_there() {
 #[test]
 fn what_was_not_checked_on_one_node_gives_no_more_guesses_on_the_other() {
     let clock = SetClock::new();
-    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     while fail(&other, jo) {}
     let held: Vec<_> = (0..8).map(|_| start(&one, jo, None).unwrap()).collect();
@@ -483,8 +485,8 @@ fn what_was_not_checked_on_one_node_gives_no_more_guesses_on_the_other() {
 
 #[test]
 fn other_nodes_know_who_signed_in_and_are_told_once() {
-    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES);
+    let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     for _ in 0..100 {
         one.remember_sign_in(jo.address, &["jo".to_owned(), "jo@example.com".to_owned()]);
@@ -500,8 +502,8 @@ fn other_nodes_know_who_signed_in_and_are_told_once() {
 #[test]
 fn changes_of_ones_own_account_have_a_budget_on_all_nodes() {
     let clock = SetClock::new();
-    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);
-    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
+    let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
     let change = |limiter: &GcraAttemptLimiter, number| {
         limiter.count(Attempt::ChangeOwnAccount {
             account: account(number),
@@ -520,7 +522,7 @@ fn changes_of_ones_own_account_have_a_budget_on_all_nodes() {
 #[test]
 fn refreshes_have_a_budget_by_session_and_by_account_and_other_nodes_are_sent_nothing() {
     let clock = SetClock::new();
-    let (limiter, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES);
+    let (limiter, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
     let refresh = |owner, number| {
         limiter.count(Attempt::Refresh {
             session: session(number),
@@ -542,7 +544,7 @@ fn refreshes_have_a_budget_by_session_and_by_account_and_other_nodes_are_sent_no
 
 #[test]
 fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let guesser = guess(OFFICE, "jo");
     while fail(&limiter, guesser) {}
     for number in 0..250_000_u128 {
@@ -574,7 +576,7 @@ fn a_spray_from_millions_of_addresses_fills_no_memory_and_hides_no_guesser() {
 
 #[test]
 fn one_password_tried_on_every_account_is_slowed_down() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let names: Vec<String> = (0..300).map(|number| format!("user{number}")).collect();
     let allowed = names
         .iter()
@@ -590,7 +592,7 @@ fn one_password_tried_on_every_account_is_slowed_down() {
 
 #[test]
 fn the_addresses_of_one_ipv6_subscriber_count_as_one() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     for last in 0..10 {
         let address = format!("2001:db8:1:2::{last}");
         assert!(fail(&limiter, guess(&address, "jo")));
@@ -601,7 +603,7 @@ fn the_addresses_of_one_ipv6_subscriber_count_as_one() {
 
 #[test]
 fn an_ipv4_address_in_ipv6_clothes_is_that_address() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     for _ in 0..10 {
         assert!(fail(&limiter, guess("::ffff:192.0.2.1", "jo")));
     }
@@ -611,7 +613,7 @@ fn an_ipv4_address_in_ipv6_clothes_is_that_address() {
 
 #[test]
 fn registrations_and_requests_for_mail_have_limits_of_their_own_by_address() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let address: IpAddr = OFFICE.parse().unwrap();
     let register = || limiter.reserve_registration(Some(address));
     let mail = Attempt::RequestMail {
@@ -629,7 +631,7 @@ fn registrations_and_requests_for_mail_have_limits_of_their_own_by_address() {
 
 #[test]
 fn registrations_that_are_given_back_do_not_count_and_those_under_way_do() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let register = || limiter.reserve_registration(Some(OFFICE.parse().unwrap()));
     for _ in 0..200 {
         register().unwrap().give_back();
@@ -644,7 +646,7 @@ fn registrations_that_are_given_back_do_not_count_and_those_under_way_do() {
 
 #[test]
 fn many_addresses_that_ask_for_one_mailbox_are_slowed_down() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let ask = |last: u8, identifier| {
         limiter.count(Attempt::RequestMail {
             address: Some(IpAddr::from([192, 0, 2, last])),
@@ -667,7 +669,7 @@ fn many_addresses_that_ask_for_one_mailbox_are_slowed_down() {
 
 #[test]
 fn guesses_from_an_unknown_address_are_limited_by_account() {
-    let limiter = GcraAttemptLimiter::new(SetClock::new());
+    let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let jo = Guess {
         address: None,
         identifier: "jo",
@@ -743,7 +745,7 @@ proptest! {
     #[test]
     fn however_guesses_overlap_no_window_holds_more_wrong_ones_than_the_quota(steps in steps()) {
         let clock = SetClock::new();
-        let limiter = GcraAttemptLimiter::new(clock.clone());
+        let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
         let mut under_way = Vec::new();
         let mut wrong: Vec<((u8, Option<u128>), u64)> = Vec::new();
         let mut now = 0;
