@@ -137,11 +137,15 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
         .unwrap();
     let kid = first[0].kid.as_str();
     copy_of_keys(world).await;
-    retire_signing_key(&*store, kid, now()).await.unwrap();
+    let changed = retire_signing_key(&*store, kid, now()).await.unwrap();
+    let successor = changed.last().unwrap().kid.as_str();
     put_keys_back(world).await;
     for node in [store, world.another_node().await] {
         let found = node.signing_keys(now()).await.unwrap();
-        assert!(found.faults.iter().any(|fault| fault.kid == kid));
+        let named: HashSet<_> = found.faults.iter().map(|fault| &*fault.kid).collect();
+        assert_eq!(named, HashSet::from([kid, successor]));
+        let is_retired = |key: &KeyRecord| key.state(now()) == KeyState::Retired;
+        assert!(found.keys.iter().all(is_retired));
         let key = found.keys.iter().find(|key| key.kid == kid).unwrap();
         assert_eq!(key.state(now()), KeyState::Retired);
         assert!(key.private.is_none());
@@ -200,16 +204,16 @@ pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &im
     world
         .execute_own(
             "INSERT INTO signing_keys VALUES ('far', 'EdDSA', 0, 9223372036854775807, NULL, x'00'),
-                ('odd', 'x', 0, 0, NULL, NULL)",
+                ('odd', 'x', 0, 0, NULL, NULL), ('new', 'EdDSA', 0, 0, NULL, NULL)",
             r"INSERT INTO signing_keys VALUES ('far', 'EdDSA', now(), 'infinity', NULL, '\x00'),
-                ('odd', 'x', now(), now(), NULL, NULL)",
+                ('odd', 'x', now(), now(), NULL, NULL), ('new', 'EdDSA', now(), now(), NULL, NULL)",
         )
         .await;
     let found = store.signing_keys(now()).await.unwrap();
     let kids: HashSet<_> = found.faults.iter().map(|fault| &*fault.kid).collect();
-    assert_eq!(kids, HashSet::from(["far", "odd"]));
+    assert_eq!(kids, HashSet::from(["far", "odd", "new"]));
     assert_eq!(found.keys.len(), 1);
-    for kid in ["far", "odd"] {
+    for kid in ["far", "odd", "new"] {
         retire_signing_key(&*store, kid, now()).await.unwrap();
     }
     let found = store.signing_keys(now()).await.unwrap();
