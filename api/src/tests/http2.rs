@@ -495,6 +495,25 @@ async fn a_request_has_a_hundred_header_fields_at_most_and_cookies_are_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_of_an_allowed_site_can_read_that_its_request_has_too_many_fields() {
+    let site = "https://app.example.com";
+    let mut server = Server::of(large());
+    let host = Arc::get_mut(&mut server.host).unwrap();
+    host.origins = AllowedOrigins::parse(site).unwrap();
+    let (mut client, _connection) = server.connected(1 << 20).await;
+    let mut request = Request::get("http://authlog/").header("origin", site);
+    for number in 0..100 {
+        request = request.header(format!("x-{number}"), "");
+    }
+    poll_fn(|context| client.poll_ready(context)).await.unwrap();
+    let request = request.body(()).unwrap();
+    let (answer, _) = client.send_request(request, true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    assert_eq!(answer.headers()["access-control-allow-origin"], site);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_client_of_a_trusted_proxy_does_not_keep_the_others_out() {
     let router = Router::new()
         .route("/waits", get(pending::<()>))
