@@ -77,8 +77,11 @@ impl Server {
         self.process = Some(process);
         let started = Instant::now();
         loop {
-            let ready = command("pg_isready")
-                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            let ready = command("psql")
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .args(["-U", "postgres", "-c", "SELECT 1"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
                 .status()
                 .unwrap();
             if ready.success() {
