@@ -31,6 +31,35 @@ async fn the_files_are_their_owners_alone() {
 }
 
 #[tokio::test]
+async fn an_event_takes_the_first_free_place_after_the_log() {
+    const INSERT: &str = "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+        payload, metadata) VALUES (?1, 'user', 'eve', ?1, 'RoleChanged', '1', '{}', '{}')";
+    let world = open().await;
+    let store = world.store();
+    Person::called("ada").registers(&*store).await;
+    let connection = world.connect();
+    let number = |sql: &str, after: i64| -> i64 {
+        connection
+            .query_row(sql, [after], |row| row.get(0))
+            .unwrap()
+    };
+    let last = number(
+        "SELECT max(log_index) FROM event_log WHERE log_index > ?",
+        0,
+    );
+    // They have no entries in the log.
+    for place in [last + 1, last + 2, i64::MAX] {
+        connection.execute(INSERT, [place]).unwrap();
+    }
+    Person::called("bob").registers(&*store).await;
+    let next = number(
+        "SELECT min(log_index) FROM event_log WHERE log_index > ?",
+        last,
+    );
+    assert_eq!(next, last + 3);
+}
+
+#[tokio::test]
 async fn a_store_that_is_closed_leaves_one_file() {
     let world = open().await;
     let path = world.path();
