@@ -89,7 +89,7 @@ pub(crate) async fn carry_out(
     let (response, under_way) =
         answer.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
     if is_held(&api, &response) && under_way.as_ref().is_none_or(UnderWay::may_be_held_back) {
-        sleep_until(started + hold_of(id)).await;
+        sleep_until(api.capacity.refusals.sent_at(started + hold_of(id))).await;
     }
     if changes_something {
         note_outcome(&api, &response);
