@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use super::cpu_backoff::Backoff;
-use super::cpu_time::CpuTime;
+use super::cpu_backoff::{Backoff, RecentUsage, Usage};
 use super::fair_queue::{FairQueue, Reserved, Ticket};
 use crate::limits::Network;
 
@@ -51,6 +50,7 @@ struct Queue<S> {
     /// The processor time of a job, a moving average. Time spent waiting for a processor does not count, so that a busy
     /// machine admits as many jobs as an idle one.
     mean_cpu_time: Duration,
+    recent_usage: RecentUsage,
     is_stopped: bool,
 }
 
@@ -122,13 +122,15 @@ impl<S> Shared<S> {
         }
     }
 
-    /// Notes what a job took that has ended.
-    fn ended(&self, client: Network, estimate: Duration, took: Duration) {
+    /// Notes what a job took that has ended, and says for how long its thread is to pause.
+    fn ended(&self, client: Network, estimate: Duration, usage: Usage) -> Duration {
+        let took = usage.ran;
         let counted = took.min(self.longest_backlog / LONGEST_JOB);
         let mut queue = self.lock();
         // The last dozen or so count. It begins with nothing: one slow job among many, as a thread's first is, changes little.
         queue.mean_cpu_time = (queue.mean_cpu_time * 7 + counted) / 8;
         queue.jobs.settle(client, estimate, took);
+        queue.recent_usage.pause_after(usage)
     }
 
     fn stop(&self) {
@@ -205,6 +207,7 @@ impl<S: 'static> Pool<S> {
                 queue: Mutex::new(Queue {
                     jobs: FairQueue::new(),
                     mean_cpu_time: Duration::ZERO,
+                    recent_usage: RecentUsage::default(),
                     is_stopped: false,
                 }),
                 capacity,
@@ -259,14 +262,12 @@ impl<S> Drop for Pool<S> {
 fn work_through<S>(shared: &Shared<S>, mut state: S) {
     while let Some((client, Job { taken, work }, estimate)) = shared.take() {
         if taken.send(()).is_ok() {
-            let begun = CpuTime::now();
             let backoff = Backoff::begin();
             if catch_unwind(AssertUnwindSafe(|| work(&mut state))).is_err() {
                 tracing::error!("a password hashing job panicked; its thread continues");
             }
-            let took = begun.elapsed();
-            shared.ended(client, estimate, took);
-            backoff.pause();
+            let pause = shared.ended(client, estimate, backoff.usage());
+            std::thread::sleep(pause);
         } else {
             shared.lock().jobs.settle(client, estimate, Duration::ZERO);
         }

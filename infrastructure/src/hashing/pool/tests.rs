@@ -110,8 +110,12 @@ fn client(number: u8) -> Network {
 
 /// Has the only thread of `pool`, which is busy, measure jobs that took so much processor time.
 fn note(pool: &Pool<usize>, jobs: usize, took: Duration) {
+    let usage = Usage {
+        ran: took,
+        elapsed: took,
+    };
     for _ in 0..jobs {
-        pool.shared.ended(anyone(), Duration::ZERO, took);
+        pool.shared.ended(anyone(), Duration::ZERO, usage);
     }
 }
 
