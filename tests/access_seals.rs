@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 use support::contract::{is_refused, verifies};
 use support::upgrade::store_of_the_version_before;
 use support::{
-    Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own, staff, token,
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, staff,
+    token,
 };
 
 on_both_stores!(
@@ -26,9 +27,9 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
     let (http, settings) = (service.http(), &service.settings);
     let [root, eve] = ["root", "eve"].map(Person::called);
     staff::employ(&service, &root, "admin");
-    Contract::A.registers(&http, &eve).await;
-    let of_root = Contract::A.signs_in(&http, &root).await;
-    let of_eve = Contract::A.signs_in(&http, &eve).await;
+    Contract::ApiAuth.registers(&http, &eve).await;
+    let of_root = Contract::ApiAuth.signs_in(&http, &root).await;
+    let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;
     let id = |access: &str| token::claims(access)["sub"].as_str().unwrap().to_owned();
     let [root_id, eve_id] = [id(&of_root.access), id(&of_eve.access)];
     let session = token::claims(&of_root.access)["sid"].clone();
@@ -40,7 +41,12 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
          FROM kept AS k WHERE k.user_id = '{eve_id}' AND credentials.user_id = '{root_id}'"
     ));
     for password in [&eve.password, &root.password] {
-        for contract in [Contract::A, Contract::C, Contract::D, Contract::E] {
+        for contract in [
+            Contract::ApiAuth,
+            Contract::Users,
+            Contract::Api,
+            Contract::V1Auth,
+        ] {
             let refused = contract.sign_in(&http, &root.with_password(password)).await;
             contract.says_wrong_credentials(&refused);
         }
@@ -68,7 +74,7 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
         "UPDATE credentials SET sealed = k.sealed, password_hash = k.password_hash
          FROM kept AS k WHERE k.user_id = credentials.user_id",
     );
-    Contract::A.signs_in(&http, &root).await;
+    Contract::ApiAuth.signs_in(&http, &root).await;
 
     // An opaque token that the attacker chose, for the administrator's session.
     let chosen = "6f1c1d2e-9d55-4a3e-8f0e-0a4b7c1d2e3f";
@@ -100,15 +106,15 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
     settings.execute(&format!(
         "UPDATE accounts SET role = 'admin' WHERE user_id = '{eve_id}'"
     ));
-    let refused = Contract::A.sign_in(&http, &eve).await;
-    Contract::A.says_wrong_credentials(&refused);
+    let refused = Contract::ApiAuth.sign_in(&http, &eve).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
     let answer = http.send(own::USERS).bearer(&of_eve.access).await;
     assert!([401, 403].contains(&answer.status), "{answer}");
-    let answer = http.send(a::REFRESH).bearer(of_eve.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(of_eve.refresh()).await;
     assert_eq!(answer.status, 401, "{answer}");
     finds(settings, "rows of accounts", "role");
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
-    let tokens = Contract::A.signs_in(&http, &eve).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
     assert_eq!(token::claims(&tokens.access)["role"], "user");
     let answer = http.send(own::USERS).bearer(&tokens.access).await;
     assert_eq!(answer.status, 403, "{answer}");
@@ -118,8 +124,8 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let eve = Person::called("eve");
-    Contract::A.registers(&http, &eve).await;
-    let tokens = Contract::A.signs_in(&http, &eve).await;
+    Contract::ApiAuth.registers(&http, &eve).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
     // Two ways back: another value in the row, and the whole row as it was before.
     settings.execute("CREATE TABLE kept AS SELECT * FROM accounts");
     let locked = settings.run(&["user", "lock", "eve"], "");
@@ -129,14 +135,14 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
         "DELETE FROM accounts; INSERT INTO accounts SELECT * FROM kept",
     ] {
         settings.execute(unlock);
-        let refused = Contract::A.sign_in(&http, &eve).await;
-        Contract::A.says_wrong_credentials(&refused);
-        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let refused = Contract::ApiAuth.sign_in(&http, &eve).await;
+        Contract::ApiAuth.says_wrong_credentials(&refused);
+        let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 401, "{unlock}: {answer}");
         finds(settings, "rows of accounts", "locked");
         assert!(settings.run(&["doctor", "--repair"], "").status.success());
-        let refused = Contract::A.sign_in(&http, &eve).await;
-        Contract::A.says_wrong_credentials(&refused);
+        let refused = Contract::ApiAuth.sign_in(&http, &eve).await;
+        Contract::ApiAuth.says_wrong_credentials(&refused);
     }
 }
 
@@ -146,19 +152,19 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let first = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let first = Contract::ApiAuth.signs_in(&http, &ann).await;
     settings.execute("CREATE TABLE kept AS SELECT * FROM sessions");
-    let answer = http.send(a::REFRESH).bearer(first.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(first.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
     let newest = answer.json()["data"]["refresh_token"]["token"].clone();
     let newest = newest.as_str().unwrap();
     settings.execute("DELETE FROM sessions; INSERT INTO sessions SELECT * FROM kept");
     // By the row the first token is current, and of the newest none was issued.
     for (method, token) in [
-        (a::REFRESH, first.refresh()),
-        (a::REFRESH, newest),
-        (a::LOGOUT, &first.access),
+        (api_auth::REFRESH, first.refresh()),
+        (api_auth::REFRESH, newest),
+        (api_auth::LOGOUT, &first.access),
     ] {
         let found = || {
             service
@@ -172,7 +178,7 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
         eventually("the log says it", async || (found() > before).then_some(())).await;
     }
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
-    let answer = http.send(a::REFRESH).bearer(newest).await;
+    let answer = http.send(api_auth::REFRESH).bearer(newest).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -181,15 +187,15 @@ async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: S
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let [ann, eve] = ["ann", "eve"].map(Person::called);
-    Contract::A.registers(&http, &ann).await;
-    Contract::A.registers(&http, &eve).await;
-    let of_ann = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &eve).await;
+    let of_ann = Contract::ApiAuth.signs_in(&http, &ann).await;
     settings.execute(
         "CREATE TABLE kept AS SELECT * FROM accounts; CREATE TABLE kept_sessions AS SELECT * FROM sessions",
     );
     let locked = settings.run(&["user", "lock", "eve"], "");
     assert!(locked.status.success(), "{locked:?}");
-    let answer = http.send(a::LOGOUT).bearer(&of_ann.access).await;
+    let answer = http.send(api_auth::LOGOUT).bearer(&of_ann.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     if !settings.is_sqlite() {
         // The entry has to be there before its event is deleted.
@@ -204,9 +210,9 @@ async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: S
         "DELETE FROM accounts; INSERT INTO accounts SELECT * FROM kept;
          DELETE FROM sessions; INSERT INTO sessions SELECT * FROM kept_sessions",
     );
-    let refused = Contract::A.sign_in(&http, &eve).await;
-    Contract::A.says_wrong_credentials(&refused);
-    let answer = http.send(a::REFRESH).bearer(of_ann.refresh()).await;
+    let refused = Contract::ApiAuth.sign_in(&http, &eve).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
+    let answer = http.send(api_auth::REFRESH).bearer(of_ann.refresh()).await;
     assert_eq!(answer.status, 401, "{answer}");
 }
 
@@ -214,14 +220,14 @@ async fn a_row_is_behind_any_later_event_and_not_the_next_alone(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let eve = Person::called("eve");
-    Contract::A.registers(&http, &eve).await;
+    Contract::ApiAuth.registers(&http, &eve).await;
     settings.execute(
         "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
          SELECT aggregate_type, aggregate_id, sequence + 3, 'UserLocked', '1.0', '{}', metadata
            FROM events WHERE aggregate_type = 'user'",
     );
-    let refused = Contract::A.sign_in(&http, &eve).await;
-    Contract::A.says_wrong_credentials(&refused);
+    let refused = Contract::ApiAuth.sign_in(&http, &eve).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
 }
 
 /// People of the store in `tests/upgrade/`, with their passwords. The last two were imported, with bcrypt and scrypt.
@@ -253,25 +259,25 @@ async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: S
     let mut service = settings.start().await;
     let http = service.http();
     for person in people_of_before() {
-        Contract::A.signs_in(&http, &person).await;
+        Contract::ApiAuth.signs_in(&http, &person).await;
     }
     is_sealed(&service).await;
     for person in people_of_before() {
-        Contract::A.signs_in(&http, &person).await;
-        Contract::C.signs_in(&http, &person).await;
-        let refused = Contract::A
+        Contract::ApiAuth.signs_in(&http, &person).await;
+        Contract::Users.signs_in(&http, &person).await;
+        let refused = Contract::ApiAuth
             .sign_in(&http, &person.with_password("not-the-password"))
             .await;
-        Contract::A.says_wrong_credentials(&refused);
+        Contract::ApiAuth.says_wrong_credentials(&refused);
     }
     let [ann, root, ..] = people_of_before();
-    let tokens = Contract::D.signs_in(&http, &ann).await;
+    let tokens = Contract::Api.signs_in(&http, &ann).await;
     verifies(&http, &tokens.access).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(token::claims(&tokens.access)["role"], "user");
     let bob = Person::called("bob").with_password("bob-has-a-long-secret");
-    let refused = Contract::A.sign_in(&http, &bob).await;
-    Contract::A.says_wrong_credentials(&refused);
+    let refused = Contract::ApiAuth.sign_in(&http, &bob).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
     let stored = service.settings.stored_bytes();
     let stored = String::from_utf8_lossy(&stored);
     if !service.settings.is_sqlite() {
@@ -290,8 +296,8 @@ async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: S
     let service = settings.start().await;
     for person in [ann, root] {
         let person = person.with_password("U*U*");
-        let refused = Contract::A.sign_in(&service.http(), &person).await;
-        Contract::A.says_wrong_credentials(&refused);
+        let refused = Contract::ApiAuth.sign_in(&service.http(), &person).await;
+        Contract::ApiAuth.says_wrong_credentials(&refused);
     }
 }
 
@@ -301,8 +307,8 @@ async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store:
     let mut service = settings.start().await;
     let http = service.http();
     let ([ann, ..], eve) = (people_of_before(), Person::called("eve"));
-    Contract::A.registers(&http, &eve).await;
-    let tokens = Contract::A.signs_in(&http, &eve).await;
+    Contract::ApiAuth.registers(&http, &eve).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
     if store == Store::Postgres {
         // An old node leaves the columns as they are that it does not know.
         let settings = &service.settings;
@@ -311,9 +317,9 @@ async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store:
         settings.execute("UPDATE credentials SET sealed = NULL WHERE password_hash <> ''");
         verifies(&http, &tokens.access).await;
         for person in [&ann, &eve] {
-            Contract::A.signs_in(&http, person).await;
+            Contract::ApiAuth.signs_in(&http, person).await;
         }
-        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
         let found = settings.run(&["doctor"], "");
         assert!(found.status.success(), "{found:?}");
@@ -339,7 +345,7 @@ async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store:
     let service = settings.start().await;
     is_sealed(&service).await;
     for person in [&ann, &eve] {
-        Contract::A.signs_in(&service.http(), person).await;
+        Contract::ApiAuth.signs_in(&service.http(), person).await;
     }
     let found = service.settings.run(&["doctor"], "");
     assert!(found.status.success(), "{found:?}");

@@ -11,8 +11,8 @@ use support::form::{NOW_MILLIS, TEXT, assert_fits};
 use support::mail::{Mailbox as _, mail_to, new_mail_to, notice_to};
 use support::story::follows;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, eventually, on_both_stores,
-    own,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own,
 };
 
 on_both_stores!(
@@ -39,7 +39,7 @@ async fn service_on(store: Store) -> Program {
 
 async fn registered(service: &Program, name: &str) -> Person {
     let person = Person::called(name);
-    Contract::A.registers(&service.http(), &person).await;
+    Contract::ApiAuth.registers(&service.http(), &person).await;
     person
 }
 
@@ -133,17 +133,17 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know(s
     let http = service.http();
     let ann = Person::called("ann");
     // By C, to register is not to sign in.
-    Contract::C.registers(&http, &ann).await;
-    let login = Contract::A.login_of(&ann.email, &ann.password);
+    Contract::Users.registers(&http, &ann).await;
+    let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
     let answer = http
-        .send(a::LOGIN)
+        .send(api_auth::LOGIN)
         .header("user-agent", "A phone/1.0")
         .json(&login)
         .await;
-    let phone = Contract::A.tokens_in(&answer.json());
-    let desk = Contract::C.signs_in(&http, &ann).await;
-    let opaque = Contract::D.signs_in(&http, &ann).await;
-    let others = Contract::A
+    let phone = Contract::ApiAuth.tokens_in(&answer.json());
+    let desk = Contract::Users.signs_in(&http, &ann).await;
+    let opaque = Contract::Api.signs_in(&http, &ann).await;
+    let others = Contract::ApiAuth
         .signs_in(&http, &registered(&service, "bob").await)
         .await;
 
@@ -212,7 +212,7 @@ async fn a_new_password_ends_every_other_session_and_keeps_this_one(store: Store
     for contract in Contract::ALL {
         others.push(contract.signs_in(&http, &ann).await);
     }
-    let kept = Contract::A.signs_in(&http, &ann).await;
+    let kept = Contract::ApiAuth.signs_in(&http, &ann).await;
     let body = json!({"current_password": ann.password, "new_password": "another-secret"});
     let answer = change_password(&service, &kept.access, &body).await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer}");
@@ -223,17 +223,17 @@ async fn a_new_password_ends_every_other_session_and_keeps_this_one(store: Store
         }
     }
     verifies(&http, &kept.access).await;
-    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &ann).await);
+    Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &ann).await);
     let ann = ann.with_password("another-secret");
-    let later = Contract::A.signs_in(&http, &ann).await;
+    let later = Contract::ApiAuth.signs_in(&http, &ann).await;
     // The session that was kept can be refreshed, after a restart as well, and goes with the next change elsewhere.
     service.terminate().await;
     service.restart().await;
     let http = service.http();
     verifies(&http, &kept.access).await;
     is_refused(&http, &others[0].access).await;
-    let answer = http.send(a::REFRESH).bearer(kept.refresh()).await;
-    let kept: Tokens = Contract::A.tokens_in(&answer.json());
+    let answer = http.send(api_auth::REFRESH).bearer(kept.refresh()).await;
+    let kept: Tokens = Contract::ApiAuth.tokens_in(&answer.json());
     verifies(&http, &kept.access).await;
     assert_eq!(sessions(&service, &later.access).await.len(), 2);
     let body = json!({"current_password": ann.password, "new_password": "a-third-secret"});
@@ -252,7 +252,7 @@ async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Sto
         .await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     for current in [json!("not-the-password"), json!(null), json!(7), json!("")] {
         let body = json!({"current_password": current, "new_password": "another-secret"});
         let answer = change_password(&service, &tokens.access, &body).await;
@@ -275,7 +275,7 @@ async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Sto
         assert_eq!(problem(&answer, 400), says);
     }
     verifies(&http, &tokens.access).await;
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.signs_in(&http, &ann).await;
 }
 
 async fn that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one(store: Store) {
@@ -285,7 +285,7 @@ async fn that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one(s
         .start()
         .await;
     let ann = registered(&service, "ann").await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     for (current, new, status, says) in [
         (
             "not-the-password",
@@ -310,7 +310,7 @@ async fn that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one(s
         let answer = change_password(&service, &tokens.access, &body).await;
         assert_eq!(problem(&answer, status), says);
     }
-    Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.signs_in(&service.http(), &ann).await;
 }
 
 async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
@@ -320,7 +320,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
         registered(&service, "ann").await,
         registered(&service, "bob").await,
     );
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let new = "ann@elsewhere.example";
     let answer = change_email(&service, &tokens.access, new, "not-the-password").await;
     assert_eq!(problem(&answer, 403), "The current password is wrong.");
@@ -346,21 +346,21 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
         email: new.to_owned(),
         ..ann.clone()
     };
-    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &ann).await);
-    Contract::A.signs_in(&http, &moved).await;
+    Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &ann).await);
+    Contract::ApiAuth.signs_in(&http, &moved).await;
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["email"], new);
     assert_eq!(profile.json()["email_verified"], true);
     assert_eq!(profile.json()["pending_email"], Value::Null);
     // The old address hears of it, and is anybody's.
     notice_to(&service, &ann.email, "another e-mail address").await;
-    Contract::D.registers(&http, &ann).await;
+    Contract::Api.registers(&http, &ann).await;
     // Once is once.
     let answer = confirm(&service, &link, &ann.password).await;
     assert_eq!(answer.status, 400, "{answer}");
 
     // Two who ask for one address: the second to follow the link is told, and keeps the old one.
-    let of_bob = Contract::A.signs_in(&http, &bob).await;
+    let of_bob = Contract::ApiAuth.signs_in(&http, &bob).await;
     let wanted = "wanted@elsewhere.example";
     change_email(&service, &of_bob.access, wanted, &bob.password).await;
     let first = mail_to(&service, wanted).await;
@@ -369,7 +369,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     follows(&service, &first.token(), &of_bob.access).await;
     let answer = confirm(&service, &second.token(), &ann.password).await;
     assert_eq!(answer.status, 409, "{answer}");
-    Contract::A.signs_in(&http, &moved).await;
+    Contract::ApiAuth.signs_in(&http, &moved).await;
 }
 
 async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
@@ -377,7 +377,7 @@ async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
     let service = settings.with("AUTHLOG_VERIFY_EMAIL", "on").start().await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let registration = mail_to(&service, &ann.email).await;
     let verified = async || {
         let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
@@ -421,7 +421,7 @@ async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
         assert!(answer.body.contains("action=\"verify-email\""), "{answer}");
     }
     let bob = registered(&service, "bob").await;
-    let of_bob = Contract::A.signs_in(&http, &bob).await;
+    let of_bob = Contract::ApiAuth.signs_in(&http, &bob).await;
     let request = http.send(own::EMAIL_FORM).form(&[("token", &token)]);
     let answer = request.bearer(&of_bob.access).await;
     assert_eq!(answer.status, 403, "{answer}");
@@ -446,16 +446,19 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     let service = service_on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let thief = Contract::A.signs_in(&http, &ann).await;
+    let thief = Contract::ApiAuth.signs_in(&http, &ann).await;
     let address = "thief@example.org";
     let answer = change_email(&service, &thief.access, address, &ann.password).await;
     assert_eq!(answer.status, 202, "{answer}");
     let link = mail_to(&service, address).await.token();
     let body = json!({"username": ann.email});
-    service.send(support::c::REQUEST_RESET).json(&body).await;
+    service
+        .send(support::users::REQUEST_RESET)
+        .json(&body)
+        .await;
     let reset = mail_to(&service, &ann.email).await.token();
     let answer = service
-        .send(support::c::UPDATE_PASSWORD)
+        .send(support::users::UPDATE_PASSWORD)
         .authorization(&reset)
         .json(&json!({"password": "another-secret"}))
         .await;
@@ -464,7 +467,7 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     assert_eq!(answer.status, 400, "{answer}");
     // The reset came by mail, and so proved the address.
     let ann = ann.with_password("another-secret");
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["email_verified"], true);
     assert_eq!(profile.json()["email"], ann.email);
@@ -480,7 +483,7 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     assert_eq!(answer.status, 400, "{answer}");
     // Nor one that was mailed before the owner ended the other sessions.
     let ann = ann.with_password("a-third-secret");
-    let thief = Contract::A.signs_in(&http, &ann).await;
+    let thief = Contract::ApiAuth.signs_in(&http, &ann).await;
     let answer = change_email(&service, &thief.access, "third@example.org", &ann.password).await;
     assert_eq!(answer.status, 202, "{answer}");
     let link = mail_to(&service, "third@example.org").await.token();
@@ -505,8 +508,8 @@ async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_tha
         username: "thief".to_owned(),
         ..ann.with_password("the-thief-chose-it")
     };
-    let answer = Contract::A.register(&http, &thief).await;
-    let of_thief = Contract::A.tokens_in(&answer.json());
+    let answer = Contract::ApiAuth.register(&http, &thief).await;
+    let of_thief = Contract::ApiAuth.tokens_in(&answer.json());
     let mail = mail_to(&service, &ann.email).await;
     assert!(mail.text.contains("the account \"thief\""), "{mail:?}");
     let link = mail.token();
@@ -518,7 +521,7 @@ async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_tha
     }
     let answer = confirm(&service, &link, &ann.password).await;
     assert_eq!(answer.status, 403, "{answer}");
-    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &thief).await);
+    Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &thief).await);
     refreshes_nothing(&http, of_thief.refresh()).await;
     // The attempt to sign in had another link mailed, which replaces the first.
     let mails = [
@@ -530,7 +533,7 @@ async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_tha
     let answer = http.send(own::EMAIL_FORM).form(&forgotten).await;
     assert_eq!(answer.status, 202, "{answer}");
     let reset = new_mail_to(&service, &ann.email, &mails).await;
-    let request = service.send(support::c::UPDATE_PASSWORD);
+    let request = service.send(support::users::UPDATE_PASSWORD);
     let answer = request
         .authorization(&reset.token())
         .json(&json!({"password": ann.password}))
@@ -538,8 +541,8 @@ async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_tha
     assert_eq!(answer.status, 200, "{answer}");
     is_refused(&http, &of_thief.access).await;
     refreshes_nothing(&http, of_thief.refresh()).await;
-    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &thief).await);
-    Contract::D.signs_in(&http, &ann).await;
+    Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &thief).await);
+    Contract::Api.signs_in(&http, &ann).await;
 }
 
 async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
@@ -547,7 +550,7 @@ async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
     let service = settings.with("AUTHLOG_VERIFY_EMAIL", "on").start().await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let before = Contract::A.signs_in(&http, &ann).await;
+    let before = Contract::ApiAuth.signs_in(&http, &ann).await;
     let link = mail_to(&service, &ann.email).await.token();
     let answer = confirm(&service, &link, &ann.password).await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -555,8 +558,8 @@ async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
     refreshes_nothing(&http, before.refresh()).await;
     // The same for another address; a session that confirms goes on, and no other does.
     let [asks, other] = [
-        Contract::A.signs_in(&http, &ann).await,
-        Contract::D.signs_in(&http, &ann).await,
+        Contract::ApiAuth.signs_in(&http, &ann).await,
+        Contract::Api.signs_in(&http, &ann).await,
     ];
     let new = "ann@elsewhere.example";
     let answer = change_email(&service, &asks.access, new, &ann.password).await;
@@ -575,8 +578,8 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
         .await;
     let http = service.http();
     let ann = Person::called("ann");
-    let answer = Contract::A.register(&http, &ann).await;
-    let registration = Contract::A.tokens_in(&answer.json());
+    let answer = Contract::ApiAuth.register(&http, &ann).await;
+    let registration = Contract::ApiAuth.tokens_in(&answer.json());
     let first = mail_to(&service, &ann.email).await;
     // As for a wrong password, in each contract's words: a stranger learns nothing.
     for contract in Contract::ALL {
@@ -613,7 +616,7 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
     );
     assert!(output.status.success(), "{output:?}");
     let login = json!({"username": "robot", "password": "robot-opens-sesame"});
-    let answer = http.send(a::LOGIN).json(&login).await;
+    let answer = http.send(api_auth::LOGIN).json(&login).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -626,10 +629,10 @@ async fn a_session_ends_when_its_time_is_over_however_often_it_is_refreshed(stor
         .await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let first = Contract::A.signs_in(&http, &ann).await;
+    let first = Contract::ApiAuth.signs_in(&http, &ann).await;
     // A's three days are exact, and so is C's access token; C's seven days end with the session.
     assert_eq!(support::token::lifetime(first.refresh()), 3 * 24 * 3600);
-    let of_c = Contract::C.signs_in(&http, &ann).await;
+    let of_c = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(support::token::lifetime(&of_c.access), 300);
     assert_eq!(support::token::lifetime(of_c.refresh()), 4 * 24 * 3600);
     // A session that is left for two seconds is over; what happens to one that is used is told with the domain's decisions.
@@ -642,7 +645,7 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
     let mut service = service_on(store).await;
     let ann = registered(&service, "ann").await;
     let http = service.http();
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     is_verified(&service, &ann, &tokens.access).await;
     let body = json!({"current_password": ann.password, "new_password": "another-secret"});
     let answer = change_password(&service, &tokens.access, &body).await;
@@ -650,8 +653,8 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
     let changed = notice_to(&service, &ann.email, "password of your account was changed").await;
     let mut newest = tokens.clone();
     for _ in 0..2 {
-        let answer = http.send(a::REFRESH).bearer(newest.refresh()).await;
-        newest = Contract::A.tokens_in(&answer.json());
+        let answer = http.send(api_auth::REFRESH).bearer(newest.refresh()).await;
+        newest = Contract::ApiAuth.tokens_in(&answer.json());
     }
     refreshes_nothing(&http, tokens.refresh()).await;
     let reused = notice_to(&service, &ann.email, "used a second time").await;
@@ -675,11 +678,11 @@ async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: 
     let http = service.http();
     let [eve, bob, carl] = ["eve", "bob", "carl"].map(Person::called);
     for person in [&eve, &bob, &carl] {
-        Contract::C.registers(&http, person).await;
+        Contract::Users.registers(&http, person).await;
     }
-    let of_bob = Contract::A.signs_in(&http, &bob).await;
+    let of_bob = Contract::ApiAuth.signs_in(&http, &bob).await;
     is_verified(&service, &bob, &of_bob.access).await;
-    let of_eve = Contract::A.signs_in(&http, &eve).await;
+    let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;
     let (known, free) = (service.mails(), "free@example.com");
     // Bob's address is verified, Carl's is not, the last one is free.
     let mut answers = Vec::new();

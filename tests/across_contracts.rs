@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::form::{JWT, TEXTS};
 use support::http::Http;
-use support::{Contract, Person, Program, Settings, Store, a, c, on_both_stores, own, token};
+use support::{
+    Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, token, users,
+};
 
 on_both_stores!(
     whoever_registers_through_one_contract_signs_in_through_every_other,
@@ -47,7 +49,7 @@ async fn whoever_registers_through_one_contract_signs_in_through_every_other(sto
     }
     // Whoever chose a username signs in by it wherever one is asked for.
     let person = Person::called("person-of-a");
-    for contract in [Contract::A, Contract::C] {
+    for contract in [Contract::ApiAuth, Contract::Users] {
         for username in ["person-of-a", "Person-Of-A"] {
             let body = contract.login_of(username, &person.password);
             let answer = http.send(contract.login()).json(&body).await;
@@ -78,7 +80,7 @@ async fn a_username_may_look_like_an_address_only_if_it_is_the_accounts_own(stor
     let http = service.http();
     let register = async |username: &str, email: &str| {
         let body = json!({"username": username, "email": email, "password": "some-secret"});
-        http.send(a::REGISTER).json(&body).await
+        http.send(api_auth::REGISTER).json(&body).await
     };
     let answer = register("ann@example.com", "Ann@example.com").await;
     assert_eq!(answer.status, 201, "{answer}");
@@ -103,7 +105,9 @@ async fn a_username_may_look_like_an_address_only_if_it_is_the_accounts_own(stor
     }
     // Nobody was registered by that, so both addresses are free.
     for name in ["bob", "cid"] {
-        Contract::A.registers(&http, &Person::called(name)).await;
+        Contract::ApiAuth
+            .registers(&http, &Person::called(name))
+            .await;
     }
 }
 
@@ -111,11 +115,11 @@ async fn every_access_token_verifies_bare_and_as_bearer(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     for contract in Contract::ALL {
         let token = contract.signs_in(&http, &ann).await.access;
         for header in [token.clone(), format!("Bearer {token}")] {
-            let answer = http.send(c::VERIFY).authorization(&header).await;
+            let answer = http.send(users::VERIFY).authorization(&header).await;
             assert_eq!(answer.status, 200, "{contract:?}: {answer}");
         }
     }
@@ -125,13 +129,13 @@ async fn every_access_token_logs_out_bare_and_as_bearer(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let onlooker = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let onlooker = Contract::ApiAuth.signs_in(&http, &ann).await;
     for contract in Contract::ALL {
         for scheme in ["", "Bearer "] {
             let tokens = contract.signs_in(&http, &ann).await;
             let header = format!("{scheme}{}", tokens.access);
-            let answer = http.send(a::LOGOUT).authorization(&header).await;
+            let answer = http.send(api_auth::LOGOUT).authorization(&header).await;
             assert_eq!(answer.status, 200, "{contract:?}: {answer}");
             is_refused(&http, &tokens.access).await;
             if let Some(refresh) = &tokens.refresh {
@@ -146,19 +150,19 @@ async fn every_refresh_token_refreshes_wherever_it_can_be_replaced_or_need_not_b
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    for contract in [Contract::A, Contract::C] {
+    Contract::ApiAuth.registers(&http, &ann).await;
+    for contract in [Contract::ApiAuth, Contract::Users] {
         for scheme in ["", "Bearer "] {
             for (endpoint, access) in [
-                (a::REFRESH, "/accessToken"),
-                (a::REFRESH_TOKEN, "/accessToken"),
-                (c::REFRESH, "/data/access_token"),
+                (api_auth::REFRESH, "/accessToken"),
+                (api_auth::REFRESH_TOKEN, "/accessToken"),
+                (users::REFRESH, "/data/access_token"),
             ] {
                 let tokens = contract.signs_in(&http, &ann).await;
                 let header = format!("{scheme}{}", tokens.refresh());
                 let answer = http.send(endpoint).authorization(&header).await;
                 // A's token works once, and C's answer has no place for the one that replaces it.
-                if contract == Contract::A && endpoint == c::REFRESH {
+                if contract == Contract::ApiAuth && endpoint == users::REFRESH {
                     assert_eq!(answer.status, 400, "{answer}");
                     continue;
                 }
@@ -180,13 +184,13 @@ async fn an_access_token_never_refreshes_and_a_refresh_token_never_authenticates
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&http, &ann).await;
         refreshes_nothing(&http, &tokens.access).await;
         if let Some(refresh) = &tokens.refresh {
             is_refused(&http, refresh).await;
-            let answer = http.send(a::LOGOUT).bearer(refresh).await;
+            let answer = http.send(api_auth::LOGOUT).bearer(refresh).await;
             assert_eq!(answer.status, 401, "{answer}");
         }
         verifies(&http, &tokens.access).await;
@@ -197,7 +201,7 @@ async fn an_unknown_account_and_a_wrong_password_answer_alike(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     for contract in Contract::ALL {
         for password in ["not-her-secret", "x"] {
             let known = contract.sign_in(&http, &ann.with_password(password)).await;
@@ -234,7 +238,7 @@ async fn unknown_members_are_ignored(store: Store) {
         login["remember_me"] = json!(true);
         let answer = http.send(contract.login()).json(&login).await;
         assert_eq!(answer.status, 200, "{answer}");
-        let access = Contract::A.signs_in(&http, &person).await.access;
+        let access = Contract::ApiAuth.signs_in(&http, &person).await.access;
         // Asking for a role is such an unknown member.
         assert_eq!(token::claims(&access)["role"], "user");
     }
@@ -243,13 +247,13 @@ async fn unknown_members_are_ignored(store: Store) {
 async fn tokens_stay_good_over_a_restart(store: Store) {
     let mut service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let mut tokens = Vec::new();
     for contract in Contract::ALL {
         tokens.push(contract.signs_in(&service.http(), &ann).await);
     }
-    let ended = Contract::A.signs_in(&service.http(), &ann).await;
-    let answer = service.send(a::LOGOUT).bearer(&ended.access).await;
+    let ended = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&ended.access).await;
     assert_eq!(answer.status, 200, "{answer}");
 
     service.terminate().await;
@@ -258,9 +262,15 @@ async fn tokens_stay_good_over_a_restart(store: Store) {
         verifies(&service.http(), &tokens.access).await;
     }
     is_refused(&service.http(), &ended.access).await;
-    let answer = service.send(a::REFRESH).bearer(tokens[0].refresh()).await;
+    let answer = service
+        .send(api_auth::REFRESH)
+        .bearer(tokens[0].refresh())
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
-    let answer = service.send(c::REFRESH).bearer(tokens[1].refresh()).await;
+    let answer = service
+        .send(users::REFRESH)
+        .bearer(tokens[1].refresh())
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -318,7 +328,7 @@ async fn tokens_of_another_service_are_refused(store: Store) {
     let [ours, theirs] = [Program::on(store).await, Program::on(store).await];
     let ann = Person::called("ann");
     for service in [&ours, &theirs] {
-        Contract::A.registers(&service.http(), &ann).await;
+        Contract::ApiAuth.registers(&service.http(), &ann).await;
     }
     for contract in Contract::ALL {
         let foreign = contract.signs_in(&theirs.http(), &ann).await;
@@ -343,7 +353,7 @@ async fn the_policy_for_passwords_can_be_stricter(store: Store) {
         ("staple-quince-orbit-lagoon", 201),
     ] {
         let ann = Person::called("ann").with_password(password);
-        let answer = Contract::A.register(&http, &ann).await;
+        let answer = Contract::ApiAuth.register(&http, &ann).await;
         assert_eq!(answer.status, status, "{password}: {answer}");
         if status == 400 {
             let errors = json!({"password": TEXTS});
@@ -369,10 +379,10 @@ async fn nothing_secret_is_stored_or_logged(store: Store) {
         secrets.extend([tokens.access].into_iter().chain(tokens.refresh));
     }
     let body = json!({"username": "person-a@example.com"});
-    http.send(c::REQUEST_RESET).json(&body).await;
+    http.send(users::REQUEST_RESET).json(&body).await;
     let mail = support::mail::mail_to(&service, "person-a@example.com").await;
     let answer = http
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&mail.token())
         .json(&json!({"password": "another-good-secret"}))
         .await;
@@ -403,9 +413,9 @@ async fn the_service_says_how_it_is(store: Store) {
 /// One token of each kind that is a JWT.
 async fn tokens_of_somebody(http: &Http) -> Vec<Tokens> {
     let ann = Person::called("ann");
-    Contract::A.registers(http, &ann).await;
+    Contract::ApiAuth.registers(http, &ann).await;
     let mut found = Vec::new();
-    for contract in [Contract::A, Contract::C, Contract::E] {
+    for contract in [Contract::ApiAuth, Contract::Users, Contract::V1Auth] {
         let tokens = contract.signs_in(http, &ann).await;
         support::form::assert_fits(&json!(JWT), &json!(tokens.access), "token");
         found.push(tokens);

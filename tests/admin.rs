@@ -8,8 +8,8 @@ use support::contract::{Tokens, comes_to_refuse, is_refused, refreshes_nothing, 
 use support::mail::mail_to;
 use support::story::follows;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, c, eventually, on_both_stores,
-    own, staff,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, eventually, on_both_stores, own,
+    staff, users,
 };
 
 on_both_stores!(
@@ -29,7 +29,7 @@ async fn service_on(store: Store) -> Program {
 
 async fn registered(service: &Program, name: &str) -> Person {
     let person = Person::called(name);
-    Contract::A.registers(&service.http(), &person).await;
+    Contract::ApiAuth.registers(&service.http(), &person).await;
     person
 }
 
@@ -156,18 +156,21 @@ async fn a_locked_account_is_out_until_it_is_unlocked_and_strangers_learn_nothin
         contract.signs_in(&http, &ann).await;
     }
     // The command line does the same.
-    let signed_in = Contract::A.signs_in(&http, &ann).await;
+    let signed_in = Contract::ApiAuth.signs_in(&http, &ann).await;
     let output = service.settings.run(&["user", "lock", &ann.email], "");
     assert!(output.status.success(), "{output:?}");
     eventually("the service hears of it", async || {
-        let answer = http.send(c::VERIFY).authorization(&signed_in.access).await;
+        let answer = http
+            .send(users::VERIFY)
+            .authorization(&signed_in.access)
+            .await;
         (answer.status == 400).then_some(())
     })
     .await;
-    Contract::A.says_wrong_credentials(&Contract::A.sign_in(&http, &ann).await);
+    Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &ann).await);
     let output = service.settings.run(&["user", "unlock", "ann"], "");
     assert!(output.status.success(), "{output:?}");
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.signs_in(&http, &ann).await;
     let output = service.settings.run(&["user", "lock", "nobody"], "");
     assert!(!output.status.success(), "{output:?}");
 }
@@ -178,7 +181,7 @@ async fn a_changed_role_ends_every_token_that_claims_the_old_one(store: Store) {
     let admin = staff::signed_in(&service, "root", "admin").await.access;
     let eve = Person::called("eve");
     staff::employ(&service, &eve, "admin");
-    let of_eve = Contract::A.signs_in(&http, &eve).await;
+    let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;
     let id = id_of(&service, &of_eve.access, &eve).await;
     let role = async |role: &Value| {
         let request = service.send(about("PUT", &id, "/role")).bearer(&admin);
@@ -194,7 +197,7 @@ async fn a_changed_role_ends_every_token_that_claims_the_old_one(store: Store) {
     assert_eq!(answer.json()["role"], "user");
     is_refused(&http, &of_eve.access).await;
     refreshes_nothing(&http, of_eve.refresh()).await;
-    let of_eve = Contract::A.signs_in(&http, &eve).await;
+    let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;
     assert_eq!(support::token::claims(&of_eve.access)["role"], "user");
     let answer = service.send(own::USERS).bearer(&of_eve.access).await;
     is_problem(&answer, 403);
@@ -205,11 +208,11 @@ async fn an_administrator_ends_sessions_one_by_one_and_all_at_once(store: Store)
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
     let id = id_of(&service, &admin, &ann).await;
-    let of_a = Contract::A.signs_in(&http, &ann).await;
-    let of_d = Contract::D.signs_in(&http, &ann).await;
-    let of_c = Contract::C.signs_in(&http, &ann).await;
+    let of_a = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let of_d = Contract::Api.signs_in(&http, &ann).await;
+    let of_c = Contract::Users.signs_in(&http, &ann).await;
     let request = service.send(about("GET", &id, "/sessions")).bearer(&admin);
     let listed = request.await.json()["sessions"].as_array().unwrap().clone();
     assert_eq!(listed.len(), 3);
@@ -264,7 +267,10 @@ async fn the_last_administrator_stays_one_and_stays_unlocked(store: Store) {
     let unlock = service.send(about("POST", &of_eve, "/unlock"));
     assert_eq!(unlock.bearer(&admin).await.status, 200);
     // Two who try each other at once: one of them is left.
-    let eves = Contract::A.signs_in(&service.http(), &eve).await.access;
+    let eves = Contract::ApiAuth
+        .signs_in(&service.http(), &eve)
+        .await
+        .access;
     let (one, other) = tokio::join!(demote(&of_eve, &admin), demote(&of_root, &eves));
     let done = [&one, &other].map(|answer| answer.status == 200);
     assert_eq!(
@@ -298,14 +304,14 @@ async fn the_last_administrator_is_erased_by_the_operator_alone(store: Store) {
     verifies(&http, &admin).await;
     // An account that administers nothing is erased by its owner while there is no other administrator than before.
     let ann = registered(&service, "ann").await;
-    let of_ann = Contract::A.signs_in(&http, &ann).await;
+    let of_ann = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(erase_own(&ann, &of_ann.access).await.status, 204);
     // Two who erase each other, and two who erase themselves: one of them is left.
     let mut administrators = vec![(root, of_root, admin)];
     for round in 0..4 {
         let other = Person::called(&format!("{}-{round}", eve.username));
         staff::employ(&service, &other, "admin");
-        let access = Contract::A.signs_in(&http, &other).await.access;
+        let access = Contract::ApiAuth.signs_in(&http, &other).await.access;
         let id = id_of(&service, &access, &other).await;
         administrators.push((other, id, access));
         let (one, of_one, ones) = &administrators[0];
@@ -384,7 +390,7 @@ async fn a_locked_account_that_changed_everything_is_erased_clean(store: Store) 
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
     let ann = registered(&service, "canary-ann").await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let wants = async |email: &str| {
         let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
         let answer = request
@@ -433,8 +439,8 @@ async fn a_locked_account_that_changed_everything_is_erased_clean(store: Store) 
         assert!(!text.contains("canary"), "something is left in the mail");
     }
     // The addresses are anybody's again.
-    Contract::D.registers(&http, &ann).await;
-    Contract::D.registers(&http, &moved).await;
+    Contract::Api.registers(&http, &ann).await;
+    Contract::Api.registers(&http, &moved).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -457,25 +463,25 @@ async fn what_one_node_ends_is_over_on_the_other() {
             one.send(about(method, &id, rest)).bearer(&admin).await;
             continue;
         }
-        let tokens = Contract::A.signs_in(&other.http(), &ann).await;
+        let tokens = Contract::ApiAuth.signs_in(&other.http(), &ann).await;
         verifies(&other.http(), &tokens.access).await;
         let request = one.send(about(method, &id, rest)).bearer(&admin);
         let answer = request.json(&body).await;
         assert!(answer.status < 300, "{answer}");
         eventually("the other node hears of it", async || {
-            let request = other.send(c::VERIFY).authorization(&tokens.access);
+            let request = other.send(users::VERIFY).authorization(&tokens.access);
             (request.await.status == 400).then_some(())
         })
         .await;
         refreshes_nothing(&other.http(), tokens.refresh()).await;
     }
     // A session that is kept while the others end is kept everywhere.
-    let kept = Contract::A.signs_in(&one.http(), &ann).await;
-    let ended = Contract::A.signs_in(&one.http(), &ann).await;
+    let kept = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
+    let ended = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     let request = one.send(own::END_OTHER_SESSIONS).bearer(&kept.access);
     assert_eq!(request.await.status, 204);
     eventually("the other node hears of it", async || {
-        let request = other.send(c::VERIFY).authorization(&ended.access);
+        let request = other.send(users::VERIFY).authorization(&ended.access);
         (request.await.status == 400).then_some(())
     })
     .await;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::json;
 use support::mail::mail_to;
-use support::{Contract, Person, Program, Store, c, on_both_stores};
+use support::{Contract, Person, Program, Store, on_both_stores, users};
 
 /// Where Debian puts it.
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -22,8 +22,8 @@ async fn the_reset_page_is_shown_by_a_browser(store: Store) {
     }
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let request = service.send(c::REQUEST_RESET);
+    Contract::Users.registers(&service.http(), &ann).await;
+    let request = service.send(users::REQUEST_RESET);
     request.json(&json!({"username": ann.email})).await;
     let link = mail_to(&service, &ann.email).await.link();
 

@@ -23,7 +23,8 @@ use support::http::Request;
 use support::mail::mail_to;
 use support::workers::Workers;
 use support::{
-    Contract, Endpoint, Person, Program, Settings, Store, a, c, on_both_stores, own, staff,
+    Contract, Endpoint, Person, Program, Settings, Store, api_auth, on_both_stores, own, staff,
+    users,
 };
 
 on_both_stores!(
@@ -86,12 +87,12 @@ async fn no_new_password_keeps_a_worker(store: Store) {
     assert_eq!(refused(0).await.status, 400);
     stays_free(&service, EXPENSIVE_WALK, refused).await;
 
-    let request = service.send(c::REQUEST_RESET);
+    let request = service.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": "ann"})).await;
     assert_eq!(answer.status, 200, "{answer}");
     let token = mail_to(&service, &ann.email).await.token();
     let refused = |_| {
-        let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        let request = service.send(users::UPDATE_PASSWORD).authorization(&token);
         request.json(&json!({"password": EXPENSIVE_WALK}))
     };
     assert_eq!(refused(0).await.status, 400);
@@ -109,7 +110,7 @@ async fn no_body_keeps_a_worker(store: Store) {
     }
     for (_, endpoint) in NAMED {
         // It would end the session.
-        if endpoint.method == "GET" || *endpoint == a::LOGOUT {
+        if endpoint.method == "GET" || *endpoint == api_auth::LOGOUT {
             continue;
         }
         for body in &bodies {
@@ -173,10 +174,10 @@ async fn no_page_keeps_a_worker(store: Store) {
     let tokens = staff::signed_in(&service, "ann", "admin").await;
     let ann = Person::called("ann");
     for number in 0..250 {
-        Contract::A.signs_in(&service.http(), &ann).await;
+        Contract::ApiAuth.signs_in(&service.http(), &ann).await;
         if number % 5 == 0 {
             let person = Person::called(&format!("person{number}"));
-            Contract::E.registers(&service.http(), &person).await;
+            Contract::V1Auth.registers(&service.http(), &person).await;
         }
     }
     let me = service

@@ -53,7 +53,7 @@ const CHANGING: [&[&str]; 13] = [
 
 async fn a_reading_command_changes_nothing(store: Store) {
     let mut service = Program::on(store).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let settings = service.settings.clone();
@@ -131,7 +131,7 @@ async fn migrate_needs_no_master_key_and_makes_none(store: Store) {
         says(&refused, "no service has been started on it yet");
     }
     let service = settings.with("AUTHLOG_MIGRATE", "off").start().await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
 }
@@ -270,7 +270,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// The settings of a service that was used and has ended.
 async fn used(store: Store) -> Settings {
     let mut service = Program::on(store).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     assert!(service.terminate().await.success());

@@ -6,7 +6,7 @@ mod support;
 use serde_json::Value;
 use support::contract::{Tokens, is_refused, refreshes_nothing, refusal_of_a, verifies};
 use support::http::Request;
-use support::{Contract, Person, Program, Settings, Store, a, on_both_stores, token};
+use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token};
 
 /// A site that may use the service from its pages.
 const SITE: &str = "https://app.example.org";
@@ -25,8 +25,8 @@ on_both_stores!(
 
 async fn signed_in(service: &Program, name: &str) -> Tokens {
     let person = Person::called(name);
-    Contract::A.registers(&service.http(), &person).await;
-    Contract::A.signs_in(&service.http(), &person).await
+    Contract::ApiAuth.registers(&service.http(), &person).await;
+    Contract::ApiAuth.signs_in(&service.http(), &person).await
 }
 
 /// The answer to a refresh by a cookie that is good for nothing.
@@ -35,11 +35,13 @@ fn bad_refresh_token() -> Value {
 }
 
 fn refresh(service: &Program, cookies: impl AsRef<[u8]>) -> Request {
-    service.send(a::REFRESH_TOKEN).header("cookie", cookies)
+    service
+        .send(api_auth::REFRESH_TOKEN)
+        .header("cookie", cookies)
 }
 
 fn logout(service: &Program, cookies: impl AsRef<[u8]>) -> Request {
-    service.send(a::LOGOUT).header("cookie", cookies)
+    service.send(api_auth::LOGOUT).header("cookie", cookies)
 }
 
 async fn cookies_of_other_programs_do_not_hide_ours(store: Store) {
@@ -73,7 +75,7 @@ async fn of_repeated_cookies_the_good_one_is_found(store: Store) {
     let tokens = signed_in(&service, "ann").await;
     let mut ours = tokens.refresh().to_owned();
     let dead = signed_in(&service, "bob").await;
-    let answer = service.send(a::LOGOUT).bearer(&dead.access).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&dead.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     for other in ["nonsense", dead.refresh(), &tokens.access] {
         for cookies in [
@@ -134,8 +136,8 @@ async fn the_path_of_the_cookie_is_below_that_of_the_public_url(store: Store) {
         let settings = Settings::on(store).with("AUTHLOG_PUBLIC_URL", url);
         let service = settings.start().await;
         let ann = Person::called("ann");
-        Contract::A.registers(&service.http(), &ann).await;
-        let set = Contract::A.sign_in(&service.http(), &ann).await;
+        Contract::ApiAuth.registers(&service.http(), &ann).await;
+        let set = Contract::ApiAuth.sign_in(&service.http(), &ann).await;
         let cookie = set.cookie("refreshToken").unwrap();
         assert_eq!(cookie.attribute("path"), Some(path), "{set}");
         let cleared = logout(&service, format!("refreshToken={}", cookie.value)).await;
@@ -172,7 +174,7 @@ async fn the_cookie_alone_ends_the_session(store: Store) {
 async fn a_cookie_that_is_good_for_nothing_is_cleared_at_the_logout(store: Store) {
     let service = Program::on(store).await;
     let tokens = signed_in(&service, "ann").await;
-    let answer = service.send(a::LOGOUT).bearer(&tokens.access).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&tokens.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     for token in ["nonsense", tokens.refresh(), &tokens.access] {
         let answer = logout(&service, format!("refreshToken={token}")).await;
@@ -206,8 +208,8 @@ async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
         .with("AUTHLOG_COOKIE_SAME_SITE", "none");
     let service = settings.start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let answer = Contract::A.sign_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let answer = Contract::ApiAuth.sign_in(&service.http(), &ann).await;
     let mut cookie = answer.cookie("refreshToken").unwrap();
     for (attribute, value) in [
         ("samesite", "None"),
@@ -240,7 +242,7 @@ async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
         }
     }
     // A token that a page knows, it may use.
-    let request = service.send(a::REFRESH).bearer(&cookie.value);
+    let request = service.send(api_auth::REFRESH).bearer(&cookie.value);
     let answer = request.header("origin", "https://evil.example").await;
     assert_eq!(answer.status, 200, "{answer}");
     let answer = logout(&service, &ours).header("origin", SITE).await;
@@ -255,8 +257,8 @@ async fn without_that_setting_the_cookie_is_for_one_site(store: Store) {
         .with("AUTHLOG_CORS_ORIGINS", SITE);
     let service = settings.start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let answer = Contract::A.sign_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let answer = Contract::ApiAuth.sign_in(&service.http(), &ann).await;
     let cookie = answer.cookie("refreshToken").unwrap();
     assert_eq!(cookie.attribute("samesite"), Some("Strict"), "{answer}");
     assert_eq!(cookie.attribute("partitioned"), None, "{answer}");

@@ -13,7 +13,9 @@ use support::contract::{Tokens, verifies};
 use support::http::Http;
 use support::meter::{Meter, NOTHING, Price, asked};
 use support::statements::{HEARTBEAT, Statements};
-use support::{Contract, Person, Program, Store, a, c, eventually, on_both_stores, own, staff};
+use support::{
+    Contract, Person, Program, Store, api_auth, eventually, on_both_stores, own, staff, users,
+};
 
 on_both_stores!(
     a_registration_is_one_append_and_one_hash,
@@ -54,8 +56,8 @@ async fn a_registration_is_one_append_and_one_hash(store: Store) {
         });
         // A and E sign in whoever registers, by the same append.
         let events = match contract {
-            Contract::A | Contract::E => 2,
-            Contract::C | Contract::D => 1,
+            Contract::ApiAuth | Contract::V1Auth => 2,
+            Contract::Users | Contract::Api => 1,
         };
         let price = Price {
             statements: &[
@@ -76,21 +78,23 @@ async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
     are_registered(&meter.http).await;
     for contract in Contract::ALL {
         let spent = meter.spent(async || {
-            for person in people(Contract::A) {
+            for person in people(Contract::ApiAuth) {
                 contract.signs_in(&meter.http, &person).await;
             }
         });
         let price = Price {
             statements: match contract {
                 // Who signs in for the first time has the account's key fetched, which is known from then on.
-                Contract::A => &[
+                Contract::ApiAuth => &[
                     asked::ACCOUNT_AND_HASH,
                     asked::ACCOUNT_KEY,
                     asked::APPEND_TO_SESSION,
                 ],
-                Contract::C | Contract::E => &[asked::ACCOUNT_AND_HASH, asked::APPEND_TO_SESSION],
+                Contract::Users | Contract::V1Auth => {
+                    &[asked::ACCOUNT_AND_HASH, asked::APPEND_TO_SESSION]
+                }
                 // Its opaque token is written by the same statement.
-                Contract::D => &[asked::ACCOUNT_AND_HASH, asked::APPEND],
+                Contract::Api => &[asked::ACCOUNT_AND_HASH, asked::APPEND],
             },
             hashes: 1,
             events: 1,
@@ -103,15 +107,18 @@ async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
     // A hands out another refresh token each time, C keeps the one it has.
-    let rotating = Contract::A.signs_in(&meter.http, &ann).await;
+    let rotating = Contract::ApiAuth.signs_in(&meter.http, &ann).await;
     let spent = meter.spent(async || {
         refreshed(&meter.http, rotating.clone(), TIMES).await;
     });
     assert_eq!(spent.await, meter.times(TIMES, REFRESH));
-    let kept = Contract::C.signs_in(&meter.http, &ann).await;
+    let kept = Contract::Users.signs_in(&meter.http, &ann).await;
     let spent = meter.spent(async || {
         for _ in 0..TIMES {
-            let answer = meter.http.send(c::REFRESH).authorization(kept.refresh());
+            let answer = meter
+                .http
+                .send(users::REFRESH)
+                .authorization(kept.refresh());
             assert_eq!(answer.await.status, 200);
         }
     });
@@ -122,7 +129,7 @@ async fn a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_re
     const LONG: u64 = 1000;
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
-    let tokens = Contract::A.signs_in(&meter.http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&meter.http, &ann).await;
     let mut newest = tokens.clone();
     let spent = meter.spent(async || newest = refreshed(&meter.http, tokens, LONG).await);
     assert_eq!(spent.await, meter.times(LONG, REFRESH));
@@ -142,11 +149,15 @@ async fn a_logout_reads_its_session_once_and_appends_once(store: Store) {
     let logouts = async || {
         let mut sessions = Vec::new();
         for _ in 0..TIMES {
-            sessions.push(Contract::A.signs_in(&meter.http, &ann).await);
+            sessions.push(Contract::ApiAuth.signs_in(&meter.http, &ann).await);
         }
         let spent = meter.spent(async || {
             for tokens in &sessions {
-                let answer = meter.http.send(a::LOGOUT).bearer(&tokens.access).await;
+                let answer = meter
+                    .http
+                    .send(api_auth::LOGOUT)
+                    .bearer(&tokens.access)
+                    .await;
                 assert_eq!(answer.status, 200, "{answer}");
             }
         });
@@ -241,8 +252,8 @@ async fn ending_other_sessions_appends_once_and_nothing_where_there_is_none(stor
     are_registered(&meter.http).await;
     let sign_in = async || {
         let mut tokens = Vec::new();
-        for person in people(Contract::A) {
-            tokens.push(Contract::C.signs_in(&meter.http, &person).await);
+        for person in people(Contract::ApiAuth) {
+            tokens.push(Contract::Users.signs_in(&meter.http, &person).await);
         }
         tokens
     };
@@ -295,7 +306,7 @@ async fn end_others(http: &Http, kept: &[Tokens]) {
 async fn a_signed_token_is_verified_without_the_database(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
-    for contract in [Contract::A, Contract::C, Contract::E] {
+    for contract in [Contract::ApiAuth, Contract::Users, Contract::V1Auth] {
         let tokens = contract.signs_in(&meter.http, &ann).await;
         let verifications = async || {
             let spent = meter.spent(async || verified(&meter.http, &tokens).await);
@@ -310,7 +321,7 @@ async fn a_signed_token_is_verified_without_the_database(store: Store) {
 async fn an_opaque_token_is_verified_by_one_look(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
-    let tokens = Contract::D.signs_in(&meter.http, &ann).await;
+    let tokens = Contract::Api.signs_in(&meter.http, &ann).await;
     let spent = meter.spent(async || verified(&meter.http, &tokens).await);
     let price = Price {
         statements: &[asked::OPAQUE_TOKEN],
@@ -323,7 +334,7 @@ async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
     let meter = Meter::on(store).await;
     let asker = staff::signed_in(&meter.service, "billing", "service").await;
     let ann = meter.signed_in_person().await;
-    let tokens = Contract::A.signs_in(&meter.http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&meter.http, &ann).await;
     let introspections = async || {
         let spent = meter.spent(async || {
             for _ in 0..TIMES {
@@ -343,7 +354,7 @@ async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
 async fn a_request_is_checked_for_a_proxy_without_the_database(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
-    for contract in [Contract::A, Contract::C, Contract::E] {
+    for contract in [Contract::ApiAuth, Contract::Users, Contract::V1Auth] {
         let tokens = contract.signs_in(&meter.http, &ann).await;
         let checks = async || {
             let spent = meter.spent(async || {
@@ -367,10 +378,10 @@ async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
     are_registered(&meter.http).await;
     let before = meter.counted().await.events;
     let spent = meter.spent(async || {
-        for person in people(Contract::A) {
+        for person in people(Contract::ApiAuth) {
             let guess = person.with_password("a-wild-guess");
-            let answer = Contract::A.sign_in(&meter.http, &guess).await;
-            Contract::A.says_wrong_credentials(&answer);
+            let answer = Contract::ApiAuth.sign_in(&meter.http, &guess).await;
+            Contract::ApiAuth.says_wrong_credentials(&answer);
         }
         eventually("they are recorded", async || {
             (meter.counted().await.events >= before + TIMES).then_some(())
@@ -394,9 +405,9 @@ async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
 async fn an_unknown_account_costs_what_a_wrong_password_does(store: Store) {
     let meter = Meter::on(store).await;
     let spent = meter.spent(async || {
-        for person in people(Contract::A) {
-            let answer = Contract::A.sign_in(&meter.http, &person).await;
-            Contract::A.says_wrong_credentials(&answer);
+        for person in people(Contract::ApiAuth) {
+            let answer = Contract::ApiAuth.sign_in(&meter.http, &person).await;
+            Contract::ApiAuth.says_wrong_credentials(&answer);
         }
     });
     // So much does the wrong one cost before it is answered.
@@ -413,8 +424,8 @@ async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
     let ann = meter.signed_in_person().await;
     let spent = meter.spent(async || {
         for _ in 0..TIMES {
-            let answer = Contract::E.register(&meter.http, &ann).await;
-            Contract::E.says_email_taken(&answer);
+            let answer = Contract::V1Auth.register(&meter.http, &ann).await;
+            Contract::V1Auth.says_email_taken(&answer);
         }
     });
     let price = Price {
@@ -445,17 +456,17 @@ fn people(contract: Contract) -> impl Iterator<Item = Person> {
 
 /// Registers [`people`] of contract A.
 async fn are_registered(http: &Http) {
-    for person in people(Contract::A) {
-        Contract::A.registers(http, &person).await;
+    for person in people(Contract::ApiAuth) {
+        Contract::ApiAuth.registers(http, &person).await;
     }
 }
 
 /// Refreshes a session of contract A so many times, one after the other.
 async fn refreshed(http: &Http, mut tokens: Tokens, times: u64) -> Tokens {
     for _ in 0..times {
-        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
-        tokens = Contract::A.tokens_in(&answer.json());
+        tokens = Contract::ApiAuth.tokens_in(&answer.json());
     }
     tokens
 }

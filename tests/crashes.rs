@@ -10,7 +10,9 @@ use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::Http;
 use support::load::{Fate, Load, Visitor};
 use support::mail::mail_to;
-use support::{Contract, Person, Program, Settings, Store, a, c, eventually, on_both_stores};
+use support::{
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, users,
+};
 use tokio::task::JoinSet;
 
 on_both_stores!(
@@ -47,8 +49,8 @@ async fn an_acknowledged_reset_survives_and_an_interrupted_one_happened_or_did_n
     let mut forgetful = Vec::new();
     for number in 0..40 {
         let person = Person::called(&format!("person-{number}"));
-        Contract::C.registers(&service.http(), &person).await;
-        let session = Contract::C.signs_in(&service.http(), &person).await;
+        Contract::Users.registers(&service.http(), &person).await;
+        let session = Contract::Users.signs_in(&service.http(), &person).await;
         ask_for_a_reset(&service.http(), &person).await;
         forgetful.push((person, session));
     }
@@ -68,7 +70,9 @@ async fn an_acknowledged_reset_survives_and_an_interrupted_one_happened_or_did_n
         let http = service.http();
         let acknowledged = Arc::clone(&acknowledged);
         running.spawn(async move {
-            let request = http.send(c::UPDATE_PASSWORD).authorization(&reset.token);
+            let request = http
+                .send(users::UPDATE_PASSWORD)
+                .authorization(&reset.token);
             let body = json!({"password": reset.remembered().password});
             let answer = request.json(&body).attempt().await;
             if let Ok(answer) = &answer {
@@ -87,7 +91,11 @@ async fn an_acknowledged_reset_survives_and_an_interrupted_one_happened_or_did_n
     service.restart().await;
     let http = service.http();
     for (reset, acknowledged) in resets {
-        let happened = Contract::C.sign_in(&http, &reset.remembered()).await.status == 200;
+        let happened = Contract::Users
+            .sign_in(&http, &reset.remembered())
+            .await
+            .status
+            == 200;
         assert!(happened || !acknowledged, "{} was lost", reset.person.email);
         if happened {
             reset.happened(&http).await;
@@ -104,7 +112,7 @@ async fn an_acknowledged_request_for_mail_survives(store: Store) {
         .map(|number| Person::called(&format!("person-{number}")))
         .collect();
     for person in &people {
-        Contract::C.registers(&service.http(), person).await;
+        Contract::Users.registers(&service.http(), person).await;
     }
     for person in &people {
         ask_for_a_reset(&service.http(), person).await;
@@ -113,7 +121,10 @@ async fn an_acknowledged_request_for_mail_survives(store: Store) {
     service.restart().await;
     for person in &people {
         let token = mail_to(&service, &person.email).await.token();
-        let answer = service.send(c::VERIFY_RESET).authorization(&token).await;
+        let answer = service
+            .send(users::VERIFY_RESET)
+            .authorization(&token)
+            .await;
         assert_eq!(answer.status, 200, "{answer}");
     }
 }
@@ -121,14 +132,14 @@ async fn an_acknowledged_request_for_mail_survives(store: Store) {
 async fn an_acknowledged_refresh_survives(store: Store) {
     let mut service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let old = Contract::A.signs_in(&service.http(), &ann).await;
-    let answer = service.send(a::REFRESH).bearer(old.refresh()).await;
-    let new = Contract::A.tokens_in(&answer.json());
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let old = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
+    let answer = service.send(api_auth::REFRESH).bearer(old.refresh()).await;
+    let new = Contract::ApiAuth.tokens_in(&answer.json());
     service.kill9();
     service.restart().await;
     verifies(&service.http(), &new.access).await;
-    let answer = service.send(a::REFRESH).bearer(new.refresh()).await;
+    let answer = service.send(api_auth::REFRESH).bearer(new.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
     // By now the old token is two generations old.
     refreshes_nothing(&service.http(), old.refresh()).await;
@@ -150,26 +161,26 @@ impl Reset {
 
     /// Makes sure that the whole of it happened.
     async fn happened(&self, http: &Http) {
-        let old = Contract::A.sign_in(http, &self.person).await;
-        Contract::A.says_wrong_credentials(&old);
+        let old = Contract::ApiAuth.sign_in(http, &self.person).await;
+        Contract::ApiAuth.says_wrong_credentials(&old);
         is_refused(http, &self.session.access).await;
         refreshes_nothing(http, self.session.refresh()).await;
-        let request = http.send(c::VERIFY_RESET).authorization(&self.token);
+        let request = http.send(users::VERIFY_RESET).authorization(&self.token);
         assert_eq!(request.await.status, 400, "the token is spent");
     }
 
     /// Makes sure that nothing of it happened.
     async fn did_not_happen(&self, http: &Http) {
-        Contract::A.signs_in(http, &self.person).await;
+        Contract::ApiAuth.signs_in(http, &self.person).await;
         verifies(http, &self.session.access).await;
-        let request = http.send(c::VERIFY_RESET).authorization(&self.token);
+        let request = http.send(users::VERIFY_RESET).authorization(&self.token);
         assert_eq!(request.await.status, 200, "the token is good");
     }
 }
 
 /// Asks for a reset of that person's password.
 async fn ask_for_a_reset(http: &Http, person: &Person) {
-    let request = http.send(c::REQUEST_RESET);
+    let request = http.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;
     assert_eq!(answer.status, 200, "{answer}");
 }

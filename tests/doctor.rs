@@ -6,7 +6,8 @@ mod support;
 use serde_json::json;
 use support::load::Load;
 use support::{
-    Contract, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own, token,
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, token,
+    users,
 };
 
 on_both_stores!(
@@ -327,26 +328,26 @@ async fn service_with_a_past(store: Store) -> (Program, String, String) {
     let [ann, bob] = ["ann", "bob"].map(Person::called);
     let mut ids = Vec::new();
     for person in [&ann, &bob] {
-        Contract::A.registers(&http, person).await;
-        let tokens = Contract::A.signs_in(&http, person).await;
+        Contract::ApiAuth.registers(&http, person).await;
+        let tokens = Contract::ApiAuth.signs_in(&http, person).await;
         ids.push(
             token::claims(&tokens.access)["sub"]
                 .as_str()
                 .unwrap()
                 .to_owned(),
         );
-        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
-        let answer = http.send(a::LOGOUT).bearer(&tokens.access).await;
+        let answer = http.send(api_auth::LOGOUT).bearer(&tokens.access).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
-    Contract::D
+    Contract::Api
         .sign_in(&http, &bob.with_password("not the password"))
         .await;
-    let request = http.send(c::REQUEST_RESET);
+    let request = http.send(users::REQUEST_RESET);
     request.json(&json!({"username": "bob"})).await;
     support::mail::mail_to(&service, &bob.email).await;
-    let access = Contract::E.signs_in(&http, &bob).await.access;
+    let access = Contract::V1Auth.signs_in(&http, &bob).await.access;
     eventually("everything has its place", async || {
         let own = http.send(own::HISTORY).bearer(&access).await.json();
         let events = own["events"].as_array().unwrap();

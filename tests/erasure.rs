@@ -14,7 +14,8 @@ use support::http::{Http, Request};
 use support::mail::{Mailbox as _, mail_to};
 use support::nats::Nats;
 use support::{
-    Answer, Contract, Endpoint, Person, Settings, Store, a, c, e, eventually, on_both_stores, own,
+    Answer, Contract, Endpoint, Person, Settings, Store, api_auth, eventually, on_both_stores, own,
+    users, v1_auth,
 };
 use tokio::task::JoinSet;
 
@@ -65,12 +66,12 @@ async fn an_erased_person_is_nowhere(store: Store) {
     ];
     let http = service.http().calling_from(ADDRESS);
     let mut answers = Vec::new();
-    let body = Contract::A.registration_of(&ada);
-    let request = http.send(a::REGISTER).json(&body);
+    let body = Contract::ApiAuth.registration_of(&ada);
+    let request = http.send(api_auth::REGISTER).json(&body);
     assert_eq!(request.header("user-agent", AGENT).await.status, 201);
-    let mut body = Contract::E.registration_of(&bob);
+    let mut body = Contract::V1Auth.registration_of(&bob);
     body["phone"] = "+4917777666555".into();
-    let request = http.send(e::REGISTER).json(&body);
+    let request = http.send(v1_auth::REGISTER).json(&body);
     assert_eq!(request.header("user-agent", AGENT).await.status, 200);
     for person in [&ada, &bob] {
         for contract in Contract::ALL {
@@ -78,10 +79,10 @@ async fn an_erased_person_is_nowhere(store: Store) {
             let request = http.send(contract.login()).json(&body);
             assert_eq!(request.header("user-agent", AGENT).await.status, 200);
         }
-        let body = Contract::A.login_of(&person.email, "not-the-password");
-        let request = http.send(a::LOGIN).json(&body);
+        let body = Contract::ApiAuth.login_of(&person.email, "not-the-password");
+        let request = http.send(api_auth::LOGIN).json(&body);
         assert_eq!(request.header("user-agent", AGENT).await.status, 403);
-        let request = http.send(c::REQUEST_RESET).header("user-agent", AGENT);
+        let request = http.send(users::REQUEST_RESET).header("user-agent", AGENT);
         request.json(&json!({"username": person.email})).await;
         mail_to(&service, &person.email).await;
     }
@@ -102,7 +103,7 @@ async fn an_erased_person_is_nowhere(store: Store) {
     for answer in &answers {
         assert_eq!(answer.status, 204, "{answer}");
     }
-    let admin = Contract::A.signs_in(&service.http(), &admin).await;
+    let admin = Contract::ApiAuth.signs_in(&service.http(), &admin).await;
     let log = eventually("both erasures are in the log", async || {
         let feed = service
             .send(FEED)
@@ -114,11 +115,11 @@ async fn an_erased_person_is_nowhere(store: Store) {
     .await;
     answers.push(log);
     for person in [&ada, &bob] {
-        let answer = Contract::A.sign_in(&http, person).await;
-        Contract::A.says_wrong_credentials(&answer);
+        let answer = Contract::ApiAuth.sign_in(&http, person).await;
+        Contract::ApiAuth.says_wrong_credentials(&answer);
         answers.push(answer);
         answers.push(
-            http.send(c::REQUEST_RESET)
+            http.send(users::REQUEST_RESET)
                 .json(&json!({"username": person.email}))
                 .await,
         );
@@ -174,7 +175,7 @@ async fn many_who_are_erased_among_others_are_nowhere(store: Store) {
         let (http, lane) = (service.http(), lane.to_vec());
         coming.spawn(async move {
             for person in lane {
-                Contract::E.registers(&http, &person).await;
+                Contract::V1Auth.registers(&http, &person).await;
             }
         });
     }
@@ -191,7 +192,7 @@ async fn many_who_are_erased_among_others_are_nowhere(store: Store) {
     assert!(service.terminate().await.success());
     service.restart().await;
     for person in people.iter().skip(1).step_by(40) {
-        Contract::E.signs_in(&service.http(), person).await;
+        Contract::V1Auth.signs_in(&service.http(), person).await;
     }
 }
 
@@ -207,7 +208,7 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
     let (ann, eve) = (Person::called("ann"), Person::called("eve"));
     let mut sessions = Vec::new();
     for person in [&ann, &eve] {
-        Contract::A.registers(&here.http(), person).await;
+        Contract::ApiAuth.registers(&here.http(), person).await;
         for contract in Contract::ALL {
             let tokens = contract.signs_in(&there.http(), person).await;
             verifies(&there.http(), &tokens.access).await;
@@ -215,7 +216,7 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
         }
     }
     let of_eve = sessions.split_off(4);
-    here.send(c::REQUEST_RESET)
+    here.send(users::REQUEST_RESET)
         .json(&json!({"username": "ann"}))
         .await;
     let mail = eventually("the mail arrives", async || {
@@ -237,11 +238,11 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
         if let Some(refresh) = &tokens.refresh {
             refreshes_nothing(&there.http(), refresh).await;
         }
-        let answer = there.send(a::LOGOUT).bearer(&tokens.access).await;
+        let answer = there.send(api_auth::LOGOUT).bearer(&tokens.access).await;
         assert_eq!(answer.status, 401, "{answer}");
     }
     let answer = there
-        .send(c::VERIFY_RESET)
+        .send(users::VERIFY_RESET)
         .authorization(&mail.token())
         .await;
     assert_eq!(answer.status, 400, "{answer}");
@@ -261,8 +262,8 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
         verifies(&there.http(), &tokens.access).await;
     }
     let again = ann.with_password("another-secret");
-    Contract::A.registers(&there.http(), &again).await;
-    let anew = Contract::A.signs_in(&here.http(), &again).await;
+    Contract::ApiAuth.registers(&there.http(), &again).await;
+    let anew = Contract::ApiAuth.signs_in(&here.http(), &again).await;
     let (old, new) = [&sessions[0], &anew]
         .map(|tokens| support::token::claims(&tokens.access)["sub"].clone())
         .into();
@@ -276,8 +277,8 @@ async fn only_who_knows_the_password_erases_their_account(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let erase = |token: &str| service.send(own::ERASE).bearer(token);
     // Behind a proxy that drops the body of a DELETE.
     let post = |token: &str| service.send(own::ERASE_BY_POST).bearer(token);
@@ -313,8 +314,8 @@ async fn only_who_knows_the_password_erases_their_account(store: Store) {
     let body = json!({"password": ann.password});
     assert_eq!(erase(&tokens.access).json(&body).await.status, 204);
     assert_eq!(erase(&tokens.access).json(&body).await.status, 401);
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(post(&tokens.access).json(&body).await.status, 204);
     assert_eq!(post(&tokens.access).json(&body).await.status, 401);
     is_refused(&http, &tokens.access).await;
@@ -327,12 +328,12 @@ async fn only_an_administrator_erases_the_account_of_another(store: Store) {
     let service = settings.start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let of_ann = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let of_ann = Contract::ApiAuth.signs_in(&http, &ann).await;
     let id = support::token::claims(&of_ann.access)["sub"].clone();
     let id = id.as_str().unwrap();
-    let auditor = Contract::A.signs_in(&http, &auditor).await;
-    let of_admin = Contract::A.signs_in(&http, &admin).await;
+    let auditor = Contract::ApiAuth.signs_in(&http, &auditor).await;
+    let of_admin = Contract::ApiAuth.signs_in(&http, &admin).await;
     let unknown = "00000000-0000-4000-8000-000000000000".to_owned();
     for (token, id, status) in [
         ("", id, 401),
@@ -382,8 +383,8 @@ async fn an_operator_erases_an_account_once_it_is_clear_that_it_is_meant(store: 
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let unsure = run(&service.settings, &["user", "erase", "ann"]).await;
     assert!(!unsure.status.success(), "{unsure:?}");
     assert!(said(&unsure).contains("--yes"), "{unsure:?}");
@@ -412,23 +413,23 @@ async fn whatever_races_an_erasure_is_dead_afterwards(store: Store) {
     let http = service.http();
     for round in 0..6 {
         let ann = Person::called(&format!("ann-{round}"));
-        Contract::C.registers(&http, &ann).await;
-        let session = Contract::A.signs_in(&http, &ann).await;
-        http.send(c::REQUEST_RESET)
+        Contract::Users.registers(&http, &ann).await;
+        let session = Contract::ApiAuth.signs_in(&http, &ann).await;
+        http.send(users::REQUEST_RESET)
             .json(&json!({"username": ann.email}))
             .await;
         let token = mail_to(&service, &ann.email).await.token();
-        let login = Contract::A.login_of(&ann.email, &ann.password);
-        let guess = Contract::A.login_of(&ann.email, "not-the-password");
+        let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
+        let guess = Contract::ApiAuth.login_of(&ann.email, "not-the-password");
         let mut requests: Vec<Request> = Vec::new();
         for _ in 0..6 {
-            requests.push(service.send(a::LOGIN).json(&login));
-            requests.push(service.send(a::LOGIN).json(&guess));
-            requests.push(service.send(a::REFRESH).bearer(session.refresh()));
-            let request = service.send(c::REQUEST_RESET);
+            requests.push(service.send(api_auth::LOGIN).json(&login));
+            requests.push(service.send(api_auth::LOGIN).json(&guess));
+            requests.push(service.send(api_auth::REFRESH).bearer(session.refresh()));
+            let request = service.send(users::REQUEST_RESET);
             requests.push(request.json(&json!({"username": ann.email})));
         }
-        let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        let request = service.send(users::UPDATE_PASSWORD).authorization(&token);
         requests.push(request.json(&json!({"password": "another-secret"})));
         let mut running = JoinSet::new();
         for request in requests {
@@ -438,17 +439,17 @@ async fn whatever_races_an_erasure_is_dead_afterwards(store: Store) {
         assert!(erased.status.success(), "{erased:?}");
         for answer in running.join_all().await {
             if answer.status == 200 && answer.body.contains("access_token") {
-                let tokens = Contract::A.tokens_in(&answer.json());
+                let tokens = Contract::ApiAuth.tokens_in(&answer.json());
                 comes_to_refuse(&http, &tokens.access).await;
                 refreshes_nothing(&http, tokens.refresh()).await;
             }
         }
         comes_to_refuse(&http, &session.access).await;
         for password in [&ann.password, "another-secret"] {
-            let answer = Contract::C
+            let answer = Contract::Users
                 .sign_in(&http, &ann.with_password(password))
                 .await;
-            Contract::C.says_wrong_credentials(&answer);
+            Contract::Users.says_wrong_credentials(&answer);
         }
         eventually("nothing is left of the person", async || {
             let stored = found(&service.settings.stored_bytes(), &[&ann.email]);
@@ -456,7 +457,7 @@ async fn whatever_races_an_erasure_is_dead_afterwards(store: Store) {
             (stored.is_empty() && mail.is_empty()).then_some(())
         })
         .await;
-        Contract::C.registers(&http, &ann).await;
+        Contract::Users.registers(&http, &ann).await;
     }
 }
 
@@ -465,8 +466,8 @@ async fn an_erasure_that_is_killed_happened_or_did_not(store: Store) {
     let mut people = Vec::new();
     for number in 0..40 {
         let person = Person::called(&format!("person-{number:02}"));
-        Contract::C.registers(&service.http(), &person).await;
-        let tokens = Contract::A.signs_in(&service.http(), &person).await;
+        Contract::Users.registers(&service.http(), &person).await;
+        let tokens = Contract::ApiAuth.signs_in(&service.http(), &person).await;
         people.push((person, tokens));
     }
     let acknowledged = Arc::new(AtomicUsize::new(0));
@@ -497,7 +498,7 @@ async fn an_erasure_that_is_killed_happened_or_did_not(store: Store) {
     let bytes = service.settings.stored_bytes();
     let mut survivors = 0;
     for (person, tokens, acknowledged) in people {
-        let there = Contract::A.sign_in(&http, &person).await.status == 200;
+        let there = Contract::ApiAuth.sign_in(&http, &person).await.status == 200;
         assert!(!(there && acknowledged), "{} is still there", person.email);
         if there {
             survivors += 1;
@@ -512,7 +513,7 @@ async fn an_erasure_that_is_killed_happened_or_did_not(store: Store) {
             "{}",
             person.email
         );
-        Contract::C.registers(&http, &person).await;
+        Contract::Users.registers(&http, &person).await;
     }
     eprintln!("{survivors} of 40 were not erased when the program was killed");
 }
@@ -523,8 +524,8 @@ async fn mail_that_outlived_an_erasure_is_deleted_at_the_next_start(store: Store
     let http = service.http();
     let (ann, eve) = (Person::called("ann"), Person::called("eve"));
     for person in [&ann, &eve] {
-        Contract::C.registers(&http, person).await;
-        http.send(c::REQUEST_RESET)
+        Contract::Users.registers(&http, person).await;
+        http.send(users::REQUEST_RESET)
             .json(&json!({"username": person.email}))
             .await;
         mail_to(&service, &person.email).await;
@@ -558,7 +559,7 @@ fn account(id: &str) -> Endpoint {
 
 /// Signs in and erases the account.
 async fn erase(http: &Http, person: &Person) -> Answer {
-    let tokens = Contract::E.signs_in(http, person).await;
+    let tokens = Contract::V1Auth.signs_in(http, person).await;
     let request = http.send(own::ERASE).bearer(&tokens.access);
     request.json(&json!({"password": person.password})).await
 }

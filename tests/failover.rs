@@ -11,11 +11,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::eventually::within;
 use support::failover::{Cluster, Follower, NODES, PATIENCE, Standby, Visitor};
 use support::http::Http;
 use support::random::{Random, from_environment};
-use support::waiting::within;
-use support::{Contract, Person, Postgres, Program, a, eventually, own, staff};
+use support::{Contract, Person, Postgres, Program, api_auth, eventually, own, staff};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often the database fails over where the environment does not say it.
@@ -158,7 +158,10 @@ impl Crowd {
         }
         let admin = Person::called(&format!("{name}-admin"));
         staff::employ(&cluster.nodes[0], &admin, "admin");
-        let admin_token = Contract::A.signs_in(&cluster.http(0), &admin).await.access;
+        let admin_token = Contract::ApiAuth
+            .signs_in(&cluster.http(0), &admin)
+            .await
+            .access;
         for node in 0..NODES {
             assert_eq!(administers(&cluster.http(node), &admin_token).await, 200);
         }
@@ -218,7 +221,12 @@ async fn administers(http: &Http, token: &str) -> u16 {
 /// Ends a session, as soon as the service can.
 async fn logs_out(http: &Http, token: &str) {
     eventually("a logout", async || {
-        let answer = http.send(a::LOGOUT).bearer(token).attempt().await.ok()?;
+        let answer = http
+            .send(api_auth::LOGOUT)
+            .bearer(token)
+            .attempt()
+            .await
+            .ok()?;
         // An earlier try may have been done although nobody was told.
         (answer.status == 200 || answer.status == 401).then_some(())
     })
@@ -247,11 +255,15 @@ impl Load {
             AbortOnDropHandle::new(tokio::spawn(async move {
                 for number in 0.. {
                     let person = Person::called(&format!("{name}-{number}"));
-                    let registration = Contract::A.registration_of(&person);
-                    let registered = http.send(a::REGISTER).json(&registration).attempt().await;
+                    let registration = Contract::ApiAuth.registration_of(&person);
+                    let registered = http
+                        .send(api_auth::REGISTER)
+                        .json(&registration)
+                        .attempt()
+                        .await;
                     if registered.is_ok_and(|answer| answer.status == 201) {
-                        let login = Contract::A.login_of(&person.username, &person.password);
-                        let _answer = http.send(a::LOGIN).json(&login).attempt().await;
+                        let login = Contract::ApiAuth.login_of(&person.username, &person.password);
+                        let _answer = http.send(api_auth::LOGIN).json(&login).attempt().await;
                     } else {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }

@@ -14,8 +14,8 @@ use support::staff::{self, signed_in};
 use support::statements::Statements;
 use support::story::{EVENTS, every_type, everything_happens};
 use support::{
-    Answer, Contract, Person, Postgres, Program, Settings, Store, a, c, eventually, on_both_stores,
-    own,
+    Answer, Contract, Person, Postgres, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own, users,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
@@ -117,7 +117,7 @@ async fn server_sent_events_say_their_place_and_go_on_from_it(store: Store) {
     assert_eq!(kind, "dev.authlog.session.logged-in.v1");
     assert_eq!(event["type"], kind);
     // It follows unasked: an EventSource cannot ask.
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let (id, ..) = stream.server_sent().await.unwrap();
@@ -344,13 +344,13 @@ async fn followers_get_every_event_in_order_as_it_comes(store: Store) {
 async fn a_follower_whose_session_ends_is_cut_off(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
-    let stays = Contract::A
+    let stays = Contract::ApiAuth
         .signs_in(&service.http(), &Person::called("reader"))
         .await;
     let mut cut_off = Reader::of(&service, &reader.access, "follow=true").await;
     let mut goes_on = Reader::of(&service, &stays.access, "follow=true").await;
     cut_off.events(3).await;
-    let answer = service.send(a::LOGOUT).bearer(&reader.access).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&reader.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     cut_off.ends().await;
     the_end(&service).await;
@@ -377,7 +377,7 @@ async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
     let answer = read(&service, &reader.access, "").await;
     assert_eq!(answer.status, 401, "{answer}");
     let person = Person::called("reader");
-    let anew = Contract::A.signs_in(&service.http(), &person).await;
+    let anew = Contract::ApiAuth.signs_in(&service.http(), &person).await;
     let answer = read(&service, &anew.access, "").await;
     assert_eq!(answer.status, 403, "{answer}");
 }
@@ -420,7 +420,7 @@ async fn one_account_cannot_take_all_places_of_the_feed(store: Store) {
         streams.push(Reader::of(&service, &greedy.access, "follow=true").await);
     }
     // Another session of the account has no places of its own.
-    let again = Contract::A
+    let again = Contract::ApiAuth
         .signs_in(&service.http(), &Person::called("greedy"))
         .await;
     for token in [&greedy.access, &again.access] {
@@ -485,8 +485,10 @@ async fn nothing_personal_is_in_the_feed(store: Store) {
     let reader = signed_in(&service, "reader", "service").await;
     let canary = "canary-of-the-tests";
     let (person, tokens) = everything_happens(&service, canary).await;
-    let request = service.send(a::LOGIN).header("user-agent", "planted-agent");
-    let body = Contract::A.login_of(&person.email, &person.password);
+    let request = service
+        .send(api_auth::LOGIN)
+        .header("user-agent", "planted-agent");
+    let body = Contract::ApiAuth.login_of(&person.email, &person.password);
     assert_eq!(request.json(&body).await.status, 200);
     log_has(&service, &reader.access, 2 + EVENTS + 1).await;
     let text = read(&service, &reader.access, "").await.body;
@@ -566,7 +568,7 @@ async fn a_follower_of_one_node_hears_of_what_happens_on_the_other() {
     }
     for round in 0..10 {
         let person = Person::called(&format!("person-{round}"));
-        Contract::A
+        Contract::ApiAuth
             .registers(&nodes[round % 2].http(), &person)
             .await;
     }
@@ -622,7 +624,7 @@ async fn followers_do_not_have_the_database_asked_for_their_rights() {
 
 /// Lets something happen to an account that ends none of its sessions.
 async fn ask_for_a_reset(service: &Program, username: &str) {
-    let request = service.send(c::REQUEST_RESET);
+    let request = service.send(users::REQUEST_RESET);
     let answer = request
         .json(&serde_json::json!({"username": username}))
         .await;
@@ -777,7 +779,7 @@ async fn an_event_that_cannot_be_read_is_named_and_the_reader_may_leave_it_out(s
             ));
         }
     }
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     for place in 3..=5 {

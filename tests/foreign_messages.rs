@@ -43,7 +43,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     }
     assert!(!trouble.contains("backup"), "{trouble}");
     raises_the_alarm(&service, true).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let repaired = repairs(&service.settings, &[]);
@@ -66,7 +66,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     nats.publish("auth.v1.hello", "not even JSON").await;
     service.restart().await;
     trouble_with(&service, "no event of this log").await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("bob"))
         .await;
     repairs(&service.settings, &[]);
@@ -85,7 +85,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     // It is remembered by the stream.
     service.terminate().await;
     service.restart().await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("cay"))
         .await;
     the_log_is_on(&nats, &service, &auditor, &all).await;
@@ -99,7 +99,7 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
     let nats = Nats::start().await;
     let mut service = publishing(store, &nats).start().await;
     let auditor = Auditor::of(&service).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let whole = auditor.finds_the_log_on(&nats, &service).await;
@@ -120,7 +120,7 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
     assert!(trouble.contains("no event of this log"), "{trouble}");
     raises_the_alarm(&service, true).await;
     // The events after it are published all the same.
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("bob"))
         .await;
     eventually("they are on the stream", async || {
@@ -136,7 +136,7 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
     raises_the_alarm(&service, false).await;
     let doctor = service.settings.run(&["doctor"], "");
     assert!(doctor.status.success(), "{doctor:?}");
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("cay"))
         .await;
     let log = auditor.log(&service).await.len() as u64;
@@ -207,14 +207,14 @@ async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) 
     })
     .await;
     nats.publish("auth-checkpoint.v1", "hello").await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     the_log_is_signed(&service).await;
     service.terminate().await;
     nats.publish("auth-checkpoint.v1", "hello again").await;
     service.restart().await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("bob"))
         .await;
     the_log_is_signed(&service).await;
@@ -235,7 +235,7 @@ async fn a_full_stream_makes_events_wait_and_raises_an_alarm(store: Store) {
     let auditor = Auditor::of(&service).await;
     for number in 0..10 {
         let person = Person::called(&format!("person-{number}"));
-        Contract::A.registers(&service.http(), &person).await;
+        Contract::ApiAuth.registers(&service.http(), &person).await;
     }
     let trouble = trouble_with(&service, "maximum bytes").await;
     assert!(trouble.contains("nats stream edit"), "{trouble}");

@@ -13,8 +13,8 @@ use support::contract::Tokens;
 use support::http::Request;
 use support::wire::Wire;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, eventually, on_both_stores,
-    own, staff, token,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own, staff, token,
 };
 
 on_both_stores!(
@@ -43,7 +43,7 @@ async fn a_proxy_learns_who_asks_by_any_method_and_any_contract(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let mut subject = None;
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&http, &ann).await;
@@ -52,7 +52,7 @@ async fn a_proxy_learns_who_asks_by_any_method_and_any_contract(store: Store) {
         let subject = subject.get_or_insert_with(|| identity[0].clone());
         let expected = [subject, "ann", "ann@example.com", "false", "user"];
         assert_eq!(identity[..5], expected, "{answer}");
-        if contract != Contract::D {
+        if contract != Contract::Api {
             let claims = token::claims(&tokens.access);
             assert_eq!(claims["sub"], identity[0]);
             assert_eq!(claims["sid"], identity[5]);
@@ -83,8 +83,8 @@ async fn names_of_any_script_are_safe_in_headers(store: Store) {
             email: email.to_owned(),
             ..Person::called("ann")
         };
-        Contract::A.registers(&http, &person).await;
-        let tokens = Contract::A.signs_in(&http, &person).await;
+        Contract::ApiAuth.registers(&http, &person).await;
+        let tokens = Contract::ApiAuth.signs_in(&http, &person).await;
         let answer = http.send(own::FORWARD_AUTH).bearer(&tokens.access).await;
         let identity = identity(&answer);
         assert_eq!(identity[1], written);
@@ -96,8 +96,8 @@ async fn names_of_any_script_are_safe_in_headers(store: Store) {
     let output = service.settings.run(&create, "billing-opens-sesame");
     assert!(output.status.success(), "{output:?}");
     let login = json!({"username": "billing", "password": "billing-opens-sesame"});
-    let answer = http.send(a::LOGIN).json(&login).await;
-    let tokens = Contract::A.tokens_in(&answer.json());
+    let answer = http.send(api_auth::LOGIN).json(&login).await;
+    let tokens = Contract::ApiAuth.tokens_in(&answer.json());
     let answer = http.send(own::FORWARD_AUTH).bearer(&tokens.access).await;
     let identity = identity(&answer);
     assert_eq!(identity[1..5], ["billing", "", "false", "user"]);
@@ -107,7 +107,7 @@ async fn what_is_no_good_access_token_is_refused_with_a_challenge(store: Store) 
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     is_challenged(&http.send(own::FORWARD_AUTH).await, "Bearer");
     for contract in Contract::ALL {
         let ended = contract.signs_in(&http, &ann).await;
@@ -115,11 +115,11 @@ async fn what_is_no_good_access_token_is_refused_with_a_challenge(store: Store) 
         assert_eq!(check().await.status, 200);
         let twice = check().bearer(&ended.access).await;
         is_challenged(&twice, "Bearer");
-        let answer = http.send(a::LOGOUT).bearer(&ended.access).await;
+        let answer = http.send(api_auth::LOGOUT).bearer(&ended.access).await;
         assert_eq!(answer.status, 200, "{answer}");
         is_challenged(&check().await, "Bearer error=\"invalid_token\"");
     }
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     for wrong in [
         "nonsense",
         "00000000-0000-0000-0000-000000000000",
@@ -140,12 +140,12 @@ async fn a_required_role_is_the_accounts_role_at_that_moment(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let check = |tokens: &Tokens, query: &str| {
         let request = http.send(own::FORWARD_AUTH).query(query);
         request.bearer(&tokens.access)
     };
-    let user = Contract::A.signs_in(&http, &ann).await;
+    let user = Contract::ApiAuth.signs_in(&http, &ann).await;
     for query in ["", "role=user", "role=admin,user"] {
         assert_eq!(check(&user, query).await.status, 200, "{query}");
     }
@@ -160,7 +160,7 @@ async fn a_required_role_is_the_accounts_role_at_that_moment(store: Store) {
     })
     .await;
     is_challenged(&answer, "Bearer error=\"invalid_token\"");
-    let admin = Contract::A.signs_in(&http, &ann).await;
+    let admin = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(identity(&check(&admin, "role=admin").await)[4], "admin");
     is_forbidden(&check(&admin, "role=user").await);
     // What cannot be read requires something all the same.
@@ -180,8 +180,8 @@ async fn a_proxy_that_appends_the_clients_path_names_the_role_before_it(store: S
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let user = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let user = Contract::ApiAuth.signs_in(&http, &ann).await;
     // `path_prefix` of Envoy, then what its client asked for.
     for client in [
         "/",
@@ -213,8 +213,8 @@ async fn the_headers_that_proxies_add_change_nothing(store: Store) {
     let service = settings.with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     // The headers of Traefik, those of common nginx configurations, and forged ones of a client.
     let through_a_proxy = || -> Request {
         http.send(own::FORWARD_AUTH)
@@ -237,8 +237,8 @@ async fn a_body_that_never_comes_is_not_awaited(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     // A proxy that repeats the head of its client's request and keeps the body. Were the body awaited, the answer would
     // be 408.
     for length in ["Content-Length: 100000000000", "Transfer-Encoding: chunked"] {
@@ -274,8 +274,8 @@ async fn nothing_of_an_identity_is_logged(store: Store) {
     let mut service = settings.with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("annabella");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let client = "/of-a-client?secret=of-a-client";
     let (status, _) = by_wire(&service, "GET", "/forward-auth/any", client, &tokens).await;
     assert_eq!(status, 200);

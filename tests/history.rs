@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::http::Http;
 use support::{
-    Answer, Contract, Endpoint, Person, Postgres, Program, Store, a, eventually, on_both_stores,
-    own, token,
+    Answer, Contract, Endpoint, Person, Postgres, Program, Store, api_auth, eventually,
+    on_both_stores, own, token,
 };
 use time::OffsetDateTime;
 
@@ -157,9 +157,11 @@ async fn a_person_reads_their_own_history_at_once(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    Contract::A.registers(&http, &Person::called("bob")).await;
-    let first = Contract::A.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    Contract::ApiAuth
+        .registers(&http, &Person::called("bob"))
+        .await;
+    let first = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let user = json!(id_of(&first));
     for (count, contract) in (4..).zip(Contract::ALL) {
         let access = contract.signs_in(&http, &ann).await.access;
@@ -275,14 +277,14 @@ async fn an_operator_reads_a_timeline(store: Store) {
 async fn a_hostile_client_reaches_neither_terminal_nor_spreadsheet(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let agents = [
         "=HYPERLINK(\"http://evil\",\"x\")",
         "\u{9b}31m, \u{202e}red",
     ];
     for agent in agents {
-        let login = Contract::A.login_of(&ann.email, &ann.password);
-        let login = service.send(a::LOGIN).json(&login);
+        let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
+        let login = service.send(api_auth::LOGIN).json(&login);
         assert_eq!(login.header("user-agent", agent).await.status, 200);
     }
     let csv = said(&service.settings.run(&["history", "ann", "--csv"], ""));
@@ -379,8 +381,8 @@ async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: 
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let token = Contract::A.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let token = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let user = id_of(&token);
     // Of each day on which this test may run.
     let begun = token::claims(&token)["iat"].as_i64().unwrap();
@@ -395,7 +397,7 @@ async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: 
     }
     let wrong = ann.with_password("not the password");
     for guesses in 1..=3 {
-        Contract::A.sign_in(&http, &wrong).await;
+        Contract::ApiAuth.sign_in(&http, &wrong).await;
         eventually("the refused login is recorded", async || {
             let own = http
                 .send(own::HISTORY)
@@ -413,10 +415,10 @@ async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: 
 /// Registers through one contract, signs in through another, is guessed at through a third, and so on: seven events.
 async fn lives(service: &Program, person: &Person) -> String {
     let http = service.http();
-    Contract::A.registers(&http, person).await;
-    let tokens = Contract::C.signs_in(&http, person).await;
+    Contract::ApiAuth.registers(&http, person).await;
+    let tokens = Contract::Users.signs_in(&http, person).await;
     let user = id_of(&tokens.access);
-    Contract::D
+    Contract::Api
         .sign_in(&http, &person.with_password("not the password"))
         .await;
     // It is written down beside the request.
@@ -425,9 +427,9 @@ async fn lives(service: &Program, person: &Person) -> String {
         (own["events"].as_array().unwrap().len() == 4).then_some(())
     })
     .await;
-    let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let answer = http.send(a::LOGOUT).bearer(&tokens.access).await;
+    let answer = http.send(api_auth::LOGOUT).bearer(&tokens.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     give_role(service, &person.username, "service");
     user
@@ -453,13 +455,15 @@ async fn history(http: &Http, token: &str, user: &str, query: &str) -> Answer {
 
 /// The access token of somebody who registers now.
 async fn registered(http: &Http, name: &str) -> String {
-    Contract::A.registers(http, &Person::called(name)).await;
+    Contract::ApiAuth
+        .registers(http, &Person::called(name))
+        .await;
     signed_in(http, name).await
 }
 
 async fn signed_in(http: &Http, name: &str) -> String {
     let person = Person::called(name);
-    Contract::A.signs_in(http, &person).await.access
+    Contract::ApiAuth.signs_in(http, &person).await.access
 }
 
 async fn auditor(service: &Program) -> String {

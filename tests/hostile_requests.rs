@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use support::endpoint::NAMED;
 use support::wire::Wire;
-use support::{Contract, Endpoint, Person, Program, Store, c, on_both_stores, over_http2, own};
+use support::{Contract, Endpoint, Person, Program, Store, on_both_stores, over_http2, own, users};
 
 on_both_stores!(
     a_byte_order_mark_is_passed_over_and_an_encoded_body_refused,
@@ -115,9 +115,9 @@ async fn a_member_of_the_wrong_type_is_refused(store: Store) {
         }
     }
     for value in &wrong {
-        let request = service.send(c::REQUEST_RESET);
+        let request = service.send(users::REQUEST_RESET);
         let answer = request.json(&json!({"username": value})).await;
-        Contract::C.refuses_the_client(&answer);
+        Contract::Users.refuses_the_client(&answer);
     }
     is_well(&service).await;
 }
@@ -151,11 +151,11 @@ async fn a_body_that_is_not_said_to_be_json_is_refused(store: Store) {
         contract.refuses_the_client(&answer);
     }
     // The media type has parameters and no case (RFC 9110 §8.3.1), and all four are the same person.
-    let body = Contract::A
+    let body = Contract::ApiAuth
         .registration_of(&Person::called("ann"))
         .to_string();
     let answer = service
-        .send(Contract::A.registration())
+        .send(Contract::ApiAuth.registration())
         .body_of("Application/JSON; charset=utf-8", body.as_bytes())
         .await;
     assert_eq!(answer.status, 201, "{answer}");
@@ -190,7 +190,7 @@ async fn a_body_that_is_too_large_is_refused_without_being_read_to_its_end(store
     let with_bodies = Contract::ALL
         .into_iter()
         .flat_map(|contract| [contract.registration(), contract.login()])
-        .chain([c::REQUEST_RESET]);
+        .chain([users::REQUEST_RESET]);
     // Sixteen megabytes, of which the service may leave as many unread as it likes.
     let megabyte = "x".repeat(1 << 20);
     for endpoint in with_bodies {
@@ -233,7 +233,7 @@ async fn characters_that_belong_in_no_name_are_refused(store: Store) {
                 body[field] = json!(text);
                 let answer = service.send(contract.registration()).json(&body).await;
                 contract.refuses_the_client(&answer);
-                if contract == Contract::A {
+                if contract == Contract::ApiAuth {
                     let errors = answer.json()["errors"].clone();
                     assert!(errors.get(field).is_some(), "{field}: {answer}");
                 }
@@ -244,7 +244,7 @@ async fn characters_that_belong_in_no_name_are_refused(store: Store) {
         contract.refuses_the_client(&answer);
     }
     let body = json!({"username": "ann\u{0}@example.com"});
-    let answer = service.send(c::REQUEST_RESET).json(&body).await;
+    let answer = service.send(users::REQUEST_RESET).json(&body).await;
     assert!(answer.status < 500, "{answer}");
     is_well(&service).await;
 }
@@ -252,17 +252,17 @@ async fn characters_that_belong_in_no_name_are_refused(store: Store) {
 async fn an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under(store: Store) {
     let service = Program::on(store).await;
     for (contract, path) in [
-        (Contract::A, "/api/auth/nothing"),
-        (Contract::A, "/api/auth/login/nothing"),
-        (Contract::A, "/api/auth/%00"),
-        (Contract::C, "/users/nothing"),
-        (Contract::C, "/users/reset-password/nothing"),
-        (Contract::C, "/users/..%2f..%2fetc%2fpasswd"),
-        (Contract::D, "/api/nothing"),
-        (Contract::D, "/api/register/nothing"),
-        (Contract::D, "/api/%ff"),
-        (Contract::E, "/v1/auth/nothing"),
-        (Contract::E, "/v1/auth/login/nothing"),
+        (Contract::ApiAuth, "/api/auth/nothing"),
+        (Contract::ApiAuth, "/api/auth/login/nothing"),
+        (Contract::ApiAuth, "/api/auth/%00"),
+        (Contract::Users, "/users/nothing"),
+        (Contract::Users, "/users/reset-password/nothing"),
+        (Contract::Users, "/users/..%2f..%2fetc%2fpasswd"),
+        (Contract::Api, "/api/nothing"),
+        (Contract::Api, "/api/register/nothing"),
+        (Contract::Api, "/api/%ff"),
+        (Contract::V1Auth, "/v1/auth/nothing"),
+        (Contract::V1Auth, "/v1/auth/login/nothing"),
     ] {
         for method in ["GET", "POST", "PUT", "DELETE"] {
             let answer = service.send(Endpoint::at(method, path)).await;
@@ -334,23 +334,25 @@ async fn strange_headers_are_refused_like_any_bad_token(store: Store) {
 async fn names_are_data_to_the_store(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    Contract::D.registers(&http, &Person::called("ann")).await;
+    Contract::Api.registers(&http, &Person::called("ann")).await;
     let person = Person {
         name: "Robert'); DROP TABLE events;-- <b>\\ \u{1f600}".to_owned(),
         email: "o'brien+x@example.com".to_owned(),
         password: "'; DELETE FROM credentials; --".to_owned(),
         ..Person::called("bobby")
     };
-    Contract::D.registers(&http, &person).await;
-    let answer = Contract::E.sign_in(&http, &person).await;
+    Contract::Api.registers(&http, &person).await;
+    let answer = Contract::V1Auth.sign_in(&http, &person).await;
     let user: Value = answer.json()["data"]["user"].clone();
     assert_eq!(user["name"], person.name);
     assert_eq!(user["email"], person.email);
     // `%` and `_` are no wildcards.
-    let body = Contract::C.login_of("%", "ann-opens-sesame");
-    let answer = http.send(c::LOGIN).json(&body).await;
-    Contract::C.says_wrong_credentials(&answer);
-    Contract::E.signs_in(&http, &Person::called("ann")).await;
+    let body = Contract::Users.login_of("%", "ann-opens-sesame");
+    let answer = http.send(users::LOGIN).json(&body).await;
+    Contract::Users.says_wrong_credentials(&answer);
+    Contract::V1Auth
+        .signs_in(&http, &Person::called("ann"))
+        .await;
 }
 
 async fn a_bomb_of_json_is_refused(store: Store) {
@@ -495,10 +497,12 @@ async fn no_request_is_smuggled_in_another(store: Store) {
 
 async fn a_path_is_what_it_says_and_nothing_else(store: Store) {
     let service = Program::on(store).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
-    let body = Contract::C.login_of("ann", "ann-opens-sesame").to_string();
+    let body = Contract::Users
+        .login_of("ann", "ann-opens-sesame")
+        .to_string();
     for target in [
         "//users/login",
         "/users//login",
@@ -566,8 +570,8 @@ fn documented() -> Vec<Endpoint> {
 /// Makes sure that the service serves on: somebody new registers and signs in.
 async fn is_well(service: &Program) {
     let person = Person::called("somebody-new");
-    Contract::A.registers(&service.http(), &person).await;
-    Contract::A.signs_in(&service.http(), &person).await;
+    Contract::ApiAuth.registers(&service.http(), &person).await;
+    Contract::ApiAuth.signs_in(&service.http(), &person).await;
 }
 
 /// Makes sure that this is an error by RFC 9457.

@@ -93,8 +93,8 @@ async fn a_request_that_is_reset_is_not_carried_out(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let access = Contract::A.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let access = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let authorization = format!("Bearer {access}");
     let block = fields(&[
         (":method", "POST"),
@@ -260,8 +260,8 @@ async fn a_few_clients_do_not_keep_others_out(store: Store) {
 async fn is_well(service: &Program) {
     let person = Person::called("a-newcomer");
     let http = service.http().calling_from("127.0.0.9");
-    Contract::A.registers(&http, &person).await;
-    Contract::A.signs_in(&http, &person).await;
+    Contract::ApiAuth.registers(&http, &person).await;
+    Contract::ApiAuth.signs_in(&http, &person).await;
 }
 
 /// A connection from another address of this machine.

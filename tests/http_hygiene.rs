@@ -16,8 +16,8 @@ use support::http::Http;
 use support::mail::mail_to;
 use support::wire::Wire;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores,
-    own,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own, users,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -46,7 +46,7 @@ async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
         .await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     // Whatever the guesser writes in front of it, the proxy's word counts.
     let mut refused = false;
     for number in 0..STUBBORN {
@@ -56,7 +56,7 @@ async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
             refused = true;
             break;
         }
-        Contract::A.says_wrong_credentials(&answer);
+        Contract::ApiAuth.says_wrong_credentials(&answer);
     }
     assert!(refused, "the guesser is one client");
     let answer = sign_in_for(&http, &ann, "192.0.2.66").await;
@@ -65,8 +65,8 @@ async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
         let answer = sign_in_for(&http, &ann, elsewhere).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
-    let login = Contract::A.login_of(&ann.email, &ann.password);
-    let request = http.send(a::LOGIN).json(&login);
+    let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
+    let request = http.send(api_auth::LOGIN).json(&login);
     let answer = request
         .header("forwarded", "for=\"[2001:db8:cafe::17]:4711\";proto=https")
         .await;
@@ -91,7 +91,7 @@ async fn nobody_else_is_believed_about_where_they_are(store: Store) {
         .await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let mut refused = false;
     for number in 0..STUBBORN {
         let lie = format!("203.0.113.{number}");
@@ -154,8 +154,8 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
     }
 
     let ann = Person::called("ann");
-    let body = Contract::A.registration_of(&ann);
-    let request = service.send(a::REGISTER).json(&body);
+    let body = Contract::ApiAuth.registration_of(&ann);
+    let request = service.send(api_auth::REGISTER).json(&body);
     let answer = request.header("origin", site).await;
     assert_eq!(answer.status, 201, "{answer}");
     assert_eq!(answer.header("access-control-allow-origin"), Some(site));
@@ -164,7 +164,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
         "{answer}"
     );
     // A refusal can be read, too, and so can how long to wait.
-    let request = service.send(c::VERIFY).header("origin", site);
+    let request = service.send(users::VERIFY).header("origin", site);
     let answer = request.await;
     assert_eq!(answer.header("access-control-allow-origin"), Some(site));
     let exposed = answer.header("access-control-expose-headers").unwrap();
@@ -206,7 +206,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
             None,
             "{answer}"
         );
-        let request = service.send(c::VERIFY).header("origin", stranger);
+        let request = service.send(users::VERIFY).header("origin", stranger);
         let answer = request.await;
         assert_eq!(
             answer.header("access-control-allow-origin"),
@@ -217,7 +217,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
     // Without the setting nobody is.
     let service = Program::on(store).await;
     let answer = preflight(&service.http(), site).await;
-    Contract::A.refuses(&answer, 405);
+    Contract::ApiAuth.refuses(&answer, 405);
     assert_eq!(
         answer.header("access-control-allow-origin"),
         None,
@@ -264,8 +264,8 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
         }
     }
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let answer = Contract::A.sign_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let answer = Contract::ApiAuth.sign_in(&service.http(), &ann).await;
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer}");
     let cookie = answer.cookie("refreshToken").unwrap();
     for (name, value) in [
@@ -391,10 +391,10 @@ async fn a_request_that_breaks_off_is_not_carried_out(store: Store) {
     let service = Settings::on(store).start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let access = Contract::A.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let access = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let logout = |end: &str| {
-        let Endpoint { method, path, .. } = a::LOGOUT;
+        let Endpoint { method, path, .. } = api_auth::LOGOUT;
         format!("{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {access}\r\n{end}")
     };
     for half in [
@@ -513,12 +513,12 @@ async fn canaries_are_sent(mut service: Program) -> usize {
     }
     for tokens in tokens {
         verifies(&http, &tokens.access).await;
-        http.send(c::VERIFY)
+        http.send(users::VERIFY)
             .authorization(&format!("{}canary", tokens.access))
             .await;
         if let Some(refresh) = &tokens.refresh {
-            http.send(a::REFRESH).bearer(refresh).await;
-            http.send(a::REFRESH_TOKEN)
+            http.send(api_auth::REFRESH).bearer(refresh).await;
+            http.send(api_auth::REFRESH_TOKEN)
                 .cookie("refreshToken", refresh)
                 .await;
         }
@@ -534,7 +534,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
         secrets.extend(tokens.refresh);
     }
     let body = json!({"username": "canary-a@canary.example"});
-    http.send(c::REQUEST_RESET).json(&body).await;
+    http.send(users::REQUEST_RESET).json(&body).await;
     let reset = mail_to(&service, "canary-a@canary.example").await.token();
     let query = format!("token={reset}");
     http.send(own::RESET_PAGE).query(&query).await;
@@ -544,7 +544,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
         ("password_confirmation", "canary-2"),
     ];
     http.send(own::RESET_FORM).form(&form).await;
-    let request = http.send(c::UPDATE_PASSWORD).authorization(&reset);
+    let request = http.send(users::UPDATE_PASSWORD).authorization(&reset);
     let answer = request.json(&json!({"password": "canary-is-new"})).await;
     assert_eq!(answer.status, 200, "{answer}");
     secrets.push(reset);
@@ -598,8 +598,8 @@ async fn canaries_are_sent(mut service: Program) -> usize {
 
 /// A sign-in through A that a proxy brings for somebody.
 async fn sign_in_for(http: &Http, person: &Person, forwarded_for: &str) -> Answer {
-    let login: Value = Contract::A.login_of(&person.email, &person.password);
-    http.send(a::LOGIN)
+    let login: Value = Contract::ApiAuth.login_of(&person.email, &person.password);
+    http.send(api_auth::LOGIN)
         .json(&login)
         .header("x-forwarded-for", forwarded_for)
         .await

@@ -7,7 +7,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 use support::contract::verifies;
-use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own};
+use support::{
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own,
+};
 use tokio::task::JoinSet;
 
 on_both_stores!(
@@ -75,10 +77,10 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
     assert!(import.status.success(), "{import:?}");
     for (name, _, password) in ELSEWHERE {
         let person = Person::called(name).with_password(password);
-        let refused = Contract::A
+        let refused = Contract::ApiAuth
             .sign_in(&http, &person.with_password("not-the-password"))
             .await;
-        Contract::A.says_wrong_credentials(&refused);
+        Contract::ApiAuth.says_wrong_credentials(&refused);
         assert_eq!(
             renewals(&service, name),
             0,
@@ -92,16 +94,16 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
         })
         .await;
         // By the new hash, and only once.
-        let tokens = Contract::A.signs_in(&http, &person).await;
+        let tokens = Contract::ApiAuth.signs_in(&http, &person).await;
         verifies(&http, &tokens.access).await;
-        let refused = Contract::A
+        let refused = Contract::ApiAuth
             .sign_in(&http, &person.with_password("not-the-password"))
             .await;
-        Contract::A.says_wrong_credentials(&refused);
+        Contract::ApiAuth.says_wrong_credentials(&refused);
         assert_eq!(renewals(&service, name), 1, "{name}");
     }
     let person = Person::called("bcrypt-b").with_password("U*U*");
-    let answer = Contract::E.sign_in(&http, &person).await.json();
+    let answer = Contract::V1Auth.sign_in(&http, &person).await.json();
     let user = &answer["data"]["user"];
     assert_eq!(user["name"], "Somebody Else", "{user}");
     assert_eq!(
@@ -298,12 +300,12 @@ async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store
     // As everywhere with bcrypt, what follows its 72 bytes makes no difference. It must not come to make one.
     let prefix = "a".repeat(72);
     for password in [format!("{prefix}-of-another-person"), prefix] {
-        Contract::A
+        Contract::ApiAuth
             .signs_in(&http, &long.with_password(&password))
             .await;
     }
     // Passwords are hashed again one after the other: when this one is, those before it would have been.
-    Contract::A.signs_in(&http, &short).await;
+    Contract::ApiAuth.signs_in(&http, &short).await;
     eventually("the short one is hashed again", async || {
         (renewals(&service, "short") > 0).then_some(())
     })
@@ -311,7 +313,7 @@ async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store
     assert_eq!(renewals(&service, "long"), 0);
     let stored = service.settings.stored_hash("long").await;
     assert_eq!(stored, OF_86_BYTES.2);
-    let tokens = Contract::A.signs_in(&http, &long).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &long).await;
 
     // Once the owner chooses a password, all of it counts.
     let chosen = format!("{}-chosen", "b".repeat(80));
@@ -322,14 +324,14 @@ async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store
         .json(&body)
         .await;
     assert!(answer.status < 300, "{answer}");
-    Contract::A
+    Contract::ApiAuth
         .signs_in(&http, &long.with_password(&chosen))
         .await;
     for other in ["b".repeat(72), format!("{}-other", "b".repeat(80))] {
-        let refused = Contract::A
+        let refused = Contract::ApiAuth
             .sign_in(&http, &long.with_password(&other))
             .await;
-        Contract::A.says_wrong_credentials(&refused);
+        Contract::ApiAuth.says_wrong_credentials(&refused);
     }
 }
 
@@ -360,19 +362,19 @@ async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(stor
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let before = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let before = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     assert_eq!(renewals(&service, "ann"), 0);
     service.terminate().await;
 
     let dearer = settings.with("AUTHLOG_ARGON2_ITERATIONS", "2");
     let service = dearer.start().await;
     let http = service.http();
-    let refused = Contract::A
+    let refused = Contract::ApiAuth
         .sign_in(&http, &ann.with_password("not-her-secret"))
         .await;
-    Contract::A.says_wrong_credentials(&refused);
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
+    Contract::ApiAuth.signs_in(&http, &ann).await;
     eventually("it is hashed anew", async || {
         (renewals(&service, "ann") == 1).then_some(())
     })
@@ -380,7 +382,7 @@ async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(stor
     let hash = service.settings.stored_hash("ann").await;
     assert!(hash.contains("$m=1024,t=2,p=1$"), "{hash}");
     for _ in 0..3 {
-        Contract::A.signs_in(&http, &ann).await;
+        Contract::ApiAuth.signs_in(&http, &ann).await;
     }
     assert_eq!(renewals(&service, "ann"), 1);
     // The password is the same, and so are the sessions.
@@ -391,8 +393,8 @@ async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Sto
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let mut tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let mut tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     service.terminate().await;
     // Hashes that take seconds, and more people than can be hashed before they give up.
     let dear = settings
@@ -420,9 +422,9 @@ async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Sto
     while let Some(joined) = {
         // While they wait, everything else goes on.
         verifies(&http, &tokens.access).await;
-        let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
-        tokens = Contract::A.tokens_in(&answer.json());
+        tokens = Contract::ApiAuth.tokens_in(&answer.json());
         storm.join_next().await
     } {
         let (contract, answer) = joined.unwrap();

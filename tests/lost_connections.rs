@@ -14,7 +14,9 @@ use support::failover::url_at;
 use support::http::{Http, Request};
 use support::mail::mail_to;
 use support::proxy::Proxy;
-use support::{Contract, Person, Postgres, Program, Settings, a, c, eventually, own, token};
+use support::{
+    Contract, Person, Postgres, Program, Settings, api_auth, eventually, own, token, users,
+};
 use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
 /// Requests that wait for the database at once: more than there are connections.
@@ -36,7 +38,7 @@ fn number(url: &str, sql: &str) -> u64 {
 
 /// A request for which the store is asked, by a statement of its own.
 fn asks_the_store(http: &Http, opaque: &str) -> Request {
-    http.send(c::VERIFY).authorization(opaque)
+    http.send(users::VERIFY).authorization(opaque)
 }
 
 /// What a node does for its users and in the background: it is ready, people register, sign in and are mailed links, and what
@@ -50,14 +52,19 @@ async fn everything_works(service: &Program, url: &str, name: &str) {
     let http = service.http();
     let person = Person::called(name);
     eventually("a person registers", async || {
-        let form = Contract::A.registration_of(&person);
-        let answer = http.send(a::REGISTER).json(&form).attempt().await.ok()?;
+        let form = Contract::ApiAuth.registration_of(&person);
+        let answer = http
+            .send(api_auth::REGISTER)
+            .json(&form)
+            .attempt()
+            .await
+            .ok()?;
         matches!(answer.status, 201 | 409).then_some(())
     })
     .await;
-    Contract::A.signs_in(&http, &person).await;
+    Contract::ApiAuth.signs_in(&http, &person).await;
     let answer = service
-        .send(c::REQUEST_RESET)
+        .send(users::REQUEST_RESET)
         .json(&json!({"username": person.email}))
         .await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -68,7 +75,7 @@ async fn everything_works(service: &Program, url: &str, name: &str) {
         (signed >= events).then_some(())
     })
     .await;
-    let token = Contract::D.signs_in(&http, &person).await.access;
+    let token = Contract::Api.signs_in(&http, &person).await.access;
     let at_once = (0..WAITING).map(|_| asks_the_store(&http, &token).attempt());
     for answer in join_all(at_once).await {
         assert_eq!(answer.unwrap().status, 200);
@@ -84,10 +91,10 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
     let service = behind(&proxy, settings.clone()).start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let before = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let before = Contract::ApiAuth.signs_in(&http, &ann).await;
     verifies(&http, &before.access).await;
-    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+    let opaque = Contract::Api.signs_in(&http, &ann).await.access;
     everything_works(&service, &url, "first").await;
 
     // Nothing waits for an answer: each worker finds out when it asks something next.
@@ -140,13 +147,13 @@ async fn guesses_count_on_every_node_again_after_connections_were_lost_without_a
             let round = round.fetch_add(1, Ordering::Relaxed);
             let unknown = Person::called(&format!("ann{round}"));
             for _ in 0..20 {
-                let answer = Contract::E.sign_in(&first.http(), &unknown).await;
+                let answer = Contract::V1Auth.sign_in(&first.http(), &unknown).await;
                 if answer.status == 429 {
                     break;
                 }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let answer = Contract::E.sign_in(&second.http(), &unknown).await;
+            let answer = Contract::V1Auth.sign_in(&second.http(), &unknown).await;
             (answer.status == 429).then_some(())
         },
     )

@@ -16,7 +16,9 @@ use support::contract::Tokens;
 use support::mail::{Mail, MailServer, Mailbox, new_mail_to, notice_to};
 use support::program::free_port;
 use support::story::follows;
-use support::{Contract, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own};
+use support::{
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, users,
+};
 
 /// How many notices of a kind a mailbox is sent at once.
 const NOTICES: usize = 3;
@@ -65,8 +67,8 @@ impl Changing {
     /// Registers and signs in.
     async fn registers(service: &Program, name: &str) -> Self {
         let person = Person::called(name);
-        Contract::A.registers(&service.http(), &person).await;
-        let tokens = Contract::A.signs_in(&service.http(), &person).await;
+        Contract::ApiAuth.registers(&service.http(), &person).await;
+        let tokens = Contract::ApiAuth.signs_in(&service.http(), &person).await;
         Self { person, tokens }
     }
 
@@ -164,13 +166,21 @@ async fn a_refresh_token_that_is_reused_again_and_again_floods_no_mailbox(store:
     let ann = Changing::verified(&service, &post, "ann").await;
     let mut bob = Changing::verified(&service, &post, "bob").await;
     for round in 0..NOTICES + 5 {
-        let first = Contract::A.signs_in(&service.http(), &ann.person).await;
+        let first = Contract::ApiAuth
+            .signs_in(&service.http(), &ann.person)
+            .await;
         let mut newest = first.clone();
         for _ in 0..2 {
-            let answer = service.send(a::REFRESH).bearer(newest.refresh()).await;
-            newest = Contract::A.tokens_in(&answer.json());
+            let answer = service
+                .send(api_auth::REFRESH)
+                .bearer(newest.refresh())
+                .await;
+            newest = Contract::ApiAuth.tokens_in(&answer.json());
         }
-        let answer = service.send(a::REFRESH).bearer(first.refresh()).await;
+        let answer = service
+            .send(api_auth::REFRESH)
+            .bearer(first.refresh())
+            .await;
         assert_eq!(answer.status, 401, "{answer}");
         eventually("a notice", async || {
             let told = notices_to(&post, &ann.person.email).len();
@@ -192,16 +202,16 @@ async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store)
     let since = Instant::now();
     let mut mails = Vec::new();
     for round in 0..LINKS + 7 {
-        Contract::A.registers(&service.http(), &victim).await;
+        Contract::ApiAuth.registers(&service.http(), &victim).await;
         if round < LINKS {
             mails.push(new_mail_to(&post, &victim.email, &mails).await);
         } else {
             // Whether its mail is refused or deleted with the account: another account's is sent after it.
             let other = Person::called(&format!("other-{round}"));
-            Contract::A.registers(&service.http(), &other).await;
+            Contract::ApiAuth.registers(&service.http(), &other).await;
             new_mail_to(&post, &other.email, &[]).await;
         }
-        let tokens = Contract::A.signs_in(&service.http(), &victim).await;
+        let tokens = Contract::ApiAuth.signs_in(&service.http(), &victim).await;
         let request = service.send(own::ERASE).bearer(&tokens.access);
         let answer = request.json(&json!({"password": victim.password})).await;
         assert_eq!(answer.status, 204, "{answer}");
@@ -333,7 +343,7 @@ async fn a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name
             request.bearer(&ann.tokens.access).await
         } else {
             let body = json!({"username": ann.person.email});
-            service.send(c::REQUEST_RESET).json(&body).await
+            service.send(users::REQUEST_RESET).json(&body).await
         };
         assert!(answer.status < 300, "{answer}");
         for copy in 1..=5 {
@@ -392,14 +402,14 @@ async fn nodes_that_share_a_store_share_what_a_mailbox_is_sent() {
     for number in 0..12 {
         let mut person = Person::called(&format!("eve-{number}"));
         person.email = format!("victim+{number}@example.com");
-        Contract::A
+        Contract::ApiAuth
             .registers(&nodes[number % 2].http(), &person)
             .await;
         addresses.push(person.email);
     }
     for node in &nodes {
         let bob = Person::called(&format!("bob-{}", node.id()));
-        Contract::A.registers(&node.http(), &bob).await;
+        Contract::ApiAuth.registers(&node.http(), &bob).await;
         new_mail_to(&post, &bob.email, &[]).await;
     }
     let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use support::contract::verifies;
 use support::load::Load;
-use support::{Contract, Person, Settings, Store, a, eventually, on_both_stores, own};
+use support::{Contract, Person, Settings, Store, api_auth, eventually, on_both_stores, own};
 
 on_both_stores!(
     a_replaced_master_key_opens_nothing_and_the_new_one_everything,
@@ -22,8 +22,8 @@ async fn a_replaced_master_key_opens_nothing_and_the_new_one_everything(store: S
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     assert!(service.terminate().await.success());
 
     let rotated = run(
@@ -51,7 +51,7 @@ async fn a_replaced_master_key_opens_nothing_and_the_new_one_everything(store: S
     // Rebuilding opens every personal field.
     let rebuilt = run(&service.settings, &["rebuild"]).await;
     assert!(rebuilt.status.success(), "{rebuilt:?}");
-    Contract::D.signs_in(&service.http(), &ann).await;
+    Contract::Api.signs_in(&service.http(), &ann).await;
 }
 
 async fn a_service_that_has_both_keys_serves_on_while_one_replaces_the_other(store: Store) {
@@ -96,8 +96,8 @@ async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
     let answer = service.send(own::READYZ).attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let ann = Person::called("ann");
-    let registration = Contract::A.registration_of(&ann);
-    let request = service.send(a::REGISTER).json(&registration);
+    let registration = Contract::ApiAuth.registration_of(&ann);
+    let request = service.send(api_auth::REGISTER).json(&registration);
     let answer = request.attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let reason = "the store's master key was replaced";
@@ -110,7 +110,7 @@ async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
     let service = with_the_new.start().await;
     let answer = service.send(own::READYZ).await;
     assert_eq!(answer.status, 200, "{answer}");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
 }
 
 async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(store: Store) {
@@ -125,7 +125,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
         .map(|number| Person::called(&format!("person{number}")))
         .collect();
     for person in &people {
-        Contract::E.registers(&service.http(), person).await;
+        Contract::V1Auth.registers(&service.http(), person).await;
     }
     let load = Load::on(&service.http(), "meanwhile");
     // From before it has opened the store to after its end.
@@ -148,7 +148,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
         .start()
         .await;
     for person in &people {
-        Contract::E.signs_in(&service.http(), person).await;
+        Contract::V1Auth.signs_in(&service.http(), person).await;
     }
     for visitor in visitors {
         visitor.is_whole(&service.http()).await;

@@ -8,7 +8,8 @@ use std::process::Output;
 use serde_json::{Value, json};
 use support::mail::mail_to;
 use support::{
-    Contract, Person, Program, Settings, Store, a, c, earlier_account, on_both_stores, own, staff,
+    Contract, Person, Program, Settings, Store, api_auth, earlier_account, on_both_stores, own,
+    staff, users,
 };
 
 on_both_stores!(
@@ -84,10 +85,10 @@ async fn addresses_in_other_scripts_are_registered_and_mailed(store: Store) {
         ("mo@b\u{fc}cher.example", "mo@xn--bcher-kva.example"),
     ] {
         let person = of_address("mo", email);
-        Contract::E.registers(&http, &person).await;
-        Contract::E.signs_in(&http, &person).await;
+        Contract::V1Auth.registers(&http, &person).await;
+        Contract::V1Auth.signs_in(&http, &person).await;
         let asked = http
-            .send(c::REQUEST_RESET)
+            .send(users::REQUEST_RESET)
             .json(&json!({"username": email}))
             .await;
         assert_eq!(asked.status, 200, "{asked}");
@@ -108,16 +109,16 @@ async fn a_username_that_is_written_like_an_id_is_refused_in_each_contracts_word
         "\u{ff10}192d3f0-0000-7000-8000-000000000001",
     ] {
         let person = of_address(username, "mo@example.com");
-        let answer = Contract::A.register(&http, &person).await;
-        Contract::A.refuses(&answer, 400);
+        let answer = Contract::ApiAuth.register(&http, &person).await;
+        Contract::ApiAuth.refuses(&answer, 400);
         assert_eq!(
             answer.json()["errors"]["username"],
             json!(["The username field must not be a UUID."]),
             "{username}"
         );
         let body = json!({"username": username, "password": person.password});
-        let answer = http.send(c::REGISTER).json(&body).await;
-        Contract::C.refuses(&answer, 400);
+        let answer = http.send(users::REGISTER).json(&body).await;
+        Contract::Users.refuses(&answer, 400);
         assert_eq!(
             answer.json()["message"],
             "username must not be a UUID",
@@ -148,15 +149,15 @@ async fn an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_accou
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let found = users(&service, &admin, "username=ann").await;
     let id = found[0]["id"].as_str().unwrap().to_owned();
     let mallory = of_address(&id, "mallory@example.com").with_password(earlier_account::PASSWORD);
     let mallorys = earlier_account::is_registered(&service, &mallory).await;
 
     // It goes on.
-    let body = Contract::A.login_of(&id, &mallory.password);
-    let answer = http.send(a::LOGIN).json(&body).await;
+    let body = Contract::ApiAuth.login_of(&id, &mallory.password);
+    let answer = http.send(api_auth::LOGIN).json(&body).await;
     assert_eq!(answer.status, 200, "{answer}");
     assert_eq!(answer.json()["user"]["username"], id);
 
@@ -211,7 +212,7 @@ async fn an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_accou
 async fn every_command_finds_an_account_by_each_of_its_names(store: Store) {
     let service = service_on(store).await;
     let ann = of_address("ann", "ann@b\u{fc}cher.example");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let settings = &service.settings;
     let locked = said(&settings.run(&["user", "lock", "ann"], ""));
     let id = locked.trim().strip_prefix("locked ").unwrap().to_owned();
@@ -264,7 +265,7 @@ async fn accounts_of_before_that_share_a_mailbox_are_named_by_the_doctor(store: 
     let (http, settings) = (service.http(), &service.settings);
     let registered = async |username: &str, email: &str| {
         let person = of_address(username, email);
-        Contract::A.registers(&http, &person).await;
+        Contract::ApiAuth.registers(&http, &person).await;
         let locked = said(&settings.run(&["user", "unlock", username], ""));
         locked.trim().strip_prefix("unlocked ").unwrap().to_owned()
     };
@@ -287,7 +288,7 @@ async fn accounts_of_before_that_share_a_mailbox_are_named_by_the_doctor(store: 
         ("ann", "Mo@B\u{dc}CHER.example"),
         ("bob", "Mo@XN--BCHER-KVA.example"),
     ] {
-        Contract::A
+        Contract::ApiAuth
             .signs_in(&http, &of_address(username, email))
             .await;
     }

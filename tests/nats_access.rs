@@ -274,7 +274,7 @@ fn talkative(nats: &Nats) -> Settings {
 async fn publishes(service: &Program) {
     static PEOPLE: AtomicU32 = AtomicU32::new(0);
     let name = format!("person-{}", PEOPLE.fetch_add(1, Ordering::Relaxed));
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called(&name))
         .await;
     eventually("everything is published", async || {

@@ -28,8 +28,8 @@ async fn nginx_asks_about_each_request_and_tells_the_application_who_asks(store:
     let settings = Settings::on(store).with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1");
     let service = settings.with_cheap_hashing().start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let user = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let user = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     let admin = staff::signed_in(&service, "root", "admin").await;
     let nginx = Nginx::before(&service).await;
 

@@ -8,7 +8,9 @@ use serde_json::json;
 use support::contract::{comes_to_refuse, verifies};
 use support::load::Load;
 use support::mail::Mailbox as _;
-use support::{Contract, Person, Program, Settings, a, c, eventually, own, staff, token};
+use support::{
+    Contract, Person, Program, Settings, api_auth, eventually, own, staff, token, users,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_registers_on_one_signs_in_on_the_other() {
@@ -32,17 +34,17 @@ async fn whoever_registers_on_one_signs_in_on_the_other() {
 async fn each_verifies_and_refreshes_the_others_tokens() {
     let nodes = two_nodes().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&nodes[0].http(), &ann).await;
+    Contract::ApiAuth.registers(&nodes[0].http(), &ann).await;
     for (here, there) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
         for contract in Contract::ALL {
             let tokens = contract.signs_in(&here.http(), &ann).await;
             verifies(&there.http(), &tokens.access).await;
         }
-        let tokens = Contract::A.signs_in(&here.http(), &ann).await;
-        let answer = there.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let tokens = Contract::ApiAuth.signs_in(&here.http(), &ann).await;
+        let answer = there.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
-        let tokens = Contract::A.tokens_in(&answer.json());
-        let answer = here.send(a::REFRESH).bearer(tokens.refresh()).await;
+        let tokens = Contract::ApiAuth.tokens_in(&answer.json());
+        let answer = here.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
     let [first, second] = [&nodes[0], &nodes[1]].map(|node| node.send(own::KEY_SET));
@@ -53,12 +55,12 @@ async fn each_verifies_and_refreshes_the_others_tokens() {
 async fn a_logout_on_one_is_a_refusal_on_the_other() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
     for contract in Contract::ALL {
         let ended = contract.signs_in(&first.http(), &ann).await;
         let other = contract.signs_in(&first.http(), &ann).await;
         verifies(&second.http(), &ended.access).await;
-        let answer = first.send(a::LOGOUT).bearer(&ended.access).await;
+        let answer = first.send(api_auth::LOGOUT).bearer(&ended.access).await;
         assert_eq!(answer.status, 200, "{answer}");
         comes_to_refuse(&second.http(), &ended.access).await;
         verifies(&second.http(), &other.access).await;
@@ -74,12 +76,12 @@ async fn a_new_password_on_one_ends_every_session_on_the_other() {
     let nodes = two_nodes().await;
     let [first, second] = &nodes;
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
     let mut sessions = Vec::new();
     for contract in Contract::ALL {
         sessions.push(contract.signs_in(&second.http(), &ann).await);
     }
-    let request = first.send(c::REQUEST_RESET);
+    let request = first.send(users::REQUEST_RESET);
     request.json(&json!({"username": "ann"})).await;
     // Either node may have sent it.
     let mail = eventually("the mail arrives", async || {
@@ -88,7 +90,7 @@ async fn a_new_password_on_one_ends_every_session_on_the_other() {
     })
     .await;
     let answer = first
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&mail.token())
         .json(&json!({"password": "another-secret"}))
         .await;
@@ -96,20 +98,20 @@ async fn a_new_password_on_one_ends_every_session_on_the_other() {
     for tokens in &sessions {
         comes_to_refuse(&second.http(), &tokens.access).await;
     }
-    let refused = Contract::A.sign_in(&second.http(), &ann).await;
-    Contract::A.says_wrong_credentials(&refused);
+    let refused = Contract::ApiAuth.sign_in(&second.http(), &ann).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_on_one_ends_every_session_on_the_other() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
     let mut sessions = Vec::new();
     for contract in Contract::ALL {
         sessions.push(contract.signs_in(&second.http(), &ann).await);
     }
-    let here = Contract::A.signs_in(&first.http(), &ann).await;
+    let here = Contract::ApiAuth.signs_in(&first.http(), &ann).await;
     let request = first.send(own::ERASE).bearer(&here.access);
     let answer = request.json(&json!({"password": ann.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
@@ -119,8 +121,8 @@ async fn an_erasure_on_one_ends_every_session_on_the_other() {
             support::contract::refreshes_nothing(&second.http(), refresh).await;
         }
     }
-    let refused = Contract::A.sign_in(&second.http(), &ann).await;
-    Contract::A.says_wrong_credentials(&refused);
+    let refused = Contract::ApiAuth.sign_in(&second.http(), &ann).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +130,7 @@ async fn a_token_revoked_on_one_is_refused_on_the_other() {
     let [first, second] = two_nodes().await;
     let asker = staff::signed_in(&first, "billing", "service").await;
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&second.http(), &ann).await;
         let form = [("token", &*tokens.access)];
@@ -166,7 +168,7 @@ async fn a_change_of_role_on_one_ends_every_session_on_the_other() {
             support::contract::refreshes_nothing(&second.http(), refresh).await;
         }
     }
-    let tokens = Contract::A.signs_in(&second.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&second.http(), &ann).await;
     verifies(&first.http(), &tokens.access).await;
     assert_eq!(token::claims(&tokens.access)["role"], "user");
 }
@@ -176,15 +178,21 @@ async fn a_change_of_role_on_one_ends_every_session_on_the_other() {
 async fn how_long_a_logout_takes_to_reach_the_other_node() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
-    Contract::E.registers(&first.http(), &ann).await;
+    Contract::V1Auth.registers(&first.http(), &ann).await;
     let mut delays = Vec::new();
     for _ in 0..40 {
-        let tokens = Contract::E.signs_in(&first.http(), &ann).await;
+        let tokens = Contract::V1Auth.signs_in(&first.http(), &ann).await;
         verifies(&second.http(), &tokens.access).await;
-        let answer = first.send(a::LOGOUT).bearer(&tokens.access).await;
+        let answer = first.send(api_auth::LOGOUT).bearer(&tokens.access).await;
         assert_eq!(answer.status, 200, "{answer}");
         let ended = Instant::now();
-        while second.send(c::VERIFY).bearer(&tokens.access).await.status == 200 {
+        while second
+            .send(users::VERIFY)
+            .bearer(&tokens.access)
+            .await
+            .status
+            == 200
+        {
             assert!(ended.elapsed() < Duration::from_secs(60), "it never does");
         }
         delays.push(ended.elapsed());
@@ -202,15 +210,15 @@ async fn how_long_a_logout_takes_to_reach_the_other_node() {
 async fn a_stolen_token_used_on_one_ends_the_session_on_the_other() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
-    let stolen = Contract::A.signs_in(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
+    let stolen = Contract::ApiAuth.signs_in(&first.http(), &ann).await;
     let mut newest = stolen.clone();
     for _ in 0..2 {
-        let answer = first.send(a::REFRESH).bearer(newest.refresh()).await;
-        newest = Contract::A.tokens_in(&answer.json());
+        let answer = first.send(api_auth::REFRESH).bearer(newest.refresh()).await;
+        newest = Contract::ApiAuth.tokens_in(&answer.json());
     }
     verifies(&second.http(), &newest.access).await;
-    let answer = first.send(a::REFRESH).bearer(stolen.refresh()).await;
+    let answer = first.send(api_auth::REFRESH).bearer(stolen.refresh()).await;
     assert_eq!(answer.status, 401, "{answer}");
     comes_to_refuse(&second.http(), &newest.access).await;
 }
@@ -225,7 +233,7 @@ async fn of_many_who_register_one_name_on_both_exactly_one_wins() {
             username: "ann".to_owned(),
             ..Person::called(&format!("person-{number}"))
         };
-        running.spawn(async move { Contract::A.register(&http, &person).await });
+        running.spawn(async move { Contract::ApiAuth.register(&http, &person).await });
     }
     let answers = running.join_all().await;
     let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 201);
@@ -257,9 +265,9 @@ async fn when_one_is_killed_the_other_serves_on() {
     }
     first.restart().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&second.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&first.http(), &ann).await;
-    let answer = second.send(a::LOGOUT).bearer(&tokens.access).await;
+    Contract::ApiAuth.registers(&second.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&first.http(), &ann).await;
+    let answer = second.send(api_auth::LOGOUT).bearer(&tokens.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     comes_to_refuse(&first.http(), &tokens.access).await;
 }
@@ -271,30 +279,30 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
         .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
     let [first, second] = [first.start().await, second.start().await];
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
     let attacker = |node: &Program| node.http().calling_from("127.0.0.2");
     // At a name that nobody has and at one that somebody has, alike.
     let nobody = Person::called("nobody");
     for person in [&nobody, &ann] {
         eventually("the guesser is slowed down", async || {
             let guess = person.with_password("a-wild-guess");
-            let answer = Contract::A.sign_in(&attacker(&first), &guess).await;
+            let answer = Contract::ApiAuth.sign_in(&attacker(&first), &guess).await;
             (answer.status == 429).then_some(())
         })
         .await;
     }
     // By the right password nothing is counted: the other node can only have heard of it.
     eventually("so is he on the other", async || {
-        let answer = Contract::A.sign_in(&attacker(&second), &ann).await;
+        let answer = Contract::ApiAuth.sign_in(&attacker(&second), &ann).await;
         (answer.status == 429).then_some(())
     })
     .await;
-    let answer = Contract::A.sign_in(&attacker(&second), &nobody).await;
-    Contract::A.refuses(&answer, 429);
+    let answer = Contract::ApiAuth.sign_in(&attacker(&second), &nobody).await;
+    Contract::ApiAuth.refuses(&answer, 429);
     assert!(answer.retry_after() >= 1, "{answer}");
     // She herself is elsewhere.
     for node in [&first, &second] {
-        Contract::A.signs_in(&node.http(), &ann).await;
+        Contract::ApiAuth.signs_in(&node.http(), &ann).await;
     }
 }
 
@@ -304,14 +312,14 @@ async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for(
         .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
     let nodes = [first.start().await, second.start().await];
     let ann = Person::called("ann");
-    Contract::A.registers(&nodes[0].http(), &ann).await;
+    Contract::ApiAuth.registers(&nodes[0].http(), &ann).await;
     reports_guesses(&nodes[0], &nodes[1], "before").await;
     reports_guesses(&nodes[1], &nodes[0], "then").await;
     let mut running = tokio::task::JoinSet::new();
     for number in 0..200 {
         let attacker = nodes[number % 2].http().calling_from("127.0.0.2");
         let guess = ann.with_password("a-wild-guess");
-        running.spawn(async move { Contract::A.sign_in(&attacker, &guess).await });
+        running.spawn(async move { Contract::ApiAuth.sign_in(&attacker, &guess).await });
     }
     let answers = running.join_all().await;
     let checked = answers.iter().filter(|answer| answer.status == 403);
@@ -327,8 +335,8 @@ async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for(
     for (here, there) in [(&nodes[0], &nodes[1]), (&nodes[1], &nodes[0])] {
         reports_guesses(here, there, "after").await;
         let attacker = there.http().calling_from("127.0.0.2");
-        let answer = Contract::A.sign_in(&attacker, &by_username).await;
-        Contract::A.refuses(&answer, 429);
+        let answer = Contract::ApiAuth.sign_in(&attacker, &by_username).await;
+        Contract::ApiAuth.refuses(&answer, 429);
         let owed = (checked - 10) * 30;
         assert!(answer.retry_after() + 60 >= owed, "{answer}");
     }
@@ -341,9 +349,9 @@ async fn reports_guesses(here: &Program, there: &Program, when: &str) {
         number.set(number.get() + 1);
         let stranger = Person::called(&format!("stranger-{when}-{}", number.get()));
         let [here, there] = [here, there].map(|node| node.http().calling_from("127.0.0.4"));
-        while Contract::A.sign_in(&here, &stranger).await.status != 429 {}
+        while Contract::ApiAuth.sign_in(&here, &stranger).await.status != 429 {}
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let answer = Contract::A.sign_in(&there, &stranger).await;
+        let answer = Contract::ApiAuth.sign_in(&there, &stranger).await;
         (answer.status == 429).then_some(())
     })
     .await;

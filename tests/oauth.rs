@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Http;
 use support::{
-    Answer, Contract, Person, Program, Settings, Store, a, on_both_stores, own, staff, token,
+    Answer, Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, staff, token,
 };
 
 on_both_stores!(
@@ -26,8 +26,8 @@ async fn the_metadata_says_what_there_is_and_no_more(store: Store) {
         .await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let issuer = "https://auth.example.com";
     assert_eq!(token::claims(&tokens.access)["iss"], issuer);
     let answer = service.send(own::METADATA).await;
@@ -52,8 +52,8 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
         .await
         .access;
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    for contract in [Contract::A, Contract::C, Contract::E] {
+    Contract::ApiAuth.registers(&http, &ann).await;
+    for contract in [Contract::ApiAuth, Contract::Users, Contract::V1Auth] {
         let tokens = contract.signs_in(&http, &ann).await;
         let claims = token::claims(&tokens.access);
         let member = |name: &str| claims[name].clone();
@@ -84,7 +84,7 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
         let answer = ask(&http, &asker, &[("token", refresh), as_refresh]).await;
         answer.is(200, &expected);
     }
-    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+    let opaque = Contract::Api.signs_in(&http, &ann).await.access;
     let body = ask(&http, &asker, &[("token", &opaque)]).await.json();
     assert_eq!(body["active"], true);
     assert_eq!(body["username"], "ann");
@@ -94,7 +94,7 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
     // A change of role ends the sessions whose tokens say otherwise.
     staff::promote(&service, &ann, "auditor");
     is_not_active(&ask(&http, &asker, &[("token", &opaque)]).await);
-    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+    let opaque = Contract::Api.signs_in(&http, &ann).await.access;
     let body = ask(&http, &asker, &[("token", &opaque)]).await.json();
     assert_eq!(body["role"], "auditor");
 }
@@ -106,19 +106,19 @@ async fn what_is_good_for_nothing_is_not_active(store: Store) {
         .await
         .access;
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let hint = ("token_type_hint", "refresh_token");
     for contract in Contract::ALL {
         let ended = contract.signs_in(&http, &ann).await;
-        let answer = http.send(a::LOGOUT).bearer(&ended.access).await;
+        let answer = http.send(api_auth::LOGOUT).bearer(&ended.access).await;
         assert_eq!(answer.status, 200, "{answer}");
         is_not_active(&ask(&http, &asker, &[("token", &ended.access)]).await);
         if let Some(refresh) = &ended.refresh {
             is_not_active(&ask(&http, &asker, &[("token", refresh), hint]).await);
         }
     }
-    let used = Contract::A.signs_in(&http, &ann).await;
-    let answer = http.send(a::REFRESH).bearer(used.refresh()).await;
+    let used = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let answer = http.send(api_auth::REFRESH).bearer(used.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
     is_not_active(&ask(&http, &asker, &[("token", used.refresh()), hint]).await);
     for nonsense in [
@@ -133,8 +133,8 @@ async fn what_is_good_for_nothing_is_not_active(store: Store) {
         is_not_active(&ask(&http, &asker, &[("token", nonsense)]).await);
     }
     let other = Program::on(store).await;
-    Contract::A.registers(&other.http(), &ann).await;
-    let foreign = Contract::A.signs_in(&other.http(), &ann).await;
+    Contract::ApiAuth.registers(&other.http(), &ann).await;
+    let foreign = Contract::ApiAuth.signs_in(&other.http(), &ann).await;
     is_not_active(&ask(&http, &asker, &[("token", &foreign.access)]).await);
     // What asks about nothing is told how to ask.
     for form in [
@@ -154,8 +154,8 @@ async fn only_whose_work_it_is_may_ask(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let form = [("token", &*tokens.access)];
     // Not even about one's own.
     let answer = ask(&http, &tokens.access, &form).await;
@@ -178,8 +178,8 @@ async fn revoking_a_token_ends_its_session_in_every_contract(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let other = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let other = Contract::ApiAuth.signs_in(&http, &ann).await;
     for contract in Contract::ALL {
         for by_refresh in [false, true] {
             let tokens = contract.signs_in(&http, &ann).await;
@@ -198,9 +198,9 @@ async fn revoking_a_token_ends_its_session_in_every_contract(store: Store) {
         }
     }
     // A refresh token that was used before, and its successor.
-    let first = Contract::A.signs_in(&http, &ann).await;
-    let answer = http.send(a::REFRESH).bearer(first.refresh()).await;
-    let second = Contract::A.tokens_in(&answer.json());
+    let first = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let answer = http.send(api_auth::REFRESH).bearer(first.refresh()).await;
+    let second = Contract::ApiAuth.tokens_in(&answer.json());
     let answer = http
         .send(own::REVOKE)
         .form(&[("token", first.refresh())])
@@ -215,9 +215,9 @@ async fn whatever_else_is_revoked_was_revoked_before(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
-    let ended = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let ended = Contract::ApiAuth.signs_in(&http, &ann).await;
     for token in [
         "nonsense",
         "\u{0}",

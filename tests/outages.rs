@@ -7,7 +7,9 @@ use serde_json::json;
 use support::contract::verifies;
 use support::http::Request;
 use support::load::{Fate, Load};
-use support::{Contract, Person, Postgres, Program, Settings, Store, a, c, eventually, own, token};
+use support::{
+    Contract, Person, Postgres, Program, Settings, Store, api_auth, eventually, own, token, users,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
@@ -15,10 +17,10 @@ async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
     let mut service = Settings::on_server(&server).start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
-    let of_c = Contract::C.signs_in(&http, &ann).await;
-    let opaque = Contract::D.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let of_c = Contract::Users.signs_in(&http, &ann).await;
+    let opaque = Contract::Api.signs_in(&http, &ann).await.access;
 
     stopped(&server);
     let new = Person::called("bob");
@@ -29,16 +31,28 @@ async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
         let login = contract.login_of(&ann.email, &ann.password);
         is_unavailable(contract, http.send(contract.login()).json(&login)).await;
     }
-    is_unavailable(Contract::A, http.send(a::LOGOUT).bearer(&tokens.access)).await;
-    is_unavailable(Contract::A, http.send(a::REFRESH).bearer(tokens.refresh())).await;
+    is_unavailable(
+        Contract::ApiAuth,
+        http.send(api_auth::LOGOUT).bearer(&tokens.access),
+    )
+    .await;
+    is_unavailable(
+        Contract::ApiAuth,
+        http.send(api_auth::REFRESH).bearer(tokens.refresh()),
+    )
+    .await;
     let by_cookie = http
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .cookie("refreshToken", tokens.refresh());
-    is_unavailable(Contract::A, by_cookie).await;
-    is_unavailable(Contract::C, http.send(c::REFRESH).bearer(of_c.refresh())).await;
-    is_unavailable(Contract::C, http.send(c::VERIFY).bearer(&opaque)).await;
-    let request = http.send(c::REQUEST_RESET);
-    is_unavailable(Contract::C, request.json(&json!({"username": "ann"}))).await;
+    is_unavailable(Contract::ApiAuth, by_cookie).await;
+    is_unavailable(
+        Contract::Users,
+        http.send(users::REFRESH).bearer(of_c.refresh()),
+    )
+    .await;
+    is_unavailable(Contract::Users, http.send(users::VERIFY).bearer(&opaque)).await;
+    let request = http.send(users::REQUEST_RESET);
+    is_unavailable(Contract::Users, request.json(&json!({"username": "ann"}))).await;
     for request in [
         http.send(own::INTROSPECT).bearer(&opaque),
         http.send(own::REVOKE),
@@ -49,17 +63,17 @@ async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
         assert!(answer.retry_after() >= 1, "{answer}");
     }
     // What the database is not needed for is answered as always.
-    let answer = http.send(c::VERIFY).bearer("nonsense").await;
+    let answer = http.send(users::VERIFY).bearer("nonsense").await;
     assert_eq!(answer.status, 400, "{answer}");
-    let answer = http.send(a::LOGIN).json(&json!({})).await;
+    let answer = http.send(api_auth::LOGIN).json(&json!({})).await;
     assert_eq!(answer.status, 400, "{answer}");
 
     started(&server);
     is_ready(&service).await;
     assert!(service.is_running());
-    Contract::A.registers(&http, &new).await;
+    Contract::ApiAuth.registers(&http, &new).await;
     verifies(&http, &opaque).await;
-    let answer = http.send(a::REFRESH).bearer(tokens.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -88,21 +102,21 @@ async fn a_token_is_not_trusted_for_long_while_nobody_can_say_whether_it_was_log
     let service = Settings::on_server(&server).start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::E.registers(&http, &ann).await;
-    let tokens = Contract::E.signs_in(&http, &ann).await;
+    Contract::V1Auth.registers(&http, &ann).await;
+    let tokens = Contract::V1Auth.signs_in(&http, &ann).await;
     stopped(&server);
     let refused = eventually("the token is not trusted any more", async || {
-        let request = http.send(c::VERIFY).bearer(&tokens.access);
+        let request = http.send(users::VERIFY).bearer(&tokens.access);
         let answer = request.attempt().await.unwrap();
         (answer.status != 200).then_some(answer)
     })
     .await;
-    Contract::C.refuses(&refused, 503);
+    Contract::Users.refuses(&refused, 503);
     refused.retry_after();
     started(&server);
     is_ready(&service).await;
     eventually("the token is trusted again", async || {
-        let request = http.send(c::VERIFY).bearer(&tokens.access);
+        let request = http.send(users::VERIFY).bearer(&tokens.access);
         let answer = request.attempt().await.unwrap();
         (answer.status == 200).then_some(())
     })
@@ -117,9 +131,9 @@ async fn while_news_of_ended_sessions_are_late_the_database_is_asked() {
         .await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::E.registers(&http, &ann).await;
-    let ended = Contract::E.signs_in(&http, &ann).await.access;
-    let other = Contract::E.signs_in(&http, &ann).await.access;
+    Contract::V1Auth.registers(&http, &ann).await;
+    let ended = Contract::V1Auth.signs_in(&http, &ann).await.access;
+    let other = Contract::V1Auth.signs_in(&http, &ann).await.access;
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     // A row that no event stands behind: it is not seen by a node that goes by the revocations that it has read.
     let session = token::claims(&ended)["sid"].clone();
@@ -133,14 +147,14 @@ async fn while_news_of_ended_sessions_are_late_the_database_is_asked() {
                   WHERE datname = current_database() AND query LIKE 'SELECT here.*, news.*%'";
     let frozen = Postgres::freeze_backend(Postgres::ask(url, reader)[0].parse().unwrap());
     eventually("the database is asked", async || {
-        let answer = http.send(c::VERIFY).bearer(&ended).await;
+        let answer = http.send(users::VERIFY).bearer(&ended).await;
         (answer.status == 400).then_some(())
     })
     .await;
     verifies(&http, &other).await;
     drop(frozen);
     eventually("the news are enough again", async || {
-        let answer = http.send(c::VERIFY).bearer(&ended).await;
+        let answer = http.send(users::VERIFY).bearer(&ended).await;
         (answer.status == 200).then_some(())
     })
     .await;

@@ -16,8 +16,8 @@ on_both_stores!(
 
 /// Tries to sign in, which may be refused for overload.
 async fn tries_to_sign_in(http: &Http, person: &Person) -> Answer {
-    let body = Contract::C.login_of(&person.email, &person.password);
-    let request = http.send(Contract::C.login()).json(&body);
+    let body = Contract::Users.login_of(&person.email, &person.password);
+    let request = http.send(Contract::Users.login()).json(&body);
     request.attempt().await.unwrap()
 }
 
@@ -29,7 +29,7 @@ async fn signs_in_at_last(http: &Http, person: &Person) -> usize {
         if answer.status == 200 {
             return refused;
         }
-        Contract::C.refuses(&answer, 503);
+        Contract::Users.refuses(&answer, 503);
         assert!(answer.retry_after() >= 1, "{answer}");
         refused += 1;
     }
@@ -39,7 +39,7 @@ async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
     // Clients that ask again at once after every answer.
     let mut clients = JoinSet::new();
     for _ in 0..64 {
@@ -70,7 +70,7 @@ async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store)
     let settings = Settings::on(store);
     let mut service = settings.clone().with_cheap_hashing().start().await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
     service.terminate().await;
     // Hashes so dear that a few dozen fill the queue.
     let service = settings
@@ -90,7 +90,7 @@ async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store)
                 if answer.status == 503 {
                     return;
                 }
-                Contract::C.says_wrong_credentials(&answer);
+                Contract::Users.says_wrong_credentials(&answer);
             }
         });
     }
@@ -100,7 +100,7 @@ async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store)
     }
     for number in 10..20 {
         let http = service.http().calling_from(&format!("127.0.0.{number}"));
-        Contract::C.signs_in(&http, &ann).await;
+        Contract::Users.signs_in(&http, &ann).await;
     }
     assert!(!requests.is_empty(), "the crowd was gone");
 }

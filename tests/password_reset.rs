@@ -15,7 +15,9 @@ use support::form::TEXT;
 use support::http::Http;
 use support::mail::{Mail, MailServer, Mailbox as _, mail_to, new_mail_to};
 use support::program::free_port;
-use support::{Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, own};
+use support::{
+    Answer, Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, users,
+};
 
 /// What C answers to a request, whoever asks.
 const SENT: &str = "If the account is already registered, we have sent a password reset link to your email so you can change the new password,";
@@ -45,12 +47,12 @@ on_both_stores!(
 
 async fn a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account(store: Store) {
     let service = Program::on(store).await;
-    Contract::C
+    Contract::Users
         .registers(&service.http(), &Person::called("ann"))
         .await;
     for username in ["nobody@example.com", "nobody", "ann@example.com"] {
         let body = json!({"username": username});
-        let answer = service.send(c::REQUEST_RESET).json(&body).await;
+        let answer = service.send(users::REQUEST_RESET).json(&body).await;
         answer.is(200, &success_of_c(SENT, &Value::Null));
     }
     // Requests are handled in turn, so the one for nobody has been by now.
@@ -62,7 +64,7 @@ async fn a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account(
 async fn a_request_that_names_nobody_is_refused_in_one_sentence(store: Store) {
     let service = Program::on(store).await;
     for body in [json!({}), json!({"username": ""})] {
-        let answer = service.send(c::REQUEST_RESET).json(&body).await;
+        let answer = service.send(users::REQUEST_RESET).json(&body).await;
         answer.is(400, &refusal_of_c(400, TEXT));
     }
 }
@@ -75,7 +77,7 @@ async fn an_account_of_any_contract_is_mailed_by_address_and_by_username(store: 
         let mail = request_reset(&service, &person.email.to_uppercase(), &person.email).await;
         assert!(!mail.subject.is_empty());
         assert!(!mail.text.contains(&person.password));
-        if contract == Contract::A {
+        if contract == Contract::ApiAuth {
             request_reset(&service, &person.username, &person.email).await;
         }
     }
@@ -89,7 +91,10 @@ async fn a_token_is_verified_before_it_is_used(store: Store) {
         .token();
     let verified = success_of_c("token verified", &Value::Null);
     for header in [token.clone(), format!("Bearer {token}")] {
-        let answer = service.send(c::VERIFY_RESET).authorization(&header).await;
+        let answer = service
+            .send(users::VERIFY_RESET)
+            .authorization(&header)
+            .await;
         answer.is(200, &verified);
     }
     // To look is not to use.
@@ -104,7 +109,7 @@ async fn a_new_password_replaces_the_old_one_in_every_contract(store: Store) {
         .await
         .token();
     let answer = service
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&token)
         .json(&json!({"password": "another-secret"}))
         .await;
@@ -159,7 +164,7 @@ async fn a_token_works_once(store: Store) {
         .token();
     update_password(&http, &token, "another-secret").await;
     is_refused_for_a_reset(&http, &token).await;
-    Contract::C
+    Contract::Users
         .signs_in(&http, &ann.with_password("another-secret"))
         .await;
 }
@@ -239,12 +244,12 @@ async fn what_is_no_good_token_is_refused_as_printed(store: Store) {
     let token = request_reset(&service, &ann.email, &ann.email)
         .await
         .token();
-    let tokens = Contract::C.signs_in(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
     let refusal = refusal_of_c(400, "please provided a valid reset_password_token!");
-    let answer = service.send(c::VERIFY_RESET).await;
+    let answer = service.send(users::VERIFY_RESET).await;
     answer.is(400, &refusal);
     let body = json!({"password": "another-secret"});
-    let answer = service.send(c::UPDATE_PASSWORD).json(&body).await;
+    let answer = service.send(users::UPDATE_PASSWORD).json(&body).await;
     answer.is(400, &refusal);
     let mut altered = token.clone().into_bytes();
     altered[10] = if altered[10] == b'A' { b'B' } else { b'A' };
@@ -256,7 +261,7 @@ async fn what_is_no_good_token_is_refused_as_printed(store: Store) {
     ] {
         is_refused_for_a_reset(&http, bad).await;
     }
-    Contract::C.signs_in(&http, &ann).await;
+    Contract::Users.signs_in(&http, &ann).await;
 }
 
 async fn a_refused_new_password_leaves_the_token_good(store: Store) {
@@ -273,13 +278,13 @@ async fn a_refused_new_password_leaves_the_token_good(store: Store) {
         json!({"password": "x".repeat(5000)}),
     ] {
         let answer = service
-            .send(c::UPDATE_PASSWORD)
+            .send(users::UPDATE_PASSWORD)
             .authorization(&token)
             .json(&body)
             .await;
         answer.is(400, &refusal_of_c(400, TEXT));
     }
-    Contract::C.signs_in(&http, &ann).await;
+    Contract::Users.signs_in(&http, &ann).await;
     update_password(&http, &token, "another-secret").await;
 }
 
@@ -292,7 +297,7 @@ async fn a_reset_token_neither_authenticates_nor_refreshes(store: Store) {
         .token();
     is_refused(&http, &token).await;
     refreshes_nothing(&http, &token).await;
-    let answer = service.send(a::LOGOUT).bearer(&token).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&token).await;
     assert_eq!(answer.status, 401, "{answer}");
 }
 
@@ -312,7 +317,7 @@ async fn the_mailed_link_opens_a_page_on_which_a_person_types_the_new_password(s
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
-    let session = Contract::A.signs_in(&http, &ann).await;
+    let session = Contract::ApiAuth.signs_in(&http, &ann).await;
     let mail = request_reset(&service, &ann.email, &ann.email).await;
 
     let link = mail.link();
@@ -345,7 +350,7 @@ async fn the_mailed_link_opens_a_page_on_which_a_person_types_the_new_password(s
     is_a_page(&done, 200);
     assert!(!done.body.contains("another-secret"), "{done}");
     is_refused(&http, &session.access).await;
-    Contract::A
+    Contract::ApiAuth
         .signs_in(&http, &ann.with_password("another-secret"))
         .await;
 
@@ -374,7 +379,7 @@ async fn the_page_says_what_is_wrong_and_lets_the_person_try_again(store: Store)
         is_a_page(&page, page.status);
         assert!(page.body.to_lowercase().contains("<form"), "{page}");
         assert!(page.body.contains(&token), "the form keeps the token");
-        Contract::A.signs_in(&http, &ann).await;
+        Contract::ApiAuth.signs_in(&http, &ann).await;
     }
     let fields = [("token", &*token), ("username", "<ann>"), ("password", "")];
     let page = http.send(own::RESET_FORM).form(&fields).await;
@@ -487,21 +492,21 @@ async fn a_mail_server_that_never_answers_delays_nobody(store: Store) {
     for _ in 0..3 {
         ask_for_a_reset(&service.http(), &ann.email).await;
     }
-    Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     assert!(service.terminate().await.success(), "nor the program's end");
 }
 
 /// Registers somebody.
 async fn registered(service: &Program, name: &str) -> Person {
     let person = Person::called(name);
-    Contract::A.registers(&service.http(), &person).await;
+    Contract::ApiAuth.registers(&service.http(), &person).await;
     person
 }
 
 /// Asks for a reset, which is answered as always.
 async fn ask_for_a_reset(http: &Http, username: &str) {
     let body = json!({"username": username});
-    let answer = http.send(c::REQUEST_RESET).json(&body).await;
+    let answer = http.send(users::REQUEST_RESET).json(&body).await;
     answer.is(200, &success_of_c(SENT, &Value::Null));
 }
 
@@ -514,7 +519,7 @@ async fn request_reset(service: &Program, username: &str, address: &str) -> Mail
 
 /// Sets a new password through C and makes sure that it worked.
 async fn update_password(http: &Http, token: &str, password: &str) {
-    let request = http.send(c::UPDATE_PASSWORD).authorization(token);
+    let request = http.send(users::UPDATE_PASSWORD).authorization(token);
     let answer = request.json(&json!({"password": password})).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
@@ -522,9 +527,9 @@ async fn update_password(http: &Http, token: &str, password: &str) {
 /// Makes sure that `token` resets nothing.
 async fn is_refused_for_a_reset(http: &Http, token: &str) {
     let refusal = refusal_of_c(400, "please provided a valid reset_password_token!");
-    let answer = http.send(c::VERIFY_RESET).authorization(token).await;
+    let answer = http.send(users::VERIFY_RESET).authorization(token).await;
     answer.is(400, &refusal);
-    let request = http.send(c::UPDATE_PASSWORD).authorization(token);
+    let request = http.send(users::UPDATE_PASSWORD).authorization(token);
     let answer = request
         .json(&json!({"password": "yet-another-secret"}))
         .await;

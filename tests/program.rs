@@ -16,7 +16,8 @@ use support::load::{Fate, Load};
 use support::mail::mail_to;
 use support::wire::Wire;
 use support::{
-    Contract, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own, token,
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, token,
+    users,
 };
 
 on_both_stores!(
@@ -36,7 +37,7 @@ async fn without_a_command_it_serves(store: Store) {
     let service = Settings::on(store).start_as(&[]).await;
     let answer = service.send(own::READYZ).await;
     assert_eq!(answer.status, 200, "{answer}");
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
 }
@@ -48,21 +49,21 @@ async fn an_empty_store_is_migrated_at_start_or_before(store: Store) {
         assert!(migrated.status.success(), "{migrated:?}");
     }
     let mut service = settings.start().await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     service.terminate().await;
     let migrated = service.settings.run(&["migrate"], "");
     assert!(migrated.status.success(), "{migrated:?}");
     service.restart().await;
-    Contract::A
+    Contract::ApiAuth
         .signs_in(&service.http(), &Person::called("ann"))
         .await;
 }
 
 async fn a_request_that_was_accepted_is_finished_before_the_end(store: Store) {
     let mut service = Program::on(store).await;
-    let body = Contract::A
+    let body = Contract::ApiAuth
         .registration_of(&Person::called("ann"))
         .to_string();
     let mut wire = Wire::to(&service.address()).await;
@@ -91,7 +92,7 @@ async fn a_request_that_was_accepted_is_finished_before_the_end(store: Store) {
     assert!(service.end().await.success());
 
     service.restart().await;
-    Contract::A
+    Contract::ApiAuth
         .signs_in(&service.http(), &Person::called("ann"))
         .await;
 }
@@ -110,7 +111,7 @@ async fn a_balancer_sees_that_a_node_is_about_to_stop(store: Store) {
     .await;
     assert_eq!(service.send(own::HEALTHZ).await.status, 200);
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     // A second signal ends the delay and the program.
     assert!(!service.terminate().await.success());
     let settings = Settings::on(store).with("AUTHLOG_SHUTDOWN_DELAY", "1s");
@@ -120,7 +121,7 @@ async fn a_balancer_sees_that_a_node_is_about_to_stop(store: Store) {
 async fn every_metric_says_what_it_is(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let metrics = service.send(own::METRICS).await.body;
     let named = |kind: &str| {
         let lines = metrics.lines().filter_map(|line| line.strip_prefix(kind));
@@ -151,11 +152,14 @@ async fn an_operator_makes_accounts_and_gives_roles(store: Store) {
     for contract in Contract::ALL {
         contract.signs_in(&service.http(), &boss).await;
     }
-    let access = Contract::A.signs_in(&service.http(), &boss).await.access;
+    let access = Contract::ApiAuth
+        .signs_in(&service.http(), &boss)
+        .await
+        .access;
     assert_eq!(token::claims(&access)["role"], "admin");
 
     // While the service runs, too.
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let given = service
@@ -204,8 +208,8 @@ async fn an_operator_is_told_why_an_account_cannot_be_made(store: Store) {
 async fn a_role_given_to_somebody_is_in_their_next_token(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     assert_eq!(token::claims(&tokens.access)["role"], "user");
     let given = service
         .settings
@@ -214,7 +218,7 @@ async fn a_role_given_to_somebody_is_in_their_next_token(store: Store) {
     // No token that says otherwise is good any more, as soon as the service has heard of what the command did.
     comes_to_refuse(&service.http(), &tokens.access).await;
     refreshes_nothing(&service.http(), tokens.refresh()).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     assert_eq!(token::claims(&tokens.access)["role"], "service");
 }
 
@@ -222,14 +226,14 @@ async fn read_models_are_rebuilt_under_load(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
-    let number = Contract::E.sign_in(&http, &ann).await.json()["data"]["user"]["id"].clone();
-    let ended = Contract::D.signs_in(&http, &ann).await;
-    let answer = service.send(a::LOGOUT).bearer(&ended.access).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let number = Contract::V1Auth.sign_in(&http, &ann).await.json()["data"]["user"]["id"].clone();
+    let ended = Contract::Api.signs_in(&http, &ann).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&ended.access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let opaque = Contract::D.signs_in(&http, &ann).await;
-    let request = service.send(c::REQUEST_RESET);
+    let opaque = Contract::Api.signs_in(&http, &ann).await;
+    let request = service.send(users::REQUEST_RESET);
     request.json(&json!({"username": "ann"})).await;
     let reset = mail_to(&service, &ann.email).await.token();
 
@@ -249,11 +253,17 @@ async fn read_models_are_rebuilt_under_load(store: Store) {
     verifies(&http, &tokens.access).await;
     verifies(&http, &opaque.access).await;
     support::contract::is_refused(&http, &ended.access).await;
-    let again = Contract::E.sign_in(&http, &ann).await.json()["data"]["user"]["id"].clone();
+    let again = Contract::V1Auth.sign_in(&http, &ann).await.json()["data"]["user"]["id"].clone();
     assert_eq!(again, number);
-    let answer = service.send(a::REFRESH).bearer(tokens.refresh()).await;
+    let answer = service
+        .send(api_auth::REFRESH)
+        .bearer(tokens.refresh())
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
-    let answer = service.send(c::VERIFY_RESET).authorization(&reset).await;
+    let answer = service
+        .send(users::VERIFY_RESET)
+        .authorization(&reset)
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 

@@ -48,7 +48,7 @@ async fn staff(service: &Program, role: &str) -> String {
         email,
         ..Person::called(role).with_password(PASSWORD)
     };
-    let tokens = Contract::C.signs_in(&service.http(), &person).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &person).await;
     tokens.access
 }
 
@@ -210,7 +210,7 @@ async fn checkpoints_follow_the_log_and_proofs_hold_for_a_stranger(store: Store)
     let mut soonest = Duration::MAX;
     let mut before = eventually("a checkpoint", async || size().await).await;
     for name in ["ann", "ben", "cleo", "dan"] {
-        Contract::A
+        Contract::ApiAuth
             .registers(&service.http(), &Person::called(name))
             .await;
         let since = Instant::now();
@@ -241,7 +241,7 @@ async fn checkpoints_follow_the_log_and_proofs_hold_for_a_stranger(store: Store)
             "{proof}"
         );
     }
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("eve"))
         .await;
     let newer = eventually("a newer checkpoint", async || {
@@ -299,8 +299,8 @@ async fn people(settings: Settings) -> Program {
     let service = settings.with_cheap_hashing().start().await;
     for name in ["ann", "ben"] {
         let person = Person::called(name);
-        Contract::C.registers(&service.http(), &person).await;
-        Contract::C.signs_in(&service.http(), &person).await;
+        Contract::Users.registers(&service.http(), &person).await;
+        Contract::Users.signs_in(&service.http(), &person).await;
     }
     let settings = &service.settings;
     eventually("four events with a checkpoint", async || {
@@ -458,7 +458,7 @@ async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
     })
     .await;
     // It goes on serving, and signs nothing more.
-    Contract::C
+    Contract::Users
         .registers(&service.http(), &Person::called("cleo"))
         .await;
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -667,7 +667,7 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
     assert_eq!(tampered(&service).await, None);
     cut_the_fourth_event(&service.settings);
     for name in ["cleo", "dan"] {
-        Contract::C
+        Contract::Users
             .registers(&service.http(), &Person::called(name))
             .await;
     }
@@ -697,7 +697,7 @@ async fn a_node_without_a_sink_knows_from_memory_that_its_log_was_cut(store: Sto
     // Longer than a node takes to see the checkpoint.
     tokio::time::sleep(Duration::from_secs(3)).await;
     cut_the_fourth_event(&service.settings);
-    Contract::C
+    Contract::Users
         .registers(&service.http(), &Person::called("cleo"))
         .await;
     alarm(&service).await;
@@ -783,7 +783,7 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
         if fault.contains("last_txid = '999999999999'") || fault.contains("min_position = 9") {
             // No batch takes the next event, and it counts as waiting all the same.
             let name = format!("p{}", fault.len());
-            Contract::C
+            Contract::Users
                 .registers(&service.http(), &Person::called(&name))
                 .await;
             let ready = service.send(own::READYZ).await.json();
@@ -813,15 +813,15 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
                 "'stranger', 1 + (SELECT count(*) FROM events)",
             ));
             let name = format!("p{}", fault.len());
-            Contract::C
+            Contract::Users
                 .registers(&service.http(), &Person::called(&name))
                 .await;
         }
     }
-    Contract::C
+    Contract::Users
         .registers(&service.http(), &Person::called("cleo"))
         .await;
-    Contract::C
+    Contract::Users
         .signs_in(&service.http(), &Person::called("cleo"))
         .await;
     if store == Store::Sqlite {

@@ -10,7 +10,9 @@ use serde_json::json;
 use support::contract::is_refused;
 use support::http::Http;
 use support::program::free_port;
-use support::{Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own};
+use support::{
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own,
+};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
@@ -86,11 +88,11 @@ async fn apache_serves_the_service_below_a_path(store: Store) {
 
 /// Through a proxy a person registers, refreshes by the cookie, is seen where they are, and has their account erased.
 async fn a_person_comes_and_goes(service: &Program, http: &Http, person: &Person, path: &str) {
-    Contract::A.registers(http, person).await;
-    let answer = Contract::A.sign_in(http, person).await;
+    Contract::ApiAuth.registers(http, person).await;
+    let answer = Contract::ApiAuth.sign_in(http, person).await;
     let cookie = answer.cookie("refreshToken").unwrap();
     assert_eq!(cookie.attribute("path"), Some(path), "{answer}");
-    let request = http.send(a::REFRESH_TOKEN);
+    let request = http.send(api_auth::REFRESH_TOKEN);
     let answer = request.cookie("refreshToken", &cookie.value).await;
     assert_eq!(answer.status, 200, "{answer}");
     let access = answer.json()["accessToken"].as_str().unwrap().to_owned();
@@ -98,8 +100,8 @@ async fn a_person_comes_and_goes(service: &Program, http: &Http, person: &Person
     for session in sessions["sessions"].as_array().unwrap() {
         assert_eq!(session["address"], CLIENT, "{sessions}");
     }
-    let answer = http.send(a::LOGIN).json_text("{").await;
-    Contract::A.refuses(&answer, 400);
+    let answer = http.send(api_auth::LOGIN).json_text("{").await;
+    Contract::ApiAuth.refuses(&answer, 400);
     let body = json!({"password": person.password});
     let answer = http.send(own::ERASE_BY_POST).bearer(&access).json(&body);
     assert_eq!(answer.await.status, 204);

@@ -21,7 +21,8 @@ use support::mail::mail_to;
 use support::nats::Message;
 use support::proxy::Proxy;
 use support::{
-    Contract, Nats, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own,
+    Contract, Nats, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own,
+    users,
 };
 
 on_both_stores!(
@@ -115,7 +116,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
     let auditor = Auditor::of(&service).await;
     trouble_with(&service, "refused").await;
     let behind = events_behind(&service).await;
-    Contract::E
+    Contract::V1Auth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     events_come_to_be_behind(&service, behind + 2).await;
@@ -145,7 +146,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
 
     nats.stop();
     trouble_with(&service, "").await;
-    Contract::E
+    Contract::V1Auth
         .registers(&service.http(), &Person::called("bob"))
         .await;
     events_come_to_be_behind(&service, 2).await;
@@ -162,7 +163,7 @@ async fn a_nats_that_hangs_holds_nobody_up(store: Store) {
     nats.freeze();
     for number in 0..20 {
         let person = Person::called(&format!("person-{number}"));
-        Contract::E.registers(&service.http(), &person).await;
+        Contract::V1Auth.registers(&service.http(), &person).await;
     }
     trouble_with(&service, "timed out").await;
     nats.thaw();
@@ -240,7 +241,7 @@ async fn a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it(store: Store
     stream.delete_message(2).await.expect("a hole");
     let trouble = trouble_with(&service, "has lost messages").await;
     assert!(trouble.contains("delete it"), "{trouble}");
-    Contract::E
+    Contract::V1Auth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     events_come_to_be_behind(&service, 2).await;
@@ -283,7 +284,7 @@ async fn a_database_that_is_behind_its_stream_publishes_nothing_and_says_what_to
     // Once it has gone on beyond the stream's end it does not take its own events for those that followed.
     for number in 0..ended_at {
         let person = Person::called(&format!("person-{number}"));
-        Contract::E.registers(&service.http(), &person).await;
+        Contract::V1Auth.registers(&service.http(), &person).await;
     }
     let trouble = trouble_with(&service, "disagree").await;
     assert!(trouble.contains("delete the stream"), "{trouble}");
@@ -302,11 +303,11 @@ async fn a_service_with_another_database_is_refused(store: Store) {
     trouble_with(&second, "is it another one").await;
     for number in 0..3 {
         let person = Person::called(&format!("person-{number}"));
-        Contract::E.registers(&second.http(), &person).await;
+        Contract::V1Auth.registers(&second.http(), &person).await;
     }
     let trouble = trouble_with(&second, "disagree").await;
     assert!(trouble.contains("another database"), "{trouble}");
-    Contract::E
+    Contract::V1Auth
         .registers(&first.http(), &Person::called("ann"))
         .await;
     auditor.finds_the_log_on(&nats, &first).await;
@@ -335,7 +336,7 @@ async fn user_and_password_of_nats_are_used_and_shown_to_nobody(store: Store) {
         .with("AUTHLOG_LOG", "debug,async_nats=trace")
         .start()
         .await;
-    Contract::E
+    Contract::V1Auth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     is_up_to_date(&service).await;
@@ -424,7 +425,7 @@ async fn a_leader_that_alone_cannot_reach_nats_leaves_the_work_to_another() {
     auditor.finds_the_log_on(&nats, &first).await;
     let second = second.start().await;
     proxy.leads_to(None);
-    Contract::A
+    Contract::ApiAuth
         .registers(&first.http(), &Person::called("ann"))
         .await;
     auditor.finds_the_log_on(&nats, &second).await;
@@ -465,35 +466,35 @@ fn publishing(store: Store, nats: &Nats) -> Settings {
 /// Makes every kind of event happen, and returns what only `person` knows by then.
 async fn everything_happens_to(person: &Person, service: &Program) -> Vec<String> {
     let http = service.http();
-    Contract::A.registers(&http, person).await;
+    Contract::ApiAuth.registers(&http, person).await;
     let named = Person {
         username: format!("{}-2", person.username),
         email: format!("2-{}", person.email),
         ..person.clone()
     };
-    Contract::D.registers(&http, &named).await;
-    let body = Contract::A.login_of(&person.email, &person.password);
+    Contract::Api.registers(&http, &named).await;
+    let body = Contract::ApiAuth.login_of(&person.email, &person.password);
     let answer = http
-        .send(a::LOGIN)
+        .send(api_auth::LOGIN)
         .json(&body)
         .header("user-agent", "canary-user-agent")
         .await;
-    let first = Contract::A.tokens_in(&answer.json());
+    let first = Contract::ApiAuth.tokens_in(&answer.json());
     let mut newest = first.clone();
     let mut secrets = vec![first.access.clone(), first.refresh().to_owned()];
     for _ in 0..2 {
-        let answer = http.send(a::REFRESH).bearer(newest.refresh()).await;
-        newest = Contract::A.tokens_in(&answer.json());
+        let answer = http.send(api_auth::REFRESH).bearer(newest.refresh()).await;
+        newest = Contract::ApiAuth.tokens_in(&answer.json());
         secrets.extend([newest.access.clone(), newest.refresh().to_owned()]);
     }
-    let answer = http.send(a::REFRESH).bearer(first.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(first.refresh()).await;
     assert_eq!(answer.status, 401, "{answer}");
-    let opaque = Contract::D.signs_in(&http, person).await.access;
-    let answer = http.send(a::LOGOUT).bearer(&opaque).await;
+    let opaque = Contract::Api.signs_in(&http, person).await.access;
+    let answer = http.send(api_auth::LOGOUT).bearer(&opaque).await;
     assert_eq!(answer.status, 200, "{answer}");
     let wrong = person.with_password("canary-wrong-password");
-    let answer = Contract::A.sign_in(&http, &wrong).await;
-    Contract::A.says_wrong_credentials(&answer);
+    let answer = Contract::ApiAuth.sign_in(&http, &wrong).await;
+    Contract::ApiAuth.says_wrong_credentials(&answer);
     let role = ["user", "role", &person.email, "auditor"];
     let changed = tokio::task::block_in_place(|| service.settings.run(&role, ""));
     assert!(changed.status.success(), "{changed:?}");
@@ -513,11 +514,11 @@ async fn everything_happens_to(person: &Person, service: &Program) -> Vec<String
 
 /// Resets the password to what it was, and returns the token of the mail.
 async fn reset(person: &Person, service: &Program, http: &Http) -> String {
-    let request = http.send(c::REQUEST_RESET);
+    let request = http.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;
     assert_eq!(answer.status, 200, "{answer}");
     let token = mail_to(service, &person.email).await.token();
-    let request = http.send(c::UPDATE_PASSWORD).authorization(&token);
+    let request = http.send(users::UPDATE_PASSWORD).authorization(&token);
     let answer = request.json(&json!({"password": person.password})).await;
     assert_eq!(answer.status, 200, "{answer}");
     token

@@ -33,17 +33,17 @@ async fn a_stranger_verifies_tokens_by_the_key_set_alone(store: Store) {
         let mut service = settings.clone().start().await;
         let http = service.http();
         if tokens.is_empty() {
-            Contract::A.registers(&http, &ann).await;
+            Contract::ApiAuth.registers(&http, &ann).await;
         } else {
             let hurried = settings.run(&["keys", "rotate", "--now"], "");
             assert!(hurried.status.success(), "{hurried:?}");
         }
         let signed = eventually("tokens are signed with it", async || {
-            let tokens = Contract::A.signs_in(&http, &ann).await;
+            let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
             (token::header(&tokens.access)["alg"] == algorithm).then_some(tokens)
         })
         .await;
-        let of_e = Contract::E.signs_in(&http, &ann).await.access;
+        let of_e = Contract::V1Auth.signs_in(&http, &ann).await.access;
         tokens.extend([signed.access.clone(), of_e]);
         let answers = asked(&service, &tokens).await;
         assert_eq!(answers.len(), tokens.len());
@@ -82,13 +82,17 @@ async fn a_library_without_ed25519_verifies_what_a_new_database_signs(store: Sto
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let mut tokens = Vec::new();
-    for contract in [Contract::A, Contract::C, Contract::E] {
+    for contract in [Contract::ApiAuth, Contract::Users, Contract::V1Auth] {
         tokens.push(contract.signs_in(&http, &ann).await.access);
     }
     let forged = token::forged(&tokens[0]);
-    let refresh = Contract::A.signs_in(&http, &ann).await.refresh().to_owned();
+    let refresh = Contract::ApiAuth
+        .signs_in(&http, &ann)
+        .await
+        .refresh()
+        .to_owned();
     let presented = [tokens.clone(), vec![forged, refresh]].concat();
     let answers = says("jose_verify.py", &service, presented.join("\n")).await;
     let (good, refused) = answers.split_at(tokens.len());

@@ -8,7 +8,7 @@ use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Request;
 use support::mail::{Mailbox as _, mail_to};
 use support::{
-    Answer, Contract, Person, Program, Settings, Store, a, c, on_both_stores, own, token,
+    Answer, Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, token, users,
 };
 use tokio::task::JoinSet;
 
@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 async fn an_account_number_that_was_given_away_meanwhile_is_drawn_again() {
     let service = hurried(Store::Postgres).await;
     let http = service.http();
-    Contract::E.registers(&http, &Person::called("ann")).await;
+    Contract::V1Auth
+        .registers(&http, &Person::called("ann"))
+        .await;
     // As if the number had been drawn from a server that was replaced before it was used.
     service.settings.execute(
         "CREATE SEQUENCE tries;
@@ -30,8 +32,8 @@ async fn an_account_number_that_was_given_away_meanwhile_is_drawn_again() {
          CREATE TRIGGER collide BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION collide()",
     );
     let bob = Person::called("bob");
-    Contract::E.registers(&http, &bob).await;
-    Contract::E.signs_in(&http, &bob).await;
+    Contract::V1Auth.registers(&http, &bob).await;
+    Contract::V1Auth.signs_in(&http, &bob).await;
 }
 
 /// How many clients register one name at once.
@@ -60,8 +62,8 @@ async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
     });
     let people: Vec<_> = people.collect();
     let requests = people.iter().map(|person| {
-        let body = Contract::A.registration_of(person);
-        service.send(a::REGISTER).json(&body)
+        let body = Contract::ApiAuth.registration_of(person);
+        service.send(api_auth::REGISTER).json(&body)
     });
     let answers = at_once(requests).await;
     let winners = where_status_is(&answers, 201);
@@ -75,11 +77,11 @@ async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
     }
     // The account is the winner's, and nobody else got one.
     for (number, person) in people.iter().enumerate() {
-        let answer = Contract::A.sign_in(&service.http(), person).await;
+        let answer = Contract::ApiAuth.sign_in(&service.http(), person).await;
         if number == winners[0] {
             assert_eq!(answer.status, 200, "{answer}");
         } else {
-            Contract::A.says_wrong_credentials(&answer);
+            Contract::ApiAuth.says_wrong_credentials(&answer);
         }
     }
 }
@@ -112,8 +114,8 @@ async fn of_many_who_register_one_address_in_every_contract_exactly_one_wins(sto
         contract.signs_in(&service.http(), winner).await;
     }
     let loser = &people[(winners[0] + 1) % CROWD];
-    let answer = Contract::D.sign_in(&service.http(), loser).await;
-    Contract::D.says_wrong_credentials(&answer);
+    let answer = Contract::Api.sign_in(&service.http(), loser).await;
+    Contract::Api.says_wrong_credentials(&answer);
 }
 
 async fn whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other(store: Store) {
@@ -125,15 +127,15 @@ async fn whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other(store: St
         ..Person::called(&format!("person-{number}"))
     };
     let requests = (0..20).map(|number| {
-        let body = Contract::A.registration_of(&wanting(number, "ann"));
-        service.send(a::REGISTER).json(&body)
+        let body = Contract::ApiAuth.registration_of(&wanting(number, "ann"));
+        service.send(api_auth::REGISTER).json(&body)
     });
     let answers = at_once(requests).await;
     let winners = where_status_is(&answers, 201);
     assert_eq!(winners.len(), 1);
     for number in 0..20 {
         let person = wanting(number, &format!("second-choice-{number}"));
-        let answer = Contract::A.register(&http, &person).await;
+        let answer = Contract::ApiAuth.register(&http, &person).await;
         let expected = if number == winners[0] { 400 } else { 201 };
         assert_eq!(answer.status, expected, "{answer}");
     }
@@ -143,9 +145,10 @@ async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let tokens = Contract::A.signs_in(&http, &ann).await;
-    let answers = at_once((0..50).map(|_| service.send(a::REFRESH).bearer(tokens.refresh()))).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let answers =
+        at_once((0..50).map(|_| service.send(api_auth::REFRESH).bearer(tokens.refresh()))).await;
     for answer in &answers {
         assert_eq!(answer.status, 200, "{answer}");
         let access = answer.json()["accessToken"].as_str().unwrap().to_owned();
@@ -157,7 +160,7 @@ async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
     // Any of the successors carries the session on.
     let body = answers[25].json();
     let successor = body["data"]["refresh_token"]["token"].as_str().unwrap();
-    let answer = service.send(a::REFRESH).bearer(successor).await;
+    let answer = service.send(api_auth::REFRESH).bearer(successor).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -166,7 +169,7 @@ async fn all_are_answered(services: &[&Program], token: &str) {
     let mut clients = JoinSet::new();
     for number in 0..16 {
         let request = services[number % services.len()]
-            .send(a::REFRESH)
+            .send(api_auth::REFRESH)
             .bearer(token);
         clients.spawn(async move {
             for _ in 0..25 {
@@ -181,8 +184,8 @@ async fn all_are_answered(services: &[&Program], token: &str) {
 async fn a_client_that_refreshes_among_others_all_the_time_has_a_turn(store: Store) {
     let service = hurried(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     all_are_answered(&[&service], tokens.refresh()).await;
 }
 
@@ -193,8 +196,8 @@ async fn refreshes_on_two_nodes_all_have_a_turn() {
     let [first, second] = nodes;
     let (first, second) = (first.start().await, second.start().await);
     let ann = Person::called("ann");
-    Contract::A.registers(&first.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&first.http(), &ann).await;
+    Contract::ApiAuth.registers(&first.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&first.http(), &ann).await;
     all_are_answered(&[&first, &second], tokens.refresh()).await;
 }
 
@@ -202,9 +205,9 @@ async fn a_refresh_token_of_c_is_used_by_many_at_once(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
-    let tokens = Contract::C.signs_in(&http, &ann).await;
-    let requests = (0..50).map(|_| service.send(c::REFRESH).authorization(tokens.refresh()));
+    Contract::Users.registers(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
+    let requests = (0..50).map(|_| service.send(users::REFRESH).authorization(tokens.refresh()));
     for answer in at_once(requests).await {
         assert_eq!(answer.status, 200, "{answer}");
     }
@@ -214,13 +217,13 @@ async fn of_many_who_use_one_reset_token_exactly_one_wins(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
     let request = json!({"username": ann.email});
-    http.send(c::REQUEST_RESET).json(&request).await;
+    http.send(users::REQUEST_RESET).json(&request).await;
     let token = mail_to(&service, &ann.email).await.token();
     let password = |number: usize| format!("new-secret-{number}");
     let requests = (0..20).map(|number| {
-        let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        let request = service.send(users::UPDATE_PASSWORD).authorization(&token);
         request.json(&json!({"password": password(number)}))
     });
     let answers = at_once(requests).await;
@@ -228,11 +231,11 @@ async fn of_many_who_use_one_reset_token_exactly_one_wins(store: Store) {
     assert_eq!(winners.len(), 1, "{} won", winners.len());
     for (number, answer) in answers.iter().enumerate() {
         let ann = ann.with_password(&password(number));
-        let login = Contract::C.sign_in(&http, &ann).await;
+        let login = Contract::Users.sign_in(&http, &ann).await;
         if number == winners[0] {
             assert_eq!(login.status, 200, "{login}");
         } else {
-            Contract::C.says_wrong_credentials(&login);
+            Contract::Users.says_wrong_credentials(&login);
             let message = answer.json()["message"].clone();
             assert_eq!(message, "please provided a valid reset_password_token!");
         }
@@ -243,11 +246,11 @@ async fn a_logout_wins_over_refreshes_that_race_it(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     for _ in 0..10 {
-        let tokens = Contract::A.signs_in(&http, &ann).await;
-        let mut requests = vec![service.send(a::LOGOUT).bearer(&tokens.access)];
-        requests.extend((0..5).map(|_| service.send(a::REFRESH).bearer(tokens.refresh())));
+        let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
+        let mut requests = vec![service.send(api_auth::LOGOUT).bearer(&tokens.access)];
+        requests.extend((0..5).map(|_| service.send(api_auth::REFRESH).bearer(tokens.refresh())));
         let answers = at_once(requests).await;
         assert_eq!(answers[0].status, 200, "{}", answers[0]);
         is_refused(&http, &tokens.access).await;
@@ -265,27 +268,27 @@ async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
     let request = json!({"username": ann.email});
-    http.send(c::REQUEST_RESET).json(&request).await;
+    http.send(users::REQUEST_RESET).json(&request).await;
     let token = mail_to(&service, &ann.email).await.token();
     let update = service
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&token)
         .json(&json!({"password": "another-secret"}));
-    let login = Contract::C.login_of(&ann.email, &ann.password);
+    let login = Contract::Users.login_of(&ann.email, &ann.password);
     let mut requests = vec![update];
-    requests.extend((0..50).map(|_| service.send(c::LOGIN).json(&login)));
+    requests.extend((0..50).map(|_| service.send(users::LOGIN).json(&login)));
     let answers = at_once(requests).await;
     assert_eq!(answers[0].status, 200, "{}", answers[0]);
     // Whoever got in with the old password is out again, whichever came first.
     for answer in answers[1..].iter().filter(|answer| answer.status == 200) {
-        let tokens = Contract::C.tokens_in(&answer.json());
+        let tokens = Contract::Users.tokens_in(&answer.json());
         is_refused(&http, &tokens.access).await;
         refreshes_nothing(&http, tokens.refresh()).await;
     }
     let ann = ann.with_password("another-secret");
-    let tokens = Contract::C.signs_in(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
     verifies(&http, &tokens.access).await;
 }
 
@@ -293,15 +296,15 @@ async fn what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it(store: S
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
-    let thief = Contract::A.signs_in(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
+    let thief = Contract::ApiAuth.signs_in(&http, &ann).await;
     // Without another session there would be nothing to end.
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.signs_in(&http, &ann).await;
     let request = json!({"username": ann.email});
-    http.send(c::REQUEST_RESET).json(&request).await;
+    http.send(users::REQUEST_RESET).json(&request).await;
     let token = mail_to(&service, &ann.email).await.token();
     let update = service
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&token)
         .json(&json!({"password": "another-secret"}));
     let keep = service.send(own::END_OTHER_SESSIONS).bearer(&thief.access);
@@ -321,7 +324,7 @@ async fn what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it(store: S
     is_refused(&http, &thief.access).await;
     refreshes_nothing(&http, thief.refresh()).await;
     let ann = ann.with_password("another-secret");
-    let tokens = Contract::A.signs_in(&http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["pending_email"], json!(null));
 }
@@ -335,12 +338,12 @@ async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store)
     let mut taken_back = 0;
     for round in 0..ROUNDS {
         let ann = Person::called(&format!("ann-{round}"));
-        Contract::C.registers(&http, &ann).await;
-        let thief = Contract::A.signs_in(&http, &ann).await;
+        Contract::Users.registers(&http, &ann).await;
+        let thief = Contract::ApiAuth.signs_in(&http, &ann).await;
         let request = json!({"username": ann.email});
-        http.send(c::REQUEST_RESET).json(&request).await;
+        http.send(users::REQUEST_RESET).json(&request).await;
         let token = mail_to(&service, &ann.email).await.token();
-        let reset = service.send(c::UPDATE_PASSWORD).authorization(&token);
+        let reset = service.send(users::UPDATE_PASSWORD).authorization(&token);
         let reset = reset.json(&json!({"password": "another-secret"}));
         let erase = service.send(own::ERASE).bearer(&thief.access);
         let erase = erase.json(&json!({"password": ann.password}));
@@ -350,7 +353,7 @@ async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store)
             assert!([401, 403].contains(&statuses.1), "{statuses:?}");
             taken_back += 1;
             let ann = ann.with_password("another-secret");
-            Contract::C.signs_in(&http, &ann).await;
+            Contract::Users.signs_in(&http, &ann).await;
         } else {
             assert_eq!(statuses, (400, 204));
         }
@@ -366,14 +369,14 @@ async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_addre
     let mut people = Vec::new();
     for round in 0..ROUNDS {
         let ann = Person::called(&format!("ann-{round}"));
-        Contract::A.registers(&http, &ann).await;
-        let tokens = Contract::A.signs_in(&http, &ann).await;
+        Contract::ApiAuth.registers(&http, &ann).await;
+        let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
         let new = format!("new-{}", ann.email);
         let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
         let body = json!({"email": new, "password": ann.password});
         assert_eq!(request.json(&body).await.status, 202);
         let link = mail_to(&service, &new).await.token();
-        let forgot = service.send(c::REQUEST_RESET);
+        let forgot = service.send(users::REQUEST_RESET);
         let forgot = forgot.json(&json!({"username": ann.username}));
         let follow = service.send(own::EMAIL_FORM).form(&[("token", &link)]);
         let follow = follow.bearer(&tokens.access);

@@ -5,8 +5,8 @@ mod support;
 
 use serde_json::json;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores,
-    own,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own, users,
 };
 
 /// More wrong passwords than any sensible limit takes.
@@ -44,16 +44,16 @@ async fn whoever_guesses_at_a_password_is_told_to_wait(store: Store) {
 
 async fn whoever_guesses_at_many_accounts_is_told_to_wait(store: Store) {
     let service = limited(store).await;
-    let refused = guess_until_refused(&service, Contract::E, |number| {
+    let refused = guess_until_refused(&service, Contract::V1Auth, |number| {
         Person::called(&format!("person-{number}"))
     })
     .await;
-    Contract::E.refuses(&refused, 429);
+    Contract::V1Auth.refuses(&refused, 429);
     assert!(refused.retry_after() >= 1, "{refused}");
 }
 
 async fn guesses_side_by_side_count_as_guesses_one_after_the_other(store: Store) {
-    for contract in [Contract::A, Contract::E] {
+    for contract in [Contract::ApiAuth, Contract::V1Auth] {
         let service = limited(store).await;
         let ann = Person::called("ann");
         contract.registers(&service.http(), &ann).await;
@@ -81,8 +81,8 @@ async fn guesses_side_by_side_count_as_guesses_one_after_the_other(store: Store)
 async fn both_names_of_an_account_are_one_budget(store: Store) {
     let service = limited(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let refused = guess_until_refused(&service, Contract::A, |_| {
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let refused = guess_until_refused(&service, Contract::ApiAuth, |_| {
         ann.with_password("not-her-secret")
     })
     .await;
@@ -92,7 +92,7 @@ async fn both_names_of_an_account_are_one_budget(store: Store) {
         ..ann.clone()
     };
     let attacker = service.http().calling_from("127.0.0.2");
-    for contract in [Contract::A, Contract::E] {
+    for contract in [Contract::ApiAuth, Contract::V1Auth] {
         let answer = contract.sign_in(&attacker, &by_email).await;
         contract.refuses(&answer, 429);
     }
@@ -102,25 +102,25 @@ async fn the_right_password_is_limited_generously_and_for_one_account_alone(stor
     let service = limited(store).await;
     let [ann, bob] = ["ann", "bob"].map(Person::called);
     for person in [&ann, &bob] {
-        Contract::A.registers(&service.http(), person).await;
+        Contract::ApiAuth.registers(&service.http(), person).await;
     }
     for _ in 0..60 {
-        Contract::A.signs_in(&service.http(), &ann).await;
+        Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     }
     let refused = sign_in_until_refused(&service, &ann).await;
-    Contract::A.refuses(&refused, 429);
+    Contract::ApiAuth.refuses(&refused, 429);
     assert_eq!(refused.retry_after(), 1, "{refused}");
     // It costs no other account behind the address anything, and not her elsewhere.
-    Contract::A.signs_in(&service.http(), &bob).await;
+    Contract::ApiAuth.signs_in(&service.http(), &bob).await;
     let elsewhere = service.http().calling_from("127.0.0.3");
-    Contract::A.signs_in(&elsewhere, &ann).await;
+    Contract::ApiAuth.signs_in(&elsewhere, &ann).await;
 }
 
 async fn the_right_password_is_limited_wherever_it_is_asked_for(store: Store) {
     let service = limited(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     // A second may pass, and room for one more with it.
     let refused = eventually("the password is not checked", async || {
         sign_in_until_refused(&service, &ann).await;
@@ -139,24 +139,24 @@ async fn whoever_guesses_does_not_keep_others_out(store: Store) {
     let service = limited(store).await;
     let [ann, bob] = ["ann", "bob"].map(Person::called);
     for person in [&ann, &bob] {
-        Contract::A.registers(&service.http(), person).await;
+        Contract::ApiAuth.registers(&service.http(), person).await;
     }
-    guess_until_refused(&service, Contract::A, |_| {
+    guess_until_refused(&service, Contract::ApiAuth, |_| {
         ann.with_password("not-her-secret")
     })
     .await;
     // Bob signs in from elsewhere at once; Ann, at whose account somebody guesses, after a wait at most.
     let elsewhere = service.http().calling_from("127.0.0.3");
-    Contract::A.signs_in(&elsewhere, &bob).await;
-    support::waiting::within(
+    Contract::ApiAuth.signs_in(&elsewhere, &bob).await;
+    support::eventually::within(
         std::time::Duration::from_secs(240),
         "Ann signs in",
         async || {
-            let answer = Contract::A.sign_in(&elsewhere, &ann).await;
+            let answer = Contract::ApiAuth.sign_in(&elsewhere, &ann).await;
             if answer.status == 200 {
                 return Some(());
             }
-            Contract::A.refuses(&answer, 429);
+            Contract::ApiAuth.refuses(&answer, 429);
             let wait = std::time::Duration::from_secs(answer.retry_after());
             tokio::time::sleep(wait).await;
             None
@@ -170,31 +170,31 @@ async fn a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there(
     let office = service.http().calling_from("127.0.0.2");
     let [ann, bob, eve] = ["ann", "bob", "eve"].map(Person::called);
     // Ann signed in from there; Bob's registration signed him in; Eve's account is of elsewhere.
-    Contract::A.registers(&service.http(), &ann).await;
-    Contract::A.registers(&service.http(), &eve).await;
-    Contract::A.signs_in(&office, &ann).await;
-    Contract::A.registers(&office, &bob).await;
-    guess_until_refused(&service, Contract::E, |number| {
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &eve).await;
+    Contract::ApiAuth.signs_in(&office, &ann).await;
+    Contract::ApiAuth.registers(&office, &bob).await;
+    guess_until_refused(&service, Contract::V1Auth, |number| {
         Person::called(&format!("person-{number}"))
     })
     .await;
     for person in [&ann, &bob] {
-        Contract::A.signs_in(&office, person).await;
+        Contract::ApiAuth.signs_in(&office, person).await;
         // By the other name as well.
-        Contract::E.signs_in(&office, person).await;
+        Contract::V1Auth.signs_in(&office, person).await;
     }
     // A person who is new there waits, as long as the guesser goes on.
     eventually("others wait", async || {
         for number in 0..20 {
             let guess = Person::called(&format!("other-{number}"));
-            Contract::E.sign_in(&office, &guess).await;
+            Contract::V1Auth.sign_in(&office, &guess).await;
         }
-        let answer = Contract::A.sign_in(&office, &eve).await;
+        let answer = Contract::ApiAuth.sign_in(&office, &eve).await;
         (answer.status == 429).then_some(())
     })
     .await;
     // Their own guesses are limited as ever.
-    guess_until_refused(&service, Contract::A, |_| {
+    guess_until_refused(&service, Contract::ApiAuth, |_| {
         ann.with_password("not-her-secret")
     })
     .await;
@@ -206,9 +206,9 @@ async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
     let service = limited(store).await;
     let [ann, bob] = ["ann", "bob"].map(Person::called);
     for person in [&ann, &bob] {
-        Contract::A.registers(&service.http(), person).await;
+        Contract::ApiAuth.registers(&service.http(), person).await;
     }
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     let mut changes = 0;
     let refused = loop {
         let request = service.send(own::END_OTHER_SESSIONS);
@@ -238,12 +238,15 @@ async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
     }
     let answer = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let answer = service.send(a::REFRESH).bearer(tokens.refresh()).await;
+    let answer = service
+        .send(api_auth::REFRESH)
+        .bearer(tokens.refresh())
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
-    let tokens = Contract::A.tokens_in(&answer.json());
-    let answer = service.send(a::LOGOUT).bearer(&tokens.access).await;
+    let tokens = Contract::ApiAuth.tokens_in(&answer.json());
+    let answer = service.send(api_auth::LOGOUT).bearer(&tokens.access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let of_bob = Contract::A.signs_in(&service.http(), &bob).await;
+    let of_bob = Contract::ApiAuth.signs_in(&service.http(), &bob).await;
     let request = service.send(own::END_OTHER_SESSIONS);
     let answer = request.bearer(&of_bob.access).await;
     assert_eq!(answer.status, 204, "{answer}");
@@ -253,41 +256,44 @@ async fn refreshes_are_limited_by_session_and_a_refused_one_appends_nothing(stor
     let service = limited(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let of_c = Contract::C.signs_in(&http, &ann).await;
-    let mut of_a = Contract::A.signs_in(&http, &ann).await;
-    let other = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let of_c = Contract::Users.signs_in(&http, &ann).await;
+    let mut of_a = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let other = Contract::ApiAuth.signs_in(&http, &ann).await;
     let mut done = 0;
     let refused = loop {
-        let answer = http.send(c::REFRESH).authorization(of_c.refresh()).await;
+        let answer = http
+            .send(users::REFRESH)
+            .authorization(of_c.refresh())
+            .await;
         if answer.status != 200 {
             break answer;
         }
         done += 1;
         assert!(done < STUBBORN, "no refresh is refused");
     };
-    Contract::C.refuses(&refused, 429);
+    Contract::Users.refuses(&refused, 429);
     assert!(refused.retry_after() >= 1, "{refused}");
     assert!(done >= 60, "{done}");
     let refused = loop {
-        let answer = http.send(a::REFRESH).bearer(of_a.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(of_a.refresh()).await;
         if answer.status != 200 {
             break answer;
         }
-        of_a = Contract::A.tokens_in(&answer.json());
+        of_a = Contract::ApiAuth.tokens_in(&answer.json());
         done += 1;
         assert!(done < 2 * STUBBORN, "no refresh is refused");
     };
-    Contract::A.refuses(&refused, 429);
+    Contract::ApiAuth.refuses(&refused, 429);
     assert!(refused.retry_after() >= 1, "{refused}");
     let history = http.send(own::HISTORY).bearer(&other.access);
     let history = history.query("type=TokenRefreshed&limit=1000").await.json();
     assert_eq!(history["events"].as_array().map(Vec::len), Some(done));
     // Another session has a budget of its own, and the refused token is good later.
-    let answer = http.send(a::REFRESH).bearer(other.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(other.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
     eventually("the refused token is taken", async || {
-        let answer = http.send(a::REFRESH).bearer(of_a.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(of_a.refresh()).await;
         (answer.status == 200).then_some(())
     })
     .await;
@@ -301,8 +307,10 @@ async fn wrong_passwords_keep_no_link_from_the_owner_of_another_address(store: S
     // More than the sixty requests that one address takes.
     for number in 0..8 {
         let stranger = Person::called(&format!("stranger-{number}"));
-        Contract::A.registers(&service.http(), &stranger).await;
-        let tokens = Contract::A.signs_in(&service.http(), &stranger).await;
+        Contract::ApiAuth
+            .registers(&service.http(), &stranger)
+            .await;
+        let tokens = Contract::ApiAuth.signs_in(&service.http(), &stranger).await;
         let wrong = json!({"password": "not-the-password", "email": owner.email});
         for _ in 0..9 {
             let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
@@ -311,7 +319,7 @@ async fn wrong_passwords_keep_no_link_from_the_owner_of_another_address(store: S
             assert_eq!(answer.status, 403, "{answer}");
         }
     }
-    let request = service.send(c::REQUEST_RESET);
+    let request = service.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": owner.email})).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
@@ -322,14 +330,14 @@ async fn a_change_of_address_is_limited_alike_for_taken_and_free_addresses(store
         let service = limited(store).await;
         let [ann, bob] = ["ann", "bob"].map(Person::called);
         for person in [&ann, &bob] {
-            Contract::A.registers(&service.http(), person).await;
+            Contract::ApiAuth.registers(&service.http(), person).await;
         }
-        let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+        let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
         // Others have asked for mail from this address until it was too much.
         for number in 0.. {
             assert!(number < STUBBORN, "never refused");
             let name = json!({"username": format!("unknown-{number}")});
-            let answer = service.send(c::REQUEST_RESET).json(&name).await;
+            let answer = service.send(users::REQUEST_RESET).json(&name).await;
             if answer.status == 429 {
                 break;
             }
@@ -351,15 +359,15 @@ async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
     let mut first_refused = Vec::new();
     for username in ["ann@example.com", "nobody@example.com"] {
         let service = limited(store).await;
-        Contract::C
+        Contract::Users
             .registers(&service.http(), &Person::called("ann"))
             .await;
         for number in 0.. {
             assert!(number < STUBBORN, "never refused");
             let body = json!({"username": username});
-            let answer = service.send(c::REQUEST_RESET).json(&body).await;
+            let answer = service.send(users::REQUEST_RESET).json(&body).await;
             if answer.status != 200 {
-                Contract::C.refuses(&answer, 429);
+                Contract::Users.refuses(&answer, 429);
                 assert!(answer.retry_after() >= 1, "{answer}");
                 first_refused.push(number);
                 break;
@@ -378,12 +386,12 @@ async fn nobodys_mailbox_is_flooded_from_many_addresses(store: Store) {
     let service = settings.with_cheap_hashing().start().await;
     let [ann, bob] = ["ann", "bob"].map(Person::called);
     for person in [&ann, &bob] {
-        Contract::A.registers(&service.http(), person).await;
+        Contract::ApiAuth.registers(&service.http(), person).await;
     }
     let ask = async |email: &str, number: usize| {
         let from = format!("2001:db8:0:{number:x}::1");
         let request = service
-            .send(c::REQUEST_RESET)
+            .send(users::REQUEST_RESET)
             .json(&json!({"username": email}));
         let answer = request.header("x-forwarded-for", from).await;
         assert_eq!(answer.status, 200, "{answer}");
@@ -408,8 +416,8 @@ async fn the_limit_can_be_turned_off(store: Store) {
     let service = settings.with_cheap_hashing().start().await;
     let nobody = Person::called("nobody");
     for _ in 0..STUBBORN {
-        let answer = Contract::A.sign_in(&service.http(), &nobody).await;
-        Contract::A.says_wrong_credentials(&answer);
+        let answer = Contract::ApiAuth.sign_in(&service.http(), &nobody).await;
+        Contract::ApiAuth.says_wrong_credentials(&answer);
     }
 }
 
@@ -422,7 +430,7 @@ async fn limited(store: Store) -> Program {
 /// Signs in with the right password from the tests' own address until that is refused.
 async fn sign_in_until_refused(service: &Program, person: &Person) -> Answer {
     for _ in 0..STUBBORN {
-        let answer = Contract::A.sign_in(&service.http(), person).await;
+        let answer = Contract::ApiAuth.sign_in(&service.http(), person).await;
         if answer.status != 200 {
             return answer;
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 use support::contract::{is_refused, refreshes_nothing, verifies};
 use support::http::Http;
-use support::{Contract, Person, Program, Store, a, c, eventually, on_both_stores, token};
+use support::{
+    Contract, Person, Program, Store, api_auth, eventually, on_both_stores, token, users,
+};
 
 on_both_stores!(
     a_chain_of_refreshes_keeps_the_session,
@@ -41,11 +43,11 @@ async fn a_logout_that_was_recorded_by_a_clock_far_behind_counts_after_a_restart
     let (ann, bob) = (Person::called("ann"), Person::called("bob"));
     let mut ended = Vec::new();
     for person in [&ann, &bob] {
-        Contract::A.registers(&http, person).await;
-        ended.push(Contract::A.signs_in(&http, person).await.access);
+        Contract::ApiAuth.registers(&http, person).await;
+        ended.push(Contract::ApiAuth.signs_in(&http, person).await.access);
     }
-    let live = Contract::A.signs_in(&http, &ann).await.access;
-    let answer = http.send(a::LOGOUT).bearer(&ended[0]).await;
+    let live = Contract::ApiAuth.signs_in(&http, &ann).await.access;
+    let answer = http.send(api_auth::LOGOUT).bearer(&ended[0]).await;
     assert_eq!(answer.status, 200, "{answer}");
     let arguments = ["user", "role", &bob.username, "auditor"];
     assert!(service.settings.run(&arguments, "").status.success());
@@ -91,7 +93,7 @@ async fn a_refresh_token_reused_after_the_grace_ends_the_session(store: Store) {
     // The grace is ten seconds from when the answer was due; a retry within it does not prolong it.
     tokio::time::sleep(Duration::from_secs(18)).await;
     eventually("the grace ends", async || {
-        let answer = http.send(a::REFRESH).bearer(&stolen).await;
+        let answer = http.send(api_auth::REFRESH).bearer(&stolen).await;
         (answer.status == 401).then_some(())
     })
     .await;
@@ -115,7 +117,9 @@ async fn a_stolen_session_leaves_the_others_alone(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let stolen = somebody_signed_in(&http).await;
-    let other = Contract::A.signs_in(&http, &Person::called("ann")).await;
+    let other = Contract::ApiAuth
+        .signs_in(&http, &Person::called("ann"))
+        .await;
     let second = refresh(&http, &stolen).await;
     refresh(&http, &second.refresh).await;
     refreshes_nothing(&http, &stolen).await;
@@ -129,7 +133,7 @@ async fn a_token_that_works_once_is_refused_where_it_cannot_be_replaced(store: S
     let token = somebody_signed_in(&http).await;
     // C has no place for a successor in its answer.
     let is_refused_by_c = async |token: &str| {
-        let answer = http.send(c::REFRESH).authorization(token).await;
+        let answer = http.send(users::REFRESH).authorization(token).await;
         assert_eq!(answer.status, 400, "{answer}");
         let says = "please provided a valid refresh_token!";
         assert_eq!(answer.json()["message"], says);
@@ -149,13 +153,16 @@ async fn a_session_of_c_refreshed_through_a_keeps_its_refresh_token(store: Store
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
-    let tokens = Contract::C.signs_in(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
     for _ in 0..3 {
         let refreshed = refresh(&http, tokens.refresh()).await;
         verifies(&http, &refreshed.access).await;
     }
-    let answer = http.send(c::REFRESH).authorization(tokens.refresh()).await;
+    let answer = http
+        .send(users::REFRESH)
+        .authorization(tokens.refresh())
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -168,14 +175,14 @@ struct Refreshed {
 /// Registers Ann, signs her in through A and returns the refresh token.
 async fn somebody_signed_in(http: &Http) -> String {
     let ann = Person::called("ann");
-    Contract::A.registers(http, &ann).await;
-    let tokens = Contract::A.signs_in(http, &ann).await;
+    Contract::ApiAuth.registers(http, &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(http, &ann).await;
     tokens.refresh().to_owned()
 }
 
 /// Refreshes through A and makes sure that it worked.
 async fn refresh(http: &Http, token: &str) -> Refreshed {
-    let answer = http.send(a::REFRESH).bearer(token).await;
+    let answer = http.send(api_auth::REFRESH).bearer(token).await;
     assert_eq!(answer.status, 200, "{answer}");
     let body = answer.json();
     let text = |pointer| {

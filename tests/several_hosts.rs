@@ -7,7 +7,9 @@ use support::events::{Auditor, lag};
 use support::failover::url_at;
 use support::pgbouncer::PgBouncer;
 use support::program::free_port;
-use support::{Contract, Nats, Person, Postgres, Program, Settings, Store, a, eventually, own};
+use support::{
+    Contract, Nats, Person, Postgres, Program, Settings, Store, api_auth, eventually, own,
+};
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,8 +27,8 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used_also_after_a_failove
     let mut service = settings.with("AUTHLOG_DATABASE_URL", &url).start().await;
     let http = service.http();
     let (ann, bob) = (Person::called("ann"), Person::called("bob"));
-    Contract::A.registers(&http, &ann).await;
-    let before = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let before = Contract::ApiAuth.signs_in(&http, &ann).await;
     let events = |server: &Postgres| {
         let url = url_at(server.port(), &database);
         block_in_place(|| Postgres::query(&url, "SELECT count(*) FROM events"))
@@ -41,15 +43,19 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used_also_after_a_failove
         standby.promote();
     });
     eventually("the new primary is written to", async || {
-        let registration = Contract::A.registration_of(&bob);
-        let answer = http.send(a::REGISTER).json(&registration).attempt().await;
+        let registration = Contract::ApiAuth.registration_of(&bob);
+        let answer = http
+            .send(api_auth::REGISTER)
+            .json(&registration)
+            .attempt()
+            .await;
         let answer = answer.expect("an answer");
         // A try that was answered 503 was not done.
         assert!(matches!(answer.status, 201 | 503), "{answer}");
         (answer.status == 201).then_some(())
     })
     .await;
-    let after = Contract::A.signs_in(&http, &ann).await;
+    let after = Contract::ApiAuth.signs_in(&http, &ann).await;
     for token in [&before.access, &after.access] {
         support::contract::verifies(&http, token).await;
     }
@@ -71,8 +77,8 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     let service = settings.with("AUTHLOG_DATABASE_URL", &url).start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    Contract::ApiAuth.signs_in(&http, &ann).await;
     eventually("the log is in order", async || {
         (lag(&service).await?["sequencer"]["events"] == 0).then_some(())
     })
@@ -84,9 +90,9 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     let hold = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT";
     let direct = url_at(server.port(), &database);
     let holder = std::thread::spawn(move || Postgres::runs(&direct, hold));
-    let login = Contract::A.login_of(&ann.username, &ann.password);
+    let login = Contract::ApiAuth.login_of(&ann.username, &ann.password);
     eventually("a statement is given up for its lock", async || {
-        let _answer = http.send(a::LOGIN).json(&login).attempt().await;
+        let _answer = http.send(api_auth::LOGIN).json(&login).attempt().await;
         server.log().contains(refused).then_some(())
     })
     .await;
@@ -95,7 +101,12 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     block_in_place(|| server.execute("postgres", end));
     assert!(!holder.join().expect("psql"), "it was not cut off");
     eventually("a login", async || {
-        let answer = http.send(a::LOGIN).json(&login).attempt().await.ok()?;
+        let answer = http
+            .send(api_auth::LOGIN)
+            .json(&login)
+            .attempt()
+            .await
+            .ok()?;
         (answer.status == 200).then_some(())
     })
     .await;
@@ -123,7 +134,7 @@ async fn of_several_nats_servers_one_that_is_dead_is_passed_over() {
     let settings = Settings::on(Store::Sqlite).with_cheap_hashing();
     let service = settings.with("AUTHLOG_NATS_URL", &servers).start().await;
     let auditor = Auditor::of(&service).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     assert!(auditor.finds_the_log_on(&nats, &service).await.len() >= 2);
@@ -141,7 +152,9 @@ async fn a_cluster_of_nats_loses_a_server_and_no_event() {
         .await;
     let http = service.http();
     let auditor = Auditor::of(&service).await;
-    Contract::A.registers(&http, &Person::called("ann")).await;
+    Contract::ApiAuth
+        .registers(&http, &Person::called("ann"))
+        .await;
     let leader = eventually("the stream is there, with a leader", async || {
         let stream = cluster[0].stream().await?;
         let info = stream.cached_info();
@@ -155,7 +168,7 @@ async fn a_cluster_of_nats_loses_a_server_and_no_event() {
     cluster[leader].kill9();
     for number in 0..20 {
         let person = Person::called(&format!("person-{number}"));
-        Contract::A.registers(&http, &person).await;
+        Contract::ApiAuth.registers(&http, &person).await;
     }
     let other = &cluster[(leader + 1) % cluster.len()];
     let messages = auditor.finds_the_log_on(other, &service).await;

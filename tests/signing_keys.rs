@@ -9,7 +9,7 @@ use std::process::Output;
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::Http;
 use support::{
-    Contract, Person, Program, Settings, Store, a, eventually, on_both_stores, own, token,
+    Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, token,
 };
 
 on_both_stores!(
@@ -25,8 +25,8 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let before = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let before = Contract::ApiAuth.signs_in(&http, &ann).await;
     let old = kid(&before.access);
     assert_eq!(published(&http).await, BTreeSet::from([old.clone()]));
 
@@ -40,7 +40,7 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     let list = text(&keys(&service.settings, &["list"]).await);
     assert!(line(&list, &old).contains("signing"), "{list}");
     assert!(line(&list, &new).contains("published"), "{list}");
-    let meanwhile = Contract::A.signs_in(&http, &ann).await;
+    let meanwhile = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(kid(&meanwhile.access), old);
     // It signs in ten minutes, when no verifier's copy of the key set is without it any more.
     let set = http.send(own::KEY_SET).await;
@@ -53,8 +53,8 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     assert!(hurried.status.success(), "{hurried:?}");
     signs_with(&http, &ann, &new).await;
     verifies(&http, &before.access).await;
-    let answer = http.send(a::REFRESH).bearer(before.refresh()).await;
-    let refreshed = Contract::A.tokens_in(&answer.json());
+    let answer = http.send(api_auth::REFRESH).bearer(before.refresh()).await;
+    let refreshed = Contract::ApiAuth.tokens_in(&answer.json());
     assert_eq!(kid(&refreshed.access), new);
     assert_eq!(published(&http).await.len(), 2);
 
@@ -74,9 +74,9 @@ async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let stolen = Contract::A.signs_in(&http, &ann).await;
-    let opaque = Contract::D.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let stolen = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let opaque = Contract::Api.signs_in(&http, &ann).await;
     let old = kid(&stolen.access);
     // What a node remembers of a token does not outlive its key.
     verifies(&http, &stolen.access).await;
@@ -91,7 +91,7 @@ async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
     refreshes_nothing(&http, stolen.refresh()).await;
     // No key signed this one.
     verifies(&http, &opaque.access).await;
-    let anew = Contract::A.signs_in(&http, &ann).await;
+    let anew = Contract::ApiAuth.signs_in(&http, &ann).await;
     verifies(&http, &anew.access).await;
     assert_ne!(kid(&anew.access), old);
 
@@ -112,8 +112,8 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: 
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let before = Contract::C.signs_in(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let before = Contract::Users.signs_in(&service.http(), &ann).await;
     assert!(service.terminate().await.success());
 
     let settings = settings.with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
@@ -122,12 +122,12 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: 
     assert_eq!(published(&http).await.len(), 2);
     verifies(&http, &before.access).await;
     // Verifiers elsewhere have not seen the new key yet.
-    let meanwhile = Contract::C.signs_in(&http, &ann).await;
+    let meanwhile = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(algorithm(&meanwhile.access), "ES256");
     let hurried = keys(&settings, &["rotate", "--now"]).await;
     assert!(hurried.status.success(), "{hurried:?}");
     eventually("tokens are signed with the other algorithm", async || {
-        let tokens = Contract::C.signs_in(&http, &ann).await;
+        let tokens = Contract::Users.signs_in(&http, &ann).await;
         verifies(&http, &tokens.access).await;
         (algorithm(&tokens.access) == "EdDSA").then_some(())
     })
@@ -141,7 +141,7 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: 
         .with("AUTHLOG_JWT_SECRET", "0123456789abcdef0123456789abcdef");
     let service = shared.clone().start().await;
     let http = service.http();
-    let tokens = Contract::C.signs_in(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(token::header(&tokens.access)["alg"], "HS256");
     assert!(!published(&http).await.contains(&kid(&tokens.access)));
     verifies(&http, &tokens.access).await;
@@ -156,8 +156,8 @@ async fn a_database_keeps_its_algorithm_when_the_setting_is_gone(store: Store) {
     let former = settings.clone().with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
     let mut service = former.start().await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let before = Contract::C.signs_in(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let before = Contract::Users.signs_in(&service.http(), &ann).await;
     let key = kid(&before.access);
     assert_eq!(algorithm(&before.access), "EdDSA");
     assert!(service.terminate().await.success());
@@ -166,13 +166,13 @@ async fn a_database_keeps_its_algorithm_when_the_setting_is_gone(store: Store) {
     let http = service.http();
     verifies(&http, &before.access).await;
     assert_eq!(published(&http).await, BTreeSet::from([key.clone()]));
-    let after = Contract::C.signs_in(&http, &ann).await;
+    let after = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(kid(&after.access), key);
     // The next key has the algorithm, too.
     let rotated = keys(&settings, &["rotate", "--now"]).await;
     assert!(rotated.status.success(), "{rotated:?}");
     let rotated = eventually("the new key signs", async || {
-        let tokens = Contract::C.signs_in(&http, &ann).await;
+        let tokens = Contract::Users.signs_in(&http, &ann).await;
         (kid(&tokens.access) != key).then_some(tokens)
     })
     .await;
@@ -181,7 +181,7 @@ async fn a_database_keeps_its_algorithm_when_the_setting_is_gone(store: Store) {
     assert!(retired.status.success(), "{retired:?}");
     assert!(service.terminate().await.success());
     let service = settings.start().await;
-    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
     assert_eq!(algorithm(&tokens.access), "EdDSA");
 }
 
@@ -191,10 +191,10 @@ async fn a_node_without_the_setting_signs_as_the_others_do() {
     let one = first.clone().start().await;
     let other = second.clone().start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&one.http(), &ann).await;
+    Contract::ApiAuth.registers(&one.http(), &ann).await;
     let [of_one, of_other] = [
-        Contract::A.signs_in(&one.http(), &ann).await,
-        Contract::A.signs_in(&other.http(), &ann).await,
+        Contract::ApiAuth.signs_in(&one.http(), &ann).await,
+        Contract::ApiAuth.signs_in(&other.http(), &ann).await,
     ];
     assert_eq!(algorithm(&of_one.access), "ES256");
     assert_eq!(kid(&of_one.access), kid(&of_other.access));
@@ -207,14 +207,14 @@ async fn a_node_without_the_setting_signs_as_the_others_do() {
     for node in [&one, &other] {
         let http = node.http();
         eventually("the node signs with the other algorithm", async || {
-            let tokens = Contract::A.signs_in(&http, &ann).await;
+            let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
             (algorithm(&tokens.access) == "RS256").then_some(())
         })
         .await;
     }
     drop(one);
     let one = first.start().await;
-    let tokens = Contract::A.signs_in(&one.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     assert_eq!(algorithm(&tokens.access), "RS256");
     assert_eq!(published(&one.http()).await.len(), 2);
     verifies(&other.http(), &tokens.access).await;
@@ -225,8 +225,8 @@ async fn while_keys_change_no_node_refuses_what_another_signed() {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     let nodes = [first.start().await, second.start().await];
     let ann = Person::called("ann");
-    Contract::A.registers(&nodes[0].http(), &ann).await;
-    let old = Contract::A.signs_in(&nodes[0].http(), &ann).await;
+    Contract::ApiAuth.registers(&nodes[0].http(), &ann).await;
+    let old = Contract::ApiAuth.signs_in(&nodes[0].http(), &ann).await;
     let rotated = keys(&nodes[0].settings, &["rotate", "--now"]).await;
     assert!(rotated.status.success(), "{rotated:?}");
     let current = changes_without_a_refusal(&nodes, &ann, &kid(&old.access)).await;
@@ -250,7 +250,7 @@ async fn changes_without_a_refusal(nodes: &[Program; 2], ann: &Person, old: &str
     eventually("both nodes sign with the new key", async || {
         let mut kids = BTreeSet::new();
         for (here, there) in [(&first, &second), (&second, &first)] {
-            let Tokens { access, .. } = Contract::A.signs_in(here, ann).await;
+            let Tokens { access, .. } = Contract::ApiAuth.signs_in(here, ann).await;
             let kid = kid(&access);
             if kid != old {
                 verifies(there, &access).await;
@@ -265,7 +265,7 @@ async fn changes_without_a_refusal(nodes: &[Program; 2], ann: &Person, old: &str
 
 async fn signs_with(http: &Http, person: &Person, expected: &str) {
     eventually("the new key signs", async || {
-        let tokens = Contract::A.signs_in(http, person).await;
+        let tokens = Contract::ApiAuth.signs_in(http, person).await;
         verifies(http, &tokens.access).await;
         (kid(&tokens.access) == expected).then_some(())
     })

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use support::contract::{Tokens, verifies};
 use support::http::Http;
-use support::{Contract, Person, Postgres, Program, Settings, a, eventually, own};
+use support::{Contract, Person, Postgres, Program, Settings, api_auth, eventually, own};
 
 /// A service with cheap hashing on a server of its own, and the URL of its database.
 async fn service_on(server: &Postgres) -> (Program, String) {
@@ -23,8 +23,8 @@ async fn service_on(server: &Postgres) -> (Program, String) {
 
 async fn signed_in(http: &Http, name: &str) -> (Person, Tokens) {
     let person = Person::called(name);
-    Contract::A.registers(http, &person).await;
-    let tokens = Contract::A.signs_in(http, &person).await;
+    Contract::ApiAuth.registers(http, &person).await;
+    let tokens = Contract::ApiAuth.signs_in(http, &person).await;
     (person, tokens)
 }
 
@@ -45,17 +45,17 @@ async fn what_was_declined_during_a_stall_can_be_tried_again() {
     let (ann, of_ann) = signed_in(&http, "ann").await;
     let (_, of_bob) = signed_in(&http, "bob").await;
     let new = Person::called("newcomer");
-    let refresh = |tokens: &Tokens| http.send(a::REFRESH).bearer(tokens.refresh());
+    let refresh = |tokens: &Tokens| http.send(api_auth::REFRESH).bearer(tokens.refresh());
     let register = || {
-        let form = Contract::A.registration_of(&new);
-        http.send(Contract::A.registration()).json(&form)
+        let form = Contract::ApiAuth.registration_of(&new);
+        http.send(Contract::ApiAuth.registration()).json(&form)
     };
     let change = |from: &str, to: &str| {
         http.send(own::CHANGE_PASSWORD)
             .bearer(&of_ann.access)
             .json(&json!({"current_password": from, "new_password": to}))
     };
-    let log_out = || http.send(a::LOGOUT).bearer(&of_bob.access);
+    let log_out = || http.send(api_auth::LOGOUT).bearer(&of_bob.access);
     let other = "another-Plum-99-basket";
 
     let frozen = tokio::task::block_in_place(|| server.freeze());
@@ -97,7 +97,7 @@ async fn a_refresh_whose_commit_took_too_long_is_no_theft_when_it_is_tried_again
     let (service, url) = service_on(&server).await;
     let http = service.http();
     let (_, tokens) = signed_in(&http, "ann").await;
-    let refresh = || http.send(a::REFRESH).bearer(tokens.refresh());
+    let refresh = || http.send(api_auth::REFRESH).bearer(tokens.refresh());
     let started = std::time::Instant::now();
 
     // Commits wait for a standby that does not exist.

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use support::http::Request;
 use support::program::{free_port, signal};
 use support::{
-    Answer, Contract, Nats, Person, Postgres, Program, Settings, Store, a, c, eventually,
-    on_both_stores, own,
+    Answer, Contract, Nats, Person, Postgres, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own, users,
 };
 
 on_both_stores!(
@@ -38,13 +38,13 @@ async fn a_log_that_cannot_be_written_costs_lines_and_nothing_else(store: Store)
             .await;
         let http = service.http();
         let ann = Person::called("ann");
-        Contract::A.registers(&http, &ann).await;
+        Contract::ApiAuth.registers(&http, &ann).await;
         // More lines than a pipe holds.
         for _ in 0..600 {
-            let answer = http.send(c::VERIFY).bearer("nonsense").await;
+            let answer = http.send(users::VERIFY).bearer("nonsense").await;
             assert_eq!(answer.status, 400, "{script}: {answer}");
         }
-        Contract::A.signs_in(&http, &ann).await;
+        Contract::ApiAuth.signs_in(&http, &ann).await;
         let answer = http.send(own::READYZ).await;
         assert_eq!(answer.status, 200, "{script}: {answer}");
         if script.contains("/dev/full") {
@@ -81,7 +81,7 @@ async fn a_hang_up_does_not_end_the_service(store: Store) {
         service.output().contains("SIGHUP is ignored").then_some(())
     })
     .await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     assert!(service.terminate().await.success());
@@ -169,8 +169,11 @@ async fn while_no_registration_can_be_stored_the_service_is_not_ready() {
         database,
         "ALTER TABLE events ADD CONSTRAINT no_room CHECK (false) NOT VALID",
     );
-    let registration = Contract::A.registration_of(&Person::called("ann"));
-    stops_being_ready(&service, || http.send(a::REGISTER).json(&registration)).await;
+    let registration = Contract::ApiAuth.registration_of(&Person::called("ann"));
+    stops_being_ready(&service, || {
+        http.send(api_auth::REGISTER).json(&registration)
+    })
+    .await;
     Postgres::execute_at(database, "ALTER TABLE events DROP CONSTRAINT no_room");
     becomes_ready(&service).await;
 }
@@ -184,15 +187,15 @@ async fn while_most_requests_fail_at_the_store_the_service_is_not_ready() {
     let database = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     // A login fails before it comes to write anything.
     Postgres::execute_at(database, "ALTER TABLE credentials RENAME TO aside");
-    let login = Contract::A.login_of(&ann.email, &ann.password);
-    let answer = stops_being_ready(&service, || http.send(a::LOGIN).json(&login)).await;
+    let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
+    let answer = stops_being_ready(&service, || http.send(api_auth::LOGIN).json(&login)).await;
     assert!(answer.body.contains("Most requests"), "{answer}");
     Postgres::execute_at(database, "ALTER TABLE aside RENAME TO credentials");
     becomes_ready(&service).await;
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.signs_in(&http, &ann).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -319,17 +322,17 @@ async fn becomes_ready(service: &Program) {
 async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mends: impl Fn()) {
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let answer = service.send(own::READYZ).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let login = Contract::A.login_of(&ann.email, &ann.password);
-    let registration = Contract::A.registration_of(&Person::called("bob"));
+    let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
+    let registration = Contract::ApiAuth.registration_of(&Person::called("bob"));
     // Whichever of them is all that people ask for.
     let writes: [&dyn Fn() -> Request; 3] = [
-        &|| http.send(a::LOGIN).json(&login),
-        &|| http.send(a::REGISTER).json(&registration),
+        &|| http.send(api_auth::LOGIN).json(&login),
+        &|| http.send(api_auth::REGISTER).json(&registration),
         &|| {
-            http.send(c::REQUEST_RESET)
+            http.send(users::REQUEST_RESET)
                 .json(&json!({"username": "ann"}))
         },
     ];
@@ -347,7 +350,7 @@ async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mend
         // No request writes anything meanwhile.
         becomes_ready(service).await;
     }
-    Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.signs_in(&http, &ann).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -358,7 +361,7 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
             .with_cheap_hashing()
             .start()
             .await;
-        Contract::A
+        Contract::ApiAuth
             .registers(&service.http(), &Person::called("ann"))
             .await;
         let _frozen = server.freeze();
@@ -392,8 +395,10 @@ async fn what_is_recorded_during_the_shutdown_has_its_place_in_the_log_and_is_pu
         let http = http.clone();
         tokio::spawn(async move {
             let person = Person::called(&format!("ann{number}"));
-            let registration = Contract::A.registration_of(&person);
-            let request = http.send(Contract::A.registration()).json(&registration);
+            let registration = Contract::ApiAuth.registration_of(&person);
+            let request = http
+                .send(Contract::ApiAuth.registration())
+                .json(&registration);
             request.attempt().await.map(|answer| answer.status)
         })
     });
@@ -450,7 +455,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
         (count.trim() != "0").then_some(())
     })
     .await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let held_up_by = eventually("readiness names it", async || {

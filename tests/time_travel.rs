@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use support::http::Http;
 use support::mail::mail_to;
 use support::{
-    Answer, Contract, Endpoint, Person, Program, Store, a, c, eventually, on_both_stores, token,
+    Answer, Contract, Endpoint, Person, Program, Store, api_auth, eventually, on_both_stores,
+    token, users,
 };
 
 on_both_stores!(
@@ -21,27 +22,27 @@ async fn an_account_is_shown_as_it_stood_at_every_moment(store: Store) {
     let http = service.http();
     let auditor = auditor(&service).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let first = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let first = Contract::ApiAuth.signs_in(&http, &ann).await;
     let user = id_of(&first.access);
     let mut seen = vec![now(&http, &auditor, &user, 3).await];
 
-    let second = Contract::C.signs_in(&http, &ann).await;
+    let second = Contract::Users.signs_in(&http, &ann).await;
     seen.push(now(&http, &auditor, &user, 4).await);
-    let answer = http.send(a::REFRESH).bearer(first.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(first.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
     seen.push(now(&http, &auditor, &user, 5).await);
-    let answer = http.send(a::LOGOUT).bearer(&second.access).await;
+    let answer = http.send(api_auth::LOGOUT).bearer(&second.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     seen.push(now(&http, &auditor, &user, 6).await);
     give_role(&service, "ann", "admin");
     seen.push(now(&http, &auditor, &user, 7).await);
-    let request = http.send(c::REQUEST_RESET);
+    let request = http.send(users::REQUEST_RESET);
     request.json(&json!({"username": "ann"})).await;
     let reset = mail_to(&service, &ann.email).await.token();
     seen.push(now(&http, &auditor, &user, 8).await);
     let answer = http
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&reset)
         .json(&json!({"password": "another-sesame", "confirm_password": "another-sesame"}))
         .await;
@@ -79,8 +80,8 @@ async fn a_moment_without_an_answer_is_told_why(store: Store) {
     let http = service.http();
     let auditor = auditor(&service).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let access = Contract::A.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let access = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let user = id_of(&access);
     now(&http, &auditor, &user, 3).await;
     for (query, status, word) in [
@@ -110,11 +111,11 @@ async fn an_operator_sees_what_changed_between_two_moments(store: Store) {
     let http = service.http();
     let auditor = auditor(&service).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let access = Contract::A.signs_in(&http, &ann).await.access;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let access = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let user = id_of(&access);
     let before = now(&http, &auditor, &user, 3).await;
-    let answer = http.send(a::LOGOUT).bearer(&access).await;
+    let answer = http.send(api_auth::LOGOUT).bearer(&access).await;
     assert_eq!(answer.status, 200, "{answer}");
     // It ends the other session as well.
     give_role(&service, "ann", "admin");
@@ -160,9 +161,12 @@ async fn state(http: &Http, token: &str, user: &str, query: &str) -> Answer {
 
 async fn auditor(service: &Program) -> String {
     let person = Person::called("auditor");
-    Contract::A.registers(&service.http(), &person).await;
+    Contract::ApiAuth.registers(&service.http(), &person).await;
     give_role(service, "auditor", "auditor");
-    Contract::A.signs_in(&service.http(), &person).await.access
+    Contract::ApiAuth
+        .signs_in(&service.http(), &person)
+        .await
+        .access
 }
 
 fn give_role(service: &Program, name: &str, role: &str) {

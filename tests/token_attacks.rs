@@ -15,8 +15,8 @@ use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::Http;
 use support::mail::Mailbox as _;
 use support::{
-    Contract, Endpoint, Person, Program, Settings, Store, a, c, eventually, on_both_stores, own,
-    token,
+    Contract, Endpoint, Person, Program, Settings, Store, api_auth, eventually, on_both_stores,
+    own, token, users,
 };
 
 on_both_stores!(
@@ -36,8 +36,8 @@ async fn no_forgery_opens_anything(store: Store) {
             .await;
         let http = service.http();
         let ann = Person::called("ann");
-        Contract::A.registers(&http, &ann).await;
-        let good = Contract::A.signs_in(&http, &ann).await;
+        Contract::ApiAuth.registers(&http, &ann).await;
+        let good = Contract::ApiAuth.signs_in(&http, &ann).await;
         let keys = http.send(own::KEY_SET).await.json();
         // What a token is for makes no difference to its key.
         let others = (algorithm == "EdDSA").then_some(good.refresh());
@@ -48,7 +48,7 @@ async fn no_forgery_opens_anything(store: Store) {
             }
         }
         verifies(&http, &good.access).await;
-        let answer = http.send(a::REFRESH).bearer(good.refresh()).await;
+        let answer = http.send(api_auth::REFRESH).bearer(good.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
 }
@@ -64,8 +64,8 @@ async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
         .await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let good = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let good = Contract::ApiAuth.signs_in(&http, &ann).await;
     let signed = |token: &str, later: [i64; 2]| {
         let header: jsonwebtoken::Header = serde_json::from_value(token::header(token)).unwrap();
         let mut claims = token::claims(token);
@@ -85,7 +85,7 @@ async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
         eprintln!("{later:?}");
         refreshes_nothing(&http, &signed(good.refresh(), later)).await;
     }
-    let answer = http.send(a::REFRESH).bearer(good.refresh()).await;
+    let answer = http.send(api_auth::REFRESH).bearer(good.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -96,8 +96,8 @@ async fn no_address_in_a_token_is_ever_called(store: Store) {
     let service = settings.start().await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let good = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let good = Contract::ApiAuth.signs_in(&http, &ann).await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
@@ -127,7 +127,7 @@ async fn a_token_of_one_kind_passes_for_no_other(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
     let mut access = Vec::new();
     let mut refresh = Vec::new();
     for contract in Contract::ALL {
@@ -135,7 +135,7 @@ async fn a_token_of_one_kind_passes_for_no_other(store: Store) {
         access.push(tokens.access);
         refresh.extend(tokens.refresh);
     }
-    let request = http.send(c::REQUEST_RESET);
+    let request = http.send(users::REQUEST_RESET);
     request.json(&json!({"username": "ann"})).await;
     let mail = eventually("the mail arrives", async || service.mails().pop()).await;
     let reset = mail.token();
@@ -167,17 +167,17 @@ async fn two_tokens_are_none(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let Tokens { access, .. } = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let Tokens { access, .. } = Contract::ApiAuth.signs_in(&http, &ann).await;
     for (first, second) in [(&*access, "x"), ("x", &*access), (&*access, &*access)] {
         let twice = |endpoint: Endpoint| {
             let request = http.send(endpoint).authorization(first);
             request.authorization(second)
         };
-        let answer = twice(c::VERIFY).await;
-        Contract::C.refuses(&answer, 400);
-        let answer = twice(a::LOGOUT).await;
-        Contract::A.refuses(&answer, 401);
+        let answer = twice(users::VERIFY).await;
+        Contract::Users.refuses(&answer, 400);
+        let answer = twice(api_auth::LOGOUT).await;
+        Contract::ApiAuth.refuses(&answer, 401);
         let answer = twice(own::HISTORY).await;
         assert_eq!(answer.status, 401, "{answer}");
     }
@@ -416,8 +416,8 @@ async fn opens_nothing(http: &Http, token: &str) {
 
 async fn authenticates_nothing(http: &Http, token: &str) {
     is_refused(http, token).await;
-    let answer = http.send(a::LOGOUT).bearer(token).await;
-    Contract::A.refuses(&answer, 401);
+    let answer = http.send(api_auth::LOGOUT).bearer(token).await;
+    Contract::ApiAuth.refuses(&answer, 401);
     for endpoint in [own::HISTORY, own::FEED, own::LOG_CHECKPOINT] {
         let answer = http.send(endpoint).bearer(token).await;
         assert_eq!(answer.status, 401, "{answer}");
@@ -426,12 +426,12 @@ async fn authenticates_nothing(http: &Http, token: &str) {
 }
 
 async fn resets_nothing(http: &Http, token: &str) {
-    let answer = http.send(c::VERIFY_RESET).authorization(token).await;
-    Contract::C.refuses(&answer, 400);
+    let answer = http.send(users::VERIFY_RESET).authorization(token).await;
+    Contract::Users.refuses(&answer, 400);
     let answer = http
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(token)
         .json(&json!({"password": "another-secret"}))
         .await;
-    Contract::C.refuses(&answer, 400);
+    Contract::Users.refuses(&answer, 400);
 }

@@ -4,27 +4,27 @@ use serde_json::{Value, json};
 
 use super::form::{NOW_DAY_FIRST, NOW_MILLIS, TEXT, TEXTS, assert_fits};
 use super::http::Http;
-use super::{Answer, Endpoint, Person, a, c, d, e, eventually};
+use super::{Answer, Endpoint, Person, api, api_auth, eventually, users, v1_auth};
 
 /// A published contract, named as `docs/contracts/README.md` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contract {
-    A,
-    C,
-    D,
-    E,
+    ApiAuth,
+    Users,
+    Api,
+    V1Auth,
 }
 
 impl Contract {
-    pub const ALL: [Self; 4] = [Self::A, Self::C, Self::D, Self::E];
+    pub const ALL: [Self; 4] = [Self::ApiAuth, Self::Users, Self::Api, Self::V1Auth];
 
     /// The path below which this contract answers.
     pub const fn base(self) -> &'static str {
         match self {
-            Self::A => "/api/auth",
-            Self::C => "/users",
-            Self::D => "/api",
-            Self::E => "/v1/auth",
+            Self::ApiAuth => "/api/auth",
+            Self::Users => "/users",
+            Self::Api => "/api",
+            Self::V1Auth => "/v1/auth",
         }
     }
 
@@ -42,20 +42,20 @@ impl Contract {
     /// Where it registers.
     pub const fn registration(self) -> Endpoint {
         match self {
-            Self::A => a::REGISTER,
-            Self::C => c::REGISTER,
-            Self::D => d::REGISTER,
-            Self::E => e::REGISTER,
+            Self::ApiAuth => api_auth::REGISTER,
+            Self::Users => users::REGISTER,
+            Self::Api => api::REGISTER,
+            Self::V1Auth => v1_auth::REGISTER,
         }
     }
 
     /// Where it signs in.
     pub const fn login(self) -> Endpoint {
         match self {
-            Self::A => a::LOGIN,
-            Self::C => c::LOGIN,
-            Self::D => d::LOGIN,
-            Self::E => e::LOGIN,
+            Self::ApiAuth => api_auth::LOGIN,
+            Self::Users => users::LOGIN,
+            Self::Api => api::LOGIN,
+            Self::V1Auth => v1_auth::LOGIN,
         }
     }
 
@@ -68,17 +68,17 @@ impl Contract {
             password,
         } = person;
         match self {
-            Self::A => json!({"username": username, "email": email, "password": password}),
-            Self::C => json!({"username": email, "password": password}),
-            Self::D | Self::E => json!({"name": name, "email": email, "password": password}),
+            Self::ApiAuth => json!({"username": username, "email": email, "password": password}),
+            Self::Users => json!({"username": email, "password": password}),
+            Self::Api | Self::V1Auth => json!({"name": name, "email": email, "password": password}),
         }
     }
 
     /// The body with which whoever is called `identifier` signs in.
     pub fn login_of(self, identifier: &str, password: &str) -> Value {
         match self {
-            Self::A | Self::C => json!({"username": identifier, "password": password}),
-            Self::D | Self::E => json!({"email": identifier, "password": password}),
+            Self::ApiAuth | Self::Users => json!({"username": identifier, "password": password}),
+            Self::Api | Self::V1Auth => json!({"email": identifier, "password": password}),
         }
     }
 
@@ -92,8 +92,8 @@ impl Contract {
     pub async fn registers(self, http: &Http, person: &Person) {
         let answer = self.register(http, person).await;
         let created = match self {
-            Self::A | Self::D => 201,
-            Self::C | Self::E => 200,
+            Self::ApiAuth | Self::Api => 201,
+            Self::Users | Self::V1Auth => 200,
         };
         assert_eq!(answer.status, created, "{answer}");
     }
@@ -115,13 +115,13 @@ impl Contract {
     #[track_caller]
     pub fn tokens_in(self, body: &Value) -> Tokens {
         let (access, refresh) = match self {
-            Self::A => (
+            Self::ApiAuth => (
                 "/data/access_token/token",
                 Some("/data/refresh_token/token"),
             ),
-            Self::C => ("/data/access_token", Some("/data/refresh_token")),
-            Self::D => ("/token", None),
-            Self::E => ("/data/token", None),
+            Self::Users => ("/data/access_token", Some("/data/refresh_token")),
+            Self::Api => ("/token", None),
+            Self::V1Auth => ("/data/token", None),
         };
         let text = |pointer: &str| {
             let value = body.pointer(pointer).and_then(Value::as_str);
@@ -139,17 +139,17 @@ impl Contract {
     #[track_caller]
     pub fn says_email_taken(self, answer: &Answer) {
         match self {
-            Self::A => answer.is(
+            Self::ApiAuth => answer.is(
                 400,
                 &json!({"timestamp": NOW_MILLIS, "statusCode": 400, "status": "error",
                     "message": "email already exist, try another", "errors": {"email": TEXTS}}),
             ),
-            Self::C => answer.is(400, &refusal_of_c(400, "username already exist")),
-            Self::D => answer.is(
+            Self::Users => answer.is(400, &refusal_of_c(400, "username already exist")),
+            Self::Api => answer.is(
                 409,
                 &json!({"status": 409, "timestamp": NOW_DAY_FIRST, "message": "email already registered"}),
             ),
-            Self::E => answer.is(
+            Self::V1Auth => answer.is(
                 400,
                 &json!({"code": 400, "status": "failed", "message": "Bad Request",
                     "errors": {"email": "The email is already exists"}}),
@@ -161,10 +161,10 @@ impl Contract {
     #[track_caller]
     pub fn says_wrong_credentials(self, answer: &Answer) {
         match self {
-            Self::A => answer.is(403, &refusal_of_a(403, "Username or Password is wrong")),
-            Self::C => answer.is(400, &refusal_of_c(400, "username and password not match")),
-            Self::D => answer.is(401, &refusal_of_d(401, TEXT)),
-            Self::E => answer.is(
+            Self::ApiAuth => answer.is(403, &refusal_of_a(403, "Username or Password is wrong")),
+            Self::Users => answer.is(400, &refusal_of_c(400, "username and password not match")),
+            Self::Api => answer.is(401, &refusal_of_d(401, TEXT)),
+            Self::V1Auth => answer.is(
                 400,
                 &json!({"code": 400, "status": "failed", "message": "Bad Request",
                     "errors": {"password": "The password is not match"}}),
@@ -181,10 +181,10 @@ impl Contract {
             self.lists(&errors);
         }
         let expected = match self {
-            Self::A => refusal_of_a(status, TEXT),
-            Self::C => refusal_of_c(status, TEXT),
-            Self::D => refusal_of_d(status, TEXT),
-            Self::E => json!({"code": status, "status": "failed", "message": TEXT}),
+            Self::ApiAuth => refusal_of_a(status, TEXT),
+            Self::Users => refusal_of_c(status, TEXT),
+            Self::Api => refusal_of_d(status, TEXT),
+            Self::V1Auth => json!({"code": status, "status": "failed", "message": TEXT}),
         };
         assert_fits(&expected, &body, &answer.to_string());
     }
@@ -200,12 +200,12 @@ impl Contract {
     #[track_caller]
     fn lists(self, errors: &Value) {
         match (self, errors) {
-            (Self::A, Value::Object(errors)) => {
+            (Self::ApiAuth, Value::Object(errors)) => {
                 for (field, sentences) in errors {
                     assert_fits(&json!(TEXTS), sentences, field);
                 }
             }
-            (Self::D, Value::Array(errors)) => {
+            (Self::Api, Value::Array(errors)) => {
                 for error in errors {
                     let mut error = error.clone();
                     let members = error.as_object_mut().expect("an object");
@@ -214,7 +214,7 @@ impl Contract {
                     assert_fits(&json!({"field": TEXT, "message": TEXT}), &error, "error");
                 }
             }
-            (Self::E, Value::Object(errors)) => {
+            (Self::V1Auth, Value::Object(errors)) => {
                 for (field, sentence) in errors {
                     assert_fits(&json!(TEXT), sentence, field);
                 }
@@ -261,13 +261,13 @@ pub fn success_of_c(message: &str, data: &Value) -> Value {
 
 /// Makes sure that `token` authenticates; C is the contract that can be asked.
 pub async fn verifies(http: &Http, token: &str) {
-    let answer = http.send(c::VERIFY).authorization(token).await;
+    let answer = http.send(users::VERIFY).authorization(token).await;
     answer.is(200, &success_of_c("token verified", &Value::Null));
 }
 
 /// Makes sure that `token` does not authenticate.
 pub async fn is_refused(http: &Http, token: &str) {
-    let answer = http.send(c::VERIFY).authorization(token).await;
+    let answer = http.send(users::VERIFY).authorization(token).await;
     answer.is(
         400,
         &refusal_of_c(400, "please provided a valid access_token!"),
@@ -277,7 +277,7 @@ pub async fn is_refused(http: &Http, token: &str) {
 /// Waits until a node has heard that `token` does not authenticate any more; from then on it never does.
 pub async fn comes_to_refuse(http: &Http, token: &str) {
     eventually("the token is refused", async || {
-        let answer = http.send(c::VERIFY).authorization(token).await;
+        let answer = http.send(users::VERIFY).authorization(token).await;
         (answer.status == 400).then_some(())
     })
     .await;
@@ -288,14 +288,14 @@ pub async fn comes_to_refuse(http: &Http, token: &str) {
 
 /// Makes sure that `token` refreshes nothing, by A's two endpoints and C's.
 pub async fn refreshes_nothing(http: &Http, token: &str) {
-    let answer = http.send(a::REFRESH).bearer(token).await;
+    let answer = http.send(api_auth::REFRESH).bearer(token).await;
     answer.is(401, &refusal_of_a(401, "Unauthorized"));
     let answer = http
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .cookie("refreshToken", token)
         .await;
     answer.is(401, &refusal_of_a(401, "Invalid or expired refresh token"));
-    let answer = http.send(c::REFRESH).authorization(token).await;
+    let answer = http.send(users::REFRESH).authorization(token).await;
     answer.is(
         400,
         &refusal_of_c(400, "please provided a valid refresh_token!"),

@@ -42,7 +42,7 @@ macro_rules! endpoints {
 
 endpoints! {
     /// `api-auth-a.md`, `api-auth-b.md`.
-    a {
+    api_auth {
         REGISTER: POST "/api/auth/register",
         LOGIN: POST "/api/auth/login",
         LOGOUT: POST "/api/auth/logout",
@@ -50,7 +50,7 @@ endpoints! {
         REFRESH_TOKEN: POST "/api/auth/refresh-token",
     }
     /// `users.md`.
-    c {
+    users {
         REGISTER: POST "/users",
         LOGIN: POST "/users/login",
         VERIFY: GET "/users/verify-token",
@@ -60,12 +60,12 @@ endpoints! {
         UPDATE_PASSWORD: PUT "/users/reset-password/update-password",
     }
     /// `api.md`.
-    d {
+    api {
         REGISTER: POST "/api/register",
         LOGIN: POST "/api/login",
     }
     /// `v1-auth.md`.
-    e {
+    v1_auth {
         REGISTER: POST "/v1/auth/register",
         LOGIN: POST "/v1/auth/login",
     }

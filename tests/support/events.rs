@@ -20,7 +20,7 @@ impl Auditor {
     pub async fn of(service: &Program) -> Self {
         let person = Person::called("the-auditor");
         Self::hired(&service.settings, &person);
-        let tokens = Contract::A.signs_in(&service.http(), &person).await;
+        let tokens = Contract::ApiAuth.signs_in(&service.http(), &person).await;
         Self {
             token: tokens.access,
         }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::events::lag;
+use super::eventually::within;
 use super::http::Http;
 use super::proxy::Proxy;
-use super::waiting::within;
-use super::{Contract, Nats, Person, Postgres, Program, Settings, a, c, eventually};
+use super::{Contract, Nats, Person, Postgres, Program, Settings, api_auth, eventually, users};
 
 /// How many nodes there are.
 pub const NODES: usize = 3;
@@ -182,20 +182,25 @@ impl Cluster {
     pub async fn visitor(&self, node: usize, name: &str) -> Option<Visitor> {
         let http = self.http(node);
         let person = Person::called(name);
-        let registration = Contract::A.registration_of(&person);
-        let request = http.send(a::REGISTER).json(&registration);
+        let registration = Contract::ApiAuth.registration_of(&person);
+        let request = http.send(api_auth::REGISTER).json(&registration);
         let registered = request.attempt().await.ok()?;
         if registered.status != 201 {
             return None;
         }
-        let login = Contract::A.login_of(&person.username, &person.password);
-        let signed_in = http.send(a::LOGIN).json(&login).attempt().await.ok()?;
+        let login = Contract::ApiAuth.login_of(&person.username, &person.password);
+        let signed_in = http
+            .send(api_auth::LOGIN)
+            .json(&login)
+            .attempt()
+            .await
+            .ok()?;
         if signed_in.status != 200 {
             return None;
         }
         Some(Visitor {
-            access: Contract::A.tokens_in(&registered.json()).access,
-            other: Contract::A.tokens_in(&signed_in.json()).access,
+            access: Contract::ApiAuth.tokens_in(&registered.json()).access,
+            other: Contract::ApiAuth.tokens_in(&signed_in.json()).access,
             person,
         })
     }
@@ -204,7 +209,11 @@ impl Cluster {
     pub async fn accepts(&self, token: &str) -> Vec<usize> {
         let mut nodes = Vec::new();
         for node in 0..NODES {
-            let answer = self.http(node).send(c::VERIFY).authorization(token).await;
+            let answer = self
+                .http(node)
+                .send(users::VERIFY)
+                .authorization(token)
+                .await;
             if answer.status == 200 {
                 nodes.push(node);
             }

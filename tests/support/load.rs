@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use super::http::{Http, Request};
-use super::{Answer, Contract, Person, a, eventually};
+use super::{Answer, Contract, Person, api_auth, eventually};
 
 /// How many people come at a time.
 const AT_ONCE: usize = 8;
@@ -59,8 +59,8 @@ impl Visitor {
         if let (Fate::Acknowledged, Some(answer)) = fate_of(contract, request).await {
             let tokens = contract.tokens_in(&answer.json());
             if logs_out {
-                let request = http.send(a::LOGOUT).bearer(&tokens.access);
-                (visitor.logout, _) = fate_of(Contract::A, request).await;
+                let request = http.send(api_auth::LOGOUT).bearer(&tokens.access);
+                (visitor.logout, _) = fate_of(Contract::ApiAuth, request).await;
             }
             visitor.tokens = Some(tokens);
         }
@@ -70,7 +70,7 @@ impl Visitor {
     /// Makes sure that everything the service acknowledged is so, and that everything else is wholly so or not at all.
     pub async fn is_whole(&self, http: &Http) {
         let person = &self.person;
-        let found = Contract::A.sign_in(http, person).await.status == 200;
+        let found = Contract::ApiAuth.sign_in(http, person).await.status == 200;
         match self.registration {
             Fate::Acknowledged => assert!(found, "{} was lost", person.email),
             Fate::Declined => assert!(!found, "{} is there after all", person.email),
@@ -83,9 +83,9 @@ impl Visitor {
         for contract in Contract::ALL {
             contract.signs_in(http, person).await;
         }
-        if self.contract == Contract::A {
-            let body = Contract::A.login_of(&person.username, &person.password);
-            let answer = http.send(a::LOGIN).json(&body).await;
+        if self.contract == Contract::ApiAuth {
+            let body = Contract::ApiAuth.login_of(&person.username, &person.password);
+            let answer = http.send(api_auth::LOGIN).json(&body).await;
             assert_eq!(answer.status, 200, "{answer}");
         }
         let Some(tokens) = &self.tokens else { return };

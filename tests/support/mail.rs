@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::waiting::within;
+use super::eventually::within;
 use super::{Program, eventually};
 
 /// How long a mail may take that has to wait for its turn again: an attempt that was cut off counts as lost after two

@@ -149,8 +149,8 @@ impl Meter {
     /// Ann, whose account's key the service knows since she signed in.
     pub async fn signed_in_person(&self) -> Person {
         let ann = Person::called("ann");
-        Contract::E.registers(&self.http, &ann).await;
-        Contract::E.signs_in(&self.http, &ann).await;
+        Contract::V1Auth.registers(&self.http, &ann).await;
+        Contract::V1Auth.signs_in(&self.http, &ann).await;
         ann
     }
 }

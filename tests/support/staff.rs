@@ -23,7 +23,7 @@ pub fn employ(service: &Program, person: &Person, role: &str) {
 pub async fn signed_in(service: &Program, name: &str, role: &str) -> Tokens {
     let person = Person::called(name);
     employ(service, &person, role);
-    Contract::A.signs_in(&service.http(), &person).await
+    Contract::ApiAuth.signs_in(&service.http(), &person).await
 }
 
 /// Gives an account another role.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::contract::Tokens;
 use super::mail::{mail_to, new_mail_to};
-use super::{Contract, Endpoint, Person, Program, a, c, eventually, own, staff};
+use super::{Contract, Endpoint, Person, Program, api_auth, eventually, own, staff, users};
 
 /// The types of all published events, as readers know them.
 pub fn every_type() -> BTreeSet<String> {
@@ -26,17 +26,17 @@ pub const EVENTS: usize = 2 + 2 * 4 + 1 + 3 + 4 + 2 + 1 + 1 + 14 + 3;
 pub async fn everything_happens(service: &Program, name: &str) -> (Person, Tokens) {
     let http = service.http();
     let person = Person::called(name);
-    Contract::A.registers(&http, &person).await;
+    Contract::ApiAuth.registers(&http, &person).await;
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&http, &person).await;
-        let answer = service.send(a::LOGOUT).bearer(&tokens.access).await;
+        let answer = service.send(api_auth::LOGOUT).bearer(&tokens.access).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
     let stranger = person.with_password("not-the-password");
-    let refused = Contract::A.sign_in(&http, &stranger).await;
-    Contract::A.says_wrong_credentials(&refused);
+    let refused = Contract::ApiAuth.sign_in(&http, &stranger).await;
+    Contract::ApiAuth.says_wrong_credentials(&refused);
 
-    let stolen = Contract::A.signs_in(&http, &person).await;
+    let stolen = Contract::ApiAuth.signs_in(&http, &person).await;
     let request = service.send(own::REQUEST_VERIFICATION);
     let answer = request.bearer(&stolen.access).await;
     assert_eq!(answer.status, 202, "{answer}");
@@ -44,29 +44,35 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
     follows(service, &verification.token(), &stolen.access).await;
     let mut newest = stolen.clone();
     for _ in 0..2 {
-        let answer = service.send(a::REFRESH).bearer(newest.refresh()).await;
-        newest = Contract::A.tokens_in(&answer.json());
+        let answer = service
+            .send(api_auth::REFRESH)
+            .bearer(newest.refresh())
+            .await;
+        newest = Contract::ApiAuth.tokens_in(&answer.json());
     }
-    let answer = service.send(a::REFRESH).bearer(stolen.refresh()).await;
+    let answer = service
+        .send(api_auth::REFRESH)
+        .bearer(stolen.refresh())
+        .await;
     assert_eq!(answer.status, 401, "{answer}");
 
-    let request = service.send(c::REQUEST_RESET);
+    let request = service.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;
     assert_eq!(answer.status, 200, "{answer}");
     let reset = new_mail_to(service, &person.email, &[verification]).await;
     let token = reset.token();
     let person = person.with_password("another-secret");
-    let request = service.send(c::UPDATE_PASSWORD).authorization(&token);
+    let request = service.send(users::UPDATE_PASSWORD).authorization(&token);
     let answer = request.json(&json!({"password": person.password})).await;
     assert_eq!(answer.status, 200, "{answer}");
     staff::promote(service, &person, "auditor");
-    let tokens = Contract::A.signs_in(&http, &person).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, &person).await;
 
     let guest = Person::called(&format!("{name}-for-a-day"));
-    Contract::C.registers(&http, &guest).await;
-    let of_guest = Contract::C.signs_in(&http, &guest).await;
+    Contract::Users.registers(&http, &guest).await;
+    let of_guest = Contract::Users.signs_in(&http, &guest).await;
     let guest = changes_everything(service, &guest, &of_guest.access).await;
-    let of_guest = Contract::C.signs_in(&http, &guest).await;
+    let of_guest = Contract::Users.signs_in(&http, &guest).await;
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
@@ -86,7 +92,7 @@ async fn comes_from_elsewhere(service: &Program, name: &str) {
         .settings
         .run(&["user", "import", "-"], &line.to_string());
     assert!(import.status.success(), "{import:?}");
-    Contract::A.signs_in(&service.http(), &person).await;
+    Contract::ApiAuth.signs_in(&service.http(), &person).await;
     eventually("the password is hashed anew", async || {
         let history = service.settings.run(&["history", name], "");
         let history = String::from_utf8_lossy(&history.stdout).into_owned();
@@ -124,7 +130,7 @@ async fn changes_everything(service: &Program, person: &Person, access: &str) ->
         .await;
     assert_eq!(answer.status, 204, "{answer}");
     let person = person.with_password(new);
-    Contract::D.signs_in(&service.http(), &person).await;
+    Contract::Api.signs_in(&service.http(), &person).await;
     let sessions = service.send(own::SESSIONS).bearer(access).await.json();
     let sessions = sessions["sessions"].as_array().expect("sessions").clone();
     let other = sessions.iter().find(|session| session["current"] == false);
@@ -133,7 +139,7 @@ async fn changes_everything(service: &Program, person: &Person, access: &str) ->
     let end = Endpoint::at("DELETE", path.leak());
     let answer = service.send(end).bearer(access).await;
     assert_eq!(answer.status, 204, "{answer}");
-    Contract::D.signs_in(&service.http(), &person).await;
+    Contract::Api.signs_in(&service.http(), &person).await;
     let answer = service.send(own::END_OTHER_SESSIONS).bearer(access).await;
     assert_eq!(answer.status, 204, "{answer}");
     for verb in ["lock", "unlock"] {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::contract::verifies;
 use support::document::printed_in;
 use support::form::{JWT, NOW_RFC3339, NUMBER, RFC3339, TEXT, rfc3339};
-use support::{Contract, Person, Program, Settings, Store, e, on_both_stores, token};
+use support::{Contract, Person, Program, Settings, Store, on_both_stores, token, v1_auth};
 
 on_both_stores!(
     the_printed_examples_work_in_turn_on_an_empty_store,
@@ -35,7 +35,10 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     "phone":"+6285319076822"
 }"#,
     );
-    let answer = service.send(e::REGISTER).json_text(registration).await;
+    let answer = service
+        .send(v1_auth::REGISTER)
+        .json_text(registration)
+        .await;
     answer.is(200, &signed_in("dirga", "dirga@example.com"));
     let login = printed_in(
         "v1-auth.md",
@@ -44,14 +47,14 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     "password":"rahasia"
 }"#,
     );
-    let answer = service.send(e::LOGIN).json_text(login).await;
+    let answer = service.send(v1_auth::LOGIN).json_text(login).await;
     answer.is(200, &signed_in("dirga", "dirga@example.com"));
 }
 
 async fn a_registration_is_answered_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    let answer = Contract::E.register(&service.http(), &ann).await;
+    let answer = Contract::V1Auth.register(&service.http(), &ann).await;
     let body = answer.is(200, &signed_in(&ann.name, &ann.email));
     assert_eq!(
         body["data"]["user"]["created_at"],
@@ -63,7 +66,7 @@ async fn a_registration_is_answered_as_printed(store: Store) {
 async fn a_registration_that_lacks_members_names_each_of_them(store: Store) {
     let service = Program::on(store).await;
     for body in [json!({}), json!({"email": "", "password": "", "name": ""})] {
-        let answer = service.send(e::REGISTER).json(&body).await;
+        let answer = service.send(v1_auth::REGISTER).json(&body).await;
         answer.is(
             400,
             &invalid(&json!({"email": TEXT, "password": TEXT, "name": TEXT})),
@@ -82,11 +85,11 @@ async fn a_telephone_number_is_optional_and_checked(store: Store) {
         "62 853 1907",
     ] {
         body["phone"] = json!(phone);
-        let answer = service.send(e::REGISTER).json(&body).await;
+        let answer = service.send(v1_auth::REGISTER).json(&body).await;
         answer.is(400, &invalid(&json!({"phone": TEXT})));
     }
     body["phone"] = json!("+6285319076822");
-    let answer = service.send(e::REGISTER).json(&body).await;
+    let answer = service.send(v1_auth::REGISTER).json(&body).await;
     answer.is(200, &signed_in("Ann", "ann@example.com"));
 }
 
@@ -102,10 +105,10 @@ async fn a_registration_is_refused_for_what_is_wrong_with_its_members(store: Sto
     ] {
         let mut body = good.clone();
         body[field] = value;
-        let answer = service.send(e::REGISTER).json(&body).await;
+        let answer = service.send(v1_auth::REGISTER).json(&body).await;
         answer.is(400, &invalid(&json!({field: TEXT})));
     }
-    let answer = service.send(e::REGISTER).json(&good).await;
+    let answer = service.send(v1_auth::REGISTER).json(&good).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
@@ -123,9 +126,9 @@ async fn a_taken_address_is_refused_as_printed(store: Store) {
 }"#,
     );
     let ann = Person::called("ann");
-    Contract::E.registers(&service.http(), &ann).await;
+    Contract::V1Auth.registers(&service.http(), &ann).await;
     for person in [&ann, &ann.in_capitals()] {
-        let answer = Contract::E.register(&service.http(), person).await;
+        let answer = Contract::V1Auth.register(&service.http(), person).await;
         answer.is(400, &serde_json::from_str(printed).unwrap());
     }
 }
@@ -133,10 +136,10 @@ async fn a_taken_address_is_refused_as_printed(store: Store) {
 async fn a_login_is_answered_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    let answer = Contract::E.register(&service.http(), &ann).await;
+    let answer = Contract::V1Auth.register(&service.http(), &ann).await;
     let registered = answer.json()["data"]["user"].clone();
     for person in [&ann, &ann.in_capitals()] {
-        let answer = Contract::E.sign_in(&service.http(), person).await;
+        let answer = Contract::V1Auth.sign_in(&service.http(), person).await;
         let body = answer.is(200, &signed_in(&ann.name, &ann.email));
         assert_eq!(body["data"]["user"], registered);
         verifies(&service.http(), body["data"]["token"].as_str().unwrap()).await;
@@ -157,31 +160,34 @@ async fn a_wrong_password_and_an_unknown_address_are_refused_as_printed(store: S
 }"#,
     );
     let ann = Person::called("ann");
-    Contract::E.registers(&service.http(), &ann).await;
+    Contract::V1Auth.registers(&service.http(), &ann).await;
     for person in [
         ann.with_password("not-her-secret"),
         ann.with_password("short"),
         Person::called("nobody"),
     ] {
-        let answer = Contract::E.sign_in(&service.http(), &person).await;
+        let answer = Contract::V1Auth.sign_in(&service.http(), &person).await;
         answer.is(400, &serde_json::from_str(printed).unwrap());
     }
 }
 
 async fn a_login_that_lacks_members_names_each_of_them(store: Store) {
     let service = Program::on(store).await;
-    let answer = service.send(e::LOGIN).json(&json!({})).await;
+    let answer = service.send(v1_auth::LOGIN).json(&json!({})).await;
     answer.is(400, &invalid(&json!({"email": TEXT, "password": TEXT})));
     let body = json!({"email": "not an address", "password": "ann-secret"});
-    let answer = service.send(e::LOGIN).json(&body).await;
+    let answer = service.send(v1_auth::LOGIN).json(&body).await;
     answer.is(400, &invalid(&json!({"email": TEXT})));
 }
 
 async fn tokens_carry_a_number_and_their_expiry_for_a_day(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    let registered = Contract::E.register(&service.http(), &ann).await.json();
-    let signed_in = Contract::E.sign_in(&service.http(), &ann).await.json();
+    let registered = Contract::V1Auth
+        .register(&service.http(), &ann)
+        .await
+        .json();
+    let signed_in = Contract::V1Auth.sign_in(&service.http(), &ann).await.json();
     for body in [registered, signed_in] {
         let token = body["data"]["token"].as_str().unwrap();
         let expected = json!({"user_id": NUMBER, "expire_at": NUMBER, "client_id": "v1-auth"});
@@ -198,9 +204,13 @@ async fn every_account_has_a_number_of_its_own_and_keeps_it(store: Store) {
     let mut service = Program::on(store).await;
     let people = ["ann", "bob", "cid"].map(Person::called);
     // Whoever registers through another contract has a number too.
-    Contract::A.registers(&service.http(), &people[0]).await;
-    Contract::C.registers(&service.http(), &people[1]).await;
-    Contract::E.registers(&service.http(), &people[2]).await;
+    Contract::ApiAuth
+        .registers(&service.http(), &people[0])
+        .await;
+    Contract::Users.registers(&service.http(), &people[1]).await;
+    Contract::V1Auth
+        .registers(&service.http(), &people[2])
+        .await;
     let before = numbers(&service, &people).await;
     assert!(
         before[0] != before[1] && before[1] != before[2] && before[0] != before[2],
@@ -215,7 +225,7 @@ async fn every_account_has_a_number_of_its_own_and_keeps_it(store: Store) {
 async fn numbers(service: &Program, people: &[Person]) -> Vec<Value> {
     let mut numbers = Vec::new();
     for person in people {
-        let answer = Contract::E.sign_in(&service.http(), person).await;
+        let answer = Contract::V1Auth.sign_in(&service.http(), person).await;
         numbers.push(answer.json()["data"]["user"]["id"].clone());
     }
     numbers

@@ -10,7 +10,9 @@ use support::form::{
     JWT, NOW_CALENDAR, NOW_MILLIS, NOW_UNIX_MILLIS, RFC3339, TEXTS, UUID, rfc3339,
 };
 use support::http::Http;
-use support::{Answer, Contract, Person, Program, Settings, Store, a, on_both_stores, token};
+use support::{
+    Answer, Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token,
+};
 
 on_both_stores!(
     the_printed_examples_work_in_turn_on_an_empty_store,
@@ -54,7 +56,10 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
   "confirm_password": "ahmad_secret"
 }"#,
     );
-    let answer = service.send(a::REGISTER).json_text(registration).await;
+    let answer = service
+        .send(api_auth::REGISTER)
+        .json_text(registration)
+        .await;
     assert_eq!(answer.status, 201, "{answer}");
 
     let login = printed_in(
@@ -64,7 +69,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
   "password": "ahmad_secret"
 }"#,
     );
-    let answer = service.send(a::LOGIN).json_text(login).await;
+    let answer = service.send(api_auth::LOGIN).json_text(login).await;
     assert_eq!(answer.status, 200, "{answer}");
     let body = answer.json();
     let user = json!({"username": "ahmadsolih", "email": "ahmadsolih@gmail.com", "role": "user"});
@@ -73,12 +78,12 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     let cookie = answer.cookie("refreshToken").unwrap();
 
     let answer = service
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .cookie("refreshToken", &cookie.value)
         .await;
     assert_eq!(answer.status, 200, "{answer}");
 
-    let answer = service.send(a::LOGOUT).bearer(access).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(access).await;
     assert_eq!(answer.status, 200, "{answer}");
 
     let registration = printed_in(
@@ -90,7 +95,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     "password": "yourpassword"
 }"#,
     );
-    let answer = service.send(a::LOGIN).json_text(registration).await;
+    let answer = service.send(api_auth::LOGIN).json_text(registration).await;
     assert_eq!(answer.status, 201, "{answer}");
 
     let login = printed_in(
@@ -100,15 +105,18 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     "password": "yourpassword"
 }"#,
     );
-    let answer = service.send(a::LOGIN).json_text(login).await;
+    let answer = service.send(api_auth::LOGIN).json_text(login).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let tokens = Contract::A.tokens_in(&answer.json());
+    let tokens = Contract::ApiAuth.tokens_in(&answer.json());
 
-    let answer = service.send(a::REFRESH).bearer(tokens.refresh()).await;
+    let answer = service
+        .send(api_auth::REFRESH)
+        .bearer(tokens.refresh())
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
 
     let answer = service
-        .send(a::LOGOUT)
+        .send(api_auth::LOGOUT)
         .header("content-type", "application/json")
         .bearer(&tokens.access)
         .await;
@@ -118,33 +126,33 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
 async fn a_registration_is_answered_in_the_words_of_whichever_document_was_read(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"username": "ann", "email": "ann@example.com", "password": "ann-secret"});
-    let answer = service.send(a::REGISTER).json(&body).await;
+    let answer = service.send(api_auth::REGISTER).json(&body).await;
     answer.is(201, &registered("User successfully registered", "ann"));
 
     let body = json!({"username": "bob", "email": "bob@example.com", "password": "bob-secret",
         "confirm_password": "bob-secret"});
-    let answer = service.send(a::REGISTER).json(&body).await;
+    let answer = service.send(api_auth::REGISTER).json(&body).await;
     answer.is(201, &registered("Register successfully", "bob"));
 
     let body = json!({"fullname": "Cid Doe", "username": "cid", "email": "cid@example.com",
         "password": "cid-secret"});
-    let answer = service.send(a::REGISTER).json(&body).await;
+    let answer = service.send(api_auth::REGISTER).json(&body).await;
     let body = answer.is(201, &registered("User successfully registered", "cid"));
-    verifies(&service.http(), &Contract::A.tokens_in(&body).access).await;
+    verifies(&service.http(), &Contract::ApiAuth.tokens_in(&body).access).await;
 }
 
 async fn the_login_path_registers_whoever_sends_a_full_name(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"fullname": "Ann Doe", "email": "ann@example.com", "username": "ann",
         "password": "ann-secret"});
-    let answer = service.send(a::LOGIN).json(&body).await;
+    let answer = service.send(api_auth::LOGIN).json(&body).await;
     answer.is(201, &registered("User successfully registered", "ann"));
 
-    let answer = service.send(a::LOGIN).json(&body).await;
+    let answer = service.send(api_auth::LOGIN).json(&body).await;
     says_username_taken(&answer, &["email", "username"]);
 
     let answer = service
-        .send(a::LOGIN)
+        .send(api_auth::LOGIN)
         .json(&json!({"fullname": "Bob Doe", "email": "bob@example.com"}))
         .await;
     answer.is(
@@ -163,7 +171,7 @@ async fn a_registration_that_lacks_members_names_each_of_them(store: Store) {
         json!({}),
         json!({"username": "", "email": "", "password": ""}),
     ] {
-        let answer = service.send(a::REGISTER).json(&body).await;
+        let answer = service.send(api_auth::REGISTER).json(&body).await;
         answer.is(400, &invalid(&every));
     }
 }
@@ -183,7 +191,7 @@ async fn the_printed_incomplete_registration_is_answered_as_printed(store: Store
     );
     let errors: Value = serde_json::from_str(errors).unwrap();
     let body = json!({"fullname": "yourname", "email": "yourmail@example.com"});
-    let answer = service.send(a::REGISTER).json(&body).await;
+    let answer = service.send(api_auth::REGISTER).json(&body).await;
     answer.is(400, &invalid(&errors));
 }
 
@@ -204,11 +212,11 @@ async fn a_registration_is_refused_for_what_is_wrong_with_its_members(store: Sto
     ] {
         let mut body = good.clone();
         body[field] = value;
-        let answer = service.send(a::REGISTER).json(&body).await;
+        let answer = service.send(api_auth::REGISTER).json(&body).await;
         answer.is(400, &invalid(&json!({field: TEXTS})));
     }
     // None of them left anything behind.
-    let answer = service.send(a::REGISTER).json(&good).await;
+    let answer = service.send(api_auth::REGISTER).json(&good).await;
     assert_eq!(answer.status, 201, "{answer}");
 }
 
@@ -219,11 +227,13 @@ async fn a_taken_username_is_refused_as_printed(store: Store) {
         "api-auth-b.md",
         r#""message": "username already exist, try another""#,
     );
-    Contract::A.registers(&http, &Person::called("ann")).await;
+    Contract::ApiAuth
+        .registers(&http, &Person::called("ann"))
+        .await;
     for username in ["ann", "ANN", "Ann"] {
         let body = json!({"username": username, "email": "other@example.com",
             "password": "other-secret"});
-        let answer = service.send(a::REGISTER).json(&body).await;
+        let answer = service.send(api_auth::REGISTER).json(&body).await;
         says_username_taken(&answer, &["username"]);
     }
 }
@@ -231,28 +241,32 @@ async fn a_taken_username_is_refused_as_printed(store: Store) {
 async fn a_taken_email_is_refused_likewise(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    Contract::A.registers(&http, &Person::called("ann")).await;
+    Contract::ApiAuth
+        .registers(&http, &Person::called("ann"))
+        .await;
     for email in ["ann@example.com", "Ann@Example.COM"] {
         let body = json!({"username": "other", "email": email, "password": "other-secret"});
-        let answer = service.send(a::REGISTER).json(&body).await;
-        Contract::A.says_email_taken(&answer);
+        let answer = service.send(api_auth::REGISTER).json(&body).await;
+        Contract::ApiAuth.says_email_taken(&answer);
     }
     // The refused registrations did not take the username that came with them.
-    Contract::A.registers(&http, &Person::called("other")).await;
+    Contract::ApiAuth
+        .registers(&http, &Person::called("other"))
+        .await;
 }
 
 async fn a_registration_in_which_both_names_are_taken_names_both(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let answer = Contract::A.register(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let answer = Contract::ApiAuth.register(&service.http(), &ann).await;
     says_username_taken(&answer, &["email", "username"]);
 }
 
 async fn a_login_is_answered_with_the_members_of_both_documents(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
 
     let answer = sign_in(&service.http(), "ann", &ann.password).await;
     let body = answer.is(
@@ -277,7 +291,7 @@ async fn a_login_is_answered_with_the_members_of_both_documents(store: Store) {
 async fn a_login_works_by_username_and_by_email(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     for identifier in ["ann", "ANN", "ann@example.com", "Ann@Example.com"] {
         let answer = sign_in(&service.http(), identifier, &ann.password).await;
         assert_eq!(answer.status, 200, "{identifier}: {answer}");
@@ -289,7 +303,7 @@ async fn a_login_works_by_username_and_by_email(store: Store) {
 async fn a_wrong_password_is_forbidden(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     for (identifier, password) in [
         ("ann", "not-her-secret"),
         ("ann", "short"),
@@ -300,21 +314,21 @@ async fn a_wrong_password_is_forbidden(store: Store) {
         ("nobody@example.com", "ann-opens-sesame"),
     ] {
         let answer = sign_in(&service.http(), identifier, password).await;
-        Contract::A.says_wrong_credentials(&answer);
+        Contract::ApiAuth.says_wrong_credentials(&answer);
         assert_eq!(answer.cookie("refreshToken"), None);
     }
 }
 
 async fn a_login_that_lacks_members_names_each_of_them(store: Store) {
     let service = Program::on(store).await;
-    let answer = service.send(a::LOGIN).json(&json!({})).await;
+    let answer = service.send(api_auth::LOGIN).json(&json!({})).await;
     answer.is(
         400,
         &invalid(&json!({"username": ["The username field is required."],
             "password": ["The password field is required."]})),
     );
     let answer = service
-        .send(a::LOGIN)
+        .send(api_auth::LOGIN)
         .json(&json!({"username": "ann"}))
         .await;
     answer.is(
@@ -326,7 +340,7 @@ async fn a_login_that_lacks_members_names_each_of_them(store: Store) {
 async fn the_cookie_is_kept_from_scripts_and_from_other_sites(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let answer = sign_in(&service.http(), "ann", &ann.password).await;
     let cookie = answer.cookie("refreshToken").unwrap();
     assert_eq!(cookie.attribute("httponly"), Some(""), "{cookie:?}");
@@ -343,12 +357,12 @@ async fn the_cookie_is_secure_where_the_service_is_reached_by_https(store: Store
     let settings = Settings::on(store).with("AUTHLOG_PUBLIC_URL", "https://auth.example.com");
     let service = settings.start().await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let answer = sign_in(&service.http(), "ann", &ann.password).await;
     let cookie = answer.cookie("refreshToken").unwrap();
     assert_eq!(cookie.attribute("secure"), Some(""), "{cookie:?}");
     let answer = service
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .cookie("refreshToken", &cookie.value)
         .await;
     let cookie = answer.cookie("refreshToken").unwrap();
@@ -359,12 +373,15 @@ async fn access_tokens_carry_the_claims_of_both_documents_for_three_hours(store:
     let service = Program::on(store).await;
     let body = json!({"fullname": "Ann Doe", "email": "ann@example.com", "username": "ann",
         "password": "ann-secret"});
-    let answer = service.send(a::REGISTER).json(&body).await;
-    let registered = Contract::A.tokens_in(&answer.json());
+    let answer = service.send(api_auth::REGISTER).json(&body).await;
+    let registered = Contract::ApiAuth.tokens_in(&answer.json());
     let answer = sign_in(&service.http(), "ann", "ann-secret").await;
-    let signed_in = Contract::A.tokens_in(&answer.json());
-    let answer = service.send(a::REFRESH).bearer(signed_in.refresh()).await;
-    let refreshed = Contract::A.tokens_in(&answer.json());
+    let signed_in = Contract::ApiAuth.tokens_in(&answer.json());
+    let answer = service
+        .send(api_auth::REFRESH)
+        .bearer(signed_in.refresh())
+        .await;
+    let refreshed = Contract::ApiAuth.tokens_in(&answer.json());
 
     for tokens in [&registered, &signed_in, &refreshed] {
         let claims = token::carries(
@@ -386,8 +403,8 @@ async fn access_tokens_carry_the_claims_of_both_documents_for_three_hours(store:
 async fn refresh_tokens_carry_their_claims_for_three_days(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     let claims = token::carries(
         tokens.refresh(),
         &json!({"user_id": UUID, "timestamp": NOW_UNIX_MILLIS}),
@@ -401,11 +418,11 @@ async fn a_logout_ends_the_session_and_clears_the_cookie(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::A.registers(&http, &ann).await;
-    let ended = Contract::A.signs_in(&http, &ann).await;
-    let other = Contract::A.signs_in(&http, &ann).await;
+    Contract::ApiAuth.registers(&http, &ann).await;
+    let ended = Contract::ApiAuth.signs_in(&http, &ann).await;
+    let other = Contract::ApiAuth.signs_in(&http, &ann).await;
 
-    let answer = service.send(a::LOGOUT).bearer(&ended.access).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&ended.access).await;
     answer.is(
         200,
         &json!({"timestamp": NOW_MILLIS, "statusCode": 200, "status": "success",
@@ -419,7 +436,7 @@ async fn a_logout_ends_the_session_and_clears_the_cookie(store: Store) {
 
     support::contract::is_refused(&http, &ended.access).await;
     support::contract::refreshes_nothing(&http, ended.refresh()).await;
-    let answer = service.send(a::LOGOUT).bearer(&ended.access).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&ended.access).await;
     answer.is(401, &refusal_of_a(401, "Unauthorized"));
     // Another session of hers goes on.
     verifies(&http, &other.access).await;
@@ -428,10 +445,10 @@ async fn a_logout_ends_the_session_and_clears_the_cookie(store: Store) {
 async fn a_logout_without_a_good_access_token_is_unauthorized(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
 
-    let answer = service.send(a::LOGOUT).await;
+    let answer = service.send(api_auth::LOGOUT).await;
     answer.is(401, &refusal_of_a(401, "Unauthorized"));
     for token in [
         "",
@@ -443,7 +460,7 @@ async fn a_logout_without_a_good_access_token_is_unauthorized(store: Store) {
         &token::unsigned(&tokens.access),
         &token::altered(&tokens.access, |claims| claims["role"] = json!("admin")),
     ] {
-        let answer = service.send(a::LOGOUT).bearer(token).await;
+        let answer = service.send(api_auth::LOGOUT).bearer(token).await;
         answer.is(401, &refusal_of_a(401, "Unauthorized"));
     }
     verifies(&service.http(), &tokens.access).await;
@@ -452,10 +469,10 @@ async fn a_logout_without_a_good_access_token_is_unauthorized(store: Store) {
 async fn a_refresh_by_bearer_token_is_answered_with_a_new_pair(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let old = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let old = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
 
-    let answer = service.send(a::REFRESH).bearer(old.refresh()).await;
+    let answer = service.send(api_auth::REFRESH).bearer(old.refresh()).await;
     let body = answer.is(200, &refreshed("Token successfully refreshed"));
     is_a_new_pair(&answer, &body, &old);
     verifies(&service.http(), body["accessToken"].as_str().unwrap()).await;
@@ -464,13 +481,13 @@ async fn a_refresh_by_bearer_token_is_answered_with_a_new_pair(store: Store) {
 async fn a_refresh_by_cookie_is_answered_with_a_new_pair_and_a_new_cookie(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
     let answer = sign_in(&service.http(), "ann", &ann.password).await;
-    let old = Contract::A.tokens_in(&answer.json());
+    let old = Contract::ApiAuth.tokens_in(&answer.json());
     let first_cookie = answer.cookie("refreshToken").unwrap();
 
     let answer = service
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .cookie("refreshToken", &first_cookie.value)
         .await;
     let message = "New accessToken retrieved successfully";
@@ -487,7 +504,7 @@ async fn a_refresh_by_cookie_is_answered_with_a_new_pair_and_a_new_cookie(store:
 
     // A browser sends its other cookies along.
     let answer = service
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .header(
             "cookie",
             format!("theme=dark; refreshToken={}; x=y", second_cookie.value),
@@ -499,10 +516,10 @@ async fn a_refresh_by_cookie_is_answered_with_a_new_pair_and_a_new_cookie(store:
 async fn a_refresh_token_in_the_header_works_where_the_cookie_is_asked_for(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     let answer = service
-        .send(a::REFRESH_TOKEN)
+        .send(api_auth::REFRESH_TOKEN)
         .bearer(tokens.refresh())
         .await;
     answer.is(200, &refreshed("New accessToken retrieved successfully"));
@@ -511,12 +528,12 @@ async fn a_refresh_token_in_the_header_works_where_the_cookie_is_asked_for(store
 async fn a_refresh_without_a_good_refresh_token_is_unauthorized(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::A.registers(&service.http(), &ann).await;
-    let tokens = Contract::A.signs_in(&service.http(), &ann).await;
+    Contract::ApiAuth.registers(&service.http(), &ann).await;
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
 
-    let answer = service.send(a::REFRESH).await;
+    let answer = service.send(api_auth::REFRESH).await;
     answer.is(401, &refusal_of_a(401, "Unauthorized"));
-    let answer = service.send(a::REFRESH_TOKEN).await;
+    let answer = service.send(api_auth::REFRESH_TOKEN).await;
     answer.is(401, &refusal_of_a(401, "Invalid or expired refresh token"));
     for token in [
         "nonsense",
@@ -534,8 +551,8 @@ async fn a_refresh_without_a_good_refresh_token_is_unauthorized(store: Store) {
 
 /// Signs in as `identifier`.
 async fn sign_in(http: &Http, identifier: &str, password: &str) -> Answer {
-    let body = Contract::A.login_of(identifier, password);
-    http.send(a::LOGIN).json(&body).await
+    let body = Contract::ApiAuth.login_of(identifier, password);
+    http.send(api_auth::LOGIN).json(&body).await
 }
 
 /// The two tokens, as both documents' answers have them.
@@ -584,7 +601,7 @@ fn says_username_taken(answer: &Answer, fields: &[&str]) {
 /// Makes sure that both tokens are others than before, and that the cookie and `accessToken` are they.
 #[track_caller]
 fn is_a_new_pair(answer: &Answer, body: &Value, old: &support::contract::Tokens) {
-    let new = Contract::A.tokens_in(body);
+    let new = Contract::ApiAuth.tokens_in(body);
     assert_ne!(new.access, old.access);
     assert_ne!(new.refresh(), old.refresh());
     assert_eq!(body["accessToken"], new.access);

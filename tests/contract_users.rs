@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use support::contract::{is_refused, refreshes_nothing, refusal_of_c, success_of_c, verifies};
 use support::document::printed_in;
 use support::form::{JWT, TEXT, UUID};
-use support::{Contract, Person, Program, Settings, Store, a, c, on_both_stores, token};
+use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token, users};
 
 on_both_stores!(
     the_printed_examples_work_in_turn_on_an_empty_store,
@@ -37,7 +37,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
   "password": "rahasia"
 }"#,
     );
-    let answer = service.send(c::REGISTER).json_text(credentials).await;
+    let answer = service.send(users::REGISTER).json_text(credentials).await;
     let printed = printed_in(
         document,
         r#"{
@@ -52,12 +52,15 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     );
     answer.is(200, &serde_json::from_str(printed).unwrap());
 
-    let answer = service.send(c::LOGIN).json_text(credentials).await;
-    let tokens = Contract::C.tokens_in(&answer.json());
-    let answer = service.send(c::VERIFY).authorization(&tokens.access).await;
+    let answer = service.send(users::LOGIN).json_text(credentials).await;
+    let tokens = Contract::Users.tokens_in(&answer.json());
+    let answer = service
+        .send(users::VERIFY)
+        .authorization(&tokens.access)
+        .await;
     assert_eq!(answer.status, 200, "{answer}");
     let answer = service
-        .send(c::REFRESH)
+        .send(users::REFRESH)
         .authorization(tokens.refresh())
         .await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -68,7 +71,10 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
   "username": "example@gmail.com"
 }"#,
     );
-    let answer = service.send(c::REQUEST_RESET).json_text(forgetful).await;
+    let answer = service
+        .send(users::REQUEST_RESET)
+        .json_text(forgetful)
+        .await;
     let printed = printed_in(
         document,
         r#"{
@@ -83,7 +89,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
 
     let mail = support::mail::mail_to(&service, "example@gmail.com").await;
     let answer = service
-        .send(c::VERIFY_RESET)
+        .send(users::VERIFY_RESET)
         .authorization(&mail.token())
         .await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -94,20 +100,20 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
 }"#,
     );
     let answer = service
-        .send(c::UPDATE_PASSWORD)
+        .send(users::UPDATE_PASSWORD)
         .authorization(&mail.token())
         .json_text(new_password)
         .await;
     assert_eq!(answer.status, 200, "{answer}");
     let body = json!({"username": "example@gmail.com", "password": "narokay123"});
-    let answer = service.send(c::LOGIN).json(&body).await;
+    let answer = service.send(users::LOGIN).json(&body).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
 async fn a_registration_is_answered_as_printed(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"username": "Ann@Example.com", "password": "ann-secret"});
-    let answer = service.send(c::REGISTER).json(&body).await;
+    let answer = service.send(users::REGISTER).json(&body).await;
     answer.is(
         200,
         &success_of_c(
@@ -120,11 +126,11 @@ async fn a_registration_is_answered_as_printed(store: Store) {
 async fn a_taken_username_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"username": "ann@example.com", "password": "ann-secret"});
-    let answer = service.send(c::REGISTER).json(&body).await;
+    let answer = service.send(users::REGISTER).json(&body).await;
     assert_eq!(answer.status, 200, "{answer}");
     for username in ["ann@example.com", "ANN@example.com"] {
         let body = json!({"username": username, "password": "other-secret"});
-        let answer = service.send(c::REGISTER).json(&body).await;
+        let answer = service.send(users::REGISTER).json(&body).await;
         answer.is(400, &refusal_of_c(400, "username already exist"));
     }
 }
@@ -142,22 +148,22 @@ async fn a_registration_is_refused_in_one_sentence(store: Store) {
         json!({"username": format!("{}@example.com", "a".repeat(300)), "password": "ann-secret"}),
         json!({"username": "ann@example.com", "password": "x".repeat(5000)}),
     ] {
-        let answer = service.send(c::REGISTER).json(&body).await;
+        let answer = service.send(users::REGISTER).json(&body).await;
         answer.is(400, &refusal_of_c(400, TEXT));
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert_ne!(message, "username already exist", "{body}");
     }
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
 }
 
 async fn a_login_is_answered_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
     for username in [&ann.email, &ann.in_capitals().email] {
         let body = json!({"username": username, "password": ann.password});
-        let answer = service.send(c::LOGIN).json(&body).await;
+        let answer = service.send(users::LOGIN).json(&body).await;
         answer.is(
             200,
             &success_of_c(
@@ -172,7 +178,7 @@ async fn a_login_is_answered_as_printed(store: Store) {
 async fn a_wrong_password_and_an_unknown_name_are_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
     for (username, password) in [
         ("ann@example.com", "not-her-secret"),
         ("ann@example.com", "short"),
@@ -180,7 +186,7 @@ async fn a_wrong_password_and_an_unknown_name_are_refused_as_printed(store: Stor
         ("nobody", "ann-opens-sesame"),
     ] {
         let body = json!({"username": username, "password": password});
-        let answer = service.send(c::LOGIN).json(&body).await;
+        let answer = service.send(users::LOGIN).json(&body).await;
         answer.is(400, &refusal_of_c(400, "username and password not match"));
     }
 }
@@ -193,7 +199,7 @@ async fn a_login_that_lacks_members_is_refused_in_one_sentence(store: Store) {
         json!({"password": "ann-secret"}),
         json!({"username": "", "password": ""}),
     ] {
-        let answer = service.send(c::LOGIN).json(&body).await;
+        let answer = service.send(users::LOGIN).json(&body).await;
         answer.is(400, &refusal_of_c(400, TEXT));
     }
 }
@@ -201,8 +207,8 @@ async fn a_login_that_lacks_members_is_refused_in_one_sentence(store: Store) {
 async fn access_tokens_carry_id_and_role_for_five_minutes(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
     let expected = json!({"id": UUID, "role": "user", "client_id": "users"});
     let claims = token::carries(&tokens.access, &expected);
     assert_eq!(claims["id"], claims["sub"]);
@@ -212,8 +218,8 @@ async fn access_tokens_carry_id_and_role_for_five_minutes(store: Store) {
 async fn refresh_tokens_carry_id_and_role_for_seven_days(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
     let claims = token::carries(tokens.refresh(), &json!({"id": UUID, "role": "user"}));
     assert_eq!(claims["id"], claims["sub"]);
     assert_eq!(token::lifetime(tokens.refresh()), 7 * 24 * 60 * 60);
@@ -223,25 +229,28 @@ async fn refresh_tokens_carry_id_and_role_for_seven_days(store: Store) {
 async fn a_good_access_token_verifies_bare_and_as_bearer(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
     let verified = success_of_c("token verified", &Value::Null);
-    let answer = service.send(c::VERIFY).authorization(&tokens.access).await;
+    let answer = service
+        .send(users::VERIFY)
+        .authorization(&tokens.access)
+        .await;
     answer.is(200, &verified);
-    let answer = service.send(c::VERIFY).bearer(&tokens.access).await;
+    let answer = service.send(users::VERIFY).bearer(&tokens.access).await;
     answer.is(200, &verified);
     // RFC 9110 §11.1: the name of a scheme has no case.
     let lower_case = format!("bearer {}", tokens.access);
-    let answer = service.send(c::VERIFY).authorization(&lower_case).await;
+    let answer = service.send(users::VERIFY).authorization(&lower_case).await;
     answer.is(200, &verified);
 }
 
 async fn what_is_no_good_access_token_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
-    let answer = service.send(c::VERIFY).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
+    let answer = service.send(users::VERIFY).await;
     answer.is(
         400,
         &refusal_of_c(400, "please provided a valid access_token!"),
@@ -270,10 +279,10 @@ async fn a_refresh_is_answered_with_an_access_token_alone(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
-    let tokens = Contract::C.signs_in(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
     let answer = service
-        .send(c::REFRESH)
+        .send(users::REFRESH)
         .authorization(tokens.refresh())
         .await;
     let body = answer.is(
@@ -297,18 +306,18 @@ async fn the_refresh_token_stays_good_until_it_is_logged_out(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::C.registers(&http, &ann).await;
-    let tokens = Contract::C.signs_in(&http, &ann).await;
+    Contract::Users.registers(&http, &ann).await;
+    let tokens = Contract::Users.signs_in(&http, &ann).await;
     let mut newest = tokens.access.clone();
     for _ in 0..5 {
-        let answer = service.send(c::REFRESH).bearer(tokens.refresh()).await;
+        let answer = service.send(users::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
         newest = answer.json()["data"]["access_token"]
             .as_str()
             .unwrap()
             .to_owned();
     }
-    let answer = service.send(a::LOGOUT).bearer(&newest).await;
+    let answer = service.send(api_auth::LOGOUT).bearer(&newest).await;
     assert_eq!(answer.status, 200, "{answer}");
     refreshes_nothing(&http, tokens.refresh()).await;
     is_refused(&http, &tokens.access).await;
@@ -318,9 +327,9 @@ async fn the_refresh_token_stays_good_until_it_is_logged_out(store: Store) {
 async fn what_is_no_good_refresh_token_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::C.registers(&service.http(), &ann).await;
-    let tokens = Contract::C.signs_in(&service.http(), &ann).await;
-    let answer = service.send(c::REFRESH).await;
+    Contract::Users.registers(&service.http(), &ann).await;
+    let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
+    let answer = service.send(users::REFRESH).await;
     answer.is(
         400,
         &refusal_of_c(400, "please provided a valid refresh_token!"),

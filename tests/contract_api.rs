@@ -8,7 +8,7 @@ use support::contract::{is_refused, refusal_of_d, verifies};
 use support::document::printed_in;
 use support::form::{NOW_DAY_FIRST, NOW_UNIX, RANDOM_UUID, TEXT, UUID};
 use support::http::Request;
-use support::{Answer, Contract, Person, Program, Settings, Store, a, d, on_both_stores};
+use support::{Answer, Contract, Person, Program, Settings, Store, api, api_auth, on_both_stores};
 
 /// What stands in the place of a password.
 const MASK: &str = "********";
@@ -38,7 +38,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
       "password": "johndoe"
     }"#,
     );
-    let answer = service.send(d::REGISTER).json_text(registration).await;
+    let answer = service.send(api::REGISTER).json_text(registration).await;
     answer.is(
         201,
         &json!({"status": 201, "data": {"id": UUID, "name": "John Doe", "email": "john@doe.com",
@@ -51,7 +51,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
         "password": "johndoe"
     }"#,
     );
-    let answer = service.send(d::LOGIN).json_text(login).await;
+    let answer = service.send(api::LOGIN).json_text(login).await;
     answer.is(200, &json!({"token": RANDOM_UUID}));
 }
 
@@ -60,7 +60,7 @@ async fn a_registration_is_answered_with_the_profile_and_no_password(store: Stor
     let mut ids = Vec::new();
     for name in ["ann", "bob"] {
         let person = Person::called(name);
-        let answer = Contract::D.register(&service.http(), &person).await;
+        let answer = Contract::Api.register(&service.http(), &person).await;
         let body = answer.is(
             201,
             &json!({"status": 201, "data": {"id": UUID, "name": person.name,
@@ -74,7 +74,7 @@ async fn a_registration_is_answered_with_the_profile_and_no_password(store: Stor
 async fn a_registration_that_lacks_members_names_each_of_them(store: Store) {
     let service = Program::on(store).await;
     for body in [json!({}), json!({"name": "", "email": "", "password": ""})] {
-        let answer = service.send(d::REGISTER).json(&body).await;
+        let answer = service.send(api::REGISTER).json(&body).await;
         let errors = errors_of(&answer);
         let codes = errors
             .iter()
@@ -102,7 +102,7 @@ async fn a_registration_is_refused_for_each_member_by_its_code(store: Store) {
         ("email", "john@doe.com, jane@doe.com", "EMAIL_FORMAT"),
         ("email", long_address.as_str(), "TO_LONG"),
     ] {
-        let request = service.send(d::REGISTER);
+        let request = service.send(api::REGISTER);
         let answer = with_member(request, field, value).await;
         assert_eq!(
             errors_of(&answer),
@@ -120,7 +120,7 @@ async fn a_rejected_password_is_never_repeated(store: Store) {
         ("j", "TO_SHORT"),
         (&long, "TO_LONG"),
     ] {
-        let request = service.send(d::REGISTER);
+        let request = service.send(api::REGISTER);
         let answer = with_member(request, "password", password).await;
         assert_eq!(
             errors_of(&answer),
@@ -134,9 +134,9 @@ async fn a_taken_address_is_a_conflict(store: Store) {
     let service = Program::on(store).await;
     printed_in("api.md", r#""message": "email already registered""#);
     let ann = Person::called("ann");
-    Contract::D.registers(&service.http(), &ann).await;
+    Contract::Api.registers(&service.http(), &ann).await;
     for person in [&ann, &ann.in_capitals()] {
-        let answer = Contract::D.register(&service.http(), person).await;
+        let answer = Contract::Api.register(&service.http(), person).await;
         answer.is(
             409,
             &json!({"status": 409, "timestamp": NOW_DAY_FIRST, "message": "email already registered"}),
@@ -147,8 +147,8 @@ async fn a_taken_address_is_a_conflict(store: Store) {
 async fn a_login_is_answered_with_a_token_alone(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::D.registers(&service.http(), &ann).await;
-    let answer = Contract::D.sign_in(&service.http(), &ann).await;
+    Contract::Api.registers(&service.http(), &ann).await;
+    let answer = Contract::Api.sign_in(&service.http(), &ann).await;
     let body = answer.is(200, &json!({"token": RANDOM_UUID}));
     verifies(&service.http(), body["token"].as_str().unwrap()).await;
 }
@@ -156,9 +156,9 @@ async fn a_login_is_answered_with_a_token_alone(store: Store) {
 async fn a_token_is_random_and_stored_only_as_a_hash(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::D.registers(&service.http(), &ann).await;
-    let first = Contract::D.signs_in(&service.http(), &ann).await.access;
-    let second = Contract::D.signs_in(&service.http(), &ann).await.access;
+    Contract::Api.registers(&service.http(), &ann).await;
+    let first = Contract::Api.signs_in(&service.http(), &ann).await.access;
+    let second = Contract::Api.signs_in(&service.http(), &ann).await.access;
     assert_ne!(first, second);
     let stored = service.settings.stored_bytes();
     for token in [&first, &second] {
@@ -173,13 +173,13 @@ async fn a_token_is_random_and_stored_only_as_a_hash(store: Store) {
 async fn a_wrong_password_and_an_unknown_address_are_refused_alike(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::D.registers(&service.http(), &ann).await;
+    Contract::Api.registers(&service.http(), &ann).await;
     let mut messages = Vec::new();
     for person in [
         ann.with_password("not-her-secret"),
         Person::called("nobody"),
     ] {
-        let answer = Contract::D.sign_in(&service.http(), &person).await;
+        let answer = Contract::Api.sign_in(&service.http(), &person).await;
         let body = answer.is(401, &refusal_of_d(401, TEXT));
         messages.push(body["message"].clone());
     }
@@ -189,9 +189,9 @@ async fn a_wrong_password_and_an_unknown_address_are_refused_alike(store: Store)
 async fn a_login_is_refused_for_each_member_by_its_code(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
-    Contract::D.registers(&service.http(), &ann).await;
+    Contract::Api.registers(&service.http(), &ann).await;
 
-    let answer = service.send(d::LOGIN).json(&json!({})).await;
+    let answer = service.send(api::LOGIN).json(&json!({})).await;
     let errors = errors_of(&answer);
     let codes: Vec<_> = errors
         .iter()
@@ -213,7 +213,7 @@ async fn a_login_is_refused_for_each_member_by_its_code(store: Store) {
         ("nobody@example.com", "short", "password", MASK, "TO_SHORT"),
     ] {
         let body = json!({"email": email, "password": password});
-        let answer = service.send(d::LOGIN).json(&body).await;
+        let answer = service.send(api::LOGIN).json(&body).await;
         assert_eq!(
             errors_of(&answer),
             [json!({"field": field, "rejected_value": rejected, "message": code})],
@@ -226,10 +226,10 @@ async fn a_session_is_ended_by_a_logout_and_no_other_is(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    Contract::D.registers(&http, &ann).await;
-    let ended = Contract::D.signs_in(&http, &ann).await.access;
-    let other = Contract::D.signs_in(&http, &ann).await.access;
-    let answer = service.send(a::LOGOUT).bearer(&ended).await;
+    Contract::Api.registers(&http, &ann).await;
+    let ended = Contract::Api.signs_in(&http, &ann).await.access;
+    let other = Contract::Api.signs_in(&http, &ann).await.access;
+    let answer = service.send(api_auth::LOGOUT).bearer(&ended).await;
     assert_eq!(answer.status, 200, "{answer}");
     is_refused(&http, &ended).await;
     verifies(&http, &other).await;
