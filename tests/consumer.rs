@@ -18,7 +18,7 @@ use support::following::{Reader, follow_each_other, log_index};
 use support::load::Load;
 use support::nats::Nats;
 use support::staff::signed_in;
-use support::story::{EVENTS, everything_happens};
+use support::story::everything_happens;
 use support::{Program, Settings, Store, eventually};
 use tempfile::TempDir;
 
@@ -56,10 +56,10 @@ async fn a_table_that_is_killed_again_and_again_is_the_truth_in_the_end() {
 async fn a_gap_in_the_stream_ends_it_or_is_filled_from_the_feed() {
     let nats = Nats::start().await;
     let (service, reader) = service(&nats).await;
-    everything_happens(&service, "ann").await;
+    let story = everything_happens(&service, "ann").await;
     let log = log(&service, &reader).await;
     let count = log.len() as u64;
-    assert_eq!(log.len(), 2 + EVENTS);
+    assert_eq!(log.len(), 2 + story.events.len());
     let holed = Nats::start().await;
     copy(&nats, &holed, count, None).await;
     for lost in [5, 6, 7, count - 1] {

@@ -12,7 +12,7 @@ use support::form::{NOW_RFC3339, RFC3339, UUID, assert_fits};
 use support::load::Load;
 use support::staff::{self, signed_in};
 use support::statements::Statements;
-use support::story::{EVENTS, every_type, everything_happens};
+use support::story::everything_happens;
 use support::{
     Answer, Contract, Person, Postgres, Program, Settings, Store, api_auth, eventually,
     on_both_stores, own, users,
@@ -237,12 +237,13 @@ async fn nobody_reads_on_from_beyond_the_end(store: Store) {
 async fn a_reader_can_ask_for_one_account_and_for_some_types(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
-    everything_happens(&service, "ann").await;
-    everything_happens(&service, "bob").await;
-    log_has(&service, &reader.access, 2 + 2 * EVENTS).await;
+    let first = everything_happens(&service, "ann").await;
+    let second = everything_happens(&service, "bob").await;
+    let count = 2 + first.events.len() + second.events.len();
+    log_has(&service, &reader.access, count).await;
     let everything = lines(&read(&service, &reader.access, "").await);
     follow_each_other(0, &everything);
-    assert_eq!(everything.len(), 2 + 2 * EVENTS);
+    assert_eq!(everything.len(), count);
     let ann = everything[2]["subject"].as_str().unwrap();
     let logged_in = "dev.authlog.session.logged-in.v1";
     let reused = "dev.authlog.session.refresh-token-reused.v1";
@@ -284,8 +285,8 @@ async fn a_reader_can_ask_for_one_account_and_for_some_types(store: Store) {
     // A follower of rare events is not told of others, and not kept from the next one.
     let query = format!("follow=true&after={}&type=RoleChanged", everything.len());
     let mut follower = Reader::of(&service, &reader.access, &query).await;
-    let (cleo, _) = everything_happens(&service, "cleo").await;
-    staff::promote(&service, &cleo, "user");
+    let story = everything_happens(&service, "cleo").await;
+    staff::promote(&service, &story.person, "user");
     let changes = follower.events(2).await;
     let [first, second] = [&changes[0], &changes[1]];
     assert_eq!(first["data"]["role"], "auditor", "{changes:?}");
@@ -484,15 +485,17 @@ async fn nothing_personal_is_in_the_feed(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     let canary = "canary-of-the-tests";
-    let (person, tokens) = everything_happens(&service, canary).await;
+    let story = everything_happens(&service, canary).await;
+    let (person, tokens) = (&story.person, &story.tokens);
     let request = service
         .send(api_auth::LOGIN)
         .header("user-agent", "planted-agent");
     let body = Contract::ApiAuth.login_of(&person.email, &person.password);
     assert_eq!(request.json(&body).await.status, 200);
-    log_has(&service, &reader.access, 2 + EVENTS + 1).await;
+    log_has(&service, &reader.access, 2 + story.events.len() + 1).await;
     let text = read(&service, &reader.access, "").await.body;
-    let missing: Vec<_> = every_type()
+    let missing: Vec<_> = story
+        .types()
         .into_iter()
         .filter(|kind| !text.contains(kind))
         .collect();

@@ -1,4 +1,4 @@
-//! One story in which everything happens that can.
+//! One story in which every kind of event happens.
 
 use std::collections::BTreeSet;
 
@@ -7,41 +7,96 @@ use authlog_domain::EventKind;
 use serde_json::json;
 
 use super::contract::Tokens;
-use super::mail::{mail_to, new_mail_to};
+use super::mail::{Mail, mail_to, new_mail_to};
 use super::{Contract, Endpoint, Person, Program, api_auth, eventually, own, staff, users};
 
-/// The types of all published events, as readers know them.
+/// What happened in [`everything_happens`].
+pub struct Story {
+    /// The first person, with their newest password.
+    pub person: Person,
+    /// A session of that person which is still alive.
+    pub tokens: Tokens,
+    /// The kind of every event, in no particular order.
+    pub events: Vec<EventKind>,
+}
+
+impl Story {
+    /// The published type of every event, sorted.
+    pub fn types(&self) -> Vec<String> {
+        let mut types: Vec<_> = self.events.iter().copied().map(cloud_event_type).collect();
+        types.sort();
+        types
+    }
+}
+
+/// The published types of all kinds of events.
 pub fn every_type() -> BTreeSet<String> {
     EventKind::ALL.map(cloud_event_type).into()
 }
 
-/// How many events happen in [`everything_happens`]: to register by contract A is to sign in, too.
-pub const EVENTS: usize = 2 + 2 * 4 + 1 + 3 + 4 + 2 + 1 + 1 + 14 + 3;
+/// Makes every kind of event happen, and notes each event.
+///
+/// A person called `name` registers, signs in through every contract, refreshes, logs out, confirms the address, has a
+/// refresh token stolen, resets the password and becomes an auditor. A second person changes everything that can be
+/// changed, is locked for a while, and is erased. A third person is imported from another service.
+pub async fn everything_happens(service: &Program, name: &str) -> Story {
+    let mut events = Vec::new();
+    let person = signs_in_and_out(service, name, &mut events).await;
+    let verification = confirms_and_is_robbed(service, &person, &mut events).await;
+    let person = resets_the_password(service, person, verification, &mut events).await;
+    staff::promote(service, &person, "auditor");
+    let tokens = Contract::ApiAuth.signs_in(&service.http(), &person).await;
+    events.extend([EventKind::RoleChanged, EventKind::LoggedIn]);
+    comes_and_is_erased(service, &format!("{name}-for-a-day"), &mut events).await;
+    is_imported(service, &format!("{name}-from-elsewhere"), &mut events).await;
+    let happened: BTreeSet<_> = events.iter().copied().collect();
+    assert_eq!(happened, EventKind::ALL.into());
+    Story {
+        person,
+        tokens,
+        events,
+    }
+}
 
-/// Somebody called `name` registers, signs in by every contract, refreshes, logs out, confirms the address, is robbed,
-/// forgets the password and gets another role; somebody else comes, changes everything, is locked out for a while and
-/// is erased; and a third is taken over from another service. Every type of event happens. Returns the person, with the
-/// password that they have now, and a
-/// session that lives.
-pub async fn everything_happens(service: &Program, name: &str) -> (Person, Tokens) {
+/// A new person signs in and logs out through every contract; then a login is refused.
+async fn signs_in_and_out(service: &Program, name: &str, events: &mut Vec<EventKind>) -> Person {
     let http = service.http();
     let person = Person::called(name);
+    // This contract signs a new account in at once.
     Contract::ApiAuth.registers(&http, &person).await;
+    events.extend([EventKind::UserRegistered, EventKind::LoggedIn]);
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&http, &person).await;
         let answer = service.send(api_auth::LOGOUT).bearer(&tokens.access).await;
         assert_eq!(answer.status, 200, "{answer}");
+        events.extend([EventKind::LoggedIn, EventKind::LoggedOut]);
     }
     let stranger = person.with_password("not-the-password");
     let refused = Contract::ApiAuth.sign_in(&http, &stranger).await;
     Contract::ApiAuth.says_wrong_credentials(&refused);
+    events.push(EventKind::LoginRefused);
+    person
+}
 
-    let stolen = Contract::ApiAuth.signs_in(&http, &person).await;
+/// The person confirms the address, and an attacker uses their refresh token. Returns the mail with the link.
+async fn confirms_and_is_robbed(
+    service: &Program,
+    person: &Person,
+    events: &mut Vec<EventKind>,
+) -> Mail {
+    let stolen = Contract::ApiAuth.signs_in(&service.http(), person).await;
+    events.push(EventKind::LoggedIn);
     let request = service.send(own::REQUEST_VERIFICATION);
     let answer = request.bearer(&stolen.access).await;
     assert_eq!(answer.status, 202, "{answer}");
     let verification = mail_to(service, &person.email).await;
     follows(service, &verification.token(), &stolen.access).await;
+    // Confirming an address ends all other sessions.
+    events.extend([
+        EventKind::EmailVerificationRequested,
+        EventKind::EmailVerified,
+        EventKind::SessionsRevoked,
+    ]);
     let mut newest = stolen.clone();
     for _ in 0..2 {
         let answer = service
@@ -49,39 +104,54 @@ pub async fn everything_happens(service: &Program, name: &str) -> (Person, Token
             .bearer(newest.refresh())
             .await;
         newest = Contract::ApiAuth.tokens_in(&answer.json());
+        events.push(EventKind::TokenRefreshed);
     }
     let answer = service
         .send(api_auth::REFRESH)
         .bearer(stolen.refresh())
         .await;
     assert_eq!(answer.status, 401, "{answer}");
+    events.push(EventKind::RefreshTokenReused);
+    verification
+}
 
+/// The person resets the password by a mailed link; `earlier` is the mail that they have already.
+async fn resets_the_password(
+    service: &Program,
+    person: Person,
+    earlier: Mail,
+    events: &mut Vec<EventKind>,
+) -> Person {
     let request = service.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;
     assert_eq!(answer.status, 200, "{answer}");
-    let reset = new_mail_to(service, &person.email, &[verification]).await;
+    let reset = new_mail_to(service, &person.email, &[earlier]).await;
     let token = reset.token();
     let person = person.with_password("another-secret");
     let request = service.send(users::UPDATE_PASSWORD).authorization(&token);
     let answer = request.json(&json!({"password": person.password})).await;
     assert_eq!(answer.status, 200, "{answer}");
-    staff::promote(service, &person, "auditor");
-    let tokens = Contract::ApiAuth.signs_in(&http, &person).await;
+    events.extend([EventKind::PasswordResetRequested, EventKind::PasswordReset]);
+    person
+}
 
-    let guest = Person::called(&format!("{name}-for-a-day"));
+/// A person comes, changes everything that can be changed, and erases the account.
+async fn comes_and_is_erased(service: &Program, name: &str, events: &mut Vec<EventKind>) {
+    let http = service.http();
+    let guest = Person::called(name);
     Contract::Users.registers(&http, &guest).await;
     let of_guest = Contract::Users.signs_in(&http, &guest).await;
-    let guest = changes_everything(service, &guest, &of_guest.access).await;
+    events.extend([EventKind::UserRegistered, EventKind::LoggedIn]);
+    let guest = changes_everything(service, &guest, &of_guest.access, events).await;
     let of_guest = Contract::Users.signs_in(&http, &guest).await;
     let request = service.send(own::ERASE).bearer(&of_guest.access);
     let answer = request.json(&json!({"password": guest.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
-    comes_from_elsewhere(service, &format!("{name}-from-elsewhere")).await;
-    (person, tokens)
+    events.extend([EventKind::LoggedIn, EventKind::UserErased]);
 }
 
-/// Somebody is taken over from another service and signs in, upon which their password is hashed anew.
-async fn comes_from_elsewhere(service: &Program, name: &str) {
+/// A person is imported with a bcrypt hash and signs in, whereupon the service hashes the password with Argon2.
+async fn is_imported(service: &Program, name: &str, events: &mut Vec<EventKind>) {
     let person = Person::called(name).with_password("U*U*");
     let line = json!({
         "username": person.username,
@@ -93,24 +163,34 @@ async fn comes_from_elsewhere(service: &Program, name: &str) {
         .run(&["user", "import", "-"], &line.to_string());
     assert!(import.status.success(), "{import:?}");
     Contract::ApiAuth.signs_in(&service.http(), &person).await;
-    eventually("the password is hashed anew", async || {
+    eventually("the password is hashed again", async || {
         let history = service.settings.run(&["history", name], "");
         let history = String::from_utf8_lossy(&history.stdout).into_owned();
         history.contains("renewed").then_some(())
     })
     .await;
+    events.extend([
+        EventKind::UserRegistered,
+        EventKind::LoggedIn,
+        EventKind::PasswordRehashed,
+    ]);
 }
 
-/// Confirms an address by a mailed link, for a person who is signed in with `access`.
+/// Opens the mailed link with this token and confirms the address, signed in with `access`.
 pub async fn follows(service: &Program, token: &str, access: &str) {
     let request = service.send(own::EMAIL_FORM).form(&[("token", token)]);
     let answer = request.bearer(access).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Somebody who is signed in with `access` gets another address and another password, ends their sessions, and is locked
-/// and unlocked: ten events with the login in between.
-async fn changes_everything(service: &Program, person: &Person, access: &str) -> Person {
+/// A person who is signed in with `access` changes the address and the password and ends their other sessions, and an
+/// operator locks and unlocks the account.
+async fn changes_everything(
+    service: &Program,
+    person: &Person,
+    access: &str,
+    events: &mut Vec<EventKind>,
+) -> Person {
     let email = format!("new-{}", person.email);
     let request = service.send(own::CHANGE_EMAIL).bearer(access);
     let answer = request
@@ -119,6 +199,11 @@ async fn changes_everything(service: &Program, person: &Person, access: &str) ->
     assert_eq!(answer.status, 202, "{answer}");
     let link = mail_to(service, &email).await.token();
     follows(service, &link, access).await;
+    events.extend([
+        EventKind::EmailVerificationRequested,
+        EventKind::EmailChanged,
+        EventKind::SessionsRevoked,
+    ]);
     let person = Person {
         email,
         ..person.clone()
@@ -130,6 +215,7 @@ async fn changes_everything(service: &Program, person: &Person, access: &str) ->
         .await;
     assert_eq!(answer.status, 204, "{answer}");
     let person = person.with_password(new);
+    events.push(EventKind::PasswordChanged);
     Contract::Api.signs_in(&service.http(), &person).await;
     let sessions = service.send(own::SESSIONS).bearer(access).await.json();
     let sessions = sessions["sessions"].as_array().expect("sessions").clone();
@@ -139,12 +225,15 @@ async fn changes_everything(service: &Program, person: &Person, access: &str) ->
     let end = Endpoint::at("DELETE", path.leak());
     let answer = service.send(end).bearer(access).await;
     assert_eq!(answer.status, 204, "{answer}");
+    events.extend([EventKind::LoggedIn, EventKind::SessionRevoked]);
     Contract::Api.signs_in(&service.http(), &person).await;
     let answer = service.send(own::END_OTHER_SESSIONS).bearer(access).await;
     assert_eq!(answer.status, 204, "{answer}");
+    events.extend([EventKind::LoggedIn, EventKind::SessionsRevoked]);
     for verb in ["lock", "unlock"] {
         let output = service.settings.run(&["user", verb, &person.email], "");
         assert!(output.status.success(), "{output:?}");
     }
+    events.extend([EventKind::UserLocked, EventKind::UserUnlocked]);
     person
 }
