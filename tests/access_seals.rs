@@ -1,5 +1,5 @@
-//! What is put into the store behind the service's back opens no door, and the doctor finds it. A store of the version
-//! before is sealed while people use it.
+//! Rows that an attacker writes into the store grant no access, and the doctor finds them. A store of an earlier version is
+//! sealed while people use it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -34,7 +34,7 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
     let [root_id, eve_id] = [id(&of_root.access), id(&of_eve.access)];
     let session = token::claims(&of_root.access)["sid"].clone();
 
-    // The administrator's password is replaced by a copy of the attacker's own.
+    // The attacker replaces the administrator's password hash by a copy of their own.
     settings.execute("CREATE TABLE kept AS SELECT * FROM credentials");
     settings.execute(&format!(
         "UPDATE credentials SET password_hash = k.password_hash, sealed = k.sealed
@@ -76,7 +76,7 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
     );
     Contract::ApiAuth.signs_in(&http, &root).await;
 
-    // An opaque token that the attacker chose, for the administrator's session.
+    // The attacker plants an opaque token of their choice for the administrator's session.
     let chosen = "6f1c1d2e-9d55-4a3e-8f0e-0a4b7c1d2e3f";
     let digest: String = Sha256::digest(chosen)
         .iter()
@@ -102,7 +102,7 @@ async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store
     );
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
 
-    // The attacker's own role.
+    // The attacker raises their own role.
     settings.execute(&format!(
         "UPDATE accounts SET role = 'admin' WHERE user_id = '{eve_id}'"
     ));
@@ -126,7 +126,7 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
     let eve = Person::called("eve");
     Contract::ApiAuth.registers(&http, &eve).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
-    // Two ways back: another value in the row, and the whole row as it was before.
+    // The attacker changes one value of the row, or restores the whole earlier row.
     settings.execute("CREATE TABLE kept AS SELECT * FROM accounts");
     let locked = settings.run(&["user", "lock", "eve"], "");
     assert!(locked.status.success(), "{locked:?}");
@@ -146,8 +146,8 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
     }
 }
 
-/// A command is first decided by a row that only its append proves to be the last one. Nothing else follows from that row:
-/// neither what is granted nor what is refused.
+/// A command is first decided by a row, and only its append proves that the row is current. A stale row neither grants nor
+/// refuses anything.
 async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repair(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
@@ -160,7 +160,7 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
     let newest = answer.json()["data"]["refresh_token"]["token"].clone();
     let newest = newest.as_str().unwrap();
     settings.execute("DELETE FROM sessions; INSERT INTO sessions SELECT * FROM kept");
-    // By the row the first token is current, and of the newest none was issued.
+    // By the restored row the first token is current, and the newest token was never issued.
     for (method, token) in [
         (api_auth::REFRESH, first.refresh()),
         (api_auth::REFRESH, newest),
@@ -182,7 +182,7 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Neither a lock nor a logout is undone by deleting its event and putting the row back that was there before.
+/// Deleting the event of a lock or of a logout and restoring the earlier row does not undo it.
 async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
@@ -198,7 +198,7 @@ async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: S
     let answer = http.send(api_auth::LOGOUT).bearer(&of_ann.access).await;
     assert_eq!(answer.status, 200, "{answer}");
     if !settings.is_sqlite() {
-        // The entry has to be there before its event is deleted.
+        // The log needs the event's entry before the event is deleted.
         eventually("both events are in the log", async || {
             let ready = http.send(own::READYZ).await.json();
             (ready["lag"]["sequencer"]["events"] == 0).then_some(())
@@ -242,7 +242,7 @@ fn people_of_before() -> [Person; 4] {
     BEFORE.map(|(name, password)| {
         let person = Person::called(name).with_password(password);
         match name {
-            // This account has no e-mail address, by which the others sign in.
+            // The other accounts sign in by their e-mail address; this one has none.
             "root" => Person {
                 email: name.to_owned(),
                 ..person
@@ -254,7 +254,7 @@ fn people_of_before() -> [Person; 4] {
 
 async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: Store) {
     let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1s");
-    // A role that was given in the row alone is gone once the row is written again.
+    // A role that stands in the row alone is lost when the row is written again.
     settings.execute("UPDATE accounts SET role = 'admin' WHERE username = 'ann'");
     let mut service = settings.start().await;
     let http = service.http();
@@ -286,7 +286,7 @@ async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: S
     let found = service.settings.run(&["doctor"], "");
     assert!(found.status.success(), "{found:?}");
 
-    // It stays so: a password of the version before that is put back opens no account.
+    // After that, restoring a password row of the earlier version grants no access.
     assert!(service.terminate().await.success());
     let settings = service.settings.clone();
     settings.execute(
@@ -302,7 +302,7 @@ async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: S
 }
 
 async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store: Store) {
-    // SQLite has one program at a time, which does not wait for another.
+    // SQLite allows one program at a time, so there is nothing to wait for.
     let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1h");
     let mut service = settings.start().await;
     let http = service.http();
@@ -310,7 +310,7 @@ async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store:
     Contract::ApiAuth.registers(&http, &eve).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
     if store == Store::Postgres {
-        // An old node leaves the columns as they are that it does not know.
+        // A node of the earlier version does not change columns that it does not know.
         let settings = &service.settings;
         settings.execute("UPDATE accounts SET mac = NULL");
         settings.execute("UPDATE sessions SET mac = 'of an earlier row'");
@@ -367,7 +367,7 @@ async fn is_sealed(service: &Program) {
     .await;
 }
 
-/// Makes sure that the doctor says what is wrong.
+/// Asserts that the doctor names the problem.
 #[track_caller]
 fn finds(settings: &Settings, check: &str, detail: &str) {
     let found = settings.run(&["doctor"], "");

@@ -1,4 +1,4 @@
-//! One's own account: the profile, the sessions, another password and another e-mail address.
+//! A person's own account: profile, sessions, changes of the password and of the e-mail address.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -32,7 +32,7 @@ on_both_stores!(
     whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it,
 );
 
-/// A service on which passwords cost little.
+/// A service with cheap password hashing.
 async fn service_on(store: Store) -> Program {
     Settings::on(store).with_cheap_hashing().start().await
 }
@@ -43,7 +43,7 @@ async fn registered(service: &Program, name: &str) -> Person {
     person
 }
 
-/// Confirms the address of a person who is signed in with `access`: notices are sent to no other.
+/// Confirms the address of the person who is signed in with `access`. Notices are sent to confirmed addresses only.
 async fn is_verified(service: &Program, person: &Person, access: &str) {
     let known = service.mails();
     let request = service.send(own::REQUEST_VERIFICATION).bearer(access);
@@ -53,7 +53,7 @@ async fn is_verified(service: &Program, person: &Person, access: &str) {
     follows(service, &link.token(), access).await;
 }
 
-/// Fills in the form of the page that a mailed link about an address opens.
+/// Submits the form of the page that a mailed link about an address opens.
 async fn confirm(service: &Program, token: &str, password: &str) -> Answer {
     let form = [("token", token), ("password", password)];
     service.send(own::EMAIL_FORM).form(&form).await
@@ -82,7 +82,7 @@ async fn change_email(service: &Program, access: &str, email: &str, password: &s
         .await
 }
 
-/// Makes sure that it is a problem (RFC 9457) with this status, and returns what it says.
+/// Asserts that the answer is a problem document (RFC 9457) with this status, and returns its detail.
 #[track_caller]
 fn problem(answer: &Answer, status: u16) -> String {
     assert_eq!(answer.status, status, "{answer}");
@@ -132,7 +132,7 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know(s
     let service = service_on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
-    // By C, to register is not to sign in.
+    // Registering at `/users` does not sign in.
     Contract::Users.registers(&http, &ann).await;
     let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
     let answer = http
@@ -177,7 +177,7 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know(s
     refreshes_nothing(&http, phone.refresh()).await;
     verifies(&http, &desk.access).await;
     assert_eq!(sessions(&service, &desk.access).await.len(), 2);
-    // It is over already, it is somebody else's, it is no session.
+    // An ended session, a session of another person, and an id that is no session.
     let of_bob = sessions(&service, &others.access).await;
     for none in [&on_phone, &of_bob[0], &json!({"id": "x"})] {
         let answer = http.send(end(none)).bearer(&desk.access).await;
@@ -197,7 +197,7 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know(s
     let told: Vec<_> = told.iter().map(|event| &event["what"]).collect();
     assert!(told.contains(&&json!("had every other session ended by the owner")));
     assert!(told.contains(&&json!("had the session ended by the owner")));
-    // One's own session can be ended like any other.
+    // A person can end the current session like any other.
     let answer = http.send(end(&on_desk)).bearer(&desk.access).await;
     assert_eq!(answer.status, 204, "{answer}");
     is_refused(&http, &desk.access).await;
@@ -226,7 +226,7 @@ async fn a_new_password_ends_every_other_session_and_keeps_this_one(store: Store
     Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &ann).await);
     let ann = ann.with_password("another-secret");
     let later = Contract::ApiAuth.signs_in(&http, &ann).await;
-    // The session that was kept can be refreshed, after a restart as well, and goes with the next change elsewhere.
+    // The kept session can be refreshed, also after a restart. The next change from another session ends it.
     service.terminate().await;
     service.restart().await;
     let http = service.http();
@@ -334,7 +334,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     assert_eq!(profile.json()["email"], ann.email);
     assert_eq!(profile.json()["pending_email"], new);
     let link = mail_to(&service, new).await.token();
-    // The link is no token of any other kind.
+    // The token of the link is not accepted as a token of any other kind.
     is_refused(&http, &link).await;
     let answer = http
         .send(own::RESET_PAGE)
@@ -352,14 +352,14 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     assert_eq!(profile.json()["email"], new);
     assert_eq!(profile.json()["email_verified"], true);
     assert_eq!(profile.json()["pending_email"], Value::Null);
-    // The old address hears of it, and is anybody's.
+    // The old address is notified, and is free to be registered again.
     notice_to(&service, &ann.email, "another e-mail address").await;
     Contract::Api.registers(&http, &ann).await;
-    // Once is once.
+    // The link works once.
     let answer = confirm(&service, &link, &ann.password).await;
     assert_eq!(answer.status, 400, "{answer}");
 
-    // Two who ask for one address: the second to follow the link is told, and keeps the old one.
+    // Two people ask for one address: the second to follow the link gets a refusal and keeps the old address.
     let of_bob = Contract::ApiAuth.signs_in(&http, &bob).await;
     let wanted = "wanted@elsewhere.example";
     change_email(&service, &of_bob.access, wanted, &bob.password).await;
@@ -407,7 +407,7 @@ async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
         assert!(page.header("content-security-policy").is_some(), "{page}");
     }
     assert!(!verified().await);
-    // The button alone is not enough: it takes a proof that the account is one's own.
+    // The button alone is not enough: confirming needs a proof of who owns the account.
     for (form, status) in [
         (vec![("token", token.as_str())], 400),
         (vec![("token", token.as_str()), ("password", "")], 400),
@@ -465,13 +465,13 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     assert_eq!(answer.status, 200, "{answer}");
     let answer = confirm(&service, &link, "another-secret").await;
     assert_eq!(answer.status, 400, "{answer}");
-    // The reset came by mail, and so proved the address.
+    // The reset link came by mail, so it proved the address.
     let ann = ann.with_password("another-secret");
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let profile = service.send(own::PROFILE).bearer(&tokens.access).await;
     assert_eq!(profile.json()["email_verified"], true);
     assert_eq!(profile.json()["email"], ann.email);
-    // Neither does one that was mailed before the password was changed.
+    // A link that was mailed before a change of the password does not either.
     let answer = change_email(&service, &tokens.access, "other@example.org", &ann.password).await;
     assert_eq!(answer.status, 202, "{answer}");
     let link = mail_to(&service, "other@example.org").await.token();
@@ -481,7 +481,7 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     assert_eq!(profile.json()["pending_email"], Value::Null);
     let answer = confirm(&service, &link, "a-third-secret").await;
     assert_eq!(answer.status, 400, "{answer}");
-    // Nor one that was mailed before the owner ended the other sessions.
+    // Nor does a link that was mailed before the owner ended the other sessions.
     let ann = ann.with_password("a-third-secret");
     let thief = Contract::ApiAuth.signs_in(&http, &ann).await;
     let answer = change_email(&service, &thief.access, "third@example.org", &ann.password).await;
@@ -523,7 +523,7 @@ async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_tha
     assert_eq!(answer.status, 403, "{answer}");
     Contract::ApiAuth.says_wrong_credentials(&Contract::ApiAuth.sign_in(&http, &thief).await);
     refreshes_nothing(&http, of_thief.refresh()).await;
-    // The attempt to sign in had another link mailed, which replaces the first.
+    // The attempt to sign in made the service mail another link, which replaces the first.
     let mails = [
         mail.clone(),
         new_mail_to(&service, &ann.email, &[mail]).await,
@@ -556,7 +556,7 @@ async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
     is_refused(&http, &before.access).await;
     refreshes_nothing(&http, before.refresh()).await;
-    // The same for another address; a session that confirms goes on, and no other does.
+    // The same holds for a changed address. The session that confirms continues, and all others end.
     let [asks, other] = [
         Contract::ApiAuth.signs_in(&http, &ann).await,
         Contract::Api.signs_in(&http, &ann).await,
@@ -581,14 +581,14 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
     let answer = Contract::ApiAuth.register(&http, &ann).await;
     let registration = Contract::ApiAuth.tokens_in(&answer.json());
     let first = mail_to(&service, &ann.email).await;
-    // As for a wrong password, in each contract's words: a stranger learns nothing.
+    // Each contract answers as for a wrong password, so a stranger learns nothing.
     for contract in Contract::ALL {
         contract.says_wrong_credentials(&contract.sign_in(&http, &ann).await);
     }
-    // What registering hands out is good for as long as its first access token.
+    // The session of the registration lasts as long as its first access token.
     verifies(&http, &registration.access).await;
     refreshes_nothing(&http, registration.refresh()).await;
-    // Whoever knows the password was mailed the link anew.
+    // A sign-in with the right password mailed the link again.
     let newer = eventually("a newer link works", async || {
         let mails = service.mails();
         let newest = mails.iter().filter(|mail| **mail != first);
@@ -609,7 +609,7 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
         let tokens = contract.signs_in(&http, &ann).await;
         verifies(&http, &tokens.access).await;
     }
-    // Who has no address has none to confirm.
+    // An account without an address needs no confirmation.
     let output = service.settings.run(
         &["user", "create", "--username", "robot", "--role", "service"],
         "robot-opens-sesame",
@@ -630,12 +630,12 @@ async fn a_session_ends_when_its_time_is_over_however_often_it_is_refreshed(stor
     let http = service.http();
     let ann = registered(&service, "ann").await;
     let first = Contract::ApiAuth.signs_in(&http, &ann).await;
-    // A's three days are exact, and so is C's access token; C's seven days end with the session.
+    // The three days of `/api/auth` and the access tokens of `/users` are exact. The seven days of `/users` end with the session.
     assert_eq!(support::token::lifetime(first.refresh()), 3 * 24 * 3600);
     let of_c = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(support::token::lifetime(&of_c.access), 300);
     assert_eq!(support::token::lifetime(of_c.refresh()), 4 * 24 * 3600);
-    // A session that is left for two seconds is over; what happens to one that is used is told with the domain's decisions.
+    // A session that is unused for two seconds is over. The domain's tests of decisions cover sessions in use.
     tokio::time::sleep(Duration::from_millis(2100)).await;
     refreshes_nothing(&http, first.refresh()).await;
     refreshes_nothing(&http, of_c.refresh()).await;
@@ -658,7 +658,7 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
     }
     refreshes_nothing(&http, tokens.refresh()).await;
     let reused = notice_to(&service, &ann.email, "used a second time").await;
-    // What is told outlives the program that was to tell it.
+    // A queued notice survives the program that queued it.
     service.kill9();
     let output = service.settings.run(&["user", "lock", "ann"], "");
     assert!(output.status.success(), "{output:?}");
@@ -669,7 +669,7 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
             assert!(!mail.text.contains(secret), "{mail:?}");
         }
     }
-    // Each once: whatever else is due was due before.
+    // Each notice is sent once: everything else that is due was due before.
     assert_eq!(service.notices().len(), 3);
 }
 
@@ -684,7 +684,7 @@ async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: 
     is_verified(&service, &bob, &of_bob.access).await;
     let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;
     let (known, free) = (service.mails(), "free@example.com");
-    // Bob's address is verified, Carl's is not, the last one is free.
+    // Bob's address is verified, Carl's is not, and the last one is free.
     let mut answers = Vec::new();
     for email in [bob.email.as_str(), "BOB@Example.com", &carl.email, free] {
         let mut answer = change_email(&service, &of_eve.access, email, &eve.password).await;
@@ -694,7 +694,7 @@ async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: 
         let profile = service.send(own::PROFILE).bearer(&of_eve.access).await;
         assert_eq!(profile.json()["pending_email"], email);
         answers.push((answer.status, answer.headers, answer.body));
-        // Each is mailed about before the next one is asked for.
+        // The mail about each arrives before the next one is requested.
         match email {
             _ if email == bob.email => {
                 let says = "another account asked to use this e-mail address";
@@ -716,19 +716,19 @@ async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: 
     let mut links = service.mails();
     links.retain(|mail| !known.contains(mail));
     assert!(links.iter().all(|mail| mail.to == free), "{links:?}");
-    // One's own address in another spelling is no other account's.
+    // Another spelling of the own address does not count as the address of another account.
     let own_address = "EVE@example.com";
     let answer = change_email(&service, &of_eve.access, own_address, &eve.password).await;
     assert_eq!(answer.status, 202, "{answer}");
     let link = mail_to(&service, own_address).await.token();
     follows(&service, &link, &of_eve.access).await;
-    // No notice went to an address that is not verified: what was asked for since was mailed.
+    // No notice went to an unverified address: mail that was requested later has arrived.
     let notices = service.notices();
     assert!(
         notices.iter().all(|mail| mail.to == bob.email),
         "{notices:?}"
     );
-    // Past the limit the answers are alike, too.
+    // The answers are also equal beyond the limit.
     for email in [bob.email.as_str(), free] {
         let answer = change_email(&service, &of_eve.access, email, &eve.password).await;
         assert_eq!(answer.status, 429, "{answer}");

@@ -1,4 +1,4 @@
-//! What holds for all contracts: one account, one session, whichever words were used.
+//! Rules that hold across all contracts: accounts, sessions and tokens of one contract work in every other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -47,7 +47,7 @@ async fn whoever_registers_through_one_contract_signs_in_through_every_other(sto
             signs_in.says_wrong_credentials(&answer);
         }
     }
-    // Whoever chose a username signs in by it wherever one is asked for.
+    // A username works in each contract that asks for one.
     let person = Person::called("person-of-a");
     for contract in [Contract::ApiAuth, Contract::Users] {
         for username in ["person-of-a", "Person-Of-A"] {
@@ -86,7 +86,7 @@ async fn a_username_may_look_like_an_address_only_if_it_is_the_accounts_own(stor
     assert_eq!(answer.status, 201, "{answer}");
 
     for (username, email) in [
-        // Somebody else's address, and an address that nobody has yet.
+        // The address of another account, and a free address.
         ("ann@example.com", "bob@example.com"),
         ("ANN@example.com", "bob@example.com"),
         ("cid@example.com", "bob@example.com"),
@@ -103,7 +103,7 @@ async fn a_username_may_look_like_an_address_only_if_it_is_the_accounts_own(stor
             "{answer}"
         );
     }
-    // Nobody was registered by that, so both addresses are free.
+    // The refused requests registered no account, so both addresses are free.
     for name in ["bob", "cid"] {
         Contract::ApiAuth
             .registers(&http, &Person::called(name))
@@ -161,7 +161,7 @@ async fn every_refresh_token_refreshes_wherever_it_can_be_replaced_or_need_not_b
                 let tokens = contract.signs_in(&http, &ann).await;
                 let header = format!("{scheme}{}", tokens.refresh());
                 let answer = http.send(endpoint).authorization(&header).await;
-                // A's token works once, and C's answer has no place for the one that replaces it.
+                // A token of `/api/auth` works once, and the answer of `/users` has no member for its successor.
                 if contract == Contract::ApiAuth && endpoint == users::REFRESH {
                     assert_eq!(answer.status, 400, "{answer}");
                     continue;
@@ -239,7 +239,7 @@ async fn unknown_members_are_ignored(store: Store) {
         let answer = http.send(contract.login()).json(&login).await;
         assert_eq!(answer.status, 200, "{answer}");
         let access = Contract::ApiAuth.signs_in(&http, &person).await.access;
-        // Asking for a role is such an unknown member.
+        // A requested role is an unknown member, too.
         assert_eq!(token::claims(&access)["role"], "user");
     }
 }
@@ -346,7 +346,7 @@ async fn the_policy_for_passwords_can_be_stricter(store: Store) {
     let service = settings.start().await;
     let http = service.http();
     for (password, status) in [
-        // Eleven characters that nobody guesses; twelve that anybody does; the user's own name.
+        // Eleven unguessable characters, twelve common ones, and the username.
         ("vQ7#pL2!xZ9", 400),
         ("password1234", 400),
         ("ann-ann-ann-ann", 400),
@@ -423,7 +423,7 @@ async fn tokens_of_somebody(http: &Http) -> Vec<Tokens> {
     found
 }
 
-/// The keys that anybody can fetch.
+/// The published key set.
 async fn published_keys(service: &Program) -> jsonwebtoken::jwk::JwkSet {
     let answer = service.send(own::KEY_SET).await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -433,8 +433,7 @@ async fn published_keys(service: &Program) -> jsonwebtoken::jwk::JwkSet {
     serde_json::from_str(&answer.body).unwrap()
 }
 
-/// Verifies an access token as a stranger does, with nothing but the published keys. A refresh token is for nobody but
-/// the service to verify.
+/// Verifies an access token with nothing but the published keys. Only the service verifies refresh tokens.
 #[track_caller]
 fn assert_verify(tokens: &Tokens, algorithm: &str, keys: &jsonwebtoken::jwk::JwkSet) {
     use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};

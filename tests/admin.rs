@@ -1,4 +1,4 @@
-//! Other people's accounts, for administrators: finding, locking, roles, sessions; and who may do what.
+//! Endpoints of administrators: finding and locking accounts, roles, sessions, and the role that each endpoint requires.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -73,8 +73,8 @@ async fn an_administrator_finds_people_by_name_and_page_by_page(store: Store) {
         assert_eq!(found[0]["email"], ann.email);
         assert_eq!(found[0]["role"], "user");
     }
-    for nobody in ["email=nobody@example.com", "username=x%00", "id=7"] {
-        assert_eq!(users(&service, &admin, nobody).await, [] as [Value; 0]);
+    for unknown in ["email=unknown@example.com", "username=x%00", "id=7"] {
+        assert_eq!(users(&service, &admin, unknown).await, [] as [Value; 0]);
     }
     let answer = service.send(about("GET", &id, "")).bearer(&admin).await;
     assert_eq!(answer.json()["username"], "ann");
@@ -121,7 +121,7 @@ async fn a_locked_account_is_out_until_it_is_unlocked_and_strangers_learn_nothin
         tokens.push(contract.signs_in(&http, &ann).await);
     }
     for _ in 0..2 {
-        // To lock twice is to lock once.
+        // Locking is idempotent.
         let answer = service
             .send(about("POST", &id, "/lock"))
             .bearer(&admin)
@@ -171,7 +171,7 @@ async fn a_locked_account_is_out_until_it_is_unlocked_and_strangers_learn_nothin
     let output = service.settings.run(&["user", "unlock", "ann"], "");
     assert!(output.status.success(), "{output:?}");
     Contract::ApiAuth.signs_in(&http, &ann).await;
-    let output = service.settings.run(&["user", "lock", "nobody"], "");
+    let output = service.settings.run(&["user", "lock", "unknown"], "");
     assert!(!output.status.success(), "{output:?}");
 }
 
@@ -226,7 +226,7 @@ async fn an_administrator_ends_sessions_one_by_one_and_all_at_once(store: Store)
     is_refused(&http, &of_a.access).await;
     verifies(&http, &of_d.access).await;
     is_problem(&service.send(end).bearer(&admin).await, 404);
-    // A session is looked for in the account that the path names.
+    // The service looks for the session only in the account that the path names.
     let root = id_of(&service, &admin, &Person::called("root")).await;
     let elsewhere = about("DELETE", &root, &format!("/sessions/{}", of("users")));
     is_problem(&service.send(elsewhere).bearer(&admin).await, 404);
@@ -259,14 +259,14 @@ async fn the_last_administrator_stays_one_and_stays_unlocked(store: Store) {
     is_problem(&demote(&of_root, &admin).await, 409);
     is_problem(&lock(&of_root, &admin).await, 409);
     verifies(&service.http(), &admin).await;
-    // One who is locked out administers nothing.
+    // A locked administrator has no rights.
     staff::employ(&service, &eve, "admin");
     let of_eve = id_of(&service, &admin, &eve).await;
     assert_eq!(lock(&of_eve, &admin).await.status, 200);
     is_problem(&demote(&of_root, &admin).await, 409);
     let unlock = service.send(about("POST", &of_eve, "/unlock"));
     assert_eq!(unlock.bearer(&admin).await.status, 200);
-    // Two who try each other at once: one of them is left.
+    // Two administrators demote or lock each other at once: one of them remains.
     let eves = Contract::ApiAuth
         .signs_in(&service.http(), &eve)
         .await
@@ -302,11 +302,11 @@ async fn the_last_administrator_is_erased_by_the_operator_alone(store: Store) {
     is_problem(&erase(&of_root, &admin).await, 409);
     is_problem(&erase_own(&root, &admin).await, 409);
     verifies(&http, &admin).await;
-    // An account that administers nothing is erased by its owner while there is no other administrator than before.
+    // An account without the role can be erased by its owner while there is a single administrator.
     let ann = registered(&service, "ann").await;
     let of_ann = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(erase_own(&ann, &of_ann.access).await.status, 204);
-    // Two who erase each other, and two who erase themselves: one of them is left.
+    // Two administrators erase each other, or themselves, at once: one of them remains.
     let mut administrators = vec![(root, of_root, admin)];
     for round in 0..4 {
         let other = Person::called(&format!("{}-{round}", eve.username));
@@ -332,11 +332,11 @@ async fn the_last_administrator_is_erased_by_the_operator_alone(store: Store) {
         .settings
         .run(&["user", "erase", &last.email, "--yes"], "");
     assert!(output.status.success(), "{output:?}");
-    // The program that serves hears of what the operator's did.
+    // The running service learns of what the operator's command did.
     comes_to_refuse(&http, access).await;
 }
 
-/// What is ours and for some roles alone: how it is asked, and for whom it is.
+/// Every native endpoint that is restricted to some roles, with these roles.
 fn restricted(id: &str) -> Vec<(Endpoint, &'static [&'static str])> {
     const ADMIN: &[&str] = &["admin"];
     const READERS: &[&str] = &["auditor", "admin"];
@@ -364,11 +364,11 @@ fn restricted(id: &str) -> Vec<(Endpoint, &'static [&'static str])> {
 
 async fn every_endpoint_of_ours_refuses_every_lesser_role(store: Store) {
     let service = service_on(store).await;
-    // Nobody's: whoever may ask is told that, and nothing happens to anybody.
-    let nobody = "019c0000-0000-7000-8000-000000000001";
+    // No account has this id: permitted roles get 404, and no account changes.
+    let unknown = "019c0000-0000-7000-8000-000000000001";
     for role in ["user", "service", "auditor", "admin"] {
         let access = staff::signed_in(&service, role, role).await.access;
-        for (endpoint, roles) in restricted(nobody) {
+        for (endpoint, roles) in restricted(unknown) {
             let request = service.send(endpoint).query("limit=1").bearer(&access);
             let answer = request.json(&json!({"role": "user"})).await;
             if roles.contains(&role) {
@@ -378,7 +378,7 @@ async fn every_endpoint_of_ours_refuses_every_lesser_role(store: Store) {
             }
         }
     }
-    for (endpoint, _) in restricted(nobody) {
+    for (endpoint, _) in restricted(unknown) {
         let request = service.send(endpoint).json(&json!({"role": "user"}));
         is_problem(&request.clone().await, 401);
         is_problem(&request.bearer("nothing").await, 401);
@@ -438,7 +438,7 @@ async fn a_locked_account_that_changed_everything_is_erased_clean(store: Store) 
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
         assert!(!text.contains("canary"), "something is left in the mail");
     }
-    // The addresses are anybody's again.
+    // The addresses are free again.
     Contract::Api.registers(&http, &ann).await;
     Contract::Api.registers(&http, &moved).await;
 }
@@ -475,7 +475,7 @@ async fn what_one_node_ends_is_over_on_the_other() {
         .await;
         refreshes_nothing(&other.http(), tokens.refresh()).await;
     }
-    // A session that is kept while the others end is kept everywhere.
+    // Every node keeps the session that survives the end of the others.
     let kept = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     let ended = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     let request = one.send(own::END_OTHER_SESSIONS).bearer(&kept.access);

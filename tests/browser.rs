@@ -1,4 +1,4 @@
-//! The reset page in a real browser, headless Chromium, where there is one.
+//! The reset page in headless Chromium, if it is installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -10,7 +10,7 @@ use serde_json::json;
 use support::mail::mail_to;
 use support::{Contract, Person, Program, Store, on_both_stores, users};
 
-/// Where Debian puts it.
+/// The path of Debian's package.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
 on_both_stores!(the_reset_page_is_shown_by_a_browser);
@@ -34,7 +34,7 @@ async fn the_reset_page_is_shown_by_a_browser(store: Store) {
         "{document}"
     );
 
-    // Kept for a person to look at.
+    // The screenshot is kept for inspection.
     let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("reset-page-{store:?}.png"));
     let _ = std::fs::remove_file(&picture);
     open(&[&format!("--screenshot={}", picture.display()), &link]);

@@ -1,8 +1,7 @@
-//! No request keeps a thread that serves requests busy for more than a few milliseconds, whatever it carries: while such a
-//! thread works, nobody else is answered by it.
+//! No request keeps a worker thread busy for more than a few milliseconds, because a busy worker answers no other client.
 //!
-//! What is measured is the processor time of those threads, of the real program, which is asked one thing at a time. A
-//! request that takes less than the bound in all takes less in each of its steps.
+//! The tests send one request at a time to the real program and measure the processor time of its workers. A request whose
+//! total is below the bound is below it in each of its steps.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -34,19 +33,19 @@ on_both_stores!(
     no_page_keeps_a_worker,
 );
 
-/// Longest that a request may keep a worker: 5 ms. Without optimisations all but hashing and scoring takes five to ten
-/// times as long, so that a build for tests has three times the bound and still tells more than the bound.
+/// The longest that a request may keep a worker busy: 5 ms. Without optimisations everything but hashing and scoring takes
+/// five to ten times as long, so three times the bound is still a stricter test of a debug build.
 const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 15 } else { 5 });
 
-/// How often a request is tried that took longer. Its own work it does every time; that of the background, which the same
-/// workers do, is done once in a while.
+/// How many attempts a slow request has. It repeats its own work in each attempt; background work, which runs on the same
+/// workers, happens in some attempts only.
 const TRIES: usize = 6;
 
-/// The largest body that is read.
+/// The largest body that the service reads, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Passwords whose scoring costs most: the first by the number of ways to read its symbols as letters, as the attack that
-/// showed the cost had it.
+/// Passwords with the most expensive scoring. The first, from a reported attack, has many ways to read its symbols as
+/// letters.
 const EXPENSIVE_PASSWORDS: [&str; 4] = [
     "({[<369!1|7%205$+24@8({[<369!1|7%205$+24@8({[<36",
     "4@8({[<369!1|7%205$+24@8({[<369!1|7%205$+24@8({[",
@@ -54,7 +53,7 @@ const EXPENSIVE_PASSWORDS: [&str; 4] = [
     "314159265358979323846264338327950288419716939937",
 ];
 
-/// A password that costs as much and is easy to guess.
+/// A password that costs as much to score and is easy to guess.
 const EXPENSIVE_WALK: &str = "!@#$%^&*()1234567890!@#$%^&*()1234567890";
 
 async fn no_new_password_keeps_a_worker(store: Store) {
@@ -109,7 +108,7 @@ async fn no_body_keeps_a_worker(store: Store) {
         bodies.push(body.current());
     }
     for (_, endpoint) in NAMED {
-        // It would end the session.
+        // That request would end the session.
         if endpoint.method == "GET" || *endpoint == api_auth::LOGOUT {
             continue;
         }
@@ -168,7 +167,7 @@ async fn no_header_or_query_keeps_a_worker(store: Store) {
     }
 }
 
-/// The longest lists that may be asked for, of an account with many sessions and a long history.
+/// Requests the longest allowed lists of an account with many sessions and a long history.
 async fn no_page_keeps_a_worker(store: Store) {
     let service = strict(store).await;
     let tokens = staff::signed_in(&service, "ann", "admin").await;
@@ -210,14 +209,14 @@ async fn no_page_keeps_a_worker(store: Store) {
     }
 }
 
-/// A service that asks for passwords that are hard to guess.
+/// A service that requires passwords that are hard to guess.
 async fn strict(store: Store) -> Program {
     let settings = Settings::on(store).with("AUTHLOG_PASSWORD_MIN_SCORE", "3");
     let settings = settings.with("AUTHLOG_LOG", "warn");
     settings.with_cheap_hashing().start().await
 }
 
-/// Makes sure that no worker is kept by the request. Each attempt may have to differ from those before.
+/// Asserts that the request keeps no worker busy. Each attempt can differ from the earlier ones.
 async fn stays_free(service: &Program, what: &str, request: impl Fn(usize) -> Request) {
     let mut least = Duration::MAX;
     let mut answered = String::new();
@@ -233,13 +232,13 @@ async fn stays_free(service: &Program, what: &str, request: impl Fn(usize) -> Re
     panic!("{what}: a worker was kept for {least:?}: {answered}");
 }
 
-/// A name that no other attempt has.
+/// A unique name.
 fn unique(password: &str, contract: Contract) -> String {
     let number = EXPENSIVE_PASSWORDS.iter().position(|it| *it == password);
     format!("{contract:?}{}x", number.unwrap()).to_lowercase()
 }
 
-/// Bodies that cost a parser as much as possible, in which every member that some endpoint reads is.
+/// Bodies that are as expensive to parse as possible and have every member that any endpoint reads.
 fn hostile_bodies() -> Vec<Vec<u8>> {
     const MEMBERS: [&str; 13] = [
         "username",
@@ -272,7 +271,7 @@ fn hostile_bodies() -> Vec<Vec<u8>> {
         ("+1 ", 1400),
     ] {
         let text = character.repeat(times);
-        // Passwords differ from what an answer may repeat.
+        // The passwords differ from all text that an answer may repeat.
         let members = MEMBERS.map(|name| match name.contains("password") {
             true => (name.to_owned(), Value::from(format!("{text}7"))),
             false => (name.to_owned(), Value::from(text.clone())),

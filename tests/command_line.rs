@@ -1,4 +1,4 @@
-//! The command line: what each command leaves alone, and what it answers.
+//! The command line: what each command prints, and what it must not change.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -34,7 +34,7 @@ const READING: [&[&str]; 8] = [
     &["user", "list", "--log", "debug"],
 ];
 
-/// Commands that change a store, which has to exist.
+/// Commands that change an existing store.
 const CHANGING: [&[&str]; 13] = [
     &["user", "role", "ann", "admin"],
     &["user", "lock", "ann"],
@@ -62,7 +62,7 @@ async fn a_reading_command_changes_nothing(store: Store) {
         verified.status.success().then_some(())
     })
     .await;
-    // SQLite is left with a write-ahead log that the next program to write would empty.
+    // SQLite keeps a write-ahead log that the next writing program would empty.
     service.kill9();
     let before = stored(&settings);
     for command in READING {
@@ -70,7 +70,7 @@ async fn a_reading_command_changes_nothing(store: Store) {
         assert!(output.status.success(), "{command:?}: {output:?}");
         assert_eq!(stored(&settings), before, "{command:?}");
     }
-    // A key that is missing is not made either.
+    // A missing key is not created either.
     settings.execute("DELETE FROM shared_secrets WHERE name = 'checkpoint-key'");
     let before = stored(&settings);
     for command in [["log", "key"], ["log", "verify"]] {
@@ -101,7 +101,7 @@ async fn where_there_is_no_store_a_command_says_so_and_creates_none(store: Store
         says(&refused, "there is no store");
         says(&refused, "AUTHLOG_DATA_DIR");
         if store == Store::Sqlite {
-            // Without a key either: the store is what is missing first.
+            // The key is missing as well, but the missing store is reported first.
             says(&settings.run(command, ""), "there is no store");
         }
         let files = std::fs::read_dir(settings.data().parent().unwrap()).unwrap();
@@ -146,7 +146,7 @@ async fn a_command_without_the_master_key_makes_no_other(store: Store) {
         says(&refused, "AUTHLOG_MASTER_KEY_FILE");
         assert!(!key.exists(), "{command:?}");
     }
-    // A migration does without.
+    // A migration needs no key.
     let migrated = settings.run(&["migrate"], "");
     assert!(migrated.status.success() && !key.exists(), "{migrated:?}");
 }
@@ -197,7 +197,7 @@ async fn the_help_of_a_command_shows_its_own_options_and_refers_to_the_settings(
     let program = help(&["--help"]);
     let names = ["--config", "--data-dir", "--database-url", "--log-format"];
     assert!(names.iter().all(|name| program.contains(name)), "{program}");
-    // A secret is no flag: other users of the machine see command lines.
+    // A secret is never a flag, because other users of the machine see command lines.
     assert!(!program.contains("--jwt-secret"), "{program}");
     for (command, option) in [
         (&["serve", "--help"][..], "--help"),
@@ -253,7 +253,7 @@ async fn an_export_answers_in_words(store: Store) {
         "{answer}"
     );
     assert!(answer.ends_with(&format!("to {file}\n")), "{answer}");
-    // Where the events themselves go to standard output, the answer does not.
+    // If the events go to standard output, the message does not.
     let printed = settings.run(&["export", "--user", "ann"], "");
     assert!(printed.status.success(), "{printed:?}");
     let exported = String::from_utf8(printed.stdout.clone()).unwrap();
@@ -264,10 +264,10 @@ async fn an_export_answers_in_words(store: Store) {
     says(&printed, "exported 2 events of the account ");
 }
 
-/// A master key that is in no file.
+/// A master key that no file holds.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// The settings of a service that was used and has ended.
+/// The settings of a service that was used and then stopped.
 async fn used(store: Store) -> Settings {
     let mut service = Program::on(store).await;
     Contract::ApiAuth
@@ -277,8 +277,8 @@ async fn used(store: Store) -> Settings {
     service.settings.clone()
 }
 
-/// Everything that is stored: the files in the data directory, and the database where it is not one of them. The
-/// write-ahead log and its index come and go with connections.
+/// Everything that is stored: the files in the data directory, and the database on PostgreSQL. SQLite's write-ahead log and
+/// its index are left out, because they come and go with connections.
 fn stored(settings: &Settings) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(settings.data()).unwrap();
     let mut stored: BTreeMap<String, Vec<u8>> = files
@@ -299,7 +299,7 @@ fn stored(settings: &Settings) -> BTreeMap<String, Vec<u8>> {
     stored
 }
 
-/// Makes sure that the program said this on standard error, on purpose.
+/// Asserts that the program printed this on standard error without a panic.
 #[track_caller]
 fn says(output: &Output, words: &str) {
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! The example consumer, killed again and again: its table is the truth in the end.
+//! The example consumer ends up with a correct table although it is killed repeatedly.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -31,7 +31,7 @@ async fn a_table_that_is_killed_again_and_again_is_the_truth_in_the_end() {
     let mut random = Random::seeded();
     for round in 0..12 {
         table.start(&[]);
-        // Now and then it is killed before it has done anything, now and then it gets far.
+        // Some runs are killed before they have applied anything, others get far.
         let goal = table.applied() + random.below(60);
         if round % 3 > 0 {
             table.has_applied(goal).await;
@@ -85,7 +85,7 @@ async fn a_gap_in_the_stream_ends_it_or_is_filled_from_the_feed() {
     assert_eq!(table.contents(), truth(&log));
     table.kill9();
 
-    // A stream of another log does not get into the table.
+    // The table refuses the stream of another log.
     let other = Nats::start().await;
     copy(&nats, &other, count, Some("user/of-another-log/1")).await;
     table.reads_from(&other.url());
@@ -105,7 +105,7 @@ async fn a_table_passes_over_what_is_no_event_and_does_not_go_on_after_a_forged_
     let before = log(&service, &reader).await;
     table.has_applied(before.len() as u64).await;
 
-    // One that any client sends, which is excluded: the table goes on.
+    // A foreign message that the operator excluded: the table continues.
     nats.publish("auth.v1.user.evil.registered", "{}").await;
     trouble_with(&service, "no event of this log").await;
     repairs(&service, &["nats", "repair"]);
@@ -114,7 +114,7 @@ async fn a_table_passes_over_what_is_no_event_and_does_not_go_on_after_a_forged_
     table.has_applied(before.len() as u64).await;
     assert_eq!(table.contents(), truth(&before));
 
-    // One that has all that an event has: it is applied, and the table ends when the true event comes.
+    // A forged message with every attribute of an event: it is applied, and the consumer stops at the true event.
     forge(&nats, before.len() as u64 + 1).await;
     trouble_with(&service, "has another client forged").await;
     table.has_applied(before.len() as u64 + 1).await;
@@ -134,7 +134,7 @@ async fn a_table_passes_over_what_is_no_event_and_does_not_go_on_after_a_forged_
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(words.contains("of a forged message"), "{words}");
 
-    // One that is made again is right.
+    // A new table is correct.
     let mut table = Table::new(&nats.url());
     table.start(&[]);
     table.has_applied(all.len() as u64).await;
@@ -142,13 +142,13 @@ async fn a_table_passes_over_what_is_no_event_and_does_not_go_on_after_a_forged_
     assert!(table.is_running());
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command and asserts that it succeeds.
 fn repairs(service: &Program, arguments: &[&str]) {
     let output = tokio::task::block_in_place(|| service.settings.run(arguments, ""));
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Publishes a message that looks like the event at this place of the log.
+/// Publishes a message that looks like the event at this log index.
 async fn forge(nats: &Nats, log_index: u64) {
     let account = "01a1fdf6-1cf2-7258-a6b2-6cf094d210be";
     let mut headers = HeaderMap::new();
@@ -171,7 +171,7 @@ async fn forge(nats: &Nats, log_index: u64) {
     sent.await.unwrap().await.unwrap();
 }
 
-/// A service that publishes, and somebody who may read its log.
+/// A service that publishes, and an account that may read its log.
 async fn service(nats: &Nats) -> (Program, Tokens) {
     let settings = Settings::on(Store::Sqlite).with_cheap_hashing();
     let settings = settings.with("AUTHLOG_NATS_URL", &nats.url());
@@ -180,7 +180,7 @@ async fn service(nats: &Nats) -> (Program, Tokens) {
     (service, reader)
 }
 
-/// Fills the stream of `to` with the first messages of that of `from`; the last gets another id, if one is given.
+/// Copies the first messages of the stream of `from` to `to`. The last one gets `id`, if there is one.
 async fn copy(from: &Nats, to: &Nats, count: u64, last_id: Option<&str>) {
     let source = from.jetstream().await;
     let source = eventually("the events are on the stream", async || {
@@ -223,10 +223,10 @@ async fn log(service: &Program, reader: &Tokens) -> Vec<Value> {
     all
 }
 
-/// What a table says of an account: number, role, last login, logins, refused logins, sessions that live.
+/// A row of the table: number, role, last login, logins, refused logins, live sessions.
 type Row = (i64, String, Option<String>, i64, i64, i64);
 
-/// The same, computed from the log in another way: account by account, from all that happened to it.
+/// The expected rows, computed from the log in another way: account by account.
 fn truth(log: &[Value]) -> Vec<Row> {
     let mut by_account: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for event in log {
@@ -277,7 +277,7 @@ fn truth(log: &[Value]) -> Vec<Row> {
     rows
 }
 
-/// The example, and the table that it keeps.
+/// The example program with its table.
 struct Table {
     program: PathBuf,
     directory: TempDir,
@@ -335,7 +335,7 @@ impl Table {
         child.try_wait().unwrap().is_none()
     }
 
-    /// The last event that it has applied.
+    /// The log index of the last applied event.
     fn applied(&self) -> u64 {
         let inbox = self.connection().and_then(|table| {
             table
@@ -344,7 +344,7 @@ impl Table {
                 })
                 .ok()
         });
-        // There may be no table yet.
+        // The table may not exist yet.
         inbox.unwrap_or_default().unsigned_abs()
     }
 
@@ -392,7 +392,7 @@ impl Drop for Table {
     }
 }
 
-/// The example's program, built if it is not: `cargo test --test consumer` builds no examples.
+/// The path of the example, built if necessary: `cargo test --test consumer` builds no examples.
 fn example() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
@@ -411,7 +411,7 @@ fn example() -> PathBuf {
     programs.join("examples/accounts_table")
 }
 
-/// Numbers that differ from run to run, and not when `AUTHLOG_TEST_SEED` is set to what an earlier run printed.
+/// Random numbers. `AUTHLOG_TEST_SEED` repeats those of an earlier run, which printed its seed.
 struct Random(u64);
 
 impl Random {

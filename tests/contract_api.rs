@@ -1,4 +1,4 @@
-//! Contract D: `api.md`.
+//! The contract `/api`: `api.md`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -10,7 +10,7 @@ use support::form::{NOW_DAY_FIRST, NOW_UNIX, RANDOM_UUID, TEXT, UUID};
 use support::http::Request;
 use support::{Answer, Contract, Person, Program, Settings, Store, api, api_auth, on_both_stores};
 
-/// What stands in the place of a password.
+/// The mask that replaces a password.
 const MASK: &str = "********";
 
 on_both_stores!(
@@ -235,7 +235,7 @@ async fn a_session_is_ended_by_a_logout_and_no_other_is(store: Store) {
     verifies(&http, &other).await;
 }
 
-/// Sends the printed registration with one member changed.
+/// Sends the document's registration with one member changed.
 async fn with_member(request: Request, field: &str, value: &str) -> Answer {
     let mut body = json!({"name": "John Doe", "email": "john@doe.com", "password": "johndoe"});
     body[field] = json!(value);

@@ -1,4 +1,4 @@
-//! Contract A: `api-auth-a.md` and `api-auth-b.md`, two documents on the same paths.
+//! The contract `/api/auth`: `api-auth-a.md` and `api-auth-b.md`, two documents on the same paths.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -41,7 +41,7 @@ on_both_stores!(
 );
 
 async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
-    // As the program comes: with its default settings.
+    // The program runs with its default settings.
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     let service = settings.start().await;
     let first = "api-auth-a.md";
@@ -215,7 +215,7 @@ async fn a_registration_is_refused_for_what_is_wrong_with_its_members(store: Sto
         let answer = service.send(api_auth::REGISTER).json(&body).await;
         answer.is(400, &invalid(&json!({field: TEXTS})));
     }
-    // None of them left anything behind.
+    // None of them left an account or a claim.
     let answer = service.send(api_auth::REGISTER).json(&good).await;
     assert_eq!(answer.status, 201, "{answer}");
 }
@@ -349,7 +349,7 @@ async fn the_cookie_is_kept_from_scripts_and_from_other_sites(store: Store) {
     let three_days = (3 * 24 * 60 * 60).to_string();
     assert_eq!(cookie.attribute("max-age"), Some(three_days.as_str()));
     assert_eq!(cookie.attribute("domain"), None, "{cookie:?}");
-    // The service is reached by plain HTTP, where a browser would not send a secure cookie back.
+    // The tests use plain HTTP, over which a browser does not return a secure cookie.
     assert_eq!(cookie.attribute("secure"), None, "{cookie:?}");
 }
 
@@ -438,7 +438,7 @@ async fn a_logout_ends_the_session_and_clears_the_cookie(store: Store) {
     support::contract::refreshes_nothing(&http, ended.refresh()).await;
     let answer = service.send(api_auth::LOGOUT).bearer(&ended.access).await;
     answer.is(401, &refusal_of_a(401, "Unauthorized"));
-    // Another session of hers goes on.
+    // Another session of the same person continues.
     verifies(&http, &other.access).await;
 }
 
@@ -555,7 +555,7 @@ async fn sign_in(http: &Http, identifier: &str, password: &str) -> Answer {
     http.send(api_auth::LOGIN).json(&body).await
 }
 
-/// The two tokens, as both documents' answers have them.
+/// The access and refresh tokens of an answer of either document.
 fn pair() -> Value {
     json!({
         "access_token": {"token": JWT, "expires_in": RFC3339},
@@ -563,7 +563,7 @@ fn pair() -> Value {
     })
 }
 
-/// The answer to a registration of somebody called so.
+/// The expected answer to the registration of this username.
 fn registered(message: &str, username: &str) -> Value {
     let mut data = pair();
     data["username"] = json!(username);
@@ -575,19 +575,19 @@ fn registered(message: &str, username: &str) -> Value {
         "data": data})
 }
 
-/// The answer to a refresh.
+/// The expected answer to a refresh.
 fn refreshed(message: &str) -> Value {
     json!({"timestamp": NOW_MILLIS, "statusCode": 200, "status": "success", "message": message,
         "data": pair(), "accessToken": JWT})
 }
 
-/// The answer to a request in which these members are wrong.
+/// The expected answer to a request in which these members are invalid.
 fn invalid(errors: &Value) -> Value {
     json!({"timestamp": NOW_MILLIS, "statusCode": 400, "status": "error",
         "message": "Bad Request", "errors": errors})
 }
 
-/// Makes sure that the answer says that the username is taken, with sentences for exactly `fields`.
+/// Asserts that the answer says that the username is taken, with sentences for exactly `fields`.
 #[track_caller]
 fn says_username_taken(answer: &Answer, fields: &[&str]) {
     let errors: Value = fields.iter().map(|field| (*field, TEXTS)).collect();
@@ -598,7 +598,7 @@ fn says_username_taken(answer: &Answer, fields: &[&str]) {
     );
 }
 
-/// Makes sure that both tokens are others than before, and that the cookie and `accessToken` are they.
+/// Asserts that both tokens are new, and that the cookie and `accessToken` repeat them.
 #[track_caller]
 fn is_a_new_pair(answer: &Answer, body: &Value, old: &support::contract::Tokens) {
     let new = Contract::ApiAuth.tokens_in(body);
@@ -610,7 +610,7 @@ fn is_a_new_pair(answer: &Answer, body: &Value, old: &support::contract::Tokens)
     expires_as_it_says(&body["data"]["refresh_token"]);
 }
 
-/// Makes sure that `expires_in` is the instant that the token itself names.
+/// Asserts that `expires_in` equals the expiry in the token's claims.
 #[track_caller]
 fn expires_as_it_says(issued: &Value) {
     let claims = token::claims(issued["token"].as_str().unwrap());

@@ -1,4 +1,4 @@
-//! Contract C: `users.md`. Its password reset is told in `password_reset.rs`.
+//! The contract `/users`: `users.md`. `password_reset.rs` tests its password reset.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -171,7 +171,7 @@ async fn a_login_is_answered_as_printed(store: Store) {
                 &json!({"access_token": JWT, "refresh_token": JWT}),
             ),
         );
-        assert_eq!(answer.cookie("refreshToken"), None, "C sets no cookie");
+        assert_eq!(answer.cookie("refreshToken"), None, "/users sets no cookie");
     }
 }
 
@@ -265,7 +265,7 @@ async fn what_is_no_good_access_token_is_refused_as_printed(store: Store) {
         &token::altered(&tokens.access, |claims| {
             claims["exp"] = json!(9_999_999_999_u64);
         }),
-        // The example that the document prints: signed by somebody else, long ago.
+        // The example token of the document, which another service signed long ago.
         printed_in(
             "users.md",
             "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpZCI6IjFiMjRhMmRlLWQyMDQtNGVjMy05NjY0LTZlNTgyYzBkMTRkZiIsInJvbGUiOiJ1c2VyIiwiaWF0IjoxNzE3MzEzMjg0LCJleHAiOjE3MTczMTM1ODR9.OHEiDtKfIxAWnHxRJsF_74fxf6JtXVIdsfm9hgBnSsfFVOQ",
@@ -298,7 +298,7 @@ async fn a_refresh_is_answered_with_an_access_token_alone(store: Store) {
     token::carries(access, &expected);
     assert_eq!(token::lifetime(access), 300);
     verifies(&http, access).await;
-    // The access token before it is not ended by it.
+    // The earlier access token stays valid.
     verifies(&http, &tokens.access).await;
 }
 

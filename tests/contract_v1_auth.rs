@@ -1,4 +1,4 @@
-//! Contract E: `v1-auth.md`.
+//! The contract `/v1/auth`: `v1-auth.md`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -203,7 +203,7 @@ async fn tokens_carry_a_number_and_their_expiry_for_a_day(store: Store) {
 async fn every_account_has_a_number_of_its_own_and_keeps_it(store: Store) {
     let mut service = Program::on(store).await;
     let people = ["ann", "bob", "cid"].map(Person::called);
-    // Whoever registers through another contract has a number too.
+    // An account that was registered through another contract has a number, too.
     Contract::ApiAuth
         .registers(&service.http(), &people[0])
         .await;
@@ -231,7 +231,7 @@ async fn numbers(service: &Program, people: &[Person]) -> Vec<Value> {
     numbers
 }
 
-/// The answer to whoever is signed in now.
+/// The expected answer to a login.
 fn signed_in(name: &str, email: &str) -> Value {
     json!({
         "code": 200,
@@ -245,7 +245,7 @@ fn signed_in(name: &str, email: &str) -> Value {
     })
 }
 
-/// The answer to a request in which these members are wrong.
+/// The expected answer to a request in which these members are invalid.
 fn invalid(errors: &Value) -> Value {
     json!({"code": 400, "status": "failed", "message": "Bad Request", "errors": errors})
 }

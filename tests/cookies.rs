@@ -1,4 +1,4 @@
-//! The cookie with the refresh token, as browsers send it: among others, repeated, behind a proxy, and from other sites.
+//! The refresh-token cookie as browsers send it: among other cookies, repeated, behind a proxy, and from other sites.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -8,7 +8,7 @@ use support::contract::{Tokens, is_refused, refreshes_nothing, refusal_of_a, ver
 use support::http::Request;
 use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token};
 
-/// A site that may use the service from its pages.
+/// A site whose pages may use the service.
 const SITE: &str = "https://app.example.org";
 
 on_both_stores!(
@@ -29,7 +29,7 @@ async fn signed_in(service: &Program, name: &str) -> Tokens {
     Contract::ApiAuth.signs_in(&service.http(), &person).await
 }
 
-/// The answer to a refresh by a cookie that is good for nothing.
+/// The expected answer to a refresh by an invalid cookie.
 fn bad_refresh_token() -> Value {
     refusal_of_a(401, "Invalid or expired refresh token")
 }
@@ -96,7 +96,7 @@ async fn of_repeated_cookies_the_good_one_is_found(store: Store) {
     }
     let answer = refresh(&service, "refreshToken=one; refreshToken=two").await;
     answer.is(401, &bad_refresh_token());
-    // No more than a few are looked at.
+    // The service looks at a few cookies only.
     let many: String = (0..100).map(|it| format!("refreshToken=x{it}; ")).collect();
     let answer = refresh(&service, format!("{many}refreshToken={ours}")).await;
     answer.is(401, &bad_refresh_token());
@@ -112,7 +112,7 @@ async fn a_replaced_token_sent_with_the_current_one_does_not_end_the_session(sto
         assert_eq!(answer.status, 200, "{answer}");
         tokens.push(answer.cookie("refreshToken").unwrap().value);
     }
-    // The first of them was replaced twice over: by itself it would be taken for a stolen one.
+    // The first token is two generations old: alone it would be taken for a stolen one.
     let cookies: Vec<String> = tokens
         .iter()
         .map(|it| format!("refreshToken={it}"))
@@ -220,7 +220,7 @@ async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
     ] {
         assert_eq!(cookie.attribute(attribute), Some(value), "{answer}");
     }
-    // A page of that site, one of ours, and a program that is no browser.
+    // A page of the allowed site, a page of the service, and a client that is no browser.
     for origin in [Some(SITE), Some("https://auth.example.com"), None] {
         let mut request = refresh(&service, format!("refreshToken={}", cookie.value));
         if let Some(origin) = origin {
@@ -232,7 +232,7 @@ async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
         assert_eq!(allowed, origin.filter(|origin| *origin == SITE), "{answer}");
         cookie = answer.cookie("refreshToken").unwrap();
     }
-    // Any other page can only make the browser send it.
+    // Any other page can make the browser send the cookie, and no more.
     let ours = format!("refreshToken={}", cookie.value);
     for stranger in ["https://evil.example", "null", "http://app.example.org"] {
         for request in [refresh(&service, &ours), logout(&service, &ours)] {
@@ -241,7 +241,7 @@ async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
             assert_eq!(answer.cookie("refreshToken"), None, "{answer}");
         }
     }
-    // A token that a page knows, it may use.
+    // A page may use a token that it knows.
     let request = service.send(api_auth::REFRESH).bearer(&cookie.value);
     let answer = request.header("origin", "https://evil.example").await;
     assert_eq!(answer.status, 200, "{answer}");

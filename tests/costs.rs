@@ -1,7 +1,7 @@
-//! What an operation costs: statements, password hashes and events, counted and not timed.
+//! The cost of each operation in statements, password hashes and events, counted and not timed.
 //!
-//! Each is done several times over and has to cost exactly as many times its price. Statements are those that
-//! PostgreSQL counts; on SQLite, whose use cases are the same code, hashes and events are counted.
+//! Each operation is repeated, and the total has to be exactly that many times its price. PostgreSQL counts the statements.
+//! On SQLite, which runs the same use cases, only hashes and events are counted.
 
 mod support;
 
@@ -36,10 +36,10 @@ on_both_stores!(
     a_registration_under_a_taken_name_costs_no_hash,
 );
 
-/// How often each operation is done: often enough that nothing which happens by the way looks like a part of it.
+/// How often each operation is repeated: often enough that incidental work does not look like a part of it.
 const TIMES: u64 = 20;
 
-/// A logout costs the same.
+/// The cost of a refresh or a logout.
 const REFRESH: Price = Price {
     statements: &[asked::SESSION, asked::APPEND_TO_SESSION],
     hashes: 0,
@@ -54,7 +54,7 @@ async fn a_registration_is_one_append_and_one_hash(store: Store) {
                 contract.registers(&meter.http, &person).await;
             }
         });
-        // A and E sign in whoever registers, by the same append.
+        // `/api/auth` and `/v1/auth` sign a new account in by the same append.
         let events = match contract {
             Contract::ApiAuth | Contract::V1Auth => 2,
             Contract::Users | Contract::Api => 1,
@@ -84,7 +84,7 @@ async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
         });
         let price = Price {
             statements: match contract {
-                // Who signs in for the first time has the account's key fetched, which is known from then on.
+                // The first sign-in of an account fetches its key, which is cached from then on.
                 Contract::ApiAuth => &[
                     asked::ACCOUNT_AND_HASH,
                     asked::ACCOUNT_KEY,
@@ -93,7 +93,7 @@ async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
                 Contract::Users | Contract::V1Auth => {
                     &[asked::ACCOUNT_AND_HASH, asked::APPEND_TO_SESSION]
                 }
-                // Its opaque token is written by the same statement.
+                // The same statement stores the opaque token.
                 Contract::Api => &[asked::ACCOUNT_AND_HASH, asked::APPEND],
             },
             hashes: 1,
@@ -106,7 +106,7 @@ async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
 async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
-    // A hands out another refresh token each time, C keeps the one it has.
+    // `/api/auth` rotates the refresh token, `/users` keeps it.
     let rotating = Contract::ApiAuth.signs_in(&meter.http, &ann).await;
     let spent = meter.spent(async || {
         refreshed(&meter.http, rotating.clone(), TIMES).await;
@@ -133,7 +133,7 @@ async fn a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_re
     let mut newest = tokens.clone();
     let spent = meter.spent(async || newest = refreshed(&meter.http, tokens, LONG).await);
     assert_eq!(spent.await, meter.times(LONG, REFRESH));
-    // What is not there cannot be read. The newest stays: on SQLite the next event would get its position.
+    // Deleted events cannot be read. The newest stays, because SQLite would give its position to the next event.
     let gone =
         format!("DELETE FROM events WHERE aggregate_type = 'session' AND sequence <= {LONG}");
     meter.service.settings.tamper(&gone);
@@ -168,7 +168,7 @@ async fn a_logout_reads_its_session_once_and_appends_once(store: Store) {
         .await;
 }
 
-/// A change of role: the account as it is, the append, the account as it was written.
+/// A change of role: look up the account, append, look up the written account.
 const CHANGE_ROLE: Price = Price {
     statements: &[asked::ACCOUNT, asked::APPEND, asked::ACCOUNT],
     hashes: 0,
@@ -185,7 +185,7 @@ async fn an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of
     meter.comes_to_cost(&price, changes).await;
     office.lengthen_the_stream(10_000).await;
     meter.comes_to_cost(&price, changes).await;
-    // What is not there cannot be read. The newest stays: on SQLite the next event would get its position.
+    // Deleted events cannot be read. The newest stays, because SQLite would give its position to the next event.
     let gone = format!(
         "DELETE FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{}' AND sequence <= 10000",
         office.account
@@ -200,7 +200,7 @@ async fn a_row_of_an_earlier_version_costs_its_last_requests_once_however_long_t
     let office = AdministeredAccount::on(store).await;
     let meter = &office.meter;
     office.lengthen_the_stream(10_000).await;
-    // What is not there cannot be read: of ten thousand events that are no requests none is.
+    // Deleted events cannot be read. None of these ten thousand events belongs to a request.
     let gone = format!(
         "DELETE FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{}' AND sequence <= 10000",
         office.account
@@ -277,7 +277,7 @@ async fn ending_other_sessions_appends_once_and_nothing_where_there_is_none(stor
 async fn what_changes_nothing_about_an_account_appends_nothing(store: Store) {
     let office = AdministeredAccount::on(store).await;
     let meter = &office.meter;
-    // Its sessions end with the first lock.
+    // The first lock ends the sessions.
     for change in ["/lock", "/unlock"] {
         office.asks("POST", change, &json!({})).await;
     }
@@ -294,7 +294,7 @@ async fn what_changes_nothing_about_an_account_appends_nothing(store: Store) {
     assert_eq!(meter.counted().await.events, before + 1);
 }
 
-/// Ends every session of these people but those whose tokens these are.
+/// Ends every session of these people except those of these tokens.
 async fn end_others(http: &Http, kept: &[Tokens]) {
     for tokens in kept {
         let request = http.send(own::END_OTHER_SESSIONS).bearer(&tokens.access);
@@ -345,7 +345,7 @@ async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
         });
         spent.await
     };
-    // The first who ask about an account, and the first since something happened to it, have it looked up.
+    // The first introspection of an account, and the first after a change of it, look the account up.
     meter
         .comes_to_cost(&meter.times(TIMES, NOTHING), introspections)
         .await;
@@ -391,7 +391,7 @@ async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
     let price = Price {
         statements: &[
             asked::ACCOUNT_AND_HASH,
-            // To record it: how many were refused that day, and the key of an account that has not signed in yet.
+            // Recording it takes the number of refusals of that day, and the key of an account that has not signed in yet.
             asked::LAST_SEQUENCE,
             asked::ACCOUNT_KEY,
             asked::APPEND,
@@ -410,7 +410,7 @@ async fn an_unknown_account_costs_what_a_wrong_password_does(store: Store) {
             Contract::ApiAuth.says_wrong_credentials(&answer);
         }
     });
-    // So much does the wrong one cost before it is answered.
+    // This is the cost of a wrong password before the answer.
     let price = Price {
         statements: &[asked::ACCOUNT_AND_HASH],
         hashes: 1,
@@ -448,20 +448,20 @@ async fn whatever_a_node_asks_while_nobody_asks_it_counts_for_no_operation() {
     assert_eq!(asked.of_operations(), BTreeMap::new());
 }
 
-/// As many people as operations are done.
+/// One person for each repetition.
 fn people(contract: Contract) -> impl Iterator<Item = Person> {
     let name = format!("{contract:?}").to_lowercase();
     (0..TIMES).map(move |number| Person::called(&format!("person-{name}-{number}")))
 }
 
-/// Registers [`people`] of contract A.
+/// Registers [`people`] through `/api/auth`.
 async fn are_registered(http: &Http) {
     for person in people(Contract::ApiAuth) {
         Contract::ApiAuth.registers(http, &person).await;
     }
 }
 
-/// Refreshes a session of contract A so many times, one after the other.
+/// Refreshes a session of `/api/auth` this many times in a row.
 async fn refreshed(http: &Http, mut tokens: Tokens, times: u64) -> Tokens {
     for _ in 0..times {
         let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
@@ -471,7 +471,7 @@ async fn refreshed(http: &Http, mut tokens: Tokens, times: u64) -> Tokens {
     tokens
 }
 
-/// Verifies an access token as often as operations are done.
+/// Verifies an access token once for each repetition.
 async fn verified(http: &Http, tokens: &Tokens) {
     for _ in 0..TIMES {
         verifies(http, &tokens.access).await;

@@ -1,4 +1,4 @@
-//! Every endpoint that the documents name is known to the tests, routed by the program and told about in a story.
+//! Every endpoint of the documents has a name in the tests, is routed by the program, and is requested by a story.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -9,7 +9,7 @@ use std::path::Path;
 use support::endpoint::NAMED;
 use support::{Contract, Endpoint, Program, Store, document, on_both_stores};
 
-/// How many endpoints each document names, counted by a person: a reader that overlooks one is found out.
+/// The number of endpoints in each document, counted by hand, so that a parser that overlooks one fails.
 /// `README.md` adds `/api/auth/refresh`, which the first document misprints as logout's path.
 const COUNTED: [(&str, usize); 6] = [
     ("README.md", 6),
@@ -83,7 +83,7 @@ async fn every_documented_endpoint_is_answered_by_its_contract(store: Store) {
     }
 }
 
-/// What all documents name, and which of them do.
+/// Every documented endpoint, with the documents that name it.
 fn documented() -> BTreeMap<Named, Vec<&'static str>> {
     let mut found: BTreeMap<Named, Vec<&'static str>> = BTreeMap::new();
     for (document, _) in COUNTED {
@@ -94,7 +94,7 @@ fn documented() -> BTreeMap<Named, Vec<&'static str>> {
     found
 }
 
-/// The endpoints that a document names, in whichever way it does.
+/// The endpoints that a document names in any notation.
 fn endpoints_in(text: &str) -> BTreeSet<Named> {
     text.lines().flat_map(endpoints_in_line).collect()
 }
@@ -117,8 +117,8 @@ fn endpoints_in_line(line: &str) -> Vec<Named> {
         .collect()
 }
 
-/// The source of every story that is told on both stores, without comments. A story that is not in its file's list is
-/// dead code, so it is enough to look for the functions of that form.
+/// The source of every story that runs on both stores, without comments. A story that is missing from its file's list is
+/// dead code, so looking for functions with its signature is enough.
 fn stories() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut stories = Vec::new();
@@ -133,7 +133,7 @@ fn stories() -> Vec<String> {
             .filter(|line| !line.trim_start().starts_with("//"))
             .collect();
         let code = code.join("\n");
-        // Formatted code ends a function with a brace in the first column, and breaks calls as it likes.
+        // rustfmt ends a function with a brace in the first column, and may break calls anywhere.
         for story in code.split("\nasync fn ").skip(1) {
             let story = story.split("\n}").next().unwrap_or_default();
             if story

@@ -1,4 +1,4 @@
-//! Killed under load and started again: what was acknowledged is there, and no half of anything else is.
+//! The service is killed under load and restarted: acknowledged changes are there, and no other change is partial.
 
 mod support;
 
@@ -141,11 +141,11 @@ async fn an_acknowledged_refresh_survives(store: Store) {
     verifies(&service.http(), &new.access).await;
     let answer = service.send(api_auth::REFRESH).bearer(new.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
-    // By now the old token is two generations old.
+    // The old token is two generations old.
     refreshes_nothing(&service.http(), old.refresh()).await;
 }
 
-/// Somebody who forgot their password and has the mail.
+/// A person who forgot the password and has received the mail.
 struct Reset {
     person: Person,
     session: Tokens,
@@ -153,13 +153,13 @@ struct Reset {
 }
 
 impl Reset {
-    /// The person with the password that they choose now.
+    /// The person with the new password.
     fn remembered(&self) -> Person {
         let password = format!("new-{}", self.person.password);
         self.person.with_password(&password)
     }
 
-    /// Makes sure that the whole of it happened.
+    /// Asserts that the reset happened completely.
     async fn happened(&self, http: &Http) {
         let old = Contract::ApiAuth.sign_in(http, &self.person).await;
         Contract::ApiAuth.says_wrong_credentials(&old);
@@ -169,7 +169,7 @@ impl Reset {
         assert_eq!(request.await.status, 400, "the token is spent");
     }
 
-    /// Makes sure that nothing of it happened.
+    /// Asserts that no part of the reset happened.
     async fn did_not_happen(&self, http: &Http) {
         Contract::ApiAuth.signs_in(http, &self.person).await;
         verifies(http, &self.session.access).await;
@@ -178,7 +178,7 @@ impl Reset {
     }
 }
 
-/// Asks for a reset of that person's password.
+/// Requests a reset of the person's password.
 async fn ask_for_a_reset(http: &Http, person: &Person) {
     let request = http.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;

@@ -1,4 +1,4 @@
-//! Whatever is damaged is found and named; what is derived is repaired; a sound store is left in peace.
+//! `authlog doctor` finds and names every kind of damage, repairs derived data, and reports nothing on a sound store.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -21,7 +21,7 @@ on_both_stores!(
 async fn a_damaged_derived_thing_is_found_named_and_repaired(store: Store) {
     let (service, ann, bob) = service_with_a_past(store).await;
     let settings = &service.settings;
-    let somebody = "0192d3f0-0000-7000-8000-000000000001";
+    let unknown = "0192d3f0-0000-7000-8000-000000000001";
     for (sql, check, word) in [
         (
             format!("UPDATE accounts SET role = 'admin' WHERE user_id = '{ann}'"),
@@ -44,7 +44,7 @@ async fn a_damaged_derived_thing_is_found_named_and_repaired(store: Store) {
             "missing",
         ),
         (
-            format!("UPDATE accounts SET user_id = '{somebody}' WHERE user_id = '{ann}'"),
+            format!("UPDATE accounts SET user_id = '{unknown}' WHERE user_id = '{ann}'"),
             "rows of accounts",
             "without any events",
         ),
@@ -180,7 +180,7 @@ async fn a_damaged_event_is_found_and_named_and_nothing_is_made_of_it(store: Sto
         let again = examination(settings, &["doctor"]);
         assert!(again.well, "{undo}: {}", again.said);
     }
-    // Another person's ciphertext, for good: it opens nowhere else.
+    // The ciphertext of another person. It cannot be decrypted under this account.
     settings.tamper(&format!(
         "UPDATE events SET payload = (SELECT payload FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{bob}' AND sequence = 1)
          WHERE {registration}"
@@ -188,7 +188,7 @@ async fn a_damaged_event_is_found_and_named_and_nothing_is_made_of_it(store: Sto
     let found = examination(settings, &["doctor"]);
     found.names("events can be opened", &format!("user/{ann}/1"), "WRONG");
     found.names("leaf hashes", &format!("user/{ann}/1"), "WRONG");
-    // The last event of a session, without and then with its entry in the log.
+    // The last event of a session: first without, then with its log entry.
     settings.tamper(&format!(
         "DELETE FROM events WHERE event_type = 'LoggedOut' AND user_id = '{ann}'"
     ));
@@ -221,7 +221,7 @@ async fn a_lost_key_or_password_is_found_and_not_papered_over(store: Store) {
     settings.execute(&format!("DELETE FROM subject_keys WHERE user_id = '{ann}'"));
     let found = examination(settings, &["doctor", "--repair"]);
     found.names("key that can be unwrapped", &ann, "WRONG");
-    // The row still knows the names that the events can no longer tell.
+    // The row still has the names that the events no longer reveal.
     let listed = settings.run(&["user", "list"], "");
     assert!(String::from_utf8_lossy(&listed.stdout).contains("ann@example.com"));
 }
@@ -242,7 +242,7 @@ async fn an_erased_account_is_sound_without_rows_and_gets_none_back(store: Store
             found.said
         );
     }
-    // What comes back out of a backup of the rows alone is removed again.
+    // Rows that a backup restores without their events are removed again.
     settings.execute("INSERT INTO sessions SELECT * FROM spare");
     let found = examination(settings, &["doctor"]);
     found.names("rows of sessions", "the events give none", "WRONG");
@@ -290,14 +290,14 @@ async fn a_live_service_gives_no_false_alarm(store: Store) {
     }
 }
 
-/// What the doctor said.
+/// The result of an examination.
 struct Examination {
     well: bool,
     said: String,
 }
 
 impl Examination {
-    /// Makes sure that the line about this promise is there, of that state, and has `word` in it.
+    /// Asserts that the line of this check has this state and contains `word`.
     #[track_caller]
     fn names(&self, check: &str, word: &str, state: &str) {
         let line = self.said.lines().find(|line| line.contains(check));
@@ -321,7 +321,7 @@ fn examination(settings: &Settings, arguments: &[&str]) -> Examination {
     }
 }
 
-/// A service that has seen a little of everything, and the ids of two of its people.
+/// A service with some events of most kinds, and the ids of two accounts.
 async fn service_with_a_past(store: Store) -> (Program, String, String) {
     let service = Program::on(store).await;
     let http = service.http();

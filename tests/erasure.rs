@@ -1,4 +1,4 @@
-//! An account is erased: of the person nothing is left anywhere, of what happened everything is.
+//! Erasing an account leaves no personal data anywhere, and keeps every event.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -31,7 +31,7 @@ on_both_stores!(
     mail_that_outlived_an_erasure_is_deleted_at_the_next_start,
 );
 
-/// Whatever of a person is planted somewhere: found nowhere else.
+/// Personal data of a person, in spellings that occur nowhere else.
 const AGENT: &str = "Quokkabrowser/9.7";
 const ADDRESS: &str = "127.77.66.55";
 
@@ -43,7 +43,7 @@ async fn an_erased_person_is_nowhere(store: Store) {
         .with("AUTHLOG_LOG", "debug");
     let admin = made_by_the_operator(&settings, "the-boss", "admin");
     let service = settings.start().await;
-    // One contract takes a username, another a name and a telephone number.
+    // `/api/auth` takes a username, `/v1/auth` a name and a telephone number.
     let ada = Person {
         username: "quokka-ada".to_owned(),
         email: "quokka-ada@marsupials.example".to_owned(),
@@ -86,7 +86,7 @@ async fn an_erased_person_is_nowhere(store: Store) {
         request.json(&json!({"username": person.email})).await;
         mail_to(&service, &person.email).await;
     }
-    // The search finds what is there.
+    // Before the erasure, the search finds the data.
     assert_eq!(
         found(
             &service.settings.stored_bytes(),
@@ -158,7 +158,7 @@ async fn an_erased_person_is_nowhere(store: Store) {
     }
 }
 
-/// Pages of the database are split and merged while people come and go: nothing is left in what is free of them.
+/// The database splits and merges pages while people register and are erased. Free space in them holds nothing.
 async fn many_who_are_erased_among_others_are_nowhere(store: Store) {
     let mut service = Settings::on(store).with_cheap_hashing().start().await;
     let people: Vec<_> = (0..240)
@@ -231,7 +231,7 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
     let answer = request.await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
 
-    // At once where it was done, and on the other node as soon as it has heard.
+    // At once on this node, and on the other node as soon as it has read the revocation.
     for tokens in &sessions {
         is_refused(&here.http(), &tokens.access).await;
         comes_to_refuse(&there.http(), &tokens.access).await;
@@ -263,8 +263,8 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
     }
     let again = ann.with_password("another-secret");
     Contract::ApiAuth.registers(&there.http(), &again).await;
-    let anew = Contract::ApiAuth.signs_in(&here.http(), &again).await;
-    let (old, new) = [&sessions[0], &anew]
+    let newest = Contract::ApiAuth.signs_in(&here.http(), &again).await;
+    let (old, new) = [&sessions[0], &newest]
         .map(|tokens| support::token::claims(&tokens.access)["sub"].clone())
         .into();
     assert_ne!(old, new, "it is another account");
@@ -280,7 +280,7 @@ async fn only_who_knows_the_password_erases_their_account(store: Store) {
     Contract::ApiAuth.registers(&http, &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let erase = |token: &str| service.send(own::ERASE).bearer(token);
-    // Behind a proxy that drops the body of a DELETE.
+    // For clients behind a proxy that drops the body of a DELETE.
     let post = |token: &str| service.send(own::ERASE_BY_POST).bearer(token);
     for (request, status) in [
         (
@@ -347,7 +347,7 @@ async fn only_an_administrator_erases_the_account_of_another(store: Store) {
         assert_eq!(answer.status, status, "{answer}");
     }
     verifies(&http, &of_ann.access).await;
-    // Whoever lost the answer may ask again.
+    // A client that lost the answer can repeat the request.
     for _ in 0..2 {
         let answer = http.send(account(id)).bearer(&of_admin.access).await;
         assert_eq!(answer.status, 204, "{answer}");
@@ -373,7 +373,7 @@ async fn only_an_administrator_erases_the_account_of_another(store: Store) {
         (&erased[0]["subject"], &erased[0]["data"]),
         (&json!(id), &json!({"session_epoch": 1}))
     );
-    // The log says who did it.
+    // The log names the administrator.
     let admin_id = support::token::claims(&of_admin.access)["sub"].clone();
     let actor = format!("user:{}", admin_id.as_str().unwrap());
     assert!(!found(&service.settings.stored_bytes(), &[&actor]).is_empty());
@@ -388,7 +388,7 @@ async fn an_operator_erases_an_account_once_it_is_clear_that_it_is_meant(store: 
     let unsure = run(&service.settings, &["user", "erase", "ann"]).await;
     assert!(!unsure.status.success(), "{unsure:?}");
     assert!(said(&unsure).contains("--yes"), "{unsure:?}");
-    let unknown = run(&service.settings, &["user", "erase", "nobody", "--yes"]).await;
+    let unknown = run(&service.settings, &["user", "erase", "unknown", "--yes"]).await;
     assert!(said(&unknown).contains("no such account"), "{unknown:?}");
     verifies(&http, &tokens.access).await;
 
@@ -507,7 +507,7 @@ async fn an_erasure_that_is_killed_happened_or_did_not(store: Store) {
         }
         is_refused(&http, &tokens.access).await;
         refreshes_nothing(&http, tokens.refresh()).await;
-        // What its crash left in the log is gone with the start.
+        // The start cleans what the crash left in the write-ahead log.
         assert!(
             found(&bytes, &[&person.email]).is_empty(),
             "{}",
@@ -552,7 +552,7 @@ async fn mail_that_outlived_an_erasure_is_deleted_at_the_next_start(store: Store
 /// The log over HTTP.
 const FEED: Endpoint = Endpoint::at("GET", "/audit/events");
 
-/// An account, for administrators.
+/// An account, as administrators see it.
 fn account(id: &str) -> Endpoint {
     Endpoint::at("DELETE", format!("/admin/users/{id}").leak())
 }

@@ -1,5 +1,5 @@
-//! PostgreSQL fails over to a standby, or crashes, under three nodes that serve. What has ended stays ended on every node,
-//! and no subscriber is sent two histories as one.
+//! PostgreSQL fails over to a standby, or crashes, under three serving nodes. Ended sessions stay ended on every node, and no
+//! subscriber receives two histories as one.
 //!
 //! `AUTHLOG_CHAOS_SEED` repeats the choices of a run, which prints its seed. `AUTHLOG_FAILOVERS` is how often the
 //! database fails over in each story.
@@ -18,7 +18,7 @@ use support::random::{Random, from_environment};
 use support::{Contract, Person, Postgres, Program, api_auth, eventually, own, staff};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often the database fails over where the environment does not say it.
+/// The default number of failovers.
 const FAILOVERS: u64 = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +31,7 @@ async fn a_synchronous_failover_revives_no_session_and_forks_nothing() {
     fails_over(true).await;
 }
 
-/// Lets the database fail over again and again under the same nodes.
+/// Fails the database over repeatedly under the same nodes.
 async fn fails_over(synchronous: bool) {
     let mut random = Random::seeded();
     println!("AUTHLOG_CHAOS_SEED={}", random.seed());
@@ -63,7 +63,7 @@ async fn fails_over(synchronous: bool) {
             println!("round {round}: the primary is killed");
             cluster.fail_over_to(standby);
             cluster.reconnect(0);
-            // The first node is back, and the others do not hear of what ends on it.
+            // The first node is connected again. The others do not learn of sessions that end on it.
             crowd.some_log_out(&cluster, 0, 1).await;
             for node in 1..NODES {
                 tokio::time::sleep(Duration::from_millis(random.below(1000))).await;
@@ -92,7 +92,7 @@ async fn a_crash_that_gives_transaction_numbers_out_again_revives_no_session() {
     for round in 0..from_environment("AUTHLOG_FAILOVERS").unwrap_or(FAILOVERS) {
         let mut crowd = Crowd::comes(&cluster, &format!("round-{round}")).await;
         cluster.stream_becomes_the_log().await;
-        // Another application commits without waiting for the disk: its numbers are lost with the power.
+        // Another application commits without waiting for the disk, so a power failure loses its transaction ids.
         let commits = 20 + random.below(150);
         let number_before = next_transaction(&cluster.primary);
         commits_asynchronously(&cluster.primary, commits);
@@ -130,7 +130,7 @@ fn commits_asynchronously(server: &Postgres, commits: u64) {
     server.execute("postgres", &commits);
 }
 
-/// Registers people whom the standby will not hear of.
+/// Registers people whose registration never reaches the standby.
 async fn loses(cluster: &Cluster, standby: &Standby, round: u64, lost: u64) {
     standby.falls_behind();
     for number in 0..lost {
@@ -139,7 +139,7 @@ async fn loses(cluster: &Cluster, standby: &Standby, round: u64, lost: u64) {
     }
 }
 
-/// People whose sessions end, and an administrator who ceases to be one, all before the failover known to every node.
+/// People whose sessions end, and an administrator who is demoted. Every node knows all of it before the failover.
 struct Crowd {
     people: Vec<Visitor>,
     admin: Person,
@@ -177,7 +177,7 @@ impl Crowd {
         }
     }
 
-    /// Every third of them logs out on that node; from the second such group on the administrator is demoted too.
+    /// Every third person logs out on this node. From the second group on the administrator is demoted, too.
     async fn some_log_out(&mut self, cluster: &Cluster, node: usize, group: usize) {
         let http = cluster.http(node);
         for visitor in self.people.iter().skip(group).step_by(3) {
@@ -190,7 +190,7 @@ impl Crowd {
         }
     }
 
-    /// Makes sure that every node knows what has ended and what has not.
+    /// Asserts that every node refuses the ended sessions and accepts the others.
     async fn is_known_everywhere(&self, cluster: &Cluster) {
         assert!(self.demoted);
         cluster.refuses(&self.ended).await;
@@ -218,7 +218,7 @@ async fn administers(http: &Http, token: &str) -> u16 {
     answer.map_or(0, |answer| answer.status)
 }
 
-/// Ends a session, as soon as the service can.
+/// Ends a session, and retries until the service can.
 async fn logs_out(http: &Http, token: &str) {
     eventually("a logout", async || {
         let answer = http
@@ -227,7 +227,7 @@ async fn logs_out(http: &Http, token: &str) {
             .attempt()
             .await
             .ok()?;
-        // An earlier try may have been done although nobody was told.
+        // An earlier attempt may have succeeded without an answer.
         (answer.status == 200 || answer.status == 401).then_some(())
     })
     .await;
@@ -242,7 +242,7 @@ async fn demotes(node: &Program, admin: &Person) {
     .await;
 }
 
-/// People who register and sign in on every node for as long as this is held.
+/// People who register and sign in on every node until this is dropped.
 struct Load {
     _lanes: Vec<AbortOnDropHandle<()>>,
 }
@@ -276,8 +276,8 @@ impl Load {
     }
 }
 
-/// Makes sure that the stream and a follower are copies of the log, or else that both the operator and the follower are
-/// told; and that once the operator has deleted the stream, it becomes the log without a restart. Whether it forked.
+/// Asserts that the stream and a follower are copies of the log, or else that the operator and the follower are notified.
+/// Once the operator has deleted a forked stream, it is filled again without a restart. Returns whether the stream forked.
 async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
     let trouble = within(
         PATIENCE,
@@ -314,7 +314,7 @@ async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
     trouble.is_some()
 }
 
-/// Makes sure that `authlog doctor` has nothing to say.
+/// Asserts that `authlog doctor` finds no problem.
 fn stores_what_belongs_together(cluster: &Cluster) {
     let examined = tokio::task::block_in_place(|| cluster.nodes[0].settings.run(&["doctor"], ""));
     assert!(

@@ -1,4 +1,4 @@
-//! The log over HTTP: whole, in order, to those who may read it, for as long as they may.
+//! The log over HTTP: complete and in order, for permitted roles, and only while the permission lasts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -116,13 +116,13 @@ async fn server_sent_events_say_their_place_and_go_on_from_it(store: Store) {
     assert_eq!((id, log_index(&event)), (2, 2));
     assert_eq!(kind, "dev.authlog.session.logged-in.v1");
     assert_eq!(event["type"], kind);
-    // It follows unasked: an EventSource cannot ask.
+    // It follows without the parameter, which an EventSource cannot set.
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let (id, ..) = stream.server_sent().await.unwrap();
     assert_eq!(id, 3);
-    // The place that was reached comes before the one that a reconnecting EventSource still has in its address.
+    // `Last-Event-ID` has priority over the position that a reconnecting EventSource still has in its URL.
     let mut again = Reader::of_server_sent(&service, &reader.access, "after=1", Some(2)).await;
     let (id, ..) = again.server_sent().await.unwrap();
     assert_eq!(id, 3);
@@ -179,7 +179,7 @@ async fn only_services_auditors_and_admins_may_read(store: Store) {
         let answer = read(&service, tokens.refresh(), "").await;
         assert_eq!(answer.status, 401, "{role}: {answer}");
     }
-    // Whichever contract handed out the token.
+    // The token of any contract works.
     staff::employ(&service, &Person::called("robot"), "service");
     for contract in Contract::ALL {
         let tokens = contract
@@ -282,7 +282,7 @@ async fn a_reader_can_ask_for_one_account_and_for_some_types(store: Store) {
             "{query}"
         );
     }
-    // A follower of rare events is not told of others, and not kept from the next one.
+    // A follower of a rare type receives no other events, and receives the next one of its type.
     let query = format!("follow=true&after={}&type=RoleChanged", everything.len());
     let mut follower = Reader::of(&service, &reader.access, &query).await;
     let story = everything_happens(&service, "cleo").await;
@@ -367,19 +367,19 @@ async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
     let mut cut_off = Reader::of(&service, &reader.access, "follow=true").await;
     let mut goes_on = Reader::of(&service, &other.access, "follow=true").await;
     cut_off.events(4).await;
-    // Something else that happens to the account is no reason to stop.
+    // Other events of the account do not end the connection.
     ask_for_a_reset(&service, "reader").await;
     cut_off.events(1).await;
     staff::promote(&service, &Person::called("reader"), "user");
-    // Not even the event that says so is for them.
+    // The reader does not even receive the event that ends its session.
     assert_eq!(cut_off.event().await, None);
     the_end(&service).await;
     goes_on.events_until(is_the_end).await;
     let answer = read(&service, &reader.access, "").await;
     assert_eq!(answer.status, 401, "{answer}");
     let person = Person::called("reader");
-    let anew = Contract::ApiAuth.signs_in(&service.http(), &person).await;
-    let answer = read(&service, &anew.access, "").await;
+    let newest = Contract::ApiAuth.signs_in(&service.http(), &person).await;
+    let answer = read(&service, &newest.access, "").await;
     assert_eq!(answer.status, 403, "{answer}");
 }
 
@@ -398,7 +398,7 @@ async fn a_reader_who_stalls_costs_little_and_harms_nobody(store: Store) {
     for _ in 0..STALLED {
         stalled.push(Stalled::reader(&service, &reader.access, "follow=true").await);
     }
-    // Everybody else is served, and followers are told of what happens.
+    // Other clients are served, and other followers receive new events.
     let query = format!("follow=true&after={}", everything.len());
     let mut follower = Reader::of(&service, &reader.access, &query).await;
     the_end(&service).await;
@@ -420,7 +420,7 @@ async fn one_account_cannot_take_all_places_of_the_feed(store: Store) {
     for _ in 0..PLACES_OF_AN_ACCOUNT {
         streams.push(Reader::of(&service, &greedy.access, "follow=true").await);
     }
-    // Another session of the account has no places of its own.
+    // All sessions of an account share its connections.
     let again = Contract::ApiAuth
         .signs_in(&service.http(), &Person::called("greedy"))
         .await;
@@ -434,7 +434,7 @@ async fn one_account_cannot_take_all_places_of_the_feed(store: Store) {
     }
     let mut follower = Reader::of(&service, &other.access, "follow=true").await;
     follower.events(1).await;
-    // A reader who leaves makes room.
+    // A reader that disconnects frees its place.
     streams.pop();
     eventually("there is room again", async || {
         let answer = read(&service, &greedy.access, "limit=1").await;
@@ -513,7 +513,7 @@ async fn nothing_personal_is_in_the_feed(store: Store) {
     ] {
         assert!(!text.contains(planted), "{planted} is in the feed");
     }
-    // And no member that is not meant to be there.
+    // The events have no unexpected member.
     let mut members = BTreeSet::new();
     for event in lines(&read(&service, &reader.access, "").await) {
         members.extend(event["data"].as_object().unwrap().keys().cloned());
@@ -542,7 +542,7 @@ async fn after_a_crash_the_log_reads_as_before(store: Store) {
         let load = Load::on(&service.http(), &format!("round-{round}"));
         seen.extend(follower.events(120).await);
         service.kill9();
-        // Whatever was still under way counts as well.
+        // Requests that were still in flight count, too.
         while let Ok(Some(line)) = follower.try_line().await {
             seen.push(serde_json::from_str(&line).unwrap());
         }
@@ -583,7 +583,7 @@ async fn a_follower_of_one_node_hears_of_what_happens_on_the_other() {
         told.push(events);
     }
     assert_eq!(told[0], told[1]);
-    // The right is watched across nodes, too.
+    // The permission is checked across nodes, too.
     staff::promote(&nodes[0], &Person::called("reader"), "user");
     for stream in streams {
         stream.ends().await;
@@ -603,7 +603,7 @@ async fn followers_do_not_have_the_database_asked_for_their_rights() {
         streams.push(stream);
     }
     let statements = Statements::of(&service);
-    // When the news of ended sessions are half a second late, the database is asked after all; then it counts anew.
+    // If the revocation feed is half a second late, the node queries the database instead; then the test counts again.
     eventually("each is checked and nothing is asked", async || {
         let before = statements.so_far().await;
         tokio::time::sleep(A_CHECK_OF_EACH).await;
@@ -617,15 +617,14 @@ async fn followers_do_not_have_the_database_asked_for_their_rights() {
         stream.events(1).await;
     }
     tokio::time::sleep(A_CHECK_OF_EACH).await;
-    // One event was heard of, upon which the account is forgotten once: whichever follower is checked first has it looked
-    // up for all of them. The request is decided by the account's row, which is read for it, and the sending of the mail may
-    // look whether the account is still there.
+    // One event removed the account from the cache, so the first follower that is checked looks it up for all of them. The
+    // request itself reads the account's row, and sending the mail may check that the account still exists.
     let asked = statements.since(&before).await;
     let lookups = asked.with("FROM accounts a WHERE a.user_id");
     assert!((1..=3).contains(&lookups), "{lookups}: {asked:?}");
 }
 
-/// Lets something happen to an account that ends none of its sessions.
+/// Adds an event to the account that ends none of its sessions.
 async fn ask_for_a_reset(service: &Program, username: &str) {
     let request = service.send(users::REQUEST_RESET);
     let answer = request
@@ -639,7 +638,7 @@ async fn read(service: &Program, token: &str, query: &str) -> Answer {
     service.send(own::FEED).query(query).bearer(token).await
 }
 
-/// Waits until so many events have their place in the log.
+/// Waits until the log has this many events.
 async fn log_has(service: &Program, token: &str, count: usize) {
     let query = format!("follow=true&limit={count}");
     Reader::of(service, token, &query).await.ends().await;
@@ -661,7 +660,7 @@ fn lines(answer: &Answer) -> Vec<Value> {
         .collect()
 }
 
-/// Makes sure that the answer is a problem (RFC 9457); returns its detail.
+/// Asserts that the answer is a problem document (RFC 9457), and returns its detail.
 #[track_caller]
 fn is_a_problem(answer: &Answer) -> String {
     assert_eq!(
@@ -673,7 +672,7 @@ fn is_a_problem(answer: &Answer) -> String {
     problem["detail"].as_str().unwrap().to_owned()
 }
 
-/// Something that can be told from everything else.
+/// A unique marker.
 async fn the_end(service: &Program) {
     staff::employ(service, &Person::called("the-end"), "admin");
 }
@@ -682,11 +681,11 @@ fn is_the_end(event: &Value) -> bool {
     event["type"] == "dev.authlog.user.registered.v1" && event["data"]["role"] == "admin"
 }
 
-/// How many events happen in [`much_happens`].
+/// The number of events that [`much_happens`] adds.
 const MUCH: usize = 12_000;
 
-/// More events than the kernel keeps for a reader who takes nothing: copies of the first login, made behind the
-/// program's back because so many logins would take minutes.
+/// Adds more events than the kernel buffers for a reader that reads nothing: copies of the first login, inserted with SQL
+/// because that many logins would take minutes.
 async fn much_happens(service: &Program, token: &str) {
     const COPIES: &str = "
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
@@ -713,7 +712,7 @@ async fn much_happens(service: &Program, token: &str) {
     log_has(service, token, MUCH).await;
 }
 
-/// The memory of the program, in bytes.
+/// The resident memory of the program, in bytes.
 fn memory(service: &Program) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
     let line = status
@@ -724,7 +723,7 @@ fn memory(service: &Program) -> usize {
     kilobytes * 1024
 }
 
-/// A reader who stops reading right after the beginning of the answer.
+/// A reader that stops reading right after the head of the answer.
 struct Stalled {
     stream: tokio::net::TcpStream,
     read: Vec<u8>,
@@ -733,7 +732,7 @@ struct Stalled {
 impl Stalled {
     async fn reader(service: &Program, token: &str, query: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        // So that the kernel does not read on for it.
+        // A small buffer, so that the kernel does not read on.
         socket.set_recv_buffer_size(4096).unwrap();
         let address = service.address().parse().unwrap();
         let mut stream = socket.connect(address).await.unwrap();
@@ -751,16 +750,16 @@ impl Stalled {
         Self { stream, read }
     }
 
-    /// Reads on to the end of the answer, such as it is.
+    /// Reads to the end of the answer, complete or not.
     async fn reads_on(mut self) -> String {
-        // However it ends is what the caller looks at.
+        // The caller checks how it ended.
         let _ = self.stream.read_to_end(&mut self.read).await;
         String::from_utf8_lossy(&self.read).into_owned()
     }
 }
 
-/// An attacker with write access stops no reader for ever: the answer says at which place it ends and why, and what
-/// comes after that place can be read.
+/// An attacker with write access cannot stop a reader for ever: the answer names the log index at which it ends and the
+/// reason, and the reader can continue after it.
 async fn an_event_that_cannot_be_read_is_named_and_the_reader_may_leave_it_out(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;

@@ -1,4 +1,4 @@
-//! A consumer that knows nothing but what the running program publishes about its events reads every one of them.
+//! A consumer that knows only the schemas that the running program publishes can read every event.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -52,7 +52,7 @@ async fn every_event_is_as_the_running_program_says_it_is(store: Store) {
     let messages = stream(&nats, count).await;
     for (message, line) in messages.iter().zip(&lines) {
         document.accepts(message);
-        // Both ways tell of the same event.
+        // The feed and the stream carry the same event.
         let header = |name: &str| message.headers.get(name).unwrap().as_str();
         assert_eq!(message.sequence, log_index(line));
         for (name, value) in line.as_object().unwrap() {
@@ -65,7 +65,7 @@ async fn every_event_is_as_the_running_program_says_it_is(store: Store) {
     }
 }
 
-/// The schemas tell good from bad, or the story above would prove nothing.
+/// The schemas refuse bad events; otherwise the story above would prove nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_is_not_as_published_is_refused() {
     let service = Program::on(Store::Sqlite).await;
@@ -92,7 +92,7 @@ async fn an_event_that_is_not_as_published_is_refused() {
     }
 }
 
-/// What `/schemas` has.
+/// The schemas that `/schemas` serves.
 struct Schemas {
     envelope: Validator,
     data: BTreeMap<String, Validator>,
@@ -163,7 +163,7 @@ impl Document {
         Self(document)
     }
 
-    /// What `value` is or refers to.
+    /// `value`, or the value that it refers to.
     fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
             Some(place) => self.0.pointer(place.trim_start_matches('#')).unwrap(),
@@ -171,7 +171,7 @@ impl Document {
         }
     }
 
-    /// Each channel that the service sends to, with the one message that it has.
+    /// Each channel that the service sends to, with its only message.
     fn channels(&self) -> impl Iterator<Item = (&Value, &Value)> {
         let operations = self.0["operations"].as_object().unwrap();
         operations.values().map(|operation| {
@@ -188,7 +188,7 @@ impl Document {
             .map(|(_, message)| message["name"].as_str().unwrap())
     }
 
-    /// Makes sure that a message came by the channel that has such, with the headers and the payload that it says.
+    /// Asserts that a message came over the documented channel, with the documented headers and payload.
     #[track_caller]
     fn accepts(&self, message: &StreamMessage) {
         let header = |name: &str| message.headers.get(name).unwrap().as_str();
@@ -219,7 +219,7 @@ fn payload(message: &StreamMessage) -> Value {
     serde_json::from_slice(&message.payload).unwrap()
 }
 
-/// The first messages of the stream, once they are there.
+/// The first messages of the stream, once they have arrived.
 async fn stream(nats: &Nats, count: usize) -> Vec<StreamMessage> {
     let jetstream = nats.jetstream().await;
     let count = count as u64;

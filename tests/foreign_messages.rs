@@ -1,5 +1,5 @@
-//! Messages of other clients in the streams: they are named for what they are, and publishing goes on after a repair that
-//! deletes nothing.
+//! Messages of other clients in the streams: the service names them, and continues to publish after a repair that deletes
+//! nothing.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -21,7 +21,7 @@ on_both_stores!(
     a_full_stream_makes_events_wait_and_raises_an_alarm,
 );
 
-/// The subject on which a client publishes that should not be permitted to.
+/// The subject on which a client publishes without permission to.
 const SUBJECT: &str = "auth.v1.user.evil.registered";
 
 async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places(
@@ -59,7 +59,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     the_log_is_on(&nats, &service, &auditor, &[foreign]).await;
     raises_the_alarm(&service, false).await;
 
-    // While it does not, and several.
+    // While the service is stopped, and several.
     service.terminate().await;
     let end = nats.stored().await as usize;
     nats.publish(SUBJECT, "{}").await;
@@ -74,7 +74,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     let messages = the_log_is_on(&nats, &service, &auditor, &all).await;
     raises_the_alarm(&service, false).await;
 
-    // The consumer was neither made again nor moved, and got every further event once, in order.
+    // The consumer was neither replaced nor moved, and received each further event once, in order.
     let rest = reader.reads(messages.len() - before.len()).await;
     let events = rest.iter().filter(|it| it.headers.contains_key("ce-id"));
     let indexes: Vec<u64> = events.map(log_index).collect();
@@ -82,7 +82,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     let last = (messages.len() - all.len()) as u64;
     assert_eq!(indexes, (first..=last).collect::<Vec<_>>());
 
-    // It is remembered by the stream.
+    // The stream's description remembers it.
     service.terminate().await;
     service.restart().await;
     Contract::ApiAuth
@@ -105,7 +105,7 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
     let whole = auditor.finds_the_log_on(&nats, &service).await;
     service.terminate().await;
 
-    // The stream is filled with the same events but one.
+    // The stream gets the same events except one.
     nats.delete_stream().await;
     nats.make_stream_anew().await;
     for message in &whole {
@@ -119,7 +119,7 @@ async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(
     let trouble = trouble_with(&service, "message 2 of the stream").await;
     assert!(trouble.contains("no event of this log"), "{trouble}");
     raises_the_alarm(&service, true).await;
-    // The events after it are published all the same.
+    // The events after it are still published.
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("bob"))
         .await;
@@ -199,7 +199,7 @@ async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) 
     let auditor = Auditor::of(&service).await;
     auditor.finds_the_log_on(&nats, &service).await;
     the_log_is_signed(&service).await;
-    // A checkpoint is in the store before it is on its stream.
+    // A checkpoint is stored before it is published.
     eventually("the stream of checkpoints is there", async || {
         let jetstream = nats.jetstream().await;
         let stream = jetstream.get_stream("AUTH_CHECKPOINTS").await.ok()?;
@@ -253,7 +253,7 @@ async fn a_full_stream_makes_events_wait_and_raises_an_alarm(store: Store) {
     raises_the_alarm(&service, false).await;
 }
 
-/// Settings of a service that publishes there.
+/// Settings of a service that publishes to this server.
 fn publishing(store: Store, nats: &Nats) -> Settings {
     let settings = Settings::on(store).with_cheap_hashing();
     settings.with("AUTHLOG_NATS_URL", &nats.url())
@@ -267,7 +267,7 @@ fn repairs(settings: &Settings, flags: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Waits until the metrics say whether an operator has to do something about the stream.
+/// Waits until the metrics say whether the stream needs an operator.
 async fn raises_the_alarm(service: &Program, wanted: bool) {
     let line = format!("authlog_publisher_alarm {}", u8::from(wanted));
     eventually(&line, async || {
@@ -298,7 +298,7 @@ async fn the_log_is_on(
     .await
 }
 
-/// Waits until the newest checkpoint is of the whole log, which nothing contradicts.
+/// Waits until the newest checkpoint covers the whole log and no alarm contradicts it.
 async fn the_log_is_signed(service: &Program) {
     eventually("the whole log is signed", async || {
         let metrics = service.send(own::METRICS).await.body;
@@ -336,7 +336,7 @@ fn log_index(message: &Message) -> u64 {
     message.header("ce-logindex").parse().expect("a number")
 }
 
-/// A service that reads with a durable consumer.
+/// A client that reads with a durable consumer.
 struct DurableReader {
     stream: Stream,
 }
@@ -352,7 +352,7 @@ impl DurableReader {
         Self { stream }
     }
 
-    /// Reads and acknowledges so many more messages, over the consumer as it is.
+    /// Reads and acknowledges this many more messages with the existing consumer.
     async fn reads(&mut self, count: usize) -> Vec<Message> {
         let consumer = self.stream.get_consumer::<pull::Config>("mailing").await;
         let consumer = consumer.expect("the consumer is still there");

@@ -1,4 +1,4 @@
-//! A form takes what has it and nothing else: otherwise no comparison of answers would mean anything.
+//! A form matches exactly the values that have it; otherwise comparing answers would prove nothing.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What a reverse proxy learns of a request before it passes the request on.
+//! The endpoint at which a reverse proxy checks each request before it passes the request on.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -91,7 +91,7 @@ async fn names_of_any_script_are_safe_in_headers(store: Store) {
         let decoded = percent_decode_str(&identity[2]).decode_utf8().unwrap();
         assert_eq!(decoded, email);
     }
-    // What an account does not have is an empty header, which replaces what a client wrote there.
+    // A missing value is an empty header, which replaces a header of the client.
     let create = ["user", "create", "--username", "billing"];
     let output = service.settings.run(&create, "billing-opens-sesame");
     assert!(output.status.success(), "{output:?}");
@@ -130,7 +130,7 @@ async fn what_is_no_good_access_token_is_refused_with_a_challenge(store: Store) 
         let answer = http.send(own::FORWARD_AUTH).bearer(wrong).await;
         is_challenged(&answer, "Bearer error=\"invalid_token\"");
     }
-    // The cookie of contract A holds a refresh token.
+    // The cookie of `/api/auth` holds a refresh token.
     let request = http.send(own::FORWARD_AUTH);
     let answer = request.cookie("refreshToken", tokens.refresh()).await;
     is_challenged(&answer, "Bearer");
@@ -153,7 +153,7 @@ async fn a_required_role_is_the_accounts_role_at_that_moment(store: Store) {
         is_forbidden(&check(&user, query).await);
     }
     staff::promote(&service, &ann, "admin");
-    // The command line is another program, of which the service learns by the log.
+    // The command line is another process, of whose changes the service learns from the log.
     let answer = eventually("the session of before has ended", async || {
         let answer = check(&user, "role=admin").await;
         (answer.status != 200).then_some(answer)
@@ -163,7 +163,7 @@ async fn a_required_role_is_the_accounts_role_at_that_moment(store: Store) {
     let admin = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(identity(&check(&admin, "role=admin").await)[4], "admin");
     is_forbidden(&check(&admin, "role=user").await);
-    // What cannot be read requires something all the same.
+    // An unreadable role is still a requirement.
     for query in [
         "role=",
         "role=Admin",
@@ -182,7 +182,7 @@ async fn a_proxy_that_appends_the_clients_path_names_the_role_before_it(store: S
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
     let user = Contract::ApiAuth.signs_in(&http, &ann).await;
-    // `path_prefix` of Envoy, then what its client asked for.
+    // Envoy's `path_prefix`, followed by the path of the client.
     for client in [
         "/",
         "//",
@@ -239,8 +239,8 @@ async fn a_body_that_never_comes_is_not_awaited(store: Store) {
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
-    // A proxy that repeats the head of its client's request and keeps the body. Were the body awaited, the answer would
-    // be 408.
+    // A proxy forwards the head of the client's request without the body. If the service waited for the body, it would
+    // answer 408.
     for length in ["Content-Length: 100000000000", "Transfer-Encoding: chunked"] {
         for target in ["/forward-auth", "/forward-auth/any/upload"] {
             let mut wire = Wire::to(&service.address()).await;
@@ -259,7 +259,7 @@ async fn a_preflight_is_checked_like_any_other_request(store: Store) {
     let site = "https://app.example.com";
     let settings = Settings::on(store).with("AUTHLOG_CORS_ORIGINS", site);
     let service = settings.start().await;
-    // 200 would let it through to the application, with the identity that its client wrote into the headers.
+    // A 200 would let it reach the application with the identity headers that the client wrote.
     for path in ["/forward-auth", "/forward-auth/any/", "/forward-auth/any/x"] {
         let request = service
             .send(Endpoint::at("OPTIONS", path))
@@ -292,7 +292,7 @@ async fn nothing_of_an_identity_is_logged(store: Store) {
     }
 }
 
-/// What the service says to a request that is sent as it is written, and its status.
+/// Sends a request byte for byte, and returns the answer and its status.
 async fn by_wire(
     service: &Program,
     method: &str,
@@ -319,7 +319,7 @@ async fn by_wire(
     (answer.status, answer.to_string())
 }
 
-/// In place of tokens, for a request without one.
+/// Stands for the tokens of a request without a token.
 fn anonymous() -> Tokens {
     Tokens {
         access: String::new(),

@@ -1,4 +1,4 @@
-//! What happened to an account: to auditors, to the person and to an operator.
+//! The history of an account, for auditors, the person and an operator.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -143,8 +143,8 @@ async fn only_auditors_and_admins_read_other_peoples_history(store: Store) {
         let answer = history(&http, &bob, &user, "").await;
         assert_eq!(answer.status, status, "{role}: {answer}");
     }
-    let nobody = "0192d3f0-0000-7000-8000-000000000001";
-    assert_eq!(history(&http, &bob, nobody, "").await.status, 404);
+    let unknown = "0192d3f0-0000-7000-8000-000000000001";
+    assert_eq!(history(&http, &bob, unknown, "").await.status, 404);
     assert_eq!(history(&http, &bob, "ann", "").await.status, 404);
     assert_eq!(history(&http, "nonsense", &user, "").await.status, 401);
     assert_eq!(http.send(own::HISTORY).await.status, 401);
@@ -167,7 +167,7 @@ async fn a_person_reads_their_own_history_at_once(store: Store) {
         let access = contract.signs_in(&http, &ann).await.access;
         let own = http.send(own::HISTORY).bearer(&access).await.json();
         let events = own["events"].as_array().unwrap();
-        // The login of a moment ago is there, whether or not it has its place in the log yet.
+        // The newest login is included even before it has a log index.
         assert_eq!(events.len(), count, "{own}");
         let last = events.last().unwrap();
         assert_eq!(
@@ -188,10 +188,10 @@ async fn an_account_reads_two_pages_at_once_and_is_told_when_to_come_back() {
     let access = registered(&http, "ann").await;
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let url = url.to_owned();
-    // The node knows the account from now on.
+    // From now on the node has the account in its cache.
     let answer = http.send(own::HISTORY).bearer(&access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    // While the log is locked no page is read, until the database gives up after two seconds.
+    // While the log table is locked, reading a page blocks until the database gives up after two seconds.
     let of_lock = url.clone();
     let lock = std::thread::spawn(move || {
         let sql = "BEGIN; LOCK TABLE event_log; SELECT pg_sleep(6); COMMIT";
@@ -268,7 +268,7 @@ async fn an_operator_reads_a_timeline(store: Store) {
     let csv = said(&service.settings.run(&["history", "ann", "--csv"], ""));
     assert_eq!(csv.matches("\r\n").count(), 1 + 7, "{csv}");
     assert!(csv.starts_with("\"log_index\",\"recorded_at\""), "{csv}");
-    let refused = service.settings.run(&["history", "nobody"], "");
+    let refused = service.settings.run(&["history", "unknown"], "");
     assert!(!refused.status.success(), "{refused:?}");
     let why = String::from_utf8_lossy(&refused.stderr);
     assert!(why.contains("no such account"), "{why}");
@@ -304,7 +304,7 @@ async fn what_was_erased_reads_as_erased(store: Store) {
     let user = lives(&service, &ann).await;
     let auditor = auditor(&service).await;
     placed(&http, &auditor, &user, 7).await;
-    // Without the key nobody can read them, wherever the ciphertext went.
+    // Without the key the fields cannot be decrypted, wherever copies of the ciphertext are.
     service.settings.execute(&format!(
         "DELETE FROM subject_keys WHERE user_id = '{user}'"
     ));
@@ -327,7 +327,7 @@ async fn what_was_erased_reads_as_erased(store: Store) {
     );
 }
 
-/// Inserts an event behind the service's back.
+/// Inserts an event with SQL.
 fn inserts(service: &Program, event: &str, user: &str, payload: &str, ip: &str) {
     let metadata = json!({"user_id": user, "ip": ip});
     service.settings.execute(&format!(
@@ -351,7 +351,7 @@ async fn an_event_that_cannot_be_read_hides_no_other(store: Store) {
         "sealed:AAAA",
     );
     if store == Store::Sqlite {
-        // PostgreSQL takes JSON alone.
+        // PostgreSQL accepts only JSON here.
         inserts(
             &service,
             "'session', 'y', 1, 'LoggedIn'",
@@ -384,7 +384,7 @@ async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: 
     Contract::ApiAuth.registers(&http, &ann).await;
     let token = Contract::ApiAuth.signs_in(&http, &ann).await.access;
     let user = id_of(&token);
-    // Of each day on which this test may run.
+    // For each day on which this test may run.
     let begun = token::claims(&token)["iat"].as_i64().unwrap();
     let begun = OffsetDateTime::from_unix_timestamp(begun).unwrap().date();
     for day in [begun, begun.next_day().unwrap()] {
@@ -412,7 +412,7 @@ async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: 
     }
 }
 
-/// Registers through one contract, signs in through another, is guessed at through a third, and so on: seven events.
+/// Registers through one contract, signs in through another, gets a wrong password through a third, and so on: seven events.
 async fn lives(service: &Program, person: &Person) -> String {
     let http = service.http();
     Contract::ApiAuth.registers(&http, person).await;
@@ -421,7 +421,7 @@ async fn lives(service: &Program, person: &Person) -> String {
     Contract::Api
         .sign_in(&http, &person.with_password("not the password"))
         .await;
-    // It is written down beside the request.
+    // The refusal is recorded in the background.
     eventually("the refused login is recorded", async || {
         let own = http.send(own::HISTORY).bearer(&tokens.access).await.json();
         (own["events"].as_array().unwrap().len() == 4).then_some(())
@@ -435,7 +435,7 @@ async fn lives(service: &Program, person: &Person) -> String {
     user
 }
 
-/// The account's events once they all have their places.
+/// The account's events, once all have a log index.
 async fn placed(http: &Http, auditor: &str, user: &str, count: usize) -> Vec<Value> {
     eventually("every event has its place", async || {
         let page = history(http, auditor, user, "").await.json();
@@ -453,7 +453,7 @@ async fn history(http: &Http, token: &str, user: &str, query: &str) -> Answer {
     request.query(query).await
 }
 
-/// The access token of somebody who registers now.
+/// The access token of a new account.
 async fn registered(http: &Http, name: &str) -> String {
     Contract::ApiAuth
         .registers(http, &Person::called(name))

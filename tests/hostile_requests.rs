@@ -1,4 +1,4 @@
-//! Requests that no client of the documents sends: every one is refused in that contract's own words.
+//! Requests that no well-behaved client sends: each contract refuses them in its own words.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -150,7 +150,7 @@ async fn a_body_that_is_not_said_to_be_json_is_refused(store: Store) {
             .await;
         contract.refuses_the_client(&answer);
     }
-    // The media type has parameters and no case (RFC 9110 §8.3.1), and all four are the same person.
+    // A media type can have parameters and is case-insensitive (RFC 9110 §8.3.1). All four requests name the same person.
     let body = Contract::ApiAuth
         .registration_of(&Person::called("ann"))
         .to_string();
@@ -191,7 +191,7 @@ async fn a_body_that_is_too_large_is_refused_without_being_read_to_its_end(store
         .into_iter()
         .flat_map(|contract| [contract.registration(), contract.login()])
         .chain([users::REQUEST_RESET]);
-    // Sixteen megabytes, of which the service may leave as many unread as it likes.
+    // Sixteen megabytes, of which the service may leave any part unread.
     let megabyte = "x".repeat(1 << 20);
     for endpoint in with_bodies {
         let Endpoint { method, path } = endpoint;
@@ -539,7 +539,7 @@ async fn a_path_is_what_it_says_and_nothing_else(store: Store) {
             assert!(said.starts_with("HTTP/1.1 4"), "{method} {target}: {said}");
         }
     }
-    // In absolute form the path counts, whatever host is named (RFC 9112 §3.2.2), and so it does beside a strange one.
+    // In absolute form the path counts and the host does not (RFC 9112 §3.2.2), even with an unknown host.
     for (target, host) in [
         ("http://evil.example/users/login", "authlog"),
         ("/users/login", "evil.example"),
@@ -567,14 +567,14 @@ fn documented() -> Vec<Endpoint> {
         .collect()
 }
 
-/// Makes sure that the service serves on: somebody new registers and signs in.
+/// Asserts that the service still serves: a new person registers and signs in.
 async fn is_well(service: &Program) {
-    let person = Person::called("somebody-new");
+    let person = Person::called("a-new-person");
     Contract::ApiAuth.registers(&service.http(), &person).await;
     Contract::ApiAuth.signs_in(&service.http(), &person).await;
 }
 
-/// Makes sure that this is an error by RFC 9457.
+/// Asserts that this is a problem document (RFC 9457).
 #[track_caller]
 fn is_a_problem(headers: &reqwest::header::HeaderMap, body: &str, status: u16, expected: u16) {
     assert_eq!(status, expected, "{body}");

@@ -1,6 +1,6 @@
-//! What clients of HTTP/2 do that no well-behaved one does: it costs them their streams, and others nothing.
+//! Abusive HTTP/2 clients lose their own streams and do not affect others.
 //!
-//! What is refused over either protocol is in `hostile_requests.rs`; deadlines are tried in `api/src/tests/http2.rs`.
+//! `hostile_requests.rs` has the requests that are refused over both protocols, and `api/src/tests/http2.rs` the deadlines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -24,7 +24,7 @@ on_both_stores!(
     a_few_clients_do_not_keep_others_out,
 );
 
-/// A quarter of the budget for what is buffered, and a little for what is under way while it is counted.
+/// A quarter of the buffer budget, and a margin for data in flight while the test counts.
 const SHARE: usize = 13 * 1024 * 1024;
 
 async fn answers_that_are_not_taken_cost_their_client_its_streams(store: Store) {
@@ -227,7 +227,7 @@ async fn floods_of_frames_harm_only_the_client_that_sends_them(store: Store) {
                 }
             }
         };
-        // A service that reads no more has the client wait.
+        // If the service stops reading, the client has to wait.
         _ = tokio::time::timeout(Duration::from_secs(2), flooding).await;
         assert!(service.send(own::HEALTHZ).await.status == 200, "{name}");
         clients.push(client);
@@ -256,7 +256,7 @@ async fn a_few_clients_do_not_keep_others_out(store: Store) {
     is_well(&service).await;
 }
 
-/// Makes sure that the service serves on: a newcomer registers and signs in.
+/// Asserts that the service still serves: a new person registers and signs in.
 async fn is_well(service: &Program) {
     let person = Person::called("a-newcomer");
     let http = service.http().calling_from("127.0.0.9");

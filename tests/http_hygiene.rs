@@ -1,4 +1,4 @@
-//! How the service holds itself on a network of proxies, browsers and people who mean no good.
+//! The service behind proxies, with browsers, and with hostile clients.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -36,7 +36,7 @@ on_both_stores!(
     nothing_that_people_send_is_written_at_any_level,
 );
 
-/// More wrong passwords than the limit for one account from one address takes, and fewer than the one from anywhere does.
+/// More wrong passwords than one account allows from one address, and fewer than it allows from all addresses.
 const STUBBORN: usize = 50;
 
 async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
@@ -47,7 +47,7 @@ async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
     let http = service.http();
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
-    // Whatever the guesser writes in front of it, the proxy's word counts.
+    // The proxy's entry counts, not those that the client puts before it.
     let mut refused = false;
     for number in 0..STUBBORN {
         let lie = format!("203.0.113.{number}, 192.0.2.66, 10.1.1.1");
@@ -141,7 +141,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
             "authorization,last-event-id,traceparent,tracestate,baggage,x-request-id,if-match,cache-control",
         )
         .await;
-    // So may one that traces its requests, and what a library adds does no harm.
+    // Tracing headers are allowed, and headers that libraries add do no harm.
     let headers = answer.header("access-control-allow-headers").unwrap();
     for name in [
         "authorization",
@@ -163,7 +163,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
         answer.header("vary").unwrap().contains("origin"),
         "{answer}"
     );
-    // A refusal can be read, too, and so can how long to wait.
+    // The page can read a refusal and its `Retry-After`.
     let request = service.send(users::VERIFY).header("origin", site);
     let answer = request.await;
     assert_eq!(answer.header("access-control-allow-origin"), Some(site));
@@ -171,7 +171,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
     for name in ["retry-after", "www-authenticate", "allow", "x-request-id"] {
         assert!(exposed.contains(name), "{answer}");
     }
-    // And so can what fails before any endpoint is asked.
+    // The page can also read errors that occur before any endpoint runs.
     for (request, status) in [
         ("GET /healthz HTTP/1.1", 400),
         ("GET /nothing HTTP/1.1\r\nHost: a", 404),
@@ -214,7 +214,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
             "{answer}"
         );
     }
-    // Without the setting nobody is.
+    // Without the setting no site is allowed.
     let service = Program::on(store).await;
     let answer = preflight(&service.http(), site).await;
     Contract::ApiAuth.refuses(&answer, 405);
@@ -250,7 +250,7 @@ async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
             header("strict-transport-security"),
             "max-age=31536000; includeSubDomains"
         );
-        // What is public may be kept for a while.
+        // Public answers may be cached for a while.
         let public = [
             own::KEY_SET,
             own::METADATA,
@@ -309,7 +309,7 @@ async fn every_line_of_a_json_log_is_json(store: Store) {
     let address = service.address();
     service.send(own::HEALTHZ).await;
     assert!(service.terminate().await.success());
-    // Collectors of containers join standard output and standard error.
+    // Container log collectors merge standard output and standard error.
     let output = service.output();
     let lines: Vec<Value> = output
         .lines()
@@ -324,7 +324,7 @@ async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_e
     let settings = Settings::on(store).with("AUTHLOG_MAX_CONNECTIONS", "16");
     let mut service = settings.start().await;
     let address = service.address();
-    // A quarter of sixteen: these four are held open, and further ones are closed at once.
+    // A client's share is a quarter of sixteen connections: four stay open, further ones are closed at once.
     let mut held = Vec::new();
     for _ in 0..4 {
         let mut wire = connect(&address, "127.0.0.2").await;
@@ -343,12 +343,12 @@ async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_e
         (told.is_err() || matches!(heard, Ok(0) | Err(_))).then_some(())
     })
     .await;
-    // Others are served meanwhile.
+    // Other clients are served meanwhile.
     for other in ["127.0.0.3", "127.0.0.4"] {
         let answer = service.http().calling_from(other).send(own::HEALTHZ).await;
         assert_eq!(answer.status, 200, "{answer}");
     }
-    // And whoever lets go may come again.
+    // A client that closes its connections can connect again.
     held.pop();
     eventually("there is room again", async || {
         let http = service.http().calling_from("127.0.0.2");
@@ -366,7 +366,7 @@ async fn a_body_that_nobody_needs_costs_the_client_no_connection(store: Store) {
     let service = Settings::on(store).start().await;
     let body = r#"{"username": "ann"}"#;
     let mut wire = Wire::to(&service.address()).await;
-    // None of these answers depends on the body, which comes a little later.
+    // None of these answers depends on the body, which arrives a little later.
     for request in ["POST /nowhere", "DELETE /users/login", "GET /healthz"] {
         let head = format!(
             "{request} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
@@ -442,7 +442,7 @@ async fn a_setting_that_was_not_meant_is_told(store: Store) {
     assert!(!service.output().contains("WARN"), "{}", service.output());
 }
 
-/// A canary is a word that is in everything that somebody sends and in nothing else.
+/// The canary: a word in everything that the clients send, and in nothing else.
 async fn nothing_that_people_send_is_written_at_any_level(store: Store) {
     for format in ["text", "json"] {
         let service = Settings::on(store)
@@ -458,7 +458,7 @@ async fn nothing_that_people_send_is_written_at_any_level(store: Store) {
     }
 }
 
-/// Sends canaries by every way in, ends the service, looks for them in what it wrote, and says for how many.
+/// Sends canaries through every input, stops the service, searches its output for them, and returns how many were sent.
 async fn canaries_are_sent(mut service: Program) -> usize {
     let http = service.http();
     let mut secrets = vec![
@@ -475,7 +475,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
             password: "canary-opens-sesame".to_owned(),
         };
         contract.registers(&http, &person).await;
-        // Taken, malformed, wrong, too long, and right.
+        // Taken, malformed, wrong, too long, and correct.
         contract.register(&http, &person).await;
         contract
             .sign_in(&http, &person.with_password("canary-wrong"))
@@ -558,7 +558,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
         http.send(Endpoint::at("GET", path)).await;
         http.send(Endpoint::at("CANARY", path)).await;
     }
-    // What is no HTTP at all.
+    // Bytes that are not HTTP.
     for bytes in [
         &b"canary canary canary\r\n\r\n"[..],
         b"GET /canary HTTP/1.1\r\ncanary\r\n\r\n",
@@ -596,7 +596,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
     secrets.len()
 }
 
-/// A sign-in through A that a proxy brings for somebody.
+/// A sign-in through `/api/auth` that a proxy forwards for a client.
 async fn sign_in_for(http: &Http, person: &Person, forwarded_for: &str) -> Answer {
     let login: Value = Contract::ApiAuth.login_of(&person.email, &person.password);
     http.send(api_auth::LOGIN)
@@ -605,7 +605,7 @@ async fn sign_in_for(http: &Http, person: &Person, forwarded_for: &str) -> Answe
         .await
 }
 
-/// Settings that limit attempts, as the program does unless it is told otherwise.
+/// Settings with the default limits of attempts.
 fn limited(store: Store) -> Settings {
     Settings::on(store)
         .without("AUTHLOG_RATE_LIMIT")

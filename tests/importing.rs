@@ -1,4 +1,4 @@
-//! Accounts come over from other services with the hashes of their passwords, and passwords are hashed anew.
+//! Accounts are imported from other services with their password hashes, and each password is hashed again at the next login.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -24,8 +24,8 @@ on_both_stores!(
 
 const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
 
-/// Hashes by other programs, and their passwords: crypt_blowfish's own tests, the reference implementation of Argon2's,
-/// and RFC 7914's.
+/// Hashes of other programs with their passwords: test vectors of crypt_blowfish, of the reference implementation of Argon2
+/// and of RFC 7914.
 const ELSEWHERE: [(&str, &str, &str); 6] = [
     (
         "bcrypt-a",
@@ -64,7 +64,7 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
             json!({
                 "username": name,
                 "email": format!("{name}@example.com"),
-                "name": "Somebody Else",
+                "name": "Another Name",
                 "phone": "+6285319076822",
                 "role": "auditor",
                 "created_at": "2019-02-03T04:05:06Z",
@@ -84,16 +84,16 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
         assert_eq!(
             renewals(&service, name),
             0,
-            "{name}: a wrong password is nobody's"
+            "{name}: a wrong password is refused"
         );
         for contract in Contract::ALL {
             contract.signs_in(&http, &person).await;
         }
-        eventually("it is hashed anew", async || {
+        eventually("the password is hashed again", async || {
             (renewals(&service, name) > 0).then_some(())
         })
         .await;
-        // By the new hash, and only once.
+        // The new hash is used, and the password is hashed again only once.
         let tokens = Contract::ApiAuth.signs_in(&http, &person).await;
         verifies(&http, &tokens.access).await;
         let refused = Contract::ApiAuth
@@ -105,7 +105,7 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
     let person = Person::called("bcrypt-b").with_password("U*U*");
     let answer = Contract::V1Auth.sign_in(&http, &person).await.json();
     let user = &answer["data"]["user"];
-    assert_eq!(user["name"], "Somebody Else", "{user}");
+    assert_eq!(user["name"], "Another Name", "{user}");
     assert_eq!(
         user["created_at"].as_str().unwrap()[..19],
         *"2019-02-03T04:05:06",
@@ -126,13 +126,13 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
 
 async fn an_import_goes_on_where_it_was(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
-    let lines: Vec<Value> = (0..300).map(somebody).collect();
+    let lines: Vec<Value> = (0..300).map(imported_person).collect();
     let first = import(&settings, &lines[..150]);
     assert!(
         said(&first.stdout).contains("made 150 accounts, passed over 0"),
         "{first:?}"
     );
-    // The file from its beginning, one account twice in it.
+    // The file from its beginning, with one account twice.
     let mut whole = lines.clone();
     whole.push(lines[299].clone());
     let second = import(&settings, &whole);
@@ -144,7 +144,7 @@ async fn an_import_goes_on_where_it_was(store: Store) {
     let id = lines[7]["id"].as_str().unwrap();
     let erased = settings.run(&["user", "erase", id, "--yes"], "");
     assert!(erased.status.success(), "{erased:?}");
-    // Whoever was erased does not come back with an old file.
+    // An old file does not restore an erased account.
     let third = import(&settings, &lines);
     assert!(!third.status.success(), "{third:?}");
     assert!(
@@ -160,7 +160,7 @@ async fn an_import_goes_on_where_it_was(store: Store) {
 async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_LOG", "trace");
     let with = |member: &str, value: Value| {
-        let mut line = somebody(500);
+        let mut line = imported_person(500);
         line["username"] = json!("canary-user");
         line["email"] = json!("canary@canary.example");
         line[member] = value;
@@ -168,7 +168,7 @@ async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Sto
     };
     let many_rounds = BCRYPT.replace("$05$", "$31$");
     let lines = [
-        (somebody(1).to_string(), ""),
+        (imported_person(1).to_string(), ""),
         ("{canary".to_owned(), "is no JSON object"),
         ("\"canary\"".to_owned(), "is no JSON object"),
         (String::new(), ""),
@@ -220,16 +220,16 @@ async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Sto
             "is longer than",
         ),
         (
-            with("username", json!("somebody-1")),
+            with("username", json!("person-1")),
             "username is taken by another account",
         ),
         (
             format!("{}{}", "[".repeat(30_000), "canary"),
             "is no JSON object",
         ),
-        (somebody(2).to_string(), ""),
+        (imported_person(2).to_string(), ""),
     ];
-    let first = import(&settings, &[somebody(1)]);
+    let first = import(&settings, &[imported_person(1)]);
     assert!(first.status.success(), "{first:?}");
     let text: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
     let file = settings.data().with_file_name("accounts.ndjson");
@@ -273,7 +273,7 @@ async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Sto
     }
 }
 
-/// Hashes of bcrypt, by the crypt(3) of Debian, of so many letters `a` and an ending.
+/// Hashes of bcrypt by Debian's crypt(3): a number of letters `a`, an ending, and the hash.
 const OF_86_BYTES: (usize, &str, &str) = (
     72,
     "-my-own-ending",
@@ -297,14 +297,14 @@ async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store
     assert!(imported.status.success(), "{imported:?}");
     let [long, short] = people.map(|(person, _)| person);
 
-    // As everywhere with bcrypt, what follows its 72 bytes makes no difference. It must not come to make one.
+    // bcrypt ignores everything after 72 bytes. That must not change later.
     let prefix = "a".repeat(72);
     for password in [format!("{prefix}-of-another-person"), prefix] {
         Contract::ApiAuth
             .signs_in(&http, &long.with_password(&password))
             .await;
     }
-    // Passwords are hashed again one after the other: when this one is, those before it would have been.
+    // Passwords are hashed again in order: once this one is, the earlier ones would have been.
     Contract::ApiAuth.signs_in(&http, &short).await;
     eventually("the short one is hashed again", async || {
         (renewals(&service, "short") > 0).then_some(())
@@ -315,7 +315,7 @@ async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store
     assert_eq!(stored, OF_86_BYTES.2);
     let tokens = Contract::ApiAuth.signs_in(&http, &long).await;
 
-    // Once the owner chooses a password, all of it counts.
+    // If the owner changes the password, all of its bytes count.
     let chosen = format!("{}-chosen", "b".repeat(80));
     let body = json!({"current_password": long.password, "new_password": chosen});
     let answer = http
@@ -339,7 +339,7 @@ async fn an_import_without_ids_cannot_be_repeated(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let lines: Vec<Value> = (0..3)
         .map(|number| {
-            let mut line = somebody(number);
+            let mut line = imported_person(number);
             line.as_object_mut().unwrap().remove("id");
             line
         })
@@ -375,7 +375,7 @@ async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(stor
         .await;
     Contract::ApiAuth.says_wrong_credentials(&refused);
     Contract::ApiAuth.signs_in(&http, &ann).await;
-    eventually("it is hashed anew", async || {
+    eventually("the password is hashed again", async || {
         (renewals(&service, "ann") == 1).then_some(())
     })
     .await;
@@ -385,7 +385,7 @@ async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(stor
         Contract::ApiAuth.signs_in(&http, &ann).await;
     }
     assert_eq!(renewals(&service, "ann"), 1);
-    // The password is the same, and so are the sessions.
+    // The password is unchanged, and the sessions stay alive.
     verifies(&http, &before.access).await;
 }
 
@@ -396,7 +396,7 @@ async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Sto
     Contract::ApiAuth.registers(&service.http(), &ann).await;
     let mut tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     service.terminate().await;
-    // Hashes that take seconds, and more people than can be hashed before they give up.
+    // Hashes that take seconds, and more logins than the service can hash before they time out.
     let dear = settings
         .with("AUTHLOG_ARGON2_MEMORY_KIB", "65536")
         .with("AUTHLOG_ARGON2_ITERATIONS", "64");
@@ -407,8 +407,8 @@ async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Sto
         let http = http.clone();
         storm.spawn(async move {
             let contract = Contract::ALL[number % 4];
-            let nobody = Person::called(&format!("nobody-{number}"));
-            let body = contract.login_of(&nobody.email, &nobody.password);
+            let unknown = Person::called(&format!("unknown-{number}"));
+            let body = contract.login_of(&unknown.email, &unknown.password);
             let answer = http
                 .send(contract.login())
                 .json(&body)
@@ -420,7 +420,7 @@ async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Sto
     }
     let mut turned_away = 0;
     while let Some(joined) = {
-        // While they wait, everything else goes on.
+        // While the logins wait, other requests are served.
         verifies(&http, &tokens.access).await;
         let answer = http.send(api_auth::REFRESH).bearer(tokens.refresh()).await;
         assert_eq!(answer.status, 200, "{answer}");
@@ -436,10 +436,10 @@ async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Sto
             contract.says_wrong_credentials(&answer);
         }
     }
-    assert!(turned_away > 0, "nobody was turned away");
+    assert!(turned_away > 0, "no login was refused");
 }
 
-/// How often an account's password was hashed anew.
+/// How often an account's password was hashed again.
 fn renewals(service: &Program, name: &str) -> usize {
     let history = service.settings.run(
         &["history", name, "--type", "PasswordRehashed", "--json"],
@@ -452,11 +452,11 @@ fn renewals(service: &Program, name: &str) -> usize {
 }
 
 /// A line of a file to import.
-fn somebody(number: usize) -> Value {
+fn imported_person(number: usize) -> Value {
     json!({
         "id": format!("0192d3f0-0000-7000-8000-{number:012}"),
-        "username": format!("somebody-{number}"),
-        "email": format!("somebody-{number}@example.com"),
+        "username": format!("person-{number}"),
+        "email": format!("person-{number}@example.com"),
         "password_hash": BCRYPT,
     })
 }

@@ -1,5 +1,5 @@
-//! Connections to the database that die without a sign, as they do behind a firewall that forgets them: nothing waits for
-//! them for ever, and new ones take their place.
+//! Database connections that die silently, as behind a firewall that drops them: nothing waits for them for ever, and new
+//! ones replace them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -19,10 +19,10 @@ use support::{
 };
 use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
-/// Requests that wait for the database at once: more than there are connections.
+/// Concurrent requests that need the database: more than there are connections.
 const WAITING: usize = 60;
 
-/// The settings of a node that reaches the database over a proxy.
+/// Settings of a node that reaches the database through a proxy.
 fn behind(proxy: &Proxy, settings: Settings) -> Settings {
     let url = settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let (_, database) = url.rsplit_once('/').unwrap();
@@ -36,13 +36,13 @@ fn number(url: &str, sql: &str) -> u64 {
         .unwrap()
 }
 
-/// A request for which the store is asked, by a statement of its own.
+/// A request that needs a statement of its own.
 fn asks_the_store(http: &Http, opaque: &str) -> Request {
     http.send(users::VERIFY).authorization(opaque)
 }
 
-/// What a node does for its users and in the background: it is ready, people register, sign in and are mailed links, and what
-/// they did has its place in the log and is signed for.
+/// Asserts that everything works: the node is ready, people register, sign in and receive mail, and the events are sequenced
+/// and covered by a checkpoint.
 async fn everything_works(service: &Program, url: &str, name: &str) {
     eventually("the node is ready", async || {
         let answer = service.send(own::READYZ).attempt().await.ok()?;
@@ -97,11 +97,11 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
     let opaque = Contract::Api.signs_in(&http, &ann).await.access;
     everything_works(&service, &url, "first").await;
 
-    // Nothing waits for an answer: each worker finds out when it asks something next.
+    // No statement is in flight: each worker notices the loss with its next statement.
     proxy.loses_connections();
     everything_works(&service, &url, "second").await;
 
-    // Connections wait for an answer. What such a loss keeps of them, the second one lacks.
+    // Statements are in flight. Connections that the first loss still occupies are missing in the second one.
     for name in ["third", "fourth"] {
         let frozen = block_in_place(|| server.freeze());
         let mut waiting = JoinSet::new();

@@ -1,4 +1,4 @@
-//! How much mail one mailbox is sent: floods of every kind, at a real SMTP server.
+//! Limits of the mail to one mailbox: floods of every kind, with a real SMTP server.
 #![expect(
     clippy::expect_used,
     reason = "a mail server of a test is a test; clippy.toml knows only functions that are marked as one"
@@ -20,13 +20,13 @@ use support::{
     Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, users,
 };
 
-/// How many notices of a kind a mailbox is sent at once.
+/// How many notices of a kind a mailbox receives at once.
 const NOTICES: usize = 3;
 
-/// How many links of a kind.
+/// How many links of a kind a mailbox receives at once.
 const LINKS: usize = 5;
 
-/// Makes sure that as many links were sent to these addresses as a mailbox is sent from `since` on: one more in six minutes.
+/// Asserts that these addresses received at most the links that one mailbox may receive since `since`: one more in six minutes.
 #[track_caller]
 fn are_bounded(post: &impl Mailbox, addresses: &[&str], since: Instant) {
     let sent = links_to(post, addresses);
@@ -44,7 +44,7 @@ on_both_stores!(
     a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name,
 );
 
-/// A service that hands its mail to a server of its own, with these settings besides.
+/// A service with these settings and a mail server of its own.
 async fn service_with(settings: Settings, more: &[(&str, &str)]) -> (Program, MailServer) {
     let port = free_port();
     let post = MailServer::on(port).await;
@@ -57,7 +57,7 @@ async fn service_with(settings: Settings, more: &[(&str, &str)]) -> (Program, Ma
     (settings.start().await, post)
 }
 
-/// Someone who is signed in and changes their password.
+/// A signed-in person who changes the password repeatedly.
 struct Changing {
     person: Person,
     tokens: Tokens,
@@ -72,7 +72,7 @@ impl Changing {
         Self { person, tokens }
     }
 
-    /// The same, with an address that is confirmed.
+    /// Registers, signs in and confirms the address.
     async fn verified(service: &Program, post: &impl Mailbox, name: &str) -> Self {
         let changing = Self::registers(service, name).await;
         let access = &changing.tokens.access;
@@ -83,7 +83,7 @@ impl Changing {
         changing
     }
 
-    /// Changes the password once more.
+    /// Changes the password.
     async fn changes_password(&mut self, service: &Program) {
         let new = format!("{}x", self.person.password);
         let body = json!({"current_password": self.person.password, "new_password": new});
@@ -126,7 +126,7 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
     for _ in 0..5 {
         ann.changes_password(&service).await;
     }
-    // Neither another program nor being asked again lets more through.
+    // Neither a restart nor another request lets more mail through.
     service.kill9();
     service.restart().await;
     for _ in 0..4 {
@@ -140,7 +140,7 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
     for notice in &told {
         assert!(notice.text.contains("was changed at 2"), "{notice:?}");
     }
-    // An hour later: what was merged is told with its number.
+    // An hour later one notice names the number of merged ones.
     let merged = eventually("the merged notice", async || {
         let later = format!("DELETE FROM mail_budgets; {ask_again}");
         service.settings.execute(&later);
@@ -206,7 +206,7 @@ async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store)
         if round < LINKS {
             mails.push(new_mail_to(&post, &victim.email, &mails).await);
         } else {
-            // Whether its mail is refused or deleted with the account: another account's is sent after it.
+            // Mail of other accounts is sent afterwards, whether this one was refused or deleted with its account.
             let other = Person::called(&format!("other-{round}"));
             Contract::ApiAuth.registers(&service.http(), &other).await;
             new_mail_to(&post, &other.email, &[]).await;
@@ -241,7 +241,7 @@ async fn many_accounts_send_one_mailbox_no_more_than_one_does(store: Store) {
     are_bounded(&post, &spellings, since);
 }
 
-/// Asks for another address.
+/// Requests a change of the address.
 async fn asks_for(service: &Program, asking: &Changing, email: &str) {
     let request = service
         .send(own::CHANGE_EMAIL)
@@ -262,7 +262,7 @@ async fn what_happens_while_the_mail_server_is_away_is_one_mail(store: Store) {
     for _ in 0..20 {
         ann.changes_password(&service).await;
     }
-    // Five links: the last one counts, and the ones before are no good any more.
+    // Five links: only the last one works.
     for number in 0..4 {
         asks_for(&service, &ann, &format!("ann@host{number}.example")).await;
     }
@@ -273,7 +273,7 @@ async fn what_happens_while_the_mail_server_is_away_is_one_mail(store: Store) {
     assert_eq!(post.mails(), [link]);
 }
 
-/// A mail server that takes every message and closes the connection instead of saying so.
+/// A mail server that accepts every message and closes the connection instead of acknowledging it.
 struct SilentServer {
     port: u16,
     messages: Arc<Mutex<Vec<String>>>,
@@ -295,7 +295,7 @@ impl SilentServer {
         Self { port, messages }
     }
 
-    /// The names of the messages so far.
+    /// The ids of the messages so far.
     fn names(&self) -> Vec<String> {
         let messages = self.messages.lock().expect("no panic");
         let name = |message: &String| {
@@ -307,7 +307,7 @@ impl SilentServer {
     }
 }
 
-/// The message that a client hands over.
+/// The message that the client sends.
 fn take(mut client: &TcpStream) -> Option<String> {
     client.write_all(b"220 mail.example\r\n").ok()?;
     let mut lines = BufReader::new(client).lines().map_while(Result::ok);
@@ -351,7 +351,7 @@ async fn a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name
                 (post.names().len() >= before + copy).then_some(())
             })
             .await;
-            // It is put off, by a minute at least, and dropped after the fifth.
+            // It is postponed by a minute at least, and dropped after the fifth attempt.
             let is_settled = if copy < 5 {
                 format!("{queue} WHERE unacknowledged = {copy}")
             } else {

@@ -1,4 +1,4 @@
-//! The master key is replaced: nobody notices, and the old key is worth nothing afterwards.
+//! The master key is replaced without an interruption, and the old key opens nothing afterwards.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -48,7 +48,7 @@ async fn a_replaced_master_key_opens_nothing_and_the_new_one_everything(store: S
     }
     let role = run(&service.settings, &["user", "role", "ann", "auditor"]).await;
     assert!(role.status.success(), "{role:?}");
-    // Rebuilding opens every personal field.
+    // Rebuilding decrypts every personal field.
     let rebuilt = run(&service.settings, &["rebuild"]).await;
     assert!(rebuilt.status.success(), "{rebuilt:?}");
     Contract::Api.signs_in(&service.http(), &ann).await;
@@ -92,7 +92,7 @@ async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
     )
     .await;
     assert!(rotated.status.success(), "{rotated:?}");
-    // It cannot store a registration any more, also before one was tried.
+    // It cannot store a registration any more, and reports this before one is attempted.
     let answer = service.send(own::READYZ).attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let ann = Person::called("ann");
@@ -128,7 +128,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
         Contract::V1Auth.registers(&service.http(), person).await;
     }
     let load = Load::on(&service.http(), "meanwhile");
-    // From before it has opened the store to after its end.
+    // The delays range from before the command opens the store to after its end.
     let mut killed = 0;
     for millis in (10..).step_by(15) {
         let killing = both.clone();
@@ -158,7 +158,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
 }
 
 async fn whoever_has_no_new_key_is_told_how_to_give_it(store: Store) {
-    // A store that no service was started on has no master key to replace.
+    // A store that no service has used has no master key to replace.
     let service = Settings::on(store).start().await;
     let settings = service.settings.clone();
     for (settings, arguments, word) in [

@@ -1,4 +1,4 @@
-//! Names of accounts: several spellings of one mailbox, and what is one kind of name and looks like another.
+//! Names of accounts: several spellings of one mailbox, and names of one kind that look like another kind.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -155,13 +155,13 @@ async fn an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_accou
     let mallory = of_address(&id, "mallory@example.com").with_password(earlier_account::PASSWORD);
     let mallorys = earlier_account::is_registered(&service, &mallory).await;
 
-    // It goes on.
+    // That account continues to work.
     let body = Contract::ApiAuth.login_of(&id, &mallory.password);
     let answer = http.send(api_auth::LOGIN).json(&body).await;
     assert_eq!(answer.status, 200, "{answer}");
     assert_eq!(answer.json()["user"]["username"], id);
 
-    // Each member of the query asks for one kind of name.
+    // Each query parameter looks for one kind of name.
     for (query, expected) in [
         (format!("id={id}"), Some("ann@example.com")),
         (format!("username={id}"), Some("mallory@example.com")),
@@ -175,7 +175,7 @@ async fn an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_accou
         assert_eq!(emails, expected, "{query}");
     }
 
-    // A name that means two accounts means none.
+    // A name that matches two accounts is refused.
     let settings = &service.settings;
     let before = said(&settings.run(&["user", "list"], ""));
     let commands: [&[&str]; 7] = [
@@ -196,7 +196,7 @@ async fn an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_accou
     }
     assert_eq!(said(&settings.run(&["user", "list"], "")), before);
 
-    // Each of the two can be named.
+    // Each of the two accounts can be named in another way.
     let locked = settings.run(&["user", "lock", &mallorys.to_string()], "");
     assert!(
         said(&locked).contains(&format!("locked {mallorys}")),
@@ -253,7 +253,7 @@ async fn every_command_finds_an_account_by_each_of_its_names(store: Store) {
             "{arguments:?}: {refused:?}"
         );
     }
-    // Of an erased account the id is left.
+    // Only the id of an erased account remains.
     let history = settings.run(&["history", &id], "");
     assert!(history.status.success(), "{history:?}");
     let again = settings.run(&["user", "erase", &id, "--yes"], "");
@@ -269,7 +269,7 @@ async fn accounts_of_before_that_share_a_mailbox_are_named_by_the_doctor(store: 
         let locked = said(&settings.run(&["user", "unlock", username], ""));
         locked.trim().strip_prefix("unlocked ").unwrap().to_owned()
     };
-    // The version before claimed no mailbox. Which claim is that, shows an account that has no other.
+    // Earlier versions did not claim mailboxes. An account with a single claim shows which claim is that of a mailbox.
     let shown = registered("shown", "mo@xn--bcher-kva.example").await;
     settings.execute(&format!(
         "CREATE TABLE shown AS SELECT digest FROM identifier_claims WHERE kind = 'email' AND owner = '{shown}'"

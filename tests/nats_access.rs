@@ -1,5 +1,5 @@
-//! NATS as operators run it: nkeys, credentials, certificates, permissions, domains and limits, each on a server that
-//! demands it.
+//! NATS as operators run it: nkeys, credentials, certificates, permissions, domains and limits, each with a server that
+//! requires it.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -21,10 +21,10 @@ use support::events::{lag, trouble_with};
 use support::{Contract, Nats, Person, Program, Settings, Store, eventually};
 use tempfile::TempDir;
 
-/// Has the permissions of the service.
+/// The document with the permissions of the service.
 const OPERATIONS: &str = include_str!("../docs/operations.md");
 
-/// Has the permissions of a reader with the durable consumer `mailing`.
+/// The document with the permissions of a reader with the durable consumer `mailing`.
 const CONSUMING: &str = include_str!("../docs/consuming.md");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,7 +196,7 @@ async fn the_documented_permissions_are_enough_and_let_a_reader_publish_nothing(
     assert!(deleted.is_err(), "a reader deleted the stream");
     publishes(&service).await;
     drop(service);
-    // The permissions allow answers under the prefix alone.
+    // The permissions allow replies only under the prefix.
     trouble_with(&without_inbox.start().await, "_INBOX").await;
 }
 
@@ -252,14 +252,14 @@ async fn a_leader_that_has_not_reached_nats_yet_says_so() {
     publishes(&service).await;
 }
 
-/// The block of a document that gives permissions.
+/// The block of a document that lists permissions.
 fn permissions_in(document: &str) -> &str {
     let mut blocks = document.split("```").skip(1).step_by(2);
     let block = blocks.find(|block| block.contains("subscribe: ["));
     block.expect("permissions")
 }
 
-/// Settings that log everything that NATS is sent.
+/// Settings that log everything that is sent to NATS.
 fn talkative(nats: &Nats) -> Settings {
     Settings::on(Store::Sqlite)
         .with_cheap_hashing()
@@ -270,7 +270,7 @@ fn talkative(nats: &Nats) -> Settings {
         .with("AUTHLOG_LOG", "debug,async_nats=trace")
 }
 
-/// Makes something happen, and waits until it is on the stream.
+/// Registers an account, and waits until the event is on the stream.
 async fn publishes(service: &Program) {
     static PEOPLE: AtomicU32 = AtomicU32::new(0);
     let name = format!("person-{}", PEOPLE.fetch_add(1, Ordering::Relaxed));
@@ -334,7 +334,7 @@ impl Issuer {
         )
     }
 
-    /// A file for a user of the account, good until so many seconds after 1970.
+    /// A credentials file for a user of the account, valid until this Unix time in seconds.
     fn credentials(&self, until: Option<u64>) -> String {
         let user = KeyPair::new_user();
         let claims = json!({
@@ -348,7 +348,7 @@ impl Issuer {
     }
 }
 
-/// A JWT of NATS: claims about `subject`, signed by `issuer`.
+/// A NATS JWT: claims about `subject`, signed by `issuer`.
 fn signed(issuer: &KeyPair, subject: &str, claims: &Value, until: Option<u64>) -> String {
     let mut body = json!({
         "jti": "id", "iat": 1_700_000_000, "iss": issuer.public_key(), "sub": subject,
@@ -364,7 +364,7 @@ fn signed(issuer: &KeyPair, subject: &str, claims: &Value, until: Option<u64>) -
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Makes `ca.pem`, and with it certificates and keys of a server called localhost and of a client.
+/// Creates `ca.pem`, and certificates and keys of a server `localhost` and of a client.
 fn certificates(folder: &Path) {
     let script = "
         set -e

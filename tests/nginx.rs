@@ -1,4 +1,4 @@
-//! The nginx configuration of `docs/forward-auth.md`, in the nginx of Debian where it is installed.
+//! The nginx configuration of `docs/forward-auth.md`, in Debian's nginx if it is installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -71,14 +71,14 @@ async fn nginx_asks_about_each_request_and_tells_the_application_who_asks(store:
         .bearer(&admin.access)
         .await;
     assert_eq!(seen_by_the_application(&answer)["x-auth-role"], "admin");
-    // Where nothing is checked, the application sees nothing that looks as if it had been.
+    // Locations without a check pass no identity headers to the application.
     let answer = forging(nginx.get("/public/page")).await;
     let seen = seen_by_the_application(&answer);
     let identity = seen.keys().find(|name| name.as_str().contains("auth"));
     assert_eq!(identity, None, "{seen:?}");
 }
 
-/// With headers in which a client says who it would like to be.
+/// Adds forged identity headers to a request.
 fn forging(request: Request) -> Request {
     [
         "subject",
@@ -97,7 +97,7 @@ fn forging(request: Request) -> Request {
     })
 }
 
-/// The headers of the request that reached the application, of which none is forged.
+/// The headers that reached the application. Asserts that none is forged.
 #[track_caller]
 fn seen_by_the_application(answer: &Answer) -> reqwest::header::HeaderMap {
     assert_eq!(answer.status, 200, "{answer}");
@@ -121,7 +121,7 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// The documented configuration before that service and an application.
+    /// Starts nginx with the documented configuration in front of the service and an application.
     async fn before(service: &Program) -> Self {
         let application = application().await;
         let directory = TempDir::new().unwrap();
@@ -171,7 +171,7 @@ impl Drop for Nginx {
     }
 }
 
-/// The configuration as the documentation has it.
+/// The configuration in the documentation.
 fn documented() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/forward-auth.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -179,7 +179,7 @@ fn documented() -> String {
     rest.split_once("```").unwrap().0.to_owned()
 }
 
-/// An application that answers each request with its head. Returns its address.
+/// Starts an application that answers each request with the request's head. Returns its address.
 async fn application() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Two nodes on one PostgreSQL: whichever is asked, the answer is the same.
+//! Two nodes on one PostgreSQL give the same answers.
 
 mod support;
 
@@ -64,7 +64,7 @@ async fn a_logout_on_one_is_a_refusal_on_the_other() {
         assert_eq!(answer.status, 200, "{answer}");
         comes_to_refuse(&second.http(), &ended.access).await;
         verifies(&second.http(), &other.access).await;
-        // What changes the session asks the database itself, so there is no waiting for that.
+        // Requests that change the session query the database, so they need no waiting.
         if let Some(refresh) = &ended.refresh {
             support::contract::refreshes_nothing(&second.http(), refresh).await;
         }
@@ -83,7 +83,7 @@ async fn a_new_password_on_one_ends_every_session_on_the_other() {
     }
     let request = first.send(users::REQUEST_RESET);
     request.json(&json!({"username": "ann"})).await;
-    // Either node may have sent it.
+    // Either node may have sent the mail.
     let mail = eventually("the mail arrives", async || {
         let mails = nodes.iter().flat_map(|node| node.mails());
         mails.into_iter().next()
@@ -281,9 +281,9 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&first.http(), &ann).await;
     let attacker = |node: &Program| node.http().calling_from("127.0.0.2");
-    // At a name that nobody has and at one that somebody has, alike.
-    let nobody = Person::called("nobody");
-    for person in [&nobody, &ann] {
+    // For an unknown name and for the name of an account alike.
+    let unknown = Person::called("unknown");
+    for person in [&unknown, &ann] {
         eventually("the guesser is slowed down", async || {
             let guess = person.with_password("a-wild-guess");
             let answer = Contract::ApiAuth.sign_in(&attacker(&first), &guess).await;
@@ -291,16 +291,16 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
         })
         .await;
     }
-    // By the right password nothing is counted: the other node can only have heard of it.
+    // The right password counts nothing here, so the other node must have received the guesses.
     eventually("so is he on the other", async || {
         let answer = Contract::ApiAuth.sign_in(&attacker(&second), &ann).await;
         (answer.status == 429).then_some(())
     })
     .await;
-    let answer = Contract::ApiAuth.sign_in(&attacker(&second), &nobody).await;
+    let answer = Contract::ApiAuth.sign_in(&attacker(&second), &unknown).await;
     Contract::ApiAuth.refuses(&answer, 429);
     assert!(answer.retry_after() >= 1, "{answer}");
-    // She herself is elsewhere.
+    // The owner signs in from another address.
     for node in [&first, &second] {
         Contract::ApiAuth.signs_in(&node.http(), &ann).await;
     }
@@ -324,10 +324,10 @@ async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for(
     let answers = running.join_all().await;
     let checked = answers.iter().filter(|answer| answer.status == 403);
     let checked = u64::try_from(checked.count()).unwrap();
-    // Ten on each, and one in half a minute, should the machine take that long.
+    // Ten on each node, and one more for each half minute that a slow machine takes.
     assert!((10..=24).contains(&checked), "{checked} were checked");
-    // Ten are free; half a minute is owed for each other one, on both. The machine may have let a minute pass.
-    // By the other name: the one that was guessed with is refused without a look-up, for as long as was owed by then.
+    // Ten are free. Each further one costs half a minute on both nodes. A slow machine may have used up a minute.
+    // By the other name, because the guessed one is refused without a lookup for the time that is owed.
     let by_username = Person {
         email: ann.username.clone(),
         ..ann.with_password("a-wild-guess")
@@ -342,7 +342,7 @@ async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for(
     }
 }
 
-/// Waits until one node has applied all that the other has counted so far: what it is sent stays in order.
+/// Waits until one node has applied all guesses that the other has counted so far. Messages between nodes stay in order.
 async fn reports_guesses(here: &Program, there: &Program, when: &str) {
     let number = std::cell::Cell::new(0);
     eventually("a node is sent what another counts", async || {

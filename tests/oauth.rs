@@ -1,4 +1,4 @@
-//! What programs that speak OAuth 2.0 find here: metadata, introspection and revocation.
+//! OAuth 2.0: metadata, introspection and revocation.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -65,7 +65,7 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
         });
         answer.is(200, &expected);
         assert_eq!(answer.header("cache-control"), Some("no-store"));
-        // A hint that is wrong or unknown hides nothing, but a refresh token is one only where one is expected.
+        // A wrong or unknown hint does not hide a token.
         for hint in ["access_token", "pat"] {
             let form = [("token", &*tokens.access), ("token_type_hint", hint)];
             ask(&http, &asker, &form).await.is(200, &expected);
@@ -91,7 +91,7 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
     let lifetime = body["exp"].as_i64().unwrap() - body["iat"].as_i64().unwrap();
     assert_eq!(lifetime, 24 * 60 * 60);
     assert_eq!(body.get("jti"), None);
-    // A change of role ends the sessions whose tokens say otherwise.
+    // A change of role ends the sessions whose tokens have the old role.
     staff::promote(&service, &ann, "auditor");
     is_not_active(&ask(&http, &asker, &[("token", &opaque)]).await);
     let opaque = Contract::Api.signs_in(&http, &ann).await.access;
@@ -136,7 +136,7 @@ async fn what_is_good_for_nothing_is_not_active(store: Store) {
     Contract::ApiAuth.registers(&other.http(), &ann).await;
     let foreign = Contract::ApiAuth.signs_in(&other.http(), &ann).await;
     is_not_active(&ask(&http, &asker, &[("token", &foreign.access)]).await);
-    // What asks about nothing is told how to ask.
+    // A request without a token is an invalid request.
     for form in [
         &[][..],
         &[("token", "")],
@@ -157,7 +157,7 @@ async fn only_whose_work_it_is_may_ask(store: Store) {
     Contract::ApiAuth.registers(&http, &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
     let form = [("token", &*tokens.access)];
-    // Not even about one's own.
+    // An ordinary user may not even introspect their own token.
     let answer = ask(&http, &tokens.access, &form).await;
     assert_eq!(answer.status, 403, "{answer}");
     for role in ["service", "auditor", "admin"] {
@@ -167,9 +167,9 @@ async fn only_whose_work_it_is_may_ask(store: Store) {
         let answer = ask(&http, asker.refresh(), &form).await;
         assert_eq!(answer.status, 401, "{answer}");
     }
-    let nobody = http.send(own::INTROSPECT).form(&form).await;
-    assert_eq!(nobody.status, 401, "{nobody}");
-    assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
+    let answer = http.send(own::INTROSPECT).form(&form).await;
+    assert_eq!(answer.status, 401, "{answer}");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     let answer = ask(&http, "nonsense", &form).await;
     assert_eq!(answer.status, 401, "{answer}");
 }
@@ -250,7 +250,7 @@ async fn revoke(http: &Http, form: &[(&str, &str)]) -> Answer {
 
 #[track_caller]
 fn is_not_active(answer: &Answer) {
-    // RFC 7662 §2.2: nothing more is said of it.
+    // RFC 7662 §2.2: an inactive token has no other members.
     answer.is(200, &json!({"active": false}));
 }
 

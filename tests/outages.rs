@@ -1,4 +1,4 @@
-//! PostgreSQL goes away under a running service and comes back.
+//! PostgreSQL stops under a running service and returns.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -62,7 +62,7 @@ async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
         assert_eq!(answer.status, 503, "{answer}");
         assert!(answer.retry_after() >= 1, "{answer}");
     }
-    // What the database is not needed for is answered as always.
+    // Requests that need no database are answered as usual.
     let answer = http.send(users::VERIFY).bearer("nonsense").await;
     assert_eq!(answer.status, 400, "{answer}");
     let answer = http.send(api_auth::LOGIN).json(&json!({})).await;
@@ -135,14 +135,14 @@ async fn while_news_of_ended_sessions_are_late_the_database_is_asked() {
     let ended = Contract::V1Auth.signs_in(&http, &ann).await.access;
     let other = Contract::V1Auth.signs_in(&http, &ann).await.access;
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
-    // A row that no event stands behind: it is not seen by a node that goes by the revocations that it has read.
+    // The row changes without an event, so a node that relies on the revocation feed does not notice.
     let session = token::claims(&ended)["sid"].clone();
     let session = session.as_str().unwrap();
     service.settings.execute(&format!(
         "UPDATE sessions SET ended_at = now() WHERE session_id = '{session}'"
     ));
     verifies(&http, &ended).await;
-    // The connection over which revocations are read stands still for a while.
+    // The connection of the revocation feed is stopped for a while.
     let reader = "SELECT pid FROM pg_stat_activity \
                   WHERE datname = current_database() AND query LIKE 'SELECT here.*, news.*%'";
     let frozen = Postgres::freeze_backend(Postgres::ask(url, reader)[0].parse().unwrap());
@@ -169,7 +169,7 @@ async fn what_was_acknowledged_survives_the_loss_of_the_database_under_load() {
         .await;
     let load = Load::on(&service.http(), "load");
     load.has_done(50).await;
-    // Twice: cut off by an operator, and with its power lost.
+    // Twice: stopped by an operator, and by a power failure.
     stopped(&server);
     started(&server);
     load.has_done(load.done() + 50).await;
@@ -184,7 +184,7 @@ async fn what_was_acknowledged_survives_the_loss_of_the_database_under_load() {
         "every request was answered"
     );
     for visitor in visitors {
-        // Whether a declined request was carried out is unknown where the database was lost while it answered.
+        // If the database was lost during the answer, it is unknown whether the declined request was executed.
         let mut visitor = visitor;
         if visitor.registration == Fate::Declined {
             visitor.registration = Fate::Unknown;
@@ -196,14 +196,14 @@ async fn what_was_acknowledged_survives_the_loss_of_the_database_under_load() {
     }
 }
 
-/// Makes sure that the request is answered, in the contract's words, that it cannot be done now.
+/// Asserts that the contract answers 503 in its own words.
 async fn is_unavailable(contract: Contract, request: Request) {
     let answer = request.attempt().await.unwrap();
     contract.refuses(&answer, 503);
     assert!(answer.retry_after() >= 1, "{answer}");
 }
 
-/// Waits until the service says that it can serve.
+/// Waits until the service is ready.
 async fn is_ready(service: &Program) {
     eventually("the service is ready", async || {
         let answer = service.send(own::READYZ).attempt().await.unwrap();

@@ -1,4 +1,4 @@
-//! More people sign in than passwords can be hashed for, and the machine is busy with something else.
+//! More logins than the service can hash passwords for, on a machine that is busy with other work.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -14,14 +14,14 @@ on_both_stores!(
     a_client_that_signs_in_all_the_time_keeps_no_one_else_out,
 );
 
-/// Tries to sign in, which may be refused for overload.
+/// Tries to sign in once. The login may be refused because of overload.
 async fn tries_to_sign_in(http: &Http, person: &Person) -> Answer {
     let body = Contract::Users.login_of(&person.email, &person.password);
     let request = http.send(Contract::Users.login()).json(&body);
     request.attempt().await.unwrap()
 }
 
-/// Signs `person` in as often as it takes, and says how often that was refused.
+/// Retries until `person` is signed in, and returns how often it was refused.
 async fn signs_in_at_last(http: &Http, person: &Person) -> usize {
     let mut refused = 0;
     loop {
@@ -40,7 +40,7 @@ async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
     let http = service.http();
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
-    // Clients that ask again at once after every answer.
+    // Clients that send the next request right after each answer.
     let mut clients = JoinSet::new();
     for _ in 0..64 {
         let (http, ann) = (http.clone(), ann.clone());
@@ -62,7 +62,7 @@ async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
     while let Some(client) = clients.join_next().await {
         refused += client.unwrap();
     }
-    // Each may have been refused once in each disturbance, and again if the machine is slow.
+    // Each login may be refused once in each disturbance, and again on a slow machine.
     assert!(refused <= 64 * 12, "{refused} logins were refused");
 }
 
@@ -72,7 +72,7 @@ async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store)
     let ann = Person::called("ann");
     Contract::Users.registers(&service.http(), &ann).await;
     service.terminate().await;
-    // Hashes so dear that a few dozen fill the queue.
+    // Hashes so expensive that a few dozen fill the queue.
     let service = settings
         .with("AUTHLOG_ARGON2_MEMORY_KIB", "65536")
         .with("AUTHLOG_ARGON2_ITERATIONS", "16")

@@ -1,4 +1,4 @@
-//! Resetting a forgotten password: the mail, its token, and the page that its link opens.
+//! The reset of a forgotten password: the mail, its token, and the page that its link opens.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +19,7 @@ use support::{
     Answer, Contract, Person, Program, Settings, Store, api_auth, on_both_stores, own, users,
 };
 
-/// What C answers to a request, whoever asks.
+/// The answer of `/users` to every request for a reset.
 const SENT: &str = "If the account is already registered, we have sent a password reset link to your email so you can change the new password,";
 
 on_both_stores!(
@@ -50,12 +50,12 @@ async fn a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account(
     Contract::Users
         .registers(&service.http(), &Person::called("ann"))
         .await;
-    for username in ["nobody@example.com", "nobody", "ann@example.com"] {
+    for username in ["unknown@example.com", "unknown", "ann@example.com"] {
         let body = json!({"username": username});
         let answer = service.send(users::REQUEST_RESET).json(&body).await;
         answer.is(200, &success_of_c(SENT, &Value::Null));
     }
-    // Requests are handled in turn, so the one for nobody has been by now.
+    // Requests are handled in order, so those for unknown names have been handled by now.
     mail_to(&service, "ann@example.com").await;
     let addresses: Vec<_> = service.mails().into_iter().map(|mail| mail.to).collect();
     assert_eq!(addresses, ["ann@example.com"]);
@@ -97,7 +97,7 @@ async fn a_token_is_verified_before_it_is_used(store: Store) {
             .await;
         answer.is(200, &verified);
     }
-    // To look is not to use.
+    // Opening the page does not use the token up.
     update_password(&service.http(), &token, "another-secret").await;
 }
 
@@ -186,7 +186,7 @@ async fn a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_f
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&used);
         uuid::Uuid::from_slice(&bytes.unwrap()[16..32]).unwrap()
     };
-    // One that would be good for years comes first: requests are handled in turn.
+    // The request whose link would be valid for years comes first, because requests are handled in order.
     put_in(
         &service.settings,
         uuid::Uuid::from_u128(7),
@@ -203,7 +203,7 @@ async fn a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_f
     assert!(service.mails().iter().all(|mail| mail.to != bob.email));
 }
 
-/// Puts a request to reset a password into the queue, as who can write to the store can, made so many days from now.
+/// Inserts a reset request into the queue, as an attacker with write access can, dated this many days from now.
 fn put_in(settings: &Settings, reset: uuid::Uuid, identifier: &str, days: u32) {
     let context = json!({
         "request": uuid::Uuid::from_u128(8), "contract": "users", "address": null, "user_agent": null,
@@ -327,7 +327,7 @@ async fn the_mailed_link_opens_a_page_on_which_a_person_types_the_new_password(s
         .unwrap_or_else(|| panic!("{link}"));
     let page = service.send(own::RESET_PAGE).query(query).await;
     is_a_page(&page, 200);
-    // So that a password manager knows whose new password it is.
+    // The username lets a password manager store the new password.
     let name = r#"<input type="text" name="username" value="ann" autocomplete="username" hidden>"#;
     assert!(page.body.contains(name), "{page}");
     let form = page.body.to_lowercase();
@@ -387,7 +387,7 @@ async fn the_page_says_what_is_wrong_and_lets_the_person_try_again(store: Store)
     assert!(page.body.contains(name), "{page}");
     let page = submit(&http, &token, "another-secret", "another-secret").await;
     is_a_page(&page, 200);
-    // Browsers ask for an icon, and need not be told each time that there is none.
+    // Browsers request an icon; the answer is cached.
     let icon = service.send(own::ICON).await;
     assert_eq!(icon.status, 204, "{icon}");
     let kept = icon.header("cache-control");
@@ -448,7 +448,7 @@ async fn mail_goes_through_smtp_where_it_is_configured(store: Store) {
 }
 
 async fn mail_waits_for_a_mail_server_that_is_away(store: Store) {
-    // It hangs up on the first attempt, which so is known to have been made.
+    // The server closes the first connection, which shows that there was an attempt.
     let hanging_up = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = hanging_up.local_addr().unwrap().port();
     let service = Settings::on(store)
@@ -481,7 +481,7 @@ async fn mail_is_sent_after_a_crash_between_request_and_mail(store: Store) {
 }
 
 async fn a_mail_server_that_never_answers_delays_nobody(store: Store) {
-    // It accepts connections (the system does, for a listener) and says nothing.
+    // The listener accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let mut service = Settings::on(store)
@@ -496,35 +496,35 @@ async fn a_mail_server_that_never_answers_delays_nobody(store: Store) {
     assert!(service.terminate().await.success(), "nor the program's end");
 }
 
-/// Registers somebody.
+/// Registers a person.
 async fn registered(service: &Program, name: &str) -> Person {
     let person = Person::called(name);
     Contract::ApiAuth.registers(&service.http(), &person).await;
     person
 }
 
-/// Asks for a reset, which is answered as always.
+/// Requests a reset, and asserts that the answer is the usual one.
 async fn ask_for_a_reset(http: &Http, username: &str) {
     let body = json!({"username": username});
     let answer = http.send(users::REQUEST_RESET).json(&body).await;
     answer.is(200, &success_of_c(SENT, &Value::Null));
 }
 
-/// Asks for a reset and waits for the mail to `address`.
+/// Requests a reset, and waits for the mail to `address`.
 async fn request_reset(service: &Program, username: &str, address: &str) -> Mail {
     let known = service.mails();
     ask_for_a_reset(&service.http(), username).await;
     new_mail_to(service, address, &known).await
 }
 
-/// Sets a new password through C and makes sure that it worked.
+/// Sets a new password through `/users`, and asserts that it worked.
 async fn update_password(http: &Http, token: &str, password: &str) {
     let request = http.send(users::UPDATE_PASSWORD).authorization(token);
     let answer = request.json(&json!({"password": password})).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Makes sure that `token` resets nothing.
+/// Asserts that `token` resets nothing.
 async fn is_refused_for_a_reset(http: &Http, token: &str) {
     let refusal = refusal_of_c(400, "please provided a valid reset_password_token!");
     let answer = http.send(users::VERIFY_RESET).authorization(token).await;
@@ -546,7 +546,7 @@ async fn submit(http: &Http, token: &str, password: &str, confirmation: &str) ->
     http.send(own::RESET_FORM).form(&fields).await
 }
 
-/// Makes sure that `answer` is something that a browser shows.
+/// Asserts that `answer` is an HTML page.
 #[track_caller]
 fn is_a_page(answer: &Answer, status: u16) {
     assert_eq!(answer.status, status, "{answer}");

@@ -1,4 +1,4 @@
-//! The program as its operator meets it: commands, settings, start and end.
+//! The program as an operator uses it: commands, settings, start and shutdown.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -67,7 +67,7 @@ async fn a_request_that_was_accepted_is_finished_before_the_end(store: Store) {
         .registration_of(&Person::called("ann"))
         .to_string();
     let mut wire = Wire::to(&service.address()).await;
-    // The service asks for the body once it works on the request.
+    // The service asks for the body when it begins to process the request.
     let head = format!(
         "POST /api/auth/register HTTP/1.1\r\nHost: authlog\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
@@ -78,7 +78,7 @@ async fn a_request_that_was_accepted_is_finished_before_the_end(store: Store) {
 
     service.ask_to_end();
     let address = service.address();
-    eventually("nobody new is let in", async || {
+    eventually("new connections are refused", async || {
         tokio::net::TcpStream::connect(&address)
             .await
             .is_err()
@@ -158,7 +158,7 @@ async fn an_operator_makes_accounts_and_gives_roles(store: Store) {
         .access;
     assert_eq!(token::claims(&access)["role"], "admin");
 
-    // While the service runs, too.
+    // This also works while the service runs.
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
@@ -197,9 +197,9 @@ async fn an_operator_is_told_why_an_account_cannot_be_made(store: Store) {
         assert!(!refused.status.success(), "{refused:?}");
         says_without_panicking(&refused, word);
     }
-    let refused = settings.run(&["user", "role", "nobody", "admin"], "");
+    let refused = settings.run(&["user", "role", "unknown", "admin"], "");
     assert!(!refused.status.success(), "{refused:?}");
-    says_without_panicking(&refused, "nobody");
+    says_without_panicking(&refused, "unknown");
     let listed = settings.run(&["user", "list"], "");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(!listed.contains("other"), "{listed}");
@@ -215,7 +215,7 @@ async fn a_role_given_to_somebody_is_in_their_next_token(store: Store) {
         .settings
         .run(&["user", "role", "ann@example.com", "service"], "");
     assert!(given.status.success(), "{given:?}");
-    // No token that says otherwise is good any more, as soon as the service has heard of what the command did.
+    // Tokens with the old role are refused as soon as the service has learned of the command.
     comes_to_refuse(&service.http(), &tokens.access).await;
     refreshes_nothing(&service.http(), tokens.refresh()).await;
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
@@ -302,7 +302,7 @@ async fn a_setting_that_is_wrong_is_named(store: Store) {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(!said.contains("a-secret"), "{said}");
     }
-    // Somebody else has the port.
+    // Another process has the port.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let refused = settings
@@ -312,7 +312,7 @@ async fn a_setting_that_is_wrong_is_named(store: Store) {
     says_without_panicking(&refused, &address);
 }
 
-/// `authlog user create`, the password typed.
+/// Runs `authlog user create` with the password on standard input.
 fn make_account(settings: &Settings, person: &Person, role: &str) -> Output {
     let Person {
         username,
@@ -335,7 +335,7 @@ fn make_account(settings: &Settings, person: &Person, role: &str) -> Output {
     settings.run(&arguments, &format!("{password}\n"))
 }
 
-/// The line of a list of accounts on which this person is.
+/// The line of this person in a list of accounts.
 #[track_caller]
 fn row_of(listed: &Output, person: &Person) -> String {
     assert!(listed.status.success(), "{listed:?}");
@@ -346,7 +346,7 @@ fn row_of(listed: &Output, person: &Person) -> String {
         .to_owned()
 }
 
-/// Makes sure that what the program said has `word` in it, and was said on purpose.
+/// Asserts that the program printed `word` and did not panic.
 #[track_caller]
 fn says_without_panicking(output: &Output, word: &str) {
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,5 @@
-//! The log proves itself to strangers: checkpoints and proofs hold by the RFCs, evidence holds without the database, and
-//! whoever changes what is stored is told on.
+//! The log proves itself to third parties: checkpoints and proofs follow the RFCs, evidence verifies without the database, and
+//! changes of stored data are detected.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -34,7 +34,7 @@ on_both_stores!(
 
 const PASSWORD: &str = "audits-all-day";
 
-/// An auditor of the service, by an access token.
+/// The access token of an auditor.
 async fn auditor(service: &Program) -> String {
     staff(service, "auditor").await
 }
@@ -64,7 +64,7 @@ fn runs(settings: &Settings, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs the program where there is neither a database nor a setting.
+/// Runs the program without a database and without settings.
 fn runs_elsewhere(arguments: &[&str]) -> Output {
     let nowhere = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_authlog"))
@@ -78,7 +78,7 @@ fn runs_elsewhere(arguments: &[&str]) -> Output {
     output
 }
 
-// What follows is a verifier of its own, written from RFC 9162 §2.1.3.2 and §2.1.4.2 and from C2SP's signed-note and
+// An independent verifier follows, written from RFC 9162 §2.1.3.2 and §2.1.4.2 and from C2SP's signed-note and
 // tlog-checkpoint.
 
 type Hash = [u8; 32];
@@ -206,7 +206,7 @@ async fn checkpoints_follow_the_log_and_proofs_hold_for_a_stranger(store: Store)
             .map(|it| opened(&it, &key).0)
     };
 
-    // At most a second behind; a busy machine may be late, but not each time.
+    // A checkpoint is at most a second behind. A busy machine may be late once, but not each time.
     let mut soonest = Duration::MAX;
     let mut before = eventually("a checkpoint", async || size().await).await;
     for name in ["ann", "ben", "cleo", "dan"] {
@@ -294,7 +294,7 @@ async fn proofs_are_for_auditors_and_nonsense_is_refused(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Two people who registered and signed in, whose four events are in the log when this returns.
+/// Registers and signs in two people, and waits until their four events are in the log.
 async fn people(settings: Settings) -> Program {
     let service = settings.with_cheap_hashing().start().await;
     for name in ["ann", "ben"] {
@@ -327,14 +327,14 @@ async fn evidence_holds_without_the_database_and_unchanged_alone(store: Store) {
     let words = output_of(&checked);
     assert!(words.contains("proven: event 2 (session/"), "{words}");
 
-    // By its name it is the same event.
+    // The event's id finds the same event.
     let parsed: Value = serde_json::from_str(&written).unwrap();
     let event = &parsed["event"];
     let id = event["aggregate_id"].as_str().unwrap();
     let by_name = runs(settings, &["log", "prove", &format!("session/{id}/1")]);
     assert_eq!(by_name, written);
 
-    // Every byte is tried by `an_export_holds_…` of the stores' suite; here some, through the program.
+    // The store suite's `an_export_holds_…` changes every byte; this test changes some, through the program.
     for position in (0..written.len()).step_by(written.len() / 25) {
         let mut bytes = written.clone().into_bytes();
         bytes[position] ^= 1;
@@ -347,7 +347,7 @@ async fn evidence_holds_without_the_database_and_unchanged_alone(store: Store) {
     let other = runs(&other.settings, &["log", "key"]);
     let words = output_of(&checks(&file, other.trim()));
     assert!(words.contains("no signature by the key"), "{words}");
-    for nonsense in ["0", "999", "user/nobody/1", "rubbish"] {
+    for nonsense in ["0", "999", "user/unknown/1", "rubbish"] {
         let refused = settings.run(&["log", "prove", nonsense], "");
         assert!(!refused.status.success(), "{nonsense}");
     }
@@ -368,7 +368,7 @@ async fn an_export_is_checked_without_the_database(store: Store) {
         good && words.contains("4 events of the whole log"),
         "{words}"
     );
-    // The file may hold personal data: nobody else reads it, and what is there is not overwritten.
+    // The file may hold personal data: other users cannot read it, and an existing file is not overwritten.
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let again = settings.run(&["export", "--out", &file], "");
@@ -382,7 +382,7 @@ async fn an_export_is_checked_without_the_database(store: Store) {
     assert!(good && words.contains("2 events of the account"), "{words}");
     let same = runs(settings, &["export", "--user", "ANN@example.com"]);
     assert_eq!(same, std::fs::read_to_string(&file).unwrap());
-    // Whoever asks what is known about them can read the answer; whoever else gets it need not.
+    // The export of a person is readable; an export for others can leave personal data out.
     let registered: Value = serde_json::from_str(same.lines().nth(1).unwrap()).unwrap();
     assert_eq!(registered["personal"]["email"], "ann@example.com");
     assert_eq!(registered["personal"]["ip"], "127.0.0.1");
@@ -400,13 +400,13 @@ async fn an_export_is_checked_without_the_database(store: Store) {
         !good && words.contains("event 2 is not what its leaf stands for"),
         "{words}"
     );
-    let nobody = settings.run(&["export", "--user", "nobody"], "");
-    assert!(output_of(&nobody).contains("no such account"), "{nobody:?}");
+    let unknown = settings.run(&["export", "--user", "unknown"], "");
+    assert!(output_of(&unknown).contains("no such account"), "{unknown:?}");
 }
 
 async fn what_was_changed_is_named_at_the_command_line(store: Store) {
     let mut service = people(Settings::on(store)).await;
-    // It would store a checkpoint again that was deleted.
+    // A running service would store a deleted checkpoint again.
     service.terminate().await;
     let settings = &service.settings;
     let whole = runs(settings, &["log", "verify"]);
@@ -457,7 +457,7 @@ async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
         said.contains("THE LOG WAS TAMPERED WITH").then_some(())
     })
     .await;
-    // It goes on serving, and signs nothing more.
+    // The service continues to serve, and signs nothing more.
     Contract::Users
         .registers(&service.http(), &Person::called("cleo"))
         .await;
@@ -465,7 +465,7 @@ async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
     assert_eq!(last_size(&kept), Some(4));
 }
 
-/// One of them signs, and the other only compares.
+/// One node signs checkpoints, and the other only compares them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_says_that_the_log_was_tampered_with() {
     let [first, second] = Settings::of_two_nodes();
@@ -502,7 +502,7 @@ async fn a_service_on_a_schema_that_was_changed_says_so(store: Store) {
     assert!(service.output().contains("SCHEMA WAS TAMPERED WITH"));
 }
 
-/// Nothing asks for the event, and nothing is verified by hand.
+/// The service notices it without a request for the event and without a manual check.
 async fn a_running_service_finds_an_event_that_was_deleted_in_the_middle(store: Store) {
     let service = people(Settings::on(store)).await;
     let audit = async || service.send(own::READYZ).await.json()["log"]["audit"].clone();
@@ -532,7 +532,7 @@ async fn a_running_service_finds_an_event_that_was_deleted_in_the_middle(store: 
         "{reason}"
     );
     alarm(&service).await;
-    // It is put back, as out of a backup: nothing has to be restarted.
+    // The event is restored, as from a backup. No restart is necessary.
     let columns = "position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, recorded_at";
     let insert = if store == Store::Sqlite {
         format!("INSERT INTO events ({columns}) SELECT {columns} FROM kept")
@@ -552,7 +552,7 @@ async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {
     let service = people(Settings::on(store)).await;
     let token = auditor(&service).await;
     eventually("it is missed", async || {
-        // Until the node has seen a checkpoint, it signs another one.
+        // A node that has not seen a checkpoint yet signs another one.
         service.settings.tamper("DELETE FROM checkpoints");
         tokio::time::sleep(Duration::from_millis(700)).await;
         let said = service.output();
@@ -567,7 +567,7 @@ async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {
     assert_eq!(tampered(&service).await, None);
 }
 
-/// The size in the last checkpoint of a file.
+/// The tree size of the last checkpoint in a file.
 fn last_size(file: &Path) -> Option<u64> {
     let notes = std::fs::read_to_string(file).ok()?;
     let last = notes.trim_end().rsplit("\n\n").nth(1)?;
@@ -588,7 +588,7 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
     assert!(agreed.contains("kept checkpoints"), "{agreed}");
     service.terminate().await;
 
-    // As out of a backup that was made before the last event.
+    // As after restoring a backup from before the last event.
     service.settings.tamper(
         "DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log WHERE log_index = 4);
          DELETE FROM event_log WHERE log_index = 4;
@@ -601,7 +601,7 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
         );
     }
     let without_the_file = service.settings.clone().without("AUTHLOG_CHECKPOINT_FILE");
-    // By itself the database says nothing of it.
+    // The database alone does not show it.
     let words = output_of(&without_the_file.run(&["log", "verify"], ""));
     assert!(!words.contains("is missing"), "{words}");
     let words = output_of(&service.settings.run(&["log", "verify"], ""));
@@ -672,7 +672,7 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
             .await;
     }
     alarm(&service).await;
-    // Nor does a restart help, or the command line.
+    // A restart or the command line does not clear the alarm.
     service.terminate().await;
     service.restart().await;
     alarm(&service).await;
@@ -680,7 +680,7 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
     assert!(refused.contains("no checkpoint is signed"), "{refused}");
     assert_eq!(last_size(&kept), Some(4));
 
-    // The way back.
+    // The documented way back.
     std::fs::rename(&kept, folder.path().join("given-up")).unwrap();
     let jetstream = async_nats::connect(nats.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(jetstream);
@@ -694,7 +694,7 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
 
 async fn a_node_without_a_sink_knows_from_memory_that_its_log_was_cut(store: Store) {
     let service = people(Settings::on(store)).await;
-    // Longer than a node takes to see the checkpoint.
+    // Longer than a node needs to see the checkpoint.
     tokio::time::sleep(Duration::from_secs(3)).await;
     cut_the_fourth_event(&service.settings);
     Contract::Users
@@ -703,7 +703,7 @@ async fn a_node_without_a_sink_knows_from_memory_that_its_log_was_cut(store: Sto
     alarm(&service).await;
 }
 
-/// What an attacker does to the end of the log, how they take it back, and the words of the alarm.
+/// An attack on the end of the log, the statement that undoes it, and the words of the alarm.
 type Fault = (&'static str, &'static str, &'static str);
 
 const FAULTS: [Fault; 1] = [(
@@ -781,7 +781,7 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
         })
         .await;
         if fault.contains("last_txid = '999999999999'") || fault.contains("min_position = 9") {
-            // No batch takes the next event, and it counts as waiting all the same.
+            // No batch can take the next event, and it still counts as waiting.
             let name = format!("p{}", fault.len());
             Contract::Users
                 .registers(&service.http(), &Person::called(&name))
@@ -797,8 +797,7 @@ async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(sto
         })
         .await;
     }
-    // The service goes on where the last event was deleted and its entry is there, and where there is an event that the log
-    // does not have.
+    // The service continues if the last event is deleted while its log entry exists, and if an event is missing from the log.
     settings.tamper("DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log ORDER BY log_index DESC LIMIT 1)",
     );
     let words = "was deleted";
