@@ -13,16 +13,16 @@ use support::{
 };
 
 on_both_stores!(
-    a_planted_password_a_planted_token_and_a_raised_role_open_no_door,
+    planted_passwords_tokens_and_roles_grant_no_access,
     an_account_that_was_unlocked_in_the_store_stays_locked,
-    a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repair,
-    a_row_that_was_put_back_stays_behind_an_event_that_was_deleted,
-    a_row_is_behind_any_later_event_and_not_the_next_alone,
-    a_store_of_the_version_before_is_sealed_and_its_people_sign_in,
-    what_a_node_of_the_version_before_writes_counts_while_it_may_run,
+    a_restored_session_row_is_refused_until_it_is_repaired,
+    deleting_an_event_and_restoring_its_row_undoes_nothing,
+    a_row_is_stale_after_any_later_event_not_only_the_next,
+    a_store_of_an_earlier_version_is_sealed_and_its_users_sign_in,
+    rows_of_a_node_of_an_earlier_version_count_until_seals_are_required,
 );
 
-async fn a_planted_password_a_planted_token_and_a_raised_role_open_no_door(store: Store) {
+async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let [root, eve] = ["root", "eve"].map(Person::called);
@@ -148,7 +148,7 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
 
 /// A command is first decided by a row, and only its append proves that the row is current. A stale row neither grants nor
 /// refuses anything.
-async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repair(store: Store) {
+async fn a_restored_session_row_is_refused_until_it_is_repaired(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let ann = Person::called("ann");
@@ -183,7 +183,7 @@ async fn a_session_that_was_put_back_to_what_it_was_goes_on_only_after_the_repai
 }
 
 /// Deleting the event of a lock or of a logout and restoring the earlier row does not undo it.
-async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: Store) {
+async fn deleting_an_event_and_restoring_its_row_undoes_nothing(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let [ann, eve] = ["ann", "eve"].map(Person::called);
@@ -216,7 +216,7 @@ async fn a_row_that_was_put_back_stays_behind_an_event_that_was_deleted(store: S
     assert_eq!(answer.status, 401, "{answer}");
 }
 
-async fn a_row_is_behind_any_later_event_and_not_the_next_alone(store: Store) {
+async fn a_row_is_stale_after_any_later_event_not_only_the_next(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
     let eve = Person::called("eve");
@@ -238,7 +238,7 @@ const BEFORE: [(&str, &str); 4] = [
     ("scrypt", "pleaseletmein"),
 ];
 
-fn people_of_before() -> [Person; 4] {
+fn people_of_the_fixture() -> [Person; 4] {
     BEFORE.map(|(name, password)| {
         let person = Person::called(name).with_password(password);
         match name {
@@ -252,17 +252,17 @@ fn people_of_before() -> [Person; 4] {
     })
 }
 
-async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: Store) {
+async fn a_store_of_an_earlier_version_is_sealed_and_its_users_sign_in(store: Store) {
     let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1s");
     // A role that stands in the row alone is lost when the row is written again.
     settings.execute("UPDATE accounts SET role = 'admin' WHERE username = 'ann'");
     let mut service = settings.start().await;
     let http = service.http();
-    for person in people_of_before() {
+    for person in people_of_the_fixture() {
         Contract::ApiAuth.signs_in(&http, &person).await;
     }
     is_sealed(&service).await;
-    for person in people_of_before() {
+    for person in people_of_the_fixture() {
         Contract::ApiAuth.signs_in(&http, &person).await;
         Contract::Users.signs_in(&http, &person).await;
         let refused = Contract::ApiAuth
@@ -270,7 +270,7 @@ async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: S
             .await;
         Contract::ApiAuth.says_wrong_credentials(&refused);
     }
-    let [ann, root, ..] = people_of_before();
+    let [ann, root, ..] = people_of_the_fixture();
     let tokens = Contract::Api.signs_in(&http, &ann).await;
     verifies(&http, &tokens.access).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;
@@ -301,12 +301,12 @@ async fn a_store_of_the_version_before_is_sealed_and_its_people_sign_in(store: S
     }
 }
 
-async fn what_a_node_of_the_version_before_writes_counts_while_it_may_run(store: Store) {
+async fn rows_of_a_node_of_an_earlier_version_count_until_seals_are_required(store: Store) {
     // SQLite allows one program at a time, so there is nothing to wait for.
     let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1h");
     let mut service = settings.start().await;
     let http = service.http();
-    let ([ann, ..], eve) = (people_of_before(), Person::called("eve"));
+    let ([ann, ..], eve) = (people_of_the_fixture(), Person::called("eve"));
     Contract::ApiAuth.registers(&http, &eve).await;
     let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
     if store == Store::Postgres {

@@ -16,20 +16,20 @@ use support::{
 };
 
 on_both_stores!(
-    a_person_sees_their_profile_and_nobody_elses,
-    a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know,
+    a_person_sees_only_their_own_profile,
+    a_person_lists_their_sessions_and_ends_single_ones,
     a_new_password_ends_every_other_session_and_keeps_this_one,
-    a_password_is_changed_by_whoever_knows_the_current_one_alone,
-    that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one,
+    a_change_of_password_requires_the_current_one,
+    a_weak_new_password_is_reported_only_if_the_current_one_is_right,
     an_address_changes_once_the_mailed_link_is_followed,
-    who_registers_with_anothers_address_has_nothing_of_the_account_once_that_is_confirmed,
-    sessions_from_before_an_address_was_confirmed_end,
-    an_address_is_confirmed_by_a_button_and_not_by_looking,
-    a_link_that_was_mailed_before_a_reset_takes_no_account_over,
-    nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for,
-    a_session_ends_when_its_time_is_over_however_often_it_is_refreshed,
-    a_person_is_told_by_mail_of_what_a_thief_would_do,
-    whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it,
+    registering_with_the_address_of_another_person_gives_no_access_after_its_confirmation,
+    the_confirmation_of_an_address_ends_earlier_sessions,
+    an_address_is_confirmed_by_the_form_and_not_by_opening_the_page,
+    a_link_that_was_mailed_before_a_reset_cannot_take_over_the_account,
+    sign_in_requires_a_confirmed_address_where_it_is_configured,
+    a_session_ends_at_its_maximum_age_however_often_it_is_refreshed,
+    a_person_is_notified_by_mail_of_security_relevant_changes,
+    a_change_of_address_does_not_reveal_whether_the_address_is_taken,
 );
 
 /// A service with cheap password hashing.
@@ -93,7 +93,7 @@ fn problem(answer: &Answer, status: u16) -> String {
     body["detail"].as_str().unwrap().to_owned()
 }
 
-async fn a_person_sees_their_profile_and_nobody_elses(store: Store) {
+async fn a_person_sees_only_their_own_profile(store: Store) {
     let service = service_on(store).await;
     let ann = registered(&service, "ann").await;
     for contract in Contract::ALL {
@@ -128,7 +128,7 @@ async fn a_person_sees_their_profile_and_nobody_elses(store: Store) {
     }
 }
 
-async fn a_person_sees_where_they_are_signed_in_and_ends_what_they_do_not_know(store: Store) {
+async fn a_person_lists_their_sessions_and_ends_single_ones(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -244,7 +244,7 @@ async fn a_new_password_ends_every_other_session_and_keeps_this_one(store: Store
     verifies(&http, &later.access).await;
 }
 
-async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Store) {
+async fn a_change_of_password_requires_the_current_one(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let service = settings
         .with("AUTHLOG_PASSWORD_MIN_LENGTH", "12")
@@ -278,7 +278,7 @@ async fn a_password_is_changed_by_whoever_knows_the_current_one_alone(store: Sto
     Contract::ApiAuth.signs_in(&http, &ann).await;
 }
 
-async fn that_a_new_password_is_weak_is_only_said_to_who_knows_the_current_one(store: Store) {
+async fn a_weak_new_password_is_reported_only_if_the_current_one_is_right(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let service = settings
         .with("AUTHLOG_PASSWORD_MIN_SCORE", "3")
@@ -372,7 +372,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     Contract::ApiAuth.signs_in(&http, &moved).await;
 }
 
-async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
+async fn an_address_is_confirmed_by_the_form_and_not_by_opening_the_page(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let service = settings.with("AUTHLOG_VERIFY_EMAIL", "on").start().await;
     let http = service.http();
@@ -442,7 +442,7 @@ async fn an_address_is_confirmed_by_a_button_and_not_by_looking(store: Store) {
     }
 }
 
-async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Store) {
+async fn a_link_that_was_mailed_before_a_reset_cannot_take_over_the_account(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
@@ -494,7 +494,7 @@ async fn a_link_that_was_mailed_before_a_reset_takes_no_account_over(store: Stor
     assert_eq!(answer.status, 400, "{answer}");
 }
 
-async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_that_is_confirmed(
+async fn registering_with_the_address_of_another_person_gives_no_access_after_its_confirmation(
     store: Store,
 ) {
     let settings = Settings::on(store).with_cheap_hashing();
@@ -545,7 +545,7 @@ async fn who_registers_with_anothers_address_has_nothing_of_the_account_once_tha
     Contract::Api.signs_in(&http, &ann).await;
 }
 
-async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
+async fn the_confirmation_of_an_address_ends_earlier_sessions(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let service = settings.with("AUTHLOG_VERIFY_EMAIL", "on").start().await;
     let http = service.http();
@@ -570,7 +570,7 @@ async fn sessions_from_before_an_address_was_confirmed_end(store: Store) {
     is_refused(&http, &other.access).await;
 }
 
-async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for(store: Store) {
+async fn sign_in_requires_a_confirmed_address_where_it_is_configured(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let service = settings
         .with("AUTHLOG_REQUIRE_VERIFIED_EMAIL", "on")
@@ -620,7 +620,7 @@ async fn nobody_signs_in_before_the_address_is_confirmed_where_that_is_asked_for
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-async fn a_session_ends_when_its_time_is_over_however_often_it_is_refreshed(store: Store) {
+async fn a_session_ends_at_its_maximum_age_however_often_it_is_refreshed(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let service = settings
         .with("AUTHLOG_SESSION_LIFETIME", "4d")
@@ -641,7 +641,7 @@ async fn a_session_ends_when_its_time_is_over_however_often_it_is_refreshed(stor
     refreshes_nothing(&http, of_c.refresh()).await;
 }
 
-async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
+async fn a_person_is_notified_by_mail_of_security_relevant_changes(store: Store) {
     let mut service = service_on(store).await;
     let ann = registered(&service, "ann").await;
     let http = service.http();
@@ -673,7 +673,7 @@ async fn a_person_is_told_by_mail_of_what_a_thief_would_do(store: Store) {
     assert_eq!(service.notices().len(), 3);
 }
 
-async fn whether_an_address_is_taken_is_not_told_to_those_who_ask_for_it(store: Store) {
+async fn a_change_of_address_does_not_reveal_whether_the_address_is_taken(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let [eve, bob, carl] = ["eve", "bob", "carl"].map(Person::called);

@@ -12,26 +12,26 @@ use support::{
 };
 
 on_both_stores!(
-    whoever_registers_through_one_contract_signs_in_through_every_other,
+    an_account_of_one_contract_signs_in_through_every_other,
     an_address_that_is_taken_in_one_contract_is_taken_in_every_other,
     a_username_may_look_like_an_address_only_if_it_is_the_accounts_own,
     every_access_token_verifies_bare_and_as_bearer,
     every_access_token_logs_out_bare_and_as_bearer,
-    every_refresh_token_refreshes_wherever_it_can_be_replaced_or_need_not_be,
+    every_refresh_token_works_in_each_contract_that_can_return_its_successor,
     an_access_token_never_refreshes_and_a_refresh_token_never_authenticates,
     an_unknown_account_and_a_wrong_password_answer_alike,
     unknown_members_are_ignored,
-    tokens_stay_good_over_a_restart,
+    tokens_stay_valid_across_a_restart,
     tokens_verify_with_the_published_keys,
     tokens_verify_with_the_published_keys_of_every_algorithm,
     a_shared_secret_signs_and_is_not_published,
     tokens_of_another_service_are_refused,
-    the_policy_for_passwords_can_be_stricter,
-    nothing_secret_is_stored_or_logged,
-    the_service_says_how_it_is,
+    the_password_policy_can_be_stricter,
+    no_secret_is_stored_or_logged,
+    the_service_reports_its_health,
 );
 
-async fn whoever_registers_through_one_contract_signs_in_through_every_other(store: Store) {
+async fn an_account_of_one_contract_signs_in_through_every_other(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     for registers in Contract::ALL {
@@ -146,7 +146,7 @@ async fn every_access_token_logs_out_bare_and_as_bearer(store: Store) {
     verifies(&http, &onlooker.access).await;
 }
 
-async fn every_refresh_token_refreshes_wherever_it_can_be_replaced_or_need_not_be(store: Store) {
+async fn every_refresh_token_works_in_each_contract_that_can_return_its_successor(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -244,7 +244,7 @@ async fn unknown_members_are_ignored(store: Store) {
     }
 }
 
-async fn tokens_stay_good_over_a_restart(store: Store) {
+async fn tokens_stay_valid_across_a_restart(store: Store) {
     let mut service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -276,7 +276,7 @@ async fn tokens_stay_good_over_a_restart(store: Store) {
 
 async fn tokens_verify_with_the_published_keys(store: Store) {
     let service = Program::on(store).await;
-    let tokens = tokens_of_somebody(&service.http()).await;
+    let tokens = one_token_of_each_kind(&service.http()).await;
     let keys = published_keys(&service).await;
     assert!(!keys.keys.is_empty());
     for tokens in &tokens {
@@ -289,7 +289,7 @@ async fn tokens_verify_with_the_published_keys_of_every_algorithm(store: Store) 
         let settings = Settings::on(store).with("AUTHLOG_JWT_ALGORITHM", algorithm);
         let service = settings.start().await;
         let http = service.http();
-        let tokens = tokens_of_somebody(&http).await;
+        let tokens = one_token_of_each_kind(&http).await;
         let keys = published_keys(&service).await;
         for tokens in &tokens {
             assert_verify(tokens, algorithm, &keys);
@@ -306,7 +306,7 @@ async fn a_shared_secret_signs_and_is_not_published(store: Store) {
         .with("AUTHLOG_JWT_SECRET", secret);
     let service = settings.start().await;
     let http = service.http();
-    let tokens = tokens_of_somebody(&http).await;
+    let tokens = one_token_of_each_kind(&http).await;
     let mut validation = Validation::new(Algorithm::HS256);
     validation.validate_aud = false;
     for Tokens {
@@ -339,7 +339,7 @@ async fn tokens_of_another_service_are_refused(store: Store) {
     }
 }
 
-async fn the_policy_for_passwords_can_be_stricter(store: Store) {
+async fn the_password_policy_can_be_stricter(store: Store) {
     let settings = Settings::on(store)
         .with("AUTHLOG_PASSWORD_MIN_LENGTH", "12")
         .with("AUTHLOG_PASSWORD_MIN_SCORE", "3");
@@ -362,7 +362,7 @@ async fn the_policy_for_passwords_can_be_stricter(store: Store) {
     }
 }
 
-async fn nothing_secret_is_stored_or_logged(store: Store) {
+async fn no_secret_is_stored_or_logged(store: Store) {
     let settings = Settings::on(store).with("RUST_LOG", "trace");
     let mut service = settings.start().await;
     let http = service.http();
@@ -402,7 +402,7 @@ async fn nothing_secret_is_stored_or_logged(store: Store) {
     }
 }
 
-async fn the_service_says_how_it_is(store: Store) {
+async fn the_service_reports_its_health(store: Store) {
     let service = Program::on(store).await;
     let answer = service.send(own::HEALTHZ).await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -411,7 +411,7 @@ async fn the_service_says_how_it_is(store: Store) {
 }
 
 /// One token of each kind that is a JWT.
-async fn tokens_of_somebody(http: &Http) -> Vec<Tokens> {
+async fn one_token_of_each_kind(http: &Http) -> Vec<Tokens> {
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(http, &ann).await;
     let mut found = Vec::new();

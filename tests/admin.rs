@@ -14,13 +14,13 @@ use support::{
 
 on_both_stores!(
     an_administrator_finds_people_by_name_and_page_by_page,
-    a_locked_account_is_out_until_it_is_unlocked_and_strangers_learn_nothing,
-    a_changed_role_ends_every_token_that_claims_the_old_one,
+    a_locked_account_cannot_sign_in_and_strangers_learn_nothing,
+    a_change_of_role_revokes_every_token_with_the_old_role,
     an_administrator_ends_sessions_one_by_one_and_all_at_once,
-    the_last_administrator_stays_one_and_stays_unlocked,
-    the_last_administrator_is_erased_by_the_operator_alone,
-    every_endpoint_of_ours_refuses_every_lesser_role,
-    a_locked_account_that_changed_everything_is_erased_clean,
+    the_last_administrator_can_be_neither_demoted_nor_locked,
+    only_the_operator_can_erase_the_last_administrator,
+    every_native_endpoint_refuses_every_lesser_role,
+    no_trace_is_left_of_a_locked_account_that_changed_everything,
 );
 
 async fn service_on(store: Store) -> Program {
@@ -110,7 +110,7 @@ async fn an_administrator_finds_people_by_name_and_page_by_page(store: Store) {
     }
 }
 
-async fn a_locked_account_is_out_until_it_is_unlocked_and_strangers_learn_nothing(store: Store) {
+async fn a_locked_account_cannot_sign_in_and_strangers_learn_nothing(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
@@ -175,7 +175,7 @@ async fn a_locked_account_is_out_until_it_is_unlocked_and_strangers_learn_nothin
     assert!(!output.status.success(), "{output:?}");
 }
 
-async fn a_changed_role_ends_every_token_that_claims_the_old_one(store: Store) {
+async fn a_change_of_role_revokes_every_token_with_the_old_role(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
@@ -243,7 +243,7 @@ async fn an_administrator_ends_sessions_one_by_one_and_all_at_once(store: Store)
     assert!(told.contains(&format!("user:{root}")), "who did it: {told}");
 }
 
-async fn the_last_administrator_stays_one_and_stays_unlocked(store: Store) {
+async fn the_last_administrator_can_be_neither_demoted_nor_locked(store: Store) {
     let service = service_on(store).await;
     let (root, eve) = (Person::called("root"), Person::called("eve"));
     let mut admin = staff::signed_in(&service, "root", "admin").await.access;
@@ -285,7 +285,7 @@ async fn the_last_administrator_stays_one_and_stays_unlocked(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-async fn the_last_administrator_is_erased_by_the_operator_alone(store: Store) {
+async fn only_the_operator_can_erase_the_last_administrator(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let (root, eve) = (Person::called("root"), Person::called("eve"));
@@ -362,7 +362,7 @@ fn restricted(id: &str) -> Vec<(Endpoint, &'static [&'static str])> {
     ]
 }
 
-async fn every_endpoint_of_ours_refuses_every_lesser_role(store: Store) {
+async fn every_native_endpoint_refuses_every_lesser_role(store: Store) {
     let service = service_on(store).await;
     // No account has this id: permitted roles get 404, and no account changes.
     let unknown = "019c0000-0000-7000-8000-000000000001";
@@ -385,7 +385,7 @@ async fn every_endpoint_of_ours_refuses_every_lesser_role(store: Store) {
     }
 }
 
-async fn a_locked_account_that_changed_everything_is_erased_clean(store: Store) {
+async fn no_trace_is_left_of_a_locked_account_that_changed_everything(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
@@ -444,7 +444,7 @@ async fn a_locked_account_that_changed_everything_is_erased_clean(store: Store) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_node_ends_is_over_on_the_other() {
+async fn a_session_that_one_node_ends_is_refused_by_the_other() {
     let nodes = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     let [one, other] = nodes;
     let (one, other) = (one.start().await, other.start().await);

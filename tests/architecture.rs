@@ -63,7 +63,7 @@ const LEFT_IN_CODE: usize = 584;
 const GENERATED: [&str; 1] = ["events.md"];
 
 #[test]
-fn every_room_is_a_member_of_the_workspace_and_has_its_arrows() {
+fn every_crate_is_a_workspace_member_and_has_its_arrows() {
     let members = manifest(".")["workspace"]["members"].clone();
     let members: BTreeSet<_> = members
         .as_array()
@@ -87,7 +87,7 @@ fn arrows_point_inward() {
 }
 
 #[test]
-fn only_adapters_know_their_technology() {
+fn only_adapters_depend_on_their_technology() {
     for (room, own) in ADAPTERS {
         let known = dependencies(
             room,
@@ -119,7 +119,7 @@ fn the_manifests_are_read() {
 }
 
 #[test]
-fn every_source_file_opens_with_its_job() {
+fn every_source_file_begins_with_its_purpose() {
     for room in ARROWS.map(|(room, _)| room).into_iter().chain(["."]) {
         for file in sources(&root().join(room).join("src")) {
             let source = std::fs::read_to_string(&file).unwrap();
@@ -144,7 +144,7 @@ fn documents_avoid_words_that_are_hard_to_read() {
 }
 
 #[test]
-fn words_that_are_hard_to_read_become_rarer_in_the_code() {
+fn words_that_are_hard_to_read_do_not_become_more_frequent_in_the_code() {
     let code = code();
     let words = code.split(|character: char| !character.is_ascii_alphabetic());
     let count = avoided(words).len();

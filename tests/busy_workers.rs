@@ -27,10 +27,10 @@ use support::{
 };
 
 on_both_stores!(
-    no_new_password_keeps_a_worker,
-    no_body_keeps_a_worker,
-    no_header_or_query_keeps_a_worker,
-    no_page_keeps_a_worker,
+    no_new_password_blocks_a_worker,
+    no_body_blocks_a_worker,
+    no_header_or_query_blocks_a_worker,
+    no_page_blocks_a_worker,
 );
 
 /// The longest that a request may keep a worker busy: 5 ms. Without optimisations everything but hashing and scoring takes
@@ -56,7 +56,7 @@ const EXPENSIVE_PASSWORDS: [&str; 4] = [
 /// A password that costs as much to score and is easy to guess.
 const EXPENSIVE_WALK: &str = "!@#$%^&*()1234567890!@#$%^&*()1234567890";
 
-async fn no_new_password_keeps_a_worker(store: Store) {
+async fn no_new_password_blocks_a_worker(store: Store) {
     let service = strict(store).await;
     let ann = Person::called("ann");
     let tokens = staff::signed_in(&service, "ann", "user").await;
@@ -98,7 +98,7 @@ async fn no_new_password_keeps_a_worker(store: Store) {
     stays_free(&service, EXPENSIVE_WALK, refused).await;
 }
 
-async fn no_body_keeps_a_worker(store: Store) {
+async fn no_body_blocks_a_worker(store: Store) {
     let service = strict(store).await;
     let tokens = staff::signed_in(&service, "ann", "admin").await;
     let mut bodies: Vec<Vec<u8>> = hostile_bodies();
@@ -125,7 +125,7 @@ async fn no_body_keeps_a_worker(store: Store) {
     }
 }
 
-async fn no_header_or_query_keeps_a_worker(store: Store) {
+async fn no_header_or_query_blocks_a_worker(store: Store) {
     let service = strict(store).await;
     let long = "a.".repeat(10_000);
     let escaped = "%F0%9F%98%80".repeat(1500);
@@ -168,7 +168,7 @@ async fn no_header_or_query_keeps_a_worker(store: Store) {
 }
 
 /// Requests the longest allowed lists of an account with many sessions and a long history.
-async fn no_page_keeps_a_worker(store: Store) {
+async fn no_page_blocks_a_worker(store: Store) {
     let service = strict(store).await;
     let tokens = staff::signed_in(&service, "ann", "admin").await;
     let ann = Person::called("ann");

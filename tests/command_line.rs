@@ -10,16 +10,16 @@ use support::upgrade::store_of_the_version_before;
 use support::{Contract, Person, Postgres, Program, Settings, Store, eventually, on_both_stores};
 
 on_both_stores!(
-    a_reading_command_changes_nothing,
-    a_reading_command_leaves_an_older_schema_alone_and_refuses_it,
-    where_there_is_no_store_a_command_says_so_and_creates_none,
-    migrate_needs_no_master_key_and_makes_none,
-    a_command_without_the_master_key_makes_no_other,
+    a_read_only_command_changes_nothing,
+    a_read_only_command_refuses_an_older_schema_and_does_not_change_it,
+    a_command_reports_a_missing_store_and_creates_none,
+    migrate_needs_no_master_key_and_creates_none,
+    a_command_without_the_master_key_creates_no_other,
     a_mistyped_command_or_option_is_named,
     the_file_of_the_new_master_key_is_a_setting_like_the_others,
     the_help_of_a_command_shows_its_own_options_and_refers_to_the_settings,
     columns_line_up_with_wide_letters,
-    an_export_answers_in_words,
+    an_export_says_what_it_exported,
 );
 
 /// Commands that only read.
@@ -51,7 +51,7 @@ const CHANGING: [&[&str]; 13] = [
     &["export"],
 ];
 
-async fn a_reading_command_changes_nothing(store: Store) {
+async fn a_read_only_command_changes_nothing(store: Store) {
     let mut service = Program::on(store).await;
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
@@ -81,7 +81,7 @@ async fn a_reading_command_changes_nothing(store: Store) {
     }
 }
 
-async fn a_reading_command_leaves_an_older_schema_alone_and_refuses_it(store: Store) {
+async fn a_read_only_command_refuses_an_older_schema_and_does_not_change_it(store: Store) {
     let settings = store_of_the_version_before(store);
     let before = stored(&settings);
     for command in READING {
@@ -92,7 +92,7 @@ async fn a_reading_command_leaves_an_older_schema_alone_and_refuses_it(store: St
     }
 }
 
-async fn where_there_is_no_store_a_command_says_so_and_creates_none(store: Store) {
+async fn a_command_reports_a_missing_store_and_creates_none(store: Store) {
     let settings = Settings::on(store);
     let given = settings.clone().with("AUTHLOG_MASTER_KEY", KEY);
     for command in READING.into_iter().chain(CHANGING) {
@@ -116,7 +116,7 @@ async fn where_there_is_no_store_a_command_says_so_and_creates_none(store: Store
     }
 }
 
-async fn migrate_needs_no_master_key_and_makes_none(store: Store) {
+async fn migrate_needs_no_master_key_and_creates_none(store: Store) {
     let settings = Settings::on(store);
     for _ in 0..2 {
         let migrated = settings.run(&["migrate"], "");
@@ -136,7 +136,7 @@ async fn migrate_needs_no_master_key_and_makes_none(store: Store) {
         .await;
 }
 
-async fn a_command_without_the_master_key_makes_no_other(store: Store) {
+async fn a_command_without_the_master_key_creates_no_other(store: Store) {
     let settings = used(store).await;
     let key = settings.data().join("master.key");
     std::fs::rename(&key, settings.data().join("moved")).unwrap();
@@ -242,7 +242,7 @@ async fn columns_line_up_with_wide_letters(store: Store) {
     }
 }
 
-async fn an_export_answers_in_words(store: Store) {
+async fn an_export_says_what_it_exported(store: Store) {
     let settings = used(store).await;
     let file = settings.data().join("log.ndjson").display().to_string();
     let to_file = settings.run(&["export", "--out", &file], "");

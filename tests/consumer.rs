@@ -23,7 +23,7 @@ use support::{Program, Settings, Store, eventually};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_is_killed_again_and_again_is_the_truth_in_the_end() {
+async fn a_table_that_is_killed_repeatedly_is_correct_in_the_end() {
     let mut nats = Nats::start().await;
     let (service, reader) = service(&nats).await;
     let mut table = Table::new(&nats.url());
@@ -53,7 +53,7 @@ async fn a_table_that_is_killed_again_and_again_is_the_truth_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gap_in_the_stream_ends_it_or_is_filled_from_the_feed() {
+async fn a_gap_in_the_stream_ends_the_consumer_or_is_filled_from_the_feed() {
     let nats = Nats::start().await;
     let (service, reader) = service(&nats).await;
     let story = everything_happens(&service, "ann").await;
@@ -96,7 +96,7 @@ async fn a_gap_in_the_stream_ends_it_or_is_filled_from_the_feed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_passes_over_what_is_no_event_and_does_not_go_on_after_a_forged_one() {
+async fn a_table_skips_foreign_messages_and_stops_at_a_forged_event() {
     let nats = Nats::start().await;
     let (service, reader) = service(&nats).await;
     everything_happens(&service, "ann").await;

@@ -14,7 +14,7 @@ use support::{Answer, Contract, Person, Program, Settings, Store, api, api_auth,
 const MASK: &str = "********";
 
 on_both_stores!(
-    the_printed_examples_work_in_turn_on_an_empty_store,
+    the_documented_examples_work_in_order_on_an_empty_store,
     a_registration_is_answered_with_the_profile_and_no_password,
     a_registration_that_lacks_members_names_each_of_them,
     a_registration_is_refused_for_each_member_by_its_code,
@@ -24,10 +24,10 @@ on_both_stores!(
     a_token_is_random_and_stored_only_as_a_hash,
     a_wrong_password_and_an_unknown_address_are_refused_alike,
     a_login_is_refused_for_each_member_by_its_code,
-    a_session_is_ended_by_a_logout_and_no_other_is,
+    a_logout_ends_its_own_session_alone,
 );
 
-async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
+async fn the_documented_examples_work_in_order_on_an_empty_store(store: Store) {
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     let service = settings.start().await;
     let registration = printed_in(
@@ -222,7 +222,7 @@ async fn a_login_is_refused_for_each_member_by_its_code(store: Store) {
     }
 }
 
-async fn a_session_is_ended_by_a_logout_and_no_other_is(store: Store) {
+async fn a_logout_ends_its_own_session_alone(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");

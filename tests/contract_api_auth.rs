@@ -15,14 +15,14 @@ use support::{
 };
 
 on_both_stores!(
-    the_printed_examples_work_in_turn_on_an_empty_store,
-    a_registration_is_answered_in_the_words_of_whichever_document_was_read,
-    the_login_path_registers_whoever_sends_a_full_name,
+    the_documented_examples_work_in_order_on_an_empty_store,
+    a_registration_is_answered_as_the_document_that_the_client_follows_says,
+    the_login_path_registers_a_request_with_a_full_name,
     a_registration_that_lacks_members_names_each_of_them,
     the_printed_incomplete_registration_is_answered_as_printed,
     a_registration_is_refused_for_what_is_wrong_with_its_members,
     a_taken_username_is_refused_as_printed,
-    a_taken_email_is_refused_likewise,
+    a_taken_email_is_refused_in_the_same_way,
     a_registration_in_which_both_names_are_taken_names_both,
     a_login_is_answered_with_the_members_of_both_documents,
     a_login_works_by_username_and_by_email,
@@ -33,14 +33,14 @@ on_both_stores!(
     access_tokens_carry_the_claims_of_both_documents_for_three_hours,
     refresh_tokens_carry_their_claims_for_three_days,
     a_logout_ends_the_session_and_clears_the_cookie,
-    a_logout_without_a_good_access_token_is_unauthorized,
+    a_logout_without_a_valid_access_token_is_unauthorized,
     a_refresh_by_bearer_token_is_answered_with_a_new_pair,
     a_refresh_by_cookie_is_answered_with_a_new_pair_and_a_new_cookie,
     a_refresh_token_in_the_header_works_where_the_cookie_is_asked_for,
-    a_refresh_without_a_good_refresh_token_is_unauthorized,
+    a_refresh_without_a_valid_refresh_token_is_unauthorized,
 );
 
-async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
+async fn the_documented_examples_work_in_order_on_an_empty_store(store: Store) {
     // The program runs with its default settings.
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     let service = settings.start().await;
@@ -123,7 +123,7 @@ async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-async fn a_registration_is_answered_in_the_words_of_whichever_document_was_read(store: Store) {
+async fn a_registration_is_answered_as_the_document_that_the_client_follows_says(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"username": "ann", "email": "ann@example.com", "password": "ann-secret"});
     let answer = service.send(api_auth::REGISTER).json(&body).await;
@@ -141,7 +141,7 @@ async fn a_registration_is_answered_in_the_words_of_whichever_document_was_read(
     verifies(&service.http(), &Contract::ApiAuth.tokens_in(&body).access).await;
 }
 
-async fn the_login_path_registers_whoever_sends_a_full_name(store: Store) {
+async fn the_login_path_registers_a_request_with_a_full_name(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"fullname": "Ann Doe", "email": "ann@example.com", "username": "ann",
         "password": "ann-secret"});
@@ -238,7 +238,7 @@ async fn a_taken_username_is_refused_as_printed(store: Store) {
     }
 }
 
-async fn a_taken_email_is_refused_likewise(store: Store) {
+async fn a_taken_email_is_refused_in_the_same_way(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     Contract::ApiAuth
@@ -442,7 +442,7 @@ async fn a_logout_ends_the_session_and_clears_the_cookie(store: Store) {
     verifies(&http, &other.access).await;
 }
 
-async fn a_logout_without_a_good_access_token_is_unauthorized(store: Store) {
+async fn a_logout_without_a_valid_access_token_is_unauthorized(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -525,7 +525,7 @@ async fn a_refresh_token_in_the_header_works_where_the_cookie_is_asked_for(store
     answer.is(200, &refreshed("New accessToken retrieved successfully"));
 }
 
-async fn a_refresh_without_a_good_refresh_token_is_unauthorized(store: Store) {
+async fn a_refresh_without_a_valid_refresh_token_is_unauthorized(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;

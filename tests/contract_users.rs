@@ -10,7 +10,7 @@ use support::form::{JWT, TEXT, UUID};
 use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token, users};
 
 on_both_stores!(
-    the_printed_examples_work_in_turn_on_an_empty_store,
+    the_documented_examples_work_in_order_on_an_empty_store,
     a_registration_is_answered_as_printed,
     a_taken_username_is_refused_as_printed,
     a_registration_is_refused_in_one_sentence,
@@ -19,14 +19,14 @@ on_both_stores!(
     a_login_that_lacks_members_is_refused_in_one_sentence,
     access_tokens_carry_id_and_role_for_five_minutes,
     refresh_tokens_carry_id_and_role_for_seven_days,
-    a_good_access_token_verifies_bare_and_as_bearer,
-    what_is_no_good_access_token_is_refused_as_printed,
+    a_valid_access_token_verifies_bare_and_as_bearer,
+    an_invalid_access_token_is_refused_as_printed,
     a_refresh_is_answered_with_an_access_token_alone,
-    the_refresh_token_stays_good_until_it_is_logged_out,
-    what_is_no_good_refresh_token_is_refused_as_printed,
+    the_refresh_token_stays_valid_until_the_logout,
+    an_invalid_refresh_token_is_refused_as_printed,
 );
 
-async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
+async fn the_documented_examples_work_in_order_on_an_empty_store(store: Store) {
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     let service = settings.start().await;
     let document = "users.md";
@@ -226,7 +226,7 @@ async fn refresh_tokens_carry_id_and_role_for_seven_days(store: Store) {
     assert_eq!(claims["sid"], token::claims(&tokens.access)["sid"]);
 }
 
-async fn a_good_access_token_verifies_bare_and_as_bearer(store: Store) {
+async fn a_valid_access_token_verifies_bare_and_as_bearer(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::Users.registers(&service.http(), &ann).await;
@@ -245,7 +245,7 @@ async fn a_good_access_token_verifies_bare_and_as_bearer(store: Store) {
     answer.is(200, &verified);
 }
 
-async fn what_is_no_good_access_token_is_refused_as_printed(store: Store) {
+async fn an_invalid_access_token_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::Users.registers(&service.http(), &ann).await;
@@ -302,7 +302,7 @@ async fn a_refresh_is_answered_with_an_access_token_alone(store: Store) {
     verifies(&http, &tokens.access).await;
 }
 
-async fn the_refresh_token_stays_good_until_it_is_logged_out(store: Store) {
+async fn the_refresh_token_stays_valid_until_the_logout(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -324,7 +324,7 @@ async fn the_refresh_token_stays_good_until_it_is_logged_out(store: Store) {
     is_refused(&http, &newest).await;
 }
 
-async fn what_is_no_good_refresh_token_is_refused_as_printed(store: Store) {
+async fn an_invalid_refresh_token_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::Users.registers(&service.http(), &ann).await;

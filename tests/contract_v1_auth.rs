@@ -10,7 +10,7 @@ use support::form::{JWT, NOW_RFC3339, NUMBER, RFC3339, TEXT, rfc3339};
 use support::{Contract, Person, Program, Settings, Store, on_both_stores, token, v1_auth};
 
 on_both_stores!(
-    the_printed_examples_work_in_turn_on_an_empty_store,
+    the_documented_examples_work_in_order_on_an_empty_store,
     a_registration_is_answered_as_printed,
     a_registration_that_lacks_members_names_each_of_them,
     a_telephone_number_is_optional_and_checked,
@@ -23,7 +23,7 @@ on_both_stores!(
     every_account_has_a_number_of_its_own_and_keeps_it,
 );
 
-async fn the_printed_examples_work_in_turn_on_an_empty_store(store: Store) {
+async fn the_documented_examples_work_in_order_on_an_empty_store(store: Store) {
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     let service = settings.start().await;
     let registration = printed_in(

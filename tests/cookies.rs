@@ -12,15 +12,15 @@ use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stor
 const SITE: &str = "https://app.example.org";
 
 on_both_stores!(
-    cookies_of_other_programs_do_not_hide_ours,
-    of_repeated_cookies_the_good_one_is_found,
+    other_cookies_do_not_hide_the_refresh_token,
+    the_valid_one_of_repeated_cookies_is_found,
     a_replaced_token_sent_with_the_current_one_does_not_end_the_session,
-    the_path_of_the_cookie_is_below_that_of_the_public_url,
+    the_cookie_path_is_below_the_path_of_the_public_url,
     the_cookie_alone_ends_the_session,
-    a_cookie_that_is_good_for_nothing_is_cleared_at_the_logout,
+    a_logout_clears_an_invalid_cookie,
     an_access_token_decides_which_session_ends,
-    pages_of_other_sites_use_the_cookie_where_that_is_set,
-    without_that_setting_the_cookie_is_for_one_site,
+    pages_of_other_sites_use_the_cookie_where_it_is_configured,
+    the_cookie_is_for_one_site_by_default,
 );
 
 async fn signed_in(service: &Program, name: &str) -> Tokens {
@@ -44,7 +44,7 @@ fn logout(service: &Program, cookies: impl AsRef<[u8]>) -> Request {
     service.send(api_auth::LOGOUT).header("cookie", cookies)
 }
 
-async fn cookies_of_other_programs_do_not_hide_ours(store: Store) {
+async fn other_cookies_do_not_hide_the_refresh_token(store: Store) {
     let service = Program::on(store).await;
     let mut ours = signed_in(&service, "ann").await.refresh().to_owned();
     for foreign in [
@@ -70,7 +70,7 @@ async fn cookies_of_other_programs_do_not_hide_ours(store: Store) {
     }
 }
 
-async fn of_repeated_cookies_the_good_one_is_found(store: Store) {
+async fn the_valid_one_of_repeated_cookies_is_found(store: Store) {
     let service = Program::on(store).await;
     let tokens = signed_in(&service, "ann").await;
     let mut ours = tokens.refresh().to_owned();
@@ -127,7 +127,7 @@ async fn a_replaced_token_sent_with_the_current_one_does_not_end_the_session(sto
     refreshes_nothing(&service.http(), &newest).await;
 }
 
-async fn the_path_of_the_cookie_is_below_that_of_the_public_url(store: Store) {
+async fn the_cookie_path_is_below_the_path_of_the_public_url(store: Store) {
     for (url, path) in [
         ("http://127.0.0.1/login", "/login/api/auth"),
         ("http://127.0.0.1/a/b/", "/a/b/api/auth"),
@@ -171,7 +171,7 @@ async fn the_cookie_alone_ends_the_session(store: Store) {
     }
 }
 
-async fn a_cookie_that_is_good_for_nothing_is_cleared_at_the_logout(store: Store) {
+async fn a_logout_clears_an_invalid_cookie(store: Store) {
     let service = Program::on(store).await;
     let tokens = signed_in(&service, "ann").await;
     let answer = service.send(api_auth::LOGOUT).bearer(&tokens.access).await;
@@ -201,7 +201,7 @@ async fn an_access_token_decides_which_session_ends(store: Store) {
     verifies(&http, &bob.access).await;
 }
 
-async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
+async fn pages_of_other_sites_use_the_cookie_where_it_is_configured(store: Store) {
     let settings = Settings::on(store)
         .with("AUTHLOG_PUBLIC_URL", "https://auth.example.com/login")
         .with("AUTHLOG_CORS_ORIGINS", SITE)
@@ -251,7 +251,7 @@ async fn pages_of_other_sites_use_the_cookie_where_that_is_set(store: Store) {
     assert_eq!(cleared.attribute("samesite"), Some("None"), "{answer}");
 }
 
-async fn without_that_setting_the_cookie_is_for_one_site(store: Store) {
+async fn the_cookie_is_for_one_site_by_default(store: Store) {
     let settings = Settings::on(store)
         .with("AUTHLOG_PUBLIC_URL", "https://auth.example.com")
         .with("AUTHLOG_CORS_ORIGINS", SITE);

@@ -19,20 +19,20 @@ use support::{
 
 on_both_stores!(
     a_registration_is_one_append_and_one_hash,
-    a_login_looks_once_and_appends_once_after_one_hash,
+    a_login_is_one_lookup_one_hash_and_one_append,
     a_refresh_reads_its_session_once_and_appends_once,
-    a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_read,
+    a_long_session_costs_the_same_as_a_short_one_and_none_of_its_events_is_read,
     a_logout_reads_its_session_once_and_appends_once,
-    an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of_them_is_read,
-    a_row_of_an_earlier_version_costs_its_last_requests_once_however_long_the_stream,
-    ending_other_sessions_appends_once_and_nothing_where_there_is_none,
+    an_account_of_ten_thousand_events_costs_the_same_as_a_new_one_and_none_of_them_is_read,
+    a_row_of_an_earlier_version_costs_two_lookups_of_events_once_however_long_the_stream,
+    ending_other_sessions_is_one_append_and_none_if_there_are_none,
     what_changes_nothing_about_an_account_appends_nothing,
     a_signed_token_is_verified_without_the_database,
-    an_opaque_token_is_verified_by_one_look,
-    whoever_asks_about_a_token_asks_nothing_of_the_database,
+    an_opaque_token_is_verified_by_one_lookup,
+    an_introspection_does_not_query_the_database,
     a_request_is_checked_for_a_proxy_without_the_database,
-    a_wrong_password_costs_a_hash_and_is_recorded_beside,
-    an_unknown_account_costs_what_a_wrong_password_does,
+    a_wrong_password_costs_one_hash_and_is_recorded_in_the_background,
+    an_unknown_account_costs_the_same_as_a_wrong_password,
     a_registration_under_a_taken_name_costs_no_hash,
 );
 
@@ -73,7 +73,7 @@ async fn a_registration_is_one_append_and_one_hash(store: Store) {
     }
 }
 
-async fn a_login_looks_once_and_appends_once_after_one_hash(store: Store) {
+async fn a_login_is_one_lookup_one_hash_and_one_append(store: Store) {
     let meter = Meter::on(store).await;
     are_registered(&meter.http).await;
     for contract in Contract::ALL {
@@ -125,7 +125,7 @@ async fn a_refresh_reads_its_session_once_and_appends_once(store: Store) {
     assert_eq!(spent.await, meter.times(TIMES, REFRESH));
 }
 
-async fn a_long_session_costs_what_a_short_one_does_and_none_of_its_events_is_read(store: Store) {
+async fn a_long_session_costs_the_same_as_a_short_one_and_none_of_its_events_is_read(store: Store) {
     const LONG: u64 = 1000;
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
@@ -175,7 +175,7 @@ const CHANGE_ROLE: Price = Price {
     events: 1,
 };
 
-async fn an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of_them_is_read(
+async fn an_account_of_ten_thousand_events_costs_the_same_as_a_new_one_and_none_of_them_is_read(
     store: Store,
 ) {
     let office = AdministeredAccount::on(store).await;
@@ -194,7 +194,7 @@ async fn an_account_of_ten_thousand_events_costs_what_a_new_one_does_and_none_of
     meter.comes_to_cost(&price, changes).await;
 }
 
-async fn a_row_of_an_earlier_version_costs_its_last_requests_once_however_long_the_stream(
+async fn a_row_of_an_earlier_version_costs_two_lookups_of_events_once_however_long_the_stream(
     store: Store,
 ) {
     let office = AdministeredAccount::on(store).await;
@@ -233,7 +233,7 @@ async fn a_row_of_an_earlier_version_costs_its_last_requests_once_however_long_t
     meter.comes_to_cost(&price, changes).await;
 }
 
-async fn ending_other_sessions_appends_once_and_nothing_where_there_is_none(store: Store) {
+async fn ending_other_sessions_is_one_append_and_none_if_there_are_none(store: Store) {
     const ENDS: Price = Price {
         statements: &[
             asked::SESSION,
@@ -318,7 +318,7 @@ async fn a_signed_token_is_verified_without_the_database(store: Store) {
     }
 }
 
-async fn an_opaque_token_is_verified_by_one_look(store: Store) {
+async fn an_opaque_token_is_verified_by_one_lookup(store: Store) {
     let meter = Meter::on(store).await;
     let ann = meter.signed_in_person().await;
     let tokens = Contract::Api.signs_in(&meter.http, &ann).await;
@@ -330,7 +330,7 @@ async fn an_opaque_token_is_verified_by_one_look(store: Store) {
     assert_eq!(spent.await, meter.times(TIMES, price));
 }
 
-async fn whoever_asks_about_a_token_asks_nothing_of_the_database(store: Store) {
+async fn an_introspection_does_not_query_the_database(store: Store) {
     let meter = Meter::on(store).await;
     let asker = staff::signed_in(&meter.service, "billing", "service").await;
     let ann = meter.signed_in_person().await;
@@ -373,7 +373,7 @@ async fn a_request_is_checked_for_a_proxy_without_the_database(store: Store) {
     }
 }
 
-async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
+async fn a_wrong_password_costs_one_hash_and_is_recorded_in_the_background(store: Store) {
     let meter = Meter::on(store).await;
     are_registered(&meter.http).await;
     let before = meter.counted().await.events;
@@ -402,7 +402,7 @@ async fn a_wrong_password_costs_a_hash_and_is_recorded_beside(store: Store) {
     assert_eq!(spent.await, meter.times(TIMES, price));
 }
 
-async fn an_unknown_account_costs_what_a_wrong_password_does(store: Store) {
+async fn an_unknown_account_costs_the_same_as_a_wrong_password(store: Store) {
     let meter = Meter::on(store).await;
     let spent = meter.spent(async || {
         for person in people(Contract::ApiAuth) {
@@ -436,7 +436,7 @@ async fn a_registration_under_a_taken_name_costs_no_hash(store: Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_a_node_asks_while_nobody_asks_it_counts_for_no_operation() {
+async fn the_statements_of_an_idle_node_are_those_listed_as_background() {
     let service = Program::on(Store::Postgres).await;
     let statements = Statements::of(&service);
     let before = statements.so_far().await;

@@ -26,7 +26,7 @@ type Named = (String, String);
 on_both_stores!(every_documented_endpoint_is_answered_by_its_contract);
 
 #[test]
-fn the_documents_are_read_to_the_last_endpoint() {
+fn every_endpoint_of_the_documents_is_found() {
     for (name, count) in COUNTED {
         let found = endpoints_in(&document::read(name));
         assert_eq!(found.len(), count, "{name}: {found:?}");
@@ -41,7 +41,7 @@ fn the_documents_are_read_to_the_last_endpoint() {
 }
 
 #[test]
-fn every_documented_endpoint_has_a_name_in_the_tests_and_no_other_has() {
+fn exactly_the_documented_endpoints_have_a_name_in_the_tests() {
     let documented: BTreeSet<Named> = documented().into_keys().collect();
     let named: BTreeSet<Named> = NAMED
         .iter()
@@ -52,7 +52,7 @@ fn every_documented_endpoint_has_a_name_in_the_tests_and_no_other_has() {
 }
 
 #[test]
-fn every_endpoint_is_sent_to_by_a_story_that_both_stores_tell() {
+fn every_endpoint_is_requested_by_a_story_on_both_stores() {
     let stories = stories();
     assert!(
         stories.len() > 50,

@@ -16,13 +16,13 @@ use support::{
 use tokio::task::JoinSet;
 
 on_both_stores!(
-    what_was_acknowledged_survives_and_nothing_is_half_there,
-    an_acknowledged_reset_survives_and_an_interrupted_one_happened_or_did_not,
+    acknowledged_changes_survive_and_no_change_is_partial,
+    an_acknowledged_reset_survives_and_an_interrupted_one_is_atomic,
     an_acknowledged_request_for_mail_survives,
     an_acknowledged_refresh_survives,
 );
 
-async fn what_was_acknowledged_survives_and_nothing_is_half_there(store: Store) {
+async fn acknowledged_changes_survive_and_no_change_is_partial(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.start().await;
     let mut visitors = Vec::new();
@@ -43,7 +43,7 @@ async fn what_was_acknowledged_survives_and_nothing_is_half_there(store: Store) 
     );
 }
 
-async fn an_acknowledged_reset_survives_and_an_interrupted_one_happened_or_did_not(store: Store) {
+async fn an_acknowledged_reset_survives_and_an_interrupted_one_is_atomic(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.start().await;
     let mut forgetful = Vec::new();

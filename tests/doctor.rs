@@ -11,15 +11,15 @@ use support::{
 };
 
 on_both_stores!(
-    a_damaged_derived_thing_is_found_named_and_repaired,
-    a_damaged_event_is_found_and_named_and_nothing_is_made_of_it,
-    a_lost_key_or_password_is_found_and_not_papered_over,
-    an_erased_account_is_sound_without_rows_and_gets_none_back,
+    damaged_derived_data_is_found_named_and_repaired,
+    a_damaged_event_is_found_and_named_and_nothing_is_derived_from_it,
+    a_lost_key_or_password_is_reported_and_not_replaced,
+    an_erased_account_needs_no_rows_and_a_repair_restores_none,
     a_live_service_gives_no_false_alarm,
 );
 
-async fn a_damaged_derived_thing_is_found_named_and_repaired(store: Store) {
-    let (service, ann, bob) = service_with_a_past(store).await;
+async fn damaged_derived_data_is_found_named_and_repaired(store: Store) {
+    let (service, ann, bob) = service_with_history(store).await;
     let settings = &service.settings;
     let unknown = "0192d3f0-0000-7000-8000-000000000001";
     for (sql, check, word) in [
@@ -104,8 +104,8 @@ async fn a_damaged_derived_thing_is_found_named_and_repaired(store: Store) {
     }
 }
 
-async fn a_damaged_event_is_found_and_named_and_nothing_is_made_of_it(store: Store) {
-    let (mut service, ann, bob) = service_with_a_past(store).await;
+async fn a_damaged_event_is_found_and_named_and_nothing_is_derived_from_it(store: Store) {
+    let (mut service, ann, bob) = service_with_history(store).await;
     service.terminate().await;
     let settings = &service.settings;
     let sealed = |sql: &str| {
@@ -210,8 +210,8 @@ async fn a_damaged_event_is_found_and_named_and_nothing_is_made_of_it(store: Sto
     assert!(!found.said.contains("panicked"), "{}", found.said);
 }
 
-async fn a_lost_key_or_password_is_found_and_not_papered_over(store: Store) {
-    let (mut service, ann, bob) = service_with_a_past(store).await;
+async fn a_lost_key_or_password_is_reported_and_not_replaced(store: Store) {
+    let (mut service, ann, bob) = service_with_history(store).await;
     service.terminate().await;
     let settings = &service.settings;
     settings.execute(&format!("DELETE FROM credentials WHERE user_id = '{bob}'"));
@@ -226,8 +226,8 @@ async fn a_lost_key_or_password_is_found_and_not_papered_over(store: Store) {
     assert!(String::from_utf8_lossy(&listed.stdout).contains("ann@example.com"));
 }
 
-async fn an_erased_account_is_sound_without_rows_and_gets_none_back(store: Store) {
-    let (service, ann, bob) = service_with_a_past(store).await;
+async fn an_erased_account_needs_no_rows_and_a_repair_restores_none(store: Store) {
+    let (service, ann, bob) = service_with_history(store).await;
     let settings = &service.settings;
     settings.execute(&format!(
         "CREATE TABLE spare AS SELECT * FROM sessions WHERE user_id = '{ann}'"
@@ -322,7 +322,7 @@ fn examination(settings: &Settings, arguments: &[&str]) -> Examination {
 }
 
 /// A service with some events of most kinds, and the ids of two accounts.
-async fn service_with_a_past(store: Store) -> (Program, String, String) {
+async fn service_with_history(store: Store) -> (Program, String, String) {
     let service = Program::on(store).await;
     let http = service.http();
     let [ann, bob] = ["ann", "bob"].map(Person::called);

@@ -20,14 +20,14 @@ use support::{
 use tokio::task::JoinSet;
 
 on_both_stores!(
-    an_erased_person_is_nowhere,
-    many_who_are_erased_among_others_are_nowhere,
-    an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew,
-    only_who_knows_the_password_erases_their_account,
+    no_trace_of_an_erased_person_is_left,
+    no_trace_of_many_erased_people_is_left_among_others,
+    an_erased_account_is_refused_in_every_contract_and_its_names_are_free,
+    a_person_needs_the_password_to_erase_the_account,
     only_an_administrator_erases_the_account_of_another,
-    an_operator_erases_an_account_once_it_is_clear_that_it_is_meant,
-    whatever_races_an_erasure_is_dead_afterwards,
-    an_erasure_that_is_killed_happened_or_did_not,
+    an_operator_erases_an_account_after_a_confirmation,
+    nothing_that_races_an_erasure_survives_it,
+    a_killed_erasure_is_atomic,
     mail_that_outlived_an_erasure_is_deleted_at_the_next_start,
 );
 
@@ -35,7 +35,7 @@ on_both_stores!(
 const AGENT: &str = "Quokkabrowser/9.7";
 const ADDRESS: &str = "127.77.66.55";
 
-async fn an_erased_person_is_nowhere(store: Store) {
+async fn no_trace_of_an_erased_person_is_left(store: Store) {
     let nats = Nats::start().await;
     let settings = Settings::on(store)
         .with_cheap_hashing()
@@ -159,7 +159,7 @@ async fn an_erased_person_is_nowhere(store: Store) {
 }
 
 /// The database splits and merges pages while people register and are erased. Free space in them holds nothing.
-async fn many_who_are_erased_among_others_are_nowhere(store: Store) {
+async fn no_trace_of_many_erased_people_is_left_among_others(store: Store) {
     let mut service = Settings::on(store).with_cheap_hashing().start().await;
     let people: Vec<_> = (0..240)
         .map(|number| Person {
@@ -196,7 +196,7 @@ async fn many_who_are_erased_among_others_are_nowhere(store: Store) {
     }
 }
 
-async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(store: Store) {
+async fn an_erased_account_is_refused_in_every_contract_and_its_names_are_free(store: Store) {
     let nodes = match store {
         Store::Sqlite => vec![Settings::on(store).with_cheap_hashing().start().await],
         Store::Postgres => {
@@ -273,7 +273,7 @@ async fn an_erased_account_is_dead_in_every_contract_and_can_be_registered_anew(
     }
 }
 
-async fn only_who_knows_the_password_erases_their_account(store: Store) {
+async fn a_person_needs_the_password_to_erase_the_account(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -379,7 +379,7 @@ async fn only_an_administrator_erases_the_account_of_another(store: Store) {
     assert!(!found(&service.settings.stored_bytes(), &[&actor]).is_empty());
 }
 
-async fn an_operator_erases_an_account_once_it_is_clear_that_it_is_meant(store: Store) {
+async fn an_operator_erases_an_account_after_a_confirmation(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -408,7 +408,7 @@ async fn an_operator_erases_an_account_once_it_is_clear_that_it_is_meant(store: 
     assert!(found(&service.settings.stored_bytes(), &["ann@example.com"]).is_empty());
 }
 
-async fn whatever_races_an_erasure_is_dead_afterwards(store: Store) {
+async fn nothing_that_races_an_erasure_survives_it(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     for round in 0..6 {
@@ -461,7 +461,7 @@ async fn whatever_races_an_erasure_is_dead_afterwards(store: Store) {
     }
 }
 
-async fn an_erasure_that_is_killed_happened_or_did_not(store: Store) {
+async fn a_killed_erasure_is_atomic(store: Store) {
     let mut service = Settings::on(store).with_cheap_hashing().start().await;
     let mut people = Vec::new();
     for number in 0..40 {

@@ -82,7 +82,7 @@ async fn fails_over(synchronous: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_that_gives_transaction_numbers_out_again_revives_no_session() {
+async fn a_crash_that_reuses_transaction_ids_revives_no_session() {
     let mut random = Random::seeded();
     println!("AUTHLOG_CHAOS_SEED={}", random.seed());
     let mut cluster = Cluster::start().await;

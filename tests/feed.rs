@@ -23,22 +23,22 @@ use tokio::task::JoinSet;
 
 on_both_stores!(
     the_log_is_read_as_lines_of_cloud_events,
-    server_sent_events_say_their_place_and_go_on_from_it,
+    server_sent_events_carry_their_position_and_resume_from_it,
     a_handler_without_event_types_receives_every_server_sent_event,
     only_services_auditors_and_admins_may_read,
-    a_bad_query_is_refused_by_the_member_that_is_wrong,
-    nobody_reads_on_from_beyond_the_end,
-    a_reader_can_ask_for_one_account_and_for_some_types,
+    a_bad_query_is_refused_with_the_name_of_the_wrong_parameter,
+    reading_from_beyond_the_end_is_refused,
+    a_reader_can_filter_by_account_and_by_type,
     followers_get_every_event_in_order_as_it_comes,
     a_follower_whose_session_ends_is_cut_off,
-    a_follower_whose_role_is_taken_away_is_cut_off,
-    a_reader_who_stalls_costs_little_and_harms_nobody,
-    one_account_cannot_take_all_places_of_the_feed,
-    an_answer_that_is_cut_short_does_not_look_whole,
-    a_program_that_is_told_to_stop_leaves_its_followers_at_once,
-    nothing_personal_is_in_the_feed,
+    a_follower_that_loses_its_role_is_cut_off,
+    a_stalled_reader_costs_little_and_harms_no_other,
+    one_account_cannot_take_every_connection_of_the_feed,
+    a_truncated_answer_does_not_look_complete,
+    a_program_that_stops_disconnects_its_followers_at_once,
+    the_feed_has_no_personal_data,
     after_a_crash_the_log_reads_as_before,
-    an_event_that_cannot_be_read_is_named_and_the_reader_may_leave_it_out,
+    an_unreadable_event_is_named_and_the_reader_may_skip_it,
 );
 
 async fn the_log_is_read_as_lines_of_cloud_events(store: Store) {
@@ -105,7 +105,7 @@ async fn the_log_is_read_as_lines_of_cloud_events(store: Store) {
     );
 }
 
-async fn server_sent_events_say_their_place_and_go_on_from_it(store: Store) {
+async fn server_sent_events_carry_their_position_and_resume_from_it(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "auditor").await;
     log_has(&service, &reader.access, 2).await;
@@ -190,7 +190,7 @@ async fn only_services_auditors_and_admins_may_read(store: Store) {
     }
 }
 
-async fn a_bad_query_is_refused_by_the_member_that_is_wrong(store: Store) {
+async fn a_bad_query_is_refused_with_the_name_of_the_wrong_parameter(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "admin").await;
     for query in [
@@ -222,7 +222,7 @@ async fn a_bad_query_is_refused_by_the_member_that_is_wrong(store: Store) {
     assert!(is_a_problem(&answer).contains("Last-Event-ID"));
 }
 
-async fn nobody_reads_on_from_beyond_the_end(store: Store) {
+async fn reading_from_beyond_the_end_is_refused(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     log_has(&service, &reader.access, 2).await;
@@ -234,7 +234,7 @@ async fn nobody_reads_on_from_beyond_the_end(store: Store) {
     }
 }
 
-async fn a_reader_can_ask_for_one_account_and_for_some_types(store: Store) {
+async fn a_reader_can_filter_by_account_and_by_type(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     let first = everything_happens(&service, "ann").await;
@@ -360,7 +360,7 @@ async fn a_follower_whose_session_ends_is_cut_off(store: Store) {
     assert_eq!(answer.status, 401, "{answer}");
 }
 
-async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
+async fn a_follower_that_loses_its_role_is_cut_off(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     let other = signed_in(&service, "other", "auditor").await;
@@ -383,7 +383,7 @@ async fn a_follower_whose_role_is_taken_away_is_cut_off(store: Store) {
     assert_eq!(answer.status, 403, "{answer}");
 }
 
-async fn a_reader_who_stalls_costs_little_and_harms_nobody(store: Store) {
+async fn a_stalled_reader_costs_little_and_harms_no_other(store: Store) {
     const STALLED: usize = 10;
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
@@ -411,7 +411,7 @@ async fn a_reader_who_stalls_costs_little_and_harms_nobody(store: Store) {
     );
 }
 
-async fn one_account_cannot_take_all_places_of_the_feed(store: Store) {
+async fn one_account_cannot_take_every_connection_of_the_feed(store: Store) {
     const PLACES_OF_AN_ACCOUNT: usize = 100;
     let service = Program::on(store).await;
     let greedy = signed_in(&service, "greedy", "service").await;
@@ -443,7 +443,7 @@ async fn one_account_cannot_take_all_places_of_the_feed(store: Store) {
     .await;
 }
 
-async fn an_answer_that_is_cut_short_does_not_look_whole(store: Store) {
+async fn a_truncated_answer_does_not_look_complete(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     let other = signed_in(&service, "other", "service").await;
@@ -459,7 +459,7 @@ async fn an_answer_that_is_cut_short_does_not_look_whole(store: Store) {
     assert!(!cut_short.reads_on().await.ends_with("\r\n0\r\n\r\n"));
 }
 
-async fn a_program_that_is_told_to_stop_leaves_its_followers_at_once(store: Store) {
+async fn a_program_that_stops_disconnects_its_followers_at_once(store: Store) {
     let mut service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     much_happens(&service, &reader.access).await;
@@ -481,7 +481,7 @@ async fn a_program_that_is_told_to_stop_leaves_its_followers_at_once(store: Stor
     assert!(!output.contains("did not finish in time"), "{output}");
 }
 
-async fn nothing_personal_is_in_the_feed(store: Store) {
+async fn the_feed_has_no_personal_data(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     let canary = "canary-of-the-tests";
@@ -561,7 +561,7 @@ async fn after_a_crash_the_log_reads_as_before(store: Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follower_of_one_node_hears_of_what_happens_on_the_other() {
+async fn a_follower_of_one_node_receives_the_events_of_the_other() {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     let nodes = [first.start().await, second.start().await];
     let reader = signed_in(&nodes[0], "reader", "service").await;
@@ -591,7 +591,7 @@ async fn a_follower_of_one_node_hears_of_what_happens_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn followers_do_not_have_the_database_asked_for_their_rights() {
+async fn checking_the_rights_of_followers_does_not_query_the_database() {
     /// Followers are checked every second.
     const A_CHECK_OF_EACH: Duration = Duration::from_millis(1500);
     let service = Program::on(Store::Postgres).await;
@@ -760,7 +760,7 @@ impl Stalled {
 
 /// An attacker with write access cannot stop a reader for ever: the answer names the log index at which it ends and the
 /// reason, and the reader can continue after it.
-async fn an_event_that_cannot_be_read_is_named_and_the_reader_may_leave_it_out(store: Store) {
+async fn an_unreadable_event_is_named_and_the_reader_may_skip_it(store: Store) {
     let service = Program::on(store).await;
     let reader = signed_in(&service, "reader", "service").await;
     log_has(&service, &reader.access, 2).await;

@@ -14,9 +14,9 @@ use support::staff::signed_in;
 use support::story::{every_type, everything_happens};
 use support::{Endpoint, Program, Settings, Store, on_both_stores, own};
 
-on_both_stores!(every_event_is_as_the_running_program_says_it_is);
+on_both_stores!(every_event_matches_the_schema_that_the_program_serves);
 
-async fn every_event_is_as_the_running_program_says_it_is(store: Store) {
+async fn every_event_matches_the_schema_that_the_program_serves(store: Store) {
     let nats = Nats::start().await;
     let settings = Settings::on(store).with("AUTHLOG_NATS_URL", &nats.url());
     let service = settings.start().await;
@@ -67,7 +67,7 @@ async fn every_event_is_as_the_running_program_says_it_is(store: Store) {
 
 /// The schemas refuse bad events; otherwise the story above would prove nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_is_not_as_published_is_refused() {
+async fn an_event_that_differs_from_its_schema_is_refused() {
     let service = Program::on(Store::Sqlite).await;
     let reader = signed_in(&service, "reader", "service").await;
     let mut feed = Reader::of(&service, &reader.access, "follow=true").await;

@@ -24,7 +24,7 @@ on_both_stores!(
 /// The subject on which a client publishes without permission to.
 const SUBJECT: &str = "auth.v1.user.evil.registered";
 
-async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places(
+async fn a_foreign_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_positions(
     store: Store,
 ) {
     let nats = Nats::start().await;
@@ -95,7 +95,7 @@ async fn a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_k
     assert!(again.contains("nothing has to be repaired"), "{again}");
 }
 
-async fn a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded(store: Store) {
+async fn a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded(store: Store) {
     let nats = Nats::start().await;
     let mut service = publishing(store, &nats).start().await;
     let auditor = Auditor::of(&service).await;

@@ -10,7 +10,7 @@ use support::form::{
 use time::macros::format_description;
 
 #[test]
-fn instants_are_taken_in_their_own_spelling_alone() {
+fn an_instant_matches_only_its_own_format() {
     let now = now();
     let spelt = |description| json!(now.format(description).unwrap());
     let spellings = [
@@ -47,7 +47,7 @@ fn instants_are_taken_in_their_own_spelling_alone() {
 }
 
 #[test]
-fn other_forms_take_their_like_alone() {
+fn every_other_form_matches_only_its_own_values() {
     let signature = "c".repeat(43);
     let token = format!("eyJhbGciOiJIUzI1NiJ9.e30.{signature}");
     for (form, good, bad) in [

@@ -18,15 +18,15 @@ use support::{
 };
 
 on_both_stores!(
-    a_proxy_learns_who_asks_by_any_method_and_any_contract,
+    a_proxy_learns_the_identity_for_any_method_and_any_contract,
     names_of_any_script_are_safe_in_headers,
-    what_is_no_good_access_token_is_refused_with_a_challenge,
-    a_required_role_is_the_accounts_role_at_that_moment,
-    a_proxy_that_appends_the_clients_path_names_the_role_before_it,
+    an_invalid_access_token_is_refused_with_a_challenge,
+    the_required_role_is_compared_with_the_current_role,
+    the_path_that_a_proxy_appends_cannot_change_the_required_role,
     the_headers_that_proxies_add_change_nothing,
     a_body_that_never_comes_is_not_awaited,
     a_preflight_is_checked_like_any_other_request,
-    nothing_of_an_identity_is_logged,
+    no_identity_is_logged,
 );
 
 /// The headers of a 200.
@@ -39,7 +39,7 @@ const IDENTITY: [&str; 6] = [
     "x-auth-session",
 ];
 
-async fn a_proxy_learns_who_asks_by_any_method_and_any_contract(store: Store) {
+async fn a_proxy_learns_the_identity_for_any_method_and_any_contract(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -103,7 +103,7 @@ async fn names_of_any_script_are_safe_in_headers(store: Store) {
     assert_eq!(identity[1..5], ["billing", "", "false", "user"]);
 }
 
-async fn what_is_no_good_access_token_is_refused_with_a_challenge(store: Store) {
+async fn an_invalid_access_token_is_refused_with_a_challenge(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -136,7 +136,7 @@ async fn what_is_no_good_access_token_is_refused_with_a_challenge(store: Store) 
     is_challenged(&answer, "Bearer");
 }
 
-async fn a_required_role_is_the_accounts_role_at_that_moment(store: Store) {
+async fn the_required_role_is_compared_with_the_current_role(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -176,7 +176,7 @@ async fn a_required_role_is_the_accounts_role_at_that_moment(store: Store) {
     }
 }
 
-async fn a_proxy_that_appends_the_clients_path_names_the_role_before_it(store: Store) {
+async fn the_path_that_a_proxy_appends_cannot_change_the_required_role(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -269,7 +269,7 @@ async fn a_preflight_is_checked_like_any_other_request(store: Store) {
     }
 }
 
-async fn nothing_of_an_identity_is_logged(store: Store) {
+async fn no_identity_is_logged(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_LOG", "trace");
     let mut service = settings.with_cheap_hashing().start().await;
     let http = service.http();

@@ -21,8 +21,8 @@ on_both_stores!(
     a_person_reads_their_own_history_at_once,
     an_operator_reads_a_timeline,
     a_hostile_client_reaches_neither_terminal_nor_spreadsheet,
-    what_was_erased_reads_as_erased,
-    an_event_that_cannot_be_read_hides_no_other,
+    erased_data_is_shown_as_erased,
+    an_unreadable_event_hides_no_other,
     an_event_with_a_number_beyond_all_others_hides_no_refused_login,
 );
 
@@ -179,7 +179,7 @@ async fn a_person_reads_their_own_history_at_once(store: Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_reads_two_pages_at_once_and_is_told_when_to_come_back() {
+async fn an_account_reads_two_pages_at_once_and_further_ones_name_a_time_to_retry() {
     const HELD: &str = "
         SELECT count(*) FROM pg_locks
          WHERE relation = 'event_log'::regclass AND mode = 'AccessExclusiveLock' AND granted";
@@ -297,7 +297,7 @@ async fn a_hostile_client_reaches_neither_terminal_nor_spreadsheet(store: Store)
     assert!(!text.contains(['\u{9b}', '\u{202e}', '\u{1b}']), "{text:?}");
 }
 
-async fn what_was_erased_reads_as_erased(store: Store) {
+async fn erased_data_is_shown_as_erased(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -336,7 +336,7 @@ fn inserts(service: &Program, event: &str, user: &str, payload: &str, ip: &str) 
     ));
 }
 
-async fn an_event_that_cannot_be_read_hides_no_other(store: Store) {
+async fn an_unreadable_event_hides_no_other(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let user = lives(&service, &Person::called("ann")).await;

@@ -9,35 +9,35 @@ use support::wire::Wire;
 use support::{Contract, Endpoint, Person, Program, Store, on_both_stores, over_http2, own, users};
 
 on_both_stores!(
-    a_byte_order_mark_is_passed_over_and_an_encoded_body_refused,
+    a_byte_order_mark_is_ignored_and_an_encoded_body_is_refused,
     a_body_that_is_not_what_the_document_asks_for_is_refused,
     a_member_of_the_wrong_type_is_refused,
-    a_body_that_is_not_said_to_be_json_is_refused,
+    a_body_without_the_media_type_of_json_is_refused,
     a_body_that_is_too_large_is_refused_without_being_read_to_its_end,
     characters_that_belong_in_no_name_are_refused,
-    an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under,
-    a_wrong_method_is_refused_and_the_right_ones_are_named,
-    an_unknown_path_under_no_base_is_a_problem_of_ours,
+    an_unknown_path_is_not_found_in_the_format_of_its_contract,
+    a_wrong_method_is_refused_and_the_allowed_ones_are_named,
+    an_unknown_path_outside_the_contracts_is_a_problem_document,
     strange_headers_are_refused_like_any_bad_token,
     names_are_data_to_the_store,
-    a_bomb_of_json_is_refused,
+    json_that_is_expensive_to_parse_is_refused,
     a_request_names_one_host,
     no_request_is_smuggled_in_another,
-    a_path_is_what_it_says_and_nothing_else,
+    a_path_is_routed_as_it_is_written,
 );
 
 over_http2!(
-    a_byte_order_mark_is_passed_over_and_an_encoded_body_refused,
+    a_byte_order_mark_is_ignored_and_an_encoded_body_is_refused,
     a_body_that_is_not_what_the_document_asks_for_is_refused,
     a_member_of_the_wrong_type_is_refused,
-    a_body_that_is_not_said_to_be_json_is_refused,
+    a_body_without_the_media_type_of_json_is_refused,
     characters_that_belong_in_no_name_are_refused,
-    an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under,
-    a_wrong_method_is_refused_and_the_right_ones_are_named,
-    an_unknown_path_under_no_base_is_a_problem_of_ours,
+    an_unknown_path_is_not_found_in_the_format_of_its_contract,
+    a_wrong_method_is_refused_and_the_allowed_ones_are_named,
+    an_unknown_path_outside_the_contracts_is_a_problem_document,
     strange_headers_are_refused_like_any_bad_token,
     names_are_data_to_the_store,
-    a_bomb_of_json_is_refused,
+    json_that_is_expensive_to_parse_is_refused,
 );
 
 async fn a_body_that_is_not_what_the_document_asks_for_is_refused(store: Store) {
@@ -122,7 +122,7 @@ async fn a_member_of_the_wrong_type_is_refused(store: Store) {
     is_well(&service).await;
 }
 
-async fn a_body_that_is_not_said_to_be_json_is_refused(store: Store) {
+async fn a_body_without_the_media_type_of_json_is_refused(store: Store) {
     let service = Program::on(store).await;
     for contract in Contract::ALL {
         let person = Person::called("ann");
@@ -161,7 +161,7 @@ async fn a_body_that_is_not_said_to_be_json_is_refused(store: Store) {
     assert_eq!(answer.status, 201, "{answer}");
 }
 
-async fn a_byte_order_mark_is_passed_over_and_an_encoded_body_refused(store: Store) {
+async fn a_byte_order_mark_is_ignored_and_an_encoded_body_is_refused(store: Store) {
     let service = Program::on(store).await;
     for contract in Contract::ALL {
         let person = Person::called(&format!("ann-{}", contract.base().replace('/', "-")));
@@ -249,7 +249,7 @@ async fn characters_that_belong_in_no_name_are_refused(store: Store) {
     is_well(&service).await;
 }
 
-async fn an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under(store: Store) {
+async fn an_unknown_path_is_not_found_in_the_format_of_its_contract(store: Store) {
     let service = Program::on(store).await;
     for (contract, path) in [
         (Contract::ApiAuth, "/api/auth/nothing"),
@@ -273,7 +273,7 @@ async fn an_unknown_path_is_not_found_in_the_words_of_the_base_it_is_under(store
     assert_eq!(answer.json()["message"], "Not Found");
 }
 
-async fn a_wrong_method_is_refused_and_the_right_ones_are_named(store: Store) {
+async fn a_wrong_method_is_refused_and_the_allowed_ones_are_named(store: Store) {
     let service = Program::on(store).await;
     let documented = documented();
     for endpoint in &documented {
@@ -295,7 +295,7 @@ async fn a_wrong_method_is_refused_and_the_right_ones_are_named(store: Store) {
     }
 }
 
-async fn an_unknown_path_under_no_base_is_a_problem_of_ours(store: Store) {
+async fn an_unknown_path_outside_the_contracts_is_a_problem_document(store: Store) {
     let service = Program::on(store).await;
     for path in ["/nothing", "/v1", "/v1/nothing", "/userss", "/apis"] {
         let answer = service.send(Endpoint::at("GET", path)).await;
@@ -355,7 +355,7 @@ async fn names_are_data_to_the_store(store: Store) {
         .await;
 }
 
-async fn a_bomb_of_json_is_refused(store: Store) {
+async fn json_that_is_expensive_to_parse_is_refused(store: Store) {
     let service = Program::on(store).await;
     let list = |length: usize| format!("{}{}", "[".repeat(length), "]".repeat(length));
     let members: Vec<String> = (0..4000)
@@ -495,7 +495,7 @@ async fn no_request_is_smuggled_in_another(store: Store) {
     is_well(&service).await;
 }
 
-async fn a_path_is_what_it_says_and_nothing_else(store: Store) {
+async fn a_path_is_routed_as_it_is_written(store: Store) {
     let service = Program::on(store).await;
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))

@@ -16,9 +16,9 @@ use support::{Contract, Person, Program, Settings, Store, on_both_stores, own};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 on_both_stores!(
-    answers_that_are_not_taken_cost_their_client_its_streams,
-    bodies_that_do_not_end_cost_their_client_its_streams,
-    a_request_that_is_reset_is_not_carried_out,
+    a_client_that_reads_no_answers_loses_its_streams,
+    a_client_that_sends_endless_bodies_loses_its_streams,
+    a_request_that_is_reset_is_not_executed,
     a_malformed_request_is_refused,
     floods_of_frames_harm_only_the_client_that_sends_them,
     a_few_clients_do_not_keep_others_out,
@@ -27,7 +27,7 @@ on_both_stores!(
 /// A quarter of the buffer budget, and a margin for data in flight while the test counts.
 const SHARE: usize = 13 * 1024 * 1024;
 
-async fn answers_that_are_not_taken_cost_their_client_its_streams(store: Store) {
+async fn a_client_that_reads_no_answers_loses_its_streams(store: Store) {
     let service = Program::on(store).await;
     let size = service.send(own::ASYNC_API).await.body.len();
     let (mut clients, mut cut) = (Vec::new(), 0);
@@ -53,7 +53,7 @@ async fn answers_that_are_not_taken_cost_their_client_its_streams(store: Store) 
     is_well(&service).await;
 }
 
-async fn bodies_that_do_not_end_cost_their_client_its_streams(store: Store) {
+async fn a_client_that_sends_endless_bodies_loses_its_streams(store: Store) {
     const PIECE: usize = 16 * 1024;
     let service = Program::on(store).await;
     let (mut clients, mut refused) = (Vec::new(), 0);
@@ -89,7 +89,7 @@ async fn bodies_that_do_not_end_cost_their_client_its_streams(store: Store) {
     is_well(&service).await;
 }
 
-async fn a_request_that_is_reset_is_not_carried_out(store: Store) {
+async fn a_request_that_is_reset_is_not_executed(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");

@@ -23,23 +23,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 on_both_stores!(
-    behind_a_trusted_proxy_people_are_told_apart,
-    nobody_else_is_believed_about_where_they_are,
-    a_site_that_is_allowed_calls_from_a_browser_and_no_other,
-    every_answer_says_how_a_browser_may_treat_it,
+    clients_behind_a_trusted_proxy_are_distinguished,
+    forwarded_addresses_are_believed_from_trusted_proxies_alone,
+    only_an_allowed_site_can_call_from_a_browser,
+    every_answer_has_the_security_headers_for_browsers,
     strict_transport_reaches_no_further_than_the_setting_says,
     every_line_of_a_json_log_is_json,
-    connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end,
-    a_body_that_nobody_needs_costs_the_client_no_connection,
-    a_request_that_breaks_off_is_not_carried_out,
-    a_setting_that_was_not_meant_is_told,
-    nothing_that_people_send_is_written_at_any_level,
+    connections_are_shared_and_half_a_request_does_not_delay_the_shutdown,
+    a_body_that_is_not_needed_costs_the_client_no_connection,
+    an_incomplete_request_is_not_executed,
+    a_suspicious_setting_is_reported,
+    nothing_that_clients_send_is_logged_at_any_level,
 );
 
 /// More wrong passwords than one account allows from one address, and fewer than it allows from all addresses.
 const STUBBORN: usize = 50;
 
-async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
+async fn clients_behind_a_trusted_proxy_are_distinguished(store: Store) {
     let service = limited(store)
         .with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")
         .start()
@@ -84,7 +84,7 @@ async fn behind_a_trusted_proxy_people_are_told_apart(store: Store) {
     assert!(!history.contains("203.0.113."), "{history}");
 }
 
-async fn nobody_else_is_believed_about_where_they_are(store: Store) {
+async fn forwarded_addresses_are_believed_from_trusted_proxies_alone(store: Store) {
     let service = limited(store)
         .with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.9")
         .start()
@@ -104,7 +104,7 @@ async fn nobody_else_is_believed_about_where_they_are(store: Store) {
     assert!(!history.contains("203.0.113."), "{history}");
 }
 
-async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) {
+async fn only_an_allowed_site_can_call_from_a_browser(store: Store) {
     let site = "https://app.example.com";
     let service = Settings::on(store)
         .with(
@@ -225,7 +225,7 @@ async fn a_site_that_is_allowed_calls_from_a_browser_and_no_other(store: Store) 
     );
 }
 
-async fn every_answer_says_how_a_browser_may_treat_it(store: Store) {
+async fn every_answer_has_the_security_headers_for_browsers(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_PUBLIC_URL", "https://auth.example.com");
     let service = settings.start().await;
     let nowhere = [
@@ -320,7 +320,7 @@ async fn every_line_of_a_json_log_is_json(store: Store) {
     assert!(lines.len() > 2, "{output}");
 }
 
-async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_end(store: Store) {
+async fn connections_are_shared_and_half_a_request_does_not_delay_the_shutdown(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_MAX_CONNECTIONS", "16");
     let mut service = settings.start().await;
     let address = service.address();
@@ -362,7 +362,7 @@ async fn connections_are_shared_and_half_a_request_keeps_nobody_waiting_at_the_e
     drop(held);
 }
 
-async fn a_body_that_nobody_needs_costs_the_client_no_connection(store: Store) {
+async fn a_body_that_is_not_needed_costs_the_client_no_connection(store: Store) {
     let service = Settings::on(store).start().await;
     let body = r#"{"username": "ann"}"#;
     let mut wire = Wire::to(&service.address()).await;
@@ -387,7 +387,7 @@ async fn a_body_that_nobody_needs_costs_the_client_no_connection(store: Store) {
     assert_eq!(statuses, ["404", "405", "200", "200"], "{heard}");
 }
 
-async fn a_request_that_breaks_off_is_not_carried_out(store: Store) {
+async fn an_incomplete_request_is_not_executed(store: Store) {
     let service = Settings::on(store).start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -419,7 +419,7 @@ async fn a_request_that_breaks_off_is_not_carried_out(store: Store) {
     is_refused(&http, &access).await;
 }
 
-async fn a_setting_that_was_not_meant_is_told(store: Store) {
+async fn a_suspicious_setting_is_reported(store: Store) {
     let settings = Settings::on(store)
         .with("AUTHLOG_LISTEN", "0.0.0.0:0")
         .with("AUTHLOG_TRUSTED_PROXY", "10.0.0.0/8-which-may-be-secret");
@@ -443,7 +443,7 @@ async fn a_setting_that_was_not_meant_is_told(store: Store) {
 }
 
 /// The canary: a word in everything that the clients send, and in nothing else.
-async fn nothing_that_people_send_is_written_at_any_level(store: Store) {
+async fn nothing_that_clients_send_is_logged_at_any_level(store: Store) {
     for format in ["text", "json"] {
         let service = Settings::on(store)
             .with_cheap_hashing()

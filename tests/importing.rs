@@ -13,13 +13,13 @@ use support::{
 use tokio::task::JoinSet;
 
 on_both_stores!(
-    whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew,
-    an_import_goes_on_where_it_was,
-    what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else,
-    what_bcrypt_did_not_read_of_a_password_is_not_hashed_again,
+    an_imported_account_signs_in_and_its_password_is_hashed_again,
+    an_interrupted_import_can_be_resumed,
+    an_error_in_a_file_names_its_line_and_repeats_nothing_of_it,
+    a_password_that_is_longer_than_bcrypt_reads_is_not_hashed_again,
     an_import_without_ids_cannot_be_repeated,
-    a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login,
-    a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing,
+    a_hash_cheaper_than_a_new_one_is_renewed_at_the_next_login,
+    a_storm_of_logins_does_not_stop_verifying_and_refreshing,
 );
 
 const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
@@ -55,7 +55,7 @@ const ELSEWHERE: [(&str, &str, &str); 6] = [
     ),
 ];
 
-async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) {
+async fn an_imported_account_signs_in_and_its_password_is_hashed_again(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let lines: Vec<Value> = ELSEWHERE
@@ -124,7 +124,7 @@ async fn whoever_comes_from_elsewhere_signs_in_and_is_hashed_anew(store: Store) 
     }
 }
 
-async fn an_import_goes_on_where_it_was(store: Store) {
+async fn an_interrupted_import_can_be_resumed(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let lines: Vec<Value> = (0..300).map(imported_person).collect();
     let first = import(&settings, &lines[..150]);
@@ -157,7 +157,7 @@ async fn an_import_goes_on_where_it_was(store: Store) {
     );
 }
 
-async fn what_is_wrong_in_a_file_is_told_by_its_line_and_nothing_else(store: Store) {
+async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_LOG", "trace");
     let with = |member: &str, value: Value| {
         let mut line = imported_person(500);
@@ -285,7 +285,7 @@ const OF_71_BYTES: (usize, &str, &str) = (
     "$2b$04$CCCCCCCCCCCCCCCCCCCCC.ZP48wSDJeZC4KEEZRkahyfLke0vxZNC",
 );
 
-async fn what_bcrypt_did_not_read_of_a_password_is_not_hashed_again(store: Store) {
+async fn a_password_that_is_longer_than_bcrypt_reads_is_not_hashed_again(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let people = [("long", OF_86_BYTES), ("short", OF_71_BYTES)].map(|(name, (length, ending, hash))| {
@@ -358,7 +358,7 @@ async fn an_import_without_ids_cannot_be_repeated(store: Store) {
     assert_eq!(refused, expected);
 }
 
-async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(store: Store) {
+async fn a_hash_cheaper_than_a_new_one_is_renewed_at_the_next_login(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");
@@ -389,7 +389,7 @@ async fn a_hash_that_costs_less_than_a_new_one_is_renewed_by_the_next_login(stor
     verifies(&http, &before.access).await;
 }
 
-async fn a_storm_of_logins_keeps_nobody_from_verifying_and_refreshing(store: Store) {
+async fn a_storm_of_logins_does_not_stop_verifying_and_refreshing(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");

@@ -38,10 +38,10 @@ on_both_stores!(
     a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference,
     a_refresh_token_that_is_reused_again_and_again_floods_no_mailbox,
     registering_and_erasing_again_and_again_floods_no_mailbox,
-    many_accounts_send_one_mailbox_no_more_than_one_does,
-    what_happens_while_the_mail_server_is_away_is_one_mail,
+    many_accounts_send_one_mailbox_no_more_mail_than_one,
+    notices_during_an_outage_of_the_mail_server_become_one_mail,
     notices_go_to_verified_addresses_alone,
-    a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name,
+    an_unacknowledged_mail_is_sent_again_later_with_the_same_message_id,
 );
 
 /// A service with these settings and a mail server of its own.
@@ -219,7 +219,7 @@ async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store)
     are_bounded(&post, &[&victim.email], since);
 }
 
-async fn many_accounts_send_one_mailbox_no_more_than_one_does(store: Store) {
+async fn many_accounts_send_one_mailbox_no_more_mail_than_one(store: Store) {
     let (service, post) = service_with(Settings::on(store), &[]).await;
     let spellings = [
         "victim@example.com",
@@ -251,7 +251,7 @@ async fn asks_for(service: &Program, asking: &Changing, email: &str) {
     assert_eq!(answer.status, 202, "{answer}");
 }
 
-async fn what_happens_while_the_mail_server_is_away_is_one_mail(store: Store) {
+async fn notices_during_an_outage_of_the_mail_server_become_one_mail(store: Store) {
     let port = free_port();
     let url = format!("smtp://127.0.0.1:{port}");
     let settings = Settings::on(store).with_cheap_hashing();
@@ -330,7 +330,7 @@ fn take(mut client: &TcpStream) -> Option<String> {
     }
 }
 
-async fn a_mail_that_is_not_acknowledged_is_sent_again_later_under_the_same_name(store: Store) {
+async fn an_unacknowledged_mail_is_sent_again_later_with_the_same_message_id(store: Store) {
     let post = SilentServer::start();
     let url = format!("smtp://127.0.0.1:{}", post.port);
     let settings = Settings::on(store).with_cheap_hashing();
@@ -387,7 +387,7 @@ async fn notices_go_to_verified_addresses_alone(store: Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_share_a_store_share_what_a_mailbox_is_sent() {
+async fn nodes_on_one_store_share_the_limit_of_a_mailbox() {
     let port = free_port();
     let post = MailServer::on(port).await;
     let [first, second] = Settings::of_two_nodes().map(|settings| {

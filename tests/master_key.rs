@@ -15,7 +15,7 @@ on_both_stores!(
     a_service_that_has_both_keys_serves_on_while_one_replaces_the_other,
     a_node_without_the_new_master_key_is_not_ready,
     a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next,
-    whoever_has_no_new_key_is_told_how_to_give_it,
+    a_replacement_without_a_new_key_says_how_to_pass_it,
 );
 
 async fn a_replaced_master_key_opens_nothing_and_the_new_one_everything(store: Store) {
@@ -157,7 +157,7 @@ async fn a_replacement_that_is_killed_at_any_moment_is_finished_by_the_next(stor
     assert!(well.status.success(), "{well:?}");
 }
 
-async fn whoever_has_no_new_key_is_told_how_to_give_it(store: Store) {
+async fn a_replacement_without_a_new_key_says_how_to_pass_it(store: Store) {
     // A store that no service has used has no master key to replace.
     let service = Settings::on(store).start().await;
     let settings = service.settings.clone();

@@ -15,10 +15,10 @@ use support::{
 on_both_stores!(
     a_mailbox_is_one_account_in_every_contract,
     addresses_in_other_scripts_are_registered_and_mailed,
-    a_username_that_is_written_like_an_id_is_refused_in_each_contracts_words,
-    an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_account_of_that_id,
+    a_username_that_looks_like_an_id_is_refused_in_the_words_of_each_contract,
+    an_earlier_username_that_is_an_id_is_not_taken_for_that_id,
     every_command_finds_an_account_by_each_of_its_names,
-    accounts_of_before_that_share_a_mailbox_are_named_by_the_doctor,
+    the_doctor_names_earlier_accounts_that_share_a_mailbox,
 );
 
 async fn service_on(store: Store) -> Program {
@@ -97,7 +97,7 @@ async fn addresses_in_other_scripts_are_registered_and_mailed(store: Store) {
     }
 }
 
-async fn a_username_that_is_written_like_an_id_is_refused_in_each_contracts_words(store: Store) {
+async fn a_username_that_looks_like_an_id_is_refused_in_the_words_of_each_contract(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let id = "0192d3f0-0000-7000-8000-000000000001";
@@ -142,9 +142,7 @@ async fn a_username_that_is_written_like_an_id_is_refused_in_each_contracts_word
     }
 }
 
-async fn an_account_of_before_whose_username_is_an_id_is_not_taken_for_the_account_of_that_id(
-    store: Store,
-) {
+async fn an_earlier_username_that_is_an_id_is_not_taken_for_that_id(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
@@ -260,7 +258,7 @@ async fn every_command_finds_an_account_by_each_of_its_names(store: Store) {
     assert!(again.status.success(), "{again:?}");
 }
 
-async fn accounts_of_before_that_share_a_mailbox_are_named_by_the_doctor(store: Store) {
+async fn the_doctor_names_earlier_accounts_that_share_a_mailbox(store: Store) {
     let service = service_on(store).await;
     let (http, settings) = (service.http(), &service.settings);
     let registered = async |username: &str, email: &str| {

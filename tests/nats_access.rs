@@ -75,7 +75,7 @@ async fn a_credentials_file_is_read_again_for_each_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_certificate_and_an_authority_of_ones_own_are_used() {
+async fn a_client_certificate_and_a_private_authority_are_used() {
     let files = TempDir::new().expect("a directory");
     certificates(files.path());
     let file = |name: &str| files.path().join(name).display().to_string();
@@ -99,7 +99,7 @@ async fn a_client_certificate_and_an_authority_of_ones_own_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_an_authority_of_ones_own_nothing_is_sent_in_the_clear() {
+async fn with_a_private_authority_nothing_is_sent_in_plain_text() {
     let files = TempDir::new().expect("a directory");
     certificates(files.path());
     let nats = Nats::start().await;
@@ -226,7 +226,7 @@ async fn an_account_that_demands_a_limit_gets_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_cannot_be_used_is_named_at_the_start() {
+async fn an_unusable_file_is_named_at_the_start() {
     let nats = Nats::that_is_away();
     for name in [
         "AUTHLOG_NATS_NKEY_FILE",
@@ -243,7 +243,7 @@ async fn a_file_that_cannot_be_used_is_named_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_has_not_reached_nats_yet_says_so() {
+async fn a_leader_that_has_not_reached_nats_yet_reports_it() {
     let nats = Nats::start().await;
     nats.freeze();
     let service = talkative(&nats).start().await;

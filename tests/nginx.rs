@@ -18,9 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 const NGINX: &str = "/usr/sbin/nginx";
 
-on_both_stores!(nginx_asks_about_each_request_and_tells_the_application_who_asks);
+on_both_stores!(nginx_checks_each_request_and_passes_the_identity_to_the_application);
 
-async fn nginx_asks_about_each_request_and_tells_the_application_who_asks(store: Store) {
+async fn nginx_checks_each_request_and_passes_the_identity_to_the_application(store: Store) {
     if !Path::new(NGINX).exists() {
         eprintln!("skipped: there is no {NGINX}; apt-get install nginx");
         return;

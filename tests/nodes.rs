@@ -13,7 +13,7 @@ use support::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_registers_on_one_signs_in_on_the_other() {
+async fn an_account_registered_on_one_node_signs_in_on_the_other() {
     let [first, second] = two_nodes().await;
     for (number, contract) in Contract::ALL.into_iter().enumerate() {
         let person = Person::called(&format!("person-{number}"));
@@ -31,7 +31,7 @@ async fn whoever_registers_on_one_signs_in_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_verifies_and_refreshes_the_others_tokens() {
+async fn each_node_verifies_and_refreshes_the_tokens_of_the_other() {
     let nodes = two_nodes().await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&nodes[0].http(), &ann).await;
@@ -52,7 +52,7 @@ async fn each_verifies_and_refreshes_the_others_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_logout_on_one_is_a_refusal_on_the_other() {
+async fn a_logout_on_one_node_is_a_refusal_on_the_other() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&first.http(), &ann).await;
@@ -72,7 +72,7 @@ async fn a_logout_on_one_is_a_refusal_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_password_on_one_ends_every_session_on_the_other() {
+async fn a_new_password_on_one_node_ends_every_session_on_the_other() {
     let nodes = two_nodes().await;
     let [first, second] = &nodes;
     let ann = Person::called("ann");
@@ -103,7 +103,7 @@ async fn a_new_password_on_one_ends_every_session_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erasure_on_one_ends_every_session_on_the_other() {
+async fn an_erasure_on_one_node_ends_every_session_on_the_other() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&first.http(), &ann).await;
@@ -126,7 +126,7 @@ async fn an_erasure_on_one_ends_every_session_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_revoked_on_one_is_refused_on_the_other() {
+async fn a_token_revoked_on_one_node_is_refused_on_the_other() {
     let [first, second] = two_nodes().await;
     let asker = staff::signed_in(&first, "billing", "service").await;
     let ann = Person::called("ann");
@@ -144,7 +144,7 @@ async fn a_token_revoked_on_one_is_refused_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_of_role_on_one_ends_every_session_on_the_other() {
+async fn a_change_of_role_on_one_node_ends_every_session_on_the_other() {
     let [first, second] = two_nodes().await;
     let asker = staff::signed_in(&first, "billing", "service").await;
     let ann = Person::called("ann");
@@ -207,7 +207,7 @@ async fn how_long_a_logout_takes_to_reach_the_other_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stolen_token_used_on_one_ends_the_session_on_the_other() {
+async fn a_stolen_token_used_on_one_node_ends_the_session_on_the_other() {
     let [first, second] = two_nodes().await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&first.http(), &ann).await;
@@ -224,7 +224,7 @@ async fn a_stolen_token_used_on_one_ends_the_session_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_who_register_one_name_on_both_exactly_one_wins() {
+async fn exactly_one_of_many_registrations_of_a_name_on_both_nodes_succeeds() {
     let nodes = two_nodes().await;
     let mut running = tokio::task::JoinSet::new();
     for number in 0..200 {
@@ -246,7 +246,7 @@ async fn of_many_who_register_one_name_on_both_exactly_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_one_is_killed_the_other_serves_on() {
+async fn when_one_node_is_killed_the_other_continues_to_serve() {
     let [mut first, second] = two_nodes().await;
     let loads = [
         Load::on(&first.http(), "of-the-first"),
@@ -274,7 +274,7 @@ async fn when_one_is_killed_the_other_serves_on() {
 
 /// Two nodes that share a database and a master key. The first makes the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guesser_does_not_begin_anew_on_the_other() {
+async fn failed_logins_on_one_node_count_on_the_other() {
     let [first, second] = Settings::of_two_nodes()
         .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
     let [first, second] = [first.start().await, second.start().await];
@@ -297,7 +297,9 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
         (answer.status == 429).then_some(())
     })
     .await;
-    let answer = Contract::ApiAuth.sign_in(&attacker(&second), &unknown).await;
+    let answer = Contract::ApiAuth
+        .sign_in(&attacker(&second), &unknown)
+        .await;
     Contract::ApiAuth.refuses(&answer, 429);
     assert!(answer.retry_after() >= 1, "{answer}");
     // The owner signs in from another address.
@@ -307,7 +309,7 @@ async fn a_guesser_does_not_begin_anew_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guesses_side_by_side_on_both_nodes_are_two_bursts_at_most_and_paid_for() {
+async fn concurrent_guesses_on_both_nodes_are_two_bursts_at_most_and_owed() {
     let [first, second] = Settings::of_two_nodes()
         .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
     let nodes = [first.start().await, second.start().await];

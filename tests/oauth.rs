@@ -11,15 +11,15 @@ use support::{
 };
 
 on_both_stores!(
-    the_metadata_says_what_there_is_and_no_more,
-    a_service_learns_what_a_token_is_good_for,
-    what_is_good_for_nothing_is_not_active,
-    only_whose_work_it_is_may_ask,
+    the_metadata_lists_what_is_supported_and_no_more,
+    a_service_introspects_every_kind_of_token,
+    an_unusable_token_is_not_active,
+    only_privileged_roles_may_introspect,
     revoking_a_token_ends_its_session_in_every_contract,
-    whatever_else_is_revoked_was_revoked_before,
+    revoking_any_other_token_succeeds_without_effect,
 );
 
-async fn the_metadata_says_what_there_is_and_no_more(store: Store) {
+async fn the_metadata_lists_what_is_supported_and_no_more(store: Store) {
     let service = Settings::on(store)
         .with("AUTHLOG_PUBLIC_URL", "https://auth.example.com/")
         .start()
@@ -45,7 +45,7 @@ async fn the_metadata_says_what_there_is_and_no_more(store: Store) {
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
 }
 
-async fn a_service_learns_what_a_token_is_good_for(store: Store) {
+async fn a_service_introspects_every_kind_of_token(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let asker = staff::signed_in(&service, "billing", "service")
@@ -99,7 +99,7 @@ async fn a_service_learns_what_a_token_is_good_for(store: Store) {
     assert_eq!(body["role"], "auditor");
 }
 
-async fn what_is_good_for_nothing_is_not_active(store: Store) {
+async fn an_unusable_token_is_not_active(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let asker = staff::signed_in(&service, "billing", "service")
@@ -150,7 +150,7 @@ async fn what_is_good_for_nothing_is_not_active(store: Store) {
     assert_eq!(answer.status, 415, "{answer}");
 }
 
-async fn only_whose_work_it_is_may_ask(store: Store) {
+async fn only_privileged_roles_may_introspect(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -211,7 +211,7 @@ async fn revoking_a_token_ends_its_session_in_every_contract(store: Store) {
     verifies(&http, &other.access).await;
 }
 
-async fn whatever_else_is_revoked_was_revoked_before(store: Store) {
+async fn revoking_any_other_token_succeeds_without_effect(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let ann = Person::called("ann");

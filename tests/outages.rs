@@ -12,7 +12,7 @@ use support::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_database_is_away_every_contract_says_so_in_its_own_words() {
+async fn while_the_database_is_away_every_contract_answers_in_its_own_words() {
     let server = Postgres::of_its_own();
     let mut service = Settings::on_server(&server).start().await;
     let http = service.http();
@@ -97,7 +97,7 @@ async fn a_service_without_its_database_is_alive_and_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_is_not_trusted_for_long_while_nobody_can_say_whether_it_was_logged_out() {
+async fn a_token_is_trusted_only_briefly_while_its_revocation_cannot_be_checked() {
     let server = Postgres::of_its_own();
     let service = Settings::on_server(&server).start().await;
     let http = service.http();
@@ -124,7 +124,7 @@ async fn a_token_is_not_trusted_for_long_while_nobody_can_say_whether_it_was_log
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_news_of_ended_sessions_are_late_the_database_is_asked() {
+async fn while_the_revocation_feed_is_stale_the_database_is_queried() {
     let service = Settings::on(Store::Postgres)
         .with_cheap_hashing()
         .start()
@@ -161,7 +161,7 @@ async fn while_news_of_ended_sessions_are_late_the_database_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_the_loss_of_the_database_under_load() {
+async fn acknowledged_changes_survive_the_loss_of_the_database_under_load() {
     let server = Postgres::of_its_own();
     let service = Settings::on_server(&server)
         .with_cheap_hashing()

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 on_both_stores!(
     logins_succeed_again_once_a_disturbance_has_ended,
-    a_client_that_signs_in_all_the_time_keeps_no_one_else_out,
+    a_client_that_signs_in_continuously_does_not_keep_others_out,
 );
 
 /// Tries to sign in once. The login may be refused because of overload.
@@ -66,7 +66,7 @@ async fn logins_succeed_again_once_a_disturbance_has_ended(store: Store) {
     assert!(refused <= 64 * 12, "{refused} logins were refused");
 }
 
-async fn a_client_that_signs_in_all_the_time_keeps_no_one_else_out(store: Store) {
+async fn a_client_that_signs_in_continuously_does_not_keep_others_out(store: Store) {
     let settings = Settings::on(store);
     let mut service = settings.clone().with_cheap_hashing().start().await;
     let ann = Person::called("ann");

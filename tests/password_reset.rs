@@ -23,29 +23,29 @@ use support::{
 const SENT: &str = "If the account is already registered, we have sent a password reset link to your email so you can change the new password,";
 
 on_both_stores!(
-    a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account,
-    a_request_that_names_nobody_is_refused_in_one_sentence,
+    every_request_gets_the_same_answer_and_only_accounts_are_mailed,
+    a_request_without_a_username_is_refused_in_one_sentence,
     an_account_of_any_contract_is_mailed_by_address_and_by_username,
     a_token_is_verified_before_it_is_used,
     a_new_password_replaces_the_old_one_in_every_contract,
     a_new_password_ends_every_session_of_the_account_and_no_other,
     a_token_works_once,
     a_newer_token_replaces_an_older_one,
-    a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_future,
-    what_is_no_good_token_is_refused_as_printed,
-    a_refused_new_password_leaves_the_token_good,
+    a_queued_request_neither_revives_a_used_link_nor_makes_one_for_the_future,
+    an_invalid_token_is_refused_as_printed,
+    a_refused_new_password_does_not_use_up_the_token,
     a_reset_token_neither_authenticates_nor_refreshes,
-    a_token_stays_good_over_a_restart,
+    a_token_stays_valid_across_a_restart,
     the_mailed_link_opens_a_page_on_which_a_person_types_the_new_password,
     the_page_says_what_is_wrong_and_lets_the_person_try_again,
     the_page_repeats_nothing_that_a_browser_would_run,
     mail_goes_through_smtp_where_it_is_configured,
     mail_waits_for_a_mail_server_that_is_away,
     mail_is_sent_after_a_crash_between_request_and_mail,
-    a_mail_server_that_never_answers_delays_nobody,
+    a_mail_server_that_never_answers_delays_no_request,
 );
 
-async fn a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account(store: Store) {
+async fn every_request_gets_the_same_answer_and_only_accounts_are_mailed(store: Store) {
     let service = Program::on(store).await;
     Contract::Users
         .registers(&service.http(), &Person::called("ann"))
@@ -61,7 +61,7 @@ async fn a_request_is_answered_alike_for_everybody_and_mails_only_to_an_account(
     assert_eq!(addresses, ["ann@example.com"]);
 }
 
-async fn a_request_that_names_nobody_is_refused_in_one_sentence(store: Store) {
+async fn a_request_without_a_username_is_refused_in_one_sentence(store: Store) {
     let service = Program::on(store).await;
     for body in [json!({}), json!({"username": ""})] {
         let answer = service.send(users::REQUEST_RESET).json(&body).await;
@@ -169,9 +169,7 @@ async fn a_token_works_once(store: Store) {
         .await;
 }
 
-async fn a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_future(
-    store: Store,
-) {
+async fn a_queued_request_neither_revives_a_used_link_nor_makes_one_for_the_future(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
@@ -187,13 +185,13 @@ async fn a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_f
         uuid::Uuid::from_slice(&bytes.unwrap()[16..32]).unwrap()
     };
     // The request whose link would be valid for years comes first, because requests are handled in order.
-    put_in(
+    enqueue_request(
         &service.settings,
         uuid::Uuid::from_u128(7),
         &bob.email,
         3650,
     );
-    put_in(&service.settings, used_reset, &ann.email, 0);
+    enqueue_request(&service.settings, used_reset, &ann.email, 0);
     new_mail_to(&service, &ann.email, &known).await;
     is_refused_for_a_reset(&http, &used).await;
     support::eventually("every request was handled", async || {
@@ -204,7 +202,7 @@ async fn a_queued_request_neither_brings_a_used_link_back_nor_reaches_into_the_f
 }
 
 /// Inserts a reset request into the queue, as an attacker with write access can, dated this many days from now.
-fn put_in(settings: &Settings, reset: uuid::Uuid, identifier: &str, days: u32) {
+fn enqueue_request(settings: &Settings, reset: uuid::Uuid, identifier: &str, days: u32) {
     let context = json!({
         "request": uuid::Uuid::from_u128(8), "contract": "users", "address": null, "user_agent": null,
     });
@@ -237,7 +235,7 @@ async fn a_newer_token_replaces_an_older_one(store: Store) {
     update_password(&http, &newer, "another-secret").await;
 }
 
-async fn what_is_no_good_token_is_refused_as_printed(store: Store) {
+async fn an_invalid_token_is_refused_as_printed(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
@@ -264,7 +262,7 @@ async fn what_is_no_good_token_is_refused_as_printed(store: Store) {
     Contract::Users.signs_in(&http, &ann).await;
 }
 
-async fn a_refused_new_password_leaves_the_token_good(store: Store) {
+async fn a_refused_new_password_does_not_use_up_the_token(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = registered(&service, "ann").await;
@@ -301,7 +299,7 @@ async fn a_reset_token_neither_authenticates_nor_refreshes(store: Store) {
     assert_eq!(answer.status, 401, "{answer}");
 }
 
-async fn a_token_stays_good_over_a_restart(store: Store) {
+async fn a_token_stays_valid_across_a_restart(store: Store) {
     let mut service = Program::on(store).await;
     let ann = registered(&service, "ann").await;
     let token = request_reset(&service, &ann.email, &ann.email)
@@ -480,7 +478,7 @@ async fn mail_is_sent_after_a_crash_between_request_and_mail(store: Store) {
     update_password(&service.http(), &mail.token(), "another-secret").await;
 }
 
-async fn a_mail_server_that_never_answers_delays_nobody(store: Store) {
+async fn a_mail_server_that_never_answers_delays_no_request(store: Store) {
     // The listener accepts connections and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();

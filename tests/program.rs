@@ -21,19 +21,19 @@ use support::{
 };
 
 on_both_stores!(
-    without_a_command_it_serves,
+    the_program_serves_without_a_command,
     an_empty_store_is_migrated_at_start_or_before,
-    a_request_that_was_accepted_is_finished_before_the_end,
+    an_accepted_request_is_finished_before_the_shutdown,
     a_balancer_sees_that_a_node_is_about_to_stop,
-    every_metric_says_what_it_is,
-    an_operator_makes_accounts_and_gives_roles,
-    an_operator_is_told_why_an_account_cannot_be_made,
-    a_role_given_to_somebody_is_in_their_next_token,
+    every_metric_has_a_description_and_a_type,
+    an_operator_creates_accounts_and_assigns_roles,
+    a_refused_creation_of_an_account_names_the_reason,
+    a_newly_assigned_role_is_in_the_next_token,
     read_models_are_rebuilt_under_load,
-    a_setting_that_is_wrong_is_named,
+    an_invalid_setting_is_named,
 );
 
-async fn without_a_command_it_serves(store: Store) {
+async fn the_program_serves_without_a_command(store: Store) {
     let service = Settings::on(store).start_as(&[]).await;
     let answer = service.send(own::READYZ).await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -61,7 +61,7 @@ async fn an_empty_store_is_migrated_at_start_or_before(store: Store) {
         .await;
 }
 
-async fn a_request_that_was_accepted_is_finished_before_the_end(store: Store) {
+async fn an_accepted_request_is_finished_before_the_shutdown(store: Store) {
     let mut service = Program::on(store).await;
     let body = Contract::ApiAuth
         .registration_of(&Person::called("ann"))
@@ -118,7 +118,7 @@ async fn a_balancer_sees_that_a_node_is_about_to_stop(store: Store) {
     assert!(settings.start().await.terminate().await.success());
 }
 
-async fn every_metric_says_what_it_is(store: Store) {
+async fn every_metric_has_a_description_and_a_type(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -136,7 +136,7 @@ async fn every_metric_says_what_it_is(store: Store) {
     );
 }
 
-async fn an_operator_makes_accounts_and_gives_roles(store: Store) {
+async fn an_operator_creates_accounts_and_assigns_roles(store: Store) {
     let settings = Settings::on(store);
     let boss = Person::called("boss");
     let made = make_account(&settings, &boss, "admin");
@@ -172,7 +172,7 @@ async fn an_operator_makes_accounts_and_gives_roles(store: Store) {
     assert!(!output.contains("argon2"), "{output}");
 }
 
-async fn an_operator_is_told_why_an_account_cannot_be_made(store: Store) {
+async fn a_refused_creation_of_an_account_names_the_reason(store: Store) {
     let settings = Settings::on(store);
     let boss = Person::called("boss");
     assert!(make_account(&settings, &boss, "admin").status.success());
@@ -205,7 +205,7 @@ async fn an_operator_is_told_why_an_account_cannot_be_made(store: Store) {
     assert!(!listed.contains("other"), "{listed}");
 }
 
-async fn a_role_given_to_somebody_is_in_their_next_token(store: Store) {
+async fn a_newly_assigned_role_is_in_the_next_token(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -267,7 +267,7 @@ async fn read_models_are_rebuilt_under_load(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-async fn a_setting_that_is_wrong_is_named(store: Store) {
+async fn an_invalid_setting_is_named(store: Store) {
     let settings = Settings::on(store);
     for (name, value) in [
         ("AUTHLOG_LISTEN", "nonsense"),

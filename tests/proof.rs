@@ -17,19 +17,19 @@ use sha2::{Digest as _, Sha256};
 use support::{Contract, Nats, Person, Program, Settings, Store, eventually, on_both_stores, own};
 
 on_both_stores!(
-    checkpoints_follow_the_log_and_proofs_hold_for_a_stranger,
-    proofs_are_for_auditors_and_nonsense_is_refused,
-    evidence_holds_without_the_database_and_unchanged_alone,
+    checkpoints_follow_the_log_and_proofs_hold_for_an_independent_verifier,
+    proofs_are_for_auditors_and_invalid_requests_are_refused,
+    evidence_verifies_without_the_database_unless_it_was_changed,
     an_export_is_checked_without_the_database,
-    what_was_changed_is_named_at_the_command_line,
-    a_running_service_says_that_its_log_was_tampered_with,
+    the_command_line_names_what_was_tampered_with,
+    a_running_service_reports_that_its_log_was_tampered_with,
     a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept,
     a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed,
-    a_node_without_a_sink_knows_from_memory_that_its_log_was_cut,
+    a_node_without_a_sink_notices_from_memory_that_its_log_was_cut,
     a_checkpoint_that_was_deleted_is_stored_again,
-    an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed,
+    an_impossible_end_of_the_log_raises_the_alarm_and_is_not_signed,
     a_running_service_finds_an_event_that_was_deleted_in_the_middle,
-    a_service_on_a_schema_that_was_changed_says_so,
+    a_service_reports_a_changed_schema,
 );
 
 const PASSWORD: &str = "audits-all-day";
@@ -195,7 +195,7 @@ async fn proof(service: &Program, token: &str, query: &str) -> Value {
     answer.json()
 }
 
-async fn checkpoints_follow_the_log_and_proofs_hold_for_a_stranger(store: Store) {
+async fn checkpoints_follow_the_log_and_proofs_hold_for_an_independent_verifier(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let token = auditor(&service).await;
     let key = service.send(own::LOG_KEY).bearer(&token).await.body;
@@ -260,7 +260,7 @@ async fn checkpoints_follow_the_log_and_proofs_hold_for_a_stranger(store: Store)
     ));
 }
 
-async fn proofs_are_for_auditors_and_nonsense_is_refused(store: Store) {
+async fn proofs_are_for_auditors_and_invalid_requests_are_refused(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let token = auditor(&service).await;
     eventually("a checkpoint", async || checkpoint(&service, &token).await).await;
@@ -313,7 +313,7 @@ async fn people(settings: Settings) -> Program {
     service
 }
 
-async fn evidence_holds_without_the_database_and_unchanged_alone(store: Store) {
+async fn evidence_verifies_without_the_database_unless_it_was_changed(store: Store) {
     let service = people(Settings::on(store)).await;
     let settings = &service.settings;
     let key = runs(settings, &["log", "key"]);
@@ -401,10 +401,13 @@ async fn an_export_is_checked_without_the_database(store: Store) {
         "{words}"
     );
     let unknown = settings.run(&["export", "--user", "unknown"], "");
-    assert!(output_of(&unknown).contains("no such account"), "{unknown:?}");
+    assert!(
+        output_of(&unknown).contains("no such account"),
+        "{unknown:?}"
+    );
 }
 
-async fn what_was_changed_is_named_at_the_command_line(store: Store) {
+async fn the_command_line_names_what_was_tampered_with(store: Store) {
     let mut service = people(Settings::on(store)).await;
     // A running service would store a deleted checkpoint again.
     service.terminate().await;
@@ -438,7 +441,7 @@ async fn what_was_changed_is_named_at_the_command_line(store: Store) {
     assert!(refused.contains("event 3 was changed"), "{refused}");
 }
 
-async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
+async fn a_running_service_reports_that_its_log_was_tampered_with(store: Store) {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept.checkpoints");
     let path = kept.display().to_string();
@@ -467,7 +470,7 @@ async fn a_running_service_says_that_its_log_was_tampered_with(store: Store) {
 
 /// One node signs checkpoints, and the other only compares them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_node_says_that_the_log_was_tampered_with() {
+async fn every_node_reports_that_the_log_was_tampered_with() {
     let [first, second] = Settings::of_two_nodes();
     let first = people(first).await;
     let second = second.start().await;
@@ -482,7 +485,7 @@ async fn every_node_says_that_the_log_was_tampered_with() {
     }
 }
 
-async fn a_service_on_a_schema_that_was_changed_says_so(store: Store) {
+async fn a_service_reports_a_changed_schema(store: Store) {
     let mut service = people(Settings::on(store)).await;
     assert_eq!(tampered(&service).await, None);
     service.terminate().await;
@@ -692,7 +695,7 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
     assert_eq!(tampered(&service).await, None);
 }
 
-async fn a_node_without_a_sink_knows_from_memory_that_its_log_was_cut(store: Store) {
+async fn a_node_without_a_sink_notices_from_memory_that_its_log_was_cut(store: Store) {
     let service = people(Settings::on(store)).await;
     // Longer than a node needs to see the checkpoint.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -760,7 +763,7 @@ const FAULTS_ON_POSTGRESQL: [Fault; 4] = [
     ),
 ];
 
-async fn an_end_of_the_log_that_cannot_be_raises_the_alarm_and_is_not_signed(store: Store) {
+async fn an_impossible_end_of_the_log_raises_the_alarm_and_is_not_signed(store: Store) {
     let folder = tempfile::tempdir().unwrap();
     let kept = folder.path().join("kept.checkpoints");
     let path = kept.display().to_string();

@@ -53,7 +53,7 @@ async fn haproxy_passes_requests_on_over_http1_and_http2(store: Store) {
             (answer.status == 200).then_some(())
         })
         .await;
-        a_person_comes_and_goes(&service, &http, &Person::called(name), "/api/auth").await;
+        registers_and_erases_an_account(&service, &http, &Person::called(name), "/api/auth").await;
     }
 }
 
@@ -83,11 +83,17 @@ async fn apache_serves_the_service_below_a_path(store: Store) {
     let _apache = Proxy::start(APACHE, &["-X", "-f"], &configuration);
     listens(port).await;
     let http = Http::to(&public_url).calling_from(CLIENT);
-    a_person_comes_and_goes(&service, &http, &Person::called("ann"), "/login/api/auth").await;
+    registers_and_erases_an_account(&service, &http, &Person::called("ann"), "/login/api/auth")
+        .await;
 }
 
 /// Through a proxy a person registers, refreshes by the cookie, is seen where they are, and has their account erased.
-async fn a_person_comes_and_goes(service: &Program, http: &Http, person: &Person, path: &str) {
+async fn registers_and_erases_an_account(
+    service: &Program,
+    http: &Http,
+    person: &Person,
+    path: &str,
+) {
     Contract::ApiAuth.registers(http, person).await;
     let answer = Contract::ApiAuth.sign_in(http, person).await;
     let cookie = answer.cookie("refreshToken").unwrap();

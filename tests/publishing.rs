@@ -27,17 +27,17 @@ use support::{
 
 on_both_stores!(
     every_acknowledged_change_is_on_the_stream_once_and_in_the_order_of_the_log,
-    no_message_tells_who_somebody_is_or_what_only_they_know,
+    no_message_has_personal_data_or_secrets,
     while_nats_is_away_the_service_serves_and_events_wait,
-    a_nats_that_hangs_holds_nobody_up,
-    a_restarted_nats_goes_on_where_it_ended,
+    a_hanging_nats_server_delays_no_request,
+    publishing_resumes_after_a_restart_of_nats,
     a_wiped_stream_is_filled_again_from_the_first_event,
-    a_stream_that_is_configured_otherwise_is_refused_and_what_differs_is_told,
+    a_stream_with_another_configuration_is_refused_and_the_difference_is_named,
     a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it,
-    a_database_that_is_behind_its_stream_publishes_nothing_and_says_what_to_do,
+    a_database_behind_its_stream_publishes_nothing_and_says_what_to_do,
     a_service_with_another_database_is_refused,
-    killed_in_the_middle_it_goes_on_where_the_stream_ends,
-    user_and_password_of_nats_are_used_and_shown_to_nobody,
+    a_killed_publisher_resumes_at_the_end_of_the_stream,
+    user_and_password_of_nats_are_used_and_never_logged,
 );
 
 async fn every_acknowledged_change_is_on_the_stream_once_and_in_the_order_of_the_log(store: Store) {
@@ -83,7 +83,7 @@ async fn every_acknowledged_change_is_on_the_stream_once_and_in_the_order_of_the
     }
 }
 
-async fn no_message_tells_who_somebody_is_or_what_only_they_know(store: Store) {
+async fn no_message_has_personal_data_or_secrets(store: Store) {
     let nats = Nats::start().await;
     let service = publishing(store, &nats).start().await;
     let canary = Person {
@@ -155,7 +155,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
     is_up_to_date(&service).await;
 }
 
-async fn a_nats_that_hangs_holds_nobody_up(store: Store) {
+async fn a_hanging_nats_server_delays_no_request(store: Store) {
     let nats = Nats::start().await;
     let service = publishing(store, &nats).start().await;
     let auditor = Auditor::of(&service).await;
@@ -170,7 +170,7 @@ async fn a_nats_that_hangs_holds_nobody_up(store: Store) {
     auditor.finds_the_log_on(&nats, &service).await;
 }
 
-async fn a_restarted_nats_goes_on_where_it_ended(store: Store) {
+async fn publishing_resumes_after_a_restart_of_nats(store: Store) {
     let mut nats = Nats::start().await;
     let service = publishing(store, &nats).with_cheap_hashing().start().await;
     let auditor = Auditor::of(&service).await;
@@ -211,7 +211,7 @@ async fn a_wiped_stream_is_filled_again_from_the_first_event(store: Store) {
     auditor.finds_the_log_on(&nats, &service).await;
 }
 
-async fn a_stream_that_is_configured_otherwise_is_refused_and_what_differs_is_told(store: Store) {
+async fn a_stream_with_another_configuration_is_refused_and_the_difference_is_named(store: Store) {
     let nats = Nats::start().await;
     nats.make_stream(|config| {
         config.max_age = Duration::from_secs(3600);
@@ -259,7 +259,7 @@ async fn a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it(store: Store
     trouble_with(&service, "has lost messages").await;
 }
 
-async fn a_database_that_is_behind_its_stream_publishes_nothing_and_says_what_to_do(store: Store) {
+async fn a_database_behind_its_stream_publishes_nothing_and_says_what_to_do(store: Store) {
     let nats = Nats::start().await;
     let settings = publishing(store, &nats);
     let mut service = settings.start().await;
@@ -313,7 +313,7 @@ async fn a_service_with_another_database_is_refused(store: Store) {
     auditor.finds_the_log_on(&nats, &first).await;
 }
 
-async fn killed_in_the_middle_it_goes_on_where_the_stream_ends(store: Store) {
+async fn a_killed_publisher_resumes_at_the_end_of_the_stream(store: Store) {
     let nats = Nats::start().await;
     let settings = publishing(store, &nats).with_cheap_hashing();
     let mut service = settings.start().await;
@@ -328,7 +328,7 @@ async fn killed_in_the_middle_it_goes_on_where_the_stream_ends(store: Store) {
     auditor.finds_the_log_on(&nats, &service).await;
 }
 
-async fn user_and_password_of_nats_are_used_and_shown_to_nobody(store: Store) {
+async fn user_and_password_of_nats_are_used_and_never_logged(store: Store) {
     let nats = Nats::guarded_by("authlog", "canary:p@ss").await;
     let url = |password: &str| format!("nats://authlog:{password}@{}", nats.address());
     let service = Settings::on(store)
@@ -413,7 +413,7 @@ async fn a_leader_that_hangs_is_replaced_and_does_no_harm_when_it_wakes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_alone_cannot_reach_nats_leaves_the_work_to_another() {
+async fn a_leader_that_cannot_reach_nats_hands_over_to_another_node() {
     let nats = Nats::start().await;
     let address: std::net::SocketAddr = nats.address().parse().unwrap();
     let proxy = Proxy::to(address.port()).await;
@@ -437,7 +437,7 @@ async fn a_leader_that_alone_cannot_reach_nats_leaves_the_work_to_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_that_publish_at_once_make_neither_a_double_nor_a_hole() {
+async fn two_concurrent_publishers_make_neither_duplicates_nor_gaps() {
     let nats = Nats::start().await;
     // Whatever is deduplicated otherwise, only the fence keeps them apart here.
     nats.make_stream(|config| config.duplicate_window = Duration::from_millis(100))

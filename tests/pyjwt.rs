@@ -15,12 +15,12 @@ use support::{Contract, Person, Program, Settings, Store, eventually, on_both_st
 const PYTHON: &str = "/usr/bin/python3";
 
 on_both_stores!(
-    a_stranger_verifies_tokens_by_the_key_set_alone,
+    a_third_party_verifies_tokens_with_the_key_set_alone,
     a_library_without_ed25519_verifies_what_a_new_database_signs,
-    the_metadata_are_valid_but_for_what_there_is_not,
+    the_metadata_is_valid_except_for_unsupported_endpoints,
 );
 
-async fn a_stranger_verifies_tokens_by_the_key_set_alone(store: Store) {
+async fn a_third_party_verifies_tokens_with_the_key_set_alone(store: Store) {
     if !has("jwt, cryptography", "python3-jwt python3-cryptography") {
         return;
     }
@@ -106,7 +106,7 @@ async fn a_library_without_ed25519_verifies_what_a_new_database_signs(store: Sto
     }
 }
 
-async fn the_metadata_are_valid_but_for_what_there_is_not(store: Store) {
+async fn the_metadata_is_valid_except_for_unsupported_endpoints(store: Store) {
     if !has("authlib", "python3-authlib") {
         return;
     }

@@ -13,7 +13,7 @@ use support::{
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_number_that_was_given_away_meanwhile_is_drawn_again() {
+async fn an_account_number_that_is_already_in_use_is_drawn_again() {
     let service = hurried(Store::Postgres).await;
     let http = service.http();
     Contract::V1Auth
@@ -40,21 +40,21 @@ async fn an_account_number_that_was_given_away_meanwhile_is_drawn_again() {
 const CROWD: usize = 200;
 
 on_both_stores!(
-    of_many_who_register_one_username_exactly_one_wins,
-    of_many_who_register_one_address_in_every_contract_exactly_one_wins,
-    whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other,
+    exactly_one_of_many_registrations_of_a_username_succeeds,
+    exactly_one_of_many_registrations_of_an_address_in_every_contract_succeeds,
+    a_lost_race_for_one_name_does_not_claim_the_other,
     many_refreshes_of_one_token_at_once_are_retries,
-    a_client_that_refreshes_among_others_all_the_time_has_a_turn,
-    a_refresh_token_of_c_is_used_by_many_at_once,
-    of_many_who_use_one_reset_token_exactly_one_wins,
+    a_client_that_refreshes_among_many_others_is_not_starved,
+    many_clients_use_one_refresh_token_of_users_at_once,
+    exactly_one_of_many_uses_of_a_reset_token_succeeds,
     a_logout_wins_over_refreshes_that_race_it,
     a_new_password_wins_over_logins_that_race_it,
-    what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it,
+    nothing_that_a_thief_does_during_a_reset_outlasts_it,
     an_account_that_was_taken_back_is_not_erased_by_the_thief,
     a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed,
 );
 
-async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
+async fn exactly_one_of_many_registrations_of_a_username_succeeds(store: Store) {
     let service = hurried(store).await;
     let people = (0..CROWD).map(|number| Person {
         username: ["ann", "ANN", "Ann", "aNN"][number % 4].to_owned(),
@@ -86,7 +86,7 @@ async fn of_many_who_register_one_username_exactly_one_wins(store: Store) {
     }
 }
 
-async fn of_many_who_register_one_address_in_every_contract_exactly_one_wins(store: Store) {
+async fn exactly_one_of_many_registrations_of_an_address_in_every_contract_succeeds(store: Store) {
     let service = hurried(store).await;
     let people = (0..CROWD).map(|number| Person {
         email: ["ann@example.com", "Ann@Example.com"][number / 4 % 2].to_owned(),
@@ -118,7 +118,7 @@ async fn of_many_who_register_one_address_in_every_contract_exactly_one_wins(sto
     Contract::Api.says_wrong_credentials(&answer);
 }
 
-async fn whoever_loses_a_race_for_one_name_leaves_nothing_of_the_other(store: Store) {
+async fn a_lost_race_for_one_name_does_not_claim_the_other(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     // Each wants the same username with an address of their own.
@@ -181,7 +181,7 @@ async fn all_are_answered(services: &[&Program], token: &str) {
     clients.join_all().await;
 }
 
-async fn a_client_that_refreshes_among_others_all_the_time_has_a_turn(store: Store) {
+async fn a_client_that_refreshes_among_many_others_is_not_starved(store: Store) {
     let service = hurried(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -190,7 +190,7 @@ async fn a_client_that_refreshes_among_others_all_the_time_has_a_turn(store: Sto
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refreshes_on_two_nodes_all_have_a_turn() {
+async fn concurrent_refreshes_on_two_nodes_are_all_answered() {
     let nodes = Settings::of_two_nodes()
         .map(|node| node.with_cheap_hashing().with("AUTHLOG_RATE_LIMIT", "off"));
     let [first, second] = nodes;
@@ -201,7 +201,7 @@ async fn refreshes_on_two_nodes_all_have_a_turn() {
     all_are_answered(&[&first, &second], tokens.refresh()).await;
 }
 
-async fn a_refresh_token_of_c_is_used_by_many_at_once(store: Store) {
+async fn many_clients_use_one_refresh_token_of_users_at_once(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -213,7 +213,7 @@ async fn a_refresh_token_of_c_is_used_by_many_at_once(store: Store) {
     }
 }
 
-async fn of_many_who_use_one_reset_token_exactly_one_wins(store: Store) {
+async fn exactly_one_of_many_uses_of_a_reset_token_succeeds(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -292,7 +292,7 @@ async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
     verifies(&http, &tokens.access).await;
 }
 
-async fn what_a_thief_does_at_the_moment_of_a_reset_does_not_outlast_it(store: Store) {
+async fn nothing_that_a_thief_does_during_a_reset_outlasts_it(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
     let ann = Person::called("ann");

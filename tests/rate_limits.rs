@@ -13,24 +13,24 @@ use support::{
 const STUBBORN: usize = 300;
 
 on_both_stores!(
-    whoever_guesses_at_a_password_is_told_to_wait,
-    whoever_guesses_at_many_accounts_is_told_to_wait,
-    guesses_side_by_side_count_as_guesses_one_after_the_other,
-    both_names_of_an_account_are_one_budget,
+    guesses_at_one_password_are_limited,
+    guesses_at_many_accounts_are_limited,
+    concurrent_guesses_count_like_sequential_ones,
+    both_names_of_an_account_share_one_budget,
     the_right_password_is_limited_generously_and_for_one_account_alone,
-    the_right_password_is_limited_wherever_it_is_asked_for,
-    whoever_guesses_does_not_keep_others_out,
+    the_right_password_is_limited_at_every_endpoint_that_takes_it,
+    a_guesser_does_not_keep_others_out,
     a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there,
     changes_of_ones_own_account_are_limited_by_account,
     a_change_of_address_is_limited_alike_for_taken_and_free_addresses,
     wrong_passwords_keep_no_link_from_the_owner_of_another_address,
     requests_for_mail_are_limited_and_answered_alike,
-    nobodys_mailbox_is_flooded_from_many_addresses,
+    many_addresses_cannot_flood_one_mailbox,
     refreshes_are_limited_by_session_and_a_refused_one_appends_nothing,
     the_limit_can_be_turned_off,
 );
 
-async fn whoever_guesses_at_a_password_is_told_to_wait(store: Store) {
+async fn guesses_at_one_password_are_limited(store: Store) {
     for contract in Contract::ALL {
         let service = limited(store).await;
         let ann = Person::called("ann");
@@ -42,7 +42,7 @@ async fn whoever_guesses_at_a_password_is_told_to_wait(store: Store) {
     }
 }
 
-async fn whoever_guesses_at_many_accounts_is_told_to_wait(store: Store) {
+async fn guesses_at_many_accounts_are_limited(store: Store) {
     let service = limited(store).await;
     let refused = guess_until_refused(&service, Contract::V1Auth, |number| {
         Person::called(&format!("person-{number}"))
@@ -52,7 +52,7 @@ async fn whoever_guesses_at_many_accounts_is_told_to_wait(store: Store) {
     assert!(refused.retry_after() >= 1, "{refused}");
 }
 
-async fn guesses_side_by_side_count_as_guesses_one_after_the_other(store: Store) {
+async fn concurrent_guesses_count_like_sequential_ones(store: Store) {
     for contract in [Contract::ApiAuth, Contract::V1Auth] {
         let service = limited(store).await;
         let ann = Person::called("ann");
@@ -78,7 +78,7 @@ async fn guesses_side_by_side_count_as_guesses_one_after_the_other(store: Store)
     }
 }
 
-async fn both_names_of_an_account_are_one_budget(store: Store) {
+async fn both_names_of_an_account_share_one_budget(store: Store) {
     let service = limited(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -116,7 +116,7 @@ async fn the_right_password_is_limited_generously_and_for_one_account_alone(stor
     Contract::ApiAuth.signs_in(&elsewhere, &ann).await;
 }
 
-async fn the_right_password_is_limited_wherever_it_is_asked_for(store: Store) {
+async fn the_right_password_is_limited_at_every_endpoint_that_takes_it(store: Store) {
     let service = limited(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
@@ -135,7 +135,7 @@ async fn the_right_password_is_limited_wherever_it_is_asked_for(store: Store) {
     assert_eq!(refused.retry_after(), 1, "{refused}");
 }
 
-async fn whoever_guesses_does_not_keep_others_out(store: Store) {
+async fn a_guesser_does_not_keep_others_out(store: Store) {
     let service = limited(store).await;
     let [ann, bob] = ["ann", "bob"].map(Person::called);
     for person in [&ann, &bob] {
@@ -380,7 +380,7 @@ async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
     );
 }
 
-async fn nobodys_mailbox_is_flooded_from_many_addresses(store: Store) {
+async fn many_addresses_cannot_flood_one_mailbox(store: Store) {
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     let settings = settings.with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1");
     let service = settings.with_cheap_hashing().start().await;

@@ -17,15 +17,15 @@ on_both_stores!(
     a_refresh_token_reused_after_the_grace_ends_the_session,
     a_refresh_token_two_generations_old_ends_the_session_at_once,
     a_stolen_session_leaves_the_others_alone,
-    a_token_that_works_once_is_refused_where_it_cannot_be_replaced,
-    a_session_of_c_refreshed_through_a_keeps_its_refresh_token,
+    a_single_use_token_is_refused_where_its_successor_cannot_be_returned,
+    a_session_of_users_keeps_its_refresh_token_when_refreshed_through_api_auth,
     a_logout_that_was_recorded_by_a_clock_far_behind_counts_after_a_restart,
 );
 
 async fn a_chain_of_refreshes_keeps_the_session(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    let first = somebody_signed_in(&http).await;
+    let first = signed_in_refresh_token(&http).await;
     let mut token = first.clone();
     for _ in 0..5 {
         let next = refresh(&http, &token).await;
@@ -75,7 +75,7 @@ async fn a_logout_that_was_recorded_by_a_clock_far_behind_counts_after_a_restart
 async fn a_client_that_retries_gets_a_successor_that_works(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    let old = somebody_signed_in(&http).await;
+    let old = signed_in_refresh_token(&http).await;
     // The first answer is lost on its way; or two tabs ask at once.
     let first = refresh(&http, &old).await;
     let second = refresh(&http, &old).await;
@@ -88,7 +88,7 @@ async fn a_client_that_retries_gets_a_successor_that_works(store: Store) {
 async fn a_refresh_token_reused_after_the_grace_ends_the_session(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    let stolen = somebody_signed_in(&http).await;
+    let stolen = signed_in_refresh_token(&http).await;
     let owner = refresh(&http, &stolen).await;
     // The grace is ten seconds from when the answer was due; a retry within it does not prolong it.
     tokio::time::sleep(Duration::from_secs(18)).await;
@@ -105,7 +105,7 @@ async fn a_refresh_token_reused_after_the_grace_ends_the_session(store: Store) {
 async fn a_refresh_token_two_generations_old_ends_the_session_at_once(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    let stolen = somebody_signed_in(&http).await;
+    let stolen = signed_in_refresh_token(&http).await;
     let second = refresh(&http, &stolen).await;
     let third = refresh(&http, &second.refresh).await;
     refreshes_nothing(&http, &stolen).await;
@@ -116,7 +116,7 @@ async fn a_refresh_token_two_generations_old_ends_the_session_at_once(store: Sto
 async fn a_stolen_session_leaves_the_others_alone(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    let stolen = somebody_signed_in(&http).await;
+    let stolen = signed_in_refresh_token(&http).await;
     let other = Contract::ApiAuth
         .signs_in(&http, &Person::called("ann"))
         .await;
@@ -127,10 +127,10 @@ async fn a_stolen_session_leaves_the_others_alone(store: Store) {
     refresh(&http, other.refresh()).await;
 }
 
-async fn a_token_that_works_once_is_refused_where_it_cannot_be_replaced(store: Store) {
+async fn a_single_use_token_is_refused_where_its_successor_cannot_be_returned(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
-    let token = somebody_signed_in(&http).await;
+    let token = signed_in_refresh_token(&http).await;
     // C has no place for a successor in its answer.
     let is_refused_by_c = async |token: &str| {
         let answer = http.send(users::REFRESH).authorization(token).await;
@@ -149,7 +149,7 @@ async fn a_token_that_works_once_is_refused_where_it_cannot_be_replaced(store: S
     is_refused(&http, &next.access).await;
 }
 
-async fn a_session_of_c_refreshed_through_a_keeps_its_refresh_token(store: Store) {
+async fn a_session_of_users_keeps_its_refresh_token_when_refreshed_through_api_auth(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -173,7 +173,7 @@ struct Refreshed {
 }
 
 /// Registers Ann, signs her in through A and returns the refresh token.
-async fn somebody_signed_in(http: &Http) -> String {
+async fn signed_in_refresh_token(http: &Http) -> String {
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(http, &ann).await;
     let tokens = Contract::ApiAuth.signs_in(http, &ann).await;

@@ -13,7 +13,7 @@ use support::{
 use tokio::task::block_in_place;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_hosts_the_one_that_takes_writes_is_used_also_after_a_failover() {
+async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
     let primary = block_in_place(Postgres::of_its_own);
     let settings = Settings::on_server(&primary).with_cheap_hashing();
     let database = database_of(&settings);
@@ -128,7 +128,7 @@ async fn a_pooler_that_shares_sessions_is_refused_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_nats_servers_one_that_is_dead_is_passed_over() {
+async fn a_dead_one_of_several_nats_servers_is_skipped() {
     let (dead, nats) = (Nats::that_is_away(), Nats::start().await);
     let servers = format!("{},{}", dead.url(), nats.address());
     let settings = Settings::on(Store::Sqlite).with_cheap_hashing();

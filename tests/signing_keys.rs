@@ -15,7 +15,7 @@ use support::{
 on_both_stores!(
     a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_its_last_token_expired,
     a_retired_key_ends_its_tokens_and_another_signs,
-    another_algorithm_takes_over_and_tokens_of_the_former_stay_good,
+    another_algorithm_takes_over_and_tokens_of_the_former_stay_valid,
     a_database_keeps_its_algorithm_when_the_setting_is_gone,
 );
 
@@ -59,7 +59,7 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     assert_eq!(published(&http).await.len(), 2);
 
     // A week and a minute later, which is as long as the longest-lived token is good and clocks may differ.
-    the_key_ceased(&service.settings, &old, 7 * 24 * 60 * 60 + 61);
+    set_last_signature_ago(&service.settings, &old, 7 * 24 * 60 * 60 + 61);
     eventually("the old key is not published any more", async || {
         (published(&http).await == BTreeSet::from([new.clone()])).then_some(())
     })
@@ -108,7 +108,7 @@ async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
     assert!(line(&list, &old).contains("retired"), "{list}");
 }
 
-async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_good(store: Store) {
+async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let mut service = settings.clone().start().await;
     let ann = Person::called("ann");
@@ -290,7 +290,7 @@ fn kid(access: &str) -> String {
 }
 
 /// Lets the key have signed its last token that many seconds ago, as a version that knows no ledger would have left it.
-fn the_key_ceased(settings: &Settings, kid: &str, seconds: i64) {
+fn set_last_signature_ago(settings: &Settings, kid: &str, seconds: i64) {
     let millis = seconds * 1000;
     let ago = if settings.is_sqlite() {
         format!("CAST(strftime('%s', 'now') AS INTEGER) * 1000 - {millis}")

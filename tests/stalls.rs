@@ -34,7 +34,7 @@ fn count_of(url: &str, event_type: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_declined_during_a_stall_can_be_tried_again() {
+async fn a_request_that_was_declined_during_a_stall_can_be_retried() {
     let server = Postgres::of_its_own();
     let (service, url) = service_on(&server).await;
     let http = service.http();
@@ -92,7 +92,7 @@ async fn what_was_declined_during_a_stall_can_be_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refresh_whose_commit_took_too_long_is_no_theft_when_it_is_tried_again() {
+async fn retrying_a_refresh_whose_commit_timed_out_is_not_taken_for_theft() {
     let server = Postgres::of_its_own();
     let (service, url) = service_on(&server).await;
     let http = service.http();

@@ -24,7 +24,7 @@ const SECONDS: u64 = 25;
 const LONG_ENOUGH: u64 = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_happens_to_three_nodes_their_stream_is_their_log() {
+async fn after_random_faults_the_stream_of_three_nodes_equals_their_log() {
     let server = Postgres::of_its_own();
     let settings = Settings::on_server(&server);
     let database = settings.get("AUTHLOG_DATABASE_URL").map(str::to_owned);
@@ -41,7 +41,7 @@ async fn whatever_happens_to_three_nodes_their_stream_is_their_log() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_happens_to_an_embedded_node_its_stream_is_its_log() {
+async fn after_random_faults_the_stream_of_an_embedded_node_equals_its_log() {
     let mut world = World::of("embedded", [Settings::on(Store::Sqlite)], None).await;
     world.goes_through_chaos(&Fault::OF_ONE).await;
 }

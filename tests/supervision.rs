@@ -18,12 +18,12 @@ use support::{
 };
 
 on_both_stores!(
-    a_log_that_cannot_be_written_costs_lines_and_nothing_else,
+    an_unwritable_log_output_loses_lines_and_nothing_else,
     a_hang_up_does_not_end_the_service,
     the_state_of_every_worker_can_be_read,
 );
 
-async fn a_log_that_cannot_be_written_costs_lines_and_nothing_else(store: Store) {
+async fn an_unwritable_log_output_loses_lines_and_nothing_else(store: Store) {
     for script in [
         r#"exec "$0" serve 2>/dev/full"#,
         r#"exec "$0" serve 2>&-"#,
@@ -57,7 +57,7 @@ async fn a_log_that_cannot_be_written_costs_lines_and_nothing_else(store: Store)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_output_that_cannot_be_written_does_not_end_the_service() {
+async fn an_unwritable_standard_output_does_not_end_the_service() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
     let script = format!(r#"echo "listening on http://{address}"; exec "$0" serve >/dev/full"#);
@@ -384,7 +384,7 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_recorded_during_the_shutdown_has_its_place_in_the_log_and_is_published() {
+async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
     let nats = Nats::start().await;
     let mut service = Settings::on(Store::Postgres)
         .with("AUTHLOG_NATS_URL", &nats.url())
@@ -551,7 +551,7 @@ async fn metric(service: &Program, name: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_that_cannot_be_had_for_hashing_is_told_at_the_start() {
+async fn missing_memory_for_hashing_is_reported_at_the_start() {
     let service = Settings::on(Store::Sqlite)
         .with("AUTHLOG_ARGON2_MEMORY_KIB", "1000000")
         .start_by(r#"ulimit -v 900000; exec "$0" serve"#)

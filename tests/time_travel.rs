@@ -13,7 +13,7 @@ use support::{
 
 on_both_stores!(
     an_account_is_shown_as_it_stood_at_every_moment,
-    a_moment_without_an_answer_is_told_why,
+    a_moment_without_a_state_is_refused_with_the_reason,
     an_operator_sees_what_changed_between_two_moments,
 );
 
@@ -75,7 +75,7 @@ async fn an_account_is_shown_as_it_stood_at_every_moment(store: Store) {
     }
 }
 
-async fn a_moment_without_an_answer_is_told_why(store: Store) {
+async fn a_moment_without_a_state_is_refused_with_the_reason(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let auditor = auditor(&service).await;

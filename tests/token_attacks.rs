@@ -20,14 +20,14 @@ use support::{
 };
 
 on_both_stores!(
-    no_forgery_opens_anything,
-    no_address_in_a_token_is_ever_called,
-    a_token_of_one_kind_passes_for_no_other,
-    two_tokens_are_none,
+    no_forged_token_is_accepted,
+    no_url_in_a_token_is_ever_fetched,
+    a_token_of_one_kind_is_not_accepted_as_another,
+    a_request_with_two_tokens_is_not_authenticated,
     a_token_of_a_clock_that_was_ahead_is_refused,
 );
 
-async fn no_forgery_opens_anything(store: Store) {
+async fn no_forged_token_is_accepted(store: Store) {
     for algorithm in ["EdDSA", "ES256", "RS256"] {
         let service = Settings::on(store)
             .with_cheap_hashing()
@@ -44,7 +44,7 @@ async fn no_forgery_opens_anything(store: Store) {
         for token in std::iter::once(&*good.access).chain(others) {
             for (attack, forged) in forgeries(token, &keys) {
                 eprintln!("{algorithm}: {attack}");
-                opens_nothing(&http, &forged).await;
+                is_refused_everywhere(&http, &forged).await;
             }
         }
         verifies(&http, &good.access).await;
@@ -90,7 +90,7 @@ async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
 }
 
 /// A key that brings itself along is not taken, and one that is to be fetched is not fetched (RFC 8725 §3.10).
-async fn no_address_in_a_token_is_ever_called(store: Store) {
+async fn no_url_in_a_token_is_ever_fetched(store: Store) {
     // The attacker's key is of the same algorithm.
     let settings = Settings::on(store).with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
     let service = settings.start().await;
@@ -116,14 +116,14 @@ async fn no_address_in_a_token_is_ever_called(store: Store) {
             members.extend(brought.as_object().unwrap().clone());
             let payload = token::claims(&good.access);
             let forged = signed(&header.to_string(), &payload, &mallory, Algorithm::EdDSA);
-            opens_nothing(&http, &forged).await;
+            is_refused_everywhere(&http, &forged).await;
         }
     }
     let called = listener.accept();
     assert!(called.is_err(), "somebody called: {called:?}");
 }
 
-async fn a_token_of_one_kind_passes_for_no_other(store: Store) {
+async fn a_token_of_one_kind_is_not_accepted_as_another(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -155,7 +155,7 @@ async fn a_token_of_one_kind_passes_for_no_other(store: Store) {
         header["typ"] = json!(kind);
         let (_, rest) = token.split_once('.').unwrap();
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        opens_nothing(&http, &format!("{header}.{rest}")).await;
+        is_refused_everywhere(&http, &format!("{header}.{rest}")).await;
     }
     for access in &access {
         verifies(&http, access).await;
@@ -163,7 +163,7 @@ async fn a_token_of_one_kind_passes_for_no_other(store: Store) {
 }
 
 /// A proxy in front may have looked at one of them, and the service at the other.
-async fn two_tokens_are_none(store: Store) {
+async fn a_request_with_two_tokens_is_not_authenticated(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");
@@ -408,7 +408,7 @@ fn signed(header: &str, payload: &Value, key: &EncodingKey, algorithm: Algorithm
 }
 
 /// Makes sure that `token` is good for nothing, wherever a token is asked for.
-async fn opens_nothing(http: &Http, token: &str) {
+async fn is_refused_everywhere(http: &Http, token: &str) {
     authenticates_nothing(http, token).await;
     refreshes_nothing(http, token).await;
     resets_nothing(http, token).await;
