@@ -1,14 +1,13 @@
-//! A consumer of the events: it keeps a table of accounts and sessions of its own, in SQLite, made of nothing but the
-//! stream.
+//! A consumer of the events: it keeps its own table of accounts and sessions in SQLite, built from the stream alone.
 //!
 //! ```sh
 //! cargo run --example accounts_table -- --nats nats://127.0.0.1:4222 --db accounts.db
 //! ```
 //!
-//! It can be killed at any moment. What it has applied is written in the same transaction as what it made of it (the
-//! table `inbox`), so that every event takes effect once: after a start it goes on from there, whatever the server
-//! believes was delivered. Each message names the event's place in the log, so a gap is seen at once; it is filled from the
-//! HTTP feed (`--feed`, `--token`), or the program ends and says so. Messages that are no events are passed over.
+//! It can be killed at any moment. It records its progress (the table `inbox`) in the same transaction as the changes, so
+//! every event takes effect once: after a restart it continues from there, whatever the server believes was delivered. Each
+//! message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed (`--feed`,
+//! `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
 //! `docs/consuming.md` explains why.
 
 use std::io::Write as _;
@@ -26,13 +25,13 @@ use futures_util::StreamExt as _;
 use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 
-/// Messages in one transaction: one commit is as dear as another, however much is in it.
+/// The largest number of messages in one transaction. A commit costs the same for one message or many.
 const BATCH: usize = 500;
 
-/// How long to wait before another try when something is away.
+/// The pause before the next attempt when a server does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps a table of accounts made of Authlog's events
+/// Keeps a table of accounts, built from Authlog's events
 #[derive(Parser)]
 struct Arguments {
     /// The NATS server
@@ -58,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     let mut table = loop {
         match Table::open(&arguments.db) {
             Ok(table) => break table,
-            Err(error) if is_busy(&error) => say("waiting for whoever has the table open"),
+            Err(error) if is_busy(&error) => say("waiting for the process that has the table open"),
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(PAUSE).await;
@@ -73,28 +72,28 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Whether another process keeps SQLite from opening the file: after a crash the first who opens it mends it, and that
-/// needs it for itself.
+/// Whether another process has locked the SQLite file. After a crash the first process that opens the file recovers it under
+/// an exclusive lock.
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
-/// Why the stream is not being read.
+/// The reason why reading the stream ended.
 enum Trouble {
-    /// Something does not answer; it may be back in a moment.
+    /// A server does not answer. It may return in a moment.
     Away(anyhow::Error),
-    /// Going on would make the table wrong. Somebody has to decide.
+    /// Continuing would make the table wrong. The operator has to decide.
     Fatal(anyhow::Error),
 }
 
-/// Whatever goes wrong with a connection passes.
+/// Errors of connections are temporary.
 impl<E: Into<anyhow::Error>> From<E> for Trouble {
     fn from(error: E) -> Self {
         Self::Away(error.into())
     }
 }
 
-/// Applies events as they come, until something is wrong.
+/// Applies events as they arrive, until an error occurs.
 async fn follow(arguments: &Arguments, table: &mut Table) -> Trouble {
     match try_to_follow(arguments, table).await {
         Ok(()) => Trouble::Away(anyhow!("the server has ended the subscription")),
@@ -113,7 +112,7 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
         .max_messages_per_batch(BATCH)
         .messages()
         .await?;
-    // As many as are there, without waiting for more.
+    // Take all that have arrived, without waiting for more.
     let mut batches = messages.ready_chunks(BATCH);
     while let Some(batch) = batches.next().await {
         let batch = batch.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -141,15 +140,15 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
                 continue;
             }
             if event.log_index > expected {
-                // What came before the gap is good, whatever becomes of the gap.
+                // The events before the gap are good, even if the gap cannot be filled.
                 table.apply(&events).map_err(Trouble::Fatal)?;
                 events = fetch(arguments, expected, event.log_index - 1).await?;
             }
             events.push(event);
         }
         table.apply(&events).map_err(Trouble::Fatal)?;
-        // Only now. To acknowledge one is to acknowledge all before it; should it get lost, they are passed over when
-        // they come again.
+        // Acknowledge only after the commit. This acknowledges all earlier messages, too. If the acknowledgement is lost,
+        // they are delivered again and skipped.
         if let Some(last) = batch.last() {
             last.ack().await.map_err(|error| anyhow!(error))?;
         }
@@ -157,8 +156,7 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
     Ok(())
 }
 
-/// The sequences of messages that other clients have published and that are no events, as the stream's description lists
-/// them: "Not events: 21, 30-32."
+/// The sequences of foreign messages that are not events, from the stream's description: "Not events: 21, 30-32."
 fn foreign(stream: &Stream) -> Vec<RangeInclusive<u64>> {
     let description = stream.cached_info().config.description.as_deref();
     let list = description.and_then(|text| Some(text.split_once("Not events: ")?.1));
@@ -175,14 +173,14 @@ fn is_in(ranges: &[RangeInclusive<u64>], sequence: u64) -> bool {
     ranges.iter().any(|range| range.contains(&sequence))
 }
 
-/// The table and the stream have another event in the same place.
+/// The table and the stream have different events at the same log index.
 fn disagreement(log_index: u64, in_table: &str, on_stream: &str) -> Trouble {
     Trouble::Fatal(anyhow!(
         "event {log_index} is {in_table} in the table and {on_stream} on the stream: the table was made of another log or of a forged message, or the service was restored from a backup; delete the table to have it made again"
     ))
 }
 
-/// Makes sure that the stream is a copy of the log that the table was made of.
+/// Checks that the stream is a copy of the log from which the table was built.
 async fn check_history(
     stream: &Stream,
     foreign: &[RangeInclusive<u64>],
@@ -196,7 +194,7 @@ async fn check_history(
     if *log_index == 0 || *log_index < state.first_sequence {
         return Ok(());
     }
-    // An event's sequence is its place in the log, and more where messages that are no events came before it.
+    // The sequence of an event is its log index plus the number of foreign messages before it.
     let mut sequence = *log_index;
     while sequence <= state.last_sequence {
         if is_in(foreign, sequence) {
@@ -213,22 +211,22 @@ async fn check_history(
                 }
                 return Err(disagreement(*log_index, event_id, id));
             }
-            // Another message was in its place.
+            // The stream has another message at this position.
             (Some(found), Some(_)) if found > *log_index => return Ok(()),
             (Some(found), Some(_)) => sequence += log_index - found,
             _ => sequence += 1,
         }
     }
-    // It was wiped and is being filled again, or it belongs to a log that ends earlier.
+    // The stream was deleted and is being filled again, or it belongs to a shorter log.
     let end = state.last_sequence;
     Err(Trouble::Away(anyhow!(
         "the stream ends at {end} without event {log_index}, which was applied already"
     )))
 }
 
-/// The durable consumer, standing right after what was applied. Where the server believes otherwise (an acknowledgement
-/// that it did not get, messages that wait to be delivered again, a table restored from a backup) it is made anew: the
-/// table knows better.
+/// The durable consumer, positioned right after the last applied event. If the server has another position (a lost
+/// acknowledgement, messages that wait for redelivery, a table restored from a backup), the consumer is created again,
+/// because the table's own position is the right one.
 async fn consumer(stream: &Stream, name: &str, applied: u64) -> Result<Consumer<Config>, Trouble> {
     if let Ok(known) = stream.get_consumer::<Config>(name).await {
         let info = known.cached_info();
@@ -248,7 +246,7 @@ async fn consumer(stream: &Stream, name: &str, applied: u64) -> Result<Consumer<
     Ok(stream.create_consumer(config).await?)
 }
 
-/// The events `first` to `last` from the HTTP feed, for what the stream has lost.
+/// The events `first` to `last` from the HTTP feed, to replace lost messages of the stream.
 async fn fetch(arguments: &Arguments, first: u64, last: u64) -> Result<Vec<Event>, Trouble> {
     let Some((feed, token)) = arguments.feed.as_ref().zip(arguments.token.as_ref()) else {
         return Err(Trouble::Fatal(anyhow!(
@@ -284,7 +282,7 @@ async fn fetch(arguments: &Arguments, first: u64, last: u64) -> Result<Vec<Event
     Ok(events)
 }
 
-/// An event, wherever it came from.
+/// An event, from the stream or the feed.
 struct Event {
     log_index: u64,
     id: String,
@@ -295,7 +293,7 @@ struct Event {
 }
 
 impl Event {
-    /// A message: the attributes are headers. `None` if it is no event, because another client has published it.
+    /// Parses a message, whose headers are the attributes. `None` if it is not an event, because another client published it.
     fn of_message(message: &Message) -> Option<Self> {
         let headers = message.headers.as_ref()?;
         let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
@@ -310,7 +308,7 @@ impl Event {
         Some(event)
     }
 
-    /// A line of the feed: one JSON object.
+    /// Parses a line of the feed, which is one JSON object.
     fn of_line(line: &str) -> anyhow::Result<Self> {
         let event: Value = serde_json::from_str(line)?;
         let text = |name: &str| -> anyhow::Result<String> {
@@ -344,7 +342,7 @@ struct Inbox {
     event_id: String,
 }
 
-/// The table of accounts, and how far it has come.
+/// The table of accounts, with its progress.
 struct Table {
     connection: Connection,
     inbox: Inbox,
@@ -399,7 +397,7 @@ impl Table {
         Ok(Self { connection, inbox })
     }
 
-    /// Applies events that follow what was applied: all of them and their place in the inbox, or none.
+    /// Applies the next events and records the progress in the inbox, in one transaction.
     fn apply(&mut self, events: &[Event]) -> anyhow::Result<()> {
         let Some(last) = events.last() else {
             return Ok(());
@@ -409,7 +407,7 @@ impl Table {
             event_id: last.id.clone(),
         };
         let transaction = self.connection.transaction()?;
-        // Another process on the same table would have moved on.
+        // Another process with the same table may have applied more.
         let moved = transaction.execute(
             "UPDATE inbox SET log_index = ?1, event_id = ?2 WHERE log_index = ?3",
             params![
@@ -428,7 +426,7 @@ impl Table {
     }
 }
 
-/// What an event does to the tables. Types that came to be later than this program are passed over.
+/// Applies an event to the tables. Unknown types, which are newer than this program, are skipped.
 fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
     let Event { account, time, .. } = event;
     match event.kind.as_str() {
@@ -443,7 +441,7 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
                 "UPDATE accounts SET role = ? WHERE id = ?",
                 params![event.text("role")?, account],
             )?;
-            // An older program changed roles without ending sessions.
+            // Older versions of the service changed roles without ending sessions.
             match event.number("session_epoch") {
                 Ok(_) => raise_epoch(tables, event),
                 Err(_) => Ok(()),
@@ -500,7 +498,7 @@ fn apply(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
     }
 }
 
-/// Ends the sessions that began under an earlier epoch, but for the one that the event keeps: it moves on with the account.
+/// Ends the sessions of earlier epochs, except the one that the event keeps, which gets the account's new epoch.
 fn raise_epoch(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
     let epoch = event.number("session_epoch")?;
     if let Ok(kept) = event.text("kept_session_id") {
@@ -517,7 +515,7 @@ fn raise_epoch(tables: &Transaction<'_>, event: &Event) -> anyhow::Result<()> {
     )
 }
 
-/// Each of these changes one row: a row that is not there was in an event that was missed.
+/// Executes a change of one row. A missing row means that an event was missed.
 fn execute(
     tables: &Transaction<'_>,
     sql: &str,
@@ -528,8 +526,8 @@ fn execute(
     Ok(())
 }
 
-/// Tells whoever watches.
+/// Prints a status line.
 fn say(words: &str) {
-    // Nobody has to watch.
+    // The output may be closed.
     let _ = writeln!(std::io::stdout().lock(), "{words}");
 }

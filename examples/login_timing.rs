@@ -1,9 +1,9 @@
-//! Whether the time that a login takes tells which accounts exist: `cargo run --release --example login_timing`.
+//! Measures whether the response time of a login reveals which accounts exist:
+//! `cargo run --release --example login_timing`.
 //!
-//! Starts the release program on SQLite, or on the empty PostgreSQL database that is named, and signs in with wrong passwords,
-//! one after the other: as an account that exists, as one that does not, and as one that was imported with a cheap bcrypt hash.
-//! Prints the distributions, and Welch's t between the first and each of the others: on a quiet machine, beyond ±4 a difference
-//! is real.
+//! Starts the release program on SQLite, or on the given empty PostgreSQL database, and signs in with wrong passwords, one after
+//! the other: to an existing account, to an unknown one, and to one that was imported with a cheap bcrypt hash. Prints the
+//! distributions, and Welch's t between the first and each of the others. On a quiet machine, a t beyond ±4 is a real difference.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -19,19 +19,19 @@ use reqwest::Client;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Logins of each kind.
+/// The number of logins of each kind.
 const TRIES: usize = 500;
 
-/// Logins before the first that counts.
+/// The number of warm-up logins.
 const WARM_UP: usize = 30;
 
-/// Between two logins.
+/// The pause between two logins.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Who signs in.
-const NAMES: [&str; 3] = ["somebody", "nobody", "somebody-imported"];
+/// The usernames: an existing account, an unknown one, and an imported one.
+const NAMES: [&str; 3] = ["existing", "unknown", "imported"];
 
-/// The program, which ends with this.
+/// The program, stopped when this is dropped.
 struct Service {
     process: Child,
     base: String,
@@ -71,12 +71,12 @@ async fn main() {
     let mut millis = NAMES.map(|_| Vec::with_capacity(TRIES));
     for number in 0..WARM_UP + TRIES {
         let mut turns: Vec<_> = NAMES.iter().zip(&mut millis).collect();
-        // Nobody always comes after the same one.
+        // The order changes, so that none always follows the same one.
         if number % 2 == 1 {
             turns.reverse();
         }
         for (name, millis) in turns {
-            // What a refused login leaves to be done beside the answer is not the next one's.
+            // Background work of a refused login must not count for the next one.
             tokio::time::sleep(PAUSE).await;
             let took = log_in(&client, &service.base, name).await;
             if number >= WARM_UP {
@@ -100,7 +100,7 @@ async fn main() {
     }
 }
 
-/// How many milliseconds a refused login takes.
+/// The time of a refused login, in milliseconds.
 async fn log_in(client: &Client, base: &str, name: &str) -> f64 {
     let body = json!({"username": name, "password": "a-wrong-password"});
     let request = client.post(format!("{base}/users/login")).json(&body);
@@ -129,7 +129,7 @@ fn welch(one: &[f64], other: &[f64]) -> f64 {
     (mean_of_one - mean_of_other) / error.sqrt()
 }
 
-/// Builds the program as this example was built.
+/// Builds the program with the profile of this example.
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--bin", "authlog"]);

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures the program, built as for production, on both stores. The machine should be idle; further arguments go to the
+# Measures the release build of the program on both stores. The machine should be idle. Further arguments go to the
 # benchmark.
 #
-#   scripts/bench.sh              every operation beside the limits of this machine, and a storm of logins: some minutes
+#   scripts/bench.sh              every operation, the limits of this machine, and a storm of logins: some minutes
 #   scripts/bench.sh --only refresh,login --rounds 3 --json figures.json
 #   scripts/bench.sh memory       the program's memory under every load, with 32 and with 300 connections: `--seconds 60`
 #   scripts/bench.sh recovery     whether the program recovers from a disturbance: `--runs 20 --connections 32,300,3000`
-#   scripts/bench.sh isolation    what others notice of one client that abuses the service: `--seconds 30 --abuses followers`
+#   scripts/bench.sh isolation    how one abusive client affects the others: `--seconds 30 --abuses followers`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

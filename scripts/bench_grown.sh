@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fills both stores with a million accounts and five million events (or as many as the first two arguments say), and
-# measures every operation on them beside an empty store, with sessions that were refreshed ten thousand times. Takes half
-# an hour and fifteen gigabytes; further arguments go to the benchmark: `scripts/bench_grown.sh 10000 50000 --rounds 3`.
+# Fills both stores with a million accounts and five million events (the first two arguments change the numbers), and
+# compares every operation with an empty store, with sessions that were refreshed ten thousand times. Takes half an hour and
+# fifteen gigabytes. Further arguments go to the benchmark: `scripts/bench_grown.sh 10000 50000 --rounds 3`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/servers.sh

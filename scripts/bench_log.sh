@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fills both stores with a log of a million events (or as many as the first argument says) and times what auditors and
-# operators do with it: how long, how many events a second, and the most memory that it took.
+# Fills both stores with a log of a million events (the first argument changes the number), and measures the commands of
+# auditors and operators on it: time, events a second, and peak memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/servers.sh
@@ -10,7 +10,7 @@ cargo build --release --locked --package authlog --package authlog-bench
 start_postgres
 query postgres 'CREATE DATABASE authlog'
 
-# Runs the program and prints a line of the table; $1 is what it does, $2 how many events that concerns, or nothing.
+# Runs the program and prints a line of the table. $1 names the task, $2 is the number of its events, or empty.
 timed() {
   local what="$1" concerned="$2"
   shift 2
@@ -32,18 +32,18 @@ measure() {
   echo "filling $1" >&2
   target/release/authlog-bench fill --events "$events" --data-dir "$AUTHLOG_DATA_DIR" \
     ${AUTHLOG_DATABASE_URL:+--database-url "$AUTHLOG_DATABASE_URL"}
-  # Any account; they have the same number of events.
-  local somebody
-  somebody="$(target/release/authlog user list | awk '$1 == 11 { print $2 }')"
+  # Any account will do: all have the same number of events.
+  local account
+  account="$(target/release/authlog user list | awk '$1 == 11 { print $2 }')"
   printf '\n%s, %s events\n\n| | seconds | events a second | MiB at the most |\n|---|--:|--:|--:|\n' "$1" "$events"
   timed 'checkpoints signed for the whole log' "$events" log checkpoint
   timed 'log verify' "$events" log verify
   timed 'doctor' "$events" doctor
   timed 'rebuild' "$events" rebuild
-  timed 'history of one account' '' history "$somebody" --json
-  timed 'state of one account, now' '' state "$somebody"
-  timed 'state of one account at half of the log' '' state "$somebody" --at "$((events / 2))"
-  timed 'export of one account' '' export --user "$somebody" --out "$home/export.ndjson"
+  timed 'history of one account' '' history "$account" --json
+  timed 'state of one account, now' '' state "$account"
+  timed 'state of one account at half of the log' '' state "$account" --at "$((events / 2))"
+  timed 'export of one account' '' export --user "$account" --out "$home/export.ndjson"
 }
 
 measure SQLite

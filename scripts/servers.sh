@@ -1,5 +1,5 @@
-# PostgreSQL and NATS for a measurement, on free ports and on the disk that the project is on: /tmp may be memory. To be
-# sourced; what was started is stopped, and its files are removed, when the script ends.
+# PostgreSQL and NATS for a measurement, on free ports and on the disk of the project, because /tmp may be in memory. Source
+# this file: at the end of the script the servers are stopped and their files removed.
 
 home="$PWD/target/bench"
 rm -rf "$home"
@@ -34,7 +34,7 @@ trap stop_servers EXIT
 start_postgres() {
   cluster="$home/postgres"
   if [[ "$(id -u)" == 0 ]]; then
-    # Whoever runs the server has to get to its files.
+    # The owner of the server needs access to its files.
     cluster="$(mktemp --directory --tmpdir=/var/lib/postgresql authlog-bench.XXXXXX)"
     chown postgres: "$cluster"
   fi
@@ -46,7 +46,7 @@ start_postgres() {
   postgres="postgres://postgres@127.0.0.1:$port"
 }
 
-# Runs statements, each in a transaction of its own, in a database.
+# Runs statements in a database, each in its own transaction.
 query() {
   local database="$1" statement
   shift

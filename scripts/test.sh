@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Checks everything: formatting, lints, and every test over the real program, a real PostgreSQL and a real mail server.
-# Needs Rust and a C compiler; installs the rest with apt-get where it is missing.
+# Checks everything: formatting, lints, and every test with the real program, a real PostgreSQL and a real mail server.
+# Needs Rust and a C compiler, and installs the rest with apt-get if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '\n==> %s\n' "$*"; }
 
-# Whether every Debian package named is installed.
+# Whether all of these Debian packages are installed.
 installed() {
   local package
   for package in "$@"; do
@@ -23,7 +23,7 @@ install_packages() {
 }
 
 needed=(postgresql pgbouncer nats-server python3-aiosmtpd)
-# The tests that need a browser, a Python library or one of these proxies say so and pass over it where there is none.
+# Tests that need a browser, a Python library or one of these proxies print a note and do nothing if it is missing.
 wished=(chromium nginx haproxy apache2 python3-jwt python3-cryptography python3-jose python3-authlib)
 
 step "Tools that the tests need: ${needed[*]}"
@@ -42,7 +42,7 @@ step 'Lints'
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
 if command -v cargo-deny >/dev/null; then
-  # Advisories change by the day and need the network: `cargo deny check advisories` is for a timer, not for a change.
+  # Advisories change daily and need the network, so `cargo deny check advisories` belongs in a scheduled job.
   step 'Licences, sources and who imports what'
   cargo deny --workspace check licenses sources bans
 fi

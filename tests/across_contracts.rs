@@ -206,7 +206,7 @@ async fn an_unknown_account_and_a_wrong_password_answer_alike(store: Store) {
         for password in ["not-her-secret", "x"] {
             let known = contract.sign_in(&http, &ann.with_password(password)).await;
             let unknown = contract
-                .sign_in(&http, &Person::called("nobody").with_password(password))
+                .sign_in(&http, &Person::called("unknown").with_password(password))
                 .await;
             assert_eq!(known.status, unknown.status);
             let [known_body, unknown_body] = [&known, &unknown].map(|answer| {

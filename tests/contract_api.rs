@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{is_refused, refusal_of_d, verifies};
+use support::contract::{is_refused, refusal_of_api, verifies};
 use support::document::printed_in;
 use support::form::{NOW_DAY_FIRST, NOW_UNIX, RANDOM_UUID, TEXT, UUID};
 use support::http::Request;
@@ -177,10 +177,10 @@ async fn a_wrong_password_and_an_unknown_address_are_refused_alike(store: Store)
     let mut messages = Vec::new();
     for person in [
         ann.with_password("not-her-secret"),
-        Person::called("nobody"),
+        Person::called("unknown"),
     ] {
         let answer = Contract::Api.sign_in(&service.http(), &person).await;
-        let body = answer.is(401, &refusal_of_d(401, TEXT));
+        let body = answer.is(401, &refusal_of_api(401, TEXT));
         messages.push(body["message"].clone());
     }
     assert_eq!(messages[0], messages[1]);
@@ -210,7 +210,7 @@ async fn a_login_is_refused_for_each_member_by_its_code(store: Store) {
         ("john", "johndoe", "email", "john", "EMAIL_FORMAT"),
         ("", "johndoe", "email", "", "REQUIRED"),
         ("ann@example.com", "short", "password", MASK, "TO_SHORT"),
-        ("nobody@example.com", "short", "password", MASK, "TO_SHORT"),
+        ("unknown@example.com", "short", "password", MASK, "TO_SHORT"),
     ] {
         let body = json!({"email": email, "password": password});
         let answer = service.send(api::LOGIN).json(&body).await;

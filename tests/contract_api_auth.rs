@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{refusal_of_a, verifies};
+use support::contract::{refusal_of_api_auth, verifies};
 use support::document::printed_in;
 use support::form::{
     JWT, NOW_CALENDAR, NOW_MILLIS, NOW_UNIX_MILLIS, RFC3339, TEXTS, UUID, rfc3339,
@@ -205,7 +205,7 @@ async fn a_registration_is_refused_for_what_is_wrong_with_its_members(store: Sto
         ("email", json!(format!("{}@example.com", "a".repeat(300)))),
         ("username", json!("a".repeat(300))),
         ("username", json!("ann\u{0}")),
-        ("username", json!("somebody-else@example.com")),
+        ("username", json!("another@example.com")),
         ("password", json!("short")),
         ("password", json!("x".repeat(5000))),
         ("confirm_password", json!("another-secret")),
@@ -310,8 +310,8 @@ async fn a_wrong_password_is_forbidden(store: Store) {
         ("ann", "Ann-opens-sesame"),
         ("ann", "ann-opens-sesame "),
         ("ann@example.com", "not-her-secret"),
-        ("nobody", "ann-opens-sesame"),
-        ("nobody@example.com", "ann-opens-sesame"),
+        ("unknown", "ann-opens-sesame"),
+        ("unknown@example.com", "ann-opens-sesame"),
     ] {
         let answer = sign_in(&service.http(), identifier, password).await;
         Contract::ApiAuth.says_wrong_credentials(&answer);
@@ -437,7 +437,7 @@ async fn a_logout_ends_the_session_and_clears_the_cookie(store: Store) {
     support::contract::is_refused(&http, &ended.access).await;
     support::contract::refreshes_nothing(&http, ended.refresh()).await;
     let answer = service.send(api_auth::LOGOUT).bearer(&ended.access).await;
-    answer.is(401, &refusal_of_a(401, "Unauthorized"));
+    answer.is(401, &refusal_of_api_auth(401, "Unauthorized"));
     // Another session of the same person continues.
     verifies(&http, &other.access).await;
 }
@@ -449,7 +449,7 @@ async fn a_logout_without_a_valid_access_token_is_unauthorized(store: Store) {
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
 
     let answer = service.send(api_auth::LOGOUT).await;
-    answer.is(401, &refusal_of_a(401, "Unauthorized"));
+    answer.is(401, &refusal_of_api_auth(401, "Unauthorized"));
     for token in [
         "",
         "nonsense",
@@ -461,7 +461,7 @@ async fn a_logout_without_a_valid_access_token_is_unauthorized(store: Store) {
         &token::altered(&tokens.access, |claims| claims["role"] = json!("admin")),
     ] {
         let answer = service.send(api_auth::LOGOUT).bearer(token).await;
-        answer.is(401, &refusal_of_a(401, "Unauthorized"));
+        answer.is(401, &refusal_of_api_auth(401, "Unauthorized"));
     }
     verifies(&service.http(), &tokens.access).await;
 }
@@ -532,9 +532,12 @@ async fn a_refresh_without_a_valid_refresh_token_is_unauthorized(store: Store) {
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
 
     let answer = service.send(api_auth::REFRESH).await;
-    answer.is(401, &refusal_of_a(401, "Unauthorized"));
+    answer.is(401, &refusal_of_api_auth(401, "Unauthorized"));
     let answer = service.send(api_auth::REFRESH_TOKEN).await;
-    answer.is(401, &refusal_of_a(401, "Invalid or expired refresh token"));
+    answer.is(
+        401,
+        &refusal_of_api_auth(401, "Invalid or expired refresh token"),
+    );
     for token in [
         "nonsense",
         "def50200f49f3f3e277085787114b03650200f49f3f3e277085787114b03b",

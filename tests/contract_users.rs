@@ -4,7 +4,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{is_refused, refreshes_nothing, refusal_of_c, success_of_c, verifies};
+use support::contract::{
+    is_refused, refreshes_nothing, refusal_of_users, success_of_users, verifies,
+};
 use support::document::printed_in;
 use support::form::{JWT, TEXT, UUID};
 use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token, users};
@@ -116,7 +118,7 @@ async fn a_registration_is_answered_as_printed(store: Store) {
     let answer = service.send(users::REGISTER).json(&body).await;
     answer.is(
         200,
-        &success_of_c(
+        &success_of_users(
             "successfully created",
             &json!({"username": "Ann@Example.com"}),
         ),
@@ -131,7 +133,7 @@ async fn a_taken_username_is_refused_as_printed(store: Store) {
     for username in ["ann@example.com", "ANN@example.com"] {
         let body = json!({"username": username, "password": "other-secret"});
         let answer = service.send(users::REGISTER).json(&body).await;
-        answer.is(400, &refusal_of_c(400, "username already exist"));
+        answer.is(400, &refusal_of_users(400, "username already exist"));
     }
 }
 
@@ -149,7 +151,7 @@ async fn a_registration_is_refused_in_one_sentence(store: Store) {
         json!({"username": "ann@example.com", "password": "x".repeat(5000)}),
     ] {
         let answer = service.send(users::REGISTER).json(&body).await;
-        answer.is(400, &refusal_of_c(400, TEXT));
+        answer.is(400, &refusal_of_users(400, TEXT));
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert_ne!(message, "username already exist", "{body}");
     }
@@ -166,7 +168,7 @@ async fn a_login_is_answered_as_printed(store: Store) {
         let answer = service.send(users::LOGIN).json(&body).await;
         answer.is(
             200,
-            &success_of_c(
+            &success_of_users(
                 "successfully login",
                 &json!({"access_token": JWT, "refresh_token": JWT}),
             ),
@@ -182,12 +184,15 @@ async fn a_wrong_password_and_an_unknown_name_are_refused_as_printed(store: Stor
     for (username, password) in [
         ("ann@example.com", "not-her-secret"),
         ("ann@example.com", "short"),
-        ("nobody@example.com", "ann-opens-sesame"),
-        ("nobody", "ann-opens-sesame"),
+        ("unknown@example.com", "ann-opens-sesame"),
+        ("unknown", "ann-opens-sesame"),
     ] {
         let body = json!({"username": username, "password": password});
         let answer = service.send(users::LOGIN).json(&body).await;
-        answer.is(400, &refusal_of_c(400, "username and password not match"));
+        answer.is(
+            400,
+            &refusal_of_users(400, "username and password not match"),
+        );
     }
 }
 
@@ -200,7 +205,7 @@ async fn a_login_that_lacks_members_is_refused_in_one_sentence(store: Store) {
         json!({"username": "", "password": ""}),
     ] {
         let answer = service.send(users::LOGIN).json(&body).await;
-        answer.is(400, &refusal_of_c(400, TEXT));
+        answer.is(400, &refusal_of_users(400, TEXT));
     }
 }
 
@@ -231,7 +236,7 @@ async fn a_valid_access_token_verifies_bare_and_as_bearer(store: Store) {
     let ann = Person::called("ann");
     Contract::Users.registers(&service.http(), &ann).await;
     let tokens = Contract::Users.signs_in(&service.http(), &ann).await;
-    let verified = success_of_c("token verified", &Value::Null);
+    let verified = success_of_users("token verified", &Value::Null);
     let answer = service
         .send(users::VERIFY)
         .authorization(&tokens.access)
@@ -253,7 +258,7 @@ async fn an_invalid_access_token_is_refused_as_printed(store: Store) {
     let answer = service.send(users::VERIFY).await;
     answer.is(
         400,
-        &refusal_of_c(400, "please provided a valid access_token!"),
+        &refusal_of_users(400, "please provided a valid access_token!"),
     );
     for token in [
         "access_token",
@@ -287,7 +292,7 @@ async fn a_refresh_is_answered_with_an_access_token_alone(store: Store) {
         .await;
     let body = answer.is(
         200,
-        &success_of_c(
+        &success_of_users(
             "successfully refresh access_token",
             &json!({"access_token": JWT}),
         ),
@@ -332,7 +337,7 @@ async fn an_invalid_refresh_token_is_refused_as_printed(store: Store) {
     let answer = service.send(users::REFRESH).await;
     answer.is(
         400,
-        &refusal_of_c(400, "please provided a valid refresh_token!"),
+        &refusal_of_users(400, "please provided a valid refresh_token!"),
     );
     for token in [
         "refresh_token",

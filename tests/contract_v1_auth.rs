@@ -164,7 +164,7 @@ async fn a_wrong_password_and_an_unknown_address_are_refused_as_printed(store: S
     for person in [
         ann.with_password("not-her-secret"),
         ann.with_password("short"),
-        Person::called("nobody"),
+        Person::called("unknown"),
     ] {
         let answer = Contract::V1Auth.sign_in(&service.http(), &person).await;
         answer.is(400, &serde_json::from_str(printed).unwrap());

@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::contract::{Tokens, is_refused, refreshes_nothing, refusal_of_a, verifies};
+use support::contract::{Tokens, is_refused, refreshes_nothing, refusal_of_api_auth, verifies};
 use support::http::Request;
 use support::{Contract, Person, Program, Settings, Store, api_auth, on_both_stores, token};
 
@@ -31,7 +31,7 @@ async fn signed_in(service: &Program, name: &str) -> Tokens {
 
 /// The expected answer to a refresh by an invalid cookie.
 fn bad_refresh_token() -> Value {
-    refusal_of_a(401, "Invalid or expired refresh token")
+    refusal_of_api_auth(401, "Invalid or expired refresh token")
 }
 
 fn refresh(service: &Program, cookies: impl AsRef<[u8]>) -> Request {
@@ -178,7 +178,7 @@ async fn a_logout_clears_an_invalid_cookie(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
     for token in ["nonsense", tokens.refresh(), &tokens.access] {
         let answer = logout(&service, format!("refreshToken={token}")).await;
-        answer.is(401, &refusal_of_a(401, "Unauthorized"));
+        answer.is(401, &refusal_of_api_auth(401, "Unauthorized"));
         let cookie = answer.cookie("refreshToken").unwrap();
         assert_eq!(
             (cookie.value.as_str(), cookie.attribute("max-age")),
@@ -237,7 +237,7 @@ async fn pages_of_other_sites_use_the_cookie_where_it_is_configured(store: Store
     for stranger in ["https://evil.example", "null", "http://app.example.org"] {
         for request in [refresh(&service, &ours), logout(&service, &ours)] {
             let answer = request.header("origin", stranger).await;
-            answer.is(403, &refusal_of_a(403, "Forbidden"));
+            answer.is(403, &refusal_of_api_auth(403, "Forbidden"));
             assert_eq!(answer.cookie("refreshToken"), None, "{answer}");
         }
     }

@@ -178,17 +178,17 @@ const CHANGE_ROLE: Price = Price {
 async fn an_account_of_ten_thousand_events_costs_the_same_as_a_new_one_and_none_of_them_is_read(
     store: Store,
 ) {
-    let office = AdministeredAccount::on(store).await;
-    let meter = &office.meter;
+    let administered = AdministeredAccount::on(store).await;
+    let meter = &administered.meter;
     let price = meter.times(TIMES, CHANGE_ROLE);
-    let changes = async || office.changes(TIMES).await;
+    let changes = async || administered.changes(TIMES).await;
     meter.comes_to_cost(&price, changes).await;
-    office.lengthen_the_stream(10_000).await;
+    administered.lengthen_the_stream(10_000).await;
     meter.comes_to_cost(&price, changes).await;
     // Deleted events cannot be read. The newest stays, because SQLite would give its position to the next event.
     let gone = format!(
         "DELETE FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{}' AND sequence <= 10000",
-        office.account
+        administered.account
     );
     meter.service.settings.tamper(&gone);
     meter.comes_to_cost(&price, changes).await;
@@ -197,13 +197,13 @@ async fn an_account_of_ten_thousand_events_costs_the_same_as_a_new_one_and_none_
 async fn a_row_of_an_earlier_version_costs_two_lookups_of_events_once_however_long_the_stream(
     store: Store,
 ) {
-    let office = AdministeredAccount::on(store).await;
-    let meter = &office.meter;
-    office.lengthen_the_stream(10_000).await;
+    let administered = AdministeredAccount::on(store).await;
+    let meter = &administered.meter;
+    administered.lengthen_the_stream(10_000).await;
     // Deleted events cannot be read. None of these ten thousand events belongs to a request.
     let gone = format!(
         "DELETE FROM events WHERE aggregate_type = 'user' AND aggregate_id = '{}' AND sequence <= 10000",
-        office.account
+        administered.account
     );
     meter.service.settings.tamper(&gone);
     let once = meter.times(
@@ -222,13 +222,13 @@ async fn a_row_of_an_earlier_version_costs_two_lookups_of_events_once_however_lo
     let first = async || {
         let forget = "UPDATE accounts SET recent_requests = NULL";
         meter.service.settings.execute(forget);
-        let spent = meter.spent(async || office.gives_role("auditor").await);
+        let spent = meter.spent(async || administered.gives_role("auditor").await);
         let spent = spent.await;
-        office.gives_role("user").await;
+        administered.gives_role("user").await;
         spent
     };
     meter.comes_to_cost(&once, first).await;
-    let changes = async || office.changes(TIMES).await;
+    let changes = async || administered.changes(TIMES).await;
     let price = meter.times(TIMES, CHANGE_ROLE);
     meter.comes_to_cost(&price, changes).await;
 }
@@ -275,21 +275,21 @@ async fn ending_other_sessions_is_one_append_and_none_if_there_are_none(store: S
 }
 
 async fn what_changes_nothing_about_an_account_appends_nothing(store: Store) {
-    let office = AdministeredAccount::on(store).await;
-    let meter = &office.meter;
+    let administered = AdministeredAccount::on(store).await;
+    let meter = &administered.meter;
     // The first lock ends the sessions.
     for change in ["/lock", "/unlock"] {
-        office.asks("POST", change, &json!({})).await;
+        administered.asks("POST", change, &json!({})).await;
     }
     let before = meter.counted().await.events;
     for (method, rest) in [("POST", "/unlock"), ("DELETE", "/sessions")] {
-        office.asks(method, rest, &json!({})).await;
+        administered.asks(method, rest, &json!({})).await;
     }
-    office.gives_role("user").await;
+    administered.gives_role("user").await;
     assert_eq!(meter.counted().await.events, before);
-    office.asks("POST", "/lock", &json!({})).await;
+    administered.asks("POST", "/lock", &json!({})).await;
     for (method, rest) in [("POST", "/lock"), ("DELETE", "/sessions")] {
-        office.asks(method, rest, &json!({})).await;
+        administered.asks(method, rest, &json!({})).await;
     }
     assert_eq!(meter.counted().await.events, before + 1);
 }

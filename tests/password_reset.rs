@@ -10,7 +10,9 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::contract::{is_refused, refreshes_nothing, refusal_of_c, success_of_c, verifies};
+use support::contract::{
+    is_refused, refreshes_nothing, refusal_of_users, success_of_users, verifies,
+};
 use support::form::TEXT;
 use support::http::Http;
 use support::mail::{Mail, MailServer, Mailbox as _, mail_to, new_mail_to};
@@ -53,7 +55,7 @@ async fn every_request_gets_the_same_answer_and_only_accounts_are_mailed(store: 
     for username in ["unknown@example.com", "unknown", "ann@example.com"] {
         let body = json!({"username": username});
         let answer = service.send(users::REQUEST_RESET).json(&body).await;
-        answer.is(200, &success_of_c(SENT, &Value::Null));
+        answer.is(200, &success_of_users(SENT, &Value::Null));
     }
     // Requests are handled in order, so those for unknown names have been handled by now.
     mail_to(&service, "ann@example.com").await;
@@ -65,7 +67,7 @@ async fn a_request_without_a_username_is_refused_in_one_sentence(store: Store) {
     let service = Program::on(store).await;
     for body in [json!({}), json!({"username": ""})] {
         let answer = service.send(users::REQUEST_RESET).json(&body).await;
-        answer.is(400, &refusal_of_c(400, TEXT));
+        answer.is(400, &refusal_of_users(400, TEXT));
     }
 }
 
@@ -89,7 +91,7 @@ async fn a_token_is_verified_before_it_is_used(store: Store) {
     let token = request_reset(&service, &ann.email, &ann.email)
         .await
         .token();
-    let verified = success_of_c("token verified", &Value::Null);
+    let verified = success_of_users("token verified", &Value::Null);
     for header in [token.clone(), format!("Bearer {token}")] {
         let answer = service
             .send(users::VERIFY_RESET)
@@ -115,7 +117,7 @@ async fn a_new_password_replaces_the_old_one_in_every_contract(store: Store) {
         .await;
     answer.is(
         200,
-        &success_of_c("password successfully updated", &Value::Null),
+        &success_of_users("password successfully updated", &Value::Null),
     );
     for contract in Contract::ALL {
         contract.says_wrong_credentials(&contract.sign_in(&http, &ann).await);
@@ -243,7 +245,7 @@ async fn an_invalid_token_is_refused_as_printed(store: Store) {
         .await
         .token();
     let tokens = Contract::Users.signs_in(&http, &ann).await;
-    let refusal = refusal_of_c(400, "please provided a valid reset_password_token!");
+    let refusal = refusal_of_users(400, "please provided a valid reset_password_token!");
     let answer = service.send(users::VERIFY_RESET).await;
     answer.is(400, &refusal);
     let body = json!({"password": "another-secret"});
@@ -280,7 +282,7 @@ async fn a_refused_new_password_does_not_use_up_the_token(store: Store) {
             .authorization(&token)
             .json(&body)
             .await;
-        answer.is(400, &refusal_of_c(400, TEXT));
+        answer.is(400, &refusal_of_users(400, TEXT));
     }
     Contract::Users.signs_in(&http, &ann).await;
     update_password(&http, &token, "another-secret").await;
@@ -505,7 +507,7 @@ async fn registered(service: &Program, name: &str) -> Person {
 async fn ask_for_a_reset(http: &Http, username: &str) {
     let body = json!({"username": username});
     let answer = http.send(users::REQUEST_RESET).json(&body).await;
-    answer.is(200, &success_of_c(SENT, &Value::Null));
+    answer.is(200, &success_of_users(SENT, &Value::Null));
 }
 
 /// Requests a reset, and waits for the mail to `address`.
@@ -524,7 +526,7 @@ async fn update_password(http: &Http, token: &str, password: &str) {
 
 /// Asserts that `token` resets nothing.
 async fn is_refused_for_a_reset(http: &Http, token: &str) {
-    let refusal = refusal_of_c(400, "please provided a valid reset_password_token!");
+    let refusal = refusal_of_users(400, "please provided a valid reset_password_token!");
     let answer = http.send(users::VERIFY_RESET).authorization(token).await;
     answer.is(400, &refusal);
     let request = http.send(users::UPDATE_PASSWORD).authorization(token);

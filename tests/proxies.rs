@@ -1,4 +1,4 @@
-//! HAProxy and Apache in front of the service, as Debian has them, where they are installed.
+//! Debian's HAProxy and Apache in front of the service, if they are installed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 const HAPROXY: &str = "/usr/sbin/haproxy";
 const APACHE: &str = "/usr/sbin/apache2";
 
-/// Another address of this machine, from which a client calls.
+/// A second loopback address, from which a client connects.
 const CLIENT: &str = "127.0.0.9";
 
 on_both_stores!(
@@ -87,7 +87,7 @@ async fn apache_serves_the_service_below_a_path(store: Store) {
         .await;
 }
 
-/// Through a proxy a person registers, refreshes by the cookie, is seen where they are, and has their account erased.
+/// Registers through a proxy, refreshes by the cookie, checks the recorded client address, and erases the account.
 async fn registers_and_erases_an_account(
     service: &Program,
     http: &Http,
@@ -136,7 +136,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts `program` in the foreground; the last of the arguments is followed by the file with `configuration`.
+    /// Starts `program` in the foreground. The path of the file with `configuration` follows the last argument.
     fn start(program: &str, arguments: &[&str], configuration: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("proxy.conf");

@@ -1,4 +1,4 @@
-//! The log on NATS JetStream: every event, in order, once, whatever becomes of NATS, the service or the database.
+//! The log on NATS JetStream: every event once and in order, through failures of NATS, the service and the database.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -191,7 +191,7 @@ async fn publishing_resumes_after_a_restart_of_nats(store: Store) {
         .iter()
         .filter(|message| message.subject.ends_with(".registered"))
         .count();
-    // And the auditor.
+    // The auditor's account counts, too.
     assert_eq!(registered, visitors.len() + 1);
 }
 
@@ -201,7 +201,7 @@ async fn a_wiped_stream_is_filled_again_from_the_first_event(store: Store) {
     let auditor = Auditor::of(&service).await;
     let before = auditor.finds_the_log_on(&nats, &service).await;
     assert!(before.len() > 1);
-    // Nothing happens that would have to be published.
+    // There are no new events to publish.
     nats.delete_stream().await;
     let after = auditor.finds_the_log_on(&nats, &service).await;
     assert_eq!(after.len(), before.len());
@@ -233,7 +233,7 @@ async fn a_stream_with_another_configuration_is_refused_and_the_difference_is_na
 
 async fn a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it(store: Store) {
     let nats = Nats::start().await;
-    // One that the program made would refuse to lose a message.
+    // A stream that the program created would not allow deleting a message.
     let stream = nats.make_stream(|_| {}).await;
     let service = publishing(store, &nats).start().await;
     let auditor = Auditor::of(&service).await;
@@ -281,7 +281,7 @@ async fn a_database_behind_its_stream_publishes_nothing_and_says_what_to_do(stor
     ] {
         assert!(trouble.contains(what), "{what} is not in {trouble}");
     }
-    // Once it has gone on beyond the stream's end it does not take its own events for those that followed.
+    // When its log has grown beyond the end of the stream, its own events are not taken for those of the stream.
     for number in 0..ended_at {
         let person = Person::called(&format!("person-{number}"));
         Contract::V1Auth.registers(&service.http(), &person).await;
@@ -299,7 +299,7 @@ async fn a_service_with_another_database_is_refused(store: Store) {
     let auditor = Auditor::of(&first).await;
     auditor.finds_the_log_on(&nats, &first).await;
     let second = publishing(store, &nats).start().await;
-    // While its log is empty it cannot be told from one that was lost.
+    // An empty log looks like a lost one.
     trouble_with(&second, "is it another one").await;
     for number in 0..3 {
         let person = Person::called(&format!("person-{number}"));
@@ -354,7 +354,7 @@ async fn user_and_password_of_nats_are_used_and_never_logged(store: Store) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_copy_of_any_event_is_not_stored_again() {
     let nats = Nats::start().await;
-    // Shorter than any machine is late: what is shown does not depend on the window of duplicates.
+    // Very short, so that the result does not depend on the window for duplicates.
     nats.make_stream(|config| config.duplicate_window = Duration::from_millis(100))
         .await;
     let service = publishing(Store::Sqlite, &nats).start().await;
@@ -439,11 +439,11 @@ async fn a_leader_that_cannot_reach_nats_hands_over_to_another_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_concurrent_publishers_make_neither_duplicates_nor_gaps() {
     let nats = Nats::start().await;
-    // Whatever is deduplicated otherwise, only the fence keeps them apart here.
+    // Without deduplication by message id, only the expected sequence keeps the publishers apart.
     nats.make_stream(|config| config.duplicate_window = Duration::from_millis(100))
         .await;
     let settings = publishing(Store::Sqlite, &nats).with_cheap_hashing();
-    // Nobody elects one of two that have one file, so each takes itself for the leader.
+    // Two nodes on one SQLite file have no election, so each considers itself the leader.
     let first = settings.clone().start().await;
     let auditor = Auditor::of(&first).await;
     let second = settings.start().await;
@@ -458,12 +458,12 @@ async fn two_concurrent_publishers_make_neither_duplicates_nor_gaps() {
     auditor.finds_the_log_on(&nats, &first).await;
 }
 
-/// Settings of a service that publishes there.
+/// Settings of a service that publishes to this server.
 fn publishing(store: Store, nats: &Nats) -> Settings {
     Settings::on(store).with("AUTHLOG_NATS_URL", &nats.url())
 }
 
-/// Makes every kind of event happen, and returns what only `person` knows by then.
+/// Produces events of most kinds, and returns the secrets of `person`.
 async fn everything_happens_to(person: &Person, service: &Program) -> Vec<String> {
     let http = service.http();
     Contract::ApiAuth.registers(&http, person).await;
@@ -512,7 +512,7 @@ async fn everything_happens_to(person: &Person, service: &Program) -> Vec<String
     secrets
 }
 
-/// Resets the password to what it was, and returns the token of the mail.
+/// Resets the password to its present value, and returns the token of the mail.
 async fn reset(person: &Person, service: &Program, http: &Http) -> String {
     let request = http.send(users::REQUEST_RESET);
     let answer = request.json(&json!({"username": person.email})).await;
@@ -529,7 +529,7 @@ fn kinds(messages: &[Message]) -> BTreeSet<&str> {
     kinds.collect()
 }
 
-/// How many events a service says that it has not published yet.
+/// The number of unpublished events that a service reports.
 async fn events_behind(service: &Program) -> u64 {
     let lag = lag(service).await.expect("it is ready");
     lag["publisher"]["events"].as_u64().expect("a number")
@@ -544,7 +544,7 @@ async fn events_come_to_be_behind(service: &Program, at_least: u64) {
     .await;
 }
 
-/// Waits until a service says that nothing waits and nothing keeps it from publishing.
+/// Waits until a service reports no unpublished events and no obstacle.
 async fn is_up_to_date(service: &Program) {
     let nothing_waits = json!({"events": 0, "seconds": 0.0, "trouble": null});
     let in_order = json!({"events": 0, "seconds": 0.0, "held_up_by": null});

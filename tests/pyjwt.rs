@@ -1,5 +1,5 @@
-//! Our tokens and metadata in another ecosystem: Python libraries (Debian: `python3-jwt`, `python3-cryptography`,
-//! `python3-jose`, `python3-authlib`) verify them, where they are installed.
+//! Python libraries verify tokens and metadata, if they are installed (Debian: `python3-jwt`, `python3-cryptography`,
+//! `python3-jose`, `python3-authlib`).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use support::{Contract, Person, Program, Settings, Store, eventually, on_both_stores, own, token};
 
-/// Not whichever python3 comes first: the packages belong to Debian's.
+/// Debian's Python, which has the packages. Another one may be first on the path.
 const PYTHON: &str = "/usr/bin/python3";
 
 on_both_stores!(
@@ -24,7 +24,7 @@ async fn a_third_party_verifies_tokens_with_the_key_set_alone(store: Store) {
     if !has("jwt, cryptography", "python3-jwt python3-cryptography") {
         return;
     }
-    // Each algorithm takes over from the one before, whose tokens stay good.
+    // Each algorithm replaces the one before, whose tokens stay valid.
     let mut settings = Settings::on(store).with_cheap_hashing();
     let ann = Person::called("ann");
     let mut tokens: Vec<String> = Vec::new();
@@ -56,7 +56,7 @@ async fn a_third_party_verifies_tokens_with_the_key_set_alone(store: Store) {
             (token::forged(&signed.access), "InvalidSignatureError"),
             (altered, "InvalidSignatureError"),
             (token::unsigned(&signed.access), "PyJWKClientError"),
-            // A refresh token is for nobody but the service to read.
+            // Only the service verifies refresh tokens.
             (signed.refresh().to_owned(), "InvalidAlgorithmError"),
         ] {
             let answers = asked(&service, &[forged]).await;
@@ -114,7 +114,7 @@ async fn the_metadata_is_valid_except_for_unsupported_endpoints(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_PUBLIC_URL", url);
     let service = settings.start().await;
     let metadata = service.send(own::METADATA).await;
-    // RFC 8414 §3.2: a list without a member is left out.
+    // RFC 8414 §3.2: an empty list is omitted.
     let members = metadata.json();
     for (name, value) in members.as_object().unwrap() {
         assert!(
@@ -125,7 +125,7 @@ async fn the_metadata_is_valid_except_for_unsupported_endpoints(store: Store) {
     let said = says("authlib_metadata.py", &service, metadata.body).await;
     for line in &said {
         let (name, verdict) = line.split_once(": ").unwrap();
-        // There is no such thing, which §2 has no way to say.
+        // The service has no such endpoint, which RFC 8414 §2 cannot express.
         let is_absent = [
             "authorization_endpoint",
             "token_endpoint",
@@ -154,12 +154,12 @@ fn has(modules: &str, packages: &str) -> bool {
     has
 }
 
-/// What PyJWT says of each token.
+/// PyJWT's result for each token.
 async fn asked(service: &Program, tokens: &[String]) -> Vec<String> {
     says("verify.py", service, tokens.join("\n")).await
 }
 
-/// The lines that a script prints about its input.
+/// The output lines of a script.
 async fn says(script: &'static str, service: &Program, input: String) -> Vec<String> {
     let address = format!("http://{}", service.address());
     let running = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! Many clients at the same instant: exactly one wins what only one can have.
+//! Concurrent clients: exactly one of them gets what only one can have.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -19,7 +19,7 @@ async fn an_account_number_that_is_already_in_use_is_drawn_again() {
     Contract::V1Auth
         .registers(&http, &Person::called("ann"))
         .await;
-    // As if the number had been drawn from a server that was replaced before it was used.
+    // As if the number had been allocated on a server that failed over before the number was used.
     service.settings.execute(
         "CREATE SEQUENCE tries;
          CREATE FUNCTION collide() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -36,7 +36,7 @@ async fn an_account_number_that_is_already_in_use_is_drawn_again() {
     Contract::V1Auth.signs_in(&http, &bob).await;
 }
 
-/// How many clients register one name at once.
+/// How many clients register one name concurrently.
 const CROWD: usize = 200;
 
 on_both_stores!(
@@ -75,7 +75,7 @@ async fn exactly_one_of_many_registrations_of_a_username_succeeds(store: Store) 
             assert_eq!(body["message"], "username already exist, try another");
         }
     }
-    // The account is the winner's, and nobody else got one.
+    // The winner has the account, and no other account exists.
     for (number, person) in people.iter().enumerate() {
         let answer = Contract::ApiAuth.sign_in(&service.http(), person).await;
         if number == winners[0] {
@@ -121,7 +121,7 @@ async fn exactly_one_of_many_registrations_of_an_address_in_every_contract_succe
 async fn a_lost_race_for_one_name_does_not_claim_the_other(store: Store) {
     let service = hurried(store).await;
     let http = service.http();
-    // Each wants the same username with an address of their own.
+    // All want the same username, each with its own address.
     let wanting = |number: usize, username: &str| Person {
         username: username.to_owned(),
         ..Person::called(&format!("person-{number}"))
@@ -157,14 +157,14 @@ async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
             token::claims(&tokens.access)["sid"]
         );
     }
-    // Any of the successors carries the session on.
+    // Each of the successors continues the session.
     let body = answers[25].json();
     let successor = body["data"]["refresh_token"]["token"].as_str().unwrap();
     let answer = service.send(api_auth::REFRESH).bearer(successor).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Clients of one token that refresh it one time after the other, without a pause.
+/// Clients that refresh one token repeatedly without a pause.
 async fn all_are_answered(services: &[&Program], token: &str) {
     let mut clients = JoinSet::new();
     for number in 0..16 {
@@ -281,7 +281,7 @@ async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
     requests.extend((0..50).map(|_| service.send(users::LOGIN).json(&login)));
     let answers = at_once(requests).await;
     assert_eq!(answers[0].status, 200, "{}", answers[0]);
-    // Whoever got in with the old password is out again, whichever came first.
+    // A session that began with the old password has ended, whichever request was first.
     for answer in answers[1..].iter().filter(|answer| answer.status == 200) {
         let tokens = Contract::Users.tokens_in(&answer.json());
         is_refused(&http, &tokens.access).await;
@@ -298,7 +298,7 @@ async fn nothing_that_a_thief_does_during_a_reset_outlasts_it(store: Store) {
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
     let thief = Contract::ApiAuth.signs_in(&http, &ann).await;
-    // Without another session there would be nothing to end.
+    // There must be another session to end.
     Contract::ApiAuth.signs_in(&http, &ann).await;
     let request = json!({"username": ann.email});
     http.send(users::REQUEST_RESET).json(&request).await;
@@ -320,7 +320,7 @@ async fn nothing_that_a_thief_does_during_a_reset_outlasts_it(store: Store) {
     for answer in &answers[1..] {
         assert!([202, 204, 401, 403].contains(&answer.status), "{answer}");
     }
-    // The session that the thief wanted to keep does not come back to life, and no link of theirs is left.
+    // The thief's session stays ended, and none of the thief's links works.
     is_refused(&http, &thief.access).await;
     refreshes_nothing(&http, thief.refresh()).await;
     let ann = ann.with_password("another-secret");
@@ -329,7 +329,7 @@ async fn nothing_that_a_thief_does_during_a_reset_outlasts_it(store: Store) {
     assert_eq!(profile.json()["pending_email"], json!(null));
 }
 
-/// How often a race of two is run that either may win.
+/// How often a race is run that either side may win.
 const ROUNDS: usize = 20;
 
 async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store) {
@@ -389,7 +389,7 @@ async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_addre
         assert_eq!((forgot.status, followed.status), (200, 200));
         people.push(ann);
     }
-    // Whichever link was mailed, and to whom: the accounts have the new addresses, and no link in the old mailboxes is good.
+    // Whichever links were mailed, the accounts have the new addresses, and no link in the old mailboxes works.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for mail in service.mails() {
         if people.iter().any(|ann| ann.email == mail.to) {
@@ -400,12 +400,12 @@ async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_addre
     }
 }
 
-/// A service that hashes fast: the race is for the store.
+/// A service with cheap hashing, so that the requests race for the store.
 async fn hurried(store: Store) -> Program {
     Settings::on(store).with_cheap_hashing().start().await
 }
 
-/// Sends these requests at once; the answers come in the requests' order.
+/// Sends these requests concurrently. The answers are in the order of the requests.
 async fn at_once(requests: impl IntoIterator<Item = Request>) -> Vec<Answer> {
     let requests: Vec<_> = requests.into_iter().collect();
     let start = std::sync::Arc::new(tokio::sync::Barrier::new(requests.len()));
@@ -422,7 +422,7 @@ async fn at_once(requests: impl IntoIterator<Item = Request>) -> Vec<Answer> {
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// The numbers of the answers with this status.
+/// The positions of the answers with this status.
 fn where_status_is(answers: &[Answer], status: u16) -> Vec<usize> {
     let numbers = 0..answers.len();
     numbers

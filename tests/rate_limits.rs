@@ -1,4 +1,4 @@
-//! Guessing is slowed down, in every contract's words, and nobody is locked out by somebody else.
+//! Every contract limits guesses in its own words, and a guesser cannot lock the owner of an account out.
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -9,7 +9,7 @@ use support::{
     on_both_stores, own, users,
 };
 
-/// More wrong passwords than any sensible limit takes.
+/// More wrong passwords than any sensible limit allows.
 const STUBBORN: usize = 300;
 
 on_both_stores!(
@@ -67,7 +67,7 @@ async fn concurrent_guesses_count_like_sequential_ones(store: Store) {
         let answers = running.join_all().await;
         let (refused, checked): (Vec<_>, Vec<_>) =
             answers.iter().partition(|answer| answer.status == 429);
-        // One more in half a minute, should the machine take that long.
+        // One more for each half minute that a slow machine takes.
         assert!(checked.len() <= 12, "{} were checked", checked.len());
         checked
             .iter()
@@ -110,7 +110,7 @@ async fn the_right_password_is_limited_generously_and_for_one_account_alone(stor
     let refused = sign_in_until_refused(&service, &ann).await;
     Contract::ApiAuth.refuses(&refused, 429);
     assert_eq!(refused.retry_after(), 1, "{refused}");
-    // It costs no other account behind the address anything, and not her elsewhere.
+    // Other accounts at the address are not limited, nor is she from another address.
     Contract::ApiAuth.signs_in(&service.http(), &bob).await;
     let elsewhere = service.http().calling_from("127.0.0.3");
     Contract::ApiAuth.signs_in(&elsewhere, &ann).await;
@@ -121,7 +121,7 @@ async fn the_right_password_is_limited_at_every_endpoint_that_takes_it(store: St
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
-    // A second may pass, and room for one more with it.
+    // If a second passes, one more is allowed.
     let refused = eventually("the password is not checked", async || {
         sign_in_until_refused(&service, &ann).await;
         let request = service.send(own::CHANGE_EMAIL).bearer(&tokens.access);
@@ -131,7 +131,7 @@ async fn the_right_password_is_limited_at_every_endpoint_that_takes_it(store: St
         (answer.status == 429).then_some(answer)
     })
     .await;
-    // All other limits that this could have met ask for longer.
+    // All other limits that could apply have a longer wait.
     assert_eq!(refused.retry_after(), 1, "{refused}");
 }
 
@@ -145,7 +145,7 @@ async fn a_guesser_does_not_keep_others_out(store: Store) {
         ann.with_password("not-her-secret")
     })
     .await;
-    // Bob signs in from elsewhere at once; Ann, at whose account somebody guesses, after a wait at most.
+    // Bob signs in from another address at once. Ann, whose account is under attack, does so after a wait at most.
     let elsewhere = service.http().calling_from("127.0.0.3");
     Contract::ApiAuth.signs_in(&elsewhere, &bob).await;
     support::eventually::within(
@@ -169,7 +169,7 @@ async fn a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there(
     let service = limited(store).await;
     let office = service.http().calling_from("127.0.0.2");
     let [ann, bob, eve] = ["ann", "bob", "eve"].map(Person::called);
-    // Ann signed in from there; Bob's registration signed him in; Eve's account is of elsewhere.
+    // Ann has signed in from there before, Bob has registered from there, and Eve's account is from another address.
     Contract::ApiAuth.registers(&service.http(), &ann).await;
     Contract::ApiAuth.registers(&service.http(), &eve).await;
     Contract::ApiAuth.signs_in(&office, &ann).await;
@@ -180,10 +180,10 @@ async fn a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there(
     .await;
     for person in [&ann, &bob] {
         Contract::ApiAuth.signs_in(&office, person).await;
-        // By the other name as well.
+        // Also by the other name.
         Contract::V1Auth.signs_in(&office, person).await;
     }
-    // A person who is new there waits, as long as the guesser goes on.
+    // A person who is new at the address waits while the guesser continues.
     eventually("others wait", async || {
         for number in 0..20 {
             let guess = Person::called(&format!("other-{number}"));
@@ -193,7 +193,7 @@ async fn a_person_who_signed_in_from_an_address_is_not_kept_out_by_others_there(
         (answer.status == 429).then_some(())
     })
     .await;
-    // Their own guesses are limited as ever.
+    // Their own guesses are limited as usual.
     guess_until_refused(&service, Contract::ApiAuth, |_| {
         ann.with_password("not-her-secret")
     })
@@ -222,7 +222,7 @@ async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
     };
     assert!((60..70).contains(&changes), "{changes}");
     assert!((1..=60).contains(&refused.retry_after()), "{refused}");
-    // From any address and by any of them, but for what only reads, refreshes or logs out.
+    // From any address, at every endpoint that changes the account. Reading, refreshing and logging out are not limited.
     let elsewhere = service.http().calling_from("127.0.0.3");
     let nothing = json!({});
     for request in [
@@ -289,7 +289,7 @@ async fn refreshes_are_limited_by_session_and_a_refused_one_appends_nothing(stor
     let history = http.send(own::HISTORY).bearer(&other.access);
     let history = history.query("type=TokenRefreshed&limit=1000").await.json();
     assert_eq!(history["events"].as_array().map(Vec::len), Some(done));
-    // Another session has a budget of its own, and the refused token is good later.
+    // Another session has its own budget, and the refused token works later.
     let answer = http.send(api_auth::REFRESH).bearer(other.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
     eventually("the refused token is taken", async || {
@@ -304,7 +304,7 @@ async fn wrong_passwords_keep_no_link_from_the_owner_of_another_address(store: S
     let settings = settings.with("AUTHLOG_TRUSTED_PROXIES", "127.0.0.1");
     let service = settings.with_cheap_hashing().start().await;
     let owner = Person::called("owner");
-    // More than the sixty requests that one address takes.
+    // More than the sixty requests that one address may send.
     for number in 0..8 {
         let stranger = Person::called(&format!("stranger-{number}"));
         Contract::ApiAuth
@@ -333,7 +333,7 @@ async fn a_change_of_address_is_limited_alike_for_taken_and_free_addresses(store
             Contract::ApiAuth.registers(&service.http(), person).await;
         }
         let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
-        // Others have asked for mail from this address until it was too much.
+        // Requests for mail from this address have reached the limit.
         for number in 0.. {
             assert!(number < STUBBORN, "never refused");
             let name = json!({"username": format!("unknown-{number}")});
@@ -357,7 +357,7 @@ async fn a_change_of_address_is_limited_alike_for_taken_and_free_addresses(store
 
 async fn requests_for_mail_are_limited_and_answered_alike(store: Store) {
     let mut first_refused = Vec::new();
-    for username in ["ann@example.com", "nobody@example.com"] {
+    for username in ["ann@example.com", "unknown@example.com"] {
         let service = limited(store).await;
         Contract::Users
             .registers(&service.http(), &Person::called("ann"))
@@ -399,7 +399,7 @@ async fn many_addresses_cannot_flood_one_mailbox(store: Store) {
     for number in 0..40 {
         ask(&ann.email, number).await;
     }
-    // What was asked for later is sent later.
+    // Mail that was requested later is sent later.
     ask(&bob.email, 41).await;
     support::mail::mail_to(&service, &bob.email).await;
     let folder = std::fs::read_dir(service.settings.data().join("mail"));
@@ -414,20 +414,20 @@ async fn many_addresses_cannot_flood_one_mailbox(store: Store) {
 async fn the_limit_can_be_turned_off(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_RATE_LIMIT", "off");
     let service = settings.with_cheap_hashing().start().await;
-    let nobody = Person::called("nobody");
+    let unknown = Person::called("unknown");
     for _ in 0..STUBBORN {
-        let answer = Contract::ApiAuth.sign_in(&service.http(), &nobody).await;
+        let answer = Contract::ApiAuth.sign_in(&service.http(), &unknown).await;
         Contract::ApiAuth.says_wrong_credentials(&answer);
     }
 }
 
-/// A service that limits attempts, as it does unless it is told otherwise.
+/// A service with the default limits of attempts.
 async fn limited(store: Store) -> Program {
     let settings = Settings::on(store).without("AUTHLOG_RATE_LIMIT");
     settings.with_cheap_hashing().start().await
 }
 
-/// Signs in with the right password from the tests' own address until that is refused.
+/// Signs in with the right password from the default address until it is refused.
 async fn sign_in_until_refused(service: &Program, person: &Person) -> Answer {
     for _ in 0..STUBBORN {
         let answer = Contract::ApiAuth.sign_in(&service.http(), person).await;
@@ -438,13 +438,13 @@ async fn sign_in_until_refused(service: &Program, person: &Person) -> Answer {
     panic!("{STUBBORN} sign-ins, and none is refused");
 }
 
-/// Signs in as these people, all of whom are refused, until the refusal is another.
+/// Signs in as these people with wrong passwords until the limit refuses it.
 async fn guess_until_refused(
     service: &Program,
     contract: Contract,
     who: impl Fn(usize) -> Person,
 ) -> Answer {
-    // From another address than the tests' own.
+    // From another address than the default one.
     let attacker = service.http().calling_from("127.0.0.2");
     for number in 0..STUBBORN {
         let answer = contract.sign_in(&attacker, &who(number)).await;
@@ -453,5 +453,5 @@ async fn guess_until_refused(
         }
         contract.says_wrong_credentials(&answer);
     }
-    panic!("{STUBBORN} wrong passwords, and nobody minds");
+    panic!("{STUBBORN} wrong passwords were not limited");
 }

@@ -1,4 +1,4 @@
-//! Sessions over time: rotation, a retry's grace, theft and the end.
+//! The life of a session: rotation, the grace for retries, theft and the end.
 
 mod support;
 
@@ -62,7 +62,7 @@ async fn a_logout_that_was_recorded_by_a_clock_far_behind_counts_after_a_restart
     service.settings.tamper(&set_back);
     service.restart().await;
     let http = service.http();
-    // At first the store is asked, and then the memory of the node, which has read what there is.
+    // At first the node queries the store; later it uses its deny list, which is up to date.
     for _ in 0..20 {
         for token in &ended {
             is_refused(&http, token).await;
@@ -76,7 +76,7 @@ async fn a_client_that_retries_gets_a_successor_that_works(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let old = signed_in_refresh_token(&http).await;
-    // The first answer is lost on its way; or two tabs ask at once.
+    // The first answer is lost, or two tabs refresh at once.
     let first = refresh(&http, &old).await;
     let second = refresh(&http, &old).await;
     verifies(&http, &first.access).await;
@@ -90,7 +90,7 @@ async fn a_refresh_token_reused_after_the_grace_ends_the_session(store: Store) {
     let http = service.http();
     let stolen = signed_in_refresh_token(&http).await;
     let owner = refresh(&http, &stolen).await;
-    // The grace is ten seconds from when the answer was due; a retry within it does not prolong it.
+    // The grace lasts ten seconds from when the answer was due. A retry does not extend it.
     tokio::time::sleep(Duration::from_secs(18)).await;
     eventually("the grace ends", async || {
         let answer = http.send(api_auth::REFRESH).bearer(&stolen).await;
@@ -131,7 +131,7 @@ async fn a_single_use_token_is_refused_where_its_successor_cannot_be_returned(st
     let service = Program::on(store).await;
     let http = service.http();
     let token = signed_in_refresh_token(&http).await;
-    // C has no place for a successor in its answer.
+    // The answer of `/users` has no member for a successor.
     let is_refused_by_c = async |token: &str| {
         let answer = http.send(users::REFRESH).authorization(token).await;
         assert_eq!(answer.status, 400, "{answer}");
@@ -140,11 +140,11 @@ async fn a_single_use_token_is_refused_where_its_successor_cannot_be_returned(st
     };
     is_refused_by_c(&token).await;
     let next = refresh(&http, &token).await;
-    // Not even as a retry, within the grace.
+    // Not even as a retry within the grace.
     is_refused_by_c(&token).await;
     is_refused_by_c(&next.refresh).await;
     refresh(&http, &next.refresh).await;
-    // A copy of two generations ago gives itself away there as it does at A.
+    // A copy that is two generations old ends the session there, as it does at `/api/auth`.
     is_refused_by_c(&token).await;
     is_refused(&http, &next.access).await;
 }
@@ -166,13 +166,13 @@ async fn a_session_of_users_keeps_its_refresh_token_when_refreshed_through_api_a
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// What A answers to a refresh.
+/// The answer of `/api/auth` to a refresh.
 struct Refreshed {
     access: String,
     refresh: String,
 }
 
-/// Registers Ann, signs her in through A and returns the refresh token.
+/// Registers Ann, signs her in through `/api/auth` and returns the refresh token.
 async fn signed_in_refresh_token(http: &Http) -> String {
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(http, &ann).await;
@@ -180,7 +180,7 @@ async fn signed_in_refresh_token(http: &Http) -> String {
     tokens.refresh().to_owned()
 }
 
-/// Refreshes through A and makes sure that it worked.
+/// Refreshes through `/api/auth` and asserts that it worked.
 async fn refresh(http: &Http, token: &str) -> Refreshed {
     let answer = http.send(api_auth::REFRESH).bearer(token).await;
     assert_eq!(answer.status, 200, "{answer}");

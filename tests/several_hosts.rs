@@ -1,4 +1,4 @@
-//! More than one server: PostgreSQL with a standby, PostgreSQL behind PgBouncer, and a cluster of NATS.
+//! Several servers: PostgreSQL with a standby, PostgreSQL behind PgBouncer, and a cluster of NATS servers.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -19,7 +19,7 @@ async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
     let database = database_of(&settings);
     let upstream = primary.port();
     let standby = block_in_place(|| Postgres::standby_of(upstream));
-    // Nothing answers at the first host, and the second one takes no writes yet.
+    // The first host does not answer, and the second one takes no writes yet.
     let (dead, second, third) = (free_port(), standby.port(), primary.port());
     let url = format!(
         "postgres://postgres@127.0.0.1:{dead},127.0.0.1:{second},127.0.0.1:{third}/{database}?target_session_attrs=read-write"
@@ -50,7 +50,7 @@ async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
             .attempt()
             .await;
         let answer = answer.expect("an answer");
-        // A try that was answered 503 was not done.
+        // An attempt that was answered 503 was not executed.
         assert!(matches!(answer.status, 201 | 503), "{answer}");
         (answer.status == 201).then_some(())
     })
@@ -84,7 +84,7 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     })
     .await;
 
-    // The limit of statements that wait for a lock is a setting of the connection.
+    // The lock timeout is a setting of the connection.
     let refused = "canceling statement due to lock timeout";
     assert!(!server.log().contains(refused));
     let hold = "BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT";
@@ -183,7 +183,7 @@ fn database_of(settings: &Settings) -> String {
     database.to_owned()
 }
 
-/// Makes sure that `authlog doctor` finds nothing wrong.
+/// Asserts that `authlog doctor` finds no problem.
 fn is_sound(service: &Program) {
     let examined = block_in_place(|| service.settings.run(&["doctor"], ""));
     let said = String::from_utf8_lossy(&examined.stdout);

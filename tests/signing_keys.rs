@@ -1,4 +1,4 @@
-//! The keys that sign tokens come and go while the service runs, and nobody has to sign in again for it.
+//! Signing keys are rotated while the service runs, and every session survives.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -42,7 +42,7 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     assert!(line(&list, &new).contains("published"), "{list}");
     let meanwhile = Contract::ApiAuth.signs_in(&http, &ann).await;
     assert_eq!(kid(&meanwhile.access), old);
-    // It signs in ten minutes, when no verifier's copy of the key set is without it any more.
+    // It signs after ten minutes, when every verifier's cached key set has it.
     let set = http.send(own::KEY_SET).await;
     assert_eq!(set.header("cache-control"), Some("public, max-age=300"));
     let again = keys(&service.settings, &["rotate"]).await;
@@ -58,7 +58,7 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     assert_eq!(kid(&refreshed.access), new);
     assert_eq!(published(&http).await.len(), 2);
 
-    // A week and a minute later, which is as long as the longest-lived token is good and clocks may differ.
+    // A week and a minute later: the longest lifetime of a token, and the allowed difference of clocks.
     set_last_signature_ago(&service.settings, &old, 7 * 24 * 60 * 60 + 61);
     eventually("the old key is not published any more", async || {
         (published(&http).await == BTreeSet::from([new.clone()])).then_some(())
@@ -78,7 +78,7 @@ async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
     let stolen = Contract::ApiAuth.signs_in(&http, &ann).await;
     let opaque = Contract::Api.signs_in(&http, &ann).await;
     let old = kid(&stolen.access);
-    // What a node remembers of a token does not outlive its key.
+    // A node's cached verification of a token does not outlive the key.
     verifies(&http, &stolen.access).await;
 
     let said = keys(&service.settings, &["retire", &old]).await;
@@ -89,11 +89,11 @@ async fn a_retired_key_ends_its_tokens_and_another_signs(store: Store) {
     .await;
     is_refused(&http, &stolen.access).await;
     refreshes_nothing(&http, stolen.refresh()).await;
-    // No key signed this one.
+    // No key signed the opaque token.
     verifies(&http, &opaque.access).await;
-    let anew = Contract::ApiAuth.signs_in(&http, &ann).await;
-    verifies(&http, &anew.access).await;
-    assert_ne!(kid(&anew.access), old);
+    let newest = Contract::ApiAuth.signs_in(&http, &ann).await;
+    verifies(&http, &newest.access).await;
+    assert_ne!(kid(&newest.access), old);
 
     for (kid, words) in [
         (old.as_str(), "has been retired since"),
@@ -121,7 +121,7 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     let http = service.http();
     assert_eq!(published(&http).await.len(), 2);
     verifies(&http, &before.access).await;
-    // Verifiers elsewhere have not seen the new key yet.
+    // Other verifiers have not fetched the new key yet.
     let meanwhile = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(algorithm(&meanwhile.access), "ES256");
     let hurried = keys(&settings, &["rotate", "--now"]).await;
@@ -135,7 +135,7 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     verifies(&http, &before.access).await;
     assert!(service.terminate().await.success());
 
-    // A secret that clients share is never published, and neither rotated here.
+    // A shared secret is never published, and this command does not rotate it.
     let shared = settings
         .with("AUTHLOG_JWT_ALGORITHM", "HS256")
         .with("AUTHLOG_JWT_SECRET", "0123456789abcdef0123456789abcdef");
@@ -150,7 +150,7 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     assert!(text(&refused).contains("AUTHLOG_JWT_SECRET"), "{refused:?}");
 }
 
-/// The default changed from EdDSA to ES256. What an older program wrote by its default is what the setting `EdDSA` writes.
+/// The default changed from EdDSA to ES256. The setting `EdDSA` writes what an older program wrote by default.
 async fn a_database_keeps_its_algorithm_when_the_setting_is_gone(store: Store) {
     let settings = Settings::on(store).with_cheap_hashing();
     let former = settings.clone().with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
@@ -168,7 +168,7 @@ async fn a_database_keeps_its_algorithm_when_the_setting_is_gone(store: Store) {
     assert_eq!(published(&http).await, BTreeSet::from([key.clone()]));
     let after = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(kid(&after.access), key);
-    // The next key has the algorithm, too.
+    // The next key has the same algorithm.
     let rotated = keys(&settings, &["rotate", "--now"]).await;
     assert!(rotated.status.success(), "{rotated:?}");
     let rotated = eventually("the new key signs", async || {
@@ -199,7 +199,7 @@ async fn a_node_without_the_setting_signs_as_the_others_do() {
     assert_eq!(algorithm(&of_one.access), "ES256");
     assert_eq!(kid(&of_one.access), kid(&of_other.access));
 
-    // A node that is given another algorithm publishes a key of it, and the others follow.
+    // A node with another algorithm setting publishes a key of it, and the other nodes follow.
     drop(other);
     let other = second.with("AUTHLOG_JWT_ALGORITHM", "RS256").start().await;
     let hurried = keys(&first, &["rotate", "--now"]).await;
@@ -233,7 +233,7 @@ async fn while_keys_change_no_node_refuses_what_another_signed() {
     for node in &nodes {
         verifies(&node.http(), &old.access).await;
     }
-    // A replacement that signs at once, before the other node has been told.
+    // A replacement that signs at once, before the other node knows it.
     let retired = keys(&nodes[1].settings, &["retire", &current]).await;
     assert!(retired.status.success(), "{retired:?}");
     changes_without_a_refusal(&nodes, &ann, &current).await;
@@ -243,8 +243,8 @@ async fn while_keys_change_no_node_refuses_what_another_signed() {
     }
 }
 
-/// Signs in on either node, until both sign with another key than `old`; what one signs with a new key the other takes.
-/// Returns the new key.
+/// Signs in on both nodes until both sign with another key than `old`, and asserts that each accepts tokens of the other.
+/// Returns the id of the new key.
 async fn changes_without_a_refusal(nodes: &[Program; 2], ann: &Person, old: &str) -> String {
     let [first, second] = nodes.each_ref().map(Program::http);
     eventually("both nodes sign with the new key", async || {
@@ -289,7 +289,7 @@ fn kid(access: &str) -> String {
     token::header(access)["kid"].as_str().unwrap().to_owned()
 }
 
-/// Lets the key have signed its last token that many seconds ago, as a version that knows no ledger would have left it.
+/// Dates the key's last signature this many seconds back, as a version without a ledger of signatures would have left it.
 fn set_last_signature_ago(settings: &Settings, kid: &str, seconds: i64) {
     let millis = seconds * 1000;
     let ago = if settings.is_sqlite() {

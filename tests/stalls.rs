@@ -1,5 +1,5 @@
-//! A database that stands still for longer than a request may take: what was answered 503 was not done, or trying it again
-//! comes to the same.
+//! A database that stalls for longer than a request may take: a request that was answered 503 was not executed, or repeating
+//! it has the same effect.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -10,7 +10,7 @@ use support::contract::{Tokens, verifies};
 use support::http::Http;
 use support::{Contract, Person, Postgres, Program, Settings, api_auth, eventually, own};
 
-/// A service with cheap hashing on a server of its own, and the URL of its database.
+/// A service with cheap hashing and its own PostgreSQL server, and the URL of its database.
 async fn service_on(server: &Postgres) -> (Program, String) {
     let service = Settings::on_server(server)
         .with_cheap_hashing()
@@ -76,7 +76,7 @@ async fn a_request_that_was_declined_during_a_stall_can_be_retried() {
         (answer.status == 200).then_some(())
     })
     .await;
-    // What the server had been sent it has begun by now.
+    // By now the server has begun every statement that it received.
     for event in ["TokenRefreshed", "LoggedOut", "PasswordChanged"] {
         assert_eq!(count_of(&url, event), "0", "{event}");
     }
@@ -107,7 +107,7 @@ async fn retrying_a_refresh_whose_commit_timed_out_is_not_taken_for_theft() {
     );
     let answer = refresh().attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
-    // For longer than a replaced token is taken for a retry anyway.
+    // For longer than the grace for retries.
     let grace = std::time::Duration::from_secs(25);
     tokio::time::sleep(grace.saturating_sub(started.elapsed())).await;
     set(&url, "ALTER SYSTEM RESET synchronous_standby_names");

@@ -1,4 +1,4 @@
-//! Everything that can break does, at random, under load; then the stream is held against the log.
+//! Random faults under load; afterwards the stream is compared with the log.
 //!
 //! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS` makes
 //! a run longer; from two minutes on a frozen node stays so for half a minute.
@@ -16,11 +16,11 @@ use support::nats::Message;
 use support::random::{Random, from_environment};
 use support::{Nats, Postgres, Program, Settings, Store, token};
 
-/// How long things break where nobody says how long.
+/// The default duration of the faults.
 const SECONDS: u64 = 25;
 
-/// The shortest freeze after which a leader has been replaced: PostgreSQL gives up a silent one after five seconds, and
-/// the others ask every second.
+/// The shortest freeze after which a leader has been replaced: PostgreSQL drops a silent connection after five seconds, and
+/// the other nodes try every second.
 const LONG_ENOUGH: u64 = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +31,7 @@ async fn after_random_faults_the_stream_of_three_nodes_equals_their_log() {
     let database = database.expect("a database");
     let mut world = World::of("nodes", settings.of_nodes::<3>(), Some(server)).await;
     let messages = world.goes_through_chaos(&Fault::OF_NODES).await;
-    // Asked of the database itself, so that nothing of ours stands between.
+    // The database is queried directly, without code of the service.
     let logged = "SELECT aggregate_type || '/' || aggregate_id || '/' || sequence FROM event_log ORDER BY log_index";
     let logged = Postgres::ask(&database, logged);
     let streamed = messages.iter().map(|message| message.header("ce-id"));
@@ -46,7 +46,7 @@ async fn after_random_faults_the_stream_of_an_embedded_node_equals_its_log() {
     world.goes_through_chaos(&Fault::OF_ONE).await;
 }
 
-/// What breaks.
+/// A fault.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     NodeKilled,
@@ -60,7 +60,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// What can happen to one node that keeps its log itself.
+    /// The faults of a single node on SQLite.
     const OF_ONE: [Self; 5] = [
         Self::LeaderKilled,
         Self::LeaderFrozen,
@@ -69,7 +69,7 @@ impl Fault {
         Self::NatsFrozen,
     ];
 
-    /// What can happen to several that share a database.
+    /// The faults of several nodes that share a database.
     const OF_NODES: [Self; 9] = [
         Self::NodeKilled,
         Self::LeaderKilled,
@@ -83,9 +83,9 @@ impl Fault {
     ];
 }
 
-/// Nodes under load, and what they need.
+/// Nodes under load, with their servers.
 struct World {
-    /// By which the lines of two worlds at once are told apart.
+    /// A prefix that separates the output lines of concurrent tests.
     name: &'static str,
     nodes: Vec<Node>,
     nats: Nats,
@@ -135,14 +135,14 @@ impl World {
         }
     }
 
-    /// Lets things break for a while, makes sure that the stream is the log and tells of everything that was
-    /// acknowledged, and returns its messages.
+    /// Injects faults for a while, asserts that the stream equals the log and has every acknowledged change, and returns the
+    /// messages.
     async fn goes_through_chaos(&mut self, faults: &[Fault]) -> Vec<Message> {
         for node in &mut self.nodes {
             node.is_visited();
         }
         let ends_at = Instant::now() + Duration::from_secs(self.seconds);
-        // Each kind before any comes again.
+        // Every kind occurs before any is repeated.
         let mut next = Vec::new();
         while Instant::now() < ends_at {
             if next.is_empty() {
@@ -205,7 +205,7 @@ impl World {
             }
             Fault::NatsFrozen => {
                 self.nats.freeze();
-                // Some nodes give up waiting for it, with messages on the way, and some do not.
+                // Some nodes time out with messages in flight, and some do not.
                 self.passes(3000, 8000).await;
                 self.nats.thaw();
             }
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// Kills a node and starts it again some time later.
+    /// Kills a node and restarts it some time later.
     async fn loses(&mut self, node: usize) {
         self.nodes[node].program.kill9();
         self.nodes[node].is_left().await;
@@ -230,7 +230,7 @@ impl World {
         self.nodes[node].is_visited();
     }
 
-    /// The node that publishes, or any while none says so.
+    /// The node that publishes, or any node if none reports that it does.
     async fn leader(&mut self) -> usize {
         for (number, node) in self.nodes.iter().enumerate() {
             let lag = lag(&node.program).await.unwrap_or_default();
@@ -246,7 +246,7 @@ impl World {
         tokio::task::block_in_place(|| act(server));
     }
 
-    /// Lets some time pass, in milliseconds.
+    /// Sleeps for a random time in this range of milliseconds.
     async fn passes(&mut self, at_least: u64, less_than: u64) {
         let millis = at_least + self.random.below(less_than - at_least);
         tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -254,21 +254,21 @@ impl World {
 }
 
 impl Node {
-    /// Lets people come.
+    /// Starts the load.
     fn is_visited(&mut self) {
         let name = format!("node-{}-{}", self.number, self.loads);
         self.load = Some(Load::on(&self.program.http(), &name));
         self.loads += 1;
     }
 
-    /// Lets nobody come any more.
+    /// Stops the load.
     async fn is_left(&mut self) {
         let load = self.load.take().expect("people come");
         self.visitors.extend(load.end().await);
     }
 }
 
-/// Makes sure that everything that the service said is done is on the stream.
+/// Asserts that every acknowledged change is on the stream.
 fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) {
     let subjects: BTreeSet<&str> = messages.iter().map(|it| it.subject.as_str()).collect();
     let sessions: BTreeSet<(&str, String)> = messages
@@ -303,8 +303,8 @@ fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) 
         );
         told += 1;
     }
-    assert!(told > 0, "nobody got anything done");
-    // Whoever has no token that tells who they are is counted.
+    assert!(told > 0, "no request succeeded");
+    // Visitors whose token does not name the account are only counted.
     let events = |name: &str| {
         let of_that_name = messages
             .iter()

@@ -1,4 +1,4 @@
-//! What fails around the program costs no more than it must: its log, its store, its workers, and signals while it hangs.
+//! Failures around the program are contained: its log output, its store, its workers, and signals while it hangs.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -27,9 +27,9 @@ async fn an_unwritable_log_output_loses_lines_and_nothing_else(store: Store) {
     for script in [
         r#"exec "$0" serve 2>/dev/full"#,
         r#"exec "$0" serve 2>&-"#,
-        // Its reader has ended.
+        // The reader of the output has exited.
         r#"exec "$0" serve 2> >(true)"#,
-        // Its reader reads nothing.
+        // The reader of the output reads nothing.
         r#"exec "$0" serve 2> >(exec sleep 60 >/dev/null)"#,
     ] {
         let mut service = Settings::on(store)
@@ -164,7 +164,7 @@ async fn while_no_registration_can_be_stored_the_service_is_not_ready() {
         .await;
     let database = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let http = service.http();
-    // The account's number can be drawn all the same, as on a full disk.
+    // The account number can still be allocated, as on a full disk.
     Postgres::execute_at(
         database,
         "ALTER TABLE events ADD CONSTRAINT no_room CHECK (false) NOT VALID",
@@ -188,7 +188,7 @@ async fn while_most_requests_fail_at_the_store_the_service_is_not_ready() {
     let http = service.http();
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
-    // A login fails before it comes to write anything.
+    // A login fails before it writes anything.
     Postgres::execute_at(database, "ALTER TABLE credentials RENAME TO aside");
     let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
     let answer = stops_being_ready(&service, || http.send(api_auth::LOGIN).json(&login)).await;
@@ -200,7 +200,7 @@ async fn while_most_requests_fail_at_the_store_the_service_is_not_ready() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_file_cannot_grow_the_service_is_not_ready() {
-    // What happens at the limit of a file's size is what happens on a full disk, once the signal is ignored.
+    // With the signal ignored, the file size limit behaves like a full disk.
     let service = Settings::on(Store::Sqlite)
         .with_cheap_hashing()
         .start_by(r#"trap "" XFSZ; exec "$0" serve"#)
@@ -299,7 +299,7 @@ async fn while_the_database_file_is_gone_the_service_is_not_ready() {
     assert!(service.output().contains("removed or replaced"));
 }
 
-/// Sends requests that fail until the service is not ready; what it then says.
+/// Sends failing requests until the service is not ready, and returns the reason that it reports.
 async fn stops_being_ready(service: &Program, write: impl Fn() -> Request) -> Answer {
     eventually("it is not ready", async || {
         let answer = write().attempt().await.unwrap();
@@ -318,7 +318,7 @@ async fn becomes_ready(service: &Program) {
     .await;
 }
 
-/// Makes sure that the service is ready exactly while writes are not broken, of itself and without a restart.
+/// Asserts that the service is ready exactly while writes work, without a restart.
 async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mends: impl Fn()) {
     let http = service.http();
     let ann = Person::called("ann");
@@ -327,7 +327,7 @@ async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mend
     assert_eq!(answer.status, 200, "{answer}");
     let login = Contract::ApiAuth.login_of(&ann.email, &ann.password);
     let registration = Contract::ApiAuth.registration_of(&Person::called("bob"));
-    // Whichever of them is all that people ask for.
+    // Each of these may be the only kind of request.
     let writes: [&dyn Fn() -> Request; 3] = [
         &|| http.send(api_auth::LOGIN).json(&login),
         &|| http.send(api_auth::REGISTER).json(&registration),
@@ -338,16 +338,16 @@ async fn stops_and_starts_being_ready(service: &Program, breaks: impl Fn(), mend
     ];
     for write in writes {
         breaks();
-        // Once more of the last writes failed than succeeded.
+        // Because more of the last writes failed than succeeded.
         let answer = stops_being_ready(service, write).await;
-        // Which of the two comes first depends on whether a write of the service itself succeeded meanwhile.
+        // Which reason is reported depends on whether a background write succeeded meanwhile.
         let details = ["Writes to the store fail now.", "Most requests"];
         let has_detail = details.iter().any(|detail| answer.body.contains(detail));
         assert!(has_detail, "{answer}");
         let answer = service.send(own::HEALTHZ).await;
         assert_eq!(answer.status, 200, "{answer}");
         mends();
-        // No request writes anything meanwhile.
+        // No request writes meanwhile.
         becomes_ready(service).await;
     }
     Contract::ApiAuth.signs_in(&http, &ann).await;
@@ -377,7 +377,7 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
             signal("TERM", service.id());
         }
         let end = service.end().await;
-        // 143: ended by a signal; 1: not everything was finished.
+        // 143: ended by a signal; 1: unfinished work remained.
         let expected = if signals == 2 { 143 } else { 1 };
         assert_eq!(end.code(), Some(expected), "{end:?}");
     }
@@ -408,7 +408,7 @@ async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
         .get("AUTHLOG_DATABASE_URL")
         .unwrap()
         .to_owned();
-    // The first are recorded, and the others are under way.
+    // The first logins are recorded, and the others are in flight.
     eventually("some are registered", async || {
         let url = url.clone();
         let count = move || Postgres::query(&url, "SELECT count(*) FROM accounts");
@@ -419,7 +419,7 @@ async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
     let end = service.terminate().await;
     assert!(end.success(), "{end:?}");
     for registration in registrations {
-        // One whose connection was not accepted any more has no answer.
+        // A connection that is no longer accepted gets no answer.
         let status = registration.await.unwrap();
         assert!(
             status.as_ref().map_or(true, |status| *status == 201),
@@ -443,7 +443,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
         .with_cheap_hashing()
         .start()
         .await;
-    // In another database of the cluster, whose name it has.
+    // In another database of the cluster, which the warning names.
     let url = server.fresh_database();
     let database = url.rsplit('/').next().unwrap().to_owned();
     let transaction = "BEGIN; SELECT txid_current(); SELECT pg_sleep(40); COMMIT";
@@ -478,7 +478,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
     let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
     let terminate = format!("SELECT pg_terminate_backend({pid})");
     tokio::task::block_in_place(|| Postgres::query(url, &terminate));
-    // Its client fails, which is what was asked for.
+    // The client fails because its connection was terminated on purpose.
     let _ = held.await;
     eventually("the log goes on", async || {
         let ready = service.send(own::READYZ).await.json();
@@ -488,7 +488,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
     .await;
 }
 
-/// A role that may do nothing but connect can take the lock by which the nodes elect the one that brings events into order.
+/// A database role that may only connect can take the advisory lock that elects the node which sequences events.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_keeps_all_nodes_from_an_election_is_named() {
     let server = Postgres::of_its_own();
@@ -531,7 +531,7 @@ async fn a_session_that_keeps_all_nodes_from_an_election_is_named() {
         "{line}"
     );
     ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'stranger'");
-    // Its client fails, which is what was asked for.
+    // The client fails because its connection was terminated on purpose.
     let _ = held.await;
     eventually("the node leads", async || {
         let output = service.output();
@@ -540,7 +540,7 @@ async fn a_session_that_keeps_all_nodes_from_an_election_is_named() {
     .await;
 }
 
-/// The value of a metric, which `name` names with its labels.
+/// The value of a metric. `name` includes its labels.
 async fn metric(service: &Program, name: &str) -> f64 {
     let metrics = service.send(own::METRICS).await.body;
     let line = metrics

@@ -1,4 +1,4 @@
-//! An account as it stood at earlier moments.
+//! The state of an account at earlier moments.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -53,7 +53,7 @@ async fn an_account_is_shown_as_it_stood_at_every_moment(store: Store) {
         .iter()
         .map(|state| state["live_sessions"].as_array().unwrap().len())
         .collect();
-    // Another role ends every session, so that no token claims the one before.
+    // A change of role ends every session, so that no token has the old role.
     assert_eq!(live, [2, 3, 3, 2, 0, 0, 0]);
     assert_eq!(seen[3]["account"]["role"], json!("user"));
     assert_eq!(seen[4]["account"]["role"], json!("admin"));
@@ -96,8 +96,8 @@ async fn a_moment_without_a_state_is_refused_with_the_reason(store: Store) {
         assert_eq!(answer.status, status, "{answer}");
         assert!(answer.body.contains(word), "{answer}");
     }
-    let nobody = "0192d3f0-0000-7000-8000-000000000001";
-    assert_eq!(state(&http, &auditor, nobody, "").await.status, 404);
+    let unknown = "0192d3f0-0000-7000-8000-000000000001";
+    assert_eq!(state(&http, &auditor, unknown, "").await.status, 404);
     assert_eq!(state(&http, &access, &user, "").await.status, 403);
     assert_eq!(state(&http, "nonsense", &user, "").await.status, 401);
     let said = service.settings.run(&["state", "ann", "--at", "1"], "");
@@ -117,7 +117,7 @@ async fn an_operator_sees_what_changed_between_two_moments(store: Store) {
     let before = now(&http, &auditor, &user, 3).await;
     let answer = http.send(api_auth::LOGOUT).bearer(&access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    // It ends the other session as well.
+    // It also ends the other session.
     give_role(&service, "ann", "admin");
     now(&http, &auditor, &user, 5).await;
     let index = before["as_of"]["log_index"].to_string();
@@ -143,7 +143,7 @@ async fn an_operator_sees_what_changed_between_two_moments(store: Store) {
     assert!(nothing.contains("nothing changed"), "{nothing}");
 }
 
-/// The account as it stands, once it has so many events and the last has its place in the log.
+/// The current state of the account, once it has this many events and the last one has a log index.
 async fn now(http: &Http, auditor: &str, user: &str, events: u64) -> Value {
     eventually("the events have their places", async || {
         let shown = state(http, auditor, user, "").await.json();

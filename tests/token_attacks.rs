@@ -1,6 +1,6 @@
-//! Tokens that an attacker makes, or presents where they do not belong: each is refused, in the contract's words.
+//! Forged tokens, and tokens in the wrong place: each contract refuses them in its own words.
 //!
-//! The attacker knows everything that is public: the key set, what tokens look like, and good tokens of their own.
+//! The attacker knows everything that is public: the key set, the format of tokens, and valid tokens of their own.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -39,7 +39,7 @@ async fn no_forged_token_is_accepted(store: Store) {
         Contract::ApiAuth.registers(&http, &ann).await;
         let good = Contract::ApiAuth.signs_in(&http, &ann).await;
         let keys = http.send(own::KEY_SET).await.json();
-        // What a token is for makes no difference to its key.
+        // All kinds of tokens are signed by the same key.
         let others = (algorithm == "EdDSA").then_some(good.refresh());
         for token in std::iter::once(&*good.access).chain(others) {
             for (attack, forged) in forgeries(token, &keys) {
@@ -53,7 +53,7 @@ async fn no_forged_token_is_accepted(store: Store) {
     }
 }
 
-/// A node whose clock was ahead has signed it, or a service that has the shared secret.
+/// A node with a fast clock may have signed it, or another service with the shared secret.
 async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
     let service = Settings::on(store)
@@ -89,9 +89,9 @@ async fn a_token_of_a_clock_that_was_ahead_is_refused(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// A key that brings itself along is not taken, and one that is to be fetched is not fetched (RFC 8725 §3.10).
+/// A key inside the token is not used, and a URL of a key is not fetched (RFC 8725 §3.10).
 async fn no_url_in_a_token_is_ever_fetched(store: Store) {
-    // The attacker's key is of the same algorithm.
+    // The attacker's key has the same algorithm.
     let settings = Settings::on(store).with("AUTHLOG_JWT_ALGORITHM", "EdDSA");
     let service = settings.start().await;
     let http = service.http();
@@ -120,7 +120,7 @@ async fn no_url_in_a_token_is_ever_fetched(store: Store) {
         }
     }
     let called = listener.accept();
-    assert!(called.is_err(), "somebody called: {called:?}");
+    assert!(called.is_err(), "the service connected: {called:?}");
 }
 
 async fn a_token_of_one_kind_is_not_accepted_as_another(store: Store) {
@@ -149,7 +149,7 @@ async fn a_token_of_one_kind_is_not_accepted_as_another(store: Store) {
     }
     authenticates_nothing(&http, &reset).await;
     refreshes_nothing(&http, &reset).await;
-    // Not even when the header says that it is of the other kind.
+    // Not even if the header claims the other kind.
     for (token, kind) in [(&access[0], "rt+jwt"), (&refresh[0], "at+jwt")] {
         let mut header = token::header(token);
         header["typ"] = json!(kind);
@@ -162,7 +162,7 @@ async fn a_token_of_one_kind_is_not_accepted_as_another(store: Store) {
     }
 }
 
-/// A proxy in front may have looked at one of them, and the service at the other.
+/// A proxy may check one of them and the service the other.
 async fn a_request_with_two_tokens_is_not_authenticated(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
@@ -184,7 +184,7 @@ async fn a_request_with_two_tokens_is_not_authenticated(store: Store) {
     verifies(&http, &access).await;
 }
 
-/// What can be made of a good token and the key set.
+/// Every forgery that can be made from a valid token and the key set.
 fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
     let (header, payload) = (token::header(good), token::claims(good));
     let jwk = &keys["keys"][0];
@@ -198,7 +198,7 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
     let mut made: Vec<(String, String)> = Vec::new();
     let mut add = |what: &str, token: String| made.push((what.to_owned(), token));
 
-    // RFC 8725 §2.1: signed by nobody.
+    // RFC 8725 §2.1: unsigned.
     for alg in [
         json!("none"),
         json!("None"),
@@ -221,7 +221,7 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
     add("no alg", with_header(&without, signature));
     add("no signature", with_header(&header, ""));
 
-    // RFC 8725 §2.1: the public key, which everybody has, as the secret of an HMAC.
+    // RFC 8725 §2.1: the public key as the secret of an HMAC.
     for (what, secret) in public_secrets(keys) {
         let key = EncodingKey::from_secret(&secret);
         for kid in [json!(kid), json!("x")] {
@@ -237,7 +237,7 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         }
     }
 
-    // A key of the attacker's own, under whatever name.
+    // The attacker's own key, under several ids.
     let (mallory, _) = mallory();
     let nul = "\u{0}".to_owned() + kid;
     let long = "x".repeat(5000);
@@ -264,14 +264,14 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         let header = json!({"typ": header["typ"], "alg": "EdDSA", "kid": kid}).to_string();
         let forged = signed(&header, &payload, &mallory, Algorithm::EdDSA);
         add(&format!("kid {kid:.40}"), forged);
-        // The contents of a file that is empty.
+        // The content of an empty file.
         let empty = EncodingKey::from_secret(b"");
         let header = json!({"typ": "at+jwt", "alg": "HS256", "kid": kid}).to_string();
         let forged = signed(&header, &payload, &empty, Algorithm::HS256);
         add(&format!("HMAC without a key, kid {kid:.40}"), forged);
     }
 
-    // Signatures that broken verifiers took: nothing but zeros (CVE-2022-21449), too short, too long.
+    // Signatures that faulty verifiers accepted: only zeros (CVE-2022-21449), too short, too long.
     for length in [1, 32, 64, 70, 256] {
         let zeros = URL_SAFE_NO_PAD.encode(vec![0_u8; length]);
         add(&format!("{length} zeros"), with_header(&header, &zeros));
@@ -294,7 +294,7 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         add(&format!("another {name}"), altered);
     }
 
-    // Members that would have to be understood (RFC 7515 §4.1.11), members twice, other forms.
+    // Critical members (RFC 7515 §4.1.11), duplicate members, and other serializations.
     for (name, value) in [
         ("crit", json!(["exp"])),
         ("crit", json!([])),
@@ -356,7 +356,7 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
     made
 }
 
-/// Everything that somebody might take for the bytes of the public key.
+/// Every representation of the public key that a faulty verifier may use as a secret.
 fn public_secrets(keys: &Value) -> Vec<(&'static str, Vec<u8>)> {
     let jwk = &keys["keys"][0];
     let coordinate = ["n", "x"].iter().find_map(|name| jwk[name].as_str());
@@ -382,7 +382,7 @@ fn public_secrets(keys: &Value) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A key of the attacker's own: RFC 8037, appendix A, wrapped in PKCS#8 (RFC 8410 §7).
+/// The attacker's own key: RFC 8037, appendix A, wrapped in PKCS#8 (RFC 8410 §7).
 fn mallory() -> (EncodingKey, Value) {
     let prefix = [
         0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
@@ -398,7 +398,7 @@ fn mallory() -> (EncodingKey, Value) {
     (EncodingKey::from_ed_der(&pkcs8), jwk)
 }
 
-/// A token with a good signature of `key`.
+/// A token with a valid signature of `key`.
 fn signed(header: &str, payload: &Value, key: &EncodingKey, algorithm: Algorithm) -> String {
     let [header, payload] =
         [header.to_owned(), payload.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
@@ -407,7 +407,7 @@ fn signed(header: &str, payload: &Value, key: &EncodingKey, algorithm: Algorithm
     format!("{message}.{signature}")
 }
 
-/// Makes sure that `token` is good for nothing, wherever a token is asked for.
+/// Asserts that `token` is refused wherever a token is accepted.
 async fn is_refused_everywhere(http: &Http, token: &str) {
     authenticates_nothing(http, token).await;
     refreshes_nothing(http, token).await;

@@ -1,4 +1,4 @@
-//! Everything that clients need to come to the service, and their coming.
+//! The clients of the service, and the measurement of every operation with them.
 
 use tokio::task::JoinSet;
 
@@ -11,7 +11,7 @@ use crate::operations::{
 use crate::report::{Report, Store};
 use crate::service::{Service, Setup};
 
-/// Clients of each operation.
+/// The clients, by operation.
 pub(crate) struct Clients {
     pub(crate) verify: Vec<Verify>,
     pub(crate) introspect: Vec<Introspect>,
@@ -22,11 +22,11 @@ pub(crate) struct Clients {
     pub(crate) service: String,
 }
 
-/// Whose accounts the clients use.
+/// The accounts that the clients use.
 pub(crate) enum Accounts {
-    /// New ones of theirs.
+    /// Newly registered accounts.
     New,
-    /// Those of so many people, whom the store has.
+    /// The accounts of this many people, which the store already has.
     Of(u64),
 }
 
@@ -38,7 +38,7 @@ impl Clients {
         count: usize,
         accounts: &Accounts,
     ) -> anyhow::Result<Self> {
-        // A store that was filled may have been measured before.
+        // An earlier measurement may have used the filled store.
         let run = std::process::id();
         let server = format!("resource-server-{run}");
         let create = ["user", "create", "--username", &server, "--role", "service"];
@@ -92,7 +92,7 @@ impl Clients {
     }
 }
 
-/// What the samples of each operation are called.
+/// The names of the samples of each operation.
 pub(crate) struct Names {
     pub(crate) verify: &'static str,
     pub(crate) introspect: &'static str,
@@ -102,7 +102,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// On a store that was empty.
+    /// The names on an initially empty store.
     pub(crate) const PLAIN: Self = Self {
         verify: "verify",
         introspect: "introspect",
@@ -112,7 +112,7 @@ impl Names {
     };
 }
 
-/// Where samples of a store go.
+/// Collects the samples of a store.
 pub(crate) struct Measuring<'a> {
     pub(crate) service: &'a Service,
     pub(crate) store: Store,
@@ -121,7 +121,7 @@ pub(crate) struct Measuring<'a> {
 }
 
 impl Measuring<'_> {
-    /// A load, with the processor time that the service took for it.
+    /// Runs a load and measures the service's processor time for it.
     pub(crate) async fn measure<V: Visitor>(
         &mut self,
         name: &'static str,
@@ -135,7 +135,7 @@ impl Measuring<'_> {
         Ok(())
     }
 
-    /// The sample of a load, with what the service took for it.
+    /// The sample of a load, with the service's processor time and memory.
     pub(crate) async fn watch(
         &self,
         load: impl Future<Output = anyhow::Result<Sample>>,
@@ -161,7 +161,7 @@ impl Measuring<'_> {
         })
     }
 
-    /// Every operation, one after the other.
+    /// Measures every operation, one after the other.
     pub(crate) async fn measure_all(
         &mut self,
         names: &Names,
@@ -176,7 +176,7 @@ impl Measuring<'_> {
     }
 }
 
-/// Has each visitor come so many times.
+/// Lets each visitor perform its operation this many times.
 pub(crate) async fn repeat<V: Visitor>(visitors: &mut Vec<V>, times: u32) -> anyhow::Result<()> {
     let mut coming = JoinSet::new();
     for mut visitor in visitors.drain(..) {

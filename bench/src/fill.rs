@@ -1,8 +1,8 @@
-//! Fills a store with a log as years of use would leave it.
+//! Fills a store with as many events as years of use produce.
 //!
-//! Every event is a real one: made by the domain's own types, sealed under its account's key, with its claims, rows,
-//! password and place in the log, all through `EventStore::append`. The people are `person0`, `person1` and so on. They
-//! share one password and its hash, because a million hashes would take hours.
+//! Every event is real: it is built from the domain's types, sealed under its account's key, and stored with claims, rows and
+//! log entry through `EventStore::append`. The people are `person0`, `person1` and so on. They share one password and its
+//! hash, because a million hashes would take hours.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,25 +38,25 @@ use tokio_util::sync::CancellationToken;
 use crate::operations::{PASSWORD, person};
 use crate::service::memory;
 
-/// What to fill with accounts, sessions and refused logins.
+/// Options of `fill`.
 #[derive(Args)]
 pub(crate) struct Fill {
-    /// How many events to write, about
+    /// Approximate number of events to write
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
-    /// How many accounts to spread them over
+    /// Number of accounts
     #[arg(long, default_value_t = 20_000)]
     accounts: u64,
-    /// The data directory; its master key is used, or made
+    /// Data directory; its master key is used, or created
     #[arg(long, default_value = "data")]
     data_dir: PathBuf,
-    /// A PostgreSQL database instead of the SQLite file in the data directory
+    /// PostgreSQL database, instead of the SQLite file in the data directory
     #[arg(long)]
     database_url: Option<String>,
-    /// Everybody's password
+    /// Password of every person
     #[arg(long, default_value = PASSWORD)]
     password: String,
-    /// Appends that are under way at once
+    /// Number of concurrent appends
     #[arg(long, default_value_t = 64)]
     at_once: usize,
 }
@@ -138,7 +138,7 @@ async fn fill(store: &Arc<dyn Store>, arguments: &Fill) -> anyhow::Result<u64> {
 async fn hash(password: &str) -> anyhow::Result<PasswordHash> {
     let hasher = Argon2PasswordHasher::start(Argon2Settings::default(), Arc::new(SystemEntropy))?;
     let Ok(password) = Password::parse(password) else {
-        bail!("this can be nobody's password");
+        bail!("the service would refuse this password");
     };
     let password = NewPassword::already_in_use(password);
     let hash = hasher.hash(password, &HashingClient::default()).await?;
@@ -149,11 +149,11 @@ fn flawed(flaw: authlog_domain::Flaw) -> anyhow::Error {
     anyhow::anyhow!("a name {flaw}")
 }
 
-/// Sessions in one append, so that no statement grows beyond what a server likes.
+/// The number of sessions in one append, which bounds the size of a statement.
 const SESSIONS_AT_ONCE: usize = 50;
 
-/// The appends of an account's life of about `events` events: a registration, sessions of eight events each, a guess at
-/// the password now and then, a change of role.
+/// The appends of an account with about `events` events: a registration, sessions of eight events each, occasional wrong
+/// passwords, and a change of role.
 fn life(
     number: u64,
     account: AccountNumber,
@@ -162,7 +162,7 @@ fn life(
 ) -> anyhow::Result<Vec<Append>> {
     let user = UserId::new(SystemEntropy.random_uuid());
     let credential = CredentialId::new(SystemEntropy.random_uuid());
-    // Three years ago, a person more every few minutes.
+    // Registrations began three years ago, with one every few minutes.
     let registered = Timestamp::parse("2022-01-01T00:00:00Z")
         .context("the calendar has this day")?
         .plus(MINUTE * 5 * number as u32);
@@ -229,7 +229,7 @@ fn life(
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A session with a login, refreshes and, where it `ends`, a logout.
+/// A session with a login, refreshes and, if `ends`, a logout.
 fn session(
     user: UserId,
     began: Timestamp,
@@ -261,7 +261,7 @@ fn session(
     Ok(staging.staged())
 }
 
-/// A stream that is being written.
+/// An event stream under construction.
 struct Staging {
     stream: StreamId,
     user: UserId,
@@ -277,7 +277,7 @@ impl Staging {
         }
     }
 
-    /// Adds an event with metadata as the use cases give it.
+    /// Adds an event with the metadata that the use cases record.
     fn add(&mut self, event: &impl DomainEvent) -> anyhow::Result<()> {
         let metadata = json!({
             "user_id": self.user.to_string(),

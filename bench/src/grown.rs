@@ -1,5 +1,5 @@
-//! Whether operations stay as fast when the store has grown: each is measured in turn on an empty store and on one that
-//! `fill` has filled, and with sessions that were refreshed ten thousand times.
+//! Compares the speed of operations on a grown store: each is measured on an empty store, on a store that `fill` has filled,
+//! and with sessions that were refreshed ten thousand times.
 
 use std::path::PathBuf;
 
@@ -10,24 +10,24 @@ use crate::clients::{Accounts, Clients, Measuring, Names, repeat};
 use crate::report::{Report, Store};
 use crate::service::{Service, Setup};
 
-/// What to measure on.
+/// Options of `grown`.
 #[derive(Args)]
 pub(crate) struct Grown {
     #[command(flatten)]
     effort: Effort,
-    /// The data directory that the filled store's master key is in, and SQLite's file
+    /// Data directory with the filled store's master key, and with its SQLite file
     #[arg(long)]
     filled: PathBuf,
-    /// The PostgreSQL database that was filled; without one SQLite is measured
+    /// Filled PostgreSQL database; without one SQLite is measured
     #[arg(long, requires = "empty_postgres")]
     filled_postgres: Option<String>,
-    /// An empty PostgreSQL database
+    /// Empty PostgreSQL database
     #[arg(long)]
     empty_postgres: Option<String>,
-    /// How many accounts the filled store has
+    /// Number of accounts in the filled store
     #[arg(long)]
     accounts: u64,
-    /// How often each session was refreshed before
+    /// Number of earlier refreshes of each session
     #[arg(long, default_value_t = 10_000)]
     refreshes: u32,
 }
@@ -40,7 +40,7 @@ const FILLED: Names = Names {
     register: "register, filled",
 };
 
-/// Measures both and prints the figures.
+/// Measures both stores and prints the figures.
 pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
     let effort = &grown.effort;
     std::fs::create_dir_all(&effort.directory)?;
@@ -86,7 +86,7 @@ pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
     small.service.stop().await?;
     let again = filled.start(&[]).await?;
     report.time("start to ready, filled, again", store, again.ready_after);
-    // Killed, not stopped.
+    // Dropping the service kills it.
     drop(again);
     let again = filled.start(&[]).await?;
     report.time(

@@ -1,4 +1,4 @@
-//! A connection that is kept open, as those of a client are.
+//! A keep-alive HTTP connection.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,14 +12,14 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// A connection to a server, opened when it is needed.
+/// A connection to a server, opened on demand.
 pub(crate) struct Connection {
     sender: Option<SendRequest<Full<Bytes>>>,
     address: String,
     source: Option<IpAddr>,
 }
 
-/// What a request carries beside its path.
+/// The parts of a request other than its path.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Carried<'a> {
     /// The header `Authorization`.
@@ -31,11 +31,11 @@ pub(crate) struct Carried<'a> {
 /// The media type of most bodies.
 pub(crate) const JSON: &str = "application/json";
 
-/// The media type of OAuth's.
+/// The media type of OAuth requests.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 impl Connection {
-    /// A connection to `address`, such as `127.0.0.1:8080`, that is not open yet.
+    /// A connection to `address`, such as `127.0.0.1:8080`, before it is opened.
     pub(crate) fn to(address: &str) -> Self {
         Self {
             sender: None,
@@ -44,7 +44,7 @@ impl Connection {
         }
     }
 
-    /// The same from a client's own address, one of 127.0.0.0/8.
+    /// The same, from this client address in 127.0.0.0/8.
     pub(crate) fn from(source: IpAddr, address: &str) -> Self {
         Self {
             source: Some(source),
@@ -65,12 +65,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes it until it is needed again.
+    /// Closes the connection until it is needed again.
     pub(crate) fn close(&mut self) {
         self.sender = None;
     }
 
-    /// The open connection: a new one if there is none, or if the server has closed it, as it does when one is idle.
+    /// The open connection. Opens a new one if there is none, or if the server has closed it because it was idle.
     async fn ready(&mut self) -> anyhow::Result<&mut SendRequest<Full<Bytes>>> {
         let is_open = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
@@ -84,7 +84,7 @@ impl Connection {
         Ok(sender)
     }
 
-    /// Sends a request and waits for the whole answer.
+    /// Sends a request and reads the whole answer.
     pub(crate) async fn send(
         &mut self,
         method: Method,
@@ -119,7 +119,7 @@ impl Connection {
         Ok(sender.send_request(request).await?)
     }
 
-    /// As [`Self::send`], for an answer that has to be a success; its JSON, null where there is none.
+    /// Like [`Self::send`], but fails unless the answer is a success. Returns its JSON, or null without a body.
     pub(crate) async fn succeed(
         &mut self,
         method: Method,
@@ -147,7 +147,7 @@ async fn connect(
     let stream = connect_from(source, address).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // It ends with its sender; what is wrong with it is told to whoever sends.
+    // The task ends with its sender, which also receives any error.
     tokio::spawn(connection);
     Ok(sender)
 }
@@ -164,7 +164,7 @@ pub(crate) async fn connect_from(
     Ok(socket.connect(address.parse()?).await?)
 }
 
-/// The address of the client with this number, in networks of its own, for those who are to be told apart.
+/// The address of the client with this number, in a network of its own, so that limits treat clients separately.
 pub(crate) fn address_of_client(number: u64) -> IpAddr {
     let [.., high, low] = (number % 60_000).to_be_bytes();
     IpAddr::from([127, 1 + high, low, 1])

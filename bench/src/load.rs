@@ -1,4 +1,4 @@
-//! Many clients at once, each sending one request after the other, for a while.
+//! Concurrent clients, each of which sends one request after the other.
 
 use std::time::{Duration, Instant};
 
@@ -6,36 +6,36 @@ use tokio::task::JoinSet;
 
 use crate::http::Connection;
 
-/// One client.
+/// A client.
 pub(crate) trait Visitor: Send + 'static {
-    /// What it comes over, if it comes over a connection.
+    /// Its connection, if it has one.
     fn connection(&mut self) -> Option<&mut Connection> {
         None
     }
 
-    /// Does once what is measured; an answer that is no success is an error.
+    /// Performs the measured operation once. An answer that is no success is an error.
     fn visit(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// What was done in a while.
+/// The result of a load.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
-    /// How often it was done.
+    /// The number of operations.
     pub(crate) count: u64,
-    /// How long that took altogether.
+    /// The total time.
     pub(crate) seconds: f64,
-    /// Each answer's time in microseconds, in order of size.
+    /// The sorted times of the answers, in microseconds.
     pub(crate) micros: Vec<u32>,
-    /// The processor time that the service took for it, in seconds.
+    /// The service's processor time, in seconds.
     pub(crate) processor: f64,
-    /// The most memory that the service had meanwhile, in MiB.
+    /// The peak memory of the service during the load, in MiB.
     pub(crate) peak: f64,
-    /// The memory that it had when a third, two thirds and all of the time were over, in MiB.
+    /// The memory after a third, two thirds and all of the time, in MiB.
     pub(crate) memory: Vec<f64>,
 }
 
 impl Sample {
-    /// A sample of which only the number and the time are known.
+    /// A sample with a number and a time alone.
     pub(crate) fn counted(count: u64, took: Duration) -> Self {
         Self {
             count,
@@ -44,12 +44,12 @@ impl Sample {
         }
     }
 
-    /// How often it is done in a second.
+    /// Operations a second.
     pub(crate) fn per_second(&self) -> f64 {
         self.count as f64 / self.seconds
     }
 
-    /// The time within which this share of the answers came, in milliseconds.
+    /// The time within which this share of the answers arrived, in milliseconds.
     pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
         let place = (self.micros.len() as f64 * share) as usize;
         let micros = self
@@ -59,11 +59,11 @@ impl Sample {
     }
 }
 
-/// Lets the visitors come for `a_while`, over new connections, which are closed afterwards: the service has the memory of
-/// this load's connections alone. Otherwise the visitors stay as they are for the next time.
+/// Runs the visitors for `a_while` over new connections, which are closed afterwards, so that the service has only the
+/// connections of this load in memory. The visitors keep their other state for the next load.
 ///
 /// # Errors
-/// The first of theirs.
+/// The first error of a visitor.
 pub(crate) async fn load<V: Visitor>(
     visitors: &mut Vec<V>,
     a_while: Duration,

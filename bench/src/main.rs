@@ -1,7 +1,7 @@
-//! Measures the release program over real HTTP, and in the same run what the machine could do at the most.
+//! Measures the release program over real HTTP, and in the same run the limits of the machine.
 //!
-//! `scripts/bench.sh` builds both and starts what is measured against. Absolute figures are those of one machine on one
-//! day; the ratios to the limits are what can be compared.
+//! `scripts/bench.sh` builds both and starts the servers. Absolute figures belong to one machine on one day; only the ratios
+//! to the limits can be compared.
 
 mod clients;
 mod fill;
@@ -42,72 +42,72 @@ struct Arguments {
 enum Command {
     /// Measure everything and print a table
     Run(Run),
-    /// Fill a store with as many accounts and events as years of use would
+    /// Fill a store with as many accounts and events as years of use produce
     Fill(Fill),
-    /// Measure how an empty store compares with one that was filled, and print a table
+    /// Compare an empty store with a filled one, and print a table
     Grown(Grown),
     /// Measure the program's memory under each load, and print a table
     Memory(Memory),
-    /// Measure whether the program recovers when something else had the processors for a while, and print a table
+    /// Measure whether the program recovers after other processes used the processors, and print a table
     Recovery(Recovery),
-    /// Measure what others notice of one client that abuses the service, and print a table
+    /// Measure how one abusive client affects the others, and print a table
     Isolation(Isolation),
     /// Abuse the service at an address until the standard input is closed
     Abuse(Abuser),
-    /// Take a processor for a while, as a disturbance
+    /// Keep a processor busy for a while, as a disturbance
     Busy {
-        /// How long, in seconds
+        /// Duration in seconds
         #[arg(long, value_parser = seconds)]
         seconds: f64,
     },
-    /// Serve what a service without any work would: the limit of HTTP on this machine
+    /// Serve without any work: the limit of HTTP on this machine
     Bare,
 }
 
-/// What to measure.
+/// Options of the main measurement.
 #[derive(Args)]
 struct Run {
     #[command(flatten)]
     effort: Effort,
-    /// An empty PostgreSQL database; without one PostgreSQL is left out
+    /// Empty PostgreSQL database; without one PostgreSQL is left out
     #[arg(long)]
     postgres: Option<String>,
-    /// A second one, for pgbench
+    /// Second empty PostgreSQL database, for pgbench
     #[arg(long, requires = "postgres")]
     pgbench: Option<String>,
-    /// A NATS server with JetStream and an empty store; without one the stream is left out
+    /// NATS server with JetStream and an empty store; without one the stream is left out
     #[arg(long)]
     nats: Option<String>,
 }
 
-/// What is measured, how long, and where the figures go.
+/// Options of every measurement.
 #[derive(Args)]
 struct Effort {
-    /// The release program
+    /// Release program
     #[arg(long, default_value = "target/release/authlog")]
     program: PathBuf,
-    /// Where the SQLite file goes; on tmpfs the figures would be of memory
+    /// Directory for the SQLite file; on tmpfs the figures would be those of memory
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
-    /// How many rounds; the figures are their medians
+    /// Number of rounds; the figures are their medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long each operation is measured in a round, in seconds
+    /// Seconds for which each operation is measured in a round
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
-    /// Connections at once
+    /// Number of concurrent connections
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// Measure these operations alone, without their limits, as for a profile: `--only refresh,login`
+    /// Measure only these operations, without their limits, as for a profile: `--only refresh,login`
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Where to write the figures as JSON
+    /// File for the figures as JSON
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
 impl Effort {
-    /// Whether an operation is to be measured, on whichever store.
+    /// Whether an operation is to be measured.
     fn wants(&self, operation: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| operation.starts_with(wanted))
     }

@@ -1,4 +1,4 @@
-//! The memory of the program under every load, one after the other, for as long as it takes to see whether it grows.
+//! The memory of the program under each load, measured for long enough to see growth.
 
 use clap::Args;
 
@@ -8,15 +8,15 @@ use crate::own::OwnClients;
 use crate::report::{Report, Store};
 use crate::service::Setup;
 
-/// What to measure.
+/// Options of `memory`.
 #[derive(Args)]
 pub(crate) struct Memory {
     #[command(flatten)]
     effort: Effort,
-    /// An empty PostgreSQL database; without one PostgreSQL is left out
+    /// Empty PostgreSQL database; without one PostgreSQL is left out
     #[arg(long)]
     postgres: Option<String>,
-    /// On which store alone
+    /// Only this store
     #[arg(long)]
     store: Option<Store>,
 }

@@ -1,4 +1,4 @@
-//! What clients do, each over a connection of its own.
+//! The operations of clients, each over its own connection.
 
 use anyhow::{Context as _, ensure};
 use hyper::body::Bytes;
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::http::{Carried, Connection, FORM, JSON};
 use crate::load::Visitor;
 
-/// Where people sign in, through contract C.
+/// The login endpoint of `/users`.
 pub(crate) const LOGIN: &str = "/users/login";
 
-/// The password of everybody, which the strictest setting takes.
+/// The password of every person. It satisfies the strictest policy.
 pub(crate) const PASSWORD: &str = "plum-Orchard-77-kettle";
 
-/// Asks whether an access token is good.
+/// Verifies an access token.
 pub(crate) struct Verify {
     pub(crate) connection: Connection,
-    /// A verify endpoint, or the bare server's.
+    /// The path of a verify endpoint, or of the bare server.
     pub(crate) path: &'static str,
     pub(crate) token: String,
 }
@@ -37,12 +37,12 @@ impl Visitor for Verify {
     }
 }
 
-/// Asks what a token is, as a resource server does (RFC 7662).
+/// Introspects a token, as a resource server does (RFC 7662).
 pub(crate) struct Introspect {
     pub(crate) connection: Connection,
-    /// `Bearer` and the token of whoever asks.
+    /// `Bearer` and the token of the resource server.
     pub(crate) authorization: String,
-    /// The form with the token that is asked about.
+    /// The form with the token to introspect.
     pub(crate) form: String,
 }
 
@@ -59,7 +59,7 @@ impl Visitor for Introspect {
         let path = "/oauth2/introspect";
         let answer = self.connection.send(Method::POST, path, carried).await?;
         is_success(&answer)?;
-        // To read all of it would be the client's time, not the service's.
+        // Parsing all of it would cost the client's time, not the service's.
         ensure!(
             answer.body().starts_with(b"{\"active\":true"),
             "the token is said to be dead"
@@ -68,7 +68,7 @@ impl Visitor for Introspect {
     }
 }
 
-/// Reads something, as the bearer of an access token.
+/// Reads a resource with an access token.
 pub(crate) struct Read {
     pub(crate) connection: Connection,
     pub(crate) path: String,
@@ -91,7 +91,7 @@ impl Visitor for Read {
     }
 }
 
-/// Exchanges a refresh token that works once for the next.
+/// Exchanges a single-use refresh token for the next one.
 pub(crate) struct Refresh {
     pub(crate) connection: Connection,
     /// `Bearer` and the token.
@@ -117,7 +117,7 @@ impl Visitor for Refresh {
     }
 }
 
-/// Signs in with a password, as one person after the other.
+/// Signs one person after the other in with a password.
 pub(crate) struct Login {
     pub(crate) connection: Connection,
     pub(crate) people: People,
@@ -141,7 +141,7 @@ impl Visitor for Login {
     }
 }
 
-/// People whose accounts a store has, `person0` and so on, who come in an order that is scattered over all of them.
+/// The people of a filled store, `person0` and so on, in an order that is scattered over all of them.
 #[derive(Clone)]
 pub(crate) struct People {
     first: u64,
@@ -150,7 +150,7 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// So many; each of several that start at different places gives others.
+    /// This many people. Iterators with different starts yield different people.
     pub(crate) fn new(count: u64, start: u64) -> Self {
         Self {
             first: 0,
@@ -159,7 +159,7 @@ impl People {
         }
     }
 
-    /// The one with this number, always.
+    /// Always the person with this number.
     pub(crate) fn one(number: u64) -> Self {
         Self {
             first: number,
@@ -167,9 +167,9 @@ impl People {
         }
     }
 
-    /// The next one's name.
+    /// The name of the next person.
     pub(crate) fn next(&mut self) -> String {
-        /// A prime, far from the size of any page.
+        /// A prime far from the size of a page.
         const STEP: u64 = 7_368_787;
         self.last = (self.last + STEP) % self.count.max(1);
         person(self.first + self.last)
@@ -184,7 +184,7 @@ pub(crate) fn person(number: u64) -> String {
 /// Registers one account after the other.
 pub(crate) struct Register {
     pub(crate) connection: Connection,
-    /// What all of this client's names begin with.
+    /// The prefix of this client's names.
     pub(crate) name: String,
     pub(crate) number: u64,
 }
@@ -211,7 +211,7 @@ impl Visitor for Register {
     }
 }
 
-/// Registers an account through contract A and returns its access and refresh tokens.
+/// Registers an account through `/api/auth` and returns its access and refresh tokens.
 pub(crate) async fn sign_up(
     connection: &mut Connection,
     name: &str,
@@ -233,7 +233,7 @@ pub(crate) async fn sign_up(
     ))
 }
 
-/// Signs somebody in through contract C and returns the access token.
+/// Signs a person in through `/users` and returns the access token.
 pub(crate) async fn sign_in(connection: &mut Connection, name: &str) -> anyhow::Result<String> {
     let body = login(name);
     let carried = Carried {
@@ -244,7 +244,7 @@ pub(crate) async fn sign_in(connection: &mut Connection, name: &str) -> anyhow::
     text(&answer, "/data/access_token")
 }
 
-/// Signs somebody in through contract D and returns the opaque token.
+/// Signs a person in through `/api` and returns the opaque token.
 pub(crate) async fn sign_in_opaque(
     connection: &mut Connection,
     name: &str,
@@ -260,7 +260,7 @@ pub(crate) async fn sign_in_opaque(
     text(&answer, "/token")
 }
 
-/// The body of a login through contract C.
+/// The body of a login through `/users`.
 pub(crate) fn login(name: &str) -> String {
     json!({"username": name, "password": PASSWORD}).to_string()
 }

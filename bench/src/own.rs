@@ -1,4 +1,4 @@
-//! What a signed-in account or a service may ask of Authlog's own endpoints, each as a load.
+//! Loads on Authlog's native endpoints, with tokens of accounts, services, administrators and auditors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,20 +17,20 @@ use crate::operations::{Introspect, PASSWORD, Read, Verify, sign_in, sign_in_opa
 use crate::service::{Service, Setup};
 use crate::stream::logged;
 
-/// What each client reads with its own access token.
+/// The endpoints that each client reads with its own access token.
 const OF_ACCOUNTS: [(&str, &str); 3] = [
     ("account", "/account"),
     ("account sessions", "/account/sessions"),
     ("account history", "/account/history"),
 ];
 
-/// What a service reads of the log: a page of it, as one that catches up does.
+/// The page of the log that a service reads when it catches up.
 const OF_SERVICES: [(&str, &str); 1] = [("feed page", "/audit/events?after=0&limit=200")];
 
-/// How many clients read the log as one service: an account may have a hundred readers.
+/// The number of clients that read the log as one service. An account may have a hundred readers.
 const FOLLOWERS_OF_AN_ACCOUNT: usize = 100;
 
-/// What an administrator or an auditor reads. `{user}` is one of the clients.
+/// The endpoints that an administrator or auditor reads. `{user}` is one of the clients.
 const OF_ADMINISTRATORS: [(&str, &str); 6] = [
     ("admin users", "/admin/users?limit=50"),
     ("admin sessions", "/admin/users/{user}/sessions"),
@@ -40,28 +40,29 @@ const OF_ADMINISTRATORS: [(&str, &str); 6] = [
     ("log proof", "/audit/log/proof?index=1"),
 ];
 
-/// How many clients read as one administrator. An account reads two pages at a time, and others wait for a second at the most.
+/// The number of clients that read as one administrator. An account reads two pages at a time, and further ones wait for a
+/// second at most.
 const READERS_OF_AN_ADMINISTRATOR: usize = 8;
 
-/// Those who ask.
+/// The readers.
 pub(crate) struct OwnClients {
     /// `Bearer` and the access token of each client.
     accounts: Vec<String>,
-    /// The opaque token of each.
+    /// The opaque token of each client.
     opaque: Vec<String>,
     /// `Bearer` and the tokens of services.
     services: Vec<String>,
-    /// The same of administrators.
+    /// `Bearer` and the tokens of administrators.
     administrators: Vec<String>,
     /// The id of a client's account.
     user: String,
-    /// Where the log ended when they had signed in.
+    /// The end of the log after they had signed in.
     index: String,
     address: String,
 }
 
 impl OwnClients {
-    /// Signs the clients in again, through the contract with opaque tokens, and administrators and services.
+    /// Signs in administrators and services, and the clients again through `/api`, which has opaque tokens.
     pub(crate) async fn of(
         setup: &Setup,
         service: &Service,
@@ -105,7 +106,7 @@ impl OwnClients {
         })
     }
 
-    /// Every load, one after the other.
+    /// Runs every load, one after the other.
     pub(crate) async fn measure_all(
         &self,
         measuring: &mut Measuring<'_>,
@@ -149,12 +150,12 @@ impl OwnClients {
         Ok(())
     }
 
-    /// The administrator that the client of this number reads as.
+    /// The administrator as which the client with this number reads.
     fn administrator(&self, number: usize) -> String {
         self.administrators[number / READERS_OF_AN_ADMINISTRATOR].clone()
     }
 
-    /// The service that the client of this number reads the log as.
+    /// The service as which the client with this number reads the log.
     fn service(&self, number: usize) -> String {
         self.services[number / FOLLOWERS_OF_AN_ACCOUNT].clone()
     }
@@ -169,7 +170,8 @@ impl OwnClients {
         readers.collect()
     }
 
-    /// Follows the log over every connection while the clients refresh: how many events the followers get altogether.
+    /// Follows the log over every connection while the clients refresh. Measures the total number of events that the followers
+    /// receive.
     async fn follow(
         &self,
         measuring: &mut Measuring<'_>,
@@ -207,7 +209,7 @@ impl OwnClients {
     }
 }
 
-/// Makes an account with a role and signs it in: `Bearer` and its token.
+/// Creates an account with a role and signs it in. Returns `Bearer` and its token.
 async fn staff(
     setup: &Setup,
     connection: &mut Connection,
@@ -220,7 +222,7 @@ async fn staff(
     Ok(format!("Bearer {}", sign_in(connection, &name).await?))
 }
 
-/// Reads a feed, of which each line is an event, over a connection that stays open as long as its reader.
+/// Reads a feed with one event a line over a connection that lives as long as its reader.
 async fn count_events(_connection: Connection, mut body: Incoming, events: Arc<AtomicU64>) {
     while let Some(Ok(frame)) = body.frame().await {
         if let Some(bytes) = frame.data_ref() {

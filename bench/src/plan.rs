@@ -1,7 +1,6 @@
-//! What is measured, in which order.
+//! The plan of the measurement.
 //!
-//! Everything is measured in every round, one after the other, so that a slow moment of the machine meets an operation
-//! and its limit alike.
+//! Each round measures every operation and its limit in turn, so that a slow moment of the machine affects both.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use crate::storm::Storm;
 use crate::stream;
 use crate::{Effort, Run};
 
-/// Measures everything and prints it.
+/// Measures everything and prints the results.
 pub(crate) async fn carry_out(run: &Run) -> anyhow::Result<()> {
     std::fs::create_dir_all(&run.effort.directory)?;
     let mut report = Report::default();
@@ -34,7 +33,7 @@ pub(crate) async fn carry_out(run: &Run) -> anyhow::Result<()> {
     report.end(run.effort.json.as_deref())
 }
 
-/// Notes what would make the figures mean something else.
+/// Adds warnings about conditions that distort the figures.
 async fn warn(run: &Run, report: &mut Report) -> anyhow::Result<()> {
     let directory = run.effort.directory.canonicalize()?;
     if file_system(&directory)?.as_deref() == Some("tmpfs") {
@@ -145,8 +144,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
     Ok(())
 }
 
-/// Takes every row out of the read models, so that a rebuild has to write them all: one that is as it should be may be left
-/// alone.
+/// Deletes every row of the read models, so that a rebuild has to write them all. It may skip rows that are correct.
 async fn empty_read_models(setup: &Setup) -> anyhow::Result<()> {
     if let Some(database) = &setup.database {
         pgbench::ask(database, "TRUNCATE accounts, sessions").await?;
@@ -160,7 +158,7 @@ async fn empty_read_models(setup: &Setup) -> anyhow::Result<()> {
     .await
 }
 
-/// What the machine could do at the most.
+/// Measures the limits of the machine.
 struct Limits<'a> {
     effort: &'a Effort,
     store: Store,
@@ -197,7 +195,7 @@ impl Limits<'_> {
     }
 }
 
-/// Clients of the bare server, with the tokens of others.
+/// Clients of the bare server, with the tokens of the service's clients.
 async fn bare_clients(
     address: &str,
     path: &'static str,
@@ -214,9 +212,9 @@ async fn bare_clients(
     Ok(clients)
 }
 
-/// Measures what is left of everything else while ten times as many people sign in as can be hashed for.
+/// Measures the other operations while ten times as many logins arrive as the service can hash.
 async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> anyhow::Result<()> {
-    /// How long it takes for what waits to be as much as it will ever be.
+    /// The time until the queue has its full length.
     const RISING: Duration = Duration::from_secs(5);
     let (effort, store) = (measuring.effort, measuring.store);
     let hashes = match measuring.report.median("hash pool", store) {
@@ -231,7 +229,7 @@ async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> 
     let storm = Storm::begin(&measuring.service.address, people, a_second);
     tokio::time::sleep(RISING).await;
     let alone = Instant::now();
-    // A login may wait for seconds: a shorter while would count those of another load.
+    // A login may wait for seconds, so a shorter measurement would count logins of an earlier load.
     tokio::time::sleep(effort.a_while().max(RISING)).await;
     let beside_verify = Instant::now();
     let verify = load(&mut clients.verify, effort.a_while()).await?;
@@ -271,7 +269,7 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await?
 }
 
-/// Starts the service again, with NATS, and measures how its log gets there.
+/// Restarts the service with NATS, and measures how fast it publishes its log.
 async fn measure_stream(
     run: &Run,
     setup: &Setup,

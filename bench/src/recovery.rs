@@ -1,5 +1,5 @@
-//! Whether the program recovers from a disturbance under ordinary load: clients register and sign in, each as soon as it was
-//! answered; something else takes the processors for a moment; how many succeed afterwards, compared with before?
+//! Measures whether the program recovers from a disturbance under load. Clients register and sign in, each right after its last
+//! answer; other processes use the processors for a moment; then the rate of successes is compared with the rate before.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,39 +21,39 @@ use crate::operations::{LOGIN, PASSWORD, People, login, person, sign_up};
 use crate::report::{Store, print};
 use crate::service::Setup;
 
-/// What to measure.
+/// Options of `recovery`.
 #[derive(Args)]
 pub(crate) struct Recovery {
-    /// The release program
+    /// Release program
     #[arg(long, default_value = "target/release/authlog")]
     program: PathBuf,
-    /// Where the SQLite file goes
+    /// Directory for the SQLite file
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
-    /// A PostgreSQL server, as the URL of a database, without one PostgreSQL is left out; each measurement has a database
-    /// of its own there
+    /// URL of a database on a PostgreSQL server, where each measurement creates its own database; without one PostgreSQL is
+    /// left out
     #[arg(long)]
     postgres: Option<String>,
-    /// How many disturbances under each load
+    /// Number of disturbances under each load
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// How many connections
+    /// Number of connections
     #[arg(long, value_delimiter = ',', default_values_t = [32, 300, 3000])]
     connections: Vec<usize>,
-    /// How clients take a refusal
+    /// Reaction of clients to a refusal
     #[arg(long, value_delimiter = ',', default_values_t = [Clients::Patient, Clients::Impatient])]
     clients: Vec<Clients>,
-    /// On which store alone
+    /// Only this store
     #[arg(long)]
     only: Option<Store>,
 }
 
-/// How clients take a refusal.
+/// The reaction of clients to a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Clients {
-    /// They come again when the answer says (`Retry-After`).
+    /// They retry after `Retry-After`.
     Patient,
-    /// They come again at once.
+    /// They retry at once.
     Impatient,
 }
 
@@ -66,19 +66,19 @@ impl fmt::Display for Clients {
     }
 }
 
-/// How long the load goes on before it counts: until every client has been answered.
+/// The warm-up: long enough for every client to have an answer.
 const WARM_UP: Duration = Duration::from_secs(5);
 
-/// How long the rate is measured, before and after.
+/// The duration of each measurement, before and after.
 const MEASURED: Duration = Duration::from_secs(6);
 
-/// How long something else takes the processors.
+/// The duration of the disturbance.
 const DISTURBED: Duration = Duration::from_secs(6);
 
-/// How soon the rate has to be as before.
+/// The time in which the rate has to recover.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(2);
 
-/// The share of the quiet rate that is wanted then.
+/// The wanted share of the quiet rate after that time.
 const WANTED: f64 = 0.95;
 
 /// Accounts that sign in.
@@ -104,7 +104,7 @@ pub(crate) async fn run(recovery: &Recovery) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the clients were answered so far.
+/// The clients' answers so far.
 #[derive(Default)]
 struct Answers {
     succeeded: AtomicU64,
@@ -112,7 +112,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// How many succeed and are refused a second, from now on.
+    /// Successes and refusals a second, from now on.
     async fn rates(&self) -> (f64, f64) {
         let now = || {
             let succeeded = self.succeeded.load(Ordering::Relaxed);
@@ -158,7 +158,7 @@ async fn measure(
     let mut coming = JoinSet::new();
     for number in 0..connections as u64 {
         let client = Client {
-            // People are at different places, and so may be treated apart.
+            // People have different addresses, so that limits may treat them separately.
             connection: Connection::from(address_of_client(number), &service.address),
             number,
             people: People::new(PEOPLE, number),
@@ -197,7 +197,7 @@ async fn measure(
     Ok(())
 }
 
-/// Has twice as many processes as there are processors compute something for a while.
+/// Runs twice as many busy processes as there are processors for a while.
 async fn disturb() -> anyhow::Result<()> {
     let processors = std::thread::available_parallelism()?.get();
     let mut busy: Vec<Child> = Vec::new();
@@ -213,7 +213,7 @@ async fn disturb() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Computes for a while.
+/// Keeps a processor busy for a while.
 pub(crate) fn be_busy(seconds: f64) {
     let began = Instant::now();
     while began.elapsed().as_secs_f64() < seconds {
@@ -221,7 +221,7 @@ pub(crate) fn be_busy(seconds: f64) {
     }
 }
 
-/// Registers and signs in by turns, as soon as it was answered.
+/// Registers and signs in by turns, each right after the last answer.
 struct Client {
     connection: Connection,
     number: u64,
@@ -244,7 +244,7 @@ impl Client {
         Ok(())
     }
 
-    /// Asks once; when to come again, if that is the answer.
+    /// Sends one request. Returns the time to wait if the service asks to retry.
     async fn ask(&mut self, turn: u64) -> anyhow::Result<Option<Duration>> {
         let (path, body) = if turn.is_multiple_of(2) {
             let name = format!("new-{}-{turn}", self.number);

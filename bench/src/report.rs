@@ -1,4 +1,4 @@
-//! The figures: medians of all rounds, and their ratios to the limits of the same run.
+//! The figures: medians of all rounds, and their ratios to the limits measured in the same run.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::load::Sample;
 
-/// Where the log is kept.
+/// The store of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Store {
@@ -25,7 +25,7 @@ impl fmt::Display for Store {
     }
 }
 
-/// What an operation is held against, and which share of it is wanted.
+/// Each operation with its limit and the wanted share of the limit.
 const LIMITS: [(&str, &str, f64); 17] = [
     ("login", "hash pool", 0.95),
     ("register", "hash pool", 0.95),
@@ -73,17 +73,17 @@ struct Single {
 struct Line {
     operation: &'static str,
     store: Store,
-    /// How many times a second: the median of the rounds, the least and the most.
+    /// Operations a second: the median of the rounds, the least and the most.
     per_second: [f64; 3],
     /// Milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     p50: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     p99: Option<f64>,
-    /// Microseconds of the service's processor time for one.
+    /// The service's processor time for one operation, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     processor: Option<f64>,
-    /// The most memory that the service had in any round, in MiB.
+    /// The peak memory of the service in all rounds, in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,13 +95,13 @@ struct Line {
 }
 
 impl Report {
-    /// Notes something that whoever reads the figures has to know.
+    /// Adds a warning for the reader of the figures.
     pub(crate) fn warn(&mut self, words: &str) {
         eprintln!("warning: {words}");
         self.warnings.push(words.to_owned());
     }
 
-    /// Notes a sample of one round.
+    /// Adds a sample of one round.
     pub(crate) fn sample(&mut self, name: &'static str, store: Store, sample: Sample) {
         let known = self
             .series
@@ -117,7 +117,7 @@ impl Report {
         }
     }
 
-    /// Notes a time.
+    /// Adds a time.
     pub(crate) fn time(&mut self, name: &'static str, store: Store, time: Duration) {
         self.singles.push(Single {
             name,
@@ -127,7 +127,7 @@ impl Report {
         });
     }
 
-    /// Notes memory, in MiB.
+    /// Adds an amount of memory, in MiB.
     pub(crate) fn memory(&mut self, name: &'static str, store: Store, mib: f64) {
         self.singles.push(Single {
             name,
@@ -137,7 +137,7 @@ impl Report {
         });
     }
 
-    /// How often it is done in a second, by the median of the rounds so far.
+    /// The median of operations a second in the rounds so far.
     pub(crate) fn median(&self, name: &str, store: Store) -> Option<f64> {
         let series = self
             .series
@@ -183,7 +183,7 @@ impl Report {
         }
     }
 
-    /// Prints the table, as Markdown, and writes the figures as JSON where that is wanted.
+    /// Prints the table as Markdown, and writes the figures as JSON if a file is given.
     pub(crate) fn end(&self, json: Option<&Path>) -> anyhow::Result<()> {
         let mut out = String::new();
         self.table(&mut out);
@@ -234,7 +234,7 @@ impl Report {
         }
     }
 
-    /// Prints what the program's memory did under each load, as Markdown: it should neither be much nor grow.
+    /// Prints the program's memory under each load as Markdown. It should be small and not grow.
     pub(crate) fn print_memory(&self, connections: usize) {
         let mut out = String::new();
         self.memory_table(connections, &mut out);
@@ -243,7 +243,7 @@ impl Report {
 
     fn memory_table(&self, connections: usize, out: &mut String) {
         use fmt::Write as _;
-        /// MiB that are allowed at the most, and between two moments of a load.
+        /// The allowed memory in MiB, and the allowed growth between two moments of a load.
         const MOST: f64 = 118.0;
         const GROWTH: f64 = 10.0;
         let _ = writeln!(
@@ -283,7 +283,7 @@ impl Report {
     }
 }
 
-/// Three digits that count, and no more.
+/// Formats a number with three significant digits.
 fn number(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")
@@ -305,7 +305,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// Writes figures to the standard output.
 pub(crate) fn print(text: &str) {
     use std::io::Write as _;
-    // Whoever closed the terminal does not want to know.
+    // If the terminal is closed, there is no reader.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 

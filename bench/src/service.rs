@@ -1,4 +1,4 @@
-//! The release program, and what the system says of it.
+//! The release program, with its processor time and memory.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::http::{Carried, Connection};
 
-/// What every start of the program needs to know.
+/// The settings of every start of the program.
 #[derive(Clone)]
 pub(crate) struct Setup {
     /// The program.
@@ -39,7 +39,7 @@ impl Setup {
         command
     }
 
-    /// Starts it, with these settings besides.
+    /// Starts the program with these additional settings.
     pub(crate) async fn start(&self, settings: &[(&str, &str)]) -> anyhow::Result<Service> {
         let began = Instant::now();
         let mut child = self
@@ -71,7 +71,7 @@ impl Setup {
         })
     }
 
-    /// Runs a command of the program to its end and says how long it took.
+    /// Runs a command of the program and returns its duration.
     pub(crate) async fn run(&self, arguments: &[&str]) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let output = self.command(arguments).output().await?;
@@ -102,30 +102,30 @@ impl Setup {
     }
 }
 
-/// The program, serving; killed when dropped.
+/// The serving program. Killed when dropped.
 pub(crate) struct Service {
     child: Child,
-    /// Where it listens.
+    /// The address at which it listens.
     pub(crate) address: String,
-    /// How long it took from the start of the process to the first answer that it is ready.
+    /// The time from the start of the process to the first ready answer.
     pub(crate) ready_after: Duration,
-    /// The most memory that it had before the last [`Service::reset_peak`], in MiB.
+    /// The peak memory before the last [`Service::reset_peak`], in MiB.
     earlier_peak: Mutex<f64>,
 }
 
 impl Service {
-    /// Ends it as an operator does.
+    /// Stops it as an operator does.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().context("it runs")?;
         let status = Command::new("kill").arg(pid.to_string()).status().await?;
-        ensure!(status.success(), "the program cannot be told to stop");
+        ensure!(status.success(), "cannot send the signal to stop");
         self.child.wait().await?;
         Ok(())
     }
 
-    /// The processor time that it has had so far, in seconds.
+    /// Its processor time so far, in seconds.
     pub(crate) fn processor_time(&self) -> anyhow::Result<f64> {
-        /// What the kernel counts in, on every Linux that Rust runs on (`getconf CLK_TCK`).
+        /// Clock ticks a second, on every Linux that Rust supports (`getconf CLK_TCK`).
         const TICKS_A_SECOND: f64 = 100.0;
         let stat = std::fs::read_to_string(self.proc()?.join("stat"))?;
         // The second field, the program's name, may have spaces.
@@ -138,22 +138,22 @@ impl Service {
         Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
     }
 
-    /// The memory that it has now, in MiB.
+    /// Its present memory, in MiB.
     pub(crate) fn memory(&self) -> anyhow::Result<f64> {
         Ok(memory(&self.proc()?)?.0)
     }
 
-    /// The most memory that it had since [`Self::reset_peak`], in MiB.
+    /// Its peak memory since [`Self::reset_peak`], in MiB.
     pub(crate) fn peak(&self) -> anyhow::Result<f64> {
         Ok(memory(&self.proc()?)?.1)
     }
 
-    /// The most memory that it had since it was started, in MiB.
+    /// Its peak memory since the start, in MiB.
     pub(crate) fn peak_of_all(&self) -> anyhow::Result<f64> {
         Ok(self.peak()?.max(*self.earlier_peak()))
     }
 
-    /// Lets [`Self::peak`] begin with the memory that it has now (`proc(5)`, `clear_refs`).
+    /// Resets [`Self::peak`] to the present memory (`proc(5)`, `clear_refs`).
     pub(crate) fn reset_peak(&self) -> anyhow::Result<()> {
         let peak = self.peak_of_all()?;
         std::fs::write(self.proc()?.join("clear_refs"), "5")?;
@@ -173,7 +173,7 @@ impl Service {
     }
 }
 
-/// The memory of a process in MiB, by its directory in `/proc`: now, and at the most so far.
+/// The present and the peak memory of a process in MiB, from its directory in `/proc`.
 pub(crate) fn memory(process: &Path) -> anyhow::Result<(f64, f64)> {
     let status = std::fs::read_to_string(process.join("status"))?;
     let kib = |name: &str| -> anyhow::Result<f64> {

@@ -1,4 +1,4 @@
-//! A storm of logins, many times more than can be hashed, that does not wait for answers before it sends more.
+//! A storm of logins: many times more than the service can hash, sent without waiting for answers.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,16 @@ use crate::http::{Carried, Connection, JSON, address_of_client};
 use crate::load::Sample;
 use crate::operations::{LOGIN, People, login};
 
-/// How many logins may wait for their answers: those that a service lets in, and those that it refuses, for as long as it
-/// takes to say so.
+/// The limit of unanswered logins: those that the service has accepted, and those that it is about to refuse.
 const MOST: usize = 10_000;
 
-/// A storm that goes on.
+/// A running storm.
 pub(crate) struct Storm {
     end: oneshot::Sender<()>,
     task: JoinHandle<anyhow::Result<Outcome>>,
 }
 
-/// What came of it.
+/// The result of a storm.
 #[derive(Default)]
 pub(crate) struct Outcome {
     answers: Vec<Answer>,
@@ -31,15 +30,15 @@ pub(crate) struct Outcome {
 /// The answer to one login.
 #[derive(Clone, Copy)]
 struct Answer {
-    /// Whether it was a session; otherwise the client was told to come again later.
+    /// Whether the login succeeded. Otherwise the client was asked to retry later.
     admitted: bool,
-    /// When it came.
+    /// The time of the answer.
     at: Instant,
     micros: u32,
 }
 
 impl Outcome {
-    /// The answers that came between the two: with a session, or to come again later.
+    /// The numbers of successful and of refused logins between two times.
     pub(crate) fn between(&self, from: Instant, to: Instant, admitted: bool) -> Sample {
         let answers = self
             .answers
@@ -57,16 +56,16 @@ impl Outcome {
 }
 
 impl Storm {
-    /// Begins one of so many logins a second.
+    /// Starts a storm of this many logins a second.
     pub(crate) fn begin(address: &str, people: People, a_second: f64) -> Self {
         let (end, ended) = oneshot::channel();
         let task = tokio::spawn(blow(address.to_owned(), people, a_second, ended));
         Self { end, task }
     }
 
-    /// Sends no more, and waits for all answers.
+    /// Stops sending, and waits for all answers.
     pub(crate) async fn end(self) -> anyhow::Result<Outcome> {
-        // If it ended by itself, its error tells why.
+        // If the task has ended by itself, its error gives the reason.
         let _ = self.end.send(());
         self.task.await?
     }
@@ -99,7 +98,7 @@ async fn blow(
                     if idle.is_empty() && under_way.len() >= MOST {
                         bail!("{MOST} logins wait for their answers");
                     }
-                    // People are at different places, and so may be treated apart.
+                    // People have different addresses, so that limits may treat them separately.
                     let connection = idle.pop().unwrap_or_else(|| {
                         Connection::from(address_of_client(sent), &address)
                     });
@@ -127,7 +126,7 @@ async fn send(mut connection: Connection, body: &str) -> anyhow::Result<(Connect
         StatusCode::OK => true,
         StatusCode::SERVICE_UNAVAILABLE => {
             let after = answer.headers().get(RETRY_AFTER);
-            after.context("a refusal that does not say when to come again")?;
+            after.context("a refusal without `Retry-After`")?;
             false
         }
         status => bail!("a login was answered with {status}"),

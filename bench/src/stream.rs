@@ -1,4 +1,4 @@
-//! The log on its way to JetStream: how fast a backlog gets there, and how soon a change is seen.
+//! Publishing to JetStream: the rate for a backlog, and the delay of a single change.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ use crate::service::Service;
 /// The stream to which the service publishes.
 pub(crate) const STREAM: &str = "AUTH_EVENTS";
 
-/// The stream of signed heads of the log.
+/// The stream of checkpoints.
 const CHECKPOINTS: &str = "AUTH_CHECKPOINTS";
 
-/// Changes whose way is timed.
+/// The number of changes whose delay is measured.
 const TIMED: u64 = 200;
 
 /// A client of the server at `url`.
@@ -29,7 +29,7 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Context> {
     Ok(jetstream::new(client))
 }
 
-/// How many events the log has, once all have their place.
+/// The length of the log, once all events have a log index.
 pub(crate) async fn logged(service: &Service) -> anyhow::Result<u64> {
     let mut connection = Connection::open(&service.address).await?;
     loop {
@@ -43,17 +43,17 @@ pub(crate) async fn logged(service: &Service) -> anyhow::Result<u64> {
     }
 }
 
-/// Deletes what was published from another store.
+/// Deletes the streams of another store.
 pub(crate) async fn forget(jetstream: &Context) {
     for stream in [STREAM, CHECKPOINTS] {
-        // There may be none.
+        // The stream may not exist.
         let _ = jetstream.delete_stream(stream).await;
     }
-    // A server may go on removing files of a deleted stream, and take those of its successor along.
+    // A server may still be removing files of a deleted stream, and would remove those of its successor, too.
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-/// Watches the stream fill up to `expected` messages, from when it is first seen.
+/// Measures how the stream fills up to `expected` messages, from its creation on.
 pub(crate) async fn watch_backlog(jetstream: Context, expected: u64) -> anyhow::Result<Sample> {
     let mut first: Option<(Instant, u64)> = None;
     loop {
@@ -68,7 +68,7 @@ pub(crate) async fn watch_backlog(jetstream: Context, expected: u64) -> anyhow::
     }
 }
 
-/// Makes one change after the other, each after a pause, and times each from its answer to a consumer.
+/// Makes one change after the other with pauses, and measures the time of each from its answer to its arrival at a consumer.
 pub(crate) async fn time_changes(
     jetstream: &Context,
     client: &mut Refresh,
@@ -87,12 +87,12 @@ pub(crate) async fn time_changes(
             }
         }
     });
-    // Until the consumer is there.
+    // Wait until the consumer exists.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
     let mut micros = Vec::new();
     for number in 0..TIMED {
-        // Prime to the polls of the program, so that all their phases are met.
+        // Coprime to the program's polling interval, so that all phases occur.
         tokio::time::sleep(Duration::from_millis(31 + number % 17)).await;
         client.visit().await?;
         let answered = Instant::now();

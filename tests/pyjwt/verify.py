@@ -14,7 +14,7 @@ import jwt
 service = sys.argv[1]
 with urllib.request.urlopen(f"{service}/.well-known/oauth-authorization-server") as answer:
     metadata = json.load(answer)
-# Each look-up asks anew: a key may have been published since.
+# Every lookup fetches the key set again, because a key may have been published since.
 keys = jwt.PyJWKClient(metadata["jwks_uri"], cache_keys=False)
 
 for line in sys.stdin:

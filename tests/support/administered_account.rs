@@ -1,4 +1,4 @@
-//! An account that an administrator changes, and whose history another node can make long.
+//! An account that an administrator changes, with a history of any length.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::program::Program;
 use super::store::Store;
 use super::{own, staff};
 
-/// An administrator, and the account of another person.
+/// An administrator and the account of another person.
 pub struct AdministeredAccount {
     pub meter: Meter,
     administrator: Tokens,
@@ -54,7 +54,7 @@ impl AdministeredAccount {
         self.asks("PUT", "/role", &json!({"role": role})).await;
     }
 
-    /// What it costs to change the account's role so many times.
+    /// The cost of changing the account's role this many times.
     pub async fn changes(&self, times: u64) -> Spent {
         let spent = self.meter.spent(async || {
             for number in 0..times {
@@ -65,7 +65,7 @@ impl AdministeredAccount {
         spent.await
     }
 
-    /// Adds so many events to the account's stream, a thousand at a time, as another node could.
+    /// Adds this many events to the account's stream, a thousand at a time, as another node could.
     pub async fn lengthen_the_stream(&self, events: u64) {
         let node = another_node(&self.meter.service).await;
         let user = UserId::parse(&self.account).unwrap();
@@ -80,7 +80,7 @@ impl AdministeredAccount {
     }
 }
 
-/// The service's store, opened once more.
+/// A second connection to the service's store.
 pub async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::Store> {
     let data = service.settings.data();
     let master = MasterKey::load(&data.join("master.key")).unwrap();
@@ -97,7 +97,7 @@ pub async fn another_node(service: &Program) -> Arc<dyn authlog_infrastructure::
     }
 }
 
-/// The account, unlocked so many times: events that change nothing but its version.
+/// Unlocks the account this many times: events that change nothing but its version.
 fn unlocked(row: Account, times: usize) -> StagedStream {
     let id = row.id.to_string();
     let event = UserEvent::UserUnlocked(UserUnlocked { at: row.updated_at });

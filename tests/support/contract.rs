@@ -1,4 +1,4 @@
-//! The four contracts: how each is spoken to and in what words it refuses.
+//! The four contracts: the requests and the refusals of each.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::form::{NOW_DAY_FIRST, NOW_MILLIS, TEXT, TEXTS, assert_fits};
 use super::http::Http;
 use super::{Answer, Endpoint, Person, api, api_auth, eventually, users, v1_auth};
 
-/// A published contract, named as `docs/contracts/README.md` does.
+/// A published contract, named by its base path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contract {
     ApiAuth,
@@ -28,10 +28,10 @@ impl Contract {
         }
     }
 
-    /// Whose words an endpoint of the documents is answered in.
+    /// The contract of a documented endpoint.
     #[track_caller]
     pub fn of(endpoint: Endpoint) -> Self {
-        // A's base lies below D's, so the longest base decides.
+        // `/api/auth` lies below `/api`, so the longest base decides.
         Self::ALL
             .into_iter()
             .filter(|contract| endpoint.path.starts_with(contract.base()))
@@ -39,7 +39,7 @@ impl Contract {
             .unwrap_or_else(|| panic!("no contract has {endpoint}"))
     }
 
-    /// Where it registers.
+    /// The endpoint that registers.
     pub const fn registration(self) -> Endpoint {
         match self {
             Self::ApiAuth => api_auth::REGISTER,
@@ -49,7 +49,7 @@ impl Contract {
         }
     }
 
-    /// Where it signs in.
+    /// The endpoint that signs in.
     pub const fn login(self) -> Endpoint {
         match self {
             Self::ApiAuth => api_auth::LOGIN,
@@ -59,7 +59,7 @@ impl Contract {
         }
     }
 
-    /// The body with which `person` registers. Through C, whose only name is `username`, by the e-mail address.
+    /// The body with which `person` registers. At `/users`, whose only name is `username`, that is the e-mail address.
     pub fn registration_of(self, person: &Person) -> Value {
         let Person {
             username,
@@ -74,7 +74,7 @@ impl Contract {
         }
     }
 
-    /// The body with which whoever is called `identifier` signs in.
+    /// The body of a login as `identifier`.
     pub fn login_of(self, identifier: &str, password: &str) -> Value {
         match self {
             Self::ApiAuth | Self::Users => json!({"username": identifier, "password": password}),
@@ -88,7 +88,7 @@ impl Contract {
         http.send(self.registration()).json(&body).await
     }
 
-    /// Registers `person`, who is new, and makes sure that it worked.
+    /// Registers `person` and asserts that it worked.
     pub async fn registers(self, http: &Http, person: &Person) {
         let answer = self.register(http, person).await;
         let created = match self {
@@ -98,20 +98,20 @@ impl Contract {
         assert_eq!(answer.status, created, "{answer}");
     }
 
-    /// Tries to sign `person` in by the e-mail address.
+    /// Sends a login of `person` by the e-mail address.
     pub async fn sign_in(self, http: &Http, person: &Person) -> Answer {
         let body = self.login_of(&person.email, &person.password);
         http.send(self.login()).json(&body).await
     }
 
-    /// Signs `person` in and returns what the contract hands out.
+    /// Signs `person` in and returns the tokens.
     pub async fn signs_in(self, http: &Http, person: &Person) -> Tokens {
         let answer = self.sign_in(http, person).await;
         assert_eq!(answer.status, 200, "{answer}");
         self.tokens_in(&answer.json())
     }
 
-    /// The tokens in the body of an answer to a login.
+    /// The tokens in the answer to a login.
     #[track_caller]
     pub fn tokens_in(self, body: &Value) -> Tokens {
         let (access, refresh) = match self {
@@ -135,7 +135,7 @@ impl Contract {
         }
     }
 
-    /// Makes sure that `answer` says that the e-mail address is taken, exactly as this contract says it.
+    /// Asserts that `answer` is this contract's refusal of a taken e-mail address.
     #[track_caller]
     pub fn says_email_taken(self, answer: &Answer) {
         match self {
@@ -144,7 +144,7 @@ impl Contract {
                 &json!({"timestamp": NOW_MILLIS, "statusCode": 400, "status": "error",
                     "message": "email already exist, try another", "errors": {"email": TEXTS}}),
             ),
-            Self::Users => answer.is(400, &refusal_of_c(400, "username already exist")),
+            Self::Users => answer.is(400, &refusal_of_users(400, "username already exist")),
             Self::Api => answer.is(
                 409,
                 &json!({"status": 409, "timestamp": NOW_DAY_FIRST, "message": "email already registered"}),
@@ -157,13 +157,19 @@ impl Contract {
         };
     }
 
-    /// Makes sure that `answer` says that name or password is wrong, exactly as this contract says it.
+    /// Asserts that `answer` is this contract's refusal of a wrong name or password.
     #[track_caller]
     pub fn says_wrong_credentials(self, answer: &Answer) {
         match self {
-            Self::ApiAuth => answer.is(403, &refusal_of_a(403, "Username or Password is wrong")),
-            Self::Users => answer.is(400, &refusal_of_c(400, "username and password not match")),
-            Self::Api => answer.is(401, &refusal_of_d(401, TEXT)),
+            Self::ApiAuth => answer.is(
+                403,
+                &refusal_of_api_auth(403, "Username or Password is wrong"),
+            ),
+            Self::Users => answer.is(
+                400,
+                &refusal_of_users(400, "username and password not match"),
+            ),
+            Self::Api => answer.is(401, &refusal_of_api(401, TEXT)),
             Self::V1Auth => answer.is(
                 400,
                 &json!({"code": 400, "status": "failed", "message": "Bad Request",
@@ -172,33 +178,33 @@ impl Contract {
         };
     }
 
-    /// Makes sure that `answer` is a refusal with this HTTP status in this contract's envelope, whatever its words.
+    /// Asserts that `answer` is a refusal with this HTTP status in this contract's envelope. The message can be any.
     #[track_caller]
     pub fn refuses(self, answer: &Answer, status: u16) {
         assert_eq!(answer.status, status, "{answer}");
         let mut body = answer.json();
         if let Some(errors) = body.as_object_mut().and_then(|body| body.remove("errors")) {
-            self.lists(&errors);
+            self.has_error_list(&errors);
         }
         let expected = match self {
-            Self::ApiAuth => refusal_of_a(status, TEXT),
-            Self::Users => refusal_of_c(status, TEXT),
-            Self::Api => refusal_of_d(status, TEXT),
+            Self::ApiAuth => refusal_of_api_auth(status, TEXT),
+            Self::Users => refusal_of_users(status, TEXT),
+            Self::Api => refusal_of_api(status, TEXT),
             Self::V1Auth => json!({"code": status, "status": "failed", "message": TEXT}),
         };
         assert_fits(&expected, &body, &answer.to_string());
     }
 
-    /// Makes sure that `answer` refuses what the client sent.
+    /// Asserts that `answer` is a client error in this contract's envelope.
     #[track_caller]
     pub fn refuses_the_client(self, answer: &Answer) {
         assert!((400..500).contains(&answer.status), "{answer}");
         self.refuses(answer, answer.status);
     }
 
-    /// Makes sure that `errors` is such a list of errors as this contract has.
+    /// Asserts that `errors` has the form of this contract's list of errors.
     #[track_caller]
-    fn lists(self, errors: &Value) {
+    fn has_error_list(self, errors: &Value) {
         match (self, errors) {
             (Self::ApiAuth, Value::Object(errors)) => {
                 for (field, sentences) in errors {
@@ -224,7 +230,7 @@ impl Contract {
     }
 }
 
-/// What a login hands out.
+/// The tokens of a login.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     pub access: String,
@@ -232,49 +238,49 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The refresh token of a contract that has them.
+    /// The refresh token. Panics for a contract without refresh tokens.
     #[track_caller]
     pub fn refresh(&self) -> &str {
         self.refresh.as_deref().expect("a refresh token")
     }
 }
 
-/// A's refusal without `errors`.
-pub fn refusal_of_a(status: u16, message: &str) -> Value {
+/// The refusal of `/api/auth` without `errors`.
+pub fn refusal_of_api_auth(status: u16, message: &str) -> Value {
     json!({"timestamp": NOW_MILLIS, "statusCode": status, "status": "error", "message": message})
 }
 
-/// C's refusal.
-pub fn refusal_of_c(status: u16, message: &str) -> Value {
+/// The refusal of `/users`.
+pub fn refusal_of_users(status: u16, message: &str) -> Value {
     json!({"status": status, "message": message, "data": null, "refrence": null, "error": true})
 }
 
-/// D's refusal without `errors`.
-pub fn refusal_of_d(status: u16, message: &str) -> Value {
+/// The refusal of `/api` without `errors`.
+pub fn refusal_of_api(status: u16, message: &str) -> Value {
     json!({"status": status, "timestamp": NOW_DAY_FIRST, "message": message})
 }
 
-/// C's success.
-pub fn success_of_c(message: &str, data: &Value) -> Value {
+/// The success of `/users`.
+pub fn success_of_users(message: &str, data: &Value) -> Value {
     json!({"status": 200, "message": message, "data": data, "refrence": null, "error": false})
 }
 
-/// Makes sure that `token` authenticates; C is the contract that can be asked.
+/// Asserts that `token` authenticates, at the verify endpoint of `/users`.
 pub async fn verifies(http: &Http, token: &str) {
     let answer = http.send(users::VERIFY).authorization(token).await;
-    answer.is(200, &success_of_c("token verified", &Value::Null));
+    answer.is(200, &success_of_users("token verified", &Value::Null));
 }
 
-/// Makes sure that `token` does not authenticate.
+/// Asserts that `token` does not authenticate.
 pub async fn is_refused(http: &Http, token: &str) {
     let answer = http.send(users::VERIFY).authorization(token).await;
     answer.is(
         400,
-        &refusal_of_c(400, "please provided a valid access_token!"),
+        &refusal_of_users(400, "please provided a valid access_token!"),
     );
 }
 
-/// Waits until a node has heard that `token` does not authenticate any more; from then on it never does.
+/// Waits until a node refuses `token`, and asserts that it keeps refusing it.
 pub async fn comes_to_refuse(http: &Http, token: &str) {
     eventually("the token is refused", async || {
         let answer = http.send(users::VERIFY).authorization(token).await;
@@ -286,18 +292,21 @@ pub async fn comes_to_refuse(http: &Http, token: &str) {
     }
 }
 
-/// Makes sure that `token` refreshes nothing, by A's two endpoints and C's.
+/// Asserts that no refresh endpoint accepts `token`.
 pub async fn refreshes_nothing(http: &Http, token: &str) {
     let answer = http.send(api_auth::REFRESH).bearer(token).await;
-    answer.is(401, &refusal_of_a(401, "Unauthorized"));
+    answer.is(401, &refusal_of_api_auth(401, "Unauthorized"));
     let answer = http
         .send(api_auth::REFRESH_TOKEN)
         .cookie("refreshToken", token)
         .await;
-    answer.is(401, &refusal_of_a(401, "Invalid or expired refresh token"));
+    answer.is(
+        401,
+        &refusal_of_api_auth(401, "Invalid or expired refresh token"),
+    );
     let answer = http.send(users::REFRESH).authorization(token).await;
     answer.is(
         400,
-        &refusal_of_c(400, "please provided a valid refresh_token!"),
+        &refusal_of_users(400, "please provided a valid refresh_token!"),
     );
 }

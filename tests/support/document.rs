@@ -1,4 +1,4 @@
-//! The published documents, as they stand in `docs/contracts/`.
+//! The published documents in `docs/contracts/`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ pub fn read(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `example`, having made sure that the document prints it, word for word.
+/// Returns `example` after asserting that the document contains it literally.
 #[track_caller]
 pub fn printed_in<'a>(document: &str, example: &'a str) -> &'a str {
     assert!(

@@ -1,4 +1,4 @@
-//! An account that an earlier version registered, with a name that is not taken any more.
+//! An account that an earlier version registered, with a name that is no longer accepted.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::administered_account::another_node;
 use super::{Person, Program};
 
-/// Registers `person`, whose password is [`PASSWORD`], under the names that they have.
+/// Registers `person`, whose password is [`PASSWORD`], under names that new accounts may not have.
 pub async fn is_registered(service: &Program, person: &Person) -> UserId {
     let node = another_node(service).await;
     let user = UserId::new(SystemEntropy.random_uuid());
@@ -59,6 +59,6 @@ pub async fn is_registered(service: &Program, person: &Person) -> UserId {
     user
 }
 
-/// The password of such an account, and its hash: one of crypt_blowfish's own tests.
+/// The password of such an account, with its hash: a test vector of crypt_blowfish.
 pub const PASSWORD: &str = "U*U*";
 const HASH: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";

@@ -1,4 +1,4 @@
-//! Every endpoint by name. `tests/coverage.rs` holds this list against the documents and the tests against this list.
+//! Every endpoint by name. `tests/coverage.rs` compares this list with the documents, and the tests with this list.
 
 /// A method and a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -8,7 +8,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint that no document names.
+    /// An endpoint that the list below does not name.
     pub const fn at(method: &'static str, path: &'static str) -> Self {
         Self { method, path }
     }
@@ -69,7 +69,7 @@ endpoints! {
         REGISTER: POST "/v1/auth/register",
         LOGIN: POST "/v1/auth/login",
     }
-    /// Ours, beside the documents.
+    /// Authlog's native endpoints, which no document describes.
     own {
         HEALTHZ: GET "/healthz",
         READYZ: GET "/readyz",

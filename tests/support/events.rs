@@ -1,4 +1,4 @@
-//! The log as a service reads it over HTTP, to hold the stream against.
+//! The log as a client reads it over HTTP, for a comparison with the stream.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::{Contract, Endpoint, Nats, Person, Program, Settings, eventually, own
 /// The log over HTTP.
 const EVENTS: Endpoint = Endpoint::at("GET", "/audit/events");
 
-/// A service that may read the log.
+/// A client that may read the log.
 pub struct Auditor {
     token: String,
 }
 
 impl Auditor {
-    /// Makes an account for it, as an operator does.
+    /// Creates its account, as an operator does.
     pub async fn of(service: &Program) -> Self {
         let person = Person::called("the-auditor");
         Self::hired(&service.settings, &person);
@@ -63,7 +63,7 @@ impl Auditor {
         }
     }
 
-    /// Waits until nothing is left to publish, makes sure that the stream is the log, and returns its messages.
+    /// Waits until everything is published, asserts that the stream equals the log, and returns its messages.
     pub async fn finds_the_log_on(&self, nats: &Nats, service: &Program) -> Vec<Message> {
         let (log, messages) = eventually("the stream is as long as the log", async || {
             let lag = lag(service).await?;
@@ -83,13 +83,13 @@ impl Auditor {
     }
 }
 
-/// How far a service says that it is behind, if it is ready.
+/// The lag that a service reports, if it is ready.
 pub async fn lag(service: &Program) -> Option<Value> {
     let answer = service.send(own::READYZ).attempt().await.ok()?;
     (answer.status == 200).then(|| answer.json()["lag"].clone())
 }
 
-/// Waits until a service says what keeps it from publishing in these words, and returns all of them.
+/// Waits until a service reports an obstacle to publishing that contains these words, and returns the whole report.
 pub async fn trouble_with(service: &Program, words: &str) -> String {
     let mut last = None;
     let said = tokio::time::timeout(std::time::Duration::from_secs(60), async {
@@ -107,7 +107,7 @@ pub async fn trouble_with(service: &Program, words: &str) -> String {
     said.unwrap_or_else(|_| panic!("no trouble with {words:?}; the last was {last:?}"))
 }
 
-/// Makes sure that the messages are the events of the log: the same, in the same order, each once, none missing.
+/// Asserts that the messages are the events of the log: each once, in order, none missing.
 #[track_caller]
 pub fn is_a_copy(messages: &[Message], log: &[Value]) {
     for (number, (message, event)) in messages.iter().zip(log).enumerate() {
@@ -118,7 +118,7 @@ pub fn is_a_copy(messages: &[Message], log: &[Value]) {
     is_whole(messages);
 }
 
-/// Makes sure that the messages are numbered without gaps, and so are those of every aggregate.
+/// Asserts that the messages, and the events of every aggregate, are numbered without gaps.
 #[track_caller]
 pub fn is_whole(messages: &[Message]) {
     let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
@@ -133,7 +133,7 @@ pub fn is_whole(messages: &[Message]) {
     }
 }
 
-/// A CloudEvent in binary mode as one in structured mode (CloudEvents NATS binding §3.1).
+/// Converts a CloudEvent in binary mode to structured mode (CloudEvents NATS binding §3.1).
 #[track_caller]
 fn as_event(message: &Message) -> Value {
     json!({

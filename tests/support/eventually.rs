@@ -1,20 +1,20 @@
-//! Waiting for what will be so, without saying when.
+//! Polling until a condition holds.
 
 use std::time::Duration;
 
-/// How long anything may take before a test gives up. Passing tests never wait for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time limit of a wait. Passing tests never reach it.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// Asks again and again until `ask` has an answer, and returns it.
+/// Polls until `ask` returns a value, and returns it.
 pub async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    within(PATIENCE, what, ask).await
+    within(TIME_LIMIT, what, ask).await
 }
 
-/// Asks again and again until `ask` has an answer, for as long as `patience`.
-pub async fn within<T, F>(patience: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
+/// Like [`eventually`], with this time limit.
+pub async fn within<T, F>(time_limit: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
@@ -26,8 +26,8 @@ where
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    match tokio::time::timeout(patience, asking).await {
+    match tokio::time::timeout(time_limit, asking).await {
         Ok(answer) => answer,
-        Err(_) => panic!("{what}: not within {patience:?}"),
+        Err(_) => panic!("{what}: not within {time_limit:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes on a database that fails over to a standby, and people whose sessions end meanwhile.
+//! Nodes on a database that fails over to a standby, and people whose sessions end at the same time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::http::Http;
 use super::proxy::Proxy;
 use super::{Contract, Nats, Person, Postgres, Program, Settings, api_auth, eventually, users};
 
-/// How many nodes there are.
+/// The number of nodes.
 pub const NODES: usize = 3;
 
-/// How long a node may take to refuse what has ended, or to say what is wrong: far more than it needs.
+/// The longest time in which a node has to refuse ended sessions or report a problem: far more than it needs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Three nodes that publish, and the database that they reach over a proxy each.
+/// Three publishing nodes, each of which reaches the database through its own proxy.
 pub struct Cluster {
     pub nodes: Vec<Program>,
     pub nats: Nats,
@@ -27,7 +27,7 @@ pub struct Cluster {
     database: String,
 }
 
-/// The server that is to take over, and the connection over which it receives what is written.
+/// The standby server, and the connection of its replication.
 pub struct Standby {
     server: Postgres,
     replication: Proxy,
@@ -70,7 +70,7 @@ impl Cluster {
         }
     }
 
-    /// A standby of the primary that has received everything.
+    /// Starts a standby that has replicated everything.
     pub async fn standby(&self) -> Standby {
         let replication = Proxy::to(self.primary.port()).await;
         let port = replication.port();
@@ -96,7 +96,7 @@ impl Cluster {
         self.primary = standby.server;
     }
 
-    /// As [`Self::fail_over_to`], of one server that crashes and starts again.
+    /// Like [`Self::fail_over_to`], but with one server that crashes and restarts.
     pub fn crash(&mut self) {
         for proxy in &self.proxies {
             proxy.leads_to(None);
@@ -112,7 +112,7 @@ impl Cluster {
         self.proxies[node].leads_to(Some(self.primary.port()));
     }
 
-    /// Leads every node from one server to the other, as a proxy in front of them does, without a pause.
+    /// Redirects every node to the other server without a pause, as a proxy in front of the servers does.
     pub fn switch_over_to(&mut self, standby: Standby) {
         standby.replication.leads_to(None);
         tokio::task::block_in_place(|| standby.server.promote());
@@ -127,13 +127,13 @@ impl Cluster {
         self.nodes[node].http()
     }
 
-    /// Waits until a node serves.
+    /// Waits until a node is ready.
     pub async fn is_ready(&self, node: usize) {
         let node = &self.nodes[node];
         eventually("a node is ready", async || lag(node).await.map(drop)).await;
     }
 
-    /// The names and times of the events in the order of the log, as the database has them.
+    /// The names and times of the events in log order, from the database.
     pub fn log(&self) -> Vec<String> {
         let sql = r#"SELECT aggregate_type || '/' || aggregate_id || '/' || sequence
                           || ' ' || (payload -> event_type ->> 'at')
@@ -153,7 +153,7 @@ impl Cluster {
         named.collect()
     }
 
-    /// Waits until the stream is the log, while nothing is added to it.
+    /// Waits until the stream equals the log. Nothing may be added meanwhile.
     pub async fn stream_becomes_the_log(&self) {
         within(
             Duration::from_secs(60),
@@ -167,7 +167,7 @@ impl Cluster {
         .await;
     }
 
-    /// What a node says that keeps the stream from being published, if any does.
+    /// The obstacle to publishing that a node reports, if any.
     pub async fn trouble(&self) -> Option<String> {
         for node in &self.nodes {
             let lag = lag(node).await.unwrap_or_default();
@@ -178,7 +178,7 @@ impl Cluster {
         None
     }
 
-    /// Registers a person on a node, with a session of the registration and one of a login.
+    /// Registers a person on a node. The person has two sessions: of the registration and of a login.
     pub async fn visitor(&self, node: usize, name: &str) -> Option<Visitor> {
         let http = self.http(node);
         let person = Person::called(name);
@@ -221,7 +221,7 @@ impl Cluster {
         nodes
     }
 
-    /// Makes sure that no node accepts any of the tokens, from some moment on for good.
+    /// Asserts that every node comes to refuse all of the tokens, and keeps refusing them.
     pub async fn refuses(&self, tokens: &[String]) {
         let accepted = async || {
             let mut accepted = Vec::new();
@@ -239,7 +239,7 @@ impl Cluster {
 }
 
 impl Standby {
-    /// Receives nothing from now on, as a standby that lags.
+    /// Stops the replication, as if the standby lagged behind.
     pub fn falls_behind(&self) {
         self.replication.holds(true);
     }
@@ -263,14 +263,14 @@ pub fn url_at(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
-/// A follower of the log over HTTP from its beginning, and what it was sent so far, named as in [`Cluster::log`].
+/// A follower of the log over HTTP from its beginning, with the events that it has received, named as in [`Cluster::log`].
 pub struct Follower {
     sent: Arc<Mutex<Vec<String>>>,
     following: AbortOnDropHandle<Option<Value>>,
 }
 
 impl Follower {
-    /// Begins to follow.
+    /// Starts to follow.
     pub fn of(service: &Program, token: &str) -> Self {
         let url = format!("http://{}/audit/events?follow=true", service.address());
         let sent = Arc::new(Mutex::new(Vec::new()));
@@ -281,7 +281,7 @@ impl Follower {
         }
     }
 
-    /// What it was sent.
+    /// The events that it has received.
     pub fn sent(&self) -> Vec<String> {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.clone()
@@ -292,18 +292,18 @@ impl Follower {
         self.following.is_finished()
     }
 
-    /// Waits until it is disconnected, and returns the reason if it was told one.
+    /// Waits until it is disconnected, and returns the reason, if it received one.
     pub async fn ends(self) -> Option<Value> {
         let ended = tokio::time::timeout(PATIENCE, self.following).await;
         ended.expect("it is disconnected").expect("its end")
     }
 }
 
-/// Notes what is sent, until the answer ends, and returns the line that is no event.
+/// Collects the events until the answer ends, and returns the line that is not an event.
 async fn follow(url: String, token: String, sent: Arc<Mutex<Vec<String>>>) -> Option<Value> {
     let client = reqwest::Client::builder().no_proxy().build();
     let client = client.expect("a client");
-    // A busy node may ask the reader to come back.
+    // A busy node may ask the reader to retry.
     let mut response = eventually("an answer of the feed", async || {
         let response = client.get(&url).bearer_auth(&token).send().await.ok()?;
         (response.status() == 200).then_some(response)

@@ -1,4 +1,4 @@
-//! Answers of the feed that have no end, read as they come.
+//! A reader of endless answers of the feed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Program;
 
-/// Beyond it a line is not slow but missing.
+/// After this time a line counts as missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A reader of `/audit/events`.
@@ -18,12 +18,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins to read; the answer has to be 200.
+    /// Starts to read, and asserts that the status is 200.
     pub async fn of(service: &Program, token: &str, query: &str) -> Self {
         Self::with(service, token, query, &[]).await
     }
 
-    /// As [`Self::of`], as server-sent events.
+    /// Like [`Self::of`], as server-sent events.
     pub async fn of_server_sent(
         service: &Program,
         token: &str,
@@ -58,10 +58,10 @@ impl Reader {
         value.and_then(|value| value.to_str().ok()).unwrap_or("")
     }
 
-    /// The next line; `None` when the answer has ended as answers should.
+    /// The next line, or `None` at the regular end of the answer.
     ///
     /// # Errors
-    /// It was broken off.
+    /// The answer was truncated.
     pub async fn try_line(&mut self) -> Result<Option<String>, reqwest::Error> {
         loop {
             if let Some(line) = self.lines.pop_front() {
@@ -81,7 +81,7 @@ impl Reader {
         }
     }
 
-    /// The next event of an NDJSON answer; `None` at its end.
+    /// The next event of an NDJSON answer, or `None` at its end.
     pub async fn event(&mut self) -> Option<Value> {
         let line = self.try_line().await.expect("a whole answer")?;
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}")))
@@ -96,7 +96,7 @@ impl Reader {
         events
     }
 
-    /// The events of an NDJSON answer until one for which `last` is so, itself included.
+    /// The events of an NDJSON answer up to and including the first for which `last` is true.
     pub async fn events_until(&mut self, last: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut events = Vec::new();
         while !events.last().is_some_and(&last) {
@@ -107,7 +107,7 @@ impl Reader {
 
     /// The next server-sent event: its id, its type and its data.
     pub async fn server_sent(&mut self) -> Option<(u64, String, Value)> {
-        // What an event without a type has (HTML Standard §9.2.6).
+        // The default type (HTML Standard §9.2.6).
         let (mut id, mut kind, mut data) = (None, "message".to_owned(), None);
         loop {
             let line = self.try_line().await.expect("a whole answer")?;
@@ -121,21 +121,21 @@ impl Reader {
         }
     }
 
-    /// Waits for the end of the answer, whatever comes before it.
+    /// Waits for the end of the answer, and ignores everything before it.
     pub async fn ends(mut self) {
         while self.try_line().await.expect("a whole answer").is_some() {}
     }
 }
 
-/// The place of an event in the log.
+/// The log index of an event.
 #[track_caller]
 pub fn log_index(event: &Value) -> u64 {
     let text = event["logindex"].as_str().expect("logindex");
     text.parse().expect("a number")
 }
 
-/// Makes sure that these are the events right after the place `after`, none missing, none twice, in order, and that
-/// each account's aggregates go on without a gap; returns the last place.
+/// Asserts that these are the events right after the log index `after`, each once and in order, and that the sequences of all
+/// aggregates have no gap. Returns the last log index.
 #[track_caller]
 pub fn follow_each_other(after: u64, events: &[Value]) -> u64 {
     let mut place = after;

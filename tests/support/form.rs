@@ -1,6 +1,6 @@
-//! Answers compared whole: what differs from run to run is checked for its form, everything else for its value.
+//! Comparison of whole answers: members that differ from run to run are checked for their form, all others for their value.
 //!
-//! An expected answer is JSON in which one of the constants below stands for "anything of this form".
+//! An expected answer is JSON in which one of the constants below stands for any value of this form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -29,11 +29,11 @@ pub const JWT: &str = "<JWT>";
 pub const UUID: &str = "<UUID>";
 /// A UUID of 122 random bits (RFC 9562 version 4).
 pub const RANDOM_UUID: &str = "<random UUID>";
-/// A whole number, not negative, that every JSON reader can hold.
+/// A non-negative integer that every JSON reader can represent.
 pub const NUMBER: &str = "<number>";
-/// Words.
+/// A text that is not empty.
 pub const TEXT: &str = "<text>";
-/// One sentence or more.
+/// A non-empty list of texts that are not empty.
 pub const TEXTS: &str = "<texts>";
 
 /// This instant.
@@ -45,7 +45,7 @@ pub fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-/// Makes sure that `actual` is `expected`, in which forms may stand for values.
+/// Asserts that `actual` equals `expected`, in which forms can stand for values.
 #[track_caller]
 pub fn assert_fits(expected: &Value, actual: &Value, what: &str) {
     let redacted = redact(expected, actual);
@@ -55,7 +55,7 @@ pub fn assert_fits(expected: &Value, actual: &Value, what: &str) {
     );
 }
 
-/// `actual`, with the form in the place of each value that has it.
+/// `actual`, with each value that has the expected form replaced by the form.
 fn redact(expected: &Value, actual: &Value) -> Value {
     match (expected, actual) {
         (Value::String(form), value) if has_form(form, value) => expected.clone(),
@@ -99,7 +99,8 @@ fn has_form(form: &str, value: &Value) -> bool {
     }
 }
 
-/// Within half an hour: less than any mistake of zone, unit or field order, far more than any test takes.
+/// Whether the instant is within half an hour of now: less than any mistake of zone, unit or field order, and far more than
+/// any test takes.
 fn is_now(instant: OffsetDateTime) -> bool {
     (now() - instant).abs() < time::Duration::minutes(29)
 }

@@ -1,4 +1,4 @@
-//! Requests, and answers of which some things hold always.
+//! Requests, and answers with checks that hold for every answer.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::{Endpoint, form, http2};
 
-/// Beyond it an answer is not slow but missing.
+/// After this time an answer counts as missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A client of the service, which follows no redirects and keeps no cookies. Cheap to clone.
+/// A client of the service. It follows no redirects and keeps no cookies. Cloning is cheap.
 #[derive(Clone)]
 pub struct Http {
     base: String,
@@ -27,7 +27,7 @@ impl Http {
         }
     }
 
-    /// The same client calling from another address of this machine.
+    /// The same client, connecting from another loopback address.
     pub fn calling_from(&self, address: &str) -> Self {
         let address: IpAddr = address.parse().expect("an address");
         Self {
@@ -36,7 +36,7 @@ impl Http {
         }
     }
 
-    /// A request to `endpoint`; awaiting it sends it.
+    /// A request to `endpoint`. Awaiting it sends it.
     pub fn send(&self, endpoint: Endpoint) -> Request {
         Request {
             http: self.clone(),
@@ -56,7 +56,7 @@ fn client() -> reqwest::ClientBuilder {
         .timeout(PATIENCE)
 }
 
-/// A request that is not sent yet.
+/// A request before it is sent.
 #[derive(Clone)]
 pub struct Request {
     http: Http,
@@ -73,19 +73,19 @@ impl Request {
         self.json_text(&body.to_string())
     }
 
-    /// With a body that is said to be JSON.
+    /// With a body of the media type `application/json`.
     pub fn json_text(self, body: &str) -> Self {
         self.body_of("application/json", body.as_bytes())
     }
 
-    /// With a body that is said to be of this media type.
+    /// With a body of this media type.
     pub fn body_of(mut self, media_type: &str, body: &[u8]) -> Self {
         self.secrets = passwords_in(body);
         self.body = body.to_vec();
         self.header("content-type", media_type)
     }
 
-    /// With a body of no said type.
+    /// With a body without a media type.
     pub fn untyped_body(mut self, body: &[u8]) -> Self {
         self.body = body.to_vec();
         self
@@ -119,7 +119,7 @@ impl Request {
         self.header("authorization", format!("Bearer {token}"))
     }
 
-    /// With the bare token as `Authorization`.
+    /// With `Authorization: <token>`.
     pub fn authorization(self, token: &str) -> Self {
         self.header("authorization", token)
     }
@@ -136,10 +136,10 @@ impl Request {
         self
     }
 
-    /// Sends it to a service that may be down or unavailable.
+    /// Sends the request to a service that may be down.
     ///
     /// # Errors
-    /// There is no whole answer.
+    /// There is no complete answer.
     pub async fn attempt(self) -> Result<Answer, reqwest::Error> {
         let what = format!("{}{}", self.endpoint, self.query);
         let url = format!("{}{}{}", self.http.base, self.endpoint.path, self.query);
@@ -186,7 +186,7 @@ impl IntoFuture for Request {
     type Output = Answer;
     type IntoFuture = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-    /// Sends it to a service that is well, which never fails for what a client sends.
+    /// Sends the request to a running service, and asserts that the answer is not a server error.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let what = self.endpoint.to_string();
@@ -202,10 +202,10 @@ impl IntoFuture for Request {
     }
 }
 
-/// What the service said.
+/// An answer of the service.
 #[derive(Clone)]
 pub struct Answer {
-    /// To what.
+    /// The endpoint of the request.
     pub what: String,
     pub status: u16,
     pub headers: HeaderMap,
@@ -221,7 +221,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self}"))
     }
 
-    /// Makes sure that this is the answer, whole, with `form`s for what differs from run to run; returns the body.
+    /// Asserts that this is the whole answer, with `form`s for members that differ from run to run. Returns the body.
     #[track_caller]
     pub fn is(&self, status: u16, expected: &Value) -> Value {
         assert_eq!(self.status, status, "{self}");
@@ -244,7 +244,7 @@ impl Answer {
             .find(|cookie| cookie.name == name)
     }
 
-    /// How many seconds the service asks to wait.
+    /// The value of `Retry-After`, in seconds.
     #[track_caller]
     pub fn retry_after(&self) -> u64 {
         let seconds = self
@@ -253,7 +253,7 @@ impl Answer {
         seconds.unwrap_or_else(|| panic!("no Retry-After in seconds: {self}"))
     }
 
-    /// No answer carries a password or a hash of one.
+    /// Asserts that the answer has no password and no hash of one.
     #[track_caller]
     fn gives_nothing_away(&self, secrets: &[String]) {
         for secret in secrets {
@@ -275,12 +275,12 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Whether a password is long enough to be told from other words of an answer.
+/// Whether a password is long enough not to occur in an answer by chance.
 fn can_be_found(password: &str) -> bool {
     password.len() >= 7
 }
 
-/// The passwords in a JSON body that would be noticed in an answer.
+/// The passwords in a JSON body that are recognizable in an answer.
 fn passwords_in(body: &[u8]) -> Vec<String> {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
         return Vec::new();
@@ -293,7 +293,7 @@ fn passwords_in(body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A cookie as `Set-Cookie` says it (RFC 6265 §4.1).
+/// A cookie in `Set-Cookie` (RFC 6265 §4.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookie {
     pub name: String,
@@ -316,7 +316,7 @@ impl Cookie {
         })
     }
 
-    /// An attribute, by its name in lower case; an empty text where it has no value.
+    /// The value of an attribute by its lower-case name; empty if the attribute has no value.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let mut found = self.attributes.iter().filter(|(known, _)| known == name);
         found.next().map(|(_, value)| value.as_str())

@@ -1,4 +1,4 @@
-//! HTTP/2: the same requests over another protocol, and frames by hand for what no well-behaved client sends.
+//! HTTP/2: the usual requests over HTTP/2, and hand-written frames of hostile clients.
 
 use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -7,21 +7,21 @@ use tokio::net::TcpStream;
 use super::Answer;
 
 tokio::task_local! {
-    /// Set while a story's requests go over HTTP/2.
+    /// Set while the requests of a story use HTTP/2.
     static SPOKEN: ();
 }
 
-/// Tells a story whose requests go over HTTP/2.
+/// Runs a story whose requests use HTTP/2.
 pub async fn speaking<F: Future>(story: F) -> F::Output {
     SPOKEN.scope((), story).await
 }
 
-/// Whether requests go over HTTP/2 now.
+/// Whether requests use HTTP/2 now.
 pub fn is_spoken() -> bool {
     SPOKEN.try_with(|()| ()).is_ok()
 }
 
-/// Makes a test of each story that `on_both_stores!` lists, over HTTP/2: `http2::story`. The store has no part in it.
+/// Makes a test over HTTP/2, `http2::story`, of each story that `on_both_stores!` lists. The store does not matter.
 macro_rules! over_http2 {
     ($($story:ident),+ $(,)?) => {
         mod http2 {$(
@@ -47,7 +47,7 @@ pub async fn send(what: String, request: Request<Vec<u8>>) -> Answer {
         .send_request(head, body.is_empty())
         .expect("a stream");
     if !body.is_empty() {
-        // The service may refuse a request before it has read all of it.
+        // The service may refuse a request before it has read it completely.
         _ = sending.send_data(body.into(), true);
     }
     let (head, mut body) = response.await.expect("an answer").into_parts();
@@ -89,11 +89,11 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A connection on which frames are written by hand.
+/// A connection with hand-written frames.
 pub struct Frames(TcpStream);
 
 impl Frames {
-    /// Connects to `address` as a client that lets each stream send it so much unasked.
+    /// Connects to `address` as a client with this initial window for each stream, in bytes.
     pub async fn with_window(address: &str, window: u32) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let mut frames = Self(stream);
@@ -104,12 +104,12 @@ impl Frames {
         frames
     }
 
-    /// Sends these bytes, or as many of them as the service takes; whether it took all.
+    /// Sends these bytes, or as many of them as the service reads. Returns whether it read all.
     pub async fn say(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
     }
 
-    /// The next frame; `None` when the connection is closed.
+    /// The next frame, or `None` if the connection is closed.
     pub async fn hear(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
@@ -124,7 +124,7 @@ impl Frames {
         })
     }
 
-    /// Everything until nothing comes for a while or the connection is closed.
+    /// All frames until the connection is idle for a while or closed.
     pub async fn hear_all(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         let quiet = std::time::Duration::from_secs(1);
@@ -135,7 +135,7 @@ impl Frames {
     }
 }
 
-/// A frame as it is written.
+/// The bytes of a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len())
         .expect("a short frame")
@@ -172,7 +172,7 @@ pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// The head of a request without a body, or with one to come.
+/// The head of a request without a body, or with a body that follows.
 pub fn head(stream: u32, method: &str, path: &str, ends: bool) -> Vec<u8> {
     let block = fields(&[
         (":method", method),

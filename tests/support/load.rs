@@ -1,4 +1,4 @@
-//! People who register, sign in and log out for as long as the service lets them, and remember what it told them.
+//! Load: visitors who register, sign in and log out, and remember every answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,35 +10,35 @@ use super::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use super::http::{Http, Request};
 use super::{Answer, Contract, Person, api_auth, eventually};
 
-/// How many people come at a time.
+/// The number of concurrent visitors.
 const AT_ONCE: usize = 8;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It was not sent.
+    /// The request was not sent.
     NotAsked,
-    /// The service said that it is done.
+    /// The service acknowledged the request.
     Acknowledged,
-    /// The service said, in a contract's words, that it cannot be done now.
+    /// The service answered 503 in a contract's words.
     Declined,
-    /// There was no answer.
+    /// The service did not answer.
     Unknown,
 }
 
-/// Somebody who came, and what the service told them.
+/// A visitor, with the outcomes of the requests.
 #[derive(Clone, Debug)]
 pub struct Visitor {
     pub contract: Contract,
     pub person: Person,
     pub registration: Fate,
-    /// What an acknowledged login handed out.
+    /// The tokens of the acknowledged login.
     pub tokens: Option<Tokens>,
     pub logout: Fate,
 }
 
 impl Visitor {
-    /// Comes, registers, signs in and, every third time, logs out.
+    /// Registers, signs in and, every third time, logs out.
     async fn visits(http: &Http, contract: Contract, person: Person, logs_out: bool) -> Self {
         let mut visitor = Self {
             contract,
@@ -67,7 +67,7 @@ impl Visitor {
         visitor
     }
 
-    /// Makes sure that everything the service acknowledged is so, and that everything else is wholly so or not at all.
+    /// Asserts that every acknowledged request took effect, and that every other one took effect completely or not at all.
     pub async fn is_whole(&self, http: &Http) {
         let person = &self.person;
         let found = Contract::ApiAuth.sign_in(http, person).await.status == 200;
@@ -77,7 +77,7 @@ impl Visitor {
             Fate::NotAsked | Fate::Unknown => {}
         }
         if !found {
-            // Nothing of it is in the way.
+            // A partial registration would be in the way.
             self.contract.registers(http, person).await;
         }
         for contract in Contract::ALL {
@@ -102,7 +102,7 @@ impl Visitor {
     }
 }
 
-/// Sends a request to a service that may be ending, and makes sure that it is answered in `contract`'s words if at all.
+/// Sends a request to a service that may be stopping, and asserts that an answer is in the words of `contract`.
 async fn fate_of(contract: Contract, request: Request) -> (Fate, Option<Answer>) {
     match request.attempt().await {
         Ok(answer) if answer.status < 300 => (Fate::Acknowledged, Some(answer)),
@@ -115,7 +115,7 @@ async fn fate_of(contract: Contract, request: Request) -> (Fate, Option<Answer>)
     }
 }
 
-/// People coming one after the other, several at a time.
+/// A load of successive visitors, several at a time.
 pub struct Load {
     people: JoinSet<Vec<Visitor>>,
     done: Arc<AtomicUsize>,
@@ -123,7 +123,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Lets people come until [`Self::end`], or until nobody gets an answer any more.
+    /// Sends visitors until [`Self::end`], or until the service stops answering.
     pub fn on(http: &Http, name: &str) -> Self {
         let done = Arc::new(AtomicUsize::new(0));
         let ending = Arc::new(AtomicBool::new(false));
@@ -141,7 +141,7 @@ impl Load {
         }
     }
 
-    /// Waits until so many visits were acknowledged.
+    /// Waits until this many visits were acknowledged.
     pub async fn has_done(&self, visits: usize) {
         eventually(&format!("{visits} visits"), async || {
             (self.done.load(Ordering::SeqCst) >= visits).then_some(())
@@ -154,7 +154,7 @@ impl Load {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// Lets nobody come any more, and returns everybody who came.
+    /// Stops the load, and returns all visitors.
     pub async fn end(self) -> Vec<Visitor> {
         self.ending.store(true, Ordering::SeqCst);
         self.people.join_all().await.into_iter().flatten().collect()
@@ -169,7 +169,7 @@ async fn come(http: &Http, name: &str, done: &AtomicUsize, ending: &AtomicBool) 
         let visitor = Visitor::visits(http, contract, person, number % 3 == 0).await;
         let answered = visitor.registration != Fate::Unknown;
         if visitor.registration == Fate::Declined {
-            // People who are asked to come back later do.
+            // Visitors whom the service asks to retry later do so.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         done.fetch_add(usize::from(visitor.tokens.is_some()), Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Mail as it arrives: files in the data directory, or through a real SMTP server.
+//! Received mail: files in the data directory, or messages at a real SMTP server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use super::eventually::within;
 use super::{Program, eventually};
 
-/// How long a mail may take that has to wait for its turn again: an attempt that was cut off counts as lost after two
-/// minutes, so that two nodes do not send one mail twice.
+/// The longest time until a mail is sent again: an interrupted attempt counts as lost after two minutes, so that two nodes do
+/// not send a mail twice.
 const RETRY_PATIENCE: Duration = Duration::from_secs(240);
 
-/// One message.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mail {
     pub to: String,
@@ -24,7 +24,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// The link in it.
+    /// The link in the text.
     #[track_caller]
     pub fn link(&self) -> String {
         let words = self.text.split_whitespace();
@@ -34,7 +34,7 @@ impl Mail {
         link.to_owned()
     }
 
-    /// The reset token in its link.
+    /// The token in the link.
     #[track_caller]
     pub fn token(&self) -> String {
         let link = url::Url::parse(&self.link()).expect("a URL");
@@ -43,7 +43,7 @@ impl Mail {
         token.into_owned()
     }
 
-    /// Reads a message of one text part; `None` for one that is not yet written to its end.
+    /// Parses a message with one text part. `None` if the file is incomplete.
     fn parse(raw: &str) -> Option<Self> {
         let raw = raw.replace("\r\n", "\n");
         let (head, body) = raw.split_once("\n\n")?;
@@ -74,7 +74,7 @@ impl Mail {
     }
 }
 
-/// RFC 2045 §6.7.
+/// Decodes quoted-printable text (RFC 2045 §6.7).
 fn from_quoted_printable(text: &str) -> String {
     let joined = text.replace("=\n", "");
     let mut bytes = Vec::new();
@@ -91,7 +91,7 @@ fn from_quoted_printable(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Every whole message among those files of a directory that are `finished`.
+/// Every complete message in a directory, among the files that are `finished`.
 fn mails_in(directory: &Path, finished: impl Fn(&Path) -> bool) -> Vec<Mail> {
     let Ok(files) = std::fs::read_dir(directory) else {
         return Vec::new();
@@ -117,17 +117,17 @@ pub async fn notice_to(mailbox: &impl Mailbox, address: &str, words: &str) -> Ma
 
 /// A place where mail arrives.
 pub trait Mailbox {
-    /// Every message so far that is whole.
+    /// Every complete message so far.
     fn messages(&self) -> Vec<Mail>;
 
-    /// Those with a link.
+    /// The messages with a link.
     fn mails(&self) -> Vec<Mail> {
         let mut mails = self.messages();
         mails.retain(|mail| mail.text.contains("token="));
         mails
     }
 
-    /// Those without one.
+    /// The messages without a link.
     fn notices(&self) -> Vec<Mail> {
         let mut mails = self.messages();
         mails.retain(|mail| !mail.text.contains("token="));
@@ -164,7 +164,7 @@ pub async fn mail_to(mailbox: &impl Mailbox, address: &str) -> Mail {
     new_mail_to(mailbox, address, &[]).await
 }
 
-/// A real SMTP server, aiosmtpd, that keeps what it receives.
+/// A real SMTP server, aiosmtpd, that keeps every message.
 pub struct MailServer {
     child: Child,
     inbox: TempDir,

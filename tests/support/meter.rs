@@ -1,4 +1,4 @@
-//! What operations cost a service: statements, password hashes and events, counted and not timed.
+//! The cost of operations in statements, password hashes and events, counted and not timed.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::http::Http;
 use super::statements::{Calls, Statements};
 use super::{Contract, Person, Program, Settings, Store, eventually, own};
 
-/// Statements, each by a part that none has that is named after it.
+/// Statements, each by a part of its text that no later one in the list contains.
 pub mod asked {
     pub const ACCOUNT_AND_HASH: &str = "JOIN credentials p";
     pub const ACCOUNT: &str = "FROM accounts a WHERE a.user_id";
@@ -20,42 +20,42 @@ pub mod asked {
     pub const LAST_SEQUENCE: &str = "SELECT coalesce(max(sequence)";
     pub const EVENTS: &str = "FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
     pub const APPEND: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) SELECT";
-    /// The one that PostgreSQL begins several times as fast.
+    /// A variant that PostgreSQL plans several times as fast.
     pub const APPEND_TO_SESSION: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) VALUES";
 }
 
-/// What one operation costs.
+/// The cost of one operation.
 #[derive(Clone, Copy)]
 pub struct Price {
-    /// On PostgreSQL, each by its name in [`asked`].
+    /// The statements on PostgreSQL, each by its name in [`asked`].
     pub statements: &'static [&'static str],
     pub hashes: u64,
     pub events: u64,
 }
 
-/// No more than the request.
+/// No statement, no hash and no event.
 pub const NOTHING: Price = Price {
     statements: &[],
     hashes: 0,
     events: 0,
 };
 
-/// What was spent on several operations.
+/// The cost of several operations.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// By its name each, or in full where it has none; on SQLite, where nobody counts them, none.
+    /// Statements by name, or in full if they have none. Empty on SQLite, which does not count them.
     statements: BTreeMap<String, u64>,
     hashes: u64,
     events: u64,
 }
 
-/// What `/metrics` counts.
+/// The counters of `/metrics`.
 pub struct Counted {
     pub hashes: u64,
     pub events: u64,
 }
 
-/// A service, and what is spent there.
+/// A service whose costs are measured.
 pub struct Meter {
     pub service: Program,
     pub http: Http,
@@ -65,7 +65,7 @@ pub struct Meter {
 impl Meter {
     /// A service on an empty store of that kind.
     pub async fn on(store: Store) -> Self {
-        // What it says of thousands of requests would hide what is wrong.
+        // Log lines of thousands of requests would hide problems.
         let settings = Settings::on(store).with("AUTHLOG_LOG", "warn");
         let service = settings.with_cheap_hashing().start().await;
         Self {
@@ -75,7 +75,7 @@ impl Meter {
         }
     }
 
-    /// What is spent until `operations` are done.
+    /// The cost of `operations`.
     pub async fn spent(&self, operations: impl AsyncFnOnce()) -> Spent {
         let counted = self.counted().await;
         let asked = self.asked().await;
@@ -92,9 +92,8 @@ impl Meter {
         }
     }
 
-    /// Makes sure that operations come to cost no more than this. While the news of ended sessions are half a second late,
-    /// as they can be on a busy machine, the database is asked about each token; then they are done again. What an operation
-    /// costs too much it costs every time.
+    /// Asserts that the operations cost no more than this. On a busy machine the revocation feed can be half a second late, and
+    /// the node then queries the database for each token; so the operations are repeated. A real excess occurs every time.
     pub async fn comes_to_cost(&self, price: &Spent, spend: impl AsyncFn() -> Spent) {
         for _ in 0..5 {
             if spend().await == *price {
@@ -104,7 +103,7 @@ impl Meter {
         assert_eq!(spend().await, *price);
     }
 
-    /// So many times the price.
+    /// This many times the price.
     pub fn times(&self, times: u64, price: Price) -> Spent {
         let mut statements = BTreeMap::new();
         if self.statements.is_some() {
@@ -126,8 +125,7 @@ impl Meter {
         }
     }
 
-    /// What was hashed and happened so far, once all of that has its place in the log. To ask is no operation: it is
-    /// answered by statements of the background.
+    /// The hashes and events so far, once all events have a log index. Asking costs no statement but those of the background.
     pub async fn counted(&self) -> Counted {
         eventually("the log has everything", async || {
             let metrics = self.service.send(own::METRICS).await.body;
@@ -138,7 +136,7 @@ impl Meter {
             let waiting = metric("authlog_lag_events{stage=\"sequencer\"}")?;
             (waiting == 0).then_some(())?;
             Some(Counted {
-                // Until the first it is not there.
+                // The metric is absent until the first one.
                 hashes: metric("authlog_password_hashes_total").unwrap_or(0),
                 events: metric("authlog_log_index")?,
             })
@@ -146,7 +144,7 @@ impl Meter {
         .await
     }
 
-    /// Ann, whose account's key the service knows since she signed in.
+    /// Registers Ann and signs her in, so that the service has the account's key in its cache.
     pub async fn signed_in_person(&self) -> Person {
         let ann = Person::called("ann");
         Contract::V1Auth.registers(&self.http, &ann).await;

@@ -1,4 +1,4 @@
-//! The service as its users meet it: the real program on a real store, and the requests people send to it.
+//! Support of the tests: the real program on a real store, and the clients that send requests to it.
 #![allow(
     dead_code,
     unused_imports,

@@ -21,8 +21,8 @@ use super::program::{free_port, signal};
 /// The stream to which events are published.
 pub const STREAM: &str = "AUTH_EVENTS";
 
-/// Starts the server and ends it by the signal that is written to the standard input; by SIGKILL if that closes, as it
-/// does when the test process ends in whatever way.
+/// Starts the server, and ends it by the signal that is written to the standard input. If the input closes, because the test
+/// process has ended in any way, the signal is SIGKILL.
 const KEEPER: &str = r#"
     "$@" >/dev/null 2>&1 &
     server=$!
@@ -47,7 +47,7 @@ struct Running {
     process: u32,
 }
 
-/// A message as the stream holds it.
+/// A message of the stream.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub sequence: u64,
@@ -64,7 +64,7 @@ impl Nats {
         server
     }
 
-    /// As [`Self::start`], for which clients need a user and a password.
+    /// Like [`Self::start`], with a user and a password for clients.
     pub async fn guarded_by(user: &str, password: &str) -> Self {
         let mut server = Self::that_is_away();
         server.arguments = ["--user", user, "--pass", password]
@@ -74,7 +74,7 @@ impl Nats {
         server
     }
 
-    /// As [`Self::start`], with a configuration file of this content.
+    /// Like [`Self::start`], with this configuration.
     pub async fn configured(configuration: &str) -> Self {
         let mut server = Self::that_is_away();
         let file = server.directory.path().join("nats.conf");
@@ -104,12 +104,12 @@ impl Nats {
         servers
     }
 
-    /// The name of a server of a cluster.
+    /// The name of a server in its cluster.
     pub fn name(&self) -> String {
         format!("server-{}", self.port)
     }
 
-    /// A server that has never run yet.
+    /// A server that has not run yet.
     pub fn that_is_away() -> Self {
         Self {
             directory: TempDir::new().expect("a directory"),
@@ -119,12 +119,12 @@ impl Nats {
         }
     }
 
-    /// Where it keeps its files.
+    /// The directory of its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Where it listens.
+    /// The URL at which it listens.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
@@ -143,7 +143,7 @@ impl Nats {
                 self.running = Some(running);
                 return;
             }
-            // Somebody may have the port for a moment, as the near end of a connection.
+            // Another process may have the port for a moment, as the local end of a connection.
             running.end("KILL");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -179,12 +179,12 @@ impl Nats {
         self.directory.path().join("store")
     }
 
-    /// Ends it as an operator does.
+    /// Stops the server as an operator does.
     pub fn stop(&mut self) {
         self.running.take().expect("it runs").end("TERM");
     }
 
-    /// Ends it as a loss of power does.
+    /// Kills the server, as a power failure does.
     pub fn kill9(&mut self) {
         self.running.take().expect("it runs").end("KILL");
     }
@@ -194,18 +194,18 @@ impl Nats {
         self.running.is_some()
     }
 
-    /// Removes everything that it has stored. It does not run.
+    /// Removes everything that the stopped server has stored.
     pub fn wipe(&self) {
         assert!(self.running.is_none(), "it runs");
         fs::remove_dir_all(self.store()).expect("its store");
     }
 
-    /// Stops it in the middle of whatever it does.
+    /// Freezes the server at any point (SIGSTOP).
     pub fn freeze(&self) {
         signal("STOP", self.process());
     }
 
-    /// Lets it go on.
+    /// Lets the frozen server continue.
     pub fn thaw(&self) {
         signal("CONT", self.process());
     }
@@ -214,24 +214,24 @@ impl Nats {
         self.running.as_ref().expect("it runs").process
     }
 
-    /// A client of its streams.
+    /// A JetStream client.
     pub async fn jetstream(&self) -> jetstream::Context {
         let client = async_nats::connect(self.url()).await.expect("NATS");
         jetstream::new(client)
     }
 
-    /// The stream of events, if it is there.
+    /// The stream of events, if it exists.
     pub async fn stream(&self) -> Option<Stream> {
         self.jetstream().await.get_stream(STREAM).await.ok()
     }
 
-    /// How many messages the stream holds; 0 if it is not there.
+    /// The number of messages in the stream; 0 if it does not exist.
     pub async fn stored(&self) -> u64 {
         let stream = self.stream().await;
         stream.map_or(0, |stream| stream.cached_info().state.messages)
     }
 
-    /// Makes the stream of events as an operator would, the way the program makes it but for what `alter` does.
+    /// Creates the stream of events as the program does, with the changes that `alter` makes.
     pub async fn make_stream(&self, alter: impl FnOnce(&mut Config)) -> Stream {
         let mut config = Config {
             name: STREAM.to_owned(),
@@ -247,7 +247,7 @@ impl Nats {
         jetstream.create_stream(config).await.expect("a stream")
     }
 
-    /// Publishes to a subject as any client can that is allowed to.
+    /// Publishes a message to a subject.
     pub async fn publish(&self, subject: &str, data: &'static str) {
         let jetstream = self.jetstream().await;
         let sent = jetstream.publish(subject.to_owned(), data.into());
@@ -260,13 +260,13 @@ impl Nats {
         jetstream.delete_stream(STREAM).await.expect("its end");
     }
 
-    /// Makes the stream anew in place of one that was deleted, once the server is done with the files of that one.
+    /// Creates the stream again after it was deleted, once the server has removed the files of the old one.
     pub async fn make_stream_anew(&self) -> Stream {
         tokio::time::sleep(Duration::from_millis(300)).await;
         self.make_stream(|_| {}).await
     }
 
-    /// Every message of the stream, as a new subscriber gets them.
+    /// Every message of the stream, as a new subscriber receives them.
     pub async fn messages(&self) -> Vec<Message> {
         let Some(stream) = self.stream().await else {
             return Vec::new();
@@ -275,7 +275,7 @@ impl Nats {
             ack_policy: AckPolicy::None,
             ..pull::Config::default()
         };
-        // A cluster that lost its leader makes none before it has another.
+        // A cluster without a leader creates no consumer.
         let consumer = eventually("a consumer", async || {
             stream.create_consumer(config.clone()).await.ok()
         })
@@ -376,7 +376,7 @@ impl Message {
         serde_json::from_slice(&self.data).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Everything of it that anybody can read.
+    /// All of it as text, to search in.
     pub fn text(&self) -> String {
         let data = String::from_utf8_lossy(&self.data);
         format!("{} {:?} {data}", self.subject, self.headers)

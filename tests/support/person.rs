@@ -1,6 +1,6 @@
-//! People who register and sign in.
+//! Test persons.
 
-/// Somebody with a name, an address and a password.
+/// A person with names, an address and a password.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub username: String,
@@ -10,7 +10,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody called so.
+    /// A person with this username; the other values are derived from it.
     pub fn called(username: &str) -> Self {
         Self {
             username: username.to_owned(),
@@ -28,7 +28,7 @@ impl Person {
         }
     }
 
-    /// The same person with their names spelt in capitals.
+    /// The same person with the names in capitals.
     pub fn in_capitals(&self) -> Self {
         Self {
             username: self.username.to_uppercase(),

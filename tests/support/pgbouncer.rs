@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::postgres::{as_owner, make_readable};
 use super::program::free_port;
 
-/// A pooler. It ends with its keeper, which ends when its input closes, however the test process ends.
+/// A pooler. It ends with its parent, which ends when its input closes, however the test process ends.
 pub struct PgBouncer {
     _directory: TempDir,
     port: u16,
@@ -27,7 +27,7 @@ const KEEPER: &str = r#"
 "#;
 
 impl PgBouncer {
-    /// A pooler that leads to `server`, a port of this machine, with its defaults but for `pool_mode`.
+    /// A pooler in front of `server`, a local port, with its defaults except `pool_mode`.
     pub fn to(server: u16, pool_mode: &str) -> Self {
         let directory = TempDir::new().expect("a directory");
         make_readable(directory.path());
@@ -68,7 +68,7 @@ impl PgBouncer {
         panic!("PgBouncer does not start: run scripts/test.sh, which installs it");
     }
 
-    /// Where it listens.
+    /// The port at which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -1,8 +1,8 @@
 //! A real PostgreSQL server, from the binaries that Debian installs.
 //!
-//! Test processes share one server. Each holds a shared lock on a file for as long as it lives, and a watchdog beside
-//! the server waits for that file to be free: the kernel releases locks however a process ends, so the server is
-//! stopped and its files are removed after a panic, an interrupt and a kill alike.
+//! Test processes share one server. Each holds a shared lock on a file while it lives, and a watchdog waits until the file
+//! is unlocked. The kernel releases locks however a process ends, so the server is stopped and its files are removed after a
+//! panic, an interrupt and a kill alike.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,42 +13,42 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::program::signal;
 
-/// How many different statements the server counts apart ([`super::statements`]): those of every database of a whole
-/// run of the tests, one or two hundred each. Beyond it the rarest would be forgotten.
+/// How many statements the server counts separately ([`super::statements`]): one or two hundred for each database of a whole
+/// run of the tests. Beyond this number the server forgets the rarest ones.
 const STATEMENTS: u32 = 100_000;
 
-/// A server. It runs at least until this is dropped.
+/// A server that runs at least until this is dropped.
 pub struct Postgres {
     home: PathBuf,
     port: u16,
-    /// The lock that tells the watchdog that the server is needed.
+    /// The lock by which the watchdog knows that the server is in use.
     _need: File,
 }
 
 impl Postgres {
-    /// The server that all tests share; nobody may stop it.
+    /// The server that all tests share. No test may stop it.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
         SHARED.get_or_init(|| {
-            // Worktrees have servers of their own, so that an old test process holds no new one's files.
+            // Each worktree has its own server, so that an old test process does not hold the files of a new one.
             let worktree = env!("CARGO_MANIFEST_DIR").replace('/', "-");
-            // So has each version of the server.
+            // Each version has its own server, too.
             let programs = binary("").display().to_string().replace('/', "-");
             let name = format!("authlog-tests{worktree}{programs}");
             let home = std::env::temp_dir().join(name);
-            // The locks stay: another process may be waiting for one.
+            // The lock files stay, because another process may be waiting for one.
             Self::at(&home, &home.join("data"))
         })
     }
 
-    /// A server that one test has to itself, to stop and start.
+    /// A server of one test, which may stop and start it.
     pub fn of_its_own() -> Self {
         let home = own_home();
         Self::at(&home, &home)
     }
 
-    /// A standby with a copy of everything on a server of its own, which goes on to receive what is written there over
-    /// `upstream`, a port that leads to it.
+    /// A standby on a server of its own, with a copy of everything. It replicates over `upstream`, a port that leads to the
+    /// primary.
     pub fn standby_of(upstream: u16) -> Self {
         let home = own_home();
         make_directory(&home);
@@ -70,7 +70,7 @@ impl Postgres {
         }
     }
 
-    /// Makes a standby a server that takes writes.
+    /// Promotes a standby to a primary.
     pub fn promote(&self) {
         run(pg_ctl(&self.home).args(["promote", "--wait"]));
     }
@@ -87,7 +87,7 @@ impl Postgres {
         self.execute("postgres", "SELECT pg_reload_conf()");
     }
 
-    /// The server whose files are in `home`, started unless it runs; `litter` is removed when nobody needs it.
+    /// The server with its files in `home`, started unless it runs. `litter` is removed after the last use.
     fn at(home: &Path, litter: &Path) -> Self {
         make_directory(home);
         let need = open(&home.join("need"));
@@ -99,7 +99,7 @@ impl Postgres {
             let port = start(home);
             watch(home, litter);
             let server = url(port, "postgres");
-            // Here alone: the tests' databases are dumped and compared.
+            // Only in this database, because tests dump and compare theirs.
             Self::execute_at(&server, "CREATE EXTENSION pg_stat_statements");
             port
         });
@@ -110,7 +110,7 @@ impl Postgres {
         }
     }
 
-    /// An empty database of its own, by its URL.
+    /// Creates an empty database and returns its URL.
     pub fn fresh_database(&self) -> String {
         let name = format!("authlog_{}", unique());
         self.execute("postgres", &format!("CREATE DATABASE {name}"));
@@ -126,7 +126,7 @@ impl Postgres {
         Self::execute_at(&self.url(database), sql);
     }
 
-    /// The rows that a question has for an answer, as text.
+    /// The rows of a query, as text.
     pub fn ask(url: &str, sql: &str) -> Vec<String> {
         let mut psql = Command::new(binary("psql"));
         psql.arg(url)
@@ -138,7 +138,7 @@ impl Postgres {
         rows.lines().map(str::to_owned).collect()
     }
 
-    /// A database with everything that is in the one at `url`, which nobody uses, by its URL.
+    /// Copies the database at `url`, which must have no connections, and returns the URL of the copy.
     pub fn copy_of(&self, url: &str) -> String {
         let (_, original) = url.rsplit_once('/').expect("a database");
         let name = format!("authlog_{}", unique());
@@ -149,7 +149,7 @@ impl Postgres {
         self.url(&name)
     }
 
-    /// The one value that a query of a database has for an answer, as text.
+    /// The single value of a query of a database, as text.
     pub fn query(url: &str, sql: &str) -> String {
         Self::ask(url, sql).concat()
     }
@@ -166,7 +166,7 @@ impl Postgres {
         ]));
     }
 
-    /// As [`Self::execute_at`], which may fail; whether it did not.
+    /// Like [`Self::execute_at`], but returns whether it succeeded.
     pub fn runs(url: &str, sql: &str) -> bool {
         let mut psql = Command::new(binary("psql"));
         psql.arg(url)
@@ -174,12 +174,12 @@ impl Postgres {
         psql.output().expect("psql").status.success()
     }
 
-    /// What the server has written to its log.
+    /// The text of the server's log.
     pub fn log(&self) -> String {
         log(&self.home)
     }
 
-    /// Everything in a database, as text.
+    /// A dump of a database.
     pub fn dump(url: &str) -> String {
         let output = Command::new(binary("pg_dump")).arg(url).output();
         let output = output.expect("pg_dump");
@@ -187,12 +187,12 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Stops the server as an operator does: its clients are cut off.
+    /// Stops the server as an operator does, which disconnects its clients.
     pub fn stop(&self) {
         run(pg_ctl(&self.home).args(["stop", "--mode=fast", "--wait"]));
     }
 
-    /// Stops the server as a loss of power does: nothing more is written.
+    /// Stops the server as a power failure does: it writes nothing more.
     pub fn crash(&self) {
         run(pg_ctl(&self.home).args(["stop", "--mode=immediate", "--wait"]));
     }
@@ -203,7 +203,7 @@ impl Postgres {
         FrozenPostgres(vec![process])
     }
 
-    /// Stops every process of the server (SIGSTOP), as a machine that hangs does, until the guard is dropped.
+    /// Stops every process of the server (SIGSTOP) until the guard is dropped, as if the machine hung.
     pub fn freeze(&self) -> FrozenPostgres {
         let file = fs::read_to_string(self.home.join("data/postmaster.pid")).expect("its process");
         let postmaster: u32 = file
@@ -211,7 +211,7 @@ impl Postgres {
             .next()
             .and_then(|it| it.parse().ok())
             .expect("a pid");
-        // First the one that would start others.
+        // First the process that starts the others.
         signal("STOP", postmaster);
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
         let children = children.expect("its children");
@@ -231,7 +231,7 @@ impl Postgres {
     }
 }
 
-/// The processes of a server that hangs.
+/// The stopped processes of a server.
 pub struct FrozenPostgres(Vec<u32>);
 
 impl Drop for FrozenPostgres {
@@ -246,8 +246,8 @@ fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
-/// A program of the server, in the directory that `AUTHLOG_TEST_POSTGRES` names or, without it, where Debian puts the
-/// newest one that is installed.
+/// The path of a program of PostgreSQL: in the directory `AUTHLOG_TEST_POSTGRES` or, without it, in that of the newest Debian
+/// package.
 fn binary(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os("AUTHLOG_TEST_POSTGRES") {
         return PathBuf::from(directory).join(name);
@@ -263,7 +263,7 @@ fn binary(name: &str) -> PathBuf {
     newest.path().join("bin").join(name)
 }
 
-/// The program of the server's owner: PostgreSQL refuses to run as root.
+/// A command that runs as the owner of the server, because PostgreSQL refuses to run as root.
 pub(super) fn as_owner(program: &Path) -> Command {
     if !we_are_root() {
         return Command::new(program);
@@ -284,7 +284,7 @@ fn pg_ctl(home: &Path) -> Command {
     command
 }
 
-/// The port of the server that runs in `home`, if one does.
+/// The port of the running server in `home`, if there is one.
 fn running_at(home: &Path) -> Option<u16> {
     let status = pg_ctl(home)
         .arg("status")
@@ -298,7 +298,7 @@ fn running_at(home: &Path) -> Option<u16> {
     fs::read_to_string(home.join("port")).ok()?.parse().ok()
 }
 
-/// A directory for a server that one test has to itself.
+/// A directory for a server of one test.
 fn own_home() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -306,7 +306,7 @@ fn own_home() -> PathBuf {
     std::env::temp_dir().join(name)
 }
 
-/// An empty directory for a server's data. PostgreSQL takes none that others may read.
+/// An empty directory for a server's data. PostgreSQL requires that other users cannot read it.
 fn make_data_directory(home: &Path) {
     let data = home.join("data");
     let _ = fs::remove_dir_all(&data);
@@ -331,11 +331,11 @@ fn make_cluster(home: &Path) {
         .arg("--no-sync"));
 }
 
-/// Starts the server on some free port.
+/// Starts the server on a free port.
 fn start(home: &Path) -> u16 {
     for _ in 0..10 {
         let port = super::program::free_port();
-        // Somebody else may have taken the port since.
+        // Another process may have taken the port since.
         if start_on(home, port) {
             fs::write(home.join("port"), port.to_string()).expect("the port's file");
             return port;
@@ -344,7 +344,7 @@ fn start(home: &Path) -> u16 {
     panic!("PostgreSQL does not start: {}", log(home));
 }
 
-/// Durable as in production (`fsync` stays on): some tests pull the plug.
+/// The settings are durable as in production (`fsync` stays on), because some tests simulate a power failure.
 fn start_on(home: &Path, port: u16) -> bool {
     let options = format!(
         "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200 \
@@ -364,8 +364,8 @@ fn log(home: &Path) -> String {
     fs::read_to_string(home.join("data/log")).unwrap_or_default()
 }
 
-/// Leaves a process behind that stops the server once nobody needs it, in a session of its own so that nobody
-/// interrupts it.
+/// Starts a process that stops the server after its last use. It has a session of its own, so that an interrupt of the tests
+/// does not reach it.
 fn watch(home: &Path, litter: &Path) {
     const WATCHDOG: &str = r#"
         exec 9<"$0/need"
@@ -394,7 +394,7 @@ fn make_directory(path: &Path) {
     make_readable(path);
 }
 
-/// Lets the owner of servers read a directory.
+/// Lets the servers' owner read a directory.
 pub(super) fn make_readable(directory: &Path) {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("its mode");
 }
@@ -411,7 +411,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
-/// A word that no other test process uses.
+/// A unique word.
 fn unique() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);

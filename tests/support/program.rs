@@ -1,4 +1,4 @@
-//! The program itself: started, watched, killed and started again.
+//! The program: start, output, signals and restart.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use super::http::{Http, Request};
 use super::{Endpoint, Postgres, Store, eventually};
 
-/// The longest that the program may take to be ready, on a busy machine.
+/// The longest time until the program is ready, on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
-/// What a program is told by its environment, and the files that it keeps. Cloned settings share the files.
+/// The environment and the files of a program. Clones share the files.
 #[derive(Clone)]
 pub struct Settings {
     environment: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults on an empty store of that kind, on a free port, without a limit on attempts.
+    /// The defaults with an empty store of this kind, on a free port, without limits of attempts.
     pub fn on(store: Store) -> Self {
         let settings = Self::in_an_empty_directory();
         match store {
@@ -36,7 +36,7 @@ impl Settings {
         }
     }
 
-    /// As [`Self::on`] PostgreSQL, on a server that the test has to itself.
+    /// Like [`Self::on`] with PostgreSQL, on a server of the test's own.
     pub fn on_server(server: &Postgres) -> Self {
         Self::in_an_empty_directory().with("AUTHLOG_DATABASE_URL", &server.fresh_database())
     }
@@ -55,30 +55,30 @@ impl Settings {
             .with("AUTHLOG_RATE_LIMIT", "off")
     }
 
-    /// These settings and one more.
+    /// These settings with another one.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// These settings less one.
+    /// These settings without one.
     pub fn without(mut self, name: &str) -> Self {
         self.environment.remove(name);
         self
     }
 
-    /// With passwords hashed fast, for tests that need thousands of them. Never in production.
+    /// With cheap password hashing, for tests that need thousands of hashes. Never in production.
     pub fn with_cheap_hashing(self) -> Self {
         self.with("AUTHLOG_ARGON2_MEMORY_KIB", "1024")
             .with("AUTHLOG_ARGON2_ITERATIONS", "1")
     }
 
-    /// Settings of two nodes on one database, which share the master key.
+    /// Settings of two nodes that share a database and a master key.
     pub fn of_two_nodes() -> [Self; 2] {
         Self::on(Store::Postgres).of_nodes()
     }
 
-    /// These settings for several nodes on one database, which share the master key.
+    /// These settings for several nodes that share a database and a master key.
     pub fn of_nodes<const N: usize>(self) -> [Self; N] {
         let key = self.directory.path().join("master.key");
         let shared = self.with("AUTHLOG_MASTER_KEY_FILE", &key.display().to_string());
@@ -97,12 +97,12 @@ impl Settings {
         self.environment.get(name).map(String::as_str)
     }
 
-    /// Where the program keeps its files.
+    /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The same settings with a copy of everything that the store holds now. The program does not run.
+    /// The same settings with a copy of the whole store. The program must not run.
     pub fn backup(&self) -> Self {
         let directory = TempDir::new().expect("a directory");
         let data = directory.path().join("data");
@@ -124,7 +124,7 @@ impl Settings {
         }
     }
 
-    /// Everything that the store holds, as bytes to search in.
+    /// The content of the store, as bytes to search in.
     pub fn stored_bytes(&self) -> Vec<u8> {
         if let Some(url) = self.get("AUTHLOG_DATABASE_URL") {
             return Postgres::dump(url).into_bytes();
@@ -176,13 +176,12 @@ impl Settings {
         .expect("the program starts")
     }
 
-    /// Runs the program to its end, with `input` typed into it. One that does not end within a minute is ended, and
-    /// has then failed.
+    /// Runs the program to its end, with `input` as its standard input. After a minute it is killed, which counts as a failure.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {
         self.run_under(&["60"], arguments, input)
     }
 
-    /// As [`Self::run`], ended by SIGKILL after so many milliseconds unless it has ended by then.
+    /// Like [`Self::run`], but kills the program after this many milliseconds.
     pub fn run_and_kill_after(&self, millis: u32, arguments: &[&str]) -> Output {
         let seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
         self.run_under(&["--signal=KILL", &seconds], arguments, "")
@@ -197,7 +196,7 @@ impl Settings {
             .stdin(Stdio::piped());
         let mut child = command.spawn().expect("the program");
         let mut typing = child.stdin.take().expect("its input");
-        // A program that reads nothing may have ended already.
+        // A program that reads no input may have ended already.
         let _ = typing.write_all(input.as_bytes());
         drop(typing);
         child.wait_with_output().expect("its output")
@@ -229,7 +228,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A service on an empty store of that kind.
+    /// A service on an empty store of this kind.
     pub async fn on(store: Store) -> Self {
         Settings::on(store).start().await
     }
@@ -249,33 +248,33 @@ impl Program {
         self.running.address.clone()
     }
 
-    /// The number of its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.running.child.id()
     }
 
-    /// What it has written so far, both to standard output and standard error.
+    /// The standard output and standard error so far.
     pub fn output(&self) -> String {
         self.running.output.text()
     }
 
-    /// Ends it as a loss of power does.
+    /// Kills the program, as a power failure does.
     pub fn kill9(&mut self) {
         self.running.child.kill().expect("kill -9");
         self.running.child.wait().expect("its end");
     }
 
-    /// Asks it to end (SIGTERM), without waiting.
+    /// Sends SIGTERM, without waiting for the end.
     pub fn ask_to_end(&self) {
         signal("TERM", self.running.child.id());
     }
 
-    /// Stops it in the middle of whatever it does (SIGSTOP), as a machine that hangs does.
+    /// Freezes the program at any point (SIGSTOP), as if the machine hung.
     pub fn freeze(&self) {
         signal("STOP", self.running.child.id());
     }
 
-    /// Lets it go on where it was frozen.
+    /// Lets the frozen program continue.
     pub fn thaw(&self) {
         signal("CONT", self.running.child.id());
     }
@@ -290,7 +289,7 @@ impl Program {
         .await
     }
 
-    /// Asks it to end and waits until it has.
+    /// Sends SIGTERM and waits for the end.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.ask_to_end();
         self.end().await
@@ -301,7 +300,7 @@ impl Program {
         self.running.child.try_wait().expect("its state").is_none()
     }
 
-    /// Starts it again after its end, with the same settings and files.
+    /// Restarts the ended program with the same settings and files.
     pub async fn restart(&mut self) {
         assert!(!self.is_running(), "it still runs");
         let mut command = self.settings.command(&["serve"]);
@@ -325,7 +324,7 @@ impl Running {
         let output = Transcript::default();
         let (said_address, address) = mpsc::channel();
         output.take(child.stdout.take().expect("its output"), move |line| {
-            // As text, or as JSON.
+            // A text or a JSON line.
             let rest = ["listening on http://", r#"{"listening":"http://"#];
             if let Some(rest) = rest.iter().find_map(|start| line.strip_prefix(start)) {
                 let address = rest.trim().trim_end_matches(r#""}"#);
@@ -357,7 +356,7 @@ impl Drop for Running {
     }
 }
 
-/// What a process writes, read as it comes so that it never waits for us.
+/// The output of a process, read continuously so that the process never blocks on it.
 #[derive(Clone, Default)]
 struct Transcript(Arc<Mutex<String>>);
 
@@ -395,7 +394,7 @@ pub fn signal(name: &str, process: u32) {
     assert!(sent.expect("kill").success());
 }
 
-/// A port on which nobody listens just now.
+/// A free port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its number").port()

@@ -1,4 +1,4 @@
-//! A TCP proxy, by which a test decides which server a node reaches, and whether what is sent arrives.
+//! A TCP proxy with which a test controls which server a node reaches, and whether data arrives.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ pub struct Proxy {
 
 #[derive(Clone, Copy)]
 struct State {
-    /// Where connections lead; `None` refuses them.
+    /// The port to which connections are forwarded; `None` refuses them.
     upstream: Option<u16>,
-    /// Whether nothing is passed on for now.
+    /// Whether forwarding is paused.
     holds: bool,
-    /// How often every connection was closed.
+    /// How often all connections were closed.
     cuts: u64,
     /// How many connections were opened.
     opened: u64,
-    /// Of how many of these nothing is passed on any more, as of a connection that a firewall has forgotten.
+    /// How many of the first connections are lost: they stay open, and nothing is forwarded, as after a firewall dropped them.
     lost: u64,
-    /// After how many bytes of its client a connection is lost.
+    /// The number of bytes from its client after which a connection is lost.
     most: u64,
 }
 
 impl Proxy {
-    /// A proxy to a port of this machine.
+    /// A proxy to a local port.
     pub async fn to(upstream: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its number").port();
@@ -67,27 +67,27 @@ impl Proxy {
         }
     }
 
-    /// Where it listens.
+    /// The port at which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Passes nothing on until it is told otherwise; connections stay open.
+    /// Pauses forwarding. Connections stay open.
     pub fn holds(&self, holds: bool) {
         self.state.send_modify(|state| state.holds = holds);
     }
 
-    /// Loses every connection without a sign: it stays open, and nothing is passed on. New ones are as good as before.
+    /// Loses every connection silently: it stays open, and nothing is forwarded. New connections work.
     pub fn loses_connections(&self) {
         self.state.send_modify(|state| state.lost = state.opened);
     }
 
-    /// Loses every connection without a sign as soon as its client has sent more than so many bytes.
+    /// Loses every connection silently after its client has sent more than this many bytes.
     pub fn loses_connections_after(&self, bytes: u64) {
         self.state.send_modify(|state| state.most = bytes);
     }
 
-    /// Closes every connection, and leads new ones to another port; `None` refuses them.
+    /// Closes every connection, and forwards new ones to another port; `None` refuses them.
     pub fn leads_to(&self, upstream: Option<u16>) {
         self.state.send_modify(|state| {
             state.upstream = upstream;

@@ -1,10 +1,10 @@
-//! Numbers that are the same for the same seed, so that a run can be repeated.
+//! Reproducible random numbers.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Random(u64);
 
 impl Random {
-    /// Begins with `AUTHLOG_CHAOS_SEED`, or with the time.
+    /// Seeded with `AUTHLOG_CHAOS_SEED`, or with the time.
     pub fn seeded() -> Self {
         Self(from_environment("AUTHLOG_CHAOS_SEED").unwrap_or_else(|| {
             let nanos = super::form::now().unix_timestamp_nanos();
@@ -12,7 +12,7 @@ impl Random {
         }))
     }
 
-    /// What repeats the numbers from here on.
+    /// The seed that reproduces the numbers from here on.
     pub fn seed(&self) -> u64 {
         self.0
     }
@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-/// A number that the environment gives.
+/// A number from the environment.
 pub fn from_environment(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}")))

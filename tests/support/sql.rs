@@ -1,4 +1,4 @@
-//! SQL behind the program's back, as somebody who has the database's password.
+//! Direct SQL access to the store, as an attacker with the database's password has it.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use authlog_infrastructure::system::SystemEntropy;
 
 use super::{Postgres, Settings};
 
-/// What keeps the log from being changed, and who could get around it: the owner of the tables.
-const GUARDED: [(&str, &str); 3] = [
+/// The tables of the log, each with the trigger that protects it. Their owner can disable it.
+const LOG_TRIGGERS: [(&str, &str); 3] = [
     ("events", "events_are_never_changed"),
     ("event_log", "event_log_is_never_changed"),
     ("checkpoints", "checkpoints_are_never_changed"),
 ];
 
-/// The same on SQLite.
-const GUARDS_OF_SQLITE: [&str; 6] = [
+/// The triggers that protect the log on SQLite.
+const LOG_TRIGGERS_OF_SQLITE: [&str; 6] = [
     "events_are_never_changed",
     "events_are_never_deleted",
     "log_entries_are_never_changed",
@@ -29,7 +29,7 @@ const GUARDS_OF_SQLITE: [&str; 6] = [
 ];
 
 impl Settings {
-    /// Runs statements that both stores understand; those for one store alone are told by [`Self::is_sqlite`].
+    /// Runs statements that both stores understand. [`Self::is_sqlite`] tells which store it is.
     pub fn execute(&self, sql: &str) {
         match self.get("AUTHLOG_DATABASE_URL") {
             Some(url) => Postgres::execute_at(url, sql),
@@ -37,7 +37,7 @@ impl Settings {
         }
     }
 
-    /// How many rows a table has.
+    /// The number of rows of a table.
     pub fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
         match self.get("AUTHLOG_DATABASE_URL") {
@@ -54,12 +54,12 @@ impl Settings {
         self.get("AUTHLOG_DATABASE_URL").is_none()
     }
 
-    /// Runs statements that change or delete events, entries of the log or checkpoints, past what forbids it.
+    /// Runs statements that change or delete events, log entries or checkpoints, with the protection disabled.
     pub fn tamper(&self, sql: &str) {
         if self.is_sqlite() {
             let connection = self.connect();
             let mut guards = Vec::new();
-            for guard in GUARDS_OF_SQLITE {
+            for guard in LOG_TRIGGERS_OF_SQLITE {
                 let text = "SELECT sql FROM sqlite_schema WHERE name = ?";
                 let text = connection.query_row(text, [guard], |row| row.get::<_, String>(0));
                 guards.extend(text.ok());
@@ -73,7 +73,7 @@ impl Settings {
             return;
         }
         let of_all = |what: &str, sure: &str| -> String {
-            GUARDED
+            LOG_TRIGGERS
                 .map(|(table, guard)| format!("ALTER TABLE {table} {what} TRIGGER {guard} {sure};"))
                 .concat()
         };
@@ -81,7 +81,7 @@ impl Settings {
         self.execute(&format!("{before} {sql}; {after}"));
     }
 
-    /// The password hash of an account, opened with the master key in the data directory.
+    /// The password hash of an account, decrypted with the master key in the data directory.
     pub async fn stored_hash(&self, username: &str) -> String {
         let key = MasterKey::load(&self.data().join("master.key")).expect("the master key");
         let store: Arc<dyn AnyStore> = match self.get("AUTHLOG_DATABASE_URL") {

@@ -1,9 +1,9 @@
-//! Accounts with other roles than people who register have, made at the command line.
+//! Accounts with privileged roles, created at the command line.
 
 use super::contract::Tokens;
 use super::{Contract, Person, Program};
 
-/// Makes an account of that role while the service runs.
+/// Creates an account of this role while the service runs.
 pub fn employ(service: &Program, person: &Person, role: &str) {
     let arguments = [
         "user",
@@ -19,7 +19,7 @@ pub fn employ(service: &Program, person: &Person, role: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Makes an account of that role and signs it in.
+/// Creates an account of this role and signs it in.
 pub async fn signed_in(service: &Program, name: &str, role: &str) -> Tokens {
     let person = Person::called(name);
     employ(service, &person, role);

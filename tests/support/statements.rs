@@ -1,14 +1,15 @@
-//! What PostgreSQL was asked, statement by statement, as the server itself counts it (`pg_stat_statements`).
+//! The statements that PostgreSQL executed, as the server counts them (`pg_stat_statements`).
 
 use std::collections::BTreeMap;
 
 use super::{Postgres, Program, eventually};
 
-/// The statements that a node repeats in the background, by how they begin: for the order of the log, ended sessions, new entries
-/// of the log and, while a client follows it, their events, checkpoints, signing keys, the schema's objects, mail that is due,
-/// seals, claims to mailboxes, housekeeping and elections. How often they run depends on the time that passes and not on the requests, so they count
-/// for no operation; neither would one of them that an operation began to use. `tests/costs.rs` compares this list with what an
-/// idle node asks.
+/// The beginnings of the statements that a node repeats in the background: for sequencing, the revocation feed, new log
+/// entries (with their events while a client follows the log), checkpoints, signing keys, the check of the schema, due mail,
+/// seals, claims of mailboxes, housekeeping and elections.
+///
+/// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an operation
+/// began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
 const BACKGROUND: [&str; 34] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
@@ -43,21 +44,21 @@ const BACKGROUND: [&str; 34] = [
     "SELECT * FROM ( SELECT a.user_id, ",
     "SELECT pg_try_advisory_lock(",
     "SET idle_session_timeout ",
-    // Once for each connection.
+    // Executed once for each connection.
     "SELECT set_config(",
 ];
 
-/// By which an elected node makes sure that it still is: `SELECT 1`.
+/// The statement with which a leader checks that it is still elected.
 pub const HEARTBEAT: &str = "SELECT $1";
 
-/// The statements of one program's database.
+/// The statements in one program's database.
 pub struct Statements {
     server: String,
     database: String,
 }
 
 impl Statements {
-    /// Those of the database that `service` has on PostgreSQL.
+    /// The statements of `service`, which runs on PostgreSQL.
     #[track_caller]
     pub fn of(service: &Program) -> Self {
         let url = service.settings.get("AUTHLOG_DATABASE_URL");
@@ -68,9 +69,9 @@ impl Statements {
         }
     }
 
-    /// Every statement so far. Those of whatever was answered are among them.
+    /// Every statement so far, including those of every answered request.
     pub async fn so_far(&self) -> Calls {
-        // The server counts a statement when it is done with it, and may have answered just before.
+        // The server counts a statement at its end, which may be just after the answer.
         let under_way = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'active'",
             self.database
@@ -106,18 +107,18 @@ impl Statements {
     }
 }
 
-/// How often each statement was carried out, by its text with parameters for constants and single blanks.
+/// How often each statement was executed, by its normalized text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calls(BTreeMap<String, u64>);
 
 impl Calls {
-    /// How often those were that have `part` in them.
+    /// How often statements that contain `part` were executed.
     pub fn with(&self, part: &str) -> u64 {
         let found = self.0.iter().filter(|(text, _)| text.contains(part));
         found.map(|(_, calls)| calls).sum()
     }
 
-    /// Those that a node does not ask by itself.
+    /// Only the statements that are not background statements.
     pub fn of_operations(mut self) -> BTreeMap<String, u64> {
         let by_itself = |text: &str| {
             text == HEARTBEAT || BACKGROUND.iter().any(|begin| text.starts_with(begin))

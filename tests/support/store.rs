@@ -1,4 +1,4 @@
-//! The two stores, and how one story is told on both.
+//! The two stores, and the macro that runs one story on both.
 
 /// Where the program keeps its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +9,8 @@ pub enum Store {
     Postgres,
 }
 
-/// Makes two tests of each story, `story::on_sqlite` and `story::on_postgresql`. A story is an
-/// `async fn(Store)`; one that is missing from the list is dead code, which the compiler tells.
+/// Makes two tests of each story, `story::on_sqlite` and `story::on_postgresql`. A story is an `async fn(Store)`. The compiler
+/// reports a story that is missing from the list as dead code.
 macro_rules! on_both_stores {
     ($($story:ident),+ $(,)?) => {$(
         mod $story {

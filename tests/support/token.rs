@@ -1,4 +1,4 @@
-//! Tokens as anybody who holds one can read them.
+//! Reading and forging tokens without the key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ pub fn claims(token: &str) -> Value {
     part(token, 1)
 }
 
-/// How long a JWT is good, in seconds.
+/// The lifetime of a JWT, in seconds.
 #[track_caller]
 pub fn lifetime(token: &str) -> i64 {
     let claims = claims(token);
@@ -32,7 +32,7 @@ pub fn forged(token: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The same token with other claims, as somebody without the key would make it.
+/// The same token with other claims under the old signature.
 #[track_caller]
 pub fn altered(token: &str, alter: impl FnOnce(&mut Value)) -> String {
     let mut claims = claims(token);
@@ -42,7 +42,7 @@ pub fn altered(token: &str, alter: impl FnOnce(&mut Value)) -> String {
     format!("{}.{claims}.{}", parts[0], parts[2])
 }
 
-/// The same claims, signed by nobody (RFC 8725 §3.1: the attack that `alg: none` invites).
+/// The same claims without a signature (RFC 8725 §3.1: the attack with `alg: none`).
 #[track_caller]
 pub fn unsigned(token: &str) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
@@ -50,8 +50,8 @@ pub fn unsigned(token: &str) -> String {
     format!("{header}.{claims}.")
 }
 
-/// Makes sure that `token` carries the registered claims, `sid`, and `others` with these values, and nothing of a
-/// password; returns all claims.
+/// Asserts that `token` has the registered claims, `sid`, and `others` with these values, and nothing of a password. Returns
+/// all claims.
 #[track_caller]
 pub fn carries(token: &str, others: &Value) -> Value {
     let claims = claims(token);

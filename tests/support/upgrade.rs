@@ -1,9 +1,9 @@
-//! A store of an older version of the program.
+//! A store of an earlier version of the program.
 
 use super::{Settings, Store};
 
-/// A store as the version before left it: version 0.1.0 with the migrations up to 0010, which registered people, signed
-/// them in, locked one, and imported two.
+/// Restores a store of version 0.1.0 with the migrations up to 0010. It has people who registered and signed in, a locked
+/// account, and two imported ones.
 pub fn store_of_the_version_before(store: Store) -> Settings {
     let settings = Settings::on(store).with_cheap_hashing();
     std::fs::create_dir_all(settings.data()).unwrap();

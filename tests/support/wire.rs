@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, for what no well-behaved client sends.
+//! Hand-written HTTP/1.1, for requests that no well-behaved client sends.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,9 +15,9 @@ impl Wire {
         Self(TcpStream::connect(address).await.expect("a connection"))
     }
 
-    /// Sends these bytes, or as many of them as the service takes.
+    /// Sends these bytes, or as many of them as the service reads.
     pub async fn say(&mut self, bytes: &[u8]) {
-        // Whoever refuses a request early need not read it to its end; what counts is the answer.
+        // A service that refuses a request early need not read it to its end. The answer counts.
         let _ = self.0.write_all(bytes).await;
     }
 
@@ -29,18 +29,18 @@ impl Wire {
         assert_eq!(read, expected, "{}", String::from_utf8_lossy(&read));
     }
 
-    /// Reads everything until the service closes the connection, as it does after what it cannot read, and after a request
-    /// that asked for it.
+    /// Reads until the service closes the connection, as it does after an unreadable request, and after a request with
+    /// `Connection: close`.
     pub async fn hear_all(mut self) -> String {
         let mut raw = Vec::new();
         let _ = self.0.read_to_end(&mut raw).await;
         String::from_utf8_lossy(&raw).into_owned()
     }
 
-    /// Reads the answer to a request that asked for the connection to be closed.
+    /// Reads the answer to a request with `Connection: close`.
     pub async fn hear(mut self) -> Answer {
         let mut raw = Vec::new();
-        // A reset after the answer (RFC 9112 §9.6) takes nothing from what was read.
+        // A reset after the answer (RFC 9112 §9.6) does not affect the bytes that were read.
         let _ = self.0.read_to_end(&mut raw).await;
         let text = String::from_utf8_lossy(&raw).into_owned();
         answer(&text).unwrap_or_else(|| panic!("not an answer: {text:?}"))

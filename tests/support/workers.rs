@@ -1,4 +1,4 @@
-//! How much processor time the threads that serve requests have used.
+//! The processor time of the worker threads.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::Program;
 
-/// What tokio calls its threads. Those for blocking work have the same name.
+/// The name of tokio's threads. Threads for blocking work have the same name.
 const WORKER: &str = "tokio-rt-worker";
 
 /// The processor time of each worker of a program so far. It does not grow while a worker waits for a processor, so a busy
-/// machine changes little of it.
+/// machine has little influence.
 pub struct Workers(BTreeMap<String, Duration>);
 
 impl Workers {
-    /// Those of `program`, from `/proc` (`sched-stats.rst` of Linux).
+    /// The times of `program`, from `/proc` (`sched-stats.rst` of Linux).
     pub fn of(program: &Program) -> Self {
         let threads = fs::read_dir(format!("/proc/{}/task", program.id())).expect("its threads");
         let spent = threads.filter_map(|thread| {
@@ -36,7 +36,7 @@ impl Workers {
         workers
     }
 
-    /// The most that one of them has used since then.
+    /// The most processor time that a single worker has used since then.
     pub fn most_since(&self, before: &Self) -> Duration {
         let used = self.0.iter().map(|(thread, spent)| {
             let before = before.0.get(thread).copied().unwrap_or_default();

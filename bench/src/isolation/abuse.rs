@@ -1,4 +1,4 @@
-//! One client that does what it can to be a nuisance, from one address and with one account.
+//! One abusive client, with one address and one account.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,24 +28,24 @@ pub(crate) struct Abuser {
     kind: Abuse,
 }
 
-/// What a client may do to the others.
+/// A kind of abuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Abuse {
     /// Signs in with the right password over 600 connections.
     RightPasswords,
-    /// Guesses at the passwords of the others over 100 connections.
+    /// Guesses passwords of the others over 100 connections.
     WrongPasswords,
-    /// Registers and changes its password with passwords that cost most to score.
+    /// Registers and changes its password with passwords that are the most expensive to score.
     ScoredPasswords,
-    /// Ends its other sessions again and again.
+    /// Ends its other sessions repeatedly.
     SelfService,
-    /// Asks over HTTP/1.1 and over HTTP/2 and takes no answer.
+    /// Sends requests over HTTP/1.1 and HTTP/2 and reads no answer.
     UnreadAnswers,
-    /// Sends bodies that do not end.
+    /// Sends endless bodies.
     OpenBodies,
     /// Holds 2,500 connections.
     Connections,
-    /// Follows the log with as many followers as it can, half of which do not read.
+    /// Follows the log over as many connections as it can, half of which do not read.
     Followers,
 }
 
@@ -61,12 +61,12 @@ impl Abuse {
         Self::Followers,
     ];
 
-    /// The account of the abuser. Each has its own, so that no abuse is limited for what another did.
+    /// The abuser's account. Each abuse has its own, so that limits reached by one do not affect another.
     pub(super) fn account(self) -> String {
         format!("abuser-{self}")
     }
 
-    /// The address of the abuser, which no other client has.
+    /// The abuser's address, which no other client has.
     fn source(self) -> IpAddr {
         let number = Self::ALL.iter().take_while(|other| **other != self).count();
         Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + number as u32).into()
@@ -80,19 +80,19 @@ impl fmt::Display for Abuse {
     }
 }
 
-/// The first address of an abuser.
+/// The first address of abusers.
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// A password of characters each of which may stand for several others, which is what scoring takes longest over.
+/// A password of characters with several readings each, which takes the longest to score.
 const COSTLY: &str = "({[<369!1|7%205$+24@8({[<369!1|7%205$+24@8({[<36";
 
-/// The longest answer that any client may have without asking who it is.
+/// The endpoint with the longest answer that needs no authentication.
 const LONG_ANSWER: &str = "/asyncapi.json";
 
-/// How many requests are open at a time on a connection that takes no answers.
+/// The number of open requests on a connection that reads no answers.
 const STREAMS: u32 = 100;
 
-/// Abuses the service until the standard input is closed, and says what it was answered.
+/// Abuses the service until the standard input is closed, and prints the answers.
 pub(crate) async fn run(abuser: &Abuser) -> anyhow::Result<()> {
     let answers = Answers::default();
     let mut clients = JoinSet::new();
@@ -100,7 +100,7 @@ pub(crate) async fn run(abuser: &Abuser) -> anyhow::Result<()> {
     let ended = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     tokio::task::spawn_blocking(ended).await??;
     print(&format!("{answers}\n"));
-    // What is under way needs no end.
+    // Requests in flight are abandoned.
     std::process::exit(0)
 }
 
@@ -136,7 +136,7 @@ async fn begin(
                 let form = json!({"name": name, "email": email, "password": COSTLY});
                 Ask::post("/v1/auth/register", &form.to_string(), None)
             });
-            // A wrong one, so that the password stays.
+            // A wrong current password, so that the password does not change.
             let form = json!({"current_password": "not-it", "new_password": COSTLY}).to_string();
             asking.again_and_again(10, move |_| {
                 Ask::post("/account/password", &form, Some(&token))
@@ -205,7 +205,7 @@ impl Ask {
     }
 }
 
-/// Begins what clients do.
+/// Starts an abuse.
 struct Asking<'a> {
     clients: &'a mut JoinSet<()>,
     answers: &'a Answers,
@@ -214,7 +214,7 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Sends what `ask` says over so many connections, over each as soon as it was answered, however it was answered.
+    /// Sends the requests of `ask` over this many connections, each right after the answer to the one before.
     fn again_and_again(
         &mut self,
         connections: u64,
@@ -243,15 +243,15 @@ impl Asking<'_> {
         }
     }
 
-    /// Sends the same over so many connections and holds them, reading what comes or not; one that is closed is opened
-    /// again.
+    /// Sends the same bytes over this many connections and holds them, with or without reading. Closed connections are
+    /// reopened.
     fn hold(&mut self, connections: usize, request: &[u8], reads: bool) {
         for _ in 0..connections {
             let (address, request) = (self.address.to_owned(), request.to_vec());
             let (source, answers) = (self.source, self.answers.clone());
             self.clients.spawn(async move {
                 loop {
-                    // However it ended, it ended.
+                    // The way in which it ended does not matter.
                     let _ = send_and_hold(source, &address, &request, reads, &answers).await;
                     answers.broken().await;
                 }
@@ -274,7 +274,7 @@ async fn send_and_hold(
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
         return Ok(());
     }
-    // Nothing is read; that the connection has ended shows when something is sent.
+    // Without reading, only sending shows that the connection has ended.
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         if stream.take_error()?.is_some() {
@@ -283,7 +283,7 @@ async fn send_and_hold(
     }
 }
 
-/// How often each answer was given.
+/// The number of answers by status.
 #[derive(Clone, Default)]
 struct Answers(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -293,7 +293,7 @@ impl Answers {
         *counted.entry(answer.to_owned()).or_default() += 1;
     }
 
-    /// Counts a connection that was closed or refused, and waits for a moment.
+    /// Counts a closed or refused connection, and waits for a moment.
     async fn broken(&self) {
         self.count("closed");
         tokio::time::sleep(Duration::from_millis(100)).await;

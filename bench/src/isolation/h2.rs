@@ -1,6 +1,6 @@
-//! As much of HTTP/2 (RFC 9113) as a client needs that means no good: frames that are sent and answers that are not read.
+//! The part of HTTP/2 (RFC 9113) that an abusive client needs: it sends frames and does not read answers.
 
-/// What a connection begins with: the preface, and settings by which no stream may be sent a byte of an answer's body.
+/// The start of a connection: the preface, and settings with which the server may not send a byte of any body.
 pub(super) fn preface_with_window_0() -> Vec<u8> {
     /// SETTINGS_INITIAL_WINDOW_SIZE.
     const WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
@@ -9,7 +9,7 @@ pub(super) fn preface_with_window_0() -> Vec<u8> {
     bytes
 }
 
-/// A request for `path` that is complete.
+/// A complete request for `path`.
 pub(super) fn get(bytes: &mut Vec<u8>, stream: u32, path: &str) {
     /// `:method: GET` by its place in the static table (RFC 7541, appendix A).
     const GET: u8 = 0x82;
@@ -18,7 +18,7 @@ pub(super) fn get(bytes: &mut Vec<u8>, stream: u32, path: &str) {
     frame(bytes, 1, COMPLETE, stream, &head(GET, path));
 }
 
-/// A request whose body begins and does not end.
+/// A request with an endless body.
 pub(super) fn post_without_end(bytes: &mut Vec<u8>, stream: u32, path: &str, body: &[u8]) {
     /// `:method: POST`.
     const POST: u8 = 0x83;

@@ -1,9 +1,8 @@
-//! What others notice of one client that abuses the service.
+//! Measures how one abusive client affects the others.
 //!
-//! The others verify, refresh and sign in at a modest, fixed rate, whether or not they are answered, so that what they
-//! ask for is the same with and without the abuse. The abuser comes from an address of its own, from a process of its own
-//! that has the processors only when nothing else wants them: what is measured is how the service shares what it has, and
-//! not how two programs share a machine.
+//! The others verify, refresh and sign in at a modest, fixed rate, answered or not, so that their load is the same with and
+//! without the abuse. The abuser has its own address and its own process, which runs only on idle processors: this measures
+//! how the service shares its resources, and not how two programs share a machine.
 
 mod abuse;
 mod h2;
@@ -26,25 +25,25 @@ use crate::operations::{PASSWORD, sign_up};
 use crate::report::{Store, print};
 use crate::service::{Service, Setup};
 
-/// What to measure.
+/// Options of `isolation`.
 #[derive(Args)]
 pub(crate) struct Isolation {
-    /// The release program
+    /// Release program
     #[arg(long, default_value = "target/release/authlog")]
     program: PathBuf,
-    /// Where the SQLite file goes
+    /// Directory for the SQLite file
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
-    /// A PostgreSQL server, as the URL of a database; without one PostgreSQL is left out
+    /// URL of a database on a PostgreSQL server; without one PostgreSQL is left out
     #[arg(long)]
     postgres: Option<String>,
-    /// How long the others are measured, quiet and then under each abuse, in seconds
+    /// Seconds for which the others are measured, without abuse and then under each abuse
     #[arg(long, default_value_t = 10.0, value_parser = crate::seconds)]
     seconds: f64,
-    /// These abuses alone
+    /// Only these abuses
     #[arg(long, value_delimiter = ',')]
     abuses: Vec<Abuse>,
-    /// On which store alone
+    /// Only this store
     #[arg(long)]
     only: Option<Store>,
 }
@@ -52,10 +51,10 @@ pub(crate) struct Isolation {
 /// How long an abuse goes on before its effect is measured.
 const RISING: Duration = Duration::from_secs(4);
 
-/// How long the service has to itself after an abuse.
+/// The pause after an abuse.
 const SETTLING: Duration = Duration::from_secs(4);
 
-/// What of the others' quiet rate is wanted, how many times their quiet p99, and how many MiB of memory at the most.
+/// The wanted share of the others' quiet rate, the allowed multiple of their quiet p99, and the allowed memory in MiB.
 const RATE: f64 = 0.8;
 const SLOWER: f64 = 2.0;
 const MEMORY: f64 = 150.0;
@@ -85,7 +84,7 @@ async fn measure(isolation: &Isolation, store: Store) -> anyhow::Result<()> {
             _ => None,
         },
     };
-    // As a careful operator has it.
+    // The settings of a careful operator.
     let settings = [
         ("AUTHLOG_RATE_LIMIT", "on"),
         ("AUTHLOG_PASSWORD_MIN_SCORE", "3"),
@@ -111,7 +110,7 @@ async fn measure(isolation: &Isolation, store: Store) -> anyhow::Result<()> {
         ];
         setup.run_with(&create, &format!("{PASSWORD}\n")).await?;
     }
-    // Quiet times are measured before each abuse and taken together, because a p99 of one of them is that of few logins.
+    // The quiet times before all abuses are combined, because one of them has too few logins for a p99.
     let mut quiet = Measured::default();
     let mut rows = Vec::new();
     others.come(a_while).await?;
@@ -164,7 +163,7 @@ fn start(abuse: Abuse, service: &Service) -> anyhow::Result<Child> {
         .context("chrt is not installed: it comes with Debian's util-linux")
 }
 
-/// Ends an abuser; what it says of the answers that it got.
+/// Stops an abuser, and returns the answers that it printed.
 async fn end(abuser: &mut Child) -> anyhow::Result<String> {
     use tokio::io::AsyncReadExt as _;
     drop(abuser.stdin.take());

@@ -1,4 +1,4 @@
-//! Ordinary people: they come at a fixed rate, whether or not those before them were answered.
+//! Ordinary clients: they send requests at a fixed rate, whether or not earlier ones were answered.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,15 @@ use crate::http::{Connection, address_of_client};
 use crate::load::Visitor;
 use crate::operations::{Login, People, Refresh, Verify, person};
 
-/// How many people there are, each at an address of their own.
+/// The number of people, each with their own address.
 pub(super) const PEOPLE: u64 = 64;
 
-/// How often a second they come: a small part of what two processors can do, and often enough that the slowest of a
-/// hundred says something.
+/// Requests a second: a small part of the capacity of two processors, and enough for a meaningful p99.
 const VERIFICATIONS: f64 = 200.0;
 const REFRESHES: f64 = 50.0;
 const LOGINS: f64 = 20.0;
 
-/// How long an answer is waited for.
+/// The time limit of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The people, with their connections.
@@ -56,7 +55,7 @@ impl Others {
         Ok(others)
     }
 
-    /// Lets them come for a while.
+    /// Lets them send requests for a while.
     pub(super) async fn come(&mut self, a_while: Duration) -> anyhow::Result<Measured> {
         let (verify, refresh, login) = tokio::join!(
             pace("verify", &mut self.verify, VERIFICATIONS, a_while),
@@ -71,7 +70,7 @@ impl Others {
     }
 }
 
-/// How each operation went.
+/// The results of each operation.
 #[derive(Default)]
 pub(super) struct Measured {
     verify: Paced,
@@ -84,7 +83,7 @@ impl Measured {
         [&self.login, &self.verify, &self.refresh]
     }
 
-    /// Takes those of another while together with these.
+    /// Adds the results of another period.
     pub(super) fn add(&mut self, other: Self) {
         self.verify.add(other.verify);
         self.refresh.add(other.refresh);
@@ -92,13 +91,13 @@ impl Measured {
     }
 }
 
-/// How one operation went that was due at a fixed rate.
+/// The results of one operation at a fixed rate.
 #[derive(Default)]
 pub(super) struct Paced {
     pub(super) name: &'static str,
-    /// How often it was due.
+    /// The number of requests that were due.
     due: usize,
-    /// How long each took that succeeded, from when it was due, in milliseconds.
+    /// The time of each success, in milliseconds since it was due.
     millis: Vec<f64>,
 }
 
@@ -109,7 +108,7 @@ impl Paced {
         self.millis.extend(other.millis);
     }
 
-    /// Within how many milliseconds 99 of 100 succeeded.
+    /// The time within which 99 of 100 succeeded, in milliseconds.
     pub(super) fn p99(&self) -> f64 {
         let mut millis = self.millis.clone();
         millis.sort_by(f64::total_cmp);
@@ -118,13 +117,13 @@ impl Paced {
         millis.get(place.min(slowest)).copied().unwrap_or(f64::NAN)
     }
 
-    /// Which share succeeded.
+    /// The share that succeeded.
     pub(super) fn share(&self) -> f64 {
         self.millis.len() as f64 / self.due as f64
     }
 }
 
-/// Lets visitors come at a fixed rate, each after its last visit. One for whom there is nobody left to come waits, and its
+/// Lets visitors send requests at a fixed rate, each after its last one. If no visitor is free, the request waits, and its
 /// time counts from when it was due.
 async fn pace<V: Visitor>(
     name: &'static str,
@@ -153,7 +152,7 @@ async fn pace<V: Visitor>(
             if !succeeded && let Some(connection) = visitor.connection() {
                 connection.close();
             }
-            // There is room for all of them.
+            // The channel has room for all visitors.
             let _ = back.send((visitor, succeeded.then_some(took))).await;
         });
     }

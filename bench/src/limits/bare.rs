@@ -1,4 +1,4 @@
-//! A server that answers what a verify endpoint answers, without any check, and one that only verifies a signature.
+//! A server that gives the answer of a verify endpoint without any check, or with the check of a signature alone.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -21,13 +21,13 @@ pub(crate) const PLAIN: &str = "/plain";
 /// With the check of a token's signature and expiry.
 pub(crate) const SIGNED: &str = "/signed";
 
-/// The server, in a process of its own as the service is; killed when dropped.
+/// The server, in its own process like the service. Killed when dropped.
 pub(crate) struct Bare {
     _child: Child,
     pub(crate) address: String,
 }
 
-/// Starts one that verifies by this key set.
+/// Starts a server that verifies with this key set.
 pub(crate) async fn start(key_set: &Value) -> anyhow::Result<Bare> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("bare")
@@ -45,7 +45,7 @@ pub(crate) async fn start(key_set: &Value) -> anyhow::Result<Bare> {
     })
 }
 
-/// Serves; the key set comes on the standard input, the address goes to the standard output.
+/// Serves. Reads the key set from standard input and writes the address to standard output.
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -68,7 +68,7 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     output.flush()?;
     drop(output);
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // As the service does.
+        // Like the service.
         let _ = stream.set_nodelay(true);
     });
     axum::serve(listener, app).await?;

@@ -1,4 +1,4 @@
-//! The service's own pool of hashing threads, with nothing around it.
+//! The service's pool of hashing threads alone.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! JetStream filled from memory by a publisher that has nothing else to do, fenced and pipelined as the service's.
+//! JetStream filled from memory by a publisher without other work, fenced and pipelined like the service's.
 
 use std::collections::VecDeque;
 use std::future::IntoFuture as _;
@@ -14,7 +14,7 @@ use async_nats::jetstream::stream::Config;
 use crate::load::Sample;
 use crate::stream::STREAM;
 
-/// Messages under way, as the service has them.
+/// Messages in flight, as many as the service has.
 const IN_FLIGHT: usize = 1000;
 
 /// The most messages that are published again.
@@ -67,7 +67,7 @@ async fn first_messages(
         let message = messages.next().await.context("another message")??;
         let subject = format!("{name}.{}", message.subject);
         let headers = message.headers.clone().unwrap_or_default();
-        // Each place has its own expectations.
+        // Each message has its own expected sequence.
         let mut kept = HeaderMap::new();
         for (header, values) in headers.iter() {
             if !header.to_string().starts_with("Nats-Expected") {

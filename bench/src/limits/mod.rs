@@ -1,4 +1,4 @@
-//! What the machine can do at the most: the same work with nothing around it.
+//! The limits of the machine: the same work without the service around it.
 
 pub(crate) mod bare;
 pub(crate) mod hashing;

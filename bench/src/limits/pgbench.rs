@@ -1,4 +1,4 @@
-//! PostgreSQL's own load generator with the statements of a refresh and nothing around them.
+//! PostgreSQL's load generator with the statements of a refresh alone.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::load::Sample;
 const SCHEMA: &str = include_str!("../../pgbench/schema.sql");
 const REFRESH: &str = include_str!("../../pgbench/refresh.sql");
 
-/// The statements' file, and the database that they run in.
+/// The file with the statements, and their database.
 pub(crate) struct Pgbench {
     database: String,
     script: tempfile::NamedTempFile,
 }
 
 impl Pgbench {
-    /// Makes the tables in an empty database.
+    /// Creates the tables in an empty database.
     pub(crate) async fn prepare(database: &str) -> anyhow::Result<Self> {
         ask(database, SCHEMA).await?;
         let script = tempfile::NamedTempFile::new()?;
@@ -29,13 +29,13 @@ impl Pgbench {
         })
     }
 
-    /// Runs them from as many clients for a while.
+    /// Runs the statements with this many clients for a while.
     pub(crate) async fn measure(
         &self,
         clients: usize,
         a_while: Duration,
     ) -> anyhow::Result<Sample> {
-        // It counts in whole seconds.
+        // pgbench takes whole seconds.
         let seconds = a_while.as_secs_f64().ceil().max(1.0);
         let output = Command::new("pgbench")
             .args(["--no-vacuum", "--protocol=prepared", "--jobs=2"])
@@ -64,7 +64,7 @@ impl Pgbench {
     }
 }
 
-/// What PostgreSQL answers to a question.
+/// The result of a query.
 pub(crate) async fn ask(database: &str, sql: &str) -> anyhow::Result<String> {
     let output = Command::new("psql")
         .arg(database)

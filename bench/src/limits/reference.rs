@@ -1,5 +1,5 @@
-//! The C reference implementation of Argon2, built for this very processor (`-march=native`), on as many threads as
-//! there are cores, each with memory that it keeps.
+//! The C reference implementation of Argon2, built for this processor (`-march=native`), on as many threads as there are
+//! cores. Each thread keeps its memory.
 
 use std::cell::RefCell;
 use std::ptr::null_mut;
@@ -14,11 +14,11 @@ use authlog_infrastructure::hashing::Argon2Settings;
 use crate::load::Sample;
 
 thread_local! {
-    /// Eight bytes an element: the reference's own allocation is aligned no more than this.
+    /// Eight bytes an element, which is the alignment of the reference's own allocation.
     static MEMORY: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Gives the thread's memory to the reference.
+/// Lends the thread's memory to the reference.
 unsafe extern "C" fn lend(memory: *mut *mut u8, bytes: usize) -> i32 {
     MEMORY.with_borrow_mut(|kept| {
         kept.resize(bytes.div_ceil(8), 0);
@@ -89,7 +89,7 @@ fn hash(memory_kib: u32, iterations: u32) -> anyhow::Result<()> {
         free_cbk: Some(keep),
         flags: ARGON2_DEFAULT_FLAGS,
     };
-    // SAFETY: every pointer is to memory of the length beside it, which lives until the call returns.
+    // SAFETY: every pointer is to memory of the length that is passed with it, which lives until the call returns.
     let code = unsafe { argon2_ctx(&raw mut context, Argon2_id) };
     ensure!(code == ARGON2_OK, "the reference refuses: {code}");
     Ok(())

@@ -1,4 +1,4 @@
-//! SQLite with one writer that commits batches as large as the clients give, durable as the service's.
+//! SQLite with one writer, batches as large as the clients allow, and the service's durability.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE accounts (user_id TEXT PRIMARY KEY, email TEXT NOT NULL) STRICT, WITHOUT ROWID;";
 
-/// As long as those of a refresh are.
+/// As long as the values of a refresh.
 const PAYLOAD: &str = r#"{"TokenRefreshed":{"at":"2026-11-21T10:55:18.432Z","expires_at":"2026-11-24T10:55:18.432Z","generation":17}}"#;
 const METADATA: &str = r#"{"actor":"user:01a1fdbf-0b5f-7f69-9c90-34ecbb43e155","contract":"api-auth","ip":"sealed:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTA","request_id":"a0df6ada-4ff7-4016-adea-6207d8b7f365","user_agent":"sealed:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTA","user_id":"01a1fdbf-0b5f-7f69-9c90-34ecbb43e155"}"#;
 
-/// One select and one append with an update of its row, `batch` of them in a commit, for a while.
+/// Runs a select and an append with an update of its row, `batch` of them in a commit, for a while.
 pub(crate) fn measure(directory: &Path, batch: usize, a_while: Duration) -> anyhow::Result<Sample> {
     let folder = tempfile::tempdir_in(directory)?;
     let connection = Connection::open(folder.path().join("limit.db"))?;
