@@ -175,7 +175,7 @@ async fn a_restored_session_row_is_refused_until_it_is_repaired(store: Store) {
         let before = found();
         let answer = http.send(method).bearer(token).await;
         assert_eq!(answer.status, 401, "{answer}");
-        eventually("the log says it", async || (found() > before).then_some(())).await;
+        eventually("the log reports it", async || (found() > before).then_some(())).await;
     }
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
     let answer = http.send(api_auth::REFRESH).bearer(newest).await;

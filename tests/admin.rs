@@ -159,7 +159,7 @@ async fn a_locked_account_cannot_sign_in_and_strangers_learn_nothing(store: Stor
     let signed_in = Contract::ApiAuth.signs_in(&http, &ann).await;
     let output = service.settings.run(&["user", "lock", &ann.email], "");
     assert!(output.status.success(), "{output:?}");
-    eventually("the service hears of it", async || {
+    eventually("the service learns of the change", async || {
         let answer = http
             .send(users::VERIFY)
             .authorization(&signed_in.access)
@@ -240,7 +240,7 @@ async fn an_administrator_ends_sessions_one_by_one_and_all_at_once(store: Store)
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("had the session ended by the administrator"));
     assert!(told.contains("had every session ended by the administrator"));
-    assert!(told.contains(&format!("user:{root}")), "who did it: {told}");
+    assert!(told.contains(&format!("user:{root}")), "the operator is not named: {told}");
 }
 
 async fn the_last_administrator_can_be_neither_demoted_nor_locked(store: Store) {
@@ -468,7 +468,7 @@ async fn a_session_that_one_node_ends_is_refused_by_the_other() {
         let request = one.send(about(method, &id, rest)).bearer(&admin);
         let answer = request.json(&body).await;
         assert!(answer.status < 300, "{answer}");
-        eventually("the other node hears of it", async || {
+        eventually("the other node learns of it", async || {
             let request = other.send(users::VERIFY).authorization(&tokens.access);
             (request.await.status == 400).then_some(())
         })
@@ -480,7 +480,7 @@ async fn a_session_that_one_node_ends_is_refused_by_the_other() {
     let ended = Contract::ApiAuth.signs_in(&one.http(), &ann).await;
     let request = one.send(own::END_OTHER_SESSIONS).bearer(&kept.access);
     assert_eq!(request.await.status, 204);
-    eventually("the other node hears of it", async || {
+    eventually("the other node learns of it", async || {
         let request = other.send(users::VERIFY).authorization(&ended.access);
         (request.await.status == 400).then_some(())
     })

@@ -229,7 +229,7 @@ async fn stays_free(service: &Program, what: &str, request: impl Fn(usize) -> Re
         }
         answered = format!("{} was answered {}", answer.what, answer.status);
     }
-    panic!("{what}: a worker was kept for {least:?}: {answered}");
+    panic!("{what}: a worker was busy for {least:?}: {answered}");
 }
 
 /// A unique name.

@@ -57,7 +57,7 @@ async fn a_read_only_command_changes_nothing(store: Store) {
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let settings = service.settings.clone();
-    eventually("what happened is signed for", async || {
+    eventually("a checkpoint covers every event", async || {
         let verified = settings.run(&["log", "verify"], "");
         verified.status.success().then_some(())
     })

@@ -126,7 +126,7 @@ async fn a_table_skips_foreign_messages_and_stops_at_a_forged_event() {
     table.kill9();
     everything_happens(&service, "cay").await;
     let all = log(&service, &reader).await;
-    eventually("the true event is on the stream", async || {
+    eventually("the real event is on the stream", async || {
         (nats.stored().await >= all.len() as u64 + 2).then_some(())
     })
     .await;
@@ -325,7 +325,7 @@ impl Table {
 
     fn kill9(&mut self) {
         let mut child = self.child.take().unwrap();
-        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        assert_eq!(child.try_wait().unwrap(), None, "the consumer ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -406,7 +406,7 @@ fn example() -> PathBuf {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(built.unwrap().success());
-    // Examples are built beside the programs.
+    // Examples are in a folder next to the programs.
     let programs = Path::new(env!("CARGO_BIN_EXE_authlog")).parent().unwrap();
     programs.join("examples/accounts_table")
 }

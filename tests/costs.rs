@@ -383,7 +383,7 @@ async fn a_wrong_password_costs_one_hash_and_is_recorded_in_the_background(store
             let answer = Contract::ApiAuth.sign_in(&meter.http, &guess).await;
             Contract::ApiAuth.says_wrong_credentials(&answer);
         }
-        eventually("they are recorded", async || {
+        eventually("the refusals are recorded", async || {
             (meter.counted().await.events >= before + TIMES).then_some(())
         })
         .await;

@@ -166,7 +166,7 @@ impl Reset {
         is_refused(http, &self.session.access).await;
         refreshes_nothing(http, self.session.refresh()).await;
         let request = http.send(users::VERIFY_RESET).authorization(&self.token);
-        assert_eq!(request.await.status, 400, "the token is spent");
+        assert_eq!(request.await.status, 400, "the token is used up");
     }
 
     /// Asserts that no part of the reset happened.
@@ -174,7 +174,7 @@ impl Reset {
         Contract::ApiAuth.signs_in(http, &self.person).await;
         verifies(http, &self.session.access).await;
         let request = http.send(users::VERIFY_RESET).authorization(&self.token);
-        assert_eq!(request.await.status, 200, "the token is good");
+        assert_eq!(request.await.status, 200, "the token is still valid");
     }
 }
 

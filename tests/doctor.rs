@@ -348,7 +348,7 @@ async fn service_with_history(store: Store) -> (Program, String, String) {
     request.json(&json!({"username": "bob"})).await;
     support::mail::mail_to(&service, &bob.email).await;
     let access = Contract::V1Auth.signs_in(&http, &bob).await.access;
-    eventually("everything has its place", async || {
+    eventually("every event has a log index", async || {
         let own = http.send(own::HISTORY).bearer(&access).await.json();
         let events = own["events"].as_array().unwrap();
         (events.len() == 8 && events.iter().all(|event| event["log_index"].is_u64())).then_some(())

@@ -251,7 +251,7 @@ async fn an_erased_account_is_refused_in_every_contract_and_its_names_are_free(s
             let answer = contract.sign_in(&node.http(), &ann).await;
             contract.says_wrong_credentials(&answer);
         }
-        eventually("no node keeps the mail", async || {
+        eventually("the mail is deleted on both nodes", async || {
             found_in(&node.settings.data().join("mail"), &["ann@"])
                 .is_empty()
                 .then_some(())
@@ -451,7 +451,7 @@ async fn nothing_that_races_an_erasure_survives_it(store: Store) {
                 .await;
             Contract::Users.says_wrong_credentials(&answer);
         }
-        eventually("nothing is left of the person", async || {
+        eventually("no trace of the person is left", async || {
             let stored = found(&service.settings.stored_bytes(), &[&ann.email]);
             let mail = found_in(&service.settings.data().join("mail"), &[&ann.email]);
             (stored.is_empty() && mail.is_empty()).then_some(())
@@ -499,7 +499,7 @@ async fn a_killed_erasure_is_atomic(store: Store) {
     let mut survivors = 0;
     for (person, tokens, acknowledged) in people {
         let there = Contract::ApiAuth.sign_in(&http, &person).await.status == 200;
-        assert!(!(there && acknowledged), "{} is still there", person.email);
+        assert!(!(there && acknowledged), "the account {} still exists", person.email);
         if there {
             survivors += 1;
             verifies(&http, &tokens.access).await;
@@ -542,7 +542,7 @@ async fn mail_that_outlived_an_erasure_is_deleted_at_the_next_start(store: Store
         std::fs::write(path, bytes).unwrap();
     }
     service.restart().await;
-    eventually("the mail is swept", async || {
+    eventually("the mail is deleted", async || {
         (files_in(&folder).len() == 1).then_some(())
     })
     .await;

@@ -4,7 +4,7 @@
 //! `AUTHLOG_CHAOS_SEED` repeats the choices of a run, which prints its seed. `AUTHLOG_FAILOVERS` is how often the
 //! database fails over in each story.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stdout, reason = "what broke when is the test's own log")]
+#![expect(clippy::print_stdout, reason = "the test prints its choices and faults")]
 
 mod support;
 
@@ -204,7 +204,7 @@ impl Crowd {
             .await;
         }
         for visitor in self.people.iter().skip(2).step_by(3) {
-            let accepting = within(PATIENCE, "what did not end goes on", async || {
+            let accepting = within(PATIENCE, "sessions that did not end continue", async || {
                 let accepting = cluster.accepts(&visitor.access).await.len();
                 (accepting == NODES).then_some(())
             });

@@ -436,7 +436,7 @@ async fn one_account_cannot_take_every_connection_of_the_feed(store: Store) {
     follower.events(1).await;
     // A reader that disconnects frees its place.
     streams.pop();
-    eventually("there is room again", async || {
+    eventually("a new connection is accepted", async || {
         let answer = read(&service, &greedy.access, "limit=1").await;
         (answer.status == 200).then_some(())
     })
@@ -604,7 +604,7 @@ async fn checking_the_rights_of_followers_does_not_query_the_database() {
     }
     let statements = Statements::of(&service);
     // If the revocation feed is half a second late, the node queries the database instead; then the test counts again.
-    eventually("each is checked and nothing is asked", async || {
+    eventually("checks of followers query nothing", async || {
         let before = statements.so_far().await;
         tokio::time::sleep(A_CHECK_OF_EACH).await;
         let asked = statements.since(&before).await.of_operations();

@@ -123,7 +123,7 @@ async fn a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded(st
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("bob"))
         .await;
-    eventually("they are on the stream", async || {
+    eventually("the events are on the stream", async || {
         (nats.stored().await > whole.len() as u64).then_some(())
     })
     .await;
@@ -200,7 +200,7 @@ async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) 
     auditor.finds_the_log_on(&nats, &service).await;
     the_log_is_signed(&service).await;
     // A checkpoint is stored before it is published.
-    eventually("the stream of checkpoints is there", async || {
+    eventually("the stream of checkpoints exists", async || {
         let jetstream = nats.jetstream().await;
         let stream = jetstream.get_stream("AUTH_CHECKPOINTS").await.ok()?;
         (stream.cached_info().state.messages > 0).then_some(())
@@ -243,7 +243,7 @@ async fn a_full_stream_makes_events_wait_and_raises_an_alarm(store: Store) {
     let stored = nats.stored().await;
     assert!(stored > 0);
     let first = nats.messages().await;
-    assert_eq!(log_index(&first[0]), 1, "the oldest was forgotten");
+    assert_eq!(log_index(&first[0]), 1, "the oldest message was dropped");
 
     let mut config = stream.cached_info().config.clone();
     config.max_bytes = -1;
@@ -300,7 +300,7 @@ async fn the_log_is_on(
 
 /// Waits until the newest checkpoint covers the whole log and no alarm contradicts it.
 async fn the_log_is_signed(service: &Program) {
-    eventually("the whole log is signed", async || {
+    eventually("a checkpoint covers the whole log", async || {
         let metrics = service.send(own::METRICS).await.body;
         let value = |name: &str| {
             let mut lines = metrics.lines();
@@ -325,7 +325,7 @@ async fn copy(nats: &Nats, message: &Message) {
     let jetstream = nats.jetstream().await;
     let data = message.data.clone().into();
     let sent = jetstream.publish_with_headers(message.subject.clone(), headers, data);
-    sent.await.expect("NATS").await.expect("it is stored");
+    sent.await.expect("NATS").await.expect("NATS stores the message");
 }
 
 fn ids(messages: &[Message]) -> Vec<&str> {
@@ -355,7 +355,7 @@ impl DurableReader {
     /// Reads and acknowledges this many more messages with the existing consumer.
     async fn reads(&mut self, count: usize) -> Vec<Message> {
         let consumer = self.stream.get_consumer::<pull::Config>("mailing").await;
-        let consumer = consumer.expect("the consumer is still there");
+        let consumer = consumer.expect("the consumer still exists");
         let mut read = vec![];
         while read.len() < count {
             let wanted = count - read.len();
@@ -363,7 +363,7 @@ impl DurableReader {
             let mut batch = batch.expect("messages");
             while let Some(message) = batch.next().await {
                 let message = message.expect("a message");
-                message.ack().await.expect("it is acknowledged");
+                message.ack().await.expect("NATS accepts the acknowledgement");
                 read.push(Message::from(&message));
             }
         }

@@ -154,7 +154,7 @@ async fn the_required_role_is_compared_with_the_current_role(store: Store) {
     }
     staff::promote(&service, &ann, "admin");
     // The command line is another process, of whose changes the service learns from the log.
-    let answer = eventually("the session of before has ended", async || {
+    let answer = eventually("the earlier session has ended", async || {
         let answer = check(&user, "role=admin").await;
         (answer.status != 200).then_some(answer)
     })

@@ -437,7 +437,7 @@ async fn lives(service: &Program, person: &Person) -> String {
 
 /// The account's events, once all have a log index.
 async fn placed(http: &Http, auditor: &str, user: &str, count: usize) -> Vec<Value> {
-    eventually("every event has its place", async || {
+    eventually("every event has a log index", async || {
         let page = history(http, auditor, user, "").await.json();
         let events = page["events"].as_array().unwrap().clone();
         assert!(events.len() <= count, "{page}");

@@ -98,7 +98,7 @@ async fn forwarded_addresses_are_believed_from_trusted_proxies_alone(store: Stor
         let answer = sign_in_for(&http, &ann.with_password("a-wild-guess"), &lie).await;
         refused |= answer.status == 429;
     }
-    assert!(refused, "whatever he says, he is one client");
+    assert!(refused, "the guesser counts as one client");
     let history = service.settings.run(&["history", "ann", "--json"], "");
     let history = String::from_utf8_lossy(&history.stdout).into_owned();
     assert!(!history.contains("203.0.113."), "{history}");
@@ -350,7 +350,7 @@ async fn connections_are_shared_and_half_a_request_does_not_delay_the_shutdown(s
     }
     // A client that closes its connections can connect again.
     held.pop();
-    eventually("there is room again", async || {
+    eventually("a new connection is accepted", async || {
         let http = service.http().calling_from("127.0.0.2");
         http.send(own::HEALTHZ).attempt().await.ok()
     })
@@ -584,7 +584,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
     let log_of_command = String::from_utf8_lossy(&made.stderr).into_owned();
     service.terminate().await;
     let written = service.output() + &log_of_command;
-    assert!(written.contains("answered"), "the log is there");
+    assert!(written.contains("answered"), "the log has every answer");
     assert!(
         written.contains("TRACE"),
         "the log is at its most talkative"

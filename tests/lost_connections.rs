@@ -69,7 +69,7 @@ async fn everything_works(service: &Program, url: &str, name: &str) {
         .await;
     assert_eq!(answer.status, 200, "{answer}");
     mail_to(service, &person.email).await;
-    eventually("every event is signed for", async || {
+    eventually("a checkpoint covers every event", async || {
         let events = number(url, "SELECT count(*) FROM events");
         let signed = number(url, "SELECT coalesce(max(tree_size), 0) FROM checkpoints");
         (signed >= events).then_some(())
@@ -169,7 +169,7 @@ async fn a_node_that_is_lost_while_it_migrates_keeps_no_other_from_starting() {
     proxy.loses_connections_after(30_000);
     let of_lost = behind(&proxy, settings.clone());
     let lost = spawn_blocking(move || of_lost.run(&["migrate"], ""));
-    eventually("the node is in the middle of a migration", async || {
+    eventually("the node is migrating", async || {
         let open = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
         (number(&url, open) > 0).then_some(())
     })

@@ -358,7 +358,7 @@ async fn an_unacknowledged_mail_is_sent_again_later_with_the_same_message_id(sto
                 queue.to_owned()
             };
             let rows = i64::from(copy < 5);
-            eventually("the note of it", async || {
+            eventually("the attempt is recorded", async || {
                 (service.settings.count(&is_settled) == rows).then_some(())
             })
             .await;

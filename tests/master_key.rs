@@ -101,7 +101,7 @@ async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
     let answer = request.attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let reason = "the store's master key was replaced";
-    eventually("the log says why", async || {
+    eventually("the log names the reason", async || {
         service.output().contains(reason).then_some(())
     })
     .await;

@@ -125,8 +125,8 @@ async fn jetstream_of_another_server_is_reached_by_its_domain_or_its_prefix() {
     ] {
         let service = talkative(&leaf).with(name, value).start().await;
         publishes(&service).await;
-        assert!(hub.stored().await > 0, "it is not on the hub");
-        assert!(leaf.stream().await.is_none(), "it is on the leaf");
+        assert!(hub.stored().await > 0, "the stream is not on the hub");
+        assert!(leaf.stream().await.is_none(), "the stream is on the leaf");
         drop(service);
         hub.delete_stream().await;
     }
@@ -177,18 +177,18 @@ async fn the_documented_permissions_are_enough_and_let_a_reader_publish_nothing(
         let message = messages.next().await.expect("a message").expect("NATS");
         let sequence = message.info().expect("its place").stream_sequence;
         assert_eq!(sequence, expected);
-        message.ack().await.expect("it is acknowledged");
+        message.ack().await.expect("the acknowledgement is sent");
     }
     let first = stream.get_raw_message(1).await.expect("a message");
     assert!(first.headers.get("ce-id").is_some());
     stream
         .delete_consumer("mailing")
         .await
-        .expect("its own consumer");
+        .expect("the reader's own consumer");
     stream.create_consumer(config).await.expect("a consumer");
     for subject in ["auth.v1.user.evil.registered", "auth-checkpoint.v1"] {
         let sent = jetstream.publish(subject, "{}".into()).await;
-        sent.expect("it is sent")
+        sent.expect("the message is sent")
             .await
             .expect_err("a reader published");
     }
@@ -218,7 +218,7 @@ async fn an_account_that_demands_a_limit_gets_one() {
         .start()
         .await;
     publishes(&service).await;
-    eventually("checkpoints are on their stream as well", async || {
+    eventually("the checkpoints are on their stream", async || {
         let ready = service.send(support::own::READYZ).await.json();
         ready["log"]["waiting_for"].is_null().then_some(())
     })

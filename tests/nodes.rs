@@ -193,7 +193,7 @@ async fn how_long_a_logout_takes_to_reach_the_other_node() {
             .status
             == 200
         {
-            assert!(ended.elapsed() < Duration::from_secs(60), "it never does");
+            assert!(ended.elapsed() < Duration::from_secs(60), "the logout does not reach the other node");
         }
         delays.push(ended.elapsed());
     }
@@ -284,7 +284,7 @@ async fn failed_logins_on_one_node_count_on_the_other() {
     // For an unknown name and for the name of an account alike.
     let unknown = Person::called("unknown");
     for person in [&unknown, &ann] {
-        eventually("the guesser is slowed down", async || {
+        eventually("the guesser is limited", async || {
             let guess = person.with_password("a-wild-guess");
             let answer = Contract::ApiAuth.sign_in(&attacker(&first), &guess).await;
             (answer.status == 429).then_some(())
@@ -292,7 +292,7 @@ async fn failed_logins_on_one_node_count_on_the_other() {
         .await;
     }
     // The right password counts nothing here, so the other node must have received the guesses.
-    eventually("so is he on the other", async || {
+    eventually("the other node limits the guesser", async || {
         let answer = Contract::ApiAuth.sign_in(&attacker(&second), &ann).await;
         (answer.status == 429).then_some(())
     })
@@ -347,7 +347,7 @@ async fn concurrent_guesses_on_both_nodes_are_two_bursts_at_most_and_owed() {
 /// Waits until one node has applied all guesses that the other has counted so far. Messages between nodes stay in order.
 async fn reports_guesses(here: &Program, there: &Program, when: &str) {
     let number = std::cell::Cell::new(0);
-    eventually("a node is sent what another counts", async || {
+    eventually("the node receives the other's count", async || {
         number.set(number.get() + 1);
         let stranger = Person::called(&format!("stranger-{when}-{}", number.get()));
         let [here, there] = [here, there].map(|node| node.http().calling_from("127.0.0.4"));

@@ -146,14 +146,14 @@ async fn while_the_revocation_feed_is_stale_the_database_is_queried() {
     let reader = "SELECT pid FROM pg_stat_activity \
                   WHERE datname = current_database() AND query LIKE 'SELECT here.*, news.*%'";
     let frozen = Postgres::freeze_backend(Postgres::ask(url, reader)[0].parse().unwrap());
-    eventually("the database is asked", async || {
+    eventually("the node queries the database", async || {
         let answer = http.send(users::VERIFY).bearer(&ended).await;
         (answer.status == 400).then_some(())
     })
     .await;
     verifies(&http, &other).await;
     drop(frozen);
-    eventually("the news are enough again", async || {
+    eventually("the node trusts the revocation feed again", async || {
         let answer = http.send(users::VERIFY).bearer(&ended).await;
         (answer.status == 200).then_some(())
     })

@@ -85,7 +85,7 @@ async fn an_accepted_request_is_finished_before_the_shutdown(store: Store) {
             .then_some(())
     })
     .await;
-    assert!(service.is_running(), "it waits for the request");
+    assert!(service.is_running(), "the program ended before the request");
     wire.say(body.as_bytes()).await;
     let answer = wire.hear().await;
     assert_eq!(answer.status, 201, "{answer}");
@@ -350,6 +350,6 @@ fn row_of(listed: &Output, person: &Person) -> String {
 #[track_caller]
 fn says_without_panicking(output: &Output, word: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains(word), "not a word of `{word}`: {said}");
+    assert!(said.contains(word), "`{word}` is not in {said}");
     assert!(!said.contains("panicked"), "{said}");
 }

@@ -74,7 +74,7 @@ fn runs_elsewhere(arguments: &[&str]) -> Output {
         .output()
         .unwrap();
     let left = std::fs::read_dir(nowhere.path()).unwrap().count();
-    assert_eq!(left, 0, "it left something behind");
+    assert_eq!(left, 0, "the program left files");
     output
 }
 
@@ -455,7 +455,7 @@ async fn a_running_service_reports_that_its_log_was_tampered_with(store: Store) 
     service.settings.tamper(&format!(
         "UPDATE event_log SET leaf_hash = {leaf} WHERE log_index = 1"
     ));
-    eventually("the service says so", async || {
+    eventually("the service reports it", async || {
         let said = service.output();
         said.contains("THE LOG WAS TAMPERED WITH").then_some(())
     })
@@ -545,7 +545,7 @@ async fn a_running_service_finds_an_event_that_was_deleted_in_the_middle(store: 
         )
     };
     service.settings.tamper(&insert);
-    eventually("the end of the alarm", async || {
+    eventually("the alarm ends", async || {
         tampered(&service).await.is_none().then_some(())
     })
     .await;
@@ -554,7 +554,7 @@ async fn a_running_service_finds_an_event_that_was_deleted_in_the_middle(store: 
 async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {
     let service = people(Settings::on(store)).await;
     let token = auditor(&service).await;
-    eventually("it is missed", async || {
+    eventually("the missing checkpoint is noticed", async || {
         // A node that has not seen a checkpoint yet signs another one.
         service.settings.tamper("DELETE FROM checkpoints");
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -563,7 +563,7 @@ async fn a_checkpoint_that_was_deleted_is_stored_again(store: Store) {
             .then_some(())
     })
     .await;
-    eventually("it is stored again", async || {
+    eventually("the checkpoint is stored again", async || {
         checkpoint(&service, &token).await
     })
     .await;
@@ -621,7 +621,7 @@ async fn a_log_that_was_rolled_back_contradicts_the_checkpoints_that_were_kept(s
     );
 
     service.restart().await;
-    eventually("the service says so", async || {
+    eventually("the service reports it", async || {
         let said = service.output();
         let loud = said.contains("THE LOG WAS TAMPERED WITH") && said.contains("rolled back");
         loud.then_some(())
@@ -688,7 +688,7 @@ async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store
     let jetstream = async_nats::connect(nats.url()).await.unwrap();
     let jetstream = async_nats::jetstream::new(jetstream);
     jetstream.delete_stream("AUTH_CHECKPOINTS").await.unwrap();
-    eventually("signing goes on", async || {
+    eventually("signing resumes", async || {
         last_size(&kept).filter(|size| *size >= 5)
     })
     .await;

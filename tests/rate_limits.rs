@@ -292,7 +292,7 @@ async fn refreshes_are_limited_by_session_and_a_refused_one_appends_nothing(stor
     // Another session has its own budget, and the refused token works later.
     let answer = http.send(api_auth::REFRESH).bearer(other.refresh()).await;
     assert_eq!(answer.status, 200, "{answer}");
-    eventually("the refused token is taken", async || {
+    eventually("the refused token works later", async || {
         let answer = http.send(api_auth::REFRESH).bearer(of_a.refresh()).await;
         (answer.status == 200).then_some(())
     })
@@ -435,7 +435,7 @@ async fn sign_in_until_refused(service: &Program, person: &Person) -> Answer {
             return answer;
         }
     }
-    panic!("{STUBBORN} sign-ins, and none is refused");
+    panic!("none of {STUBBORN} sign-ins was refused");
 }
 
 /// Signs in as these people with wrong passwords until the limit refuses it.

@@ -33,7 +33,7 @@ async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
         let url = url_at(server.port(), &database);
         block_in_place(|| Postgres::query(&url, "SELECT count(*) FROM events"))
     };
-    eventually("the standby has received everything", async || {
+    eventually("the standby has replicated everything", async || {
         (events(&standby) == events(&primary)).then_some(())
     })
     .await;
@@ -42,7 +42,7 @@ async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
         primary.crash();
         standby.promote();
     });
-    eventually("the new primary is written to", async || {
+    eventually("the service writes to the new primary", async || {
         let registration = Contract::ApiAuth.registration_of(&bob);
         let answer = http
             .send(api_auth::REGISTER)
@@ -59,7 +59,7 @@ async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
     for token in [&before.access, &after.access] {
         support::contract::verifies(&http, token).await;
     }
-    eventually("it is ready, and the log is in order", async || {
+    eventually("the service is ready, and every event is sequenced", async || {
         (lag(&service).await?["sequencer"]["events"] == 0).then_some(())
     })
     .await;
@@ -79,7 +79,7 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
     Contract::ApiAuth.signs_in(&http, &ann).await;
-    eventually("the log is in order", async || {
+    eventually("every event is sequenced", async || {
         (lag(&service).await?["sequencer"]["events"] == 0).then_some(())
     })
     .await;
@@ -91,7 +91,7 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     let direct = url_at(server.port(), &database);
     let holder = std::thread::spawn(move || Postgres::runs(&direct, hold));
     let login = Contract::ApiAuth.login_of(&ann.username, &ann.password);
-    eventually("a statement is given up for its lock", async || {
+    eventually("a statement times out at its lock", async || {
         let _answer = http.send(api_auth::LOGIN).json(&login).attempt().await;
         server.log().contains(refused).then_some(())
     })
@@ -99,7 +99,7 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     let end =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'";
     block_in_place(|| server.execute("postgres", end));
-    assert!(!holder.join().expect("psql"), "it was not cut off");
+    assert!(!holder.join().expect("psql"), "the connection was not closed");
     eventually("a login", async || {
         let answer = http
             .send(api_auth::LOGIN)
@@ -155,7 +155,7 @@ async fn a_cluster_of_nats_loses_a_server_and_no_event() {
     Contract::ApiAuth
         .registers(&http, &Person::called("ann"))
         .await;
-    let leader = eventually("the stream is there, with a leader", async || {
+    let leader = eventually("the stream exists and has a leader", async || {
         let stream = cluster[0].stream().await?;
         let info = stream.cached_info();
         assert_eq!(info.config.num_replicas, 3);

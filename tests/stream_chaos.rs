@@ -3,7 +3,7 @@
 //! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS` makes
 //! a run longer; from two minutes on a frozen node stays so for half a minute.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stdout, reason = "what broke when is the test's own log")]
+#![expect(clippy::print_stdout, reason = "the test prints its faults")]
 
 mod support;
 

@@ -77,7 +77,7 @@ async fn an_unwritable_standard_output_does_not_end_the_service() {
 async fn a_hang_up_does_not_end_the_service(store: Store) {
     let mut service = Program::on(store).await;
     signal("HUP", service.id());
-    eventually("it says so", async || {
+    eventually("the log reports it", async || {
         service.output().contains("SIGHUP is ignored").then_some(())
     })
     .await;
@@ -301,7 +301,7 @@ async fn while_the_database_file_is_gone_the_service_is_not_ready() {
 
 /// Sends failing requests until the service is not ready, and returns the reason that it reports.
 async fn stops_being_ready(service: &Program, write: impl Fn() -> Request) -> Answer {
-    eventually("it is not ready", async || {
+    eventually("the service is not ready", async || {
         let answer = write().attempt().await.unwrap();
         assert_eq!(answer.status, 503, "{answer}");
         let answer = service.send(own::READYZ).attempt().await.unwrap();
@@ -311,7 +311,7 @@ async fn stops_being_ready(service: &Program, write: impl Fn() -> Request) -> An
 }
 
 async fn becomes_ready(service: &Program) {
-    eventually("it is ready", async || {
+    eventually("the service is ready", async || {
         let answer = service.send(own::READYZ).attempt().await.unwrap();
         (answer.status == 200).then_some(())
     })
@@ -366,7 +366,7 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
             .await;
         let _frozen = server.freeze();
         service.ask_to_end();
-        eventually("it hears the first signal", async || {
+        eventually("the first signal arrives", async || {
             service
                 .output()
                 .contains("finishing accepted requests")
@@ -409,7 +409,7 @@ async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
         .unwrap()
         .to_owned();
     // The first logins are recorded, and the others are in flight.
-    eventually("some are registered", async || {
+    eventually("some logins are recorded", async || {
         let url = url.clone();
         let count = move || Postgres::query(&url, "SELECT count(*) FROM accounts");
         let count = tokio::task::spawn_blocking(count).await.unwrap();
@@ -448,7 +448,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
     let database = url.rsplit('/').next().unwrap().to_owned();
     let transaction = "BEGIN; SELECT txid_current(); SELECT pg_sleep(40); COMMIT";
     let held = tokio::task::spawn_blocking(move || Postgres::ask(&url, transaction));
-    eventually("the transaction is under way", async || {
+    eventually("the transaction is open", async || {
         let query = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL";
         let url = service.settings.get("AUTHLOG_DATABASE_URL").unwrap();
         let count = tokio::task::block_in_place(|| Postgres::query(url, query));
@@ -458,7 +458,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
-    let held_up_by = eventually("readiness names it", async || {
+    let held_up_by = eventually("`/readyz` names the transaction", async || {
         let ready = service.send(own::READYZ).await.json();
         let held_up_by = ready["lag"]["sequencer"]["held_up_by"].clone();
         (held_up_by != Value::Null).then_some(held_up_by)
@@ -467,7 +467,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
     assert_eq!(held_up_by["database"], database);
     assert_eq!(held_up_by["state"], "active");
     let pid = held_up_by["pid"].as_u64().unwrap();
-    eventually("the log names it", async || {
+    eventually("the service logs the transaction", async || {
         let output = service.output();
         let line = output
             .lines()
@@ -480,7 +480,7 @@ async fn a_transaction_that_holds_up_the_log_is_named() {
     tokio::task::block_in_place(|| Postgres::query(url, &terminate));
     // The client fails because its connection was terminated on purpose.
     let _ = held.await;
-    eventually("the log goes on", async || {
+    eventually("sequencing resumes", async || {
         let ready = service.send(own::READYZ).await.json();
         let sequencer = &ready["lag"]["sequencer"];
         (sequencer["events"] == 0 && sequencer["held_up_by"] == Value::Null).then_some(())
@@ -512,14 +512,14 @@ async fn a_session_that_keeps_all_nodes_from_an_election_is_named() {
             "SELECT pg_advisory_lock(1635087464, 1), pg_sleep(300)",
         )
     });
-    eventually("the stranger waits for the lock", async || {
+    eventually("the other session waits for the lock", async || {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'stranger' AND wait_event = 'advisory'";
         (ask(waiting) == "1").then_some(())
     })
     .await;
     service.kill9();
     service.restart().await;
-    let line = eventually("it is named", async || {
+    let line = eventually("the session is named", async || {
         let output = service.output();
         let mut lines = output.lines();
         let line = lines.find(|line| line.contains("no node leads this election"))?;
@@ -556,7 +556,7 @@ async fn missing_memory_for_hashing_is_reported_at_the_start() {
         .with("AUTHLOG_ARGON2_MEMORY_KIB", "1000000")
         .start_by(r#"ulimit -v 900000; exec "$0" serve"#)
         .await;
-    eventually("it says so", async || {
+    eventually("the log reports it", async || {
         let output = service.output();
         output
             .contains("not enough memory to hash passwords")

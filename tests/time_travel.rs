@@ -145,7 +145,7 @@ async fn an_operator_sees_what_changed_between_two_moments(store: Store) {
 
 /// The current state of the account, once it has this many events and the last one has a log index.
 async fn now(http: &Http, auditor: &str, user: &str, events: u64) -> Value {
-    eventually("the events have their places", async || {
+    eventually("every event has a log index", async || {
         let shown = state(http, auditor, user, "").await.json();
         let as_of = &shown["as_of"];
         (as_of["events"] == json!(events) && as_of["log_index"].is_u64()).then_some(shown)

@@ -246,11 +246,11 @@ async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> 
             logins(alone, beside_verify),
         ),
         (
-            "login in a storm, beside verify",
+            "login in a storm, with verify",
             logins(beside_verify, beside_refresh),
         ),
         (
-            "login in a storm, beside refresh",
+            "login in a storm, with refresh",
             logins(beside_refresh, ended),
         ),
         (

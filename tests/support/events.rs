@@ -104,7 +104,7 @@ pub async fn trouble_with(service: &Program, words: &str) -> String {
         }
     })
     .await;
-    said.unwrap_or_else(|_| panic!("no trouble with {words:?}; the last was {last:?}"))
+    said.unwrap_or_else(|_| panic!("no report with {words:?}; the last was {last:?}"))
 }
 
 /// Asserts that the messages are the events of the log: each once, in order, none missing.
@@ -114,7 +114,7 @@ pub fn is_a_copy(messages: &[Message], log: &[Value]) {
         assert_eq!(message.sequence, number as u64 + 1, "{message:?}");
         assert_eq!(&as_event(message), event, "at {}", number + 1);
     }
-    assert_eq!(messages.len(), log.len(), "messages and events");
+    assert_eq!(messages.len(), log.len(), "number of messages and of events");
     is_whole(messages);
 }
 

@@ -246,7 +246,7 @@ impl Standby {
 
     async fn has_received_everything(&self, primary: &Postgres) {
         let (here, there) = (primary.port(), self.server.port());
-        eventually("the standby has received everything", async || {
+        eventually("the standby has replicated everything", async || {
             tokio::task::block_in_place(|| {
                 let end = Postgres::query(&url_at(here, "postgres"), "SELECT pg_current_wal_lsn()");
                 let reached =
@@ -295,7 +295,7 @@ impl Follower {
     /// Waits until it is disconnected, and returns the reason, if it received one.
     pub async fn ends(self) -> Option<Value> {
         let ended = tokio::time::timeout(PATIENCE, self.following).await;
-        ended.expect("it is disconnected").expect("its end")
+        ended.expect("the follower is disconnected").expect("its end")
     }
 }
 

@@ -68,8 +68,8 @@ impl Reader {
                 return Ok(Some(line));
             }
             let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await;
-            let Some(chunk) = chunk.expect("the reader waits for too long")? else {
-                assert!(self.rest.is_empty(), "half a line at the end");
+            let Some(chunk) = chunk.expect("no line within the time limit")? else {
+                assert!(self.rest.is_empty(), "the last line is incomplete");
                 return Ok(None);
             };
             self.rest.extend_from_slice(&chunk);
@@ -83,7 +83,7 @@ impl Reader {
 
     /// The next event of an NDJSON answer, or `None` at its end.
     pub async fn event(&mut self) -> Option<Value> {
-        let line = self.try_line().await.expect("a whole answer")?;
+        let line = self.try_line().await.expect("a complete answer")?;
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}")))
     }
 
@@ -110,7 +110,7 @@ impl Reader {
         // The default type (HTML Standard §9.2.6).
         let (mut id, mut kind, mut data) = (None, "message".to_owned(), None);
         loop {
-            let line = self.try_line().await.expect("a whole answer")?;
+            let line = self.try_line().await.expect("a complete answer")?;
             match line.split_once(": ") {
                 Some(("id", value)) => id = value.parse().ok(),
                 Some(("event", value)) => kind = value.to_owned(),
@@ -123,7 +123,7 @@ impl Reader {
 
     /// Waits for the end of the answer, and ignores everything before it.
     pub async fn ends(mut self) {
-        while self.try_line().await.expect("a whole answer").is_some() {}
+        while self.try_line().await.expect("a complete answer").is_some() {}
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn send(what: String, request: Request<Vec<u8>>) -> Answer {
     let (head, mut body) = response.await.expect("an answer").into_parts();
     let mut read = Vec::new();
     while let Some(data) = body.data().await {
-        let data = data.expect("a whole answer");
+        let data = data.expect("a complete answer");
         _ = body.flow_control().release_capacity(data.len());
         read.extend_from_slice(&data);
     }

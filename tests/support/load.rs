@@ -73,7 +73,7 @@ impl Visitor {
         let found = Contract::ApiAuth.sign_in(http, person).await.status == 200;
         match self.registration {
             Fate::Acknowledged => assert!(found, "{} was lost", person.email),
-            Fate::Declined => assert!(!found, "{} is there after all", person.email),
+            Fate::Declined => assert!(!found, "{} was declined and exists", person.email),
             Fate::NotAsked | Fate::Unknown => {}
         }
         if !found {

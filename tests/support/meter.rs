@@ -127,7 +127,7 @@ impl Meter {
 
     /// The hashes and events so far, once all events have a log index. Asking costs no statement but those of the background.
     pub async fn counted(&self) -> Counted {
-        eventually("the log has everything", async || {
+        eventually("every event has a log index", async || {
             let metrics = self.service.send(own::METRICS).await.body;
             let metric = |name: &str| -> Option<u64> {
                 let value = metrics.lines().find_map(|line| line.strip_prefix(name))?;

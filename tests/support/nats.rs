@@ -251,7 +251,7 @@ impl Nats {
     pub async fn publish(&self, subject: &str, data: &'static str) {
         let jetstream = self.jetstream().await;
         let sent = jetstream.publish(subject.to_owned(), data.into());
-        sent.await.expect("NATS").await.expect("it is stored");
+        sent.await.expect("NATS").await.expect("NATS stores the message");
     }
 
     /// Deletes the stream of events.
@@ -348,7 +348,7 @@ impl From<&jetstream::Message> for Message {
             let headers = headers.iter();
             headers
                 .map(|(name, values)| {
-                    assert_eq!(values.len(), 1, "{name} is there more than once");
+                    assert_eq!(values.len(), 1, "{name} occurs more than once");
                     (name.to_string(), values[0].to_string())
                 })
                 .collect()

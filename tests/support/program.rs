@@ -302,7 +302,7 @@ impl Program {
 
     /// Restarts the ended program with the same settings and files.
     pub async fn restart(&mut self) {
-        assert!(!self.is_running(), "it still runs");
+        assert!(!self.is_running(), "the program still runs");
         let mut command = self.settings.command(&["serve"]);
         self.running = tokio::task::spawn_blocking(move || Running::start(&mut command))
             .await

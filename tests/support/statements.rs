@@ -76,7 +76,7 @@ impl Statements {
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND state = 'active'",
             self.database
         );
-        eventually("no statement is under way", async || {
+        eventually("no statement is running", async || {
             (Postgres::query(&self.server, &under_way) == "0").then_some(())
         })
         .await;
@@ -99,7 +99,7 @@ impl Statements {
     pub async fn since(&self, before: &Calls) -> Calls {
         let mut calls = self.so_far().await;
         for (text, then) in &before.0 {
-            let now = calls.0.get_mut(text).expect("none is forgotten");
+            let now = calls.0.get_mut(text).expect("the server has forgotten a statement");
             *now -= then;
         }
         calls.0.retain(|_, calls| *calls > 0);
