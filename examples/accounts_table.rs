@@ -4,10 +4,10 @@
 //! cargo run --example accounts_table -- --nats nats://127.0.0.1:4222 --db accounts.db
 //! ```
 //!
-//! It can be killed at any moment. It records its progress (the table `inbox`) in the same transaction as the changes, so
-//! every event takes effect once: after a restart it continues from there, whatever the server believes was delivered. Each
-//! message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed (`--feed`,
-//! `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
+//! It can be killed at any moment. It records its progress (the table `inbox`) in the same transaction as the changes,
+//! so every event takes effect once: after a restart it continues from there, whatever the server believes was
+//! delivered. Each message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed
+//! (`--feed`, `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
 //! `docs/consuming.md` explains why.
 
 use std::io::Write as _;
@@ -72,8 +72,8 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Whether another process has locked the SQLite file. After a crash the first process that opens the file recovers it under
-/// an exclusive lock.
+/// Whether another process has locked the SQLite file. After a crash the first process that opens the file recovers it
+/// under an exclusive lock.
 fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
@@ -147,8 +147,8 @@ async fn try_to_follow(arguments: &Arguments, table: &mut Table) -> Result<(), T
             events.push(event);
         }
         table.apply(&events).map_err(Trouble::Fatal)?;
-        // Acknowledge only after the commit. This acknowledges all earlier messages, too. If the acknowledgement is lost,
-        // they are delivered again and skipped.
+        // Acknowledge only after the commit. This acknowledges all earlier messages, too. If the acknowledgement is
+        // lost, they are delivered again and skipped.
         if let Some(last) = batch.last() {
             last.ack().await.map_err(|error| anyhow!(error))?;
         }
@@ -293,7 +293,8 @@ struct Event {
 }
 
 impl Event {
-    /// Parses a message, whose headers are the attributes. `None` if it is not an event, because another client published it.
+    /// Parses a message, whose headers are the attributes. `None` if it is not an event, because another client
+    /// published it.
     fn of_message(message: &Message) -> Option<Self> {
         let headers = message.headers.as_ref()?;
         let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());

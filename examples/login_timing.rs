@@ -1,9 +1,10 @@
 //! Measures whether the response time of a login reveals which accounts exist:
 //! `cargo run --release --example login_timing`.
 //!
-//! Starts the release program on SQLite, or on the given empty PostgreSQL database, and signs in with wrong passwords, one after
-//! the other: to an existing account, to an unknown one, and to one that was imported with a cheap bcrypt hash. Prints the
-//! distributions, and Welch's t between the first and each of the others. On a quiet machine, a t beyond ±4 is a real difference.
+//! Starts the release program on SQLite, or on the given empty PostgreSQL database, and signs in with wrong passwords,
+//! one after the other: to an existing account, to an unknown one, and to one that was imported with a cheap bcrypt
+//! hash. Prints the distributions, and Welch's t between the first and each of the others. On a quiet machine, a t
+//! beyond ±4 is a real difference.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

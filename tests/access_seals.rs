@@ -1,11 +1,12 @@
-//! Rows that an attacker writes into the store grant no access, and the doctor finds them. A store of an earlier version is
-//! sealed while people use it.
+//! Rows that an attacker writes into the store grant no access, and the doctor finds them. A store of an earlier
+//! version is sealed while people use it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use support::contract::{is_refused, verifies};
+use support::contract::{Tokens, is_refused, verifies};
 use support::upgrade::store_of_the_version_before;
 use support::{
     Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, own, staff,
@@ -24,7 +25,7 @@ on_both_stores!(
 
 async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
-    let (http, settings) = (service.http(), &service.settings);
+    let http = service.http();
     let [root, eve] = ["root", "eve"].map(Person::called);
     staff::employ(&service, &root, "admin");
     Contract::ApiAuth.registers(&http, &eve).await;
@@ -33,8 +34,18 @@ async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
     let id = |access: &str| token::claims(access)["sub"].as_str().unwrap().to_owned();
     let [root_id, eve_id] = [id(&of_root.access), id(&of_eve.access)];
     let session = token::claims(&of_root.access)["sid"].clone();
+    a_planted_password_is_refused(&service, (&root, &root_id), (&eve, &eve_id)).await;
+    a_planted_token_is_refused(&service, &session).await;
+    a_raised_role_is_refused(&service, &eve, &eve_id, &of_eve).await;
+}
 
-    // The attacker replaces the administrator's password hash by a copy of their own.
+/// The attacker replaces the administrator's password hash by a copy of their own.
+async fn a_planted_password_is_refused(
+    service: &Program,
+    (root, root_id): (&Person, &str),
+    (eve, eve_id): (&Person, &str),
+) {
+    let (http, settings) = (service.http(), &service.settings);
     settings.execute("CREATE TABLE kept AS SELECT * FROM credentials");
     settings.execute(&format!(
         "UPDATE credentials SET password_hash = k.password_hash, sealed = k.sealed
@@ -59,11 +70,11 @@ async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
     let error = service.output();
     let error = error.lines().find(|line| line.contains("ERROR")).unwrap();
     assert!(
-        error.contains(&root_id) && !error.contains("root@"),
+        error.contains(root_id) && !error.contains("root@"),
         "{error}"
     );
     eventually("it counts as a wrong password", async || {
-        let history = settings.run(&["history", &root_id], "");
+        let history = settings.run(&["history", root_id], "");
         let history = String::from_utf8_lossy(&history.stdout).into_owned();
         history
             .contains("was refused: wrong password")
@@ -74,9 +85,12 @@ async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
         "UPDATE credentials SET sealed = k.sealed, password_hash = k.password_hash
          FROM kept AS k WHERE k.user_id = credentials.user_id",
     );
-    Contract::ApiAuth.signs_in(&http, &root).await;
+    Contract::ApiAuth.signs_in(&http, root).await;
+}
 
-    // The attacker plants an opaque token of their choice for the administrator's session.
+/// The attacker plants an opaque token of their choice for the administrator's session.
+async fn a_planted_token_is_refused(service: &Program, session: &Value) {
+    let (http, settings) = (service.http(), &service.settings);
     let chosen = "6f1c1d2e-9d55-4a3e-8f0e-0a4b7c1d2e3f";
     let digest: String = Sha256::digest(chosen)
         .iter()
@@ -101,12 +115,15 @@ async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
         "it was not stored by this service",
     );
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
+}
 
-    // The attacker raises their own role.
+/// The attacker raises their own role.
+async fn a_raised_role_is_refused(service: &Program, eve: &Person, eve_id: &str, of_eve: &Tokens) {
+    let (http, settings) = (service.http(), &service.settings);
     settings.execute(&format!(
         "UPDATE accounts SET role = 'admin' WHERE user_id = '{eve_id}'"
     ));
-    let refused = Contract::ApiAuth.sign_in(&http, &eve).await;
+    let refused = Contract::ApiAuth.sign_in(&http, eve).await;
     Contract::ApiAuth.says_wrong_credentials(&refused);
     let answer = http.send(own::USERS).bearer(&of_eve.access).await;
     assert!([401, 403].contains(&answer.status), "{answer}");
@@ -114,7 +131,7 @@ async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
     assert_eq!(answer.status, 401, "{answer}");
     finds(settings, "rows of accounts", "role");
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
-    let tokens = Contract::ApiAuth.signs_in(&http, &eve).await;
+    let tokens = Contract::ApiAuth.signs_in(&http, eve).await;
     assert_eq!(token::claims(&tokens.access)["role"], "user");
     let answer = http.send(own::USERS).bearer(&tokens.access).await;
     assert_eq!(answer.status, 403, "{answer}");
@@ -146,8 +163,8 @@ async fn an_account_that_was_unlocked_in_the_store_stays_locked(store: Store) {
     }
 }
 
-/// A command is first decided by a row, and only its append proves that the row is current. A stale row neither grants nor
-/// refuses anything.
+/// A command is first decided by a row, and only its append proves that the row is current. A stale row neither grants
+/// nor refuses anything.
 async fn a_restored_session_row_is_refused_until_it_is_repaired(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let (http, settings) = (service.http(), &service.settings);
@@ -175,7 +192,10 @@ async fn a_restored_session_row_is_refused_until_it_is_repaired(store: Store) {
         let before = found();
         let answer = http.send(method).bearer(token).await;
         assert_eq!(answer.status, 401, "{answer}");
-        eventually("the log reports it", async || (found() > before).then_some(())).await;
+        eventually("the log reports it", async || {
+            (found() > before).then_some(())
+        })
+        .await;
     }
     assert!(settings.run(&["doctor", "--repair"], "").status.success());
     let answer = http.send(api_auth::REFRESH).bearer(newest).await;

@@ -630,7 +630,8 @@ async fn a_session_ends_at_its_maximum_age_however_often_it_is_refreshed(store: 
     let http = service.http();
     let ann = registered(&service, "ann").await;
     let first = Contract::ApiAuth.signs_in(&http, &ann).await;
-    // The three days of `/api/auth` and the access tokens of `/users` are exact. The seven days of `/users` end with the session.
+    // The three days of `/api/auth` and the access tokens of `/users` are exact. The seven days of `/users` end with
+    // the session.
     assert_eq!(support::token::lifetime(first.refresh()), 3 * 24 * 3600);
     let of_c = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(support::token::lifetime(&of_c.access), 300);

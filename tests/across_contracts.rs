@@ -378,9 +378,9 @@ async fn no_secret_is_stored_or_logged(store: Store) {
         secrets.extend([person.password, "wrong-but-personal".to_owned()]);
         secrets.extend([tokens.access].into_iter().chain(tokens.refresh));
     }
-    let body = json!({"username": "person-a@example.com"});
+    let body = json!({"username": "person-apiauth@example.com"});
     http.send(users::REQUEST_RESET).json(&body).await;
-    let mail = support::mail::mail_to(&service, "person-a@example.com").await;
+    let mail = support::mail::mail_to(&service, "person-apiauth@example.com").await;
     let answer = http
         .send(users::UPDATE_PASSWORD)
         .authorization(&mail.token())

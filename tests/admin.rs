@@ -1,4 +1,5 @@
-//! Endpoints of administrators: finding and locking accounts, roles, sessions, and the role that each endpoint requires.
+//! Endpoints of administrators: finding and locking accounts, roles, sessions, and the role that each endpoint
+//! requires.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -240,7 +241,10 @@ async fn an_administrator_ends_sessions_one_by_one_and_all_at_once(store: Store)
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("had the session ended by the administrator"));
     assert!(told.contains("had every session ended by the administrator"));
-    assert!(told.contains(&format!("user:{root}")), "the operator is not named: {told}");
+    assert!(
+        told.contains(&format!("user:{root}")),
+        "the operator is not named: {told}"
+    );
 }
 
 async fn the_last_administrator_can_be_neither_demoted_nor_locked(store: Store) {

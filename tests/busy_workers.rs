@@ -1,7 +1,8 @@
-//! No request keeps a worker thread busy for more than a few milliseconds, because a busy worker answers no other client.
+//! No request keeps a worker thread busy for more than a few milliseconds, because a busy worker answers no other
+//! client.
 //!
-//! The tests send one request at a time to the real program and measure the processor time of its workers. A request whose
-//! total is below the bound is below it in each of its steps.
+//! The tests send one request at a time to the real program and measure the processor time of its workers. A request
+//! whose total is below the bound is below it in each of its steps.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -33,12 +34,12 @@ on_both_stores!(
     no_page_blocks_a_worker,
 );
 
-/// The longest that a request may keep a worker busy: 5 ms. Without optimisations everything but hashing and scoring takes
-/// five to ten times as long, so three times the bound is still a stricter test of a debug build.
+/// The longest that a request may keep a worker busy: 5 ms. Without optimisations everything but hashing and scoring
+/// takes five to ten times as long, so three times the bound is still a stricter test of a debug build.
 const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 15 } else { 5 });
 
-/// How many attempts a slow request has. It repeats its own work in each attempt; background work, which runs on the same
-/// workers, happens in some attempts only.
+/// How many attempts a slow request has. It repeats its own work in each attempt; background work, which runs on the
+/// same workers, happens in some attempts only.
 const TRIES: usize = 6;
 
 /// The largest body that the service reads, in bytes.

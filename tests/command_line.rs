@@ -277,8 +277,8 @@ async fn used(store: Store) -> Settings {
     service.settings.clone()
 }
 
-/// Everything that is stored: the files in the data directory, and the database on PostgreSQL. SQLite's write-ahead log and
-/// its index are left out, because they come and go with connections.
+/// Everything that is stored: the files in the data directory, and the database on PostgreSQL. SQLite's write-ahead log
+/// and its index are left out, because they come and go with connections.
 fn stored(settings: &Settings) -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(settings.data()).unwrap();
     let mut stored: BTreeMap<String, Vec<u8>> = files

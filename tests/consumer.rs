@@ -325,7 +325,11 @@ impl Table {
 
     fn kill9(&mut self) {
         let mut child = self.child.take().unwrap();
-        assert_eq!(child.try_wait().unwrap(), None, "the consumer ended by itself");
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "the consumer ended by itself"
+        );
         child.kill().unwrap();
         child.wait().unwrap();
     }

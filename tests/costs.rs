@@ -1,7 +1,7 @@
 //! The cost of each operation in statements, password hashes and events, counted and not timed.
 //!
-//! Each operation is repeated, and the total has to be exactly that many times its price. PostgreSQL counts the statements.
-//! On SQLite, which runs the same use cases, only hashes and events are counted.
+//! Each operation is repeated, and the total has to be exactly that many times its price. PostgreSQL counts the
+//! statements. On SQLite, which runs the same use cases, only hashes and events are counted.
 
 mod support;
 
@@ -391,7 +391,8 @@ async fn a_wrong_password_costs_one_hash_and_is_recorded_in_the_background(store
     let price = Price {
         statements: &[
             asked::ACCOUNT_AND_HASH,
-            // Recording it takes the number of refusals of that day, and the key of an account that has not signed in yet.
+            // Recording it takes the number of refusals of that day, and the key of an account that has not signed in
+            // yet.
             asked::LAST_SEQUENCE,
             asked::ACCOUNT_KEY,
             asked::APPEND,

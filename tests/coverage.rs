@@ -117,8 +117,8 @@ fn endpoints_in_line(line: &str) -> Vec<Named> {
         .collect()
 }
 
-/// The source of every story that runs on both stores, without comments. A story that is missing from its file's list is
-/// dead code, so looking for functions with its signature is enough.
+/// The source of every story that runs on both stores, without comments. A story that is missing from its file's list
+/// is dead code, so looking for functions with its signature is enough.
 fn stories() -> Vec<String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut stories = Vec::new();

@@ -108,70 +108,15 @@ async fn a_damaged_event_is_found_and_named_and_nothing_is_derived_from_it(store
     let (mut service, ann, bob) = service_with_history(store).await;
     service.terminate().await;
     let settings = &service.settings;
-    let sealed = |sql: &str| {
-        if settings.is_sqlite() {
-            sql.to_owned()
-        } else {
-            sql.replace("payload = ", "payload = (")
-                .replace("replace(payload,", "replace(payload::text,")
-                .replace(" WHERE", ")::json WHERE")
-        }
-    };
     let registration =
         format!("aggregate_type = 'user' AND aggregate_id = '{ann}' AND sequence = 1");
-    let later = if settings.is_sqlite() {
-        "recorded_at + 1000000"
-    } else {
-        "recorded_at + interval '1 second'"
-    };
-    let earlier = later.replace('+', "-");
-    let metadata = |from: &str, to: &str| {
-        let (text, json) = if settings.is_sqlite() {
-            ("", "")
-        } else {
-            ("::text", "::json")
-        };
-        format!(
-            "UPDATE events SET metadata = replace(metadata{text}, '{from}', '{to}'){json} WHERE {registration}"
-        )
-    };
-    let swap = |one: u32, other: u32| {
-        format!(
-            "UPDATE event_log SET log_index = 1000000 WHERE log_index = {one};
-             UPDATE event_log SET log_index = {one} WHERE log_index = {other};
-             UPDATE event_log SET log_index = {other} WHERE log_index = 1000000"
-        )
-    };
-    for (damage, undo, check, place) in [
-        (
-            sealed(&format!(
-                "UPDATE events SET payload = replace(payload, '\"role\":\"user\"', '\"role\":\"admin\"') WHERE {registration}"
-            )),
-            sealed(&format!(
-                "UPDATE events SET payload = replace(payload, '\"role\":\"admin\"', '\"role\":\"user\"') WHERE {registration}"
-            )),
-            "leaf hashes",
-            format!("user/{ann}/1"),
-        ),
-        (
-            metadata("api-auth", "users"),
-            metadata("users", "api-auth"),
-            "leaf hashes",
-            format!("user/{ann}/1"),
-        ),
-        (
-            format!("UPDATE events SET recorded_at = {later} WHERE {registration}"),
-            format!("UPDATE events SET recorded_at = {earlier} WHERE {registration}"),
-            "leaf hashes",
-            format!("user/{ann}/1"),
-        ),
-        (
-            swap(1, 2),
-            swap(1, 2),
-            "order of their commits",
-            "log index".to_owned(),
-        ),
-    ] {
+    for Damage {
+        damage,
+        undo,
+        check,
+        place,
+    } in reversible_damage(settings, &ann)
+    {
         settings.tamper(&damage);
         let found = examination(settings, &["doctor", "--repair"]);
         assert!(!found.well, "{damage}: {}", found.said);
@@ -208,6 +153,91 @@ async fn a_damaged_event_is_found_and_named_and_nothing_is_derived_from_it(store
     let found = examination(settings, &["doctor"]);
     found.names("sequences run", "where 1 should be", "WRONG");
     assert!(!found.said.contains("panicked"), "{}", found.said);
+}
+
+/// A damage of the log that can be undone.
+struct Damage {
+    damage: String,
+    undo: String,
+    /// The check that finds it.
+    check: &'static str,
+    /// The place that the doctor names.
+    place: String,
+}
+
+/// Changes of the first event of `ann`, and of the order of the log.
+fn reversible_damage(settings: &Settings, ann: &str) -> Vec<Damage> {
+    let registration =
+        format!("aggregate_type = 'user' AND aggregate_id = '{ann}' AND sequence = 1");
+    let sealed = |sql: &str| {
+        if settings.is_sqlite() {
+            sql.to_owned()
+        } else {
+            sql.replace("payload = ", "payload = (")
+                .replace("replace(payload,", "replace(payload::text,")
+                .replace(" WHERE", ")::json WHERE")
+        }
+    };
+    let later = if settings.is_sqlite() {
+        "recorded_at + 1000000"
+    } else {
+        "recorded_at + interval '1 second'"
+    };
+    let earlier = later.replace('+', "-");
+    let metadata = |from: &str, to: &str| {
+        let (text, json) = if settings.is_sqlite() {
+            ("", "")
+        } else {
+            ("::text", "::json")
+        };
+        format!(
+            "UPDATE events SET metadata = replace(metadata{text}, '{from}', '{to}'){json} WHERE {registration}"
+        )
+    };
+    let swap = |one: u32, other: u32| {
+        format!(
+            "UPDATE event_log SET log_index = 1000000 WHERE log_index = {one};
+             UPDATE event_log SET log_index = {one} WHERE log_index = {other};
+             UPDATE event_log SET log_index = {other} WHERE log_index = 1000000"
+        )
+    };
+    let rows = [
+        (
+            sealed(&format!(
+                "UPDATE events SET payload = replace(payload, '\"role\":\"user\"', '\"role\":\"admin\"') WHERE {registration}"
+            )),
+            sealed(&format!(
+                "UPDATE events SET payload = replace(payload, '\"role\":\"admin\"', '\"role\":\"user\"') WHERE {registration}"
+            )),
+            "leaf hashes",
+            format!("user/{ann}/1"),
+        ),
+        (
+            metadata("api-auth", "users"),
+            metadata("users", "api-auth"),
+            "leaf hashes",
+            format!("user/{ann}/1"),
+        ),
+        (
+            format!("UPDATE events SET recorded_at = {later} WHERE {registration}"),
+            format!("UPDATE events SET recorded_at = {earlier} WHERE {registration}"),
+            "leaf hashes",
+            format!("user/{ann}/1"),
+        ),
+        (
+            swap(1, 2),
+            swap(1, 2),
+            "order of their commits",
+            "log index".to_owned(),
+        ),
+    ];
+    rows.map(|(damage, undo, check, place)| Damage {
+        damage,
+        undo,
+        check,
+        place,
+    })
+    .into()
 }
 
 async fn a_lost_key_or_password_is_reported_and_not_replaced(store: Store) {

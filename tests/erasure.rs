@@ -14,8 +14,8 @@ use support::http::{Http, Request};
 use support::mail::{Mailbox as _, mail_to};
 use support::nats::Nats;
 use support::{
-    Answer, Contract, Endpoint, Person, Settings, Store, api_auth, eventually, on_both_stores, own,
-    users, v1_auth,
+    Answer, Contract, Endpoint, Person, Program, Settings, Store, api_auth, eventually,
+    on_both_stores, own, users, v1_auth,
 };
 use tokio::task::JoinSet;
 
@@ -43,49 +43,10 @@ async fn no_trace_of_an_erased_person_is_left(store: Store) {
         .with("AUTHLOG_LOG", "debug");
     let admin = made_by_the_operator(&settings, "the-boss", "admin");
     let service = settings.start().await;
-    // `/api/auth` takes a username, `/v1/auth` a name and a telephone number.
-    let ada = Person {
-        username: "quokka-ada".to_owned(),
-        email: "quokka-ada@marsupials.example".to_owned(),
-        ..Person::called("ada")
-    };
-    let bob = Person {
-        username: String::new(),
-        email: "quokka-bob@marsupials.example".to_owned(),
-        name: "Quokka Bobbington".to_owned(),
-        ..Person::called("bob")
-    };
-    let canaries = [
-        "quokka",
-        "Quokka",
-        "marsupials",
-        "Bobbington",
-        "4917777666555",
-        ADDRESS,
-        AGENT,
-    ];
+    let [ada, bob] = people_with_canaries();
     let http = service.http().calling_from(ADDRESS);
     let mut answers = Vec::new();
-    let body = Contract::ApiAuth.registration_of(&ada);
-    let request = http.send(api_auth::REGISTER).json(&body);
-    assert_eq!(request.header("user-agent", AGENT).await.status, 201);
-    let mut body = Contract::V1Auth.registration_of(&bob);
-    body["phone"] = "+4917777666555".into();
-    let request = http.send(v1_auth::REGISTER).json(&body);
-    assert_eq!(request.header("user-agent", AGENT).await.status, 200);
-    for person in [&ada, &bob] {
-        for contract in Contract::ALL {
-            let body = contract.login_of(&person.email, &person.password);
-            let request = http.send(contract.login()).json(&body);
-            assert_eq!(request.header("user-agent", AGENT).await.status, 200);
-        }
-        let body = Contract::ApiAuth.login_of(&person.email, "not-the-password");
-        let request = http.send(api_auth::LOGIN).json(&body);
-        assert_eq!(request.header("user-agent", AGENT).await.status, 403);
-        let request = http.send(users::REQUEST_RESET).header("user-agent", AGENT);
-        request.json(&json!({"username": person.email})).await;
-        mail_to(&service, &person.email).await;
-    }
+    leaves_canaries(&service, &http, &ada, &bob).await;
     // Before the erasure, the search finds the data.
     assert_eq!(
         found(
@@ -132,28 +93,86 @@ async fn no_trace_of_an_erased_person_is_left(store: Store) {
     assert!(rebuilt.status.success(), "{rebuilt:?}");
     let listed = run(&service.settings, &["user", "list"]).await;
 
+    holds_no_canary(&service, &nats, listed.stdout, &answers).await;
+}
+
+/// Personal data of the two people.
+const CANARIES: [&str; 7] = [
+    "quokka",
+    "Quokka",
+    "marsupials",
+    "Bobbington",
+    "4917777666555",
+    ADDRESS,
+    AGENT,
+];
+
+/// Two people with all personal data that the contracts take: `/api/auth` takes a username, `/v1/auth` a name and a
+/// telephone number.
+fn people_with_canaries() -> [Person; 2] {
+    let ada = Person {
+        username: "quokka-ada".to_owned(),
+        email: "quokka-ada@marsupials.example".to_owned(),
+        ..Person::called("ada")
+    };
+    let bob = Person {
+        username: String::new(),
+        email: "quokka-bob@marsupials.example".to_owned(),
+        name: "Quokka Bobbington".to_owned(),
+        ..Person::called("bob")
+    };
+    [ada, bob]
+}
+
+/// Registers both, and lets each sign in, guess a wrong password and request a reset.
+async fn leaves_canaries(service: &Program, http: &Http, ada: &Person, bob: &Person) {
+    let body = Contract::ApiAuth.registration_of(ada);
+    let request = http.send(api_auth::REGISTER).json(&body);
+    assert_eq!(request.header("user-agent", AGENT).await.status, 201);
+    let mut body = Contract::V1Auth.registration_of(bob);
+    body["phone"] = "+4917777666555".into();
+    let request = http.send(v1_auth::REGISTER).json(&body);
+    assert_eq!(request.header("user-agent", AGENT).await.status, 200);
+    for person in [ada, bob] {
+        for contract in Contract::ALL {
+            let body = contract.login_of(&person.email, &person.password);
+            let request = http.send(contract.login()).json(&body);
+            assert_eq!(request.header("user-agent", AGENT).await.status, 200);
+        }
+        let body = Contract::ApiAuth.login_of(&person.email, "not-the-password");
+        let request = http.send(api_auth::LOGIN).json(&body);
+        assert_eq!(request.header("user-agent", AGENT).await.status, 403);
+        let request = http.send(users::REQUEST_RESET).header("user-agent", AGENT);
+        request.json(&json!({"username": person.email})).await;
+        mail_to(service, &person.email).await;
+    }
+}
+
+/// Asserts that no canary is in the store, in the outputs, in the answers or in the files.
+async fn holds_no_canary(service: &Program, nats: &Nats, listed: Vec<u8>, answers: &[Answer]) {
+    let mail = service.settings.data().join("mail");
     eventually(
         "the requests that came afterwards are done with",
         async || {
-            found(&service.settings.stored_bytes(), &canaries)
+            found(&service.settings.stored_bytes(), &CANARIES)
                 .is_empty()
                 .then_some(())
         },
     )
     .await;
     for (what, bytes) in [
-        ("standard output of the operator", listed.stdout),
+        ("standard output of the operator", listed),
         ("what the program said", service.output().into_bytes()),
     ] {
-        let found = found(&bytes, &canaries);
+        let found = found(&bytes, &CANARIES);
         assert!(found.is_empty(), "{found:?} in {what}");
     }
-    for answer in &answers {
-        let found = found(answer.body.as_bytes(), &canaries);
+    for answer in answers {
+        let found = found(answer.body.as_bytes(), &CANARIES);
         assert!(found.is_empty(), "{found:?} in {answer}");
     }
     for folder in [mail.as_path(), nats.directory()] {
-        let found = found_in(folder, &canaries);
+        let found = found_in(folder, &CANARIES);
         assert!(found.is_empty(), "{found:?} in {}", folder.display());
     }
 }
@@ -499,7 +518,11 @@ async fn a_killed_erasure_is_atomic(store: Store) {
     let mut survivors = 0;
     for (person, tokens, acknowledged) in people {
         let there = Contract::ApiAuth.sign_in(&http, &person).await.status == 200;
-        assert!(!(there && acknowledged), "the account {} still exists", person.email);
+        assert!(
+            !(there && acknowledged),
+            "the account {} still exists",
+            person.email
+        );
         if there {
             survivors += 1;
             verifies(&http, &tokens.access).await;

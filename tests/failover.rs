@@ -1,10 +1,13 @@
-//! PostgreSQL fails over to a standby, or crashes, under three serving nodes. Ended sessions stay ended on every node, and no
-//! subscriber receives two histories as one.
+//! PostgreSQL fails over to a standby, or crashes, under three serving nodes. Ended sessions stay ended on every node,
+//! and no subscriber receives two histories as one.
 //!
 //! `AUTHLOG_CHAOS_SEED` repeats the choices of a run, which prints its seed. `AUTHLOG_FAILOVERS` is how often the
 //! database fails over in each story.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::print_stdout, reason = "the test prints its choices and faults")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the test prints its choices and faults"
+)]
 
 mod support;
 
@@ -276,8 +279,9 @@ impl Load {
     }
 }
 
-/// Asserts that the stream and a follower are copies of the log, or else that the operator and the follower are notified.
-/// Once the operator has deleted a forked stream, it is filled again without a restart. Returns whether the stream forked.
+/// Asserts that the stream and a follower are copies of the log, or else that the operator and the follower are
+/// notified. Once the operator has deleted a forked stream, it is filled again without a restart. Returns whether the
+/// stream forked.
 async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
     let trouble = within(
         PATIENCE,

@@ -617,8 +617,8 @@ async fn checking_the_rights_of_followers_does_not_query_the_database() {
         stream.events(1).await;
     }
     tokio::time::sleep(A_CHECK_OF_EACH).await;
-    // One event removed the account from the cache, so the first follower that is checked looks it up for all of them. The
-    // request itself reads the account's row, and sending the mail may check that the account still exists.
+    // One event removed the account from the cache, so the first follower that is checked looks it up for all of them.
+    // The request itself reads the account's row, and sending the mail may check that the account still exists.
     let asked = statements.since(&before).await;
     let lookups = asked.with("FROM accounts a WHERE a.user_id");
     assert!((1..=3).contains(&lookups), "{lookups}: {asked:?}");
@@ -684,8 +684,8 @@ fn is_the_end(event: &Value) -> bool {
 /// The number of events that [`much_happens`] adds.
 const MUCH: usize = 12_000;
 
-/// Adds more events than the kernel buffers for a reader that reads nothing: copies of the first login, inserted with SQL
-/// because that many logins would take minutes.
+/// Adds more events than the kernel buffers for a reader that reads nothing: copies of the first login, inserted with
+/// SQL because that many logins would take minutes.
 async fn much_happens(service: &Program, token: &str) {
     const COPIES: &str = "
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)

@@ -1,5 +1,5 @@
-//! Messages of other clients in the streams: the service names them, and continues to publish after a repair that deletes
-//! nothing.
+//! Messages of other clients in the streams: the service names them, and continues to publish after a repair that
+//! deletes nothing.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -107,7 +107,7 @@ async fn a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded(st
 
     // The stream gets the same events except one.
     nats.delete_stream().await;
-    nats.make_stream_anew().await;
+    nats.recreate_stream().await;
     for message in &whole {
         if message.sequence == 2 {
             nats.publish(SUBJECT, "{}").await;
@@ -325,7 +325,10 @@ async fn copy(nats: &Nats, message: &Message) {
     let jetstream = nats.jetstream().await;
     let data = message.data.clone().into();
     let sent = jetstream.publish_with_headers(message.subject.clone(), headers, data);
-    sent.await.expect("NATS").await.expect("NATS stores the message");
+    sent.await
+        .expect("NATS")
+        .await
+        .expect("NATS stores the message");
 }
 
 fn ids(messages: &[Message]) -> Vec<&str> {
@@ -363,7 +366,10 @@ impl DurableReader {
             let mut batch = batch.expect("messages");
             while let Some(message) = batch.next().await {
                 let message = message.expect("a message");
-                message.ack().await.expect("NATS accepts the acknowledgement");
+                message
+                    .ack()
+                    .await
+                    .expect("NATS accepts the acknowledgement");
                 read.push(Message::from(&message));
             }
         }

@@ -412,7 +412,8 @@ async fn an_event_with_a_number_beyond_all_others_hides_no_refused_login(store: 
     }
 }
 
-/// Registers through one contract, signs in through another, gets a wrong password through a third, and so on: seven events.
+/// Registers through one contract, signs in through another, gets a wrong password through a third, and so on: seven
+/// events.
 async fn lives(service: &Program, person: &Person) -> String {
     let http = service.http();
     Contract::ApiAuth.registers(&http, person).await;

@@ -23,6 +23,7 @@ on_both_stores!(
     json_that_is_expensive_to_parse_is_refused,
     a_request_names_one_host,
     no_request_is_smuggled_in_another,
+    a_head_that_is_too_long_is_refused,
     a_path_is_routed_as_it_is_written,
 );
 
@@ -150,7 +151,8 @@ async fn a_body_without_the_media_type_of_json_is_refused(store: Store) {
             .await;
         contract.refuses_the_client(&answer);
     }
-    // A media type can have parameters and is case-insensitive (RFC 9110 §8.3.1). All four requests name the same person.
+    // A media type can have parameters and is case-insensitive (RFC 9110 §8.3.1). All four requests name the same
+    // person.
     let body = Contract::ApiAuth
         .registration_of(&Person::called("ann"))
         .to_string();
@@ -476,6 +478,11 @@ async fn no_request_is_smuggled_in_another(store: Store) {
             "the hidden one was answered: {headers:?}: {said}"
         );
     }
+    is_well(&service).await;
+}
+
+async fn a_head_that_is_too_long_is_refused(store: Store) {
+    let service = Program::on(store).await;
     for head in [
         format!(
             "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n",

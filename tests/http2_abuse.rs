@@ -1,6 +1,7 @@
 //! Abusive HTTP/2 clients lose their own streams and do not affect others.
 //!
-//! `hostile_requests.rs` has the requests that are refused over both protocols, and `api/src/tests/http2.rs` the deadlines.
+//! `hostile_requests.rs` has the requests that are refused over both protocols, and `api/src/tests/http2.rs` the
+//! deadlines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;

@@ -10,9 +10,9 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::contract::{is_refused, verifies};
+use support::contract::{Tokens, is_refused, verifies};
 use support::endpoint::NAMED;
-use support::http::Http;
+use support::http::{Http, Request};
 use support::mail::mail_to;
 use support::wire::Wire;
 use support::{
@@ -26,6 +26,8 @@ on_both_stores!(
     clients_behind_a_trusted_proxy_are_distinguished,
     forwarded_addresses_are_believed_from_trusted_proxies_alone,
     only_an_allowed_site_can_call_from_a_browser,
+    an_allowed_site_can_read_every_answer,
+    an_allowed_site_can_follow_the_feed,
     every_answer_has_the_security_headers_for_browsers,
     strict_transport_reaches_no_further_than_the_setting_says,
     every_line_of_a_json_log_is_json,
@@ -105,23 +107,10 @@ async fn forwarded_addresses_are_believed_from_trusted_proxies_alone(store: Stor
 }
 
 async fn only_an_allowed_site_can_call_from_a_browser(store: Store) {
-    let site = "https://app.example.com";
-    let service = Settings::on(store)
-        .with(
-            "AUTHLOG_CORS_ORIGINS",
-            &format!("{site}, http://localhost:3000"),
-        )
-        .start()
-        .await;
-    let preflight = |http: &Http, origin: &str| {
-        http.send(Endpoint::at("OPTIONS", "/api/auth/login"))
-            .header("origin", origin)
-            .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "content-type")
-    };
-    let answer = preflight(&service.http(), site).await;
+    let service = with_allowed_site(store).await;
+    let answer = preflight(&service.http(), SITE).await;
     assert_eq!(answer.status, 200, "{answer}");
-    assert_eq!(answer.header("access-control-allow-origin"), Some(site));
+    assert_eq!(answer.header("access-control-allow-origin"), Some(SITE));
     assert_eq!(
         answer.header("access-control-allow-credentials"),
         Some("true")
@@ -130,69 +119,6 @@ async fn only_an_allowed_site_can_call_from_a_browser(store: Store) {
     assert!(methods.contains("POST"), "{answer}");
     let headers = answer.header("access-control-allow-headers").unwrap();
     assert!(headers.contains("content-type"), "{answer}");
-
-    // A reader of the feed may say how far it has read.
-    let answer = service
-        .send(Endpoint::at("OPTIONS", "/audit/events"))
-        .header("origin", site)
-        .header("access-control-request-method", "GET")
-        .header(
-            "access-control-request-headers",
-            "authorization,last-event-id,traceparent,tracestate,baggage,x-request-id,if-match,cache-control",
-        )
-        .await;
-    // Tracing headers are allowed, and headers that libraries add do no harm.
-    let headers = answer.header("access-control-allow-headers").unwrap();
-    for name in [
-        "authorization",
-        "last-event-id",
-        "traceparent",
-        "x-request-id",
-        "if-match",
-    ] {
-        assert!(headers.contains(name), "{answer}");
-    }
-
-    let ann = Person::called("ann");
-    let body = Contract::ApiAuth.registration_of(&ann);
-    let request = service.send(api_auth::REGISTER).json(&body);
-    let answer = request.header("origin", site).await;
-    assert_eq!(answer.status, 201, "{answer}");
-    assert_eq!(answer.header("access-control-allow-origin"), Some(site));
-    assert!(
-        answer.header("vary").unwrap().contains("origin"),
-        "{answer}"
-    );
-    // The page can read a refusal and its `Retry-After`.
-    let request = service.send(users::VERIFY).header("origin", site);
-    let answer = request.await;
-    assert_eq!(answer.header("access-control-allow-origin"), Some(site));
-    let exposed = answer.header("access-control-expose-headers").unwrap();
-    for name in ["retry-after", "www-authenticate", "allow", "x-request-id"] {
-        assert!(exposed.contains(name), "{answer}");
-    }
-    // The page can also read errors that occur before any endpoint runs.
-    for (request, status) in [
-        ("GET /healthz HTTP/1.1", 400),
-        ("GET /nothing HTTP/1.1\r\nHost: a", 404),
-        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b", 400),
-        ("DELETE /healthz HTTP/1.1\r\nHost: a", 405),
-        (
-            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999",
-            413,
-        ),
-        (
-            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9",
-            408,
-        ),
-    ] {
-        let mut wire = Wire::to(&service.address()).await;
-        let head = format!("{request}\r\nOrigin: {site}\r\nConnection: close\r\n\r\n");
-        wire.say(head.as_bytes()).await;
-        let answer = wire.hear().await;
-        assert_eq!(answer.status, status, "{answer}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some(site));
-    }
 
     for stranger in [
         "https://app.example.com.evil.example",
@@ -216,13 +142,99 @@ async fn only_an_allowed_site_can_call_from_a_browser(store: Store) {
     }
     // Without the setting no site is allowed.
     let service = Program::on(store).await;
-    let answer = preflight(&service.http(), site).await;
+    let answer = preflight(&service.http(), SITE).await;
     Contract::ApiAuth.refuses(&answer, 405);
     assert_eq!(
         answer.header("access-control-allow-origin"),
         None,
         "{answer}"
     );
+}
+
+async fn an_allowed_site_can_read_every_answer(store: Store) {
+    let service = with_allowed_site(store).await;
+    let ann = Person::called("ann");
+    let body = Contract::ApiAuth.registration_of(&ann);
+    let request = service.send(api_auth::REGISTER).json(&body);
+    let answer = request.header("origin", SITE).await;
+    assert_eq!(answer.status, 201, "{answer}");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(SITE));
+    assert!(
+        answer.header("vary").unwrap().contains("origin"),
+        "{answer}"
+    );
+    // The page can read a refusal and its `Retry-After`.
+    let request = service.send(users::VERIFY).header("origin", SITE);
+    let answer = request.await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some(SITE));
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    for name in ["retry-after", "www-authenticate", "allow", "x-request-id"] {
+        assert!(exposed.contains(name), "{answer}");
+    }
+    // The page can also read errors that occur before any endpoint runs.
+    for (request, status) in [
+        ("GET /healthz HTTP/1.1", 400),
+        ("GET /nothing HTTP/1.1\r\nHost: a", 404),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        ("DELETE /healthz HTTP/1.1\r\nHost: a", 405),
+        (
+            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99999999",
+            413,
+        ),
+        (
+            "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9",
+            408,
+        ),
+    ] {
+        let mut wire = Wire::to(&service.address()).await;
+        let head = format!("{request}\r\nOrigin: {SITE}\r\nConnection: close\r\n\r\n");
+        wire.say(head.as_bytes()).await;
+        let answer = wire.hear().await;
+        assert_eq!(answer.status, status, "{answer}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some(SITE));
+    }
+}
+
+async fn an_allowed_site_can_follow_the_feed(store: Store) {
+    let service = with_allowed_site(store).await;
+    let answer = service
+        .send(Endpoint::at("OPTIONS", "/audit/events"))
+        .header("origin", SITE)
+        .header("access-control-request-method", "GET")
+        .header(
+            "access-control-request-headers",
+            "authorization,last-event-id,traceparent,tracestate,baggage,x-request-id,if-match,cache-control",
+        )
+        .await;
+    // Tracing headers are allowed, and headers that libraries add do no harm.
+    let headers = answer.header("access-control-allow-headers").unwrap();
+    for name in [
+        "authorization",
+        "last-event-id",
+        "traceparent",
+        "x-request-id",
+        "if-match",
+    ] {
+        assert!(headers.contains(name), "{answer}");
+    }
+}
+
+/// The site that [`with_allowed_site`] allows.
+const SITE: &str = "https://app.example.com";
+
+/// A service that allows [`SITE`].
+async fn with_allowed_site(store: Store) -> Program {
+    let origins = format!("{SITE}, http://localhost:3000");
+    let settings = Settings::on(store).with("AUTHLOG_CORS_ORIGINS", &origins);
+    settings.start().await
+}
+
+/// The request by which a browser asks whether a page of `origin` may sign in.
+fn preflight(http: &Http, origin: &str) -> Request {
+    http.send(Endpoint::at("OPTIONS", "/api/auth/login"))
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type")
 }
 
 async fn every_answer_has_the_security_headers_for_browsers(store: Store) {
@@ -466,111 +478,14 @@ async fn canaries_are_sent(mut service: Program) -> usize {
         "Canary".to_owned(),
         "203.0.113.77".to_owned(),
     ];
-    let mut tokens = Vec::new();
     for contract in Contract::ALL {
-        let person = Person {
-            username: format!("canary-{contract:?}").to_lowercase(),
-            email: format!("canary-{contract:?}@canary.example").to_lowercase(),
-            name: "Canary Canaryson".to_owned(),
-            password: "canary-opens-sesame".to_owned(),
-        };
-        contract.registers(&http, &person).await;
-        // Taken, malformed, wrong, too long, and correct.
-        contract.register(&http, &person).await;
-        contract
-            .sign_in(&http, &person.with_password("canary-wrong"))
-            .await;
-        contract
-            .sign_in(&http, &person.with_password(&"canary".repeat(100)))
-            .await;
-        contract
-            .sign_in(&http, &person.with_password("canary\u{7}"))
-            .await;
-        let body = contract.login_of(&person.email, &person.password);
-        let request = http.send(contract.login()).json(&body);
-        let answer = request
-            .header("user-agent", "CanaryBrowser/1.0")
-            .header("x-forwarded-for", "203.0.113.77")
-            .header("x-canary", "canary")
-            .header("referer", "https://canary.example/")
-            .cookie("refreshToken", "canary-cookie")
-            .query("canary=canary")
-            .await;
-        assert_eq!(answer.status, 200, "{answer}");
-        tokens.push(contract.tokens_in(&answer.json()));
-        for body in [
-            r#"{"password": "canary"#,
-            r#"{"password": canary}"#,
-            r#"{"username": {"canary": ["canary"]}, "password": 1e999}"#,
-            r#"{"canary": "x", "canary": "y", "password": "canary", "password": "canary"}"#,
-        ] {
-            contract.refuses_the_client(&http.send(contract.login()).json_text(body).await);
-        }
-        let request = http
-            .send(contract.login())
-            .body_of("text/canary", b"canary");
-        request.await;
-    }
-    for tokens in tokens {
-        verifies(&http, &tokens.access).await;
-        http.send(users::VERIFY)
-            .authorization(&format!("{}canary", tokens.access))
-            .await;
-        if let Some(refresh) = &tokens.refresh {
-            http.send(api_auth::REFRESH).bearer(refresh).await;
-            http.send(api_auth::REFRESH_TOKEN)
-                .cookie("refreshToken", refresh)
-                .await;
-        }
-        http.send(own::HISTORY)
-            .bearer(&tokens.access)
-            .query("since=canary")
-            .await;
-        http.send(own::FEED)
-            .bearer(&tokens.access)
-            .query("after=canary")
-            .await;
+        let tokens = signs_in_with_canaries(&http, contract).await;
+        uses_tokens_with_canaries(&http, &tokens).await;
         secrets.push(tokens.access);
         secrets.extend(tokens.refresh);
     }
-    let body = json!({"username": "canary-a@canary.example"});
-    http.send(users::REQUEST_RESET).json(&body).await;
-    let reset = mail_to(&service, "canary-a@canary.example").await.token();
-    let query = format!("token={reset}");
-    http.send(own::RESET_PAGE).query(&query).await;
-    let form = [
-        ("token", reset.as_str()),
-        ("password", "canary"),
-        ("password_confirmation", "canary-2"),
-    ];
-    http.send(own::RESET_FORM).form(&form).await;
-    let request = http.send(users::UPDATE_PASSWORD).authorization(&reset);
-    let answer = request.json(&json!({"password": "canary-is-new"})).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    secrets.push(reset);
-    for path in [
-        "/canary",
-        "/users/canary",
-        "/api/auth/canary",
-        "/audit/users/canary/events",
-        "/%63anary",
-    ] {
-        http.send(Endpoint::at("GET", path)).await;
-        http.send(Endpoint::at("CANARY", path)).await;
-    }
-    // Bytes that are not HTTP.
-    for bytes in [
-        &b"canary canary canary\r\n\r\n"[..],
-        b"GET /canary HTTP/1.1\r\ncanary\r\n\r\n",
-        b"GET /canary HTTP/9.9\r\nHost: canary\r\n\r\n",
-        b"POST /users/login HTTP/1.1\r\nHost: canary\r\nContent-Length: canary\r\n\r\ncanary",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ncanary-canary-canary-canary",
-    ] {
-        let mut wire = connect(&service.address(), "127.0.0.1").await;
-        wire.write_all(bytes).await.unwrap();
-        wire.shutdown().await.unwrap();
-        let _ = wire.read_to_end(&mut Vec::new()).await;
-    }
+    secrets.push(resets_with_canaries(&service).await);
+    sends_malformed_canaries(&service).await;
     let typed = [
         "user",
         "create",
@@ -594,6 +509,123 @@ async fn canaries_are_sent(mut service: Program) -> usize {
         assert!(line.is_none(), "{secret} is in {line:?}");
     }
     secrets.len()
+}
+
+/// Registers through a contract, and signs in with right, wrong and malformed canaries. Returns the tokens.
+async fn signs_in_with_canaries(http: &Http, contract: Contract) -> Tokens {
+    let person = Person {
+        username: format!("canary-{contract:?}").to_lowercase(),
+        email: format!("canary-{contract:?}@canary.example").to_lowercase(),
+        name: "Canary Canaryson".to_owned(),
+        password: "canary-opens-sesame".to_owned(),
+    };
+    contract.registers(http, &person).await;
+    // Taken, malformed, wrong, too long, and correct.
+    contract.register(http, &person).await;
+    contract
+        .sign_in(http, &person.with_password("canary-wrong"))
+        .await;
+    contract
+        .sign_in(http, &person.with_password(&"canary".repeat(100)))
+        .await;
+    contract
+        .sign_in(http, &person.with_password("canary\u{7}"))
+        .await;
+    let body = contract.login_of(&person.email, &person.password);
+    let request = http.send(contract.login()).json(&body);
+    let answer = request
+        .header("user-agent", "CanaryBrowser/1.0")
+        .header("x-forwarded-for", "203.0.113.77")
+        .header("x-canary", "canary")
+        .header("referer", "https://canary.example/")
+        .cookie("refreshToken", "canary-cookie")
+        .query("canary=canary")
+        .await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let tokens = contract.tokens_in(&answer.json());
+    for body in [
+        r#"{"password": "canary"#,
+        r#"{"password": canary}"#,
+        r#"{"username": {"canary": ["canary"]}, "password": 1e999}"#,
+        r#"{"canary": "x", "canary": "y", "password": "canary", "password": "canary"}"#,
+    ] {
+        contract.refuses_the_client(http.send(contract.login()).json_text(body).await);
+    }
+    let request = http
+        .send(contract.login())
+        .body_of("text/canary", b"canary");
+    request.await;
+    tokens
+}
+
+async fn uses_tokens_with_canaries(http: &Http, tokens: &Tokens) {
+    verifies(http, &tokens.access).await;
+    http.send(users::VERIFY)
+        .authorization(&format!("{}canary", tokens.access))
+        .await;
+    if let Some(refresh) = &tokens.refresh {
+        http.send(api_auth::REFRESH).bearer(refresh).await;
+        http.send(api_auth::REFRESH_TOKEN)
+            .cookie("refreshToken", refresh)
+            .await;
+    }
+    http.send(own::HISTORY)
+        .bearer(&tokens.access)
+        .query("since=canary")
+        .await;
+    http.send(own::FEED)
+        .bearer(&tokens.access)
+        .query("after=canary")
+        .await;
+}
+
+/// Resets a password with canaries, and returns the token of the mail.
+async fn resets_with_canaries(service: &Program) -> String {
+    let http = service.http();
+    let body = json!({"username": "canary-apiauth@canary.example"});
+    http.send(users::REQUEST_RESET).json(&body).await;
+    let reset = mail_to(service, "canary-apiauth@canary.example")
+        .await
+        .token();
+    let query = format!("token={reset}");
+    http.send(own::RESET_PAGE).query(&query).await;
+    let form = [
+        ("token", reset.as_str()),
+        ("password", "canary"),
+        ("password_confirmation", "canary-2"),
+    ];
+    http.send(own::RESET_FORM).form(&form).await;
+    let request = http.send(users::UPDATE_PASSWORD).authorization(&reset);
+    let answer = request.json(&json!({"password": "canary-is-new"})).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    reset
+}
+
+/// Sends canaries in unknown paths, in methods, and in bytes that are not HTTP.
+async fn sends_malformed_canaries(service: &Program) {
+    let http = service.http();
+    for path in [
+        "/canary",
+        "/users/canary",
+        "/api/auth/canary",
+        "/audit/users/canary/events",
+        "/%63anary",
+    ] {
+        http.send(Endpoint::at("GET", path)).await;
+        http.send(Endpoint::at("CANARY", path)).await;
+    }
+    for bytes in [
+        &b"canary canary canary\r\n\r\n"[..],
+        b"GET /canary HTTP/1.1\r\ncanary\r\n\r\n",
+        b"GET /canary HTTP/9.9\r\nHost: canary\r\n\r\n",
+        b"POST /users/login HTTP/1.1\r\nHost: canary\r\nContent-Length: canary\r\n\r\ncanary",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ncanary-canary-canary-canary",
+    ] {
+        let mut wire = connect(&service.address(), "127.0.0.1").await;
+        wire.write_all(bytes).await.unwrap();
+        wire.shutdown().await.unwrap();
+        let _ = wire.read_to_end(&mut Vec::new()).await;
+    }
 }
 
 /// A sign-in through `/api/auth` that a proxy forwards for a client.

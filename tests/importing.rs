@@ -1,4 +1,5 @@
-//! Accounts are imported from other services with their password hashes, and each password is hashed again at the next login.
+//! Accounts are imported from other services with their password hashes, and each password is hashed again at the next
+//! login.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -24,8 +25,8 @@ on_both_stores!(
 
 const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK";
 
-/// Hashes of other programs with their passwords: test vectors of crypt_blowfish, of the reference implementation of Argon2
-/// and of RFC 7914.
+/// Hashes of other programs with their passwords: test vectors of crypt_blowfish, of the reference implementation of
+/// Argon2 and of RFC 7914.
 const ELSEWHERE: [(&str, &str, &str); 6] = [
     (
         "bcrypt-a",
@@ -159,6 +160,53 @@ async fn an_interrupted_import_can_be_resumed(store: Store) {
 
 async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Store) {
     let settings = Settings::on(store).with("AUTHLOG_LOG", "trace");
+    let lines = lines_with_errors();
+    let first = import(&settings, &[imported_person(1)]);
+    assert!(first.status.success(), "{first:?}");
+    let text: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
+    let file = settings.data().with_file_name("accounts.ndjson");
+    std::fs::write(&file, text.join("\n")).unwrap();
+    let report = settings.data().with_file_name("report.txt");
+    let [file, report] = [file, report].map(|path| path.display().to_string());
+    let import = settings.run(&["user", "import", &file, "--report", &report], "");
+    assert!(!import.status.success(), "{import:?}");
+    assert!(
+        said(&import.stdout).contains("made 1 accounts, passed over 1"),
+        "{import:?}"
+    );
+    let report = std::fs::read_to_string(report).unwrap();
+    let numbers: Vec<usize> = report
+        .lines()
+        .map(|line| line[5..].split_once(':').unwrap().0.parse().unwrap())
+        .collect();
+    assert!(numbers.is_sorted(), "{report}");
+    let refused: Vec<(usize, &str)> = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, why))| !why.is_empty())
+        .map(|(index, (_, why))| (index + 1, *why))
+        .collect();
+    assert_eq!(report.lines().count(), refused.len(), "{report}");
+    for (number, why) in refused {
+        let line = report
+            .lines()
+            .find(|line| line.starts_with(&format!("line {number}: ")));
+        assert!(
+            line.is_some_and(|line| line.contains(why)),
+            "{number} {why}: {report}"
+        );
+    }
+    for text in [&report, &said(&import.stderr), &said(&import.stdout)] {
+        assert!(!text.to_lowercase().contains("canar"), "{text}");
+        assert!(
+            !text.contains("$2b$") && !text.contains("c2VjcmV0"),
+            "{text}"
+        );
+    }
+}
+
+/// Lines of a file, each with the reason for which it is refused; empty for lines without an error.
+fn lines_with_errors() -> Vec<(String, &'static str)> {
     let with = |member: &str, value: Value| {
         let mut line = imported_person(500);
         line["username"] = json!("canary-user");
@@ -167,7 +215,7 @@ async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Stor
         line.to_string()
     };
     let many_rounds = BCRYPT.replace("$05$", "$31$");
-    let lines = [
+    vec![
         (imported_person(1).to_string(), ""),
         ("{canary".to_owned(), "is no JSON object"),
         ("\"canary\"".to_owned(), "is no JSON object"),
@@ -228,49 +276,7 @@ async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Stor
             "is no JSON object",
         ),
         (imported_person(2).to_string(), ""),
-    ];
-    let first = import(&settings, &[imported_person(1)]);
-    assert!(first.status.success(), "{first:?}");
-    let text: Vec<&str> = lines.iter().map(|(line, _)| line.as_str()).collect();
-    let file = settings.data().with_file_name("accounts.ndjson");
-    std::fs::write(&file, text.join("\n")).unwrap();
-    let report = settings.data().with_file_name("report.txt");
-    let [file, report] = [file, report].map(|path| path.display().to_string());
-    let import = settings.run(&["user", "import", &file, "--report", &report], "");
-    assert!(!import.status.success(), "{import:?}");
-    assert!(
-        said(&import.stdout).contains("made 1 accounts, passed over 1"),
-        "{import:?}"
-    );
-    let report = std::fs::read_to_string(report).unwrap();
-    let numbers: Vec<usize> = report
-        .lines()
-        .map(|line| line[5..].split_once(':').unwrap().0.parse().unwrap())
-        .collect();
-    assert!(numbers.is_sorted(), "{report}");
-    let refused: Vec<(usize, &str)> = lines
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, why))| !why.is_empty())
-        .map(|(index, (_, why))| (index + 1, *why))
-        .collect();
-    assert_eq!(report.lines().count(), refused.len(), "{report}");
-    for (number, why) in refused {
-        let line = report
-            .lines()
-            .find(|line| line.starts_with(&format!("line {number}: ")));
-        assert!(
-            line.is_some_and(|line| line.contains(why)),
-            "{number} {why}: {report}"
-        );
-    }
-    for text in [&report, &said(&import.stderr), &said(&import.stdout)] {
-        assert!(!text.to_lowercase().contains("canar"), "{text}");
-        assert!(
-            !text.contains("$2b$") && !text.contains("c2VjcmV0"),
-            "{text}"
-        );
-    }
+    ]
 }
 
 /// Hashes of bcrypt by Debian's crypt(3): a number of letters `a`, an ending, and the hash.

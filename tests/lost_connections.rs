@@ -1,5 +1,5 @@
-//! Database connections that die silently, as behind a firewall that drops them: nothing waits for them for ever, and new
-//! ones replace them.
+//! Database connections that die silently, as behind a firewall that drops them: nothing waits for them for ever, and
+//! new ones replace them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -41,8 +41,8 @@ fn asks_the_store(http: &Http, opaque: &str) -> Request {
     http.send(users::VERIFY).authorization(opaque)
 }
 
-/// Asserts that everything works: the node is ready, people register, sign in and receive mail, and the events are sequenced
-/// and covered by a checkpoint.
+/// Asserts that everything works: the node is ready, people register, sign in and receive mail, and the events are
+/// sequenced and covered by a checkpoint.
 async fn everything_works(service: &Program, url: &str, name: &str) {
     eventually("the node is ready", async || {
         let answer = service.send(own::READYZ).attempt().await.ok()?;

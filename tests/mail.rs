@@ -26,7 +26,8 @@ const NOTICES: usize = 3;
 /// How many links of a kind a mailbox receives at once.
 const LINKS: usize = 5;
 
-/// Asserts that these addresses received at most the links that one mailbox may receive since `since`: one more in six minutes.
+/// Asserts that these addresses received at most the links that one mailbox may receive since `since`: one more in six
+/// minutes.
 #[track_caller]
 fn are_bounded(post: &impl Mailbox, addresses: &[&str], since: Instant) {
     let sent = links_to(post, addresses);

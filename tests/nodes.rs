@@ -193,7 +193,10 @@ async fn how_long_a_logout_takes_to_reach_the_other_node() {
             .status
             == 200
         {
-            assert!(ended.elapsed() < Duration::from_secs(60), "the logout does not reach the other node");
+            assert!(
+                ended.elapsed() < Duration::from_secs(60),
+                "the logout does not reach the other node"
+            );
         }
         delays.push(ended.elapsed());
     }
@@ -344,7 +347,8 @@ async fn concurrent_guesses_on_both_nodes_are_two_bursts_at_most_and_owed() {
     }
 }
 
-/// Waits until one node has applied all guesses that the other has counted so far. Messages between nodes stay in order.
+/// Waits until one node has applied all guesses that the other has counted so far. Messages between nodes stay in
+/// order.
 async fn reports_guesses(here: &Program, there: &Program, when: &str) {
     let number = std::cell::Cell::new(0);
     eventually("the node receives the other's count", async || {

@@ -493,7 +493,10 @@ async fn a_mail_server_that_never_answers_delays_no_request(store: Store) {
         ask_for_a_reset(&service.http(), &ann.email).await;
     }
     Contract::ApiAuth.signs_in(&service.http(), &ann).await;
-    assert!(service.terminate().await.success(), "the shutdown was delayed");
+    assert!(
+        service.terminate().await.success(),
+        "the shutdown was delayed"
+    );
 }
 
 /// Registers a person.

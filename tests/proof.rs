@@ -1,5 +1,5 @@
-//! The log proves itself to third parties: checkpoints and proofs follow the RFCs, evidence verifies without the database, and
-//! changes of stored data are detected.
+//! The log proves itself to third parties: checkpoints and proofs follow the RFCs, evidence verifies without the
+//! database, and changes of stored data are detected.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -800,7 +800,8 @@ async fn an_impossible_end_of_the_log_raises_the_alarm_and_is_not_signed(store: 
         })
         .await;
     }
-    // The service continues if the last event is deleted while its log entry exists, and if an event is missing from the log.
+    // The service continues if the last event is deleted while its log entry exists, and if an event is missing from
+    // the log.
     settings.tamper("DELETE FROM events WHERE aggregate_id = (SELECT aggregate_id FROM event_log ORDER BY log_index DESC LIMIT 1)",
     );
     let words = "was deleted";

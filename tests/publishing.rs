@@ -100,7 +100,10 @@ async fn no_message_has_personal_data_or_secrets(store: Store) {
         "$argon2".to_owned(),
     ]);
     let messages = auditor.finds_the_log_on(&nats, &service).await;
-    assert!(messages.len() > 10, "too few messages for a meaningful test");
+    assert!(
+        messages.len() > 10,
+        "too few messages for a meaningful test"
+    );
     for message in &messages {
         let text = message.text();
         for secret in &secrets {
@@ -225,7 +228,10 @@ async fn a_stream_with_another_configuration_is_refused_and_the_difference_is_na
     for what in ["3600s", "memory", "beyond a number", "nats stream edit"] {
         assert!(trouble.contains(what), "{what} is not in {trouble}");
     }
-    assert!(service.output().contains(&trouble), "the obstacle is not logged");
+    assert!(
+        service.output().contains(&trouble),
+        "the obstacle is not logged"
+    );
     assert_eq!(nats.stored().await, 0);
     nats.delete_stream().await;
     auditor.finds_the_log_on(&nats, &service).await;
@@ -250,7 +256,7 @@ async fn a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it(store: Store
     auditor.finds_the_log_on(&nats, &service).await;
 
     nats.delete_stream().await;
-    let stream = nats.make_stream_anew().await;
+    let stream = nats.recreate_stream().await;
     eventually("the stream is filled", async || {
         (nats.stored().await > whole).then_some(())
     })

@@ -222,7 +222,8 @@ async fn changes_of_ones_own_account_are_limited_by_account(store: Store) {
     };
     assert!((60..70).contains(&changes), "{changes}");
     assert!((1..=60).contains(&refused.retry_after()), "{refused}");
-    // From any address, at every endpoint that changes the account. Reading, refreshing and logging out are not limited.
+    // From any address, at every endpoint that changes the account. Reading, refreshing and logging out are not
+    // limited.
     let elsewhere = service.http().calling_from("127.0.0.3");
     let nothing = json!({});
     for request in [

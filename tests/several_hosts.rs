@@ -59,9 +59,10 @@ async fn the_writable_one_of_several_hosts_is_used_also_after_a_failover() {
     for token in [&before.access, &after.access] {
         support::contract::verifies(&http, token).await;
     }
-    eventually("the service is ready, and every event is sequenced", async || {
-        (lag(&service).await?["sequencer"]["events"] == 0).then_some(())
-    })
+    eventually(
+        "the service is ready, and every event is sequenced",
+        async || (lag(&service).await?["sequencer"]["events"] == 0).then_some(()),
+    )
     .await;
     assert!(service.is_running());
     is_sound(&service);
@@ -99,7 +100,10 @@ async fn behind_pgbouncer_in_session_mode_the_settings_of_connections_are_kept()
     let end =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'";
     block_in_place(|| server.execute("postgres", end));
-    assert!(!holder.join().expect("psql"), "the connection was not closed");
+    assert!(
+        !holder.join().expect("psql"),
+        "the connection was not closed"
+    );
     eventually("a login", async || {
         let answer = http
             .send(api_auth::LOGIN)

@@ -243,8 +243,8 @@ async fn while_keys_change_no_node_refuses_what_another_signed() {
     }
 }
 
-/// Signs in on both nodes until both sign with another key than `old`, and asserts that each accepts tokens of the other.
-/// Returns the id of the new key.
+/// Signs in on both nodes until both sign with another key than `old`, and asserts that each accepts tokens of the
+/// other. Returns the id of the new key.
 async fn changes_without_a_refusal(nodes: &[Program; 2], ann: &Person, old: &str) -> String {
     let [first, second] = nodes.each_ref().map(Program::http);
     eventually("both nodes sign with the new key", async || {
@@ -289,7 +289,8 @@ fn kid(access: &str) -> String {
     token::header(access)["kid"].as_str().unwrap().to_owned()
 }
 
-/// Dates the key's last signature this many seconds back, as a version without a ledger of signatures would have left it.
+/// Dates the key's last signature this many seconds back, as a version without a ledger of signatures would have left
+/// it.
 fn set_last_signature_ago(settings: &Settings, kid: &str, seconds: i64) {
     let millis = seconds * 1000;
     let ago = if settings.is_sqlite() {

@@ -1,5 +1,5 @@
-//! A database that stalls for longer than a request may take: a request that was answered 503 was not executed, or repeating
-//! it has the same effect.
+//! A database that stalls for longer than a request may take: a request that was answered 503 was not executed, or
+//! repeating it has the same effect.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;

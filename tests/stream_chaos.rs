@@ -1,7 +1,7 @@
 //! Random faults under load; afterwards the stream is compared with the log.
 //!
-//! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS` makes
-//! a run longer; from two minutes on a frozen node stays so for half a minute.
+//! `AUTHLOG_CHAOS_SEED` repeats the faults of a run, which prints its seed and every fault. `AUTHLOG_CHAOS_SECONDS`
+//! makes a run longer; from two minutes on a frozen node stays so for half a minute.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "the test prints its faults")]
 
@@ -19,8 +19,8 @@ use support::{Nats, Postgres, Program, Settings, Store, token};
 /// The default duration of the faults.
 const SECONDS: u64 = 25;
 
-/// The shortest freeze after which a leader has been replaced: PostgreSQL drops a silent connection after five seconds, and
-/// the other nodes try every second.
+/// The shortest freeze after which a leader has been replaced: PostgreSQL drops a silent connection after five seconds,
+/// and the other nodes try every second.
 const LONG_ENOUGH: u64 = 7;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,8 +135,8 @@ impl World {
         }
     }
 
-    /// Injects faults for a while, asserts that the stream equals the log and has every acknowledged change, and returns the
-    /// messages.
+    /// Injects faults for a while, asserts that the stream equals the log and has every acknowledged change, and
+    /// returns the messages.
     async fn goes_through_chaos(&mut self, faults: &[Fault]) -> Vec<Message> {
         for node in &mut self.nodes {
             node.is_visited();

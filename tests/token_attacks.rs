@@ -186,19 +186,69 @@ async fn a_request_with_two_tokens_is_not_authenticated(store: Store) {
 
 /// Every forgery that can be made from a valid token and the key set.
 fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
-    let (header, payload) = (token::header(good), token::claims(good));
-    let jwk = &keys["keys"][0];
-    let kid = jwk["kid"].as_str().unwrap();
-    let signature = good.rsplit_once('.').unwrap().1;
-    let encoded_payload = good.split('.').nth(1).unwrap();
-    let with_header = |header: &Value, signature: &str| {
-        let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        format!("{header}.{encoded_payload}.{signature}")
+    let good = Valid {
+        text: good,
+        header: token::header(good),
+        claims: token::claims(good),
+        kid: keys["keys"][0]["kid"].as_str().unwrap().to_owned(),
     };
-    let mut made: Vec<(String, String)> = Vec::new();
-    let mut add = |what: &str, token: String| made.push((what.to_owned(), token));
+    [
+        unsigned(&good),
+        signed_with_the_public_key(&good, keys),
+        signed_by_the_attacker(&good),
+        with_another_signature(&good),
+        with_other_claims(&good),
+        with_critical_members(&good),
+        with_malformed_headers(&good),
+        in_other_serializations(&good),
+    ]
+    .into_iter()
+    .flat_map(|made| made.0)
+    .collect()
+}
 
-    // RFC 8725 §2.1: unsigned.
+/// A valid token, from which the forgeries are made.
+struct Valid<'a> {
+    text: &'a str,
+    header: Value,
+    claims: Value,
+    kid: String,
+}
+
+impl Valid<'_> {
+    /// Encoded header, encoded claims, signature.
+    fn parts(&self) -> [&str; 3] {
+        let parts: Vec<_> = self.text.split('.').collect();
+        parts.try_into().unwrap()
+    }
+
+    fn signature(&self) -> &str {
+        self.parts()[2]
+    }
+
+    /// The same claims with another header and another signature.
+    fn with_header(&self, header: &Value, signature: &str) -> String {
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        format!("{header}.{}.{signature}", self.parts()[1])
+    }
+}
+
+/// Forged tokens, each with a description.
+struct Forgeries(Vec<(String, String)>);
+
+impl Forgeries {
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn add(&mut self, what: &str, token: String) {
+        self.0.push((what.to_owned(), token));
+    }
+}
+
+/// Tokens without a signature (RFC 8725 §2.1).
+fn unsigned(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
     for alg in [
         json!("none"),
         json!("None"),
@@ -210,34 +260,44 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         json!(0),
         json!(["none"]),
     ] {
-        let header = json!({"typ": header["typ"], "alg": alg, "kid": kid});
-        add(&format!("alg {alg}"), with_header(&header, ""));
-        add(
+        let header = json!({"typ": good.header["typ"], "alg": alg, "kid": good.kid});
+        made.add(&format!("alg {alg}"), good.with_header(&header, ""));
+        made.add(
             &format!("alg {alg}, signed"),
-            with_header(&header, signature),
+            good.with_header(&header, good.signature()),
         );
     }
-    let without = json!({"typ": header["typ"], "kid": kid});
-    add("no alg", with_header(&without, signature));
-    add("no signature", with_header(&header, ""));
+    let without = json!({"typ": good.header["typ"], "kid": good.kid});
+    made.add("no alg", good.with_header(&without, good.signature()));
+    made.add("no signature", good.with_header(&good.header, ""));
+    made
+}
 
-    // RFC 8725 §2.1: the public key as the secret of an HMAC.
+/// Tokens with the public key as the secret of an HMAC (RFC 8725 §2.1).
+fn signed_with_the_public_key(good: &Valid, keys: &Value) -> Forgeries {
+    let mut made = Forgeries::new();
     for (what, secret) in public_secrets(keys) {
         let key = EncodingKey::from_secret(&secret);
-        for kid in [json!(kid), json!("x")] {
+        for kid in [json!(good.kid), json!("x")] {
             for (name, hmac) in [
                 ("HS256", Algorithm::HS256),
                 ("HS384", Algorithm::HS384),
                 ("HS512", Algorithm::HS512),
             ] {
-                let header = json!({"typ": header["typ"], "alg": name, "kid": kid}).to_string();
-                let forged = signed(&header, &payload, &key, hmac);
-                add(&format!("{name} with {what}"), forged);
+                let header =
+                    json!({"typ": good.header["typ"], "alg": name, "kid": kid}).to_string();
+                let forged = signed(&header, &good.claims, &key, hmac);
+                made.add(&format!("{name} with {what}"), forged);
             }
         }
     }
+    made
+}
 
-    // The attacker's own key, under several ids.
+/// Tokens with a signature of the attacker's own key, under several key ids.
+fn signed_by_the_attacker(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
+    let kid = good.kid.as_str();
     let (mallory, _) = mallory();
     let nul = "\u{0}".to_owned() + kid;
     let long = "x".repeat(5000);
@@ -261,26 +321,38 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         json!({"$ne": ""}),
         json!("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
     ] {
-        let header = json!({"typ": header["typ"], "alg": "EdDSA", "kid": kid}).to_string();
-        let forged = signed(&header, &payload, &mallory, Algorithm::EdDSA);
-        add(&format!("kid {kid:.40}"), forged);
+        let header = json!({"typ": good.header["typ"], "alg": "EdDSA", "kid": kid}).to_string();
+        let forged = signed(&header, &good.claims, &mallory, Algorithm::EdDSA);
+        made.add(&format!("kid {kid:.40}"), forged);
         // The content of an empty file.
         let empty = EncodingKey::from_secret(b"");
         let header = json!({"typ": "at+jwt", "alg": "HS256", "kid": kid}).to_string();
-        let forged = signed(&header, &payload, &empty, Algorithm::HS256);
-        add(&format!("HMAC without a key, kid {kid:.40}"), forged);
+        let forged = signed(&header, &good.claims, &empty, Algorithm::HS256);
+        made.add(&format!("HMAC without a key, kid {kid:.40}"), forged);
     }
+    made
+}
 
-    // Signatures that faulty verifiers accepted: only zeros (CVE-2022-21449), too short, too long.
+/// Signatures that faulty verifiers accepted: only zeros (CVE-2022-21449), too short, too long.
+fn with_another_signature(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
+    let text = good.text;
     for length in [1, 32, 64, 70, 256] {
         let zeros = URL_SAFE_NO_PAD.encode(vec![0_u8; length]);
-        add(&format!("{length} zeros"), with_header(&header, &zeros));
+        made.add(
+            &format!("{length} zeros"),
+            good.with_header(&good.header, &zeros),
+        );
     }
-    add("a signature cut short", good[..good.len() - 4].to_owned());
-    add("a signature drawn out", format!("{good}AAAA"));
-    add("a bit of the signature", token::forged(good));
+    made.add("a signature cut short", text[..text.len() - 4].to_owned());
+    made.add("a signature drawn out", format!("{text}AAAA"));
+    made.add("a bit of the signature", token::forged(text));
+    made
+}
 
-    // Other claims under the old signature.
+/// Other claims under the old signature.
+fn with_other_claims(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
     for (name, value) in [
         ("role", json!("admin")),
         ("exp", json!(9_999_999_999_i64)),
@@ -290,11 +362,15 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         ("epoch", json!(-1)),
         ("nbf", json!(9_999_999_999_i64)),
     ] {
-        let altered = token::altered(good, |claims| claims[name] = value);
-        add(&format!("another {name}"), altered);
+        let altered = token::altered(good.text, |claims| claims[name] = value);
+        made.add(&format!("another {name}"), altered);
     }
+    made
+}
 
-    // Critical members (RFC 7515 §4.1.11), duplicate members, and other serializations.
+/// Members of the header that a verifier has to understand (RFC 7515 §4.1.11).
+fn with_critical_members(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
     for (name, value) in [
         ("crit", json!(["exp"])),
         ("crit", json!([])),
@@ -303,17 +379,24 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         ("enc", json!("A128GCM")),
         ("cty", json!("JWT")),
     ] {
-        let mut header = header.clone();
+        let mut header = good.header.clone();
         header[name] = value;
-        add(name, with_header(&header, signature));
+        made.add(name, good.with_header(&header, good.signature()));
     }
-    let encoded_header = good.split('.').next().unwrap();
+    made
+}
+
+/// Duplicate members, and headers that are no JSON object.
+fn with_malformed_headers(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
+    let [_, payload, signature] = good.parts();
+    let kid = good.kid.as_str();
     for text in [
         format!(
             r#"{{"alg":"none","typ":"at+jwt","alg":"{}","kid":"{kid}"}}"#,
-            header["alg"]
+            good.header["alg"]
         ),
-        format!(r#"["at+jwt",{},"{kid}"]"#, header["alg"]),
+        format!(r#"["at+jwt",{},"{kid}"]"#, good.header["alg"]),
         "{}".to_owned(),
         "[]".to_owned(),
         "{".repeat(150),
@@ -321,37 +404,42 @@ fn forgeries(good: &str, keys: &Value) -> Vec<(String, String)> {
         String::new(),
     ] {
         let header = URL_SAFE_NO_PAD.encode(&text);
-        let forged = format!("{header}.{encoded_payload}.{signature}");
-        add(&format!("a header of {text:.20}"), forged);
+        let forged = format!("{header}.{payload}.{signature}");
+        made.add(&format!("a header of {text:.20}"), forged);
     }
+    made
+}
+
+/// Wrong numbers of parts, and other serializations.
+fn in_other_serializations(good: &Valid) -> Forgeries {
+    let mut made = Forgeries::new();
+    let [header, payload, signature] = good.parts();
+    let text = good.text;
     for (what, token) in [
-        ("two parts", format!("{encoded_header}.{encoded_payload}")),
-        ("four parts", format!("{good}.{signature}")),
-        ("five parts", format!("{good}.{signature}.{signature}")),
+        ("two parts", format!("{header}.{payload}")),
+        ("four parts", format!("{text}.{signature}")),
+        ("five parts", format!("{text}.{signature}.{signature}")),
         ("dots", "..".to_owned()),
-        ("a dot before", format!(".{good}")),
-        ("a dot after", format!("{good}.")),
-        ("padding", format!("{good}=")),
-        ("another alphabet", STANDARD.encode(good)),
-        (
-            "a part twice",
-            format!("{encoded_header}.{encoded_header}.{signature}"),
-        ),
+        ("a dot before", format!(".{text}")),
+        ("a dot after", format!("{text}.")),
+        ("padding", format!("{text}=")),
+        ("another alphabet", STANDARD.encode(text)),
+        ("a part twice", format!("{header}.{header}.{signature}")),
         (
             "a JWS in JSON",
-            json!({"payload": encoded_payload, "signature": signature}).to_string(),
+            json!({"payload": payload, "signature": signature}).to_string(),
         ),
         ("eight thousand dots", ".".repeat(8000)),
         (
             "a long payload",
-            format!("{encoded_header}.{}.{signature}", "A".repeat(9000)),
+            format!("{header}.{}.{signature}", "A".repeat(9000)),
         ),
         (
             "a long header",
-            format!("{}.{encoded_payload}.{signature}", "A".repeat(9000)),
+            format!("{}.{payload}.{signature}", "A".repeat(9000)),
         ),
     ] {
-        add(what, token);
+        made.add(what, token);
     }
     made
 }

@@ -1,8 +1,8 @@
 //! Fills a store with as many events as years of use produce.
 //!
-//! Every event is real: it is built from the domain's types, sealed under its account's key, and stored with claims, rows and
-//! log entry through `EventStore::append`. The people are `person0`, `person1` and so on. They share one password and its
-//! hash, because a million hashes would take hours.
+//! Every event is real: it is built from the domain's types, sealed under its account's key, and stored with claims,
+//! rows and log entry through `EventStore::append`. The people are `person0`, `person1` and so on. They share one
+//! password and its hash, because a million hashes would take hours.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,8 +152,8 @@ fn flawed(flaw: authlog_domain::Flaw) -> anyhow::Error {
 /// The number of sessions in one append, which bounds the size of a statement.
 const SESSIONS_AT_ONCE: usize = 50;
 
-/// The appends of an account with about `events` events: a registration, sessions of eight events each, occasional wrong
-/// passwords, and a change of role.
+/// The appends of an account with about `events` events: a registration, sessions of eight events each, occasional
+/// wrong passwords, and a change of role.
 fn life(
     number: u64,
     account: AccountNumber,

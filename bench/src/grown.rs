@@ -1,5 +1,5 @@
-//! Compares the speed of operations on a grown store: each is measured on an empty store, on a store that `fill` has filled,
-//! and with sessions that were refreshed ten thousand times.
+//! Compares the speed of operations on a grown store: each is measured on an empty store, on a store that `fill` has
+//! filled, and with sessions that were refreshed ten thousand times.
 
 use std::path::PathBuf;
 

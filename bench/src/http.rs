@@ -55,12 +55,12 @@ impl Connection {
     /// Connects to `address`.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
         let mut connection = Self::to(address);
-        connection.open_anew().await?;
+        connection.reopen().await?;
         Ok(connection)
     }
 
     /// Connects again, even if the connection is open.
-    pub(crate) async fn open_anew(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
         self.sender = Some(connect(self.source, &self.address).await?);
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Connection {
             None => false,
         };
         if !is_open {
-            self.open_anew().await?;
+            self.reopen().await?;
         }
         let sender = self.sender.as_mut().context("an open connection")?;
         sender.ready().await?;

@@ -69,7 +69,7 @@ pub(crate) async fn load<V: Visitor>(
     a_while: Duration,
 ) -> anyhow::Result<Sample> {
     for connection in visitors.iter_mut().filter_map(Visitor::connection) {
-        connection.open_anew().await?;
+        connection.reopen().await?;
     }
     let began = Instant::now();
     let ends = began + a_while;

@@ -1,7 +1,7 @@
 //! Measures the release program over real HTTP, and in the same run the limits of the machine.
 //!
-//! `scripts/bench.sh` builds both and starts the servers. Absolute figures belong to one machine on one day; only the ratios
-//! to the limits can be compared.
+//! `scripts/bench.sh` builds both and starts the servers. Absolute figures belong to one machine on one day; only the
+//! ratios to the limits can be compared.
 
 mod clients;
 mod fill;

@@ -40,8 +40,8 @@ const OF_ADMINISTRATORS: [(&str, &str); 6] = [
     ("log proof", "/audit/log/proof?index=1"),
 ];
 
-/// The number of clients that read as one administrator. An account reads two pages at a time, and further ones wait for a
-/// second at most.
+/// The number of clients that read as one administrator. An account reads two pages at a time, and further ones wait
+/// for a second at most.
 const READERS_OF_AN_ADMINISTRATOR: usize = 8;
 
 /// The readers.
@@ -170,8 +170,8 @@ impl OwnClients {
         readers.collect()
     }
 
-    /// Follows the log over every connection while the clients refresh. Measures the total number of events that the followers
-    /// receive.
+    /// Follows the log over every connection while the clients refresh. Measures the total number of events that the
+    /// followers receive.
     async fn follow(
         &self,
         measuring: &mut Measuring<'_>,

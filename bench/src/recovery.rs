@@ -1,5 +1,6 @@
-//! Measures whether the program recovers from a disturbance under load. Clients register and sign in, each right after its last
-//! answer; other processes use the processors for a moment; then the rate of successes is compared with the rate before.
+//! Measures whether the program recovers from a disturbance under load. Clients register and sign in, each right after
+//! its last answer; other processes use the processors for a moment; then the rate of successes is compared with the
+//! rate before.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -30,8 +31,8 @@ pub(crate) struct Recovery {
     /// Directory for the SQLite file
     #[arg(long, default_value = "target/bench")]
     directory: PathBuf,
-    /// URL of a database on a PostgreSQL server, where each measurement creates its own database; without one PostgreSQL is
-    /// left out
+    /// URL of a database on a PostgreSQL server, where each measurement creates its own database; without one
+    /// PostgreSQL is left out
     #[arg(long)]
     postgres: Option<String>,
     /// Number of disturbances under each load

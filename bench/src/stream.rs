@@ -68,7 +68,8 @@ pub(crate) async fn watch_backlog(jetstream: Context, expected: u64) -> anyhow::
     }
 }
 
-/// Makes one change after the other with pauses, and measures the time of each from its answer to its arrival at a consumer.
+/// Makes one change after the other with pauses, and measures the time of each from its answer to its arrival at a
+/// consumer.
 pub(crate) async fn time_changes(
     jetstream: &Context,
     client: &mut Refresh,

@@ -114,7 +114,11 @@ pub fn is_a_copy(messages: &[Message], log: &[Value]) {
         assert_eq!(message.sequence, number as u64 + 1, "{message:?}");
         assert_eq!(&as_event(message), event, "at {}", number + 1);
     }
-    assert_eq!(messages.len(), log.len(), "number of messages and of events");
+    assert_eq!(
+        messages.len(),
+        log.len(),
+        "number of messages and of events"
+    );
     is_whole(messages);
 }
 

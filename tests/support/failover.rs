@@ -263,7 +263,8 @@ pub fn url_at(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
-/// A follower of the log over HTTP from its beginning, with the events that it has received, named as in [`Cluster::log`].
+/// A follower of the log over HTTP from its beginning, with the events that it has received, named as in
+/// [`Cluster::log`].
 pub struct Follower {
     sent: Arc<Mutex<Vec<String>>>,
     following: AbortOnDropHandle<Option<Value>>,
@@ -295,7 +296,9 @@ impl Follower {
     /// Waits until it is disconnected, and returns the reason, if it received one.
     pub async fn ends(self) -> Option<Value> {
         let ended = tokio::time::timeout(PATIENCE, self.following).await;
-        ended.expect("the follower is disconnected").expect("its end")
+        ended
+            .expect("the follower is disconnected")
+            .expect("its end")
     }
 }
 

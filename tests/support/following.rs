@@ -134,8 +134,8 @@ pub fn log_index(event: &Value) -> u64 {
     text.parse().expect("a number")
 }
 
-/// Asserts that these are the events right after the log index `after`, each once and in order, and that the sequences of all
-/// aggregates have no gap. Returns the last log index.
+/// Asserts that these are the events right after the log index `after`, each once and in order, and that the sequences
+/// of all aggregates have no gap. Returns the last log index.
 #[track_caller]
 pub fn follow_each_other(after: u64, events: &[Value]) -> u64 {
     let mut place = after;

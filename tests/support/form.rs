@@ -1,4 +1,5 @@
-//! Comparison of whole answers: members that differ from run to run are checked for their form, all others for their value.
+//! Comparison of whole answers: members that differ from run to run are checked for their form, all others for their
+//! value.
 //!
 //! An expected answer is JSON in which one of the constants below stands for any value of this form.
 
@@ -99,8 +100,8 @@ fn has_form(form: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether the instant is within half an hour of now: less than any mistake of zone, unit or field order, and far more than
-/// any test takes.
+/// Whether the instant is within half an hour of now: less than any mistake of zone, unit or field order, and far more
+/// than any test takes.
 fn is_now(instant: OffsetDateTime) -> bool {
     (now() - instant).abs() < time::Duration::minutes(29)
 }

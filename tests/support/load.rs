@@ -67,7 +67,8 @@ impl Visitor {
         visitor
     }
 
-    /// Asserts that every acknowledged request took effect, and that every other one took effect completely or not at all.
+    /// Asserts that every acknowledged request took effect, and that every other one took effect completely or not at
+    /// all.
     pub async fn is_whole(&self, http: &Http) {
         let person = &self.person;
         let found = Contract::ApiAuth.sign_in(http, person).await.status == 200;

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::eventually::within;
 use super::{Program, eventually};
 
-/// The longest time until a mail is sent again: an interrupted attempt counts as lost after two minutes, so that two nodes do
-/// not send a mail twice.
+/// The longest time until a mail is sent again: an interrupted attempt counts as lost after two minutes, so that two
+/// nodes do not send a mail twice.
 const RETRY_PATIENCE: Duration = Duration::from_secs(240);
 
 /// A message.

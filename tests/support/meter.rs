@@ -92,8 +92,9 @@ impl Meter {
         }
     }
 
-    /// Asserts that the operations cost no more than this. On a busy machine the revocation feed can be half a second late, and
-    /// the node then queries the database for each token; so the operations are repeated. A real excess occurs every time.
+    /// Asserts that the operations cost no more than this. On a busy machine the revocation feed can be half a second
+    /// late, and the node then queries the database for each token; so the operations are repeated. A real excess
+    /// occurs every time.
     pub async fn comes_to_cost(&self, price: &Spent, spend: impl AsyncFn() -> Spent) {
         for _ in 0..5 {
             if spend().await == *price {
@@ -125,7 +126,8 @@ impl Meter {
         }
     }
 
-    /// The hashes and events so far, once all events have a log index. Asking costs no statement but those of the background.
+    /// The hashes and events so far, once all events have a log index. Asking costs no statement but those of the
+    /// background.
     pub async fn counted(&self) -> Counted {
         eventually("every event has a log index", async || {
             let metrics = self.service.send(own::METRICS).await.body;

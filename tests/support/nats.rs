@@ -21,8 +21,8 @@ use super::program::{free_port, signal};
 /// The stream to which events are published.
 pub const STREAM: &str = "AUTH_EVENTS";
 
-/// Starts the server, and ends it by the signal that is written to the standard input. If the input closes, because the test
-/// process has ended in any way, the signal is SIGKILL.
+/// Starts the server, and ends it by the signal that is written to the standard input. If the input closes, because the
+/// test process has ended in any way, the signal is SIGKILL.
 const KEEPER: &str = r#"
     "$@" >/dev/null 2>&1 &
     server=$!
@@ -251,7 +251,10 @@ impl Nats {
     pub async fn publish(&self, subject: &str, data: &'static str) {
         let jetstream = self.jetstream().await;
         let sent = jetstream.publish(subject.to_owned(), data.into());
-        sent.await.expect("NATS").await.expect("NATS stores the message");
+        sent.await
+            .expect("NATS")
+            .await
+            .expect("NATS stores the message");
     }
 
     /// Deletes the stream of events.
@@ -261,7 +264,7 @@ impl Nats {
     }
 
     /// Creates the stream again after it was deleted, once the server has removed the files of the old one.
-    pub async fn make_stream_anew(&self) -> Stream {
+    pub async fn recreate_stream(&self) -> Stream {
         tokio::time::sleep(Duration::from_millis(300)).await;
         self.make_stream(|_| {}).await
     }

@@ -1,8 +1,8 @@
 //! A real PostgreSQL server, from the binaries that Debian installs.
 //!
-//! Test processes share one server. Each holds a shared lock on a file while it lives, and a watchdog waits until the file
-//! is unlocked. The kernel releases locks however a process ends, so the server is stopped and its files are removed after a
-//! panic, an interrupt and a kill alike.
+//! Test processes share one server. Each holds a shared lock on a file while it lives, and a watchdog waits until the
+//! file is unlocked. The kernel releases locks however a process ends, so the server is stopped and its files are
+//! removed after a panic, an interrupt and a kill alike.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::program::signal;
 
-/// How many statements the server counts separately ([`super::statements`]): one or two hundred for each database of a whole
-/// run of the tests. Beyond this number the server forgets the rarest ones.
+/// How many statements the server counts separately ([`super::statements`]): one or two hundred for each database of a
+/// whole run of the tests. Beyond this number the server forgets the rarest ones.
 const STATEMENTS: u32 = 100_000;
 
 /// A server that runs at least until this is dropped.
@@ -47,8 +47,8 @@ impl Postgres {
         Self::at(&home, &home)
     }
 
-    /// A standby on a server of its own, with a copy of everything. It replicates over `upstream`, a port that leads to the
-    /// primary.
+    /// A standby on a server of its own, with a copy of everything. It replicates over `upstream`, a port that leads to
+    /// the primary.
     pub fn standby_of(upstream: u16) -> Self {
         let home = own_home();
         make_directory(&home);
@@ -246,8 +246,8 @@ fn url(port: u16, database: &str) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
-/// The path of a program of PostgreSQL: in the directory `AUTHLOG_TEST_POSTGRES` or, without it, in that of the newest Debian
-/// package.
+/// The path of a program of PostgreSQL: in the directory `AUTHLOG_TEST_POSTGRES` or, without it, in that of the newest
+/// Debian package.
 fn binary(name: &str) -> PathBuf {
     if let Some(directory) = std::env::var_os("AUTHLOG_TEST_POSTGRES") {
         return PathBuf::from(directory).join(name);
@@ -364,8 +364,8 @@ fn log(home: &Path) -> String {
     fs::read_to_string(home.join("data/log")).unwrap_or_default()
 }
 
-/// Starts a process that stops the server after its last use. It has a session of its own, so that an interrupt of the tests
-/// does not reach it.
+/// Starts a process that stops the server after its last use. It has a session of its own, so that an interrupt of the
+/// tests does not reach it.
 fn watch(home: &Path, litter: &Path) {
     const WATCHDOG: &str = r#"
         exec 9<"$0/need"

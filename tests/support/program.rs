@@ -176,7 +176,8 @@ impl Settings {
         .expect("the program starts")
     }
 
-    /// Runs the program to its end, with `input` as its standard input. After a minute it is killed, which counts as a failure.
+    /// Runs the program to its end, with `input` as its standard input. After a minute it is killed, which counts as a
+    /// failure.
     pub fn run(&self, arguments: &[&str], input: &str) -> Output {
         self.run_under(&["60"], arguments, input)
     }

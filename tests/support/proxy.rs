@@ -25,7 +25,8 @@ struct State {
     cuts: u64,
     /// How many connections were opened.
     opened: u64,
-    /// How many of the first connections are lost: they stay open, and nothing is forwarded, as after a firewall dropped them.
+    /// How many of the first connections are lost: they stay open, and nothing is forwarded, as after a firewall
+    /// dropped them.
     lost: u64,
     /// The number of bytes from its client after which a connection is lost.
     most: u64,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::{Postgres, Program, eventually};
 
 /// The beginnings of the statements that a node repeats in the background: for sequencing, the revocation feed, new log
-/// entries (with their events while a client follows the log), checkpoints, signing keys, the check of the schema, due mail,
-/// seals, claims of mailboxes, housekeeping and elections.
+/// entries (with their events while a client follows the log), checkpoints, signing keys, the check of the schema, due
+/// mail, seals, claims of mailboxes, housekeeping and elections.
 ///
-/// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an operation
-/// began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
+/// How often they run depends on the time and not on the requests, so they do not count for an operation, even if an
+/// operation began to use one. `tests/costs.rs` compares this list with the statements of an idle node.
 const BACKGROUND: [&str; 34] = [
     "SELECT take_over_sequencer()",
     "SELECT sequence_batch(",
@@ -99,7 +99,10 @@ impl Statements {
     pub async fn since(&self, before: &Calls) -> Calls {
         let mut calls = self.so_far().await;
         for (text, then) in &before.0 {
-            let now = calls.0.get_mut(text).expect("the server has forgotten a statement");
+            let now = calls
+                .0
+                .get_mut(text)
+                .expect("the server has forgotten a statement");
             *now -= then;
         }
         calls.0.retain(|_, calls| *calls > 0);

@@ -9,8 +9,8 @@ pub enum Store {
     Postgres,
 }
 
-/// Makes two tests of each story, `story::on_sqlite` and `story::on_postgresql`. A story is an `async fn(Store)`. The compiler
-/// reports a story that is missing from the list as dead code.
+/// Makes two tests of each story, `story::on_sqlite` and `story::on_postgresql`. A story is an `async fn(Store)`. The
+/// compiler reports a story that is missing from the list as dead code.
 macro_rules! on_both_stores {
     ($($story:ident),+ $(,)?) => {$(
         mod $story {

@@ -50,8 +50,8 @@ pub fn unsigned(token: &str) -> String {
     format!("{header}.{claims}.")
 }
 
-/// Asserts that `token` has the registered claims, `sid`, and `others` with these values, and nothing of a password. Returns
-/// all claims.
+/// Asserts that `token` has the registered claims, `sid`, and `others` with these values, and nothing of a password.
+/// Returns all claims.
 #[track_caller]
 pub fn carries(token: &str, others: &Value) -> Value {
     let claims = claims(token);

@@ -2,8 +2,8 @@
 
 use super::{Settings, Store};
 
-/// Restores a store of version 0.1.0 with the migrations up to 0010. It has people who registered and signed in, a locked
-/// account, and two imported ones.
+/// Restores a store of version 0.1.0 with the migrations up to 0010. It has people who registered and signed in, a
+/// locked account, and two imported ones.
 pub fn store_of_the_version_before(store: Store) -> Settings {
     let settings = Settings::on(store).with_cheap_hashing();
     std::fs::create_dir_all(settings.data()).unwrap();

@@ -9,8 +9,8 @@ use super::Program;
 /// The name of tokio's threads. Threads for blocking work have the same name.
 const WORKER: &str = "tokio-rt-worker";
 
-/// The processor time of each worker of a program so far. It does not grow while a worker waits for a processor, so a busy
-/// machine has little influence.
+/// The processor time of each worker of a program so far. It does not grow while a worker waits for a processor, so a
+/// busy machine has little influence.
 pub struct Workers(BTreeMap<String, Duration>);
 
 impl Workers {

@@ -1,8 +1,8 @@
 //! Measures how one abusive client affects the others.
 //!
-//! The others verify, refresh and sign in at a modest, fixed rate, answered or not, so that their load is the same with and
-//! without the abuse. The abuser has its own address and its own process, which runs only on idle processors: this measures
-//! how the service shares its resources, and not how two programs share a machine.
+//! The others verify, refresh and sign in at a modest, fixed rate, answered or not, so that their load is the same with
+//! and without the abuse. The abuser has its own address and its own process, which runs only on idle processors: this
+//! measures how the service shares its resources, and not how two programs share a machine.
 
 mod abuse;
 mod h2;

@@ -123,8 +123,8 @@ impl Paced {
     }
 }
 
-/// Lets visitors send requests at a fixed rate, each after its last one. If no visitor is free, the request waits, and its
-/// time counts from when it was due.
+/// Lets visitors send requests at a fixed rate, each after its last one. If no visitor is free, the request waits, and
+/// its time counts from when it was due.
 async fn pace<V: Visitor>(
     name: &'static str,
     visitors: &mut Vec<V>,

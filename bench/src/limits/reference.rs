@@ -1,5 +1,5 @@
-//! The C reference implementation of Argon2, built for this processor (`-march=native`), on as many threads as there are
-//! cores. Each thread keeps its memory.
+//! The C reference implementation of Argon2, built for this processor (`-march=native`), on as many threads as there
+//! are cores. Each thread keeps its memory.
 
 use std::cell::RefCell;
 use std::ptr::null_mut;
