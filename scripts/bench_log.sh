@@ -35,7 +35,7 @@ measure() {
   # Any account will do: all have the same number of events.
   local account
   account="$(target/release/authlog user list | awk '$1 == 11 { print $2 }')"
-  printf '\n%s, %s events\n\n| | seconds | events a second | MiB at the most |\n|---|--:|--:|--:|\n' "$1" "$events"
+  printf '\n%s, %s events\n\n| | seconds | events a second | peak MiB |\n|---|--:|--:|--:|\n' "$1" "$events"
   timed 'checkpoints signed for the whole log' "$events" log checkpoint
   timed 'log verify' "$events" log verify
   timed 'doctor' "$events" doctor

@@ -27,7 +27,7 @@ async fn planted_passwords_tokens_and_roles_grant_no_access(store: Store) {
     let service = Settings::on(store).with_cheap_hashing().start().await;
     let http = service.http();
     let [root, eve] = ["root", "eve"].map(Person::called);
-    staff::employ(&service, &root, "admin");
+    staff::create(&service, &root, "admin");
     Contract::ApiAuth.registers(&http, &eve).await;
     let of_root = Contract::ApiAuth.signs_in(&http, &root).await;
     let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;

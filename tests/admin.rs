@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::contract::{Tokens, comes_to_refuse, is_refused, refreshes_nothing, verifies};
+use support::contract::{Tokens, eventually_refuses, is_refused, refreshes_nothing, verifies};
 use support::mail::mail_to;
 use support::story::follows;
 use support::{
@@ -181,7 +181,7 @@ async fn a_change_of_role_revokes_every_token_with_the_old_role(store: Store) {
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;
     let eve = Person::called("eve");
-    staff::employ(&service, &eve, "admin");
+    staff::create(&service, &eve, "admin");
     let of_eve = Contract::ApiAuth.signs_in(&http, &eve).await;
     let id = id_of(&service, &of_eve.access, &eve).await;
     let role = async |role: &Value| {
@@ -264,7 +264,7 @@ async fn the_last_administrator_can_be_neither_demoted_nor_locked(store: Store) 
     is_problem(&lock(&of_root, &admin).await, 409);
     verifies(&service.http(), &admin).await;
     // A locked administrator has no rights.
-    staff::employ(&service, &eve, "admin");
+    staff::create(&service, &eve, "admin");
     let of_eve = id_of(&service, &admin, &eve).await;
     assert_eq!(lock(&of_eve, &admin).await.status, 200);
     is_problem(&demote(&of_root, &admin).await, 409);
@@ -314,7 +314,7 @@ async fn only_the_operator_can_erase_the_last_administrator(store: Store) {
     let mut administrators = vec![(root, of_root, admin)];
     for round in 0..4 {
         let other = Person::called(&format!("{}-{round}", eve.username));
-        staff::employ(&service, &other, "admin");
+        staff::create(&service, &other, "admin");
         let access = Contract::ApiAuth.signs_in(&http, &other).await.access;
         let id = id_of(&service, &access, &other).await;
         administrators.push((other, id, access));
@@ -337,7 +337,7 @@ async fn only_the_operator_can_erase_the_last_administrator(store: Store) {
         .run(&["user", "erase", &last.email, "--yes"], "");
     assert!(output.status.success(), "{output:?}");
     // The running service learns of what the operator's command did.
-    comes_to_refuse(&http, access).await;
+    eventually_refuses(&http, access).await;
 }
 
 /// Every native endpoint that is restricted to some roles, with these roles.

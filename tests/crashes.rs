@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use support::contract::{Tokens, is_refused, refreshes_nothing, verifies};
 use support::http::Http;
-use support::load::{Fate, Load, Visitor};
+use support::load::{Load, Outcome, Visitor};
 use support::mail::mail_to;
 use support::{
     Contract, Person, Program, Settings, Store, api_auth, eventually, on_both_stores, users,
@@ -36,7 +36,7 @@ async fn acknowledged_changes_survive_and_no_change_is_partial(store: Store) {
             visitor.is_whole(&service.http()).await;
         }
     }
-    let interrupted = |visitor: &Visitor| visitor.registration == Fate::Unknown;
+    let interrupted = |visitor: &Visitor| visitor.registration == Outcome::Unknown;
     assert!(
         visitors.iter().any(interrupted),
         "the program was not killed under load"

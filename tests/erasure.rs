@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use support::contract::{Tokens, comes_to_refuse, is_refused, refreshes_nothing, verifies};
+use support::contract::{Tokens, eventually_refuses, is_refused, refreshes_nothing, verifies};
 use support::http::{Http, Request};
 use support::mail::{Mailbox as _, mail_to};
 use support::nats::Nats;
@@ -253,7 +253,7 @@ async fn an_erased_account_is_refused_in_every_contract_and_its_names_are_free(s
     // At once on this node, and on the other node as soon as it has read the revocation.
     for tokens in &sessions {
         is_refused(&here.http(), &tokens.access).await;
-        comes_to_refuse(&there.http(), &tokens.access).await;
+        eventually_refuses(&there.http(), &tokens.access).await;
         if let Some(refresh) = &tokens.refresh {
             refreshes_nothing(&there.http(), refresh).await;
         }
@@ -418,7 +418,7 @@ async fn an_operator_erases_an_account_after_a_confirmation(store: Store) {
     .await;
     assert!(erased.status.success(), "{erased:?}");
     assert!(!said(&erased).to_lowercase().contains("ann"), "{erased:?}");
-    comes_to_refuse(&http, &tokens.access).await;
+    eventually_refuses(&http, &tokens.access).await;
     let id = support::token::claims(&tokens.access)["sub"].clone();
     for name in [id.as_str().unwrap(), "ann"] {
         let again = run(&service.settings, &["user", "erase", name, "--yes"]).await;
@@ -459,11 +459,11 @@ async fn nothing_that_races_an_erasure_survives_it(store: Store) {
         for answer in running.join_all().await {
             if answer.status == 200 && answer.body.contains("access_token") {
                 let tokens = Contract::ApiAuth.tokens_in(&answer.json());
-                comes_to_refuse(&http, &tokens.access).await;
+                eventually_refuses(&http, &tokens.access).await;
                 refreshes_nothing(&http, tokens.refresh()).await;
             }
         }
-        comes_to_refuse(&http, &session.access).await;
+        eventually_refuses(&http, &session.access).await;
         for password in [&ann.password, "another-secret"] {
             let answer = Contract::Users
                 .sign_in(&http, &ann.with_password(password))

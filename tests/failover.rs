@@ -160,7 +160,7 @@ impl Crowd {
             people.push(visitor.expect("a registration"));
         }
         let admin = Person::called(&format!("{name}-admin"));
-        staff::employ(&cluster.nodes[0], &admin, "admin");
+        staff::create(&cluster.nodes[0], &admin, "admin");
         let admin_token = Contract::ApiAuth
             .signs_in(&cluster.http(0), &admin)
             .await

@@ -180,7 +180,7 @@ async fn only_services_auditors_and_admins_may_read(store: Store) {
         assert_eq!(answer.status, 401, "{role}: {answer}");
     }
     // The token of any contract works.
-    staff::employ(&service, &Person::called("robot"), "service");
+    staff::create(&service, &Person::called("robot"), "service");
     for contract in Contract::ALL {
         let tokens = contract
             .signs_in(&service.http(), &Person::called("robot"))
@@ -286,7 +286,7 @@ async fn a_reader_can_filter_by_account_and_by_type(store: Store) {
     let query = format!("follow=true&after={}&type=RoleChanged", everything.len());
     let mut follower = Reader::of(&service, &reader.access, &query).await;
     let story = everything_happens(&service, "cleo").await;
-    staff::promote(&service, &story.person, "user");
+    staff::set_role(&service, &story.person, "user");
     let changes = follower.events(2).await;
     let [first, second] = [&changes[0], &changes[1]];
     assert_eq!(first["data"]["role"], "auditor", "{changes:?}");
@@ -370,7 +370,7 @@ async fn a_follower_that_loses_its_role_is_cut_off(store: Store) {
     // Other events of the account do not end the connection.
     ask_for_a_reset(&service, "reader").await;
     cut_off.events(1).await;
-    staff::promote(&service, &Person::called("reader"), "user");
+    staff::set_role(&service, &Person::called("reader"), "user");
     // The reader does not even receive the event that ends its session.
     assert_eq!(cut_off.event().await, None);
     the_end(&service).await;
@@ -452,7 +452,7 @@ async fn a_truncated_answer_does_not_look_complete(store: Store) {
     let goes_on = Stalled::reader(&service, &other.access, "limit=100000").await;
     let query = "follow=true&type=RoleChanged";
     let mut changes = Reader::of(&service, &other.access, query).await;
-    staff::promote(&service, &Person::called("reader"), "user");
+    staff::set_role(&service, &Person::called("reader"), "user");
     changes.events(1).await;
     // RFC 9112 §7.1: without its last chunk a message is not complete.
     assert!(goes_on.reads_on().await.ends_with("\r\n0\r\n\r\n"));
@@ -584,7 +584,7 @@ async fn a_follower_of_one_node_receives_the_events_of_the_other() {
     }
     assert_eq!(told[0], told[1]);
     // The permission is checked across nodes, too.
-    staff::promote(&nodes[0], &Person::called("reader"), "user");
+    staff::set_role(&nodes[0], &Person::called("reader"), "user");
     for stream in streams {
         stream.ends().await;
     }
@@ -674,7 +674,7 @@ fn is_a_problem(answer: &Answer) -> String {
 
 /// A unique marker.
 async fn the_end(service: &Program) {
-    staff::employ(service, &Person::called("the-end"), "admin");
+    staff::create(service, &Person::called("the-end"), "admin");
 }
 
 fn is_the_end(event: &Value) -> bool {

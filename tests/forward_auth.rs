@@ -152,7 +152,7 @@ async fn the_required_role_is_compared_with_the_current_role(store: Store) {
     for query in ["role=admin", "role=auditor,service", "role=auditor%2Cadmin"] {
         is_forbidden(&check(&user, query).await);
     }
-    staff::promote(&service, &ann, "admin");
+    staff::set_role(&service, &ann, "admin");
     // The command line is another process, of whose changes the service learns from the log.
     let answer = eventually("the earlier session has ended", async || {
         let answer = check(&user, "role=admin").await;
@@ -248,8 +248,8 @@ async fn a_body_that_never_comes_is_not_awaited(store: Store) {
                 "PUT {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n{length}\r\n\r\n",
                 tokens.access
             );
-            wire.say(head.as_bytes()).await;
-            let answer = wire.hear().await;
+            wire.write(head.as_bytes()).await;
+            let answer = wire.read_answer().await;
             assert_eq!(answer.status, 200, "{answer}");
         }
     }
@@ -309,8 +309,8 @@ async fn by_wire(
         "{method} {prefix}{client} HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 0\r\n\
          Connection: close\r\n{authorization}\r\n"
     );
-    wire.say(request.as_bytes()).await;
-    let answer = wire.hear().await;
+    wire.write(request.as_bytes()).await;
+    let answer = wire.read_answer().await;
     if answer.status == 200 {
         identity(&answer);
     } else {

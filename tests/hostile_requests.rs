@@ -81,7 +81,7 @@ async fn a_body_that_is_not_what_the_document_asks_for_is_refused(store: Store) 
             .await;
         Contract::of(endpoint).refuses_the_client(&answer);
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_member_of_the_wrong_type_is_refused(store: Store) {
@@ -120,7 +120,7 @@ async fn a_member_of_the_wrong_type_is_refused(store: Store) {
         let answer = request.json(&json!({"username": value})).await;
         Contract::Users.refuses_the_client(&answer);
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_body_without_the_media_type_of_json_is_refused(store: Store) {
@@ -209,15 +209,15 @@ async fn a_body_that_is_too_large_is_refused_without_being_read_to_its_end(store
                 "{method} {path} HTTP/1.1\r\nHost: authlog\r\nConnection: close\r\n\
                  Content-Type: application/json\r\n{length}\r\n\r\n"
             );
-            wire.say(head.as_bytes()).await;
+            wire.write(head.as_bytes()).await;
             for _ in 0..16 {
-                wire.say(chunk.as_bytes()).await;
+                wire.write(chunk.as_bytes()).await;
             }
-            let answer = wire.hear().await;
+            let answer = wire.read_answer().await;
             Contract::of(endpoint).refuses_the_client(&answer);
         }
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn characters_that_belong_in_no_name_are_refused(store: Store) {
@@ -248,7 +248,7 @@ async fn characters_that_belong_in_no_name_are_refused(store: Store) {
     let body = json!({"username": "ann\u{0}@example.com"});
     let answer = service.send(users::REQUEST_RESET).json(&body).await;
     assert!(answer.status < 500, "{answer}");
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn an_unknown_path_is_not_found_in_the_format_of_its_contract(store: Store) {
@@ -330,7 +330,7 @@ async fn strange_headers_are_refused_like_any_bad_token(store: Store) {
             Contract::of(endpoint).refuses_the_client(&answer);
         }
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn names_are_data_to_the_store(store: Store) {
@@ -385,7 +385,7 @@ async fn json_that_is_expensive_to_parse_is_refused(store: Store) {
             }
         }
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_request_names_one_host(store: Store) {
@@ -399,8 +399,8 @@ async fn a_request_names_one_host(store: Store) {
         ("GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.0 200 "),
     ] {
         let mut wire = Wire::to(&service.address()).await;
-        wire.say(head.as_bytes()).await;
-        let said = wire.hear_all().await;
+        wire.write(head.as_bytes()).await;
+        let said = wire.read_to_end().await;
         assert!(said.starts_with(status), "{head:?}: {said}");
     }
 }
@@ -470,15 +470,15 @@ async fn no_request_is_smuggled_in_another(store: Store) {
         let request =
             format!("POST /users/login HTTP/1.1\r\nHost: a\r\n{json}{headers}\r\n{body}{last}");
         let mut wire = Wire::to(&service.address()).await;
-        wire.say(request.as_bytes()).await;
-        let said = wire.hear_all().await;
+        wire.write(request.as_bytes()).await;
+        let said = wire.read_to_end().await;
         assert!(said.starts_with("HTTP/1.1 4"), "{headers:?}: {said}");
         assert!(
             !said.contains("access_token"),
             "the hidden one was answered: {headers:?}: {said}"
         );
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_head_that_is_too_long_is_refused(store: Store) {
@@ -495,11 +495,11 @@ async fn a_head_that_is_too_long_is_refused(store: Store) {
         ),
     ] {
         let mut wire = Wire::to(&service.address()).await;
-        wire.say(head.as_bytes()).await;
-        let said = wire.hear_all().await;
+        wire.write(head.as_bytes()).await;
+        let said = wire.read_to_end().await;
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_path_is_routed_as_it_is_written(store: Store) {
@@ -541,8 +541,8 @@ async fn a_path_is_routed_as_it_is_written(store: Store) {
                  Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
             );
             let mut wire = Wire::to(&service.address()).await;
-            wire.say(request.as_bytes()).await;
-            let said = wire.hear_all().await;
+            wire.write(request.as_bytes()).await;
+            let said = wire.read_to_end().await;
             assert!(said.starts_with("HTTP/1.1 4"), "{method} {target}: {said}");
         }
     }
@@ -557,8 +557,8 @@ async fn a_path_is_routed_as_it_is_written(store: Store) {
             "POST {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        wire.say(request.as_bytes()).await;
-        let answer = wire.hear().await;
+        wire.write(request.as_bytes()).await;
+        let answer = wire.read_answer().await;
         assert_eq!(answer.status, 200, "{answer}");
         assert!(!answer.to_string().contains("evil"), "{answer}");
     }
@@ -575,7 +575,7 @@ fn documented() -> Vec<Endpoint> {
 }
 
 /// Asserts that the service still serves: a new person registers and signs in.
-async fn is_well(service: &Program) {
+async fn still_serves(service: &Program) {
     let person = Person::called("a-new-person");
     Contract::ApiAuth.registers(&service.http(), &person).await;
     Contract::ApiAuth.signs_in(&service.http(), &person).await;

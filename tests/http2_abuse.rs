@@ -37,12 +37,12 @@ async fn a_client_that_reads_no_answers_loses_its_streams(store: Store) {
         let mut client = Frames::with_window(&service.address(), 0).await;
         for number in 0..100 {
             let head = head(2 * number + 1, "GET", own::ASYNC_API.path, true);
-            client.say(&head).await;
+            client.write(&head).await;
         }
         clients.push(client);
     }
     for client in &mut clients {
-        let heard = client.hear_all().await;
+        let heard = client.read_to_end().await;
         assert!(heard.iter().all(|frame| frame.kind != DATA), "{heard:?}");
         cut += heard
             .iter()
@@ -51,7 +51,7 @@ async fn a_client_that_reads_no_answers_loses_its_streams(store: Store) {
     }
     let waiting = (asked as usize - cut) * size;
     assert!(waiting <= SHARE, "{cut} of {asked} were cut");
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_client_that_sends_endless_bodies_loses_its_streams(store: Store) {
@@ -65,29 +65,29 @@ async fn a_client_that_sends_endless_bodies_loses_its_streams(store: Store) {
         for number in 0..100 {
             let stream = 2 * number + 1;
             client
-                .say(&head(stream, "POST", "/users/login", false))
+                .write(&head(stream, "POST", "/users/login", false))
                 .await;
             while window < PIECE {
-                let heard = client.hear().await.unwrap();
+                let heard = client.read_answer().await.unwrap();
                 refused += usize::from(heard.kind == HEADERS);
                 if (heard.kind, heard.stream) == (WINDOW_UPDATE, 0) {
                     window += usize::from(heard.payload[2]) << 8 | usize::from(heard.payload[3]);
                 }
             }
             window -= PIECE;
-            client.say(&frame(DATA, 0, stream, &[b' '; PIECE])).await;
+            client.write(&frame(DATA, 0, stream, &[b' '; PIECE])).await;
         }
         clients.push(client);
     }
     for client in &mut clients {
-        let heard = client.hear_all().await;
+        let heard = client.read_to_end().await;
         refused += heard.iter().filter(|frame| frame.kind == HEADERS).count();
     }
     assert!(
         (sent - refused) * PIECE <= SHARE,
         "{refused} of {sent} were refused"
     );
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_request_that_is_reset_is_not_executed(store: Store) {
@@ -111,12 +111,12 @@ async fn a_request_that_is_reset_is_not_executed(store: Store) {
             frame(HEADERS, END_HEADERS, 1, &block),
             frame(DATA, 0, 1, b"{}"),
         ];
-        client.say(&whole_so_far.concat()).await;
+        client.write(&whole_so_far.concat()).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         client
-            .say(&frame(RST_STREAM, 0, 1, &reason.to_be_bytes()))
+            .write(&frame(RST_STREAM, 0, 1, &reason.to_be_bytes()))
             .await;
-        client.hear_all().await;
+        client.read_to_end().await;
         verifies(&http, &access).await;
     }
 }
@@ -156,18 +156,18 @@ async fn a_malformed_request_is_refused(store: Store) {
         let mut client = Frames::with_window(&service.address(), 65_535).await;
         let end = if body.is_none() { END_STREAM } else { 0 };
         client
-            .say(&frame(HEADERS, END_HEADERS | end, 1, &block))
+            .write(&frame(HEADERS, END_HEADERS | end, 1, &block))
             .await;
         if let Some(body) = body {
-            client.say(&frame(DATA, END_STREAM, 1, body)).await;
+            client.write(&frame(DATA, END_STREAM, 1, body)).await;
         }
         // A head begins with its status, and 0x88 is `:status: 200` (RFC 7541, appendix A).
-        for heard in client.hear_all().await {
+        for heard in client.read_to_end().await {
             let is_good = heard.kind == HEADERS && heard.payload.first() == Some(&0x88);
             assert!(!is_good, "{heard:?} to {block:?}");
         }
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn floods_of_frames_harm_only_the_client_that_sends_them(store: Store) {
@@ -221,9 +221,9 @@ async fn floods_of_frames_harm_only_the_client_that_sends_them(store: Store) {
     for (name, first, flood, times) in &floods {
         let mut client = Frames::with_window(&service.address(), 65_535).await;
         let flooding = async {
-            client.say(first).await;
+            client.write(first).await;
             for _ in 0..*times {
-                if !client.say(flood).await {
+                if !client.write(flood).await {
                     break;
                 }
             }
@@ -233,7 +233,7 @@ async fn floods_of_frames_harm_only_the_client_that_sends_them(store: Store) {
         assert!(service.send(own::HEALTHZ).await.status == 200, "{name}");
         clients.push(client);
     }
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 async fn a_few_clients_do_not_keep_others_out(store: Store) {
@@ -254,11 +254,11 @@ async fn a_few_clients_do_not_keep_others_out(store: Store) {
         assert!(closed >= 10, "{client} holds {}", 20 - closed);
     }
     assert!(held.len() >= 16, "{}", held.len());
-    is_well(&service).await;
+    still_serves(&service).await;
 }
 
 /// Asserts that the service still serves: a new person registers and signs in.
-async fn is_well(service: &Program) {
+async fn still_serves(service: &Program) {
     let person = Person::called("a-newcomer");
     let http = service.http().calling_from("127.0.0.9");
     Contract::ApiAuth.registers(&http, &person).await;

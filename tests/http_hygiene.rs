@@ -188,8 +188,8 @@ async fn an_allowed_site_can_read_every_answer(store: Store) {
     ] {
         let mut wire = Wire::to(&service.address()).await;
         let head = format!("{request}\r\nOrigin: {SITE}\r\nConnection: close\r\n\r\n");
-        wire.say(head.as_bytes()).await;
-        let answer = wire.hear().await;
+        wire.write(head.as_bytes()).await;
+        let answer = wire.read_answer().await;
         assert_eq!(answer.status, status, "{answer}");
         assert_eq!(answer.header("access-control-allow-origin"), Some(SITE));
     }
@@ -384,13 +384,13 @@ async fn a_body_that_is_not_needed_costs_the_client_no_connection(store: Store) 
             "{request} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
-        wire.say(head.as_bytes()).await;
+        wire.write(head.as_bytes()).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
-        wire.say(body.as_bytes()).await;
+        wire.write(body.as_bytes()).await;
     }
-    wire.say(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    wire.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await;
-    let heard = wire.hear_all().await;
+    let heard = wire.read_to_end().await;
     let statuses: Vec<_> = heard
         .split("HTTP/1.1 ")
         .skip(1)
@@ -426,8 +426,8 @@ async fn an_incomplete_request_is_not_executed(store: Store) {
     }
     let mut wire = Wire::to(&service.address()).await;
     let whole = logout("Connection: close\r\nContent-Length: 2\r\n\r\n{}");
-    wire.say(whole.as_bytes()).await;
-    assert_eq!(wire.hear().await.status, 200);
+    wire.write(whole.as_bytes()).await;
+    assert_eq!(wire.read_answer().await.status, 200);
     is_refused(&http, &access).await;
 }
 
@@ -502,7 +502,7 @@ async fn canaries_are_sent(mut service: Program) -> usize {
     assert!(written.contains("answered"), "the log has every answer");
     assert!(
         written.contains("TRACE"),
-        "the log is at its most talkative"
+        "the log is at its most with_trace_log"
     );
     for secret in &secrets {
         let line = written.lines().find(|line| line.contains(secret.as_str()));
@@ -549,7 +549,7 @@ async fn signs_in_with_canaries(http: &Http, contract: Contract) -> Tokens {
         r#"{"username": {"canary": ["canary"]}, "password": 1e999}"#,
         r#"{"canary": "x", "canary": "y", "password": "canary", "password": "canary"}"#,
     ] {
-        contract.refuses_the_client(http.send(contract.login()).json_text(body).await);
+        contract.refuses_the_client(&http.send(contract.login()).json_text(body).await);
     }
     let request = http
         .send(contract.login())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use support::contract::{comes_to_refuse, verifies};
+use support::contract::{eventually_refuses, verifies};
 use support::failover::url_at;
 use support::http::{Http, Request};
 use support::mail::mail_to;
@@ -123,7 +123,7 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
     let retire = ["keys", "retire", kid.as_str().unwrap()];
     let retired = block_in_place(|| settings.run(&retire, ""));
     assert!(retired.status.success(), "{retired:?}");
-    comes_to_refuse(&http, &before.access).await;
+    eventually_refuses(&http, &before.access).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -95,7 +95,7 @@ impl Changing {
     }
 
     /// Changes the password, and waits for the notice.
-    async fn is_told(&mut self, service: &Program, post: &impl Mailbox) {
+    async fn is_notified(&mut self, service: &Program, post: &impl Mailbox) {
         let known = notices_to(post, &self.person.email).len();
         self.changes_password(service).await;
         eventually("the notice", async || {
@@ -122,7 +122,7 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
     let mut ann = Changing::verified(&service, &post, "ann").await;
     let mut bob = Changing::verified(&service, &post, "bob").await;
     for _ in 0..NOTICES {
-        ann.is_told(&service, &post).await;
+        ann.is_notified(&service, &post).await;
     }
     for _ in 0..5 {
         ann.changes_password(&service).await;
@@ -135,7 +135,7 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
     }
     let ask_again = "UPDATE mail_queue SET due_at = happened_at";
     service.settings.execute(ask_again);
-    bob.is_told(&service, &post).await;
+    bob.is_notified(&service, &post).await;
     let told = notices_to(&post, &ann.person.email);
     assert_eq!(told.len(), NOTICES, "{told:?}");
     for notice in &told {
@@ -154,7 +154,7 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
     let text = merged.text.replace('\n', " ");
     let says = "The password of your account was changed 9 times, most recently at 2";
     assert!(text.contains(says), "{merged:?}");
-    bob.is_told(&service, &post).await;
+    bob.is_notified(&service, &post).await;
     assert_eq!(
         notices_to(&post, &ann.person.email).len(),
         NOTICES + 1,
@@ -189,7 +189,7 @@ async fn a_refresh_token_that_is_reused_again_and_again_floods_no_mailbox(store:
         })
         .await;
     }
-    bob.is_told(&service, &post).await;
+    bob.is_notified(&service, &post).await;
     let told = notices_to(&post, &ann.person.email);
     assert_eq!(told.len(), NOTICES, "{told:?}");
     let says = "was used a second time at";
@@ -383,7 +383,7 @@ async fn notices_go_to_verified_addresses_alone(store: Store) {
     let mut bob = Changing::verified(&service, &post, "bob").await;
     let mut ann = Changing::registers(&service, "ann").await;
     ann.changes_password(&service).await;
-    bob.is_told(&service, &post).await;
+    bob.is_notified(&service, &post).await;
     assert_eq!(notices_to(&post, &ann.person.email), []);
 }
 

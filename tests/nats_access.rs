@@ -39,7 +39,7 @@ async fn an_nkey_is_used_and_its_seed_is_never_shown() {
     let seed = |pair: &KeyPair| pair.seed().expect("a seed");
     let with = |name: &str, pair: &KeyPair| {
         let file = written(&files, name, &seed(pair));
-        talkative(&nats).with("AUTHLOG_NATS_NKEY_FILE", &file)
+        with_trace_log(&nats).with("AUTHLOG_NATS_NKEY_FILE", &file)
     };
     let service = with("right.seed", &user).start().await;
     publishes(&service).await;
@@ -58,7 +58,7 @@ async fn a_credentials_file_is_read_again_for_each_connection() {
     let mut nats = Nats::configured(&issuer.configuration()).await;
     let (expired, good) = (issuer.credentials(Some(1)), issuer.credentials(None));
     let file = written(&files, "user.creds", &expired);
-    let settings = talkative(&nats).with("AUTHLOG_NATS_CREDENTIALS_FILE", &file);
+    let settings = with_trace_log(&nats).with("AUTHLOG_NATS_CREDENTIALS_FILE", &file);
     let service = settings.start().await;
     trouble_with(&service, "uth").await;
     fs::write(&file, &good).expect("a file");
@@ -86,7 +86,7 @@ async fn a_client_certificate_and_a_private_authority_are_used() {
         file("ca.pem")
     ))
     .await;
-    let trusting = talkative(&nats).with("AUTHLOG_NATS_CA_FILE", &file("ca.pem"));
+    let trusting = with_trace_log(&nats).with("AUTHLOG_NATS_CA_FILE", &file("ca.pem"));
     let known = trusting
         .clone()
         .with("AUTHLOG_NATS_CLIENT_CERTIFICATE_FILE", &file("client.pem"))
@@ -104,7 +104,7 @@ async fn with_a_private_authority_nothing_is_sent_in_plain_text() {
     certificates(files.path());
     let nats = Nats::start().await;
     let ca = files.path().join("ca.pem").display().to_string();
-    let settings = talkative(&nats).with("AUTHLOG_NATS_CA_FILE", &ca);
+    let settings = with_trace_log(&nats).with("AUTHLOG_NATS_CA_FILE", &ca);
     trouble_with(&settings.start().await, "TLS").await;
 }
 
@@ -123,14 +123,14 @@ async fn jetstream_of_another_server_is_reached_by_its_domain_or_its_prefix() {
         ("AUTHLOG_NATS_JETSTREAM_DOMAIN", "hub"),
         ("AUTHLOG_NATS_API_PREFIX", "$JS.hub.API"),
     ] {
-        let service = talkative(&leaf).with(name, value).start().await;
+        let service = with_trace_log(&leaf).with(name, value).start().await;
         publishes(&service).await;
         assert!(hub.stored().await > 0, "the stream is not on the hub");
         assert!(leaf.stream().await.is_none(), "the stream is on the leaf");
         drop(service);
         hub.delete_stream().await;
     }
-    let wrong = talkative(&leaf).with("AUTHLOG_NATS_JETSTREAM_DOMAIN", "nowhere");
+    let wrong = with_trace_log(&leaf).with("AUTHLOG_NATS_JETSTREAM_DOMAIN", "nowhere");
     trouble_with(&wrong.start().await, "domain or prefix").await;
 }
 
@@ -233,7 +233,7 @@ async fn an_unusable_file_is_named_at_the_start() {
         "AUTHLOG_NATS_CREDENTIALS_FILE",
         "AUTHLOG_NATS_CA_FILE",
     ] {
-        let settings = talkative(&nats).with(name, "/nonexistent/secret");
+        let settings = with_trace_log(&nats).with(name, "/nonexistent/secret");
         let output = settings.run(&["serve"], "");
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{words}");
@@ -246,7 +246,7 @@ async fn an_unusable_file_is_named_at_the_start() {
 async fn a_leader_that_has_not_reached_nats_yet_reports_it() {
     let nats = Nats::start().await;
     nats.freeze();
-    let service = talkative(&nats).start().await;
+    let service = with_trace_log(&nats).start().await;
     trouble_with(&service, "has not been opened yet").await;
     nats.thaw();
     publishes(&service).await;
@@ -260,7 +260,7 @@ fn permissions_in(document: &str) -> &str {
 }
 
 /// Settings that log everything that is sent to NATS.
-fn talkative(nats: &Nats) -> Settings {
+fn with_trace_log(nats: &Nats) -> Settings {
     Settings::on(Store::Sqlite)
         .with_cheap_hashing()
         .with(

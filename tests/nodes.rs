@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::contract::{comes_to_refuse, verifies};
+use support::contract::{eventually_refuses, verifies};
 use support::load::Load;
 use support::mail::Mailbox as _;
 use support::{
@@ -62,7 +62,7 @@ async fn a_logout_on_one_node_is_a_refusal_on_the_other() {
         verifies(&second.http(), &ended.access).await;
         let answer = first.send(api_auth::LOGOUT).bearer(&ended.access).await;
         assert_eq!(answer.status, 200, "{answer}");
-        comes_to_refuse(&second.http(), &ended.access).await;
+        eventually_refuses(&second.http(), &ended.access).await;
         verifies(&second.http(), &other.access).await;
         // Requests that change the session query the database, so they need no waiting.
         if let Some(refresh) = &ended.refresh {
@@ -96,7 +96,7 @@ async fn a_new_password_on_one_node_ends_every_session_on_the_other() {
         .await;
     assert_eq!(answer.status, 200, "{answer}");
     for tokens in &sessions {
-        comes_to_refuse(&second.http(), &tokens.access).await;
+        eventually_refuses(&second.http(), &tokens.access).await;
     }
     let refused = Contract::ApiAuth.sign_in(&second.http(), &ann).await;
     Contract::ApiAuth.says_wrong_credentials(&refused);
@@ -116,7 +116,7 @@ async fn an_erasure_on_one_node_ends_every_session_on_the_other() {
     let answer = request.json(&json!({"password": ann.password})).await;
     assert_eq!(answer.status, 204, "{answer}");
     for tokens in &sessions {
-        comes_to_refuse(&second.http(), &tokens.access).await;
+        eventually_refuses(&second.http(), &tokens.access).await;
         if let Some(refresh) = &tokens.refresh {
             support::contract::refreshes_nothing(&second.http(), refresh).await;
         }
@@ -136,7 +136,7 @@ async fn a_token_revoked_on_one_node_is_refused_on_the_other() {
         let form = [("token", &*tokens.access)];
         let answer = first.send(own::REVOKE).form(&form).await;
         assert_eq!(answer.status, 200, "{answer}");
-        comes_to_refuse(&second.http(), &tokens.access).await;
+        eventually_refuses(&second.http(), &tokens.access).await;
         let request = second.send(own::INTROSPECT).bearer(&asker.access);
         let answer = request.form(&form).await;
         answer.is(200, &json!({"active": false}));
@@ -148,7 +148,7 @@ async fn a_change_of_role_on_one_node_ends_every_session_on_the_other() {
     let [first, second] = two_nodes().await;
     let asker = staff::signed_in(&first, "billing", "service").await;
     let ann = Person::called("ann");
-    staff::employ(&first, &ann, "auditor");
+    staff::create(&first, &ann, "auditor");
     let mut sessions = Vec::new();
     for contract in Contract::ALL {
         let tokens = contract.signs_in(&first.http(), &ann).await;
@@ -156,9 +156,9 @@ async fn a_change_of_role_on_one_node_ends_every_session_on_the_other() {
         assert_eq!(answer.status, 200, "{answer}");
         sessions.push(tokens);
     }
-    staff::promote(&first, &ann, "user");
+    staff::set_role(&first, &ann, "user");
     for tokens in &sessions {
-        comes_to_refuse(&second.http(), &tokens.access).await;
+        eventually_refuses(&second.http(), &tokens.access).await;
         let answer = second.send(own::LOG_KEY).bearer(&tokens.access).await;
         assert_eq!(answer.status, 401, "{answer}");
         let request = second.send(own::INTROSPECT).bearer(&asker.access);
@@ -223,7 +223,7 @@ async fn a_stolen_token_used_on_one_node_ends_the_session_on_the_other() {
     verifies(&second.http(), &newest.access).await;
     let answer = first.send(api_auth::REFRESH).bearer(stolen.refresh()).await;
     assert_eq!(answer.status, 401, "{answer}");
-    comes_to_refuse(&second.http(), &newest.access).await;
+    eventually_refuses(&second.http(), &newest.access).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -272,7 +272,7 @@ async fn when_one_node_is_killed_the_other_continues_to_serve() {
     let tokens = Contract::ApiAuth.signs_in(&first.http(), &ann).await;
     let answer = second.send(api_auth::LOGOUT).bearer(&tokens.access).await;
     assert_eq!(answer.status, 200, "{answer}");
-    comes_to_refuse(&first.http(), &tokens.access).await;
+    eventually_refuses(&first.http(), &tokens.access).await;
 }
 
 /// Two nodes that share a database and a master key. The first makes the key.

@@ -92,7 +92,7 @@ async fn a_service_introspects_every_kind_of_token(store: Store) {
     assert_eq!(lifetime, 24 * 60 * 60);
     assert_eq!(body.get("jti"), None);
     // A change of role ends the sessions whose tokens have the old role.
-    staff::promote(&service, &ann, "auditor");
+    staff::set_role(&service, &ann, "auditor");
     is_not_active(&ask(&http, &asker, &[("token", &opaque)]).await);
     let opaque = Contract::Api.signs_in(&http, &ann).await.access;
     let body = ask(&http, &asker, &[("token", &opaque)]).await.json();

@@ -6,7 +6,7 @@ mod support;
 use serde_json::json;
 use support::contract::verifies;
 use support::http::Request;
-use support::load::{Fate, Load};
+use support::load::{Load, Outcome};
 use support::{
     Contract, Person, Postgres, Program, Settings, Store, api_auth, eventually, own, token, users,
 };
@@ -180,17 +180,17 @@ async fn acknowledged_changes_survive_the_loss_of_the_database_under_load() {
     assert!(
         visitors
             .iter()
-            .all(|visitor| visitor.registration != Fate::Unknown),
+            .all(|visitor| visitor.registration != Outcome::Unknown),
         "every request was answered"
     );
     for visitor in visitors {
         // If the database was lost during the answer, it is unknown whether the declined request was executed.
         let mut visitor = visitor;
-        if visitor.registration == Fate::Declined {
-            visitor.registration = Fate::Unknown;
+        if visitor.registration == Outcome::Declined {
+            visitor.registration = Outcome::Unknown;
         }
-        if visitor.logout == Fate::Declined {
-            visitor.logout = Fate::Unknown;
+        if visitor.logout == Outcome::Declined {
+            visitor.logout = Outcome::Unknown;
         }
         visitor.is_whole(&service.http()).await;
     }

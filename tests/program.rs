@@ -10,9 +10,9 @@ mod support;
 use std::process::Output;
 
 use serde_json::json;
-use support::contract::{comes_to_refuse, refreshes_nothing, verifies};
+use support::contract::{eventually_refuses, refreshes_nothing, verifies};
 use support::http::Http;
-use support::load::{Fate, Load};
+use support::load::{Load, Outcome};
 use support::mail::mail_to;
 use support::wire::Wire;
 use support::{
@@ -73,7 +73,7 @@ async fn an_accepted_request_is_finished_before_the_shutdown(store: Store) {
          Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    wire.say(head.as_bytes()).await;
+    wire.write(head.as_bytes()).await;
     wire.is_told_to_continue().await;
 
     service.ask_to_end();
@@ -86,8 +86,8 @@ async fn an_accepted_request_is_finished_before_the_shutdown(store: Store) {
     })
     .await;
     assert!(service.is_running(), "the program ended before the request");
-    wire.say(body.as_bytes()).await;
-    let answer = wire.hear().await;
+    wire.write(body.as_bytes()).await;
+    let answer = wire.read_answer().await;
     assert_eq!(answer.status, 201, "{answer}");
     assert!(service.end().await.success());
 
@@ -216,7 +216,7 @@ async fn a_newly_assigned_role_is_in_the_next_token(store: Store) {
         .run(&["user", "role", "ann@example.com", "service"], "");
     assert!(given.status.success(), "{given:?}");
     // Tokens with the old role are refused as soon as the service has learned of the command.
-    comes_to_refuse(&service.http(), &tokens.access).await;
+    eventually_refuses(&service.http(), &tokens.access).await;
     refreshes_nothing(&service.http(), tokens.refresh()).await;
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
     assert_eq!(token::claims(&tokens.access)["role"], "service");
@@ -245,7 +245,7 @@ async fn read_models_are_rebuilt_under_load(store: Store) {
     assert!(rebuilt.status.success(), "{rebuilt:?}");
     load.has_done(load.done() + 50).await;
     for visitor in load.end().await {
-        assert_eq!(visitor.registration, Fate::Acknowledged, "{visitor:?}");
+        assert_eq!(visitor.registration, Outcome::Acknowledged, "{visitor:?}");
         assert!(visitor.tokens.is_some(), "{visitor:?}");
         visitor.is_whole(&http).await;
     }

@@ -35,8 +35,8 @@ async fn a_third_party_verifies_tokens_with_the_key_set_alone(store: Store) {
         if tokens.is_empty() {
             Contract::ApiAuth.registers(&http, &ann).await;
         } else {
-            let hurried = settings.run(&["keys", "rotate", "--now"], "");
-            assert!(hurried.status.success(), "{hurried:?}");
+            let fast_service = settings.run(&["keys", "rotate", "--now"], "");
+            assert!(fast_service.status.success(), "{fast_service:?}");
         }
         let signed = eventually("tokens are signed with it", async || {
             let tokens = Contract::ApiAuth.signs_in(&http, &ann).await;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_number_that_is_already_in_use_is_drawn_again() {
-    let service = hurried(Store::Postgres).await;
+    let service = fast_service(Store::Postgres).await;
     let http = service.http();
     Contract::V1Auth
         .registers(&http, &Person::called("ann"))
@@ -55,7 +55,7 @@ on_both_stores!(
 );
 
 async fn exactly_one_of_many_registrations_of_a_username_succeeds(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let people = (0..CROWD).map(|number| Person {
         username: ["ann", "ANN", "Ann", "aNN"][number % 4].to_owned(),
         ..Person::called(&format!("person-{number}"))
@@ -87,7 +87,7 @@ async fn exactly_one_of_many_registrations_of_a_username_succeeds(store: Store) 
 }
 
 async fn exactly_one_of_many_registrations_of_an_address_in_every_contract_succeeds(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let people = (0..CROWD).map(|number| Person {
         email: ["ann@example.com", "Ann@Example.com"][number / 4 % 2].to_owned(),
         ..Person::called(&format!("person-{number}"))
@@ -119,7 +119,7 @@ async fn exactly_one_of_many_registrations_of_an_address_in_every_contract_succe
 }
 
 async fn a_lost_race_for_one_name_does_not_claim_the_other(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     // All want the same username, each with its own address.
     let wanting = |number: usize, username: &str| Person {
@@ -142,7 +142,7 @@ async fn a_lost_race_for_one_name_does_not_claim_the_other(store: Store) {
 }
 
 async fn many_refreshes_of_one_token_at_once_are_retries(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
@@ -182,7 +182,7 @@ async fn all_are_answered(services: &[&Program], token: &str) {
 }
 
 async fn a_client_that_refreshes_among_many_others_is_not_starved(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &ann).await;
@@ -202,7 +202,7 @@ async fn concurrent_refreshes_on_two_nodes_are_all_answered() {
 }
 
 async fn many_clients_use_one_refresh_token_of_users_at_once(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
@@ -214,7 +214,7 @@ async fn many_clients_use_one_refresh_token_of_users_at_once(store: Store) {
 }
 
 async fn exactly_one_of_many_uses_of_a_reset_token_succeeds(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
@@ -243,7 +243,7 @@ async fn exactly_one_of_many_uses_of_a_reset_token_succeeds(store: Store) {
 }
 
 async fn a_logout_wins_over_refreshes_that_race_it(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&http, &ann).await;
@@ -265,7 +265,7 @@ async fn a_logout_wins_over_refreshes_that_race_it(store: Store) {
 }
 
 async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
@@ -293,7 +293,7 @@ async fn a_new_password_wins_over_logins_that_race_it(store: Store) {
 }
 
 async fn nothing_that_a_thief_does_during_a_reset_outlasts_it(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let ann = Person::called("ann");
     Contract::Users.registers(&http, &ann).await;
@@ -333,7 +333,7 @@ async fn nothing_that_a_thief_does_during_a_reset_outlasts_it(store: Store) {
 const ROUNDS: usize = 20;
 
 async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let mut taken_back = 0;
     for round in 0..ROUNDS {
@@ -364,7 +364,7 @@ async fn an_account_that_was_taken_back_is_not_erased_by_the_thief(store: Store)
 async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_address_has_changed(
     store: Store,
 ) {
-    let service = hurried(store).await;
+    let service = fast_service(store).await;
     let http = service.http();
     let mut people = Vec::new();
     for round in 0..ROUNDS {
@@ -401,7 +401,7 @@ async fn a_link_that_was_mailed_to_the_old_address_resets_nothing_once_the_addre
 }
 
 /// A service with cheap hashing, so that the requests race for the store.
-async fn hurried(store: Store) -> Program {
+async fn fast_service(store: Store) -> Program {
     Settings::on(store).with_cheap_hashing().start().await
 }
 

@@ -49,8 +49,8 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_verifies_until_i
     assert!(!again.status.success());
     assert!(text(&again).contains("published already"), "{again:?}");
 
-    let hurried = keys(&service.settings, &["rotate", "--now"]).await;
-    assert!(hurried.status.success(), "{hurried:?}");
+    let fast_service = keys(&service.settings, &["rotate", "--now"]).await;
+    assert!(fast_service.status.success(), "{fast_service:?}");
     signs_with(&http, &ann, &new).await;
     verifies(&http, &before.access).await;
     let answer = http.send(api_auth::REFRESH).bearer(before.refresh()).await;
@@ -124,8 +124,8 @@ async fn another_algorithm_takes_over_and_tokens_of_the_former_stay_valid(store:
     // Other verifiers have not fetched the new key yet.
     let meanwhile = Contract::Users.signs_in(&http, &ann).await;
     assert_eq!(algorithm(&meanwhile.access), "ES256");
-    let hurried = keys(&settings, &["rotate", "--now"]).await;
-    assert!(hurried.status.success(), "{hurried:?}");
+    let fast_service = keys(&settings, &["rotate", "--now"]).await;
+    assert!(fast_service.status.success(), "{fast_service:?}");
     eventually("tokens are signed with the other algorithm", async || {
         let tokens = Contract::Users.signs_in(&http, &ann).await;
         verifies(&http, &tokens.access).await;
@@ -202,8 +202,8 @@ async fn a_node_without_the_setting_signs_as_the_others_do() {
     // A node with another algorithm setting publishes a key of it, and the other nodes follow.
     drop(other);
     let other = second.with("AUTHLOG_JWT_ALGORITHM", "RS256").start().await;
-    let hurried = keys(&first, &["rotate", "--now"]).await;
-    assert!(hurried.status.success(), "{hurried:?}");
+    let fast_service = keys(&first, &["rotate", "--now"]).await;
+    assert!(fast_service.status.success(), "{fast_service:?}");
     for node in [&one, &other] {
         let http = node.http();
         eventually("the node signs with the other algorithm", async || {

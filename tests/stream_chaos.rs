@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use support::events::{Auditor, lag};
-use support::load::{Fate, Load, Visitor};
+use support::load::{Load, Outcome, Visitor};
 use support::nats::Message;
 use support::random::{Random, from_environment};
 use support::{Nats, Postgres, Program, Settings, Store, token};
@@ -30,7 +30,7 @@ async fn after_random_faults_the_stream_of_three_nodes_equals_their_log() {
     let database = settings.get("AUTHLOG_DATABASE_URL").map(str::to_owned);
     let database = database.expect("a database");
     let mut world = World::of("nodes", settings.of_nodes::<3>(), Some(server)).await;
-    let messages = world.goes_through_chaos(&Fault::OF_NODES).await;
+    let messages = world.suffers_random_faults(&Fault::OF_NODES).await;
     // The database is queried directly, without code of the service.
     let logged = "SELECT aggregate_type || '/' || aggregate_id || '/' || sequence FROM event_log ORDER BY log_index";
     let logged = Postgres::ask(&database, logged);
@@ -43,7 +43,7 @@ async fn after_random_faults_the_stream_of_three_nodes_equals_their_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_random_faults_the_stream_of_an_embedded_node_equals_its_log() {
     let mut world = World::of("embedded", [Settings::on(Store::Sqlite)], None).await;
-    world.goes_through_chaos(&Fault::OF_ONE).await;
+    world.suffers_random_faults(&Fault::OF_ONE).await;
 }
 
 /// A fault.
@@ -137,9 +137,9 @@ impl World {
 
     /// Injects faults for a while, asserts that the stream equals the log and has every acknowledged change, and
     /// returns the messages.
-    async fn goes_through_chaos(&mut self, faults: &[Fault]) -> Vec<Message> {
+    async fn suffers_random_faults(&mut self, faults: &[Fault]) -> Vec<Message> {
         for node in &mut self.nodes {
-            node.is_visited();
+            node.starts_load();
         }
         let ends_at = Instant::now() + Duration::from_secs(self.seconds);
         // Every kind occurs before any is repeated.
@@ -154,13 +154,13 @@ impl World {
         }
         let mut visitors = Vec::new();
         for node in &mut self.nodes {
-            node.is_left().await;
+            node.stops_load().await;
             visitors.append(&mut node.visitors);
         }
         let node = &self.nodes[0].program;
         let auditor = Auditor::of(node).await;
         let messages = auditor.finds_the_log_on(&self.nats, node).await;
-        tells_of_everything_acknowledged(&messages, &visitors);
+        has_every_acknowledged_change(&messages, &visitors);
         println!(
             "{}: {} visitors, {} events",
             self.name,
@@ -224,10 +224,10 @@ impl World {
     /// Kills a node and restarts it some time later.
     async fn loses(&mut self, node: usize) {
         self.nodes[node].program.kill9();
-        self.nodes[node].is_left().await;
+        self.nodes[node].stops_load().await;
         self.passes(0, 1500).await;
         self.nodes[node].program.restart().await;
-        self.nodes[node].is_visited();
+        self.nodes[node].starts_load();
     }
 
     /// The node that publishes, or any node if none reports that it does.
@@ -255,21 +255,21 @@ impl World {
 
 impl Node {
     /// Starts the load.
-    fn is_visited(&mut self) {
+    fn starts_load(&mut self) {
         let name = format!("node-{}-{}", self.number, self.loads);
         self.load = Some(Load::on(&self.program.http(), &name));
         self.loads += 1;
     }
 
     /// Stops the load.
-    async fn is_left(&mut self) {
+    async fn stops_load(&mut self) {
         let load = self.load.take().expect("people come");
         self.visitors.extend(load.end().await);
     }
 }
 
 /// Asserts that every acknowledged change is on the stream.
-fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) {
+fn has_every_acknowledged_change(messages: &[Message], visitors: &[Visitor]) {
     let subjects: BTreeSet<&str> = messages.iter().map(|it| it.subject.as_str()).collect();
     let sessions: BTreeSet<(&str, String)> = messages
         .iter()
@@ -298,7 +298,7 @@ fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) 
         };
         assert!(has("logged-in"), "{visitor:?}");
         assert!(
-            visitor.logout != Fate::Acknowledged || has("logged-out"),
+            visitor.logout != Outcome::Acknowledged || has("logged-out"),
             "{visitor:?}"
         );
         told += 1;
@@ -315,7 +315,7 @@ fn tells_of_everything_acknowledged(messages: &[Message], visitors: &[Visitor]) 
         let those = visitors.iter().filter(|visitor| fate(visitor));
         those.count()
     };
-    assert!(events(".registered") >= acknowledged(|it| it.registration == Fate::Acknowledged));
+    assert!(events(".registered") >= acknowledged(|it| it.registration == Outcome::Acknowledged));
     assert!(events(".logged-in") >= acknowledged(|it| it.tokens.is_some()));
-    assert!(events(".logged-out") >= acknowledged(|it| it.logout == Fate::Acknowledged));
+    assert!(events(".logged-out") >= acknowledged(|it| it.logout == Outcome::Acknowledged));
 }

@@ -91,7 +91,7 @@ pub(crate) async fn carry_out(arguments: &Fill) -> anyhow::Result<()> {
     }
     stop.cancel();
     eprintln!(
-        "{written} events in {:.1} s, {:.0} a second; in the log after {:.1} s; at most {:.0} MiB of memory",
+        "{written} events in {:.1} s, {:.0} a second; in the log after {:.1} s; peak memory {:.0} MiB",
         took.as_secs_f64(),
         written as f64 / took.as_secs_f64(),
         began.elapsed().as_secs_f64(),

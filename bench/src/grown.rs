@@ -77,11 +77,7 @@ pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
             measuring.measure_all(names, &mut side.clients).await?;
         }
     }
-    report.memory(
-        "memory at the most, filled",
-        store,
-        large.service.peak_of_all()?,
-    );
+    report.memory("peak memory, filled", store, large.service.peak_of_all()?);
     large.service.stop().await?;
     small.service.stop().await?;
     let again = filled.start(&[]).await?;

@@ -56,6 +56,6 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
     measuring.measure_all(&Names::PLAIN, &mut clients).await?;
     report.print_memory(effort.connections);
     let (after, peak) = (service.memory()?, service.peak_of_all()?);
-    eprintln!("{store}: {after:.0} MiB after the last load, {peak:.0} MiB at the most");
+    eprintln!("{store}: {after:.0} MiB after the last load, peak {peak:.0} MiB");
     service.stop().await
 }

@@ -120,7 +120,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
             measure_storm(&mut measuring, &mut clients).await?;
         }
     }
-    report.memory("memory, at the most", store, service.peak_of_all()?);
+    report.memory("peak memory", store, service.peak_of_all()?);
 
     let events = stream::logged(&service).await?;
     let took = setup.run(&["rebuild"]).await?;

@@ -196,7 +196,7 @@ impl Report {
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "| operation | store | a second: median (least … most) | p50 ms | p99 ms | CPU µs each | MiB at the most | of its limit |\n|---|---|--:|--:|--:|--:|--:|--:|"
+            "| operation | store | a second: median (least … most) | p50 ms | p99 ms | CPU µs each | peak MiB | of its limit |\n|---|---|--:|--:|--:|--:|--:|--:|"
         );
         for line in self.lines() {
             let [middle, least, most] = line.per_second.map(number);
@@ -248,7 +248,7 @@ impl Report {
         const GROWTH: f64 = 10.0;
         let _ = writeln!(
             out,
-            "\n| {connections} connections | store | a second | MiB after a third | two thirds | all of the time | at the most | |\n|---|---|--:|--:|--:|--:|--:|---|"
+            "\n| {connections} connections | store | a second | MiB after a third | two thirds | all of the time | peak | |\n|---|---|--:|--:|--:|--:|--:|---|"
         );
         for series in &self.series {
             for sample in &series.samples {
@@ -256,8 +256,8 @@ impl Report {
                 let most = sample.memory.iter().copied().fold(0.0, f64::max);
                 let met = match (sample.peak <= MOST, most - least <= GROWTH) {
                     (true, true) => "",
-                    (false, _) => "missed: 118 MiB at the most",
-                    (true, false) => "missed: within 10 MiB",
+                    (false, _) => "missed: peak above 118 MiB",
+                    (true, false) => "missed: growth above 10 MiB",
                 };
                 let memory: Vec<String> = sample.memory.iter().copied().map(number).collect();
                 let _ = writeln!(

@@ -281,7 +281,7 @@ pub async fn is_refused(http: &Http, token: &str) {
 }
 
 /// Waits until a node refuses `token`, and asserts that it keeps refusing it.
-pub async fn comes_to_refuse(http: &Http, token: &str) {
+pub async fn eventually_refuses(http: &Http, token: &str) {
     eventually("the token is refused", async || {
         let answer = http.send(users::VERIFY).authorization(token).await;
         (answer.status == 400).then_some(())

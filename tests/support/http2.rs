@@ -97,20 +97,20 @@ impl Frames {
     pub async fn with_window(address: &str, window: u32) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         let mut frames = Self(stream);
-        frames.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        frames.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         // SETTINGS_INITIAL_WINDOW_SIZE
         let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
-        frames.say(&frame(SETTINGS, 0, 0, &setting)).await;
+        frames.write(&frame(SETTINGS, 0, 0, &setting)).await;
         frames
     }
 
     /// Sends these bytes, or as many of them as the service reads. Returns whether it read all.
-    pub async fn say(&mut self, bytes: &[u8]) -> bool {
+    pub async fn write(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
     }
 
     /// The next frame, or `None` if the connection is closed.
-    pub async fn hear(&mut self) -> Option<Frame> {
+    pub async fn read_answer(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -125,10 +125,10 @@ impl Frames {
     }
 
     /// All frames until the connection is idle for a while or closed.
-    pub async fn hear_all(&mut self) -> Vec<Frame> {
+    pub async fn read_to_end(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         let quiet = std::time::Duration::from_secs(1);
-        while let Ok(Some(frame)) = tokio::time::timeout(quiet, self.hear()).await {
+        while let Ok(Some(frame)) = tokio::time::timeout(quiet, self.read_answer()).await {
             frames.push(frame);
         }
         frames

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 8;
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// The request was not sent.
     NotAsked,
     /// The service acknowledged the request.
@@ -31,10 +31,10 @@ pub enum Fate {
 pub struct Visitor {
     pub contract: Contract,
     pub person: Person,
-    pub registration: Fate,
+    pub registration: Outcome,
     /// The tokens of the acknowledged login.
     pub tokens: Option<Tokens>,
-    pub logout: Fate,
+    pub logout: Outcome,
 }
 
 impl Visitor {
@@ -43,20 +43,20 @@ impl Visitor {
         let mut visitor = Self {
             contract,
             person,
-            registration: Fate::NotAsked,
+            registration: Outcome::NotAsked,
             tokens: None,
-            logout: Fate::NotAsked,
+            logout: Outcome::NotAsked,
         };
         let person = &visitor.person;
         let registration = contract.registration_of(person);
         let request = http.send(contract.registration()).json(&registration);
         (visitor.registration, _) = fate_of(contract, request).await;
-        if visitor.registration != Fate::Acknowledged {
+        if visitor.registration != Outcome::Acknowledged {
             return visitor;
         }
         let login = contract.login_of(&person.email, &person.password);
         let request = http.send(contract.login()).json(&login);
-        if let (Fate::Acknowledged, Some(answer)) = fate_of(contract, request).await {
+        if let (Outcome::Acknowledged, Some(answer)) = fate_of(contract, request).await {
             let tokens = contract.tokens_in(&answer.json());
             if logs_out {
                 let request = http.send(api_auth::LOGOUT).bearer(&tokens.access);
@@ -73,9 +73,9 @@ impl Visitor {
         let person = &self.person;
         let found = Contract::ApiAuth.sign_in(http, person).await.status == 200;
         match self.registration {
-            Fate::Acknowledged => assert!(found, "{} was lost", person.email),
-            Fate::Declined => assert!(!found, "{} was declined and exists", person.email),
-            Fate::NotAsked | Fate::Unknown => {}
+            Outcome::Acknowledged => assert!(found, "{} was lost", person.email),
+            Outcome::Declined => assert!(!found, "{} was declined and exists", person.email),
+            Outcome::NotAsked | Outcome::Unknown => {}
         }
         if !found {
             // A partial registration would be in the way.
@@ -91,28 +91,28 @@ impl Visitor {
         }
         let Some(tokens) = &self.tokens else { return };
         match self.logout {
-            Fate::NotAsked | Fate::Declined => verifies(http, &tokens.access).await,
-            Fate::Acknowledged => {
+            Outcome::NotAsked | Outcome::Declined => verifies(http, &tokens.access).await,
+            Outcome::Acknowledged => {
                 is_refused(http, &tokens.access).await;
                 if let Some(refresh) = &tokens.refresh {
                     refreshes_nothing(http, refresh).await;
                 }
             }
-            Fate::Unknown => {}
+            Outcome::Unknown => {}
         }
     }
 }
 
 /// Sends a request to a service that may be stopping, and asserts that an answer is in the words of `contract`.
-async fn fate_of(contract: Contract, request: Request) -> (Fate, Option<Answer>) {
+async fn fate_of(contract: Contract, request: Request) -> (Outcome, Option<Answer>) {
     match request.attempt().await {
-        Ok(answer) if answer.status < 300 => (Fate::Acknowledged, Some(answer)),
+        Ok(answer) if answer.status < 300 => (Outcome::Acknowledged, Some(answer)),
         Ok(answer) => {
             contract.refuses(&answer, 503);
             answer.retry_after();
-            (Fate::Declined, Some(answer))
+            (Outcome::Declined, Some(answer))
         }
-        Err(_) => (Fate::Unknown, None),
+        Err(_) => (Outcome::Unknown, None),
     }
 }
 
@@ -168,8 +168,8 @@ async fn come(http: &Http, name: &str, done: &AtomicUsize, ending: &AtomicBool) 
         let contract = Contract::ALL[number % 4];
         let person = Person::called(&format!("{name}-{number}"));
         let visitor = Visitor::visits(http, contract, person, number % 3 == 0).await;
-        let answered = visitor.registration != Fate::Unknown;
-        if visitor.registration == Fate::Declined {
+        let answered = visitor.registration != Outcome::Unknown;
+        if visitor.registration == Outcome::Declined {
             // Visitors whom the service asks to retry later do so.
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -4,7 +4,7 @@ use super::contract::Tokens;
 use super::{Contract, Person, Program};
 
 /// Creates an account of this role while the service runs.
-pub fn employ(service: &Program, person: &Person, role: &str) {
+pub fn create(service: &Program, person: &Person, role: &str) {
     let arguments = [
         "user",
         "create",
@@ -22,12 +22,12 @@ pub fn employ(service: &Program, person: &Person, role: &str) {
 /// Creates an account of this role and signs it in.
 pub async fn signed_in(service: &Program, name: &str, role: &str) -> Tokens {
     let person = Person::called(name);
-    employ(service, &person, role);
+    create(service, &person, role);
     Contract::ApiAuth.signs_in(&service.http(), &person).await
 }
 
 /// Gives an account another role.
-pub fn promote(service: &Program, person: &Person, role: &str) {
+pub fn set_role(service: &Program, person: &Person, role: &str) {
     let output = service
         .settings
         .run(&["user", "role", &person.username, role], "");

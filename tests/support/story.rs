@@ -44,7 +44,7 @@ pub async fn everything_happens(service: &Program, name: &str) -> Story {
     let person = signs_in_and_out(service, name, &mut events).await;
     let verification = confirms_and_is_robbed(service, &person, &mut events).await;
     let person = resets_the_password(service, person, verification, &mut events).await;
-    staff::promote(service, &person, "auditor");
+    staff::set_role(service, &person, "auditor");
     let tokens = Contract::ApiAuth.signs_in(&service.http(), &person).await;
     events.extend([EventKind::RoleChanged, EventKind::LoggedIn]);
     comes_and_is_erased(service, &format!("{name}-for-a-day"), &mut events).await;

@@ -16,7 +16,7 @@ impl Wire {
     }
 
     /// Sends these bytes, or as many of them as the service reads.
-    pub async fn say(&mut self, bytes: &[u8]) {
+    pub async fn write(&mut self, bytes: &[u8]) {
         // A service that refuses a request early need not read it to its end. The answer counts.
         let _ = self.0.write_all(bytes).await;
     }
@@ -31,14 +31,14 @@ impl Wire {
 
     /// Reads until the service closes the connection, as it does after an unreadable request, and after a request with
     /// `Connection: close`.
-    pub async fn hear_all(mut self) -> String {
+    pub async fn read_to_end(mut self) -> String {
         let mut raw = Vec::new();
         let _ = self.0.read_to_end(&mut raw).await;
         String::from_utf8_lossy(&raw).into_owned()
     }
 
     /// Reads the answer to a request with `Connection: close`.
-    pub async fn hear(mut self) -> Answer {
+    pub async fn read_answer(mut self) -> Answer {
         let mut raw = Vec::new();
         // A reset after the answer (RFC 9112 §9.6) does not affect the bytes that were read.
         let _ = self.0.read_to_end(&mut raw).await;

@@ -63,7 +63,7 @@ const MEMORY: f64 = 150.0;
 pub(crate) async fn run(isolation: &Isolation) -> anyhow::Result<()> {
     std::fs::create_dir_all(&isolation.directory)?;
     print(
-        "| abuse | store | | p99 ms, quiet | under abuse | times (wanted 2) | of the rate (wanted 0.80) | MiB at the most (wanted 150) |\n|---|---|---|--:|--:|--:|--:|--:|\n",
+        "| abuse | store | | p99 ms, quiet | under abuse | times (wanted 2) | of the rate (wanted 0.80) | peak MiB (wanted 150) |\n|---|---|---|--:|--:|--:|--:|--:|\n",
     );
     for store in [Store::Sqlite, Store::Postgres] {
         let absent = store == Store::Postgres && isolation.postgres.is_none();
