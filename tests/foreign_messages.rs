@@ -14,10 +14,10 @@ use support::nats::Message;
 use support::{Contract, Nats, Person, Program, Settings, Store, eventually, on_both_stores, own};
 
 on_both_stores!(
-    a_strangers_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_places,
-    a_strangers_message_in_the_middle_raises_an_alarm_until_it_is_excluded,
-    a_strangers_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm,
-    a_strangers_message_among_the_checkpoints_is_passed_over,
+    a_foreign_message_stops_publishing_until_it_is_excluded_and_readers_keep_their_positions,
+    a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded,
+    a_foreign_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm,
+    a_foreign_message_among_the_checkpoints_is_skipped,
     a_full_stream_makes_events_wait_and_raises_an_alarm,
 );
 
@@ -158,7 +158,7 @@ async fn a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded(st
 }
 
 /// The log may never get to the place that it names, or only after years.
-async fn a_strangers_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm(
+async fn a_foreign_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm(
     store: Store,
 ) {
     let nats = Nats::start().await;
@@ -193,7 +193,7 @@ async fn a_strangers_message_in_the_middle_that_names_an_event_beyond_the_log_ra
     assert!(doctor.status.success(), "{doctor:?}");
 }
 
-async fn a_strangers_message_among_the_checkpoints_is_passed_over(store: Store) {
+async fn a_foreign_message_among_the_checkpoints_is_skipped(store: Store) {
     let nats = Nats::start().await;
     let mut service = publishing(store, &nats).start().await;
     let auditor = Auditor::of(&service).await;
