@@ -10,7 +10,7 @@ use authlog_infrastructure::nats::NatsCheckpoints;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::transparency::auditor::Auditor;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
-use authlog_infrastructure::transparency::courier::{CheckpointSink, Courier, judge_sink};
+use authlog_infrastructure::transparency::exporter::{CheckpointSink, Courier, judge_sink};
 use authlog_infrastructure::transparency::file::CheckpointFile;
 use authlog_infrastructure::transparency::key::log_key;
 use authlog_infrastructure::transparency::note::{NoteKey, VerifierKey};

@@ -7,15 +7,22 @@ use std::path::{Path, PathBuf};
 use toml::Table;
 
 /// The rooms, and which others each may name outside its tests.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("application", &["domain"]),
     ("projections", &["domain", "application"]),
     (
         "infrastructure",
-        &["domain", "application", "projections", "argon2id"],
+        &[
+            "domain",
+            "application",
+            "projections",
+            "argon2id",
+            "log-proof",
+        ],
     ),
     ("infrastructure/argon2id", &[]),
+    ("infrastructure/log-proof", &[]),
     ("api", &["domain", "application"]),
     ("bench", &["domain", "application", "infrastructure"]),
 ];
@@ -33,7 +40,7 @@ const TECHNOLOGIES: [&str; 8] = [
 ];
 
 /// The rooms and the technologies that each has for its own.
-const ADAPTERS: [(&str, &[&str]); 6] = [
+const ADAPTERS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("application", &[]),
     ("projections", &[]),
@@ -50,6 +57,7 @@ const ADAPTERS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("infrastructure/argon2id", &["argon2"]),
+    ("infrastructure/log-proof", &[]),
     ("api", &["axum"]),
 ];
 
@@ -107,6 +115,35 @@ fn only_adapters_depend_on_their_technology() {
             !program.contains(technology),
             "the program names {technology}"
         );
+    }
+}
+
+#[test]
+fn an_auditor_verifies_the_log_without_a_store_a_network_or_a_runtime() {
+    let lock: Table = std::fs::read_to_string(root().join("Cargo.lock"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    let needed_by = |name: &str| {
+        let named = packages
+            .iter()
+            .filter(|it| it["name"].as_str() == Some(name));
+        let lists = named.filter_map(|package| package.get("dependencies")?.as_array());
+        let entries: Vec<&str> = lists.flatten().filter_map(|entry| entry.as_str()).collect();
+        // An entry has the version as well if there are several.
+        entries
+            .into_iter()
+            .filter_map(|entry| entry.split(' ').next())
+    };
+    let mut needed = BTreeSet::from(["authlog-log-proof"]);
+    let mut open = vec!["authlog-log-proof"];
+    while let Some(name) = open.pop() {
+        open.extend(needed_by(name).filter(|other| needed.insert(other)));
+    }
+    assert!(needed.contains("aws-lc-rs"), "{needed:?}");
+    for other in ["tokio", "sqlx", "rusqlite", "async-nats", "axum", "hyper"] {
+        assert!(!needed.contains(other), "the verification needs {other}");
     }
 }
 

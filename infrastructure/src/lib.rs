@@ -5,7 +5,6 @@ mod doctor;
 mod exclusive_file;
 pub mod hashing;
 mod history;
-pub mod leaf;
 pub mod limits;
 pub mod mail;
 pub mod nats;
@@ -21,6 +20,7 @@ pub mod transparency;
 mod upgrade;
 mod write_health;
 
+pub use authlog_log_proof::leaf;
 pub use store::{
     ClaimUpgrade, MailboxClaims, MasterKeyRotation, OpenError, Rewrapped, SealUpgrade,
     SharedSecrets, SigningKeyStore, Store, StoreAccess,

@@ -1,4 +1,4 @@
-//! Checkpoints on a real NATS server: each once, in order, and a log that contradicts one of them is not signed.
+//! Checkpoints on a real NATS server: each is stored once and in order, and a log that contradicts one is not signed.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -18,7 +18,7 @@ use authlog_infrastructure::nats::{
     CHECKPOINT_STREAM, NatsCheckpoints, NatsServers, StreamOptions,
 };
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
-use authlog_infrastructure::transparency::courier::Courier;
+use authlog_infrastructure::transparency::exporter::Courier;
 use authlog_infrastructure::transparency::note::NoteKey;
 use authlog_infrastructure::transparency::signer::sign_all;
 use authlog_infrastructure::transparency::tree::{Hash, NodeId};
@@ -85,7 +85,7 @@ impl Nats {
         panic!("there are not {count} notes on the stream");
     }
 
-    /// A node that leads with `log`, for as long as the guard is held.
+    /// A leading node with `log`, which runs while the guard is held.
     fn node(&self, log: &Arc<Log>) -> Node {
         let witness = Arc::new(Witness::default());
         let servers = NatsServers::parse(&self.url).unwrap();
@@ -123,7 +123,7 @@ impl Nats {
     async fn delete_stream(&self) {
         let jetstream = jetstream::new(async_nats::connect(&self.url).await.unwrap());
         jetstream.delete_stream(CHECKPOINT_STREAM).await.unwrap();
-        // nats-server 2.9 may take the files of a successor along.
+        // nats-server 2.9 may delete the files of a successor.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
@@ -134,7 +134,7 @@ struct Node {
 }
 
 impl Node {
-    /// Waits until the integrity is as it should be, and returns why the log is not trusted.
+    /// Waits for the expected integrity, and returns why the log is not trusted.
     async fn says(&mut self, wanted: impl FnMut(&LogIntegrity) -> bool) -> String {
         let within = Duration::from_secs(60);
         let waiting = tokio::time::timeout(within, self.integrity.wait_for(wanted));
@@ -181,7 +181,7 @@ impl Log {
         log.extend(leaves.iter().map(|leaf| Hash([*leaf; 32])));
     }
 
-    /// Grows and signs for all of it.
+    /// Appends events and signs a checkpoint for all of them.
     async fn signs(&self, leaves: &[u8]) -> String {
         self.grow(leaves);
         sign_all(self, &key(), None).await.unwrap().unwrap().note
@@ -246,7 +246,7 @@ async fn every_checkpoint_is_on_the_stream_once_and_in_order() {
     node.is_content().await;
     drop(node);
 
-    // Two that both believe to lead, after a restart.
+    // Two nodes that both believe to lead, after a restart.
     let mut both = [nats.node(&log), nats.node(&log)];
     for leaf in 10..30 {
         signed.push(log.signs(&[leaf]).await);
@@ -282,7 +282,7 @@ async fn a_log_that_contradicts_the_stream_raises_an_alarm() {
 }
 
 #[tokio::test]
-async fn an_earlier_note_is_compared_though_the_last_one_agrees() {
+async fn an_earlier_note_is_compared_even_if_the_last_one_agrees() {
     let (nats, before, forked) = (Nats::start().await, Log::of(&[]), Log::of(&[]));
     let first = before.signs(&[1, 2, 3]).await;
     let second = before.signs(&[4, 5]).await;
@@ -294,7 +294,7 @@ async fn an_earlier_note_is_compared_though_the_last_one_agrees() {
 }
 
 #[tokio::test]
-async fn notes_of_strangers_and_older_notes_stop_nothing() {
+async fn foreign_notes_and_older_notes_do_not_stop_signing() {
     let (nats, log) = (Nats::start().await, Log::of(&[]));
     let (first, second) = (log.signs(&[1, 2]).await, log.signs(&[3, 4]).await);
     let stranger = NoteKey::new("log.example", &[6; 32]).unwrap();
@@ -308,9 +308,9 @@ async fn notes_of_strangers_and_older_notes_stop_nothing() {
 }
 
 #[tokio::test]
-async fn messages_that_are_no_checkpoints_raise_no_alarm_and_stop_nothing() {
+async fn messages_that_are_no_checkpoints_neither_raise_an_alarm_nor_stop_signing() {
     let (nats, log) = (Nats::start().await, Log::of(&[]));
-    // Before there is a checkpoint, before another start, and while it runs.
+    // Before the first checkpoint, before another start, and while the node runs.
     nats.stream_of(&["hello"]).await;
     let mut signed = vec!["hello".to_owned(), log.signs(&[1, 2]).await];
     let mut node = nats.node(&log);
@@ -330,7 +330,7 @@ async fn messages_that_are_no_checkpoints_raise_no_alarm_and_stop_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_of_another_log_raises_an_alarm_until_it_is_gone() {
+async fn a_stream_of_another_log_raises_an_alarm_until_it_is_deleted() {
     let (nats, log) = (Nats::start().await, Log::of(&[]));
     let signed = log.signs(&[1, 2]).await;
     let stranger = NoteKey::new("other.example", &[6; 32]).unwrap();

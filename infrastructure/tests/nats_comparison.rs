@@ -1,4 +1,4 @@
-//! A stream that is not the copy of its log: whatever differs is named.
+//! Comparison and repair of a stream that differs from its log, on a real NATS server.
 
 #![expect(clippy::unwrap_used, reason = "what fails in a test may panic")]
 
@@ -23,7 +23,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A server of a test's own.
+/// The NATS server of one test.
 struct Server {
     process: Child,
     url: String,
@@ -120,7 +120,7 @@ impl Server {
         diagnosis
     }
 
-    /// Where the first divergence is and what it is.
+    /// The place and the description of the first difference.
     async fn finds(&self, log: &Log) -> (String, u64) {
         let mut diagnosis = self.diagnosis(log).await;
         let found = diagnosis.divergences.remove(&Check::Stream).unwrap();
@@ -138,7 +138,7 @@ impl Drop for Server {
     }
 }
 
-/// A log of so many sessions that ended.
+/// A log with this many ended sessions.
 struct Log(u64);
 
 impl Log {
@@ -169,7 +169,7 @@ struct Message {
 }
 
 impl Message {
-    /// The message of an event, by what the documentation says of it.
+    /// The message of an event, as documented.
     fn of(log_index: u64) -> Self {
         let event = publish(&Log::event(log_index)).unwrap();
         let json = event.to_json("authlog");
@@ -188,7 +188,7 @@ impl Message {
         (1..=count).map(Self::of).collect()
     }
 
-    /// What a client publishes that knows nothing of events.
+    /// A message of a client that knows nothing of events.
     fn of_a_stranger() -> Self {
         Self {
             subject: "auth.v1.user.evil.registered".to_owned(),
@@ -232,7 +232,7 @@ impl EventLog for Log {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_a_copy_or_on_its_way_to_be_one_is_well() {
+async fn a_stream_that_is_a_beginning_of_the_log_has_no_difference() {
     let server = Server::with_stream(&Message::of_events(2500)).await;
     for length in [2500, 2600] {
         let diagnosis = server.diagnosis(&Log(length)).await;
@@ -253,7 +253,7 @@ async fn every_difference_is_named() {
     let (found, count) = server.finds(&Log(5)).await;
     assert!(found.starts_with("sequence 3 of AUTH_EVENTS"), "{found}");
     assert!(found.contains("session/else/1"), "{found}");
-    // The message, and the event in whose place it is.
+    // The message, and the event whose place it takes.
     assert_eq!(count, 2);
 
     for change in [
@@ -292,8 +292,8 @@ async fn every_difference_is_named() {
 }
 
 #[tokio::test]
-async fn messages_of_others_are_excluded_wherever_they_are() {
-    // Two of strangers between events, a copy of an event, and one more at the end.
+async fn messages_of_other_clients_are_excluded_at_any_place() {
+    // Two foreign messages between events, a copy of an event, and one more at the end.
     let mut messages = Message::of_events(20);
     messages.extend([Message::of_a_stranger(), Message::of_a_stranger()]);
     messages.extend((21..=25).map(Message::of));
@@ -314,7 +314,7 @@ async fn messages_of_others_are_excluded_wherever_they_are() {
     assert_eq!(description, "Made by others. Not events: 21-22, 28-29.");
     assert!(server.diagnosis(&Log(25)).await.is_well());
 
-    // A second time there is nothing to do, until there is.
+    // A second repair changes nothing until there is a new foreign message.
     let repaired = server.repaired(&Log(25), false).await.unwrap();
     assert!(repaired.excluded.is_empty());
     assert_eq!(repaired.list, "21-22, 28-29");
@@ -326,7 +326,7 @@ async fn messages_of_others_are_excluded_wherever_they_are() {
 }
 
 #[tokio::test]
-async fn an_event_in_whose_place_another_message_is_gets_to_the_end_of_the_stream() {
+async fn an_event_whose_place_is_taken_is_added_at_the_end_of_the_stream() {
     let mut messages = Message::of_events(10);
     messages[2].data = r#"{"session_id":"forged"}"#.to_owned();
     messages[5] = Message::of_a_stranger();
@@ -345,7 +345,7 @@ async fn an_event_in_whose_place_another_message_is_gets_to_the_end_of_the_strea
 }
 
 #[tokio::test]
-async fn a_message_that_may_be_a_lost_event_is_excluded_only_if_it_is_said_to_be_forged() {
+async fn a_message_that_may_be_a_lost_event_is_excluded_only_as_forged() {
     let beyond = Message::of(6);
     let other = Message::of(5).with("ce-id", "session/else/1");
     for (message, log) in [(beyond, Log(5)), (other, Log(6))] {

@@ -1,4 +1,4 @@
-//! How to connect to NATS: to which servers, as whom, trusting which authorities, and to which JetStream.
+//! How to connect to NATS: servers, credentials, trusted authorities and JetStream API.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use nkeys::{KeyPair, KeyPairType};
 
 use super::servers::NatsServers;
 
-/// The prefix of JetStream's API where no domain and no other prefix is set.
+/// The default prefix of the JetStream API.
 const API_PREFIX: &str = "$JS.API";
 
 /// How to connect to NATS. Files are read for every connection, so that renewed credentials need no restart.
@@ -20,28 +20,28 @@ const API_PREFIX: &str = "$JS.API";
 pub struct NatsAccess {
     /// The servers of one cluster.
     pub servers: NatsServers,
-    /// As whom to connect, if the servers' URLs do not say it.
+    /// The credentials, if the servers' URLs contain none.
     pub identity: Option<NatsIdentity>,
-    /// The certificate that the server may ask for.
+    /// The client certificate, if the server asks for one.
     pub client_certificate: Option<ClientCertificate>,
-    /// PEM file with the authorities that the server's certificate may be signed by, in place of the system's.
+    /// PEM file with the authorities that may sign the server's certificate, instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// The first tokens of the subjects on which answers arrive, in place of `_INBOX`.
+    /// The first tokens of the subjects for replies, instead of `_INBOX`.
     pub inbox_prefix: Option<String>,
-    /// The prefix of JetStream's API, in place of `$JS.API`.
+    /// The prefix of the JetStream API, instead of `$JS.API`.
     pub api_prefix: Option<String>,
 }
 
-/// As whom to connect.
+/// Credentials in a file.
 #[derive(Clone)]
 pub enum NatsIdentity {
-    /// A file with the seed of a user's nkey.
+    /// A file with the seed of a user nkey.
     NkeyFile(PathBuf),
-    /// A file with a user's JWT and the seed of its nkey (`.creds`).
+    /// A file with a user JWT and the seed of its nkey (`.creds`).
     CredentialsFile(PathBuf),
 }
 
-/// A certificate for clients and its private key, each in a PEM file.
+/// A client certificate and its private key, each in a PEM file.
 #[derive(Clone)]
 pub struct ClientCertificate {
     /// The certificate and its chain.
@@ -50,7 +50,7 @@ pub struct ClientCertificate {
     pub key_file: PathBuf,
 }
 
-/// Why a file that a setting names cannot be used. It never says what is in the file.
+/// Why a file that a setting names cannot be used. The text never contains the file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsAccessError {
     /// The file cannot be read.
@@ -89,21 +89,21 @@ impl From<NatsServers> for NatsAccess {
 }
 
 impl NatsAccess {
-    /// Reads every file once.
+    /// Reads every file once, to check them.
     ///
     /// # Errors
-    /// One of them cannot be used.
+    /// A file cannot be read, or has the wrong content.
     pub fn check(&self) -> Result<(), NatsAccessError> {
         self.options().map(|_| ())
     }
 
-    /// A connection for a few questions, which async-nats makes again should it break.
+    /// A connection for a few requests. async-nats reconnects if it breaks.
     pub(super) async fn connect(&self) -> Result<Client, NatsConnectError> {
         let (addresses, options) = self.options_for_connection().await?;
         Ok(options.name("authlog").connect(addresses).await?)
     }
 
-    /// JetStream over this connection; any answer has to arrive within `timeout`.
+    /// JetStream over this connection. Every answer has to arrive within `timeout`.
     pub(super) fn jetstream(&self, client: Client, timeout: Duration) -> Context {
         ContextBuilder::new()
             .api_prefix(self.api_prefix.as_deref().unwrap_or(API_PREFIX))
@@ -112,7 +112,7 @@ impl NatsAccess {
             .build(client)
     }
 
-    /// As [`Self::options`], off the threads that serve requests.
+    /// [`Self::options`] on a thread for blocking work, because it reads files.
     pub(super) async fn options_for_connection(
         &self,
     ) -> Result<(Vec<ServerAddr>, ConnectOptions), NatsConnectError> {
@@ -121,7 +121,7 @@ impl NatsAccess {
         Ok(read.map_err(io::Error::from)??)
     }
 
-    /// The servers' addresses, and options with everything else.
+    /// The addresses of the servers, and the options of the connection.
     fn options(&self) -> Result<(Vec<ServerAddr>, ConnectOptions), NatsAccessError> {
         let (addresses, mut options) = self.servers.options();
         match &self.identity {
@@ -160,7 +160,7 @@ impl NatsAccess {
     }
 }
 
-/// Why there is no connection.
+/// Why a connection cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NatsConnectError {
     #[error(transparent)]
@@ -171,7 +171,7 @@ pub(super) enum NatsConnectError {
     Task(#[from] io::Error),
 }
 
-/// The seed of a user's nkey in a file, bare or between the lines with which tools decorate it.
+/// The seed of a user nkey in a file, alone or between the marker lines that tools write.
 fn seed(file: &Path) -> Result<String, NatsAccessError> {
     const SETTING: &str = "AUTHLOG_NATS_NKEY_FILE";
     let text = read(SETTING, file)?;
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_is_found_bare_and_decorated() {
+    fn a_seed_is_found_with_and_without_marker_lines() {
         let seed_of_user = KeyPair::new_user().seed().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("seed");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_setting_and_the_file_and_shows_nothing_of_its_contents() {
+    fn an_error_names_the_setting_and_the_file_but_not_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         let account = KeyPair::new_account().seed().unwrap();
@@ -269,10 +269,10 @@ mod tests {
             (with_authorities, "AUTHLOG_NATS_CA_FILE"),
         ] {
             let error = access.check().unwrap_err();
-            let told = format!("{error} {error:?}");
-            assert!(told.starts_with(setting), "{told}");
-            assert!(told.contains("secret"), "the file is not named: {told}");
-            assert!(!told.contains(&account), "{told}");
+            let text = format!("{error} {error:?}");
+            assert!(text.starts_with(setting), "{text}");
+            assert!(text.contains("secret"), "the file is not named: {text}");
+            assert!(!text.contains(&account), "{text}");
         }
         let away = access(NatsIdentity::NkeyFile(folder.path().join("none")));
         let error = away.check().unwrap_err().to_string();

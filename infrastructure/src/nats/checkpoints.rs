@@ -1,4 +1,4 @@
-//! Checkpoints on a stream of their own, so that the events' stream stays the log and nothing else.
+//! The stream of checkpoints. It is separate, so that the stream of events contains only the log.
 
 use std::time::Duration;
 
@@ -12,36 +12,36 @@ use time::OffsetDateTime;
 use super::access::NatsAccess;
 use super::config::{self, CHECKPOINT_STREAM, CHECKPOINT_SUBJECT, StreamOptions};
 use super::message::described;
-use super::stream::{Found, GONE_FOR};
+use super::stream::{FoundStream, GONE_FOR};
 use crate::transparency::StoredCheckpoint;
 use crate::transparency::checkpoint::Checkpoint;
-use crate::transparency::courier::{CheckpointSink, Notes, SinkError};
+use crate::transparency::exporter::{CheckpointSink, Notes, SinkError};
 
 /// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Notes that are read at a time.
+/// Notes in one read.
 const PAGE: u64 = 1000;
 
-/// Notes that are asked for side by side.
-const SIDE_BY_SIDE: usize = 50;
+/// Concurrent requests for notes.
+const CONCURRENT_REQUESTS: usize = 50;
 
-/// The stream `AUTH_CHECKPOINTS`: signed notes as they are, in order of their sizes. Each is sent with the sequence that
-/// must come before it, so that two nodes that both believe to lead store none twice.
+/// The stream `AUTH_CHECKPOINTS`: signed notes in order of their sizes. Each note is sent with the sequence that has to
+/// precede it, so two nodes that both believe to lead store no note twice.
 pub struct NatsCheckpoints {
     access: NatsAccess,
     options: StreamOptions,
     jetstream: Option<Context>,
     /// The last sequence that was read or added.
     read_to: u64,
-    /// When the stream that was read was made.
+    /// The creation time of the stream that was read last.
     made_at: Option<OffsetDateTime>,
-    /// Whether a stream was deleted, in whose place none was made yet.
+    /// Whether the stream was deleted and not created again yet.
     is_gone: bool,
 }
 
 impl NatsCheckpoints {
-    /// The stream there. If it is not there, it is made with these options when there is something to add.
+    /// The stream on these servers. If it does not exist, it is created with these options with the first checkpoint.
     pub const fn new(access: NatsAccess, options: StreamOptions) -> Self {
         Self {
             access,
@@ -58,14 +58,14 @@ impl NatsCheckpoints {
             return Ok(jetstream.clone());
         }
         let client = self.access.connect().await.map_err(failed)?;
-        let jetstream = self.access.jetstream(client, PATIENCE);
+        let jetstream = self.access.jetstream(client, ANSWER_WITHIN);
         self.jetstream = Some(jetstream.clone());
         Ok(jetstream)
     }
 
     async fn next_notes(&mut self) -> Result<Notes, SinkError> {
         let jetstream = self.jetstream().await?;
-        let found = Found::named(&jetstream, CHECKPOINT_STREAM).await;
+        let found = FoundStream::named(&jetstream, CHECKPOINT_STREAM).await;
         let Some(found) = found.map_err(failed)? else {
             self.read_to = 0;
             let replaced = self.made_at.take().is_some();
@@ -85,13 +85,13 @@ impl NatsCheckpoints {
         }
         self.made_at = Some(info.created);
         let mut notes = vec![];
-        // A stretch of which every message was lost is not the end.
+        // A range whose messages are all lost is not the end of the stream.
         while notes.is_empty() && self.read_to < info.state.last_sequence {
             let first = info.state.first_sequence.max(self.read_to + 1);
             let last = info.state.last_sequence.min(first + PAGE - 1);
             notes = stream::iter(first..=last)
                 .map(|sequence| note_at(&found, sequence))
-                .buffered(SIDE_BY_SIDE)
+                .buffered(CONCURRENT_REQUESTS)
                 .try_filter_map(|note| std::future::ready(Ok(note)))
                 .try_collect::<Vec<String>>()
                 .await?;
@@ -127,9 +127,9 @@ impl NatsCheckpoints {
     }
 }
 
-/// The note at this sequence; `None` if the stream has lost it, or if the message is no checkpoint: another client has
-/// published it, and it says nothing about the log.
-async fn note_at(found: &Found, sequence: u64) -> Result<Option<String>, SinkError> {
+/// The note with this sequence. `None` if the stream has lost it, or if it is not a checkpoint, because another client has
+/// published it.
+async fn note_at(found: &FoundStream, sequence: u64) -> Result<Option<String>, SinkError> {
     let Some(message) = found.message(sequence).await.map_err(failed)? else {
         return Ok(None);
     };
@@ -146,8 +146,8 @@ async fn note_at(found: &Found, sequence: u64) -> Result<Option<String>, SinkErr
     Ok(None)
 }
 
-/// Says so if a stream that others made may lose checkpoints.
-fn note_configuration(found: &Found) {
+/// Logs a warning if the configuration of the stream puts checkpoints at risk.
+fn note_configuration(found: &FoundStream) {
     let config = &found.info.config;
     let differences = config::differences(config, &found.config, CHECKPOINT_SUBJECT);
     let risks = config::risks(config, &found.config);
@@ -173,7 +173,7 @@ impl CheckpointSink for NatsCheckpoints {
     async fn read(&mut self) -> Result<Notes, SinkError> {
         let read = self.next_notes().await;
         if read.is_err() {
-            // The next time over another connection, perhaps to another server.
+            // The next read uses a new connection, possibly to another server.
             self.jetstream = None;
         }
         read

@@ -1,4 +1,4 @@
-//! Whether the stream is the copy of the log that it should be.
+//! Comparison of the whole stream with the log, for `authlog doctor`.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::config::STREAM;
 use super::copy_check::messages;
 use super::identity::LogReader;
 use super::order::{Order, Verdict};
-use super::stream::Found;
+use super::stream::FoundStream;
 
-/// Events that are read from the log at a time.
+/// Events in one read of the log.
 const PAGE: u32 = 1000;
 
 /// How long the server may take for any answer.
@@ -27,8 +27,8 @@ fn unreadable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> St
     StreamUnreadable(source.into())
 }
 
-/// Compares every message of the stream with the event at its place in the log, and notes what differs. Events that are
-/// not on the stream yet are no divergence: they wait. Neither are messages that an operator has excluded.
+/// Compares every message of the stream with the log, and adds the differences to `diagnosis`. Events that are not published
+/// yet and messages that an operator has excluded are not differences.
 ///
 /// # Errors
 /// The stream or the log cannot be read.
@@ -39,10 +39,12 @@ pub async fn compare_stream(
 ) -> Result<(), StreamUnreadable> {
     let client = access.connect().await.map_err(unreadable)?;
     let jetstream = access.jetstream(client, ANSWER_WITHIN);
-    // The stream is looked at before the log, so that a service that goes on can only make the log longer.
-    let found = Found::named(&jetstream, STREAM).await.map_err(unreadable)?;
+    // The stream is read before the log, so a running service can only make the log longer.
+    let found = FoundStream::named(&jetstream, STREAM)
+        .await
+        .map_err(unreadable)?;
     let Some(found) = found else {
-        // Nothing was published yet.
+        // No event was published yet.
         return Ok(());
     };
     let state = &found.info.state;

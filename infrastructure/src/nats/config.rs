@@ -1,4 +1,4 @@
-//! How the streams are made, and whether one that was made by others is as it has to be.
+//! The configuration of the streams, and the check of a stream that this program has not created.
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use serde_json::Value;
@@ -6,35 +6,35 @@ use serde_json::Value;
 /// The name of the stream of events.
 pub const STREAM: &str = "AUTH_EVENTS";
 
-/// Every subject of the events.
+/// The subjects of all events.
 pub(super) const SUBJECTS: &str = "auth.v1.>";
 
 /// The name of the stream of checkpoints.
 pub const CHECKPOINT_STREAM: &str = "AUTH_CHECKPOINTS";
 
-/// Its one subject, which is none of the events'.
+/// The subject of checkpoints, which is not among those of the events.
 pub(super) const CHECKPOINT_SUBJECT: &str = "auth-checkpoint.v1";
 
-/// The largest message that a stream has to take, in bytes; ours are a fraction of it.
+/// The message size that a stream has to accept, in bytes. The messages of this program are much smaller.
 const LARGEST_MESSAGE: i32 = 65_536;
 
-/// What an operator chooses for streams that are made. Those that exist are left as they are.
+/// The operator's options for new streams. Existing streams are not changed.
 #[derive(Clone, Copy)]
 pub struct StreamOptions {
-    /// How many servers keep each.
+    /// The number of servers that keep each stream.
     pub replicas: usize,
-    /// How many bytes each may take, as accounts with `max_bytes_required` want to know. A full stream takes no more
-    /// messages and forgets none.
+    /// The size limit of each stream in bytes. Accounts with `max_bytes_required` need one. A full stream refuses new messages
+    /// and keeps the old ones.
     pub max_bytes: Option<i64>,
 }
 
-/// The stream of events as it has to be: it keeps every message for ever, on disk, and no client can cut a hole in it.
+/// The configuration of the stream of events: it keeps every message for ever, on disk, and no client can delete one.
 pub(super) fn events(options: StreamOptions) -> Config {
     let description = "Every event of Authlog, in the order of its log";
     kept(STREAM, SUBJECTS, description, options)
 }
 
-/// The stream of checkpoints, likewise.
+/// The configuration of the stream of checkpoints, with the same properties.
 pub(super) fn checkpoints(options: StreamOptions) -> Config {
     let description = "Signed checkpoints of Authlog's log";
     kept(CHECKPOINT_STREAM, CHECKPOINT_SUBJECT, description, options)
@@ -62,9 +62,9 @@ fn kept(name: &str, subject: &str, description: &str, options: StreamOptions) ->
     }
 }
 
-/// What of `found` would lose messages, their order or their subjects. `raw` is the same as the server sent it, with
-/// members that this program's client library does not know. Replicas, placement, compression and the size at which a
-/// stream takes no more are the operator's choice.
+/// The members of `found` that would lose messages, their order or their subjects. `raw` is the configuration as the server
+/// sent it, including members that the client library does not know. Replicas, placement, compression and a size limit that
+/// refuses new messages are the operator's choice.
 pub(super) fn differences(found: &Config, raw: &Value, subject: &str) -> Vec<String> {
     let is_limited = |limit: i64| limit > 0;
     let forgets_the_oldest = found.discard == DiscardPolicy::Old
@@ -129,7 +129,7 @@ pub(super) fn differences(found: &Config, raw: &Value, subject: &str) -> Vec<Str
     differs.collect()
 }
 
-/// What of a stream that is taken all the same puts its messages at risk.
+/// The members of an accepted configuration that put messages at risk.
 pub(super) fn risks(found: &Config, raw: &Value) -> Vec<&'static str> {
     let all = [
         (
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_streams_that_we_make_are_ones_that_we_take() {
+    fn the_streams_of_this_program_are_accepted() {
         for (replicas, max_bytes) in [(1, None), (3, Some(1_000_000))] {
             let options = StreamOptions {
                 replicas,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_forgets_is_named_by_what_differs() {
+    fn the_difference_of_a_stream_that_loses_messages_is_named() {
         let found = Config {
             max_age: Duration::from_secs(60),
             storage: StorageType::Memory,
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_taken_where_a_full_stream_refuses_new_messages() {
+    fn a_limit_is_accepted_if_a_full_stream_refuses_new_messages() {
         let limited = |discard| Config {
             max_bytes: 1_000_000,
             max_messages: 1000,
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_newer_servers_have_is_judged_as_well() {
+    fn settings_of_newer_servers_are_checked_as_well() {
         let raw = json!({
             "subject_transform": {"src": "auth.v1.>", "dest": "x.>"},
             "allow_msg_ttl": true,

@@ -1,8 +1,8 @@
 //! A connection to NATS that is used until it breaks.
 //!
-//! async-nats would mend it behind our back: messages that were under way are then never acknowledged, and those that
-//! wait in its queue are sent after a hole, hours later if need be. Here a connection that broke is given up at once, and
-//! the next one begins by asking the stream where to go on.
+//! async-nats would reconnect by itself. Messages that were sent before are then never acknowledged, and messages in its queue
+//! are sent after a gap, possibly hours later. So this connection is abandoned as soon as it breaks, and the next one begins
+//! by asking the stream where to continue.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,33 +12,32 @@ use async_nats::jetstream;
 use tokio_util::sync::CancellationToken;
 
 use super::access::NatsAccess;
-use super::trouble::Trouble;
+use super::error::NatsError;
 
-/// How long the server may take for any answer, an acknowledgement among them, before the connection counts as broken.
+/// How long the server may take for any answer, including an acknowledgement, before the connection counts as broken.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection to NATS.
-pub(super) struct Connection {
+pub(super) struct NatsConnection {
     pub(super) jetstream: jetstream::Context,
     broken: CancellationToken,
     complaint: Arc<Mutex<Option<String>>>,
 }
 
-impl Connection {
-    /// Connects to one of the servers, each of which is tried once. Credentials are sent to the server and are never
-    /// shown.
-    pub(super) async fn open(access: &NatsAccess) -> Result<Self, Trouble> {
+impl NatsConnection {
+    /// Connects to one of the servers. Each server is tried once. Credentials never appear in an error.
+    pub(super) async fn open(access: &NatsAccess) -> Result<Self, NatsError> {
         let broken = CancellationToken::new();
         let complaint = Arc::default();
         let options = access.options_for_connection().await;
-        let (addresses, options) = options.map_err(Trouble::away)?;
+        let (addresses, options) = options.map_err(NatsError::unavailable)?;
         let client = options
             .name("authlog")
             .connection_timeout(ANSWER_WITHIN)
-            // None cannot be said, and less would leave servers out. A client whose connection came back is not used any
-            // more.
+            // The library cannot be told not to reconnect, and a smaller number would skip servers. A client that has
+            // reconnected is not used any more.
             .max_reconnects(access.servers.count())
-            .event_callback(noting(broken.clone(), Arc::clone(&complaint)))
+            .event_callback(record_events(broken.clone(), Arc::clone(&complaint)))
             .connect(addresses)
             .await
             .map_err(not_connected)?;
@@ -49,39 +48,41 @@ impl Connection {
         })
     }
 
-    /// Waits until it breaks.
-    pub(super) async fn breaks(&self) -> Trouble {
+    /// Waits until the connection breaks.
+    pub(super) async fn breaks(&self) -> NatsError {
         self.broken.cancelled().await;
-        self.explain(Trouble::Away("the connection was lost".to_owned()))
+        self.explain(NatsError::Unavailable("the connection was lost".to_owned()))
     }
 
-    /// Adds what the server complained about: it does so beside its answers, for example when a permission is missing.
-    pub(super) fn explain(&self, trouble: Trouble) -> Trouble {
+    /// Adds the last error that the server sent on its own, for example about a missing permission.
+    pub(super) fn explain(&self, trouble: NatsError) -> NatsError {
         let complaint = self
             .complaint
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         match (trouble, complaint.as_ref()) {
-            (Trouble::Away(words), Some(complaint)) => {
-                Trouble::Away(format!("{words}; the server says: {complaint}"))
+            (NatsError::Unavailable(words), Some(complaint)) => {
+                NatsError::Unavailable(format!("{words}; the server says: {complaint}"))
             }
             (trouble, _) => trouble,
         }
     }
 }
 
-/// A server that does not speak TLS answers the handshake with a line of its protocol, which the library cannot read.
-fn not_connected(error: async_nats::ConnectError) -> Trouble {
-    match Trouble::away(error) {
-        Trouble::Away(words) if words.contains("InvalidContentType") => Trouble::Away(format!(
-            "{words}: the server does not speak TLS, which its URL, AUTHLOG_NATS_CA_FILE or a client certificate asks for"
-        )),
+/// A server without TLS answers the handshake with a line of its protocol, which the library cannot parse.
+fn not_connected(error: async_nats::ConnectError) -> NatsError {
+    match NatsError::unavailable(error) {
+        NatsError::Unavailable(words) if words.contains("InvalidContentType") => {
+            NatsError::Unavailable(format!(
+                "{words}: the server does not speak TLS, which its URL, AUTHLOG_NATS_CA_FILE or a client certificate asks for"
+            ))
+        }
         other => other,
     }
 }
 
-/// Notes what happens to a connection.
-fn noting(
+/// The callback for events of the connection.
+fn record_events(
     broken: CancellationToken,
     complaint: Arc<Mutex<Option<String>>>,
 ) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {

@@ -1,4 +1,4 @@
-//! Comparing every message of the stream with the log while events are published, a bounded number in a second.
+//! The continuous comparison of the stream with the log, at a bounded rate, while events are published.
 
 use std::time::Duration;
 
@@ -10,24 +10,25 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::config::{STREAM, SUBJECTS};
+use super::error::NatsError;
 use super::excluded::Excluded;
 use super::identity::LogReader;
 use super::order::{Order, Verdict, beyond_log};
-use super::stream::{Found, OpenStream};
-use super::trouble::Trouble;
+use super::stream::{FoundStream, OpenStream};
 
-/// Messages that are compared between two pauses. With the pause it is less than a thousand a second, which costs the
-/// server and the store next to nothing.
+
+/// Messages that are compared between two pauses. With [`PAUSE`] this is less than a thousand per second, a negligible load
+/// for the server and the store.
 const PAGE: u32 = 250;
 
-/// How long to pause.
+/// The pause between two pages.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Messages that are asked for side by side.
-const SIDE_BY_SIDE: usize = 50;
+/// Concurrent requests for messages.
+const CONCURRENT_REQUESTS: usize = 50;
 
-/// How much of the stream this node has compared with the log. Each message is compared once, because no message of a
-/// stream can be changed.
+/// How far this node has compared the stream with the log. Each message is compared once, because a message of a stream
+/// cannot be changed.
 #[derive(Default)]
 pub(super) struct CopyCheck {
     made_at: Option<OffsetDateTime>,
@@ -39,12 +40,13 @@ pub(super) struct CopyCheck {
 }
 
 impl CopyCheck {
-    /// What is wrong with the stream, in words for an operator.
+    /// The first difference, in words for an operator.
     pub(super) fn finding(&self) -> Option<String> {
         self.finding.clone()
     }
 
-    /// Goes on with this stream; begins again if it is another one, or if other messages of it are excluded.
+    /// Continues with this stream. The comparison restarts if it is another stream, or if the list of excluded messages has
+    /// changed.
     pub(super) fn turn_to(&mut self, opened: &OpenStream) {
         let made_at = Some(opened.found.info.created);
         if self.made_at != made_at || self.excluded != opened.excluded {
@@ -56,14 +58,14 @@ impl CopyCheck {
         }
     }
 
-    /// Compares what was not compared yet, up to the end that the stream had when it was opened; fails if something does
-    /// not answer. It can be left at any moment.
+    /// Compares the messages that were not compared yet, up to the end of the stream when it was opened. It returns only if
+    /// NATS or the store does not answer. It can be cancelled at any time.
     pub(super) async fn run(
         &mut self,
-        found: &Found,
+        found: &FoundStream,
         log: &dyn EventLog,
         publication: &watch::Sender<Publication>,
-    ) -> Trouble {
+    ) -> NatsError {
         let mut reader = LogReader::new(log, PAGE);
         let state = &found.info.state;
         while self.finding.is_none() && self.compared < state.last_sequence {
@@ -73,11 +75,11 @@ impl CopyCheck {
             while let Some(message) = messages.next().await {
                 let message = match message {
                     Ok(message) => message,
-                    Err(error) => return Trouble::away(error),
+                    Err(error) => return NatsError::unavailable(error),
                 };
                 match self.compare(message, log, &mut reader).await {
                     Ok(true) => {}
-                    // The log may not be in order up to there yet.
+                    // The log may not be sequenced up to there yet.
                     Ok(false) => return std::future::pending().await,
                     Err(trouble) => return trouble,
                 }
@@ -94,13 +96,13 @@ impl CopyCheck {
         std::future::pending().await
     }
 
-    /// Compares the next message; `false` if it cannot be judged yet.
+    /// Compares the next message. Returns `false` if that is not possible yet.
     async fn compare(
         &mut self,
         (sequence, message): (u64, Option<StreamMessage>),
         log: &dyn EventLog,
         reader: &mut LogReader<'_>,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, NatsError> {
         let Some(message) = message else {
             self.order.pass(1);
             self.compared = sequence;
@@ -110,10 +112,10 @@ impl CopyCheck {
             return Ok(true);
         };
         let verdict = self.order.judge(&message, &self.excluded, reader).await;
-        match verdict.map_err(Trouble::away)? {
+        match verdict.map_err(NatsError::unavailable)? {
             Verdict::Event | Verdict::Excluded => {}
             Verdict::BeyondLog(claim) => {
-                let head = log.log_head().await.map_err(Trouble::away)?;
+                let head = log.log_head().await.map_err(NatsError::unavailable)?;
                 // What is published is stored before: the event is found soon, if it is one.
                 if head.end_once_sequenced() >= claim.log_index {
                     return Ok(false);
@@ -130,7 +132,7 @@ impl CopyCheck {
         Ok(true)
     }
 
-    /// Keeps the first finding: what follows may follow from it.
+    /// Keeps the first finding, because later ones may follow from it.
     fn find(&mut self, finding: String) {
         self.finding.get_or_insert(finding);
     }
@@ -144,7 +146,7 @@ fn not_as_it_should_be(sequence: u64, what: &str) -> String {
 
 /// The messages from `first` to `last`, in order, with their sequences; none in place of one that is lost.
 pub(super) fn messages(
-    found: &Found,
+    found: &FoundStream,
     first: u64,
     last: u64,
 ) -> impl futures_util::Stream<Item = Result<(u64, Option<StreamMessage>), RawMessageError>> + Unpin + '_
@@ -153,5 +155,5 @@ pub(super) fn messages(
         let message = found.message(sequence).await?;
         Ok((sequence, message))
     });
-    Box::pin(asked.buffered(SIDE_BY_SIDE))
+    Box::pin(asked.buffered(CONCURRENT_REQUESTS))
 }

@@ -1,31 +1,31 @@
-//! The messages of the stream that are not the next event of the log, as an operator has decided.
+//! The messages of the stream that an operator has excluded, because they are not the next event of the log.
 //!
-//! They are listed in the stream's description. Only those who may change the stream can change it; to publish is not
-//! enough. It is copied and backed up with the stream, and every version of the NATS server keeps it.
+//! The description of the stream lists them. Only a user with permission to change the stream can change it; permission to
+//! publish is not enough. The description is copied and backed up with the stream, in every version of the NATS server.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// What the list of messages begins with that are no events.
+/// The beginning of the list of messages that are not events.
 const FOREIGN: &str = "Not events: ";
 
-/// What the list of messages begins with that are events out of their places.
+/// The beginning of the list of events that are not in their places.
 const LATE: &str = "Late events: ";
 
-/// The longest description that a NATS server takes, in bytes.
+/// The maximum length of a description in the NATS server, in bytes.
 pub(super) const LONGEST_DESCRIPTION: usize = 4096;
 
 /// Messages that are not the next event of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Excluded {
-    /// Those of other clients.
+    /// Messages of other clients.
     pub(super) foreign: Sequences,
-    /// Events that were added later, because other messages are in their places.
+    /// Events that were added at the end, because other messages are in their places.
     pub(super) late: Sequences,
 }
 
 impl Excluded {
-    /// The lists in a stream's description; empty if there are none.
+    /// Parses the lists in a stream's description. They are empty if there are none.
     pub(super) fn of_description(description: &str) -> Self {
         let list = |mark: &str| {
             let (_, list) = description.rsplit_once(mark)?;
@@ -37,7 +37,7 @@ impl Excluded {
         }
     }
 
-    /// The description with these lists in place of those that it had.
+    /// The description with its lists replaced by these.
     pub(super) fn written_into(&self, description: &str) -> String {
         let end = [FOREIGN, LATE]
             .iter()
@@ -59,12 +59,12 @@ impl Excluded {
         sentences.join(". ") + end
     }
 
-    /// Whether the message at this sequence is one of them.
+    /// Whether the message with this sequence is excluded.
     pub(super) fn contains(&self, sequence: u64) -> bool {
         self.foreign.contains(sequence) || self.late.contains(sequence)
     }
 
-    /// The newest message up to this sequence that is none of them; 0 if there is none.
+    /// The highest sequence up to this one that is not excluded; 0 if there is none.
     pub(super) fn newest_event_up_to(&self, mut sequence: u64) -> u64 {
         loop {
             let lists = [&self.foreign, &self.late];
@@ -76,13 +76,13 @@ impl Excluded {
         }
     }
 
-    /// How many of them there are up to this sequence.
+    /// The number of excluded messages up to this sequence.
     pub(super) fn count_up_to(&self, sequence: u64) -> u64 {
         self.foreign.count_up_to(sequence) + self.late.count_up_to(sequence)
     }
 }
 
-/// Ascending ranges of sequences with gaps between them.
+/// Ranges of sequences, ascending and not adjacent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sequences(Vec<RangeInclusive<u64>>);
 
@@ -100,12 +100,12 @@ impl Sequences {
         Some(sequences)
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds a range.
+    /// Adds a range, and merges it with ranges that overlap or touch it.
     pub(super) fn add(&mut self, added: RangeInclusive<u64>) {
         let (mut first, mut last) = (*added.start(), *added.end());
         self.0.retain(|known| {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_excludes_nothing() {
+    fn a_malformed_list_excludes_nothing() {
         for text in [
             "Not events: ",
             "Not events: 0",

@@ -1,4 +1,4 @@
-//! Which event of the log a message of the stream is, if it is one.
+//! The event of the log that a message of the stream carries, if any.
 
 use std::collections::VecDeque;
 
@@ -6,24 +6,24 @@ use async_nats::jetstream::message::StreamMessage;
 use authlog_application::ports::{EventLog, LogFilter, LoggedEvent, StoreError};
 use authlog_application::published::{PublishedEvent, publish};
 
-use super::message::{Claim, carries};
+use super::message::{EventClaim, carries};
 
-/// What a message is.
+/// What a message carries.
 pub(super) enum Identity {
     /// This event of the log.
     Event(Box<LoggedEvent>),
-    /// It does not say that it is an event.
+    /// The headers name no event.
     NoEvent,
-    /// It is named like an event of the log, and says something else.
-    Altered(Claim),
-    /// It says that it is an event in whose place the log has this one.
-    OtherHistory(Claim, Box<PublishedEvent>),
-    /// It says that it is an event beyond the end of the log.
-    BeyondLog(Claim),
+    /// The headers name an event of the log, but the content differs.
+    Altered(EventClaim),
+    /// The headers name an event, and the log has another one at its index.
+    OtherHistory(EventClaim, Box<PublishedEvent>),
+    /// The headers name an event beyond the end of the log.
+    BeyondLog(EventClaim),
 }
 
-/// What a message is that is [`Identity::Altered`], in words for an operator.
-pub(super) fn altered(claim: &Claim) -> String {
+/// A description of [`Identity::Altered`] for an operator.
+pub(super) fn altered(claim: &EventClaim) -> String {
     format!(
         "named like event {} of the log, {}, but with other contents",
         claim.log_index, claim.id
@@ -39,12 +39,12 @@ pub(super) enum LogUnreadable {
     Event(String),
 }
 
-/// Finds out what a message is.
+/// Compares a message with the log.
 pub(super) async fn identify(
     message: &StreamMessage,
     log: &mut LogReader<'_>,
 ) -> Result<Identity, LogUnreadable> {
-    let Some(claim) = Claim::of(&message.headers) else {
+    let Some(claim) = EventClaim::of(&message.headers) else {
         return Ok(Identity::NoEvent);
     };
     let Some(logged) = log.event(claim.log_index).await? else {
@@ -54,14 +54,14 @@ pub(super) async fn identify(
     if carries(message, &ours) {
         return Ok(Identity::Event(Box::new(logged)));
     }
-    // A database that was restored and has gone on may give an event the name of one that was lost, but not its time.
+    // A restored database may assign the id of a lost event again, but not its time.
     if claim.id == ours.id && claim.time == ours.time.to_string() {
         return Ok(Identity::Altered(claim));
     }
     Ok(Identity::OtherHistory(claim, Box::new(ours)))
 }
 
-/// Reads the log a page at a time while it is asked for one event after the other.
+/// Reads single events of the log. Events that are requested in order are read in pages.
 pub(super) struct LogReader<'a> {
     log: &'a dyn EventLog,
     page_size: u32,
@@ -70,7 +70,7 @@ pub(super) struct LogReader<'a> {
 }
 
 impl<'a> LogReader<'a> {
-    /// A reader of pages of that many events.
+    /// A reader with pages of `page_size` events.
     pub(super) const fn new(log: &'a dyn EventLog, page_size: u32) -> Self {
         Self {
             log,
@@ -80,7 +80,7 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// The event at this place of the log; `None` if the log has none there.
+    /// The event at this log index; `None` if the log has none.
     pub(super) async fn event(
         &mut self,
         log_index: u64,
@@ -101,7 +101,7 @@ impl<'a> LogReader<'a> {
             self.next = log_index + 1;
             return Ok(self.page.pop_front());
         }
-        // What a stranger names costs one event.
+        // An index out of order, which a foreign message may name, costs one read of one event.
         let events = self.read(before, 1).await?;
         let mut events = events.into_iter();
         let event = events.next().filter(|event| event.log_index == log_index);

@@ -1,4 +1,4 @@
-//! An event as a message: a CloudEvent in the binary mode of the NATS protocol binding.
+//! An event as a NATS message: a CloudEvent in binary mode of the NATS protocol binding.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
@@ -8,23 +8,23 @@ use time::format_description::well_known::Rfc3339;
 
 use super::config::STREAM;
 
-/// The header that names the event, by which a publisher recognises what the stream already holds.
+/// The header with the id of the event. By it a publisher recognises which events the stream already holds.
 const ID: &str = "ce-id";
 
-/// The header that says when it happened.
+/// The header with the time of the event.
 const TIME: &str = "ce-time";
 
-/// The header with its place in the log.
+/// The header with the log index.
 const LOG_INDEX: &str = "ce-logindex";
 
 /// The media type of the data.
 const JSON: &str = "application/json";
 
-/// The most characters of a stranger's text that are repeated to an operator.
+/// The maximum number of characters of foreign text in a message to an operator.
 const LONGEST_TEXT: usize = 100;
 
-/// The message that carries `event`, to be stored right after the message at `after` or not at all. A server that has
-/// stored a message of this `message_id` within its window for duplicates does not store it again.
+/// The message for `event`. The server stores it only directly after the message with sequence `after`, and only if it has
+/// not stored a message with this `message_id` within its window for duplicates.
 pub(super) fn message(
     event: &PublishedEvent,
     source: &str,
@@ -37,7 +37,7 @@ pub(super) fn message(
     for (name, value) in attributes(event) {
         headers.insert(name, value.as_str());
     }
-    // The binding has it as an attribute like any other; what reads plain messages looks for the header.
+    // The binding has it as an attribute. Consumers without CloudEvents support look for the plain header.
     headers.insert("ce-datacontenttype", JSON);
     headers.insert("content-type", JSON);
     let data = serde_json::to_vec(&event.data)?;
@@ -49,7 +49,7 @@ pub(super) fn message(
         .expected_last_sequence(after))
 }
 
-/// The headers that are the same whichever version of this program publishes the event.
+/// The headers that are the same in every version of this program.
 fn attributes(event: &PublishedEvent) -> [(&'static str, String); 6] {
     [
         (ID, event.id.clone()),
@@ -61,19 +61,19 @@ fn attributes(event: &PublishedEvent) -> [(&'static str, String); 6] {
     ]
 }
 
-/// The event that a message says it carries.
+/// The event that a message names in its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    /// Its name.
+pub(super) struct EventClaim {
+    /// The id of the event.
     pub(super) id: String,
-    /// When it happened.
+    /// The time of the event.
     pub(super) time: String,
-    /// Its place in the log.
+    /// The log index.
     pub(super) log_index: u64,
 }
 
-impl Claim {
-    /// What the message says; `None` if it does not say that it carries an event.
+impl EventClaim {
+    /// The named event; `None` if the headers name none.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let header = |name: &str| headers.get(name).map(|value| shortened(value.as_str()));
         Some(Self {
@@ -84,8 +84,8 @@ impl Claim {
     }
 }
 
-/// Whether the message carries `event`. Versions of this program differ in optional members of the data, so those that
-/// both have are compared.
+/// Whether the message carries `event`. Versions of this program differ in optional members of the data, so only members
+/// that both have are compared.
 pub(super) fn carries(message: &StreamMessage, event: &PublishedEvent) -> bool {
     let header = |name: &str| message.headers.get(name).map(|value| value.as_str());
     let headers_agree = attributes(event)
@@ -109,7 +109,7 @@ fn data_agrees(payload: &[u8], event: &PublishedEvent) -> bool {
     agrees && (!stored.is_empty() || ours.is_empty())
 }
 
-/// A message that is no event of this log, in words for an operator.
+/// A description of a foreign message for an operator.
 pub(super) fn described(message: &StreamMessage) -> String {
     let stored_at = message.time.format(&Rfc3339).unwrap_or_default();
     format!(
@@ -119,7 +119,7 @@ pub(super) fn described(message: &StreamMessage) -> String {
     )
 }
 
-/// A stranger's text, as much of it as an operator needs and a terminal shows.
+/// Foreign text, shortened and without control characters.
 fn shortened(text: &str) -> String {
     let shown = text.chars().take(LONGEST_TEXT);
     shown.filter(|character| !character.is_control()).collect()

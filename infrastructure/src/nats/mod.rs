@@ -1,9 +1,9 @@
-//! Publishing the log to NATS JetStream: every event, in order, once.
+//! Publishing the log to NATS JetStream: every event, in order, exactly once.
 //!
 //! The stream is a copy of the log: the message with sequence *n* is the event with log index *n*. Messages of other
 //! clients that an operator has excluded (`docs/adr/0018`) shift the events after them. Each message is sent with the
-//! sequence that must come before it (`Nats-Expected-Last-Sequence`), so that nothing is ever stored after a hole, twice,
-//! or by a publisher that others have overtaken. Where to go on is asked of the stream itself.
+//! sequence that has to precede it (`Nats-Expected-Last-Sequence`). So no message is stored after a gap, stored twice, or
+//! stored by a publisher that another one has overtaken. The stream itself says where publishing continues.
 
 mod access;
 mod checkpoints;
@@ -11,6 +11,7 @@ mod comparison;
 mod config;
 mod connection;
 mod copy_check;
+mod error;
 mod excluded;
 mod identity;
 mod message;
@@ -21,7 +22,6 @@ mod publisher;
 mod repair;
 mod servers;
 mod stream;
-mod trouble;
 
 pub use access::{ClientCertificate, NatsAccess, NatsAccessError, NatsIdentity};
 pub use checkpoints::NatsCheckpoints;

@@ -6,34 +6,34 @@ use async_nats::jetstream::message::StreamMessage;
 
 use super::excluded::Excluded;
 use super::identity::{Identity, LogReader, LogUnreadable, altered, identify};
-use super::message::{Claim, described};
+use super::message::{EventClaim, described};
 
-/// The most missing events that are remembered.
+/// The maximum number of missing events that are recorded.
 const MOST_MISSING: usize = 10_000;
 
-/// How far the stream was compared with the log.
+/// The state of the comparison of the stream with the log.
 pub(super) struct Order {
-    /// The event that has to come next.
+    /// The log index of the next expected event.
     next: u64,
-    /// How many messages that are no events came right before. Each may be in the place of an event.
+    /// The number of other messages since the last event. Each may be in the place of an event.
     in_between: u64,
-    /// Events in whose places other messages are.
+    /// Events in whose place the stream has another message.
     missing: BTreeSet<u64>,
 }
 
-/// What a message turned out to be.
+/// The result for one message.
 pub(super) enum Verdict {
-    /// The event that has to come next.
+    /// The next expected event, or a later one after messages that may be in the places of the events between.
     Event,
-    /// It was excluded before.
+    /// A message that an operator has excluded.
     Excluded,
-    /// It is no event of this log, or not in its place: what it is instead.
+    /// Not an event of this log, or not in its place; with a description for an operator.
     Foreign(String),
-    /// It names an event that this log does not have. Either it was forged, or the log is not the one that the stream was
-    /// copied from.
+    /// A message that names an event that this log does not have. Either the message was forged, or the stream was copied
+    /// from another log.
     Contradicts(String),
-    /// It names an event beyond the end of the log, which may be about to get there.
-    BeyondLog(Claim),
+    /// A message that names an event beyond the end of the log. The log may reach it soon.
+    BeyondLog(EventClaim),
 }
 
 /// What a message is that is [`Verdict::BeyondLog`] of a log that ends at `end`, in words for an operator.
@@ -58,17 +58,17 @@ impl Default for Order {
 }
 
 impl Order {
-    /// Events that are not on the stream, because other messages are in their places.
+    /// Events that are not on the stream because other messages are in their places.
     pub(super) const fn missing(&self) -> &BTreeSet<u64> {
         &self.missing
     }
 
-    /// Passes over messages that are lost, or are taken for foreign ones.
+    /// Skips messages that are lost or foreign.
     pub(super) const fn pass(&mut self, count: u64) {
         self.in_between += count;
     }
 
-    /// Judges the next message. One that is [`Verdict::BeyondLog`] can be judged again.
+    /// Compares the next message. A message with [`Verdict::BeyondLog`] can be compared again later.
     pub(super) async fn judge(
         &mut self,
         message: &StreamMessage,
@@ -76,8 +76,8 @@ impl Order {
         log: &mut LogReader<'_>,
     ) -> Result<Verdict, LogUnreadable> {
         if excluded.contains(message.sequence) {
-            let late =
-                Claim::of(&message.headers).filter(|claim| self.missing.contains(&claim.log_index));
+            let late = EventClaim::of(&message.headers)
+                .filter(|claim| self.missing.contains(&claim.log_index));
             if late.is_some()
                 && let Identity::Event(event) = identify(message, log).await?
             {

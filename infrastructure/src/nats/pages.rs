@@ -1,4 +1,4 @@
-//! Reading the log ahead of those who publish it.
+//! Reading the log ahead of the publisher.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use authlog_application::ports::{
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Events on a page.
+/// Events in a page.
 pub(super) const PAGE: u32 = 500;
 
-/// Pages that wait to be published: the store is read while the stream stores.
+/// Pages that wait to be published, so that the store is read while the stream stores.
 const AHEAD: usize = 2;
 
-/// How often the log is looked at when its end was reached. It is part of the delay between an answer to a client and
-/// the event on the stream.
+/// The interval at which the log is read after its end was reached. It is part of the delay between the response to a client
+/// and the event on the stream.
 const IDLE: Duration = Duration::from_millis(10);
 
-/// The log, page by page, for as long as this is held.
+/// The pages of the log. Reading stops when this is dropped.
 pub(super) struct Pages {
     pages: mpsc::Receiver<Result<Vec<LoggedEvent>, ReadOnError>>,
     _reader: AbortOnDropHandle<()>,
 }
 
 impl Pages {
-    /// The pages after `from`, each of the history in which the one before was read.
+    /// The pages after `from`. Each page has to continue the history of the page before it (`docs/adr/0009`).
     pub(super) fn after(from: LogCursor, log: Arc<dyn EventLog>) -> Self {
         let (sender, pages) = mpsc::channel(AHEAD);
         let reader = tokio::spawn(read(log, from, sender));

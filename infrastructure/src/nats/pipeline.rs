@@ -1,4 +1,4 @@
-//! Messages under way: sent one after the other without waiting, and acknowledged in the same order.
+//! Unacknowledged messages. They are sent without waiting, and acknowledged in the same order.
 
 use std::collections::VecDeque;
 use std::future::IntoFuture;
@@ -10,23 +10,24 @@ use authlog_application::ports::LoggedEvent;
 use authlog_application::published::{self, publish};
 
 use super::config::STREAM;
+use super::error::NatsError;
 use super::message::message;
-use super::trouble::Trouble;
 
 type Acknowledgement = Pin<Box<<PublishAckFuture as IntoFuture>::IntoFuture>>;
 
-/// The messages between what the stream holds and what was sent to it.
+/// The messages that were sent and are not acknowledged yet.
 pub(super) struct Pipeline<'a> {
     jetstream: &'a jetstream::Context,
     source: &'a str,
     sent: u64,
-    /// How many more messages than events the stream holds.
+    /// The number of messages on the stream that are not events.
     surplus: u64,
     under_way: VecDeque<(u64, Acknowledgement)>,
 }
 
 impl<'a> Pipeline<'a> {
-    /// A pipeline to a stream whose last event is `reached`, and which holds so many more messages than events.
+    /// A pipeline to a stream whose last event has the log index `reached`, and that has `surplus` messages that are not
+    /// events.
     pub(super) fn after(
         reached: u64,
         surplus: u64,
@@ -42,29 +43,30 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// How many messages are under way.
+    /// The number of unacknowledged messages.
     pub(super) fn len(&self) -> usize {
         self.under_way.len()
     }
 
-    /// Sends the events without waiting for their acknowledgement.
-    pub(super) async fn send(&mut self, events: &[LoggedEvent]) -> Result<(), Trouble> {
+    /// Sends events without waiting for their acknowledgements.
+    pub(super) async fn send(&mut self, events: &[LoggedEvent]) -> Result<(), NatsError> {
         for logged in events {
             let expected = self.sent + 1;
             if logged.log_index != expected {
-                return Err(Trouble::Refused(format!(
+                return Err(NatsError::Blocked(format!(
                     "the log has no event {expected}; nothing after it is published"
                 )));
             }
-            let event = publish(logged).map_err(Trouble::away)?;
+            let event = publish(logged).map_err(NatsError::unavailable)?;
             let subject = published::subject(event.kind, event.user);
             let after = self.sent + self.surplus;
-            let message = message(&event, self.source, after, &event.id).map_err(Trouble::away)?;
+            let message =
+                message(&event, self.source, after, &event.id).map_err(NatsError::unavailable)?;
             let acknowledgement = self
                 .jetstream
                 .send_publish(subject, message)
                 .await
-                .map_err(Trouble::away)?;
+                .map_err(NatsError::unavailable)?;
             self.under_way
                 .push_back((expected, Box::pin(acknowledgement.into_future())));
             self.sent = expected;
@@ -74,7 +76,7 @@ impl<'a> Pipeline<'a> {
 
     /// Waits until the oldest message under way is stored at its place, and returns that; for ever if there is none. May
     /// be given up and called again.
-    pub(super) async fn stored(&mut self) -> Result<u64, Trouble> {
+    pub(super) async fn stored(&mut self) -> Result<u64, NatsError> {
         let Some((log_index, acknowledgement)) = self.under_way.front_mut() else {
             return std::future::pending().await;
         };
@@ -85,25 +87,25 @@ impl<'a> Pipeline<'a> {
         if stored_at == log_index + self.surplus {
             return Ok(log_index);
         }
-        Err(Trouble::Away(format!(
+        Err(NatsError::Unavailable(format!(
             "the stream has event {log_index} at {stored_at}"
         )))
     }
 }
 
-fn in_words(error: jetstream::context::PublishError) -> Trouble {
+fn in_words(error: jetstream::context::PublishError) -> NatsError {
     match error.kind() {
         // Both are looked into by opening the stream again.
-        PublishErrorKind::WrongLastSequence => Trouble::Away(
+        PublishErrorKind::WrongLastSequence => NatsError::Unavailable(
             "the stream does not end where this node left it: another node or another client publishes, or the stream was changed"
                 .to_owned(),
         ),
-        PublishErrorKind::StreamNotFound => Trouble::Away("the stream is gone".to_owned()),
-        PublishErrorKind::Other if is_full(&error) => Trouble::Refused(format!(
+        PublishErrorKind::StreamNotFound => NatsError::Unavailable("the stream is gone".to_owned()),
+        PublishErrorKind::Other if is_full(&error) => NatsError::Blocked(format!(
             "{}. Let the stream {STREAM} take more (`nats stream edit {STREAM} --max-bytes=…`), or the account; publishing then goes on by itself",
-            Trouble::away(error)
+            NatsError::unavailable(error)
         )),
-        _ => Trouble::away(error),
+        _ => NatsError::unavailable(error),
     }
 }
 
@@ -115,7 +117,7 @@ fn is_full(error: &jetstream::context::PublishError) -> bool {
         ErrorCode::INSUFFICIENT_RESOURCES,
         ErrorCode::STORAGE_RESOURCES_EXCEEDED,
     ];
-    let words = Trouble::away(error).to_string();
+    let words = NatsError::unavailable(error).to_string();
     let has_no_room = |code: &ErrorCode| words.contains(&format!("error code {})", code.0));
     words.contains("maximum bytes exceeded")
         || words.contains("maximum messages exceeded")

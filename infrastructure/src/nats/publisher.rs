@@ -1,4 +1,4 @@
-//! The publisher: on the node that leads, it copies the log to the stream as fast as the stream takes it.
+//! The worker that publishes the log. On the leading node it copies the log to the stream as fast as the stream accepts it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,45 +11,45 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::NatsAccess;
 use super::config::StreamOptions;
-use super::connection::Connection;
+use super::connection::NatsConnection;
 use super::copy_check::CopyCheck;
+use super::error::NatsError;
 use super::pages::{PAGE, Pages};
 use super::pipeline::Pipeline;
 use super::stream;
-use super::trouble::Trouble;
 
-/// Messages under way beyond which no further page is sent: enough to hide the round trip, few enough to resend after a
-/// fault.
+/// The limit of unacknowledged messages, beyond which no further page is sent. It hides the round trip, and is small enough
+/// to resend after an error.
 const IN_FLIGHT: usize = 1000;
 
-/// How often the stream is looked at while it takes messages, or while there are none: whether it is still there, whole,
-/// and of this log. An operator who wipes it need not wait for the next event to see it filled again.
+/// The interval at which the stream is checked: whether it exists, is complete and belongs to this log. So a stream that an
+/// operator has deleted is filled again without a new event.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// The first pause after trouble; each further one is twice as long, up to [`LONGEST_PAUSE`].
+/// The first pause after an error. Each further pause is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a server that was away may have been back unnoticed.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long the leader tries in vain to reach a server before it gives another node the chance. While no node reaches one,
-/// it is twice as long each time, up to [`LONGEST_PATIENCE`].
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the leader fails to reach a server before it resigns in favour of another node. The time doubles with each
+/// resignation, up to [`LONGEST_RESIGN_AFTER`], while no node reaches a server.
+const RESIGN_AFTER: Duration = Duration::from_secs(10);
 
-/// How long at the most.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// The upper limit of [`RESIGN_AFTER`].
+const LONGEST_RESIGN_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// What a leader says before it has opened the stream.
+/// The reported state of a leader that has not opened the stream yet.
 const NOT_OPENED_YET: &str = "the stream has not been opened yet";
 
-/// Where and as whom to publish.
+/// How to publish.
 #[derive(Clone)]
 pub struct PublisherSettings {
     /// How to connect to NATS.
     pub access: NatsAccess,
-    /// How the stream is made, if it has to be.
+    /// How the stream is created if it does not exist.
     pub stream: StreamOptions,
-    /// `source` of every event: a URI reference that names this service.
+    /// The CloudEvents attribute `source` of every event: a URI reference that names this service.
     pub source: String,
 }
 
@@ -64,7 +64,7 @@ pub struct EventPublisher {
 }
 
 impl EventPublisher {
-    /// A publisher that works while `leads` says so, and where its progress can be watched.
+    /// A publisher that publishes while `leads` is true, and a channel with its progress.
     pub fn new(
         log: Arc<dyn EventLog>,
         settings: PublisherSettings,
@@ -82,16 +82,16 @@ impl EventPublisher {
         (publisher, progress)
     }
 
-    /// Whether this node should leave the work to another, because it alone may be cut off from the servers.
+    /// Whether this node should resign as leader, because it may be the only one that is cut off from the servers.
     pub fn unable(&self) -> watch::Receiver<bool> {
         self.unable.subscribe()
     }
 
-    /// Publishes until `stop`, and then what the log holds at that moment, unless something is in the way. Whatever goes
-    /// wrong, events wait in the log and publishing resumes by itself.
+    /// Publishes until `stop` is cancelled, and then what the log holds at that time, unless an error prevents it. After an
+    /// error the events wait in the log, and publishing resumes without intervention.
     pub async fn run(&mut self, stop: CancellationToken) {
         let mut failures = 0;
-        let mut patience = PATIENCE;
+        let mut resign_after = RESIGN_AFTER;
         let mut works_until = None;
         while !stop.is_cancelled() {
             if !*self.leads.borrow_and_update() {
@@ -104,7 +104,7 @@ impl EventPublisher {
                 self.unable.send_replace(false);
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = elected_anew(&mut self.leads) => continue,
+                    () = leadership_change(&mut self.leads) => continue,
                 }
             }
             self.publication.send_if_modified(|it| {
@@ -116,10 +116,10 @@ impl EventPublisher {
             });
             let before = self.publication.borrow().log_index;
             let was_there = before > 0 || failures > 0;
-            // What is under way can be left at any moment: whether it arrived is asked of the stream.
+            // Unacknowledged messages can be abandoned at any time: the stream says whether they were stored.
             let trouble = tokio::select! {
                 () = has_published_all(&stop, &self.log, &self.publication) => return,
-                () = elected_anew(&mut self.leads) => continue,
+                () = leadership_change(&mut self.leads) => continue,
                 Err(trouble) = publish_all(
                     &self.log,
                     &self.settings,
@@ -130,18 +130,18 @@ impl EventPublisher {
             };
             if self.publication.borrow().log_index > before {
                 failures = 0;
-                patience = PATIENCE;
+                resign_after = RESIGN_AFTER;
                 works_until = None;
             }
             match trouble {
-                Trouble::Away(_) => {
-                    let until = *works_until.get_or_insert_with(|| Instant::now() + patience);
+                NatsError::Unavailable(_) => {
+                    let until = *works_until.get_or_insert_with(|| Instant::now() + resign_after);
                     if Instant::now() >= until && !self.unable.send_replace(true) {
-                        patience = (patience * 2).min(LONGEST_PATIENCE);
+                        resign_after = (resign_after * 2).min(LONGEST_RESIGN_AFTER);
                     }
                 }
-                // Another node would be refused, too.
-                Trouble::Refused(_) => works_until = None,
+                // Another node would be blocked as well.
+                NatsError::Blocked(_) => works_until = None,
             }
             let pause = FIRST_PAUSE
                 .saturating_mul(1 << failures.min(10))
@@ -155,35 +155,35 @@ impl EventPublisher {
         }
     }
 
-    /// Says what is wrong, once as long as it stays the same.
-    fn report(&self, trouble: &Trouble) {
+    /// Logs and publishes an error, once while it stays the same.
+    fn report(&self, trouble: &NatsError) {
         let words = trouble.to_string();
         if self.publication.borrow().trouble.as_ref() == Some(&words) {
             return;
         }
         match trouble {
-            Trouble::Away(_) => {
+            NatsError::Unavailable(_) => {
                 tracing::warn!(trouble = %words, "events cannot be published; they stay in the log until they can");
             }
-            Trouble::Refused(_) => {
+            NatsError::Blocked(_) => {
                 tracing::error!(trouble = %words, "publishing has stopped until an operator repairs the stream");
             }
         }
         self.publication.send_modify(|it| {
             it.trouble = Some(words);
-            it.alarm = matches!(trouble, Trouble::Refused(_));
+            it.alarm = matches!(trouble, NatsError::Blocked(_));
         });
     }
 }
 
-/// Waits for the next election; for ever where there is none, as beside a store of one node.
-async fn elected_anew(leads: &mut watch::Receiver<bool>) {
+/// Waits for the next change of leadership. It waits for ever if there are no elections, as with a store of one node.
+async fn leadership_change(leads: &mut watch::Receiver<bool>) {
     if leads.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Waits for `stop`, and then until everything in the log is on the stream, or the log cannot be read.
+/// Waits until `stop` is cancelled, and then until the whole log is on the stream or the log cannot be read.
 async fn has_published_all(
     stop: &CancellationToken,
     log: &Arc<dyn EventLog>,
@@ -194,21 +194,21 @@ async fn has_published_all(
         return;
     };
     let mut published = publication.subscribe();
-    // The sender is there for as long as this waits.
+    // The sender outlives this wait.
     let _ = published
         .wait_for(|published| published.log_index >= head.log_index)
         .await;
 }
 
-/// Publishes until something goes wrong.
+/// Publishes until an error occurs.
 async fn publish_all(
     log: &Arc<dyn EventLog>,
     settings: &PublisherSettings,
     publication: &watch::Sender<Publication>,
     check: &mut CopyCheck,
     was_there: bool,
-) -> Result<Infallible, Trouble> {
-    let connection = Connection::open(&settings.access).await?;
+) -> Result<Infallible, NatsError> {
+    let connection = NatsConnection::open(&settings.access).await?;
     tokio::select! {
         trouble = connection.breaks() => Err(trouble),
         Err(trouble) = publish_over(&connection, log, settings, publication, check, was_there) => {
@@ -217,15 +217,15 @@ async fn publish_all(
     }
 }
 
-/// Publishes over a connection, and makes sure from time to time that the stream is what it has to be.
+/// Publishes over a connection, and checks the stream every [`CHECK_EVERY`].
 async fn publish_over(
-    connection: &Connection,
+    connection: &NatsConnection,
     log: &Arc<dyn EventLog>,
     settings: &PublisherSettings,
     publication: &watch::Sender<Publication>,
     check: &mut CopyCheck,
     was_there: bool,
-) -> Result<Infallible, Trouble> {
+) -> Result<Infallible, NatsError> {
     let jetstream = &connection.jetstream;
     let options = settings.stream;
     let mut opened = stream::open(jetstream, &**log, options, was_there).await?;
@@ -235,8 +235,13 @@ async fn publish_over(
     loop {
         check.turn_to(&opened);
         let reached = opened.reached;
-        // A stream that is full opens like any other: only a message that it takes shows that it has room again.
-        let waits = log.log_head().await.map_err(Trouble::away)?.log_index > reached.log_index;
+        // A full stream can be opened, too. Only a stored message shows that it has room again.
+        let waits = log
+            .log_head()
+            .await
+            .map_err(NatsError::unavailable)?
+            .log_index
+            > reached.log_index;
         let mut unproven = None;
         publication.send_modify(|it| {
             it.active = true;
@@ -260,13 +265,13 @@ async fn publish_over(
     }
 }
 
-/// Publishes until it is time to look at the stream again. The first message that is stored ends the trouble `unproven`.
+/// Publishes until the stream has to be checked again. The first stored message ends the error `unproven`.
 async fn publish_for_a_while(
     mut pages: Pages,
     mut pipeline: Pipeline<'_>,
     publication: &watch::Sender<Publication>,
     mut unproven: Option<String>,
-) -> Result<(), Trouble> {
+) -> Result<(), NatsError> {
     let check_at = Instant::now() + CHECK_EVERY;
     loop {
         let goes_on = Instant::now() < check_at;
@@ -277,7 +282,7 @@ async fn publish_for_a_while(
         tokio::select! {
             biased;
             page = pages.next(), if goes_on && has_room => match page {
-                Some(page) => pipeline.send(&page.map_err(Trouble::away)?).await?,
+                Some(page) => pipeline.send(&page.map_err(NatsError::unavailable)?).await?,
                 None => return Ok(()),
             },
             stored = pipeline.stored() => {

@@ -1,4 +1,4 @@
-//! Excluding messages of other clients from the stream, so that publishing goes on after them (`docs/adr/0018`).
+//! Excluding messages of other clients from the stream, so that publishing continues after them (`docs/adr/0018`).
 
 use std::collections::BTreeSet;
 
@@ -17,38 +17,38 @@ use super::excluded::{Excluded, LONGEST_DESCRIPTION};
 use super::identity::LogReader;
 use super::message::message;
 use super::order::{Order, Verdict, beyond_log};
-use super::stream::{Found, refusal};
+use super::stream::{FoundStream, refusal};
 
-/// Events that are read from the log at a time.
+/// Events in one read of the log.
 const PAGE: u32 = 1000;
 
-/// The most events that are added at the stream's end because other messages are in their places. Beyond that the stream
-/// is better made again.
+/// The maximum number of events that are added at the end of the stream because other messages are in their places. With
+/// more, it is better to create the stream again.
 const MOST_LATE_EVENTS: usize = 100;
 
-/// How often it is tried to add an event while the service publishes.
-const TRIES: usize = 20;
+/// The number of attempts to add an event while the service publishes.
+const ATTEMPTS: usize = 20;
 
-/// What was done.
+/// The result of a repair.
 #[derive(Debug)]
 pub struct Repaired {
-    /// How many messages the stream holds.
+    /// The number of messages on the stream.
     pub messages: u64,
-    /// The messages that are excluded from now on, and what they are.
+    /// The newly excluded messages, with their descriptions.
     pub excluded: Vec<(u64, String)>,
     /// The events that were added at the end, because other messages are in their places.
     pub added: Vec<u64>,
-    /// All messages that are excluded now; empty if there are none.
+    /// The list of all messages of other clients that are excluded now; empty if there are none.
     pub list: String,
 }
 
 /// Why the stream was not repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
-    /// There is none.
+    /// The stream does not exist.
     #[error("there is no stream {STREAM}")]
     NoStream,
-    /// Excluding messages does not bring back one that is gone.
+    /// A message is lost. Excluding messages cannot restore it.
     #[error(
         "message {0} of the stream {STREAM} is lost, which this cannot repair: `lag.publisher.trouble` in /readyz says what to do"
     )]
@@ -58,28 +58,28 @@ pub enum RepairError {
         "message {sequence} of the stream {STREAM} names an event that this log does not have: {what}. If the database was restored from a backup, lost transactions in a failover, or is not the one of this stream, see docs/operations.md. Only if another client forged the message, repair with --forged: readers that have applied it then have to build their state again"
     )]
     Contradicts {
-        /// Its sequence.
+        /// The sequence of the message.
         sequence: u64,
-        /// What it names.
+        /// The event that it names.
         what: String,
     },
-    /// The database looks for the order of its last events.
+    /// The last events of the log are not sequenced yet.
     #[error("the log is in order up to {0} so far; try again in a moment")]
     NotInOrder(u64),
-    /// They do not fit into the stream's description.
+    /// The list does not fit into the stream's description, or too many events are missing.
     #[error(
         "too much of the stream {STREAM} would have to be excluded; delete it to have it made and filled again from the log"
     )]
     TooMany,
-    /// The server did not answer.
+    /// The server did not answer the request to change the stream.
     #[error(
         "the server does not answer the request to change the stream {STREAM}: is this user permitted to publish on $JS.API.STREAM.UPDATE.{STREAM}? Give the command the credentials of an operator"
     )]
     NotPermitted,
-    /// Others went on publishing.
+    /// Other publishers added messages during every attempt.
     #[error("the stream {STREAM} has got further messages meanwhile; try again")]
     Overtaken,
-    /// Something does not answer, or refuses.
+    /// NATS or the store does not answer, or refuses a request.
     #[error("the stream {STREAM} cannot be repaired")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -88,12 +88,12 @@ fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Repair
     RepairError::Failed(source.into())
 }
 
-/// Compares the stream with the log, excludes the messages that are no events in their places, and adds the events in
-/// whose places they are. Messages that name events which the log does not have are excluded only if they are `forged`.
-/// `source` is that of the published events. The service may run meanwhile.
+/// Compares the stream with the log, excludes the messages that are not the expected events, and adds the events whose places
+/// they take. Messages that name events which the log does not have are excluded only if `forged` is set. `source` is the
+/// CloudEvents source of the published events. The service may run during the repair.
 ///
 /// # Errors
-/// Why not.
+/// The stream cannot be repaired, or NATS or the store does not answer.
 pub async fn repair_stream(
     access: &NatsAccess,
     log: &dyn EventLog,
@@ -127,14 +127,16 @@ pub async fn repair_stream(
     })
 }
 
-async fn find(jetstream: &Context) -> Result<Found, RepairError> {
-    let found = Found::named(jetstream, STREAM).await.map_err(failed)?;
+async fn find(jetstream: &Context) -> Result<FoundStream, RepairError> {
+    let found = FoundStream::named(jetstream, STREAM)
+        .await
+        .map_err(failed)?;
     found.ok_or(RepairError::NoStream)
 }
 
-/// The messages that have to be excluded, with what they are, and the events in whose places such messages are.
+/// The messages that have to be excluded, with their descriptions, and the events whose places they take.
 async fn compare(
-    found: &Found,
+    found: &FoundStream,
     log: &dyn EventLog,
     forged: bool,
 ) -> Result<(Vec<(u64, String)>, BTreeSet<u64>), RepairError> {
@@ -177,8 +179,12 @@ async fn compare(
     Ok((foreign, order.missing().clone()))
 }
 
-/// Lists the excluded messages in the stream's description. Everything else of its configuration is sent back as it came.
-async fn list(jetstream: &Context, found: &Found, excluded: &Excluded) -> Result<(), RepairError> {
+/// Writes the list of excluded messages into the stream's description. The rest of the configuration is sent back unchanged.
+async fn list(
+    jetstream: &Context,
+    found: &FoundStream,
+    excluded: &Excluded,
+) -> Result<(), RepairError> {
     let description = excluded.written_into(found.description());
     if description.len() > LONGEST_DESCRIPTION {
         return Err(RepairError::TooMany);
@@ -189,7 +195,7 @@ async fn list(jetstream: &Context, found: &Found, excluded: &Excluded) -> Result
         .request(format!("STREAM.UPDATE.{STREAM}"), &config)
         .await
         .map_err(|error| match error.kind() {
-            // A server does not answer what it does not permit.
+            // The server does not answer a request that it does not permit.
             RequestErrorKind::TimedOut => RepairError::NotPermitted,
             _ => failed(error),
         })?;
@@ -199,7 +205,7 @@ async fn list(jetstream: &Context, found: &Found, excluded: &Excluded) -> Result
     }
 }
 
-/// Adds an event at the end of the stream, and returns its sequence there.
+/// Adds an event at the end of the stream, and returns its sequence.
 async fn add_late(
     jetstream: &Context,
     log: &dyn EventLog,
@@ -210,9 +216,9 @@ async fn add_late(
     let logged = logged.ok_or(RepairError::NotInOrder(index))?;
     let event = publish(&logged).map_err(failed)?;
     let subject = published::subject(event.kind, event.user);
-    // Its own name may be that of the message in its place, which the server would then take for a duplicate.
+    // The message in the event's place may have the event's id. The server would then treat this one as a duplicate.
     let message_id = format!("{}/late", event.id);
-    for _ in 0..TRIES {
+    for _ in 0..ATTEMPTS {
         let last = find(jetstream).await?.info.state.last_sequence;
         let message = message(&event, source, last, &message_id).map_err(failed)?;
         let sent = jetstream.send_publish(subject.clone(), message).await;

@@ -4,14 +4,14 @@ use async_nats::{ConnectOptions, ServerAddr};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The servers of one cluster. They are told the same credentials.
+/// The servers of one cluster. All of them get the same credentials.
 #[derive(Clone)]
 pub struct NatsServers {
     addresses: Vec<Url>,
     credentials: Credentials,
 }
 
-/// As whom to connect. It has no `Debug`.
+/// How to authenticate. It has no `Debug`, because it holds secrets.
 #[derive(Clone, PartialEq, Eq)]
 enum Credentials {
     None,
@@ -20,9 +20,8 @@ enum Credentials {
 }
 
 impl NatsServers {
-    /// Reads URLs with commas between them, of which all but the first may be a host and a port alone:
-    /// `nats://a:4222,nats://b:4222` and `nats://user:password@a:4222,b:4222`. `None` if one of them is none, or if they
-    /// name several users.
+    /// Parses a comma-separated list of URLs. All but the first may be only a host and a port: `nats://a:4222,nats://b:4222`
+    /// and `nats://user:password@a:4222,b:4222`. `None` if one of them is not valid, or if they name different users.
     pub fn parse(text: &str) -> Option<Self> {
         let mut addresses: Vec<Url> = vec![];
         let mut credentials = Credentials::None;
@@ -41,7 +40,7 @@ impl NatsServers {
                 (given, known) if given == *known => {}
                 _ => return None,
             }
-            // Only URLs that cannot have a user refuse to be told that they have none.
+            // These calls fail only for URLs that cannot contain a user.
             let _ = url.set_username("");
             let _ = url.set_password(None);
             addresses.push(url);
@@ -57,12 +56,12 @@ impl NatsServers {
         self.credentials != Credentials::None
     }
 
-    /// How many there are.
+    /// The number of servers.
     pub(super) const fn count(&self) -> usize {
         self.addresses.len()
     }
 
-    /// The addresses without credentials, and options that hold them: async-nats passes over what a URL says of users.
+    /// The addresses without credentials, and options with the credentials. async-nats ignores the user in a URL.
     pub(super) fn options(&self) -> (Vec<ServerAddr>, ConnectOptions) {
         let options = match self.credentials.clone() {
             Credentials::None => ConnectOptions::new(),
@@ -83,7 +82,7 @@ fn credentials_of(url: &Url) -> Credentials {
     match url.password() {
         Some(password) => Credentials::User(user, decoded(password)),
         None if user.is_empty() => Credentials::None,
-        // As other clients of NATS read it.
+        // Other NATS clients treat it as a token as well.
         None => Credentials::Token(user),
     }
 }
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_shows_no_credentials() {
+    fn an_address_contains_no_credentials() {
         for given in [
             "nats://user:p%40ss@nats.example.com:4222",
             "nats://token@nats.example.com:4222",
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_servers_is_refused() {
+    fn a_malformed_list_of_servers_is_refused() {
         for text in [
             "",
             "a:4222",

@@ -1,4 +1,4 @@
-//! The stream of events: made if it is not there, and checked before anything is added to it.
+//! The stream of events. It is created if it does not exist, and checked before a message is added.
 
 use std::time::Duration;
 
@@ -14,24 +14,24 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::{self, STREAM, SUBJECTS, StreamOptions, differences};
+use super::error::NatsError;
 use super::excluded::Excluded;
 use super::identity::{Identity, LogReader, altered, identify};
-use super::message::{Claim, described};
-use super::trouble::Trouble;
+use super::message::{EventClaim, described};
 
-/// How long a stream has to have been gone before another is made in its place. A server may go on removing the files of
-/// the one that was deleted after it has said that it is gone, and takes those of its successor along (nats-server 2.9).
+/// The pause between the deletion of a stream and the creation of its successor. nats-server 2.9 still removes files after it
+/// has reported the deletion, and then also removes those of the successor.
 pub(super) const GONE_FOR: Duration = Duration::from_secs(1);
 
-/// A stream as the server describes it.
-pub(super) struct Found {
+/// An existing stream, with its state and configuration.
+pub(super) struct FoundStream {
     pub(super) handle: Stream<()>,
     pub(super) info: Info,
-    /// Its configuration as the server sent it, with members that the client library does not know.
+    /// The configuration as the server sent it, including members that the client library does not know.
     pub(super) config: Value,
 }
 
-/// Why a stream cannot be looked at.
+/// Why the state of a stream cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FindError {
     #[error(transparent)]
@@ -44,7 +44,7 @@ pub(super) enum FindError {
     Handle(#[from] jetstream::context::GetStreamError),
 }
 
-/// The server's error.
+/// An error that the server reports.
 #[derive(Debug, Deserialize, thiserror::Error)]
 #[error("{description} (error code {})", .err_code.0)]
 pub(super) struct ServerError {
@@ -53,8 +53,8 @@ pub(super) struct ServerError {
     description: String,
 }
 
-impl Found {
-    /// The stream of this name; `None` if it is not there.
+impl FoundStream {
+    /// The stream with this name; `None` if it does not exist.
     pub(super) async fn named(jetstream: &Context, name: &str) -> Result<Option<Self>, FindError> {
         let mut answer: Value = jetstream
             .request(format!("STREAM.INFO.{name}"), &())
@@ -72,17 +72,17 @@ impl Found {
         }))
     }
 
-    /// The messages of it that are no events in their places.
+    /// The messages that an operator has excluded.
     pub(super) fn excluded(&self) -> Excluded {
         Excluded::of_description(self.description())
     }
 
-    /// Its description.
+    /// The description of the stream.
     pub(super) fn description(&self) -> &str {
         self.info.config.description.as_deref().unwrap_or_default()
     }
 
-    /// The message at a sequence; `None` if the stream has lost it.
+    /// The message with this sequence; `None` if the stream has lost it.
     pub(super) async fn message(
         &self,
         sequence: u64,
@@ -95,36 +95,39 @@ impl Found {
     }
 }
 
-/// What the server says against a request, if it says so.
+/// The error in the server's answer, if there is one.
 pub(super) fn refusal(answer: &Value) -> Result<Option<ServerError>, FindError> {
     let error = answer.get("error").map(ServerError::deserialize);
     Ok(error.transpose()?)
 }
 
-/// The stream, and where to go on.
+/// The checked stream, and where publishing continues.
 pub(super) struct OpenStream {
-    pub(super) found: Found,
+    pub(super) found: FoundStream,
     pub(super) excluded: Excluded,
-    /// The entry of the log that the stream's last event was made of.
+    /// The log entry of the last event on the stream.
     pub(super) reached: LogCursor,
 }
 
 impl OpenStream {
-    /// How many more messages than events the stream holds.
+    /// The number of messages on the stream that are not events.
     pub(super) const fn surplus(&self) -> u64 {
         self.found.info.state.last_sequence - self.reached.log_index
     }
 }
 
-/// Opens the stream, makes it if it is not there, and finds out after which entry of the log to go on. `was_there` says
-/// whether this node has seen it before.
+/// Opens the stream, creates it if it does not exist, and finds the log entry after which publishing continues. `was_there`
+/// says whether this node has seen the stream before.
 pub(super) async fn open(
     jetstream: &Context,
     log: &dyn EventLog,
     options: StreamOptions,
     was_there: bool,
-) -> Result<OpenStream, Trouble> {
-    let found = match Found::named(jetstream, STREAM).await.map_err(away)? {
+) -> Result<OpenStream, NatsError> {
+    let found = match FoundStream::named(jetstream, STREAM)
+        .await
+        .map_err(not_readable)?
+    {
         Some(found) => found,
         None => {
             if was_there {
@@ -135,7 +138,7 @@ pub(super) async fn open(
     };
     let differences = differences(&found.info.config, &found.config, SUBJECTS);
     if !differences.is_empty() {
-        return Err(Trouble::Refused(format!(
+        return Err(NatsError::Blocked(format!(
             "the stream {STREAM} is not configured as it has to be: {}; mend it with `nats stream edit`, or delete it to have it made and filled again",
             differences.join("; ")
         )));
@@ -150,30 +153,32 @@ pub(super) async fn open(
     })
 }
 
-fn away(error: FindError) -> Trouble {
+fn not_readable(error: FindError) -> NatsError {
     match &error {
         FindError::Request(request) if request.kind() == RequestErrorKind::NoResponders => {
-            Trouble::Away("the NATS server has no JetStream, or not for this account, or not under the domain or prefix that is set".to_owned())
+            NatsError::Unavailable("the NATS server has no JetStream, or not for this account, or not under the domain or prefix that is set".to_owned())
         }
-        _ => Trouble::away(error),
+        _ => NatsError::unavailable(error),
     }
 }
 
-async fn make(jetstream: &Context, options: StreamOptions) -> Result<Found, Trouble> {
+async fn make(jetstream: &Context, options: StreamOptions) -> Result<FoundStream, NatsError> {
     jetstream
         .create_stream(config::events(options))
         .await
         .map_err(|error| not_created(error, options))?;
-    let found = Found::named(jetstream, STREAM).await.map_err(away)?;
-    found.ok_or_else(|| Trouble::Away("the stream is gone".to_owned()))
+    let found = FoundStream::named(jetstream, STREAM)
+        .await
+        .map_err(not_readable)?;
+    found.ok_or_else(|| NatsError::Unavailable("the stream is gone".to_owned()))
 }
 
-/// JetStream that is switched off, or subjects that another stream has, do not change by themselves, but others may change
-/// them.
-fn not_created(error: CreateStreamError, options: StreamOptions) -> Trouble {
+/// The error of a failed creation. It can be retried even if JetStream is disabled or another stream has the subjects, because
+/// an operator may change that.
+fn not_created(error: CreateStreamError, options: StreamOptions) -> NatsError {
     let needs_a_limit = match error.kind() {
         CreateStreamErrorKind::JetStreamUnavailable => {
-            return Trouble::Away(
+            return NatsError::Unavailable(
                 "the NATS server has no JetStream, or not for this account".to_owned(),
             );
         }
@@ -183,20 +188,19 @@ fn not_created(error: CreateStreamError, options: StreamOptions) -> Trouble {
         _ => false,
     };
     let replicas = options.replicas;
-    match Trouble::away(error) {
-        Trouble::Away(reason) if needs_a_limit => Trouble::Refused(format!(
+    match NatsError::unavailable(error) {
+        NatsError::Unavailable(reason) if needs_a_limit => NatsError::Blocked(format!(
             "the stream {STREAM} cannot be made: {reason}; set AUTHLOG_NATS_MAX_BYTES"
         )),
-        Trouble::Away(reason) if replicas > 1 => Trouble::Away(format!(
+        NatsError::Unavailable(reason) if replicas > 1 => NatsError::Unavailable(format!(
             "the stream {STREAM} cannot be made with {replicas} replicas, as AUTHLOG_NATS_REPLICAS asks for: {reason}"
         )),
         other => other,
     }
 }
 
-/// Says so if the stream is not as this program would have made it, where that is the operator's choice. A stream that
-/// holds messages is not changed.
-pub(super) fn note_choices(found: &Found, options: StreamOptions) {
+/// Logs accepted differences between the stream and the settings. A stream that holds messages is not changed.
+pub(super) fn note_choices(found: &FoundStream, options: StreamOptions) {
     let config = &found.info.config;
     for risk in config::risks(config, &found.config) {
         tracing::warn!(
@@ -221,14 +225,15 @@ pub(super) fn note_choices(found: &Found, options: StreamOptions) {
     }
 }
 
-/// A stream with a hole cannot be repaired by adding to its end. Excluded messages may be gone.
-fn check_whole(found: &Found, excluded: &Excluded) -> Result<(), Trouble> {
+/// Refuses a stream with lost messages, because adding messages at its end cannot repair it. Excluded messages may be
+/// missing.
+fn check_whole(found: &FoundStream, excluded: &Excluded) -> Result<(), NatsError> {
     let state = &found.info.state;
     let last = state.last_sequence;
     if state.messages + excluded.count_up_to(last) >= last {
         return Ok(());
     }
-    Err(Trouble::Refused(format!(
+    Err(NatsError::Blocked(format!(
         "the stream {STREAM} has lost messages: it ends at sequence {last} and holds {} (its first is {}); {}",
         state.messages,
         state.first_sequence,
@@ -236,7 +241,7 @@ fn check_whole(found: &Found, excluded: &Excluded) -> Result<(), Trouble> {
     )))
 }
 
-/// What an operator can do about a stream that has lost messages. Where it has replicas, the others may be whole.
+/// What an operator can do about a stream that has lost messages. If it has replicas, another one may be complete.
 fn way_back(replicas: usize) -> &'static str {
     if replicas > 1 {
         "do not delete it before each of its replicas was looked at: have another one lead (`nats stream cluster step-down AUTH_EVENTS`), and if the stream is whole there, remove the damaged one (`nats stream cluster peer-remove AUTH_EVENTS`) to have it copied again. Publishing goes on by itself. Only if every replica has lost messages, delete the stream to have it made and filled again from the log"
@@ -245,27 +250,27 @@ fn way_back(replicas: usize) -> &'static str {
     }
 }
 
-/// The entry of the log that the stream's last event was made of. That event has to be the one that the log has there:
-/// otherwise one of them is not what the other was copied from.
+/// The log entry of the last event on the stream. The log has to have the same event there. Otherwise the stream was not
+/// copied from this log.
 async fn reached(
-    found: &Found,
+    found: &FoundStream,
     excluded: &Excluded,
     log: &dyn EventLog,
-) -> Result<LogCursor, Trouble> {
+) -> Result<LogCursor, NatsError> {
     let last = excluded.newest_event_up_to(found.info.state.last_sequence);
     if last == 0 {
         return Ok(LogCursor::default());
     }
-    let message = found.message(last).await.map_err(Trouble::away)?;
+    let message = found.message(last).await.map_err(NatsError::unavailable)?;
     let message = message.ok_or_else(|| {
-        Trouble::Refused(format!(
+        NatsError::Blocked(format!(
             "the stream {STREAM} has lost messages: it says that it ends at sequence {last}, and has no message there; {}",
             way_back(found.info.config.num_replicas)
         ))
     })?;
     let mut reader = LogReader::new(log, 1);
     let identity = identify(&message, &mut reader).await;
-    match identity.map_err(Trouble::away)? {
+    match identity.map_err(NatsError::unavailable)? {
         Identity::Event(event) => {
             let surplus = last.checked_sub(event.log_index);
             if surplus.is_some_and(|surplus| surplus <= excluded.count_up_to(last)) {
@@ -281,8 +286,8 @@ async fn reached(
     }
 }
 
-fn disagreement(message: &StreamMessage, claim: &Claim, ours: &PublishedEvent) -> Trouble {
-    Trouble::Refused(format!(
+fn disagreement(message: &StreamMessage, claim: &EventClaim, ours: &PublishedEvent) -> NatsError {
+    NatsError::Blocked(format!(
         "the stream {STREAM} and the log disagree at {}: the stream has {} of {}, the log {} of {}. Either this stream was filled from another database: then use another NATS account. Or this database was restored from a backup and has gone on since: then delete the stream to have it filled again; subscribers have to rebuild what they made of the events that are gone. Or another client has forged message {} ({}): then see \"A message that is no event\" in docs/operations.md",
         ours.log_index,
         claim.id,
@@ -294,39 +299,39 @@ fn disagreement(message: &StreamMessage, claim: &Claim, ours: &PublishedEvent) -
     ))
 }
 
-fn foreign(message: &StreamMessage, what: &str) -> Trouble {
-    Trouble::Refused(format!(
+fn foreign(message: &StreamMessage, what: &str) -> NatsError {
+    NatsError::Blocked(format!(
         "message {} of the stream {STREAM} is {what} ({}): another client has published it. Let no other client publish on {SUBJECTS}, and run `authlog nats repair`; publishing goes on after that message, and readers keep their places",
         message.sequence,
         described(message)
     ))
 }
 
-/// The stream's last message names an event that the log does not have.
+/// The error for a stream whose last message names an event beyond the end of the log.
 async fn beyond(
-    found: &Found,
+    found: &FoundStream,
     message: &StreamMessage,
-    claim: &Claim,
+    claim: &EventClaim,
     log: &dyn EventLog,
-) -> Result<Trouble, Trouble> {
-    let head = log.log_head().await.map_err(Trouble::away)?;
+) -> Result<NatsError, NatsError> {
+    let head = log.log_head().await.map_err(NatsError::unavailable)?;
     let (end, last) = (head.log_index, message.sequence);
     if head.end_once_sequenced() >= claim.log_index {
-        // The order of the last events need not have survived a crash of the database; it is found again, the same.
-        return Ok(Trouble::Away(format!(
+        // A crash of the database may lose the order of the last events. The sequencer restores the same order.
+        return Ok(NatsError::Unavailable(format!(
             "the log is in order up to {end} so far, and the stream ends at {last}"
         )));
     }
-    // Another database, or one that has gone on since it was restored, differs at the end of its log already.
+    // Another database, or one that was restored and has continued, already differs at the end of its log.
     if end > 0
-        && let Some(earlier) = found.message(end).await.map_err(Trouble::away)?
+        && let Some(earlier) = found.message(end).await.map_err(NatsError::unavailable)?
     {
         let identity = identify(&earlier, &mut LogReader::new(log, 1)).await;
-        if let Identity::OtherHistory(claim, ours) = identity.map_err(Trouble::away)? {
+        if let Identity::OtherHistory(claim, ours) = identity.map_err(NatsError::unavailable)? {
             return Ok(disagreement(&earlier, &claim, &ours));
         }
     }
-    Ok(Trouble::Refused(format!(
+    Ok(NatsError::Blocked(format!(
         "the database is behind the stream {STREAM}: its log ends at {end}, the stream at {last}, with {} of {}. Was it restored from a backup, or is it another one than the stream was filled from? Restore it to a later moment, or, if the events since are to be given up, delete the stream to have it filled again; subscribers then have to rebuild what they made of the events that are gone. Or has another client forged message {last} ({})? Then see \"A message that is no event\" in docs/operations.md",
         claim.id,
         claim.time,
@@ -339,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_with_whole_replicas_left_is_not_to_be_deleted_first() {
+    fn a_stream_with_replicas_is_not_deleted_before_they_are_checked() {
         assert_eq!(
             way_back(1),
             "delete it to have it made and filled again from the log"

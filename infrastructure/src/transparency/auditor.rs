@@ -1,8 +1,8 @@
-//! The worker that compares every stored event with the log: slowly, a slice at a time, and again and again.
+//! The worker that compares every stored event with the log, continuously and at a bounded rate (`docs/adr/0021`).
 //!
-//! The signer compares the log's end and the stored nodes with what was signed. That leaves out an event that was deleted or
-//! changed further back, an entry that was changed together with its event, and an event that was added where the log has
-//! passed already. `log verify` finds them when it is run; the auditor finds them while the service runs.
+//! The signer compares only the end of the log and the stored nodes with what was signed. It does not see an event that was
+//! deleted or changed further back, an entry that was changed together with its event, and an event that was inserted behind
+//! the end of the log. `log verify` finds these when an operator runs it; the auditor finds them while the service runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +13,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoint;
-use super::signer::elected_or_not;
+use super::signer::leadership_change;
 use super::store::{LogRecords, WrittenPlace};
 use super::tree::GrowingTree;
 use super::verify::{Difference, VerifyError, Whose, intact_leaf};
 use super::witness::Witness;
 
-/// Entries, and events, in a slice. A store reads them in some milliseconds.
+/// The number of entries and of events in a slice. A store reads a slice in a few milliseconds.
 const SLICE: u32 = 500;
 
-/// How often a slice is read: a log of a million events is compared in 34 minutes, for about a hundredth of a processor.
+/// The interval between two slices. A log of a million events is compared in 34 minutes, at about one per cent of a
+/// processor.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long to wait between two passes, and before a slice is read again that differed.
+/// The pause between two passes, and before a differing slice is read again.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How often what is wrong is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// The interval at which an unchanged fault is logged again.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
 /// Compares the stored events with the log while this node signs checkpoints.
 pub struct Auditor<S: ?Sized> {
@@ -39,29 +40,29 @@ pub struct Auditor<S: ?Sized> {
     witness: Arc<Witness>,
 }
 
-/// What the auditor remembers.
+/// The state of the auditor between two slices.
 #[derive(Default)]
 struct Memory {
     pass: Option<Pass>,
     progress: AuditProgress,
-    /// How many checkpoints had been given up when the pass began.
+    /// The value of [`Witness::given_up`] when the pass began.
     given_up: u64,
-    /// The last fault, and when the log of the program got it.
+    /// The last fault, and when it was logged.
     said: Option<(String, Instant)>,
 }
 
-/// Going through the log once, as far as a checkpoint vouches for it.
+/// One pass through the part of the log that a checkpoint covers.
 struct Pass {
     vouched: Checkpoint,
     tree: GrowingTree,
-    /// Behind which event to go on among all events; `None` once there are no more.
+    /// The place of the last event that was searched for in the log; `None` after the last event.
     written: Option<WrittenPlace>,
-    /// How often the slice at which the pass stands was found to differ.
+    /// How often the current slice was found to differ.
     differed: u32,
 }
 
 impl<S: LogRecords + ?Sized> Auditor<S> {
-    /// An auditor that works while `leads` says so, and tells `witness` what it finds.
+    /// An auditor that works while `leads` is true, and reports to `witness`.
     pub fn new(
         store: Arc<S>,
         clock: Arc<dyn Clock>,
@@ -76,7 +77,7 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
         }
     }
 
-    /// Works until `stop`.
+    /// Runs until `stop` is cancelled.
     pub async fn run(&mut self, stop: CancellationToken) {
         let mut memory = Memory::default();
         loop {
@@ -87,26 +88,26 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = elected_or_not(&mut self.leads) => {}
+                () = leadership_change(&mut self.leads) => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Compares a slice; how long to wait before the next one.
+    /// Compares a slice, and returns the pause before the next one.
     async fn step(&self, memory: &mut Memory, leads: bool) -> Duration {
         let trusted = self.witness.trusted().filter(|_| leads);
         let Some(trusted) = trusted else {
-            self.begin_again(memory);
+            self.restart(memory);
             return EVERY;
         };
         let given_up = self.witness.given_up();
         if given_up != memory.given_up {
             memory.given_up = given_up;
-            self.begin_again(memory);
+            self.restart(memory);
         }
         let pass = memory.pass.take();
-        let mut pass = pass.unwrap_or_else(|| Pass::by(trusted.checkpoint));
+        let mut pass = pass.unwrap_or_else(|| Pass::up_to(trusted.checkpoint));
         let compared = pass.compare_slice(&*self.store).await;
         memory.progress.checked = pass.tree.size();
         memory.progress.of = pass.vouched.tree_size;
@@ -134,7 +135,7 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
                 let fault = format!("what is stored after entry {after} cannot be read: {error}");
                 self.slice_differs(memory, pass, fault)
             }
-            // It is not known where they differ: the next pass begins with the first event.
+            // The position of the difference is unknown, so the next pass begins with the first event.
             Err(VerifyError::Differs(root @ Difference::Root { .. })) => {
                 self.differs(memory, root.to_string());
                 PAUSE
@@ -147,7 +148,7 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
         pause
     }
 
-    fn begin_again(&self, memory: &mut Memory) {
+    fn restart(&self, memory: &mut Memory) {
         memory.pass = None;
         memory.said = None;
         memory.progress.checked = 0;
@@ -163,8 +164,8 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
         }
     }
 
-    /// Stays at the slice. A crash of the server takes back the end of the log for a moment, so a fault counts when it is found
-    /// a second time.
+    /// Keeps the pass at this slice. A fault counts only when it is found a second time, because a crash of the database
+    /// server takes back the end of the log for a moment.
     fn slice_differs(&self, memory: &mut Memory, mut pass: Pass, fault: String) -> Duration {
         pass.differed = pass.differed.saturating_add(1);
         let is_certain = pass.differed > 1;
@@ -178,7 +179,7 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
 
     fn differs(&self, memory: &mut Memory, fault: String) {
         let is_new = match &memory.said {
-            Some((said, at)) => *said != fault || at.elapsed() >= SAY_AGAIN,
+            Some((said, at)) => *said != fault || at.elapsed() >= REPEAT_AFTER,
             None => true,
         };
         if is_new {
@@ -190,7 +191,7 @@ impl<S: LogRecords + ?Sized> Auditor<S> {
 }
 
 impl Pass {
-    fn by(vouched: Checkpoint) -> Self {
+    fn up_to(vouched: Checkpoint) -> Self {
         Self {
             vouched,
             tree: GrowingTree::default(),
@@ -199,7 +200,8 @@ impl Pass {
         }
     }
 
-    /// Compares the next entries with their events, and the next events with their entries; whether the pass is complete.
+    /// Compares the next entries with their events, and the next events with their entries. Returns whether the pass is
+    /// complete.
     async fn compare_slice<S: LogRecords + ?Sized>(
         &mut self,
         store: &S,

@@ -1,62 +1,35 @@
-//! The log, or the events of one account, as lines of JSON with their proofs against one checkpoint.
+//! Writing an export from a store: the log, or the events of one account, with their proofs.
 
 use std::collections::HashMap;
-use std::io::{BufRead, Write};
+use std::io::Write;
 
 use authlog_application::RequestContext;
 use authlog_application::ports::{
     History, HistoryFilter, PastEvent, ProofError, StoreError, TransparencyLog,
 };
 use authlog_domain::{AggregateKind, UserId};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+pub use authlog_log_proof::export::{Exported, check_export, is_export};
+use authlog_log_proof::export::{event_line, header_line};
 use serde_json::{Map, Value};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::evidence::{ProvenEvent, Unproven};
 use super::log::ProvenLog;
-use super::note::VerifierKey;
-use super::store::{LogRecords, Record};
-use super::tree::GrowingTree;
+use super::store::LogRecords;
+use super::tree::Hash;
 
-/// What the first line of an export says it is.
-const FORMAT: &str = "authlog-export/v1";
-
-/// Events that are read at a time.
+/// Events in one read.
 const PAGE: u32 = 1000;
-
-/// The first line. Each further one is an event: in an export of the whole log the events make up its root, in one of an
-/// account each has a proof of its own.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    format: String,
-    user: Option<String>,
-    events: u64,
-    checkpoint: String,
-}
-
-/// A further line.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    #[serde(flatten)]
-    event: ProvenEvent,
-    /// What the event holds sealed, in the clear, for whoever asks what is known about them. The proof is of the sealed
-    /// event; that this is what was sealed is the word of whoever made the export.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    personal: Option<Map<String, Value>>,
-}
 
 /// What to export.
 #[derive(Clone, Copy)]
 pub enum Extent<'a> {
     /// The whole log.
     Log,
-    /// What happened to one account.
+    /// The events of one account.
     Account {
         /// The account.
         user: UserId,
-        /// Who opens its personal fields, if they are to be readable.
+        /// Opens the personal fields, if the export is to contain them in clear text.
         opened_by: Option<&'a dyn History>,
     },
 }
@@ -73,19 +46,19 @@ impl Extent<'_> {
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The log is empty, or nothing was signed yet.
+    /// The log is empty, or no checkpoint was signed yet.
     #[error("there is no checkpoint yet against which anything could be proved")]
     NoCheckpoint,
-    /// The checkpoint is not ours.
+    /// The newest checkpoint is not signed with the key of this log.
     #[error("the newest checkpoint is forged")]
     Forged(#[source] CheckpointError),
-    /// The log changed, or was changed.
+    /// The number of events changed during the export.
     #[error("the log has other events than its checkpoint; run `authlog log verify`")]
     Changed,
-    /// The store does not answer.
+    /// An event cannot be proved, or the store does not answer.
     #[error(transparent)]
     Proof(#[from] ProofError),
-    /// It cannot be written.
+    /// The output cannot be written.
     #[error("the export cannot be written")]
     Write(#[source] std::io::Error),
 }
@@ -96,21 +69,11 @@ impl From<StoreError> for ExportError {
     }
 }
 
-/// What an export that holds has in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exported {
-    /// Whose events; `None` for the whole log.
-    pub user: Option<String>,
-    /// How many.
-    pub events: u64,
-    /// The checkpoint that vouches for them.
-    pub checkpoint: Checkpoint,
-}
-
-/// Writes the log as far as its newest checkpoint reaches, or what of it happened to one account.
+/// Writes the part of the log that the newest checkpoint covers, or the events of one account in it. `progress` is called
+/// with the number of events written and their total.
 ///
 /// # Errors
-/// Nothing can be proved yet, the store does not answer, or it cannot be written.
+/// There is no checkpoint, the log does not match it, the store does not answer, or `out` cannot be written.
 pub async fn export(
     extent: Extent<'_>,
     records: &(impl LogRecords + ?Sized),
@@ -127,35 +90,31 @@ pub async fn export(
         None => size,
         Some(_) => count(user, size, records).await?,
     };
-    let header = Header {
-        format: FORMAT.to_owned(),
-        user: user.map(|user| user.to_string()),
-        events,
-        checkpoint: note,
-    };
-    write_line(out, &header)?;
+    let owner = user.map(|user| user.to_string());
+    write_line(out, &header_line(owner.clone(), events, note))?;
     let (mut after, mut written) = (0, 0);
     'pages: loop {
         let page = records.records(after, PAGE, user).await?;
         let mut personal = personal_fields(extent, after).await?;
-        for record in &page {
+        let is_last = page.len() < PAGE as usize;
+        for record in page {
             after = record.log_index;
             if after > size {
                 break 'pages;
             }
-            let proof = match user {
+            let path: Option<Vec<Hash>> = match user {
                 None => None,
-                Some(_) => Some(log.prove_inclusion(after, Some(size)).await?),
+                Some(_) => {
+                    let proof = log.prove_inclusion(after, Some(size)).await?;
+                    Some(proof.hashes.into_iter().map(Hash).collect())
+                }
             };
-            let line = Line {
-                event: ProvenEvent::new(record, proof.as_ref()),
-                personal: personal.remove(&after),
-            };
+            let line = event_line(record, path.as_deref(), personal.remove(&after));
             write_line(out, &line)?;
             written += 1;
         }
         progress(written, events);
-        if page.len() < PAGE as usize {
+        if is_last {
             break;
         }
     }
@@ -164,13 +123,13 @@ pub async fn export(
         return Err(ExportError::Changed);
     }
     Ok(Exported {
-        user: header.user,
+        user: owner,
         events,
         checkpoint,
     })
 }
 
-/// How many of an account's events the log of `size` events has.
+/// The number of an account's events among the first `size` events of the log.
 async fn count(
     user: Option<UserId>,
     size: u64,
@@ -187,7 +146,7 @@ async fn count(
     }
 }
 
-/// The personal fields of the events after a place, by place, where the export is to show them.
+/// The personal fields of the events after a log index, by log index, if the export is to contain them in clear text.
 async fn personal_fields(
     extent: Extent<'_>,
     after: u64,
@@ -207,7 +166,7 @@ async fn personal_fields(
         .collect())
 }
 
-/// An event's personal fields by name.
+/// The personal fields of an event by name.
 fn opened(past: &PastEvent) -> Map<String, Value> {
     let event = &past.event;
     let declared = AggregateKind::from_stored(&event.aggregate_type)
@@ -227,146 +186,6 @@ fn opened(past: &PastEvent) -> Map<String, Value> {
         .collect()
 }
 
-fn write_line(out: &mut impl Write, value: &impl Serialize) -> Result<(), ExportError> {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    writeln!(out, "{text}").map_err(ExportError::Write)
-}
-
-/// Whether a file that begins with this line is an export.
-pub fn is_export(first_line: &str) -> bool {
-    serde_json::from_str::<Header>(first_line).is_ok()
-}
-
-/// Checks an export, without any store and however long it is.
-///
-/// # Errors
-/// Why it proves nothing.
-pub fn check_export(lines: impl BufRead, key: &VerifierKey) -> Result<Exported, Unproven> {
-    let mut lines = lines.lines().map(|line| {
-        line.map_err(|error| Unproven::Malformed(format!("the export cannot be read: {error}")))
-    });
-    let missing = || Unproven::Malformed("the export is empty".to_owned());
-    let header: Header = read_line(&lines.next().ok_or_else(missing)??)?;
-    if header.format != FORMAT {
-        let format = header.format;
-        return Err(Unproven::Malformed(format!(
-            "this is {format:?}, and only {FORMAT:?} can be checked"
-        )));
-    }
-    let checkpoint = Checkpoint::open(&header.checkpoint, key)?;
-    let mut check = Check {
-        user: header.user.clone(),
-        checkpoint,
-        tree: GrowingTree::default(),
-        streams: HashMap::new(),
-        last: 0,
-        count: 0,
-    };
-    for line in lines {
-        let line: Line = read_line(&line?)?;
-        check.event(&line.event)?;
-    }
-    check.end(header.events)
-}
-
-/// Reads a line, which has to be as it was written to the last byte.
-fn read_line<T: Serialize + DeserializeOwned>(line: &str) -> Result<T, Unproven> {
-    let value: T = serde_json::from_str(line).map_err(|error| {
-        Unproven::Malformed(format!("this is not a line of an export: {error}"))
-    })?;
-    if serde_json::to_string(&value).is_ok_and(|written| written == line) {
-        return Ok(value);
-    }
-    Err(Unproven::Malformed(
-        "a line is not as it was written: every byte has to be the same".to_owned(),
-    ))
-}
-
-/// Going through an export.
-struct Check {
-    user: Option<String>,
-    checkpoint: Checkpoint,
-    tree: GrowingTree,
-    /// The last sequence of each of the account's streams.
-    streams: HashMap<(String, String), i64>,
-    last: u64,
-    count: u64,
-}
-
-impl Check {
-    fn event(&mut self, event: &ProvenEvent) -> Result<(), Unproven> {
-        self.count += 1;
-        if event.log_index <= self.last {
-            return Err(Unproven::Incomplete(format!(
-                "event {} comes after {}",
-                event.log_index, self.last
-            )));
-        }
-        self.last = event.log_index;
-        match self.user.clone() {
-            None => self.event_of_the_log(event),
-            Some(user) => self.event_of_an_account(event, &user),
-        }
-    }
-
-    fn event_of_the_log(&mut self, event: &ProvenEvent) -> Result<(), Unproven> {
-        let expected = self.tree.size() + 1;
-        if event.log_index != expected {
-            return Err(Unproven::Incomplete(format!("event {expected} is missing")));
-        }
-        self.tree.push(event.record()?.leaf, |_, _| {});
-        Ok(())
-    }
-
-    /// Each of an account's streams has to be there from its beginning without a gap: so nothing can be left out but
-    /// from the end of a stream.
-    fn event_of_an_account(&mut self, event: &ProvenEvent, user: &str) -> Result<(), Unproven> {
-        let record = event.check(&self.checkpoint)?;
-        if owner(&record).as_deref() != Some(user) {
-            return Err(Unproven::Incomplete(format!(
-                "event {} is not of the account {user}",
-                record.log_index
-            )));
-        }
-        let name = record.name;
-        let stream = (name.aggregate_type.clone(), name.aggregate_id.clone());
-        let before = self.streams.insert(stream, name.sequence).unwrap_or(0);
-        if name.sequence == before + 1 {
-            return Ok(());
-        }
-        Err(Unproven::Incomplete(format!(
-            "the event {}/{}/{} is missing",
-            name.aggregate_type,
-            name.aggregate_id,
-            before + 1
-        )))
-    }
-
-    fn end(self, expected: u64) -> Result<Exported, Unproven> {
-        if self.count != expected {
-            return Err(Unproven::Incomplete(format!(
-                "there are {} events, and there should be {expected}",
-                self.count
-            )));
-        }
-        let Checkpoint {
-            tree_size, root, ..
-        } = self.checkpoint;
-        if self.user.is_none() && (self.tree.size() != tree_size || self.tree.root() != root) {
-            return Err(Unproven::Incomplete(format!(
-                "these events do not have the root that the checkpoint of size {tree_size} vouches for"
-            )));
-        }
-        Ok(Exported {
-            user: self.user,
-            events: self.count,
-            checkpoint: self.checkpoint,
-        })
-    }
-}
-
-/// The account to which an event happened, by its metadata.
-fn owner(record: &Record) -> Option<String> {
-    let metadata: Value = serde_json::from_str(&record.metadata).ok()?;
-    Some(metadata.get("user_id")?.as_str()?.to_owned())
+fn write_line(out: &mut impl Write, line: &str) -> Result<(), ExportError> {
+    writeln!(out, "{line}").map_err(ExportError::Write)
 }

@@ -1,4 +1,4 @@
-//! A file to which checkpoints are appended, to be copied elsewhere.
+//! The checkpoint file: an append-only file for copies elsewhere.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -7,24 +7,24 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::courier::{CheckpointSink, Notes, SinkError};
+use super::exporter::{CheckpointSink, Notes, SinkError};
 use super::note::notes_in;
 use super::store::StoredCheckpoint;
 
-/// Bytes that are read at a time: a note has a few hundred.
+/// Bytes in one read. A note has a few hundred bytes.
 const CHUNK: u64 = 64 * 1024;
 
-/// Notes one after the other, with an empty line after each.
+/// A file of notes, with an empty line after each.
 pub struct CheckpointFile {
     path: PathBuf,
-    /// The end of the last whole note that was read or added.
+    /// The end of the last complete note that was read or added, in bytes.
     read_to: u64,
-    /// The file that was read: device and inode.
+    /// The file that was read last, by device and inode.
     file: Option<(u64, u64)>,
 }
 
 impl CheckpointFile {
-    /// The file at `path`, which is made when there is something to append.
+    /// The file at `path`. It is created with the first checkpoint.
     pub const fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -57,7 +57,7 @@ impl CheckpointFile {
         self.file = Some(identity(&metadata));
         let tail = self.unread(&mut file)?;
         let Some(whole) = end_of_last_note(&tail) else {
-            // The end may be half written.
+            // The last note may be incomplete, because another program is writing it or has crashed.
             let is_foreign = self.read_to == 0 && !tail.is_empty() || tail.len() as u64 == CHUNK;
             return if is_foreign {
                 let foreign = "it holds something else than checkpoints";
@@ -74,7 +74,7 @@ impl CheckpointFile {
         Ok(Notes { replaced, notes })
     }
 
-    /// Whether this is not the file that was read before, or it was emptied.
+    /// Whether the file was replaced or truncated since the last read.
     fn is_another(&self, metadata: &Metadata) -> bool {
         self.file.is_some_and(|file| file != identity(metadata)) || metadata.len() < self.read_to
     }
@@ -86,7 +86,7 @@ impl CheckpointFile {
         Ok(tail)
     }
 
-    /// Appends a note. What a crash left half written before it is cut off.
+    /// Appends a note. An incomplete note that a crash left at the end is removed first.
     fn append(&mut self, note: &str) -> std::io::Result<()> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -116,7 +116,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Where the last note ends that is there with its signature and the empty line after it.
+/// The end of the last note that is complete with its signature and the empty line after it.
 fn end_of_last_note(tail: &[u8]) -> Option<usize> {
     let ends = (2..=tail.len()).rev();
     ends.into_iter().find(|end| {
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Everything that a sink reads until there is no more, and whether it was another file.
+    /// All remaining notes, and whether the file was replaced.
     async fn all_of(file: &mut CheckpointFile) -> (Vec<String>, bool) {
         let (mut all, mut replaced) = (vec![], false);
         loop {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_crash_left_half_written_is_cut_off() {
+    async fn an_incomplete_note_of_a_crash_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoints");
         of_two_notes(&path).await;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_file_is_read_in_pieces_from_the_first_note_to_the_last() {
+    async fn a_long_file_is_read_in_chunks_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoints");
         let notes: Vec<String> = (1..=4000).map(|size| note(size).note).collect();
@@ -217,23 +217,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_was_replaced_is_read_from_its_first_note() {
+    async fn a_replaced_file_is_read_from_its_first_note() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoints");
         let mut file = of_two_notes(&path).await;
-        assert_eq!(all_of(&mut file).await, (vec![], false), "they are its own");
-        // Moved away, and begun again.
+        assert_eq!(
+            all_of(&mut file).await,
+            (vec![], false),
+            "the notes are its own"
+        );
+        // The file is moved away, and a new one is begun.
         std::fs::rename(&path, folder.path().join("old")).unwrap();
         assert_eq!(all_of(&mut file).await, (vec![], true));
         assert_eq!(all_of(&mut file).await, (vec![], false));
         file.add(&note(5)).await.unwrap();
         assert_eq!(all_of(&mut file).await, (vec![], false));
-        // Moved away and begun by another program, between two looks.
+        // The file is moved away, and another program begins a new one between two reads.
         std::fs::rename(&path, folder.path().join("older")).unwrap();
         std::fs::write(&path, format!("{}\n", note(6).note)).unwrap();
         assert!(file.add(&note(7)).await.is_err());
         assert_eq!(all_of(&mut file).await, (vec![note(6).note], true));
-        // Emptied.
+        // The file is truncated.
         std::fs::write(&path, "").unwrap();
         assert_eq!(all_of(&mut file).await, (vec![], true));
     }

@@ -1,4 +1,4 @@
-//! The key of the log, which every node of a store shares.
+//! The signing key of the log, which all nodes of a store share.
 
 use authlog_application::ports::{Entropy, StoreError};
 use zeroize::Zeroizing;
@@ -7,19 +7,19 @@ use super::note::{NoteKey, is_name};
 use crate::SharedSecrets;
 use crate::store::unreadable;
 
-/// Under which name the key is kept.
+/// The name of the shared secret that holds the key.
 const NAME: &str = "checkpoint-key";
 
-/// The stored key is not one.
+/// The stored bytes are not a key.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored key of checkpoints cannot be used")]
 struct Unusable;
 
-/// The key of the log in this store. If there is none yet it is made, for a log called `origin`; the name is kept with
-/// the key, because checkpoints that auditors hold are good only as long as neither changes.
+/// The key of the log in this store. If the store has none, a key is created for a log named `origin`. The name is stored
+/// with the key, because checkpoints that auditors keep stay valid only while neither of them changes.
 ///
 /// # Errors
-/// The store does not answer, or what it holds is no key.
+/// The store does not answer, or the stored key is malformed.
 pub async fn log_key(
     store: &(impl SharedSecrets + ?Sized),
     entropy: &dyn Entropy,

@@ -1,4 +1,4 @@
-//! The log that answers for itself: checkpoints and proofs, as the application asks for them.
+//! The application's port for checkpoints and proofs, over any store.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::store::{LogTree, StoredCheckpoint};
 use super::tree::Claim;
 use crate::store::unreadable;
 
-/// The log of a store, with the key that signs for it.
+/// The log of a store, with its signing key.
 #[derive(Clone)]
 pub struct ProvenLog {
     store: Arc<dyn LogTree>,
@@ -22,12 +22,12 @@ pub struct ProvenLog {
 }
 
 impl ProvenLog {
-    /// The log in `store`, for which `key` signs.
+    /// The log in `store`, with its signing key.
     pub fn new(store: Arc<dyn LogTree>, key: Arc<NoteKey>) -> Self {
         Self { store, key }
     }
 
-    /// The key that checkpoints are verified with.
+    /// The public key for the verification of checkpoints.
     pub fn verifier(&self) -> &VerifierKey {
         self.key.verifier()
     }
@@ -40,7 +40,7 @@ impl ProvenLog {
         Ok(found.into_iter().find(|found| found.tree_size == size))
     }
 
-    /// The size that `size` stands for, if a checkpoint vouches for that much of the log.
+    /// `size`, or the size of the newest checkpoint if it is `None`. It is an error if no checkpoint covers that size.
     async fn covered(&self, size: Option<u64>) -> Result<u64, ProofError> {
         let reached = self.store.latest_checkpoint().await?;
         let reached = reached.map_or(0, |checkpoint| checkpoint.tree_size);
@@ -68,7 +68,7 @@ impl TransparencyLog for ProvenLog {
         let Some(latest) = self.store.latest_checkpoint().await? else {
             return Ok(None);
         };
-        // What we did not sign is not handed out as ours.
+        // A checkpoint that this log's key did not sign is never handed out.
         Checkpoint::open(&latest.note, self.verifier()).map_err(unreadable)?;
         Ok(Some(latest.note))
     }

@@ -1,40 +1,40 @@
-//! The log that proves itself: a Merkle tree over it, signed checkpoints, proofs, and whoever checks them.
+//! The log that proves itself: signed checkpoints, proofs, and the workers that verify the log while the service runs.
 //!
-//! | file | what is in it |
+//! The specifications and the verification without a store are in the crate `authlog-log-proof`, on which an auditor's own
+//! program can depend. Its modules are re-exported here.
+//!
+//! | file | contents |
 //! |---|---|
-//! | `tree`, `note`, `checkpoint` | the specifications: RFC 6962, C2SP `signed-note` and `tlog-checkpoint` |
-//! | `store` | what a store has to keep |
-//! | `reading`, `log` | nodes and proofs out of a store |
-//! | `key`, `signer` | the key of the log, and the worker that signs with it |
+//! | `store` | what a store has to provide |
+//! | `reading`, `log` | nodes and proofs read from a store |
+//! | `key`, `signer` | the key of the log, and the worker that signs checkpoints with it |
 //! | `witness` | what a node remembers of the signed log, outside the store |
-//! | `courier`, `file` | carrying checkpoints to where the database's owner cannot change them |
-//! | `auditor` | comparing the stored events with the log, slowly and again and again |
-//! | `judge` | comparing what was carried there with the log |
+//! | `exporter`, `file` | export of checkpoints to places that the owner of the database cannot change |
+//! | `sink_comparison` | comparison of exported checkpoints with the log |
+//! | `auditor` | continuous comparison of the stored events with the log |
 //! | `verify` | the whole log against its checkpoints |
-//! | `evidence`, `export` | events with their proofs in files, and checking those without a store |
+//! | `evidence`, `export` | writing events with their proofs |
 
 pub mod auditor;
-pub mod checkpoint;
-pub mod courier;
 pub mod evidence;
 pub mod export;
+pub mod exporter;
 pub mod file;
-mod judge;
 pub mod key;
 mod log;
-pub mod note;
 mod reading;
 mod schema_watch;
 pub mod signer;
+mod sink_comparison;
 mod store;
-pub mod tree;
 pub mod verify;
 pub mod witness;
 
+pub use authlog_log_proof::record::{EventName, Record};
+pub use authlog_log_proof::{checkpoint, note, tree};
 pub use log::ProvenLog;
 pub use schema_watch::{SchemaCheck, SchemaWatch};
 pub(crate) use store::up_to_a_gap;
 pub use store::{
-    EventName, Extent, LeafCheck, LogEnd, LogRecords, LogTree, Record, StoredCheckpoint,
-    WrittenPage, WrittenPlace,
+    Extent, LeafCheck, LogEnd, LogRecords, LogTree, StoredCheckpoint, WrittenPage, WrittenPlace,
 };

@@ -1,4 +1,4 @@
-//! Nodes of the tree, and proofs made of them, out of a store.
+//! Reading tree nodes from a store, and proofs made of them.
 
 use std::ops::Range;
 
@@ -8,16 +8,17 @@ use super::store::LogTree;
 use super::tree::{Claim, GrowingTree, Hash, NodeId, STRIDE, node_over};
 use crate::store::unreadable;
 
-/// Reads of one level that are this close to each other are made in one: it is what one stored node stands for.
+/// Two ranges of one level are read together if the gap between them is at most this long: the number of nodes that one
+/// stored node covers.
 const CLOSE: u64 = 1 << STRIDE;
 
-/// Why nodes cannot be had.
+/// Why nodes cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It lacks some of what is below them.
+    /// Nodes or leaves below them are missing in the store.
     #[error("the store lacks some of the log's nodes {} to {} of level {level}", range.start, range.end - 1)]
     Incomplete { level: u8, range: Range<u64> },
 }
@@ -31,14 +32,14 @@ impl From<ReadError> for StoreError {
     }
 }
 
-/// The tree of the log's first `size` leaves.
+/// The tree of the first `size` leaves of the log.
 pub(super) async fn tree_of(store: &dyn LogTree, size: u64) -> Result<GrowingTree, ReadError> {
     let peaks = read_nodes(store, &GrowingTree::peaks_of(size)).await?;
     Ok(GrowingTree::from_peaks(size, &peaks))
 }
 
-/// As [`tree_of`], with the last leaves, up to 256 of them, read from the log even where a stored node stands for them:
-/// whether the log is as long as it was is told by its last leaves alone.
+/// Like [`tree_of`], but up to 256 of the last leaves are always read from the log, even if a stored node covers them. Only
+/// the last leaves show whether the log was cut off.
 pub(super) async fn tree_to_the_end(
     store: &dyn LogTree,
     size: u64,
@@ -49,7 +50,7 @@ pub(super) async fn tree_to_the_end(
     Ok(tree)
 }
 
-/// Adds the log's next leaves to a tree until it has `size` of them.
+/// Appends the next leaves of the log to a tree until it has `size` leaves.
 pub(super) async fn grow(
     store: &dyn LogTree,
     tree: &mut GrowingTree,
@@ -69,7 +70,7 @@ pub(super) async fn grow(
     Ok(())
 }
 
-/// The proof of a claim about trees that the log has reached; `None` if the claim makes no sense.
+/// The proof of a claim about existing trees; `None` if the claim names a leaf or a tree that cannot exist.
 pub(super) async fn prove(
     store: &dyn LogTree,
     claim: Claim,
@@ -80,7 +81,7 @@ pub(super) async fn prove(
     Ok(claim.prove(read_nodes(store, &needs).await?))
 }
 
-/// These nodes, each hashed from the stored ones below it.
+/// These nodes, each hashed from the stored nodes below it.
 pub(super) async fn read_nodes(
     store: &dyn LogTree,
     ids: &[NodeId],
@@ -113,13 +114,13 @@ pub(super) async fn read_nodes(
     ids.iter().map(node).collect()
 }
 
-/// The stored level below a node, and which hashes of it the node is over.
+/// The nearest stored level at or below a node, and the range of its hashes that the node covers.
 const fn below(id: NodeId) -> (u8, Range<u64>) {
     let up = id.level % STRIDE;
     (id.level - up, id.index << up..(id.index + 1) << up)
 }
 
-/// Hashes of one stored level that are read at once.
+/// A range of hashes of one stored level that is read at once.
 struct Run {
     level: u8,
     range: Range<u64>,

@@ -1,4 +1,4 @@
-//! Comparing the store's schema objects with those of this program while it runs.
+//! The worker that compares the schema of the store with the migrations of this program (`docs/adr/0020`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,30 +8,31 @@ use authlog_application::ports::StoreError;
 
 use super::witness::Witness;
 
-/// How often: the comparison is one statement on the catalogue.
+/// The interval between two comparisons. One comparison is one statement on the catalogue.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// A store that can tell whether its schema is what this program made.
+/// A store that can compare its schema with the one that this program creates.
 #[async_trait]
 pub trait SchemaCheck: Send + Sync {
-    /// What is missing, changed, or not of this program, in words for an operator. With `whole`, the structure of a file is
-    /// examined too, which takes as long as reading it. A schema that is newer than this program is not compared.
+    /// The schema objects that are missing, changed or foreign, in words for an operator. With `whole`, the structure of an
+    /// SQLite file is checked as well, which takes as long as reading the file. A schema that is newer than this program is
+    /// not compared.
     async fn schema_faults(&self, whole: bool) -> Result<Vec<String>, StoreError>;
 }
 
-/// Compares the schema again and again.
+/// Compares the schema at a fixed interval.
 pub struct SchemaWatch<S: ?Sized> {
     store: Arc<S>,
     witness: Arc<Witness>,
 }
 
 impl<S: SchemaCheck + ?Sized> SchemaWatch<S> {
-    /// A watch on `store` that tells `witness` what it finds.
+    /// A watch on `store` that reports to `witness`.
     pub const fn new(store: Arc<S>, witness: Arc<Witness>) -> Self {
         Self { store, witness }
     }
 
-    /// Works until it is dropped. What is known stays while the store does not answer.
+    /// Runs until it is dropped. While the store does not answer, the last result stays.
     pub async fn run(&self) {
         let mut known = vec![];
         loop {

@@ -1,4 +1,5 @@
-//! The worker that signs checkpoints: on the node that leads, at most a second or a thousand events behind the log.
+//! The worker that signs checkpoints. It runs on every node; the leading node signs, at most a second or a thousand events
+//! behind the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,25 +16,24 @@ use super::store::{LogTree, StoredCheckpoint};
 use super::tree::{Claim, GrowingTree, Hash, is_consistent};
 use super::witness::{TrustedCheckpoint, Witness};
 
-/// The most events that a checkpoint adds to the one before.
+/// The maximum number of events between two checkpoints.
 const BATCH: u64 = 1000;
 
-/// How long an event may wait for others before a checkpoint is signed. With the time between two looks at the log it is
-/// less than a second.
+/// How long an event waits for others before a checkpoint is signed. Together with [`EVERY`] this is less than a second.
 const GATHER: Duration = Duration::from_millis(800);
 
-/// How often the log is looked at.
+/// The interval at which the log is read.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// How often every node compares the log with the checkpoint that it remembers. A log that was cut is noticed within a
-/// second.
+/// The interval at which every node compares the log with the checkpoint that it remembers. A log that was cut off is
+/// noticed within a second.
 const RECHECK: Duration = Duration::from_millis(500);
 
-/// How long to wait after the store did not answer.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The pause after the store did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How often what is wrong is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// The interval at which an unchanged alarm is logged again.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
 /// Why a checkpoint was not signed.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum SignError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The log is not the one that was signed before.
+    /// The log differs from what was signed before.
     #[error("{0}")]
     Tampered(String),
 }
@@ -57,27 +57,28 @@ impl From<ReadError> for SignError {
     }
 }
 
-/// The log as it was just compared with the checkpoints that are known.
+/// The log after it was compared with the known checkpoints.
 pub struct CheckedLog {
-    /// The largest of them; `None` if nothing was signed yet.
+    /// The largest known checkpoint; `None` if none was signed yet.
     pub trusted: Option<TrustedCheckpoint>,
-    /// The tree that it vouches for.
+    /// The tree that it covers.
     tree: GrowingTree,
-    /// Whether the store lacks it.
+    /// Whether the store lacks it, although it was signed.
     is_missing: bool,
 }
 
-/// Compares the log with the checkpoint that is known from elsewhere than the store, and with the newest in the store.
-/// Should that be larger, it is proved to be an extension. What follows it has to be a log that can be signed.
+/// Compares the log with `trusted`, the checkpoint that this node knows from outside the store, and with the newest stored
+/// checkpoint. If the stored one is larger, it has to be an extension of the trusted one. The entries after it have to be
+/// consistent ([`LogEnd::fault`](super::LogEnd::fault)).
 ///
 /// # Errors
-/// The store does not answer, or the log or the stored checkpoint is not what was signed.
+/// The store does not answer, or the log or the stored checkpoint differs from what was signed.
 pub async fn check(
     store: &dyn LogTree,
     key: &NoteKey,
     trusted: Option<TrustedCheckpoint>,
 ) -> Result<CheckedLog, SignError> {
-    // Read before the log, which only grows.
+    // The checkpoint is read before the log, because the log only grows.
     let stored = store.latest_checkpoint().await?;
     let stored = stored.map(|stored| open(stored, key)).transpose()?;
     let size_of =
@@ -108,7 +109,7 @@ pub async fn check(
     })
 }
 
-/// Proves that the log of one checkpoint is the beginning of that of another (RFC 6962 §2.1.2).
+/// Proves that the log of `old` is a prefix of the log of `new` (RFC 6962 §2.1.2).
 async fn prove_extension(
     store: &dyn LogTree,
     old: &Checkpoint,
@@ -154,12 +155,11 @@ fn open(signed: StoredCheckpoint, key: &NoteKey) -> Result<TrustedCheckpoint, Si
     )))
 }
 
-/// Signs for what the log has beyond its last checkpoint, a thousand events at the most, and returns the checkpoint;
-/// `None` if there was nothing new.
+/// Signs a checkpoint for the next events of the log, at most a thousand; `None` if there are no new events.
 ///
-/// What is signed is the very tree that was compared with the trusted checkpoint, with leaves added. Its subtrees and
-/// those leaves are a proof that the one log is the beginning of the other (RFC 6962 §2.1.2), so a root that is not
-/// consistent with the last one is never signed. Two nodes that do this at the same time sign the same.
+/// The signed tree is the one that was compared with the trusted checkpoint, extended by leaves. Its subtrees and these
+/// leaves prove that the old log is a prefix of the new one (RFC 6962 §2.1.2), so an inconsistent root is never signed. Two
+/// nodes that sign at the same time sign the same checkpoint.
 ///
 /// # Errors
 /// The store does not answer.
@@ -192,10 +192,10 @@ pub async fn sign_next(
     Ok(Some(signed))
 }
 
-/// Signs for all that the log has, as an extension of `trusted`.
+/// Signs checkpoints for the whole log, as an extension of `trusted`, and returns the last one.
 ///
 /// # Errors
-/// As for [`check`].
+/// The same as those of [`check`].
 pub async fn sign_all(
     store: &dyn LogTree,
     key: &NoteKey,
@@ -211,7 +211,7 @@ pub async fn sign_all(
     }
 }
 
-/// Compares the log with what the node remembers of it, and signs checkpoints while the node leads.
+/// Compares the log with the checkpoint that the node remembers, and signs checkpoints while the node leads.
 pub struct Signer {
     store: Arc<dyn LogTree>,
     key: Arc<NoteKey>,
@@ -219,20 +219,20 @@ pub struct Signer {
     witness: Arc<Witness>,
 }
 
-/// What the signer remembers between two looks at the log.
+/// The state of the signer between two steps.
 #[derive(Default)]
 struct Progress {
     leads: bool,
-    /// Since when events wait for a checkpoint.
+    /// Since when events have been waiting for a checkpoint.
     waiting_since: Option<Instant>,
-    /// When the log was last compared with its checkpoint.
+    /// When the log was last compared with the trusted checkpoint.
     checked_at: Option<Instant>,
-    /// The last alarm, and when the log of the program got it.
+    /// The last alarm, and when it was logged.
     said: Option<(String, Instant)>,
 }
 
 impl Signer {
-    /// A signer that works while `leads` says so and nothing contradicts the log.
+    /// A signer that signs while `leads` is true and nothing contradicts the log.
     pub fn new(
         store: Arc<dyn LogTree>,
         key: Arc<NoteKey>,
@@ -247,7 +247,7 @@ impl Signer {
         }
     }
 
-    /// Works until `stop`.
+    /// Runs until `stop` is cancelled.
     pub async fn run(&mut self, stop: CancellationToken) {
         let mut progress = Progress::default();
         loop {
@@ -258,25 +258,25 @@ impl Signer {
             progress.leads = leads;
             let pause = tokio::select! {
                 () = stop.cancelled() => return,
-                pause = self.look(&mut progress) => pause,
+                pause = self.guarded_step(&mut progress) => pause,
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = elected_or_not(&mut self.leads) => {}
+                () = leadership_change(&mut self.leads) => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Looks at the log, and signs if it is time to; how long to wait before the next look.
-    async fn look(&self, progress: &mut Progress) -> Duration {
+    /// Runs one step, reports its errors, and returns the pause before the next step.
+    async fn guarded_step(&self, progress: &mut Progress) -> Duration {
         let pause = match self.step(progress).await {
             Ok(pause) => pause,
             Err(SignError::Store(error @ StoreError::Unavailable(_))) => {
                 tracing::warn!(%error, "the log cannot be read; no checkpoint is signed until it can");
-                AFTER_FAILURE
+                RETRY_AFTER
             }
-            // A leaf of another length, for example: nothing that passes.
+            // The stored data is damaged, for example a leaf of another length. A retry does not help.
             Err(SignError::Store(StoreError::Unreadable(error))) => {
                 progress.checked_at = None;
                 self.witness.contradicts(format!(
@@ -290,7 +290,7 @@ impl Signer {
                 RECHECK
             }
         };
-        self.say(progress);
+        self.report(progress);
         pause
     }
 
@@ -341,7 +341,7 @@ impl Signer {
         })
     }
 
-    /// Stores the trusted checkpoint again if somebody has deleted it. The log still is what it vouches for.
+    /// Stores the trusted checkpoint again if it was deleted from the store. The log still agrees with it.
     async fn put_back(&self, checked: &CheckedLog) -> Result<(), StoreError> {
         let Some(trusted) = checked.trusted.as_ref().filter(|_| checked.is_missing) else {
             return Ok(());
@@ -354,10 +354,10 @@ impl Signer {
         self.store.keep_checkpoint(trusted.stored()).await
     }
 
-    fn say(&self, progress: &mut Progress) {
+    fn report(&self, progress: &mut Progress) {
         match (self.witness.obstacle().tampered, &progress.said) {
-            (Some(reason), Some((before, at))) if reason == *before && at.elapsed() < SAY_AGAIN => {
-            }
+            (Some(reason), Some((before, at)))
+                if reason == *before && at.elapsed() < REPEAT_AFTER => {}
             (Some(reason), _) => {
                 tracing::error!(%reason, "THE LOG WAS TAMPERED WITH; no checkpoint is signed. Run `authlog log verify`");
                 progress.said = Some((reason, Instant::now()));
@@ -373,8 +373,8 @@ impl Signer {
     }
 }
 
-/// Waits for the next election; for ever where there is none, as with a store of one node.
-pub(super) async fn elected_or_not(leads: &mut watch::Receiver<bool>) {
+/// Waits for the next change of leadership. It waits for ever if there are no elections, as with a store of one node.
+pub(super) async fn leadership_change(leads: &mut watch::Receiver<bool>) {
     if leads.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,36 +1,41 @@
-//! What the log's proof needs of a store.
+//! What the proof of the log needs of a store.
+//!
+//! These traits stay here and are no ports of `authlog-application`. No use case calls them: the application asks for
+//! proofs through its port `TransparencyLog`, and [`super::ProvenLog`] and the workers in this folder implement it over any
+//! store. Their types are tree nodes and leaf hashes of `authlog-log-proof`, which would bring a cryptographic library into
+//! the application.
 
 use std::ops::Range;
 
 use async_trait::async_trait;
 use authlog_application::ports::StoreError;
 use authlog_domain::UserId;
+use authlog_log_proof::record::{EventName, Record};
 
 use super::tree::{Hash, NodeId};
-use crate::leaf::{LeafInput, leaf_hash};
 
-/// The log as a tree: its leaves, the nodes that are stored over them, and its signed heads.
+/// The log as a Merkle tree: its leaves, the stored nodes above them, and the stored checkpoints.
 #[async_trait]
 pub trait LogTree: Send + Sync {
-    /// The leaves in this range of places, from 0, up to the first place without an entry.
+    /// The leaves in this range, counted from 0, up to the first missing entry.
     async fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError>;
 
-    /// How the log ends, for a reader to whom its first `signed` entries are known.
+    /// The end of the log, for a reader that has verified the first `signed` entries.
     async fn end(&self, signed: u64) -> Result<LogEnd, StoreError>;
 
-    /// The stored nodes of this level in this range; fewer where some are missing.
+    /// The stored nodes of this level in this range. There are fewer if some are missing.
     async fn nodes(&self, level: u8, range: Range<u64>) -> Result<Vec<Hash>, StoreError>;
 
-    /// Stores nodes, in place of others of the same name.
+    /// Stores nodes, and replaces stored nodes of the same name.
     async fn keep_nodes(&self, nodes: Vec<(NodeId, Hash)>) -> Result<(), StoreError>;
 
-    /// Stores a checkpoint. When it returns, the checkpoint and everything that it vouches for survive a crash.
+    /// Stores a checkpoint. After it returns, the checkpoint and everything that it covers survive a crash.
     async fn keep_checkpoint(&self, checkpoint: StoredCheckpoint) -> Result<(), StoreError>;
 
-    /// The checkpoint of the largest tree.
+    /// The checkpoint with the largest size.
     async fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError>;
 
-    /// Up to `limit` checkpoints of trees larger than `size`, from small to large.
+    /// Up to `limit` checkpoints with a size above `size`, in ascending order.
     async fn checkpoints_after(
         &self,
         size: u64,
@@ -38,23 +43,23 @@ pub trait LogTree: Send + Sync {
     ) -> Result<Vec<StoredCheckpoint>, StoreError>;
 }
 
-/// How the log ends, as of one snapshot. This program writes no log of which [`Self::fault`] finds a fault.
+/// The end of the log in one snapshot. [`Self::fault`] finds no fault in a log that only this program has written.
 #[derive(Clone, Debug)]
 pub struct LogEnd {
     /// The lowest index; 1 in an empty log.
     pub first_index: i64,
     /// The highest index; 0 in an empty log.
     pub last_index: i64,
-    /// Whether there is an entry after the known ones.
+    /// Whether the entry after the verified ones exists.
     pub has_next: bool,
-    /// Whether the last entry has its event; true in an empty log.
+    /// Whether the event of the last entry exists; true in an empty log.
     pub has_last_event: bool,
-    /// In what the events end elsewhere than the log.
+    /// How the end of the events differs from the end of the log, if it does.
     pub disagreement: Option<String>,
 }
 
 impl LogEnd {
-    /// What cannot be, if anything, after `signed` known entries.
+    /// The first inconsistency after `signed` verified entries, in words for an operator.
     pub fn fault(&self, signed: u64) -> Option<String> {
         let (first, last) = (self.first_index, self.last_index);
         if first < 1 {
@@ -75,7 +80,7 @@ impl LogEnd {
     }
 }
 
-/// The leaves that follow the index `after` without a gap, of leaves with their indexes in order.
+/// The leaves that follow the log index `after` without a gap. The input is in order of log index.
 pub(crate) fn up_to_a_gap<Leaf>(after: i64, leaves: Vec<(Leaf, i64)>) -> Vec<Leaf> {
     let places = leaves.into_iter().zip(after.saturating_add(1)..);
     places
@@ -87,20 +92,20 @@ pub(crate) fn up_to_a_gap<Leaf>(after: i64, leaves: Vec<(Leaf, i64)>) -> Vec<Lea
 /// A checkpoint as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCheckpoint {
-    /// The size of the tree, as the store has it beside the note.
+    /// The size of the tree, from the column next to the note.
     pub tree_size: u64,
     /// The signed note.
     pub note: String,
 }
 
-/// The log's entries with the events exactly as they are stored.
+/// The entries of the log with their events exactly as they are stored.
 #[async_trait]
 pub trait LogRecords: Send + Sync {
-    /// The entries in this range of log indexes, each with the leaf that its event has now.
+    /// The entries in this range of log indexes, each with the leaf of the event's present content.
     async fn leaf_checks(&self, range: Range<u64>) -> Result<Vec<LeafCheck>, StoreError>;
 
-    /// Up to `limit` entries after the log index `after`, of one account or of all, in order. An entry without its event
-    /// is left out.
+    /// Up to `limit` entries after the log index `after`, of one account or of all, in order. Entries whose event is missing
+    /// are left out.
     async fn records(
         &self,
         after: u64,
@@ -111,16 +116,16 @@ pub trait LogRecords: Send + Sync {
     /// The log index of an event.
     async fn index_of(&self, event: &EventName) -> Result<Option<u64>, StoreError>;
 
-    /// What the entry at this log index is called, whether there is such an event or not.
+    /// The name in the entry at this log index, whether or not the event exists.
     async fn name_at(&self, log_index: u64) -> Result<Option<EventName>, StoreError>;
 
-    /// Where the log ends and where it has to end, as far as the store knows.
+    /// Where the log ends, and where it has to end if the store knows it.
     async fn extent(&self) -> Result<Extent, StoreError>;
 
-    /// An event that has no entry in the log, though it is as old as others that have. It may take long.
+    /// An event without an entry in the log, although later events have entries. This reads all events.
     async fn unlogged_event(&self) -> Result<Option<EventName>, StoreError>;
 
-    /// The same, of up to `limit` events after this place.
+    /// Like [`Self::unlogged_event`], for up to `limit` events after this place.
     async fn unlogged_after(
         &self,
         place: WrittenPlace,
@@ -128,42 +133,42 @@ pub trait LogRecords: Send + Sync {
     ) -> Result<WrittenPage, StoreError>;
 }
 
-/// The place of an event among all events, in the order in which the log takes them up.
+/// The place of an event among all events, in the order in which they enter the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenPlace {
-    /// The transaction that wrote it; zero on a store that numbers none.
+    /// The transaction that wrote the event; zero if the store does not number transactions.
     pub transaction: u64,
-    /// Its position.
+    /// The position of the event, which orders the events of one transaction.
     pub position: i64,
 }
 
 impl WrittenPlace {
-    /// Before the first one.
+    /// The place before the first event.
     pub const FIRST: Self = Self {
         transaction: 0,
         position: i64::MIN,
     };
 }
 
-/// Some events in the order in which the log takes them up.
+/// The result of comparing a page of events with the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenPage {
-    /// The last one; `None` if there was none.
+    /// The place of the last event of the page; `None` if the page is empty.
     pub last: Option<WrittenPlace>,
-    /// The first of them that has no entry in the log, though it is as old as others that have.
+    /// The first event of the page without an entry in the log, although later events have entries.
     pub unlogged: Option<EventName>,
 }
 
-/// An entry of the log, and whether it still is what it was.
+/// The comparison of a log entry with its event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafCheck {
-    /// Its place, from 1.
+    /// The log index, from 1.
     pub log_index: u64,
-    /// The stored leaf; `None` if what is stored is no hash.
+    /// The stored leaf; `None` if the stored bytes are not a hash.
     pub stored: Option<Hash>,
-    /// The leaf of the event as it is stored now; `None` if there is no such event.
+    /// The leaf of the event's present content; `None` if the event is missing.
     pub computed: Option<Hash>,
-    /// Whether the event has an instant that a calendar has. This program records no other.
+    /// Whether the time of the event is in the range of calendar dates. This program records no other times.
     pub has_instant: bool,
 }
 
@@ -172,77 +177,8 @@ pub struct LeafCheck {
 pub struct Extent {
     /// The last log index.
     pub last: u64,
-    /// The last log index that was ever given out, where the store remembers it.
+    /// The last log index that was ever assigned, if the store keeps it.
     pub given_out: Option<u64>,
-}
-
-/// Names an event: `<aggregate type>/<aggregate id>/<sequence>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventName {
-    /// The stored name of the aggregate's kind.
-    pub aggregate_type: String,
-    /// The aggregate's id.
-    pub aggregate_id: String,
-    /// The event's number in its stream, from 1.
-    pub sequence: i64,
-}
-
-impl EventName {
-    /// Reads a name. Ids may contain slashes.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (aggregate_type, rest) = text.split_once('/')?;
-        let (aggregate_id, sequence) = rest.rsplit_once('/')?;
-        let sequence = sequence.parse().ok().filter(|sequence| *sequence > 0)?;
-        Some(Self {
-            aggregate_type: aggregate_type.to_owned(),
-            aggregate_id: aggregate_id.to_owned(),
-            sequence,
-        })
-    }
-}
-
-impl std::fmt::Display for EventName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (kind, id, sequence) = (&self.aggregate_type, &self.aggregate_id, self.sequence);
-        write!(f, "{kind}/{id}/{sequence}")
-    }
-}
-
-/// An entry of the log with everything that its leaf vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its place, from 1.
-    pub log_index: u64,
-    /// The leaf as it is stored.
-    pub leaf: Hash,
-    /// The event's name.
-    pub name: EventName,
-    /// The event's type.
-    pub event_type: String,
-    /// The version of that type.
-    pub event_version: String,
-    /// When it was recorded: microseconds since 1970-01-01T00:00:00Z.
-    pub recorded_at_micros: i64,
-    /// The payload, byte for byte as stored.
-    pub payload: String,
-    /// The metadata, byte for byte as stored.
-    pub metadata: String,
-}
-
-impl Record {
-    /// The leaf of what is recorded.
-    pub fn computed_leaf(&self) -> Hash {
-        Hash(leaf_hash(&LeafInput {
-            aggregate_type: &self.name.aggregate_type,
-            aggregate_id: &self.name.aggregate_id,
-            sequence: self.name.sequence,
-            event_type: &self.event_type,
-            event_version: &self.event_version,
-            recorded_at_micros: self.recorded_at_micros,
-            payload: &self.payload,
-            metadata: &self.metadata,
-        }))
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The whole log against everything that vouches for it, in bounded memory; the first thing that differs is named.
+//! Verification of the whole log against all its checkpoints, in bounded memory. It names the first difference.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -6,146 +6,147 @@ use std::ops::Range;
 use authlog_application::ports::StoreError;
 use futures_util::{StreamExt, stream};
 
+use super::EventName;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::note::VerifierKey;
-use super::store::{EventName, LeafCheck, LogRecords, LogTree, StoredCheckpoint};
+use super::store::{LeafCheck, LogRecords, LogTree, StoredCheckpoint};
 use super::tree::{GrowingTree, Hash, NodeId};
 
-/// Entries that are read at a time: a few megabytes.
+/// Entries in one read, a few megabytes.
 const PAGE: u64 = 4096;
 
-/// Pages that are read ahead while one is looked at.
+/// Pages that are read ahead while one is verified.
 const AHEAD: usize = 3;
 
-/// Checkpoints that are read at a time.
+/// Checkpoints in one read.
 const CHECKPOINTS: u32 = 1000;
 
-/// What is verified, and against what.
+/// A verification: the store, and what to compare it with.
 pub struct Verification<'a, S: ?Sized> {
     /// The store.
     pub store: &'a S,
-    /// The key that checkpoints have to be signed with.
+    /// The key with which checkpoints have to be signed.
     pub key: &'a VerifierKey,
-    /// Checkpoints that an auditor kept.
+    /// Checkpoints that an auditor has kept.
     pub kept: Vec<Checkpoint>,
-    /// Whether stored nodes that differ are written anew.
+    /// Whether differing stored nodes are replaced.
     pub repair: bool,
 }
 
-/// What was verified, and found to be whole.
+/// The result of a verification without differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// How many events there are.
+    /// The number of events in the log.
     pub events: u64,
-    /// The root over them.
+    /// The root of the tree over them.
     pub root: Hash,
-    /// How many stored checkpoints vouch for them.
+    /// The number of stored checkpoints that were verified.
     pub checkpoints: u64,
-    /// The size of the largest tree that a checkpoint vouches for.
+    /// The largest size that a checkpoint covers.
     pub vouched: u64,
-    /// How many stored nodes were written anew.
+    /// The number of stored nodes that were replaced.
     pub repaired: u64,
 }
 
-/// Why the log was not found to be whole.
+/// Why a verification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something differs.
+    /// The log differs from what it has to be.
     #[error(transparent)]
     Differs(#[from] Difference),
 }
 
-/// The first thing that differs, in words for an auditor.
+/// The first difference, in words for an auditor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Difference {
     /// An entry of the log is missing.
     #[error("event {0} is missing from the log, which goes on after it")]
     EntryMissing(u64),
-    /// An event is missing.
+    /// The log has an entry, but its event is missing.
     #[error(
         "event {log_index} ({name}) is missing: the log has an entry for it, and there is no such event"
     )]
     EventMissing {
-        /// Its place.
+        /// The log index.
         log_index: u64,
-        /// Its name.
+        /// The name of the event.
         name: EventName,
     },
-    /// An event is not what was recorded.
+    /// An event does not match its leaf.
     #[error(
         "event {log_index} ({name}) was changed: its type, version, time, payload or metadata is not what its leaf in the log stands for"
     )]
     EventChanged {
-        /// Its place.
+        /// The log index.
         log_index: u64,
-        /// Its name.
+        /// The name of the event.
         name: EventName,
     },
-    /// An event has a time that cannot be.
+    /// The time of an event is out of the range of calendar dates.
     #[error(
         "event {log_index} ({name}) has a time that no calendar has: this program did not record it"
     )]
     NoInstant {
-        /// Its place.
+        /// The log index.
         log_index: u64,
-        /// Its name.
+        /// The name of the event.
         name: EventName,
     },
-    /// An event is not in the log.
+    /// An event has no entry in the log.
     #[error("the event {0} is not in the log, though later ones are")]
     Unlogged(EventName),
-    /// The events up to a checkpoint are not those that it vouches for.
+    /// The events up to a checkpoint do not have its root.
     #[error(
         "{}: the first {size} events do not have the root that {whose} of size {size} vouches for",
         among(*good + 1, *size)
     )]
     Root {
-        /// The size of the largest tree before that was vouched for and is right.
+        /// The largest smaller size at which a checkpoint agrees with the log.
         good: u64,
-        /// The size of this one.
+        /// The size of the checkpoint that differs.
         size: u64,
-        /// Which checkpoint.
+        /// The origin of that checkpoint.
         whose: Whose,
     },
-    /// A checkpoint is not one of ours.
+    /// A stored checkpoint is not signed with the key of this log, or has another size.
     #[error("the stored checkpoint of size {size} is forged: {reason}")]
     Forged {
-        /// The size under which it is stored.
+        /// The size in its row.
         size: u64,
-        /// Why.
+        /// Why it is not valid.
         reason: String,
     },
-    /// The log is shorter than it was.
+    /// The log is shorter than it was before.
     #[error("event {} is missing: the log ends at {last}, and {whose} vouches for {size} events", last + 1)]
     TooShort {
-        /// Where it ends.
+        /// The last log index.
         last: u64,
-        /// Where it ended once.
+        /// The earlier last log index.
         size: u64,
-        /// Who says so.
+        /// What proves the earlier end.
         whose: Whose,
     },
-    /// A stored node is not what its leaves make.
+    /// A stored node is not the hash of its leaves. The events themselves are intact.
     #[error(
-        "all events are as they were, but the stored node {} of level {} is not what they make; `--repair` writes it anew",
+        "all events are as they were, but the stored node {} of level {} does not match them; `--repair` replaces it",
         .0.index, .0.level
     )]
     Node(NodeId),
 }
 
-/// Who vouches for a root.
+/// The origin of a root or of a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// A checkpoint that an auditor kept.
+    /// A checkpoint that an auditor has kept.
     Kept,
     /// A checkpoint in the store.
     Stored,
-    /// The newest checkpoint that a running node knows.
+    /// The newest checkpoint that the running node knows.
     Signed,
-    /// The store's own count of the places that it gave out.
+    /// The last log index that the store has assigned.
     Count,
 }
 
@@ -169,10 +170,10 @@ fn among(first: u64, last: u64) -> String {
 }
 
 impl<S: LogTree + LogRecords + ?Sized> Verification<'_, S> {
-    /// Goes through the whole log; `progress` is told how many events were verified, and of how many.
+    /// Verifies the whole log. `progress` is called with the number of verified events and their total.
     ///
     /// # Errors
-    /// The first difference, or that the store did not answer.
+    /// The first difference, or the store did not answer.
     pub async fn run(&self, mut progress: impl FnMut(u64, u64)) -> Result<Verified, VerifyError> {
         let extent = self.store.extent().await?;
         let last = extent.last;
@@ -186,7 +187,7 @@ impl<S: LogTree + LogRecords + ?Sized> Verification<'_, S> {
             walk.page(range, checks?).await?;
             progress(walk.tree.size(), last);
         }
-        walk.beyond_the_end().await?;
+        walk.check_end().await?;
         if let Some(size) = extent.given_out.filter(|given_out| *given_out > last) {
             let whose = Whose::Count;
             return Err(Difference::TooShort { last, size, whose }.into());
@@ -198,7 +199,7 @@ impl<S: LogTree + LogRecords + ?Sized> Verification<'_, S> {
     }
 }
 
-/// The leaf at this place, if its event is the one that was recorded. `check` is what was found at the place.
+/// The leaf at this log index, if the event matches it. `check` is what the store has at this index.
 pub(super) async fn intact_leaf<S: LogRecords + ?Sized>(
     store: &S,
     log_index: u64,
@@ -223,7 +224,7 @@ pub(super) async fn intact_leaf<S: LogRecords + ?Sized>(
     })
 }
 
-/// Going through the log.
+/// The state of a verification.
 struct Walk<'a, S: ?Sized> {
     plan: &'a Verification<'a, S>,
     last: u64,
@@ -259,7 +260,7 @@ impl<'a, S: LogTree + LogRecords + ?Sized> Walk<'a, S> {
         for kept in &plan.kept {
             let before = walk.kept.insert(kept.tree_size, kept.root);
             if before.is_some_and(|before| before != kept.root) {
-                // Two signed roots of one size: whatever the log is now, it was another once.
+                // Two different signed roots of one size prove that the log was rewritten.
                 return Err(walk.differs(kept.tree_size, Whose::Kept));
             }
         }
@@ -283,13 +284,13 @@ impl<'a, S: LogTree + LogRecords + ?Sized> Walk<'a, S> {
             let leaf = intact_leaf(self.plan.store, log_index, checks.next()).await?;
             let completed = &mut self.completed;
             self.tree.push(leaf, |id, hash| completed.push((id, hash)));
-            self.hold_against_checkpoints().await?;
+            self.compare_checkpoints().await?;
         }
-        self.hold_against_nodes().await
+        self.compare_nodes().await
     }
 
-    /// Compares roots where a checkpoint vouches for just as much of the log as was seen.
-    async fn hold_against_checkpoints(&mut self) -> Result<(), VerifyError> {
+    /// Compares the root with each checkpoint of exactly the size that was read so far.
+    async fn compare_checkpoints(&mut self) -> Result<(), VerifyError> {
         let size = self.tree.size();
         if self
             .kept
@@ -332,8 +333,8 @@ impl<'a, S: LogTree + LogRecords + ?Sized> Walk<'a, S> {
         )))
     }
 
-    /// Compares the nodes that became complete. Those that no checkpoint covers yet need not be stored.
-    async fn hold_against_nodes(&mut self) -> Result<(), VerifyError> {
+    /// Compares the nodes that were completed with the stored ones. Nodes that no checkpoint covers need not be stored.
+    async fn compare_nodes(&mut self) -> Result<(), VerifyError> {
         let mut levels: BTreeMap<u8, Vec<(NodeId, Hash)>> = BTreeMap::new();
         for (id, hash) in self.completed.drain(..) {
             if (id.index + 1) << id.level <= self.latest {
@@ -365,14 +366,14 @@ impl<'a, S: LogTree + LogRecords + ?Sized> Walk<'a, S> {
         Ok(())
     }
 
-    /// Nothing may vouch for more than there is.
-    async fn beyond_the_end(&mut self) -> Result<(), VerifyError> {
+    /// No checkpoint may cover more events than there are.
+    async fn check_end(&mut self) -> Result<(), VerifyError> {
         let last = self.last;
         if let Some((size, _)) = self.kept.range(last + 1..).next() {
             let (size, whose) = (*size, Whose::Kept);
             return Err(Difference::TooShort { last, size, whose }.into());
         }
-        // Checkpoints of events that came while the log was gone through are not of concern.
+        // Checkpoints for events that were appended during the verification are ignored.
         if let Some(stored) = self.stored.front()
             && stored.tree_size <= self.latest
         {

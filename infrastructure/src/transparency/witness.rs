@@ -1,8 +1,8 @@
-//! The memory that a node has of the signed log, outside the store.
+//! What a node remembers of the signed log, outside the store (`docs/adr/0012`).
 //!
-//! Who can write to the store can cut the log and let it grow again, together with the checkpoints that are stored with
-//! it. So the last checkpoint is kept in memory as well, and in sinks: the checkpoint file, the stream on NATS. A log that
-//! contradicts any of them is not signed.
+//! An attacker who can write to the store can cut off the log and let it grow again, together with the stored checkpoints. So
+//! the last checkpoint is also kept in memory and in the sinks, which are the checkpoint file and the stream on NATS. A log
+//! that contradicts any of them is not signed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,17 +12,17 @@ use tokio::sync::watch;
 use super::checkpoint::Checkpoint;
 use super::store::StoredCheckpoint;
 
-/// A checkpoint of which this node has seen that the log agreed with it.
+/// A checkpoint that this node has compared with the log, and that agreed with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedCheckpoint {
-    /// What it says.
+    /// The size and the root.
     pub checkpoint: Checkpoint,
-    /// The signed note that says it.
+    /// The signed note.
     pub note: String,
 }
 
 impl TrustedCheckpoint {
-    /// As a store keeps it.
+    /// The checkpoint in the form in which a store keeps it.
     pub fn stored(&self) -> StoredCheckpoint {
         StoredCheckpoint {
             tree_size: self.checkpoint.tree_size,
@@ -31,40 +31,40 @@ impl TrustedCheckpoint {
     }
 }
 
-/// What signer and couriers of a node remember together.
+/// The state that signer, exporters, auditor and schema watch of a node share.
 pub struct Witness {
     state: Mutex<State>,
     integrity: watch::Sender<LogIntegrity>,
 }
 
-/// Names a sink to its witness.
+/// The number of a sink in its witness.
 #[derive(Clone, Copy, Debug)]
 pub struct SinkNumber(usize);
 
 #[derive(Default)]
 struct State {
     trusted: Option<TrustedCheckpoint>,
-    /// Why the log contradicts it.
+    /// How the log contradicts the trusted checkpoint.
     contradicts_memory: Option<String>,
     sinks: Vec<Sink>,
-    /// What is wrong with the objects of the store's schema.
+    /// The faults of the store's schema.
     schema_fault: Option<String>,
-    /// In what the stored events differ from the log.
+    /// How the stored events differ from the log.
     audit_fault: Option<String>,
     audit: AuditProgress,
-    /// How often a remembered checkpoint was given up.
+    /// How often the trusted checkpoint was discarded.
     given_up: u64,
 }
 
 struct Sink {
     name: String,
-    /// Whether all of its notes were compared with the log.
+    /// Whether all notes of the sink were compared with the log.
     judged: bool,
-    /// Why one of them contradicts the log.
+    /// How one of its notes contradicts the log.
     contradiction: Option<String>,
-    /// Whether it has held a note since this node started.
+    /// Whether the sink has held a note since this node started.
     has_held_notes: bool,
-    /// Whether an operator has put an empty one in its place, and it was not used since.
+    /// Whether an operator has replaced the sink by an empty one that was not used since.
     replaced: bool,
 }
 
@@ -78,12 +78,12 @@ impl Default for Witness {
 }
 
 impl Witness {
-    /// Where to watch whether the log still is the one that was signed.
+    /// Publishes whether the log still is the signed one.
     pub fn integrity(&self) -> watch::Receiver<LogIntegrity> {
         self.integrity.subscribe()
     }
 
-    /// Adds a sink. Nothing is signed before all of its notes were compared with the log.
+    /// Registers a sink. No checkpoint is signed before all its notes were compared with the log.
     pub fn add_sink(self: &Arc<Self>, name: String) -> SinkNumber {
         let mut state = self.lock();
         state.sinks.push(Sink {
@@ -98,51 +98,51 @@ impl Witness {
         number
     }
 
-    /// The largest checkpoint that the log agreed with.
+    /// The largest checkpoint that agreed with the log.
     pub fn trusted(&self) -> Option<TrustedCheckpoint> {
         self.lock().trusted.clone()
     }
 
-    /// How often the trusted checkpoint was given up: what was found by an earlier one is of another history.
+    /// How often the trusted checkpoint was discarded. Results for an earlier checkpoint belong to another history.
     pub fn given_up(&self) -> u64 {
         self.lock().given_up
     }
 
-    /// Why nothing is signed, if something contradicts the log or has to be read first.
+    /// Why no checkpoint is signed: a contradiction, or a sink that has to be read first.
     pub fn obstacle(&self) -> LogIntegrity {
         self.lock().log_integrity()
     }
 
-    /// What is wrong with the objects of the store's schema, if anything is. The log is signed all the same: what is
-    /// signed is evidence.
+    /// Records the faults of the store's schema; none if it is intact. Checkpoints are signed nevertheless, because they are
+    /// evidence.
     pub fn schema_is(&self, faults: &[String]) {
         let mut state = self.lock();
         state.schema_fault = (!faults.is_empty()).then(|| faults.join("; "));
         self.publish(&state);
     }
 
-    /// In what the stored events differ from the log, if they do. The log is signed all the same: the checkpoints that vouch
-    /// for what was there are the evidence.
+    /// Records how the stored events differ from the log, if they do. Checkpoints are signed nevertheless: they are the
+    /// evidence of what was stored before.
     pub fn audit_found(&self, fault: Option<String>) {
         let mut state = self.lock();
         state.audit_fault = fault;
         self.publish(&state);
     }
 
-    /// How far the stored events were compared with the log.
+    /// Records how far the stored events were compared with the log.
     pub fn audit_is_at(&self, audit: AuditProgress) {
         let mut state = self.lock();
         state.audit = audit;
         self.publish(&state);
     }
 
-    /// Whether the sink has to be read before anything is signed.
+    /// Whether the sink has to be read before a checkpoint is signed.
     pub fn awaits(&self, number: SinkNumber) -> bool {
         let state = self.lock();
         state.sinks.get(number.0).is_some_and(|sink| !sink.judged)
     }
 
-    /// The log agrees with the trusted checkpoint, and with this larger one if there is one.
+    /// Records that the log agrees with the trusted checkpoint, and with this larger one if it is given.
     pub fn agrees(&self, trusted: Option<TrustedCheckpoint>) {
         let mut state = self.lock();
         state.contradicts_memory = None;
@@ -152,15 +152,15 @@ impl Witness {
         self.publish(&state);
     }
 
-    /// The log does not agree with the trusted checkpoint.
+    /// Records that the log contradicts the trusted checkpoint.
     pub fn contradicts(&self, reason: String) {
         let mut state = self.lock();
         state.contradicts_memory = Some(reason);
-        state.forget_what_was_given_up();
+        state.discard_replaced_checkpoint();
         self.publish(&state);
     }
 
-    /// Every sink has to be read again before anything is signed: another node signed so far.
+    /// Requires that every sink is read again before a checkpoint is signed, because another node has signed so far.
     pub fn ask_sinks_again(&self) {
         let mut state = self.lock();
         for sink in &mut state.sinks {
@@ -169,7 +169,7 @@ impl Witness {
         self.publish(&state);
     }
 
-    /// The log agrees with every note in the sink; `newest` is the largest of those that this log's key signed.
+    /// Records that the log agrees with every note in the sink. `newest` is the largest one that this log's key signed.
     pub fn sink_agrees(&self, number: SinkNumber, newest: Option<TrustedCheckpoint>) {
         let mut state = self.lock();
         let holds_notes = newest.is_some();
@@ -178,8 +178,8 @@ impl Witness {
             sink.contradiction = None;
             sink.has_held_notes |= holds_notes;
         }
-        state.forget_what_was_given_up();
-        // While the memory is contradicted, a checkpoint in a sink says nothing about the one that is remembered.
+        state.discard_replaced_checkpoint();
+        // While the log contradicts the trusted checkpoint, a checkpoint in a sink does not replace it.
         if state.contradicts_memory.is_none()
             && let Some(newest) = newest
         {
@@ -191,7 +191,7 @@ impl Witness {
         self.publish(&state);
     }
 
-    /// A note in the sink contradicts the log.
+    /// Records that a note in the sink contradicts the log.
     pub fn sink_contradicts(&self, number: SinkNumber, reason: String) {
         let mut state = self.lock();
         if let Some(sink) = state.sinks.get_mut(number.0) {
@@ -202,7 +202,7 @@ impl Witness {
         self.publish(&state);
     }
 
-    /// An operator has put another sink in the place of this one: what it held was given up.
+    /// Records that an operator has replaced the sink.
     pub fn sink_replaced(&self, number: SinkNumber) {
         let mut state = self.lock();
         if let Some(sink) = state.sinks.get_mut(number.0) {
@@ -238,10 +238,10 @@ impl State {
         }
     }
 
-    /// Gives up the remembered checkpoint, which the log contradicts, once an operator has replaced every sink that could
-    /// have held it, and the log agrees with what they hold now. That the sinks agree is not enough: the newest checkpoint
-    /// may not have reached them when the log was cut.
-    fn forget_what_was_given_up(&mut self) {
+    /// Discards the trusted checkpoint that the log contradicts, once an operator has replaced every sink that could have
+    /// held it, and the log agrees with what the sinks hold now. Agreement of the sinks alone is not enough: the newest
+    /// checkpoint may not have reached them before the log was cut off.
+    fn discard_replaced_checkpoint(&mut self) {
         let mut in_use = self
             .sinks
             .iter()

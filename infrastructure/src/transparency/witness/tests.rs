@@ -1,4 +1,4 @@
-//! Stories of what a node remembers of its log.
+//! Tests of what a node remembers of its log.
 
 use super::super::note::NoteKey;
 use super::super::tree::Hash;
@@ -18,7 +18,7 @@ fn witness_of<const N: usize>() -> (Arc<Witness>, [SinkNumber; N]) {
 }
 
 #[test]
-fn nothing_is_signed_before_every_sink_was_read() {
+fn no_checkpoint_is_signed_before_every_sink_was_read() {
     let (witness, [file, stream]) = witness_of();
     witness.sink_agrees(file, None);
     let waiting = witness.obstacle().waiting_for;
@@ -30,7 +30,7 @@ fn nothing_is_signed_before_every_sink_was_read() {
 }
 
 #[test]
-fn the_memory_outlives_sinks_that_the_checkpoint_did_not_reach() {
+fn the_trusted_checkpoint_outlives_sinks_that_it_did_not_reach() {
     let (witness, [file]) = witness_of();
     witness.sink_agrees(file, Some(checkpoint(4)));
     witness.agrees(Some(checkpoint(6)));
@@ -41,7 +41,7 @@ fn the_memory_outlives_sinks_that_the_checkpoint_did_not_reach() {
 }
 
 #[test]
-fn the_memory_is_given_up_when_every_sink_in_use_was_replaced() {
+fn the_trusted_checkpoint_is_discarded_when_every_used_sink_was_replaced() {
     let (witness, [file, stream, unused]) = witness_of();
     witness.sink_agrees(unused, None);
     witness.sink_agrees(file, Some(checkpoint(4)));
@@ -49,13 +49,16 @@ fn the_memory_is_given_up_when_every_sink_in_use_was_replaced() {
     witness.contradicts("cut".to_owned());
     witness.sink_replaced(file);
     witness.sink_agrees(file, None);
-    assert!(witness.obstacle().tampered.is_some(), "one is left");
+    assert!(
+        witness.obstacle().tampered.is_some(),
+        "one sink is not replaced yet"
+    );
     witness.sink_replaced(stream);
-    // Another node has filled it already.
+    // Another node has already written to it.
     witness.sink_agrees(stream, Some(checkpoint(2)));
     assert_eq!(witness.obstacle(), LogIntegrity::default());
     assert_eq!(witness.trusted(), Some(checkpoint(2)));
-    // What was done once is not taken for the answer to the next alarm.
+    // One replacement does not end the next alarm.
     witness.contradicts("cut again".to_owned());
     witness.sink_agrees(file, None);
     witness.sink_agrees(stream, Some(checkpoint(2)));
@@ -63,7 +66,7 @@ fn the_memory_is_given_up_when_every_sink_in_use_was_replaced() {
 }
 
 #[test]
-fn sinks_may_be_replaced_before_the_alarm_and_not_long_before() {
+fn a_replaced_sink_counts_only_while_it_is_unused() {
     let (witness, [file]) = witness_of();
     witness.sink_agrees(file, Some(checkpoint(4)));
     witness.sink_replaced(file);
@@ -77,14 +80,14 @@ fn sinks_may_be_replaced_before_the_alarm_and_not_long_before() {
 }
 
 #[test]
-fn without_a_sink_the_memory_lasts_as_long_as_the_program() {
+fn without_a_sink_the_trusted_checkpoint_lasts_as_long_as_the_program() {
     let (witness, [unused]) = witness_of();
     witness.agrees(Some(checkpoint(4)));
     witness.sink_agrees(unused, None);
     witness.contradicts("cut".to_owned());
     witness.sink_agrees(unused, None);
     assert!(witness.obstacle().tampered.is_some());
-    // Unless the log is again what it was, as after a later backup was restored.
+    // The alarm ends only if the log is again what it was, as after a later backup was restored.
     witness.agrees(None);
     assert_eq!(witness.obstacle().tampered, None);
 }

@@ -1,4 +1,4 @@
-//! The tree against the vectors of Certificate Transparency and against RFC 6962 §2.1 word for word.
+//! The tree against the test vectors of Certificate Transparency and against the recursive definitions of RFC 6962 §2.1.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ const LEAVES: [&str; 8] = [
     "606162636465666768696a6b6c6d6e6f",
 ];
 
-/// Its roots after 1, 2, … 8 leaves.
+/// The roots of the trees with 1 to 8 leaves.
 const ROOTS: [&str; 8] = [
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -30,7 +30,7 @@ const ROOTS: [&str; 8] = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ];
 
-/// Inclusion: leaf and size from 1 as the reference counts them, and the path.
+/// Inclusion: the leaf, counted from 1 as in the reference, the size, and the path.
 const PATHS: [(u64, u64, &[&str]); 5] = [
     (1, 1, &[]),
     (
@@ -175,7 +175,7 @@ fn grown(leaves: &[Hash]) -> GrowingTree {
     tree
 }
 
-/// Answers for any complete node, as a store does.
+/// Any complete node, as a store would return it.
 fn node(leaves: &[Hash], id: NodeId) -> Hash {
     let width = 1_usize << id.level;
     let from = usize::try_from(id.index).unwrap() * width;
@@ -232,7 +232,7 @@ fn the_reference_tree_has_its_consistency_proofs() {
 }
 
 #[test]
-fn what_makes_no_sense_is_not_proved() {
+fn claims_about_missing_leaves_or_trees_are_not_proved() {
     for claim in [
         Claim::Inclusion { index: 5, size: 5 },
         Claim::Inclusion { index: 0, size: 0 },
@@ -244,26 +244,26 @@ fn what_makes_no_sense_is_not_proved() {
 }
 
 #[test]
-fn nodes_are_told_when_they_are_complete() {
+fn a_node_is_reported_when_it_is_complete() {
     let leaves: Vec<Hash> = (0..70_000_u32).map(|n| leaf(&n.to_be_bytes())).collect();
     let mut tree = GrowingTree::default();
-    let mut told = HashMap::new();
+    let mut reported = HashMap::new();
     for leaf in &leaves {
         let size = tree.size() + 1;
         tree.push(*leaf, |id, hash| {
             assert_eq!((id.index + 1) << id.level, size);
-            assert!(told.insert(id, hash).is_none());
+            assert!(reported.insert(id, hash).is_none());
         });
     }
-    assert_eq!(told.len(), 70_000 / 256 + 1);
-    for (id, hash) in told {
+    assert_eq!(reported.len(), 70_000 / 256 + 1);
+    for (id, hash) in reported {
         assert_eq!(node(&leaves, id), hash, "{id:?}");
     }
 }
 
 proptest! {
     #[test]
-    fn every_tree_and_proof_is_as_the_rfc_defines_it(
+    fn every_tree_and_proof_equals_the_definition_of_the_rfc(
         to in 1_usize..300, pick in any::<prop::sample::Index>(), other in any::<prop::sample::Index>(),
     ) {
         let leaves: Vec<Hash> = (0..to).map(|n| leaf(&n.to_be_bytes())).collect();
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn a_tree_grows_on_from_its_peaks(size in 0_usize..600, more in 0_usize..600) {
+    fn a_tree_can_be_continued_from_its_peaks(size in 0_usize..600, more in 0_usize..600) {
         let leaves: Vec<Hash> = (0..size + more).map(|n| leaf(&n.to_be_bytes())).collect();
         let peaks: Vec<Hash> = GrowingTree::peaks_of(size as u64)
             .into_iter()

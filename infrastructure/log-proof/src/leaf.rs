@@ -1,9 +1,9 @@
-//! The hash under which an event stands in the log's Merkle tree.
+//! The leaf hash of an event in the log's Merkle tree.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use time::OffsetDateTime;
 
-/// An event as it is stored: all that its leaf vouches for.
+/// An event as it is stored: all fields that its leaf covers.
 #[derive(Clone, Copy, Debug)]
 pub struct LeafInput<'a> {
     /// The stored name of the aggregate's kind.
@@ -16,7 +16,7 @@ pub struct LeafInput<'a> {
     pub event_type: &'a str,
     /// The version of that type.
     pub event_version: &'a str,
-    /// When the store recorded it: microseconds since 1970-01-01T00:00:00Z.
+    /// When the store recorded the event: microseconds since 1970-01-01T00:00:00Z.
     pub recorded_at_micros: i64,
     /// The payload, byte for byte as stored.
     pub payload: &'a str,
@@ -24,18 +24,19 @@ pub struct LeafInput<'a> {
     pub metadata: &'a str,
 }
 
-/// Whether a stored time, in microseconds since 1970, is one that a calendar has. `infinity` is stored as the highest number
-/// there is.
-pub(crate) fn is_an_instant(micros: i64) -> bool {
+/// Whether a stored time, in microseconds since 1970-01-01T00:00:00Z, is within the range of `OffsetDateTime`. PostgreSQL's
+/// `infinity`, which is read as the highest number, is not.
+pub fn is_an_instant(micros: i64) -> bool {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).is_ok()
 }
 
-/// What goes before a leaf so that it cannot be taken for an inner node (RFC 6962 §2.1).
+/// The prefix that distinguishes a leaf from an inner node (RFC 6962 §2.1).
 const LEAF_PREFIX: u8 = 0x00;
 
-/// SHA-256 of the leaf prefix and the fields, in the order of [`LeafInput`], numbers in decimal, a line feed between
-/// each two. The join is unambiguous because no field contains a line feed: payload and metadata are compact JSON, in
-/// which one is written `\n` (RFC 8259 §7), and the others are ours. The SQL function `leaf_hash` computes the same.
+/// SHA-256 of the leaf prefix and the fields in the order of [`LeafInput`]. Numbers are decimal, and a line feed separates
+/// the fields. The join is unambiguous, because no field contains a line feed: payload and metadata are compact JSON, which
+/// writes it as `\n` (RFC 8259 §7), and this program chooses the other fields. The SQL function `leaf_hash` computes the
+/// same.
 pub fn leaf_hash(event: &LeafInput<'_>) -> [u8; 32] {
     let sequence = event.sequence.to_string();
     let recorded_at = event.recorded_at_micros.to_string();
@@ -66,7 +67,7 @@ pub fn leaf_hash(event: &LeafInput<'_>) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// The expected hash was computed by another program:
+    /// The expected hash was computed with:
     /// `printf '\0user\nu-1\n1\nUserRegistered\n1.0\n1700000000123456\n{"a":"\\n"}\n{}' | sha256sum`.
     #[test]
     fn a_leaf_is_hashed_as_documented() {

@@ -1,7 +1,7 @@
-//! The Merkle tree of the log (RFC 6962 §2.1): growing it, its root, and proofs in it.
+//! The Merkle tree of the log (RFC 6962 §2.1): its growth, its root and its proofs.
 //!
-//! `tlog_tiles` knows which subtrees a proof is made of and checks proofs. Growing is done here, because a log of
-//! millions of events is hashed here each time it is verified.
+//! `tlog_tiles` selects the subtrees of a proof and checks proofs. The tree grows in this module, because each verification
+//! hashes the whole log, which may have millions of events.
 
 use std::fmt;
 
@@ -12,19 +12,19 @@ use tlog_tiles::{
     Error, HashReader, check_record, check_tree, prove_record, prove_tree, split_stored_hash_index,
 };
 
-/// What goes before an inner node so that it cannot be taken for a leaf (RFC 6962 §2.1).
+/// The prefix that distinguishes an inner node from a leaf (RFC 6962 §2.1).
 const NODE_PREFIX: u8 = 0x01;
 
-/// Levels between those of which nodes are stored: a stored node stands for 256 below it, so that storing them adds
-/// less than a half per cent to the log, and a missing one is hashed from 128 at the most.
+/// Only the nodes of every eighth level are stored. A stored node covers 256 nodes of the stored level below, so storage
+/// grows by less than half a per cent of the log, and any other node is hashed from at most 128 stored ones.
 pub const STRIDE: u8 = 8;
 
-/// A hash of the tree.
+/// A hash in the tree.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// The node over two others.
+    /// The parent of two nodes.
     pub fn over(left: Self, right: Self) -> Self {
         let mut context = Context::new(&SHA256);
         context.update(&[NODE_PREFIX]);
@@ -33,7 +33,7 @@ impl Hash {
         Self::finished(context.finish().as_ref())
     }
 
-    /// The root of a tree without leaves.
+    /// The root of an empty tree.
     pub fn of_nothing() -> Self {
         Self::finished(digest(&SHA256, b"").as_ref())
     }
@@ -51,32 +51,32 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// As checkpoints write it.
+/// Base64, as in checkpoints.
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&STANDARD.encode(self.0))
     }
 }
 
-/// Names a node that is complete: the one over the leaves from `index` · 2^`level` on, 2^`level` of them, from 0.
+/// The name of a complete node: the one over 2^`level` leaves, of which the first is leaf `index` · 2^`level`, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId {
-    /// Its height over the leaves.
+    /// Height above the leaves.
     pub level: u8,
-    /// Its place among the nodes of that height, from 0.
+    /// Position among the nodes of this level, from 0.
     pub index: u64,
 }
 
-/// A tree that grows: the complete subtrees that make it up, a few dozen hashes however many leaves there are.
+/// A tree to which leaves are appended. It holds only the roots of its complete subtrees (the peaks), at most 64 hashes.
 #[derive(Clone, Debug, Default)]
 pub struct GrowingTree {
     size: u64,
-    /// From the largest subtree, which is leftmost, to the smallest.
+    /// Levels and roots of the subtrees, from the largest, which is leftmost, to the smallest.
     peaks: Vec<(u8, Hash)>,
 }
 
 impl GrowingTree {
-    /// The names of the subtrees that make up a tree of `size` leaves.
+    /// The names of the peaks of a tree with `size` leaves.
     pub fn peaks_of(size: u64) -> Vec<NodeId> {
         let levels = (0..64_u8).rev().filter(|level| size >> level & 1 == 1);
         levels
@@ -87,7 +87,7 @@ impl GrowingTree {
             .collect()
     }
 
-    /// The tree of `size` leaves that these subtrees make up, named as [`Self::peaks_of`] names them.
+    /// The tree with `size` leaves and these peaks, in the order of [`Self::peaks_of`].
     pub fn from_peaks(size: u64, hashes: &[Hash]) -> Self {
         let names = Self::peaks_of(size);
         debug_assert_eq!(names.len(), hashes.len());
@@ -98,12 +98,12 @@ impl GrowingTree {
         }
     }
 
-    /// How many leaves there are.
+    /// The number of leaves.
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// Adds a leaf; `completed` is told of each node that is to be stored and is complete with it.
+    /// Appends a leaf. `completed` is called with each node of a stored level that this leaf completes.
     pub fn push(&mut self, leaf: Hash, mut completed: impl FnMut(NodeId, Hash)) {
         let (mut level, mut hash) = (0, leaf);
         self.size += 1;
@@ -118,7 +118,7 @@ impl GrowingTree {
         self.peaks.push((level, hash));
     }
 
-    /// The root.
+    /// The root of the tree.
     pub fn root(&self) -> Hash {
         let hashes = self.peaks.iter().rev().map(|(_, hash)| *hash);
         hashes
@@ -127,7 +127,7 @@ impl GrowingTree {
     }
 }
 
-/// The node over `hashes`, of which there is a power of two.
+/// The node over `hashes`; `None` if their number is not a power of two.
 pub fn node_over(mut hashes: Vec<Hash>) -> Option<Hash> {
     if !hashes.len().is_power_of_two() {
         return None;
@@ -139,36 +139,36 @@ pub fn node_over(mut hashes: Vec<Hash>) -> Option<Hash> {
     hashes.pop()
 }
 
-/// What is to be proved.
+/// A statement about the log that can be proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The leaf at `index`, from 0, is in the tree of `size` leaves.
     Inclusion {
-        /// Which leaf.
+        /// The leaf, from 0.
         index: u64,
-        /// In which tree.
+        /// The number of leaves in the tree.
         size: u64,
     },
-    /// The tree of `from` leaves is the beginning of that of `to`.
+    /// The tree with `from` leaves is a prefix of the tree with `to` leaves.
     Consistency {
-        /// The earlier tree, of one leaf at least.
+        /// The size of the earlier tree, at least 1.
         from: u64,
-        /// The later tree.
+        /// The size of the later tree.
         to: u64,
     },
 }
 
 impl Claim {
-    /// The nodes that a proof is made of; `None` if the claim makes no sense.
+    /// The nodes that are needed for the proof; `None` if there are no such trees or leaves.
     pub fn needs(self) -> Option<Vec<NodeId>> {
-        let list = Listing::default();
-        self.prove_with(&list).ok()?;
-        Some(list.0.into_inner())
+        let recorder = NodeRecorder::default();
+        self.prove_with(&recorder).ok()?;
+        Some(recorder.0.into_inner())
     }
 
-    /// The proof, given the nodes that it needs; `None` if they are not those.
+    /// The proof, made from the nodes that [`Self::needs`] names, in their order; `None` if their number is wrong.
     pub fn prove(self, nodes: Vec<Hash>) -> Option<Vec<Hash>> {
-        let proof = self.prove_with(&Given(nodes)).ok()?;
+        let proof = self.prove_with(&GivenNodes(nodes)).ok()?;
         Some(proof.into_iter().map(|hash| Hash(hash.0)).collect())
     }
 
@@ -180,29 +180,44 @@ impl Claim {
     }
 }
 
-/// Whether `proof` shows that `leaf` is at `index`, from 0, in the tree of `size` leaves with this root.
+/// Whether `proof` proves that `leaf` is at `index`, counted from 0, in the tree with `size` leaves and this root.
 pub fn includes(proof: &[Hash], size: u64, root: Hash, index: u64, leaf: Hash) -> bool {
-    check_record(&foreign(proof), size, tlog(root), index, tlog(leaf)).is_ok()
+    check_record(
+        &to_tlog(proof),
+        size,
+        to_tlog_hash(root),
+        index,
+        to_tlog_hash(leaf),
+    )
+    .is_ok()
 }
 
-/// Whether `proof` shows that the tree of `from` leaves with the root `old` is the beginning of that of `to` with `new`.
+/// Whether `proof` proves that the tree with `from` leaves and the root `old` is a prefix of the tree with `to` leaves and
+/// the root `new`.
 pub fn is_consistent(proof: &[Hash], from: u64, old: Hash, to: u64, new: Hash) -> bool {
-    check_tree(&foreign(proof), to, tlog(new), from, tlog(old)).is_ok()
+    check_tree(
+        &to_tlog(proof),
+        to,
+        to_tlog_hash(new),
+        from,
+        to_tlog_hash(old),
+    )
+    .is_ok()
 }
 
-fn foreign(hashes: &[Hash]) -> Vec<tlog_tiles::Hash> {
-    hashes.iter().copied().map(tlog).collect()
+fn to_tlog(hashes: &[Hash]) -> Vec<tlog_tiles::Hash> {
+    hashes.iter().copied().map(to_tlog_hash).collect()
 }
 
-const fn tlog(hash: Hash) -> tlog_tiles::Hash {
+const fn to_tlog_hash(hash: Hash) -> tlog_tiles::Hash {
     tlog_tiles::Hash(hash.0)
 }
 
-/// Writes down what is asked for.
+/// A reader that records which nodes are requested, and answers with zeros.
 #[derive(Default)]
-struct Listing(std::cell::RefCell<Vec<NodeId>>);
+struct NodeRecorder(std::cell::RefCell<Vec<NodeId>>);
 
-impl HashReader for Listing {
+impl HashReader for NodeRecorder {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, Error> {
         let named = indexes.iter().map(|stored| {
             let (level, index) = split_stored_hash_index(*stored);
@@ -213,15 +228,15 @@ impl HashReader for Listing {
     }
 }
 
-/// Answers with what was prepared.
-struct Given(Vec<Hash>);
+/// A reader that answers with these nodes.
+struct GivenNodes(Vec<Hash>);
 
-impl HashReader for Given {
+impl HashReader for GivenNodes {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, Error> {
         if indexes.len() != self.0.len() {
             return Err(Error::IndexesNotInTree);
         }
-        Ok(foreign(&self.0))
+        Ok(to_tlog(&self.0))
     }
 }
 

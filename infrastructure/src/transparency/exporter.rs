@@ -1,4 +1,4 @@
-//! The worker that carries checkpoints to where the owner of the database cannot change them, and compares what is there
+//! The worker that exports checkpoints to places that the owner of the database cannot change, and compares what is there
 //! with the log.
 
 use std::sync::Arc;
@@ -10,64 +10,64 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::judge::Judge;
 use super::note::VerifierKey;
-use super::signer::elected_or_not;
+use super::signer::leadership_change;
+use super::sink_comparison::SinkComparison;
 use super::store::{LogTree, StoredCheckpoint};
 use super::witness::{SinkNumber, TrustedCheckpoint, Witness};
 
-/// Checkpoints that are carried in one go.
+/// Checkpoints in one batch.
 const BATCH: u32 = 500;
 
-/// How often the leading node looks for new checkpoints to carry.
+/// The interval at which the leading node looks for new checkpoints to export.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// How often every node looks for notes that others added, and for a sink that was replaced.
+/// The interval at which every node looks for notes of other nodes, and for a replaced sink.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// How long to wait after something did not answer, or a note contradicted the log.
-const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// The pause after the store or the sink did not answer, or a note contradicted the log.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// A sink that contradicts the log is read again from its first note, to see whether an operator has replaced it. The
-/// pause is so many times as long as the reading took, so that a large sink costs no more than a small one.
+/// A sink that contradicts the log is read again from its first note, to detect that an operator has replaced it. The pause
+/// is this many times the duration of the last reading, so a large sink costs no more than a small one.
 const PAUSES_PER_READING: u32 = 5;
 
-/// How often the same trouble is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// The interval at which an unchanged error is logged again.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
-/// Where checkpoints are carried to, in order.
+/// A place to which checkpoints are exported, in order.
 #[async_trait]
 pub trait CheckpointSink: Send + Sync {
-    /// What it is, in words for an operator.
+    /// The name of the sink, in words for an operator.
     fn name(&self) -> String;
 
-    /// The next notes that were not read yet, a bounded number of them, beginning with the first; none when all were read.
-    /// Notes that were added by [`Self::add`] count as read.
+    /// The next unread notes, a bounded number of them; none when all were read. Notes that [`Self::add`] has added count as
+    /// read.
     async fn read(&mut self) -> Result<Notes, SinkError>;
 
-    /// Begins again with the first note.
+    /// Continues with the first note.
     fn rewind(&mut self);
 
-    /// Adds a checkpoint after the notes that were read. It fails if others were added since.
+    /// Adds a checkpoint after the notes that were read. It fails if another program has added notes since.
     async fn add(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), SinkError>;
 }
 
-/// Notes out of a sink.
+/// Notes that were read from a sink.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Whether the sink is another than the one that was read before: it was removed, emptied or made anew. The notes are
-    /// its first ones.
+    /// Whether the sink was removed, emptied or replaced since the last read. The notes are then the first ones of the new
+    /// sink.
     pub replaced: bool,
     /// The notes.
     pub notes: Vec<String>,
 }
 
-/// Why a sink cannot be read or added to. It will be tried again.
+/// Why a sink cannot be read or written. The operation is retried.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SinkError(pub String);
 
-/// Why there is no judgement of a sink.
+/// Why the comparison of a sink with the log failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     /// The store did not answer.
@@ -81,10 +81,10 @@ pub enum JudgeError {
     Contradicts(String),
 }
 
-/// Compares what a sink holds with the log, and returns the largest checkpoint in it.
+/// Compares all notes of a sink with the log, and returns the largest checkpoint among them.
 ///
 /// # Errors
-/// They contradict each other, or one of the two cannot be read.
+/// A note contradicts the log, or the sink or the store cannot be read.
 pub async fn judge_sink(
     sink: &mut dyn CheckpointSink,
     store: &dyn LogTree,
@@ -92,19 +92,19 @@ pub async fn judge_sink(
 ) -> Result<Option<TrustedCheckpoint>, JudgeError> {
     let mut reading = Reading::default();
     reading.read_all(sink, store, key, || {}).await?;
-    Ok(reading.judge.newest(key).cloned())
+    Ok(reading.comparison.newest(key).cloned())
 }
 
-/// How far a sink was read, and what was found out.
+/// How far a sink was read, and the result so far.
 #[derive(Default)]
 struct Reading {
-    judge: Judge,
-    /// Notes that were read and not judged, because the store did not answer.
+    comparison: SinkComparison,
+    /// Notes that were read but not compared yet, because the store did not answer.
     pending: Vec<String>,
 }
 
 impl Reading {
-    /// Reads and judges the notes that were not read yet; `replaced` is called when they are those of another sink.
+    /// Reads and compares the unread notes. `replaced` is called when the sink was replaced.
     async fn read_all(
         &mut self,
         sink: &mut dyn CheckpointSink,
@@ -116,7 +116,7 @@ impl Reading {
             if self.pending.is_empty() {
                 let read = sink.read().await?;
                 if read.replaced {
-                    self.judge = Judge::default();
+                    self.comparison = SinkComparison::default();
                     replaced();
                 }
                 self.pending = read.notes;
@@ -124,26 +124,26 @@ impl Reading {
             if self.pending.is_empty() {
                 break;
             }
-            let mut judge = self.judge.clone();
+            let mut comparison = self.comparison.clone();
             let notes = self.pending.iter().map(String::as_str);
-            if let Some(reason) = judge.judge(notes, store, key).await? {
+            if let Some(reason) = comparison.compare(notes, store, key).await? {
                 return Err(JudgeError::Contradicts(format!("{} {reason}", sink.name())));
             }
-            self.judge = judge;
+            self.comparison = comparison;
             self.pending.clear();
         }
-        let (strangers, log) = (self.judge.strangers(), key.name());
-        if strangers == 0 || self.judge.reached() > 0 {
+        let (foreign_notes, log) = (self.comparison.foreign_notes(), key.name());
+        if foreign_notes == 0 || self.comparison.reached() > 0 {
             return Ok(());
         }
         Err(JudgeError::Contradicts(format!(
-            "{} holds {strangers} notes, and none is a checkpoint of this log, {log}: the key of the log was replaced, or the place belongs to another log",
+            "{} holds {foreign_notes} notes, and none is a checkpoint of this log, {log}: the key of the log was replaced, or the place belongs to another log",
             sink.name()
         )))
     }
 }
 
-/// Carries checkpoints while this node leads, and compares what is there with the log on every node.
+/// Exports checkpoints while this node leads. On every node it compares the exported checkpoints with the log.
 pub struct Courier<S> {
     sink: S,
     number: SinkNumber,
@@ -154,11 +154,11 @@ pub struct Courier<S> {
     reading: Reading,
     read_at: Option<Instant>,
     said: Option<(String, Instant)>,
-    strangers: u64,
+    foreign_notes: u64,
 }
 
 impl<S: CheckpointSink> Courier<S> {
-    /// A courier from `store` to `sink`, which adds to it while `leads` says so and nothing contradicts the log.
+    /// An exporter from `store` to `sink`. It adds checkpoints while `leads` is true and nothing contradicts the log.
     pub fn new(
         sink: S,
         store: Arc<dyn LogTree>,
@@ -176,49 +176,49 @@ impl<S: CheckpointSink> Courier<S> {
             reading: Reading::default(),
             read_at: None,
             said: None,
-            strangers: 0,
+            foreign_notes: 0,
         }
     }
 
-    /// Works until `stop`.
+    /// Runs until `stop` is cancelled.
     pub async fn run(&mut self, stop: CancellationToken) {
         loop {
             let leads = *self.leads.borrow_and_update();
             let pause = tokio::select! {
                 () = stop.cancelled() => return,
-                pause = self.look(leads) => pause,
+                pause = self.step(leads) => pause,
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = elected_or_not(&mut self.leads) => self.read_at = None,
+                () = leadership_change(&mut self.leads) => self.read_at = None,
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    /// Reads what is new in the sink, and adds what is new in the store if this node leads; how long to wait before the
-    /// next look.
-    async fn look(&mut self, leads: bool) -> Duration {
+    /// Reads new notes from the sink and, if this node leads, adds new checkpoints from the store. Returns the pause before
+    /// the next step.
+    async fn step(&mut self, leads: bool) -> Duration {
         let began = Instant::now();
         let outcome = match self.read().await {
-            Ok(()) if leads => self.carry().await,
+            Ok(()) if leads => self.export().await,
             other => other,
         };
         match outcome {
             Ok(()) if leads => EVERY,
             Ok(()) => READ_EVERY,
             Err(JudgeError::Contradicts(reason)) => {
-                // The signer says so, and goes on saying so.
+                // The signer logs it, and repeats it.
                 self.witness.sink_contradicts(self.number, reason);
                 self.sink.rewind();
                 self.reading = Reading::default();
                 self.read_at = None;
-                AFTER_FAILURE.max(began.elapsed() * PAUSES_PER_READING)
+                RETRY_AFTER.max(began.elapsed() * PAUSES_PER_READING)
             }
             Err(error) => {
                 self.read_at = None;
-                self.say(&error.to_string());
-                AFTER_FAILURE
+                self.report(&error.to_string());
+                RETRY_AFTER
             }
         }
     }
@@ -234,58 +234,57 @@ impl<S: CheckpointSink> Courier<S> {
         let read = self.reading.read_all(sink, store, &self.key, replaced);
         read.await?;
         self.read_at = Some(Instant::now());
-        let count = self.reading.judge.strangers();
-        if count > self.strangers {
+        let count = self.reading.comparison.foreign_notes();
+        if count > self.foreign_notes {
             let to = self.sink.name();
             tracing::warn!(count, %to, "some checkpoints there are not signed with the key of this log and were skipped");
         }
-        self.strangers = count;
+        self.foreign_notes = count;
         self.agree();
         Ok(())
     }
 
     fn agree(&self) {
-        let newest = self.reading.judge.newest(&self.key).cloned();
+        let newest = self.reading.comparison.newest(&self.key).cloned();
         self.witness.sink_agrees(self.number, newest);
     }
 
-    /// Adds the stored checkpoints that the sink does not hold yet, each after it was compared with the log as the sink's
-    /// notes are.
-    async fn carry(&mut self) -> Result<(), JudgeError> {
+    /// Adds the stored checkpoints that the sink lacks. Each one is first compared with the log, like the notes of the sink.
+    async fn export(&mut self) -> Result<(), JudgeError> {
         if self.witness.obstacle().tampered.is_some() {
             return Ok(());
         }
-        let reached = self.reading.judge.reached();
+        let reached = self.reading.comparison.reached();
         let found = self.store.checkpoints_after(reached, BATCH).await?;
         for checkpoint in &found {
-            let mut judge = self.reading.judge.clone();
+            let mut comparison = self.reading.comparison.clone();
             let note = [checkpoint.note.as_str()];
-            let contradicts = judge.judge(note, &*self.store, &self.key).await?;
+            let contradicts = comparison.compare(note, &*self.store, &self.key).await?;
             let is_good = contradicts.is_none()
-                && judge.reached() == checkpoint.tree_size
-                && judge.newest(&self.key).is_some();
+                && comparison.reached() == checkpoint.tree_size
+                && comparison.newest(&self.key).is_some();
             if !is_good {
                 // Where it is the newest, the signer raises the alarm; `log verify` finds the others.
-                self.say(&format!(
+                self.report(&format!(
                     "the stored checkpoint of size {} is passed over: it contradicts the log, or it is forged",
                     checkpoint.tree_size
                 ));
                 continue;
             }
             self.sink.add(checkpoint).await?;
-            self.reading.judge = judge;
+            self.reading.comparison = comparison;
         }
-        if self.reading.judge.reached() > reached {
+        if self.reading.comparison.reached() > reached {
             self.agree();
         }
         Ok(())
     }
 
-    fn say(&mut self, reason: &str) {
+    fn report(&mut self, reason: &str) {
         let again = self
             .said
             .as_ref()
-            .is_none_or(|(before, at)| before != reason || at.elapsed() >= SAY_AGAIN);
+            .is_none_or(|(before, at)| before != reason || at.elapsed() >= REPEAT_AFTER);
         if again {
             let to = self.sink.name();
             tracing::warn!(%reason, %to, "checkpoints cannot be compared with those there or exported; will retry");

@@ -1,4 +1,4 @@
-//! Signed notes: text that a named Ed25519 key vouches for (C2SP `signed-note`).
+//! Signed notes: text with signatures of named Ed25519 keys (C2SP `signed-note`).
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -8,36 +8,36 @@ use base64::engine::general_purpose::STANDARD;
 /// The type of an Ed25519 key (C2SP `signed-note`, "Signature types").
 const ED25519_TYPE: u8 = 0x01;
 
-/// Bytes of a key's hash that stand before its signatures.
+/// Bytes of the key hash that precede each signature.
 const KEY_HASH: usize = 4;
 
-/// What every signature line begins with: an em dash and a space.
+/// The beginning of every signature line: an em dash and a space.
 const SIGNATURE: &str = "— ";
 
-/// A public key that notes are verified with, written as a "vkey": `<name>+<hash>+<base64>`.
+/// A public key for the verification of notes. Its text form is a "vkey": `<name>+<hash>+<base64>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
     public: [u8; 32],
 }
 
-/// Why something is not what it should be. The words are for whoever presented it.
+/// Why a key or a note is not valid. The texts are for the person who supplied it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
-    /// The text is no key.
+    /// The text is not a vkey.
     #[error(
         "this is not a key: it should read <name>+<8 hexadecimal digits>+<base64>, as `authlog log key` prints it"
     )]
     MalformedKey,
-    /// The text is no note.
+    /// The text is not a signed note.
     #[error(
         "this is not a signed note: text, an empty line, and lines that begin with \u{2014} (C2SP signed-note)"
     )]
     MalformedNote,
-    /// The key did not sign the note.
+    /// The note has no signature of the key with this name.
     #[error("no signature by the key {0} is on it")]
     Unsigned(String),
-    /// There is a signature under the key's name, and it is not the key's.
+    /// The note has a signature under this name that the key did not make.
     #[error(
         "the signature under the name {0} is not that key's: it was forged, or the text was changed"
     )]
@@ -45,13 +45,13 @@ pub enum NoteError {
 }
 
 impl VerifierKey {
-    /// Reads a vkey.
+    /// Parses a vkey. White space around it is ignored.
     ///
     /// # Errors
-    /// [`NoteError::MalformedKey`]: also when the hash in it is not that of name and key.
+    /// [`NoteError::MalformedKey`], also if the hash in the vkey does not match its name and key.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let parsed = || {
-            // The name has no plus, and base64 may.
+            // The name contains no plus sign, but base64 may.
             let (name, rest) = text.trim().split_once('+')?;
             let (hash, key) = rest.split_once('+')?;
             let key = STANDARD.decode(key).ok()?;
@@ -65,7 +65,7 @@ impl VerifierKey {
         parsed().ok_or(NoteError::MalformedKey)
     }
 
-    /// Who signs.
+    /// The name of the key, which is also the origin of its log.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -85,10 +85,10 @@ impl VerifierKey {
         hex::encode(self.hash())
     }
 
-    /// The text of a note that this key signed. Signatures by other keys are passed over.
+    /// The text of a note that this key signed. Signatures of other keys are ignored.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The note is malformed, has no signature of this key, or has a wrong one.
     pub fn open<'a>(&self, note: &'a str) -> Result<&'a str, NoteError> {
         let (text, signatures) = split(note).ok_or(NoteError::MalformedNote)?;
         let mut signed = false;
@@ -121,17 +121,18 @@ impl std::fmt::Display for VerifierKey {
     }
 }
 
-/// A key that signs notes under a name. It has no `Debug`.
+/// A named key that signs notes. It has no `Debug`, because it is a secret.
 pub struct NoteKey {
     pair: Ed25519KeyPair,
     verifier: VerifierKey,
 }
 
 impl NoteKey {
-    /// Bytes of a key's seed.
+    /// Length of a seed in bytes.
     pub const SEED: usize = 32;
 
-    /// The key with this seed (RFC 8032 §5.1.5); `None` if the name or the seed cannot be one.
+    /// The key with this name and seed (RFC 8032 §5.1.5); `None` if the name is not allowed ([`is_name`]) or the seed does not
+    /// have [`Self::SEED`] bytes.
     pub fn new(name: &str, seed: &[u8]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
         let public = <[u8; 32]>::try_from(pair.public_key().as_ref()).ok()?;
@@ -142,12 +143,12 @@ impl NoteKey {
         })
     }
 
-    /// What verifies its signatures.
+    /// The public key.
     pub const fn verifier(&self) -> &VerifierKey {
         &self.verifier
     }
 
-    /// The signed note with this text, which ends with a line feed. The same text gives the same note.
+    /// The signed note with this text, which has to end with a line feed. The same text gives the same note.
     pub fn sign(&self, text: &str) -> String {
         debug_assert!(text.ends_with('\n'));
         let signature = self.pair.sign(text.as_bytes());
@@ -157,12 +158,12 @@ impl NoteKey {
     }
 }
 
-/// Whether keys can be called so: something, without white space and plus.
+/// Whether a key may have this name: not empty, without white space, control characters and plus signs.
 pub fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
-/// Text and signature lines. The last empty line divides them, because the text may have some too.
+/// The text and the signature lines. The last empty line separates them, because the text may contain empty lines.
 fn split(note: &str) -> Option<(&str, &str)> {
     let at = note.rfind("\n\n")?;
     let (text, signatures) = (&note[..=at], &note[at + 2..]);
@@ -171,14 +172,14 @@ fn split(note: &str) -> Option<(&str, &str)> {
     whole.then_some((text, signatures))
 }
 
-/// Who signed, and with what.
+/// The name and the signature in a signature line.
 fn signature(line: &str) -> Option<(&str, Vec<u8>)> {
     let (name, signature) = line.strip_prefix(SIGNATURE)?.split_once(' ')?;
     let signature = STANDARD.decode(signature).ok()?;
     (is_name(name) && signature.len() > KEY_HASH).then_some((name, signature))
 }
 
-/// The notes in a file to which notes were appended, with empty lines between them or without.
+/// The notes in a file of concatenated notes, with or without empty lines between them.
 pub fn notes_in(text: &str) -> Vec<String> {
     let mut notes = vec![];
     let mut note = String::new();
@@ -204,7 +205,7 @@ pub fn notes_in(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// The example of Go's `golang.org/x/mod/sumdb/note`, from which C2SP took the format.
+    /// The example of Go's `golang.org/x/mod/sumdb/note`, on which the C2SP format is based.
     const VKEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     const NOTE: &str = "If you think cryptography is the answer to your problem,\n\
         then you don't know what your problem is.\n\
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_opens_under_its_key_and_unchanged_alone() {
+    fn a_note_opens_only_unchanged_and_with_its_key() {
         let note = key().sign("one\n\ntwo\n");
         assert_eq!(key().verifier().open(&note).unwrap(), "one\n\ntwo\n");
         let other = NoteKey::new("example.com/log", &[8; 32]).unwrap();
@@ -232,8 +233,8 @@ mod tests {
             other.verifier().open(&note),
             Err(NoteError::Unsigned(_))
         ));
-        let named_otherwise = NoteKey::new("example.org/log", &[7; 32]).unwrap();
-        assert!(named_otherwise.verifier().open(&note).is_err());
+        let other_name = NoteKey::new("example.org/log", &[7; 32]).unwrap();
+        assert!(other_name.verifier().open(&note).is_err());
         for position in 0..note.len() {
             let mut bytes = note.clone().into_bytes();
             bytes[position] ^= 1;
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_of_others_beside_ours_do_no_harm() {
+    fn signatures_of_other_keys_are_ignored() {
         let witness = NoteKey::new("witness.example", &[9; 32]).unwrap();
         let ours = key().sign("text\n");
         let (_, line) = witness
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn malformed_keys_are_refused() {
         let changed = VKEY.replace("c74f", "c74e");
         let unnamed = VKEY.replace("PeterNeumann", "");
         for text in ["", "a+b", "a+b+c", &changed, &unnamed, &VKEY[..60]] {
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_found_in_a_file_of_them() {
+    fn a_file_of_notes_is_split_into_notes() {
         let (one, two) = (key().sign("one\n"), key().sign("two\n\nlines\n"));
         for file in [format!("{one}{two}"), format!("\n{one}\n\n{two}\n")] {
             assert_eq!(notes_in(&file), [one.clone(), two.clone()]);

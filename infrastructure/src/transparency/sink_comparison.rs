@@ -1,4 +1,4 @@
-//! Comparing every note of a sink with the log, in order and in bounded memory.
+//! Comparison of every note of a sink with the log, in order and in bounded memory.
 
 use std::collections::VecDeque;
 
@@ -11,52 +11,52 @@ use super::store::LogTree;
 use super::tree::{GrowingTree, Hash};
 use super::witness::TrustedCheckpoint;
 
-/// Leaves that are read at a time. A note that is farther from the one before is compared with a tree that is made of
-/// stored nodes.
+/// Leaves in one read. A note whose size is further above the previous one is compared with a tree made of stored nodes.
 const STEP: u64 = 4096;
 
-/// What was found out about the notes of one sink so far.
+/// The result of comparing the notes of one sink so far.
 #[derive(Clone, Default)]
-pub struct Judge {
-    /// The tree of the log up to the largest note so far.
+pub struct SinkComparison {
+    /// The tree of the log up to the size of the largest note so far.
     tree: GrowingTree,
     newest: Option<TrustedCheckpoint>,
-    strangers: u64,
+    foreign_notes: u64,
 }
 
-/// What a note turned out to be.
+/// The result for one note.
 enum Verdict {
     Agrees(TrustedCheckpoint),
-    Stranger,
+    /// Not a checkpoint of this log.
+    Foreign,
     Contradicts(String),
 }
 
-impl Judge {
-    /// The size of the largest checkpoint that the log agrees with.
+impl SinkComparison {
+    /// The size of the largest checkpoint that agrees with the log; 0 if there is none.
     pub fn reached(&self) -> u64 {
         let newest = self.newest.as_ref();
         newest.map_or(0, |newest| newest.checkpoint.tree_size)
     }
 
-    /// The same, if `key` signed it.
+    /// The largest checkpoint that agrees with the log, if it is signed with `key`.
     pub fn newest(&self, key: &VerifierKey) -> Option<&TrustedCheckpoint> {
         let newest = self.newest.as_ref();
         newest.filter(|newest| Checkpoint::open(&newest.note, key).is_ok())
     }
 
-    /// How many notes are not this log's: no checkpoints, or signed by others.
-    pub const fn strangers(&self) -> u64 {
-        self.strangers
+    /// The number of notes that are not checkpoints of this log, or not signed with its key.
+    pub const fn foreign_notes(&self) -> u64 {
+        self.foreign_notes
     }
 
-    /// Compares the next notes with the log. `Some` is why one of them contradicts it.
+    /// Compares the next notes with the log. Returns the reason if one of them contradicts it.
     ///
-    /// Signatures are looked at where the log does not agree, and by [`Self::newest`]: a note that the log agrees with
-    /// can do no harm.
+    /// Signatures are verified only for notes that disagree with the log, and by [`Self::newest`]: a note that agrees with
+    /// the log does no harm.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn judge<'n>(
+    pub async fn compare<'n>(
         &mut self,
         notes: impl IntoIterator<Item = &'n str>,
         store: &dyn LogTree,
@@ -66,7 +66,7 @@ impl Judge {
         let read = notes.iter().map(|note| Checkpoint::unverified(note));
         let read: Vec<Option<Checkpoint>> = read.collect();
         let sizes = read.iter().flatten().map(|it| it.tree_size);
-        // Read ahead for these notes alone: events that nothing was signed for may be others the next time.
+        // Leaves are read ahead only for these notes, because events without a checkpoint may change.
         let mut leaves = LeavesAhead {
             store,
             up_to: sizes.max().unwrap_or_default(),
@@ -78,7 +78,7 @@ impl Judge {
                     self.newest = Some(trusted);
                 }
                 Verdict::Agrees(_) => {}
-                Verdict::Stranger => self.strangers += 1,
+                Verdict::Foreign => self.foreign_notes += 1,
                 Verdict::Contradicts(reason) => return Ok(Some(reason)),
             }
         }
@@ -93,7 +93,7 @@ impl Judge {
         key: &VerifierKey,
     ) -> Result<Verdict, StoreError> {
         let Some(checkpoint) = checkpoint else {
-            return Ok(Verdict::Stranger);
+            return Ok(Verdict::Foreign);
         };
         let size = checkpoint.tree_size;
         let tree = match self.tree_of(size, leaves).await {
@@ -112,10 +112,10 @@ impl Judge {
             let note = note.to_owned();
             return Ok(Verdict::Agrees(TrustedCheckpoint { checkpoint, note }));
         }
-        // What was read ahead goes with a tree that is not kept.
+        // The leaves that were read ahead belong to a tree that is discarded.
         leaves.read.clear();
         if Checkpoint::open(note, key).is_err() {
-            return Ok(Verdict::Stranger);
+            return Ok(Verdict::Foreign);
         }
         Ok(Verdict::Contradicts(match root {
             Some(root) => format!(
@@ -128,8 +128,8 @@ impl Judge {
         }))
     }
 
-    /// The tree of the log's first `size` events. It grows with the notes, so that each is proved to extend the one before:
-    /// the subtrees of the one and the leaves after it are a consistency proof (RFC 6962 §2.1.2).
+    /// The tree of the first `size` events. The tree grows from note to note, so each note is proved to extend the previous
+    /// one: the subtrees of one and the leaves after it are a consistency proof (RFC 6962 §2.1.2).
     async fn tree_of(
         &self,
         size: u64,
@@ -147,7 +147,7 @@ impl Judge {
     }
 }
 
-/// The leaves after a tree, read many at a time.
+/// The leaves after a tree, read in batches.
 struct LeavesAhead<'a> {
     store: &'a dyn LogTree,
     up_to: u64,
@@ -155,7 +155,7 @@ struct LeavesAhead<'a> {
 }
 
 impl LeavesAhead<'_> {
-    /// The tree with the next leaves added, up to `size` of them in all.
+    /// The tree, extended to `size` leaves.
     async fn grown(&mut self, mut tree: GrowingTree, size: u64) -> Result<GrowingTree, ReadError> {
         while tree.size() < size {
             let Some(leaf) = self.read.pop_front() else {

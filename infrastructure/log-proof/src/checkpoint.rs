@@ -1,50 +1,50 @@
-//! Checkpoints: how large the log was and what its root was, signed (C2SP `tlog-checkpoint`).
+//! Checkpoints: the signed size and root of the log (C2SP `tlog-checkpoint`).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::note::{NoteError, NoteKey, VerifierKey};
-use super::tree::Hash;
+use crate::note::{NoteError, NoteKey, VerifierKey};
+use crate::tree::Hash;
 
-/// The size and the root of the log at a moment.
+/// The size and the root of the log at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log: the name of the key that signs for it.
+    /// Which log it is: the name of the key that signs for it.
     pub origin: String,
-    /// How many events it had.
+    /// The number of events in the log.
     pub tree_size: u64,
-    /// The root of its Merkle tree.
+    /// The root of the Merkle tree over these events.
     pub root: Hash,
 }
 
 /// Why a text is not a checkpoint of the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// It is not signed as it has to be.
+    /// The text is not a note that the key signed.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// It is signed and says something else.
+    /// The text is signed, but is not a checkpoint.
     #[error(
         "what is signed is not a checkpoint: origin, tree size and root hash (C2SP tlog-checkpoint)"
     )]
     Malformed,
-    /// It is that of another log.
+    /// It is a checkpoint of another log.
     #[error("it is a checkpoint of another log, {0}")]
     OtherLog(String),
 }
 
 impl Checkpoint {
-    /// The checkpoint signed by `key`.
+    /// The note of a checkpoint, signed with `key`. The origin is the name of the key.
     pub fn sign(tree_size: u64, root: Hash, key: &NoteKey) -> String {
         let origin = key.verifier().name();
         let root = STANDARD.encode(root.0);
         key.sign(&format!("{origin}\n{tree_size}\n{root}\n"))
     }
 
-    /// Reads a note that has to be a checkpoint of the log for which `key` signs.
+    /// Verifies and parses a checkpoint of the log for which `key` signs.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The note is not signed with `key`, is not a checkpoint, or belongs to another log.
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, CheckpointError> {
         let text = key.open(note)?;
         let checkpoint = Self::parse(text).ok_or(CheckpointError::Malformed)?;
@@ -55,13 +55,13 @@ impl Checkpoint {
         }
     }
 
-    /// Reads a note without asking who signed it; `None` if it is no checkpoint.
-    pub(crate) fn unverified(note: &str) -> Option<Self> {
+    /// Parses a note without verifying its signature; `None` if it is not a checkpoint.
+    pub fn unverified(note: &str) -> Option<Self> {
         let (text, _) = note.rsplit_once("\n\n")?;
         Self::parse(text)
     }
 
-    /// Lines after the third are extensions, of which we know none.
+    /// Lines after the third are extensions. This program defines none and ignores them.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let origin = lines.next().filter(|origin| !origin.is_empty())?.to_owned();
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_is_written_as_the_specification_says() {
+    fn a_checkpoint_has_the_format_of_the_specification() {
         let key = NoteKey::new("example.com/log", &[1; 32]).unwrap();
         let root = Hash([0xab; 32]);
         let note = Checkpoint::sign(20_852_163, root, &key);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_and_is_no_checkpoint_of_the_log_is_refused() {
+    fn a_signed_note_that_is_no_checkpoint_of_the_log_is_refused() {
         let key = NoteKey::new("example.com/log", &[1; 32]).unwrap();
         let root = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=";
         for text in [
