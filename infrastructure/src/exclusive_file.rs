@@ -1,21 +1,21 @@
-//! Creating a file that another program may be creating at the same moment: the first one wins.
+//! Creating a file that another program may create at the same time. The first program wins.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Gives the file another name, if no file has that name yet.
+/// Adds a name to a file, if no file has this name yet.
 type Link = fn(&Path, &Path) -> io::Result<()>;
 
-/// Creates `path` with these contents, readable by its owner alone, unless it exists. `draft` is a name in the same
-/// directory that no other program uses at this moment.
+/// Creates `path` with these contents, readable only by its owner, unless it exists. `draft` is a name in the same directory
+/// that no other program uses.
 ///
-/// The file is whole as soon as it is there. Some volumes have no hard links, such as file shares and some of FUSE. There it
-/// is empty for a moment, and empty it stays if the program is interrupted in between.
+/// The file is complete as soon as it exists. Some volumes, such as file shares and some FUSE file systems, have no hard
+/// links. On these, the file is empty for a moment, and stays empty if the program is interrupted then.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub(crate) fn create(path: &Path, draft: &Path, contents: &[u8]) -> io::Result<()> {
     create_by(path, draft, contents, |draft, path| {
         std::fs::hard_link(draft, path)
@@ -34,13 +34,13 @@ fn create_by(path: &Path, draft: &Path, contents: &[u8], link: Link) -> io::Resu
     unless_exists(linked)
 }
 
-/// Creates an empty file at `path`, readable by its owner alone, unless it exists.
+/// Creates an empty file at `path`, readable only by its owner, unless it exists.
 ///
-/// It is linked there if that can be done, because to open and close a file ends the locks that this process has on it
-/// (POSIX `fcntl`).
+/// The file is linked there if the volume has hard links. Opening and closing an existing file would release the locks that
+/// this process holds on it (POSIX `fcntl`).
 ///
 /// # Errors
-/// It cannot be created.
+/// The file cannot be created.
 pub(crate) fn create_empty(path: &Path, draft: &Path) -> io::Result<()> {
     create_empty_by(path, draft, |draft, path| std::fs::hard_link(draft, path))
 }
@@ -50,13 +50,13 @@ fn create_empty_by(path: &Path, draft: &Path, link: Link) -> io::Result<()> {
     let linked = link(draft, path);
     std::fs::remove_file(draft)?;
     if is_refused(&linked) {
-        // It opens no file that is there.
+        // This never opens an existing file.
         return unless_exists(claim(path).map(drop));
     }
     unless_exists(linked)
 }
 
-/// Claims the name with an empty file, and lets the draft take its place.
+/// Claims the name with an empty file, and replaces it by the draft.
 fn replace_own(path: &Path, draft: &Path) -> io::Result<()> {
     match claim(path) {
         Ok(_) => std::fs::rename(draft, path),
@@ -75,12 +75,12 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.write(true).mode(0o600)
 }
 
-/// Whether the volume makes no links: the draft shows that files can be created there.
+/// Whether the error means that the volume has no hard links. That files can be created is known from the draft.
 fn is_refused(linked: &io::Result<()>) -> bool {
     matches!(linked, Err(error) if error.kind() != ErrorKind::AlreadyExists)
 }
 
-/// That the file exists already is no error.
+/// Ignores the error that the file exists.
 fn unless_exists(created: io::Result<()>) -> io::Result<()> {
     match created {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// What a volume without hard links answers.
+    /// The error of a volume without hard links.
     fn no_link(_: &Path, _: &Path) -> io::Result<()> {
         Err(ErrorKind::PermissionDenied.into())
     }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_file_stays_with_hard_links_and_without() {
+    fn the_first_file_stays_with_and_without_hard_links() {
         for link in LINKS {
             let folder = tempfile::tempdir().unwrap();
             let (path, draft) = (folder.path().join("key"), folder.path().join("draft"));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_create_it_at_once_one_wins() {
+    fn one_of_many_concurrent_creators_wins() {
         for link in LINKS {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("key");

@@ -4,7 +4,7 @@ use authlog_application::ports::{Clock, Entropy};
 use authlog_domain::Timestamp;
 use time::OffsetDateTime;
 
-/// The wall clock of this machine. It may jump when somebody sets it; nothing here smooths that over.
+/// The clock of this machine. Its wall time may jump when an operator sets it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -23,9 +23,9 @@ impl Clock for SystemClock {
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
-    /// Fills `bytes`, or ends the process: without randomness every id, salt and token made from here on could be
-    /// guessed, and a caller has nothing better to do than to stop. Linux gives randomness from early boot on, so this
-    /// is seen on broken machines alone.
+    /// Fills `bytes`, or ends the process if the system has no randomness. Without it, every id, salt and token could be
+    /// guessed, and no caller could continue. Linux has randomness from early boot on, so this happens only on broken
+    /// machines.
     fn fill(&self, bytes: &mut [u8]) {
         if aws_lc_rs::rand::fill(bytes).is_err() {
             tracing::error!("the operating system gives no random bytes; stopping at once");
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_does_not_stand_still_and_knows_the_century() {
+    fn the_clock_advances_and_shows_this_century() {
         let first = SystemClock.now();
         std::thread::sleep(std::time::Duration::from_millis(3));
         assert!(SystemClock.now() > first);
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_fills_are_alike() {
+    fn two_fills_differ() {
         let mut first = [0; 32];
         let mut second = [0; 32];
         SystemEntropy.fill(&mut first);

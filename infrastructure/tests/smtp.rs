@@ -28,7 +28,7 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Self {
-        // Not whichever python3 comes first: the package belongs to Debian's.
+        // Debian's python3, to which the package belongs, not the first one in the path.
         let mut process = Command::new("/usr/bin/python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smtp/server.py"))
             .args(arguments)
@@ -90,7 +90,7 @@ fn mail_to(address: &str, text: &str) -> Mail {
 }
 
 #[tokio::test]
-async fn a_message_arrives_as_it_was_written_one_connection_after_the_other() {
+async fn messages_arrive_unchanged_each_over_its_own_connection() {
     let mut server = Server::start(&[]);
     let mailer = server.mailer("", "");
     let link = format!("https://auth.example/reset?token={}", "x".repeat(86));
@@ -120,7 +120,7 @@ async fn a_message_arrives_as_it_was_written_one_connection_after_the_other() {
 async fn a_refused_recipient_is_a_permanent_failure_that_does_not_name_the_person() {
     let mut server = Server::start(&[]);
     let mailer = server.mailer("", "");
-    let refused = mailer.send(mail_to("nobody@example.com", "Hi\n")).await;
+    let refused = mailer.send(mail_to("unknown@example.com", "Hi\n")).await;
     let Err(MailError::Permanent(reason)) = refused else {
         panic!("{refused:?}");
     };
@@ -137,7 +137,7 @@ async fn a_refused_recipient_is_a_permanent_failure_that_does_not_name_the_perso
 }
 
 #[tokio::test]
-async fn a_server_that_says_later_is_a_transient_failure() {
+async fn a_temporary_refusal_is_a_transient_failure() {
     let server = Server::start(&[]);
     let refused = server
         .mailer("", "")
@@ -150,7 +150,7 @@ async fn a_server_that_says_later_is_a_transient_failure() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_a_transient_failure() {
+async fn an_unreachable_server_is_a_transient_failure() {
     let server = Server::start(&[]);
     let mailer = server.mailer("", "");
     drop(server);
@@ -181,7 +181,7 @@ async fn credentials_are_presented_and_wrong_ones_are_a_transient_failure() {
 }
 
 #[tokio::test]
-async fn where_encryption_is_required_nothing_is_sent_without() {
+async fn nothing_is_sent_without_required_encryption() {
     let server = Server::start(&[]);
     let mailer = server.mailer("", "?tls=required");
     let refused = mailer.send(mail_to("jo@example.com", "Hi\n")).await;
@@ -191,7 +191,7 @@ async fn where_encryption_is_required_nothing_is_sent_without() {
     );
 }
 
-/// A mail server that greets and answers as it should, and then sends digits without an end or closes the connection.
+/// A mail server that answers correctly first, and then sends endless digits or closes the connection.
 struct CrookedServer {
     port: u16,
     sent: Arc<AtomicU64>,
@@ -212,7 +212,7 @@ impl CrookedServer {
         let count = Arc::clone(&sent);
         std::thread::spawn(move || {
             let (client, _) = listener.accept().unwrap();
-            // The client goes away at some point of it.
+            // The client closes the connection at some point.
             let _ = converse(&client, how, &count);
         });
         Self { port, sent }
@@ -256,7 +256,7 @@ fn converse(mut client: &TcpStream, how: Crooked, sent: &AtomicU64) -> std::io::
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_is_given_up_before_it_fills_the_memory() {
+async fn an_endless_answer_is_aborted_before_it_fills_the_memory() {
     for how in [
         Crooked::EndlessGreeting,
         Crooked::EndlessAnswer("EHLO"),
@@ -274,7 +274,7 @@ async fn an_answer_without_an_end_is_given_up_before_it_fills_the_memory() {
             ),
             _ => is_kept(&refused, ""),
         }
-        // What the sockets hold, and no more.
+        // Only as much as the socket buffers hold.
         let sent = server.sent.load(Ordering::Relaxed);
         assert!(sent < 64 * 1024 * 1024, "{sent} bytes");
     }
@@ -317,7 +317,7 @@ async fn the_same_mail_is_the_same_message_each_time() {
     assert_ne!(names[0], names[2]);
 }
 
-/// Makes sure that the mail is kept for another try.
+/// Checks that the mail is kept for another attempt.
 #[track_caller]
 fn is_kept(refused: &Result<(), MailError>, words: &str) {
     let Err(MailError::Transient(reason)) = refused else {
@@ -326,7 +326,7 @@ fn is_kept(refused: &Result<(), MailError>, words: &str) {
     assert!(reason.to_string().contains(words), "{reason}");
 }
 
-/// Makes sure that the mail is given up.
+/// Checks that the mail is given up.
 #[track_caller]
 fn is_given_up(refused: &Result<(), MailError>) {
     assert!(
@@ -336,7 +336,7 @@ fn is_given_up(refused: &Result<(), MailError>) {
 }
 
 #[tokio::test]
-async fn what_a_server_has_against_the_sender_keeps_the_mail() {
+async fn a_refusal_of_the_sender_keeps_the_mail() {
     for refusal in [
         "553 Sender address rejected",
         "550 5.1.8 Unknown domain",
@@ -387,7 +387,7 @@ async fn a_refused_text_and_a_refused_recipient_without_an_enhanced_status_end_t
 }
 
 #[tokio::test]
-async fn a_sender_of_an_international_domain_goes_by_its_a_label() {
+async fn a_sender_of_an_international_domain_is_sent_as_an_a_label() {
     let mut server = Server::start(&["--ascii"]);
     let mailer = server.mailer_from("Bücher <no-reply@bücher.example>", "", "");
     mailer
@@ -411,7 +411,7 @@ async fn a_sender_of_an_international_domain_goes_by_its_a_label() {
 }
 
 #[tokio::test]
-async fn a_recipient_of_an_international_domain_goes_by_its_a_label() {
+async fn a_recipient_of_an_international_domain_is_sent_as_an_a_label() {
     let mut server = Server::start(&["--ascii"]);
     let mailer = server.mailer("", "");
     for (address, taken) in [
@@ -427,7 +427,7 @@ async fn a_recipient_of_an_international_domain_goes_by_its_a_label() {
 }
 
 #[tokio::test]
-async fn an_address_with_combining_marks_is_sent_to_a_server_that_takes_utf_8() {
+async fn an_address_with_combining_marks_is_sent_to_a_server_with_smtputf8() {
     let mut server = Server::start(&[]);
     let address = "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@b\u{fc}cher.example";
     let mailer = server.mailer("", "");
@@ -440,7 +440,7 @@ async fn an_address_with_combining_marks_is_sent_to_a_server_that_takes_utf_8() 
 }
 
 #[tokio::test]
-async fn a_server_without_the_extension_that_the_address_of_the_sender_needs_keeps_the_mail() {
+async fn a_server_without_smtputf8_keeps_the_mail_of_a_sender_that_needs_it() {
     let server = Server::start(&["--ascii"]);
     let mailer = server.mailer_from("büro@auth.example", "", "");
     let refused = mailer.send(mail_to("jo@example.com", "Hi\n")).await;
@@ -474,7 +474,7 @@ async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_its_fi
         let stranger = mailer_at(&url, &MailAuthorities::default(), "no-reply@auth.example");
         let refused = stranger.send(mail_to("jo@example.com", "Hi\n")).await;
         is_kept(&refused, "UnknownIssuer");
-        // The name in the certificate counts as well.
+        // The name in the certificate is checked as well.
         let url = url.replace("localhost", "127.0.0.1");
         let other = mailer_at(&url, &authorities, "no-reply@auth.example");
         let refused = other.send(mail_to("jo@example.com", "Hi\n")).await;
@@ -483,7 +483,7 @@ async fn a_server_with_a_certificate_of_a_private_authority_is_trusted_by_its_fi
 }
 
 #[test]
-fn a_file_without_a_certificate_names_no_authority() {
+fn a_file_without_a_certificate_is_refused() {
     for pem in [
         "",
         "nonsense",

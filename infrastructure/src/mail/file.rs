@@ -1,4 +1,4 @@
-//! Mail into files, for development, and for those who have a delivery of their own.
+//! A mailer that writes files, for development and for operators with their own delivery.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,22 +12,22 @@ use authlog_application::ports::{Clock, Mail, MailError, Mailer};
 use super::MailerError;
 use super::message::{Composed, Composer};
 
-/// Writes each message to a file of its own, `20240724T163405337Z-<account>-<id>.eml`, so that names sort by time and
-/// whoever erases an account finds what was sent to it.
+/// Writes each message to its own file, `20240724T163405337Z-<account>-<id>.eml`. So names sort by time, and the erasure of an
+/// account finds its mail.
 ///
-/// A file appears whole or not at all, and survives a crash once [`Mailer::send`] has returned. Whoever can read it can
-/// reset a password: the directory is made for its owner alone, and so are the files.
+/// A file appears complete or not at all, and survives a crash once [`Mailer::send`] has returned. Its links can reset a
+/// password, so the directory and the files are readable only by their owner.
 pub struct FileMailer {
     directory: PathBuf,
     composer: Composer,
 }
 
 impl FileMailer {
-    /// A mailer that writes into `directory`, which is made if it does not exist. `sender` is an address, or a name and
+    /// A mailer that writes into `directory`, which is created if it does not exist. `sender` is an address, or a name and
     /// an address in angle brackets.
     ///
     /// # Errors
-    /// The sender cannot be read, or the directory cannot be made.
+    /// The sender is malformed, or the directory cannot be created.
     pub fn new(
         directory: impl Into<PathBuf>,
         sender: &str,
@@ -66,13 +66,13 @@ impl Mailer for FileMailer {
     }
 }
 
-/// Writes beside the file, then gives it its name, and makes sure of both.
+/// Writes a hidden file in the same directory and renames it. Both steps are synced to the disk.
 fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let unfinished = directory.join(format!(".{name}.part"));
     let written =
         write_new(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, directory.join(name)));
     if written.is_err() {
-        // The first error is the one to tell; a leftover is hidden and harmless.
+        // The first error is reported. A remaining hidden file does no harm.
         let _ = fs::remove_file(&unfinished);
     }
     written?;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_message_is_a_file_that_its_owner_alone_can_read_and_names_sort_by_time() {
+    async fn each_message_is_a_private_file_and_names_sort_by_time() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("data/mail");
         let mailer = mailer(&directory);

@@ -1,4 +1,4 @@
-//! The mail that became files, and stays until somebody deletes it.
+//! The folder of mail files, which stay until they are deleted.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use authlog_application::ports::{KeptMail, MailError};
 use authlog_domain::UserId;
 
-/// The folder into which a [`FileMailer`](super::FileMailer) writes, or wrote before mail was sent otherwise. It need not
-/// be there.
+/// The folder into which a [`FileMailer`](super::FileMailer) writes, or wrote before mail was sent by SMTP. It need not
+/// exist.
 pub struct MailFolder(PathBuf);
 
 impl MailFolder {
@@ -19,7 +19,7 @@ impl MailFolder {
         Self(path.into())
     }
 
-    async fn carry_out<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, MailError> {
@@ -34,7 +34,7 @@ impl MailFolder {
 #[async_trait]
 impl KeptMail for MailFolder {
     async fn accounts(&self) -> Result<Vec<UserId>, MailError> {
-        self.carry_out(|folder| {
+        self.run_blocking(|folder| {
             let accounts: BTreeSet<UserId> = files(folder)?.map(|(user, _)| user).collect();
             Ok(accounts.into_iter().collect())
         })
@@ -42,7 +42,7 @@ impl KeptMail for MailFolder {
     }
 
     async fn forget(&self, user: UserId) -> Result<(), MailError> {
-        self.carry_out(move |folder| delete(folder, user)).await
+        self.run_blocking(move |folder| delete(folder, user)).await
     }
 }
 
@@ -50,7 +50,7 @@ fn delete(folder: &Path, user: UserId) -> io::Result<()> {
     let mut deleted = false;
     for (_, path) in files(folder)?.filter(|(account, _)| *account == user) {
         match fs::remove_file(path) {
-            // Whoever wrote it gave it its name meanwhile, and sees by itself that the account is gone.
+            // The mailer has renamed the finished file meanwhile. It detects by itself that the account is erased.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
@@ -62,7 +62,7 @@ fn delete(folder: &Path, user: UserId) -> io::Result<()> {
     Ok(())
 }
 
-/// The files of mail, finished or not, each with the account that its name names.
+/// The mail files, complete or not, each with the account in its name.
 fn files(folder: &Path) -> io::Result<impl Iterator<Item = (UserId, PathBuf)>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => Some(entries),
@@ -84,7 +84,7 @@ mod tests {
     use uuid::Uuid;
 
     #[tokio::test]
-    async fn mail_to_one_account_is_deleted_and_the_rest_stays() {
+    async fn only_the_mail_of_one_account_is_deleted() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path();
         let [ann, eve] = [1, 2].map(|id| UserId::new(Uuid::from_u128(id)));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_no_mail_was_ever_written_there_is_none() {
+    async fn a_missing_folder_has_no_mail() {
         let parent = tempfile::tempdir().unwrap();
         let mail = MailFolder::new(parent.path().join("mail"));
         assert_eq!(mail.accounts().await.unwrap(), []);

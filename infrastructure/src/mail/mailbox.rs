@@ -2,7 +2,7 @@
 
 use authlog_domain::Email;
 
-/// A name for the mailbox of an address: addresses of one mailbox have one name, as far as it can be told from them.
+/// A key for the mailbox of an address. Addresses that are known to share a mailbox have the same key.
 ///
 /// What makes no difference to [`Email::comparable`] makes none here, nor does what follows a plus sign in the local part: most
 /// providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them

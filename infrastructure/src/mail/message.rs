@@ -1,4 +1,4 @@
-//! The message as it is handed over, whichever way it goes (RFC 5322).
+//! The message of a mail (RFC 5322), for both mailers.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use super::MailerError;
 
-/// Makes messages of mail.
+/// Composes messages.
 pub(super) struct Composer {
     sender: Mailbox,
     clock: Arc<dyn Clock>,
 }
 
-/// A message, when it was made and what it is called.
+/// A message with its time and its id.
 pub(super) struct Composed {
     pub at: Timestamp,
     pub id: Uuid,
@@ -43,15 +43,15 @@ impl Composer {
         self.sender.email.domain()
     }
 
-    /// The message that says what `mail` says.
+    /// Composes the message of `mail`.
     ///
     /// # Errors
-    /// [`MailError::Permanent`] for an address that no message can be sent to.
+    /// [`MailError::Permanent`] if no message can be sent to the address.
     pub fn compose(&self, mail: Mail) -> Result<Composed, MailError> {
         let at = self.clock.now();
         let id = name_of(&mail);
         let to = recipient(&mail.to).map_err(permanent)?;
-        // Otherwise it is read from the header, and lettre does not read every letter that it writes there.
+        // Without an envelope, lettre parses the header, and cannot parse every character that it writes there.
         let envelope = Envelope::new(Some(self.sender.email.clone()), vec![to.clone()]);
         let message = Message::builder()
             .envelope(envelope.map_err(permanent)?)
@@ -60,7 +60,7 @@ impl Composer {
             .subject(mail.subject)
             .date(since_epoch(at))
             .message_id(Some(format!("<{id}@{}>", self.sender_domain())))
-            // RFC 3834 §5: nobody's holiday notice need answer it.
+            // RFC 3834 §5: automatic replies, such as holiday notices, are not wanted.
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".to_owned(),
@@ -73,19 +73,19 @@ impl Composer {
     }
 }
 
-/// The address as every mail server takes it: a domain that is written in A-labels needs no SMTPUTF8 (RFC 6531 §3.2).
+/// The address with its domain in A-labels, which needs no SMTPUTF8 (RFC 6531 §3.2).
 fn recipient(email: &Email) -> Result<Address, AddressError> {
     match email.for_delivery() {
-        // lettre does not take every letter of RFC 6531. What this reads is an address, whose parts hold no character that
-        // means something to SMTP or to a header.
+        // lettre does not accept every character of RFC 6531. An `Email` is a valid address, and its parts contain no
+        // character with a meaning in SMTP or in a header.
         Some((local, domain)) => Ok(Address::new_dangerous(local, domain)),
-        // One of an earlier version, which took quoted local parts.
+        // An address of an earlier version, which accepted quoted local parts.
         None => email.as_str().parse(),
     }
 }
 
-/// What the message is called (RFC 5322 §3.6.4): the same each time that the same is said for the same entry, so that a mailbox
-/// that gets it twice can tell, and another for everything else.
+/// The message id (RFC 5322 §3.6.4). It is the same if the same text is sent again for the same entry, so that a mailbox can
+/// recognise a duplicate. Otherwise it differs.
 fn name_of(mail: &Mail) -> Uuid {
     let mut context = Context::new(&SHA256);
     for part in [
@@ -103,10 +103,10 @@ fn name_of(mail: &Mail) -> Uuid {
     Uuid::from_bytes(name)
 }
 
-/// The address with its domain as A-label (RFC 5890 §2.3.2.1), as every mail server and the name in EHLO take it.
+/// The address with its domain in A-labels (RFC 5890 §2.3.2.1), which every mail server and EHLO accept.
 fn with_a_label(address: &Address) -> Option<Address> {
     let domain = address.domain();
-    // An address literal is none to convert, and an ASCII domain needs no conversion.
+    // Address literals and ASCII domains need no conversion.
     if domain.is_ascii() {
         return Some(address.clone());
     }
@@ -116,13 +116,12 @@ fn with_a_label(address: &Address) -> Option<Address> {
     Address::new(address.user(), domain).ok()
 }
 
-/// The text in an encoding that leaves lines, and the links on them, as they are: 7bit where it is ASCII, 8bit where it
-/// is not. Only what SMTP does not take as it is, is encoded otherwise; lettre on its own would do so from the 77th
-/// character of a line on.
+/// The text in an encoding that leaves lines and links unchanged: 7bit for ASCII, 8bit otherwise. Another encoding is used
+/// only for text that SMTP does not accept as it is. The default of lettre would encode lines of more than 76 characters.
 fn body(text: &str) -> Body {
     /// RFC 5321 §4.5.3.1.6, without the CRLF.
     const LONGEST_LINE: usize = 998;
-    // A carriage return by itself would end a line for some servers and not for others.
+    // Some servers treat a single carriage return as the end of a line, others do not.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let is_plain = |line: &str| line.len() <= LONGEST_LINE && !line.contains('\0');
     if !text.lines().all(is_plain) {
@@ -137,7 +136,7 @@ fn body(text: &str) -> Body {
     Body::dangerous_pre_encoded(lines.collect::<String>().into_bytes(), encoding)
 }
 
-/// The instant, or the epoch for a clock that shows an earlier one, which no message can have.
+/// The time, or 1970-01-01 if the clock shows an earlier one, which no message can have.
 fn since_epoch(at: Timestamp) -> SystemTime {
     SystemTime::from(at.max(Timestamp::from_unix_millis(0)).date_time())
 }
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_has_the_headers_that_mail_needs_and_the_text_as_it_is() {
+    fn a_message_has_the_required_headers_and_the_unchanged_text() {
         let link = format!("https://auth.example/reset?token={}", "x".repeat(86));
         let text = format!("Open this link:\n\n{link}\n");
         let message = composed("jo@example.com", "Reset your password", &text);
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_called_the_same_only_if_it_says_the_same_for_the_same_entry() {
+    fn the_message_id_is_the_same_only_for_the_same_text_and_entry() {
         let mail = |entry, to: &str, text: &str| Mail {
             entry: Uuid::from_u128(entry),
             user: authlog_domain::UserId::new(Uuid::from_u128(7)),
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_whole_beside_text_that_is_not_ascii() {
+    fn a_link_is_unchanged_in_text_that_is_not_ascii() {
         let link = format!("https://auth.example/reset?token={}", "x".repeat(86));
         let message = composed("jo@example.com", "Пароль", &format!("Привет!\n{link}\n"));
         assert!(message.contains("Content-Transfer-Encoding: 8bit"));
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_smtp_takes() {
+    fn no_line_is_longer_than_smtp_allows() {
         for text in ["x".repeat(5_000), "ж".repeat(5_000)] {
             let message = composed("jo@example.com", &"long ".repeat(300), &text);
             assert!(message.split("\r\n").all(|line| line.len() <= 998));
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_ends_alike() {
+    fn every_line_ends_with_the_same_characters() {
         let message = composed("jo@example.com", "Hi", "a\nb\r\nc\rd");
         assert!(message.ends_with("\r\n\r\na\r\nb\r\nc\r\nd\r\n"));
     }
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sender_is_refused() {
+    fn a_malformed_sender_is_refused() {
         let sender = |text| Composer::new(text, Arc::new(StoppedClock));
         assert!(sender("no-reply@auth.example").is_ok());
         assert_eq!(
@@ -282,7 +281,7 @@ mod tests {
                 .sender_domain(),
             "xn--bcher-kva.example"
         );
-        let error = sender("nobody").err().unwrap();
-        assert!(error.to_string().starts_with("`nobody` is no sender"));
+        let error = sender("unknown").err().unwrap();
+        assert!(error.to_string().starts_with("`unknown` is no sender"));
     }
 }

@@ -1,12 +1,12 @@
-//! Mail that is never sent from here.
+//! A mailer that sends nothing.
 
 use async_trait::async_trait;
 use authlog_application::ports::{Mail, MailError, Mailer};
 
-/// Sends nothing: for programs that leave mail to a running service. Mail stays queued.
+/// A mailer for commands that leave mail to the running service. Mail stays queued.
 pub struct NoMailer;
 
-/// This program sends no mail.
+/// The error of this mailer.
 #[derive(Debug, thiserror::Error)]
 #[error("this program sends no mail")]
 struct NotSent;

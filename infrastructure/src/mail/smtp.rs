@@ -1,4 +1,4 @@
-//! Mail to a server that delivers it (RFC 5321).
+//! A mailer that sends mail by SMTP (RFC 5321).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,29 +20,28 @@ mod exchange;
 mod server;
 mod tls;
 
-/// How long it may take until the server asks for the message.
+/// The time limit until the server asks for the message.
 const OFFER_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long the server may take to acknowledge the message: it may be filtered before it is taken, and giving up too early
-/// makes copies (RFC 5321 §4.5.3.2.6).
+/// The time limit for the acknowledgement of the message. The server may filter it first, and giving up too early makes
+/// duplicates (RFC 5321 §4.5.3.2.6).
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(120);
 
-/// How long the end of a connection may take.
+/// The time limit for closing a connection.
 const QUIT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Hands each message to a mail server, over a connection of its own: an exchange that is given up midway then leaves
-/// nothing behind that the next one would have to make sense of.
+/// Sends each message over its own connection, so an exchange that is aborted cannot disturb the next one.
 pub struct SmtpMailer {
     server: SmtpServer,
     composer: Composer,
 }
 
-/// Certificates of authorities that a mail server's certificate may be signed by, in addition to Mozilla's roots.
+/// Additional certificate authorities for mail servers, besides Mozilla's roots.
 #[derive(Clone, Default)]
 pub struct MailAuthorities(Vec<Certificate>);
 
 impl MailAuthorities {
-    /// The authorities in a PEM file; `None` if it holds no certificate, or one that cannot be read.
+    /// Parses the authorities in a PEM file; `None` if it contains no certificate, or a malformed one.
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
         const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
         let has_any = pem.windows(BEGIN.len()).any(|part| part == BEGIN);
@@ -59,14 +58,14 @@ impl SmtpMailer {
     ///
     /// - `smtps://user:password@host` speaks TLS from the start (port 465),
     /// - `smtp://user:password@host?tls=required` insists on STARTTLS (port 587),
-    /// - `smtp://host` does not encrypt (port 25): for a server on the same machine or network.
+    /// - `smtp://host` does not encrypt (port 25), for a server on the same machine or network.
     ///
     /// User and password are percent-encoded. Certificates are checked against the roots of Mozilla and `authorities`. The client calls
     /// itself by the path of the URL (`smtps://host/auth.example`), or else by the sender's domain. `sender` is an
     /// address, or a name and an address in angle brackets.
     ///
     /// # Errors
-    /// The URL or the sender cannot be read. Whether the server is there is found out with the first message.
+    /// The URL or the sender is malformed. The server is first contacted with the first message.
     pub fn new(
         url: &str,
         authorities: &MailAuthorities,
@@ -99,7 +98,7 @@ impl SmtpMailer {
                 .unwrap_or(Err(Refusal::Unacknowledged(None))),
             refused => refused,
         };
-        // The message is taken, or not, whether the server answers the end of the connection or does not.
+        // The result does not depend on whether the server answers the end of the connection.
         let _ = timeout(QUIT_WITHIN, connection.abort()).await;
         taken
     }
@@ -112,7 +111,7 @@ impl Mailer for SmtpMailer {
         let envelope = message.envelope();
         let sent = self.deliver(envelope, &message.formatted()).await;
         sent.map_err(|refusal| {
-            let failure = Failure::new(&refusal, envelope.to()).into();
+            let failure = SmtpError::new(&refusal, envelope.to()).into();
             match refusal {
                 Refusal::Unacknowledged(_) => MailError::Unacknowledged(failure),
                 refusal if refusal.is_permanent() => MailError::Permanent(failure),
@@ -122,13 +121,12 @@ impl Mailer for SmtpMailer {
     }
 }
 
-/// What went wrong, less what it says about people: servers repeat the address in their answers, and the reason gets
-/// logged.
+/// The reason of an error without personal data. It is logged, and servers repeat addresses in their answers.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Failure(String);
+struct SmtpError(String);
 
-impl Failure {
+impl SmtpError {
     fn new(refusal: &Refusal, recipients: &[Address]) -> Self {
         const LONGEST: usize = 300;
         let is_personal = |word: &str| {

@@ -1,7 +1,7 @@
-//! A connection to a mail server that may send so much and no more.
+//! A connection with a limit on the bytes that the mail server may send.
 //!
-//! lettre bounds the lines and the length of an answer, but only once a line has ended: a server, or an attacker on the path
-//! before encryption begins, who sends a line without an end would fill the memory.
+//! lettre limits the lines and the length of an answer, but only after a line has ended. Without this limit, a server, or an
+//! attacker on the path before encryption begins, could fill the memory with an endless line.
 
 use std::fmt::Debug;
 use std::io;
@@ -12,16 +12,16 @@ use std::task::{Context, Poll, ready};
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much a server may send over one connection, which takes one message: the answers to a dozen commands, each of which
-/// lettre bounds, and the certificates of a server.
+/// The maximum number of bytes that a server may send over one connection for one message: the answers to a dozen commands,
+/// which lettre limits, and the certificates of the server.
 pub(super) const MOST_RECEIVED: usize = 256 * 1024;
 
-/// The server has sent more than its answers can be.
+/// The server has sent more than [`MOST_RECEIVED`] bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the mail server sent more than {MOST_RECEIVED} bytes")]
 struct TooMuch;
 
-/// A stream out of which so many bytes can be read.
+/// A stream from which a limited number of bytes can be read.
 #[derive(Debug)]
 pub(super) struct Bounded<S> {
     stream: S,
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn so_much_is_read_and_no_more() {
+    async fn reading_stops_at_the_limit() {
         let answers = vec![b'2'; MOST_RECEIVED];
         let mut read = Vec::new();
         Bounded::new(answers.as_slice())

@@ -1,4 +1,4 @@
-//! Handing one message over (RFC 5321 §3.3), and judging a refusal by the command that was refused.
+//! Sending one message (RFC 5321 §3.3), and classifying a refusal by the refused command.
 
 use std::error::Error as _;
 
@@ -12,13 +12,13 @@ use tokio::time::error::Elapsed;
 
 use super::server::ConnectError;
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 pub(super) enum Refusal {
-    /// The server cannot be reached, or not as the settings say.
+    /// The server cannot be reached in the configured way.
     Connection(ConnectError),
     /// The server did not ask for the message in time.
     Late(Elapsed),
-    /// The message was sent, and the server did not answer. It may have taken it.
+    /// The message was sent, but the server did not answer. It may have accepted the message.
     Unacknowledged(Option<smtp::Error>),
     /// The server refused a command.
     Command(Stage, smtp::Error),
@@ -26,16 +26,16 @@ pub(super) enum Refusal {
     Extension(Extension, Need),
 }
 
-/// How far the exchange had come.
+/// The step of the exchange that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Whom the message is from.
+    /// The sender.
     Sender,
-    /// Whom it is to, and what it says.
+    /// The recipient or the text.
     Message,
 }
 
-/// What needs an extension.
+/// The part of a message that needs an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
     /// The sender's address.
@@ -45,15 +45,15 @@ pub(super) enum Need {
 }
 
 impl Refusal {
-    /// Whether the same message will never be taken (RFC 5321 §4.2.1), because of its recipient or its text.
+    /// Whether the server will never accept this message (RFC 5321 §4.2.1), because of its recipient or its text.
     ///
-    /// What a server has against the sender says nothing about the message, which waits until an operator has changed the
-    /// settings, the sender's domain or the server: refused credentials (RFC 4954 §6), a refused sender, and a refusal for
-    /// reasons of policy, such as relaying (RFC 3463 §3.8).
+    /// A refusal that concerns the sender is not permanent: refused credentials (RFC 4954 §6), a refused sender, and a refusal
+    /// by policy, such as relaying (RFC 3463 §3.8). The message waits until an operator has changed the settings, the sender's
+    /// domain or the server.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Command(Stage::Message, error) => error.is_permanent() && !concerns_sender(error),
-            // A server will hardly learn an extension.
+            // The server is not expected to support the extension later.
             Self::Extension(_, need) => *need == Need::Message,
             Self::Command(Stage::Sender, _)
             | Self::Connection(_)
@@ -91,15 +91,15 @@ fn concerns_sender(error: &smtp::Error) -> bool {
     }
     let text = error.source().map(ToString::to_string).unwrap_or_default();
     match enhanced_status(&text) {
-        // RFC 3463 §3.2: 7 and 8 are the sender's mailbox and system. §3.8: 7 is security and policy.
+        // RFC 3463 §3.2: details 7 and 8 concern the sender's address. §3.8: subject 7 is security and policy.
         Some((1, detail)) => matches!(detail, 7 | 8),
         Some((subject, _)) => subject == 7,
-        // Servers without enhanced codes say it in words, as Exim does: "relay not permitted".
+        // Servers without enhanced codes, such as Exim, only have the text: "relay not permitted".
         None => text.to_ascii_lowercase().contains("relay"),
     }
 }
 
-/// The subject and the detail of the enhanced status code with which the text of a permanent refusal begins (RFC 2034 §4).
+/// The subject and the detail of the enhanced status code at the beginning of a permanent refusal (RFC 2034 §4).
 fn enhanced_status(text: &str) -> Option<(u16, u16)> {
     let mut numbers = text.split_whitespace().next()?.splitn(3, '.');
     if numbers.next()? != "5" {
@@ -114,7 +114,7 @@ impl From<ConnectError> for Refusal {
     }
 }
 
-/// Offers `message`, until the server asks for it.
+/// Sends the commands before the message, until the server asks for it.
 pub(super) async fn offer(
     connection: &mut AsyncSmtpConnection,
     envelope: &Envelope,
@@ -140,13 +140,13 @@ pub(super) async fn send_message(
 ) -> Result<(), Refusal> {
     match connection.message(message).await {
         Ok(_) => Ok(()),
-        // A refusal has a status.
+        // Every refusal has a status code.
         Err(error) if error.status().is_some() => Err(Refusal::Command(Stage::Message, error)),
         Err(error) => Err(Refusal::Unacknowledged(Some(error))),
     }
 }
 
-/// What the message needs of the server beyond RFC 5321.
+/// Checks that the server supports the extensions that the message needs.
 fn parameters(
     connection: &AsyncSmtpConnection,
     envelope: &Envelope,
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_enhanced_status_is_read_where_there_is_one() {
+    fn an_enhanced_status_is_parsed_if_there_is_one() {
         assert_eq!(enhanced_status("5.7.1 Relaying denied"), Some((7, 1)));
         assert_eq!(enhanced_status("5.1.10 null MX\nmore"), Some((1, 10)));
         for text in [

@@ -1,4 +1,4 @@
-//! The mail server that a URL names: how it is reached, and how it is proved to be the one.
+//! The mail server that a URL names: connecting to it, and verifying its certificate.
 
 use std::borrow::Cow;
 use std::io;
@@ -18,10 +18,10 @@ use super::super::MailerError;
 use super::bounded::Bounded;
 use super::tls::Encrypted;
 
-/// How long a connection to one address may take to be made.
+/// The time limit for connecting to one address.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why there is no connection to a server.
+/// Why the server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("the mail server cannot be reached: {0}")]
@@ -30,7 +30,7 @@ pub(super) enum ConnectError {
     Smtp(#[from] smtp::Error),
 }
 
-/// A server, and what to say to it first.
+/// A server, and how to begin a session with it.
 pub(super) struct SmtpServer {
     host: String,
     port: u16,
@@ -39,7 +39,7 @@ pub(super) struct SmtpServer {
     credentials: Option<Credentials>,
 }
 
-/// What is wrong with the URL of a server.
+/// Why the URL of a server is not valid.
 #[derive(Debug, thiserror::Error)]
 enum UrlError {
     #[error("it names no host")]
@@ -57,11 +57,11 @@ enum UrlError {
 }
 
 impl SmtpServer {
-    /// The server at `url`, whose certificate is checked against Mozilla's roots and these. The client calls itself by the
-    /// path of the URL, or else by `default_name`.
+    /// The server at `url`. Its certificate is verified against Mozilla's roots and `authorities`. The client's name in EHLO is
+    /// the path of the URL, or `default_name`.
     ///
     /// # Errors
-    /// The URL cannot be read, or one of the certificates is none.
+    /// The URL is malformed, or one of the certificates is.
     pub(super) fn parse(
         url: &str,
         roots: &[Certificate],
@@ -109,7 +109,7 @@ impl SmtpServer {
         })
     }
 
-    /// A connection that is ready for a message: greeted, encrypted and signed in as the URL says.
+    /// A connection that is ready for a message: greeted, encrypted and authenticated as the URL requires.
     pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, ConnectError> {
         let stream = Box::new(Bounded::new(self.reach().await?));
         let name = &self.hello_name;
@@ -133,7 +133,7 @@ impl SmtpServer {
         Ok(connection)
     }
 
-    /// A connection to the first of the host's addresses that takes one.
+    /// A connection to the first address of the host that accepts one.
     async fn reach(&self) -> io::Result<TcpStream> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in lookup_host((self.host.as_str(), self.port)).await? {
@@ -147,7 +147,7 @@ impl SmtpServer {
     }
 }
 
-/// A name in a URL of a scheme for which the `url` crate leaves it percent-encoded, as the domain name system has it.
+/// The host name of a URL. The `url` crate leaves it percent-encoded for schemes like `smtp`.
 fn with_a_labels(name: &str) -> Option<String> {
     let decoded = percent_decode_str(name).decode_utf8().ok()?;
     if decoded.is_ascii() {
@@ -156,7 +156,7 @@ fn with_a_labels(name: &str) -> Option<String> {
     Host::parse(&decoded).ok().map(|host| host.to_string())
 }
 
-/// Which certificates prove that a server is `host`.
+/// The TLS parameters for verifying that a server is `host`.
 fn trust(host: &str, roots: &[Certificate]) -> Result<TlsParameters, smtp::Error> {
     let builder = TlsParameters::builder(host.to_owned());
     roots

@@ -1,6 +1,6 @@
-//! A connection that is encrypted from the start, as lettre's connections take one over.
+//! A connection that is encrypted from the start, in a form that lettre accepts.
 //!
-//! lettre encrypts only what it has connected itself, or what the server has greeted in plain text.
+//! lettre can encrypt only connections that it has made itself, or that the server has greeted in plain text.
 #![expect(
     deprecated,
     reason = "lettre offers no other way to begin with TLS on a stream of ours; its next version may"
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Encrypted(AsyncNetworkStream);
 
 impl Encrypted {
-    /// Begins TLS on `stream`.
+    /// Performs the TLS handshake on `stream`.
     pub(super) async fn begin(
         stream: Box<dyn AsyncTokioStream>,
         parameters: TlsParameters,
