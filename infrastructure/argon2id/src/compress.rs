@@ -1,8 +1,8 @@
-//! The compression function G (RFC 9106 §3.5) on the processor's registers.
+//! The compression function G (RFC 9106 §3.5) with AVX-512.
 //!
-//! A block is a matrix of 8 by 8 pairs of words. G permutes its rows, then its columns, each with P (§3.6), which is
-//! BLAKE2b's round with a multiplication in it. A register holds eight words, so that two rows or two columns are
-//! permuted at once, and the four words of a register's half stand for one row of P's own matrix of four by four.
+//! A block is a matrix of 8 by 8 pairs of words. G permutes its rows and then its columns with P (§3.6), which is the round of
+//! BLAKE2b with an additional multiplication. A register holds eight words. So two rows or two columns are permuted at once,
+//! and the four words in half a register are one row of P's matrix of four by four.
 
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_loadu_si512, _mm512_mul_epu32, _mm512_permutex_epi64,
@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 
 use argon2::Block;
 
-/// A block: its row `i` in the registers `2i` and `2i + 1`.
+/// A block. Its row `i` is in the registers `2i` and `2i + 1`.
 #[derive(Clone, Copy)]
 pub(crate) struct Registers([__m512i; 16]);
 
@@ -30,7 +30,7 @@ impl Registers {
         let (eights, _) = block.as_ref().as_chunks::<8>();
         let mut loaded = Self::zero();
         for (register, words) in loaded.0.iter_mut().zip(eights) {
-            // SAFETY: it reads the 64 bytes of `words`, however they are aligned.
+            // SAFETY: the instruction reads the 64 bytes of `words` at any alignment.
             #[expect(unsafe_code, reason = "the instruction takes a pointer")]
             let words = unsafe { _mm512_loadu_si512(words.as_ptr().cast()) };
             *register = words;
@@ -43,7 +43,7 @@ impl Registers {
     pub(crate) fn store(self, block: &mut Block) {
         let (eights, _) = block.as_mut().as_chunks_mut::<8>();
         for (register, words) in self.0.into_iter().zip(eights) {
-            // SAFETY: it writes the 64 bytes of `words`, however they are aligned.
+            // SAFETY: the instruction writes the 64 bytes of `words` at any alignment.
             #[expect(unsafe_code, reason = "the instruction takes a pointer")]
             unsafe {
                 _mm512_storeu_si512(words.as_mut_ptr().cast(), register);

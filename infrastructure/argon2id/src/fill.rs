@@ -5,17 +5,17 @@ use argon2::Block;
 use super::ARGON2ID;
 use super::compress::{Registers, compress};
 
-/// Slices of a pass, between which lanes would wait for each other.
+/// Slices of a pass. With several lanes, they would wait for each other between slices.
 const SLICES: usize = 4;
 
-/// Words in a block, and so the references that one block of addresses is enough for.
+/// Words in a block, and so the number of references from one block of addresses.
 const WORDS: usize = Block::SIZE / 8;
 
-/// How many blocks are filled before other threads may be let run: some hundred microseconds' work, while Linux would let
-/// them wait for up to four milliseconds.
+/// Blocks between two calls of `give_way`, about a hundred microseconds of work. Without the calls, Linux would let other
+/// threads wait for up to four milliseconds.
 const BLOCKS_AT_A_TIME: usize = 512;
 
-/// Fills `memory`, whose first two blocks are made, in so many passes.
+/// Fills `memory` in `passes` passes. Its first two blocks have to be computed already.
 #[target_feature(enable = "avx512f")]
 pub(crate) fn fill(memory: &mut [Block], passes: u32, give_way: &mut dyn FnMut()) {
     let segment = memory.len() / SLICES;
@@ -38,8 +38,8 @@ fn fill_segment(
 ) {
     let length = memory.len();
     let segment = indices.end;
-    // At first the references depend on the parameters alone, so that nobody learns of the password from them; later on
-    // what was made before, so that nobody knows them beforehand.
+    // In the first half of the first pass, references depend only on the parameters, so memory accesses reveal nothing about
+    // the password. After that, they depend on earlier blocks, so they cannot be computed in advance.
     let mut addresses =
         (pass == 0 && slice < SLICES / 2).then(|| Addresses::new(length, passes, slice));
     let mut previous = (slice * segment + indices.start)
@@ -67,7 +67,7 @@ fn fill_segment(
     }
 }
 
-/// The blocks that one may refer to (§3.4.2).
+/// The blocks that a block may refer to (§3.4.2).
 struct Window {
     begin: usize,
     blocks: u64,
@@ -75,7 +75,7 @@ struct Window {
 }
 
 impl Window {
-    /// All that were filled before it and will not be filled anew before it, but the one just before.
+    /// All blocks that are filled at this point and not overwritten before this block, except the previous one.
     fn of(length: usize, pass: u32, slice: usize, index: usize) -> Self {
         let segment = length / SLICES;
         let (begin, filled) = if pass == 0 {
@@ -90,7 +90,7 @@ impl Window {
         }
     }
 
-    /// Which of them a random number stands for: more often a younger one.
+    /// The block that a random number selects. Recent blocks are selected more often.
     fn locate(&self, random: u64) -> usize {
         let low = random & u64::from(u32::MAX);
         let back = (self.blocks * ((low * low) >> 32)) >> 32;
@@ -103,9 +103,9 @@ impl Window {
     }
 }
 
-/// Random numbers that depend on the parameters alone (§3.4.1.2), for one slice of the first pass.
+/// Random numbers that depend only on the parameters (§3.4.1.2), for one slice of the first pass.
 struct Addresses {
-    /// What they are made of: pass, lane, slice, length, passes, type and a counter.
+    /// The input of the numbers: pass, lane, slice, length, passes, type and a counter.
     input: Block,
     numbers: Block,
 }
@@ -128,13 +128,13 @@ impl Addresses {
             input,
             numbers: Block::new(),
         };
-        made.make();
+        made.refill();
         made
     }
 
-    /// The next as many as there are words in a block.
+    /// Computes the next block of numbers.
     #[target_feature(enable = "avx512f")]
-    fn make(&mut self) {
+    fn refill(&mut self) {
         const COUNTER: usize = 6;
         self.input.as_mut()[COUNTER] += 1;
         let zero = Block::new();
@@ -142,11 +142,11 @@ impl Addresses {
         compress(&zero, &self.numbers).store(&mut self.numbers);
     }
 
-    /// The number for the block at this index of the slice, if each index was asked for after the one before.
+    /// The number for the block at this index of the slice. Indexes have to be requested in order.
     #[target_feature(enable = "avx512f")]
     fn next(&mut self, index: usize) -> u64 {
         if index > 0 && index.is_multiple_of(WORDS) {
-            self.make();
+            self.refill();
         }
         self.numbers.as_ref()[index % WORDS]
     }

@@ -1,17 +1,17 @@
 //! Argon2id (RFC 9106) with AVX-512, for processors that have it.
 //!
-//! A password hash is nearly all that a login costs, and the `argon2` crate, which has code for AVX2 at the most, takes
-//! almost twice as long for one. What is here is that crate's work with wider registers, and no more of it than every
-//! login needs: Argon2id 1.3 with one lane, neither secret nor associated data, and a tag of 32 bytes. Parameters, memory
-//! and all other variants are the crate's, and so is the truth: what is computed here is compared with it, by the tests
-//! for inputs of all shapes, and before its first use on every machine.
+//! A password hash is almost the whole cost of a login. The `argon2` crate has code for AVX2 at most, and takes almost twice as
+//! long for one hash. This crate computes only what every login needs: Argon2id 1.3 with one lane, without secret and
+//! associated data, and with a tag of 32 bytes. Parameters, blocks and all other variants come from the `argon2` crate, which
+//! is also the reference: the tests compare tags for inputs of all shapes with it, and every process compares one tag before
+//! the first use. `docs/adr/0003` has the reasons.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! |---|---|
-//! | `lib` | what Argon2id does around its memory: hashing the inputs into it, and the tag out of it (§3.2, §3.3) |
-//! | `fill` | the order in which the memory is filled, and from which blocks (§3.2, §3.4) |
-//! | `memory` | the memory of hashes, here and by the crate: mapped, in huge pages |
-//! | `compress` | the compression function G (§3.5, §3.6), in the processor's own instructions |
+//! | `lib` | hashing the inputs into the first blocks, and the tag from the last one (§3.2, §3.3) |
+//! | `fill` | filling the memory: the order of the blocks and their references (§3.2, §3.4) |
+//! | `memory` | the memory of all hashes: mapped, in huge pages |
+//! | `compress` | the compression function G (§3.5, §3.6) with AVX-512 |
 
 #[cfg(target_arch = "x86_64")]
 mod compress;
@@ -29,28 +29,28 @@ use zeroize::Zeroizing;
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 32;
 
-/// What Argon2 1.3 calls itself.
+/// The version number of Argon2 1.3.
 const VERSION: u32 = 0x13;
 
-/// What Argon2id calls itself.
+/// The type number of Argon2id.
 const ARGON2ID: u32 = 2;
 
 /// Argon2id 1.3 with one lane and tags of 32 bytes, on a processor that has AVX-512.
 #[derive(Clone, Copy, Debug)]
 pub struct Argon2id {
-    /// There is no other way to one than [`Argon2id::on_this_processor`].
+    /// Only [`Argon2id::on_this_processor`] creates this type.
     _found: (),
 }
 
 impl Argon2id {
-    /// If this processor has AVX-512, and hashes as the `argon2` crate does.
+    /// The implementation, if this processor has AVX-512 and a test hash equals that of the `argon2` crate.
     #[must_use]
     pub fn on_this_processor() -> Option<Self> {
         let found = has_avx512().then_some(Self { _found: () })?;
-        found.hashes_as_the_crate_does().then_some(found)
+        found.equals_the_crate().then_some(found)
     }
 
-    /// Whether these parameters are served.
+    /// Whether these parameters are supported: one lane, no key id, no associated data, and a tag of 32 bytes.
     #[must_use]
     pub fn serves(params: &Params) -> bool {
         params.p_cost() == 1
@@ -59,13 +59,13 @@ impl Argon2id {
             && params.output_len().is_none_or(|bytes| bytes == TAG_BYTES)
     }
 
-    /// Writes the tag of `password` and `salt` with these parameters, which must be [served](Self::serves). What `memory`
-    /// holds is of no account; as many blocks of it as the parameters ask for are written.
+    /// Writes the tag of `password` and `salt` with these parameters, which must be [supported](Self::serves). The content of
+    /// `memory` is ignored, and as many of its blocks as the parameters require are overwritten.
     ///
-    /// `give_way` is called after every 512 blocks or so, some 100 µs, so that the caller can let other threads run.
+    /// `give_way` is called after about 512 blocks, every 100 µs or so, so that the caller can let other threads run.
     ///
-    /// Whether it did: not if the salt is shorter than 8 bytes, a length is more than 32 bits hold, or there is not enough
-    /// memory.
+    /// Returns whether the tag was written. It is not if the salt is shorter than 8 bytes, a length exceeds 32 bits, or
+    /// `memory` is too short.
     #[must_use]
     pub fn hash(
         self,
@@ -113,19 +113,19 @@ impl Argon2id {
         false
     }
 
-    /// Whether it makes what the crate makes of some input, in memory that is small, and large enough for everything that
-    /// happens in filling it.
-    fn hashes_as_the_crate_does(self) -> bool {
+    /// Whether a test hash equals that of the `argon2` crate. Its memory is small, but large enough for every case in filling
+    /// it.
+    fn equals_the_crate(self) -> bool {
         let (password, salt) = (b"correct horse battery staple", b"sixteen bytes 16");
         let Ok(params) = Params::new(1051, 2, 1, Some(TAG_BYTES)) else {
             return false;
         };
         let mut memory = vec![Block::new(); params.block_count()];
         let (mut ours, mut theirs) = ([0; TAG_BYTES], [0; TAG_BYTES]);
-        let is_made = self.hash(&params, password, salt, &mut memory, &mut ours, &mut || ());
+        let is_computed = self.hash(&params, password, salt, &mut memory, &mut ours, &mut || ());
         argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
             .hash_password_into_with_memory(password, salt, &mut theirs, &mut memory)
-            .is_ok_and(|()| is_made && ours == theirs)
+            .is_ok_and(|()| is_computed && ours == theirs)
     }
 }
 
@@ -139,7 +139,7 @@ const fn has_avx512() -> bool {
     false
 }
 
-/// H0, of all inputs (§3.2, step 1).
+/// H0, the hash of all inputs (§3.2, step 1).
 fn hashed_inputs(params: &Params, password: &[u8], salt: &[u8]) -> Option<Zeroizing<[u8; 64]>> {
     if salt.len() < argon2::MIN_SALT_LEN {
         return None;
@@ -165,13 +165,13 @@ fn hashed_inputs(params: &Params, password: &[u8], salt: &[u8]) -> Option<Zeroiz
     Some(hashed)
 }
 
-/// H' with the length of a block (§3.3).
+/// H' with the output length of a block (§3.3).
 fn long_hash(input: &[&[u8]], block: &mut Block) {
     let mut hash = Blake2b512::new().chain_update((Block::SIZE as u32).to_le_bytes());
     for bytes in input {
         hash.update(bytes);
     }
-    // Of all but the last of the hashes in the chain half is taken.
+    // Each hash of the chain contributes half of its bytes, and the last one all.
     let (halves, last) = block.as_mut().split_at_mut(Block::SIZE / 8 - 8);
     let mut link = hash.finalize();
     for half in halves.chunks_exact_mut(4) {
@@ -181,7 +181,7 @@ fn long_hash(input: &[&[u8]], block: &mut Block) {
     write_words(&link, last);
 }
 
-/// As many words as there is room for.
+/// Fills `words` from `bytes`.
 fn write_words(bytes: &[u8], words: &mut [u64]) {
     let (eights, _) = bytes.as_chunks::<8>();
     for (word, bytes) in words.iter_mut().zip(eights) {
@@ -235,7 +235,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
         #[test]
-        fn a_tag_is_the_crates_whatever_the_input(
+        fn a_tag_equals_the_crates_for_any_input(
             memory_kib in 8_u32..700,
             passes in 1_u32..5,
             password in prop::collection::vec(any::<u8>(), 0..200),
@@ -250,7 +250,7 @@ mod tests {
             }
             let tag = ours.tag(&params, &password, &salt, &mut memory);
             prop_assert_eq!(tag, Some(of_the_crate(params, &password, &salt)));
-            // What was not asked for is not touched.
+            // Blocks beyond the required ones are not changed.
             for beyond in &memory[memory.len() - 3..] {
                 prop_assert!(beyond.as_ref().iter().all(|word| *word == left));
             }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_the_crates_with_the_parameters_that_people_use() {
+    fn a_tag_equals_the_crates_with_common_parameters() {
         let Some(ours) = ours() else { return };
         // OWASP's five, and RFC 9106's second recommendation with one lane.
         for (memory_kib, passes) in [
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_the_reference_implementations() {
+    fn a_tag_equals_the_reference_implementations() {
         let Some(ours) = ours() else { return };
         // phc-winner-argon2, src/test.c: version 1.3, Argon2id, one lane.
         for (memory_kib, password, salt, tag) in [
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_argon2_refuses_is_refused() {
+    fn input_that_argon2_refuses_is_refused() {
         let Some(ours) = ours() else { return };
         let params = params(8, 1);
         let mut memory = vec![Block::new(); 8];
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_of_argon2id_are_the_crates_to_serve() {
+    fn other_variants_of_argon2id_are_not_supported() {
         assert!(Argon2id::serves(&params(64, 1)));
         for (lanes, bytes) in [(2, TAG_BYTES), (1, TAG_BYTES + 1)] {
             let params = Params::new(64, 1, lanes, Some(bytes)).unwrap();

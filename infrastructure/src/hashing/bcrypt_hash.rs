@@ -1,4 +1,4 @@
-//! Hashes of bcrypt, from elsewhere: `$2b$12$` and 53 letters.
+//! Imported bcrypt hashes: `$2b$12$` and 53 characters.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::stored::UnreadableHash;
 
-/// bcrypt's own alphabet, without padding. Some programs left the bits set that no byte needs.
+/// The alphabet of bcrypt, without padding. Some programs set the unused trailing bits.
 const BCRYPT64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::BCRYPT,
     GeneralPurposeConfig::new()
@@ -17,16 +17,16 @@ const BCRYPT64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Letters of the salt, of 16 bytes.
+/// Characters of the salt, which has 16 bytes.
 const SALT_LETTERS: usize = 22;
 
-/// bcrypt reads no more of a password.
+/// The number of bytes of a password that bcrypt reads.
 const READ_BYTES: usize = 72;
 
-/// bcrypt's output less its last byte, which no program stores.
+/// Bytes of bcrypt's output without the last one, which no program stores.
 const STORED_BYTES: usize = 23;
 
-/// A bcrypt hash with all that is needed to check a password against it.
+/// A parsed bcrypt hash.
 pub(super) struct BcryptHash {
     cost: u32,
     salt: [u8; 16],
@@ -34,10 +34,10 @@ pub(super) struct BcryptHash {
 }
 
 impl BcryptHash {
-    /// The dearest hash that is checked: two or three seconds of one core.
+    /// The maximum cost of a hash that is checked: two or three seconds on one core.
     const MOST_COST: u32 = 15;
 
-    /// Reads what follows `$2a$`, `$2b$` or `$2y$`: three names for what is one, but for bugs in long-gone programs.
+    /// Parses the text after `$2a$`, `$2b$` or `$2y$`. The three prefixes mean the same, except for bugs in old programs.
     pub fn parse(rest: &str) -> Result<Self, UnreadableHash> {
         let (cost, letters) = rest.split_once('$').ok_or(UnreadableHash::NotBcrypt)?;
         let two_digits = cost.len() == 2 && cost.bytes().all(|digit| digit.is_ascii_digit());
@@ -58,13 +58,13 @@ impl BcryptHash {
         }
     }
 
-    /// Whether bcrypt reads all of `password`, with the zero byte that marks its end. Otherwise other passwords fit its hash
-    /// too: those that are the same up to there.
+    /// Whether bcrypt reads all of `password` and the zero byte that marks its end. Otherwise other passwords with the same
+    /// beginning match the hash as well.
     pub fn reads_all_of(password: &[u8]) -> bool {
         password.len() < READ_BYTES
     }
 
-    /// Whether it is of `password`, of which bcrypt reads the first 72 bytes.
+    /// Whether `password` matches. bcrypt reads only its first 72 bytes.
     pub fn is_of(&self, password: &[u8]) -> bool {
         let mut read = Zeroizing::new(Vec::with_capacity(READ_BYTES));
         read.extend(password.iter().copied().chain([0]).take(READ_BYTES));

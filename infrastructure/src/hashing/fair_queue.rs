@@ -1,61 +1,60 @@
-//! Jobs that wait for a thread: one queue for each client, so that clients share the threads evenly.
+//! The queue of jobs for the hashing threads: one queue for each client, so that clients share the threads evenly.
 //!
-//! This is start-time fair queueing (Goyal, Vin and Cheng, 1996): a virtual clock stands at the service that the client
-//! served last had received before. Each client is charged the processor time of its jobs, and the client that was charged
-//! least is served next. A client that begins to wait starts at the virtual clock, so that it neither catches up on the time
-//! when it asked for nothing nor waits for more than one job of each other client.
+//! This is start-time fair queueing (Goyal, Vin and Cheng, 1996). The virtual clock shows the service that the client served
+//! last had received before. Each client is charged the processor time of its jobs, and the client with the lowest charge is
+//! served next. A client that begins to wait starts at the virtual clock. So it gains nothing from the time when it had no
+//! jobs, and waits for at most one job of each other client.
 
 //!
-//! A place is reserved before its job is there: what the job needs is looked up only for a client that has a place. A reserved
-//! place counts as a job that waits, except that no thread takes it.
+//! A place is reserved before its job exists, because the data of the job is looked up only for a client that has a place. A
+//! reserved place counts as a waiting job, but no thread takes it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::limits::Network;
 
-/// Names a place: one that is reserved, or that of a job.
+/// The id of a place, reserved or with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
 /// The jobs of all clients.
 pub(super) struct FairQueue<T> {
-    /// Clients that have a place, or for which a job runs.
+    /// The clients with a place or a running job.
     clients: HashMap<Network, Backlog<T>>,
-    /// Clients that have places, by how many.
+    /// The clients with places, by the number of their places.
     by_length: BTreeSet<(usize, Network)>,
-    /// Clients for which jobs wait, in the order of their turns.
+    /// The clients with waiting jobs, in the order in which they are served.
     by_turn: BTreeSet<(Turn, Network)>,
-    /// Places that are taken: reserved ones and those of jobs.
+    /// The number of taken places, reserved or with a job.
     places_taken: usize,
     virtual_clock: Duration,
     tickets: u64,
 }
 
-/// What one client has in the queue.
+/// The state of one client in the queue.
 struct Backlog<T> {
-    /// Places whose jobs have not come yet.
+    /// Reserved places without a job.
     reserved: BTreeSet<Ticket>,
-    /// In order of their tickets.
+    /// The waiting jobs, in order of their tickets.
     jobs: VecDeque<(Ticket, T)>,
     running: usize,
     /// The processor time that the client was charged, on the virtual clock.
     charged: Duration,
-    /// Among clients that were charged alike, the one whose turn is longest ago is next.
+    /// Orders clients with the same charge: the one that was served longest ago is next.
     last_turn: Ticket,
 }
 
-/// The less a client was charged, the earlier it is served; among those that were charged alike, the one whose turn is longest
-/// ago.
+/// The order of service: the lowest charge first, and among equal charges the client that was served longest ago.
 type Turn = (Duration, Ticket);
 
 impl<T> Backlog<T> {
-    /// When its next job is served, if one waits.
+    /// The position of its next job in the order of service, if one waits.
     fn turn(&self) -> Option<Turn> {
         (!self.jobs.is_empty()).then_some((self.charged, self.last_turn))
     }
 
-    /// The places that it has.
+    /// The number of its places.
     fn len(&self) -> usize {
         self.reserved.len() + self.jobs.len()
     }
@@ -64,7 +63,7 @@ impl<T> Backlog<T> {
         self.len() == 0 && self.running == 0
     }
 
-    /// Gives up the newest place, and returns its job. A reserved one goes first: the least was done for it.
+    /// Removes the newest place, and returns its job. Reserved places are removed first, because no work was done for them.
     fn displace(&mut self) -> Option<T> {
         if self.reserved.pop_last().is_some() {
             return None;
@@ -76,7 +75,7 @@ impl<T> Backlog<T> {
 /// A place that was reserved.
 pub(super) struct Reserved<T> {
     pub ticket: Ticket,
-    /// The job that had to leave for it.
+    /// The job that was displaced for it.
     pub displaced: Option<T>,
 }
 
@@ -92,14 +91,14 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// How many places are taken.
+    /// The number of taken places.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.places_taken
     }
 
-    /// Reserves a place where there are `places`. If all are taken, the client with the most loses its newest one, unless
-    /// that would leave it fewer than the newcomer has: the client with the fewest always gets in while another has two more.
+    /// Reserves one of `places` places. If all are taken, the client with the most places loses its newest one, unless it would
+    /// then have fewer than the new client. So the client with the fewest places gets one while another has at least two more.
     pub fn reserve(&mut self, client: Network, places: usize) -> Option<Reserved<T>> {
         let displaced = if self.places_taken < places {
             self.places_taken += 1;
@@ -121,10 +120,10 @@ impl<T> FairQueue<T> {
         Some(Reserved { ticket, displaced })
     }
 
-    /// Puts a job in a reserved place, behind the client's other jobs.
+    /// Puts a job into a reserved place, behind the other jobs of its client.
     ///
     /// # Errors
-    /// Another client has taken the place; this is the job.
+    /// The place was displaced by another client; the job is returned.
     pub fn put(&mut self, client: Network, reserved: Ticket, job: T) -> Result<Ticket, T> {
         let ticket = self.next_ticket();
         let virtual_clock = self.virtual_clock;
@@ -151,8 +150,7 @@ impl<T> FairQueue<T> {
         (*most > own + 1).then_some(*longest)
     }
 
-    /// Changes what a client has, and where it stands among the others. A client for which nothing waits or runs any more is
-    /// forgotten.
+    /// Changes the state of a client, and updates its position. A client without places and running jobs is removed.
     fn change<R>(
         &mut self,
         client: Network,
@@ -181,11 +179,11 @@ impl<T> FairQueue<T> {
         Some(changed)
     }
 
-    /// Takes the next job to run. Its client is charged `estimate` until [`Self::settle`] says what the job took.
+    /// Takes the next job. Its client is charged `estimate` until [`Self::settle`] is called with the actual time.
     pub fn take(&mut self, estimate: Duration) -> Option<(Network, T)> {
         let ((charged, _), client) = *self.by_turn.first()?;
         self.virtual_clock = self.virtual_clock.max(charged);
-        // Later than every ticket so far.
+        // Higher than every ticket so far.
         let last_turn = self.next_ticket();
         let job = self.change(client, |backlog| {
             backlog.charged += estimate;
@@ -198,7 +196,7 @@ impl<T> FairQueue<T> {
         Some((client, job))
     }
 
-    /// Charges the client of a job that has ended for what it took, in place of the estimate.
+    /// Replaces the estimate of a finished job by its actual time.
     pub fn settle(&mut self, client: Network, estimate: Duration, took: Duration) {
         self.change(client, |backlog| {
             backlog.charged = (backlog.charged + took).saturating_sub(estimate);
@@ -206,7 +204,7 @@ impl<T> FairQueue<T> {
         });
     }
 
-    /// Gives up a place, reserved or with a job that still waits, and returns the job. Nothing is charged for it.
+    /// Removes a place, reserved or with a waiting job, and returns the job. Its client is not charged.
     pub fn remove(&mut self, client: Network, ticket: Ticket) -> Option<T> {
         let (was_there, job) = self.change(client, |backlog| {
             if backlog.reserved.remove(&ticket) {
@@ -291,7 +289,7 @@ mod tests {
         for number in 1..=3 {
             admit(&mut queue, number, 500, 2000);
         }
-        // However long the others have been served.
+        // This holds however long the others were served.
         serve(&mut queue, 100, |_| HASH);
         admit(&mut queue, 9, 2, 2000);
         let served = serve(&mut queue, 8, |_| HASH);
@@ -306,7 +304,7 @@ mod tests {
         admit(&mut queue, 2, 20, 1000);
         let served = serve(&mut queue, 40, |_| HASH);
         assert_eq!(served.iter().filter(|it| **it == 2).count(), 20);
-        // What no one else wants it has for itself.
+        // It gets all the time that no other client needs.
         assert_eq!(serve(&mut queue, 1000, |_| HASH), vec![1; 480]);
     }
 
@@ -320,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn dear_jobs_are_charged_by_what_they_took() {
+    fn costly_jobs_are_charged_by_their_actual_time() {
         let mut queue = FairQueue::new();
         admit(&mut queue, 1, 500, 2000);
         admit(&mut queue, 2, 500, 2000);
@@ -331,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_asked_for_nothing_has_saved_nothing_up() {
+    fn an_idle_client_gains_no_credit() {
         let mut queue = FairQueue::new();
         admit(&mut queue, 1, 100, 2000);
         admit(&mut queue, 2, 1, 2000);
@@ -348,11 +346,11 @@ mod tests {
         assert!(queue.reserve(client(1), 100).is_none());
         let admitted = admit_one(&mut queue, 2, 2, 100).unwrap();
         assert_eq!(admitted.displaced, Some(1));
-        // Up to its share.
+        // Up to its share of the places.
         assert_eq!(admit(&mut queue, 2, 500, 100).len(), 49);
         assert_eq!(queue.len(), 100);
         assert_eq!(admit(&mut queue, 3, 500, 100).len(), 33);
-        // No one waits for less than the newcomer would.
+        // No client has fewer places than the new one would have.
         let mut queue = FairQueue::new();
         for number in 0..100 {
             admit(&mut queue, number, 1, 100);
@@ -362,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_displaced_is_the_newest() {
+    fn the_newest_place_is_displaced() {
         let mut queue = FairQueue::new();
         for number in 0..5 {
             admit_one(&mut queue, 1, number, 5);
@@ -382,11 +380,11 @@ mod tests {
         let reserved: Vec<Ticket> = (0..4).filter_map(|_| reserve(1)).collect();
         assert_eq!(reserved.len(), 4);
         assert_eq!(reserve(1), None);
-        // The client with the most gives one up, which is the newest.
+        // The client with the most places loses its newest one.
         let newcomers = reserve(2).unwrap();
         assert_eq!(queue.len(), 4);
         assert_eq!(queue.put(client(1), reserved[3], 1), Err(1));
-        // Giving up what is lost frees nothing.
+        // Removing a displaced place frees nothing.
         assert_eq!(queue.remove(client(1), reserved[3]), None);
         assert!(queue.reserve(client(1), 4).is_none());
         queue.put(client(1), reserved[1], 1).unwrap();
@@ -409,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_only_reserves_has_saved_nothing_up() {
+    fn a_client_with_only_reservations_gains_no_credit() {
         let mut queue = FairQueue::new();
         let reserved = queue.reserve(client(2), 2000).unwrap().ticket;
         admit(&mut queue, 1, 100, 2000);
@@ -421,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_was_removed_is_not_served_and_leaves_its_place() {
+    fn a_removed_job_is_not_served_and_frees_its_place() {
         let mut queue = FairQueue::new();
         let tickets = admit(&mut queue, 1, 3, 3);
         assert_eq!(queue.remove(client(1), tickets[1]), Some(1));
@@ -433,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_for_which_nothing_waits_or_runs_is_forgotten() {
+    fn a_client_without_jobs_is_removed() {
         let mut queue = FairQueue::new();
         for number in 0..200 {
             let tickets = admit(&mut queue, number, 2, 1000);

@@ -18,23 +18,23 @@ use super::pool::{Place, Pool, PoolError};
 use super::stored::{OUTPUT_BYTES, SALT_BYTES, StoredHash, new_hash};
 use crate::limits::Network;
 
-/// How passwords are hashed, and how many may wait for it.
+/// How passwords are hashed, and how many may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argon2Settings {
-    /// What a new hash costs.
+    /// The parameters of new hashes.
     pub parameters: Argon2Parameters,
-    /// How many hashes are computed at a time; at least one. Each has its memory for itself, for good.
+    /// The number of threads, and so of concurrent hashes, at least one. Each thread keeps its own memory.
     pub threads: usize,
-    /// How many more passwords may wait.
+    /// The number of passwords that may wait.
     pub queue: usize,
-    /// Within which an answer is of use. No more passwords wait than the threads can hash in half of that, and none waits for
-    /// more than nine tenths of it.
+    /// The time within which an answer is of use. At most as many passwords wait as the threads can hash in half of it, and
+    /// none waits for more than nine tenths of it.
     pub deadline: Duration,
 }
 
 impl Default for Argon2Settings {
-    /// One thread for each core, a deadline of five seconds, after which people have given up, and a queue that a fast
-    /// core could work through in that time: it bounds the memory, while the deadline bounds the wait.
+    /// One thread for each core, a deadline of five seconds, after which people give up, and a queue that a fast core can
+    /// process in that time. The queue bounds the memory, and the deadline bounds the wait.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -46,7 +46,7 @@ impl Default for Argon2Settings {
     }
 }
 
-/// Argon2id (RFC 9106) on threads of its own, so that nothing else ever waits for hashing.
+/// Argon2id (RFC 9106) on dedicated threads, so that no other work waits for hashing.
 pub struct Argon2PasswordHasher {
     pool: Pool<ArgonMemory>,
     scheme: Scheme,
@@ -54,13 +54,13 @@ pub struct Argon2PasswordHasher {
     deadline: Duration,
 }
 
-/// Why there is no hasher.
+/// Why the hasher cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum HasherError {
     /// The parameters are out of bounds.
     #[error(transparent)]
     Parameters(#[from] InvalidParameters),
-    /// The operating system starts no thread.
+    /// The operating system cannot start a thread.
     #[error("the threads that hash passwords cannot be started")]
     Threads(#[source] std::io::Error),
 }
@@ -69,7 +69,7 @@ impl Argon2PasswordHasher {
     /// Starts the threads. Their memory is allocated with their first hash.
     ///
     /// # Errors
-    /// The parameters are out of bounds, or there are no threads to be had.
+    /// The parameters are out of bounds, or a thread cannot be started.
     pub fn start(settings: Argon2Settings, entropy: Arc<dyn Entropy>) -> Result<Self, HasherError> {
         let params = settings.parameters.checked(OUTPUT_BYTES)?;
         let usual = params.clone();
@@ -97,7 +97,7 @@ impl Argon2PasswordHasher {
         })
     }
 
-    /// Takes no more passwords and finishes those that it has.
+    /// Accepts no more passwords, and finishes the waiting ones.
     pub async fn stop(&self) {
         self.pool.stop().await;
     }
@@ -131,7 +131,7 @@ impl PasswordHasher for Argon2PasswordHasher {
     }
 }
 
-/// A place in the queue, and what it takes to use it.
+/// A reserved place in the queue.
 struct Reserved {
     place: Place<ArgonMemory>,
     presence: ClientPresence,
@@ -141,7 +141,7 @@ struct Reserved {
 }
 
 impl Reserved {
-    /// Has a thread do this work with a password.
+    /// Runs this work with a password on a hashing thread.
     async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
@@ -175,7 +175,7 @@ impl HashingPlace for Reserved {
     ) -> Result<bool, HashingError> {
         let scheme = self.scheme.clone();
         let Some(hash) = hash else {
-            // The salt of nobody: the work is the same and the outcome is thrown away.
+            // A constant salt: the work is the same, and the result is discarded.
             let salt = [0; SALT_BYTES];
             let work =
                 move |memory: &mut _| new_hash(&scheme, password.expose_to_hasher(), &salt, memory);
@@ -197,7 +197,7 @@ impl HashingPlace for Reserved {
 
 fn in_the_ports_words(error: PoolError, deadline: Duration) -> HashingError {
     match error {
-        // By then whatever waits now has been worked through or given up.
+        // By then every job that waits now was run or rejected.
         PoolError::Overloaded => HashingError::Overloaded {
             retry_after: deadline,
         },

@@ -1,4 +1,4 @@
-//! The memory that one thread hashes in, hash after hash.
+//! The memory of one hashing thread, which is reused for every hash.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) enum ArgonError {
     Refused(argon2::Error),
 }
 
-/// Which Argon2, and what it costs.
+/// The variant of Argon2 and its parameters.
 #[derive(Clone, PartialEq)]
 pub(super) struct Scheme {
     pub algorithm: Algorithm,
@@ -26,7 +26,7 @@ pub(super) struct Scheme {
 }
 
 impl Scheme {
-    /// What new hashes are made with.
+    /// The scheme of new hashes.
     pub const fn argon2id(params: Params) -> Self {
         Self {
             algorithm: Algorithm::Argon2id,
@@ -36,26 +36,25 @@ impl Scheme {
     }
 }
 
-/// The memory of one thread. Allocated anew for every hash, it would have to be fetched from the kernel and cleared
-/// every time.
+/// The memory of one thread. If it were allocated for every hash, the kernel would have to map and clear it every time.
 ///
-/// It is not wiped between two hashes: what is left in it is worth as much to a thief as the hash that it led to, and the
-/// next hash overwrites it.
+/// It is not wiped between two hashes. Its content is worth no more to an attacker than the resulting hash, and the next
+/// hash overwrites it.
 pub(super) struct ArgonMemory {
-    /// Enough for hashes of the usual scheme; none before the first one.
+    /// Memory for hashes of the usual scheme; `None` before the first hash.
     kept: Option<Memory>,
     usual: Scheme,
-    /// On a processor that has wider registers than the `argon2` crate makes use of.
+    /// The implementation with AVX-512, if the processor has it.
     wide: Option<Argon2id>,
-    /// How long the processor worked on the last hash of the usual scheme.
+    /// The processor time of the last hash of the usual scheme.
     took: Option<Duration>,
-    /// How many blocks have been written: what stories compare work by.
+    /// The number of blocks written so far, by which tests compare work.
     #[cfg(test)]
     written: u64,
 }
 
 impl ArgonMemory {
-    /// Memory of which as much is kept as hashes with these parameters need. Nothing is mapped yet.
+    /// Memory for hashes with these parameters. It is mapped with the first hash.
     pub fn new(usual: &Params) -> Self {
         Self {
             kept: None,
@@ -91,7 +90,7 @@ impl ArgonMemory {
         };
         let begun = CpuTime::now();
         let hashed = fill_and_hash(self.wide, blocks, scheme, password, salt, output);
-        // The first hash in a memory takes longer, as that is fetched from the kernel meanwhile.
+        // The first hash in new memory is not measured: it takes longer, because the kernel maps the pages meanwhile.
         if *scheme == self.usual && !is_fresh {
             self.took = Some(begun.elapsed());
         }
@@ -102,10 +101,10 @@ impl ArgonMemory {
         hashed.map_err(ArgonError::Refused)
     }
 
-    /// Works until the processor has worked as long since `begun` as it does on a hash with the usual parameters.
+    /// Works until this thread has used as much processor time since `begun` as a hash with the usual parameters takes.
     ///
-    /// What is missing is worked off as what it is, passes over memory, so that a busy machine draws it out much as it would
-    /// the hash; less memory is passed over faster, so that the last twentieth or so is made of small steps.
+    /// The missing time is spent on passes over memory, so that a busy machine slows it down as it would a hash. The last
+    /// twentieth or so is spent in small steps over less memory.
     pub fn make_up_for(&mut self, begun: CpuTime) -> Result<(), ArgonError> {
         let spent = begun.elapsed();
         let mut nothing = [0; 32];
@@ -118,7 +117,7 @@ impl ArgonMemory {
             u128::from(work_of(usual_params)) * missing.as_nanos() / usual.as_nanos().max(1);
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let passes = missing.div_ceil(usual_params.m_cost()).max(1);
-        // Less than the least that Argon2 takes is nothing that anybody can tell.
+        // A difference below the smallest Argon2 hash cannot be measured.
         let Ok(params) = Params::new(missing / passes, passes, 1, Some(nothing.len())) else {
             return Ok(());
         };
@@ -137,12 +136,12 @@ impl ArgonMemory {
 
 #[cfg(test)]
 impl ArgonMemory {
-    /// How many blocks have been written so far.
+    /// The number of blocks written so far.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// How long the last hash with the usual parameters took.
+    /// The processor time of the last hash with the usual parameters.
     pub fn took(&self) -> Option<Duration> {
         self.took
     }
@@ -161,7 +160,7 @@ fn fill_and_hash(
     let is_served = scheme.algorithm == Algorithm::Argon2id
         && scheme.version == Version::V0x13
         && Argon2id::serves(params);
-    // What it does not take, the crate refuses with a reason.
+    // The crate refuses invalid input with a reason.
     if let Some(wide) = wide
         && is_served
         && let Ok(tag) = output.try_into()
@@ -175,18 +174,18 @@ fn fill_and_hash(
         .hash_password_into_with_memory(password, salt, output, blocks)
 }
 
-/// Makes sure that the system gives enough memory for a hash on each of so many threads. Nothing is kept.
+/// Checks that the system has enough memory for one hash on each of `threads` threads. The memory is released again.
 pub(super) fn can_be_had(params: &Params, threads: usize) -> std::io::Result<()> {
     let memories = (0..threads).map(|_| Memory::of_blocks(params.block_count()));
     memories.collect::<std::io::Result<Vec<_>>>().map(drop)
 }
 
-/// How many blocks are written for a hash.
+/// The number of blocks that a hash writes.
 fn work_of(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
-/// Memory that is passed over in some microseconds.
+/// Memory that is filled in a few microseconds.
 const A_LITTLE_KIB: u32 = 32;
 
 #[cfg(test)]
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn used_memory_hashes_as_fresh_memory_does() {
+    fn used_memory_gives_the_same_hash_as_fresh_memory() {
         let usual = Params::new(64, 2, 1, Some(32)).unwrap();
         let mut used = ArgonMemory::new(&usual);
         for memory_kib in [64, 8, 256, 64] {
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_kept_for_the_usual_hashes_alone() {
+    fn only_the_memory_of_usual_hashes_is_kept() {
         let mut memory = ArgonMemory::new(&Params::new(64, 2, 1, Some(32)).unwrap());
         hash(&mut memory, 8);
         let kept = memory.kept.as_mut().unwrap().as_mut();

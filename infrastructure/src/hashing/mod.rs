@@ -1,4 +1,4 @@
-//! Password hashing with Argon2id; hashes of other schemes are checked until they are renewed.
+//! Password hashing with Argon2id. Imported hashes of other schemes are checked until they are replaced.
 
 mod bcrypt_hash;
 mod cpu_backoff;

@@ -1,20 +1,20 @@
-//! What a password hash costs.
+//! The cost parameters of password hashes, and their bounds.
 
 use argon2::Params;
 
-/// What a new password hash costs (RFC 9106 §3.1).
+/// The parameters of Argon2 (RFC 9106 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argon2Parameters {
     /// Memory, in KiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub iterations: u32,
-    /// Lanes. They are computed one after the other, on one thread: a server has other sign-ins for its other cores.
+    /// Lanes. They are computed one after the other on one thread, because a server uses its other cores for other logins.
     pub parallelism: u32,
 }
 
 impl Default for Argon2Parameters {
-    /// The least that the OWASP Password Storage Cheat Sheet asks for: 19 MiB, two passes, one lane.
+    /// The minimum of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane.
     fn default() -> Self {
         Self {
             memory_kib: 19 * 1024,
@@ -24,7 +24,7 @@ impl Default for Argon2Parameters {
     }
 }
 
-/// Parameters that Argon2 does not know, or that cost more than we pay.
+/// Parameters that are not valid for Argon2, or that exceed the bounds below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Argon2 takes 8 to {most_memory} KiB of memory for each of 1 to {most_lanes} lanes, 1 to {most_passes} passes, \
@@ -38,23 +38,23 @@ impl Default for Argon2Parameters {
 pub struct InvalidParameters(pub Argon2Parameters);
 
 impl Argon2Parameters {
-    /// Most memory that one hash may take: 1 GiB, as libsodium's `SENSITIVE`, the dearest that libraries suggest. A
-    /// stored hash says what it costs, and an imported one may come from anybody.
+    /// The maximum memory of one hash: 1 GiB, like `SENSITIVE` of libsodium, the most costly preset of common libraries. A
+    /// stored hash contains its parameters, and an imported one may come from an untrusted source.
     pub const MOST_MEMORY_KIB: u32 = 1024 * 1024;
 
-    /// Most memory times passes: four passes over 1 GiB, again as `SENSITIVE`; a few seconds of one core.
+    /// The maximum of memory times passes: four passes over 1 GiB, also like `SENSITIVE`. This takes a few seconds on one core.
     pub const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
 
-    /// Most passes: beyond it more memory is the better defence (RFC 9106 §4).
+    /// The maximum number of passes. Beyond it, more memory is the better defence (RFC 9106 §4).
     pub const MOST_PASSES: u32 = 1024;
 
-    /// Most lanes.
+    /// The maximum number of lanes.
     pub const MOST_LANES: u32 = 64;
 
-    /// The same as the library takes them, for an output of `output_len` bytes.
+    /// The parameters in the type of the `argon2` crate, for an output of `output_len` bytes.
     ///
     /// # Errors
-    /// They are outside the bounds above, or Argon2's own.
+    /// They are outside the bounds above or those of Argon2.
     pub(super) fn checked(self, output_len: usize) -> Result<Params, InvalidParameters> {
         let work = u64::from(self.memory_kib) * u64::from(self.iterations);
         let is_affordable = self.memory_kib <= Self::MOST_MEMORY_KIB
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cheap_enough_to_compute_and_known_to_argon2_is_taken() {
+    fn parameters_within_the_bounds_are_accepted() {
         for (parameters, good) in [
             (Argon2Parameters::default(), true),
             (parameters(8, 1, 1), true),

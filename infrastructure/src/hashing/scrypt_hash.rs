@@ -1,4 +1,4 @@
-//! Hashes of scrypt (RFC 7914), from elsewhere, as PHC strings: `$scrypt$ln=15,r=8,p=1$…`.
+//! Imported scrypt hashes (RFC 7914), as PHC strings: `$scrypt$ln=15,r=8,p=1$…`.
 
 use argon2::password_hash::phc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::parameters::Argon2Parameters;
 use super::stored::UnreadableHash;
 
-/// A scrypt hash with all that is needed to check a password against it.
+/// A parsed scrypt hash.
 pub(super) struct ScryptHash {
     params: Params,
     salt: phc::Salt,
@@ -16,7 +16,7 @@ pub(super) struct ScryptHash {
 }
 
 impl ScryptHash {
-    /// Reads a hash that costs no more memory and work than we pay for one of Argon2.
+    /// Parses a hash. It is refused if it costs more memory or work than the bounds for Argon2 allow.
     pub fn parse(hash: &phc::PasswordHash) -> Result<Self, UnreadableHash> {
         let number = |name| hash.params.get_decimal(name);
         let (Some(log_n), Some(r), Some(p), Some(salt), Some(output)) =
@@ -27,7 +27,7 @@ impl ScryptHash {
         if hash.params.iter().count() != 3 || hash.version.is_some() {
             return Err(UnreadableHash::NotScrypt);
         }
-        // It fills a memory of N blocks of 128·r bytes, p times (RFC 7914 §6).
+        // scrypt fills N blocks of 128·r bytes, p times (RFC 7914 §6).
         let kib = u64::from(r)
             .checked_shl(log_n.min(63))
             .map(|blocks| blocks / 8);
@@ -50,7 +50,7 @@ impl ScryptHash {
         })
     }
 
-    /// Whether it is of `password`. An output of a length that scrypt cannot make is of none.
+    /// Whether `password` matches. An output whose length scrypt cannot produce matches no password.
     pub fn is_of(&self, password: &[u8]) -> bool {
         let mut output = Zeroizing::new(vec![0; self.output.len()]);
         scrypt::scrypt(password, &self.salt, &self.params, &mut output).is_ok()

@@ -1,4 +1,4 @@
-//! Password hashes as they are stored: PHC strings (<https://github.com/P-H-C/phc-string-format>), and what bcrypt writes.
+//! Stored password hashes: PHC strings (<https://github.com/P-H-C/phc-string-format>), and the format of bcrypt.
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Params, Version};
@@ -19,7 +19,7 @@ pub(super) const OUTPUT_BYTES: usize = 32;
 /// Length of a new salt, in bytes (RFC 9106 §4).
 pub(super) const SALT_BYTES: usize = 16;
 
-/// Why a stored hash cannot be checked. None of them says what is stored.
+/// Why a stored hash cannot be checked. The texts never contain the hash.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnreadableHash {
     #[error("it is no PHC string")]
@@ -40,9 +40,9 @@ pub(super) enum UnreadableHash {
     TooDearScrypt { log_n: u32, r: u32, p: u32 },
 }
 
-/// A hash of any scheme that is known here.
+/// A hash of a supported scheme.
 pub(super) enum StoredHash {
-    /// Ours, and others'.
+    /// Argon2: hashes of this service, and imported ones.
     Argon2(Argon2Hash),
     /// From elsewhere.
     Bcrypt(BcryptHash),
@@ -51,7 +51,7 @@ pub(super) enum StoredHash {
 }
 
 impl StoredHash {
-    /// Reads a hash, ours or imported, that we are ready to pay for.
+    /// Parses a hash of this service or an imported one. Hashes that cost too much to check are refused.
     pub fn parse(hash: &PasswordHash) -> Result<Self, UnreadableHash> {
         let text = hash.as_stored();
         if let Some(rest) = ["$2a$", "$2b$", "$2y$"]
@@ -67,7 +67,7 @@ impl StoredHash {
         Argon2Hash::parse(&hash).map(Self::Argon2)
     }
 
-    /// Whether it is of `password`, in time that depends on its parameters alone.
+    /// Whether `password` matches, in time that depends only on the parameters of the hash.
     pub fn is_of(&self, password: &[u8], memory: &mut ArgonMemory) -> Result<bool, ArgonError> {
         count_hash();
         match self {
@@ -77,7 +77,7 @@ impl StoredHash {
         }
     }
 
-    /// Whether it is of this password alone, if it is of it.
+    /// Whether no other password than this one matches, given that this one does.
     pub fn reads_all_of(&self, password: &[u8]) -> bool {
         match self {
             Self::Argon2(_) | Self::Scrypt(_) => true,
@@ -85,7 +85,8 @@ impl StoredHash {
         }
     }
 
-    /// Whether it is of another scheme than hashes with these parameters are, or costs less to guess at.
+    /// Whether the hash should be replaced: it has another scheme than new hashes with these parameters, or is cheaper to
+    /// attack.
     pub fn is_outdated(&self, current: &Params) -> bool {
         match self {
             Self::Argon2(hash) => hash.is_outdated(current),
@@ -94,7 +95,7 @@ impl StoredHash {
     }
 }
 
-/// An Argon2 hash with all that is needed to check a password against it.
+/// A parsed Argon2 hash.
 pub(super) struct Argon2Hash {
     scheme: Scheme,
     salt: phc::Salt,
@@ -102,10 +103,10 @@ pub(super) struct Argon2Hash {
 }
 
 impl Argon2Hash {
-    /// Reads a hash of any variant of Argon2, with any parameters that we are ready to pay for.
+    /// Parses a hash of any variant of Argon2, within the bounds of [`Argon2Parameters`].
     fn parse(hash: &phc::PasswordHash) -> Result<Self, UnreadableHash> {
         let algorithm = Algorithm::try_from(hash.algorithm.as_str());
-        // A string without a version is of 1.0, the only one that there was before strings had one.
+        // A string without a version means version 1.0, which is older than the version field.
         let version = Version::try_from(hash.version.unwrap_or(0x10));
         let (Ok(algorithm), Ok(version), Some(parameters), Some(salt), Some(output)) = (
             algorithm,
@@ -128,10 +129,10 @@ impl Argon2Hash {
         })
     }
 
-    /// Whether it costs less than one with `current` parameters: memory and passes together, because either makes up for
-    /// the other (RFC 9106 §4); or is shorter than ours are, or of a variant that leaks or is easier to attack. One that
-    /// costs as much but is computed otherwise than ours are is outdated too: it may take longer, and so tell that it is
-    /// there.
+    /// Whether the hash should be replaced by one with the `current` parameters. It should if its memory times passes are less,
+    /// because either makes up for the other (RFC 9106 §4), if it is shorter, or if its variant leaks or is easier to attack.
+    /// A hash with the same cost but other parameters is outdated as well: it may take longer, and so reveal that the
+    /// account exists.
     fn is_outdated(&self, current: &Params) -> bool {
         let Scheme {
             algorithm,
@@ -155,7 +156,7 @@ impl Argon2Hash {
     }
 }
 
-/// The parameters, if there are no others: `keyid` and `data` stand for inputs that we do not have.
+/// The parameters; `None` if there are others. `keyid` and `data` would need inputs that this service does not have.
 fn parameters_of(params: &phc::ParamsString) -> Option<Argon2Parameters> {
     let parameters = Argon2Parameters {
         memory_kib: params.get_decimal("m")?,
@@ -165,12 +166,12 @@ fn parameters_of(params: &phc::ParamsString) -> Option<Argon2Parameters> {
     (params.iter().count() == 3).then_some(parameters)
 }
 
-/// Counts a hash that is begun, for Prometheus: a login's and a registration's are most of what they cost.
+/// Counts a started hash for Prometheus. Hashes are most of the cost of logins and registrations.
 fn count_hash() {
     metrics::counter!("authlog_password_hashes_total").increment(1);
 }
 
-/// A new hash of `password`, as it is stored.
+/// A new hash of `password`, in its stored form.
 pub(super) fn new_hash(
     scheme: &Scheme,
     password: &[u8],
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn hashes_of_other_programs_are_checked() {
-        // The tests of the reference implementation (phc-winner-argon2, src/test.c).
+        // Test vectors of the reference implementation (phc-winner-argon2, src/test.c).
         for hash in [
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
             "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
@@ -236,7 +237,7 @@ mod tests {
                 "$2y$05$CCCCCCCCCCCCCCCCCCCCC.7uG0VCzI2bS7j6ymqJi9CdcdxiRTWNy",
                 "",
             ),
-            // No more than 72 bytes count.
+            // Only the first 72 bytes count.
             (
                 "$2a$05$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
                 "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789chars after 72 are ignored",
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_less_than_a_new_hash_is_outdated() {
+    fn a_hash_that_costs_less_than_a_new_one_is_outdated() {
         let current = Params::new(256, 2, 1, Some(32)).unwrap();
         let output = "nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         let (long, short) = ("MTIzNDU2Nzg5MDEyMzQ1Ng", "c29tZXNhbHQ");
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_checked_or_would_cost_too_much_is_refused_unhashed() {
+    fn a_malformed_or_too_costly_hash_is_refused_without_hashing() {
         let rest = "c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         for start in [
             "",
@@ -336,7 +337,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_is_read_or_refused_without_panic(
+        fn arbitrary_text_is_parsed_or_refused_without_panic(
             text in any::<String>(),
             bcrypt in "\\$2[abxy]\\$[0-9+]{0,3}\\$?[./A-Za-z0-9\u{e9}]{0,60}",
             scrypt in "\\$scrypt\\$ln=[0-9]{1,11},r=[0-9]{1,11},p=[0-9]{1,11}\\$[A-Za-z0-9+/]{0,90}\\$[A-Za-z0-9+/]{0,90}",

@@ -1,4 +1,4 @@
-//! The signature algorithms to choose from.
+//! The supported signature algorithms.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,20 +8,20 @@ use jsonwebtoken::Algorithm;
 /// An algorithm that signs tokens (RFC 7518 §3.1, RFC 8037). There is no `none`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum JwtAlgorithm {
-    /// Ed25519. Several JWT libraries cannot verify it. Older databases have it by default.
+    /// Ed25519. Several JWT libraries cannot verify it. It was the default of earlier versions.
     EdDsa,
     /// ECDSA with P-256 and SHA-256: the default of a new database, as every common JWT library can verify it
     /// (`docs/adr/0017`).
     #[default]
     Es256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256, for old clients. Signing costs more than ten times as much.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, for old clients. Signing costs more than ten times as much as with the others.
     Rs256,
-    /// HMAC with SHA-256, for clients that share the secret, and so could sign themselves.
+    /// HMAC with SHA-256, for clients that share the secret. These clients could sign tokens, too.
     Hs256,
 }
 
 impl JwtAlgorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 4] = [Self::EdDsa, Self::Es256, Self::Rs256, Self::Hs256];
 
     /// The registered name: the `alg` of a token.
@@ -50,7 +50,7 @@ impl fmt::Display for JwtAlgorithm {
     }
 }
 
-/// A name of no algorithm that signs tokens here.
+/// A name that is not a supported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no algorithm that tokens can be signed with; choose EdDSA, ES256, RS256 or HS256"
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_algorithm_is_read_by_its_registered_name_alone() {
+    fn an_algorithm_is_parsed_only_from_its_registered_name() {
         for algorithm in JwtAlgorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
         }

@@ -1,4 +1,4 @@
-//! JSON Web Tokens (RFC 7519), by RFC 8725 and RFC 9068.
+//! Access and refresh tokens as JSON Web Tokens (RFC 7519), by the rules of RFC 8725 and RFC 9068.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,38 +14,39 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::remembered::Remembered;
+use super::token_cache::TokenCache;
 use super::{JwtAlgorithm, KeySet, Keys, SigningKey};
 
-/// Longest token that is looked at, in bytes. Ours have about 1 KiB; servers take headers of 8 KiB.
+/// The maximum length of an accepted token, in bytes. Tokens of this program have about 1 KiB; HTTP servers accept headers of
+/// 8 KiB.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// Longest header of a token that is looked at, as it is encoded. Ours have some 120 characters.
+/// The maximum length of an accepted token header, encoded. Headers of this program have about 120 characters.
 const MAX_HEADER_LENGTH: usize = 256;
 
-/// The header's `typ` says what a token is for (RFC 8725 §3.11), so that none passes for one of another kind.
+/// The header's `typ` names the purpose of a token (RFC 8725 §3.11), so that no token passes for one of another kind.
 const ACCESS_TYPE: &str = "at+jwt";
 const REFRESH_TYPE: &str = "rt+jwt";
 
-/// Tokens that are signed with the keys of this node's store.
+/// Tokens that are signed with the keys of the store.
 pub struct JwtTokens {
     issuer: String,
     audience: String,
     keys: Keys,
-    remembered: Remembered<Signed>,
+    cache: TokenCache<Signed>,
 }
 
-/// What a token says whose signature was verified, and whose issuer and audience are ours.
+/// The content of a token with a valid signature, issuer and audience.
 #[derive(Clone)]
 struct Signed {
-    /// The key that signed it.
+    /// The name of the key that signed it.
     kid: Arc<str>,
     not_before: Option<Timestamp>,
     token: VerifiedToken,
 }
 
-/// The header that a token must have, and no more: no key or address of one (`jwk`, `jku`, `x5u`, …: RFC 8725 §3.10),
-/// nothing that we would have to understand (`crit`: RFC 7515 §4.1.11), and no member twice (§4).
+/// The header of a token. Other members are refused: keys and addresses of keys (`jwk`, `jku`, `x5u`, …: RFC 8725 §3.10),
+/// critical extensions (`crit`: RFC 7515 §4.1.11), and duplicate members (§4).
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -54,7 +55,7 @@ struct Header {
     kid: String,
 }
 
-/// The claims that a token must have. `iss` and `aud` are what they are in ours: one string each.
+/// The required claims of a token. `iss` and `aud` are one string each, as this program writes them.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -76,20 +77,20 @@ impl JwtTokens {
             issuer: issuer.into(),
             audience: audience.into(),
             keys,
-            remembered: Remembered::default(),
+            cache: TokenCache::default(),
         }
     }
 
     fn payload(&self, claims: &TokenClaims) -> Map<String, Value> {
         let mut payload = claims.extra.clone();
-        // What these say is not up to a contract.
+        // A contract cannot override the registered claims.
         payload.retain(|name, _| !matches!(&**name, "nbf" | "generation" | "client_id"));
         let own = [
             ("iss", json!(self.issuer)),
             ("sub", json!(claims.user)),
             ("aud", json!(self.audience)),
             ("iat", json!(claims.issued_at.unix_seconds())),
-            // Rounded down, so that no token outlives what its answer said of it.
+            // Rounded down, so that no token lives longer than the response says.
             ("exp", json!(claims.expires_at.unix_seconds())),
             ("jti", json!(claims.token)),
             ("sid", json!(claims.session)),
@@ -105,10 +106,10 @@ impl JwtTokens {
         payload
     }
 
-    /// What `token` says, if one of `keys` has signed it for us.
+    /// The content of `token`, if one of `keys` has signed it for this issuer and audience.
     fn verify_signature(&self, token: &str, keys: &KeySet, now: Timestamp) -> Option<Signed> {
         let header = header_of(token)?;
-        // The name only chooses among our own keys (RFC 8725 §3.10); the algorithm is the key's (§3.1).
+        // The `kid` only selects one of the known keys (RFC 8725 §3.10). The algorithm is that of the key (§3.1).
         let key = keys.verifying(&header.kid, now)?;
         let is_access = match header.typ.as_str() {
             ACCESS_TYPE => true,
@@ -156,8 +157,8 @@ impl JwtTokens {
 }
 
 impl Signed {
-    /// Whether it has begun and has not expired. One that was issued under a clock that was ahead has not begun, or is good for
-    /// longer than ended sessions are remembered: no contract issues such a token at this time.
+    /// Whether the token is valid at this time: it has begun and has not expired. A token from a node whose clock was ahead has
+    /// not begun, or would be valid for longer than ended sessions are remembered. No contract issues such a token.
     fn is_good_at(&self, now: Timestamp) -> bool {
         let latest = now.plus(CLOCK_DIFFERENCE);
         now < self.token.expires_at
@@ -167,7 +168,7 @@ impl Signed {
     }
 }
 
-/// How long a token of this kind may be good.
+/// The maximum lifetime of a token of this kind.
 const fn longest(kind: TokenKind) -> Duration {
     match kind {
         TokenKind::Access => LONGEST_ACCESS_TOKEN,
@@ -194,7 +195,7 @@ impl Tokens for JwtTokens {
             alg: signer.algorithm().as_str().to_owned(),
             kid: key.kid().to_owned(),
         };
-        // `jsonwebtoken::encode` would parse the key for every token, and takes no RSA key in PKCS#8.
+        // `jsonwebtoken::encode` would parse the key for every token, and does not accept RSA keys in PKCS#8.
         let message = format!(
             "{}.{}",
             encode_part(&header)?,
@@ -208,8 +209,8 @@ impl Tokens for JwtTokens {
 
     fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
         let keys = self.keys.now();
-        if let Some(signed) = self.remembered.get(token) {
-            // The signature stays what it is. Its key may have been given up since, and time passes.
+        if let Some(signed) = self.cache.get(token) {
+            // The signature of a cached token stays valid, but its key may have been retired, and the token may have expired.
             keys.verifying(&signed.kid, now)?;
             return signed.is_good_at(now).then_some(signed.token);
         }
@@ -218,9 +219,9 @@ impl Tokens for JwtTokens {
             return None;
         }
         let verified = signed.token;
-        // A refresh token is used once, or seldom, and verified for next to nothing.
+        // A refresh token is not cached: it is used rarely, and its verification is cheap.
         if verified.kind == TokenKind::Access {
-            self.remembered.put(token, signed);
+            self.cache.put(token, signed);
         }
         Some(verified)
     }
@@ -249,7 +250,7 @@ impl Tokens for JwtTokens {
     }
 }
 
-/// Why no token is signed.
+/// Why a token is not signed.
 #[derive(Debug, thiserror::Error)]
 enum NotSigned {
     #[error("there is no key to sign with")]
@@ -258,7 +259,7 @@ enum NotSigned {
     TooLongLived,
 }
 
-/// The header of what may be a token of ours.
+/// Parses the header of a token.
 fn header_of(token: &str) -> Option<Header> {
     if token.len() > MAX_LENGTH {
         return None;
@@ -268,7 +269,7 @@ fn header_of(token: &str) -> Option<Header> {
         return None;
     }
     let header = URL_SAFE_NO_PAD.decode(header).ok()?;
-    // serde would take an array for a struct, member by member.
+    // serde would accept an array for a struct.
     header.starts_with(b"{").then_some(())?;
     serde_json::from_slice(&header).ok()
 }
@@ -282,7 +283,7 @@ fn encode_part(part: &impl Serialize) -> Result<String, TokenError> {
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
-/// Leaves the claims to us: `jsonwebtoken` reads the wall clock, and takes a claim that is missing for a good one.
+/// Verification of the signature only. `jsonwebtoken` would read the wall clock, and accept missing claims.
 fn signature_alone(algorithm: JwtAlgorithm) -> Validation {
     let mut validation = Validation::new(algorithm.registered());
     validation.required_spec_claims.clear();

@@ -1,4 +1,4 @@
-//! What becomes of the set of keys when one is to follow another: decisions, without a store and without a clock.
+//! Changes of the set of signing keys: adding, rotating and retiring a key. Pure decisions, without a store and a clock.
 
 use std::time::Duration;
 
@@ -6,63 +6,63 @@ use authlog_domain::Timestamp;
 
 use super::{JwtAlgorithm, KeyRecord, KeyState, SigningKey, SigningKeyError};
 
-/// How long a new key stands in the key set before it signs: longer than verifiers may keep a copy of the set (five
-/// minutes, as its `Cache-Control` says), and than a node takes to see that there is a new key.
+/// How long a new key is in the published key set before it signs. This is longer than verifiers may cache the set (five
+/// minutes, by its `Cache-Control`) and than a node takes to read a new key.
 pub const PUBLISHED_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// How long a new key waits that is to sign at once: every node has read it by then, though verifiers elsewhere may have
-/// to ask for the key set anew.
+/// How long a new key waits if it has to sign soon. Every node has read it by then, but other verifiers may have to fetch the
+/// key set again.
 pub const KNOWN_TO_NODES_AFTER: Duration = Duration::from_secs(3);
 
-/// Why the set of keys is not changed.
+/// Why a change of the set of keys is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRefusal {
-    /// There is a successor already.
+    /// A successor is published already.
     #[error("the key {kid} is published already, and signs from {signs_from}")]
     AlreadyPublished {
-        /// Which.
+        /// The key.
         kid: String,
-        /// When it takes over.
+        /// When the key begins to sign.
         signs_from: Timestamp,
     },
-    /// There is no such key.
+    /// The set has no key with this name.
     #[error("there is no key {0:?}")]
     Unknown(String),
-    /// Its tokens have been void since.
+    /// The key was retired before.
     #[error("the key {kid} has been retired since {since}")]
     AlreadyRetired {
-        /// Which.
+        /// The key.
         kid: String,
-        /// Since when.
+        /// When its tokens became invalid.
         since: Timestamp,
     },
-    /// The new key could not be made.
+    /// The new key could not be generated.
     #[error(transparent)]
     NotMade(#[from] SigningKeyError),
 }
 
-/// The algorithm of the next key: the one that is `wanted`, else that of the newest key, else the default. So a set keeps
-/// its algorithm until a setting names another one, and all nodes without that setting agree.
+/// The algorithm of the next key: the `wanted` one, or that of the newest key, or the default. So a set keeps its algorithm
+/// until a setting names another one, and all nodes without that setting agree.
 pub(super) fn next_algorithm(keys: &[KeyRecord], wanted: Option<JwtAlgorithm>) -> JwtAlgorithm {
     let newest = keys
         .iter()
         .max_by_key(|key| (key.signs_until.is_none(), key.signs_from));
     wanted
         .or_else(|| newest.map(|key| key.algorithm))
-        // A shared secret is given by a setting, never generated.
+        // The secret of HS256 comes from a setting. It is never generated.
         .filter(|algorithm| *algorithm != JwtAlgorithm::Hs256)
         .unwrap_or_default()
 }
 
-/// Whether the set lacks a key of this algorithm to sign with, now or soon.
-pub(super) fn lacks(keys: &[KeyRecord], algorithm: JwtAlgorithm) -> bool {
+/// Whether the newest key has another algorithm than this one, or there is no key.
+pub(super) fn needs_key(keys: &[KeyRecord], algorithm: JwtAlgorithm) -> bool {
     let newest = keys.iter().find(|key| key.signs_until.is_none());
     newest.is_none_or(|newest| newest.algorithm != algorithm)
 }
 
-/// The keys that change when `new` is to sign next: at once if none signs, else after it was published for so long. A
-/// key that was about to sign is given up for it.
-pub(super) fn succeed(
+/// Adds `new` as the next key to sign, and returns the changed keys. It signs at once if no key signs, and otherwise after it
+/// was published for `published_for`. A published key that has not signed yet is retired.
+pub(super) fn add_successor(
     keys: &[KeyRecord],
     new: &SigningKey,
     published_for: Duration,
@@ -78,15 +78,16 @@ pub(super) fn succeed(
             KeyState::Published => Some(key.clone().retired(now)),
             KeyState::Signing => Some(key.clone().succeeded(begins)),
             KeyState::Verifying => None,
-            KeyState::Retired => forgotten(key),
+            KeyState::Retired => without_private_half(key),
         })
         .collect();
     changed.push(KeyRecord::new(new, begins));
     changed
 }
 
-/// The keys that change when `new` is to follow the one that signs: once verifiers know it or, if it has to be `soon`,
-/// once every node does. Where a successor is published already, `new` is not needed; that one can only be hurried.
+/// Rotates the signing key, and returns the changed keys. `new` signs after [`PUBLISHED_FOR`], or with `soon` after
+/// [`KNOWN_TO_NODES_AFTER`]. If a successor is published already, `new` is discarded: `soon` then brings that successor
+/// forward, and without it the rotation is refused.
 pub(super) fn rotate(
     keys: &[KeyRecord],
     new: &SigningKey,
@@ -99,7 +100,7 @@ pub(super) fn rotate(
         } else {
             PUBLISHED_FOR
         };
-        return Ok(succeed(keys, new, published_for, now));
+        return Ok(add_successor(keys, new, published_for, now));
     };
     if !soon {
         return Err(KeyRefusal::AlreadyPublished {
@@ -109,28 +110,28 @@ pub(super) fn rotate(
     }
     let signs_from = successor.signs_from.min(now.plus(KNOWN_TO_NODES_AFTER));
     let signing = in_state(keys, KeyState::Signing, now).cloned();
-    let hurried = KeyRecord {
+    let brought_forward = KeyRecord {
         signs_from,
         ..successor.clone()
     };
     Ok(signing
         .map(|key| key.succeeded(signs_from))
         .into_iter()
-        .chain([hurried])
+        .chain([brought_forward])
         .collect())
 }
 
-/// The keys that change when `kid` is given up: no token of it is good from `now` on. If it signs, the key that was to
-/// follow signs at once, or a new one that `make` makes.
+/// Retires the key `kid`, and returns the changed keys. Its tokens are invalid from `now` on. If it is the signing key, the
+/// published successor signs at once, or else a new key that `generate` returns.
 pub(super) fn retire(
     keys: &[KeyRecord],
     kid: &str,
-    make: impl FnOnce(JwtAlgorithm) -> Result<SigningKey, SigningKeyError>,
+    generate: impl FnOnce(JwtAlgorithm) -> Result<SigningKey, SigningKeyError>,
     now: Timestamp,
 ) -> Result<Vec<KeyRecord>, KeyRefusal> {
     let key = keys.iter().find(|key| key.kid == kid);
     let key = key.ok_or_else(|| KeyRefusal::Unknown(kid.to_owned()))?;
-    let given_up = key.clone().retired(now);
+    let retired = key.clone().retired(now);
     Ok(match key.state(now) {
         KeyState::Retired => {
             return Err(KeyRefusal::AlreadyRetired {
@@ -138,15 +139,15 @@ pub(super) fn retire(
                 since: key.verifies_until().unwrap_or(now),
             });
         }
-        KeyState::Verifying => vec![given_up],
+        KeyState::Verifying => vec![retired],
         KeyState::Published => {
-            let goes_on = in_state(keys, KeyState::Signing, now)
+            let signs_on = in_state(keys, KeyState::Signing, now)
                 .cloned()
                 .map(|mut key| {
                     key.signs_until = None;
                     key
                 });
-            std::iter::once(given_up).chain(goes_on).collect()
+            std::iter::once(retired).chain(signs_on).collect()
         }
         KeyState::Signing => {
             let successor = match in_state(keys, KeyState::Published, now).cloned() {
@@ -154,20 +155,20 @@ pub(super) fn retire(
                     signs_from: now,
                     ..successor
                 },
-                None => KeyRecord::new(&make(key.algorithm)?, now),
+                None => KeyRecord::new(&generate(key.algorithm)?, now),
             };
-            vec![given_up, successor]
+            vec![retired, successor]
         }
     })
 }
 
-/// The key in that state: one at the most signs, and one at the most is about to.
+/// The key in this state. At most one key is signing, and at most one is published.
 fn in_state(keys: &[KeyRecord], state: KeyState, now: Timestamp) -> Option<&KeyRecord> {
     keys.iter().find(|key| key.state(now) == state)
 }
 
-/// A key whose time has passed, without its private half; `None` if that is gone already.
-fn forgotten(key: &KeyRecord) -> Option<KeyRecord> {
+/// An expired key without its private half; `None` if the private half is removed already.
+fn without_private_half(key: &KeyRecord) -> Option<KeyRecord> {
     key.private.as_ref()?;
     Some(KeyRecord {
         private: None,

@@ -1,8 +1,9 @@
-//! The whole set of signing keys, sealed together: no row of it can be changed or put back on its own.
+//! The ledger of signing keys: the state of the whole set, sealed together (`docs/adr/0019`). So no row can be changed or
+//! restored on its own.
 //!
-//! The ledger is written in the transaction that changes the rows, and says what each key is good for. From the rows come
-//! only the private halves. A version before this one knows no ledger and changes the rows alone; for a while after the
-//! first ledger was written, such a change is accepted and brought over.
+//! The ledger is written in the transaction that changes the rows, and holds the times of each key. Only the private halves
+//! are read from the rows. Earlier versions have no ledger and change only the rows. For a limited time after the first
+//! ledger was written, such a change is accepted and added to the ledger.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,30 +13,30 @@ use serde::{Deserialize, Serialize};
 
 use super::KeyRecord;
 
-/// How long after the first ledger nodes of the version before may still run, and change keys.
+/// How long after the first ledger nodes of the previous version may still run and change keys.
 const ROLLING_UPGRADE: Duration = Duration::from_secs(60 * 60);
 
-/// No key is made for longer: an instant beyond it was not written by this service.
+/// The upper limit of key times, in milliseconds since 1970-01-01T00:00:00Z. This program writes no later ones.
 const LAST_INSTANT: i64 = 4_102_444_800_000; // 2100-01-01T00:00:00Z
 
-/// The keys that the store holds.
+/// The signing keys in the store.
 pub struct SigningKeys {
-    /// Those that can be used, and those that were given up.
+    /// The intact keys, including retired ones.
     pub keys: Vec<KeyRecord>,
     /// The number of the last change.
     pub number: i64,
-    /// What is wrong with the others.
+    /// The faults of the other keys.
     pub faults: Vec<KeyFault>,
-    /// Whether the ledger does not say all this yet, because a version without one wrote it.
+    /// Whether the ledger does not contain all of this yet, because a version without a ledger wrote it.
     pub is_unconfirmed: bool,
 }
 
-/// A stored key that is not used as it is stored.
+/// A stored key that is not used as stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyFault {
-    /// Which key.
+    /// The name of the key.
     pub kid: String,
-    /// What is wrong with it.
+    /// The fault, in words for an operator.
     pub detail: &'static str,
 }
 
@@ -48,14 +49,14 @@ impl KeyFault {
     }
 }
 
-/// A row of the table of keys.
+/// A row of the table `signing_keys`.
 #[derive(Clone)]
 pub(crate) struct KeyRow {
     pub(crate) kid: String,
     pub(crate) algorithm: String,
-    /// `None` if one of them is no instant that a calendar has.
+    /// `None` if one of the times is out of range.
     pub(crate) times: Option<KeyTimes>,
-    /// Whether the row stands for the newest key.
+    /// Whether this is the row of the newest key.
     pub(crate) is_newest: bool,
     /// The private half, sealed.
     pub(crate) sealed: Option<Vec<u8>>,
@@ -78,7 +79,7 @@ impl KeyTimes {
         }
     }
 
-    /// `None` if one of them is no instant that a calendar has.
+    /// `None` if one of the times is out of range.
     pub(crate) fn from_unix_millis(
         signs_from: i64,
         signs_until: Option<i64>,
@@ -103,7 +104,7 @@ impl KeyTimes {
             .all(|at| range.contains(&at.unix_millis()))
     }
 
-    /// The same, of a key that must not be used.
+    /// These times for a key that must not be used.
     fn given_up(self, now: Timestamp) -> Self {
         Self {
             signs_from: self.signs_from,
@@ -113,10 +114,10 @@ impl KeyTimes {
     }
 }
 
-/// What is sealed.
+/// The content of the ledger, which is sealed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct KeyLedger {
-    /// The number of the change that wrote it.
+    /// The number of the change that wrote the ledger.
     number: i64,
     /// When the first ledger was written.
     since: Timestamp,
@@ -131,10 +132,10 @@ struct LedgerKey {
 }
 
 impl KeyLedger {
-    /// The name of the shared secret in whose place it is sealed.
+    /// The name of the shared secret under which the ledger is stored.
     pub(crate) const NAME: &'static str = "signing-key-set";
 
-    /// The ledger that follows `before`, if there was one, and says what `keys` are.
+    /// The ledger after `before`, if there was one, with the state of `keys`.
     pub(crate) fn following(
         before: Option<&Self>,
         number: i64,
@@ -160,8 +161,8 @@ impl KeyLedger {
     }
 }
 
-/// Tells what the keys in `rows` are, by the ledger. `open` opens the private half of a row, and `was_retired` says
-/// whether this program has ever seen that the key of that name was retired.
+/// Compares the rows with the ledger, and returns the keys and their faults. `open` opens the private half of a row.
+/// `was_retired` says whether this program has ever seen the key with this name as retired.
 pub(crate) fn judge(
     rows: &[KeyRow],
     number: i64,

@@ -1,4 +1,4 @@
-//! A key of the set that signs tokens: when it signs, and how long it verifies.
+//! A signing key with its times: when it signs, and how long it verifies.
 
 use authlog_application::LONGEST_TOKEN;
 use authlog_domain::{CLOCK_DIFFERENCE, Timestamp};
@@ -6,38 +6,38 @@ use zeroize::Zeroizing;
 
 use super::{JwtAlgorithm, SigningKey};
 
-/// A key as it is stored. It holds the private key and has no `Debug`.
+/// A key as it is stored. It has no `Debug`, because it holds the private key.
 #[derive(Clone)]
 pub struct KeyRecord {
-    /// Names it in tokens and in the key set.
+    /// The name of the key in tokens and in the key set (`kid`).
     pub kid: String,
-    /// What it signs with.
+    /// The signature algorithm.
     pub algorithm: JwtAlgorithm,
-    /// From this instant on it signs; before it is only in the key set.
+    /// When the key begins to sign. Before, it is only in the key set.
     pub signs_from: Timestamp,
-    /// From this instant on its successor signs; `None` for the newest.
+    /// When its successor begins to sign; `None` for the newest key.
     pub signs_until: Option<Timestamp>,
-    /// When it was given up before its time.
+    /// When the key was retired, if it was.
     pub retired_at: Option<Timestamp>,
-    /// What [`SigningKey::to_stored`] gave; `None` once nothing is verified with it any more.
+    /// The result of [`SigningKey::to_stored`]; `None` once the key verifies nothing any more.
     pub private: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// What a key is good for at a moment.
+/// The state of a key at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// It stands in the key set, so that verifiers know it in time, and signs nothing yet.
+    /// The key is in the key set, so that verifiers know it in time, but does not sign yet.
     Published,
-    /// It signs.
+    /// The key signs.
     Signing,
-    /// It signed until lately, and tokens of it may be good.
+    /// The key does not sign any more, but its tokens may still be valid.
     Verifying,
-    /// No token of it is good any more.
+    /// No token of the key is valid any more.
     Retired,
 }
 
 impl KeyState {
-    /// The state's name, as printed.
+    /// The name of the state, as printed by `authlog keys list`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -49,7 +49,7 @@ impl KeyState {
 }
 
 impl KeyRecord {
-    /// `key`, which signs from then on.
+    /// A record of `key`, which signs from `signs_from` on.
     pub fn new(key: &SigningKey, signs_from: Timestamp) -> Self {
         Self {
             kid: key.kid().to_owned(),
@@ -61,7 +61,7 @@ impl KeyRecord {
         }
     }
 
-    /// What it is good for at `now`.
+    /// The state of the key at `now`.
     pub fn state(&self, now: Timestamp) -> KeyState {
         if self.verifies_until().is_some_and(|until| until <= now) {
             KeyState::Retired
@@ -74,13 +74,13 @@ impl KeyRecord {
         }
     }
 
-    /// When the last token that it can have signed, on a node whose clock is behind, has expired; `None` for the newest.
+    /// When the last token of the key has expired, including tokens of a node whose clock is behind; `None` for the newest key.
     pub fn verifies_until(&self) -> Option<Timestamp> {
         let until = |end: Timestamp| end.plus(LONGEST_TOKEN).plus(CLOCK_DIFFERENCE);
         self.retired_at.or_else(|| self.signs_until.map(until))
     }
 
-    /// The same, given up at `now`.
+    /// This key, retired at `now`.
     pub(super) fn retired(mut self, now: Timestamp) -> Self {
         let end = self.signs_until.map_or(now, |end| end.min(now));
         self.signs_until = Some(end.max(self.signs_from));
@@ -89,7 +89,7 @@ impl KeyRecord {
         self
     }
 
-    /// The same, whose successor signs from `end` on.
+    /// This key, with a successor that signs from `end` on.
     pub(super) fn succeeded(mut self, end: Timestamp) -> Self {
         self.signs_until = Some(end.max(self.signs_from));
         self

@@ -1,4 +1,4 @@
-//! The keys of a moment, in memory: which one signs, and which ones verify.
+//! The signing keys of a node in memory: which one signs, and which ones verify.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 
 use super::{KeyRecord, KeyState, SigningKey};
 
-/// The keys that a node goes by.
+/// The keys that a node uses.
 #[derive(Default)]
 pub struct KeySet {
-    /// The secret that is shared with clients; where there is one, it signs.
+    /// The secret that is shared with clients. If there is one, it signs.
     shared: Option<Arc<SigningKey>>,
-    /// The newest first.
-    keys: Vec<Held>,
+    /// The stored keys, the newest first.
+    keys: Vec<LoadedKey>,
 }
 
-/// A key, read once, and its times without its private half.
-struct Held {
+/// A parsed key, and its record without the private half.
+struct LoadedKey {
     times: KeyRecord,
     key: Arc<SigningKey>,
 }
 
 impl KeySet {
-    /// The keys that were stored, and the secret that is shared with clients.
+    /// The stored keys, and the secret that is shared with clients.
     pub fn new(shared: Option<Arc<SigningKey>>, records: &[KeyRecord]) -> Self {
         let empty = Self {
             shared,
@@ -32,7 +32,7 @@ impl KeySet {
         empty.with(records)
     }
 
-    /// The same with what is stored now. A key that is known already is not read again.
+    /// This set, updated to the stored keys. Known keys are not parsed again.
     pub(super) fn with(&self, records: &[KeyRecord]) -> Self {
         let mut keys = Vec::with_capacity(records.len());
         for record in records {
@@ -54,7 +54,7 @@ impl KeySet {
                 private: None,
                 ..record.clone()
             };
-            keys.push(Held { times, key });
+            keys.push(LoadedKey { times, key });
         }
         keys.sort_by_key(|held| std::cmp::Reverse(held.times.signs_from));
         Self {
@@ -63,8 +63,7 @@ impl KeySet {
         }
     }
 
-    /// The key that signs at `now`. A node whose clock is behind that of the one that published the first key takes
-    /// that one.
+    /// The key that signs at `now`. If no key signs yet, because the clock of this node is behind, the first key is used.
     pub(super) fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
         let in_state = |state| {
             let mut found = self
@@ -79,8 +78,8 @@ impl KeySet {
             .or_else(|| in_state(KeyState::Published))
     }
 
-    /// The key of that name, if tokens of it can be good at `now`. One that is only published is among them: on a node
-    /// whose clock is ahead it may sign already.
+    /// The key with this name, if its tokens can be valid at `now`. Published keys are included, because a node whose clock is
+    /// ahead may already sign with them.
     pub(super) fn verifying(&self, kid: &str, now: Timestamp) -> Option<&SigningKey> {
         self.good(now)
             .map(|held| &*held.key)
@@ -88,7 +87,7 @@ impl KeySet {
             .find(|key| key.kid() == kid)
     }
 
-    /// Whether a key of that name is known, good or not.
+    /// Whether a key with this name is known, in any state.
     pub(super) fn knows(&self, kid: &str) -> bool {
         self.keys.iter().any(|held| held.times.kid == kid)
     }
@@ -102,7 +101,7 @@ impl KeySet {
         json!({ "keys": keys })
     }
 
-    fn good(&self, now: Timestamp) -> impl Iterator<Item = &Held> {
+    fn good(&self, now: Timestamp) -> impl Iterator<Item = &LoadedKey> {
         self.keys
             .iter()
             .filter(move |held| held.times.state(now) != KeyState::Retired)

@@ -1,4 +1,4 @@
-//! Keeping the keys of a node as new as the store's, without a restart.
+//! The worker that keeps the signing keys of a node up to date with the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use tokio::time::{Instant, timeout};
 use super::{KeyFault, KeySet};
 use crate::store::SigningKeyStore;
 
-/// How often the store is asked. A new key waits longer than a few of these before it signs.
+/// The interval at which the keys are read. A new key waits for several intervals before it signs.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How often at the most, however many tokens of unknown keys are presented.
+/// The minimum interval, however many tokens with unknown keys are presented.
 const NOT_BEFORE: Duration = Duration::from_millis(50);
 
-/// How long such a token waits for the answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a token with an unknown key waits for the next read.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// What a node goes by, to be read at any time.
+/// The current keys of a node.
 #[derive(Clone)]
 pub struct Keys {
     current: watch::Receiver<Arc<KeySet>>,
     wanted: Arc<Notify>,
 }
 
-/// Reads the keys anew for as long as the node runs.
+/// Reads the keys from the store while the node runs.
 pub struct KeyWatch<S: ?Sized> {
     store: Arc<S>,
     clock: Arc<dyn Clock>,
@@ -35,7 +35,7 @@ pub struct KeyWatch<S: ?Sized> {
 }
 
 impl Keys {
-    /// Keys that stay as they are.
+    /// Keys that never change.
     pub fn fixed(keys: KeySet) -> Self {
         Self {
             current: watch::channel(Arc::new(keys)).1,
@@ -43,23 +43,23 @@ impl Keys {
         }
     }
 
-    /// The keys of this moment.
+    /// The current keys.
     pub(super) fn now(&self) -> Arc<KeySet> {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Waits, not for long, until the keys were read anew.
+    /// Waits until the keys were read again, for a limited time.
     pub(super) async fn read_anew(&self) {
         let mut news = self.current.clone();
         news.mark_unchanged();
         self.wanted.notify_one();
-        // Whether they were or not, the keys of the next moment are all that there is.
-        let _ = timeout(PATIENCE, news.changed()).await;
+        // The caller continues with the current keys in both cases.
+        let _ = timeout(MAX_WAIT, news.changed()).await;
     }
 }
 
 impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
-    /// The keys of `store`, beginning with `first`.
+    /// A watch on the keys of `store`, which starts with `first`.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, first: KeySet) -> (Keys, Self) {
         let (current, news) = watch::channel(Arc::new(first));
         let wanted = Arc::new(Notify::new());
@@ -76,7 +76,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
         (keys, watch)
     }
 
-    /// Works until it is dropped. While the store does not answer, the keys stay what they were.
+    /// Runs until it is dropped. While the store does not answer, the keys stay as they are.
     pub async fn run(&self) {
         let (mut silent, mut known_faults) = (false, vec![]);
         loop {
@@ -104,7 +104,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
         let now = self.clock.now();
         let stored = self.store.signing_keys(now).await?;
         if stored.is_unconfirmed {
-            // A version without a ledger changed the keys. Should this fail, it is tried again at the next look.
+            // A version without a ledger has changed the keys. If this write fails, the next read repeats it.
             let after = stored.number;
             let _ = self.store.change_signing_keys(after, &[], &[], now).await;
         }
@@ -113,7 +113,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
     }
 }
 
-/// Logs the faults that were not known.
+/// Logs new faults.
 fn report(faults: &[KeyFault], known: &[KeyFault]) {
     for KeyFault { kid, detail } in faults.iter().filter(|fault| !known.contains(fault)) {
         tracing::error!(

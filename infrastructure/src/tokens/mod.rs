@@ -1,25 +1,36 @@
 //! Signed tokens, and the keys that sign them.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `jwt`, `token_cache` | access and refresh tokens, and the cache of verified ones |
+//! | `secret` | tokens in links of mails, and digests of opaque tokens |
+//! | `algorithm`, `signing_key` | the algorithms, and a key of one of them |
+//! | `key_record`, `key_set` | a key with its times, and the keys of a node in memory |
+//! | `key_changes` | which keys change when one is added, rotated or retired: decisions without a store or a clock |
+//! | `key_rotation` | these changes on a store, at the start of a node and for `authlog keys` |
+//! | `key_ledger`, `retired_keys` | protection of the stored keys against changes in the store (`docs/adr/0019`) |
+//! | `key_watch` | the worker that reads the keys again while the node runs |
 
 mod algorithm;
 mod jwt;
 mod key_changes;
-mod key_keeping;
 mod key_ledger;
 mod key_record;
+mod key_rotation;
 mod key_set;
 mod key_watch;
-mod remembered;
 mod retired_keys;
 mod secret;
 mod signing_key;
+mod token_cache;
 
 pub use algorithm::{JwtAlgorithm, UnknownAlgorithm};
 pub use jwt::JwtTokens;
 pub use key_changes::{KNOWN_TO_NODES_AFTER, KeyRefusal, PUBLISHED_FOR};
-pub use key_keeping::{KeyChangeError, keep_signing_key, retire_signing_key, rotate_signing_key};
 pub use key_ledger::{KeyFault, SigningKeys};
 pub(crate) use key_ledger::{KeyLedger, KeyRow, KeyTimes, judge};
 pub use key_record::{KeyRecord, KeyState};
+pub use key_rotation::{KeyChangeError, keep_signing_key, retire_signing_key, rotate_signing_key};
 pub use key_set::KeySet;
 pub use key_watch::{KeyWatch, Keys};
 pub(crate) use retired_keys::RetiredKeys;

@@ -1,5 +1,5 @@
-//! What a program remembers of retired keys, outside the store: what was retired stays retired, however the store is
-//! changed. The file, if there is one, keeps it across restarts.
+//! The memory of retired keys outside the store. A retired key stays retired, even if the store is changed. A file keeps the
+//! names across restarts, if there is one.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The names of keys that were retired.
+/// The names of retired keys.
 #[derive(Default)]
 pub(crate) struct RetiredKeys(Mutex<State>);
 
@@ -19,10 +19,10 @@ struct State {
 }
 
 impl RetiredKeys {
-    /// Keeps the names in this file too, one a line, and takes those that it holds.
+    /// Stores the names in this file as well, one per line, and adds the names that it contains.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     pub(crate) fn keep_in(&self, file: PathBuf) -> Result<()> {
         let held = match std::fs::read_to_string(&file) {
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
@@ -36,12 +36,12 @@ impl RetiredKeys {
         state.append(&new)
     }
 
-    /// Whether the key of that name was ever seen as retired.
+    /// Whether the key with this name was ever seen as retired.
     pub(crate) fn contains(&self, kid: &str) -> bool {
         self.lock().kids.contains(kid)
     }
 
-    /// Takes note of keys that are retired.
+    /// Adds the names of retired keys.
     pub(crate) fn note<'a>(&self, kids: impl Iterator<Item = &'a str>) {
         let mut state = self.lock();
         let new: Vec<String> = kids

@@ -1,4 +1,4 @@
-//! The secrets with which people prove that they may do what they asked for.
+//! Tokens in the links of mails, and digests of opaque tokens.
 
 use authlog_application::ports::{OpaqueToken, SecretTokens, TokenDigest};
 use authlog_domain::{ResetId, Timestamp, UserId, VerificationId};
@@ -7,13 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-/// Says what the key is used for, so that its signature on one thing is never one on another.
+/// The purpose of an HMAC, which is part of its input. So an HMAC for one purpose is never valid for another.
 const RESET_LABEL: &[u8] = b"authlog.v1.reset-token\0";
 
-/// The same for the names of resets.
+/// The purpose of HMACs that name resets.
 const RESET_NAME_LABEL: &[u8] = b"authlog.v1.reset-name\0";
 
-/// The same for links about e-mail addresses.
+/// The purpose of tokens in links that verify an e-mail address.
 const VERIFICATION_LABEL: &[u8] = b"authlog.v1.email-verification-token\0";
 
 /// Both ids and an HMAC-SHA256 over them: 16 + 16 + 32 bytes.
@@ -22,16 +22,16 @@ const RESET_BYTES: usize = 64;
 /// [`RESET_BYTES`] in base64 without padding.
 const RESET_CHARACTERS: usize = 86;
 
-/// Reset tokens that are signed with HMAC-SHA256.
+/// Tokens with an HMAC-SHA256.
 ///
-/// A reset token is `base64url(account ‖ reset ‖ tag)`, always 86 characters of the URL-safe alphabet: it goes into a
-/// link as it is, has no dot, as every JWT has, and is no UUID.
+/// A reset token is `base64url(account ‖ reset ‖ tag)`, always 86 characters of the URL-safe alphabet. It needs no encoding
+/// in a link, and cannot be confused with a JWT, which has dots, or with a UUID.
 pub struct HmacSecretTokens {
     key: hmac::Key,
 }
 
 impl HmacSecretTokens {
-    /// Tokens under `key`. Whoever has it can reset every password; it signs nothing else.
+    /// Tokens under `key`. The holder of this key can reset every password. It signs nothing else.
     pub fn new(key: &[u8; 32]) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
@@ -73,7 +73,7 @@ impl SecretTokens for HmacSecretTokens {
         Some((user, VerificationId::new(verification)))
     }
 
-    /// SHA-256 of the token as the client has it. It needs no key and no salt: 122 random bits cannot be searched for.
+    /// SHA-256 of the token in its canonical text. It needs no key and no salt, because 122 random bits cannot be guessed.
     fn digest(&self, token: &OpaqueToken) -> TokenDigest {
         let digest = digest::digest(&digest::SHA256, token.reveal().as_bytes());
         let mut bytes = [0; 32];
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_token_is_good_under_its_own_key_alone() {
+    fn a_reset_token_is_valid_only_under_its_key() {
         let (user, reset) = ids(1, 2);
         let token = tokens().reset_token(user, reset);
         assert_eq!(tokens().parse_reset_token(&token), Some((user, reset)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_reset_follows_from_all_of_its_request() {
+    fn the_name_of_a_reset_depends_on_all_parts_of_its_request() {
         let (_, queued) = ids(1, 2);
         let at = Timestamp::from_unix_millis(1_700_000_000_000);
         let later = at.plus(std::time::Duration::from_secs(1));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_one_kind_of_link_is_none_of_the_other() {
+    fn a_token_of_one_kind_of_link_is_not_valid_for_the_other() {
         let (user, reset) = ids(1, 2);
         let verification = VerificationId::new(reset.as_uuid());
         let tokens = tokens();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_token_passes_for_nothing_else() {
+    fn a_reset_token_is_neither_a_uuid_nor_a_jwt() {
         let token = tokens().reset_token(UserId::new(Uuid::max()), ResetId::new(Uuid::max()));
         assert_eq!(token.len(), RESET_CHARACTERS);
         assert!(Uuid::try_parse(&token).is_err());
@@ -194,13 +194,13 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_text_is_no_reset_token(text in any::<String>(), shaped in "[A-Za-z0-9_-]{86}") {
+        fn arbitrary_text_is_not_a_reset_token(text in any::<String>(), shaped in "[A-Za-z0-9_-]{86}") {
             prop_assert!(tokens().parse_reset_token(&text).is_none());
             prop_assert!(tokens().parse_reset_token(&shaped).is_none());
         }
 
         #[test]
-        fn a_reset_token_with_one_other_character_is_none(
+        fn a_reset_token_with_one_changed_character_is_refused(
             at in 0_usize..RESET_CHARACTERS,
             with in "[A-Za-z0-9_=+/. -]",
         ) {

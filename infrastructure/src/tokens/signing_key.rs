@@ -16,27 +16,27 @@ use zeroize::Zeroizing;
 
 use super::JwtAlgorithm;
 
-/// Why there is no such key.
+/// Why a key cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
-    /// The secret of an HS256 key can be searched for (RFC 7518 §3.2 asks for as many bits as the hash has).
+    /// The secret of an HS256 key is shorter than the hash (RFC 7518 §3.2).
     #[error(
         "a secret for HS256 needs at least {least} bytes, this one has {len}",
-        least = SigningKey::LEAST_SECRET_BYTES
+        least = SigningKey::MIN_SECRET_BYTES
     )]
     SecretTooShort {
-        /// How long it is, in bytes.
+        /// Its length in bytes.
         len: usize,
     },
-    /// The stored bytes are no key of that algorithm.
+    /// The stored bytes are not a key of this algorithm.
     #[error("the stored bytes are no {0} key")]
     Unreadable(JwtAlgorithm),
-    /// The cryptographic library could not make one.
+    /// The cryptographic library could not generate a key.
     #[error("no {0} key could be made")]
     NotGenerated(JwtAlgorithm),
 }
 
-/// A key that signs tokens, and verifies them. It has no `Debug` and no `Serialize`; its memory is wiped when dropped.
+/// A key that signs and verifies tokens. It has no `Debug` and no `Serialize`. Its memory is wiped on drop.
 pub struct SigningKey {
     kid: String,
     public_jwk: Option<Value>,
@@ -45,7 +45,7 @@ pub struct SigningKey {
     stored: Zeroizing<Vec<u8>>,
 }
 
-/// One way of signing, and what verifies it.
+/// A private key, and the public key that verifies its signatures.
 pub(super) struct Signer {
     algorithm: JwtAlgorithm,
     pair: KeyPair,
@@ -60,11 +60,11 @@ enum KeyPair {
 }
 
 impl SigningKey {
-    /// Fewest bytes in the secret of an HS256 key.
-    pub const LEAST_SECRET_BYTES: usize = 32;
+    /// The minimum length of the secret of an HS256 key, in bytes.
+    pub const MIN_SECRET_BYTES: usize = 32;
 
-    /// A new key. An RSA key has 3072 bits, which are worth 128 as the others are (NIST SP 800-57 part 1, §5.6.1), and is
-    /// up to a second or two in the making.
+    /// Generates a key. An RSA key has 3072 bits, for the same 128 bits of security as the other algorithms (NIST SP 800-57
+    /// part 1, §5.6.1). Its generation takes up to two seconds.
     ///
     /// # Errors
     /// [`SigningKeyError::NotGenerated`].
@@ -74,7 +74,7 @@ impl SigningKey {
         Self::from_stored(algorithm, &stored)
     }
 
-    /// The key that [`Self::to_stored`] gave, or any unencrypted PKCS#8 key in DER of the same kind.
+    /// The key from the result of [`Self::to_stored`], or from any unencrypted PKCS#8 key in DER of the same algorithm.
     ///
     /// # Errors
     /// [`SigningKeyError::Unreadable`]; for HS256 [`SigningKeyError::SecretTooShort`].
@@ -126,22 +126,22 @@ impl SigningKey {
         }
     }
 
-    /// The HS256 key that is this secret.
+    /// The HS256 key with this secret.
     ///
     /// # Errors
-    /// [`SigningKeyError::SecretTooShort`] for less than [`Self::LEAST_SECRET_BYTES`].
+    /// [`SigningKeyError::SecretTooShort`] for less than [`Self::MIN_SECRET_BYTES`].
     pub fn from_secret(secret: &[u8]) -> Result<Self, SigningKeyError> {
-        if secret.len() < Self::LEAST_SECRET_BYTES {
+        if secret.len() < Self::MIN_SECRET_BYTES {
             return Err(SigningKeyError::SecretTooShort { len: secret.len() });
         }
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        // A thumbprint would be a plain hash of the secret (RFC 7638 §7). This tells no more than any signature does.
+        // A thumbprint would be a plain hash of the secret (RFC 7638 §7). An HMAC reveals no more than any signature.
         let tag = hmac::sign(&key, b"authlog.v1.kid");
         Ok(Self {
             kid: base64(tag.as_ref().get(..16).unwrap_or_default()),
             public_jwk: None,
             access: Signer::of_secret(secret),
-            // Whoever shares the secret may verify both kinds, as ever.
+            // Clients that share the secret may verify both kinds of tokens.
             refresh: Signer::of_secret(secret),
             stored: Zeroizing::new(secret.to_vec()),
         })
@@ -164,18 +164,18 @@ impl SigningKey {
         }
     }
 
-    /// Whether a published key may be called so: 32 bytes in base64url without padding.
+    /// Whether a published key may have this name: 32 bytes in base64url without padding.
     pub(super) fn may_be_called(kid: &str) -> bool {
         let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         kid.len() == 43 && kid.bytes().all(is_url_safe)
     }
 
-    /// What to store, sealed: a PKCS#8 key in DER, or the secret of an HS256 key.
+    /// The bytes to store, sealed: a PKCS#8 key in DER, or the secret of an HS256 key.
     pub fn to_stored(&self) -> Zeroizing<Vec<u8>> {
         self.stored.clone()
     }
 
-    /// What it signs access tokens with.
+    /// The algorithm of access tokens.
     pub const fn algorithm(&self) -> JwtAlgorithm {
         self.access.algorithm
     }
@@ -190,12 +190,12 @@ impl SigningKey {
         self.public_jwk.as_ref()
     }
 
-    /// What signs access tokens, which anybody can verify who has the public key.
+    /// The signer of access tokens. Every holder of the public key can verify them.
     pub(super) const fn access(&self) -> &Signer {
         &self.access
     }
 
-    /// What signs refresh tokens, which are for nobody to read but whoever issued them (RFC 6749 §1.5).
+    /// The signer of refresh tokens, which only their issuer reads (RFC 6749 §1.5).
     pub(super) const fn refresh(&self) -> &Signer {
         &self.refresh
     }
@@ -210,14 +210,14 @@ impl Signer {
         }
     }
 
-    /// An HMAC under a secret of its own, which is derived from the private key and goes with it: to sign costs a tenth and
-    /// to verify a thirtieth of what Ed25519 takes.
+    /// An HMAC under a separate secret that is derived from the private key. Signing costs a tenth and verifying a thirtieth of
+    /// Ed25519.
     fn of_refresh_tokens(private: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, private);
         Self::of_secret(hmac::sign(&key, b"authlog.v1.refresh").as_ref())
     }
 
-    /// The only algorithm that its signatures may name.
+    /// The only algorithm that a token header may name.
     pub(super) const fn algorithm(&self) -> JwtAlgorithm {
         self.algorithm
     }
@@ -258,7 +258,7 @@ fn new_key_bytes(
             der.as_ref().to_vec()
         }
         JwtAlgorithm::Hs256 => {
-            let mut secret = vec![0; SigningKey::LEAST_SECRET_BYTES];
+            let mut secret = vec![0; SigningKey::MIN_SECRET_BYTES];
             rand::fill(&mut secret)?;
             secret
         }
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stored_key_is_the_same_key_again() {
+    fn a_stored_key_is_read_back() {
         for algorithm in JwtAlgorithm::ALL {
             let key = SigningKey::generate(algorithm).unwrap();
             let again = SigningKey::from_stored(algorithm, &key.to_stored()).unwrap();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_says_nothing_of_the_private_one() {
+    fn a_public_key_contains_nothing_of_the_private_key() {
         for algorithm in JwtAlgorithm::ALL {
             let key = SigningKey::generate(algorithm).unwrap();
             let Some(jwk) = key.public_jwk() else {
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_can_be_searched_for_is_refused_by_its_length() {
+    fn a_secret_that_is_too_short_is_refused() {
         let error = SigningKey::from_secret(&[7; 31]).err().unwrap();
         assert_eq!(
             error.to_string(),

@@ -1,4 +1,4 @@
-//! Tokens as their issuer, their bearers and their forgers see them.
+//! Tests of tokens, by their issuer, their bearers and forgers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn same(key: &SigningKey) -> SigningKey {
     SigningKey::from_stored(key.algorithm(), &key.to_stored()).unwrap()
 }
 
-/// What has signed for an hour, and what did so until then.
+/// A key that has signed for an hour, and its predecessor.
 fn keys(current: &SigningKey, former: &[SigningKey]) -> Keys {
     let begin = now().minus(seconds(3600));
     if current.algorithm() == JwtAlgorithm::Hs256 {
@@ -89,7 +89,7 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
 }
 
-/// A token with a good signature of `key`, as access tokens have it, on whatever header and payload.
+/// A token with a valid signature of `key` for this header and payload.
 fn forge(key: &SigningKey, header: &Value, payload: &Value) -> String {
     forge_with(key.access(), header, payload)
 }
@@ -102,7 +102,7 @@ fn forge_with(signer: &Signer, header: &Value, payload: &Value) -> String {
 }
 
 #[test]
-fn what_was_signed_is_what_is_verified_with_every_algorithm() {
+fn a_signed_token_is_verified_with_every_algorithm() {
     for algorithm in JwtAlgorithm::ALL {
         let tokens = tokens(algorithm);
         for kind in [TokenKind::Access, TokenKind::Refresh { generation: 7 }] {
@@ -172,7 +172,7 @@ fn an_access_token_names_its_contract_as_the_client_and_one_without_it_is_good()
 }
 
 #[test]
-fn a_contract_cannot_say_otherwise_than_the_registered_claims() {
+fn a_contract_cannot_override_the_registered_claims() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let mut signed = access();
     for name in [
@@ -196,7 +196,7 @@ fn a_contract_cannot_say_otherwise_than_the_registered_claims() {
 }
 
 #[test]
-fn a_token_is_good_until_the_second_in_which_it_expires() {
+fn a_token_is_valid_until_the_second_in_which_it_expires() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     let last = Timestamp::from_unix_millis(1_700_000_299_999);
@@ -207,14 +207,14 @@ fn a_token_is_good_until_the_second_in_which_it_expires() {
 }
 
 #[test]
-fn what_is_remembered_of_a_token_is_of_that_token_and_ends_with_it() {
+fn a_cached_token_matches_only_itself_and_expires() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     let first = tokens.verify(&token, now()).unwrap();
     assert_eq!(tokens.verify(&token, now()), Some(first));
     assert_eq!(tokens.verify(&token, now().plus(seconds(301))), None);
     assert_eq!(tokens.verify(&token, now().minus(seconds(120))), None);
-    // The signature of one token under the words of another.
+    // The signature of one token on the content of another.
     let other = tokens
         .sign(&claims(TokenKind::Refresh { generation: 7 }))
         .unwrap();
@@ -225,7 +225,7 @@ fn what_is_remembered_of_a_token_is_of_that_token_and_ends_with_it() {
 }
 
 #[test]
-fn a_token_from_the_future_is_refused_beyond_what_clocks_differ_by() {
+fn a_token_from_the_future_is_refused_beyond_the_clock_tolerance() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     assert!(tokens.verify(&token, now().minus(seconds(60))).is_some());
@@ -247,7 +247,7 @@ fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
 }
 
 #[test]
-fn a_token_signed_by_another_key_is_refused_whatever_key_it_names() {
+fn a_token_signed_by_another_key_is_refused_even_if_it_names_ours() {
     for algorithm in JwtAlgorithm::ALL {
         let tokens = tokens(algorithm);
         let mallory = SigningKey::generate(algorithm).unwrap();
@@ -270,7 +270,7 @@ fn the_algorithm_is_the_keys_and_not_the_headers() {
     let tokens = tokens(JwtAlgorithm::Rs256);
     let token = tokens.sign(&access()).unwrap();
     let (mut header, payload) = (part(&token, 0), part(&token, 1));
-    // The classic: the public key, which everybody has, as an HMAC secret.
+    // The classic attack: the public key as an HMAC secret.
     let public = tokens.key_set(now()).to_string();
     let shared = SigningKey::from_secret(public.as_bytes()).unwrap();
     header["alg"] = json!("HS256");
@@ -300,7 +300,7 @@ fn a_refresh_token_is_signed_with_a_secret_that_nobody_else_has() {
         let token = tokens.sign(&signed).unwrap();
         let (mut header, payload) = (part(&token, 0), part(&token, 1));
         assert_eq!(header["alg"], "HS256", "{algorithm}");
-        // Neither key signs for the other kind of token, whatever the header says of it.
+        // Neither key signs the other kind of token, even if the header says so.
         let (access, refresh) = (tokens.current.access(), tokens.current.refresh());
         for (typ, good) in [("rt+jwt", refresh), ("at+jwt", access)] {
             header["typ"] = json!(typ);
@@ -313,7 +313,7 @@ fn a_refresh_token_is_signed_with_a_secret_that_nobody_else_has() {
                 }
             }
         }
-        // The secret goes with the key: another one has another.
+        // The secret is derived from the key, so another key has another secret.
         let other = SigningKey::generate(algorithm).unwrap();
         header["typ"] = json!("rt+jwt");
         header["alg"] = json!("HS256");
@@ -323,7 +323,7 @@ fn a_refresh_token_is_signed_with_a_secret_that_nobody_else_has() {
 }
 
 #[test]
-fn a_header_that_brings_more_than_ours_do_is_refused_even_if_well_signed() {
+fn a_header_with_other_members_is_refused_despite_a_valid_signature() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     let (header, payload) = (part(&token, 0), part(&token, 1));
@@ -351,7 +351,7 @@ fn a_header_that_brings_more_than_ours_do_is_refused_even_if_well_signed() {
 }
 
 #[test]
-fn a_token_that_does_not_say_what_it_is_for_is_refused() {
+fn a_token_without_its_purpose_is_refused() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     for kind in [json!("JWT"), json!("AT+JWT"), json!("rt+jwt"), json!(null)] {
@@ -387,7 +387,7 @@ fn a_token_that_lacks_a_claim_is_refused() {
 }
 
 #[test]
-fn a_token_that_is_not_good_yet_is_refused() {
+fn a_token_that_is_not_valid_yet_is_refused() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     let mut payload = part(&token, 1);
@@ -398,7 +398,7 @@ fn a_token_that_is_not_good_yet_is_refused() {
 }
 
 #[test]
-fn after_a_change_of_keys_the_tokens_of_the_former_key_are_good_as_long_as_it_is_known() {
+fn tokens_of_the_former_key_are_valid_while_it_is_known() {
     let former = SigningKey::generate(JwtAlgorithm::Rs256).unwrap();
     let token = tokens_with(same(&former)).sign(&access()).unwrap();
     let current = SigningKey::generate(JwtAlgorithm::EdDsa).unwrap();
@@ -410,7 +410,7 @@ fn after_a_change_of_keys_the_tokens_of_the_former_key_are_good_as_long_as_it_is
 }
 
 #[test]
-fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() {
+fn a_published_key_signs_nothing_before_its_time_and_everything_after() {
     let [current, next] =
         [JwtAlgorithm::EdDsa, JwtAlgorithm::Es256].map(|it| SigningKey::generate(it).unwrap());
     let handover = now().plus(seconds(600));
@@ -431,7 +431,7 @@ fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() 
     assert_eq!(part(&after, 0)["kid"], next.kid());
     let named = |at| tokens.key_set(at)["keys"].as_array().unwrap().len();
     assert_eq!(named(now()), 2);
-    // The last token of the former key is good until it expires, and then the key is gone.
+    // The last token of the former key is valid until it expires. Then the key is removed.
     let last = handover.minus(seconds(2)).plus(LONGEST_TOKEN);
     assert!(tokens.verify(&before, last).is_some());
     let end = handover.plus(LONGEST_TOKEN).plus(CLOCK_DIFFERENCE);
@@ -440,7 +440,7 @@ fn a_key_that_is_published_signs_nothing_before_its_time_and_everything_after() 
 }
 
 #[test]
-fn nothing_is_signed_that_would_outlive_what_is_remembered() {
+fn no_token_is_signed_that_outlives_the_deny_list_or_its_key() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     for (kind, longest) in [
         (TokenKind::Access, LONGEST_ACCESS_TOKEN),
@@ -456,7 +456,7 @@ fn nothing_is_signed_that_would_outlive_what_is_remembered() {
 }
 
 #[test]
-fn a_token_that_would_be_good_for_longer_than_any_contract_allows_is_refused() {
+fn a_token_with_a_longer_lifetime_than_any_contract_allows_is_refused() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     for (kind, signer, longest) in [
         (
@@ -485,16 +485,16 @@ fn a_token_that_would_be_good_for_longer_than_any_contract_allows_is_refused() {
         assert!(tokens.verify(&until(last), now()).is_some());
         let longer = until(last.plus(seconds(2)));
         assert!(tokens.verify(&longer, now()).is_none());
-        // By the clock under which it was issued.
+        // By the clock of the node that issued it.
         let ahead = now().plus(seconds(10));
         assert!(tokens.verify(&longer, ahead).is_some());
-        // One that was verified then is refused once the clock is right again.
+        // A token that was verified then is refused once the clock is right again.
         assert!(tokens.verify(&longer, now()).is_none());
     }
 }
 
 #[test]
-fn a_header_with_a_member_twice_or_too_long_or_of_another_form_is_refused_even_if_well_signed() {
+fn a_header_that_is_malformed_or_too_long_is_refused_despite_a_valid_signature() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let token = tokens.sign(&access()).unwrap();
     let kid = tokens.current.kid();
@@ -524,7 +524,7 @@ fn a_header_with_a_member_twice_or_too_long_or_of_another_form_is_refused_even_i
 }
 
 #[test]
-fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
+fn the_key_set_has_every_verifying_key_but_no_shared_secret() {
     for (algorithm, members) in [
         (
             JwtAlgorithm::EdDsa,
@@ -545,7 +545,7 @@ fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
         let mut names: Vec<&str> = jwk.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, members, "{algorithm}");
-        // A client that knows nothing but the key set can verify.
+        // A client can verify tokens with only the key set.
         let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(set["keys"][0].clone()).unwrap();
         let key = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
         let token = tokens.sign(&access()).unwrap();
@@ -559,7 +559,7 @@ fn the_key_set_has_all_that_verifies_and_nothing_of_a_shared_secret() {
 }
 
 #[test]
-fn a_token_that_is_too_long_is_not_looked_at() {
+fn a_token_that_is_too_long_is_not_parsed() {
     let tokens = tokens(JwtAlgorithm::EdDsa);
     let mut signed = access();
     signed
@@ -571,7 +571,7 @@ fn a_token_that_is_too_long_is_not_looked_at() {
 
 proptest! {
     #[test]
-    fn arbitrary_text_is_no_token(
+    fn arbitrary_text_is_not_a_token(
         text in any::<String>(),
         shaped in "[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,90}",
         header in "\\{\"(alg|typ|kid)\":\"(EdDSA|none|HS256|at\\+jwt)\"\\}",
@@ -584,7 +584,7 @@ proptest! {
     }
 
     #[test]
-    fn a_token_with_one_other_character_is_none(
+    fn a_token_with_one_changed_character_is_refused(
         algorithm in prop::sample::select(vec![
             JwtAlgorithm::EdDsa, JwtAlgorithm::Es256, JwtAlgorithm::Hs256,
         ]),
@@ -601,7 +601,7 @@ proptest! {
     }
 
     #[test]
-    fn a_token_cut_short_or_drawn_out_is_none(
+    fn a_truncated_or_extended_token_is_refused(
         at in any::<prop::sample::Index>(),
         tail in "[A-Za-z0-9_=.-]{1,8}",
     ) {
@@ -613,7 +613,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_signed_with_a_foreign_key_is_none(
+    fn a_token_signed_with_a_foreign_key_is_refused(
         algorithm in prop::sample::select(vec![
             JwtAlgorithm::EdDsa, JwtAlgorithm::Es256, JwtAlgorithm::Hs256,
         ]),
@@ -634,7 +634,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_our_own_key_signs_is_taken_only_if_it_is_such_a_token_as_we_make(
+    fn other_data_signed_with_our_key_is_not_accepted_as_a_token(
         header in mutations(),
         payload in mutations(),
     ) {
@@ -659,7 +659,7 @@ proptest! {
     }
 }
 
-/// Members of a header or of claims, with values that belong in them and that do not.
+/// Members of a header or of claims, with valid and invalid values.
 fn mutations() -> impl Strategy<Value = Vec<(String, Value)>> {
     let names = [
         "typ",

@@ -1,4 +1,4 @@
-//! The set of keys through its changes, as times and states.
+//! Tests of the changes of the set of keys, by times and states.
 
 use authlog_application::LONGEST_TOKEN;
 use authlog_domain::CLOCK_DIFFERENCE;
@@ -16,7 +16,7 @@ fn key() -> SigningKey {
     SigningKey::generate(ALGORITHM).unwrap()
 }
 
-/// What a store does with changes.
+/// Applies changes as a store does.
 fn apply(keys: &mut Vec<KeyRecord>, changed: Vec<KeyRecord>) {
     for change in changed {
         match keys.iter_mut().find(|key| key.kid == change.kid) {
@@ -31,15 +31,15 @@ fn states(keys: &[KeyRecord], at: Timestamp) -> Vec<KeyState> {
 }
 
 fn first() -> Vec<KeyRecord> {
-    succeed(&[], &key(), PUBLISHED_FOR, start())
+    add_successor(&[], &key(), PUBLISHED_FOR, start())
 }
 
 #[test]
 fn the_first_key_signs_at_once() {
     let keys = first();
     assert_eq!(states(&keys, start()), [KeyState::Signing]);
-    assert!(!lacks(&keys, ALGORITHM));
-    assert!(lacks(&keys, JwtAlgorithm::Rs256) && lacks(&[], ALGORITHM));
+    assert!(!needs_key(&keys, ALGORITHM));
+    assert!(needs_key(&keys, JwtAlgorithm::Rs256) && needs_key(&[], ALGORITHM));
 }
 
 #[test]
@@ -50,20 +50,20 @@ fn a_set_keeps_its_algorithm_until_a_setting_names_another() {
     let mut keys = first();
     assert_eq!(next_algorithm(&keys, None), EdDsa);
     assert_eq!(next_algorithm(&keys, Some(Es256)), Es256);
-    // The newest key counts, also before it signs.
+    // The newest key counts, even before it signs.
     let rsa = SigningKey::generate(Rs256).unwrap();
     let changed = rotate(&keys, &rsa, false, start()).unwrap();
     apply(&mut keys, changed);
     assert_eq!(next_algorithm(&keys, None), Rs256);
     keys.reverse();
     assert_eq!(next_algorithm(&keys, None), Rs256);
-    // A set whose keys were all given up had an algorithm as well.
+    // A set whose keys are all retired keeps its algorithm as well.
     let given_up: Vec<_> = first()
         .into_iter()
         .map(|key| key.retired(start()))
         .collect();
     assert_eq!(next_algorithm(&given_up, None), EdDsa);
-    // No secret is made up that no client shares.
+    // No HS256 secret is generated, because no client would share it.
     let shared = SigningKey::generate(Hs256).unwrap();
     assert_eq!(
         next_algorithm(&[KeyRecord::new(&shared, start())], None),
@@ -72,7 +72,7 @@ fn a_set_keeps_its_algorithm_until_a_setting_names_another() {
 }
 
 #[test]
-fn a_key_is_published_then_signs_then_verifies_then_is_gone() {
+fn a_key_is_published_then_signs_then_verifies_then_expires() {
     use KeyState::{Published, Retired, Signing, Verifying};
     let mut keys = first();
     let changed = rotate(&keys, &key(), false, start()).unwrap();
@@ -85,14 +85,14 @@ fn a_key_is_published_then_signs_then_verifies_then_is_gone() {
     let end = handover.plus(LONGEST_TOKEN).plus(CLOCK_DIFFERENCE);
     assert_eq!(states(&keys, end.minus(moment)), [Verifying, Signing]);
     assert_eq!(states(&keys, end), [Retired, Signing]);
-    // The next change forgets its private half.
+    // The next change removes its private half.
     let changed = rotate(&keys, &key(), false, end).unwrap();
     apply(&mut keys, changed);
     assert!(keys[0].private.is_none() && keys[1].private.is_some());
 }
 
 #[test]
-fn a_successor_that_is_published_can_only_be_hurried() {
+fn a_published_successor_can_only_be_brought_forward() {
     let mut keys = first();
     let changed = rotate(&keys, &key(), false, start()).unwrap();
     apply(&mut keys, changed);
@@ -109,13 +109,13 @@ fn a_successor_that_is_published_can_only_be_hurried() {
 }
 
 #[test]
-fn a_key_of_another_algorithm_takes_the_place_of_one_that_was_about_to_sign() {
+fn a_key_of_another_algorithm_replaces_one_that_has_not_signed_yet() {
     let mut keys = first();
     let changed = rotate(&keys, &key(), false, start()).unwrap();
     apply(&mut keys, changed);
     let other = SigningKey::generate(JwtAlgorithm::Es256).unwrap();
     let later = start().plus(Duration::from_secs(60));
-    let changed = succeed(&keys, &other, PUBLISHED_FOR, later);
+    let changed = add_successor(&keys, &other, PUBLISHED_FOR, later);
     apply(&mut keys, changed);
     use KeyState::{Published, Retired, Signing, Verifying};
     assert_eq!(states(&keys, later), [Signing, Retired, Published]);
@@ -124,7 +124,7 @@ fn a_key_of_another_algorithm_takes_the_place_of_one_that_was_about_to_sign() {
 }
 
 #[test]
-fn a_retired_key_is_gone_at_once_and_another_signs() {
+fn a_retired_key_is_invalid_at_once_and_another_signs() {
     let mut keys = first();
     let kid = keys[0].kid.clone();
     let changed = retire(&keys, &kid, SigningKey::generate, start()).unwrap();
@@ -136,13 +136,13 @@ fn a_retired_key_is_gone_at_once_and_another_signs() {
     assert!(keys[0].private.is_none());
     let again = retire(&keys, &kid, SigningKey::generate, start());
     assert!(matches!(again, Err(KeyRefusal::AlreadyRetired { .. })));
-    let unknown = retire(&keys, "nobody", SigningKey::generate, start());
+    let unknown = retire(&keys, "unknown", SigningKey::generate, start());
     assert!(matches!(unknown, Err(KeyRefusal::Unknown(_))));
 }
 
 proptest! {
-    /// Whatever is done, in whatever order: one key signs at every moment, and no token that was signed with a key that
-    /// nobody retired is void before it expires.
+    /// After any sequence of changes, one key signs at every moment, and a token is valid until it expires unless its key was
+    /// retired.
     #[test]
     fn one_key_signs_at_every_moment_and_verifies_until_its_last_token_has_expired(
         steps in proptest::collection::vec((0..5_u8, 0..20_u8, 0..1_000_000_u64), 1..12),
@@ -155,7 +155,7 @@ proptest! {
             let changed = match what {
                 0 => rotate(&keys, &key(), false, now).unwrap_or_default(),
                 1 => rotate(&keys, &key(), true, now).unwrap_or_default(),
-                2 => succeed(&keys, &key(), PUBLISHED_FOR, now),
+                2 => add_successor(&keys, &key(), PUBLISHED_FOR, now),
                 3 => {
                     let kid = keys[usize::from(which) % keys.len()].kid.clone();
                     let changed = retire(&keys, &kid, SigningKey::generate, now);

@@ -1,4 +1,7 @@
-//! Changing the set of keys in the store: at the start of a node, and for an operator.
+//! Changing the set of signing keys in the store: at the start of a node, and for `authlog keys`.
+//!
+//! Every change names the change that it follows. If another program has changed the keys meanwhile, the decision is made
+//! again from the new state.
 
 use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
@@ -7,13 +10,13 @@ use super::key_changes::{self, PUBLISHED_FOR, next_algorithm};
 use super::{JwtAlgorithm, KeyRecord, KeyRefusal, SigningKey, SigningKeyError, SigningKeys};
 use crate::store::Store;
 
-/// The default of the versions that kept one key for each algorithm.
+/// The default algorithm of versions that stored one key for each algorithm.
 const FORMER_DEFAULT: JwtAlgorithm = JwtAlgorithm::EdDsa;
 
-/// Why the keys are not changed.
+/// Why the keys were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyChangeError {
-    /// They must not be.
+    /// The change is refused.
     #[error(transparent)]
     Refused(#[from] KeyRefusal),
     /// The store did not answer.
@@ -27,12 +30,12 @@ impl From<SigningKeyError> for KeyChangeError {
     }
 }
 
-/// Makes sure that there is a key of the algorithm `wanted` to sign with, now or soon, and returns all keys. Where keys of
-/// another algorithm sign, it is published first, and they go on verifying. If no algorithm is wanted, the store keeps the
-/// one that it has, and a new store gets the default.
+/// Ensures that the newest key has the algorithm `wanted`, and returns all keys. If keys of another algorithm sign, the new
+/// key is published first, and the old ones still verify. Without `wanted`, the store keeps its algorithm, and a new store
+/// gets the default.
 ///
 /// # Errors
-/// A key cannot be made, or the store does not answer.
+/// A key cannot be generated, or the store does not answer.
 pub async fn keep_signing_key(
     store: &dyn Store,
     wanted: Option<JwtAlgorithm>,
@@ -41,9 +44,9 @@ pub async fn keep_signing_key(
     loop {
         let stored = stored_keys(store, wanted, now).await?;
         let algorithm = next_algorithm(&stored.keys, wanted);
-        let changed = if key_changes::lacks(&stored.keys, algorithm) {
+        let changed = if key_changes::needs_key(&stored.keys, algorithm) {
             let new = SigningKey::generate(algorithm)?;
-            key_changes::succeed(&stored.keys, &new, PUBLISHED_FOR, now)
+            key_changes::add_successor(&stored.keys, &new, PUBLISHED_FOR, now)
         } else if stored.is_unconfirmed {
             vec![]
         } else {
@@ -54,11 +57,11 @@ pub async fn keep_signing_key(
     }
 }
 
-/// Publishes a key that is to follow the one that signs; `soon`, as soon as every node knows it. Its algorithm is the one
-/// `wanted`, or else that of the newest key. Returns the keys that have changed, the new one last.
+/// Publishes a successor of the signing key. It signs after [`PUBLISHED_FOR`], or with `soon` as soon as every node knows it.
+/// Its algorithm is `wanted`, or else that of the newest key. Returns the changed keys, the successor last.
 ///
 /// # Errors
-/// There is one already, it cannot be made, or the store does not answer.
+/// A successor is published already, a key cannot be generated, or the store does not answer.
 pub async fn rotate_signing_key(
     store: &dyn Store,
     wanted: Option<JwtAlgorithm>,
@@ -76,11 +79,11 @@ pub async fn rotate_signing_key(
     }
 }
 
-/// Gives a key up: no token of it is good any more. Returns the keys that have changed. The row of a key that cannot be
-/// used is removed.
+/// Retires a key: its tokens are invalid from `now` on. Returns the changed keys. If the stored key is damaged, its row is
+/// removed instead.
 ///
 /// # Errors
-/// There is no such key, it was given up before, a successor cannot be made, or the store does not answer.
+/// There is no such key, it was retired before, a successor cannot be generated, or the store does not answer.
 pub async fn retire_signing_key(
     store: &dyn Store,
     kid: &str,
@@ -88,9 +91,9 @@ pub async fn retire_signing_key(
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
     loop {
         let stored = store.signing_keys(now).await?;
-        let is_left_out = !stored.keys.iter().any(|key| key.kid == kid)
+        let is_damaged = !stored.keys.iter().any(|key| key.kid == kid)
             && stored.faults.iter().any(|fault| fault.kid == kid);
-        let (changed, removed) = if is_left_out {
+        let (changed, removed) = if is_damaged {
             (vec![], vec![kid.to_owned()])
         } else {
             let changed = key_changes::retire(&stored.keys, kid, SigningKey::generate, now)?;
@@ -106,8 +109,8 @@ pub async fn retire_signing_key(
     }
 }
 
-/// All keys. Where there are none yet, those that were kept one by one for each algorithm, before there was a set of them;
-/// the one of the algorithm `wanted`, or else of the default of that time, signs on.
+/// All keys. If the set is empty, keys of an earlier version, which stored one key for each algorithm, are brought over. The
+/// one with the algorithm `wanted`, or else with the former default, keeps signing.
 async fn stored_keys(
     store: &dyn Store,
     wanted: Option<JwtAlgorithm>,
@@ -133,10 +136,10 @@ async fn former_keys(
     now: Timestamp,
 ) -> Result<Vec<KeyRecord>, KeyChangeError> {
     let mut found = Vec::new();
-    for made_for in JwtAlgorithm::ALL {
-        let name = format!("signing-key/{made_for}");
+    for algorithm_of_key in JwtAlgorithm::ALL {
+        let name = format!("signing-key/{algorithm_of_key}");
         if let Some(stored) = store.find_shared_secret(&name).await? {
-            let key = SigningKey::from_stored(made_for, &stored)?;
+            let key = SigningKey::from_stored(algorithm_of_key, &stored)?;
             found.push(KeyRecord::new(&key, now));
         }
     }
