@@ -233,7 +233,7 @@ impl Tokens for JwtTokens {
         if !SigningKey::may_be_called(&header.kid) || self.keys.now().knows(&header.kid) {
             return false;
         }
-        self.keys.read_anew().await;
+        self.keys.read_again().await;
         self.keys.now().knows(&header.kid)
     }
 

@@ -14,7 +14,7 @@ use crate::store::SigningKeyStore;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The minimum interval, however many tokens with unknown keys are presented.
-const NOT_BEFORE: Duration = Duration::from_millis(50);
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a token with an unknown key waits for the next read.
 const MAX_WAIT: Duration = Duration::from_secs(1);
@@ -49,22 +49,22 @@ impl Keys {
     }
 
     /// Waits until the keys were read again, for a limited time.
-    pub(super) async fn read_anew(&self) {
-        let mut news = self.current.clone();
-        news.mark_unchanged();
+    pub(super) async fn read_again(&self) {
+        let mut changes = self.current.clone();
+        changes.mark_unchanged();
         self.wanted.notify_one();
         // The caller continues with the current keys in both cases.
-        let _ = timeout(MAX_WAIT, news.changed()).await;
+        let _ = timeout(MAX_WAIT, changes.changed()).await;
     }
 }
 
 impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
     /// A watch on the keys of `store`, which starts with `first`.
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, first: KeySet) -> (Keys, Self) {
-        let (current, news) = watch::channel(Arc::new(first));
+        let (current, changes) = watch::channel(Arc::new(first));
         let wanted = Arc::new(Notify::new());
         let keys = Keys {
-            current: news,
+            current: changes,
             wanted: Arc::clone(&wanted),
         };
         let watch = Self {
@@ -95,7 +95,7 @@ impl<S: SigningKeyStore + ?Sized> KeyWatch<S> {
                     silent = true;
                 }
             }
-            tokio::time::sleep_until(asked + NOT_BEFORE).await;
+            tokio::time::sleep_until(asked + MIN_INTERVAL).await;
             let _ = timeout(EVERY, self.wanted.notified()).await;
         }
     }

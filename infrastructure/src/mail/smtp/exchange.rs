@@ -146,7 +146,7 @@ pub(super) async fn send_message(
     }
 }
 
-/// Checks that the server supports the extensions that the message needs.
+/// The parameters of `MAIL` for the extensions that the message needs. It is an error if the server lacks one of them.
 fn parameters(
     connection: &AsyncSmtpConnection,
     envelope: &Envelope,
