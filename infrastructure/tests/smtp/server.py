@@ -22,7 +22,7 @@ class Handler:
         return "250 OK"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        if address.startswith("nobody@"):
+        if address.startswith("unknown@"):
             return f"550 5.1.1 <{address}>: no mailbox of {address.split('@')[0]} here"
         if address.startswith("relayed@"):
             return argument("--refuse-relaying") or "550 5.7.1 Relaying denied"
