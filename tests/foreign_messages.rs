@@ -164,7 +164,7 @@ async fn a_foreign_message_in_the_middle_that_names_an_event_beyond_the_log_rais
     let nats = Nats::start().await;
     let mut service = publishing(store, &nats).start().await;
     let auditor = Auditor::of(&service).await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     let whole = auditor.finds_the_log_on(&nats, &service).await;

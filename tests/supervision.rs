@@ -219,7 +219,7 @@ async fn a_service_that_starts_where_no_file_can_grow_is_not_ready_before_anythi
         .with_cheap_hashing()
         .start()
         .await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     service.kill9();
@@ -243,7 +243,7 @@ async fn a_service_that_starts_while_postgresql_takes_no_writes_is_not_ready() {
         .with_cheap_hashing()
         .start()
         .await;
-    Contract::A
+    Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
     service.terminate().await;

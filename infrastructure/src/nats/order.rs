@@ -37,7 +37,7 @@ pub(super) enum Verdict {
 }
 
 /// What a message is that is [`Verdict::BeyondLog`] of a log that ends at `end`, in words for an operator.
-pub(super) fn beyond_log(claim: &Claim, end: u64, message: &StreamMessage) -> String {
+pub(super) fn beyond_log(claim: &EventClaim, end: u64, message: &StreamMessage) -> String {
     format!(
         "it is event {} by its headers, {} of {}, and the log ends at {end} ({})",
         claim.log_index,
