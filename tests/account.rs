@@ -262,12 +262,12 @@ async fn a_change_of_password_requires_the_current_one(store: Store) {
     for (new, says) in [
         (
             json!("short"),
-            "The new password needs at least 12 characters.",
+            "The new password must have at least 12 characters.",
         ),
         (json!(null), "The new password is missing."),
         (
             json!("x".repeat(5000)),
-            "The new password can have at most 256 characters.",
+            "The new password must have at most 256 characters.",
         ),
     ] {
         let body = json!({"current_password": current, "new_password": new});
@@ -325,7 +325,7 @@ async fn an_address_changes_once_the_mailed_link_is_followed(store: Store) {
     let answer = change_email(&service, &tokens.access, new, "not-the-password").await;
     assert_eq!(problem(&answer, 403), "The current password is wrong.");
     let answer = change_email(&service, &tokens.access, "nowhere", &ann.password).await;
-    assert_eq!(problem(&answer, 400), "The e-mail address is not one.");
+    assert_eq!(problem(&answer, 400), "The e-mail address is not valid.");
     is_verified(&service, &ann, &tokens.access).await;
 
     let answer = change_email(&service, &tokens.access, new, &ann.password).await;

@@ -9,8 +9,8 @@
     reason = "a test that cannot go on fails"
 )]
 
-#[path = "../api/src/tests/anything.rs"]
-mod anything;
+#[path = "../api/src/tests/arbitrary.rs"]
+mod arbitrary;
 mod support;
 
 use std::time::Duration;
@@ -105,7 +105,7 @@ async fn no_body_blocks_a_worker(store: Store) {
     let mut bodies: Vec<Vec<u8>> = hostile_bodies();
     let mut runner = TestRunner::deterministic();
     for _ in 0..50 {
-        let body = anything::a_body().new_tree(&mut runner).unwrap();
+        let body = arbitrary::a_body().new_tree(&mut runner).unwrap();
         bodies.push(body.current());
     }
     for (_, endpoint) in NAMED {

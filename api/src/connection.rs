@@ -1,7 +1,7 @@
-//! The socket of a connection: it ends when the client neither says nor takes anything any more.
+//! The socket of a connection. It ends a connection whose client neither sends nor reads in time.
 //!
-//! A client who stops in the middle of a request, or of reading an answer, would otherwise keep it in memory, its place
-//! among the connections, and the program from ending, for as long as it likes.
+//! Otherwise a client that stops in the middle of a request or of a response would keep the memory and the place of its
+//! connection, and would keep the program from stopping, for as long as it likes.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -21,31 +21,31 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::capacity::{Lease, Place};
 
-/// How long a client may take for the next [`PIECE`] of what waits for it.
+/// How long a client may take to read the next [`PIECE`] of the bytes that wait for it.
 pub(crate) const STALLED: Duration = Duration::from_secs(30);
 
-/// What a client must take within [`STALLED`], or all that is left: a byte now and then is no progress.
+/// How many bytes a client must read within [`STALLED`], if as many are waiting. A byte now and then is not progress.
 pub(crate) const PIECE: usize = 16 * 1024;
 
-/// How long a client may take to say what it wants, from its first byte to the end of the head of its request.
+/// How long a client may take to send the head of a request, from its first byte.
 pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(15);
 
-/// How long either may last once the program is told to stop.
+/// The limit for both once the program is stopping.
 pub(crate) const AT_THE_END: Duration = Duration::from_secs(2);
 
-/// After how long a silent connection is asked whether the other machine is still there. Nothing else would tell of one
-/// that lost its power while it followed a quiet log.
+/// The keep-alive interval of an idle connection. Without it a node would not notice that the other machine lost its
+/// power while the client followed a quiet log.
 const ASK_AFTER: Duration = Duration::from_secs(60);
 
-/// As much of HTTP/1.1 as is read at once. After a read that fills its 8 KiB hyper doubles its buffer, up to the length of
-/// the longest head, and never lets go of it on a connection that goes silent then.
+/// How much of HTTP/1.1 is read at a time. If a read fills its 8 KiB, hyper doubles its buffer, up to the length of the
+/// longest head, and keeps that buffer on a connection that is idle afterwards.
 const MOST_AT_ONCE: u64 = 8 * 1024 - 1;
 
-/// As large a buffer as hyper may have for a connection without asking the budget: what it takes for a head of 8 KiB, and
-/// few heads are longer.
+/// The buffer that hyper may have for a connection without a lease from the byte budget. It suffices for a head of 8
+/// KiB, and few heads are longer.
 const SMALL_BUFFER: usize = 16 * 1024;
 
-/// With these bytes a client begins a connection in HTTP/2 (RFC 9113 §3.4).
+/// The connection preface of HTTP/2 (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The requests of one HTTP/1.1 connection.
@@ -53,9 +53,9 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct Requests {
     begun: AtomicUsize,
     open: AtomicUsize,
-    /// The length of the part of an answer that was handed over last.
+    /// The length of the part of a response that was last passed to hyper.
     part: AtomicUsize,
-    /// For whom a proxy sent the last one. Never set on a direct connection.
+    /// The client for which a proxy forwarded the last request. Never set on a direct connection.
     forwarded_for: Mutex<Option<IpAddr>>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Requests {
 pub(crate) struct OpenRequest(Arc<Requests>);
 
 impl Requests {
-    /// Notes that one has begun.
+    /// Records that a request has begun.
     pub fn begin(self: &Arc<Self>) -> OpenRequest {
         self.open.fetch_add(1, Ordering::SeqCst);
         self.begun.fetch_add(1, Ordering::SeqCst);
@@ -77,13 +77,13 @@ impl Requests {
 }
 
 impl OpenRequest {
-    /// Notes that a proxy sent the request for this client.
+    /// Records that a proxy forwarded the request for this client.
     pub fn is_for(&self, client: IpAddr) {
         let noted = self.0.forwarded_for.lock();
         *noted.unwrap_or_else(PoisonError::into_inner) = Some(client);
     }
 
-    /// Notes that so many bytes of the answer are handed over.
+    /// Records that `bytes` of the response were passed to hyper.
     pub fn hands_over(&self, bytes: usize) {
         self.0.part.store(bytes, Ordering::Relaxed);
     }
@@ -95,29 +95,29 @@ impl Drop for OpenRequest {
     }
 }
 
-/// What is expected of the client now.
+/// What the client has to do next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// The rest of a head that it has begun; at first all of it.
+    /// To send the rest of a request head that it has begun; at first the whole of it.
     Head,
     /// Nothing: its request is being answered.
     Nothing,
-    /// Another request, some time.
+    /// To send another request, or to close the connection.
     Request,
-    /// Anything: frames of HTTP/2, whose streams have deadlines of their own.
+    /// Anything: the connection uses HTTP/2, whose streams have deadlines of their own.
     Frames,
 }
 
 /// A connection with a client.
 pub(crate) struct Connection {
     stream: Take<TcpStream>,
-    /// What was read to find out the protocol, and is still to be read by its implementation.
+    /// Bytes that were read to detect the protocol, and that its implementation has still to read.
     preface: Bytes,
     requests: Arc<Requests>,
     place: Arc<Place>,
     expected: Expected,
     begun: usize,
-    /// How much of a head has come.
+    /// How many bytes of a head have arrived.
     head: usize,
     large_buffer: Lease,
     silence: Pin<Box<Wait>>,
@@ -126,16 +126,16 @@ pub(crate) struct Connection {
     stopping: CancellationToken,
 }
 
-/// A wait for the client to take something.
+/// A wait for the client to read something.
 struct Stall {
     wait: Pin<Box<Wait>>,
-    /// How many bytes must be taken before it ends.
+    /// How many more bytes must be read before the wait ends.
     owed: usize,
 }
 
 impl Connection {
-    /// The connection at `place`, whose requests are counted in `requests`. What is buffered for it is taken from two
-    /// leases like `lease`.
+    /// The connection at `place`, whose requests are counted in `requests`. Its buffers are charged to two leases like
+    /// `lease`.
     pub fn new(
         stream: TcpStream,
         requests: Arc<Requests>,
@@ -159,10 +159,10 @@ impl Connection {
         }
     }
 
-    /// Whether the client begins as in HTTP/2. Nothing of what it says is lost.
+    /// Whether the client speaks HTTP/2. The bytes that were read to find out are kept for the implementation.
     ///
     /// # Errors
-    /// It says nothing, or too slowly.
+    /// The client sends nothing, or sends too slowly.
     pub async fn begins_http2(&mut self) -> io::Result<bool> {
         let mut preface = Vec::with_capacity(HTTP2_PREFACE.len());
         while preface.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&preface) {
@@ -182,8 +182,8 @@ impl Connection {
         Ok(is_http2)
     }
 
-    /// Has the system send the end of an answer without waiting for the client to acknowledge its beginning, and ask now and
-    /// then whether the other machine is still there. Either may fail.
+    /// Sets the options of the socket: the end of a response is sent without waiting for the acknowledgement of its
+    /// beginning, and an idle connection is probed. Both are best effort.
     pub fn set_socket_options(&self) {
         if let Err(error) = self.stream.get_ref().set_nodelay(true) {
             tracing::debug!(%error, "a connection delays short writes");
@@ -194,13 +194,13 @@ impl Connection {
         }
     }
 
-    /// What is expected of the client, who just said so many bytes; the wait for it begins when that changes.
+    /// Updates the expectation after the client has sent `bytes`. A change starts a new wait.
     fn expect(&mut self, said: usize) {
         let begun = self.requests.begun.load(Ordering::SeqCst);
         let is_answered = self.requests.open.load(Ordering::SeqCst) == 0;
         let expected = match self.expected {
             _ if !is_answered => Expected::Nothing,
-            // The answer went out since.
+            // The response has been sent in the meantime.
             Expected::Nothing => Expected::Request,
             _ if begun != self.begun => Expected::Request,
             Expected::Request if said > 0 => Expected::Head,
@@ -217,10 +217,10 @@ impl Connection {
         }
     }
 
-    /// Takes the buffer into which was read from the budget if it is large; so much of it is still empty.
+    /// Charges the buffer to the budget if it is large. `empty` is the part of it that was not filled.
     ///
     /// # Errors
-    /// There is no room for it.
+    /// The budget has no room for it.
     fn lease_buffer(&mut self, empty: usize) -> io::Result<()> {
         let size = self.head + empty;
         if size <= SMALL_BUFFER {
@@ -233,14 +233,14 @@ impl Connection {
 
     fn wait_anew(&mut self) {
         let patience = match self.expected {
-            // Nobody tells when the answer is out: it is looked at again after that long.
+            // Nothing signals that the response has been sent, so this is checked again after that time.
             Expected::Head | Expected::Nothing | Expected::Frames => HEAD_WITHIN,
             Expected::Request => self.place.idle_time(),
         };
         self.silence.again(patience);
     }
 
-    /// Waits for the client to say something, for as long as it may take.
+    /// Waits for the client to send something, within its time limit.
     fn silent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.silence.as_mut().poll(context));
@@ -252,7 +252,8 @@ impl Connection {
         }
     }
 
-    /// Passes on what became of a write, unless it has been waiting for too long or there is no room for what waits.
+    /// Passes on the result of a write, unless it has waited for too long or the budget has no room for the waiting
+    /// bytes.
     fn watched(
         &mut self,
         context: &mut Context<'_>,
@@ -294,10 +295,10 @@ impl Connection {
     }
 }
 
-/// A wait for the client, which is shorter once the program is told to stop.
+/// A time limit for the client, which is shorter once the program is stopping.
 ///
-/// Every request begins another wait, and most end long before their time. So the alarm is seldom set: where it goes off
-/// too early, it is set again.
+/// Every request starts a new wait, and most end long before their limit. So the timer is seldom reset: if it fires too
+/// early, it is set again.
 struct Wait {
     until: Instant,
     alarm: Pin<Box<Sleep>>,
@@ -314,7 +315,7 @@ impl Wait {
         }
     }
 
-    /// Begins anew.
+    /// Starts a new wait.
     fn again(&mut self, patience: Duration) {
         let patience = match self.stopping {
             Some(_) => patience,
@@ -327,7 +328,7 @@ impl Wait {
 impl Future for Wait {
     type Output = ();
 
-    /// Ends when the client's time is up.
+    /// Completes when the client's time is up.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let stops = self
             .stopping
@@ -370,7 +371,7 @@ impl AsyncRead for Connection {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.expect(buffer.filled().len() - filled);
         self.lease_buffer(buffer.remaining())?;
-        // Byte by byte takes as long as not at all.
+        // A byte at a time does not extend the limit.
         match self.silent(context) {
             Poll::Ready(given_up) => Poll::Ready(given_up),
             Poll::Pending => read,
@@ -403,7 +404,7 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(self.stream.get_mut()).poll_flush(context))?;
-        // Everything that was to be written is with the system.
+        // All bytes have been passed to the operating system.
         self.all_taken();
         Poll::Ready(Ok(()))
     }
@@ -421,10 +422,10 @@ mod tests {
     use super::*;
     use crate::capacity::{ByteBudget, Clients};
 
-    /// Enough for one answer that is not taken.
+    /// Enough for one response that is not read.
     const BUDGET: usize = 5 * PIECE;
 
-    /// How long a connection is kept without a request.
+    /// How long an idle connection is kept.
     const IDLE: Duration = Duration::from_secs(75);
 
     async fn pair(stopping: CancellationToken) -> (TcpStream, Connection, Arc<Requests>) {
@@ -443,7 +444,7 @@ mod tests {
         (client.unwrap(), connection, requests)
     }
 
-    /// Writes to a client who reads nothing until that fails.
+    /// Writes to a client that reads nothing until a write fails.
     async fn write_in_vain(stopping: CancellationToken) -> io::Error {
         let (_client, mut connection, _) = pair(stopping).await;
         loop {
@@ -453,7 +454,7 @@ mod tests {
         }
     }
 
-    /// Reads until that fails, and says how long it took.
+    /// Reads until a read fails, and returns how long that took.
     async fn read_in_vain(connection: &mut Connection) -> Duration {
         let began = Instant::now();
         loop {
@@ -472,7 +473,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_who_takes_nothing_is_given_up() {
+    async fn a_client_that_reads_nothing_is_disconnected() {
         let began = Instant::now();
         let error = write_in_vain(CancellationToken::new()).await;
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -480,8 +481,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_who_takes_a_little_now_and_then_is_given_up_and_one_who_goes_on_is_not() {
-        // The system passes bytes on in its own portions, so that the rule is tried without it.
+    async fn a_client_that_reads_a_little_now_and_then_is_disconnected_and_one_that_reads_on_is_not()
+     {
+        // The operating system passes bytes on in portions of its own, so the rule is tested without it.
         let (_client, mut connection, _) = pair(CancellationToken::new()).await;
         let began = Instant::now();
         let taken = async |connection: &mut Connection, bytes: usize| {
@@ -506,7 +508,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_for_a_client_is_bounded() {
+    async fn bytes_that_wait_for_a_client_are_bounded() {
         let (_client, mut connection, requests) = pair(CancellationToken::new()).await;
         let request = requests.begin();
         request.hands_over(BUDGET);
@@ -521,7 +523,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_at_a_proxy_is_taken_from_the_share_of_its_client() {
+    async fn bytes_that_wait_at_a_proxy_are_charged_to_their_client() {
         let (_client, mut connection, requests) = pair(CancellationToken::new()).await;
         let budget = Arc::new(ByteBudget::of(7 * PIECE));
         connection.untaken = budget.lease([127, 0, 0, 1].into());
@@ -532,7 +534,7 @@ mod tests {
         };
         for (client, kind) in [
             ([192, 0, 2, 1], io::ErrorKind::TimedOut),
-            // It has another connection through the proxy, with as much waiting as it may have.
+            // The client has another connection through the proxy, with as many waiting bytes as it may have.
             ([192, 0, 2, 2], io::ErrorKind::QuotaExceeded),
         ] {
             let mut elsewhere = budget.lease([192, 0, 2, 2].into());
@@ -549,7 +551,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_head_is_taken_from_the_budget() {
+    async fn a_long_head_is_charged_to_the_budget() {
         let (mut client, mut connection, _) = pair(CancellationToken::new()).await;
         client.write_all(&[b'x'; BUDGET / 2]).await.unwrap();
         let mut read = vec![0; BUDGET / 2];
@@ -558,7 +560,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_protocol_is_told_by_the_first_bytes_and_none_of_them_is_lost() {
+    async fn the_protocol_is_detected_by_the_first_bytes_and_none_of_them_is_lost() {
         for (said, is_http2) in [
             (&b"GET / HTTP/1.1\r\n\r\n"[..], false),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nand more", true),
@@ -585,7 +587,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn and_sooner_when_the_program_is_to_stop() {
+    async fn a_client_that_reads_nothing_is_disconnected_sooner_while_the_program_is_stopping() {
         let stopping = CancellationToken::new();
         let began = Instant::now();
         let writing = tokio::spawn(write_in_vain(stopping.clone()));
@@ -596,7 +598,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_who_says_nothing_or_a_byte_now_and_then_is_given_up() {
+    async fn a_client_that_sends_nothing_or_a_byte_now_and_then_is_disconnected() {
         let (_client, mut connection, _) = pair(CancellationToken::new()).await;
         assert!(read_in_vain(&mut connection).await < HEAD_WITHIN * 2);
 
@@ -629,7 +631,7 @@ mod tests {
             second.write_all(b"GET").await.unwrap();
             tokio::time::sleep(IDLE).await;
         });
-        // From its first byte on the client has as long as for its first request.
+        // From its first byte on, the client has as long as for its first request.
         let waited = read_in_vain(&mut connection).await;
         assert!(
             waited < Duration::from_secs(60) + HEAD_WITHIN * 2,
@@ -640,7 +642,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_head_does_not_keep_the_program_from_ending() {
+    async fn half_a_head_does_not_keep_the_program_from_stopping() {
         let stopping = CancellationToken::new();
         let (_client, mut connection, _) = pair(stopping.clone()).await;
         stopping.cancel();

@@ -1,15 +1,15 @@
 //! The published contracts and Authlog's own endpoints over HTTP.
 //!
-//! Everything under one base path is a surface: `contracts` has a folder for each published one, `own` is the rest.
-//! What they share is in `exchange`.
+//! The routes under one base path are a surface. `contracts` has a folder for each published contract, `native` has all
+//! other endpoints, and `http` is what they share.
 
-mod at_once;
 mod capacity;
 mod connection;
 mod contracts;
-mod exchange;
+mod http;
 mod http2;
-mod own;
+mod native;
+mod poll_twice;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -26,58 +26,60 @@ use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use capacity::Capacity;
-pub use exchange::{AllowedOrigins, CookieScope, StrictTransport, TrustedProxies};
+use http::Endpoints;
 
-/// What the endpoints are served with.
+pub use capacity::Capacity;
+pub use http::{AllowedOrigins, CookieScope, StrictTransport, TrustedProxies};
+
+/// What the endpoints need.
 #[derive(Clone)]
 pub struct Api {
-    /// What they call.
+    /// The use cases.
     pub authlog: Authlog,
-    /// Tells the time that answers carry.
+    /// The clock of the dates and times in responses.
     pub clock: Arc<dyn Clock>,
-    /// Names requests.
+    /// The source of request ids.
     pub entropy: Arc<dyn Entropy>,
-    /// What they go by.
+    /// The settings of the HTTP server.
     pub settings: Settings,
-    /// The metrics, in Prometheus' text format.
+    /// Returns the metrics in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The states of the background workers.
     pub workers: Workers,
-    /// Cancelled when the program is about to stop: `/readyz` then says that requests are to go elsewhere.
+    /// Cancelled when the program is about to stop. From then on `/readyz` is 503, so that requests go to other nodes.
     pub draining: CancellationToken,
-    /// Cancelled when the program is told to stop: answers without an end then end.
+    /// Cancelled when the program stops. Responses without an end then end.
     pub stopping: CancellationToken,
-    /// What clients may hold at a time.
+    /// What clients may use of this node at a time.
     pub capacity: Capacity,
 }
 
-/// What the endpoints go by.
+/// The settings of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who gets our cookies.
+    /// Which requests cookies are sent with.
     pub cookies: CookieScope,
-    /// `source` of published events: a URI reference that names this service.
+    /// The `source` of published events: a URI reference that names this service.
     pub event_source: String,
-    /// Under which URL people and programs reach the service, without a slash at its end.
+    /// The URL at which people and programs reach the service, without a slash at its end.
     pub public_url: String,
-    /// Largest request body that is read, in bytes.
+    /// The largest request body, in bytes.
     pub body_limit: usize,
-    /// How long a client may take to send a body (then the answer is 408), and how long the answer may take after
+    /// How long a client may take to send a body (then the answer is 408), and how long the response may take after
     /// that (then it is 503).
     pub request_timeout: Duration,
-    /// How many connections are held at a time; one client may have a quarter of them.
+    /// The largest number of open connections. One client may have a quarter of them.
     pub connections: usize,
-    /// Proxies that say for whom they ask.
+    /// Proxies whose `Forwarded` and `X-Forwarded-For` headers are trusted.
     pub trusted_proxies: TrustedProxies,
-    /// Sites whose pages may call from a browser.
+    /// Sites whose pages may call the service from a browser.
     pub allowed_origins: AllowedOrigins,
-    /// Which hosts browsers are to visit over HTTPS alone from now on, where people reach the service over HTTPS.
+    /// The policy for `Strict-Transport-Security`.
     pub strict_transport: StrictTransport,
 }
 
 impl Default for Settings {
-    /// Bodies here are a few short texts, so 64 KiB is generous; a client gives up after about as long as we do.
+    /// Request bodies are a few short strings, so 64 KiB is generous. Clients commonly give up after ten seconds too.
     fn default() -> Self {
         Self {
             cookies: CookieScope::default(),
@@ -99,7 +101,8 @@ impl Api {
     }
 }
 
-/// Serves every endpoint on `listener` until [`Api::stopping`] is cancelled and what was accepted by then is answered.
+/// Serves every endpoint on `listener` until [`Api::stopping`] is cancelled, and then until every accepted request is
+/// answered.
 pub async fn serve(listener: TcpListener, api: Api) {
     let connections = api.settings.connections;
     let host = serving::Host {
@@ -113,18 +116,29 @@ pub async fn serve(listener: TcpListener, api: Api) {
     serving::serve(listener, host, connections).await;
 }
 
-/// Every endpoint.
+/// What the shared HTTP layer has to know about the endpoints.
+static ENDPOINTS: Endpoints = Endpoints {
+    contracts: &contracts::ALL,
+    native: &native::SURFACE,
+    read_only: &[native::INTROSPECT],
+    forward_auth: &native::forward_auth::ROUTES,
+    probes: &native::PROBES,
+};
+
+/// The routes of every surface.
 fn router(api: Api) -> Router {
     let api = Arc::new(api);
-    let router = contracts::ALL
+    let router = ENDPOINTS
+        .contracts
         .iter()
-        .fold((own::SURFACE.routes)(), |router, contract| {
+        .fold((ENDPOINTS.native.routes)(), |router, contract| {
             router.merge((contract.routes)())
         })
-        .method_not_allowed_fallback(exchange::wrong_method)
-        .fallback(exchange::unknown_path);
+        .method_not_allowed_fallback(http::wrong_method)
+        .fallback(http::unknown_path);
+    let state = (Arc::clone(&api), &ENDPOINTS);
     router
-        .merge(own::forward_auth::routes())
-        .layer(from_fn_with_state(Arc::clone(&api), exchange::carry_out))
+        .merge(native::forward_auth::routes())
+        .layer(from_fn_with_state(state, http::process_request))
         .with_state(api)
 }

@@ -1,4 +1,4 @@
-//! Accepting connections, no more than can be served, and serving what comes through them.
+//! Accepts connections, up to the limit, and serves the requests on them.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,16 +26,16 @@ use tower::ServiceExt as _;
 
 use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::exchange::{AllowedOrigins, Arrival, TrustedProxies, as_read_by};
+use crate::http::{AllowedOrigins, Arrival, TrustedProxies, as_read_by};
 use crate::http2;
 
-/// The longest head of a request, in bytes. Ours have a token or two, of which none is longer than eight kilobytes.
+/// The longest head of a request, in bytes. It holds a token or two, none of which is longer than eight kilobytes.
 pub(crate) const LONGEST_HEAD: usize = 32 * 1024;
 
-/// How long to wait before connections are accepted again when the system has none left to give.
+/// The pause before connections are accepted again after the operating system had none left.
 const WITHOUT_DESCRIPTORS: Duration = Duration::from_secs(1);
 
-/// What every connection is served with.
+/// What every connection needs.
 pub(crate) struct Host {
     pub router: Router,
     pub clock: Arc<dyn Clock>,
@@ -45,8 +45,8 @@ pub(crate) struct Host {
     pub stopping: CancellationToken,
 }
 
-/// Serves `host`'s router on `listener` until it is stopping, and then until all that was accepted is answered. No more
-/// than `most` connections are held at a time.
+/// Serves `host`'s router on `listener` until the program is stopping, and then until every accepted request is
+/// answered. At most `most` connections are held at a time.
 pub(crate) async fn serve(listener: TcpListener, host: Host, most: usize) {
     let host = Arc::new(host);
     let places = Arc::new(Semaphore::new(most));
@@ -54,7 +54,7 @@ pub(crate) async fn serve(listener: TcpListener, host: Host, most: usize) {
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
-            // Beyond the bound, connections wait in the system's queue.
+            // Connections beyond the limit wait in the operating system's queue.
             let Ok(permit) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
@@ -75,7 +75,7 @@ pub(crate) async fn serve(listener: TcpListener, host: Host, most: usize) {
         () = accepting => {}
         () = host.stopping.cancelled() => {}
     }
-    // From now on nobody new is let in, not even into the system's queue.
+    // From now on no connection is accepted, not even into the operating system's queue.
     drop(listener);
     connections.close();
     connections.wait().await;
@@ -85,7 +85,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            // The client has thought better of it.
+            // The client closed the connection before it was accepted.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -102,7 +102,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 impl Host {
-    /// Serves one connection to its end.
+    /// Serves one connection until it ends.
     async fn attend(
         self: Arc<Self>,
         stream: TcpStream,
@@ -183,14 +183,14 @@ impl Host {
     }
 }
 
-/// Whether the request says once which host it is for, as HTTP/1.1 has to (RFC 9112 §3.2). A proxy in front may go by another
-/// of two.
+/// Whether the request names its host exactly once, as HTTP/1.1 requires (RFC 9112 §3.2). Of two names a proxy in front
+/// may use the other one.
 fn names_one_host(request: &Request<Incoming>) -> bool {
     request.version() < Version::HTTP_11
         || request.headers().get_all(header::HOST).iter().count() == 1
 }
 
-/// `request`, with what is known of how it arrived.
+/// Adds the [`Arrival`] to `request`.
 pub(crate) fn arrived(
     mut request: Request,
     client: IpAddr,
@@ -201,7 +201,7 @@ pub(crate) fn arrived(
     request
 }
 
-/// The body of an answer; the request is open until it is written, or dropped.
+/// The body of a response. The request is under way until its body is written or dropped.
 struct AnswerBody {
     body: Body,
     open: OpenRequest,

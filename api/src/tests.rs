@@ -1,10 +1,10 @@
-//! What the tests share, and tests of the router as a whole. The ports lead nowhere: no test here gets as far as a
-//! use case that needs them. How the service behaves is tested on the real program.
+//! Fixtures, and tests of the router as a whole. The ports are null ports: no test here reaches a use case that needs
+//! them. The behaviour of the service is tested on the real program, in `tests/`.
 
-mod anything;
+mod arbitrary;
 mod http1;
 mod http2;
-mod nowhere;
+mod null_ports;
 mod routing;
 
 use std::time::Duration;
@@ -20,8 +20,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use uuid::Uuid;
 
-pub(crate) use anything::a_body;
-/// Randomness in which nothing is random.
+pub(crate) use arbitrary::a_body;
+/// Randomness that is constant.
 pub(crate) struct NoEntropy;
 
 impl authlog_application::ports::Entropy for NoEntropy {
@@ -30,7 +30,7 @@ impl authlog_application::ports::Entropy for NoEntropy {
     }
 }
 
-/// The instant of the first document's examples.
+/// The instant in the examples of the first document of `/api/auth`.
 pub(crate) fn some_instant() -> Timestamp {
     at("2024-07-24T16:34:05.337Z")
 }
@@ -39,7 +39,7 @@ fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-/// When the first document's example tokens were issued.
+/// When the example tokens of that document were issued.
 pub(crate) fn issued_at() -> IssuedAt {
     let issued_at = Timestamp::from_unix_millis(1_721_839_143_530);
     IssuedAt {
@@ -87,7 +87,7 @@ pub(crate) fn signed_in() -> SignedIn {
     }
 }
 
-/// One refusal of each kind, in the order of the type.
+/// One refusal of each kind, in the order of the enum.
 pub(crate) fn every_refusal() -> Vec<Refusal> {
     let retry_after = Duration::from_secs(3);
     vec![
@@ -114,12 +114,12 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
     ]
 }
 
-/// The body of an answer, which must be JSON.
+/// The body of a response, which must be JSON.
 pub(crate) fn body(response: Response) -> Value {
     serde_json::from_str(&text(response)).unwrap()
 }
 
-/// The body of an answer, which must be text.
+/// The body of a response, which must be text.
 pub(crate) fn text(response: Response) -> String {
     let collected = tokio::runtime::Builder::new_current_thread()
         .build()

@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::is_fair;
-use crate::exchange::network_of;
+use crate::http::network_of;
 
-/// Bytes that all clients together may have buffered here: request bodies that have not arrived completely, long request
-/// heads, and answers that are not taken at once. With what 10,000 connections and the program itself need, a node stays
-/// within 150 MiB under attack by one client, who can take a quarter of this.
+/// The bytes that may be buffered for all clients together: request bodies that have not arrived completely, long
+/// request heads, and responses that are not sent immediately. With the memory of 10,000 connections and of the program
+/// itself, a node stays below 150 MiB under attack by one client, which can use a quarter of this budget.
 const BUFFERED: usize = 48 * 1024 * 1024;
 
-/// Too much is buffered for this client, or for all of them together.
+/// Too much is buffered for this client, or for all clients together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted;
 
-/// The budget. It is asked only for what has to wait: a request that arrives in one piece and an answer that leaves in one
-/// take nothing of it.
+/// The budget. Only bytes that have to wait are charged: a request that arrives in one piece and a response that leaves
+/// in one piece are free.
 pub(crate) struct ByteBudget {
     most: usize,
     held: Mutex<Held>,
@@ -36,7 +36,7 @@ impl Default for ByteBudget {
 }
 
 impl ByteBudget {
-    /// A budget of so many bytes.
+    /// A budget of `bytes`.
     pub fn of(most: usize) -> Self {
         Self {
             most,
@@ -44,7 +44,7 @@ impl ByteBudget {
         }
     }
 
-    /// A lease for the client at `address`, of nothing yet. Neighbouring IPv6 addresses are one client.
+    /// An empty lease for the client at `address`. IPv6 addresses of one network are one client.
     pub fn lease(self: &Arc<Self>, address: IpAddr) -> Lease {
         Lease {
             budget: Arc::clone(self),
@@ -53,7 +53,7 @@ impl ByteBudget {
         }
     }
 
-    /// The bytes that are leased.
+    /// The number of leased bytes.
     #[cfg(test)]
     pub fn leased(&self) -> usize {
         self.lock().total
@@ -64,7 +64,7 @@ impl ByteBudget {
     }
 }
 
-/// Bytes of the budget, until it is dropped.
+/// Leased bytes, which are returned when the lease is dropped.
 pub(crate) struct Lease {
     budget: Arc<ByteBudget>,
     client: IpAddr,
@@ -72,10 +72,10 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Takes bytes until the lease has `bytes` of them.
+    /// Extends the lease to `bytes`.
     ///
     /// # Errors
-    /// The client may not have that many. The lease keeps what it has.
+    /// The client may not lease that many. The lease is unchanged.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
             return Ok(());
@@ -93,18 +93,18 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives back all but `bytes`.
+    /// Reduces the lease to `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.give_back(self.bytes.saturating_sub(bytes));
     }
 
-    /// Gives everything back; what is taken from now on is for the client at `address`.
+    /// Returns all bytes, and assigns the lease to the client at `address`.
     pub fn charge_to(&mut self, address: IpAddr) {
         self.release();
         self.client = network_of(address);
     }
 
-    /// Gives everything back.
+    /// Returns all bytes.
     pub fn release(&mut self) {
         self.give_back(self.bytes);
     }
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_client_takes_a_quarter_over_all_its_leases_and_gives_it_back() {
+    fn one_client_leases_a_quarter_over_all_its_leases_and_returns_it() {
         let budget = Arc::new(ByteBudget::of(1000));
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         let mut first = budget.lease(address("2001:db8:1:2::1"));

@@ -1,4 +1,4 @@
-//! Connections and requests under way, of which no client may hold too many.
+//! Limits for connections and concurrent requests: no client may hold too many.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,38 +7,39 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::is_fair;
-use crate::exchange::network_of;
+use crate::http::network_of;
 
-/// How long a connection may be kept without a request: longer than proxies keep theirs (60 seconds by most defaults),
-/// so that none sends a request into a connection that we are closing.
+/// How long an idle connection is kept: longer than proxies keep theirs (60 seconds by most defaults), so that no proxy
+/// sends a request over a connection that is being closed.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// The same while fewer than an eighth of the connections are free: long enough for a page to load, short enough that
-/// newcomers do not wait for those who have left.
+/// The same while fewer than an eighth of the connections are free: long enough for a page to load, and short enough
+/// that idle connections do not keep new clients out.
 const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(5);
 
-/// Who holds how many connections and requests. Neighbouring IPv6 addresses are one client.
+/// Counts the connections and requests of each client. IPv6 addresses of one network are one client.
 ///
-/// A request of HTTP/1.1 is the only one of its connection and keeps the connection's place until it is done. A client may
-/// have as many streams of HTTP/2 under way as connections: otherwise each connection would be worth a hundred. Connections
-/// with a trusted proxy have no client; there the requests of each client are counted, over both protocols.
+/// A request over HTTP/1.1 is the only one of its connection, and occupies the connection's place until it is done. A
+/// client may have as many HTTP/2 streams as connections: otherwise each connection would be worth a hundred. A
+/// connection of a trusted proxy belongs to no client; its requests are counted for the clients that sent them, over
+/// both protocols.
 pub(crate) struct Clients {
     most: usize,
-    /// Changed with `by_client` alone, so that reading it takes no lock.
+    /// Changed only together with `by_client`. It can be read without the lock.
     connections: AtomicUsize,
-    /// Those of the connections that trusted proxies have.
+    /// Connections of trusted proxies.
     of_proxies: AtomicUsize,
     by_client: Mutex<HashMap<IpAddr, Client>>,
     streams: AtomicUsize,
-    /// Requests of HTTP/1.1 that came through proxies.
+    /// Requests over HTTP/1.1 that trusted proxies forwarded.
     forwarded: AtomicUsize,
 }
 
-/// What one client holds.
+/// The connections and requests of one client.
 #[derive(Default)]
 struct Client {
     connections: usize,
-    /// Requests that came for it through proxies.
+    /// Requests that trusted proxies forwarded for it.
     forwarded: usize,
     requests: Arc<CountedRequests>,
 }
@@ -49,12 +50,12 @@ impl Client {
     }
 }
 
-/// The requests of one client that are counted: its streams, and what came for it through proxies.
+/// The counted requests of one client: its streams, and the requests that were forwarded for it.
 #[derive(Default)]
 struct CountedRequests(AtomicUsize);
 
 impl Clients {
-    /// Room for `most` connections and as many streams.
+    /// A limit of `most` connections and as many streams.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -66,7 +67,7 @@ impl Clients {
         })
     }
 
-    /// One more connection for the client at this address, if it may have it.
+    /// Admits a connection of the client at this address, if its share allows it.
     pub fn connect(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network_of(address);
         let mut by_client = self.lock();
@@ -86,7 +87,7 @@ impl Clients {
         })
     }
 
-    /// One more connection with a trusted proxy, if any is left. Its requests are of many clients.
+    /// Admits a connection of a trusted proxy, if one is free. It carries requests of many clients.
     pub fn connect_proxy(self: &Arc<Self>) -> Option<Place> {
         let by_client = self.lock();
         if self.connections() >= self.most {
@@ -105,14 +106,14 @@ impl Clients {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// The connections that are used: a proxy uses one of HTTP/1.1 while a request is under way over it.
+    /// The connections in use. A proxy's connection over HTTP/1.1 is in use while it carries a request.
     fn busy_connections(&self) -> usize {
         let of_proxies = self.of_proxies.load(Ordering::Relaxed);
         let forwarded = self.forwarded.load(Ordering::Relaxed);
         self.connections().saturating_sub(of_proxies) + forwarded
     }
 
-    /// Whether fewer than an eighth are left where `held` are taken.
+    /// Whether fewer than an eighth of the places are free if `held` are taken.
     const fn is_crowded(&self, held: usize) -> bool {
         held > self.most / 8 * 7
     }
@@ -124,7 +125,7 @@ impl Clients {
     }
 }
 
-/// One connection of a client, until it is dropped.
+/// A connection, which is counted until it is dropped.
 pub(crate) struct Place {
     clients: Arc<Clients>,
     /// `None` for a trusted proxy.
@@ -132,13 +133,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whether a trusted proxy has this connection.
+    /// Whether this is a connection of a trusted proxy.
     pub const fn is_of_proxy(&self) -> bool {
         self.client.is_none()
     }
 
-    /// The only request of this connection, which is of `client`, if that client may have it. On a direct connection it
-    /// always may.
+    /// Admits the only request of this connection, sent by `client`. On a direct connection it is always admitted.
     pub fn begin_request(self: &Arc<Self>, client: IpAddr) -> Option<UnderWay> {
         if !self.is_of_proxy() {
             return Some(UnderWay::Connection(Arc::clone(self)));
@@ -152,7 +152,7 @@ impl Place {
         is_fair(held, 1, free?).then(|| UnderWay::Counted(Arc::new(request)))
     }
 
-    /// One more stream over this connection, which is of `client`, if that client may have it.
+    /// Admits a stream over this connection, sent by `client`, if that client's share allows it.
     pub fn begin_stream(self: &Arc<Self>, client: IpAddr) -> Option<UnderWay> {
         let total = self.clients.streams.fetch_add(1, Ordering::Relaxed) + 1;
         let (request, held) = self.count(client, Protocol::Http2);
@@ -160,7 +160,7 @@ impl Place {
         is_fair(held, 1, free?).then(|| UnderWay::Counted(Arc::new(request)))
     }
 
-    /// Counts a request for its client, until it is dropped, and says how many others the client has.
+    /// Counts a request for its client until it is dropped, and returns how many others the client has.
     fn count(self: &Arc<Self>, client: IpAddr, protocol: Protocol) -> (CountedRequest, usize) {
         let forwarded = self.is_of_proxy().then(|| {
             let client = network_of(client);
@@ -179,7 +179,7 @@ impl Place {
         (request, held)
     }
 
-    /// How long this connection may be kept without a request. Those of trusted proxies are few and used all the time.
+    /// How long this connection may be idle. Connections of trusted proxies are few and in constant use.
     pub fn idle_time(&self) -> Duration {
         let is_crowded = self.clients.is_crowded(self.clients.connections());
         if is_crowded && !self.is_of_proxy() {
@@ -207,18 +207,19 @@ impl Drop for Place {
     }
 }
 
-/// A request under way, until its work is done and its answer is taken: until all clones are dropped.
+/// A request under way. It ends when its work is done and its response has been sent, that is when all clones are
+/// dropped.
 #[derive(Clone)]
 pub(crate) enum UnderWay {
-    /// The only one of its connection.
+    /// The only request of its connection.
     Connection(#[expect(dead_code, reason = "it is held, and not read")] Arc<Place>),
-    /// One that is counted.
+    /// A request that is counted for its client.
     Counted(Arc<CountedRequest>),
 }
 
 impl UnderWay {
-    /// Whether others can spare the place of this request while its answer is held back: on its client's own connection
-    /// always, otherwise unless fewer than an eighth of the places are left.
+    /// Whether the response may be delayed although its request keeps its place: always on a direct connection over
+    /// HTTP/1.1, otherwise while at least an eighth of the places are free.
     pub fn may_be_held_back(&self) -> bool {
         let Self::Counted(request) = self else {
             return true;
@@ -231,18 +232,18 @@ impl UnderWay {
     }
 }
 
-/// Over what a counted request came.
+/// How a counted request arrived.
 #[derive(Clone, Copy)]
 enum Protocol {
-    /// HTTP/1.1 through a proxy.
+    /// Over HTTP/1.1, forwarded by a proxy.
     Http1,
     Http2,
 }
 
-/// A request that is counted.
+/// A request that is counted for its client.
 pub(crate) struct CountedRequest {
     place: Arc<Place>,
-    /// For whom a proxy asks.
+    /// The client of a forwarded request.
     forwarded: Option<(IpAddr, Arc<CountedRequests>)>,
     protocol: Protocol,
 }
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_has_its_share_and_nothing_is_kept_of_who_has_gone() {
+    fn one_client_has_its_share_and_is_forgotten_when_it_has_gone() {
         let clients = Clients::new(8);
         let first = clients.connect(address("2001:db8:1:2::1")).unwrap();
         let second = clients.connect(address("2001:db8:1:2::2")).unwrap();
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handful_of_clients_cannot_take_all_connections() {
+    fn a_few_clients_cannot_take_all_connections() {
         let clients = Clients::new(400);
         let mut held = Vec::new();
         for client in 1..=8 {
@@ -309,7 +310,7 @@ mod tests {
             }
         }
         assert!(clients.connect(address("198.51.100.1")).is_some());
-        // Proxies are trusted with the rest.
+        // Proxies may use the rest.
         while let Some(place) = clients.connect_proxy() {
             held.push(place);
         }
@@ -361,7 +362,7 @@ mod tests {
             .filter_map(|proxy| proxy.begin_request(greedy))
             .collect();
         assert_eq!(under_way.len(), 100);
-        // A neighbour in its network is the same client, and over the other protocol it has no second share.
+        // An address in the same network is the same client, and the other protocol gives it no second share.
         let same = address("2001:db8:1:2::2");
         under_way.extend(proxies.iter().filter_map(|proxy| proxy.begin_stream(same)));
         assert!(
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_one_share_of_requests_whether_it_comes_directly_or_not() {
+    fn a_client_has_one_share_of_requests_whether_it_comes_directly_or_through_a_proxy() {
         let clients = Clients::new(16);
         let client = address("192.0.2.1");
         let direct = Arc::new(clients.connect(client).unwrap());
@@ -392,7 +393,7 @@ mod tests {
         let streams: Vec<_> = (0..9).filter_map(|_| direct.begin_stream(client)).collect();
         assert!(proxy.begin_stream(client).is_none());
         drop(direct);
-        // Its connection is gone, and what it has under way still counts.
+        // Its connection has ended, and its requests still count.
         assert!(proxy.begin_stream(client).is_none());
         drop(streams);
         assert!(proxy.begin_stream(client).is_some());
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_held_back_while_its_place_can_be_spared() {
+    fn a_response_is_delayed_only_while_its_place_can_be_spared() {
         let clients = Clients::new(80);
         let connect = |client| Arc::new(clients.connect(client).unwrap());
         let (client, other) = (address("192.0.2.1"), address("192.0.2.2"));
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_connections_are_kept_for_less_when_few_are_left() {
+    fn idle_connections_are_closed_sooner_when_few_are_free() {
         let clients = Clients::new(64);
         let place = clients.connect(address("192.0.2.1")).unwrap();
         assert_eq!(place.idle_time(), IDLE);

@@ -1,5 +1,5 @@
-//! What clients may hold of this node at a time: connections, requests under way, buffered bytes, places in the feed, pages
-//! that are read. And what became of their latest requests.
+//! Limits for what clients may use of a node at a time (connections, requests, buffered bytes, places in the feed,
+//! pages), and the outcomes of their latest requests.
 
 mod bytes;
 mod clients;
@@ -9,7 +9,7 @@ mod readers;
 
 use std::sync::Arc;
 
-use crate::exchange::Refusals;
+use crate::http::Refusals;
 
 pub(crate) use bytes::{ByteBudget, Exhausted, Lease};
 pub(crate) use clients::{Clients, Place, UnderWay};
@@ -17,7 +17,7 @@ pub(crate) use outages::Outages;
 pub(crate) use pages::{PagePlace, PagePlaces};
 pub(crate) use readers::{NoPlace, ReaderPlace, ReaderPlaces};
 
-/// What clients may hold of a node, apart from connections and requests, whose bound is a setting.
+/// What clients may use of a node, in addition to connections and requests, whose limit is a setting.
 #[derive(Clone, Default)]
 pub struct Capacity {
     pub(crate) bytes: Arc<ByteBudget>,
@@ -27,10 +27,10 @@ pub struct Capacity {
     pub(crate) outages: Arc<Outages>,
 }
 
-/// Whether a client that holds `held` of something may hold `more` of it while `free` are left.
+/// Whether a client that holds `held` of a resource may take `more` of it while `free` are left.
 ///
-/// The bound follows what is left: a third of it. So one client takes at most a quarter of everything, two take a fifth
-/// each, and *n* clients leave 3/(n+3) free: a newcomer is admitted however many clients hold as much as they can
+/// The limit is a third of what is free. So one client takes at most a quarter of everything, two take a fifth each,
+/// and *n* clients leave 3/(n+3) free: a new client is admitted regardless of how many clients hold as much as they can
 /// (dynamic queue thresholds; Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
 const fn is_fair(held: usize, more: usize, free: usize) -> bool {
     held.saturating_add(more) <= free / 3 + 1

@@ -1,27 +1,27 @@
-//! Whether requests that change something are carried out, or fail because the store does.
+//! Whether requests that change something currently succeed, or fail because of the store.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use authlog_application::RecentOutcomes;
 use tokio::time::Instant;
 
-/// So few failures say nothing, however few requests there are.
+/// Fewer failures than this are no evidence of an outage, even if there are no successes.
 const FEW: u32 = 5;
 
 /// The outcomes of the latest requests that change something.
 ///
-/// The store judges by its writes alone. A disk on which one operation in twenty fails lets most writes succeed, and hardly
-/// a request, which needs many of them.
+/// The store judges its health by single writes. On a disk on which one operation in twenty fails, most writes succeed,
+/// but hardly a request does, because it needs many of them.
 #[derive(Default)]
 pub(crate) struct Outages(Mutex<RecentOutcomes>);
 
 impl Outages {
-    /// Notes that a request was carried out at `now`, or failed because the store could not be used.
+    /// Records at `now` that a request succeeded, or `failed` because the store was unavailable.
     pub fn note(&self, now: Instant, has_failed: bool) {
         self.lock().note(now.into_std(), has_failed);
     }
 
-    /// Whether most requests of the latest seconds failed. It is over some seconds after the last request.
+    /// Whether most requests of the last seconds failed. Returns to `false` a few seconds after the last request.
     pub fn prevail(&self, now: Instant) -> bool {
         let outcomes = self.lock().at(now.into_std());
         outcomes.failed >= FEW && outcomes.are_mostly_failures()
@@ -42,7 +42,7 @@ mod tests {
     const WINDOW: Duration = RecentOutcomes::WINDOW;
 
     #[test]
-    fn outages_prevail_while_most_of_several_requests_fail() {
+    fn there_is_an_outage_while_most_of_several_requests_fail() {
         let (outages, now) = (Outages::default(), Instant::now());
         for _ in 1..FEW {
             outages.note(now, true);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn outages_are_over_when_nothing_was_asked_for_some_seconds() {
+    fn an_outage_ends_after_seconds_without_requests() {
         let (outages, now) = (Outages::default(), Instant::now());
         for _ in 0..100 {
             outages.note(now, true);

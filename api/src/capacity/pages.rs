@@ -1,4 +1,4 @@
-//! Places for requests that read a page of an account's past, of which no account may hold more than a few.
+//! Limits for requests that read a page of an account's history: no account may have more than a few at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,16 +10,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::NoPlace;
 
-/// How many pages a node reads at once: fewer than a pool has connections, so that requests of every other kind find one.
+/// How many pages a node reads at a time: fewer than a pool has connections, so that other requests find a free
+/// connection.
 const PAGES: usize = 8;
 
-/// How many of them are for one account: one that is read and one that is made an answer of.
+/// How many of them may be for one account: one that is read from the store and one that is serialised.
 const PAGES_OF_AN_ACCOUNT: usize = 2;
 
-/// How long a request waits for its place before it is refused.
+/// How long a request waits for a place before it is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Who reads pages now.
+/// The places, by account.
 pub(crate) struct PagePlaces {
     node: Arc<Semaphore>,
     accounts: Mutex<HashMap<UserId, Arc<Semaphore>>>,
@@ -35,10 +36,10 @@ impl Default for PagePlaces {
 }
 
 impl PagePlaces {
-    /// A place for a request of an account, in the order of arrival.
+    /// Takes a place for a request of an account. Requests are served in the order of arrival.
     ///
     /// # Errors
-    /// None became free in time.
+    /// No place became free in time.
     pub async fn take(self: &Arc<Self>, account: UserId) -> Result<PagePlace, NoPlace> {
         let deadline = Instant::now() + PATIENCE;
         let turn = Turn::of(self, account);
@@ -62,11 +63,11 @@ async fn acquired(places: &Arc<Semaphore>, deadline: Instant) -> Option<OwnedSem
     place.await.ok()?.ok()
 }
 
-/// A place, until it is dropped.
+/// A place, which is free again when this is dropped.
 pub(crate) struct PagePlace {
     _of_node: OwnedSemaphorePermit,
     _of_account: OwnedSemaphorePermit,
-    /// Dropped last: it then sees whether anybody else uses the account's places.
+    /// Dropped last: it then checks whether another request uses the account's places.
     _turn: Turn,
 }
 
@@ -94,7 +95,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut accounts = self.places.lock();
-        // The map has one reference and this has the other.
+        // One reference is in the map and one is here.
         if Arc::strong_count(&self.places_of_account) <= 2 {
             accounts.remove(&self.account);
         }
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_account_reads_two_pages_at_once_and_a_node_eight() {
+    async fn an_account_reads_two_pages_at_a_time_and_a_node_eight() {
         let places = Arc::new(PagePlaces::default());
         let mut held = Vec::new();
         for number in 0..4 {
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_waits_for_a_place_that_becomes_free_and_leaves_nothing_when_it_goes() {
+    async fn a_request_waits_for_a_place_and_leaves_nothing_when_it_is_cancelled() {
         let places = Arc::new(PagePlaces::default());
         let first = places.take(account(1)).await.ok().unwrap();
         let second = places.take(account(1)).await.ok().unwrap();

@@ -1,26 +1,27 @@
-//! Places for readers of the log, of which no account may hold too many.
+//! Limits for readers of the log: no account may have too many.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authlog_domain::UserId;
 
-/// How many readers of the log a node serves at once: each may hold a page of events in memory.
+/// How many readers of the log a node serves at a time. Each may hold a page of events in memory.
 const READERS: usize = 1000;
 
-/// How many of them one account may be: enough for every instance of a large service, and ten services fit.
+/// How many of them may be of one account: enough for every instance of a large service, and there is room for ten
+/// services.
 const READERS_OF_AN_ACCOUNT: usize = READERS / 10;
 
-/// Why an account gets no place.
+/// Why a reader is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoPlace {
-    /// The account has as many as an account may have.
+    /// The account has as many readers as an account may have.
     Account,
-    /// The node has no more.
+    /// The node has as many readers as it serves.
     Node,
 }
 
-/// Who reads the log now, and how often.
+/// The number of readers, by account.
 #[derive(Default)]
 pub(crate) struct ReaderPlaces(Mutex<Held>);
 
@@ -31,10 +32,10 @@ struct Held {
 }
 
 impl ReaderPlaces {
-    /// One more place for an account.
+    /// Takes a place for a reader of an account.
     ///
     /// # Errors
-    /// There is none for it.
+    /// The account or the node has too many readers.
     pub fn take(self: &Arc<Self>, account: UserId) -> Result<ReaderPlace, NoPlace> {
         let mut held = self.lock();
         let of_account = held.by_account.get(&account).copied().unwrap_or(0);
@@ -58,7 +59,7 @@ impl ReaderPlaces {
     }
 }
 
-/// The place of a reader, until it is dropped.
+/// The place of a reader, which is free again when this is dropped.
 pub(crate) struct ReaderPlace {
     places: Arc<ReaderPlaces>,
     account: UserId,
@@ -83,7 +84,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn an_account_has_a_tenth_of_the_places_and_gives_them_back() {
+    fn an_account_has_a_tenth_of_the_places_and_returns_them() {
         let places = Arc::new(ReaderPlaces::default());
         let account = |number| UserId::new(Uuid::from_u128(number));
         let mut held = Vec::new();

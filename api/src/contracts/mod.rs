@@ -1,14 +1,14 @@
-//! The published contracts. A new one is a folder here and a line in [`ALL`].
+//! The published contracts. A new contract is a folder here and an entry in [`ALL`].
 
 mod api;
 mod api_auth;
 mod users;
 mod v1_auth;
 
-use crate::exchange::Surface;
+use crate::http::Surface;
 
 /// Every contract.
-pub(crate) const ALL: [&Surface; 4] = [
+pub(crate) static ALL: [&Surface; 4] = [
     &api_auth::SURFACE,
     &users::SURFACE,
     &api::SURFACE,

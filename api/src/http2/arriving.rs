@@ -1,4 +1,4 @@
-//! The body of a request as it arrives.
+//! The body of a request while it arrives.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,10 +7,10 @@ use axum::body::{Bytes, HttpBody};
 use h2::RecvStream;
 use hyper::body::{Frame, SizeHint};
 
-/// The body of a request. Its client may send on as it is read.
+/// The body of a request. The client's flow-control window is extended as it is read.
 pub(super) struct Arriving {
     pub stream: RecvStream,
-    /// How long it will be, as far as the client says.
+    /// The length that the client announced, if any.
     pub length: Option<u64>,
 }
 
@@ -18,7 +18,7 @@ impl HttpBody for Arriving {
     type Data = Bytes;
     type Error = h2::Error;
 
-    /// A stream that the client resets is an error, for any reason that it gives: the body is not complete.
+    /// A reset stream is an error, regardless of the client's reason: the body is incomplete.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The date that answers carry.
+//! The `Date` header of responses.
 
 use std::cell::RefCell;
 use std::time::{Duration, UNIX_EPOCH};
@@ -6,11 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::http::HeaderValue;
 
 thread_local! {
-    /// The second that was written last, and how.
+    /// The last second that was formatted, and its text.
     static WRITTEN: RefCell<(i64, HeaderValue)> = const { RefCell::new((i64::MIN, HeaderValue::from_static(""))) };
 }
 
-/// The second as a date (RFC 9110 §5.6.7). It is written once for all answers of a second.
+/// The second as an HTTP date (RFC 9110 §5.6.7). It is formatted once for all responses of a second.
 pub(super) fn date(second: i64) -> HeaderValue {
     WRITTEN.with_borrow_mut(|(written, value)| {
         if *written != second {

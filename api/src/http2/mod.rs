@@ -1,8 +1,8 @@
-//! HTTP/2: every answer has a deadline of its own, and what a connection may buffer is bounded.
+//! HTTP/2: every response has a deadline of its own, and a connection buffers a bounded number of bytes.
 //!
-//! hyper hands an answer over to the `h2` library as soon as the client's window has room for one byte of it, and cannot
-//! take it back. So the streams are served here: no byte is handed over before the window has room for it, and a client
-//! that does not take its answer loses the stream.
+//! hyper passes a response to the `h2` library as soon as the client's window has room for one byte of it, and cannot
+//! take it back. So the streams are served here: no byte is passed on before the window has room for it, and a client
+//! that does not read its response loses the stream.
 
 mod arriving;
 mod date;
@@ -30,14 +30,14 @@ use stream::Stream;
 /// How many requests one connection may have open at a time.
 const STREAMS: u32 = 100;
 
-/// How much of request bodies a client may send before it is read: what the protocol starts with, which is no less than
-/// a whole body. A connection cannot have more unread, on all its streams together.
+/// The flow-control window for request bodies. It is the initial window of the protocol, which is no less than a whole
+/// body. It also bounds the unread bytes of a connection, over all its streams.
 const WINDOW: u32 = 65_535;
 
-/// Serves a connection that began as in HTTP/2, to its end.
+/// Serves an HTTP/2 connection until it ends.
 ///
 /// # Errors
-/// The client broke the protocol, or went away.
+/// The client violated the protocol, or the connection was lost.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &Arc<Host>,
@@ -55,8 +55,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let streams = Arc::new(Streams::of(host));
     let mut silence = pin!(sleep(HEAD_WITHIN));
     let mut stopping = pin!(streams.stopping.cancelled());
-    // Until when a connection that ends takes requests that were on their way. A client that never acknowledges the
-    // shutdown would otherwise keep it with one request after another.
+    // The time until which a closing connection accepts requests that were already on their way. A client that never
+    // acknowledges the shutdown could otherwise keep the connection open with one request after another.
     let mut ending: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -81,7 +81,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             },
             () = streams.quiet.notified() => {
                 if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() && ending.is_none() {
-                    // What the client sent meanwhile is still served.
+                    // Requests that arrived in the meantime are still served.
                     connection.graceful_shutdown();
                     ending = Some(Instant::now() + AT_THE_END);
                 }
@@ -90,7 +90,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             }
             () = silence.as_mut() => {
                 if !streams.are_closed() {
-                    // It is reset when the last of them closes.
+                    // It is reset when the last stream closes.
                     silence.as_mut().reset(Instant::now() + HEAD_WITHIN);
                 } else if ending.is_some() {
                     return Ok(());
@@ -115,9 +115,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 struct Streams {
     host: Arc<Host>,
     open: AtomicUsize,
-    /// Whether one was reset because its answer was not taken.
+    /// Whether a stream was reset because its response was not read.
     given_up: AtomicBool,
-    /// Bytes of answers that are not written yet.
+    /// Bytes of responses that have not been written yet.
     unwritten: AtomicUsize,
     /// Notified when the last open stream closes.
     quiet: Notify,

@@ -1,4 +1,4 @@
-//! Handing parts of answers over to the library: only what the client has room for, and only what there is room for here.
+//! Passes parts of responses to the `h2` library: only what the client's window and the byte budget have room for.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -14,11 +14,12 @@ use super::Streams;
 use super::stream::Stream;
 use crate::capacity::{Exhausted, Lease};
 
-/// Answers of a connection that are not written yet and are not taken from the budget: a few short ones, which leave
-/// at once.
+/// Unwritten bytes of a connection's responses that are not charged to the budget: a few short responses, which are
+/// sent immediately.
 const UNLEASED: usize = 8 * 1024;
 
-/// Hands a piece over as the client's window has room for it; what comes back resolves when it is written, or dropped.
+/// Passes a piece on when the client's window has room for it. The returned receiver resolves when the piece is written
+/// or dropped.
 pub(super) async fn hand_over(
     stream: &mut SendStream<Piece>,
     mut piece: Bytes,
@@ -47,7 +48,7 @@ pub(super) async fn hand_over(
     }
 }
 
-/// Waits for the client's window to have room, and says for how many of `wanted` bytes.
+/// Waits for room in the client's window, and returns how many of `wanted` bytes fit.
 async fn room_for(stream: &mut SendStream<Piece>, wanted: usize) -> Result<usize, h2::Error> {
     stream.reserve_capacity(wanted);
     poll_fn(|context| {
@@ -66,7 +67,8 @@ async fn room_for(stream: &mut SendStream<Piece>, wanted: usize) -> Result<usize
     .await
 }
 
-/// Part of an answer that is not written yet. Beyond what leaves at once it is taken from the client's budget.
+/// A part of a response that has not been written yet. Bytes that are not sent immediately are charged to the client's
+/// budget.
 pub(super) struct Unwritten<'a> {
     streams: &'a Streams,
     bytes: usize,
@@ -98,7 +100,7 @@ impl Drop for Unwritten<'_> {
     }
 }
 
-/// Bytes of an answer. The library drops them when they are written or their stream is reset.
+/// Bytes of a response. The library drops them when they are written or their stream is reset.
 pub(super) struct Piece {
     bytes: Bytes,
     _unwritten: Option<oneshot::Sender<Infallible>>,

@@ -1,4 +1,4 @@
-//! One stream: a request is answered, and the answer is sent as long as its client takes it.
+//! One stream: a request is answered, and the response is sent as long as its client reads it.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -23,27 +23,27 @@ use super::Streams;
 use super::arriving::Arriving;
 use super::date::date;
 use super::sending::{Piece, Unwritten, hand_over};
-use crate::at_once::at_once;
 use crate::capacity::{Exhausted, UnderWay};
 use crate::connection::{AT_THE_END, PIECE, STALLED};
-use crate::exchange::as_read_by;
+use crate::http::as_read_by;
+use crate::poll_twice::poll_twice;
 use crate::serving::arrived;
 
 /// How many header fields a request may have, as over HTTP/1.1 (hyper's default).
 const FIELDS: usize = 100;
 
-/// One stream, until its answer is written or given up.
+/// One stream, until its response is written or abandoned.
 pub(super) struct Stream {
     pub streams: Arc<Streams>,
     pub client: IpAddr,
     under_way: UnderWay,
 }
 
-/// Why an answer ends before its end.
+/// Why a response is abandoned.
 enum CutShort {
-    /// The client did not take it in time, or has too much waiting.
+    /// The client did not read it in time, or has too many bytes waiting.
     Untaken,
-    /// The client has reset the stream, or the connection is gone.
+    /// The client has reset the stream, or the connection is lost.
     Gone,
 }
 
@@ -69,7 +69,7 @@ impl Stream {
         }
     }
 
-    /// Answers a request, unless the client does not want it any more.
+    /// Answers a request, unless the client resets the stream.
     pub async fn answer(
         self,
         request: axum::http::Request<RecvStream>,
@@ -104,7 +104,7 @@ impl Stream {
         }
     }
 
-    /// What the router says to a request, unless the client resets it before.
+    /// The router's response to a request, unless the client resets the stream first.
     async fn response(
         &self,
         request: Request,
@@ -119,7 +119,7 @@ impl Stream {
         }
     }
 
-    /// The head of a response, with what HTTP/1.1 has of hyper, and its body.
+    /// The head of a response, with the headers that hyper adds over HTTP/1.1, and its body.
     fn head_of(&self, response: Response) -> (Response<()>, Body) {
         let (mut head, body) = response.into_parts();
         if !body.is_end_stream()
@@ -133,13 +133,13 @@ impl Stream {
         (Response::from_parts(head, ()), body)
     }
 
-    /// Sends a body, each part when the one before is written.
+    /// Sends a body. Each part is sent when the previous one is written.
     async fn send(&self, stream: &mut SendStream<Piece>, mut body: Body) -> Result<(), CutShort> {
         loop {
             if body.is_end_stream() {
                 return self.send_part(stream, Bytes::new(), true).await;
             }
-            // There is no deadline here: a client that takes all that there is may wait for more.
+            // There is no deadline here: a client that has read everything may wait for more.
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
@@ -167,7 +167,7 @@ impl Stream {
         }
     }
 
-    /// Sends a part of a body and waits until it is written: of each [`PIECE`] for [`STALLED`] at most.
+    /// Sends a part of a body and waits until it is written, at most [`STALLED`] for each [`PIECE`].
     async fn send_part(
         &self,
         stream: &mut SendStream<Piece>,
@@ -181,7 +181,7 @@ impl Stream {
             let written = self
                 .in_time(hand_over(stream, piece, ends && is_last))
                 .await??;
-            // What was written meanwhile is not waited for.
+            // A piece that has been written already needs no wait.
             if is_last {
                 self.in_time(written).await?.ok();
                 return Ok(());
@@ -189,11 +189,11 @@ impl Stream {
         }
     }
 
-    /// What becomes of something that the client has to allow, if it does so in time.
+    /// The result of something that depends on the client, if it is ready in time.
     async fn in_time<F: Future>(&self, taken: F) -> Result<F::Output, CutShort> {
         let mut taken = pin!(taken);
-        // Most answers are written with the next turn of their connection, and need no timer.
-        if let Some(taken) = at_once(&mut taken).await {
+        // Most responses are written when the connection is polled next, and need no timer.
+        if let Some(taken) = poll_twice(&mut taken).await {
             return Ok(taken);
         }
         let too_late = async {
@@ -210,8 +210,8 @@ impl Stream {
     }
 }
 
-/// Whether a request has more fields than [`FIELDS`]. A cookie may have a field of its own here (RFC 9113 §8.2.3); over
-/// HTTP/1.1 all cookies are one.
+/// Whether a request has more than [`FIELDS`] header fields. Over HTTP/2 each cookie may have a field of its own (RFC
+/// 9113 §8.2.3); all cookies count as one, as over HTTP/1.1.
 fn has_too_many_fields(headers: &HeaderMap) -> bool {
     headers.len() > FIELDS && {
         let cookies = headers.get_all(COOKIE).iter().count();

@@ -1,4 +1,4 @@
-//! What a connection in HTTP/1.1 may hold.
+//! Limits of a connection over HTTP/1.1.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::nowhere;
+use super::null_ports;
 use crate::capacity::ByteBudget;
-use crate::exchange::AllowedOrigins;
+use crate::http::AllowedOrigins;
 use crate::serving::{Host, LONGEST_HEAD, serve};
 
-/// As many connections as the server has.
+/// The connection limit of the server.
 const MOST: usize = 40;
 
-/// Serves `router` with a budget of so many bytes, and trusts this machine as a proxy.
+/// Serves `router` with a byte budget of that size, and trusts this machine as a proxy.
 async fn served(router: Router, budget: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let host = Host {
         origins: AllowedOrigins::default(),
         router,
-        clock: nowhere::api().clock,
+        clock: null_ports::api().clock,
         bytes: Arc::new(ByteBudget::of(budget)),
         trusted: crate::TrustedProxies::parse("127.0.0.1").unwrap(),
         stopping: CancellationToken::new(),
@@ -38,7 +38,7 @@ async fn served(router: Router, budget: usize) -> SocketAddr {
     address
 }
 
-/// The status of the next answer, of which only the head is read.
+/// Reads the head of the next response and returns its status.
 async fn status(client: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -51,7 +51,7 @@ fn takes_bodies() -> Router {
     Router::new().route("/", post(|_: Bytes| async {}))
 }
 
-/// There is nothing in the budget, so that a connection with a large buffer is cut.
+/// The budget is empty, so a connection with a large buffer is closed.
 #[tokio::test]
 async fn long_bodies_leave_the_buffer_of_their_connection_small() {
     let address = served(takes_bodies(), 0).await;
@@ -88,7 +88,7 @@ async fn a_long_head_is_read_as_long_as_there_is_room_for_it() {
 
 #[tokio::test]
 async fn one_client_of_a_trusted_proxy_does_not_keep_the_others_out() {
-    let mut api = nowhere::api();
+    let mut api = null_ports::api();
     api.settings.request_timeout = Duration::from_secs(1000);
     let address = served(crate::router(api), 1 << 20).await;
     let mut answers = FuturesUnordered::new();
@@ -99,7 +99,7 @@ async fn one_client_of_a_trusted_proxy_does_not_keep_the_others_out() {
         connection.write_all(unfinished.as_bytes()).await.unwrap();
         answers.push(async move { (status(&mut connection).await, connection) });
     }
-    // What is beyond its share is refused, and the rest waits for its bodies.
+    // Requests beyond its share are refused, and the others wait for their bodies.
     for _ in 0..MOST / 4 {
         let refused = timeout(Duration::from_secs(20), answers.next()).await;
         let (status, _) = refused.unwrap().unwrap();

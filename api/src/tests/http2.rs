@@ -1,5 +1,5 @@
-//! What a connection in HTTP/2 may hold, and for how long. The streams are in memory: a clock that stands still does not
-//! wait for the system's.
+//! Limits and deadlines of a connection over HTTP/2. The streams are in memory, because paused time does not wait for
+//! the operating system's sockets.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -22,20 +22,20 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::nowhere;
+use super::null_ports;
 use crate::capacity::{ByteBudget, Clients, Place};
 use crate::connection::{AT_THE_END, STALLED};
-use crate::exchange::AllowedOrigins;
+use crate::http::AllowedOrigins;
 use crate::http2::serve;
 use crate::serving::Host;
 
-/// An answer that is more than one piece.
+/// A response that is longer than one piece.
 const LARGE: usize = 100_000;
 
-/// Enough for a few large answers.
+/// Enough for a few large responses.
 const BUDGET: usize = 2_000_000;
 
-/// As many connections as the server has, and requests.
+/// The server's limit for connections and for requests.
 const MOST: usize = 400;
 
 /// The proxy that the server trusts.
@@ -51,7 +51,7 @@ impl Server {
         let host = Host {
             origins: AllowedOrigins::default(),
             router,
-            clock: nowhere::api().clock,
+            clock: null_ports::api().clock,
             bytes: Arc::new(ByteBudget::of(BUDGET)),
             trusted: crate::TrustedProxies::parse(PROXY).unwrap(),
             stopping: CancellationToken::new(),
@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    /// A connection that a trusted proxy makes.
+    /// A connection of a trusted proxy.
     async fn proxy(&self) -> SendRequest<Bytes> {
         let place = self.clients.connect_proxy().unwrap();
         let (client, connection) = self.connect(PROXY.parse().unwrap(), place, 65_535).await;
@@ -95,7 +95,7 @@ impl Server {
             .unwrap()
     }
 
-    /// A connection of a client that acknowledges nothing and takes no byte of an answer.
+    /// A connection of a client that acknowledges nothing and reads no byte of a response.
     fn raw_client(&self) -> (DuplexStream, JoinHandle<Result<(), h2::Error>>) {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -129,7 +129,7 @@ fn large() -> Router {
     Router::new().route("/", get(|| async { Bytes::from(vec![b'x'; LARGE]) }))
 }
 
-/// Sends a request without a body and waits for the head of its answer.
+/// Sends a request without a body and waits for the head of its response.
 async fn ask(client: &mut SendRequest<Bytes>, path: &str) -> Result<RecvStream, h2::Error> {
     poll_fn(|context| client.poll_ready(context)).await?;
     let request = Request::get(format!("http://authlog{path}"))
@@ -139,7 +139,7 @@ async fn ask(client: &mut SendRequest<Bytes>, path: &str) -> Result<RecvStream, 
     Ok(answer.await?.into_body())
 }
 
-/// A HEADERS frame that is all of a request. Its fields are written as RFC 7541 §6 says, mostly by their number.
+/// A HEADERS frame with a whole request. Most of its fields are written by their index (RFC 7541 §6).
 fn raw_request(stream: u8, path: &str) -> Vec<u8> {
     let path_length = u8::try_from(path.len()).unwrap();
     let fields = [
@@ -151,7 +151,7 @@ fn raw_request(stream: u8, path: &str) -> Vec<u8> {
     [&head[..], &fields].concat()
 }
 
-/// The kind and the stream of the next frame, or `None` where the connection is closed.
+/// The type and the stream of the next frame. `None` if the connection is closed.
 async fn next_frame(client: &mut DuplexStream) -> Option<(u8, u8)> {
     let mut head = [0; 9];
     client.read_exact(&mut head).await.ok()?;
@@ -161,7 +161,7 @@ async fn next_frame(client: &mut DuplexStream) -> Option<(u8, u8)> {
     Some((head[3], head[8]))
 }
 
-/// Why a body ends before its end, and when.
+/// How and when a body is cut off.
 async fn cut_short(body: &mut RecvStream) -> (Option<Reason>, Duration) {
     let began = Instant::now();
     loop {
@@ -174,7 +174,7 @@ async fn cut_short(body: &mut RecvStream) -> (Option<Reason>, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_not_taken_ends_and_so_does_the_connection_with_the_last_one() {
+async fn a_response_that_is_not_read_ends_and_the_last_one_ends_the_connection() {
     let server = Server::of(large());
     let (mut client, connection) = server.connected(0).await;
     let mut first = ask(&mut client, "/").await.unwrap();
@@ -192,9 +192,9 @@ async fn an_answer_that_is_not_taken_ends_and_so_does_the_connection_with_the_la
     assert_eq!(server.leased(), 0);
 }
 
-/// Its client does not know yet that the connection ends.
+/// Its client does not know yet that the connection is closing.
 #[tokio::test(start_paused = true)]
-async fn a_request_that_comes_while_its_connection_is_given_up_is_answered() {
+async fn a_request_that_arrives_while_its_connection_is_closing_is_answered() {
     const HEADERS: u8 = 1;
     let server = Server::of(large().route("/short", get(|| async {})));
     // The server may see the request or the end of the last stream first.
@@ -218,7 +218,7 @@ async fn a_request_that_comes_while_its_connection_is_given_up_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_now_and_then_is_no_progress() {
+async fn a_byte_now_and_then_is_not_progress() {
     let server = Server::of(large());
     let (mut client, mut connection) = server.client(0).await;
     let asking = tokio::spawn(async move {
@@ -245,7 +245,7 @@ async fn a_byte_now_and_then_is_no_progress() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_taken_slowly_but_steadily_is_whole() {
+async fn a_response_that_is_read_slowly_but_steadily_is_complete() {
     let server = Server::of(large());
     let (mut client, _connection) = server.connected(16_384).await;
     let began = Instant::now();
@@ -262,7 +262,7 @@ async fn an_answer_that_is_taken_slowly_but_steadily_is_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_has_nothing_to_say_for_a_while_is_not_late() {
+async fn a_response_that_pauses_is_not_late() {
     let now_and_then = || async {
         let parts = stream::unfold(0, |number| async move {
             sleep(STALLED * 4).await;
@@ -283,7 +283,7 @@ async fn an_answer_that_has_nothing_to_say_for_a_while_is_not_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_client_is_bounded_over_all_its_connections() {
+async fn bytes_that_wait_for_a_client_are_bounded_over_all_its_connections() {
     let server = Server::of(large());
     let (mut bodies, mut connections) = (Vec::new(), Vec::new());
     let mut cut = 0;
@@ -298,10 +298,10 @@ async fn what_waits_for_a_client_is_bounded_over_all_its_connections() {
         connections.push((client, connection));
     }
     assert!(server.leased() <= BUDGET / 4, "{}", server.leased());
-    // Others find room, even if each of them takes as much as it may.
+    // Other clients find room, even if each of them uses as much as it may.
     let mut others = server.host.bytes.lease(Ipv4Addr::new(192, 0, 2, 1).into());
     others.grow_to(BUDGET / 6).unwrap();
-    // What found no room was cut at once, and not when its time was up.
+    // Responses without room were cut off immediately, and not by their deadline.
     let began = Instant::now();
     for body in &mut bodies {
         let ended = poll_fn(|context| Poll::Ready(body.poll_data(context))).await;
@@ -318,7 +318,7 @@ async fn what_waits_for_a_client_is_bounded_over_all_its_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_beyond_a_clients_share_are_refused_and_nothing_is_done_for_them() {
+async fn requests_beyond_a_clients_share_are_refused_without_any_work() {
     let router = Router::new()
         .route("/waits", get(pending::<()>))
         .route("/", get(|| async {}));
@@ -345,7 +345,7 @@ async fn requests_beyond_a_clients_share_are_refused_and_nothing_is_done_for_the
         }
     }
     assert_eq!(refused, 120 - MOST / 4);
-    // HTTP/1.1 shares the bound; and when its requests are over, the client has room again.
+    // HTTP/1.1 shares the limit, and the client has room again once its requests are done.
     drop(waiting);
     loop {
         sleep(Duration::from_millis(1)).await;
@@ -357,7 +357,7 @@ async fn requests_beyond_a_clients_share_are_refused_and_nothing_is_done_for_the
 
 #[tokio::test(start_paused = true)]
 async fn a_request_counts_until_its_work_is_done_even_if_it_was_reset() {
-    let mut api = nowhere::api();
+    let mut api = null_ports::api();
     api.settings.request_timeout = Duration::from_secs(100_000);
     let server = Server::of(crate::router(api));
     let (mut client, _connection) = server.connected(65_535).await;
@@ -379,7 +379,7 @@ async fn a_request_counts_until_its_work_is_done_even_if_it_was_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_broken_off_is_not_taken_for_a_whole_one() {
+async fn a_truncated_body_is_not_mistaken_for_a_complete_one() {
     static DONE: AtomicBool = AtomicBool::new(false);
     let done = |_: Bytes| async { DONE.store(true, Ordering::SeqCst) };
     let server = Server::of(Router::new().route("/", post(done)));
@@ -397,7 +397,7 @@ async fn a_body_that_is_broken_off_is_not_taken_for_a_whole_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_requests_ends_after_a_while_even_if_it_pings() {
+async fn an_idle_connection_is_closed_even_if_it_pings() {
     let server = Server::of(large());
     let began = Instant::now();
     let (client, connection) = server.connected(65_535).await;
@@ -421,7 +421,7 @@ async fn a_connection_without_requests_ends_after_a_while_even_if_it_pings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_that_is_told_to_stop_does_not_wait_for_who_takes_nothing() {
+async fn a_stopping_program_does_not_wait_for_a_client_that_reads_nothing() {
     let server = Server::of(large());
     let (mut client, connection) = server.connected(0).await;
     let mut body = ask(&mut client, "/").await.unwrap();
@@ -433,9 +433,9 @@ async fn a_program_that_is_told_to_stop_does_not_wait_for_who_takes_nothing() {
     assert!(began.elapsed() <= AT_THE_END * 2, "{:?}", began.elapsed());
 }
 
-/// A client that acknowledges nothing, and asks every second for what takes longer.
+/// A client that acknowledges nothing, and sends a slow request every second.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_on_asking_does_not_keep_the_program_from_ending() {
+async fn a_client_that_keeps_sending_requests_does_not_keep_the_program_from_stopping() {
     let slow = || sleep(Duration::from_millis(1500));
     let server = Server::of(Router::new().route("/", get(slow)));
     let (mut client, serving) = server.raw_client();
@@ -458,7 +458,7 @@ async fn a_client_that_goes_on_asking_does_not_keep_the_program_from_ending() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_has_its_length_and_its_date() {
+async fn a_response_has_its_length_and_its_date() {
     let server = Server::of(large());
     let (mut client, _connection) = server.connected(65_535).await;
     let request = Request::head("http://authlog/").body(()).unwrap();
@@ -470,7 +470,7 @@ async fn an_answer_has_its_length_and_its_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_has_a_hundred_header_fields_at_most_and_cookies_are_one() {
+async fn a_request_has_at_most_a_hundred_header_fields_and_all_cookies_count_as_one() {
     let server = Server::of(large());
     let (mut client, _connection) = server.connected(1 << 20).await;
     for (others, cookies, status) in [
@@ -514,7 +514,7 @@ async fn a_page_of_an_allowed_site_can_read_that_its_request_has_too_many_fields
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_client_of_a_trusted_proxy_does_not_keep_the_others_out() {
+async fn one_client_of_a_trusted_proxy_does_not_keep_other_clients_out() {
     let router = Router::new()
         .route("/waits", get(pending::<()>))
         .route("/", get(|| async {}));

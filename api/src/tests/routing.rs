@@ -1,4 +1,4 @@
-//! Every path under a base answers in its contract's form, whatever is sent there.
+//! Every path under a base path answers in the format of its contract, for any request.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::nowhere;
+use super::null_ports;
 use crate::capacity::{ByteBudget, Clients};
-use crate::exchange::{AllowedOrigins, Arrival, carry_out, overloaded};
-use crate::{Api, router};
+use crate::http::{AllowedOrigins, Arrival, overloaded, process_request};
+use crate::{Api, ENDPOINTS, router};
 
 struct Answer {
     status: StatusCode,
@@ -36,7 +36,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The member in which each contract repeats the status.
+    /// The field in which each contract repeats the status.
     fn told_status(&self, base: &str) -> u64 {
         let member = match base {
             "/api/auth" => "statusCode",
@@ -48,12 +48,12 @@ impl Answer {
 }
 
 async fn send(request: Request<Body>) -> Answer {
-    send_to(nowhere::api(), request).await
+    send_to(null_ports::api(), request).await
 }
 
-/// To an API that has little patience.
+/// Sends `request` to an API with a request timeout of 20 ms.
 async fn send_in_haste(request: Request<Body>) -> Answer {
-    let mut api = nowhere::api();
+    let mut api = null_ports::api();
     api.settings.request_timeout = Duration::from_millis(20);
     send_to(api, request).await
 }
@@ -78,7 +78,7 @@ async fn post(path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
     send(request.body(body.into()).unwrap()).await
 }
 
-/// A path with a JSON body under every base.
+/// A path of each surface that takes a JSON body.
 const POSTS: [(&str, &str); 8] = [
     ("/api/auth", "/api/auth/register"),
     ("/api/auth", "/api/auth/login"),
@@ -201,7 +201,7 @@ async fn a_body_of_another_media_type_is_a_415_and_a_large_one_a_413() {
 }
 
 #[tokio::test]
-async fn endpoints_without_a_body_do_not_ask_for_one() {
+async fn endpoints_without_a_body_accept_requests_without_one() {
     for (base, method, path, status) in [
         ("/api/auth", "POST", "/api/auth/logout", 401),
         ("/api/auth", "POST", "/api/auth/refresh", 401),
@@ -222,7 +222,7 @@ async fn endpoints_without_a_body_do_not_ask_for_one() {
 }
 
 #[tokio::test]
-async fn a_mistake_of_ours_is_told_in_the_contracts_form_without_details() {
+async fn an_internal_error_is_reported_in_the_contracts_format_without_details() {
     for (base, path, body) in [
         (
             "/api/auth",
@@ -252,7 +252,7 @@ async fn a_mistake_of_ours_is_told_in_the_contracts_form_without_details() {
     }
 }
 
-/// A body of which the end never arrives.
+/// A body whose end never arrives.
 fn stalled() -> Body {
     Body::new(Body::empty().with_trailers(std::future::pending()))
 }
@@ -268,7 +268,7 @@ async fn a_body_that_does_not_arrive_is_the_clients_fault() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
+async fn a_response_that_is_not_ready_in_time_asks_to_retry_later() {
     for (base, path) in [
         ("/api/auth", "/api/auth/register"),
         ("/users", "/users"),
@@ -286,9 +286,9 @@ async fn an_answer_that_is_not_ready_in_time_asks_for_patience() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_allowed_site_can_read_every_failure() {
+async fn a_page_of_an_allowed_site_can_read_every_error() {
     let site = "https://app.example.com";
-    let mut api = nowhere::api();
+    let mut api = null_ports::api();
     api.settings.allowed_origins = AllowedOrigins::parse(site).unwrap();
     api.settings.request_timeout = Duration::from_millis(20);
     let registration =
@@ -319,9 +319,9 @@ async fn a_page_of_an_allowed_site_can_read_every_failure() {
     }
 }
 
-/// Answered at once where there is no room for the head, and otherwise when the body takes too long.
+/// The response is immediate if there is no room for the head, and otherwise comes when the body takes too long.
 #[tokio::test(start_paused = true)]
-async fn what_a_head_keeps_in_memory_while_its_body_is_awaited_is_taken_from_the_budget() {
+async fn the_head_of_a_request_is_charged_to_the_budget_while_its_body_arrives() {
     for (fields, query, status) in [
         (32, 100, StatusCode::REQUEST_TIMEOUT),
         (60, 100, StatusCode::REQUEST_TIMEOUT),
@@ -333,7 +333,7 @@ async fn what_a_head_keeps_in_memory_while_its_body_is_awaited_is_taken_from_the
             request = request.header(format!("x-{number}"), "");
         }
         let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let mut api = nowhere::api();
+        let mut api = null_ports::api();
         api.capacity.bytes = Arc::new(ByteBudget::of(0));
         let answer = send_to(api, request.body(body).unwrap()).await;
         assert_eq!(answer.status, status, "{fields} fields, a query of {query}");
@@ -341,50 +341,53 @@ async fn what_a_head_keeps_in_memory_while_its_body_is_awaited_is_taken_from_the
 }
 
 #[tokio::test]
-async fn a_body_that_is_there_takes_nothing_of_the_budget() {
+async fn a_body_that_has_arrived_is_not_charged_to_the_budget() {
     let mut request = Request::post(format!("/nothing?{}", "a".repeat(10_000)));
     for number in 0..100 {
         request = request.header(format!("x-{number}"), "");
     }
-    let mut api = nowhere::api();
+    let mut api = null_ports::api();
     api.capacity.bytes = Arc::new(ByteBudget::of(0));
     let answer = send_to(api, request.body("{}".into()).unwrap()).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
 
-/// Whatever were looked up would panic.
+/// A lookup would panic.
 #[tokio::test(start_paused = true)]
-async fn an_overloaded_service_looks_nothing_up_for_those_whom_it_turns_away() {
+async fn an_overloaded_service_refuses_requests_without_looking_anything_up() {
     for (base, path) in POSTS {
         if path == "/users/reset-password" {
-            // It costs no hash.
+            // This request needs no hash.
             continue;
         }
         let body =
             r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
         let request = Request::post(path).header("content-type", "application/json");
-        let (api, registrations) = nowhere::overloaded_api(Duration::from_secs(5));
+        let (api, registrations) = null_ports::overloaded_api(Duration::from_secs(5));
         let answer = send_to(api, request.body(body.into()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(answer.told_status(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "5", "{path}");
-        // What was refused for overload uses nothing up.
+        // A request that is refused for overload uses up no attempt.
         assert_eq!(registrations.load(Ordering::SeqCst), 0, "{path}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_for_overload_comes_a_second_after_the_request_at_the_earliest() {
+async fn a_refusal_for_overload_is_sent_a_second_after_the_request_at_the_earliest() {
     let after = |wait| async move {
         tokio::time::sleep(wait).await;
         overloaded(StatusCode::SERVICE_UNAVAILABLE.into_response(), wait)
     };
-    let api = Arc::new(nowhere::api());
+    let api = Arc::new(null_ports::api());
     let app = axum::Router::new()
         .route("/at-once", get(move || after(Duration::ZERO)))
         .route("/later", get(move || after(Duration::from_secs(3))))
         .route("/served", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
-        .layer(middleware::from_fn_with_state(api, carry_out));
+        .layer(middleware::from_fn_with_state(
+            (api, &ENDPOINTS),
+            process_request,
+        ));
     for (path, millis) in [
         // Up to 1.5 s, and then with those that are due in the next 20 ms.
         ("/at-once", 1000..1521),
@@ -410,8 +413,8 @@ async fn refusals_for_overload_that_are_due_at_nearly_the_same_time_are_sent_tog
     let app = axum::Router::new()
         .route("/", get(refusal))
         .layer(middleware::from_fn_with_state(
-            Arc::new(nowhere::api()),
-            carry_out,
+            (Arc::new(null_ports::api()), &ENDPOINTS),
+            process_request,
         ));
     let mut asking = JoinSet::new();
     for _ in 0..400 {
@@ -429,7 +432,7 @@ async fn refusals_for_overload_that_are_due_at_nearly_the_same_time_are_sent_tog
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_for_overload_is_not_held_back_where_places_run_short() {
+async fn a_refusal_for_overload_is_not_delayed_when_places_run_short() {
     let refusal = || async {
         overloaded(
             StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -439,8 +442,8 @@ async fn a_refusal_for_overload_is_not_held_back_where_places_run_short() {
     let app = axum::Router::new()
         .route("/", get(refusal))
         .layer(middleware::from_fn_with_state(
-            Arc::new(nowhere::api()),
-            carry_out,
+            (Arc::new(null_ports::api()), &ENDPOINTS),
+            process_request,
         ));
     let clients = Clients::new(80);
     let proxy = Arc::new(clients.connect_proxy().unwrap());
@@ -461,9 +464,9 @@ async fn a_refusal_for_overload_is_not_held_back_where_places_run_short() {
 }
 
 #[tokio::test]
-async fn a_request_beyond_its_clients_share_is_refused_in_the_words_of_its_surface() {
+async fn a_request_beyond_its_clients_share_is_refused_in_the_format_of_its_surface() {
     for (base, path) in POSTS {
-        // Its body is not waited for.
+        // The body is not read.
         let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
         let mut request = Request::post(path).body(body).unwrap();
         request.extensions_mut().insert(Arrival {
@@ -478,7 +481,7 @@ async fn a_request_beyond_its_clients_share_is_refused_in_the_words_of_its_surfa
 }
 
 #[tokio::test]
-async fn a_request_that_goes_on_without_its_client_knows_that() {
+async fn a_request_that_continues_without_its_client_knows_that() {
     let (seen, mut contexts) = tokio::sync::mpsc::channel(1);
     let handler = async move |Extension(context): Extension<RequestContext>| {
         seen.send(context.presence).await.unwrap();
@@ -487,8 +490,8 @@ async fn a_request_that_goes_on_without_its_client_knows_that() {
     let app = axum::Router::new()
         .route("/", get(handler))
         .layer(middleware::from_fn_with_state(
-            Arc::new(nowhere::api()),
-            carry_out,
+            (Arc::new(null_ports::api()), &ENDPOINTS),
+            process_request,
         ));
     let request = Request::get("/").body(Body::empty()).unwrap();
     let client = tokio::spawn(app.oneshot(request));
@@ -499,7 +502,7 @@ async fn a_request_that_goes_on_without_its_client_knows_that() {
 }
 
 #[tokio::test]
-async fn every_answer_is_named_and_none_is_stored_or_sniffed() {
+async fn every_response_has_an_id_and_none_is_cached_or_sniffed() {
     for path in [
         "/healthz",
         "/nothing",
@@ -519,7 +522,7 @@ async fn every_answer_is_named_and_none_is_stored_or_sniffed() {
 }
 
 #[tokio::test]
-async fn our_own_endpoints_answer() {
+async fn the_native_endpoints_answer() {
     assert_eq!(call("GET", "/healthz").await.status, StatusCode::OK);
     let answer = call("GET", "/readyz").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);

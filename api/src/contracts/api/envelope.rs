@@ -1,4 +1,4 @@
-//! Contract D's answers, and its words for every refusal.
+//! The responses of `/api`, and its texts for every refusal.
 
 use authlog_application::ports::Account;
 use authlog_application::{Field, Refusal, SignedIn, Violation};
@@ -8,16 +8,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{AccountIn, ErrorOut, RegisteredOut, RejectedOut, TokenOut};
-use crate::exchange::{Failure, day_first, overloaded, retry_later, unavailable};
+use crate::http::{RequestError, day_first, overloaded, retry_later, unavailable};
 
-/// A new account.
+/// The response to a registration.
 pub(super) fn registered(account: &Account) -> Response {
     let status = StatusCode::CREATED;
     let out = RegisteredOut::new(status.as_u16(), account);
     (status, Json(out)).into_response()
 }
 
-/// Someone signed in.
+/// The response to a login.
 pub(super) fn logged_in(signed_in: &SignedIn) -> Response {
     Json(TokenOut {
         token: &signed_in.access.token,
@@ -40,29 +40,30 @@ fn error(
     (status, Json(out)).into_response()
 }
 
-/// The answer to what did not get as far as a use case.
-pub(super) fn failed(failure: Failure, at: Timestamp) -> Response {
+/// The response to a request that failed before a use case was called.
+pub(super) fn failed(failure: RequestError, at: Timestamp) -> Response {
     let message = match failure {
-        Failure::UnknownPath => "Not found",
-        Failure::WrongMethod => "Method not allowed",
-        Failure::UnreadableBody => "Request body must be a JSON object",
-        Failure::BodyTooLarge => "Request body is too large",
-        Failure::WrongMediaType => "Content-Type must be application/json",
-        Failure::EncodedBody => "Content-Encoding is not supported",
-        Failure::BodyTooSlow => "Request timeout",
-        Failure::Crowded | Failure::Unfinished => "Service unavailable",
-        Failure::Broken => "Internal server error",
+        RequestError::UnknownPath => "Not found",
+        RequestError::WrongMethod => "Method not allowed",
+        RequestError::UnreadableBody => "Request body must be a JSON object",
+        RequestError::BodyTooLarge => "Request body is too large",
+        RequestError::WrongMediaType => "Content-Type must be application/json",
+        RequestError::EncodedBody => "Content-Encoding is not supported",
+        RequestError::BodyTooSlow => "Request timeout",
+        RequestError::Crowded | RequestError::Unfinished => "Service unavailable",
+        RequestError::Broken => "Internal server error",
     };
     error(failure.status(), message, Vec::new(), at)
 }
 
-/// The answer to what is refused, of which the client sent `sent`.
+/// The response to a refusal of the request `sent`.
 pub(super) fn refused(refusal: Refusal, sent: &AccountIn, at: Timestamp) -> Response {
     let plain = |status, message| error(status, message, Vec::new(), at);
     match refusal {
         Refusal::Invalid(violations) => invalid(&violations, sent, at),
         Refusal::IdentifierTaken(_) => plain(StatusCode::CONFLICT, "email already registered"),
-        // The document lists TO_SHORT for the login too. It says nothing of the account: no account can have it.
+        // The contract lists TO_SHORT for the login too. It reveals nothing about the account: no account can have such
+        // a password.
         Refusal::WrongCredentials {
             password_too_short: Some(min),
         } => {
@@ -121,7 +122,7 @@ const fn member(field: Field) -> &'static str {
     }
 }
 
-/// The document has the first four codes; the others are made in their style.
+/// The contract lists the first four codes. The others follow their style.
 const fn code(field: Field, flaw: Flaw) -> &'static str {
     match flaw {
         Flaw::Required => "REQUIRED",
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_its_status_and_words() {
+    fn every_refusal_has_its_status_and_text() {
         let told: Vec<(u16, String)> = every_refusal()
             .into_iter()
             .map(|refusal| {
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_value_is_what_was_sent_and_never_a_password() {
+    fn a_rejected_value_is_repeated_unless_it_is_a_password() {
         let violations = [
             (Field::Name, Flaw::Required),
             (Field::Email, Flaw::Malformed),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_whose_password_no_account_can_have_is_told_so() {
+    fn a_login_with_a_password_that_no_account_can_have_is_reported() {
         let sent = sent(json!({"email": "jo@example.com", "password": "short"}));
         let refusal = Refusal::WrongCredentials {
             password_too_short: Some(7),
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn successes_are_as_the_document_prints_them() {
+    fn successes_are_as_the_contract_prints_them() {
         let account = an_account();
         let response = registered(&account);
         assert_eq!(response.status(), StatusCode::CREATED);
@@ -243,8 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
-        for failure in Failure::ALL {
+    fn errors_before_a_use_case_use_the_same_envelope() {
+        for failure in RequestError::ALL {
             let response = failed(failure, some_instant());
             assert_eq!(response.status(), failure.status());
             assert_eq!(body(response)["status"], failure.status().as_u16());

@@ -1,4 +1,4 @@
-//! Contract D's endpoints.
+//! The endpoints of `/api`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::envelope::{logged_in, refused, registered};
 use super::terms::TERMS;
 use super::wire::AccountIn;
 use crate::Api;
-use crate::exchange::JsonBody;
+use crate::http::JsonBody;
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,

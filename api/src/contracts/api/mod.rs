@@ -1,4 +1,4 @@
-//! Contract D, `/api`: opaque tokens, and wrong members told by code.
+//! The contract `/api`: opaque tokens, and a code for each invalid field.
 
 mod envelope;
 mod handlers;
@@ -12,9 +12,9 @@ use axum::Router;
 use axum::routing::post;
 
 use crate::Api;
-use crate::exchange::Surface;
+use crate::http::Surface;
 
-/// The contract.
+/// The surface of the contract.
 pub(crate) static SURFACE: Surface = Surface {
     contract: ContractName::Api,
     base: "/api",

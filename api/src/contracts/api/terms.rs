@@ -1,11 +1,11 @@
-//! What contract D promises about its tokens.
+//! The token lifetimes of `/api`.
 
 use std::time::Duration;
 
 use authlog_application::{AccessFormat, SessionTerms};
 use authlog_domain::ContractName;
 
-/// A UUID that is good for a day, and nothing to renew it with.
+/// A UUID that is valid for a day, without a refresh token.
 pub(super) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::Api,
     AccessFormat::Opaque,

@@ -1,29 +1,29 @@
-//! Contract D on the wire: what its clients send and what they read.
+//! The wire types of `/api`: request and response bodies.
 
 use authlog_application::ports::Account;
 use authlog_application::{Field, Refusal, RegistrationForm, SignInForm};
 use authlog_domain::UserId;
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::{Member, only_texts};
+use crate::http::{JsonField, reject_non_strings};
 
-/// Stands for a password, whatever its length.
+/// Replaces a password of any length in an error.
 pub(super) const MASK: &str = "********";
 
-/// What registers and what logs in; a login has no name.
+/// The body of a registration and of a login. A login has no name.
 #[derive(Default, Deserialize)]
 pub(super) struct AccountIn {
     #[serde(default)]
-    name: Member,
+    name: JsonField,
     #[serde(default)]
-    email: Member,
+    email: JsonField,
     #[serde(default)]
-    password: Member,
+    password: JsonField,
 }
 
 impl AccountIn {
     pub fn registration(&self) -> Result<RegistrationForm<'_>, Refusal> {
-        only_texts(&[
+        reject_non_strings(&[
             (Field::Name, &self.name),
             (Field::Email, &self.email),
             (Field::Password, &self.password),
@@ -38,7 +38,7 @@ impl AccountIn {
     }
 
     pub fn sign_in(&self) -> Result<SignInForm<'_>, Refusal> {
-        only_texts(&[
+        reject_non_strings(&[
             (Field::Email, &self.email),
             (Field::Password, &self.password),
         ])?;
@@ -49,7 +49,7 @@ impl AccountIn {
         })
     }
 
-    /// What was sent as `field`, as far as it may be repeated: a text, and never a password.
+    /// The value of `field` as the client sent it, if it may be repeated: a string that is not a password.
     pub fn rejected_value(&self, field: Field) -> Option<&str> {
         match field {
             Field::Name => self.name.text(),
@@ -102,7 +102,7 @@ pub(super) struct ErrorOut<'a> {
     pub errors: Vec<RejectedOut<'a>>,
 }
 
-/// A member that was wrong; `message` is a code.
+/// An invalid field. `message` is a code.
 #[derive(Serialize)]
 pub(super) struct RejectedOut<'a> {
     pub field: &'static str,
@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exchange::parse_object;
+    use crate::http::parse_object;
     use crate::tests::a_body;
 
     proptest! {
@@ -123,7 +123,7 @@ mod tests {
         fn any_body_is_read_or_refused(body in a_body()) {
             if let Ok(form) = parse_object::<AccountIn>(&body) {
                 let _ = (form.registration(), form.sign_in());
-                // No answer repeats a password.
+                // No response repeats a password.
                 prop_assert!(form.rejected_value(Field::Password).is_none_or(|shown| shown == "********"));
             }
         }

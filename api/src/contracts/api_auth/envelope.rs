@@ -1,4 +1,4 @@
-//! Contract A's answers, and its words for every refusal.
+//! The responses of `/api/auth`, and its texts for every refusal.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use serde::Serialize;
 
 use super::terms::REFRESH_LIFETIME;
 use super::wire::{DataOut, SuccessOut, UserOut};
-use crate::exchange::{Cookie, CookieScope, Failure, overloaded, retry_later, unavailable};
+use crate::http::{Cookie, CookieScope, RequestError, overloaded, retry_later, unavailable};
 
-/// The cookie in which a browser keeps its refresh token.
+/// The cookie that holds the refresh token in a browser.
 pub(super) const REFRESH_COOKIE: &str = "refreshToken";
 
-/// Sentences about each member that was wrong.
+/// The sentences about each invalid field.
 type Errors = BTreeMap<&'static str, Vec<String>>;
 
-/// A new account, signed in.
+/// The response to a registration, which also signs in.
 pub(super) fn registered(signed_in: &SignedIn, message: &str, at: Timestamp) -> Response {
     success(SuccessOut {
         data: Some(DataOut::tokens_and_profile(signed_in)),
@@ -29,7 +29,7 @@ pub(super) fn registered(signed_in: &SignedIn, message: &str, at: Timestamp) -> 
     })
 }
 
-/// Someone signed in.
+/// The response to a login.
 pub(super) fn logged_in(signed_in: &SignedIn, at: Timestamp) -> Response {
     success(SuccessOut {
         data: Some(DataOut::tokens(signed_in)),
@@ -39,7 +39,7 @@ pub(super) fn logged_in(signed_in: &SignedIn, at: Timestamp) -> Response {
     })
 }
 
-/// New tokens.
+/// The response to a refresh.
 pub(super) fn refreshed(signed_in: &SignedIn, message: &str, at: Timestamp) -> Response {
     success(SuccessOut {
         data: Some(DataOut::tokens(signed_in)),
@@ -48,7 +48,7 @@ pub(super) fn refreshed(signed_in: &SignedIn, message: &str, at: Timestamp) -> R
     })
 }
 
-/// A session ended.
+/// The response to a logout.
 pub(super) fn logged_out(at: Timestamp) -> Response {
     success(bare(StatusCode::OK, "User successfully logged out", at))
 }
@@ -70,7 +70,7 @@ fn success(out: SuccessOut<'_>) -> Response {
     (status, Json(out)).into_response()
 }
 
-/// `response`, which has the browser keep the refresh token.
+/// Sets the refresh cookie on `response`.
 pub(super) fn with_cookie(
     response: Response,
     signed_in: &SignedIn,
@@ -88,7 +88,7 @@ pub(super) fn with_cookie(
     }
 }
 
-/// `response`, which has the browser forget the refresh token.
+/// Deletes the refresh cookie with `response`.
 pub(super) fn without_cookie(response: Response, scope: &CookieScope) -> Response {
     let cookie = refresh_cookie("", scope);
     ([(SET_COOKIE, cookie.to_string())], response).into_response()
@@ -126,18 +126,18 @@ fn error(status: StatusCode, message: &str, errors: Errors, at: Timestamp) -> Re
     (status, Json(out)).into_response()
 }
 
-/// The documents call an error by the name of its status: "Bad Request", "Not Found".
+/// The contract uses the name of the status as the error: "Bad Request", "Not Found".
 fn plain_error(status: StatusCode, at: Timestamp) -> Response {
     let message = status.canonical_reason().unwrap_or_default();
     error(status, message, Errors::new(), at)
 }
 
-/// The answer to what did not get as far as a use case.
-pub(super) fn failed(failure: Failure, at: Timestamp) -> Response {
+/// The response to a request that failed before a use case was called.
+pub(super) fn failed(failure: RequestError, at: Timestamp) -> Response {
     plain_error(failure.status(), at)
 }
 
-/// The answer to what is refused.
+/// The response to a refusal.
 pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
     match refusal {
         Refusal::Invalid(violations) => invalid(&violations, at),
@@ -169,7 +169,7 @@ pub(super) fn refused(refusal: Refusal, at: Timestamp) -> Response {
     }
 }
 
-/// The answer to a refresh by cookie that is refused: the second document has a sentence of its own for a bad token.
+/// The response to a refused refresh by cookie. The second document has a sentence of its own for an invalid token.
 pub(super) fn refused_by_cookie(refusal: Refusal, at: Timestamp) -> Response {
     match refusal {
         Refusal::InvalidRefreshToken | Refusal::RefreshTokenReused => error(
@@ -193,7 +193,7 @@ fn invalid(violations: &[Violation], at: Timestamp) -> Response {
     error(StatusCode::BAD_REQUEST, "Bad Request", errors, at)
 }
 
-/// The message has room for one identifier, the username first; `errors` for all.
+/// `message` names one identifier, the username first. `errors` names all.
 fn taken(kinds: &[IdentifierKind], at: Timestamp) -> Response {
     let member = |kind: &IdentifierKind| kind.as_str();
     let first = kinds.iter().min().map_or("username", member);
@@ -222,7 +222,7 @@ const fn member(field: Field) -> &'static str {
     }
 }
 
-/// The documents print one of Laravel's sentences, "The username field is required."; the others are Laravel's too.
+/// The documents print one of Laravel's sentences, "The username field is required."; the others are also Laravel's.
 fn sentence(field: Field, flaw: Flaw) -> String {
     let member = member(field);
     match flaw {

@@ -1,4 +1,4 @@
-//! Contract A's endpoints.
+//! The endpoints of `/api/auth`.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::envelope::{
 };
 use super::terms::TERMS;
 use super::wire::AccountIn;
-use crate::exchange::{JsonBody, cookie_values, presented_token};
+use crate::http::{JsonBody, cookie_values, presented_token};
 use crate::{Api, Settings};
 
 pub(super) async fn register(
@@ -52,8 +52,8 @@ pub(super) async fn log_in(
     Ok(with_cookie(response, &signed_in, &api.settings.cookies))
 }
 
-/// Ends the session of the access token. Where that is no good any more, the refresh token in the cookie says which session it
-/// was: a person who signs out later than their access token lasts is signed out, too.
+/// Ends the session of the access token. If that token is not valid any more, the refresh token in the cookie
+/// identifies the session, so a person can also sign out after their access token has expired.
 pub(super) async fn log_out(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
@@ -72,7 +72,7 @@ pub(super) async fn log_out(
             }
             let ended = api.authlog.log_out_by_refresh_token(&cookies, &context);
             ended.await.map_err(|refusal| match refusal {
-                // It is good for nothing any more.
+                // The token belongs to no live session, so there is nothing to end.
                 Refusal::InvalidRefreshToken => without_cookie(refused(refusal, api.now()), scope),
                 other => refused(other, api.now()),
             })?;
@@ -82,8 +82,8 @@ pub(super) async fn log_out(
     Ok(without_cookie(logged_out(api.now()), scope))
 }
 
-/// Where pages of other sites use the cookie, browsers send it with every POST of every site: then only pages that
-/// are named in the settings may use it. Otherwise `SameSite=Strict` keeps other sites out.
+/// If pages of other sites may use the cookie, browsers send it with every POST of every site. Then only pages of the
+/// configured origins may use it. Otherwise `SameSite=Strict` keeps other sites out.
 fn may_use_cookies(api: &Api, headers: &HeaderMap) -> bool {
     let Settings {
         cookies,

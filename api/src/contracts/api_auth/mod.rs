@@ -1,4 +1,4 @@
-//! Contract A, `/api/auth`: two documents on the same paths, answered with the members of both.
+//! The contract `/api/auth`: two documents for the same paths, answered with the fields of both.
 
 mod envelope;
 mod handlers;
@@ -12,9 +12,9 @@ use axum::Router;
 use axum::routing::post;
 
 use crate::Api;
-use crate::exchange::Surface;
+use crate::http::Surface;
 
-/// The contract.
+/// The surface of the contract.
 pub(crate) static SURFACE: Surface = Surface {
     contract: ContractName::ApiAuth,
     base: "/api/auth",

@@ -1,4 +1,4 @@
-//! What contract A promises about its tokens.
+//! The token lifetimes and claims of `/api/auth`.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use authlog_application::{AccessFormat, IssuedAt, RefreshTerms, SessionTerms};
 use authlog_domain::{ContractName, Rotation};
 use serde_json::{Map, Value, json};
 
-/// The document's refresh tokens, and so the cookie, are good for three days.
+/// The lifetime of refresh tokens, and therefore of the cookie: three days.
 pub(super) const REFRESH_LIFETIME: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 
-/// Three hours of access; a refresh token works once.
+/// Access tokens are valid for three hours. A refresh token works once.
 pub(super) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::ApiAuth,
     AccessFormat::Jwt(access_claims),
@@ -22,8 +22,8 @@ pub(super) const TERMS: SessionTerms = SessionTerms::new(
     }),
 );
 
-/// The first document's tokens have `user_id, email, role, timestamp`, the second's `sub` and `name`. Readers of `email`
-/// need to know whether the address is verified (OpenID Connect Core §5.1).
+/// Tokens of the first document have the claims `user_id, email, role, timestamp`, those of the second `sub` and
+/// `name`. Readers of `email` need to know whether the address is verified (OpenID Connect Core §5.1).
 fn access_claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {
     let mut claims = refresh_claims(account, issued);
     let email = account.email.as_ref().map(|email| email.as_str());
@@ -51,7 +51,7 @@ mod tests {
     use crate::tests::{an_account, issued_at};
 
     #[test]
-    fn tokens_carry_the_claims_of_the_documents_example_tokens() {
+    fn tokens_have_the_claims_of_the_contracts_example_tokens() {
         let mut account = an_account();
         assert_eq!(
             Value::Object(access_claims(&account, issued_at())),

@@ -1,34 +1,34 @@
-//! Contract A on the wire: what its clients send and what they read.
+//! The wire types of `/api/auth`: request and response bodies.
 
 use authlog_application::ports::Account;
 use authlog_application::{Field, IssuedToken, Refusal, RegistrationForm, SignInForm, SignedIn};
 use authlog_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::{Member, only_texts, year_first};
+use crate::http::{JsonField, reject_non_strings, year_first};
 
-/// What registers and what logs in. The first document sends a registration to the path of the login.
+/// The body of a registration and of a login. In the first document a registration is sent to the path of the login.
 #[derive(Deserialize)]
 pub(super) struct AccountIn {
     #[serde(default)]
-    fullname: Member,
+    fullname: JsonField,
     #[serde(default)]
-    email: Member,
+    email: JsonField,
     #[serde(default)]
-    username: Member,
+    username: JsonField,
     #[serde(default)]
-    password: Member,
+    password: JsonField,
     #[serde(default)]
-    confirm_password: Member,
+    confirm_password: JsonField,
 }
 
 impl AccountIn {
-    /// Whether it registers although it was sent to the login: no login has a full name.
+    /// Whether a body that was sent to the login is a registration: a login has no full name.
     pub fn names_a_person(&self) -> bool {
         self.fullname.was_sent()
     }
 
-    /// Each document has its own sentence for a registration; only the second asks for the password twice.
+    /// Which document's sentence answers a registration. Only the second document asks for the password twice.
     pub fn registered_message(&self) -> &'static str {
         if self.confirm_password.was_sent() {
             "Register successfully"
@@ -38,7 +38,7 @@ impl AccountIn {
     }
 
     pub fn registration(&self) -> Result<RegistrationForm<'_>, Refusal> {
-        only_texts(&[
+        reject_non_strings(&[
             (Field::Username, &self.username),
             (Field::Email, &self.email),
             (Field::Name, &self.fullname),
@@ -57,7 +57,7 @@ impl AccountIn {
     }
 
     pub fn sign_in(&self) -> Result<SignInForm<'_>, Refusal> {
-        only_texts(&[
+        reject_non_strings(&[
             (Field::Username, &self.username),
             (Field::Password, &self.password),
         ])?;
@@ -69,8 +69,8 @@ impl AccountIn {
     }
 }
 
-/// A success. The first document's members are `timestamp, statusCode, message, data`, the second's `status, message,
-/// data, user, accessToken`.
+/// A successful response. The first document has the fields `timestamp, statusCode, message, data`, the second `status,
+/// message, data, user, accessToken`.
 #[derive(Serialize)]
 pub(super) struct SuccessOut<'a> {
     pub timestamp: Timestamp,
@@ -112,7 +112,7 @@ impl<'a> DataOut<'a> {
     }
 }
 
-/// `expires_in` is an instant, whatever its name says.
+/// `expires_in` is an instant, in spite of its name.
 #[derive(Serialize)]
 struct TokenOut<'a> {
     token: &'a str,
@@ -170,7 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exchange::parse_object;
+    use crate::http::parse_object;
     use crate::tests::a_body;
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Contract C's answers, and its words for every refusal.
+//! The responses of `/users`, and its texts for every refusal.
 
 use authlog_application::ports::Account;
 use authlog_application::{Field, Refusal, SignedIn, Violation};
@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::wire::{AnswerOut, TokensOut, UserOut};
-use crate::exchange::{Failure, overloaded, retry_later, unavailable};
+use crate::http::{RequestError, overloaded, retry_later, unavailable};
 
-/// A new account.
+/// The response to a registration.
 pub(super) fn created(account: &Account) -> Response {
     let data = UserOut {
         username: account.sign_in_name(),
@@ -19,7 +19,7 @@ pub(super) fn created(account: &Account) -> Response {
     success("successfully created", Some(data))
 }
 
-/// Someone signed in, or got a new access token.
+/// The response to a login and to a refresh.
 pub(super) fn tokens(signed_in: &SignedIn, message: &str) -> Response {
     let refresh_token = signed_in.refresh.as_ref();
     let data = TokensOut {
@@ -29,7 +29,7 @@ pub(super) fn tokens(signed_in: &SignedIn, message: &str) -> Response {
     success(message, Some(data))
 }
 
-/// A success that has nothing to show.
+/// A successful response without data.
 pub(super) fn done(message: &str) -> Response {
     success(message, None::<()>)
 }
@@ -60,27 +60,27 @@ fn bad_request(message: &str) -> Response {
     error(StatusCode::BAD_REQUEST, message)
 }
 
-/// The answer to what did not get as far as a use case.
-pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
+/// The response to a request that failed before a use case was called.
+pub(super) fn failed(failure: RequestError, _: Timestamp) -> Response {
     let message = match failure {
-        Failure::UnknownPath => "not found",
-        Failure::WrongMethod => "method not allowed",
-        Failure::UnreadableBody => "request body must be a JSON object",
-        Failure::BodyTooLarge => "request body is too large",
-        Failure::WrongMediaType => "content-type must be application/json",
-        Failure::EncodedBody => "content-encoding is not supported",
-        Failure::BodyTooSlow => "request timeout",
-        Failure::Crowded | Failure::Unfinished => "service unavailable",
-        Failure::Broken => "internal server error",
+        RequestError::UnknownPath => "not found",
+        RequestError::WrongMethod => "method not allowed",
+        RequestError::UnreadableBody => "request body must be a JSON object",
+        RequestError::BodyTooLarge => "request body is too large",
+        RequestError::WrongMediaType => "content-type must be application/json",
+        RequestError::EncodedBody => "content-encoding is not supported",
+        RequestError::BodyTooSlow => "request timeout",
+        RequestError::Crowded | RequestError::Unfinished => "service unavailable",
+        RequestError::Broken => "internal server error",
     };
     error(failure.status(), message)
 }
 
-/// The answer to what is refused.
+/// The response to a refusal.
 pub(super) fn refused(refusal: Refusal) -> Response {
     match refusal {
         Refusal::Invalid(violations) => bad_request(&first_sentence(&violations)),
-        // In the document the username is the e-mail address, whichever of the two is taken.
+        // In this contract the username is the e-mail address, so one text covers both.
         Refusal::IdentifierTaken(_) => bad_request("username already exist"),
         Refusal::WrongCredentials { .. } => bad_request("username and password not match"),
         Refusal::InvalidAccessToken => bad_request("please provided a valid access_token!"),
@@ -107,7 +107,7 @@ fn out_of_service() -> Response {
     error(StatusCode::SERVICE_UNAVAILABLE, "service unavailable")
 }
 
-/// The document has one message for all that is wrong; it tells the first thing.
+/// The contract has one message for all invalid fields. It reports the first.
 fn first_sentence(violations: &[Violation]) -> String {
     violations
         .first()
@@ -147,7 +147,7 @@ mod tests {
     use crate::tests::{an_account, body, every_refusal, signed_in, some_instant};
 
     #[test]
-    fn every_refusal_has_its_status_and_words() {
+    fn every_refusal_has_its_status_and_text() {
         let told: Vec<(u16, String)> = every_refusal()
             .into_iter()
             .map(|refusal| {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_the_documents_five_members() {
+    fn an_error_has_the_five_fields_of_the_contract() {
         let refusal = Refusal::Invalid(vec![
             Violation {
                 field: Field::Password,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn successes_are_as_the_document_prints_them() {
+    fn successes_are_as_the_contract_prints_them() {
         let response = created(&an_account());
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(
@@ -233,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
-        for failure in Failure::ALL {
+    fn errors_before_a_use_case_use_the_same_envelope() {
+        for failure in RequestError::ALL {
             let response = failed(failure, some_instant());
             assert_eq!(response.status(), failure.status());
             assert_eq!(body(response)["status"], failure.status().as_u16());

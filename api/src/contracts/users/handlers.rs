@@ -1,4 +1,4 @@
-//! Contract C's endpoints.
+//! The endpoints of `/users`.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use super::envelope::{created, done, refused, tokens};
 use super::terms::TERMS;
 use super::wire::{CredentialsIn, ResetPasswordIn, UpdatePasswordIn};
 use crate::Api;
-use crate::exchange::{JsonBody, presented_token};
+use crate::http::{JsonBody, presented_token};
 
-/// The document's sentence, with the comma at its end.
+/// The contract's sentence, which ends in a comma.
 const RESET_REQUESTED: &str = "If the account is already registered, we have sent a password reset link to your email \
                                so you can change the new password,";
 

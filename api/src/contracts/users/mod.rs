@@ -1,4 +1,4 @@
-//! Contract C, `/users`: the HTTP status is the body's, and every answer has the same five members.
+//! The contract `/users`: the body repeats the HTTP status, and every response has the same five fields.
 
 mod envelope;
 mod handlers;
@@ -12,9 +12,9 @@ use axum::Router;
 use axum::routing::{get, post, put};
 
 use crate::Api;
-use crate::exchange::Surface;
+use crate::http::Surface;
 
-/// The contract.
+/// The surface of the contract.
 pub(crate) static SURFACE: Surface = Surface {
     contract: ContractName::Users,
     base: "/users",

@@ -1,4 +1,4 @@
-//! What contract C promises about its tokens.
+//! The token lifetimes and claims of `/users`.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use authlog_application::{AccessFormat, IssuedAt, RefreshTerms, SessionTerms};
 use authlog_domain::{ContractName, Rotation};
 use serde_json::{Map, Value, json};
 
-/// Five minutes of access, seven days of refreshing. Refreshing returns only an access token, so the refresh token
-/// stays good.
+/// Access tokens are valid for five minutes, refresh tokens for seven days. A refresh returns an access token only, so
+/// the refresh token stays valid.
 pub(super) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::Users,
     AccessFormat::Jwt(claims),
@@ -20,7 +20,7 @@ pub(super) const TERMS: SessionTerms = SessionTerms::new(
     }),
 );
 
-/// Both of the document's example tokens have `id` and `role`.
+/// Both example tokens of the contract have `id` and `role`.
 fn claims(account: &Account, _: IssuedAt) -> Map<String, Value> {
     Map::from_iter([
         ("id".to_owned(), json!(account.id)),
@@ -34,7 +34,7 @@ mod tests {
     use crate::tests::{an_account, issued_at};
 
     #[test]
-    fn tokens_carry_the_claims_of_the_documents_example_tokens() {
+    fn tokens_have_the_claims_of_the_contracts_example_tokens() {
         let account = an_account();
         assert_eq!(
             Value::Object(claims(&account, issued_at())),

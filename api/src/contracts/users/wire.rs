@@ -1,22 +1,22 @@
-//! Contract C on the wire: what its clients send and what they read.
+//! The wire types of `/users`: request and response bodies.
 
 use authlog_application::{Field, Refusal, RegistrationForm, SignInForm};
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::{Member, only_texts};
+use crate::http::{JsonField, reject_non_strings};
 
-/// What creates a user and what logs one in.
+/// The body of a registration and of a login.
 #[derive(Deserialize)]
 pub(super) struct CredentialsIn {
     #[serde(default)]
-    username: Member,
+    username: JsonField,
     #[serde(default)]
-    password: Member,
+    password: JsonField,
 }
 
 impl CredentialsIn {
     pub fn registration(&self) -> Result<RegistrationForm<'_>, Refusal> {
-        self.only_texts()?;
+        self.reject_non_strings()?;
         Ok(RegistrationForm {
             username: self.username.text(),
             password: self.password.text(),
@@ -26,7 +26,7 @@ impl CredentialsIn {
     }
 
     pub fn sign_in(&self) -> Result<SignInForm<'_>, Refusal> {
-        self.only_texts()?;
+        self.reject_non_strings()?;
         Ok(SignInForm {
             identifier: self.username.text(),
             identifier_field: Field::Username,
@@ -34,33 +34,33 @@ impl CredentialsIn {
         })
     }
 
-    fn only_texts(&self) -> Result<(), Refusal> {
-        only_texts(&[
+    fn reject_non_strings(&self) -> Result<(), Refusal> {
+        reject_non_strings(&[
             (Field::Username, &self.username),
             (Field::Password, &self.password),
         ])
     }
 }
 
-/// Who forgot their password.
+/// The body of a request for a password reset.
 #[derive(Deserialize)]
 pub(super) struct ResetPasswordIn {
     #[serde(default)]
-    username: Member,
+    username: JsonField,
 }
 
 impl ResetPasswordIn {
     pub fn identifier(&self) -> Result<Option<&str>, Refusal> {
-        only_texts(&[(Field::Username, &self.username)])?;
+        reject_non_strings(&[(Field::Username, &self.username)])?;
         Ok(self.username.text())
     }
 }
 
-/// A new password. It is looked at after the token, so a wrong type counts as no password here.
+/// The body of a password reset. The token is checked first, so a password of another type counts as missing.
 #[derive(Deserialize)]
 pub(super) struct UpdatePasswordIn {
     #[serde(default)]
-    password: Member,
+    password: JsonField,
 }
 
 impl UpdatePasswordIn {
@@ -69,7 +69,7 @@ impl UpdatePasswordIn {
     }
 }
 
-/// Every answer. `refrence` is the document's spelling, and is always null.
+/// Every response. `refrence` is the contract's spelling, and is always null.
 #[derive(Serialize)]
 pub(super) struct AnswerOut<'a, D> {
     pub status: u16,
@@ -96,7 +96,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exchange::parse_object;
+    use crate::http::parse_object;
     use crate::tests::a_body;
 
     proptest! {

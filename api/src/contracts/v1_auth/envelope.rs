@@ -1,4 +1,4 @@
-//! Contract E's answers, and its words for every refusal.
+//! The responses of `/v1/auth`, and its texts for every refusal.
 
 use authlog_application::{Field, Refusal, SignedIn, Violation};
 use authlog_domain::{Flaw, Timestamp};
@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::wire::{ErrorOut, Errors, SignedInOut};
-use crate::exchange::{Failure, overloaded, retry_later, unavailable};
+use crate::http::{RequestError, overloaded, retry_later, unavailable};
 
-/// Someone registered or signed in.
+/// The response to a registration and to a login.
 pub(super) fn signed_in(signed_in: &SignedIn) -> Response {
     Json(SignedInOut::new(StatusCode::OK.as_u16(), signed_in)).into_response()
 }
 
-/// The document calls an error by the name of its status: "Bad Request".
+/// The contract uses the name of the status as the error: "Bad Request".
 fn error(status: StatusCode, errors: Errors) -> Response {
     let out = ErrorOut {
         code: status.as_u16(),
@@ -30,12 +30,12 @@ fn wrong(member: &'static str, sentence: &str) -> Response {
     error(StatusCode::BAD_REQUEST, errors)
 }
 
-/// The answer to what did not get as far as a use case.
-pub(super) fn failed(failure: Failure, _: Timestamp) -> Response {
+/// The response to a request that failed before a use case was called.
+pub(super) fn failed(failure: RequestError, _: Timestamp) -> Response {
     error(failure.status(), Errors::new())
 }
 
-/// The answer to what is refused.
+/// The response to a refusal.
 pub(super) fn refused(refusal: Refusal) -> Response {
     let plain = |status| error(status, Errors::new());
     match refusal {
@@ -60,7 +60,7 @@ pub(super) fn refused(refusal: Refusal) -> Response {
     }
 }
 
-/// A member has room for one sentence: the first.
+/// Each field has one sentence: the first that applies.
 fn invalid(violations: &[Violation]) -> Response {
     let mut errors = Errors::new();
     for &Violation { field, flaw } in violations {
@@ -104,7 +104,7 @@ mod tests {
     use crate::tests::{self, body, every_refusal, some_instant};
 
     #[test]
-    fn every_refusal_has_its_status_and_words() {
+    fn every_refusal_has_its_status_and_text() {
         let told: Vec<(u16, String)> = every_refusal()
             .into_iter()
             .map(|refusal| {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_one_sentence_by_member() {
+    fn errors_are_one_sentence_per_field() {
         let refusal = Refusal::IdentifierTaken(Vec::new());
         assert_eq!(
             body(refused(refusal)),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_as_the_document_prints_it() {
+    fn a_success_is_as_the_contract_prints_it() {
         assert_eq!(
             body(signed_in(&tests::signed_in())),
             json!({
@@ -197,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
-        for failure in Failure::ALL {
+    fn errors_before_a_use_case_use_the_same_envelope() {
+        for failure in RequestError::ALL {
             let response = failed(failure, some_instant());
             assert_eq!(response.status(), failure.status());
             assert_eq!(body(response)["code"], failure.status().as_u16());

@@ -1,4 +1,4 @@
-//! Contract E's endpoints.
+//! The endpoints of `/v1/auth`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::envelope::{refused, signed_in};
 use super::terms::TERMS;
 use super::wire::AccountIn;
 use crate::Api;
-use crate::exchange::JsonBody;
+use crate::http::JsonBody;
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,

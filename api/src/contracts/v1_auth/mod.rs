@@ -1,4 +1,4 @@
-//! Contract E, `/v1/auth`: registering signs in, and wrong members are told by one sentence each.
+//! The contract `/v1/auth`: a registration signs in, and each invalid field has one sentence.
 
 mod envelope;
 mod handlers;
@@ -12,9 +12,9 @@ use axum::Router;
 use axum::routing::post;
 
 use crate::Api;
-use crate::exchange::Surface;
+use crate::http::Surface;
 
-/// The contract.
+/// The surface of the contract.
 pub(crate) static SURFACE: Surface = Surface {
     contract: ContractName::V1Auth,
     base: "/v1/auth",

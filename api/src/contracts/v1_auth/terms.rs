@@ -1,4 +1,4 @@
-//! What contract E promises about its tokens.
+//! The token lifetimes and claims of `/v1/auth`.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use authlog_application::{AccessFormat, IssuedAt, SessionTerms};
 use authlog_domain::ContractName;
 use serde_json::{Map, Value, json};
 
-/// A day of access, and nothing to renew it with.
+/// Access tokens are valid for a day. There is no refresh token.
 pub(super) const TERMS: SessionTerms = SessionTerms::new(
     ContractName::V1Auth,
     AccessFormat::Jwt(claims),
@@ -15,7 +15,7 @@ pub(super) const TERMS: SessionTerms = SessionTerms::new(
     None,
 );
 
-/// The document's example tokens have `user_id`, a number, and `expire_at`, in Unix seconds.
+/// The contract's example tokens have `user_id`, a number, and `expire_at`, in Unix seconds.
 fn claims(account: &Account, issued: IssuedAt) -> Map<String, Value> {
     Map::from_iter([
         ("user_id".to_owned(), json!(account.number)),
@@ -32,7 +32,7 @@ mod tests {
     use crate::tests::{an_account, issued_at};
 
     #[test]
-    fn tokens_carry_the_claims_of_the_documents_example_tokens() {
+    fn tokens_have_the_claims_of_the_contracts_example_tokens() {
         assert_eq!(
             Value::Object(claims(&an_account(), issued_at())),
             json!({"user_id": 42, "expire_at": 1_721_849_943})

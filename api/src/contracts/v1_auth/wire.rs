@@ -1,4 +1,4 @@
-//! Contract E on the wire: what its clients send and what they read.
+//! The wire types of `/v1/auth`: request and response bodies.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use authlog_application::{Field, Refusal, RegistrationForm, SignInForm, SignedIn
 use authlog_domain::{AccountNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::{Member, only_texts};
+use crate::http::{JsonField, reject_non_strings};
 
-/// What registers and what logs in; a login has no name and no phone.
+/// The body of a registration and of a login. A login has neither a name nor a phone number.
 #[derive(Deserialize)]
 pub(super) struct AccountIn {
     #[serde(default)]
-    email: Member,
+    email: JsonField,
     #[serde(default)]
-    password: Member,
+    password: JsonField,
     #[serde(default)]
-    name: Member,
+    name: JsonField,
     #[serde(default)]
-    phone: Member,
+    phone: JsonField,
 }
 
 impl AccountIn {
     pub fn registration(&self) -> Result<RegistrationForm<'_>, Refusal> {
-        only_texts(&[
+        reject_non_strings(&[
             (Field::Email, &self.email),
             (Field::Password, &self.password),
             (Field::Name, &self.name),
@@ -40,7 +40,7 @@ impl AccountIn {
     }
 
     pub fn sign_in(&self) -> Result<SignInForm<'_>, Refusal> {
-        only_texts(&[
+        reject_non_strings(&[
             (Field::Email, &self.email),
             (Field::Password, &self.password),
         ])?;
@@ -101,7 +101,7 @@ impl<'a> SignedInOut<'a> {
     }
 }
 
-/// One sentence about each member that was wrong.
+/// One sentence for each invalid field.
 pub(super) type Errors = BTreeMap<&'static str, String>;
 
 #[derive(Serialize)]
@@ -118,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exchange::parse_object;
+    use crate::http::parse_object;
     use crate::tests::a_body;
 
     proptest! {

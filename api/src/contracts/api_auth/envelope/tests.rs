@@ -1,4 +1,4 @@
-//! Contract A's answers, byte for byte as its documents print them.
+//! The responses of `/api/auth`, byte for byte as its documents print them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::tests::{body, every_refusal, signed_in, some_instant};
 const AT: &str = "2024-07-24T16:34:05.337Z";
 
 #[test]
-fn every_refusal_has_its_status_and_words() {
+fn every_refusal_has_its_status_and_text() {
     let statuses: Vec<(u16, Value)> = every_refusal()
         .into_iter()
         .map(|refusal| {
@@ -50,7 +50,7 @@ fn every_refusal_has_its_status_and_words() {
 }
 
 #[test]
-fn a_wrong_input_is_told_by_member_in_a_list_of_sentences() {
+fn an_invalid_field_has_a_list_of_sentences() {
     let violations = [
         (Field::Username, Flaw::Required),
         (Field::Email, Flaw::Malformed),
@@ -96,7 +96,7 @@ fn a_taken_username_comes_before_a_taken_address() {
 }
 
 #[test]
-fn a_bad_refresh_token_has_its_own_sentence_by_cookie() {
+fn an_invalid_refresh_token_has_its_own_sentence_by_cookie() {
     for refusal in [Refusal::InvalidRefreshToken, Refusal::RefreshTokenReused] {
         let response = refused_by_cookie(refusal, some_instant());
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -113,7 +113,7 @@ fn a_bad_refresh_token_has_its_own_sentence_by_cookie() {
 }
 
 #[test]
-fn a_registration_answers_with_the_members_of_both_documents() {
+fn a_registration_has_the_fields_of_both_documents() {
     let response = registered(&signed_in(), "Register successfully", some_instant());
     assert_eq!(response.status(), StatusCode::CREATED);
     assert_eq!(
@@ -137,7 +137,7 @@ fn a_registration_answers_with_the_members_of_both_documents() {
 }
 
 #[test]
-fn a_login_answers_with_the_members_of_both_documents() {
+fn a_login_has_the_fields_of_both_documents() {
     let told = body(logged_in(&signed_in(), some_instant()));
     assert_eq!(told["message"], "User successfully logged in");
     assert_eq!(told["accessToken"], "access");
@@ -150,7 +150,7 @@ fn a_login_answers_with_the_members_of_both_documents() {
 }
 
 #[test]
-fn the_cookie_is_set_as_long_as_its_token_is_good_and_cleared_at_once() {
+fn the_cookie_lives_as_long_as_its_token_and_is_deleted_immediately() {
     let cookie = |response: Response| {
         let value = response.headers()[SET_COOKIE].to_str().unwrap();
         value.to_owned()
@@ -175,8 +175,8 @@ fn the_cookie_is_set_as_long_as_its_token_is_good_and_cleared_at_once() {
 }
 
 #[test]
-fn what_fails_before_a_use_case_is_told_in_the_same_envelope() {
-    for failure in Failure::ALL {
+fn errors_before_a_use_case_use_the_same_envelope() {
+    for failure in RequestError::ALL {
         let response = failed(failure, some_instant());
         assert_eq!(response.status(), failure.status());
         let told = body(response);

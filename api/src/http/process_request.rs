@@ -1,0 +1,290 @@
+//! The middleware around every request: it assigns an id, logs the request, and answers it even if the handler panics.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use authlog_application::{ClientPresence, ClientWaits, Deadline};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use futures_util::future::CatchUnwind;
+use tokio::runtime::Handle;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+use super::body::with_body_arrived;
+use super::cross_origin::as_read_by;
+use super::outage::{Outage, Overloaded};
+use super::request_context::request_context;
+use super::{Arrival, Endpoints, RequestError, StrictTransport};
+use crate::Api;
+use crate::capacity::UnderWay;
+
+/// The response header with the id of the request, for reports to the operator.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The earliest time after the arrival of a request at which it is refused for overload. Many clients ignore
+/// `Retry-After` and retry immediately; with this delay each connection costs one refusal a second instead of all that
+/// it can send. 3,000 such clients reduce the rate of logins by a twelfth (`docs/performance.md`). Only the response is
+/// held meanwhile, and it is dropped when the client closes the connection. No refusal is delayed while fewer than an
+/// eighth of the places for requests are free.
+const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
+
+/// The random part of that delay. Without it, clients that were refused together would retry together, and some would
+/// be refused each time although threads are idle in between.
+const SPREAD: Duration = Duration::from_millis(500);
+
+/// The middleware around every route. A request that has begun is finished even if its client has gone or its time is up,
+/// because a session that was ended in the log must also be ended in memory. A panic affects no other request.
+///
+/// Handlers find the [`RequestContext`](authlog_application::RequestContext) and the [`Surface`](super::Surface) of the
+/// request among its extensions.
+pub(crate) async fn process_request(
+    State((api, endpoints)): State<(Arc<Api>, &'static Endpoints)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let surface = endpoints.surface_of(request.uri().path());
+    let (waits, presence) = ClientPresence::new();
+    // Removed from the extensions, because those are dropped with the request and the place is kept for longer.
+    let arrival = request.extensions_mut().remove::<Arrival>();
+    let address = arrival.as_ref().map(|arrival| arrival.client);
+    let context = request_context(&api, surface, &request, address, presence);
+    let id = context.request;
+    let span = tracing::info_span!(
+        "request",
+        %id,
+        contract = surface.contract.as_str(),
+        method = known_name(request.method()),
+        route = route(&request),
+    );
+    let route = route(&request);
+    let is_probe = endpoints.probes.contains(&route);
+    // Method and headers are those of the request that the proxy asks about. So this is no preflight and has no body, and
+    // the application behind the proxy decides which sites may read the answer.
+    let is_forward_auth = endpoints.forward_auth.contains(&route);
+    let changes_something =
+        !is_forward_auth && !request.method().is_safe() && !endpoints.read_only.contains(&route);
+    request.extensions_mut().insert(context);
+    request.extensions_mut().insert(surface);
+    let page = if is_forward_auth {
+        None
+    } else {
+        api.settings.allowed_origins.page_of(&request)
+    };
+
+    let place = match arrival {
+        Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(RequestError::Crowded),
+        None => Ok(None),
+    };
+    let answer = match place {
+        Ok(under_way) => {
+            let arrived = if is_forward_auth {
+                Ok(request)
+            } else {
+                with_body_arrived(request, &api).await
+            };
+            match arrived {
+                Ok(request) => answer(&api, request, next, &span, waits, under_way).await,
+                Err(error) => Err(error),
+            }
+        }
+        Err(failure) => Err(failure),
+    };
+    let (response, under_way) =
+        answer.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
+    if is_held(&api, &response) && under_way.as_ref().is_none_or(UnderWay::may_be_held_back) {
+        sleep_until(api.capacity.refusals.sent_at(started + hold_of(id))).await;
+    }
+    if changes_something {
+        note_outcome(&api, &response);
+    }
+    let response = as_read_by(page, response).await;
+    let status = response.status();
+    let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if is_probe && status.is_success() {
+        tracing::debug!(parent: &span, status = status.as_u16(), latency_us, "answered");
+    } else {
+        tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
+    }
+    with_headers_of_every_answer(response, id, api.settings.strict_transport)
+}
+
+/// Whether a response is delayed: a refusal for overload, or a refusal of too many attempts while there are many of
+/// these.
+fn is_held(api: &Api, response: &Response) -> bool {
+    response.extensions().get::<Overloaded>().is_some()
+        || response.status() == StatusCode::TOO_MANY_REQUESTS
+            && api.capacity.refusals.are_too_many(Instant::now())
+}
+
+/// Records whether a request that changes something succeeded or failed because of the store. Other refusals are not
+/// evidence.
+fn note_outcome(api: &Api, response: &Response) {
+    let failed = response.extensions().get::<Outage>().is_some();
+    if failed || response.status().is_success() {
+        api.capacity.outages.note(Instant::now(), failed);
+    }
+}
+
+/// When a request is refused for overload, measured from its arrival. Ids of requests are random.
+fn hold_of(request: Uuid) -> Duration {
+    let random = request.as_u64_pair().1 % SPREAD.as_millis() as u64;
+    EARLIEST_OVERLOADED + Duration::from_millis(random)
+}
+
+/// Runs the handler within the time limit. Returns its response and the place of the request, which is occupied until
+/// the work is done, even if the client has gone.
+async fn answer(
+    api: &Api,
+    request: Request,
+    next: Next,
+    span: &Span,
+    waits: ClientWaits,
+    under_way: Option<UnderWay>,
+) -> Result<(Response, Option<UnderWay>), RequestError> {
+    let deadline = Deadline::of_request(api.settings.request_timeout);
+    let work = deadline.limit(next.run(request).instrument(span.clone()));
+    let work = Finished::of(work.map(move |response| (response, under_way)), waits);
+    match timeout(api.settings.request_timeout, work).await {
+        Ok(Ok(answered)) => Ok(answered),
+        Ok(Err(_)) => {
+            tracing::error!(parent: span, "a handler panicked");
+            Err(RequestError::Broken)
+        }
+        Err(_) => {
+            tracing::error!(parent: span, "an answer was not ready in time");
+            Err(RequestError::Unfinished)
+        }
+    }
+}
+
+/// Work that runs in the task that waits for it. If that task is dropped, the work continues in a task of its own.
+struct Finished<F: Future + Send + 'static> {
+    work: Option<Pin<Box<CatchUnwind<AssertUnwindSafe<F>>>>>,
+    /// Dropped together with this value, which tells the work that its client has gone.
+    _client: ClientWaits,
+}
+
+impl<F: Future + Send + 'static> Finished<F> {
+    fn of(work: F, client: ClientWaits) -> Self {
+        Self {
+            work: Some(Box::pin(AssertUnwindSafe(work).catch_unwind())),
+            _client: client,
+        }
+    }
+}
+
+impl<F: Future + Send + 'static> Future for Finished<F> {
+    /// The result of the work, or the value that it panicked with.
+    type Output = std::thread::Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.work else {
+            return Poll::Pending;
+        };
+        let made = std::task::ready!(work.as_mut().poll(context));
+        self.work = None;
+        Poll::Ready(made)
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for Finished<F> {
+    fn drop(&mut self) {
+        // When the program ends there is no runtime on which the work could continue.
+        if let Some(work) = self.work.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work.map(drop));
+        }
+    }
+}
+
+/// Headers of every response, unless its handler sets them: no cache stores it; browsers do not guess its type, run
+/// scripts in it, frame it, or load it into other sites; and its URL is not sent as a referrer (OWASP REST Security
+/// Cheat Sheet, "Security Headers").
+const OF_EVERY_ANSWER: [(HeaderName, &str); 6] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CACHE_CONTROL, "no-store"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (REFERRER_POLICY, "no-referrer"),
+    (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+];
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-opener-policy");
+
+fn with_headers_of_every_answer(
+    mut response: Response,
+    id: Uuid,
+    strict_transport: StrictTransport,
+) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in OF_EVERY_ANSWER {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    if let Some(policy) = strict_transport.header() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, policy);
+    }
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// The pattern of the route. The path itself is not logged, because it is client input.
+fn route(request: &Request) -> &str {
+    request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+}
+
+/// The method, or `other` for one that is not standard.
+fn known_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn requests_that_arrive_together_are_refused_at_different_times() {
+        let requests = (0..1000).map(|number| Uuid::from_u64_pair(7, number));
+        let holds: HashSet<Duration> = requests.map(hold_of).collect();
+        let allowed = EARLIEST_OVERLOADED..EARLIEST_OVERLOADED + SPREAD;
+        assert!(holds.iter().all(|hold| allowed.contains(hold)));
+        assert_eq!(holds.len(), 500);
+    }
+}

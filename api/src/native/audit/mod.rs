@@ -1,0 +1,70 @@
+//! The log over HTTP, for services without NATS and for auditors.
+
+pub(super) mod proof;
+mod query;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::problem::{problem, refused, unauthenticated};
+use crate::Api;
+use crate::capacity::NoPlace;
+use crate::http::{presented_token, retry_later};
+use query::FeedQuery;
+
+/// `Retry-After` of a reader that found no place.
+const AFTER_CROWDING: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// `GET /audit/events`: the events after a log index, as NDJSON or as server-sent events.
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let token = presented_token(&headers);
+    if token.is_empty() {
+        return Err(unauthenticated());
+    }
+    let (reader, right) = api.authlog.entitle(token).await.map_err(refused)?;
+    let query = FeedQuery::parse(query.as_deref(), &headers)
+        .map_err(|detail| problem(StatusCode::BAD_REQUEST, &detail))?;
+    let place = api.capacity.readers.take(right.account());
+    let place = place.map_err(crowded)?;
+    let follower = api
+        .authlog
+        .read_log(&reader, query.after, query.filter.clone(), query.follow)
+        .await
+        .map_err(|error| refused(error.into()))?;
+    if query.after > follower.log_end() {
+        return Err(beyond_the_end(query.after, follower.log_end()));
+    }
+    Ok(stream::respond(api, right, &query, follower, place))
+}
+
+/// The response to a reader for which there is no place.
+fn crowded(reason: NoPlace) -> Response {
+    let response = match reason {
+        NoPlace::Account => problem(
+            StatusCode::TOO_MANY_REQUESTS,
+            "This account has the largest number of readers of the log that an account may have.",
+        ),
+        NoPlace::Node => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This node has the largest number of readers of the log that it serves.",
+        ),
+    };
+    retry_later(response, AFTER_CROWDING)
+}
+
+/// The response to a reader whose position is beyond the end of the log. If it waited there, it would miss events: the log
+/// was restored from a backup, or is another log.
+fn beyond_the_end(after: u64, end: u64) -> Response {
+    let detail = format!(
+        "The log ends at {end}, and after or Last-Event-ID is {after}. That position belongs to another log, or to this log before it was restored from a backup."
+    );
+    problem(StatusCode::CONFLICT, &detail)
+}

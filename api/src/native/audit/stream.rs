@@ -1,0 +1,230 @@
+//! The response to a reader of the log, which is produced as fast as it is read, for as long as the reader is
+//! authorized.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authlog_application::access::ReadLog;
+use authlog_application::ports::{LoggedEvent, ReadOnError};
+use authlog_application::published::{PublishedEvent, cloud_event_type, publish};
+use authlog_application::{Entitlement, Follower};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::query::FeedQuery;
+use crate::Api;
+use crate::capacity::ReaderPlace;
+use crate::native::problem::problem_text;
+
+/// How often a following reader is authorized again even if its account has not changed: the token may have expired, or
+/// the session may have ended.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a quiet stream of server-sent events sends a comment, so that proxies keep it open.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Tells nginx and similar proxies not to buffer the response.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The last line for a reader whose events are no longer in the log.
+const HISTORY_CHANGED: &str = "The log no longer has the events before this line as they were sent: the database was restored from a backup, or failed over to a server that had not received them. Discard what you made of the events of this log, and read it again from the beginning.";
+
+/// A response was cut short. It is aborted before its end, so that clients do not take it for complete.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut short: {0}")]
+struct CutShort(&'static str);
+
+struct Reading {
+    api: Arc<Api>,
+    right: Entitlement<ReadLog>,
+    checked_at: Instant,
+    written_at: Instant,
+    reader: Follower,
+    remaining: Option<u64>,
+    follow: bool,
+    server_sent: bool,
+    named: bool,
+    cut_short: Option<&'static str>,
+    _place: ReaderPlace,
+}
+
+pub(super) fn respond(
+    api: Arc<Api>,
+    right: Entitlement<ReadLog>,
+    query: &FeedQuery,
+    reader: Follower,
+    place: ReaderPlace,
+) -> Response {
+    let media_type = if query.server_sent {
+        "text/event-stream"
+    } else {
+        "application/x-ndjson"
+    };
+    let now = Instant::now();
+    let reading = Reading {
+        api,
+        right,
+        checked_at: now,
+        written_at: now,
+        reader,
+        remaining: query.limit,
+        follow: query.follow,
+        server_sent: query.server_sent,
+        named: query.named,
+        cut_short: None,
+        _place: place,
+    };
+    // The next step is taken when the reader has read the previous one, so a slow reader costs one page of memory.
+    let steps = stream::unfold(Some(reading), |reading| async move {
+        let mut reading = reading?;
+        match reading.step().await {
+            Ok(Some(text)) => Some((Ok(text), Some(reading))),
+            Ok(None) => None,
+            // A following reader reconnects anyway, and continues after the last event that arrived.
+            Err(_) if reading.follow => None,
+            Err(cut_short) => Some((Err(cut_short), None)),
+        }
+    });
+    let headers = [(CONTENT_TYPE, media_type), (X_ACCEL_BUFFERING, "no")];
+    (headers, Body::from_stream(steps)).into_response()
+}
+
+impl Reading {
+    /// The next part of the response. `None` at its end.
+    async fn step(&mut self) -> Result<Option<String>, CutShort> {
+        loop {
+            if let Some(reason) = self.cut_short {
+                return Err(CutShort(reason));
+            }
+            if self.remaining == Some(0) || self.is_to_stop() {
+                return Ok(None);
+            }
+            if !self.may_go_on().await {
+                return Err(CutShort("the right to read is gone"));
+            }
+            let events = match self.reader.next().await {
+                Ok(events) => events,
+                Err(ReadOnError::HistoryChanged(_)) => {
+                    self.cut_short = Some("the log is not the one that was read");
+                    return Ok(Some(self.history_changed()));
+                }
+                Err(ReadOnError::Store(error)) => {
+                    let cause = error.source().map(ToString::to_string);
+                    tracing::warn!(%error, cause, "a reader of the log has to come back later");
+                    return Err(CutShort("the log cannot be read now"));
+                }
+            };
+            match events {
+                Some(events) => {
+                    let text = self.write(&events);
+                    // There may be no matching event in this range of the log.
+                    if !text.is_empty() {
+                        self.written_at = Instant::now();
+                        return Ok(Some(text));
+                    }
+                }
+                None if self.follow => self.wait().await,
+                None => return Ok(None),
+            }
+            if self.server_sent && self.written_at.elapsed() >= KEEP_ALIVE {
+                self.written_at = Instant::now();
+                return Ok(Some(": still here\n\n".to_owned()));
+            }
+        }
+    }
+
+    /// Waits for new events, or for the next periodic check.
+    async fn wait(&mut self) {
+        tokio::select! {
+            () = self.reader.wait() => {}
+            () = tokio::time::sleep(CHECK_EVERY) => {}
+            () = self.api.stopping.cancelled() => {}
+        }
+    }
+
+    /// A response that has an end is completed even if the program is stopping.
+    fn is_to_stop(&self) -> bool {
+        self.follow && self.api.stopping.is_cancelled()
+    }
+
+    async fn may_go_on(&mut self) -> bool {
+        if !self.right.is_in_doubt() && self.checked_at.elapsed() < CHECK_EVERY {
+            return true;
+        }
+        self.checked_at = Instant::now();
+        self.right.check().await.is_ok()
+    }
+
+    /// The last message to a reader whose events are no longer in the log. A reader that does not know it fails, which
+    /// is better than reading on.
+    fn history_changed(&self) -> String {
+        let problem = problem_text(StatusCode::CONFLICT, HISTORY_CHANGED);
+        self.last_words("history-changed", &problem)
+    }
+
+    /// The last message before an event that this program cannot read. If a newer program wrote it, a reader must not
+    /// miss it; it may also have been written to the database by other means. The reader decides whether to leave it
+    /// out.
+    fn unreadable(&self, log_index: u64) -> String {
+        let detail = format!(
+            "This version of the program cannot read the event at {log_index}: a newer version wrote it, or it was put into the database by other means. Ask a node of a newer version; or, once `authlog log verify` and `authlog doctor` have shown what it is, leave it out: read on after {log_index}."
+        );
+        let problem = problem_text(StatusCode::NOT_IMPLEMENTED, &detail);
+        self.last_words("unreadable-event", &problem)
+    }
+
+    fn last_words(&self, event: &str, problem: &str) -> String {
+        if self.server_sent {
+            format!("{}data: {problem}\n\n", self.event_type(event))
+        } else {
+            format!("{problem}\n")
+        }
+    }
+
+    fn write(&mut self, events: &[LoggedEvent]) -> String {
+        let take = self.remaining.map_or(events.len(), |remaining| {
+            usize::try_from(remaining).map_or(events.len(), |remaining| remaining.min(events.len()))
+        });
+        let mut text = String::new();
+        for logged in events.iter().take(take) {
+            match publish(logged) {
+                Ok(event) => self.write_one(&event, &mut text),
+                Err(error) => {
+                    tracing::error!(%error, "the log cannot be read on by this version of the program");
+                    text.push_str(&self.unreadable(logged.log_index));
+                    self.cut_short = Some("an event cannot be read");
+                    break;
+                }
+            }
+        }
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining.saturating_sub(take as u64);
+        }
+        text
+    }
+
+    fn write_one(&self, event: &PublishedEvent, text: &mut String) {
+        let json = event.to_json(&self.api.settings.event_source);
+        if self.server_sent {
+            let (id, kind) = (event.log_index, cloud_event_type(event.kind));
+            let kind = self.event_type(&kind);
+            text.push_str(&format!("id: {id}\n{kind}data: {json}\n\n"));
+        } else {
+            text.push_str(&format!("{json}\n"));
+        }
+    }
+
+    /// The `event` line of a server-sent event, unless the reader wants none.
+    fn event_type(&self, name: &str) -> String {
+        if self.named {
+            format!("event: {name}\n")
+        } else {
+            String::new()
+        }
+    }
+}

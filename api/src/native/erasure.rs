@@ -1,0 +1,63 @@
+//! Erasure of an account, by its owner or by an administrator.
+
+use std::sync::Arc;
+
+use authlog_application::{Admin, Caller, Refusal, RequestContext};
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::admin::id_of;
+use super::caller::{Bearer, BearerWithBody};
+use super::problem::{problem, refused};
+use crate::Api;
+use crate::http::JsonField;
+
+/// The confirmation of the caller. It is not in the URL, because URLs are logged. A proxy may drop the body of a
+/// DELETE, which has no defined semantics (RFC 9110 §9.3.5); behind one, clients use POST.
+#[derive(Deserialize)]
+pub(super) struct PasswordIn {
+    #[serde(default)]
+    password: JsonField,
+}
+
+/// `DELETE /account` and `POST /account/erase`: erases the caller's account. 204 on success.
+pub(super) async fn erase_own(
+    State(api): State<Arc<Api>>,
+    Extension(context): Extension<RequestContext>,
+    BearerWithBody(caller, body): BearerWithBody<Caller, PasswordIn>,
+) -> Result<Response, Response> {
+    api.authlog
+        .erase_own_account(caller, body.password.text(), &context)
+        .await
+        .map_err(|refusal| match refusal {
+            // The token is valid, so 401 would be wrong: another token would not help.
+            Refusal::WrongCredentials { .. } => {
+                problem(StatusCode::FORBIDDEN, "The password is wrong.")
+            }
+            Refusal::Invalid(_) => problem(
+                StatusCode::BAD_REQUEST,
+                "The body must hold the account's password: {\"password\": \"…\"}.",
+            ),
+            other => refused(other),
+        })?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Erases an account. 204 also for an account that is erased already, so that a client can repeat the request after a
+/// lost response.
+pub(super) async fn erase_other(
+    State(api): State<Arc<Api>>,
+    Bearer(admin): Bearer<Admin>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+) -> Result<Response, Response> {
+    let user = id_of(&id).map_err(refused)?;
+    api.authlog
+        .erase_account(&admin, user, &context)
+        .await
+        .map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,104 @@
+//! Authlog's own endpoints: everything outside of the contracts.
+
+mod account;
+mod admin;
+mod audit;
+mod caller;
+mod email_page;
+mod erasure;
+pub(crate) mod forward_auth;
+mod health;
+mod history;
+mod keys;
+mod metadata;
+mod metrics;
+mod oauth;
+mod page;
+mod page_query;
+mod problem;
+mod profile;
+mod query;
+mod reset_page;
+mod schemas;
+
+use std::sync::Arc;
+
+use authlog_domain::ContractName;
+use axum::Router;
+use axum::routing::{delete, get, post, put};
+
+use crate::Api;
+use crate::http::Surface;
+
+/// The introspection endpoint (RFC 7662).
+pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+
+/// Routes that monitoring requests every few seconds.
+pub(crate) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// The surface of Authlog's own endpoints.
+pub(crate) static SURFACE: Surface = Surface {
+    contract: ContractName::Authlog,
+    base: "",
+    routes,
+    failed: problem::failed,
+};
+
+fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/favicon.ico", get(reset_page::icon))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .route("/asyncapi.json", get(schemas::async_api))
+        .route("/schemas/{name}", get(schemas::schema))
+        .route("/audit/events", get(audit::events))
+        .merge(audit::proof::routes())
+        .route("/account", get(account::profile).delete(erasure::erase_own))
+        .route("/account/erase", post(erasure::erase_own))
+        .route(
+            "/account/sessions",
+            get(account::sessions).delete(account::end_other_sessions),
+        )
+        .route("/account/sessions/{id}", delete(account::end_session))
+        .route("/account/password", post(account::change_password))
+        .route("/account/email", post(account::change_email))
+        .route(
+            "/account/email/verification",
+            post(account::request_verification),
+        )
+        .route(
+            "/verify-email",
+            get(email_page::show).post(email_page::submit),
+        )
+        .route("/admin/users", get(admin::users))
+        .route(
+            "/admin/users/{id}",
+            get(admin::user).delete(erasure::erase_other),
+        )
+        .route("/admin/users/{id}/role", put(admin::give_role))
+        .route("/admin/users/{id}/lock", post(admin::lock))
+        .route("/admin/users/{id}/unlock", post(admin::unlock))
+        .route(
+            "/admin/users/{id}/sessions",
+            get(admin::sessions).delete(admin::end_sessions),
+        )
+        .route(
+            "/admin/users/{id}/sessions/{session}",
+            delete(admin::end_session),
+        )
+        .route("/audit/users/{id}", get(history::state))
+        .route("/audit/users/{id}/events", get(history::events))
+        .route("/account/history", get(history::own_history))
+        .route("/.well-known/jwks.json", get(keys::key_set))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::metadata),
+        )
+        .route(INTROSPECT, post(oauth::introspect))
+        .route("/oauth2/revoke", post(oauth::revoke))
+        .route(
+            "/reset-password",
+            get(reset_page::show).post(reset_page::submit),
+        )
+}

@@ -1,0 +1,154 @@
+//! The errors of the native endpoints: problem details (RFC 9457).
+
+use authlog_application::Refusal;
+use authlog_domain::Timestamp;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::http::{RequestError, overloaded, retry_later, unavailable};
+
+/// A problem whose type is `about:blank`: it has no meaning beyond its status (RFC 9457 §4.2.1).
+#[derive(Serialize)]
+struct ProblemOut<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl<'a> ProblemOut<'a> {
+    fn new(status: StatusCode, detail: &'a str) -> Self {
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail,
+        }
+    }
+}
+
+/// A response with problem details. `detail` is a sentence for the client.
+pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
+    let media_type = [(CONTENT_TYPE, "application/problem+json")];
+    (status, media_type, Json(ProblemOut::new(status, detail))).into_response()
+}
+
+/// The text of a problem, for a response whose head has been sent with another status.
+pub(super) fn problem_text(status: StatusCode, detail: &str) -> String {
+    serde_json::json!(ProblemOut::new(status, detail)).to_string()
+}
+
+/// The response to a request that failed before a use case was called.
+pub(super) fn failed(failure: RequestError, _: Timestamp) -> Response {
+    problem(failure.status(), detail(failure))
+}
+
+/// The response to a request without a token. The challenge has no error code then (RFC 6750 §3.1).
+pub(super) fn unauthenticated() -> Response {
+    (
+        [(WWW_AUTHENTICATE, "Bearer")],
+        problem(StatusCode::UNAUTHORIZED, "An access token is required."),
+    )
+        .into_response()
+}
+
+/// The response to a refusal.
+pub(super) fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        // RFC 6750 §3: the challenge names the scheme.
+        Refusal::InvalidAccessToken => (
+            [(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")],
+            problem(
+                StatusCode::UNAUTHORIZED,
+                "A valid access token is required.",
+            ),
+        )
+            .into_response(),
+        Refusal::Forbidden => problem(
+            StatusCode::FORBIDDEN,
+            "The account does not have permission.",
+        ),
+        Refusal::Invalid(_) | Refusal::IdentifierTaken(_) => {
+            problem(StatusCode::BAD_REQUEST, "The request is not valid.")
+        }
+        Refusal::WrongCredentials { .. }
+        | Refusal::InvalidRefreshToken
+        | Refusal::RefreshTokenReused
+        | Refusal::InvalidResetToken
+        | Refusal::InvalidVerificationToken => {
+            problem(StatusCode::UNAUTHORIZED, "The credential is not valid.")
+        }
+        Refusal::UnknownAccount => problem(StatusCode::NOT_FOUND, "There is no such account."),
+        Refusal::UnknownSession => problem(StatusCode::NOT_FOUND, "There is no such session."),
+        Refusal::LastAdministrator => problem(
+            StatusCode::CONFLICT,
+            "This account is the last administrator. It cannot be demoted, locked or erased.",
+        ),
+        Refusal::TooManyAttempts { retry_after } => retry_later(
+            problem(StatusCode::TOO_MANY_REQUESTS, "Too many attempts."),
+            retry_after,
+        ),
+        Refusal::Overloaded { retry_after } => overloaded(
+            problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The service is overloaded.",
+            ),
+            retry_after,
+        ),
+        Refusal::Unavailable(cause) => unavailable(
+            problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The service is temporarily unavailable.",
+            ),
+            &*cause,
+        ),
+    }
+}
+
+const fn detail(failure: RequestError) -> &'static str {
+    match failure {
+        RequestError::UnknownPath => "There is no resource at this path.",
+        RequestError::WrongMethod => {
+            "The method is not allowed. The Allow header lists the allowed methods."
+        }
+        RequestError::UnreadableBody => "The request body cannot be read.",
+        RequestError::BodyTooLarge => "The request body is too large.",
+        RequestError::WrongMediaType => "The media type of the request body is not supported.",
+        RequestError::EncodedBody => {
+            "The request body has a Content-Encoding, which is not supported. Send it without."
+        }
+        RequestError::BodyTooSlow => "The request body took too long to arrive.",
+        RequestError::Crowded => {
+            "Too many requests are in progress or buffered, from this client or from all clients together."
+        }
+        RequestError::Unfinished => "The response was not ready in time.",
+        RequestError::Broken => "An internal error occurred.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::{body, some_instant};
+
+    #[test]
+    fn an_error_outside_of_the_contracts_is_a_problem() {
+        let response = failed(RequestError::UnknownPath, some_instant());
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(
+            body(response),
+            json!({
+                "type": "about:blank",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "There is no resource at this path.",
+            })
+        );
+    }
+}

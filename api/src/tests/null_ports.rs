@@ -1,0 +1,504 @@
+//! Null ports: fixed clock, constant randomness. Every other port panics or never completes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use authlog_application::ports::RecordedEvent;
+use authlog_application::ports::*;
+use authlog_application::{Authlog, NewPassword, Parts, Password, PasswordPolicy, Settings};
+use authlog_domain::session::Limits;
+use authlog_domain::{
+    AccountNumber, Email, Flaw, ResetId, SessionId, Timestamp, UserId, VerificationId,
+};
+use serde_json::{Value, json};
+
+use crate::Api;
+
+/// An implementation of every port.
+struct Nowhere {
+    /// How long until the hasher accepts a password, if it is overloaded.
+    overloaded_for: Option<Duration>,
+    /// The number of registrations that were counted.
+    registrations: Arc<AtomicUsize>,
+}
+
+/// An API without working ports: a registration never completes, and the other use cases panic.
+pub fn api() -> Api {
+    api_over(Nowhere {
+        overloaded_for: None,
+        registrations: Arc::default(),
+    })
+}
+
+/// The same, with a hasher whose queue is full for that long.
+///
+/// The number counts the registrations.
+pub fn overloaded_api(overloaded_for: Duration) -> (Api, Arc<AtomicUsize>) {
+    let registrations = Arc::<AtomicUsize>::default();
+    let api = api_over(Nowhere {
+        overloaded_for: Some(overloaded_for),
+        registrations: Arc::clone(&registrations),
+    });
+    (api, registrations)
+}
+
+fn api_over(nowhere: Nowhere) -> Api {
+    let nowhere = Arc::new(nowhere);
+    let parts = Parts {
+        events: nowhere.clone(),
+        log: nowhere.clone(),
+        housekeeping: nowhere.clone(),
+        transparency: nowhere.clone(),
+        integrity: tokio::sync::watch::channel(LogIntegrity::default()).1,
+        history: nowhere.clone(),
+        publication: None,
+        directory: nowhere.clone(),
+        health: nowhere.clone(),
+        revocations: nowhere.clone(),
+        reset_requests: nowhere.clone(),
+        mail_queue: nowhere.clone(),
+        mail_gate: nowhere.clone(),
+        hasher: nowhere.clone(),
+        tokens: nowhere.clone(),
+        secrets: nowhere.clone(),
+        mailer: nowhere.clone(),
+        kept_mail: nowhere.clone(),
+        limiter: nowhere.clone(),
+        clock: nowhere.clone(),
+        entropy: nowhere.clone(),
+    };
+    let settings = Settings {
+        password_policy: PasswordPolicy {
+            min_length: 7,
+            min_score: 0,
+        },
+        reset_lifetime: Duration::from_secs(1800),
+        refresh_grace: Duration::from_secs(10),
+        session_limits: Limits {
+            lifetime: Duration::from_secs(1),
+            idle: None,
+        },
+        verifies_email: false,
+        requires_verified_email: false,
+        verification_lifetime: Duration::from_secs(1),
+        verification_page: "nowhere".to_owned(),
+        reset_page: String::new(),
+    };
+    Api {
+        authlog: Authlog::new(parts, settings).0,
+        clock: nowhere.clone(),
+        entropy: nowhere,
+        settings: crate::Settings::default(),
+        metrics: Arc::new(String::new),
+        workers: authlog_application::supervisor::Workers::default(),
+        draining: tokio_util::sync::CancellationToken::new(),
+        stopping: tokio_util::sync::CancellationToken::new(),
+        capacity: crate::Capacity::default(),
+    }
+}
+
+impl Clock for Nowhere {
+    fn now(&self) -> Timestamp {
+        super::some_instant()
+    }
+}
+
+impl Entropy for Nowhere {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(4);
+    }
+}
+
+#[async_trait]
+impl Tokens for Nowhere {
+    fn sign(&self, _: &TokenClaims) -> Result<String, TokenError> {
+        unreachable!()
+    }
+
+    fn verify(&self, _: &str, _: Timestamp) -> Option<VerifiedToken> {
+        None
+    }
+
+    async fn learn_key(&self, _: &str) -> bool {
+        false
+    }
+
+    fn key_set(&self, _: Timestamp) -> Value {
+        json!({ "keys": [] })
+    }
+
+    fn issuer(&self) -> &str {
+        "authlog"
+    }
+
+    fn audience(&self) -> &str {
+        "authlog"
+    }
+}
+
+impl SecretTokens for Nowhere {
+    fn verification_token(&self, _: UserId, _: VerificationId) -> String {
+        unreachable!()
+    }
+
+    fn parse_verification_token(&self, _: &str) -> Option<(UserId, VerificationId)> {
+        None
+    }
+
+    fn reset_of(&self, _: ResetId, _: &str, _: Timestamp) -> ResetId {
+        panic!("there is none")
+    }
+
+    fn reset_token(&self, _: UserId, _: ResetId) -> String {
+        unreachable!()
+    }
+
+    fn parse_reset_token(&self, _: &str) -> Option<(UserId, ResetId)> {
+        None
+    }
+
+    fn digest(&self, _: &OpaqueToken) -> TokenDigest {
+        unreachable!()
+    }
+}
+
+impl AttemptLimiter for Nowhere {
+    fn count(&self, _: Attempt<'_>) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn reserve_registration(&self, _: Option<IpAddr>) -> Result<ReservedRegistration, Duration> {
+        let counted = Arc::clone(&self.registrations);
+        Ok(ReservedRegistration::new(move |counts| {
+            counted.fetch_add(usize::from(counts), Ordering::SeqCst);
+        }))
+    }
+
+    fn reserve(&self, _: Guess<'_>) -> Result<Reservation, Duration> {
+        Ok(Reservation::new(Self {
+            overloaded_for: None,
+            registrations: Arc::default(),
+        }))
+    }
+
+    fn remember_sign_in(&self, _: Option<IpAddr>, _: &[String]) {}
+}
+
+impl ReservedGuess for Nowhere {
+    fn at_account(&mut self, _: Option<UserId>) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    fn settle(&mut self, _: GuessOutcome) {}
+}
+
+#[async_trait]
+impl History for Nowhere {
+    async fn origins(&self, _: UserId, _: &[SessionId]) -> Result<Vec<PastEvent>, StoreError> {
+        unreachable!()
+    }
+
+    async fn history(
+        &self,
+        _: UserId,
+        _: u64,
+        _: u32,
+        _: &HistoryFilter,
+    ) -> Result<HistoryPage, StoreError> {
+        unreachable!()
+    }
+
+    async fn state_at(&self, _: UserId, _: Option<Moment>) -> Result<PastState, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Health for Nowhere {
+    async fn check(&self) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("nowhere".into()))
+    }
+}
+
+#[async_trait]
+impl EventStore for Nowhere {
+    async fn load(&self, _: &StreamId) -> Result<Vec<RecordedEvent>, StoreError> {
+        unreachable!()
+    }
+
+    async fn last_events(
+        &self,
+        _: &StreamId,
+        _: &str,
+        _: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        unreachable!()
+    }
+
+    async fn last_sequence(&self, _: &StreamId, _: u64) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn is_erased(&self, _: UserId) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
+    async fn append(&self, _: Append) -> Result<(), AppendError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Directory for Nowhere {
+    async fn find_for_sign_in(&self, _: &Identifier) -> Result<Option<SignInRecord>, StoreError> {
+        unreachable!()
+    }
+
+    async fn taken(&self, _: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn find_account(&self, _: &Identifier) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn may_have_other_sessions(
+        &self,
+        _: UserId,
+        _: Option<SessionId>,
+    ) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
+    async fn account(&self, _: UserId) -> Result<Option<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn accounts(&self, _: Option<AccountNumber>, _: u32) -> Result<Vec<Account>, StoreError> {
+        unreachable!()
+    }
+
+    async fn session(&self, _: SessionId) -> Result<Option<SessionStanding>, StoreError> {
+        unreachable!()
+    }
+
+    async fn live_sessions(
+        &self,
+        _: UserId,
+        _: Timestamp,
+        _: Option<SessionId>,
+        _: u32,
+    ) -> Result<LiveSessions, StoreError> {
+        unreachable!()
+    }
+
+    async fn session_by_opaque_token(
+        &self,
+        _: &TokenDigest,
+        _: Timestamp,
+    ) -> Result<Option<SessionStanding>, StoreError> {
+        unreachable!()
+    }
+
+    async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl RevocationSource for Nowhere {
+    async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl MailQueue for Nowhere {
+    async fn take_due_mail(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<DueMail>, StoreError> {
+        unreachable!()
+    }
+
+    async fn enqueue_mail(&self, _: UserId, _: MailKind, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn complete_mail(&self, _: &DueMail) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn postpone_mail(&self, _: &DueMail, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl MailGate for Nowhere {
+    async fn admit(
+        &self,
+        _: QueuedMail,
+        _: &Email,
+        _: MailKind,
+        _: Timestamp,
+    ) -> Result<Admission, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl ResetRequests for Nowhere {
+    async fn enqueue(&self, _: &ResetRequest) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn take_due(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Vec<ResetRequest>, StoreError> {
+        unreachable!()
+    }
+
+    async fn complete(&self, _: ResetId) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn postpone(&self, _: &ResetRequest, _: Timestamp) -> Result<(), StoreError> {
+        unreachable!()
+    }
+}
+
+impl PasswordHasher for Nowhere {
+    fn reserve(&self, _: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError> {
+        match self.overloaded_for {
+            Some(retry_after) => Err(HashingError::Overloaded { retry_after }),
+            None => Ok(Box::new(NoPlace)),
+        }
+    }
+
+    fn standing(&self, _: &PasswordHash) -> Result<HashStanding, UnusableHash> {
+        unreachable!()
+    }
+
+    fn should_be_renewed(&self, _: &PasswordHash, _: &Password) -> bool {
+        unreachable!()
+    }
+}
+
+/// A reserved place in a hasher that hashes nothing.
+struct NoPlace;
+
+#[async_trait]
+impl HashingPlace for NoPlace {
+    async fn hash(
+        self: Box<Self>,
+        _: NewPassword,
+    ) -> Result<Result<PasswordHash, Flaw>, HashingError> {
+        unreachable!()
+    }
+
+    async fn verify(
+        self: Box<Self>,
+        _: Password,
+        _: Option<PasswordHash>,
+    ) -> Result<bool, HashingError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Mailer for Nowhere {
+    async fn send(&self, _: Mail) -> Result<(), MailError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl KeptMail for Nowhere {
+    async fn accounts(&self) -> Result<Vec<UserId>, MailError> {
+        unreachable!()
+    }
+
+    async fn forget(&self, _: UserId) -> Result<(), MailError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl EventLog for Nowhere {
+    async fn read_log(
+        &self,
+        _: u64,
+        _: u32,
+        _: &LogFilter,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        unreachable!()
+    }
+
+    async fn read_on(&self, _: LogCursor, _: u32, _: &LogFilter) -> Result<LogPage, ReadOnError> {
+        unreachable!()
+    }
+
+    async fn changed_accounts(&self, _: LogCursor, _: u32) -> Result<ChangedAccounts, ReadOnError> {
+        unreachable!()
+    }
+
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl Housekeeping for Nowhere {
+    async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_over_sessions(
+        &self,
+        _: Timestamp,
+        _: Option<SessionId>,
+        _: u32,
+    ) -> Result<Option<SweptSessions>, StoreError> {
+        unreachable!()
+    }
+
+    async fn continue_erasures(&self, _: u32) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
+    async fn remove_unused_mail_budgets(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unreachable!()
+    }
+
+    async fn mark_log(&self, _: Option<LogMark>, _: u32) -> Result<LogMark, StoreError> {
+        unreachable!()
+    }
+}
+
+#[async_trait]
+impl TransparencyLog for Nowhere {
+    fn key(&self) -> String {
+        unreachable!()
+    }
+
+    async fn latest_checkpoint(&self) -> Result<Option<String>, StoreError> {
+        unreachable!()
+    }
+
+    async fn prove_inclusion(&self, _: u64, _: Option<u64>) -> Result<InclusionProof, ProofError> {
+        unreachable!()
+    }
+
+    async fn prove_consistency(&self, _: u64, _: u64) -> Result<ConsistencyProof, ProofError> {
+        unreachable!()
+    }
+}
