@@ -28,18 +28,18 @@ pub(crate) const STALLED: Duration = Duration::from_secs(30);
 pub(crate) const PIECE: usize = 16 * 1024;
 
 /// How long a client may take to send the head of a request, from its first byte.
-pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The limit for both once the program is stopping.
-pub(crate) const AT_THE_END: Duration = Duration::from_secs(2);
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The keep-alive interval of an idle connection. Without it a node would not notice that the other machine lost its
 /// power while the client followed a quiet log.
-const ASK_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How much of HTTP/1.1 is read at a time. If a read fills its 8 KiB, hyper doubles its buffer, up to the length of the
 /// longest head, and keeps that buffer on a connection that is idle afterwards.
-const MOST_AT_ONCE: u64 = 8 * 1024 - 1;
+const MAX_READ: u64 = 8 * 1024 - 1;
 
 /// The buffer that hyper may have for a connection without a lease from the byte budget. It suffices for a head of 8
 /// KiB, and few heads are longer.
@@ -144,7 +144,7 @@ impl Connection {
         stopping: CancellationToken,
     ) -> Self {
         Self {
-            stream: stream.take(MOST_AT_ONCE),
+            stream: stream.take(MAX_READ),
             preface: Bytes::new(),
             requests,
             place,
@@ -152,7 +152,7 @@ impl Connection {
             begun: 0,
             head: 0,
             large_buffer: lease(),
-            silence: Box::pin(Wait::begins(HEAD_WITHIN, &stopping)),
+            silence: Box::pin(Wait::begins(HEAD_TIMEOUT, &stopping)),
             stall: None,
             untaken: lease(),
             stopping,
@@ -163,7 +163,7 @@ impl Connection {
     ///
     /// # Errors
     /// The client sends nothing, or sends too slowly.
-    pub async fn begins_http2(&mut self) -> io::Result<bool> {
+    pub async fn is_http2(&mut self) -> io::Result<bool> {
         let mut preface = Vec::with_capacity(HTTP2_PREFACE.len());
         while preface.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&preface) {
             let mut bytes = [0; HTTP2_PREFACE.len()];
@@ -186,11 +186,11 @@ impl Connection {
     /// beginning, and an idle connection is probed. Both are best effort.
     pub fn set_socket_options(&self) {
         if let Err(error) = self.stream.get_ref().set_nodelay(true) {
-            tracing::debug!(%error, "a connection delays short writes");
+            tracing::debug!(%error, "could not set TCP_NODELAY");
         }
-        let asking = TcpKeepalive::new().with_time(ASK_AFTER);
+        let asking = TcpKeepalive::new().with_time(KEEPALIVE);
         if let Err(error) = SockRef::from(self.stream.get_ref()).set_tcp_keepalive(&asking) {
-            tracing::debug!(%error, "a connection is not kept alive");
+            tracing::debug!(%error, "could not enable TCP keep-alive");
         }
     }
 
@@ -210,7 +210,7 @@ impl Connection {
             self.expected = expected;
             self.begun = begun;
             self.head = 0;
-            self.wait_anew();
+            self.restart_wait();
         }
         if expected == Expected::Head {
             self.head += said;
@@ -231,30 +231,30 @@ impl Connection {
         leased.map_err(|_| io::ErrorKind::QuotaExceeded.into())
     }
 
-    fn wait_anew(&mut self) {
+    fn restart_wait(&mut self) {
         let patience = match self.expected {
-            // Nothing signals that the response has been sent, so this is checked again after that time.
-            Expected::Head | Expected::Nothing | Expected::Frames => HEAD_WITHIN,
+            // Nothing signals that the response has been sent, so this is checked restart after that time.
+            Expected::Head | Expected::Nothing | Expected::Frames => HEAD_TIMEOUT,
             Expected::Request => self.place.idle_time(),
         };
-        self.silence.again(patience);
+        self.silence.restart(patience);
     }
 
     /// Waits for the client to send something, within its time limit.
-    fn silent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_client_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.silence.as_mut().poll(context));
             if self.expected != Expected::Nothing {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.wait_anew();
+            self.restart_wait();
             self.expect(0);
         }
     }
 
     /// Passes on the result of a write, unless it has waited for too long or the budget has no room for the waiting
     /// bytes.
-    fn watched(
+    fn check_write(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
@@ -298,7 +298,7 @@ impl Connection {
 /// A time limit for the client, which is shorter once the program is stopping.
 ///
 /// Every request starts a new wait, and most end long before their limit. So the timer is seldom reset: if it fires too
-/// early, it is set again.
+/// early, it is set restart.
 struct Wait {
     until: Instant,
     alarm: Pin<Box<Sleep>>,
@@ -316,10 +316,10 @@ impl Wait {
     }
 
     /// Starts a new wait.
-    fn again(&mut self, patience: Duration) {
+    fn restart(&mut self, patience: Duration) {
         let patience = match self.stopping {
             Some(_) => patience,
-            None => patience.min(AT_THE_END),
+            None => patience.min(SHUTDOWN_TIMEOUT),
         };
         self.until = Instant::now() + patience;
     }
@@ -336,7 +336,7 @@ impl Future for Wait {
             .is_some_and(|stopping| stopping.as_mut().poll(context).is_ready());
         if stops {
             self.stopping = None;
-            self.until = self.until.min(Instant::now() + AT_THE_END);
+            self.until = self.until.min(Instant::now() + SHUTDOWN_TIMEOUT);
         }
         let until = self.until;
         if until < self.alarm.deadline() {
@@ -367,12 +367,12 @@ impl AsyncRead for Connection {
             return Pin::new(self.stream.get_mut()).poll_read(context, buffer);
         }
         let filled = buffer.filled().len();
-        self.stream.set_limit(MOST_AT_ONCE);
+        self.stream.set_limit(MAX_READ);
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.expect(buffer.filled().len() - filled);
         self.lease_buffer(buffer.remaining())?;
         // A byte at a time does not extend the limit.
-        match self.silent(context) {
+        match self.poll_client_timeout(context) {
             Poll::Ready(given_up) => Poll::Ready(given_up),
             Poll::Pending => read,
         }
@@ -386,7 +386,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(self.stream.get_mut()).poll_write(context, bytes);
-        self.watched(context, written)
+        self.check_write(context, written)
     }
 
     fn poll_write_vectored(
@@ -395,7 +395,7 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(self.stream.get_mut()).poll_write_vectored(context, slices);
-        self.watched(context, written)
+        self.check_write(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -445,7 +445,7 @@ mod tests {
     }
 
     /// Writes to a client that reads nothing until a write fails.
-    async fn write_in_vain(stopping: CancellationToken) -> io::Error {
+    async fn write_until_error(stopping: CancellationToken) -> io::Error {
         let (_client, mut connection, _) = pair(stopping).await;
         loop {
             if let Err(error) = connection.write_all(&[0; 65536]).await {
@@ -455,7 +455,7 @@ mod tests {
     }
 
     /// Reads until a read fails, and returns how long that took.
-    async fn read_in_vain(connection: &mut Connection) -> Duration {
+    async fn read_until_error(connection: &mut Connection) -> Duration {
         let began = Instant::now();
         loop {
             if let Err(error) = connection.read_u8().await {
@@ -475,7 +475,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_disconnected() {
         let began = Instant::now();
-        let error = write_in_vain(CancellationToken::new()).await;
+        let error = write_until_error(CancellationToken::new()).await;
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= STALLED);
     }
@@ -489,9 +489,9 @@ mod tests {
         let taken = async |connection: &mut Connection, bytes: usize| {
             tokio::time::sleep(STALLED / 2).await;
             poll_fn(|context| {
-                let waits = connection.watched(context, Poll::Pending);
+                let waits = connection.check_write(context, Poll::Pending);
                 if waits.is_pending() {
-                    _ = connection.watched(context, Poll::Ready(Ok(bytes)));
+                    _ = connection.check_write(context, Poll::Ready(Ok(bytes)));
                 }
                 Poll::Ready(waits)
             })
@@ -577,7 +577,7 @@ mod tests {
                 client
             };
             let hearing = async {
-                assert_eq!(connection.begins_http2().await.unwrap(), is_http2);
+                assert_eq!(connection.is_http2().await.unwrap(), is_http2);
                 let mut heard = Vec::new();
                 connection.read_to_end(&mut heard).await.unwrap();
                 assert_eq!(heard, said);
@@ -590,7 +590,7 @@ mod tests {
     async fn a_client_that_reads_nothing_is_disconnected_sooner_while_the_program_is_stopping() {
         let stopping = CancellationToken::new();
         let began = Instant::now();
-        let writing = tokio::spawn(write_in_vain(stopping.clone()));
+        let writing = tokio::spawn(write_until_error(stopping.clone()));
         tokio::time::sleep(Duration::from_secs(10)).await;
         stopping.cancel();
         assert_eq!(writing.await.unwrap().kind(), io::ErrorKind::TimedOut);
@@ -600,7 +600,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_sends_nothing_or_a_byte_now_and_then_is_disconnected() {
         let (_client, mut connection, _) = pair(CancellationToken::new()).await;
-        assert!(read_in_vain(&mut connection).await < HEAD_WITHIN * 2);
+        assert!(read_until_error(&mut connection).await < HEAD_TIMEOUT * 2);
 
         let (mut client, mut connection, _) = pair(CancellationToken::new()).await;
         let speaking = tokio::spawn(async move {
@@ -608,7 +608,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
-        assert!(read_in_vain(&mut connection).await < HEAD_WITHIN * 2);
+        assert!(read_until_error(&mut connection).await < HEAD_TIMEOUT * 2);
         speaking.abort();
     }
 
@@ -620,9 +620,9 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1000)).await;
             drop(request);
         });
-        let waited = read_in_vain(&mut connection).await;
+        let waited = read_until_error(&mut connection).await;
         assert!(waited >= Duration::from_secs(1000) + IDLE, "{waited:?}");
-        assert!(waited < Duration::from_secs(1000) + IDLE + HEAD_WITHIN * 2);
+        assert!(waited < Duration::from_secs(1000) + IDLE + HEAD_TIMEOUT * 2);
 
         let (mut second, mut connection, requests) = pair(CancellationToken::new()).await;
         drop(requests.begin());
@@ -632,9 +632,9 @@ mod tests {
             tokio::time::sleep(IDLE).await;
         });
         // From its first byte on, the client has as long as for its first request.
-        let waited = read_in_vain(&mut connection).await;
+        let waited = read_until_error(&mut connection).await;
         assert!(
-            waited < Duration::from_secs(60) + HEAD_WITHIN * 2,
+            waited < Duration::from_secs(60) + HEAD_TIMEOUT * 2,
             "{waited:?}"
         );
         speaking.abort();
@@ -646,6 +646,6 @@ mod tests {
         let stopping = CancellationToken::new();
         let (_client, mut connection, _) = pair(stopping.clone()).await;
         stopping.cancel();
-        assert!(read_in_vain(&mut connection).await < AT_THE_END * 2);
+        assert!(read_until_error(&mut connection).await < SHUTDOWN_TIMEOUT * 2);
     }
 }

@@ -26,14 +26,14 @@ use tower::ServiceExt as _;
 
 use crate::capacity::{ByteBudget, Clients, Place, UnderWay};
 use crate::connection::{Connection, OpenRequest, Requests};
-use crate::http::{AllowedOrigins, Arrival, TrustedProxies, as_read_by};
+use crate::http::{AllowedOrigins, Arrival, TrustedProxies, with_cors_headers};
 use crate::http2;
 
 /// The longest head of a request, in bytes. It holds a token or two, none of which is longer than eight kilobytes.
 pub(crate) const LONGEST_HEAD: usize = 32 * 1024;
 
 /// The pause before connections are accepted again after the operating system had none left.
-const WITHOUT_DESCRIPTORS: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What every connection needs.
 pub(crate) struct Host {
@@ -68,7 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, host: Host, most: usize) {
                 tracing::warn!("one client holds too many connections; another was closed");
                 continue;
             };
-            connections.spawn(Arc::clone(&host).attend(stream, peer, place, permit));
+            connections.spawn(Arc::clone(&host).serve_connection(stream, peer, place, permit));
         }
     };
     tokio::select! {
@@ -95,7 +95,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 ) => {}
             Err(error) => {
                 tracing::error!(%error, "connections cannot be accepted");
-                tokio::time::sleep(WITHOUT_DESCRIPTORS).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -103,7 +103,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 impl Host {
     /// Serves one connection until it ends.
-    async fn attend(
+    async fn serve_connection(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
@@ -120,18 +120,18 @@ impl Host {
             self.stopping.clone(),
         );
         connection.set_socket_options();
-        match connection.begins_http2().await {
+        match connection.is_http2().await {
             Ok(true) => {
                 if let Err(error) = http2::serve(connection, &self, peer, &place).await {
                     tracing::debug!(%error, "a connection ended early");
                 }
             }
-            Ok(false) => self.attend_http1(connection, peer, &place, requests).await,
+            Ok(false) => self.serve_http1(connection, peer, &place, requests).await,
             Err(error) => tracing::debug!(%error, "a connection ended before it began"),
         }
     }
 
-    async fn attend_http1(
+    async fn serve_http1(
         &self,
         connection: Connection,
         peer: SocketAddr,
@@ -146,7 +146,7 @@ impl Host {
             }
             let under_way = place.begin_request(client);
             let answer = if names_one_host(&request) {
-                let request = arrived(request.map(Body::new), client, under_way.clone());
+                let request = with_arrival(request.map(Body::new), client, under_way.clone());
                 Ok(self.router.clone().oneshot(request))
             } else {
                 Err(self.origins.page_of(&request))
@@ -156,7 +156,8 @@ impl Host {
                     Ok(answer) => answer.await?,
                     Err(page) => {
                         let refused = [(header::CONNECTION, "close")];
-                        as_read_by(page, (StatusCode::BAD_REQUEST, refused).into_response()).await
+                        with_cors_headers(page, (StatusCode::BAD_REQUEST, refused).into_response())
+                            .await
                     }
                 };
                 Ok::<_, Infallible>(answer.map(|body| AnswerBody {
@@ -191,7 +192,7 @@ fn names_one_host(request: &Request<Incoming>) -> bool {
 }
 
 /// Adds the [`Arrival`] to `request`.
-pub(crate) fn arrived(
+pub(crate) fn with_arrival(
     mut request: Request,
     client: IpAddr,
     under_way: Option<UnderWay>,

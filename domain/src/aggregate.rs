@@ -1,17 +1,17 @@
-//! The kinds of aggregate, by the stable names under which their events are stored.
+//! The kinds of aggregate, with the names under which their events are stored.
 
 use cqrs_es::Aggregate;
 
 use crate::{EventKind, RefusedLogins, Session, User};
 
-/// A kind of aggregate. The names are part of every stored event and never change.
+/// A kind of aggregate. Its name is part of every stored event and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AggregateKind {
     /// An account.
     User,
-    /// One sign-in.
+    /// A session: one sign-in.
     Session,
-    /// One account's refused logins of one day.
+    /// The refused logins of one account on one day.
     RefusedLogins,
 }
 
@@ -28,13 +28,13 @@ impl AggregateKind {
         }
     }
 
-    /// The kind stored under `name`, if there is one.
+    /// The kind with this stored name. `None` if there is none.
     pub fn from_stored(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Where the personal fields of its events of this type lie; see [`EventKind::personal_fields`]. Of a type that it does
-    /// not have there are none.
+    /// The personal fields of events of this type; see [`EventKind::personal_fields`]. None for a type that this kind
+    /// of aggregate does not have.
     pub fn personal_fields(self, event_type: &str) -> &'static [&'static str] {
         EventKind::from_stored(event_type)
             .filter(|kind| kind.aggregate() == self)

@@ -1,11 +1,11 @@
-//! The catalogue of events: what is to be known of every kind of event, each declared once.
+//! The catalogue of events: everything that is declared once for each kind of event.
 //!
-//! To add an event, add its row here, its struct and variant to the aggregate's events, and follow the compiler: every
-//! place that has to decide something about a kind matches on [`EventKind`] without a wildcard.
+//! To add an event, add its row here and its struct and variant to the events of the aggregate. The compiler then names
+//! every place that has to decide something about the kind, because these match on [`EventKind`] without a wildcard.
 
 use crate::AggregateKind;
 
-/// What the catalogue says of a kind of event.
+/// The entry of a kind of event.
 struct Entry {
     aggregate: AggregateKind,
     version: u32,
@@ -16,18 +16,18 @@ struct Entry {
     notice: Option<Notice>,
 }
 
-/// Of what an account's person is notified by mail, in their own interest or because they asked for it.
+/// What an account's owner is notified of by mail, for security or on request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The password is another.
+    /// The password was changed.
     PasswordChanged,
-    /// The e-mail address is another: sent to the address before.
+    /// The e-mail address was changed. The notice is sent to the previous address.
     EmailChanged,
     /// The account was locked.
     AccountLocked,
-    /// A refresh token was copied, and its session ended.
+    /// A refresh token was reused, and its session ended.
     RefreshTokenReused,
-    /// A link that proves whose an e-mail address is.
+    /// A link that verifies an e-mail address.
     VerificationLink,
 }
 
@@ -50,10 +50,10 @@ macro_rules! catalogue {
         }
 
         impl EventKind {
-            /// Every kind, those of an aggregate together.
+            /// Every kind, grouped by aggregate.
             pub const ALL: [Self; [$(Self::$kind),*].len()] = [$(Self::$kind),*];
 
-            /// The type under which such events are stored. It never changes.
+            /// The stored name of the type. It never changes.
             pub const fn stored_type(self) -> &'static str {
                 match self {
                     $(Self::$kind => stringify!($kind),)*
@@ -252,64 +252,64 @@ catalogue! {
 }
 
 impl EventKind {
-    /// The kind whose events are stored under this type. `None`: a newer program wrote the event.
+    /// The kind whose stored name is `event_type`. `None` for an event of a newer program.
     pub fn from_stored(stored_type: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|kind| kind.stored_type() == stored_type)
     }
 
-    /// The aggregate to which it happens.
+    /// The aggregate to which such events belong.
     pub const fn aggregate(self) -> AggregateKind {
         self.entry().aggregate
     }
 
-    /// The version in which such events are written today; older ones stay readable for ever.
+    /// The version in which such events are written. Older versions remain readable.
     pub const fn version(self) -> u32 {
         self.entry().version
     }
 
-    /// The name by which other services know it, within its aggregate. It never changes.
+    /// The public name, without the name of the aggregate. It never changes.
     pub const fn public_name(self) -> &'static str {
         self.entry().public_name
     }
 
-    /// When such an event happens, in one sentence.
+    /// When such an event occurs, in one sentence. It is published in the JSON Schemas.
     pub const fn summary(self) -> &'static str {
         self.entry().summary
     }
 
-    /// Where the personal fields of such events lie: JSON pointers (RFC 6901) into the stored payload, of any version ever
-    /// stored. A pointer to an absent or null member is passed over.
+    /// The personal fields of such events: JSON pointers (RFC 6901) into the stored payload, for all versions ever
+    /// stored. Pointers to absent or null fields are ignored.
     pub const fn personal_fields(self) -> &'static [&'static str] {
         self.entry().personal_fields
     }
 
-    /// Whether such an event ends sessions, so that their tokens no longer count. (The first version of `RoleChanged` ended
-    /// none.)
+    /// Whether such an event ends sessions, so that their tokens become invalid. (The first version of `RoleChanged`
+    /// ended none.)
     pub const fn ends_sessions(self) -> bool {
         self.entry().ends_sessions
     }
 
-    /// Of what the account's person is notified by mail after such an event.
+    /// What the account's owner is notified of by mail after such an event.
     pub const fn notice(self) -> Option<Notice> {
         self.entry().notice
     }
 }
 
-/// Derives what every aggregate's enum of events says of itself from the catalogue. Each variant has the name of its kind
-/// and holds a struct with a member `at`; one that is missing here does not compile.
+/// Implements the accessors of an aggregate's enum of events from the catalogue. Each variant has the name of its kind
+/// and holds a struct with a field `at`. A missing variant does not compile.
 macro_rules! catalogued {
     ($event:ident: $($kind:ident),* $(,)?) => {
         impl $event {
-            /// Its kind.
+            /// The kind of this event.
             pub const fn kind(&self) -> $crate::EventKind {
                 match self {
                     $(Self::$kind(_) => $crate::EventKind::$kind,)*
                 }
             }
 
-            /// When it happened.
+            /// When the event occurred.
             pub const fn at(&self) -> $crate::Timestamp {
                 match self {
                     $(Self::$kind(event) => event.at,)*
@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_summaries_are_each_of_one_kind() {
+    fn each_name_and_summary_belongs_to_one_kind() {
         let stored: HashSet<_> = EventKind::ALL.map(EventKind::stored_type).into();
         let public: HashSet<_> = EventKind::ALL
             .map(|kind| (kind.aggregate(), kind.public_name()))
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_found_by_its_stored_type() {
+    fn a_kind_is_found_by_its_stored_name() {
         for kind in EventKind::ALL {
             assert_eq!(EventKind::from_stored(kind.stored_type()), Some(kind));
         }

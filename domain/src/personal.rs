@@ -1,22 +1,22 @@
-//! Personal data inside events, which erasure must be able to take away without changing the log.
+//! Personal data in events, which an erasure makes unreadable without changing the log.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// A personal field of an event: known, or erased together with the key that sealed it.
 ///
-/// In memory it is plain. The store seals it on the way in and opens it on the way out; once the key is gone it
-/// reads as `{"erased": true}`, which every aggregate and projection accepts.
+/// In memory the value is in plain text. The store seals it when it is written and opens it when it is read. Once the
+/// key is deleted, the field reads as `{"erased": true}`, which every aggregate and projection accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Personal<T> {
-    /// The datum itself.
+    /// The value.
     Known(T),
-    /// There was a datum and it can never be read again.
+    /// There was a value, which can never be read again.
     Erased,
 }
 
 impl<T> Personal<T> {
-    /// The datum, unless it was erased.
+    /// The value. `None` if it was erased.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),

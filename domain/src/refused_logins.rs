@@ -1,7 +1,7 @@
-//! The `RefusedLogins` aggregate: one account's refused logins of one day.
+//! The `RefusedLogins` aggregate: the refused logins of one account on one day.
 //!
-//! They have a stream of their own, a new one each day and bounded, so that whoever guesses at passwords can neither
-//! slow the account's own aggregate down nor fill the log.
+//! Each day has a stream of its own, of bounded length. So an attacker who guesses passwords can neither slow down the
+//! account's own aggregate nor fill the log.
 
 use std::convert::Infallible;
 
@@ -12,43 +12,43 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{catalogued, stored_in_current_versions};
 use crate::{Timestamp, UserId};
 
-/// How many refused logins of one account are recorded in a day. A person mistypes a few; beyond a thousand more of
-/// the same tell an auditor nothing.
+/// How many refused logins of one account are recorded on one day. A person mistypes a few; more than a thousand give
+/// an auditor no further information.
 pub const MAX_PER_DAY: u32 = 1000;
 
-/// How many logins were refused so far.
+/// The number of logins that were refused on the day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RefusedLogins {
     count: u32,
 }
 
 impl RefusedLogins {
-    /// A day's refused logins of which `count` are recorded. Each is one event, so that their number says it all.
+    /// The aggregate after `count` events. Each event is one refused login, so the number is the whole state.
     pub fn recorded(count: u64) -> Self {
         Self {
             count: u32::try_from(count).unwrap_or(u32::MAX),
         }
     }
 
-    /// The event that `command` leads to; none once [`MAX_PER_DAY`] are recorded. Recording is never refused.
+    /// The event that `command` leads to. `None` once [`MAX_PER_DAY`] events are recorded. Recording is never refused.
     pub fn decide(&self, command: RecordRefusedLogin) -> Option<RefusedLoginsEvent> {
         let RecordRefusedLogin { at, reason } = command;
         let event = RefusedLoginsEvent::LoginRefused(LoginRefused { at, reason });
         (self.count < MAX_PER_DAY).then_some(event)
     }
 
-    /// The stream in which a login of `user` that is refused at `at` belongs.
+    /// The id of the stream for a login of `user` that is refused at `at`.
     pub fn stream_of(user: UserId, at: Timestamp) -> String {
         format!("{user}.{}", at.date_time().date())
     }
 }
 
-/// Record a refused login.
+/// A command: record a refused login.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordRefusedLogin {
-    /// When it was refused.
+    /// When the login was refused.
     pub at: Timestamp,
-    /// Why.
+    /// Why the login was refused.
     pub reason: LoginRefusalReason,
 }
 
@@ -85,9 +85,9 @@ pub enum RefusedLoginsEvent {
 /// A login was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoginRefused {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// Why.
+    /// Why the login was refused.
     pub reason: LoginRefusalReason,
 }
 

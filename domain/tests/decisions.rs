@@ -1,4 +1,5 @@
-//! What commands lead to: given events, when a command, then events or a refusal; and properties of any history.
+//! The decisions of the aggregates: given events, when a command, then events or a refusal; and properties of any
+//! history.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "here proofs are made up")]
@@ -34,7 +35,7 @@ const UNLIMITED: Limits = Limits {
     idle: None,
 };
 
-/// Lets the aggregate decide and apply what it decided, as the program does.
+/// Lets the aggregate decide, and applies the events as the program does.
 fn execute<A: Decides>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error> {
     let events = aggregate.decided(command)?;
     events
@@ -43,7 +44,7 @@ fn execute<A: Decides>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::
     Ok(events)
 }
 
-/// An aggregate with its pure decision.
+/// An aggregate with its pure decision function.
 trait Decides: Aggregate<Event: Clone> {
     fn decided(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
 }
@@ -66,7 +67,7 @@ impl Decides for RefusedLogins {
     }
 }
 
-/// The program lets cqrs-es write the events of a decision, each of which is applied as it is written.
+/// In the program, cqrs-es writes the events of a decision, each of which is applied when it is written.
 #[tokio::test]
 async fn cqrs_es_writes_and_applies_what_was_decided() {
     let (mut user, sink) = (User::default(), EventSink::default());
@@ -104,7 +105,7 @@ fn reset_requested(user: &mut User, at: i64, reset: u128) -> Result<Vec<UserEven
     reset_requested_at("jo@example.com", user, at, reset)
 }
 
-/// The same for a link that would be mailed to this address.
+/// The same, with the address to which the link is mailed.
 fn reset_requested_at(
     email: &str,
     user: &mut User,
@@ -141,7 +142,7 @@ fn erase(user: &mut User, at: i64) -> Result<Vec<UserEvent>, UserRefusal> {
     execute(user, UserCommand::Erase(command))
 }
 
-/// What was proved under the account's current epoch.
+/// A proof under the account's current epoch.
 fn proved(user: &User) -> ProvedEpoch {
     ProvedEpoch::new(user.registered().map_or(0, |account| account.session_epoch))
 }
@@ -196,9 +197,9 @@ fn an_account_registers_once() {
 
 #[test]
 fn nothing_happens_to_an_account_that_does_not_exist() {
-    let mut nobody = User::default();
+    let mut missing = User::default();
     let refused = execute(
-        &mut nobody,
+        &mut missing,
         UserCommand::ChangeRole(ChangeRole {
             at: second(1),
             role: Role::Admin,
@@ -231,7 +232,7 @@ fn a_newer_reset_request_replaces_the_one_before() {
 }
 
 #[test]
-fn a_password_is_rehashed_unless_it_is_another_by_now() {
+fn a_password_is_rehashed_unless_it_has_changed_since() {
     let rehash = |replaced, credential| {
         UserCommand::RehashPassword(RehashPassword {
             at: second(5),
@@ -244,13 +245,13 @@ fn a_password_is_rehashed_unless_it_is_another_by_now() {
     assert!(matches!(events[..], [UserEvent::PasswordRehashed(_)]));
     let account = user.registered().unwrap();
     assert_eq!(account.credential, CredentialId::new(Uuid::from_u128(2)));
-    assert_eq!(account.session_epoch, 0, "nobody is signed out");
-    // Two logins saw the same hash; the second has nothing left to do.
+    assert_eq!(account.session_epoch, 0, "no session ended");
+    // Two logins read the same hash. The second has nothing left to do.
     assert_eq!(execute(&mut user, rehash(1, 3)).unwrap(), vec![]);
 }
 
 #[test]
-fn a_reset_expires_at_the_instant_it_names() {
+fn a_reset_expires_at_its_instant() {
     let mut user = registered();
     reset_requested(&mut user, 0, 7).unwrap();
     assert_eq!(
@@ -261,14 +262,14 @@ fn a_reset_expires_at_the_instant_it_names() {
 }
 
 #[test]
-fn asking_twice_under_one_name_is_asking_once() {
+fn a_repeated_reset_request_with_the_same_id_counts_once() {
     let mut user = registered();
     assert_eq!(reset_requested(&mut user, 1, 7).unwrap().len(), 1);
     assert_eq!(reset_requested(&mut user, 1, 7).unwrap().len(), 0);
 }
 
 #[test]
-fn a_repetition_does_not_bring_back_a_reset_that_is_over() {
+fn a_repetition_does_not_revive_a_reset_that_is_over() {
     let mut user = registered();
     reset_requested(&mut user, 1, 7).unwrap();
     reset_requested(&mut user, 2, 8).unwrap();
@@ -280,7 +281,7 @@ fn a_repetition_does_not_bring_back_a_reset_that_is_over() {
 }
 
 #[test]
-fn an_account_is_sent_a_bounded_number_of_resets_at_a_time() {
+fn the_number_of_pending_resets_of_an_account_is_bounded() {
     let mut user = registered();
     for request in 0..MAX_RESET_REQUESTS {
         reset_requested(&mut user, 1, request as u128).unwrap();
@@ -293,7 +294,7 @@ fn an_account_is_sent_a_bounded_number_of_resets_at_a_time() {
 }
 
 #[test]
-fn a_role_that_the_account_has_already_is_no_change() {
+fn assigning_the_current_role_changes_nothing() {
     let mut user = registered();
     let to = |role| {
         UserCommand::ChangeRole(ChangeRole {
@@ -303,7 +304,7 @@ fn a_role_that_the_account_has_already_is_no_change() {
     };
     assert_eq!(execute(&mut user, to(Role::User)).unwrap().len(), 0);
     assert_eq!(execute(&mut user, to(Role::Admin)).unwrap().len(), 1);
-    // What the account's tokens say of its role is not so any more.
+    // The role in the account's tokens is outdated.
     assert_eq!(user.registered().unwrap().session_epoch, 1);
 }
 
@@ -329,13 +330,13 @@ fn an_erased_account_is_erased_once_and_refuses_everything_else() {
 }
 
 #[test]
-fn who_was_never_registered_is_not_erased() {
+fn an_account_that_was_never_registered_cannot_be_erased() {
     let refused = erase(&mut User::default(), 1);
     assert_eq!(refused.unwrap_err(), UserRefusal::NotRegistered);
 }
 
 #[test]
-fn an_erasure_names_an_epoch_that_no_session_was_started_under() {
+fn an_erasure_names_an_epoch_under_which_no_session_started() {
     let mut user = registered();
     reset_requested(&mut user, 1, 7).unwrap();
     reset(&mut user, 2, 7).unwrap();
@@ -355,7 +356,7 @@ fn a_refresh_replaces_the_token() {
 }
 
 #[test]
-fn a_retry_within_the_grace_gets_the_same_successor() {
+fn a_retry_within_the_grace_gets_the_same_replacement() {
     let mut session = started(Some(Rotation::Rotating));
     refresh(&mut session, 100, 0).unwrap();
     for at in [100, 109] {
@@ -365,10 +366,10 @@ fn a_retry_within_the_grace_gets_the_same_successor() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_no_replaced_token_good_again() {
+fn a_clock_that_is_set_back_does_not_revive_a_replaced_token() {
     let mut session = started(Some(Rotation::Rotating));
     refresh(&mut session, 700, 0).unwrap();
-    // Clocks of two nodes may differ by a minute.
+    // The clocks of two nodes may differ by a minute.
     let retry = refresh(&mut session.clone(), 640, 0).unwrap();
     assert_eq!(generation_handed_out(&retry), Some(1));
     let events = refresh(&mut session, 110, 0).unwrap();
@@ -406,7 +407,7 @@ fn a_token_two_generations_old_is_theft_even_within_the_grace() {
 }
 
 #[test]
-fn a_reusable_refresh_token_stays_good_until_it_expires() {
+fn a_reusable_refresh_token_is_valid_until_it_expires() {
     let mut session = started(Some(Rotation::Reusable));
     for at in [1, 500, 999] {
         let events = refresh(&mut session, at, 0).unwrap();
@@ -419,7 +420,7 @@ fn a_reusable_refresh_token_stays_good_until_it_expires() {
 }
 
 #[test]
-fn a_rotating_token_is_refused_where_no_replacement_can_be_handed_over() {
+fn a_rotating_token_is_refused_if_its_replacement_cannot_be_handed_over() {
     let without_replacement = |session: &mut Session, at, generation| {
         let command = RefreshSession {
             at: second(at),
@@ -436,19 +437,19 @@ fn a_rotating_token_is_refused_where_no_replacement_can_be_handed_over() {
     assert_eq!(refused.unwrap_err(), SessionRefusal::NoReplacement);
     let exchanged = refresh(&mut session, 500, 0).unwrap();
     assert_eq!(generation_handed_out(&exchanged), Some(1));
-    // Not even a retry within the grace, which would be a second use.
+    // A retry within the grace is refused as well, because it would be a second use.
     for generation in [0, 1] {
         let refused = without_replacement(&mut session, 501, generation);
         assert_eq!(refused.unwrap_err(), SessionRefusal::NoReplacement);
     }
-    // A copied token gives itself away there, too.
+    // The reuse of a copied token is detected there too.
     let events = without_replacement(&mut session, 600, 0).unwrap();
     let reused = matches!(events.as_slice(), [SessionEvent::RefreshTokenReused(_)]);
     assert!(reused, "{events:?}");
 }
 
 #[test]
-fn a_session_without_refresh_tokens_is_not_refreshed() {
+fn a_session_without_a_refresh_token_is_not_refreshed() {
     let mut session = started(None);
     assert_eq!(
         refresh(&mut session, 1, 0).unwrap_err(),
@@ -491,7 +492,7 @@ fn refresh_within(
 }
 
 #[test]
-fn a_refresh_never_goes_beyond_the_end_of_the_session() {
+fn a_refresh_never_extends_a_session_beyond_its_limit() {
     let limits = Limits {
         lifetime: Duration::from_secs(1500),
         idle: None,
@@ -507,7 +508,7 @@ fn a_refresh_never_goes_beyond_the_end_of_the_session() {
         })
         .to_vec();
     assert_eq!(expiries, [1400, 1500, 1500].map(second));
-    // Even where the limit was set lower while the session went on.
+    // This holds even if the limit was lowered while the session was live.
     let lower = Limits {
         lifetime: Duration::from_secs(1410),
         idle: None,
@@ -534,7 +535,7 @@ fn a_session_that_is_idle_for_too_long_is_not_refreshed() {
 }
 
 #[test]
-fn a_session_that_counts_is_revoked_once() {
+fn a_live_session_is_revoked_once() {
     let revoke = |session: &mut Session, at, account_epoch| {
         let reason = RevocationReason::Owner;
         let at = second(at);
@@ -608,12 +609,12 @@ fn an_address_is_verified_once_by_the_newest_link_before_it_expires() {
     ));
     assert!(user.registered().unwrap().email_verified);
     assert_eq!(confirmed(&mut user, 1001, 2), NOT_PENDING);
-    // There is no more to prove.
+    // There is nothing left to verify.
     assert_eq!(verification_requested(&mut user, 1002, 3, None), Ok(vec![]));
 }
 
 #[test]
-fn an_account_is_sent_a_bounded_number_of_links_at_a_time() {
+fn the_number_of_links_mailed_for_an_account_is_bounded() {
     let mut user = registered();
     for number in 0..5 {
         verification_requested(&mut user, number, 1, None).unwrap();
@@ -626,7 +627,8 @@ fn an_account_is_sent_a_bounded_number_of_links_at_a_time() {
 }
 
 #[test]
-fn another_address_counts_once_its_link_is_followed_and_ends_the_reset_that_went_to_the_old_one() {
+fn a_new_address_is_used_once_its_link_is_followed_and_ends_the_reset_that_was_mailed_to_the_old_one()
+ {
     let mut user = registered();
     reset_requested(&mut user, 1, 1).unwrap();
     verification_requested(&mut user, 2, 2, Some("other@example.com")).unwrap();
@@ -643,7 +645,7 @@ fn another_address_counts_once_its_link_is_followed_and_ends_the_reset_that_went
 }
 
 #[test]
-fn whoever_takes_an_account_back_does_not_lose_it_to_a_link_that_was_mailed_before() {
+fn an_account_that_was_taken_back_is_not_lost_to_a_link_that_was_mailed_before() {
     type Rescue = fn(&mut User);
     let rescues: [Rescue; 5] = [
         |user| {
@@ -672,7 +674,7 @@ fn whoever_takes_an_account_back_does_not_lose_it_to_a_link_that_was_mailed_befo
 }
 
 #[test]
-fn confirming_an_address_ends_every_session_but_the_one_that_confirms() {
+fn confirming_an_address_ends_every_session_except_the_one_that_confirms() {
     let confirming = SessionId::new(Uuid::from_u128(8));
     for (email, kept) in [
         (None, None),
@@ -695,7 +697,7 @@ fn confirming_an_address_ends_every_session_but_the_one_that_confirms() {
 }
 
 #[test]
-fn a_password_of_before_an_account_was_taken_back_confirms_no_address() {
+fn a_password_proof_from_before_an_account_was_taken_back_confirms_no_address() {
     let mut user = registered();
     let proved = proved(&user);
     let rescue = end_sessions(&user, None);
@@ -712,7 +714,7 @@ fn a_password_of_before_an_account_was_taken_back_confirms_no_address() {
 }
 
 #[test]
-fn a_reset_is_refused_that_would_be_mailed_to_another_address_than_the_account_has() {
+fn a_reset_is_refused_if_it_would_be_mailed_to_another_address_than_the_accounts() {
     let mut user = registered();
     let refused = reset_requested_at("old@example.com", &mut user, 1, 1);
     assert_eq!(refused, Err(UserRefusal::AddressChanged));
@@ -742,7 +744,7 @@ fn password_change(at: i64) -> UserCommand {
     })
 }
 
-/// The owner ends the sessions but one.
+/// A command of the owner to end the sessions except `kept`.
 fn end_sessions(user: &User, kept: Option<SessionId>) -> UserCommand {
     UserCommand::RevokeSessions(RevokeSessions {
         at: second(3),
@@ -752,7 +754,7 @@ fn end_sessions(user: &User, kept: Option<SessionId>) -> UserCommand {
 }
 
 #[test]
-fn what_was_proved_before_an_account_was_taken_back_counts_for_nothing_afterwards() {
+fn a_proof_from_before_an_account_was_taken_back_is_refused_afterwards() {
     let at = second(5);
     let commands = [
         password_change(5),
@@ -778,7 +780,7 @@ fn what_was_proved_before_an_account_was_taken_back_counts_for_nothing_afterward
 }
 
 #[test]
-fn whatever_ends_all_sessions_begins_an_epoch_of_its_own() {
+fn every_event_that_ends_all_sessions_begins_a_new_epoch() {
     let mut user = registered();
     let at = second(1);
     let commands = [
@@ -825,7 +827,7 @@ fn an_account_is_locked_and_unlocked_once() {
 }
 
 #[test]
-fn refused_logins_of_one_day_are_bounded() {
+fn the_refused_logins_of_one_day_are_bounded() {
     let mut refused = RefusedLogins::default();
     let record = || RecordRefusedLogin {
         at: second(1),
@@ -846,7 +848,7 @@ fn refused_logins_have_a_stream_of_their_own_each_day() {
     );
 }
 
-/// What may happen in one account with one session, each after a pause.
+/// A step in the history of one account with one session. Each follows a pause.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Refresh { generation: u32, replaces: bool },
@@ -870,7 +872,7 @@ fn step() -> impl Strategy<Value = (i64, Step)> {
     (prop_oneof![4 => 0i64..15, 1 => 15i64..900], step)
 }
 
-/// Everything that happened in one run.
+/// The events of one run.
 struct Story {
     user: User,
     session: Session,
@@ -901,7 +903,7 @@ impl Story {
         }
     }
 
-    /// The account's session epoch; an erased account has none.
+    /// The account's session epoch. `None` for an erased account.
     fn epoch(&self) -> Option<u32> {
         self.user.registered().map(|account| account.session_epoch)
     }
@@ -912,7 +914,7 @@ impl Story {
             .is_some_and(|epoch| session.is_live(epoch, second(self.now)))
     }
 
-    /// Takes the step and returns the generation that a refresh handed out.
+    /// Performs the step, and returns the generation that a refresh handed out.
     fn take(&mut self, (pause, step): (i64, Step)) -> Option<u32> {
         self.now += pause;
         let at = self.now;
@@ -923,7 +925,7 @@ impl Story {
             } => {
                 let command = RefreshSession {
                     at: second(at),
-                    // Without an account the program does not come this far.
+                    // Without an account the program does not reach this command.
                     account_epoch: self.epoch()?,
                     generation,
                     replacement_expires_at: replaces.then(|| second(at).plus(LIFETIME)),
@@ -1020,7 +1022,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..60),
     ) {
         let mut story = Story::begin(Rotation::Rotating);
-        // By the generation presented: what it was exchanged for.
+        // What each presented generation was exchanged for.
         let mut successors = std::collections::HashMap::new();
         for (pause, step) in steps {
             let handed_out = story.take((pause, step));

@@ -1,4 +1,4 @@
-//! Every version of every event that was ever stored stays readable: one golden file each, never edited.
+//! Every version of every event that was ever stored remains readable. Each has a golden file, which is never edited.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -31,7 +31,7 @@ fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-/// An event of each type, in its current version.
+/// An event of each type in its current version.
 fn samples() -> Vec<(AggregateKind, String, String, Value)> {
     fn sample(
         kind: AggregateKind,
@@ -167,7 +167,7 @@ fn golden_files() -> Vec<(AggregateKind, String, Value)> {
     files
 }
 
-/// The payload once it has been read as an event and written again.
+/// The payload after it was read as an event and written again.
 fn reread(kind: AggregateKind, payload: Value) -> Value {
     fn reread<E: DomainEvent>(payload: Value) -> Value {
         serde_json::to_value(serde_json::from_value::<E>(payload).unwrap()).unwrap()
@@ -189,7 +189,7 @@ fn every_stored_version_of_every_event_is_read_and_loses_nothing() {
 }
 
 #[test]
-fn there_is_a_sample_of_every_kind_of_event() {
+fn every_kind_of_event_has_a_sample() {
     let sampled: BTreeSet<_> = samples()
         .into_iter()
         .map(|(_, event_type, _, _)| EventKind::from_stored(&event_type))
@@ -198,7 +198,7 @@ fn there_is_a_sample_of_every_kind_of_event() {
 }
 
 #[test]
-fn every_event_is_written_as_its_golden_file_says() {
+fn every_event_is_written_as_in_its_golden_file() {
     let files = golden_files();
     for (kind, event_type, version, payload) in samples() {
         let name = format!("{event_type}.v{version}");
@@ -243,7 +243,7 @@ fn no_event_has_a_member_for_a_password_a_hash_or_a_token() {
     }
     let mut found = BTreeSet::new();
     for (_, _, _, payload) in samples() {
-        // The outermost member is the event's name.
+        // The outermost field is the name of the event.
         members(
             payload.as_object().unwrap().values().next().unwrap(),
             &mut found,

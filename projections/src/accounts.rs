@@ -1,4 +1,4 @@
-//! The accounts: one row an account.
+//! The read model of accounts: one row for each account.
 
 use authlog_application::ports::Account;
 use authlog_application::ports::RecordedEvent;
@@ -7,7 +7,7 @@ use authlog_domain::user::{Registered, UserEvent, UserRegistered};
 
 use crate::{Unreadable, read};
 
-/// The account that the events of one `User` add up to; `None` for one that never was and for one that was erased.
+/// The account after its `events`. `None` if it was never registered, or was erased.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -17,7 +17,7 @@ pub fn account<'a>(
     account_after(None, events)
 }
 
-/// The same from a row on, with the events after its version.
+/// The account after the events that follow its row.
 pub(crate) fn account_after<'a>(
     mut row: Option<Account>,
     events: impl IntoIterator<Item = &'a RecordedEvent>,
@@ -28,7 +28,7 @@ pub(crate) fn account_after<'a>(
     Ok(row)
 }
 
-/// What later decisions depend on is the domain's to say; here are the profile and what a reader of the account sees.
+/// The state for later decisions is folded by the domain. The profile and the times are set here.
 pub(crate) fn apply(
     row: Option<Account>,
     recorded: &RecordedEvent,
@@ -40,7 +40,7 @@ pub(crate) fn apply(
         (Some(row), _) => row,
         (None, _) => return Ok(None),
     };
-    // To whoever looks at the account these change nothing.
+    // These do not change what a reader of the account sees.
     let is_seen = !matches!(
         event,
         UserEvent::PasswordResetRequested(_)

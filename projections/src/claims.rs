@@ -1,42 +1,42 @@
-//! The claims: which identifier belongs to which account.
+//! Claims: which identifier belongs to which account.
 
 use authlog_application::ports::{Account, Identifier, IdentifierKind};
 use authlog_domain::UserId;
 
-/// A form of an identifier and the account whose it is.
+/// A form of an identifier, and the account to which it belongs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// What kind of name it is.
+    /// The kind of the identifier.
     pub kind: IdentifierKind,
     /// The form ([`Identifier::claimed_forms`]). It is personal data.
     pub form: String,
-    /// Whether it is of the spelling that the account has, and not of its mailbox alone.
+    /// Whether the form is that of the account's spelling. Otherwise it is that of the mailbox only.
     pub is_spelling: bool,
-    /// Whose it is.
+    /// The account to which the form belongs.
     pub owner: UserId,
 }
 
 /// What an append changes about an account's claims.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClaimChanges {
-    /// Identifiers that become the account's own.
+    /// Claims that the account acquires.
     pub claimed: Vec<Claim>,
-    /// Identifiers that others may have from now on.
+    /// Claims that become free for other accounts.
     pub released: Vec<Claim>,
 }
 
-/// The changes from an account's row before an append, if it had one, to its row after.
+/// The changes between an account's row before an append, if it had one, and its row after.
 pub fn claim_changes(before: Option<&Account>, after: &Account) -> ClaimChanges {
     let before = before.map(claims_of).unwrap_or_default();
     let after = claims_of(after);
     ClaimChanges {
-        claimed: less(&after, &before),
-        released: less(&before, &after),
+        claimed: without(&after, &before),
+        released: without(&before, &after),
     }
 }
 
-/// Those of `claims` that are none of `others`.
-fn less(claims: &[Claim], others: &[Claim]) -> Vec<Claim> {
+/// The `claims` that are not among `others`.
+fn without(claims: &[Claim], others: &[Claim]) -> Vec<Claim> {
     let same = |one: &Claim, other: &Claim| (one.kind, &one.form) == (other.kind, &other.form);
     claims
         .iter()
@@ -45,7 +45,7 @@ fn less(claims: &[Claim], others: &[Claim]) -> Vec<Claim> {
         .collect()
 }
 
-/// The claims of an account that stands like this.
+/// The claims of an account in this state.
 pub fn claims_of(account: &Account) -> Vec<Claim> {
     [
         account.username.clone().map(Identifier::Username),

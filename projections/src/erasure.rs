@@ -1,4 +1,4 @@
-//! The erasures: which account an append puts an end to.
+//! Erasures: which account an append erases.
 
 use authlog_application::ports::StagedStream;
 use authlog_domain::user::UserEvent;

@@ -1,11 +1,11 @@
-//! The read models: what the events of an aggregate add up to, as pure folds.
+//! The read models: pure folds of an aggregate's events.
 //!
 //! A row is a function of its aggregate's events up to the row's version, and carries that version. So it does not
-//! matter who writes it, an append or a rebuild, nor in which order: a store writes a row unless it holds a later
-//! version of it. One function serves live writes, rebuilds and the check for drift.
+//! matter whether an append or a rebuild writes it, nor in which order: a store writes a row unless it has a later
+//! version of it. The same function serves live writes, rebuilds and the comparison of both.
 //!
-//! An erased account has no rows: not its own, nor those of its sessions, whose events cannot tell. So whoever writes
-//! or compares rows asks the store first which accounts were erased.
+//! An erased account has no rows, and neither have its sessions. The events of a session do not show that, so before a
+//! caller writes or compares rows it asks the store which accounts were erased.
 
 mod accounts;
 mod claims;
@@ -26,7 +26,7 @@ pub use mail::{ToldByMail, told_by_mail};
 pub use replay::Replay;
 pub use sessions::session;
 
-/// An event that is not what its type and version say.
+/// An event does not have the content that its type and version require.
 #[derive(Debug, thiserror::Error)]
 #[error("event {sequence} of {aggregate_type} {aggregate_id} cannot be read")]
 pub struct Unreadable {
@@ -51,17 +51,17 @@ impl Unreadable {
     }
 }
 
-/// A row of a read model, whole.
+/// A complete row of a read model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
-    /// Of the accounts.
+    /// A row of the accounts.
     Account(Box<Account>),
-    /// Of the sessions.
+    /// A row of the sessions.
     Session(Box<SessionRecord>),
 }
 
-/// The row that the events of one aggregate add up to, all of them from sequence 1; `None` for aggregates that no read
-/// model shows, and for erased accounts.
+/// The row after all `events` of one aggregate, from sequence 1. `None` for aggregates without a read model and for
+/// erased accounts.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -76,7 +76,7 @@ pub fn row<'a>(
     })
 }
 
-/// The row of a stream once its staged events are appended.
+/// The row of a stream after its staged events are appended.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -91,7 +91,7 @@ pub fn row_after(staged: &StagedStream) -> Result<Option<Row>, Unreadable> {
     })
 }
 
-/// The event as the domain knows it.
+/// Parses the payload of the event.
 fn read<E: serde::de::DeserializeOwned>(event: &RecordedEvent) -> Result<E, Unreadable> {
     E::deserialize(&event.payload).map_err(|source| Unreadable::new(event, source))
 }

@@ -1,4 +1,4 @@
-//! The mail: of which events a person is told.
+//! Mail: the events about which an account's owner is notified.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{MailKind, StagedStream};
@@ -9,21 +9,22 @@ use authlog_domain::{AggregateKind, Email, Timestamp};
 use crate::accounts::account_after;
 use crate::{Unreadable, read};
 
-/// What a staged event has the account's person told by mail.
+/// A mail about a staged event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldByMail {
-    /// What happened.
+    /// The kind of mail.
     pub kind: MailKind,
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The address to tell, where that is not the one that the account has afterwards.
+    /// The recipient, if that is not the account's address after the event.
     pub address: Option<Email>,
 }
 
-/// What the staged events of a stream have the account's person told: what a thief of the account would do, and links that
-/// were asked for.
+/// The mails about the staged events of a stream: notices of what a thief of the account would do, and links that were
+/// requested.
 ///
 /// # Errors
+/// An event cannot be read.
 /// An event cannot be read.
 pub fn told_by_mail(staged: &StagedStream) -> Result<Vec<ToldByMail>, Unreadable> {
     let mut told = Vec::new();
@@ -65,8 +66,8 @@ fn of_user(
     }))
 }
 
-/// The address that the account had before `recorded` gave it another one, if that was known to be its person's. Another
-/// spelling of one address is no other address.
+/// The account's address before `recorded` changed it, if it was verified. Another spelling of the same mailbox is not
+/// a change.
 fn former_address(
     staged: &StagedStream,
     recorded: &RecordedEvent,

@@ -1,4 +1,4 @@
-//! One account and all its sessions at once, event by event in the order of the log.
+//! A replay of one account and all its sessions, event by event in the order of the log.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use authlog_domain::AggregateKind;
 
 use crate::{Unreadable, accounts, sessions};
 
-/// What the events of an account, of its sessions and of its refused logins add up to so far. The folds are those that
-/// keep the read models, so that a replay up to any moment gives what the rows were at that moment.
+/// The state after the events of an account, of its sessions and of its refused logins so far. The folds are those of
+/// the read models, so a replay up to a log index gives the rows as they were then.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     account: Option<Account>,
@@ -17,7 +17,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Adds the next event.
+    /// Applies the next event.
     ///
     /// # Errors
     /// It cannot be read.
@@ -32,13 +32,13 @@ impl Replay {
                     self.sessions.insert(event.aggregate_id.clone(), row);
                 }
             }
-            // No read model shows these.
+            // Refused logins have no read model.
             Some(AggregateKind::RefusedLogins) | None => {}
         }
         Ok(())
     }
 
-    /// The account, and its sessions in order of their ids.
+    /// The account, and its sessions in the order of their ids.
     pub fn finish(self) -> (Option<Account>, Vec<SessionRecord>) {
         (self.account, self.sessions.into_values().collect())
     }

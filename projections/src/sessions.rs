@@ -1,4 +1,4 @@
-//! The sessions: one row a session.
+//! The read model of sessions: one row for each session.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::SessionRecord;
@@ -7,7 +7,7 @@ use authlog_domain::{ContractName, SessionId};
 
 use crate::{Unreadable, read};
 
-/// The session that the events of one `Session` add up to.
+/// The session after its `events`.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -17,7 +17,7 @@ pub fn session<'a>(
     session_after(None, events)
 }
 
-/// The same from a row on, with the events after its version.
+/// The session after the events that follow its row.
 pub(crate) fn session_after<'a>(
     mut row: Option<SessionRecord>,
     events: impl IntoIterator<Item = &'a RecordedEvent>,
@@ -51,7 +51,7 @@ pub(crate) fn apply(
     )))
 }
 
-/// The contract through which the event came; `None` for one that this program does not know.
+/// The contract through which the event was caused. `None` for one that this program does not know.
 fn contract(recorded: &RecordedEvent) -> Option<ContractName> {
     let name = recorded.metadata.get("contract")?;
     serde_json::from_value(name.clone()).ok()

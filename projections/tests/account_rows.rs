@@ -1,4 +1,4 @@
-//! An account's row says as much as its events.
+//! The row of an account has the same state as its events.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn email(number: u128) -> Email {
     Email::parse(&format!("ada{number}@people.example")).unwrap()
 }
 
-/// The event of this kind that happens in this minute and names things by `number`.
+/// The event of this kind in this minute, with ids made of `number`.
 fn event(kind: u8, minute: u64, number: u128, epoch: &mut u32) -> UserEvent {
     let (at, expires_at) = (at(minute), at(minute + 30));
     let id = Uuid::from_u128(number);
@@ -89,7 +89,7 @@ fn event(kind: u8, minute: u64, number: u128, epoch: &mut u32) -> UserEvent {
     }
 }
 
-/// A registration and whatever may follow it.
+/// A registration, followed by any later events.
 fn life() -> impl Strategy<Value = Vec<UserEvent>> {
     let later = proptest::collection::vec((0..12_u8, 1..20_u64, 2..9_u128), 0..24);
     (any::<bool>(), later).prop_map(|(has_email, later)| {
@@ -166,7 +166,7 @@ proptest! {
         prop_assert_eq!(changes.released.len(), usize::from(was_replaced));
     }
 
-    /// What is not known of a row cannot become known by later events: they do not tell the earlier requests.
+    /// A missing value in a row is not filled in by later events, because they do not repeat the earlier requests.
     #[test]
     fn recent_requests_that_a_row_does_not_know_stay_unknown(life in life(), split in 1..24_usize) {
         let recorded = recorded(&life);

@@ -1,4 +1,4 @@
-//! A session's row says as much as its events.
+//! The row of a session has the same state as its events.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn at(minute: u64) -> Timestamp {
     Timestamp::from_unix_millis(1_700_000_000_000).plus(Duration::from_secs(60 * minute))
 }
 
-/// A login and whatever may follow it: refreshes that rotate or repeat, and an end.
+/// A login, followed by rotating or repeated refreshes and an end.
 fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
     let refreshes = proptest::collection::vec((any::<bool>(), 1..20_u64), 0..12);
     let end = proptest::option::of(0..3);

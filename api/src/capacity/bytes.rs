@@ -20,11 +20,11 @@ pub(crate) struct Exhausted;
 /// in one piece are free.
 pub(crate) struct ByteBudget {
     most: usize,
-    held: Mutex<Held>,
+    held: Mutex<Usage>,
 }
 
 #[derive(Default)]
-struct Held {
+struct Usage {
     total: usize,
     by_client: HashMap<IpAddr, usize>,
 }
@@ -59,7 +59,7 @@ impl ByteBudget {
         self.lock().total
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Usage> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_secs(75);
 
 /// The same while fewer than an eighth of the connections are free: long enough for a page to load, and short enough
 /// that idle connections do not keep new clients out.
-const IDLE_WHEN_CROWDED: Duration = Duration::from_secs(5);
+const IDLE_WHEN_SCARCE: Duration = Duration::from_secs(5);
 
 /// Counts the connections and requests of each client. IPv6 addresses of one network are one client.
 ///
@@ -183,7 +183,7 @@ impl Place {
     pub fn idle_time(&self) -> Duration {
         let is_crowded = self.clients.is_crowded(self.clients.connections());
         if is_crowded && !self.is_of_proxy() {
-            IDLE_WHEN_CROWDED
+            IDLE_WHEN_SCARCE
         } else {
             IDLE
         }
@@ -220,7 +220,7 @@ pub(crate) enum UnderWay {
 impl UnderWay {
     /// Whether the response may be delayed although its request keeps its place: always on a direct connection over
     /// HTTP/1.1, otherwise while at least an eighth of the places are free.
-    pub fn may_be_held_back(&self) -> bool {
+    pub fn can_be_delayed(&self) -> bool {
         let Self::Counted(request) = self else {
             return true;
         };
@@ -411,15 +411,15 @@ mod tests {
             .map(Arc::new)
             .collect();
         let forwarded = proxies[0].begin_request(other).unwrap();
-        assert!(stream.may_be_held_back() && forwarded.may_be_held_back());
+        assert!(stream.can_be_delayed() && forwarded.can_be_delayed());
         let mut crowd = Vec::new();
         for (number, proxy) in (0_u8..).zip(&proxies) {
             let client = IpAddr::from([198, 51, 100, number]);
             crowd.extend(proxy.begin_stream(client));
             crowd.extend(proxy.begin_request(client));
         }
-        assert!(!stream.may_be_held_back() && !forwarded.may_be_held_back());
-        assert!(own.may_be_held_back());
+        assert!(!stream.can_be_delayed() && !forwarded.can_be_delayed());
+        assert!(own.can_be_delayed());
     }
 
     #[test]
@@ -428,7 +428,7 @@ mod tests {
         let place = clients.connect(address("192.0.2.1")).unwrap();
         assert_eq!(place.idle_time(), IDLE);
         let proxies: Vec<_> = std::iter::from_fn(|| clients.connect_proxy()).collect();
-        assert_eq!(place.idle_time(), IDLE_WHEN_CROWDED);
+        assert_eq!(place.idle_time(), IDLE_WHEN_SCARCE);
         assert_eq!(proxies[0].idle_time(), IDLE);
     }
 }

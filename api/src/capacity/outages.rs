@@ -6,7 +6,7 @@ use authlog_application::RecentOutcomes;
 use tokio::time::Instant;
 
 /// Fewer failures than this are no evidence of an outage, even if there are no successes.
-const FEW: u32 = 5;
+const MIN_FAILURES: u32 = 5;
 
 /// The outcomes of the latest requests that change something.
 ///
@@ -17,14 +17,14 @@ pub(crate) struct Outages(Mutex<RecentOutcomes>);
 
 impl Outages {
     /// Records at `now` that a request succeeded, or `failed` because the store was unavailable.
-    pub fn note(&self, now: Instant, has_failed: bool) {
+    pub fn record(&self, now: Instant, has_failed: bool) {
         self.lock().note(now.into_std(), has_failed);
     }
 
     /// Whether most requests of the last seconds failed. Returns to `false` a few seconds after the last request.
-    pub fn prevail(&self, now: Instant) -> bool {
+    pub fn is_ongoing(&self, now: Instant) -> bool {
         let outcomes = self.lock().at(now.into_std());
-        outcomes.failed >= FEW && outcomes.are_mostly_failures()
+        outcomes.failed >= MIN_FAILURES && outcomes.are_mostly_failures()
     }
 
     fn lock(&self) -> MutexGuard<'_, RecentOutcomes> {
@@ -44,27 +44,27 @@ mod tests {
     #[test]
     fn there_is_an_outage_while_most_of_several_requests_fail() {
         let (outages, now) = (Outages::default(), Instant::now());
-        for _ in 1..FEW {
-            outages.note(now, true);
+        for _ in 1..MIN_FAILURES {
+            outages.record(now, true);
         }
-        assert!(!outages.prevail(now), "a few say nothing");
-        outages.note(now + PERIOD, true);
-        assert!(outages.prevail(now + PERIOD));
-        for _ in 0..FEW {
-            outages.note(now + PERIOD, false);
+        assert!(!outages.is_ongoing(now), "a few say nothing");
+        outages.record(now + PERIOD, true);
+        assert!(outages.is_ongoing(now + PERIOD));
+        for _ in 0..MIN_FAILURES {
+            outages.record(now + PERIOD, false);
         }
-        assert!(!outages.prevail(now + PERIOD), "half is not most");
-        outages.note(now + 2 * PERIOD, true);
-        assert!(outages.prevail(now + 2 * PERIOD));
+        assert!(!outages.is_ongoing(now + PERIOD), "half is not most");
+        outages.record(now + 2 * PERIOD, true);
+        assert!(outages.is_ongoing(now + 2 * PERIOD));
     }
 
     #[test]
     fn an_outage_ends_after_seconds_without_requests() {
         let (outages, now) = (Outages::default(), Instant::now());
         for _ in 0..100 {
-            outages.note(now, true);
+            outages.record(now, true);
         }
-        assert!(outages.prevail(now + WINDOW - PERIOD));
-        assert!(!outages.prevail(now + WINDOW));
+        assert!(outages.is_ongoing(now + WINDOW - PERIOD));
+        assert!(!outages.is_ongoing(now + WINDOW));
     }
 }

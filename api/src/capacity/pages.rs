@@ -18,7 +18,7 @@ const PAGES: usize = 8;
 const PAGES_OF_AN_ACCOUNT: usize = 2;
 
 /// How long a request waits for a place before it is refused.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// The places, by account.
 pub(crate) struct PagePlaces {
@@ -41,7 +41,7 @@ impl PagePlaces {
     /// # Errors
     /// No place became free in time.
     pub async fn take(self: &Arc<Self>, account: UserId) -> Result<PagePlace, NoPlace> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MAX_WAIT;
         let turn = Turn::of(self, account);
         let of_account = acquired(&turn.places_of_account, deadline).await;
         let of_account = of_account.ok_or(NoPlace::Account)?;
@@ -139,7 +139,7 @@ mod tests {
             let places = Arc::clone(&places);
             async move { places.take(account(1)).await }
         });
-        tokio::time::sleep(PATIENCE / 2).await;
+        tokio::time::sleep(MAX_WAIT / 2).await;
         drop(first);
         let third = waiting.await.unwrap();
         assert!(third.is_ok());
@@ -147,7 +147,7 @@ mod tests {
             let places = Arc::clone(&places);
             async move { places.take(account(1)).await }
         });
-        tokio::time::sleep(PATIENCE / 2).await;
+        tokio::time::sleep(MAX_WAIT / 2).await;
         gone.abort();
         assert!(gone.await.is_err());
         drop((second, third));

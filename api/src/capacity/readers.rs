@@ -23,10 +23,10 @@ pub(crate) enum NoPlace {
 
 /// The number of readers, by account.
 #[derive(Default)]
-pub(crate) struct ReaderPlaces(Mutex<Held>);
+pub(crate) struct ReaderPlaces(Mutex<ReaderCounts>);
 
 #[derive(Default)]
-struct Held {
+struct ReaderCounts {
     total: usize,
     by_account: HashMap<UserId, usize>,
 }
@@ -54,7 +54,7 @@ impl ReaderPlaces {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, ReaderCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

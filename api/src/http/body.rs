@@ -99,7 +99,9 @@ async fn arriving(parts: &Parts, body: Body, api: &Api) -> Result<Bytes, Request
     let size = size_of_head(parts);
     if size > SHORT_HEAD {
         let lease = head.insert(api.capacity.bytes.lease(client_of(parts)));
-        lease.grow_to(size).map_err(|_| RequestError::Crowded)?;
+        lease
+            .grow_to(size)
+            .map_err(|_| RequestError::LimitExceeded)?;
     }
     let read = tokio::time::timeout(settings.request_timeout, reading).await;
     read.unwrap_or(Err(RequestError::BodyTooSlow))
@@ -119,7 +121,9 @@ impl BodyRoom<'_> {
         let lease = self
             .lease
             .get_or_insert_with(|| budget.lease(client_of(parts)));
-        lease.grow_to(bytes).map_err(|_| RequestError::Crowded)
+        lease
+            .grow_to(bytes)
+            .map_err(|_| RequestError::LimitExceeded)
     }
 }
 
@@ -337,7 +341,7 @@ mod tests {
         // A client may have a quarter of the budget.
         for (budget, length, expected) in [
             (80_000, 16_384, Ok(16_384)),
-            (80_000, 16_385, Err(RequestError::Crowded)),
+            (80_000, 16_385, Err(RequestError::LimitExceeded)),
             // A body in one piece needs no buffer.
             (0, 1, Ok(1)),
         ] {

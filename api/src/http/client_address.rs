@@ -42,8 +42,8 @@ impl TrustedProxies {
         let x_forwarded_for = chain(headers, &X_FORWARDED_FOR, of_x_forwarded_for);
         match (forwarded.as_slice(), x_forwarded_for.as_slice()) {
             ([], []) => peer,
-            (chain, []) | ([], chain) => self.vouched_for(chain).unwrap_or(peer),
-            (one, other) => match (self.vouched_for(one), self.vouched_for(other)) {
+            (chain, []) | ([], chain) => self.trusted_address(chain).unwrap_or(peer),
+            (one, other) => match (self.trusted_address(one), self.trusted_address(other)) {
                 (Some(client), Some(same)) if client == same => client,
                 _ => peer,
             },
@@ -51,7 +51,7 @@ impl TrustedProxies {
     }
 
     /// The rightmost address that is not a trusted proxy's, or the leftmost one if all are.
-    fn vouched_for(&self, chain: &[Option<IpAddr>]) -> Option<IpAddr> {
+    fn trusted_address(&self, chain: &[Option<IpAddr>]) -> Option<IpAddr> {
         let mut farthest = None;
         for hop in chain.iter().rev() {
             let address = (*hop)?;
@@ -204,8 +204,8 @@ mod tests {
         assert_eq!(client(PROXY, &[]), PROXY);
         // A mapped address is the IPv4 address in it.
         assert_eq!(client("::ffff:198.51.100.1", &lines), "198.51.100.1");
-        let nobody = TrustedProxies::default();
-        assert!(!nobody.contain(PROXY.parse().unwrap()));
+        let none = TrustedProxies::default();
+        assert!(!none.contain(PROXY.parse().unwrap()));
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_passed_over(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn any_bytes_are_parsed_or_ignored(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
             let proxies = TrustedProxies::parse("0.0.0.0/0").unwrap();
             for name in [FORWARDED, X_FORWARDED_FOR.clone()] {

@@ -16,7 +16,7 @@ use tower_http::cors::{AllowHeaders, CorsLayer};
 use url::Url;
 
 /// How long a browser may cache the answer to a preflight request.
-const REMEMBERED: Duration = Duration::from_secs(60 * 60);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// Response headers that scripts of these sites may read, in addition to those that every script may read.
 const EXPOSED: [HeaderName; 5] = [
@@ -64,7 +64,7 @@ impl AllowedOrigins {
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(EXPOSED)
-            .max_age(REMEMBERED);
+            .max_age(PREFLIGHT_MAX_AGE);
         Some(Self {
             origins,
             cors: Some(cors),
@@ -72,7 +72,7 @@ impl AllowedOrigins {
     }
 
     /// Whether no origin is allowed.
-    pub fn are_none(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.origins.is_empty()
     }
 
@@ -112,7 +112,7 @@ pub(crate) struct Page {
 
 /// Adds the CORS headers that let the page that sent the request read `response`. A preflight request gets a response
 /// of its own.
-pub(crate) async fn as_read_by(page: Option<Page>, response: Response) -> Response {
+pub(crate) async fn with_cors_headers(page: Option<Page>, response: Response) -> Response {
     let Some(Page { cors, head }) = page else {
         return response;
     };

@@ -38,10 +38,10 @@ impl JsonField {
 ///
 /// # Errors
 /// [`Refusal::Invalid`], with [`Flaw::Malformed`] for each of them.
-pub(crate) fn reject_non_strings(members: &[(Field, &JsonField)]) -> Result<(), Refusal> {
-    let violations: Vec<Violation> = members
+pub(crate) fn reject_non_strings(fields: &[(Field, &JsonField)]) -> Result<(), Refusal> {
+    let violations: Vec<Violation> = fields
         .iter()
-        .filter(|(_, member)| matches!(member, JsonField::NotString))
+        .filter(|(_, field)| matches!(field, JsonField::NotString))
         .map(|&(field, _)| Violation {
             field,
             flaw: Flaw::Malformed,
@@ -66,7 +66,7 @@ impl<'de> Visitor<'de> for JsonFieldVisitor {
     type Value = JsonField;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member")
+        f.write_str("a JSON value")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<JsonField, E> {
@@ -97,13 +97,13 @@ impl<'de> Visitor<'de> for JsonFieldVisitor {
         Ok(JsonField::NotString)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<JsonField, A::Error> {
-        while members.next_element::<IgnoredAny>()?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<JsonField, A::Error> {
+        while fields.next_element::<IgnoredAny>()?.is_some() {}
         Ok(JsonField::NotString)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<JsonField, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<JsonField, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(JsonField::NotString)
     }
 }
@@ -131,12 +131,12 @@ mod tests {
 
     #[test]
     fn fields_of_the_wrong_type_are_refused_by_name() {
-        let members = [
+        let fields = [
             (Field::Username, &JsonField::NotString),
             (Field::Email, &JsonField::Absent),
             (Field::Password, &JsonField::NotString),
         ];
-        let Err(Refusal::Invalid(violations)) = reject_non_strings(&members) else {
+        let Err(Refusal::Invalid(violations)) = reject_non_strings(&fields) else {
             panic!("they were accepted");
         };
         let fields: Vec<Field> = violations.iter().map(|violation| violation.field).collect();

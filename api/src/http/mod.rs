@@ -27,7 +27,7 @@ pub(crate) use client_address::network_of;
 pub use cookie::CookieScope;
 pub(crate) use cookie::{Cookie, cookie_values};
 pub use cross_origin::AllowedOrigins;
-pub(crate) use cross_origin::as_read_by;
+pub(crate) use cross_origin::with_cors_headers;
 pub(crate) use date_format::{day_first, year_first};
 pub(crate) use fallbacks::{unknown_path, wrong_method};
 pub(crate) use json_field::{JsonField, reject_non_strings};

@@ -22,7 +22,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::with_body_arrived;
-use super::cross_origin::as_read_by;
+use super::cross_origin::with_cors_headers;
 use super::outage::{Outage, Overloaded};
 use super::request_context::request_context;
 use super::{Arrival, Endpoints, RequestError, StrictTransport};
@@ -37,11 +37,11 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// it can send. 3,000 such clients reduce the rate of logins by a twelfth (`docs/performance.md`). Only the response is
 /// held meanwhile, and it is dropped when the client closes the connection. No refusal is delayed while fewer than an
 /// eighth of the places for requests are free.
-const EARLIEST_OVERLOADED: Duration = Duration::from_secs(1);
+const OVERLOAD_DELAY: Duration = Duration::from_secs(1);
 
 /// The random part of that delay. Without it, clients that were refused together would retry together, and some would
 /// be refused each time although threads are idle in between.
-const SPREAD: Duration = Duration::from_millis(500);
+const JITTER: Duration = Duration::from_millis(500);
 
 /// The middleware around every route. A request that has begun is finished even if its client has gone or its time is up,
 /// because a session that was ended in the log must also be ended in memory. A panic affects no other request.
@@ -65,13 +65,13 @@ pub(crate) async fn process_request(
         "request",
         %id,
         contract = surface.contract.as_str(),
-        method = known_name(request.method()),
+        method = method_name(request.method()),
         route = route(&request),
     );
     let route = route(&request);
     let is_probe = endpoints.probes.contains(&route);
     // Method and headers are those of the request that the proxy asks about. So this is no preflight and has no body, and
-    // the application behind the proxy decides which sites may read the answer.
+    // the application behind the proxy decides which sites may read the response.
     let is_forward_auth = endpoints.forward_auth.contains(&route);
     let changes_something =
         !is_forward_auth && !request.method().is_safe() && !endpoints.read_only.contains(&route);
@@ -84,10 +84,10 @@ pub(crate) async fn process_request(
     };
 
     let place = match arrival {
-        Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(RequestError::Crowded),
+        Some(Arrival { under_way, .. }) => under_way.map(Some).ok_or(RequestError::LimitExceeded),
         None => Ok(None),
     };
-    let answer = match place {
+    let outcome = match place {
         Ok(under_way) => {
             let arrived = if is_forward_auth {
                 Ok(request)
@@ -95,7 +95,7 @@ pub(crate) async fn process_request(
                 with_body_arrived(request, &api).await
             };
             match arrived {
-                Ok(request) => answer(&api, request, next, &span, waits, under_way).await,
+                Ok(request) => run_handler(&api, request, next, &span, waits, under_way).await,
                 Err(error) => Err(error),
             }
         }
@@ -107,9 +107,9 @@ pub(crate) async fn process_request(
         sleep_until(api.capacity.refusals.sent_at(started + hold_of(id))).await;
     }
     if changes_something {
-        note_outcome(&api, &response);
+        record_outcome(&api, &response);
     }
-    let response = as_read_by(page, response).await;
+    let response = with_cors_headers(page, response).await;
     let status = response.status();
     let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     if is_probe && status.is_success() {
@@ -117,12 +117,12 @@ pub(crate) async fn process_request(
     } else {
         tracing::info!(parent: &span, status = status.as_u16(), latency_us, "answered");
     }
-    with_headers_of_every_answer(response, id, api.settings.strict_transport)
+    with_common_headers(response, id, api.settings.strict_transport)
 }
 
 /// Whether a response is delayed: a refusal for overload, or a refusal of too many attempts while there are many of
 /// these.
-fn is_held(api: &Api, response: &Response) -> bool {
+fn is_delayed(api: &Api, response: &Response) -> bool {
     response.extensions().get::<Overloaded>().is_some()
         || response.status() == StatusCode::TOO_MANY_REQUESTS
             && api.capacity.refusals.are_too_many(Instant::now())
@@ -130,22 +130,22 @@ fn is_held(api: &Api, response: &Response) -> bool {
 
 /// Records whether a request that changes something succeeded or failed because of the store. Other refusals are not
 /// evidence.
-fn note_outcome(api: &Api, response: &Response) {
+fn record_outcome(api: &Api, response: &Response) {
     let failed = response.extensions().get::<Outage>().is_some();
     if failed || response.status().is_success() {
-        api.capacity.outages.note(Instant::now(), failed);
+        api.capacity.outages.record(Instant::now(), failed);
     }
 }
 
 /// When a request is refused for overload, measured from its arrival. Ids of requests are random.
-fn hold_of(request: Uuid) -> Duration {
-    let random = request.as_u64_pair().1 % SPREAD.as_millis() as u64;
-    EARLIEST_OVERLOADED + Duration::from_millis(random)
+fn delay_of(request: Uuid) -> Duration {
+    let random = request.as_u64_pair().1 % JITTER.as_millis() as u64;
+    OVERLOAD_DELAY + Duration::from_millis(random)
 }
 
 /// Runs the handler within the time limit. Returns its response and the place of the request, which is occupied until
 /// the work is done, even if the client has gone.
-async fn answer(
+async fn run_handler(
     api: &Api,
     request: Request,
     next: Next,
@@ -155,28 +155,28 @@ async fn answer(
 ) -> Result<(Response, Option<UnderWay>), RequestError> {
     let deadline = Deadline::of_request(api.settings.request_timeout);
     let work = deadline.limit(next.run(request).instrument(span.clone()));
-    let work = Finished::of(work.map(move |response| (response, under_way)), waits);
+    let work = DetachOnDrop::of(work.map(move |response| (response, under_way)), waits);
     match timeout(api.settings.request_timeout, work).await {
         Ok(Ok(answered)) => Ok(answered),
         Ok(Err(_)) => {
             tracing::error!(parent: span, "a handler panicked");
-            Err(RequestError::Broken)
+            Err(RequestError::Panicked)
         }
         Err(_) => {
-            tracing::error!(parent: span, "an answer was not ready in time");
-            Err(RequestError::Unfinished)
+            tracing::error!(parent: span, "the response was not ready in time");
+            Err(RequestError::TimedOut)
         }
     }
 }
 
 /// Work that runs in the task that waits for it. If that task is dropped, the work continues in a task of its own.
-struct Finished<F: Future + Send + 'static> {
+struct DetachOnDrop<F: Future + Send + 'static> {
     work: Option<Pin<Box<CatchUnwind<AssertUnwindSafe<F>>>>>,
     /// Dropped together with this value, which tells the work that its client has gone.
     _client: ClientWaits,
 }
 
-impl<F: Future + Send + 'static> Finished<F> {
+impl<F: Future + Send + 'static> DetachOnDrop<F> {
     fn of(work: F, client: ClientWaits) -> Self {
         Self {
             work: Some(Box::pin(AssertUnwindSafe(work).catch_unwind())),
@@ -185,7 +185,7 @@ impl<F: Future + Send + 'static> Finished<F> {
     }
 }
 
-impl<F: Future + Send + 'static> Future for Finished<F> {
+impl<F: Future + Send + 'static> Future for DetachOnDrop<F> {
     /// The result of the work, or the value that it panicked with.
     type Output = std::thread::Result<F::Output>;
 
@@ -199,7 +199,7 @@ impl<F: Future + Send + 'static> Future for Finished<F> {
     }
 }
 
-impl<F: Future + Send + 'static> Drop for Finished<F> {
+impl<F: Future + Send + 'static> Drop for DetachOnDrop<F> {
     fn drop(&mut self) {
         // When the program ends there is no runtime on which the work could continue.
         if let Some(work) = self.work.take()
@@ -213,7 +213,7 @@ impl<F: Future + Send + 'static> Drop for Finished<F> {
 /// Headers of every response, unless its handler sets them: no cache stores it; browsers do not guess its type, run
 /// scripts in it, frame it, or load it into other sites; and its URL is not sent as a referrer (OWASP REST Security
 /// Cheat Sheet, "Security Headers").
-const OF_EVERY_ANSWER: [(HeaderName, &str); 6] = [
+const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (CACHE_CONTROL, "no-store"),
     (
@@ -231,13 +231,13 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-opener-policy");
 
-fn with_headers_of_every_answer(
+fn with_common_headers(
     mut response: Response,
     id: Uuid,
     strict_transport: StrictTransport,
 ) -> Response {
     let headers = response.headers_mut();
-    for (name, value) in OF_EVERY_ANSWER {
+    for (name, value) in COMMON_HEADERS {
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
@@ -260,7 +260,7 @@ fn route(request: &Request) -> &str {
 }
 
 /// The method, or `other` for one that is not standard.
-fn known_name(method: &Method) -> &'static str {
+fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -282,9 +282,9 @@ mod tests {
     #[test]
     fn requests_that_arrive_together_are_refused_at_different_times() {
         let requests = (0..1000).map(|number| Uuid::from_u64_pair(7, number));
-        let holds: HashSet<Duration> = requests.map(hold_of).collect();
-        let allowed = EARLIEST_OVERLOADED..EARLIEST_OVERLOADED + SPREAD;
-        assert!(holds.iter().all(|hold| allowed.contains(hold)));
-        assert_eq!(holds.len(), 500);
+        let delays: HashSet<Duration> = requests.map(delay_of).collect();
+        let allowed = OVERLOAD_DELAY..OVERLOAD_DELAY + JITTER;
+        assert!(delays.iter().all(|hold| allowed.contains(hold)));
+        assert_eq!(delays.len(), 500);
     }
 }

@@ -20,11 +20,11 @@ pub(crate) enum RequestError {
     /// The body did not arrive in time.
     BodyTooSlow,
     /// Too much is buffered or under way for this client, or for all clients together.
-    Crowded,
+    LimitExceeded,
     /// The response was not ready in time.
-    Unfinished,
+    TimedOut,
     /// The handler panicked.
-    Broken,
+    Panicked,
 }
 
 impl RequestError {
@@ -37,9 +37,9 @@ impl RequestError {
         Self::WrongMediaType,
         Self::EncodedBody,
         Self::BodyTooSlow,
-        Self::Crowded,
-        Self::Unfinished,
-        Self::Broken,
+        Self::LimitExceeded,
+        Self::TimedOut,
+        Self::Panicked,
     ];
 
     /// The status code of the response.
@@ -51,8 +51,8 @@ impl RequestError {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::WrongMediaType | Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Crowded | Self::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::LimitExceeded | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Surface {
     pub fn fail(&self, failure: RequestError, at: Timestamp) -> Response {
         let mut response = (self.failed)(failure, at);
         match failure {
-            RequestError::Crowded | RequestError::Unfinished => {
+            RequestError::LimitExceeded | RequestError::TimedOut => {
                 retry_later(response, AFTER_A_TIMEOUT)
             }
             RequestError::EncodedBody => {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::Place;
-use crate::connection::{AT_THE_END, HEAD_WITHIN, PIECE};
+use crate::connection::{HEAD_TIMEOUT, PIECE, SHUTDOWN_TIMEOUT};
 use crate::serving::{Host, LONGEST_HEAD};
 use sending::Piece;
 use stream::Stream;
@@ -53,7 +53,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .handshake::<_, Piece>(stream)
         .await?;
     let streams = Arc::new(Streams::of(host));
-    let mut silence = pin!(sleep(HEAD_WITHIN));
+    let mut silence = pin!(sleep(HEAD_TIMEOUT));
     let mut stopping = pin!(streams.stopping.cancelled());
     // The time until which a closing connection accepts requests that were already on their way. A client that never
     // acknowledges the shutdown could otherwise keep the connection open with one request after another.
@@ -83,27 +83,27 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 if streams.given_up.load(Ordering::Relaxed) && streams.are_closed() && ending.is_none() {
                     // Requests that arrived in the meantime are still served.
                     connection.graceful_shutdown();
-                    ending = Some(Instant::now() + AT_THE_END);
+                    ending = Some(Instant::now() + SHUTDOWN_TIMEOUT);
                 }
-                let patience = ending.map_or_else(|| place.idle_time(), |_| AT_THE_END);
+                let patience = ending.map_or_else(|| place.idle_time(), |_| SHUTDOWN_TIMEOUT);
                 silence.as_mut().reset(Instant::now() + patience);
             }
             () = silence.as_mut() => {
                 if !streams.are_closed() {
                     // It is reset when the last stream closes.
-                    silence.as_mut().reset(Instant::now() + HEAD_WITHIN);
+                    silence.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
                 } else if ending.is_some() {
                     return Ok(());
                 } else {
                     connection.graceful_shutdown();
-                    let until = Instant::now() + AT_THE_END;
+                    let until = Instant::now() + SHUTDOWN_TIMEOUT;
                     ending = Some(until);
                     silence.as_mut().reset(until);
                 }
             }
             () = stopping.as_mut(), if ending.is_none() => {
                 connection.graceful_shutdown();
-                let until = Instant::now() + AT_THE_END;
+                let until = Instant::now() + SHUTDOWN_TIMEOUT;
                 ending = Some(until);
                 silence.as_mut().reset(until);
             }

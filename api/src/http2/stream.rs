@@ -24,10 +24,10 @@ use super::arriving::Arriving;
 use super::date::date;
 use super::sending::{Piece, Unwritten, hand_over};
 use crate::capacity::{Exhausted, UnderWay};
-use crate::connection::{AT_THE_END, PIECE, STALLED};
-use crate::http::as_read_by;
+use crate::connection::{PIECE, SHUTDOWN_TIMEOUT, STALLED};
+use crate::http::with_cors_headers;
 use crate::poll_twice::poll_twice;
-use crate::serving::arrived;
+use crate::serving::with_arrival;
 
 /// How many header fields a request may have, as over HTTP/1.1 (hyper's default).
 const FIELDS: usize = 100;
@@ -79,12 +79,12 @@ impl Stream {
             let page = self.streams.host.origins.page_of(&request);
             drop(request);
             let refused = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
-            as_read_by(page, refused).await
+            with_cors_headers(page, refused).await
         } else {
             let length = request.headers().get(CONTENT_LENGTH);
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
             let request = request.map(|stream| Body::new(Arriving { stream, length }));
-            let request = arrived(request, self.client, Some(self.under_way.clone()));
+            let request = with_arrival(request, self.client, Some(self.under_way.clone()));
             match self.response(request, &mut respond).await {
                 Some(response) => response,
                 None => return,
@@ -98,7 +98,7 @@ impl Stream {
             Ok(()) | Err(CutShort::Gone) => {}
             Err(CutShort::Untaken) => {
                 self.streams.given_up.store(true, Ordering::Relaxed);
-                tracing::debug!("an answer was not taken; its stream is reset");
+                tracing::debug!("the response was not read in time; the stream is reset");
                 stream.send_reset(Reason::CANCEL);
             }
         }
@@ -199,7 +199,7 @@ impl Stream {
         let too_late = async {
             tokio::select! {
                 () = sleep(STALLED) => {}
-                () = self.streams.stopping.cancelled() => sleep(AT_THE_END).await,
+                () = self.streams.stopping.cancelled() => sleep(SHUTDOWN_TIMEOUT).await,
             }
         };
         tokio::select! {

@@ -17,7 +17,7 @@ use crate::Api;
 use crate::http::{retry_later, unavailable};
 
 /// `Retry-After` of a node that is not ready. Outcomes of requests are counted by the second.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// 200: the program is running. The store is not queried, because an outage of the store must not restart the program.
 pub(super) async fn live() -> Response {
@@ -37,19 +37,19 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
         );
     }
     match api.authlog.ready().await {
-        Ok(()) if api.capacity.outages.prevail(Instant::now()) => retry_later(
+        Ok(()) if api.capacity.outages.is_ongoing(Instant::now()) => retry_later(
             problem(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Most requests that change something fail now.",
             ),
-            AGAIN_AFTER,
+            RETRY_DELAY,
         ),
         Ok(()) => {
             let lag = api.authlog.lag().await.ok();
             let integrity = api.authlog.log_integrity();
             Json(json!({
                 "status": "ready",
-                "lag": lag.as_ref().map(told),
+                "lag": lag.as_ref().map(lag_json),
                 "log": {
                     "tampered": integrity.tampered,
                     "waiting_for": integrity.waiting_for,
@@ -94,16 +94,16 @@ fn audit(audit: &AuditProgress) -> Value {
     })
 }
 
-fn told(lag: &Lag) -> Value {
+fn lag_json(lag: &Lag) -> Value {
     let mut sequencer = behind(lag.sequencer);
     sequencer["held_up_by"] = lag.held_up.as_ref().map_or(Value::Null, held_up_by);
     json!({
         "log_index": lag.log_index,
         "sequencer": sequencer,
         "publisher": lag.publisher.map(|publisher| {
-            let mut told = behind(publisher);
-            told["trouble"] = json!(lag.trouble);
-            told
+            let mut out = behind(publisher);
+            out["trouble"] = json!(lag.trouble);
+            out
         }),
     })
 }
@@ -119,14 +119,14 @@ fn held_up_by(hold_up: &HoldUp) -> Value {
         } => json!({ "pid": pid, "application_name": application_name, "state": state }),
         HoldUpBy::PreparedTransaction { gid } => json!({ "prepared_transaction": gid }),
     };
-    let mut told = json!({
+    let mut out = json!({
         "database": hold_up.database,
         "seconds": hold_up.age.map(|age| age.as_secs()),
     });
-    if let (Value::Object(told), Value::Object(by)) = (&mut told, by) {
-        told.extend(by);
+    if let (Value::Object(out), Value::Object(by)) = (&mut out, by) {
+        out.extend(by);
     }
-    told
+    out
 }
 
 fn behind(behind: Behind) -> Value {

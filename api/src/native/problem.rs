@@ -121,11 +121,11 @@ const fn detail(failure: RequestError) -> &'static str {
             "The request body has a Content-Encoding, which is not supported. Send it without."
         }
         RequestError::BodyTooSlow => "The request body took too long to arrive.",
-        RequestError::Crowded => {
+        RequestError::LimitExceeded => {
             "Too many requests are in progress or buffered, from this client or from all clients together."
         }
-        RequestError::Unfinished => "The response was not ready in time.",
-        RequestError::Broken => "An internal error occurred.",
+        RequestError::TimedOut => "The response was not ready in time.",
+        RequestError::Panicked => "An internal error occurred.",
     }
 }
 

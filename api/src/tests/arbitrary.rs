@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 /// Fields that some contract reads.
-const MEMBERS: [&str; 9] = [
+const FIELD_NAMES: [&str; 9] = [
     "username",
     "email",
     "name",
@@ -18,8 +18,8 @@ const MEMBERS: [&str; 9] = [
 
 /// A body: bytes, or JSON of any shape that may have a contract's fields, perhaps truncated or changed somewhere.
 pub fn a_body() -> impl Strategy<Value = Vec<u8>> {
-    let member = prop_oneof![
-        4 => prop::sample::select(&MEMBERS[..]).prop_map(str::to_owned),
+    let field = prop_oneof![
+        4 => prop::sample::select(&FIELD_NAMES[..]).prop_map(str::to_owned),
         1 => any::<String>(),
     ];
     let value = prop_oneof![
@@ -33,15 +33,15 @@ pub fn a_body() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
             prop::collection::vec((any::<String>(), inner), 0..4)
-                .prop_map(|members| Value::Object(members.into_iter().collect())),
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     });
-    let object = prop::collection::vec((member, value), 0..7).prop_map(|members| {
-        let members: Vec<String> = members
+    let object = prop::collection::vec((field, value), 0..7).prop_map(|fields| {
+        let fields: Vec<String> = fields
             .into_iter()
             .map(|(name, value)| format!("{}:{value}", Value::String(name)))
             .collect();
-        format!("{{{}}}", members.join(",")).into_bytes()
+        format!("{{{}}}", fields.join(",")).into_bytes()
     });
     let spoilt = (
         object.clone(),

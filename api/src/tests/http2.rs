@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::null_ports;
 use crate::capacity::{ByteBudget, Clients, Place};
-use crate::connection::{AT_THE_END, STALLED};
+use crate::connection::{SHUTDOWN_TIMEOUT, STALLED};
 use crate::http::AllowedOrigins;
 use crate::http2::serve;
 use crate::serving::Host;
@@ -188,7 +188,7 @@ async fn a_response_that_is_not_read_ends_and_the_last_one_ends_the_connection()
     assert!(after <= STALLED, "{after:?}");
     let began = Instant::now();
     connection.await.unwrap();
-    assert!(began.elapsed() < AT_THE_END, "{:?}", began.elapsed());
+    assert!(began.elapsed() < SHUTDOWN_TIMEOUT, "{:?}", began.elapsed());
     assert_eq!(server.leased(), 0);
 }
 
@@ -430,7 +430,11 @@ async fn a_stopping_program_does_not_wait_for_a_client_that_reads_nothing() {
     let (reason, _) = cut_short(&mut body).await;
     assert_eq!(reason, Some(Reason::CANCEL));
     connection.await.unwrap();
-    assert!(began.elapsed() <= AT_THE_END * 2, "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= SHUTDOWN_TIMEOUT * 2,
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 /// A client that acknowledges nothing, and sends a slow request every second.
@@ -453,7 +457,11 @@ async fn a_client_that_keeps_sending_requests_does_not_keep_the_program_from_sto
     let began = Instant::now();
     server.host.stopping.cancel();
     serving.await.unwrap().unwrap();
-    assert!(began.elapsed() <= AT_THE_END * 3, "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= SHUTDOWN_TIMEOUT * 3,
+        "{:?}",
+        began.elapsed()
+    );
     asking.await.unwrap();
 }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::Api;
 
 /// An implementation of every port.
-struct Nowhere {
+struct NullPorts {
     /// How long until the hasher accepts a password, if it is overloaded.
     overloaded_for: Option<Duration>,
     /// The number of registrations that were counted.
@@ -27,7 +27,7 @@ struct Nowhere {
 
 /// An API without working ports: a registration never completes, and the other use cases panic.
 pub fn api() -> Api {
-    api_over(Nowhere {
+    api_over(NullPorts {
         overloaded_for: None,
         registrations: Arc::default(),
     })
@@ -38,37 +38,37 @@ pub fn api() -> Api {
 /// The number counts the registrations.
 pub fn overloaded_api(overloaded_for: Duration) -> (Api, Arc<AtomicUsize>) {
     let registrations = Arc::<AtomicUsize>::default();
-    let api = api_over(Nowhere {
+    let api = api_over(NullPorts {
         overloaded_for: Some(overloaded_for),
         registrations: Arc::clone(&registrations),
     });
     (api, registrations)
 }
 
-fn api_over(nowhere: Nowhere) -> Api {
-    let nowhere = Arc::new(nowhere);
+fn api_over(ports: NullPorts) -> Api {
+    let ports = Arc::new(ports);
     let parts = Parts {
-        events: nowhere.clone(),
-        log: nowhere.clone(),
-        housekeeping: nowhere.clone(),
-        transparency: nowhere.clone(),
+        events: ports.clone(),
+        log: ports.clone(),
+        housekeeping: ports.clone(),
+        transparency: ports.clone(),
         integrity: tokio::sync::watch::channel(LogIntegrity::default()).1,
-        history: nowhere.clone(),
+        history: ports.clone(),
         publication: None,
-        directory: nowhere.clone(),
-        health: nowhere.clone(),
-        revocations: nowhere.clone(),
-        reset_requests: nowhere.clone(),
-        mail_queue: nowhere.clone(),
-        mail_gate: nowhere.clone(),
-        hasher: nowhere.clone(),
-        tokens: nowhere.clone(),
-        secrets: nowhere.clone(),
-        mailer: nowhere.clone(),
-        kept_mail: nowhere.clone(),
-        limiter: nowhere.clone(),
-        clock: nowhere.clone(),
-        entropy: nowhere.clone(),
+        directory: ports.clone(),
+        health: ports.clone(),
+        revocations: ports.clone(),
+        reset_requests: ports.clone(),
+        mail_queue: ports.clone(),
+        mail_gate: ports.clone(),
+        hasher: ports.clone(),
+        tokens: ports.clone(),
+        secrets: ports.clone(),
+        mailer: ports.clone(),
+        kept_mail: ports.clone(),
+        limiter: ports.clone(),
+        clock: ports.clone(),
+        entropy: ports.clone(),
     };
     let settings = Settings {
         password_policy: PasswordPolicy {
@@ -84,13 +84,13 @@ fn api_over(nowhere: Nowhere) -> Api {
         verifies_email: false,
         requires_verified_email: false,
         verification_lifetime: Duration::from_secs(1),
-        verification_page: "nowhere".to_owned(),
+        verification_page: "ports".to_owned(),
         reset_page: String::new(),
     };
     Api {
         authlog: Authlog::new(parts, settings).0,
-        clock: nowhere.clone(),
-        entropy: nowhere,
+        clock: ports.clone(),
+        entropy: ports,
         settings: crate::Settings::default(),
         metrics: Arc::new(String::new),
         workers: authlog_application::supervisor::Workers::default(),
@@ -100,20 +100,20 @@ fn api_over(nowhere: Nowhere) -> Api {
     }
 }
 
-impl Clock for Nowhere {
+impl Clock for NullPorts {
     fn now(&self) -> Timestamp {
         super::some_instant()
     }
 }
 
-impl Entropy for Nowhere {
+impl Entropy for NullPorts {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.fill(4);
     }
 }
 
 #[async_trait]
-impl Tokens for Nowhere {
+impl Tokens for NullPorts {
     fn sign(&self, _: &TokenClaims) -> Result<String, TokenError> {
         unreachable!()
     }
@@ -139,7 +139,7 @@ impl Tokens for Nowhere {
     }
 }
 
-impl SecretTokens for Nowhere {
+impl SecretTokens for NullPorts {
     fn verification_token(&self, _: UserId, _: VerificationId) -> String {
         unreachable!()
     }
@@ -165,7 +165,7 @@ impl SecretTokens for Nowhere {
     }
 }
 
-impl AttemptLimiter for Nowhere {
+impl AttemptLimiter for NullPorts {
     fn count(&self, _: Attempt<'_>) -> Result<(), Duration> {
         Ok(())
     }
@@ -187,7 +187,7 @@ impl AttemptLimiter for Nowhere {
     fn remember_sign_in(&self, _: Option<IpAddr>, _: &[String]) {}
 }
 
-impl ReservedGuess for Nowhere {
+impl ReservedGuess for NullPorts {
     fn at_account(&mut self, _: Option<UserId>) -> Result<(), Duration> {
         Ok(())
     }
@@ -196,7 +196,7 @@ impl ReservedGuess for Nowhere {
 }
 
 #[async_trait]
-impl History for Nowhere {
+impl History for NullPorts {
     async fn origins(&self, _: UserId, _: &[SessionId]) -> Result<Vec<PastEvent>, StoreError> {
         unreachable!()
     }
@@ -217,14 +217,14 @@ impl History for Nowhere {
 }
 
 #[async_trait]
-impl Health for Nowhere {
+impl Health for NullPorts {
     async fn check(&self) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("nowhere".into()))
+        Err(StoreError::Unavailable("ports".into()))
     }
 }
 
 #[async_trait]
-impl EventStore for Nowhere {
+impl EventStore for NullPorts {
     async fn load(&self, _: &StreamId) -> Result<Vec<RecordedEvent>, StoreError> {
         unreachable!()
     }
@@ -252,7 +252,7 @@ impl EventStore for Nowhere {
 }
 
 #[async_trait]
-impl Directory for Nowhere {
+impl Directory for NullPorts {
     async fn find_for_sign_in(&self, _: &Identifier) -> Result<Option<SignInRecord>, StoreError> {
         unreachable!()
     }
@@ -309,14 +309,14 @@ impl Directory for Nowhere {
 }
 
 #[async_trait]
-impl RevocationSource for Nowhere {
+impl RevocationSource for NullPorts {
     async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
         unreachable!()
     }
 }
 
 #[async_trait]
-impl MailQueue for Nowhere {
+impl MailQueue for NullPorts {
     async fn take_due_mail(
         &self,
         _: Timestamp,
@@ -340,7 +340,7 @@ impl MailQueue for Nowhere {
 }
 
 #[async_trait]
-impl MailGate for Nowhere {
+impl MailGate for NullPorts {
     async fn admit(
         &self,
         _: QueuedMail,
@@ -353,7 +353,7 @@ impl MailGate for Nowhere {
 }
 
 #[async_trait]
-impl ResetRequests for Nowhere {
+impl ResetRequests for NullPorts {
     async fn enqueue(&self, _: &ResetRequest) -> Result<(), StoreError> {
         unreachable!()
     }
@@ -376,7 +376,7 @@ impl ResetRequests for Nowhere {
     }
 }
 
-impl PasswordHasher for Nowhere {
+impl PasswordHasher for NullPorts {
     fn reserve(&self, _: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError> {
         match self.overloaded_for {
             Some(retry_after) => Err(HashingError::Overloaded { retry_after }),
@@ -415,14 +415,14 @@ impl HashingPlace for NoPlace {
 }
 
 #[async_trait]
-impl Mailer for Nowhere {
+impl Mailer for NullPorts {
     async fn send(&self, _: Mail) -> Result<(), MailError> {
         unreachable!()
     }
 }
 
 #[async_trait]
-impl KeptMail for Nowhere {
+impl KeptMail for NullPorts {
     async fn accounts(&self) -> Result<Vec<UserId>, MailError> {
         unreachable!()
     }
@@ -433,7 +433,7 @@ impl KeptMail for Nowhere {
 }
 
 #[async_trait]
-impl EventLog for Nowhere {
+impl EventLog for NullPorts {
     async fn read_log(
         &self,
         _: u64,
@@ -457,7 +457,7 @@ impl EventLog for Nowhere {
 }
 
 #[async_trait]
-impl Housekeeping for Nowhere {
+impl Housekeeping for NullPorts {
     async fn remove_expired_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
         unreachable!()
     }
@@ -485,7 +485,7 @@ impl Housekeeping for Nowhere {
 }
 
 #[async_trait]
-impl TransparencyLog for Nowhere {
+impl TransparencyLog for NullPorts {
     fn key(&self) -> String {
         unreachable!()
     }

@@ -37,13 +37,13 @@ impl Answer {
     }
 
     /// The field in which each contract repeats the status.
-    fn told_status(&self, base: &str) -> u64 {
-        let member = match base {
+    fn status_in_body(&self, base: &str) -> u64 {
+        let field = match base {
             "/api/auth" => "statusCode",
             "/v1/auth" => "code",
             _ => "status",
         };
-        self.json()[member].as_u64().unwrap()
+        self.json()[field].as_u64().unwrap()
     }
 }
 
@@ -52,7 +52,7 @@ async fn send(request: Request<Body>) -> Answer {
 }
 
 /// Sends `request` to an API with a request timeout of 20 ms.
-async fn send_in_haste(request: Request<Body>) -> Answer {
+async fn send_with_short_timeout(request: Request<Body>) -> Answer {
     let mut api = null_ports::api();
     api.settings.request_timeout = Duration::from_millis(20);
     send_to(api, request).await
@@ -91,7 +91,7 @@ const POSTS: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn an_unknown_path_is_a_404_in_the_form_of_its_surface() {
+async fn an_unknown_path_is_a_404_in_the_format_of_its_surface() {
     for (base, path) in [
         ("/api/auth", "/api/auth/nothing"),
         ("/api/auth", "/api/auth"),
@@ -106,14 +106,14 @@ async fn an_unknown_path_is_a_404_in_the_form_of_its_surface() {
     ] {
         let answer = call("GET", path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-        assert_eq!(answer.told_status(base), 404, "{path}");
+        assert_eq!(answer.status_in_body(base), 404, "{path}");
         let problem = answer.headers["content-type"] == "application/problem+json";
         assert_eq!(problem, base.is_empty(), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_a_405_that_names_the_right_ones() {
+async fn a_wrong_method_is_a_405_that_names_the_allowed_ones() {
     for (base, method, path, allowed) in [
         ("/api/auth", "GET", "/api/auth/login", "POST"),
         ("/api/auth", "OPTIONS", "/api/auth/refresh-token", "POST"),
@@ -133,7 +133,7 @@ async fn a_wrong_method_is_a_405_that_names_the_right_ones() {
         let answer = call(method, path).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
         assert_eq!(answer.headers["allow"], allowed, "{path}");
-        assert_eq!(answer.told_status(base), 405, "{path}");
+        assert_eq!(answer.status_in_body(base), 405, "{path}");
     }
 }
 
@@ -152,13 +152,13 @@ async fn a_body_that_cannot_be_read_is_a_400_in_the_contracts_form() {
         ] {
             let answer = post(path, "application/json", body).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
-            assert_eq!(answer.told_status(base), 400, "{path}");
+            assert_eq!(answer.status_in_body(base), 400, "{path}");
         }
     }
 }
 
 #[tokio::test]
-async fn members_that_are_missing_null_or_no_texts_are_a_400_in_the_contracts_form() {
+async fn missing_null_and_non_string_fields_are_a_400_in_the_contracts_format() {
     for (base, path) in POSTS {
         for body in [
             "{}",
@@ -166,7 +166,7 @@ async fn members_that_are_missing_null_or_no_texts_are_a_400_in_the_contracts_fo
             r#"{"username": 7, "email": [], "name": {}, "password": true}"#,
             r#"{"username": "\u0000", "email": "\u0000", "name": "\u0000", "password": "\u0000"}"#,
         ] {
-            // Whether anybody is called so is nobody's business.
+            // The response does not reveal whether the account exists.
             if path == "/users/reset-password" && body.contains("u0000") {
                 let answer = post(path, "application/json", body).await;
                 assert_eq!(answer.status, StatusCode::OK);
@@ -174,7 +174,7 @@ async fn members_that_are_missing_null_or_no_texts_are_a_400_in_the_contracts_fo
             }
             let answer = post(path, "application/json; charset=utf-8", body).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {body}");
-            assert_eq!(answer.told_status(base), 400, "{path}");
+            assert_eq!(answer.status_in_body(base), 400, "{path}");
             assert_eq!(
                 answer.json()["errors"].is_null(),
                 base == "/users",
@@ -190,12 +190,12 @@ async fn a_body_of_another_media_type_is_a_415_and_a_large_one_a_413() {
         for media_type in ["text/plain", "application/x-www-form-urlencoded", ""] {
             let answer = post(path, media_type, "{}").await;
             assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
-            assert_eq!(answer.told_status(base), 415, "{path}");
+            assert_eq!(answer.status_in_body(base), 415, "{path}");
         }
         for length in [65_537, 10_000_000] {
             let answer = post(path, "application/json", vec![b' '; length]).await;
             assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
-            assert_eq!(answer.told_status(base), 413, "{path}");
+            assert_eq!(answer.status_in_body(base), 413, "{path}");
         }
     }
 }
@@ -217,7 +217,7 @@ async fn endpoints_without_a_body_accept_requests_without_one() {
             .header("authorization", &b"Bearer \xff\xfe"[..]);
         let answer = send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.told_status(base), u64::from(status), "{path}");
+        assert_eq!(answer.status_in_body(base), u64::from(status), "{path}");
     }
 }
 
@@ -247,7 +247,7 @@ async fn an_internal_error_is_reported_in_the_contracts_format_without_details()
     ] {
         let answer = post(path, "application/json", body).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
-        assert_eq!(answer.told_status(base), 500, "{path}");
+        assert_eq!(answer.status_in_body(base), 500, "{path}");
         assert!(!answer.json().to_string().contains("reach"), "{path}");
     }
 }
@@ -258,12 +258,12 @@ fn stalled() -> Body {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_the_clients_fault() {
+async fn a_body_that_does_not_arrive_in_time_is_a_client_error() {
     for (base, path) in POSTS {
         let request = Request::post(path).header("content-type", "application/json");
-        let answer = send_in_haste(request.body(stalled()).unwrap()).await;
+        let answer = send_with_short_timeout(request.body(stalled()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT, "{path}");
-        assert_eq!(answer.told_status(base), 408, "{path}");
+        assert_eq!(answer.status_in_body(base), 408, "{path}");
     }
 }
 
@@ -278,9 +278,9 @@ async fn a_response_that_is_not_ready_in_time_asks_to_retry_later() {
         let body =
             r#"{"username": "jo", "name": "Jo", "email": "jo@example.com", "password": "secret7"}"#;
         let request = Request::post(path).header("content-type", "application/json");
-        let answer = send_in_haste(request.body(body.into()).unwrap()).await;
+        let answer = send_with_short_timeout(request.body(body.into()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
-        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.status_in_body(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "1", "{path}");
     }
 }
@@ -366,7 +366,7 @@ async fn an_overloaded_service_refuses_requests_without_looking_anything_up() {
         let (api, registrations) = null_ports::overloaded_api(Duration::from_secs(5));
         let answer = send_to(api, request.body(body.into()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
-        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.status_in_body(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "5", "{path}");
         // A request that is refused for overload uses up no attempt.
         assert_eq!(registrations.load(Ordering::SeqCst), 0, "{path}");
@@ -475,7 +475,7 @@ async fn a_request_beyond_its_clients_share_is_refused_in_the_format_of_its_surf
         });
         let answer = send(request).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
-        assert_eq!(answer.told_status(base), 503, "{path}");
+        assert_eq!(answer.status_in_body(base), 503, "{path}");
         assert_eq!(answer.headers["retry-after"], "1", "{path}");
     }
 }
@@ -527,7 +527,7 @@ async fn the_native_endpoints_answer() {
     let answer = call("GET", "/readyz").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers["retry-after"], "1");
-    assert_eq!(answer.told_status(""), 503);
+    assert_eq!(answer.status_in_body(""), 503);
     let answer = call("GET", "/.well-known/jwks.json").await;
     assert_eq!(answer.headers["cache-control"], "public, max-age=300");
     assert_eq!(answer.json()["keys"], serde_json::json!([]));

@@ -1,4 +1,4 @@
-//! What may happen in a session, and what does not.
+//! The decision functions of the `Session` aggregate.
 
 use std::time::Duration;
 
@@ -8,92 +8,92 @@ use super::{
 };
 use crate::{RevocationReason, Rotation, Timestamp, UserId};
 
-/// A wish about a session.
+/// A command to the `Session` aggregate.
 #[derive(Clone, Debug)]
 pub enum SessionCommand {
-    /// Sign in.
+    /// Start the session.
     Start(StartSession),
-    /// Exchange a refresh token.
+    /// Refresh the session.
     Refresh(RefreshSession),
-    /// End it.
+    /// End the session, as requested by its owner within it.
     LogOut(LogOut),
-    /// End it from outside.
+    /// End the session from outside.
     Revoke(RevokeSession),
 }
 
-/// Sign in: the password has been checked.
+/// Start a session. The password has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct StartSession {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// Who.
+    /// The account that signs in.
     pub user: UserId,
-    /// The account's session epoch, read together with the credential that was checked.
+    /// The account's session epoch, from the same read as the credential that was checked.
     pub epoch: u32,
-    /// How the refresh token behaves; `None` for a session without one.
+    /// How the refresh token behaves. `None` for a session without one.
     pub rotation: Option<Rotation>,
-    /// When the last token that is issued now expires.
+    /// When the last of the tokens that are issued now expires.
     pub expires_at: Timestamp,
 }
 
-/// Exchange a refresh token whose signature has been checked.
+/// Refresh a session with a token whose signature has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct RefreshSession {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// The account's session epoch; for a session that was kept when it was raised, the session's own.
+    /// The account's session epoch. For a session that was kept when the epoch was raised, the session's own epoch.
     pub account_epoch: u32,
-    /// The generation that the token names.
+    /// The generation of the presented token.
     pub generation: u32,
-    /// When a replacement would expire; `None` where the caller has no way to hand one over. Then only a token is exchanged
-    /// that stays good.
+    /// When the replacement expires. `None` if the caller has no way to hand one over: then only a token that stays
+    /// valid is accepted.
     pub replacement_expires_at: Option<Timestamp>,
-    /// How long the generation before the current one is still taken for a retry.
+    /// How long the previous generation is still accepted as a retry.
     pub grace: Duration,
-    /// How long a session can go on.
+    /// How long the session can continue.
     pub limits: Limits,
 }
 
-/// How long a session can go on, however often it is refreshed (NIST SP 800-63B-4 §2.1.3, §5.2).
+/// How long a session can continue, regardless of how often it is refreshed (NIST SP 800-63B-4 §2.1.3, §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From its start.
+    /// The limit from its start.
     pub lifetime: Duration,
-    /// From one refresh to the next; `None` for as long as the refresh token is good.
+    /// The limit from one refresh to the next. `None` for the lifetime of the refresh token.
     pub idle: Option<Duration>,
 }
 
-/// End a session.
+/// End a session, as requested by its owner within it.
 #[derive(Clone, Copy, Debug)]
 pub struct LogOut {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
 }
 
-/// End a session from outside it.
+/// End a session from outside.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeSession {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// The account's session epoch; for a session that was kept when it was raised, the session's own.
+    /// The account's session epoch. For a session that was kept when the epoch was raised, the session's own epoch.
     pub account_epoch: u32,
-    /// On whose wish.
+    /// Who requested it.
     pub reason: RevocationReason,
 }
 
-/// Why a command about a session is not carried out.
+/// Why a command to a session is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRefusal {
-    /// There is a session under this id.
+    /// A session with this id exists.
     #[error("the session has started")]
     AlreadyStarted,
-    /// There is no session under this id.
+    /// No session with this id exists.
     #[error("there is no such session")]
     NotStarted,
-    /// It was ended, expired, or the account has moved to a later epoch.
+    /// The session was ended, has expired, or started under an earlier session epoch.
     #[error("the session has ended")]
     Ended,
-    /// The refresh token works once, and the caller has no way to hand over the one that replaces it.
+    /// The refresh token works once, and the caller has no way to hand over its replacement.
     #[error("the refresh token cannot be replaced where it was presented")]
     NoReplacement,
     /// The session has no refresh token, or none of this generation yet.
@@ -102,7 +102,7 @@ pub enum SessionRefusal {
 }
 
 impl Session {
-    /// The events that `command` leads to.
+    /// The events that `command` leads to. Empty if it changes nothing.
     ///
     /// # Errors
     /// Why the command is refused.
@@ -159,8 +159,8 @@ fn refresh(
         })]
     };
     let is_current = command.generation == session.generation;
-    // The client may not have received the replacement, or have sent one request from two tabs: it gets the same
-    // successor again (RFC 9700 §4.14.2 leaves such leeway to the server).
+    // The client may not have received the replacement, or may have sent one request from each of two tabs. It gets the
+    // same replacement again (RFC 9700 §4.14.2 leaves such leeway to the server).
     let is_retry = command.generation + 1 == session.generation
         && command.at.is_within(command.grace, session.rotated_at);
     match (rotation, command.replacement_expires_at) {

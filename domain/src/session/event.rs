@@ -1,4 +1,4 @@
-//! What can have happened in a session. Stored for ever: names and members never change meaning.
+//! The events of the `Session` aggregate. They are stored forever: names and fields never change their meaning.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,66 +8,66 @@ use crate::{RevocationReason, Rotation, Timestamp, UserId};
 /// An event of the `Session` aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SessionEvent {
-    /// Someone signed in.
+    /// A person or a program signed in.
     LoggedIn(LoggedIn),
-    /// A refresh token was exchanged.
+    /// The refresh token was replaced or used.
     TokenRefreshed(TokenRefreshed),
-    /// A refresh token came back after it had been replaced: it was copied, and the session has ended.
+    /// A refresh token was reused after its replacement. It was copied, so the session ended.
     RefreshTokenReused(RefreshTokenReused),
-    /// The person ended the session.
+    /// The owner ended the session within it.
     LoggedOut(LoggedOut),
-    /// The session was ended from outside it.
+    /// The session was ended from outside.
     SessionRevoked(SessionRevoked),
 }
 
-/// Someone signed in.
+/// A person or a program signed in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoggedIn {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// Who.
+    /// The account that signed in.
     pub user: UserId,
     /// The account's session epoch under which the password was checked.
     pub epoch: u32,
-    /// How the session's refresh token behaves; `None` where it has none.
+    /// How the session's refresh token behaves. `None` if it has none.
     pub rotation: Option<Rotation>,
-    /// From this instant on none of the session's tokens is good, unless it is refreshed before.
+    /// The instant from which no token of the session is valid, unless it is refreshed before.
     pub expires_at: Timestamp,
 }
 
-/// A refresh token was exchanged.
+/// The refresh token was replaced or used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenRefreshed {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The generation that is current from now on.
+    /// The new current generation.
     pub generation: u32,
-    /// From this instant on none of the session's tokens is good, unless it is refreshed before.
+    /// The instant from which no token of the session is valid, unless it is refreshed before.
     pub expires_at: Timestamp,
 }
 
-/// A refresh token came back after it had been replaced.
+/// A refresh token was reused after its replacement, and the session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefreshTokenReused {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The generation of the token that came back.
+    /// The generation of the reused token.
     pub generation: u32,
 }
 
-/// The person ended the session.
+/// The owner ended the session within it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoggedOut {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
 }
 
-/// The session was ended from outside it.
+/// The session was ended from outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionRevoked {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// On whose wish.
+    /// Who requested it.
     pub reason: RevocationReason,
 }
 

@@ -1,4 +1,4 @@
-//! The `Session` aggregate: one sign-in, its refresh token's generations and its end.
+//! The `Session` aggregate: one sign-in, the generations of its refresh token, and its end.
 
 mod decide;
 mod event;
@@ -20,19 +20,20 @@ use crate::{Timestamp, UserId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rotation {
-    /// Each use replaces it; a use after that, beyond the grace, ends the session (RFC 9700 §4.14.2).
+    /// Each use replaces the token. A later use of the replaced token, after the grace, ends the session (RFC 9700
+    /// §4.14.2).
     Rotating,
-    /// It works until it expires or the session ends.
+    /// The token works until it expires or the session ends.
     Reusable,
 }
 
-/// On whose wish a session was ended from outside it.
+/// Who requested that a session is ended from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RevocationReason {
-    /// The account's own, from another session.
+    /// The owner of the account, from another session.
     Owner,
-    /// An administrator's.
+    /// An administrator or the operator.
     Administrator,
 }
 
@@ -46,41 +47,41 @@ impl RevocationReason {
     }
 }
 
-/// A session as its events so far have made it.
+/// The state of a session.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Session {
-    /// Nobody has signed in under this id.
+    /// No session with this id has started.
     #[default]
     NotStarted,
-    /// Someone has.
+    /// The session has started.
     Started(Started),
 }
 
-/// What later decisions about a started session depend on.
+/// The state of a started session, as far as later decisions depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Started {
-    /// Whose session it is.
+    /// The account of the session.
     pub user: UserId,
-    /// The account's session epoch when it started.
+    /// The account's session epoch when the session started.
     pub epoch: u32,
-    /// How its refresh token behaves; `None` where it has none.
+    /// How the refresh token behaves. `None` if the session has none.
     pub rotation: Option<Rotation>,
-    /// The generation of the refresh token that is current.
+    /// The current generation of the refresh token.
     pub generation: u32,
-    /// When it started.
+    /// When the session started.
     pub started_at: Timestamp,
-    /// When it was last refreshed, or started.
+    /// When the session was last refreshed, or when it started.
     pub last_used_at: Timestamp,
-    /// When the current generation replaced the one before it.
+    /// When the current generation replaced the previous one.
     pub rotated_at: Timestamp,
-    /// From this instant on none of its tokens is good.
+    /// The instant from which no token of the session is valid.
     pub expires_at: Timestamp,
-    /// When it was ended before it expired.
+    /// When the session was ended, if that was before it expired.
     pub ended_at: Option<Timestamp>,
 }
 
 impl Session {
-    /// The session, if it started.
+    /// The state, if the session has started.
     pub fn started(&self) -> Option<&Started> {
         match self {
             Self::NotStarted => None,
@@ -90,7 +91,7 @@ impl Session {
 }
 
 impl Started {
-    /// The session that was just started.
+    /// The state of a session that has just started.
     pub fn new(event: &LoggedIn) -> Self {
         Self {
             user: event.user,
@@ -105,7 +106,7 @@ impl Started {
         }
     }
 
-    /// Applies a later event of the session. A login changes nothing here: it begins the session.
+    /// Applies a later event of the session. `LoggedIn` changes nothing here, because it starts the session.
     pub fn apply(&mut self, event: &SessionEvent) {
         match event {
             SessionEvent::LoggedIn(_) => {}
@@ -123,7 +124,7 @@ impl Started {
         }
     }
 
-    /// Whether the session counts at `now`, for an account whose session epoch is `account_epoch`.
+    /// Whether the session is live at `now`, for an account with the session epoch `account_epoch`.
     pub fn is_live(&self, account_epoch: u32, now: Timestamp) -> bool {
         self.ended_at.is_none() && self.epoch == account_epoch && now < self.expires_at
     }
@@ -152,7 +153,7 @@ impl Aggregate for Session {
         match (&mut *self, event) {
             (_, SessionEvent::LoggedIn(event)) => *self = Self::Started(Started::new(&event)),
             (Self::Started(session), event) => session.apply(&event),
-            // No event but a login can come first: `decide` refuses every other command.
+            // `LoggedIn` is always the first event: `decide` refuses every other command before it.
             (Self::NotStarted, _) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! What may happen to an account, and what does not.
+//! The decision functions of the `User` aggregate.
 
 use std::time::Duration;
 
@@ -12,58 +12,58 @@ use crate::{
     Role, SessionId, Timestamp, Username, VerificationId,
 };
 
-/// How many password resets an account may be sent within [`RESET_REQUEST_WINDOW`], so that nobody's mailbox can be
-/// flooded through us. By the time that a further one is sent none of these has expired: whoever uses them all up keeps
-/// nobody from resetting their password.
+/// How many password resets are sent to an account within [`RESET_REQUEST_WINDOW`], so that its mailbox cannot be
+/// flooded. None of these resets has expired when the next one can be sent, so an attacker who uses up the limit does
+/// not keep the owner from resetting the password.
 pub const MAX_RESET_REQUESTS: usize = 5;
 
-/// The time over which [`MAX_RESET_REQUESTS`] counts: as long as a reset can be carried out.
+/// The period over which [`MAX_RESET_REQUESTS`] counts: the lifetime of a reset.
 pub const RESET_REQUEST_WINDOW: Duration = Duration::from_secs(30 * 60);
 
-/// How many links about e-mail addresses an account may be sent within [`VERIFICATION_REQUEST_WINDOW`], so that nobody's
-/// mailbox can be flooded through us.
+/// How many links about e-mail addresses are sent for an account within [`VERIFICATION_REQUEST_WINDOW`], so that no
+/// mailbox can be flooded.
 pub const MAX_VERIFICATION_REQUESTS: usize = 5;
 
-/// The time over which [`MAX_VERIFICATION_REQUESTS`] counts.
+/// The period over which [`MAX_VERIFICATION_REQUESTS`] counts.
 pub const VERIFICATION_REQUEST_WINDOW: Duration = Duration::from_secs(30 * 60);
 
-/// A wish about an account.
+/// A command to the `User` aggregate.
 #[derive(Clone, Debug)]
 pub enum UserCommand {
-    /// Make the account.
+    /// Register the account.
     Register(RegisterUser),
-    /// Allow its password to be reset once.
+    /// Allow one password reset.
     RequestPasswordReset(RequestPasswordReset),
-    /// Carry the reset out.
+    /// Reset the password.
     ResetPassword(ResetPassword),
-    /// Keep the password under another hash.
+    /// Replace the hash of an unchanged password.
     RehashPassword(RehashPassword),
-    /// Give it another password.
+    /// Change the password.
     ChangePassword(ChangePassword),
-    /// End its sessions.
+    /// End the account's sessions.
     RevokeSessions(RevokeSessions),
-    /// Let it do other things.
+    /// Change the role.
     ChangeRole(ChangeRole),
-    /// Let nobody sign in to it.
+    /// Lock the account.
     Lock(Lock),
-    /// Let it be signed in to again.
+    /// Unlock the account.
     Unlock(Unlock),
-    /// Have a link mailed that proves whose an e-mail address is.
+    /// Mail a link that verifies an e-mail address.
     RequestEmailVerification(RequestEmailVerification),
     /// Follow that link.
     ConfirmEmail(ConfirmEmail),
-    /// Put an end to it, and to all that is known of its person.
+    /// Erase the account and all personal data about its owner.
     Erase(Erase),
 }
 
-/// Make an account. That its identifiers are nobody else's is for the store to see to.
+/// Register an account. The store makes sure that no other account has its identifiers.
 #[derive(Clone, Debug)]
 pub struct RegisterUser {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// A number that no account has.
+    /// The account's number, which no other account has.
     pub number: AccountNumber,
-    /// The username, if it is not the e-mail address.
+    /// The username, if there is one in addition to the e-mail address.
     pub username: Option<Username>,
     /// The e-mail address.
     pub email: Option<Email>,
@@ -71,77 +71,78 @@ pub struct RegisterUser {
     pub name: Option<PersonName>,
     /// The person's telephone number.
     pub phone: Option<Phone>,
-    /// What the account may do.
+    /// The role of the account.
     pub role: Role,
-    /// Names the password hash that is stored with the event.
+    /// The id of the new password hash, which is stored together with the event.
     pub credential: CredentialId,
-    /// The link that is to prove whose the e-mail address is, where one is wanted at once.
+    /// The link that verifies the e-mail address, if one is to be mailed with the registration.
     pub verification: Option<VerificationLink>,
 }
 
 /// A link about an e-mail address.
 #[derive(Clone, Copy, Debug)]
 pub struct VerificationLink {
-    /// Names the request for it.
+    /// The id of the request.
     pub verification: VerificationId,
-    /// From this instant on the link is no good.
+    /// The instant from which the link is invalid.
     pub expires_at: Timestamp,
 }
 
-/// Allow a password to be reset once, until an instant.
+/// Allow one password reset until an instant.
 #[derive(Clone, Debug)]
 pub struct RequestPasswordReset {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// Names this request. Asking again under one name is asking once, however late the repetition comes.
+    /// The id of this request. A repetition with the same id has no effect, regardless of how late it arrives.
     pub reset: ResetId,
-    /// The address to which the link is mailed. It is refused if the account has another one by now.
+    /// The address to which the link is mailed. The command is refused if the account has another address.
     pub email: Email,
-    /// From this instant on the reset is no longer allowed.
+    /// The instant from which the reset is no longer possible.
     pub expires_at: Timestamp,
 }
 
-/// Carry a reset out.
+/// Reset the password.
 #[derive(Clone, Copy, Debug)]
 pub struct ResetPassword {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
     /// The request that allows it.
     pub reset: ResetId,
-    /// Names the password hash that is stored with the event.
+    /// The id of the new password hash, which is stored together with the event.
     pub credential: CredentialId,
 }
 
-/// Keep a password under another hash.
+/// Replace the hash of an unchanged password, because the parameters of new hashes are stronger.
 #[derive(Clone, Copy, Debug)]
 pub struct RehashPassword {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// The hash that it was checked against. If the account has another by now, its password is another, too.
+    /// The hash against which the password was checked. If the account has another one, the password may have changed,
+    /// and the command has no effect.
     pub replaced: CredentialId,
-    /// Names the password hash that is stored with the event.
+    /// The id of the new password hash, which is stored together with the event.
     pub credential: CredentialId,
 }
 
-/// Give an account another password: the old one has been checked.
+/// Change the password. The current one has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangePassword {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// Names the password hash that is stored with the event.
+    /// The id of the new password hash, which is stored together with the event.
     pub credential: CredentialId,
-    /// The session in which it is done.
+    /// The session in which the password is changed.
     pub session: SessionId,
-    /// When the session counted and the password was the current one.
+    /// The epoch under which the session was live and the current password was checked.
     pub proved: ProvedEpoch,
 }
 
-/// On whose authority a command is carried out that an account's owner can give, and others as well.
+/// On whose authority a command is given, if the owner of the account and others may give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
-    /// The account's owner, who proved to be so under this epoch.
+    /// The owner of the account, with a proof under this epoch.
     Owner(ProvedEpoch),
-    /// An administrator or the operator, who need not prove anything about the account.
+    /// An administrator or the operator, who need no proof about the account.
     Administrator,
 }
 
@@ -165,107 +166,107 @@ impl Authority {
 /// End the sessions of an account.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeSessions {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// On whose authority.
+    /// On whose authority the command is given.
     pub authority: Authority,
-    /// The one that goes on.
+    /// The session that continues, if any.
     pub kept: Option<SessionId>,
 }
 
-/// Let an account do other things.
+/// Change the role of an account.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeRole {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// What it may do from now on.
+    /// The new role.
     pub role: Role,
 }
 
-/// Let nobody sign in to an account.
+/// Lock an account: nothing can sign in to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lock {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
 }
 
-/// Let an account be signed in to again.
+/// Unlock an account.
 #[derive(Clone, Copy, Debug)]
 pub struct Unlock {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
 }
 
-/// Have a link mailed that proves whose an e-mail address is.
+/// Mail a link that verifies an e-mail address.
 #[derive(Clone, Debug)]
 pub struct RequestEmailVerification {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
     /// The link.
     pub link: VerificationLink,
-    /// The address that the account is to have; `None` for the one that it has.
+    /// The requested new address; `None` to verify the current one.
     pub email: Option<Email>,
-    /// When its owner proved to be so: by a session for a link to the address that the account has, by the password for
-    /// another address.
+    /// The epoch of the owner's proof: a live session for a link to the current address, the password for another
+    /// address.
     pub proved: ProvedEpoch,
 }
 
-/// Follow a mailed link. The owner of the mailbox need not be the account's, so that it takes a proof of that, too.
+/// Follow a mailed link. The owner of the mailbox may not own the account, so the command also needs a proof of that.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfirmEmail {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// The request that the link belongs to.
+    /// The id of the request to which the link belongs.
     pub verification: VerificationId,
-    /// When the password was proved, or the session counted that follows the link.
+    /// The epoch under which the password was checked, or the session that follows the link was live.
     pub proved: ProvedEpoch,
-    /// The session that follows the link: every other one ends.
+    /// The session that follows the link. Every other session ends.
     pub kept: Option<SessionId>,
 }
 
-/// Put an end to an account.
+/// Erase an account.
 #[derive(Clone, Copy, Debug)]
 pub struct Erase {
-    /// Now.
+    /// The current time.
     pub at: Timestamp,
-    /// On whose authority.
+    /// On whose authority the command is given.
     pub authority: Authority,
 }
 
-/// Why a command about an account is not carried out.
+/// Why a command to an account is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserRefusal {
-    /// There is an account under this id.
+    /// An account with this id exists.
     #[error("the account is registered")]
     AlreadyRegistered,
-    /// There is no account under this id.
+    /// No account with this id exists.
     #[error("there is no such account")]
     NotRegistered,
-    /// There was an account, and it was erased.
+    /// The account was erased.
     #[error("the account was erased")]
     Erased,
-    /// The reset was never asked for, was carried out, was replaced by a newer one or has expired.
+    /// The reset was not requested, was carried out, was replaced by a newer one, or has expired.
     #[error("the password reset is not pending")]
     ResetNotPending,
     /// The account has another address than the one to which the link would be mailed.
-    #[error("the account has another e-mail address by now")]
+    #[error("the e-mail address of the account has changed")]
     AddressChanged,
-    /// More resets were asked for than an account may be sent.
-    #[error("too many password resets were asked for")]
+    /// More resets were requested than are sent to an account.
+    #[error("too many password resets were requested")]
     TooManyResetRequests,
-    /// The link was never asked for, was followed, was replaced by a newer one or has expired.
+    /// The link was not requested, was followed, was replaced by a newer one, or has expired.
     #[error("the verification is not pending")]
     VerificationNotPending,
-    /// More links were asked for than an account may be sent.
-    #[error("too many verifications were asked for")]
+    /// More links were requested than are sent for an account.
+    #[error("too many verifications were requested")]
     TooManyVerificationRequests,
-    /// What was proved before was proved under an earlier session epoch: somebody took the account back meanwhile.
-    #[error("the session epoch was raised meanwhile")]
+    /// The proof is of an earlier session epoch: the owner has taken the account back since.
+    #[error("the session epoch was raised after the proof")]
     EpochPassed,
 }
 
 impl User {
-    /// The events that `command` leads to; none where it changes nothing.
+    /// The events that `command` leads to. Empty if it changes nothing.
     ///
     /// # Errors
     /// Why the command is refused.
@@ -279,7 +280,7 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
         (User::Unregistered, UserCommand::Register(command)) => Ok(register(command)),
         (User::Registered(_), UserCommand::Register(_)) => Err(UserRefusal::AlreadyRegistered),
         (User::Unregistered, _) => Err(UserRefusal::NotRegistered),
-        // Whoever asks again, because the answer was lost, has what they asked for.
+        // A client repeats the command if the response was lost. The account is erased, as requested.
         (User::Erased, UserCommand::Erase(_)) => Ok(vec![]),
         (User::Erased, _) => Err(UserRefusal::Erased),
         (User::Registered(account), UserCommand::Erase(command)) => {
@@ -330,8 +331,8 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
     }
 }
 
-/// Whoever was signed in before an account was taken back must not act on it afterwards, however late their command comes:
-/// a session that is kept would come back to life.
+/// Refuses a proof of an earlier epoch. A person who was signed in before the owner took the account back must not act
+/// on it afterwards, regardless of how late the command arrives: a kept session would become live again.
 fn same_epoch(account: &Registered, proved: ProvedEpoch) -> Result<(), UserRefusal> {
     if proved.epoch() == account.session_epoch {
         Ok(())
@@ -372,7 +373,7 @@ fn email_verification_requested(
     })
 }
 
-/// Nothing is to be proved of an address that is verified, or of none.
+/// There is nothing to verify about a missing or a verified address.
 fn request_email_verification(
     account: &Registered,
     command: RequestEmailVerification,
@@ -397,8 +398,8 @@ fn request_email_verification(
     )])
 }
 
-/// The owner of the mailbox was not known before. A person who registered with another person's address, or had it changed
-/// to that, may have sessions: they end, but for the one that follows the link.
+/// Until now the owner of the mailbox was unknown. A person who registered with another person's address, or changed
+/// the address to it, may have sessions. They end, except for the session that follows the link.
 fn confirm_email(
     account: &Registered,
     command: ConfirmEmail,
@@ -460,7 +461,7 @@ fn request_password_reset(
     {
         return Ok(vec![]);
     }
-    // A repetition that comes after the reset was carried out or replaced must not bring it back.
+    // A late repetition must not revive a reset that was carried out or replaced.
     if account
         .recent_requests
         .resets

@@ -1,4 +1,4 @@
-//! What can have happened to an account. Stored for ever: names and members never change meaning.
+//! The events of the `User` aggregate. They are stored forever: names and fields never change their meaning.
 
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
@@ -12,42 +12,42 @@ use crate::{
 /// An event of the `User` aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum UserEvent {
-    /// An account was made.
+    /// An account was registered.
     UserRegistered(UserRegistered),
-    /// Someone asked to reset the account's password.
+    /// A password reset was requested.
     PasswordResetRequested(PasswordResetRequested),
-    /// A reset was carried out: the password is new and every session has ended.
+    /// The password was reset, and every session ended.
     PasswordReset(PasswordReset),
-    /// The password is the same, and its hash is another.
+    /// An unchanged password was hashed again.
     PasswordRehashed(PasswordRehashed),
-    /// The person set another password, and every other session has ended.
+    /// The person changed the password, and every other session ended.
     PasswordChanged(PasswordChanged),
-    /// Every session has ended but perhaps one.
+    /// All sessions ended, except for at most one.
     SessionsRevoked(SessionsRevoked),
-    /// The account may do other things than before, and every session has ended.
+    /// The role changed, and every session ended.
     RoleChanged(RoleChanged),
-    /// Nobody can sign in to the account until it is unlocked.
+    /// The account was locked.
     UserLocked(UserLocked),
-    /// The account can be signed in to again.
+    /// The account was unlocked.
     UserUnlocked(UserUnlocked),
-    /// A link was asked for that proves whose an e-mail address is.
+    /// A link that verifies an e-mail address was requested.
     EmailVerificationRequested(EmailVerificationRequested),
-    /// The account's e-mail address is its person's.
+    /// The e-mail address was verified.
     EmailVerified(EmailVerified),
-    /// The account has another e-mail address, which is its person's.
+    /// The e-mail address was changed to another one, which is verified.
     EmailChanged(EmailChanged),
-    /// The account and all that was known of its person is gone.
+    /// The account was erased.
     UserErased(UserErased),
 }
 
-/// An account was made.
+/// An account was registered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserRegistered {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
     /// The account's number.
     pub number: AccountNumber,
-    /// The username, where one was chosen that is not the e-mail address.
+    /// The username, if there is one in addition to the e-mail address.
     pub username: Option<Personal<Username>>,
     /// The e-mail address.
     pub email: Option<Personal<Email>>,
@@ -55,139 +55,139 @@ pub struct UserRegistered {
     pub name: Option<Personal<PersonName>>,
     /// The person's telephone number.
     pub phone: Option<Personal<Phone>>,
-    /// What the account may do.
+    /// The role of the account.
     pub role: Role,
-    /// Names the stored password hash.
+    /// The id of the password hash.
     pub credential: CredentialId,
 }
 
-/// Someone asked to reset the account's password; a request made earlier no longer counts.
+/// A password reset was requested. Earlier requests are invalid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PasswordResetRequested {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// Names the request.
+    /// The id of the request.
     pub reset: ResetId,
-    /// From this instant on it can no longer be carried out.
+    /// The instant from which the reset is no longer possible.
     pub expires_at: Timestamp,
 }
 
-/// A reset was carried out: the password is new and every session has ended.
+/// The password was reset, and every session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PasswordReset {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The request that was carried out.
+    /// The id of the request that was carried out.
     pub reset: ResetId,
-    /// Names the new stored password hash.
+    /// The id of the new password hash.
     pub credential: CredentialId,
-    /// The account's session epoch from now on.
+    /// The account's new session epoch.
     pub session_epoch: u32,
 }
 
-/// The password was hashed anew, by what a hash costs today: it is the same, and so are the sessions.
+/// An unchanged password was hashed again with the current parameters. Sessions continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PasswordRehashed {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// Names the new stored password hash.
+    /// The id of the new password hash.
     pub credential: CredentialId,
 }
 
-/// The person set another password, and every other session has ended.
+/// The person changed the password, and every other session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PasswordChanged {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// Names the new stored password hash.
+    /// The id of the new password hash.
     pub credential: CredentialId,
-    /// The account's session epoch from now on.
+    /// The account's new session epoch.
     pub session_epoch: u32,
-    /// The session of an earlier epoch that goes on: the one in which it was done.
+    /// The kept session: the one in which the password was changed.
     pub kept_session: SessionId,
 }
 
-/// Every session has ended but perhaps one.
+/// All sessions ended, except for at most one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionsRevoked {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// On whose wish.
+    /// Who requested it.
     pub reason: RevocationReason,
-    /// The account's session epoch from now on.
+    /// The account's new session epoch.
     pub session_epoch: u32,
-    /// The session of an earlier epoch that goes on.
+    /// The kept session, if any.
     pub kept_session: Option<SessionId>,
 }
 
-/// The account may do other things than before, and every session has ended.
+/// The role changed, and every session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoleChanged {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// What it may do from now on.
+    /// The new role.
     pub role: Role,
-    /// The account's session epoch from now on, so that no token claims the role of before. Version 1 has none: it
-    /// ended no session.
+    /// The account's new session epoch, so that no token claims the previous role. `None` in version 1, which ended no
+    /// session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_epoch: Option<u32>,
 }
 
-/// Nobody can sign in to the account until it is unlocked, and every session has ended.
+/// The account was locked, and every session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserLocked {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The account's session epoch from now on.
+    /// The account's new session epoch.
     pub session_epoch: u32,
 }
 
-/// The account can be signed in to again.
+/// The account was unlocked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserUnlocked {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
 }
 
-/// A link was asked for that proves whose an e-mail address is; one asked for earlier no longer counts.
+/// A link that verifies an e-mail address was requested. Earlier requests are invalid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmailVerificationRequested {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// Names the request.
+    /// The id of the request.
     pub verification: VerificationId,
-    /// The address that the account is to have; `None` for the one that it has.
+    /// The requested new address; `None` to verify the current one.
     pub email: Option<Personal<Email>>,
-    /// From this instant on the link is no good.
+    /// The instant from which the link is invalid.
     pub expires_at: Timestamp,
 }
 
-/// The account's e-mail address is its person's.
+/// The e-mail address was verified.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmailVerified {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The request whose link was followed.
+    /// The id of the request whose link was followed.
     pub verification: VerificationId,
 }
 
-/// The account has another e-mail address, which is its person's.
+/// The e-mail address was changed to another one, which is verified.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EmailChanged {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// The request whose link was followed.
+    /// The id of the request whose link was followed.
     pub verification: VerificationId,
-    /// The address.
+    /// The new address.
     pub email: Personal<Email>,
 }
 
-/// The account is gone, and the key of everything personal in its events with it. Nothing happens to it any more.
+/// The account was erased, together with the key of all personal data in its events. No event follows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UserErased {
-    /// When.
+    /// When the event occurred.
     pub at: Timestamp,
-    /// An epoch after every one that the account had: all its sessions have ended.
+    /// An epoch after every one that the account had, because all its sessions have ended.
     pub session_epoch: u32,
 }
 
@@ -196,17 +196,18 @@ catalogued!(
     RoleChanged, UserLocked, UserUnlocked, EmailVerificationRequested, EmailVerified, EmailChanged, UserErased,
 );
 
-/// An account's session epoch was raised: sessions that started under an earlier one have ended, but for one.
+/// The session epoch of an account was raised: sessions that started under an earlier one ended, except for at most
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaisedEpoch {
-    /// The epoch from now on.
+    /// The new epoch.
     pub epoch: u32,
-    /// The session of an earlier epoch that goes on.
+    /// The kept session, if any.
     pub kept_session: Option<SessionId>,
 }
 
 impl UserEvent {
-    /// The session epoch that this event begins, if it begins one. An erasure does, too.
+    /// The session epoch that this event begins, if it begins one. An erasure begins one too.
     pub fn raised_epoch(&self) -> Option<RaisedEpoch> {
         let (epoch, kept_session) = match self {
             Self::PasswordReset(event) => (event.session_epoch, None),

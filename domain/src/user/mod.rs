@@ -23,62 +23,62 @@ pub use proof::ProvedEpoch;
 
 use crate::{CredentialId, Email, ResetId, Role, SessionId, Timestamp, VerificationId};
 
-/// An account as its events so far have made it.
+/// The state of an account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum User {
-    /// Nobody has registered under this id.
+    /// No account with this id is registered.
     #[default]
     Unregistered,
-    /// The account exists.
+    /// The account is registered.
     Registered(Registered),
-    /// There was an account. Nothing can happen to it any more, and nothing is left of its person.
+    /// The account was erased. No event follows, and no personal data is left.
     Erased,
 }
 
-/// What later decisions about a registered account depend on.
+/// The state of a registered account, as far as later decisions depend on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
-    /// What the account may do.
+    /// The role of the account.
     pub role: Role,
-    /// The password that signs it in.
+    /// The id of the current password hash.
     pub credential: CredentialId,
-    /// Sessions started under an earlier epoch have ended.
+    /// The session epoch. Sessions that started under an earlier one have ended.
     pub session_epoch: u32,
-    /// The one of them that has not.
+    /// The kept session: the one session of an earlier epoch that has not ended.
     pub kept_session: Option<SessionId>,
-    /// Whether nobody can sign in to it.
+    /// Whether the account is locked.
     pub locked: bool,
-    /// Its e-mail address.
+    /// The e-mail address.
     pub email: Option<Email>,
-    /// Whether that is known to be its person's.
+    /// Whether the address is verified.
     pub email_verified: bool,
-    /// The one reset that can still be carried out.
+    /// The pending password reset.
     pub pending_reset: Option<PendingReset>,
-    /// The one link about an e-mail address that is still good.
+    /// The pending link about an e-mail address.
     pub pending_verification: Option<PendingVerification>,
-    /// The links that were last asked for.
+    /// The latest requests of links, which limit further requests.
     pub recent_requests: RecentRequests,
 }
 
-/// The mailed links that were last asked for: what limits how many an account is sent.
+/// The latest requests of mailed links. They limit how many are sent for an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentRequests {
-    /// When links about e-mail addresses were asked for; at most [`MAX_VERIFICATION_REQUESTS`], oldest first.
+    /// When links about e-mail addresses were requested: at most [`MAX_VERIFICATION_REQUESTS`], oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     verifications: Vec<Timestamp>,
-    /// Which password resets were asked for, and when; at most [`MAX_RESET_REQUESTS`], oldest first.
+    /// Which password resets were requested, and when: at most [`MAX_RESET_REQUESTS`], oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     resets: Vec<(ResetId, Timestamp)>,
 }
 
 impl RecentRequests {
-    /// The types of the events that make requests, and of how many of each type at most the last ones count.
+    /// The types of the events that count, and for each the largest number of latest events that matter.
     pub const EVENT_TYPES: [(&str, usize); 2] = [
         ("EmailVerificationRequested", MAX_VERIFICATION_REQUESTS),
         ("PasswordResetRequested", MAX_RESET_REQUESTS),
     ];
 
-    /// Adds the request that the event makes, if it makes one. The order of events of different types does not matter.
+    /// Adds the request that the event makes, if any. The order of events of different types does not matter.
     pub fn apply(&mut self, event: &UserEvent) {
         match event {
             UserEvent::EmailVerificationRequested(event) => {
@@ -96,49 +96,49 @@ impl RecentRequests {
     }
 }
 
-/// Adds `item` at the end and removes the oldest items that are more than `max`.
+/// Appends `item`, and removes the oldest items beyond `max`.
 fn push_bounded<T>(items: &mut Vec<T>, item: T, max: usize) {
     items.push(item);
     let surplus = items.len().saturating_sub(max);
     items.drain(..surplus);
 }
 
-/// A password reset that was asked for and not yet carried out.
+/// A requested password reset that has not been carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingReset {
-    /// Which request.
+    /// The id of the request.
     pub reset: ResetId,
-    /// From this instant on it can no longer be carried out.
+    /// The instant from which the reset is no longer possible.
     pub expires_at: Timestamp,
 }
 
 impl PendingReset {
-    /// Whether this is the request `reset` and it can be carried out at `now`.
+    /// Whether this is the request `reset`, and has not expired at `now`.
     pub fn allows(&self, reset: ResetId, now: Timestamp) -> bool {
         self.reset == reset && now < self.expires_at
     }
 }
 
-/// A link about an e-mail address that was asked for and not yet followed.
+/// A requested link about an e-mail address that has not been followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingVerification {
-    /// Which request.
+    /// The id of the request.
     pub verification: VerificationId,
-    /// The address that the account is to have; `None` for the one that it has.
+    /// The requested new address; `None` to verify the current one.
     pub email: Option<Email>,
-    /// From this instant on the link is no good.
+    /// The instant from which the link is invalid.
     pub expires_at: Timestamp,
 }
 
 impl PendingVerification {
-    /// Whether this is the request `verification` and its link is good at `now`.
+    /// Whether this is the request `verification`, and its link has not expired at `now`.
     pub fn allows(&self, verification: VerificationId, now: Timestamp) -> bool {
         self.verification == verification && now < self.expires_at
     }
 }
 
 impl User {
-    /// The registered account, if there is one.
+    /// The state, if the account is registered.
     pub fn registered(&self) -> Option<&Registered> {
         match self {
             Self::Unregistered | Self::Erased => None,
@@ -173,15 +173,15 @@ impl Aggregate for User {
             }
             (_, UserEvent::UserErased(_)) => *self = Self::Erased,
             (Self::Registered(account), event) => account.apply(event),
-            // No event but a registration can come first and none can come after an erasure: `decide` refuses every
-            // other command.
+            // `UserRegistered` is always the first event and `UserErased` the last: `decide` refuses every other
+            // command before and after them.
             (Self::Unregistered | Self::Erased, _) => {}
         }
     }
 }
 
 impl Registered {
-    /// The account that was just registered.
+    /// The state of an account that has just been registered.
     pub fn new(event: &UserRegistered) -> Self {
         Self {
             role: event.role,
@@ -200,8 +200,8 @@ impl Registered {
         }
     }
 
-    /// Applies a later event of the account. A registration and an erasure change nothing here: they begin and end the
-    /// account.
+    /// Applies a later event of the account. `UserRegistered` and `UserErased` change nothing here, because they create
+    /// and end the account.
     pub fn apply(&mut self, event: UserEvent) {
         if let Some(raised) = event.raised_epoch() {
             self.session_epoch = raised.epoch;
@@ -221,7 +221,7 @@ impl Registered {
                 self.credential = event.credential;
                 self.pending_reset = None;
                 self.pending_verification = None;
-                // The link was mailed to the address.
+                // The link was mailed to the previous address.
                 self.email_verified = self.email.is_some();
             }
             UserEvent::PasswordChanged(event) => {
@@ -253,8 +253,8 @@ impl Registered {
         }
     }
 
-    /// A link to a new address counts for the session epoch in which it was asked for: who takes an account back must not
-    /// lose it to a link that was mailed to another mailbox before.
+    /// Cancels a pending change of address when the session epoch is raised. A link that was mailed to another mailbox
+    /// before must not change an account that its owner has taken back.
     fn forget_new_address(&mut self) {
         self.pending_verification.take_if(|it| it.email.is_some());
     }

@@ -1,8 +1,8 @@
-//! The surfaces through which a person can reach Authlog.
+//! The contracts and other interfaces through which Authlog is used.
 
 use serde::{Deserialize, Serialize};
 
-/// A published HTTP document, or the program's own command line. The names are stored in events.
+/// A published HTTP contract, or another interface of the program. The names are stored in events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContractName {
@@ -21,7 +21,7 @@ pub enum ContractName {
 }
 
 impl ContractName {
-    /// The contract's name, as stored.
+    /// The stored name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApiAuth => "api-auth",

@@ -15,16 +15,16 @@ pub struct Email(String);
 text_value!(Email);
 
 impl Email {
-    /// RFC 5321 §4.5.3.1.3: a path of 256 octets, less its two angle brackets.
+    /// The longest address, in octets: a path of 256 octets without its two angle brackets (RFC 5321 §4.5.3.1.3).
     pub const MAX_LENGTH: usize = 254;
 
-    /// Reads a new address; surrounding white space is passed over. Mail can be sent to it.
+    /// Parses a new address, to which mail can be sent. Surrounding white space is ignored.
     ///
     /// # Errors
-    /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`] or with a part beyond its own bound, both counted as
-    /// mail counts them, otherwise malformed. A domain needs two labels: no mail is delivered to a bare top-level name. A
-    /// quoted local part is malformed: with quoted pairs one mailbox would have any number of spellings (RFC 5321 §4.1.2),
-    /// and hardly anyone has such an address.
+    /// The flaw of the text: missing; longer than [`Self::MAX_LENGTH`] or with a part beyond its own limit, both
+    /// counted in octets as in mail; otherwise malformed. A domain needs two labels, because mail is not delivered to a
+    /// top-level domain. A quoted local part is malformed, because with quoted pairs one mailbox would have any number
+    /// of spellings (RFC 5321 §4.1.2), and hardly any real address has one.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         let text = bounded(text, Self::MAX_LENGTH)?;
         let (local, domain) = text.rsplit_once('@').ok_or(Flaw::Malformed)?;
@@ -43,8 +43,8 @@ impl Email {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads an address by which an account is to be found: earlier versions took some that are not taken any more, such as
-    /// quoted local parts.
+    /// Parses an address by which an account is looked up. Earlier versions accepted addresses that [`Self::parse`]
+    /// does not, such as quoted local parts.
     ///
     /// # Errors
     /// The flaw of the text.
@@ -68,9 +68,9 @@ impl Email {
         }
     }
 
-    /// The form in which two spellings of one mailbox are equal: letter case does not matter, nor how accents are composed
-    /// (NFC), how an internationalised domain is written (A-labels, UTS 46), or whether the local part is quoted without
-    /// need.
+    /// The canonical form of the mailbox. Spellings of one mailbox have the same form: it ignores letter case, the
+    /// composition of accents (NFC), the encoding of an internationalised domain (A-labels, UTS 46), and unnecessary
+    /// quotes of the local part.
     pub fn comparable(&self) -> String {
         if self.0.is_ascii() && !self.0.starts_with('"') {
             return self.0.to_ascii_lowercase();
@@ -81,13 +81,13 @@ impl Email {
         }
     }
 
-    /// The address without regard to letter case alone: the form that versions before this one compared.
+    /// The address without letter case only: the form that earlier versions compared.
     pub fn folded_spelling(&self) -> String {
         UniCase::unicode(&self.0).to_folded_case()
     }
 
-    /// The local part and the domain as A-labels, as every mail server takes it; `None` for an address that [`Self::parse`]
-    /// does not take.
+    /// The local part, and the domain as A-labels, which every mail server accepts. `None` for an address that
+    /// [`Self::parse`] does not accept.
     pub fn for_delivery(&self) -> Option<(&str, String)> {
         Self::parse(&self.0).ok()?;
         let (local, domain) = self.0.rsplit_once('@')?;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_keeps_its_spelling_and_compares_without_case() {
+    fn an_address_keeps_its_spelling_and_is_compared_without_case() {
         let email = Email::parse(" Jo.Doe@Example.COM ").unwrap();
         assert_eq!(email.as_str(), "Jo.Doe@Example.COM");
         assert_eq!(email.comparable(), "jo.doe@example.com");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_in_every_script_are_taken() {
+    fn addresses_in_every_script_are_accepted() {
         for text in [
             "\u{938}\u{902}\u{92a}\u{930}\u{94d}\u{915}@\u{921}\u{93e}\u{91f}\u{93e}\u{92e}\u{947}\u{932}.\u{92d}\u{93e}\u{930}\u{924}",
             "\u{c38}\u{c02}\u{c2a}\u{c4d}\u{c30}\u{c26}\u{c3f}@example.com",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_measured_as_mail_measures_it() {
+    fn the_length_of_an_address_is_counted_as_in_mail() {
         let too_long = Err(Flaw::TooLong { max: 254 });
         let taken = |text: String| Email::parse(&text).map(|_| ());
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
             taken(format!("{}@example.com", "\u{fc}".repeat(33))),
             too_long
         );
-        // Its A-label has 66 letters.
+        // Its A-label has 66 octets.
         assert_eq!(
             taken(format!("jo@{}.example", "\u{4f8b}".repeat(60))),
             too_long
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_by_its_flaw() {
+    fn an_invalid_address_is_refused_with_its_flaw() {
         let long = format!("{}@example.com", "a".repeat(250));
         let long_local = format!("{}@example.com", "a".repeat(65));
         for (text, flaw) in [

@@ -1,4 +1,4 @@
-//! Names of things, made outside the domain.
+//! Identifiers, which are generated outside of the domain.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,12 +11,12 @@ macro_rules! uuid_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The id that has this value.
+            /// The id with this value.
             pub const fn new(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// Reads the id as it is printed.
+            /// Parses the id in its printed form.
             pub fn parse(text: &str) -> Option<Self> {
                 Uuid::try_parse(text).ok().map(Self)
             }
@@ -36,33 +36,34 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// An account, and the `User` aggregate that keeps it.
+    /// The id of an account, and of its `User` aggregate.
     UserId
 }
 uuid_id! {
-    /// A sign-in, and the `Session` aggregate that keeps it.
+    /// The id of a session, and of its `Session` aggregate.
     SessionId
 }
 uuid_id! {
-    /// A request to reset a password. It cannot be guessed, but it is no secret: it stands in events.
+    /// The id of a request to reset a password. It cannot be guessed, but it is not a secret: it is in events.
     ResetId
 }
 uuid_id! {
-    /// A request to prove that an e-mail address is the account's own. Like [`ResetId`] it is no secret.
+    /// The id of a request to verify an e-mail address. Like [`ResetId`] it is not a secret.
     VerificationId
 }
 uuid_id! {
-    /// A stored password hash.
+    /// The id of a stored password hash.
     CredentialId
 }
 
-/// An account's number, for contracts that know accounts by one. Unique and never reused; gaps mean nothing.
+/// The number of an account, for contracts that identify accounts by number. Unique and never reused; gaps have no
+/// meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AccountNumber(i64);
 
 impl AccountNumber {
-    /// The number that has this value.
+    /// The number with this value.
     pub const fn new(number: i64) -> Self {
         Self(number)
     }

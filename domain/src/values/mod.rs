@@ -1,4 +1,4 @@
-//! Value types: if one exists, it is valid.
+//! Value types. A value that exists is valid.
 
 mod contract;
 mod email;
@@ -18,42 +18,42 @@ pub use role::Role;
 pub use timestamp::{CLOCK_DIFFERENCE, Timestamp};
 pub use username::Username;
 
-/// What is wrong with a text that should have become a value.
+/// Why a text is not a valid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Flaw {
-    /// Nothing was given.
+    /// The text is missing or empty.
     #[error("is required")]
     Required,
-    /// Longer than `max` characters.
+    /// The text is longer than `max` characters.
     #[error("is longer than {max} characters")]
     TooLong {
         /// The greatest length, in characters.
         max: usize,
     },
-    /// Shorter than `min` characters.
+    /// The text is shorter than `min` characters.
     #[error("is shorter than {min} characters")]
     TooShort {
         /// The least length, in characters.
         min: usize,
     },
-    /// Not of the form that such a value has.
+    /// The text has the wrong syntax.
     #[error("is malformed")]
     Malformed,
-    /// A username that could be taken for the id of an account.
+    /// A username that could be mistaken for the id of an account.
     #[error("is written like the id of an account")]
     IdShaped,
-    /// A password that very many people have.
+    /// A password that many people use.
     #[error("is one of the most common passwords")]
     Common,
     /// A password that is too easy to guess.
     #[error("is too easy to guess")]
     Guessable,
-    /// Not the same as the value that it repeats.
+    /// The text differs from the value that it has to repeat.
     #[error("differs from the value it repeats")]
     Mismatch,
 }
 
-/// Trims `text` and checks that between 1 and `max` characters remain, none of them a control character.
+/// Trims `text`, and checks that 1 to `max` characters remain, none of which is a control character.
 fn bounded(text: &str, max: usize) -> Result<&str, Flaw> {
     let text = text.trim();
     if text.is_empty() {
@@ -68,7 +68,7 @@ fn bounded(text: &str, max: usize) -> Result<&str, Flaw> {
     Ok(text)
 }
 
-/// Gives a value type that holds one text its reading, writing and stored form.
+/// Implements reading, writing and the stored form of a value type that holds one text.
 macro_rules! text_value {
     ($name:ident) => {
         impl $name {
@@ -89,7 +89,7 @@ macro_rules! text_value {
             }
         }
 
-        // Personal data stays out of logs: a derived `Debug` would print it.
+        // A derived `Debug` would print personal data in logs.
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(concat!(stringify!($name), "(…)"))

@@ -11,13 +11,14 @@ pub struct Phone(String);
 text_value!(Phone);
 
 impl Phone {
-    /// Digits after the `+`: E.164 allows 15; no country has numbers of fewer than 7 with its code.
+    /// The number of digits after the `+`. E.164 allows 15, and no country has numbers of fewer than 7 including its
+    /// code.
     const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
-    /// Reads a number; surrounding white space is passed over, punctuation is not.
+    /// Parses a number. Surrounding white space is ignored; punctuation is malformed.
     ///
     /// # Errors
-    /// [`Flaw::Required`] for no text, otherwise [`Flaw::Malformed`].
+    /// [`Flaw::Required`] for an empty text, otherwise [`Flaw::Malformed`].
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         let text = text.trim();
         if text.is_empty() {
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_international_form_is_a_number() {
+    fn only_the_international_format_is_accepted() {
         assert!(Phone::parse("+6285319076822").is_ok());
         for text in [
             "085319076822",

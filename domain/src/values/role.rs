@@ -1,4 +1,4 @@
-//! What an account may do.
+//! Roles: what an account is permitted to do.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ pub enum Role {
     /// A person who signs in.
     #[default]
     User,
-    /// A program that checks other people's tokens and reads the feed of events.
+    /// A program that verifies the tokens of others and reads the feed of events.
     Service,
-    /// Someone who reads the log.
+    /// A person who reads the log.
     Auditor,
-    /// Someone who manages accounts.
+    /// A person who manages accounts.
     Admin,
 }
 
@@ -31,7 +31,7 @@ impl Role {
         }
     }
 
-    /// The role of that name, if there is one.
+    /// The role with this name. `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)
     }

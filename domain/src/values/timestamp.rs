@@ -1,20 +1,20 @@
-//! Instants.
+//! Instants in UTC, in milliseconds.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-/// What the clocks of two nodes may differ by.
+/// The largest accepted difference between the clocks of two nodes.
 pub const CLOCK_DIFFERENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// An instant in UTC, in whole milliseconds. It is written `2024-07-24T16:34:05.337Z` (RFC 3339), always with three
-/// decimals, so that one instant has one spelling in the log.
+/// An instant in UTC, in whole milliseconds. It is written as `2024-07-24T16:34:05.337Z` (RFC 3339), always with three
+/// decimals, so that each instant has one spelling in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// The instant `at`, less what is finer than a millisecond; the nearest one that the calendar has in UTC.
+    /// The instant `at`, truncated to milliseconds, and moved into the range of the calendar in UTC if necessary.
     pub fn new(at: OffsetDateTime) -> Self {
         let nearest = if at.year() < 0 {
             PrimitiveDateTime::MIN
@@ -32,14 +32,15 @@ impl Timestamp {
         )
     }
 
-    /// The instant that many milliseconds after 1970-01-01T00:00:00Z; the epoch itself where no calendar reaches.
+    /// The instant that many milliseconds after 1970-01-01T00:00:00Z. Outside of the calendar's range,
+    /// 1970-01-01T00:00:00Z.
     pub fn from_unix_millis(millis: i64) -> Self {
         let nanos = i128::from(millis) * 1_000_000;
         Self(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 
-    /// Reads an RFC 3339 instant. One whose year in UTC is not one of RFC 3339, 0 to 9999, is none: it could not be
-    /// written again.
+    /// Parses an RFC 3339 instant. `None` if its year in UTC is outside of 0 to 9999, because it could not be written
+    /// in RFC 3339 again.
     pub fn parse(text: &str) -> Option<Self> {
         let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         let at = at.checked_to_offset(UtcOffset::UTC)?;
@@ -56,40 +57,40 @@ impl Timestamp {
         self.0.unix_timestamp()
     }
 
-    /// The instant as a calendar shows it in UTC.
+    /// The instant as date and time in UTC.
     pub fn date_time(self) -> OffsetDateTime {
         self.0
     }
 
-    /// The instant `duration` later, or the last one that the calendar has.
+    /// The instant `duration` later, at most the last one of the calendar.
     #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Self {
         let duration = Duration::try_from(duration).unwrap_or(Duration::MAX);
         Self(self.0.saturating_add(duration))
     }
 
-    /// The instant `duration` earlier, or the first one that the calendar has.
+    /// The instant `duration` earlier, at least the first one of the calendar.
     #[must_use]
     pub fn minus(self, duration: std::time::Duration) -> Self {
         let duration = Duration::try_from(duration).unwrap_or(Duration::MAX);
         Self(self.0.saturating_sub(duration))
     }
 
-    /// Whether this is less than `window` after `earlier`. An `earlier` that is ahead of this by more than the clocks of
-    /// two nodes may differ was written by a clock that was wrong, and nothing is within a window of it: otherwise what
-    /// is good for a moment would be good until the clock has caught up.
+    /// Whether this is less than `window` after `earlier`. An `earlier` that is further ahead than the accepted clock
+    /// difference was written by a wrong clock, and is outside of every window. Otherwise what should be valid for a
+    /// moment would be valid until the clock has caught up.
     pub fn is_within(self, window: std::time::Duration, earlier: Self) -> bool {
         self.since(earlier) < window && earlier.since(self) <= CLOCK_DIFFERENCE
     }
 
-    /// The instant as mails and pages show it, to the minute: `2026-11-21 10:55 UTC`.
+    /// The instant to the minute, for mails and pages: `2026-11-21 10:55 UTC`.
     pub fn to_the_minute(self) -> String {
         let text = self.to_string();
         let (day, time) = text.split_once('T').unwrap_or((&text, ""));
         format!("{day} {} UTC", time.get(..5).unwrap_or(time))
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// The time since `earlier`. Zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::try_from(self.0 - earlier.0).unwrap_or_default()
     }
@@ -123,13 +124,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_is_shown_to_the_minute() {
+    fn an_instant_is_printed_to_the_minute() {
         let at = Timestamp::parse("2026-11-21T10:55:18.367Z").unwrap();
         assert_eq!(at.to_the_minute(), "2026-11-21 10:55 UTC");
     }
 
     #[test]
-    fn an_instant_that_leaves_the_calendar_in_utc_is_none() {
+    fn an_instant_outside_of_the_calendar_in_utc_is_refused() {
         for text in [
             "9999-12-31T23:59:59-23:59",
             "9999-12-31T23:59:59-00:01",

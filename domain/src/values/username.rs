@@ -7,21 +7,21 @@ use uuid::Uuid;
 
 use super::{Flaw, bounded, text_value};
 
-/// A username (RFC 8265, UsernameCasePreserved). It never contains `@`: what looks like an e-mail address is one.
+/// A username (RFC 8265, UsernameCasePreserved). It never contains `@`, so it cannot be mistaken for an e-mail address.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Username(String);
 text_value!(Username);
 
 impl Username {
-    /// Long enough for every naming scheme in use, short enough to print.
+    /// The longest username, in characters: longer than every naming scheme in use, and short enough to print.
     pub const MAX_LENGTH: usize = 64;
 
-    /// Reads a new username; surrounding white space is passed over.
+    /// Parses a new username. Surrounding white space is ignored.
     ///
     /// # Errors
-    /// As [`Self::parse_existing`], and [`Flaw::IdShaped`] for one that is written like a UUID: commands that take an id or a
-    /// username could be aimed at the wrong account.
+    /// As for [`Self::parse_existing`], and [`Flaw::IdShaped`] for a username with the form of a UUID: commands that
+    /// accept an id or a username could affect the wrong account.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         let username = Self::parse_existing(text)?;
         if Uuid::try_parse(&username.0).is_ok() {
@@ -30,25 +30,25 @@ impl Username {
         Ok(username)
     }
 
-    /// Reads a username by which an account is to be found: earlier versions took those that are written like a UUID.
+    /// Parses a username by which an account is looked up. Earlier versions accepted usernames with the form of a UUID.
     ///
     /// # Errors
-    /// The flaw of the text: absent, longer than [`Self::MAX_LENGTH`], or with characters that RFC 8265 does not
-    /// allow in a username (spaces among them) or an `@`.
+    /// The flaw of the text: missing, longer than [`Self::MAX_LENGTH`], or with characters that RFC 8265 does not allow
+    /// in a username (spaces among them) or an `@`.
     pub fn parse_existing(text: &str) -> Result<Self, Flaw> {
         let text = bounded(text, Self::MAX_LENGTH)?;
         if is_plain(text) && !text.contains('@') {
             return Ok(Self(text.to_owned()));
         }
         let username = UsernameCasePreserved::enforce(text).map_err(|_| Flaw::Malformed)?;
-        // After the mapping of widths, which makes an `@` of U+FF20.
+        // After the mapping of widths, because that turns U+FF20 into `@`.
         if username.contains('@') {
             return Err(Flaw::Malformed);
         }
         Ok(Self(username.into_owned()))
     }
 
-    /// The form in which two spellings of one username are equal (RFC 8265, UsernameCaseMapped).
+    /// The form that all spellings of one username share (RFC 8265, UsernameCaseMapped).
     pub fn comparable(&self) -> String {
         if is_plain(&self.0) {
             return self.0.to_ascii_lowercase();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn usernames_compare_without_regard_to_case_or_width() {
+    fn usernames_are_compared_without_case_or_width() {
         let spelt = |text| Username::parse(text).unwrap().comparable();
         assert_eq!(spelt("AhmadSolih"), spelt("ahmadsolih"));
         assert_eq!(spelt("ａｂｃ"), spelt("abc"));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_like_an_id_is_no_new_username() {
+    fn a_uuid_is_not_accepted_as_a_new_username() {
         for text in [
             "0192d3f0-0000-7000-8000-000000000001",
             "0192D3F0-0000-7000-8000-00000000000A",
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_username_is_told_by_its_flaw() {
+    fn an_invalid_username_is_refused_with_its_flaw() {
         let long = "a".repeat(65);
         for (text, flaw) in [
             ("", Flaw::Required),

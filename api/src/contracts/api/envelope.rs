@@ -50,8 +50,8 @@ pub(super) fn failed(failure: RequestError, at: Timestamp) -> Response {
         RequestError::WrongMediaType => "Content-Type must be application/json",
         RequestError::EncodedBody => "Content-Encoding is not supported",
         RequestError::BodyTooSlow => "Request timeout",
-        RequestError::Crowded | RequestError::Unfinished => "Service unavailable",
-        RequestError::Broken => "Internal server error",
+        RequestError::LimitExceeded | RequestError::TimedOut => "Service unavailable",
+        RequestError::Panicked => "Internal server error",
     };
     error(failure.status(), message, Vec::new(), at)
 }
@@ -103,7 +103,7 @@ fn invalid(violations: &[Violation], sent: &AccountIn, at: Timestamp) -> Respons
     let errors = violations
         .iter()
         .map(|&Violation { field, flaw }| RejectedOut {
-            field: member(field),
+            field: field_name(field),
             rejected_value: sent.rejected_value(field),
             message: code(field, flaw),
         })
@@ -111,7 +111,7 @@ fn invalid(violations: &[Violation], sent: &AccountIn, at: Timestamp) -> Respons
     error(StatusCode::BAD_REQUEST, "Validation errors", errors, at)
 }
 
-const fn member(field: Field) -> &'static str {
+const fn field_name(field: Field) -> &'static str {
     match field {
         Field::Username => "username",
         Field::Email => "email",
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_status_and_text() {
-        let told: Vec<(u16, String)> = every_refusal()
+        let printed: Vec<(u16, String)> = every_refusal()
             .into_iter()
             .map(|refusal| {
                 let response = refused(refusal, &AccountIn::default(), some_instant());
@@ -178,7 +178,7 @@ mod tests {
             (503, "Service unavailable"),
         ];
         assert_eq!(
-            told,
+            printed,
             expected.map(|(status, text)| (status, text.to_owned()))
         );
     }

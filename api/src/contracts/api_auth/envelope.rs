@@ -186,7 +186,7 @@ fn invalid(violations: &[Violation], at: Timestamp) -> Response {
     let mut errors = Errors::new();
     for &Violation { field, flaw } in violations {
         errors
-            .entry(member(field))
+            .entry(field_name(field))
             .or_default()
             .push(sentence(field, flaw));
     }
@@ -195,23 +195,23 @@ fn invalid(violations: &[Violation], at: Timestamp) -> Response {
 
 /// `message` names one identifier, the username first. `errors` names all.
 fn taken(kinds: &[IdentifierKind], at: Timestamp) -> Response {
-    let member = |kind: &IdentifierKind| kind.as_str();
-    let first = kinds.iter().min().map_or("username", member);
+    let field_name = |kind: &IdentifierKind| kind.as_str();
+    let first = kinds.iter().min().map_or("username", field_name);
     let message = format!("{first} already exist, try another");
     let errors = kinds
         .iter()
-        .map(member)
-        .map(|member| {
+        .map(field_name)
+        .map(|field_name| {
             (
-                member,
-                vec![format!("The {member} has already been taken.")],
+                field_name,
+                vec![format!("The {field_name} has already been taken.")],
             )
         })
         .collect();
     error(StatusCode::BAD_REQUEST, &message, errors, at)
 }
 
-const fn member(field: Field) -> &'static str {
+const fn field_name(field: Field) -> &'static str {
     match field {
         Field::Username => "username",
         Field::Email => "email",
@@ -224,21 +224,23 @@ const fn member(field: Field) -> &'static str {
 
 /// The documents print one of Laravel's sentences, "The username field is required."; the others are also Laravel's.
 fn sentence(field: Field, flaw: Flaw) -> String {
-    let member = member(field);
+    let field_name = field_name(field);
     match flaw {
-        Flaw::Required => format!("The {member} field is required."),
+        Flaw::Required => format!("The {field_name} field is required."),
         Flaw::TooLong { max } => {
-            format!("The {member} field must not be greater than {max} characters.")
+            format!("The {field_name} field must not be greater than {max} characters.")
         }
-        Flaw::TooShort { min } => format!("The {member} field must be at least {min} characters."),
+        Flaw::TooShort { min } => {
+            format!("The {field_name} field must be at least {min} characters.")
+        }
         Flaw::Malformed if field == Field::Email => {
-            format!("The {member} field must be a valid email address.")
+            format!("The {field_name} field must be a valid email address.")
         }
-        Flaw::Malformed => format!("The {member} field format is invalid."),
-        Flaw::IdShaped => format!("The {member} field must not be a UUID."),
-        Flaw::Common => format!("The {member} field is too common."),
-        Flaw::Guessable => format!("The {member} field is too easy to guess."),
-        Flaw::Mismatch => format!("The {member} field must match password."),
+        Flaw::Malformed => format!("The {field_name} field format is invalid."),
+        Flaw::IdShaped => format!("The {field_name} field must not be a UUID."),
+        Flaw::Common => format!("The {field_name} field is too common."),
+        Flaw::Guessable => format!("The {field_name} field is too easy to guess."),
+        Flaw::Mismatch => format!("The {field_name} field must match password."),
     }
 }
 

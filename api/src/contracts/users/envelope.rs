@@ -70,8 +70,8 @@ pub(super) fn failed(failure: RequestError, _: Timestamp) -> Response {
         RequestError::WrongMediaType => "content-type must be application/json",
         RequestError::EncodedBody => "content-encoding is not supported",
         RequestError::BodyTooSlow => "request timeout",
-        RequestError::Crowded | RequestError::Unfinished => "service unavailable",
-        RequestError::Broken => "internal server error",
+        RequestError::LimitExceeded | RequestError::TimedOut => "service unavailable",
+        RequestError::Panicked => "internal server error",
     };
     error(failure.status(), message)
 }
@@ -115,20 +115,20 @@ fn first_sentence(violations: &[Violation]) -> String {
 }
 
 fn sentence(Violation { field, flaw }: Violation) -> String {
-    let member = member(field);
+    let field_name = field_name(field);
     match flaw {
-        Flaw::Required => format!("{member} is required"),
-        Flaw::TooLong { max } => format!("{member} must be at most {max} characters"),
-        Flaw::TooShort { min } => format!("{member} must be at least {min} characters"),
-        Flaw::Malformed => format!("{member} is not valid"),
-        Flaw::IdShaped => format!("{member} must not be a UUID"),
-        Flaw::Common => format!("{member} is too common"),
-        Flaw::Guessable => format!("{member} is too easy to guess"),
-        Flaw::Mismatch => format!("{member} does not match"),
+        Flaw::Required => format!("{field_name} is required"),
+        Flaw::TooLong { max } => format!("{field_name} must be at most {max} characters"),
+        Flaw::TooShort { min } => format!("{field_name} must be at least {min} characters"),
+        Flaw::Malformed => format!("{field_name} is not valid"),
+        Flaw::IdShaped => format!("{field_name} must not be a UUID"),
+        Flaw::Common => format!("{field_name} is too common"),
+        Flaw::Guessable => format!("{field_name} is too easy to guess"),
+        Flaw::Mismatch => format!("{field_name} does not match"),
     }
 }
 
-const fn member(field: Field) -> &'static str {
+const fn field_name(field: Field) -> &'static str {
     match field {
         Field::Username => "username",
         Field::Email => "email",
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_status_and_text() {
-        let told: Vec<(u16, String)> = every_refusal()
+        let printed: Vec<(u16, String)> = every_refusal()
             .into_iter()
             .map(|refusal| {
                 let response = refused(refusal);
@@ -177,7 +177,7 @@ mod tests {
             (503, "service unavailable"),
         ];
         assert_eq!(
-            told,
+            printed,
             expected.map(|(status, text)| (status, text.to_owned()))
         );
     }
@@ -220,15 +220,15 @@ mod tests {
                 "error": false,
             })
         );
-        let told = body(tokens(&signed_in(), "successfully login"));
+        let printed = body(tokens(&signed_in(), "successfully login"));
         assert_eq!(
-            told["data"],
+            printed["data"],
             json!({"access_token": "access", "refresh_token": "refresh"})
         );
         let mut only_access = signed_in();
         only_access.refresh = None;
-        let told = body(tokens(&only_access, "successfully refresh access_token"));
-        assert_eq!(told["data"], json!({"access_token": "access"}));
+        let printed = body(tokens(&only_access, "successfully refresh access_token"));
+        assert_eq!(printed["data"], json!({"access_token": "access"}));
         assert_eq!(body(done("token verified"))["data"], json!(null));
     }
 

@@ -25,8 +25,8 @@ fn error(status: StatusCode, errors: Errors) -> Response {
     (status, Json(out)).into_response()
 }
 
-fn wrong(member: &'static str, sentence: &str) -> Response {
-    let errors = Errors::from([(member, sentence.to_owned())]);
+fn wrong(field_name: &'static str, sentence: &str) -> Response {
+    let errors = Errors::from([(field_name, sentence.to_owned())]);
     error(StatusCode::BAD_REQUEST, errors)
 }
 
@@ -65,13 +65,13 @@ fn invalid(violations: &[Violation]) -> Response {
     let mut errors = Errors::new();
     for &Violation { field, flaw } in violations {
         errors
-            .entry(member(field))
+            .entry(field_name(field))
             .or_insert_with(|| sentence(field, flaw));
     }
     error(StatusCode::BAD_REQUEST, errors)
 }
 
-const fn member(field: Field) -> &'static str {
+const fn field_name(field: Field) -> &'static str {
     match field {
         Field::Username => "username",
         Field::Email => "email",
@@ -83,16 +83,16 @@ const fn member(field: Field) -> &'static str {
 }
 
 fn sentence(field: Field, flaw: Flaw) -> String {
-    let member = member(field);
+    let field_name = field_name(field);
     match flaw {
-        Flaw::Required => format!("The {member} is required"),
-        Flaw::TooLong { max } => format!("The {member} must be at most {max} characters"),
-        Flaw::TooShort { min } => format!("The {member} must be at least {min} characters"),
-        Flaw::Malformed => format!("The {member} is not valid"),
-        Flaw::IdShaped => format!("The {member} must not be a UUID"),
-        Flaw::Common => format!("The {member} is too common"),
-        Flaw::Guessable => format!("The {member} is too easy to guess"),
-        Flaw::Mismatch => format!("The {member} is not match"),
+        Flaw::Required => format!("The {field_name} is required"),
+        Flaw::TooLong { max } => format!("The {field_name} must be at most {max} characters"),
+        Flaw::TooShort { min } => format!("The {field_name} must be at least {min} characters"),
+        Flaw::Malformed => format!("The {field_name} is not valid"),
+        Flaw::IdShaped => format!("The {field_name} must not be a UUID"),
+        Flaw::Common => format!("The {field_name} is too common"),
+        Flaw::Guessable => format!("The {field_name} is too easy to guess"),
+        Flaw::Mismatch => format!("The {field_name} is not match"),
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_status_and_text() {
-        let told: Vec<(u16, String)> = every_refusal()
+        let printed: Vec<(u16, String)> = every_refusal()
             .into_iter()
             .map(|refusal| {
                 let response = refused(refusal);
@@ -134,7 +134,7 @@ mod tests {
             (503, "Service Unavailable"),
         ];
         assert_eq!(
-            told,
+            printed,
             expected.map(|(status, text)| (status, text.to_owned()))
         );
     }

@@ -101,10 +101,10 @@ impl Reading {
             if let Some(reason) = self.cut_short {
                 return Err(CutShort(reason));
             }
-            if self.remaining == Some(0) || self.is_to_stop() {
+            if self.remaining == Some(0) || self.should_stop() {
                 return Ok(None);
             }
-            if !self.may_go_on().await {
+            if !self.is_still_authorized().await {
                 return Err(CutShort("the right to read is gone"));
             }
             let events = match self.reader.next().await {
@@ -115,7 +115,7 @@ impl Reading {
                 }
                 Err(ReadOnError::Store(error)) => {
                     let cause = error.source().map(ToString::to_string);
-                    tracing::warn!(%error, cause, "a reader of the log has to come back later");
+                    tracing::warn!(%error, cause, "the log could not be read; the reader was disconnected");
                     return Err(CutShort("the log cannot be read now"));
                 }
             };
@@ -148,11 +148,11 @@ impl Reading {
     }
 
     /// A response that has an end is completed even if the program is stopping.
-    fn is_to_stop(&self) -> bool {
+    fn should_stop(&self) -> bool {
         self.follow && self.api.stopping.is_cancelled()
     }
 
-    async fn may_go_on(&mut self) -> bool {
+    async fn is_still_authorized(&mut self) -> bool {
         if !self.right.is_in_doubt() && self.checked_at.elapsed() < CHECK_EVERY {
             return true;
         }
@@ -164,7 +164,7 @@ impl Reading {
     /// is better than reading on.
     fn history_changed(&self) -> String {
         let problem = problem_text(StatusCode::CONFLICT, HISTORY_CHANGED);
-        self.last_words("history-changed", &problem)
+        self.final_message("history-changed", &problem)
     }
 
     /// The last message before an event that this program cannot read. If a newer program wrote it, a reader must not
@@ -175,10 +175,10 @@ impl Reading {
             "This version of the program cannot read the event at {log_index}: a newer version wrote it, or it was put into the database by other means. Ask a node of a newer version; or, once `authlog log verify` and `authlog doctor` have shown what it is, leave it out: read on after {log_index}."
         );
         let problem = problem_text(StatusCode::NOT_IMPLEMENTED, &detail);
-        self.last_words("unreadable-event", &problem)
+        self.final_message("unreadable-event", &problem)
     }
 
-    fn last_words(&self, event: &str, problem: &str) -> String {
+    fn final_message(&self, event: &str, problem: &str) -> String {
         if self.server_sent {
             format!("{}data: {problem}\n\n", self.event_type(event))
         } else {
@@ -195,7 +195,7 @@ impl Reading {
             match publish(logged) {
                 Ok(event) => self.write_one(&event, &mut text),
                 Err(error) => {
-                    tracing::error!(%error, "the log cannot be read on by this version of the program");
+                    tracing::error!(%error, "this version of the program cannot read an event; the reader was disconnected");
                     text.push_str(&self.unreadable(logged.log_index));
                     self.cut_short = Some("an event cannot be read");
                     break;

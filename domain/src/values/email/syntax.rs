@@ -1,4 +1,4 @@
-//! The parts of an address: what they may hold, and the form in which they are compared.
+//! The syntax of the parts of an address, and their canonical form.
 
 use std::borrow::Cow;
 
@@ -26,8 +26,8 @@ pub(super) fn is_dot_atom(text: &str) -> bool {
         .all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
-/// RFC 5322 §3.2.3. RFC 6531 adds all of Unicode beyond ASCII. Of that, what cannot be seen is left out, but for the joiners
-/// without which some languages cannot be written (RFC 5892 A.1, A.2).
+/// A character of an atom (RFC 5322 §3.2.3). RFC 6531 adds all of Unicode beyond ASCII. Invisible characters are
+/// excluded, except for the joiners without which some languages cannot be written (RFC 5892 A.1, A.2).
 fn is_atext(letter: char) -> bool {
     use GeneralCategory as Category;
     if letter.is_ascii() {
@@ -47,7 +47,7 @@ fn is_atext(letter: char) -> bool {
         )
 }
 
-/// The domain as the domain name system has it (UTS 46, non-transitional); `None` for what is no domain of hosts.
+/// The domain as A-labels (UTS 46, non-transitional). `None` if it is not a host name.
 pub(super) fn a_labels(domain: &str) -> Option<String> {
     Uts46::new()
         .to_ascii(
@@ -60,7 +60,7 @@ pub(super) fn a_labels(domain: &str) -> Option<String> {
         .map(Cow::into_owned)
 }
 
-/// Checks the labels of a domain that [`a_labels`] has made.
+/// Checks the labels of a domain that [`a_labels`] has returned.
 pub(super) fn check_labels(domain: &str, is_too_long: Flaw) -> Result<(), Flaw> {
     if !domain.contains('.') || domain.split('.').any(str::is_empty) {
         return Err(Flaw::Malformed);
@@ -72,21 +72,21 @@ pub(super) fn check_labels(domain: &str, is_too_long: Flaw) -> Result<(), Flaw> 
     Ok(())
 }
 
-/// The form in which two spellings of one mailbox are equal.
+/// The form that all spellings of one mailbox share.
 pub(super) fn comparable(local: &str, domain: &str) -> String {
     let domain = a_labels(domain).unwrap_or_else(|| folded(domain));
     format!("{}@{domain}", folded(&unquoted(local)))
 }
 
-/// Without regard to letter case and to how accents are composed (Unicode D145, composed again).
+/// Ignores letter case and the composition of accents (Unicode D145, composed again).
 pub(super) fn folded(text: &str) -> String {
     let decomposed: String = text.nfd().collect();
     let folded = UniCase::unicode(decomposed).to_folded_case();
     folded.nfc().collect()
 }
 
-/// A quoted local part without its quotation marks if they are not needed, and otherwise with no more quoted pairs than are
-/// needed (RFC 5321 §4.1.2).
+/// A quoted local part without its quotation marks if they are unnecessary, otherwise with the quoted pairs that are
+/// necessary (RFC 5321 §4.1.2).
 fn unquoted(local: &str) -> Cow<'_, str> {
     let inner = local.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
     let Some(inner) = inner else {

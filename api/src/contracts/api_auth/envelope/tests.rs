@@ -23,12 +23,12 @@ fn every_refusal_has_its_status_and_text() {
         assert_eq!(body["status"], "error");
         assert_eq!(body["timestamp"], AT);
     }
-    let told: Vec<(u16, &str)> = statuses
+    let printed: Vec<(u16, &str)> = statuses
         .iter()
         .map(|(status, body)| (*status, body["message"].as_str().unwrap()))
         .collect();
     assert_eq!(
-        told,
+        printed,
         [
             (400, "Bad Request"),
             (400, "username already exist, try another"),
@@ -81,18 +81,18 @@ fn an_invalid_field_has_a_list_of_sentences() {
 #[test]
 fn a_taken_username_comes_before_a_taken_address() {
     let kinds = vec![IdentifierKind::Email, IdentifierKind::Username];
-    let told = body(refused(Refusal::IdentifierTaken(kinds), some_instant()));
-    assert_eq!(told["message"], "username already exist, try another");
+    let printed = body(refused(Refusal::IdentifierTaken(kinds), some_instant()));
+    assert_eq!(printed["message"], "username already exist, try another");
     assert_eq!(
-        told["errors"],
+        printed["errors"],
         json!({
             "username": ["The username has already been taken."],
             "email": ["The email has already been taken."],
         })
     );
     let kinds = vec![IdentifierKind::Email];
-    let told = body(refused(Refusal::IdentifierTaken(kinds), some_instant()));
-    assert_eq!(told["message"], "email already exist, try another");
+    let printed = body(refused(Refusal::IdentifierTaken(kinds), some_instant()));
+    assert_eq!(printed["message"], "email already exist, try another");
 }
 
 #[test]
@@ -138,15 +138,15 @@ fn a_registration_has_the_fields_of_both_documents() {
 
 #[test]
 fn a_login_has_the_fields_of_both_documents() {
-    let told = body(logged_in(&signed_in(), some_instant()));
-    assert_eq!(told["message"], "User successfully logged in");
-    assert_eq!(told["accessToken"], "access");
+    let printed = body(logged_in(&signed_in(), some_instant()));
+    assert_eq!(printed["message"], "User successfully logged in");
+    assert_eq!(printed["accessToken"], "access");
     assert_eq!(
-        told["user"],
+        printed["user"],
         json!({"username": "ahmadsolih", "email": "ahmadsolih@gmail.com", "role": "user"})
     );
-    let members: Vec<&String> = told["data"].as_object().unwrap().keys().collect();
-    assert_eq!(members, ["access_token", "refresh_token"]);
+    let names: Vec<&String> = printed["data"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["access_token", "refresh_token"]);
 }
 
 #[test]
@@ -179,10 +179,10 @@ fn errors_before_a_use_case_use_the_same_envelope() {
     for failure in RequestError::ALL {
         let response = failed(failure, some_instant());
         assert_eq!(response.status(), failure.status());
-        let told = body(response);
-        assert_eq!(told["statusCode"], failure.status().as_u16());
+        let printed = body(response);
+        assert_eq!(printed["statusCode"], failure.status().as_u16());
         assert_eq!(
-            told["message"],
+            printed["message"],
             failure.status().canonical_reason().unwrap()
         );
     }
