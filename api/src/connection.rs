@@ -232,12 +232,12 @@ impl Connection {
     }
 
     fn restart_wait(&mut self) {
-        let patience = match self.expected {
-            // Nothing signals that the response has been sent, so this is checked restart after that time.
+        let limit = match self.expected {
+            // Nothing signals that the response has been sent, so this is checked again after that time.
             Expected::Head | Expected::Nothing | Expected::Frames => HEAD_TIMEOUT,
             Expected::Request => self.place.idle_time(),
         };
-        self.silence.restart(patience);
+        self.silence.restart(limit);
     }
 
     /// Waits for the client to send something, within its time limit.
@@ -298,30 +298,30 @@ impl Connection {
 /// A time limit for the client, which is shorter once the program is stopping.
 ///
 /// Every request starts a new wait, and most end long before their limit. So the timer is seldom reset: if it fires too
-/// early, it is set restart.
+/// early, it is set again.
 struct Wait {
     until: Instant,
-    alarm: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
     stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Wait {
-    fn begins(patience: Duration, stopping: &CancellationToken) -> Self {
-        let until = Instant::now() + patience;
+    fn begins(limit: Duration, stopping: &CancellationToken) -> Self {
+        let until = Instant::now() + limit;
         Self {
             until,
-            alarm: Box::pin(sleep_until(until)),
+            timer: Box::pin(sleep_until(until)),
             stopping: Some(Box::pin(stopping.clone().cancelled_owned())),
         }
     }
 
     /// Starts a new wait.
-    fn restart(&mut self, patience: Duration) {
-        let patience = match self.stopping {
-            Some(_) => patience,
-            None => patience.min(SHUTDOWN_TIMEOUT),
+    fn restart(&mut self, limit: Duration) {
+        let limit = match self.stopping {
+            Some(_) => limit,
+            None => limit.min(SHUTDOWN_TIMEOUT),
         };
-        self.until = Instant::now() + patience;
+        self.until = Instant::now() + limit;
     }
 }
 
@@ -339,15 +339,15 @@ impl Future for Wait {
             self.until = self.until.min(Instant::now() + SHUTDOWN_TIMEOUT);
         }
         let until = self.until;
-        if until < self.alarm.deadline() {
-            self.alarm.as_mut().reset(until);
+        if until < self.timer.deadline() {
+            self.timer.as_mut().reset(until);
         }
         loop {
-            ready!(self.alarm.as_mut().poll(context));
-            if self.alarm.deadline() >= until {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= until {
                 return Poll::Ready(());
             }
-            self.alarm.as_mut().reset(until);
+            self.timer.as_mut().reset(until);
         }
     }
 }

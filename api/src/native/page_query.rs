@@ -94,7 +94,8 @@ impl UsersQuery {
                 }
                 "limit" => limit = page_limit(value, MAX_LIMIT)?,
                 "email" | "username" | "id" => {
-                    if one.replace(Wanted::parse(name, value)).is_some() {
+                    let previous = one.replace(Wanted::parse(name, value));
+                    if previous.is_some() {
                         return Err("Only one of email, username and id is allowed.".to_owned());
                     }
                 }
