@@ -3,11 +3,11 @@
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
-/// Polls `future`, and once more after other work of the same task has had a turn. Returns its output, or `None` if it has
-/// to wait. Only then does the caller need a timer.
+/// Polls `future`, and once more after other work of the same task has had a turn. Returns its output, or `None` if it
+/// has to wait. Only then does the caller need a timer.
 ///
-/// In the turn between, another part of the same connection finishes its work, for example a body that was read together
-/// with its head is passed on.
+/// In the turn between, another part of the same connection finishes its work, for example a body that was read
+/// together with its head is passed on.
 pub(crate) async fn poll_twice<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     let mut is_second = false;
     poll_fn(

@@ -46,11 +46,11 @@ pub(crate) struct Host {
 }
 
 /// Serves `host`'s router on `listener` until the program is stopping, and then until every accepted request is
-/// answered. At most `most` connections are held at a time.
-pub(crate) async fn serve(listener: TcpListener, host: Host, most: usize) {
+/// answered. At most `max_connections` connections are held at a time.
+pub(crate) async fn serve(listener: TcpListener, host: Host, max_connections: usize) {
     let host = Arc::new(host);
-    let places = Arc::new(Semaphore::new(most));
-    let clients = Clients::new(most);
+    let places = Arc::new(Semaphore::new(max_connections));
+    let clients = Clients::new(max_connections);
     let connections = TaskTracker::new();
     let accepting = async {
         loop {

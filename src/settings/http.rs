@@ -104,7 +104,7 @@ impl Http {
         let is_https = |url: &Url| url.scheme() == "https";
         anyhow::ensure!(
             !http.allows_cross_site_cookies()
-                || http.public_url.as_ref().is_some_and(is_https) && !http.cors_origins.are_none(),
+                || http.public_url.as_ref().is_some_and(is_https) && !http.cors_origins.is_empty(),
             "AUTHLOG_COOKIE_SAME_SITE is none, which needs AUTHLOG_PUBLIC_URL=https://… (browsers keep such a cookie over HTTPS alone) and AUTHLOG_CORS_ORIGINS (the sites whose pages may use it)"
         );
         Ok(http)

@@ -37,9 +37,9 @@ pub struct AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Parses origins, separated by commas (`https://app.example.com, http://localhost:3000`). Each names one site. A
-    /// pattern or `null` is an error, because it could allow sites that the operator did not intend to use the cookies
-    /// of their visitors.
+    /// Parses origins, separated by commas (`https://app.example.com, http://localhost:3000`). Each names one site.
+    /// Returns `None` for any other text. A pattern or `null` is not accepted, because it could let sites use the
+    /// cookies of their visitors that the operator did not have in mind.
     pub fn parse(text: &str) -> Option<Self> {
         let origins = text.split(',').map(|text| {
             let url = Url::parse(text.trim()).ok()?;

@@ -43,8 +43,8 @@ const OVERLOAD_DELAY: Duration = Duration::from_secs(1);
 /// be refused each time although threads are idle in between.
 const JITTER: Duration = Duration::from_millis(500);
 
-/// The middleware around every route. A request that has begun is finished even if its client has gone or its time is up,
-/// because a session that was ended in the log must also be ended in memory. A panic affects no other request.
+/// The middleware around every route. A request that has begun is finished even if its client has gone or its time is
+/// up, because a session that was ended in the log must also be ended in memory. A panic affects no other request.
 ///
 /// Handlers find the [`RequestContext`](authlog_application::RequestContext) and the [`Surface`](super::Surface) of the
 /// request among its extensions.
@@ -70,8 +70,8 @@ pub(crate) async fn process_request(
     );
     let route = route(&request);
     let is_probe = endpoints.probes.contains(&route);
-    // Method and headers are those of the request that the proxy asks about. So this is no preflight and has no body, and
-    // the application behind the proxy decides which sites may read the response.
+    // Method and headers are those of the request that the proxy asks about. So this is no preflight and has no body,
+    // and the application behind the proxy decides which sites may read the response.
     let is_forward_auth = endpoints.forward_auth.contains(&route);
     let changes_something =
         !is_forward_auth && !request.method().is_safe() && !endpoints.read_only.contains(&route);

@@ -40,27 +40,24 @@ fn describe() {
     for (name, says) in [
         (
             "authlog_log_tampered",
-            "1 if the log is no longer what was signed",
+            "1 if the log differs from what was signed",
         ),
-        (
-            "authlog_log_index",
-            "The place of the last event in the log",
-        ),
+        ("authlog_log_index", "The log index of the last event"),
         (
             "authlog_log_audit_checked",
-            "How many events of this pass of the audit were compared with the log",
+            "Events that the current audit pass has compared with the log",
         ),
         (
             "authlog_log_audit_size",
-            "How many events this pass of the audit compares",
+            "Events that the current audit pass has to compare with the log",
         ),
         (
             "authlog_log_audit_completed_seconds",
-            "When the last whole pass of the audit ended, in seconds since 1970",
+            "When the last complete audit pass ended, in seconds since 1970",
         ),
         (
             "authlog_checkpoint_size",
-            "How many events the newest signed checkpoint vouches for",
+            "Events that the newest signed checkpoint covers",
         ),
         (
             "authlog_publisher_active",
@@ -68,15 +65,15 @@ fn describe() {
         ),
         (
             "authlog_publisher_alarm",
-            "1 if the stream holds messages that are no events of the log, or takes no more",
+            "1 if the stream has messages that are not events of the log, or does not accept more messages",
         ),
         (
             "authlog_lag_events",
-            "Events that wait for this stage: to be brought into order, or to be published",
+            "Events that wait to be ordered (sequencer) or published (publisher)",
         ),
         (
             "authlog_lag_seconds",
-            "The age of the oldest event that waits for this stage",
+            "Age of the oldest event that waits to be ordered (sequencer) or published (publisher)",
         ),
         ("authlog_worker_up", "1 if the background worker runs"),
     ] {
@@ -89,15 +86,12 @@ fn describe() {
         ),
         (
             "authlog_log_audit_passes_total",
-            "Whole passes of the audit of the log by this node",
+            "Complete audit passes of this node",
         ),
-        (
-            "authlog_password_hashes_total",
-            "Password hashes that were computed",
-        ),
+        ("authlog_password_hashes_total", "Computed password hashes"),
         (
             "authlog_log_lines_lost_total",
-            "Log lines that were lost because they could not be written in time",
+            "Log lines that were discarded because they could not be written in time",
         ),
     ] {
         metrics::describe_counter!(name, says);

@@ -40,8 +40,8 @@ impl SessionsQuery {
     }
 }
 
-/// The account that is asked for. An id is not looked up as a username or the reverse: earlier versions accepted usernames
-/// that have the form of an id.
+/// The account that is asked for. An id is not looked up as a username or the reverse: earlier versions accepted
+/// usernames that have the form of an id.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// The account with this id.

@@ -15,9 +15,9 @@ pub enum SessionCommand {
     Start(StartSession),
     /// Refresh the session.
     Refresh(RefreshSession),
-    /// End the session, as requested by its owner within it.
+    /// Log out of the session.
     LogOut(LogOut),
-    /// End the session from outside.
+    /// Revoke the session.
     Revoke(RevokeSession),
 }
 
@@ -63,14 +63,14 @@ pub struct Limits {
     pub idle: Option<Duration>,
 }
 
-/// End a session, as requested by its owner within it.
+/// Log out of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct LogOut {
     /// The current time.
     pub at: Timestamp,
 }
 
-/// End a session from outside.
+/// Revoke a session.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeSession {
     /// The current time.

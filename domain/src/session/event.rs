@@ -14,9 +14,9 @@ pub enum SessionEvent {
     TokenRefreshed(TokenRefreshed),
     /// A refresh token was reused after its replacement. It was copied, so the session ended.
     RefreshTokenReused(RefreshTokenReused),
-    /// The owner ended the session within it.
+    /// The owner logged out of the session.
     LoggedOut(LoggedOut),
-    /// The session was ended from outside.
+    /// The session was revoked: by its owner from another session, or by an administrator.
     SessionRevoked(SessionRevoked),
 }
 
@@ -55,14 +55,14 @@ pub struct RefreshTokenReused {
     pub generation: u32,
 }
 
-/// The owner ended the session within it.
+/// The owner logged out of the session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoggedOut {
     /// When the event occurred.
     pub at: Timestamp,
 }
 
-/// The session was ended from outside.
+/// The session was revoked: by its owner from another session, or by an administrator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionRevoked {
     /// When the event occurred.

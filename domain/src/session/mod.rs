@@ -27,7 +27,7 @@ pub enum Rotation {
     Reusable,
 }
 
-/// Who requested that a session is ended from outside.
+/// Who revoked a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RevocationReason {

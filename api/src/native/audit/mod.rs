@@ -60,8 +60,8 @@ fn crowded(reason: NoPlace) -> Response {
     retry_later(response, AFTER_CROWDING)
 }
 
-/// The response to a reader whose position is beyond the end of the log. If it waited there, it would miss events: the log
-/// was restored from a backup, or is another log.
+/// The response to a reader whose position is beyond the end of the log. If it waited there, it would miss events: the
+/// log was restored from a backup, or is another log.
 fn beyond_the_end(after: u64, end: u64) -> Response {
     let detail = format!(
         "The log ends at {end}, and after or Last-Event-ID is {after}. That position belongs to another log, or to this log before it was restored from a backup."

@@ -32,11 +32,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The last line for a reader whose events are no longer in the log.
-const HISTORY_CHANGED: &str = "The log no longer has the events before this line as they were sent: the database was restored from a backup, or failed over to a server that had not received them. Discard what you made of the events of this log, and read it again from the beginning.";
+const HISTORY_CHANGED: &str = "The log no longer has the events before this line as they were sent: the database was restored from a backup, or it failed over to a server that had not received them. Discard everything that you derived from this log, and read it again from the beginning.";
 
 /// A response was cut short. It is aborted before its end, so that clients do not take it for complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was cut short: {0}")]
+#[error("the response was cut short: {0}")]
 struct CutShort(&'static str);
 
 struct Reading {
@@ -105,12 +105,12 @@ impl Reading {
                 return Ok(None);
             }
             if !self.is_still_authorized().await {
-                return Err(CutShort("the right to read is gone"));
+                return Err(CutShort("the reader is no longer authorized"));
             }
             let events = match self.reader.next().await {
                 Ok(events) => events,
                 Err(ReadOnError::HistoryChanged(_)) => {
-                    self.cut_short = Some("the log is not the one that was read");
+                    self.cut_short = Some("the history of the log has changed");
                     return Ok(Some(self.history_changed()));
                 }
                 Err(ReadOnError::Store(error)) => {
@@ -172,7 +172,7 @@ impl Reading {
     /// out.
     fn unreadable(&self, log_index: u64) -> String {
         let detail = format!(
-            "This version of the program cannot read the event at {log_index}: a newer version wrote it, or it was put into the database by other means. Ask a node of a newer version; or, once `authlog log verify` and `authlog doctor` have shown what it is, leave it out: read on after {log_index}."
+            "This version of the program cannot read the event at {log_index}: either a newer version wrote it, or it was written to the database by other means. Send the request to a node with a newer version. Or find out with `authlog log verify` and `authlog doctor` what the event is, and skip it: continue after {log_index}."
         );
         let problem = problem_text(StatusCode::NOT_IMPLEMENTED, &detail);
         self.final_message("unreadable-event", &problem)

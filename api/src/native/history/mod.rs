@@ -27,8 +27,8 @@ use query::{HistoryQuery, MAX_LIMIT, StateQuery};
 struct HistoryOut {
     user: UserId,
     events: Vec<Entry>,
-    /// `after` of the next request; `null` if there are no more events now. To read later events, continue after the last
-    /// event that has a `log_index`.
+    /// `after` of the next request; `null` if there are no more events now. To read later events, continue after the
+    /// last event that has a `log_index`.
     next: Option<u64>,
 }
 

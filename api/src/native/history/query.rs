@@ -81,8 +81,8 @@ fn instant(name: &str, value: &str) -> Result<Timestamp, String> {
     parsed(name, Timestamp::parse(&with_plus(value)), expected)
 }
 
-/// Reads a space as the plus sign of an offset: an unencoded `+02:00` in a query decodes to ` 02:00`. No valid instant has
-/// a space.
+/// Reads a space as the plus sign of an offset: an unencoded `+02:00` in a query decodes to ` 02:00`. No valid instant
+/// has a space.
 fn with_plus(value: &str) -> String {
     value.replace(' ', "+")
 }
