@@ -89,8 +89,8 @@ async fn a_moment_without_a_state_is_refused_with_the_reason(store: Store) {
         ("at=0", 404, "registered"),
         ("at=2020-01-01T00:00:00Z", 404, "registered"),
         ("at=4711", 404, "ends at"),
-        ("at=2999-01-01T00:00:00Z", 400, "come"),
-        ("at=noon", 400, "at has to be"),
+        ("at=2999-01-01T00:00:00Z", 400, "in the future"),
+        ("at=noon", 400, "at must be"),
     ] {
         let answer = state(&http, &auditor, &user, query).await;
         assert_eq!(answer.status, status, "{answer}");

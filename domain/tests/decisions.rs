@@ -69,7 +69,7 @@ impl Decides for RefusedLogins {
 
 /// In the program, cqrs-es writes the events of a decision, each of which is applied when it is written.
 #[tokio::test]
-async fn cqrs_es_writes_and_applies_what_was_decided() {
+async fn cqrs_es_writes_and_applies_the_decided_events() {
     let (mut user, sink) = (User::default(), EventSink::default());
     let decided = user.decide(registration()).unwrap();
     user.handle(registration(), &(), &sink).await.unwrap();
@@ -969,7 +969,7 @@ impl Story {
 
 proptest! {
     #[test]
-    fn a_replay_stands_where_the_first_run_stood(
+    fn a_replay_gives_the_state_of_the_first_run(
         steps in proptest::collection::vec(step(), 0..40),
     ) {
         let mut story = Story::begin(Rotation::Rotating);

@@ -140,7 +140,7 @@ fn staged(base: Account, new: &[RecordedEvent]) -> StagedStream {
 
 proptest! {
     #[test]
-    fn what_is_decided_by_a_row_is_what_would_be_decided_by_its_events(life in life()) {
+    fn a_row_leads_to_the_same_decisions_as_its_events(life in life()) {
         let mut user = User::default();
         let recorded = recorded(&life);
         for (index, event) in life.iter().enumerate() {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_row_that_goes_on_from_a_row_is_the_one_that_all_events_make(life in life(), split in 1..24_usize) {
+    fn a_row_folded_in_two_steps_equals_one_folded_in_one(life in life(), split in 1..24_usize) {
         let recorded = recorded(&life);
         let (before, new) = recorded.split_at(split.min(recorded.len()));
         let base = account(before).unwrap().unwrap();
@@ -168,7 +168,7 @@ proptest! {
 
     /// A missing value in a row is not filled in by later events, because they do not repeat the earlier requests.
     #[test]
-    fn recent_requests_that_a_row_does_not_know_stay_unknown(life in life(), split in 1..24_usize) {
+    fn recent_requests_that_are_missing_in_a_row_stay_missing(life in life(), split in 1..24_usize) {
         let recorded = recorded(&life);
         let (before, new) = recorded.split_at(split.min(recorded.len()));
         let mut base = account(before).unwrap().unwrap();

@@ -79,7 +79,7 @@ fn recorded(events: &[SessionEvent]) -> Vec<RecordedEvent> {
 
 proptest! {
     #[test]
-    fn what_is_decided_by_a_row_is_what_would_be_decided_by_its_events(life in life()) {
+    fn a_row_leads_to_the_same_decisions_as_its_events(life in life()) {
         let mut aggregate = Session::default();
         let recorded = recorded(&life);
         for (index, event) in life.iter().enumerate() {
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn a_row_that_goes_on_from_a_row_is_the_one_that_all_events_make(life in life(), split in 1..12_usize) {
+    fn a_row_folded_in_two_steps_equals_one_folded_in_one(life in life(), split in 1..12_usize) {
         let recorded = recorded(&life);
         let split = split.min(recorded.len());
         let staged = StagedStream {
