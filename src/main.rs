@@ -3,11 +3,12 @@
 mod background;
 mod cli;
 mod commands;
+mod composition;
+mod connections;
+mod lifecycle;
 mod logging;
-mod parts;
 mod serve;
 mod settings;
-mod signals;
 mod transparency;
 
 use std::process::ExitCode;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use authlog_application::ports::LogIntegrity;
-use authlog_application::supervisor::Supervisor;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::nats::NatsCheckpoints;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
@@ -19,17 +18,16 @@ use authlog_infrastructure::transparency::witness::{TrustedCheckpoint, Witness};
 use authlog_infrastructure::transparency::{LogTree, ProvenLog, SchemaWatch};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use crate::lifecycle::{Stage, Tasks};
 use crate::settings::Settings;
 
 /// The key that signs for the log of this store.
 ///
 /// # Errors
-/// The store does not answer, or what it holds is no key.
+/// The store does not answer, or its value is not a key.
 pub(crate) async fn key(settings: &Settings, store: &dyn Store) -> anyhow::Result<NoteKey> {
-    // Logs are named like URLs without a scheme (C2SP tlog-checkpoint). Where no URL is set the name is made up.
+    // The origin of a log is a URL without a scheme (C2SP tlog-checkpoint). Without a public URL a name is generated.
     let origin = settings.http.public_url.as_ref().and_then(|url| {
         let host = url.host_str()?;
         let port = url
@@ -44,7 +42,7 @@ pub(crate) async fn key(settings: &Settings, store: &dyn Store) -> anyhow::Resul
         .context("the key that signs checkpoints")
 }
 
-/// The log as it answers for itself.
+/// The log with its proofs.
 ///
 /// # Errors
 /// As for [`key`].
@@ -53,8 +51,8 @@ pub(crate) async fn log(settings: &Settings, store: Arc<dyn Store>) -> anyhow::R
     Ok(ProvenLog::new(store, Arc::new(key)))
 }
 
-/// Signs for all that the log has, unless it contradicts a checkpoint in the file or on the stream that the settings name.
-/// A service that runs meanwhile signs the same.
+/// Signs a checkpoint of the whole log, unless the log contradicts a checkpoint in the file or on the stream that the settings
+/// name. A service that is running signs the same checkpoint.
 ///
 /// # Errors
 /// They contradict each other, or one of them cannot be read.
@@ -82,7 +80,7 @@ pub(crate) async fn sign(
     Ok(())
 }
 
-/// The newest checkpoint in the file that the settings name, after all notes in it were compared with the log.
+/// The newest checkpoint in the file that the settings name, after every note in it was compared with the log.
 ///
 /// # Errors
 /// They contradict each other, or one of them cannot be read.
@@ -111,7 +109,7 @@ fn checkpoint_stream(settings: &Settings) -> Option<NatsCheckpoints> {
     Some(NatsCheckpoints::new(nats.access.clone(), nats.stream))
 }
 
-/// The work that checkpoints make.
+/// The workers of the transparency log.
 pub(crate) struct Checkpoints {
     signer: Signer,
     schema_watch: SchemaWatch<dyn Store>,
@@ -122,8 +120,8 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// The signer of the log in `store`, which works while `signs` says so, and the couriers that carry its checkpoints to
-    /// where the settings say.
+    /// The signer of the log in `store`, which works while `signs` is true, the auditor, and the exporters of checkpoints that
+    /// the settings name.
     ///
     /// # Errors
     /// As for [`key`].
@@ -162,52 +160,42 @@ impl Checkpoints {
         })
     }
 
-    /// Where to watch whether the log still is the one that was signed.
+    /// Whether the log still matches its signed checkpoints.
     pub(crate) fn integrity(&self) -> watch::Receiver<LogIntegrity> {
         self.witness.integrity()
     }
 
-    /// Starts the work, which ends with `stop`.
-    pub(crate) fn start(
-        self,
-        supervisor: &Supervisor,
-        stop: &CancellationToken,
-    ) -> Vec<JoinHandle<()>> {
-        let ends = stop.clone();
-        let signer = supervisor.start("signer", stop, self.signer, move |it| {
-            it.run(ends.clone()).boxed()
+    /// Starts the workers.
+    pub(crate) fn start(self, tasks: &mut Tasks) {
+        tasks.drain(Stage::Sign, "signer", self.signer, |it, stop| {
+            it.run(stop).boxed()
         });
-        let ends = stop.clone();
-        let schema_watch =
-            supervisor.start("schema_watch", stop, self.schema_watch, move |watch| {
-                let ends = ends.clone();
+        tasks.drain(
+            Stage::Sign,
+            "schema_watch",
+            self.schema_watch,
+            |watch, stop| {
                 async move {
                     tokio::select! {
                         () = watch.run() => {}
-                        () = ends.cancelled() => {}
+                        () = stop.cancelled() => {}
                     }
                 }
                 .boxed()
-            });
-        let ends = stop.clone();
-        let auditor = supervisor.start("auditor", stop, self.auditor, move |it| {
-            it.run(ends.clone()).boxed()
+            },
+        );
+        tasks.drain(Stage::Sign, "auditor", self.auditor, |it, stop| {
+            it.run(stop).boxed()
         });
-        let mut tasks = vec![signer, schema_watch, auditor];
-        let file = self.file;
-        tasks.extend(file.map(|courier| carry("file_courier", courier, supervisor, stop)));
-        let nats = self.nats;
-        tasks.extend(nats.map(|courier| carry("stream_courier", courier, supervisor, stop)));
-        tasks
+        if let Some(courier) = self.file {
+            carry("file_courier", courier, tasks);
+        }
+        if let Some(courier) = self.nats {
+            carry("stream_courier", courier, tasks);
+        }
     }
 }
 
-fn carry<S: CheckpointSink + 'static>(
-    name: &'static str,
-    courier: Courier<S>,
-    supervisor: &Supervisor,
-    stop: &CancellationToken,
-) -> JoinHandle<()> {
-    let ends = stop.clone();
-    supervisor.start(name, stop, courier, move |it| it.run(ends.clone()).boxed())
+fn carry<S: CheckpointSink + 'static>(name: &'static str, courier: Courier<S>, tasks: &mut Tasks) {
+    tasks.drain(Stage::Sign, name, courier, |it, stop| it.run(stop).boxed());
 }

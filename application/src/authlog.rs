@@ -1,4 +1,4 @@
-//! The façade: the parts it is made of and the settings it goes by.
+//! The façade of the application: its ports, its settings and its background workers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,91 +13,89 @@ use crate::ports::{
     ResetRequests, RevocationSource, SecretTokens, StoreError, Tokens, TransparencyLog,
 };
 use crate::unanswered_refreshes::UnansweredRefreshes;
-use crate::unit_of_work::Journal;
-use crate::use_cases::{OutdatedPassword, RefusedLogin};
-use crate::{
-    Auditor, EventMailer, Housekeeper, LogFeed, MailSweeper, Operator, PasswordPolicy,
-    PasswordRenewer, Refusal, RefusedLoginRecorder, ResetMailer, RevocationList, RevocationTail,
+use crate::unit_of_work::CommandExecutor;
+use crate::workers::{
+    Background, BackgroundWorker, EventMailer, Housekeeper, LogFeed, MailSweeper, OutdatedPassword,
+    PasswordRenewer, RefusedLogin, RefusedLoginRecorder, ResetMailer, RevocationTail,
 };
+use crate::{Auditor, Operator, PasswordPolicy, Refusal, RevocationList};
 
-/// What the façade is made of.
+/// The ports of the application.
 #[derive(Clone)]
 pub struct Parts {
     /// The events, aggregate by aggregate.
     pub events: Arc<dyn EventStore>,
-    /// The events in their one order.
+    /// The events in the order of the log.
     pub log: Arc<dyn EventLog>,
-    /// What happened to each account.
+    /// The history of each account.
     pub history: Arc<dyn History>,
-    /// How far they have been published; `None` where nothing is.
+    /// How far the log has been published; `None` where it is not published.
     pub publication: Option<watch::Receiver<Publication>>,
-    /// What proves the log.
+    /// The proofs of the log.
     pub transparency: Arc<dyn TransparencyLog>,
-    /// Whether the log still is the one that was signed.
+    /// Whether the log still matches its signed checkpoints.
     pub integrity: watch::Receiver<LogIntegrity>,
     /// The read models.
     pub directory: Arc<dyn Directory>,
-    /// Tells whether the store can be used.
+    /// Checks whether the store can be used.
     pub health: Arc<dyn Health>,
-    /// Removes what has expired.
+    /// Removes expired data.
     pub housekeeping: Arc<dyn Housekeeping>,
-    /// News of ended sessions.
+    /// Sessions that ended and accounts that were erased, on any node.
     pub revocations: Arc<dyn RevocationSource>,
     /// The queue of requests to reset a password.
     pub reset_requests: Arc<dyn ResetRequests>,
-    /// The queue of what people are told by mail.
+    /// The queue of mail about accounts.
     pub mail_queue: Arc<dyn MailQueue>,
-    /// Bounds the mail that one mailbox is sent.
+    /// Limits the mail to one mailbox.
     pub mail_gate: Arc<dyn MailGate>,
     /// Hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Signs and verifies tokens.
     pub tokens: Arc<dyn Tokens>,
-    /// Makes and reads reset tokens.
+    /// Makes and reads reset tokens and verification tokens.
     pub secrets: Arc<dyn SecretTokens>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
-    /// What is kept of it.
+    /// Mail that this node keeps as files.
     pub kept_mail: Arc<dyn KeptMail>,
-    /// Limits guessing.
+    /// Limits attempts, such as wrong passwords.
     pub limiter: Arc<dyn AttemptLimiter>,
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Makes ids and secrets.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// What the façade goes by.
+/// The settings of the application.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is asked of a new password.
+    /// The requirements for a new password.
     pub password_policy: PasswordPolicy,
-    /// How long a password reset can be carried out.
+    /// How long a reset token is valid.
     pub reset_lifetime: Duration,
-    /// How long the refresh token before the current one is still taken for a client's retry.
+    /// How long the previous refresh token is still accepted, as a retry of its client.
     pub refresh_grace: Duration,
-    /// How long a session can go on.
+    /// The limits of a session's lifetime.
     pub session_limits: Limits,
-    /// Whether a link is mailed at the registration that proves whose the e-mail address is.
+    /// Whether a link that verifies the e-mail address is mailed at registration.
     pub verifies_email: bool,
-    /// Whether nobody can sign in whose e-mail address was not verified.
+    /// Whether signing in requires a verified e-mail address.
     pub requires_verified_email: bool,
-    /// How long a link about an e-mail address is good.
+    /// How long a verification link is valid.
     pub verification_lifetime: Duration,
-    /// The address of the page on which a person confirms an e-mail address; the token is appended as the query parameter
-    /// `token`.
+    /// The URL of the page that confirms an e-mail address. The token is appended as the query parameter `token`.
     pub verification_page: String,
-    /// The address of the page on which a person types a new password; the reset token is appended as the query
-    /// parameter `token`.
+    /// The URL of the page that sets a new password. The reset token is appended as the query parameter `token`.
     pub reset_page: String,
 }
 
-/// What Authlog does for people. Cheap to clone.
+/// The use cases of Authlog. Cheap to clone.
 #[derive(Clone)]
 pub struct Authlog {
     pub(crate) parts: Parts,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) executor: Arc<CommandExecutor>,
     pub(crate) revocation_list: Arc<RevocationList>,
     pub(crate) unanswered_refreshes: Arc<UnansweredRefreshes>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
@@ -109,31 +107,11 @@ pub struct Authlog {
     pub(crate) known_accounts: Arc<KnownAccounts>,
 }
 
-/// The work that goes on beside the requests. Each has a `run` to be driven until it returns.
-pub struct Background {
-    /// Records refused logins.
-    pub refused_logins: RefusedLoginRecorder,
-    /// Hashes passwords anew whose hashes are outdated.
-    pub password_renewer: PasswordRenewer,
-    /// Sends the mails that resets need.
-    pub reset_mailer: ResetMailer,
-    /// Sends the mails that tell of events.
-    pub event_mailer: EventMailer,
-    /// Hears of sessions that end on other nodes.
-    pub revocation_tail: RevocationTail,
-    /// Removes what has expired.
-    pub housekeeper: Housekeeper,
-    /// Deletes mail to people whose accounts were erased, wherever that was done.
-    pub mail_sweeper: MailSweeper,
-    /// Keeps the end of the log in memory for those who follow it.
-    pub feed: Arc<LogFeed>,
-}
-
 impl Authlog {
-    /// The façade over `parts`, the proof that its owner is the operator, and the work that goes on in the background.
+    /// The façade over `parts`, the proof of being the operator, and the background workers.
     pub fn new(parts: Parts, settings: Settings) -> (Self, Operator, Background) {
         let settings = Arc::new(settings);
-        let journal = Arc::new(Journal::new(
+        let executor = Arc::new(CommandExecutor::new(
             Arc::clone(&parts.events),
             Arc::clone(&parts.directory),
         ));
@@ -141,45 +119,45 @@ impl Authlog {
         let reset_requested = Arc::new(Notify::new());
         let mail_due = Arc::new(Notify::new());
         let sessions_left = Arc::new(Notify::new());
-        let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&journal));
+        let (refused_logins, recorder) = RefusedLoginRecorder::new(Arc::clone(&executor));
         let (outdated_passwords, password_renewer) =
-            PasswordRenewer::new(parts.clone(), Arc::clone(&journal));
+            PasswordRenewer::new(&parts, Arc::clone(&executor));
         let (erased, mail_sweeper) = MailSweeper::new(&parts);
         let feed = Arc::new(LogFeed::new(Arc::clone(&parts.log)));
-        let background = Background {
-            housekeeper: Housekeeper::new(
-                Arc::clone(&parts.housekeeping),
-                Arc::clone(&parts.clock),
-                Arc::clone(&sessions_left),
-            ),
-            feed: Arc::clone(&feed),
-            refused_logins: recorder,
-            password_renewer,
-            reset_mailer: ResetMailer::new(
-                parts.clone(),
-                Arc::clone(&journal),
-                Arc::clone(&settings),
-                Arc::clone(&reset_requested),
-            ),
-            event_mailer: EventMailer::new(
-                parts.clone(),
-                Arc::clone(&settings),
-                Arc::clone(&mail_due),
-            ),
-            revocation_tail: RevocationTail::new(
-                Arc::clone(&parts.revocations),
-                Arc::clone(&parts.clock),
-                Arc::clone(&revocation_list),
-                Arc::clone(&feed.known_accounts),
-                erased,
-            ),
-            mail_sweeper,
-        };
+        let reset_mailer = ResetMailer::new(
+            &parts,
+            Arc::clone(&executor),
+            Arc::clone(&settings),
+            Arc::clone(&reset_requested),
+        );
+        let event_mailer = EventMailer::new(&parts, Arc::clone(&settings), Arc::clone(&mail_due));
+        let revocation_tail = RevocationTail::new(
+            Arc::clone(&parts.revocations),
+            Arc::clone(&parts.clock),
+            Arc::clone(&revocation_list),
+            Arc::clone(&feed.known_accounts),
+            erased,
+        );
+        let housekeeper = Housekeeper::new(
+            Arc::clone(&parts.housekeeping),
+            Arc::clone(&parts.clock),
+            Arc::clone(&sessions_left),
+        );
+        let background = vec![
+            BackgroundWorker::new(password_renewer),
+            BackgroundWorker::new(reset_mailer),
+            BackgroundWorker::new(event_mailer),
+            BackgroundWorker::new(revocation_tail),
+            BackgroundWorker::new(housekeeper),
+            BackgroundWorker::new(mail_sweeper),
+            BackgroundWorker::new(Arc::clone(&feed)),
+            BackgroundWorker::new(recorder),
+        ];
         let authlog = Self {
             unanswered_refreshes: Arc::new(UnansweredRefreshes::new(Arc::clone(&parts.clock))),
             parts,
             settings,
-            journal,
+            executor,
             revocation_list,
             refused_logins,
             outdated_passwords,
@@ -192,20 +170,21 @@ impl Authlog {
         (authlog, Operator::new(), background)
     }
 
-    /// Whether requests can be served.
+    /// Checks that requests can be served.
     ///
     /// # Errors
-    /// They cannot.
+    /// [`Refusal::Unavailable`]: the store cannot be used.
     pub async fn ready(&self) -> Result<(), Refusal> {
         Ok(self.parts.health.check().await?)
     }
 
-    /// The proofs that the log was not changed.
+    /// The proofs that the log was not tampered with.
     pub fn transparency(&self, _by: &Auditor) -> &dyn TransparencyLog {
         &*self.parts.transparency
     }
 
-    /// The newest signed checkpoint of the log. It holds the log's size and a hash, and nothing of any account.
+    /// The newest signed checkpoint of the log. It holds the size of the log and a hash, and no data of
+    /// any account.
     ///
     /// # Errors
     /// The store does not answer.
@@ -213,7 +192,7 @@ impl Authlog {
         self.parts.transparency.latest_checkpoint().await
     }
 
-    /// Whether the log still is the one that was signed, as far as this node can tell.
+    /// Whether the log still matches its signed checkpoints, as far as this node knows.
     pub fn log_integrity(&self) -> LogIntegrity {
         self.parts.integrity.borrow().clone()
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// Tells whether a client still waits. A request that is finished although its client has gone asks it before it begins what is
-/// dear. The default is a client that never goes.
+/// Whether a client still waits. A request that continues after its client has gone checks this before expensive steps.
+/// The default is a client that always waits.
 #[derive(Clone, Default)]
 pub struct ClientPresence(Option<Arc<Semaphore>>);
 
-/// The client waits for as long as this exists.
+/// Marks the client as waiting until it is dropped.
 ///
-/// Each request makes one, so that it has to be cheap: a semaphore without permits is a tenth of the size of a channel.
+/// There is one per request, so it must be cheap: a semaphore without permits is a tenth of the size of a channel.
 pub struct ClientWaits(Arc<Semaphore>);
 
 impl ClientPresence {
@@ -31,7 +31,7 @@ impl ClientPresence {
     /// Returns once the client has gone.
     pub async fn gone(&self) {
         match &self.0 {
-            // There are no permits: it returns when the semaphore is closed.
+            // The semaphore has no permits: this returns when it is closed.
             Some(waits) => drop(waits.acquire().await),
             None => pending().await,
         }

@@ -1,4 +1,4 @@
-//! Through what and from where a request came: what an auditor will ask of every event.
+//! Origin of a request (contract, address, user agent), recorded with every event.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,27 +10,27 @@ use uuid::Uuid;
 use crate::ClientPresence;
 use crate::ports::HashingClient;
 
-/// Where a request came from. It has no `Debug`: address and user agent are personal.
+/// The origin of a request. It has no `Debug`: address and user agent are personal data.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RequestContext {
-    /// Names the request in logs.
+    /// The id of the request in logs.
     pub request: Uuid,
-    /// Through which surface.
+    /// The contract of the request.
     pub contract: ContractName,
-    /// From which address.
+    /// The client address.
     pub address: Option<IpAddr>,
-    /// With which program, as it calls itself, bounded in length by the caller.
+    /// The user agent as the client sent it; the caller bounds its length.
     pub user_agent: Option<String>,
-    /// Whether its client still waits for the answer.
+    /// Whether the client still waits for the answer.
     #[serde(skip)]
     pub presence: ClientPresence,
 }
 
 impl RequestContext {
-    /// Members of an event's metadata that are personal; the store seals them.
+    /// Keys of event metadata that hold personal data; the store seals their values.
     pub const PERSONAL_METADATA: [&'static str; 2] = ["ip", "user_agent"];
 
-    /// Whom a password is hashed for that came with this request.
+    /// The client for which a password of this request is hashed.
     pub(crate) fn hashing_client(&self) -> HashingClient {
         HashingClient {
             address: self.address,
@@ -38,7 +38,7 @@ impl RequestContext {
         }
     }
 
-    /// The metadata of an event that happens to the account of `user`.
+    /// The metadata of an event of the account of `user`, with that person as the actor.
     pub(crate) fn metadata(&self, user: UserId) -> HashMap<String, String> {
         let mut metadata = HashMap::from([
             ("user_id".to_owned(), user.to_string()),
@@ -55,14 +55,14 @@ impl RequestContext {
         metadata
     }
 
-    /// The metadata of an event that `actor`, somebody else, brings about for the account of `user`.
+    /// The metadata of an event of the account of `user`, with another person, `actor`, as the actor.
     pub(crate) fn metadata_by(&self, actor: UserId, user: UserId) -> HashMap<String, String> {
         let mut metadata = self.metadata(user);
         metadata.insert("actor".to_owned(), format!("user:{actor}"));
         metadata
     }
 
-    /// Who did it: the person themselves, or whoever operates the program.
+    /// The actor: the operator on the command line, otherwise the account itself.
     fn actor(&self, user: UserId) -> String {
         match self.contract {
             ContractName::Cli => "operator".to_owned(),

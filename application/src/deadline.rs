@@ -1,8 +1,8 @@
-//! Until when a request may store something.
+//! The deadline of a request: the instant after which it must not write to the store.
 //!
-//! A request that is not done in time is answered that it could not be done, and its client tries again. So what it has not
-//! stored by then must not be stored afterwards. The deadline accompanies the request's future as a task-local value, as a
-//! tracing span does: it reaches the store through every use case, also after the future was moved to a task of its own.
+//! A request that misses its time limit is answered as unavailable, and its client retries. So it must not write
+//! afterwards. The deadline is a task-local value of the request's future, like a tracing span: it reaches the store
+//! through every use case, also when the future moves to another task.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ tokio::task_local! {
     static DEADLINE: Deadline;
 }
 
-/// The instant from which on a request stores nothing more.
+/// The instant after which a request writes nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline of a request that is answered within `time_limit` from now.
+    /// The deadline of a request that must be answered within `time_limit` from now.
     ///
-    /// A fifth of the time is left to a commit that has begun: two seconds of the service's ten, the time that PostgreSQL
-    /// gives a statement to wait for a lock.
+    /// A fifth of the time is reserved for a commit in progress: two of the service's ten seconds, which is how long
+    /// PostgreSQL lets a statement wait for a lock.
     pub fn of_request(time_limit: Duration) -> Self {
         Self(Instant::now() + time_limit / 5 * 4)
     }
 
-    /// Does `work` under this deadline.
+    /// Runs `work` under this deadline.
     pub async fn limit<F: Future>(self, work: F) -> F::Output {
         DEADLINE.scope(self, work).await
     }
 
-    /// The deadline of the request that this task works on; `None` for work that no client waits for.
+    /// The deadline of the request of this task; `None` for background work.
     pub(crate) fn current() -> Option<Instant> {
         DEADLINE.try_with(|deadline| deadline.0).ok()
     }

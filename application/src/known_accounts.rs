@@ -1,7 +1,7 @@
-//! Accounts that were looked up lately: whoever asks about a token, or asks again and again, costs the store nothing.
+//! The account cache: repeated requests about one account do not query the store.
 //!
-//! What is known of an account says what a token's bearer may do only for tokens of the session epoch that it has: a
-//! change of role begins another. Its other members may be as old as the news of the log are.
+//! A cached account decides what the bearer of a token may do only if the token has the account's session epoch: a
+//! change of role begins a new epoch. Its other fields may be as stale as the log feed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,17 +11,17 @@ use quick_cache::sync::Cache;
 
 use crate::ports::{Account, StoreError};
 
-/// Accounts that are remembered, those that are asked for again and again: a few megabytes.
+/// Most accounts in the cache: a few megabytes. Frequently requested ones stay.
 const MOST: usize = 8192;
 
-/// The accounts that a node knows, or is looking up at the moment.
+/// The cached accounts of a node, and the lookups in progress.
 pub(crate) struct KnownAccounts {
     accounts: Cache<UserId, Known>,
-    /// How often everything was forgotten.
+    /// How many times the whole cache was cleared.
     generation: AtomicU64,
 }
 
-/// An account, and the generation in which its lookup began.
+/// An account, and the generation in which its lookup started.
 #[derive(Clone)]
 struct Known {
     account: Arc<Account>,
@@ -38,10 +38,10 @@ impl Default for KnownAccounts {
 }
 
 impl KnownAccounts {
-    /// The account, if what is known of it `serves`, and else as `look_up` finds it: once for all who ask meanwhile.
+    /// The cached account if it `serves`, otherwise the result of `look_up`. Concurrent callers share one lookup.
     ///
     /// # Errors
-    /// The account could not be looked up.
+    /// The lookup failed.
     pub(crate) async fn get<F>(
         &self,
         user: UserId,
@@ -56,7 +56,7 @@ impl KnownAccounts {
                 Ok(known) if self.is_current(&known) && serves(&known.account) => {
                     return Ok(Some(known.account));
                 }
-                // What another caller found may be from before this one came to ask.
+                // The lookup of another caller may have started before this call.
                 Ok(known) => {
                     self.accounts
                         .remove_if(&user, |it| Arc::ptr_eq(&it.account, &known.account));
@@ -65,7 +65,7 @@ impl KnownAccounts {
                     let generation = self.generation.load(Ordering::Acquire);
                     let account = look_up().await?.map(Arc::new);
                     if let Some(account) = &account {
-                        // There is no place for it any more if it was to be forgotten meanwhile.
+                        // If the account was removed from the cache meanwhile, this insertion has no effect.
                         let _no_place = place.insert(Known {
                             account: Arc::clone(account),
                             generation,
@@ -81,15 +81,15 @@ impl KnownAccounts {
         known.generation == self.generation.load(Ordering::Acquire)
     }
 
-    /// Forgets accounts to which something happened. A lookup that is under way serves those who wait for it, and nobody
-    /// after them: it may have been too early.
+    /// Removes changed accounts. A lookup in progress still answers its waiting callers, but its result is not cached:
+    /// it may have read the account before the change.
     pub(crate) fn forget(&self, users: impl IntoIterator<Item = UserId>) {
         for user in users {
             self.accounts.remove(&user);
         }
     }
 
-    /// Forgets every account, and what lookups find that are under way.
+    /// Clears the cache, and does not cache the results of lookups in progress.
     pub(crate) fn forget_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// A store that answers when it is let, and counts how often it is asked.
+    /// A store that answers when the test lets it, and counts its queries.
     struct Store {
         answers: Semaphore,
         asked: AtomicU32,
@@ -209,7 +209,7 @@ mod tests {
         };
         let (first, ()) = tokio::join!(ask(), forget);
         assert!(first.unwrap().is_some());
-        // The lookup that was under way is not remembered either.
+        // The result of the lookup in progress is not cached either.
         for _ in 0..2 {
             ask().await.unwrap();
         }

@@ -21,12 +21,13 @@ pub mod supervisor;
 mod unanswered_refreshes;
 mod unit_of_work;
 mod use_cases;
+mod workers;
 
 pub use access::{
     Admin, Auditor, Authorized, Caller, CallerProof, Entitlement, Identity, LogReader,
     ManagesAccounts, Operator, ReadsHistories, TokenInspector,
 };
-pub use authlog::{Authlog, Background, Parts, Settings};
+pub use authlog::{Authlog, Parts, Settings};
 pub use client_presence::{ClientPresence, ClientWaits};
 pub use context::RequestContext;
 pub use deadline::Deadline;
@@ -39,9 +40,8 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    ActiveToken, Behind, EventMailer, Events, ExpectedToken, Follower, Housekeeper, ImportForm,
-    Imported, Lag, Link, LinkOffer, LinkProof, LiveSession, LogFeed, MailSweeper, NotIdentified,
-    NotImported, PasswordRenewer, RebuildProgress, RefusedLoginRecorder, RegistrationForm,
-    ResetMailer, RevocationTail, SessionPage, SignInForm, Stood, StoodThen, identify,
-    rebuild_read_models,
+    ActiveToken, Behind, ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof,
+    LiveSession, NotIdentified, NotImported, RebuildProgress, RegistrationForm, SessionPage,
+    SignInForm, Stood, StoodThen, identify, rebuild_read_models,
 };
+pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

@@ -1,4 +1,4 @@
-//! Passwords as people type them, and what is asked of a new one.
+//! Passwords as typed, and the policy for new ones.
 
 mod scoring;
 
@@ -6,22 +6,22 @@ use authlog_domain::Flaw;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-/// A password as a person typed it, normalised as RFC 8265 §4.2 (OpaqueString) does it. It is wiped when dropped and has
-/// neither `Debug` nor `Serialize`.
+/// A password as typed, normalised by RFC 8265 §4.2 (OpaqueString). It is wiped when dropped and has neither `Debug`
+/// nor `Serialize`.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Longest password that is looked at, in characters: beyond it hashing would cost an attacker nothing and us
-    /// time. NIST SP 800-63B-4 §3.1.1.2 asks for at least 64.
+    /// Longest accepted password, in characters: hashing longer ones would only cost the service time. NIST SP
+    /// 800-63B-4 §3.1.1.2 requires at least 64.
     pub const MAX_LENGTH: usize = 256;
 
-    /// Reads a password. White space counts: it is never trimmed.
+    /// Parses a password. White space is significant and never trimmed.
     ///
     /// # Errors
-    /// [`Flaw::Required`] for none, [`Flaw::TooLong`] beyond [`Self::MAX_LENGTH`], [`Flaw::Malformed`] for control
-    /// characters. Every other character counts (NIST SP 800-63B-4 §3.1.1.2): RFC 8265 would refuse what its version of Unicode
-    /// does not know, and the joiners and variation selectors of which many emoji consist.
+    /// [`Flaw::Required`] if empty, [`Flaw::TooLong`] above [`Self::MAX_LENGTH`], [`Flaw::Malformed`] for control
+    /// characters. Every other character is accepted (NIST SP 800-63B-4 §3.1.1.2): RFC 8265 would reject characters that
+    /// its Unicode version does not know, and the joiners and variation selectors of many emoji.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         if text.is_empty() {
             return Err(Flaw::Required);
@@ -44,13 +44,13 @@ impl Password {
         Ok(Self(normalised))
     }
 
-    /// The bytes to hash. For password hashers alone.
+    /// The bytes to hash. Only for password hashers.
     pub fn expose_to_hasher(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// A space for every space separator (RFC 8265 §4.2.2, rule 2): keyboards type different ones.
+/// Replaces every space separator by a space (RFC 8265 §4.2.2, rule 2): keyboards type different ones.
 const fn as_ascii_space(letter: char) -> char {
     match letter {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
@@ -60,20 +60,20 @@ const fn as_ascii_space(letter: char) -> char {
     }
 }
 
-/// What is asked of a new password.
+/// The requirements for a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordPolicy {
-    /// Fewest characters.
+    /// The minimum length in characters.
     pub min_length: usize,
-    /// Least score of zxcvbn, 0 (anything) to 4 (very hard to guess). From 1 on, none of the ten thousand passwords that
-    /// most people have is taken either (NIST SP 800-63B-4 §3.1.1.2 asks for such a list).
+    /// The minimum zxcvbn score, from 0 (anything) to 4 (very hard to guess). From 1 on, the ten thousand most common
+    /// passwords are rejected as well (NIST SP 800-63B-4 §3.1.1.2 requires such a list).
     pub min_score: u8,
 }
 
 impl PasswordPolicy {
-    /// Checks the length of a new password, which costs nothing. The rest of the policy is checked where the password is
-    /// hashed ([`NewPassword::checked`]). `own_words` are the names of the account: a password that contains them is easy
-    /// to guess.
+    /// Checks the length of a new password, which is cheap. The rest of the policy is checked where the password is
+    /// hashed ([`NewPassword::checked`]). `own_words` are the names of the account: a password that contains them is
+    /// easy to guess.
     ///
     /// # Errors
     /// [`Flaw::TooShort`].
@@ -95,13 +95,13 @@ impl PasswordPolicy {
         })
     }
 
-    /// Whether no account made under this policy can have `password`.
+    /// Whether `password` is too short for every account created under this policy.
     pub fn is_too_short(&self, password: &Password) -> bool {
         password.0.chars().count() < self.min_length
     }
 }
 
-/// A password to be hashed for an account. It has to be checked first, which costs milliseconds of a processor.
+/// A password to be hashed for an account. It must be checked first, which takes milliseconds of processor time.
 pub struct NewPassword {
     password: Password,
     min_score: u8,
@@ -109,10 +109,10 @@ pub struct NewPassword {
 }
 
 impl NewPassword {
-    /// How many of the owner's words are looked for: username, e-mail address and name.
+    /// How many names of the account are checked: username, e-mail address and name.
     pub const OWN_WORDS: usize = 3;
 
-    /// A password that the account has already. Nothing more is asked of it.
+    /// The current password of an account. It is not checked again.
     pub fn already_in_use(password: Password) -> Self {
         Self {
             password,
@@ -121,8 +121,8 @@ impl NewPassword {
         }
     }
 
-    /// The password, if it is as hard to guess as the policy asks. This may take a few milliseconds of processor time, so
-    /// it belongs on a thread that hashes and never on one that serves requests.
+    /// The password, if it meets the policy. This may take a few milliseconds of processor time, so it belongs on a
+    /// hashing thread and never on one that serves requests.
     ///
     /// # Errors
     /// [`Flaw::Common`] or [`Flaw::Guessable`].

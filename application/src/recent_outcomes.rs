@@ -1,16 +1,16 @@
-//! How the latest attempts at something ended.
+//! Outcomes of recent attempts.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The time that counts: long enough to tell a fault from one failure among many successes, short enough that a balancer
-/// hears of it soon.
+/// The length of the window: long enough to distinguish a fault from one failure among many successes, short enough
+/// that a load balancer learns of the fault soon.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// The length of a period for which outcomes are added up.
+/// The length of the periods in which outcomes are counted.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The outcomes of the last five seconds, added up by the second.
+/// The outcomes of the last five seconds, counted per second.
 #[derive(Default)]
 pub struct RecentOutcomes(VecDeque<Period>);
 
@@ -19,7 +19,7 @@ struct Period {
     outcomes: Outcomes,
 }
 
-/// How many attempts ended how.
+/// Counts of successes and failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcomes {
     /// Attempts that succeeded.
@@ -29,10 +29,10 @@ pub struct Outcomes {
 }
 
 impl RecentOutcomes {
-    /// The time for which an outcome counts.
+    /// How long an outcome counts.
     pub const WINDOW: Duration = WINDOW;
 
-    /// Notes an attempt that ended at `now`.
+    /// Counts an attempt that ended at `now`.
     pub fn note(&mut self, now: Instant, has_failed: bool) {
         self.forget(now);
         let is_current = |last: &&mut Period| now.duration_since(last.since) < PERIOD;
@@ -49,7 +49,7 @@ impl RecentOutcomes {
         }
     }
 
-    /// Those that count at `now`, together.
+    /// The sum of all outcomes that count at `now`.
     pub fn at(&mut self, now: Instant) -> Outcomes {
         self.forget(now);
         let sum = |of: fn(&Outcomes) -> u32| {

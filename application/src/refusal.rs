@@ -1,12 +1,14 @@
-//! Every reason for which a request is refused: one closed list, which each contract puts in its own words.
+//! The reasons for refusing a request: a closed list, for which every contract has its own texts.
 
 use std::time::Duration;
 
 use authlog_domain::Flaw;
+use authlog_domain::session::SessionRefusal;
+use authlog_domain::user::{UserRefusal, VERIFICATION_REQUEST_WINDOW};
 
-use crate::ports::{HashingError, IdentifierKind, StoreError, TokenError};
+use crate::ports::{HashingError, IdentifierKind, MailError, StoreError, TokenError};
 
-/// A member of a request, by what it means.
+/// A field of a request, by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Field {
     /// The username.
@@ -19,80 +21,80 @@ pub enum Field {
     Phone,
     /// The password.
     Password,
-    /// The password once more.
+    /// The repeated password.
     PasswordConfirmation,
 }
 
-/// One thing that is wrong with a request.
+/// A flaw in a field of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Where.
+    /// The field.
     pub field: Field,
-    /// What.
+    /// What is wrong with it.
     pub flaw: Flaw,
 }
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The request is not what it should be; at least one thing is wrong with it.
+    /// The request has at least one invalid field.
     #[error("the request is invalid")]
     Invalid(Vec<Violation>),
-    /// Other accounts have these identifiers; at least one.
+    /// Other accounts have these identifiers (at least one).
     #[error("an identifier is taken")]
     IdentifierTaken(Vec<IdentifierKind>),
-    /// There is no such account, or the password is wrong. Nothing may tell which.
+    /// The account does not exist or the password is wrong. The answer must not tell which.
     #[error("the identifier or the password is wrong")]
     WrongCredentials {
-        /// Whether the password is shorter than any that the policy accepts today.
+        /// The minimum length of the policy, if the password is shorter.
         password_too_short: Option<usize>,
     },
-    /// No access token, or not a good one.
+    /// The access token is missing or not valid.
     #[error("the access token is not valid")]
     InvalidAccessToken,
-    /// The access token is good, but its account may not do this.
+    /// The access token is valid, but its account lacks the permission.
     #[error("the account may not do this")]
     Forbidden,
-    /// No refresh token, or not a good one.
+    /// The refresh token is missing or not valid.
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
-    /// The refresh token had been replaced: it was copied, and its session has been ended.
+    /// The refresh token had already been replaced, so a copy exists. Its session has been ended.
     #[error("the refresh token was used before")]
     RefreshTokenReused,
-    /// No reset token, or not a good one.
+    /// The reset token is missing or not valid.
     #[error("the password reset token is not valid")]
     InvalidResetToken,
-    /// No link about an e-mail address, or not a good one.
+    /// The verification token is missing or not valid.
     #[error("the e-mail verification token is not valid")]
     InvalidVerificationToken,
-    /// There is no such account.
+    /// The account does not exist.
     #[error("there is no such account")]
     UnknownAccount,
-    /// The account has no such session that counts.
+    /// The account has no such live session.
     #[error("there is no such session")]
     UnknownSession,
-    /// Nobody else would be left who administers accounts.
+    /// No other administrator would be left.
     #[error("no other account is an administrator's")]
     LastAdministrator,
-    /// It was tried too often.
+    /// Too many attempts.
     #[error("too many attempts")]
     TooManyAttempts {
-        /// When it may be tried again.
+        /// The time until the next attempt is allowed.
         retry_after: Duration,
     },
-    /// More is being asked than can be answered in time. Nothing was done.
+    /// The service is overloaded. Nothing was done.
     #[error("overloaded")]
     Overloaded {
-        /// When it is worth trying again.
+        /// The time after which a retry makes sense.
         retry_after: Duration,
     },
-    /// Something that is needed does not work. Nothing was done, unless a store that was asked to did not say so any more.
+    /// A dependency failed. Nothing was done, unless the store failed after it had received the append.
     #[error("unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Refusal {
-    /// A password has this flaw.
+    /// The refusal of a password with this flaw.
     pub(crate) fn of_password(flaw: Flaw) -> Self {
         Self::Invalid(vec![Violation {
             field: Field::Password,
@@ -118,6 +120,45 @@ impl From<HashingError> for Refusal {
         match error {
             HashingError::Overloaded { retry_after } => Self::Overloaded { retry_after },
             failed @ HashingError::Failed(_) => Self::Unavailable(Box::new(failed)),
+        }
+    }
+}
+
+impl From<MailError> for Refusal {
+    fn from(error: MailError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+impl From<UserRefusal> for Refusal {
+    fn from(refusal: UserRefusal) -> Self {
+        match refusal {
+            UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered | UserRefusal::Erased => {
+                Self::UnknownAccount
+            }
+            UserRefusal::ResetNotPending
+            | UserRefusal::AddressChanged
+            | UserRefusal::TooManyResetRequests => Self::InvalidResetToken,
+            // The proved password or session has been replaced meanwhile.
+            UserRefusal::EpochPassed => Self::WrongCredentials {
+                password_too_short: None,
+            },
+            UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
+            UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
+                retry_after: VERIFICATION_REQUEST_WINDOW,
+            },
+        }
+    }
+}
+
+impl From<SessionRefusal> for Refusal {
+    fn from(refusal: SessionRefusal) -> Self {
+        match refusal {
+            SessionRefusal::AlreadyStarted
+            | SessionRefusal::NotStarted
+            | SessionRefusal::Ended
+            | SessionRefusal::NoReplacement
+            | SessionRefusal::NoSuchRefreshToken => Self::InvalidRefreshToken,
         }
     }
 }

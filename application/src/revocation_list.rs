@@ -1,7 +1,7 @@
 //! The deny list: sessions that ended while access tokens of theirs may still be unexpired.
 //!
 //! It lets a node verify tokens from memory. The node's own commands add to it at once; those of other nodes arrive by
-//! the [`RevocationTail`](crate::RevocationTail). If the list may be incomplete it says so instead of guessing, and the
+//! the [`RevocationTail`](crate::workers::RevocationTail). If the list may be incomplete it says so instead of guessing, and the
 //! caller asks the store.
 //!
 //! Tokens expire by the wall clock, which can leap. So an entry stays until both clocks say that no token needs it, and
@@ -232,8 +232,8 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RevocationTail;
     use crate::ports::{RevocationReader, RevocationSink, RevocationSource, StoreError, TokenKind};
+    use crate::workers::{RevocationTail, Worker as _};
     use async_trait::async_trait;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -513,7 +513,7 @@ mod tests {
         let (list, store) = (Arc::new(list), Arc::new(Store::default()));
         let (erased, _) = tokio::sync::mpsc::unbounded_channel();
         clock.set_ahead(HOUR * 26);
-        let tail = RevocationTail::new(
+        let mut tail = RevocationTail::new(
             store.clone(),
             clock.clone(),
             list.clone(),

@@ -1,4 +1,4 @@
-//! What a contract promises about the tokens it hands out, and what it is handed.
+//! The token terms of a contract, and the tokens it receives.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 
 use crate::ports::Account;
 
-/// Lifetime of the longest-lived access token of any contract. The deny list of ended sessions is kept in memory for as
-/// long, and an hour more.
+/// The longest lifetime of an access token of any contract. The deny list of ended sessions keeps its entries for this
+/// time and an hour more.
 pub const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Lifetime of the longest-lived signed token of any contract. A key that signs no more verifies for as long, so none
-/// with a longer one is signed.
+/// The longest lifetime of a signed token of any contract. A retired signing key verifies tokens for this time, so no
+/// token with a longer lifetime may be signed.
 pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Computes the claims that a contract's clients read beside the registered ones.
+/// Computes the claims of a contract in addition to the registered ones.
 pub type ClaimsOf = fn(&Account, IssuedAt) -> Map<String, Value>;
 
 /// When a token was issued and when it expires.
@@ -27,43 +27,43 @@ pub struct IssuedAt {
     pub expires_at: Timestamp,
 }
 
-/// What an access token looks like.
+/// The format of an access token.
 #[derive(Clone, Copy)]
 pub enum AccessFormat {
-    /// A JWT with these claims beside the registered ones.
+    /// A JWT with these claims in addition to the registered ones.
     Jwt(ClaimsOf),
-    /// A random UUID that says nothing by itself.
+    /// A random UUID without any content.
     Opaque,
 }
 
-/// What a contract promises about refresh tokens.
+/// The terms of refresh tokens in a contract.
 #[derive(Clone, Copy)]
 pub struct RefreshTerms {
-    /// How long one is good.
+    /// The lifetime of a token.
     pub lifetime: Duration,
-    /// Whether it works once.
+    /// Whether a token can be used only once.
     pub rotation: Rotation,
-    /// Its claims beside the registered ones.
+    /// Its claims in addition to the registered ones.
     pub claims: ClaimsOf,
 }
 
-/// What a contract promises about a session's tokens.
+/// The terms of sessions in a contract.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct SessionTerms {
-    /// Which contract.
+    /// The contract.
     pub contract: ContractName,
-    /// What an access token looks like.
+    /// The format of an access token.
     pub access: AccessFormat,
-    /// How long one is good.
+    /// The lifetime of a token.
     pub access_lifetime: Duration,
-    /// Refresh tokens, if the contract has them.
+    /// The terms of refresh tokens, if the contract has them.
     pub refresh: Option<RefreshTerms>,
 }
 
 impl SessionTerms {
-    /// The terms of `contract`. A contract makes a constant of them, so that the compiler refuses a token that would
-    /// outlive what is remembered of ended sessions and of signing keys.
+    /// The terms of `contract`. Contracts evaluate this in a constant, so that the compiler rejects a token that would
+    /// outlive the deny list or the signing keys.
     ///
     /// # Panics
     /// The access token would live longer than [`LONGEST_ACCESS_TOKEN`], or the refresh token than [`LONGEST_TOKEN`].
@@ -86,7 +86,7 @@ impl SessionTerms {
     }
 }
 
-/// A token to hand out, once. It has no `Debug`.
+/// A token for the client, returned once. It has no `Debug`.
 pub struct IssuedToken {
     /// The token.
     pub token: String,
@@ -94,14 +94,14 @@ pub struct IssuedToken {
     pub expires_at: Timestamp,
 }
 
-/// Someone is signed in, or is so again.
+/// The result of a login or a refresh.
 pub struct SignedIn {
-    /// Who.
+    /// The account.
     pub account: Account,
-    /// In which session.
+    /// The session.
     pub session: SessionId,
     /// The access token.
     pub access: IssuedToken,
-    /// The refresh token, where the contract hands one out.
+    /// The refresh token, if the contract issues one.
     pub refresh: Option<IssuedToken>,
 }

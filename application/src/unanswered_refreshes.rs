@@ -1,8 +1,8 @@
-//! Refresh tokens that this node replaced, or may have, without its client receiving the replacement.
+//! Refresh tokens that were replaced on this node although their client may not have received the replacement.
 //!
-//! A client that is answered that its request could not be done has only the token that it sent, and sends it again. If
-//! the exchange was stored nevertheless, as when the commit took too long or the connection to the store broke over it, then
-//! that token is not a stolen one: its client gets the replacement that it was never given.
+//! A client whose refresh fails as unavailable still has only its old token, and retries with it. If the exchange was
+//! committed nevertheless (a slow commit, a broken connection to the store), the old token is not a sign of theft: the
+//! client gets the replacement that it never received.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,27 +12,27 @@ use authlog_domain::SessionId;
 
 use crate::ports::Clock;
 
-/// How long such a token is good after its request ended: longer than most outages, during which its client is answered over
-/// and over again that nothing can be done.
+/// How long such a token is accepted after its request ended: longer than most outages, during which its client keeps
+/// retrying.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
-/// How many are remembered: as many as there are requests at the moment at which a store goes away, and more.
+/// Most exchanges that are remembered: more than the requests in progress when a store fails.
 const MOST: usize = 10_000;
 
-/// The exchanges of one node that are under way, and those that ended without an answer.
+/// The exchanges of one node that are in progress, and those that ended without an answer.
 pub(crate) struct UnansweredRefreshes {
     clock: Arc<dyn Clock>,
     exchanges: Mutex<HashMap<SessionId, Exchange>>,
 }
 
 struct Exchange {
-    /// The generation of the token that was presented, the current one at that time.
+    /// The generation of the presented token, which was the current one.
     generation: u32,
-    /// `None` while it is under way.
+    /// `None` while it is in progress.
     forget_at: Option<Duration>,
 }
 
-/// An exchange that is under way. Dropped, it counts as unanswered.
+/// An exchange in progress. If it is dropped, it counts as unanswered.
 pub(crate) struct RefreshUnderWay<'a> {
     all: &'a UnansweredRefreshes,
     session: SessionId,
@@ -47,7 +47,7 @@ impl UnansweredRefreshes {
         }
     }
 
-    /// Notes that the current token of a session is about to be replaced.
+    /// Records that the current token of a session is about to be replaced.
     pub(crate) fn begin(&self, session: SessionId, generation: u32) -> RefreshUnderWay<'_> {
         let now = self.clock.monotonic();
         let mut exchanges = self.exchanges();
@@ -71,7 +71,7 @@ impl UnansweredRefreshes {
         }
     }
 
-    /// Whether the client of the session may never have received what replaced its token of this generation.
+    /// Whether the client may not have received the replacement of its token of this generation.
     pub(crate) fn has(&self, session: SessionId, generation: u32) -> bool {
         let now = self.clock.monotonic();
         self.exchanges()
@@ -87,7 +87,7 @@ impl UnansweredRefreshes {
 }
 
 impl RefreshUnderWay<'_> {
-    /// The client waits and is about to be answered.
+    /// The client is still waiting and is about to be answered.
     pub(crate) fn answered(self) {
         let mut exchanges = self.all.exchanges();
         if exchanges

@@ -1,9 +1,11 @@
-//! One command's worth of work: what it reads, and all that it writes, committed in one append.
+//! The unit of work of one command: what it reads, and what it writes in one append.
 //!
-//! The aggregate decides by the traits of `cqrs-es` (`Aggregate::handle` and `EventSink`). Its events are staged, so that those of
-//! several aggregates and the attachments that no event may contain are written together (`docs/adr/0001`).
+//! The aggregate decides through the traits of `cqrs-es` (`Aggregate::handle` and `EventSink`). Its events are staged,
+//! so that the events of several aggregates are written together with attachments that must not be in an event
+//! (`docs/adr/0001`).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,33 +25,40 @@ use crate::ports::{
     RecordedEvent, SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
 };
 
-/// How often a command is decided at the most. On one node the first time can be lost to other commands of this node; each
-/// further one is lost to another node's, of which there are few, or to one that had begun before. While requests about one
-/// session come to several nodes without a pause, each time is lost with the same probability: ten times were not enough.
+/// Most attempts of a command. On one node only the first attempt can lose to other commands of the same node. Each
+/// further attempt loses to another node, of which there are few, or to a command that had started before. While
+/// requests about one session reach several nodes without a pause, every attempt loses with the same probability: ten
+/// attempts were not enough.
 const TRIES: u32 = 200;
 
-/// By how much longer a command waits after each time that it lost its turn, up to [`LONGEST_PAUSE`].
+/// The increase of the pause after each lost attempt, up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The longest wait between two times.
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Why a unit of work came to nothing.
+/// Why a unit of work failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
-    /// It was refused.
+pub(crate) enum CommandError {
+    /// The command was refused.
     Refused(Refusal),
-    /// Another command came first, or the row by which it was refused may not have been the last one.
+    /// Another command was committed first, or the row on which the refusal is based may not have been the latest.
     Conflict,
 }
 
-impl<R: Into<Refusal>> From<R> for Failure {
+impl<R: Into<Refusal>> From<R> for CommandError {
     fn from(refusal: R) -> Self {
         Self::Refused(refusal.into())
     }
 }
 
-impl From<AppendError> for Failure {
+impl From<Infallible> for CommandError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<AppendError> for CommandError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict => Self::Conflict,
@@ -63,36 +72,36 @@ impl From<AppendError> for Failure {
     }
 }
 
-/// A command that kept losing against others.
+/// A command lost every attempt to other commands.
 #[derive(Debug, thiserror::Error)]
 #[error("other commands came first {TRIES} times")]
 struct OutOfTries;
 
-/// Where commands are recorded.
-pub(crate) struct Journal {
+/// Executes commands, and retries those that conflict with others.
+pub(crate) struct CommandExecutor {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
-    turns: Turns,
+    turns: StreamQueues,
 }
 
-impl Journal {
+impl CommandExecutor {
     pub(crate) fn new(store: Arc<dyn EventStore>, directory: Arc<dyn Directory>) -> Self {
         Self {
             store,
             directory,
-            turns: Turns::default(),
+            turns: StreamQueues::default(),
         }
     }
 
-    /// Does `work`, which decides on the aggregate `id`, in a unit of its own; from the start again while other commands
-    /// come first.
-    pub(crate) async fn record<T, Fut>(
+    /// Runs `work`, which decides on the aggregate `id`, in a unit of work of its own. A conflict restarts it from the
+    /// beginning.
+    pub(crate) async fn execute<T, Fut>(
         &self,
         id: &str,
         work: impl Fn(UnitOfWork) -> Fut + Send,
     ) -> Result<T, Refusal>
     where
-        Fut: Future<Output = Result<T, Failure>> + Send,
+        Fut: Future<Output = Result<T, CommandError>> + Send,
     {
         let decide = move |is_first| work(self.unit_of_work(is_first));
         self.turns.decide(id, decide).await
@@ -108,32 +117,32 @@ impl Journal {
     }
 }
 
-/// Whose turn it is among the commands of this node that lost against others, by the aggregates that they are about. A hundred
-/// requests about one session make a queue and not a hundred retries each.
+/// Queues of conflicting commands of this node, one for each aggregate: a hundred requests about one session wait in a
+/// queue instead of making a hundred retries each.
 #[derive(Default)]
-struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+struct StreamQueues(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
-    /// Has a command decided on the aggregate `id`, again while it conflicts with others. `decide` takes whether it is the
-    /// first time. A command that lost once waits its turn; and one that finds others waiting queues up behind them before
-    /// its first time, or it would come first each time and they never.
+impl StreamQueues {
+    /// Decides a command on the aggregate `id`, again while it conflicts with others. `decide` takes whether this is
+    /// the first attempt. After the first conflict a command waits in the queue. A command that finds a queue joins it
+    /// before its first attempt; otherwise newcomers would always overtake the queue.
     async fn decide<T, Fut>(
         &self,
         id: &str,
         decide: impl Fn(bool) -> Fut + Send,
     ) -> Result<T, Refusal>
     where
-        Fut: Future<Output = Result<T, Failure>> + Send,
+        Fut: Future<Output = Result<T, CommandError>> + Send,
     {
-        let mut turn = match self.behind_others(id) {
+        let mut turn = match self.place_behind_others(id) {
             Some(queued) => Some(queued.comes().await),
             None => None,
         };
         for tried in 0..TRIES {
             match decide(tried == 0).await {
                 Ok(value) => return Ok(value),
-                Err(Failure::Refused(refusal)) => return Err(refusal),
-                Err(Failure::Conflict) => {}
+                Err(CommandError::Refused(refusal)) => return Err(refusal),
+                Err(CommandError::Conflict) => {}
             }
             if turn.is_none() {
                 turn = Some(self.queue(id).comes().await);
@@ -145,7 +154,7 @@ impl Turns {
     }
 
     /// A place in the queue for `id`, if there is a queue.
-    fn behind_others<'a>(&'a self, id: &'a str) -> Option<Queued<'a>> {
+    fn place_behind_others<'a>(&'a self, id: &'a str) -> Option<Queued<'a>> {
         let queue = lock(&self.0).get(id).cloned()?;
         Some(self.queued(id, queue))
     }
@@ -166,16 +175,16 @@ impl Turns {
     }
 }
 
-/// A place in a queue, given up when it is dropped. The last one takes the queue away.
+/// A place in a queue, released when it is dropped. The last place removes the queue.
 struct Queued<'a> {
-    turns: &'a Turns,
+    turns: &'a StreamQueues,
     id: &'a str,
     queue: Arc<tokio::sync::Mutex<()>>,
     turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Queued<'_> {
-    /// Waits until it is the first.
+    /// Waits until this place is at the front.
     async fn comes(mut self) -> Self {
         self.turn = Some(Arc::clone(&self.queue).lock_owned().await);
         self
@@ -186,77 +195,75 @@ impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.turn = None;
         let mut queues = lock(&self.turns.0);
-        // Those that are left are this place's own and the map's.
+        // The two remaining references are this place and the map.
         if Arc::strong_count(&self.queue) == 2 {
             queues.remove(self.id);
         }
     }
 }
 
-/// An aggregate that decides by itself, and by what name its events are stored.
-pub(crate) trait Decides:
-    Aggregate<Services = (), Command: Send, Error: Into<Failure> + Send>
+/// An aggregate whose commands need no services, with the name under which its events are stored.
+pub(crate) trait EventSourced:
+    Aggregate<Services = (), Command: Send, Error: Into<CommandError> + Send>
 {
     const KIND: AggregateKind;
 }
 
-impl Decides for User {
+impl EventSourced for User {
     const KIND: AggregateKind = AggregateKind::User;
 }
 
-impl Decides for Session {
+impl EventSourced for Session {
     const KIND: AggregateKind = AggregateKind::Session;
 }
 
-impl Decides for RefusedLogins {
+impl EventSourced for RefusedLogins {
     const KIND: AggregateKind = AggregateKind::RefusedLogins;
 }
 
-/// What one command reads and writes. What it decides on comes from a bounded read, however long the aggregate's stream
-/// is.
+/// What one command reads and writes. Its reads are bounded, however long the stream of the aggregate is.
 pub(crate) struct UnitOfWork {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
     staged: Arc<Mutex<Append>>,
-    /// Whether the command is decided for the first time. Then only its append proves that a session's row was the last
-    /// one, and nothing else is decided by it.
+    /// Whether this is the first attempt of the command. Then only its append proves that the session row was the
+    /// latest, and no other decision may depend on that row.
     is_first: bool,
 }
 
 impl UnitOfWork {
-    /// Lets the aggregate that nobody has written to yet, because its id was made just now, decide on `command`, and
-    /// stages its events, which it also returns.
-    pub(crate) async fn execute_new<A: Decides>(
+    /// Executes `command` on a new aggregate, whose id was just generated, and stages its events. Returns the events.
+    pub(crate) async fn execute_new<A: EventSourced>(
         &self,
         id: &str,
         command: A::Command,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<A::Event>, Failure> {
-        let found = Found::<A>::nothing(id);
-        self.execute_on(found, command, metadata).await
+    ) -> Result<Vec<A::Event>, CommandError> {
+        let loaded = LoadedAggregate::<A>::nothing(id);
+        self.execute_on(loaded, command, metadata).await
     }
 
-    /// Lets the account decide on `command` by its row. An account without a row was erased, or never was.
+    /// Executes `command` on the account, based on its row. An account without a row was erased or never existed.
     pub(crate) async fn execute_on_account(
         &self,
         user: UserId,
         command: UserCommand,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<UserEvent>, Failure> {
-        let mut found = Found::<User>::nothing(&user.to_string());
+    ) -> Result<Vec<UserEvent>, CommandError> {
+        let mut loaded = LoadedAggregate::<User>::nothing(&user.to_string());
         match self.account(user).await? {
             Some(row) => {
-                found.aggregate = User::Registered(row.state());
-                found.staged.base = Base::Account(Box::new(row));
+                loaded.aggregate = User::Registered(row.state());
+                loaded.staged.base = Base::Account(Box::new(row));
             }
-            None if self.store.is_erased(user).await? => found.aggregate = User::Erased,
+            None if self.store.is_erased(user).await? => loaded.aggregate = User::Erased,
             None => {}
         }
-        self.execute_on(found, command, metadata).await
+        self.execute_on(loaded, command, metadata).await
     }
 
-    /// The account's row with the recent requests. An earlier version of this program left them out; then they come from
-    /// the last of the account's events, once: the append of this command writes them into the row.
+    /// The account's row with its recent requests. Earlier versions of this program did not store them in the row. Then
+    /// they are read from the account's last events, once: the append of this command stores them in the row.
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
         let Some(mut row) = self.directory.account(user).await? else {
             return Ok(None);
@@ -267,8 +274,8 @@ impl UnitOfWork {
         Ok(Some(row))
     }
 
-    /// The recent requests as the account's events tell of them. Should one be added after the row was read, the append is
-    /// a conflict.
+    /// The recent requests, read from the account's events. If one is added after the row was read, the append
+    /// conflicts.
     async fn recent_requests(&self, user: UserId) -> Result<RecentRequests, StoreError> {
         let stream = StreamId {
             kind: AggregateKind::User,
@@ -285,7 +292,7 @@ impl UnitOfWork {
         Ok(requests)
     }
 
-    /// Looks up the session on which a command is to be decided by [`Self::execute_on_session`].
+    /// Looks up the session for [`Self::execute_on_session`].
     pub(crate) async fn session(
         &self,
         session: SessionId,
@@ -297,57 +304,57 @@ impl UnitOfWork {
         }
     }
 
-    /// Lets a session whose row was read just now by [`Self::session`] decide on `command`. Should it have changed since,
-    /// the append is a conflict, and the caller has to read it again. So it has if the command is refused by a row that is
-    /// not proven to be the last one.
+    /// Executes `command` on a session whose row was just read by [`Self::session`]. If the session has changed since,
+    /// the append conflicts and the caller has to read it again. A refusal counts as a conflict if the row was not
+    /// proven to be the latest.
     pub(crate) async fn execute_on_session(
         &self,
         session: SessionRecord,
         command: SessionCommand,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<SessionEvent>, Failure> {
-        let mut found = Found::nothing(&session.id.to_string());
-        found.aggregate = Session::Started(session.state());
-        found.staged.base = Base::Session(Box::new(session));
-        let decided = self.execute_on::<Session>(found, command, metadata).await;
+    ) -> Result<Vec<SessionEvent>, CommandError> {
+        let mut loaded = LoadedAggregate::nothing(&session.id.to_string());
+        loaded.aggregate = Session::Started(session.state());
+        loaded.staged.base = Base::Session(Box::new(session));
+        let decided = self.execute_on::<Session>(loaded, command, metadata).await;
         match decided {
-            Err(Failure::Refused(_)) if self.is_first => Err(Failure::Conflict),
+            Err(CommandError::Refused(_)) if self.is_first => Err(CommandError::Conflict),
             decided => decided,
         }
     }
 
-    /// Lets the account's refused logins of the day decide on `command` by their number. An event beyond the most that a day
-    /// has is none that this program wrote, and keeps none from being recorded.
+    /// Executes `command` on the refused logins of the account and day, based on their count. At the daily limit
+    /// further events are not recorded.
     pub(crate) async fn execute_on_refused_logins(
         &self,
         user: UserId,
         command: RecordRefusedLogin,
         metadata: HashMap<String, String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         let id = RefusedLogins::stream_of(user, command.at);
-        let mut found = Found::<RefusedLogins>::nothing(&id);
-        let stream = &found.staged.stream;
+        let mut loaded = LoadedAggregate::<RefusedLogins>::nothing(&id);
+        let stream = &loaded.staged.stream;
         let most = u64::from(MAX_PER_DAY);
         let count = self.store.last_sequence(stream, most).await?;
         if count == most {
             tracing::warn!(%user, "failed logins of this account are no longer recorded today: the daily limit of {most} is reached");
         }
-        found.aggregate = RefusedLogins::recorded(count);
-        found.staged.base = Base::Events(count);
-        self.execute_on(found, command, metadata).await?;
+        loaded.aggregate = RefusedLogins::recorded(count);
+        loaded.staged.base = Base::Events(count);
+        self.execute_on(loaded, command, metadata).await?;
         Ok(())
     }
 
-    async fn execute_on<A: Decides>(
+    async fn execute_on<A: EventSourced>(
         &self,
-        found: Found<A>,
+        loaded: LoadedAggregate<A>,
         command: A::Command,
         metadata: HashMap<String, String>,
-    ) -> Result<Vec<A::Event>, Failure> {
-        let Found {
+    ) -> Result<Vec<A::Event>, CommandError> {
+        let LoadedAggregate {
             mut aggregate,
             mut staged,
-        } = found;
+        } = loaded;
         let sink = EventSink::default();
         aggregate
             .handle(command, &(), &sink)
@@ -384,9 +391,9 @@ impl UnitOfWork {
         lock(&self.staged).opaque_token = Some(token);
     }
 
-    /// Lets nothing of what was staged about the account of `user` happen if it takes away the last administrator who can
-    /// sign in. Where the account is no such administrator's as its row was read, there is nothing to take away.
-    pub(crate) fn leave_an_administrator_beside(&self, user: UserId) {
+    /// Makes the commit conditional on another administrator who can sign in. It has no effect if the row of `user`, as
+    /// it was read, is not that of an administrator who can sign in.
+    pub(crate) fn require_other_admin_than(&self, user: UserId) {
         let mut staged = lock(&self.staged);
         let administers = |row: &Account| row.id == user && row.role == Role::Admin && !row.locked;
         let bases = staged.streams.iter().map(|stream| &stream.base);
@@ -395,8 +402,8 @@ impl UnitOfWork {
         }
     }
 
-    /// Makes all that was staged true at once. Without any event there is nothing to make true.
-    pub(crate) async fn commit(self) -> Result<(), Failure> {
+    /// Commits everything staged in one append. Without events nothing is written.
+    pub(crate) async fn commit(self) -> Result<(), CommandError> {
         let mut append = std::mem::take(&mut *lock(&self.staged));
         if append.streams.is_empty() {
             return Ok(());
@@ -410,13 +417,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An aggregate as a command finds it, and the stream to which it will add.
-struct Found<A> {
+/// An aggregate as loaded for a command, and the stream to append to.
+struct LoadedAggregate<A> {
     aggregate: A,
     staged: StagedStream,
 }
 
-impl<A: Decides> Found<A> {
+impl<A: EventSourced> LoadedAggregate<A> {
     fn nothing(id: &str) -> Self {
         Self {
             aggregate: A::default(),
@@ -445,12 +452,12 @@ mod tests {
     async fn a_command_is_decided_again_while_others_come_first() {
         for (losses, is_decided) in [(0, true), (1, true), (150, true), (TRIES, false)] {
             let tries = AtomicU32::new(0);
-            let turns = Turns::default();
+            let turns = StreamQueues::default();
             let decided = turns.decide("session", |is_first| {
                 let tried = tries.fetch_add(1, Ordering::Relaxed);
                 assert_eq!(is_first, tried == 0);
                 std::future::ready(if tried < losses {
-                    Err(Failure::Conflict)
+                    Err(CommandError::Conflict)
                 } else {
                     Ok(tried)
                 })
@@ -461,7 +468,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_command_that_comes_later_waits_for_one_that_lost() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(StreamQueues::default());
         let order = Arc::new(Mutex::new(Vec::new()));
         let (lost, may_go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut commands = JoinSet::new();
@@ -473,7 +480,7 @@ mod tests {
                 let decide = |is_first: bool| async move {
                     lock(order).push("loser");
                     if is_first {
-                        return Err(Failure::Conflict);
+                        return Err(CommandError::Conflict);
                     }
                     lost.notify_one();
                     may_go_on.notified().await;
@@ -489,7 +496,7 @@ mod tests {
                 let order = &order;
                 let decide = |_: bool| async move {
                     lock(order).push("newcomer");
-                    Ok::<_, Failure>(())
+                    Ok::<_, CommandError>(())
                 };
                 turns.decide("session", decide).await.is_ok()
             });

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::terminal::plain;
 use super::{for_reading, open};
 use crate::cli::DoctorCommand;
-use crate::parts;
+use crate::composition;
 use crate::settings::Settings;
 
 /// Every promise, in the order in which it is told whether it is kept.
@@ -46,7 +46,7 @@ pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyho
         ProgressStyle::with_template("{bar:40} {percent}%, {per_sec}, {eta} left")?,
     );
     let mut diagnosis = store
-        .examine(command.repair, parts::clock().now(), &|steps| {
+        .examine(command.repair, composition::clock().now(), &|steps| {
             bar.set_position(steps);
         })
         .await?;

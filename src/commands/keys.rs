@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{open, print, print_page, table::Table, terminal::plain};
 use crate::cli::{KeysCommand, RetireKey, RotateKey, RotateMaster};
-use crate::parts;
+use crate::composition;
 use crate::settings::Settings;
 
 /// Keys in one step: few enough that nobody waits for more than milliseconds, enough that steps cost little.
@@ -28,7 +28,7 @@ pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::R
 
 async fn list(settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Read).await?;
-    let stored = store.signing_keys(parts::clock().now()).await?;
+    let stored = store.signing_keys(composition::clock().now()).await?;
     if settings.tokens.jwt_secret.is_some() {
         print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not among these")?;
     }
@@ -50,7 +50,7 @@ async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> 
         "with HS256 the key is AUTHLOG_JWT_SECRET: replace it on every node"
     );
     let store = open(settings, StoreAccess::Change).await?;
-    let now = parts::clock().now();
+    let now = composition::clock().now();
     let changed = rotate_signing_key(&*store, wanted, command.now, now)
         .await
         .context("no key was published; --now lets one that is published sign in seconds")?;
@@ -59,7 +59,7 @@ async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> 
 
 async fn retire(command: &RetireKey, settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Change).await?;
-    let changed = retire_signing_key(&*store, &command.kid, parts::clock().now())
+    let changed = retire_signing_key(&*store, &command.kid, composition::clock().now())
         .await
         .with_context(|| format!("{} was not retired", plain(&command.kid)))?;
     print_keys(&changed)
@@ -74,7 +74,7 @@ fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
         ("SIGNS UNTIL", 24),
         ("VERIFIES UNTIL", 0),
     ]);
-    let now = parts::clock().now();
+    let now = composition::clock().now();
     let shown = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     let row = |key: &KeyRecord| {
         // A key that was given up before its turn never signed.
@@ -92,8 +92,8 @@ fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
 }
 
 async fn rotate_master(command: &RotateMaster, settings: &Settings) -> anyhow::Result<()> {
-    let keys = parts::keys_of_rotation(settings, command.new_key_file.as_deref())?;
-    let store = parts::open_store_with(settings, StoreAccess::Change, keys)
+    let keys = composition::keys_of_rotation(settings, command.new_key_file.as_deref())?;
+    let store = composition::open_store_with(settings, StoreAccess::Change, keys)
         .await?
         .store;
     let rewrapped = rewrap(&*store).await.context(

@@ -32,7 +32,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::parts::{self, Adapters};
+use crate::composition::{self, Adapters};
 use crate::settings::Settings;
 pub(crate) use doctor::doctor;
 pub(crate) use export::{ExportEvents, export};
@@ -45,7 +45,7 @@ pub(crate) use user::user;
 
 /// Brings the schema up to date.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    parts::migrate(settings).await?;
+    composition::migrate(settings).await?;
     print("the schema is up to date")
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{bar:40} {pos}/{len} streams, {per_sec}, {eta} left",
     )?);
-    let done = rebuild_read_models(&*store, &*parts::clock(), |progress| {
+    let done = rebuild_read_models(&*store, &*composition::clock(), |progress| {
         bar.set_length(progress.total.max(progress.done));
         bar.set_position(progress.done);
     })
@@ -70,7 +70,7 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
 
 /// The store that the settings name.
 async fn open(settings: &Settings, access: StoreAccess) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(parts::open_store(settings, access).await?.store)
+    Ok(composition::open_store(settings, access).await?.store)
 }
 
 /// The service without what goes on beside it: nothing is served, mailed or published from here.
@@ -88,7 +88,7 @@ async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<(A
         mailer: Arc::new(NoMailer),
     };
     let (authlog, operator, _background) =
-        parts::assemble(settings, store, &nowhere, adapters).await?;
+        composition::assemble(settings, store, &nowhere, adapters).await?;
     Ok((authlog, operator))
 }
 
@@ -117,7 +117,7 @@ fn no_account(why: NotIdentified, name: &str) -> anyhow::Error {
 /// Who did it, for the log.
 fn by_operator() -> RequestContext {
     RequestContext {
-        request: parts::entropy().random_uuid(),
+        request: composition::entropy().random_uuid(),
         contract: ContractName::Cli,
         address: None,
         user_agent: None,

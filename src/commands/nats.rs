@@ -8,7 +8,7 @@ use authlog_infrastructure::nats::{Repaired, STREAM, repair_stream};
 
 use super::{for_reading, open};
 use crate::cli::{NatsCommand, RepairStream};
-use crate::parts;
+use crate::composition;
 use crate::settings::Settings;
 
 /// The most messages that are printed one by one.
@@ -25,7 +25,7 @@ async fn repair(command: &RepairStream, settings: &Settings) -> anyhow::Result<(
     let nats = settings.nats.as_ref();
     let nats = nats.context("AUTHLOG_NATS_URL is not set: there is no stream to repair")?;
     let store = open(settings, StoreAccess::Read).await?;
-    let source = parts::event_source(settings);
+    let source = composition::event_source(settings);
     let repaired = repair_stream(&nats.access, &*store, &source, command.forged).await?;
     let mut out = for_reading();
     write!(out, "{}", in_text(&repaired))?;

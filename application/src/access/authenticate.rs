@@ -1,11 +1,11 @@
-//! Verifying an access token.
+//! Authentication of access tokens.
 
 use authlog_domain::{SessionId, Timestamp, UserId};
 
 use crate::ports::{OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
 use crate::{Authlog, Refusal, Standing};
 
-/// Proof that a request came with a good access token.
+/// Proof that a request presented a valid access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub(super) user: UserId,
@@ -24,7 +24,7 @@ impl Caller {
         self.session
     }
 
-    /// The session of a signed token of ours, after it was found to count.
+    /// The caller that a verified token names, after its session was found to be live.
     pub(super) fn of(token: &VerifiedToken) -> Self {
         Self {
             user: token.user,
@@ -34,7 +34,7 @@ impl Caller {
     }
 }
 
-/// A proof of who calls that an access token gives.
+/// A proof of the caller's identity that is obtained with an access token.
 pub trait CallerProof: Sized {
     /// The proof for the bearer of this access token.
     ///
@@ -53,37 +53,76 @@ impl CallerProof for Caller {
     }
 }
 
+/// An access token whose session is live.
+pub(crate) enum LiveAccess {
+    /// A signed token that was checked against the deny list of this node, without a query.
+    DenyList(VerifiedToken),
+    /// A token that was checked against the store.
+    Store {
+        /// The claims of a signed token; `None` for an opaque one.
+        claims: Option<VerifiedToken>,
+        /// Its session and account.
+        standing: Box<SessionStanding>,
+    },
+}
+
 impl Authlog {
     /// The bearer of this access token, whichever contract issued it.
-    ///
-    /// A signed token is verified from memory, unless the revocations of other nodes are late: then the store is queried.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or [`Refusal::Unavailable`].
     pub async fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
-        let now = self.parts.clock.now();
-        if let Some(opaque) = OpaqueToken::parse(token) {
-            let digest = self.parts.secrets.digest(&opaque);
-            let standing = self
-                .parts
-                .directory
-                .session_by_opaque_token(&digest, now)
-                .await?;
-            return live(standing, now);
-        }
-        let token = self
-            .verify_signed(token, now)
-            .await
-            .filter(|token| token.kind == TokenKind::Access)
-            .ok_or(Refusal::InvalidAccessToken)?;
-        match self.revocation_list.standing(&token, now) {
-            Standing::Live => Ok(Caller::of(&token)),
-            Standing::Ended => Err(Refusal::InvalidAccessToken),
-            Standing::Unknown => live(self.parts.directory.session(token.session).await?, now),
+        match self.check_access(token, self.parts.clock.now()).await? {
+            None => Err(Refusal::InvalidAccessToken),
+            Some(LiveAccess::DenyList(token)) => Ok(Caller::of(&token)),
+            Some(LiveAccess::Store { standing, .. }) => Ok(Caller {
+                user: standing.account.id,
+                session: standing.session.id,
+                epoch: standing.session.epoch,
+            }),
         }
     }
 
-    /// The bearer of this refresh token, the current one or an earlier one: the bearer of either can end the session.
+    /// Checks an access token and its session at `now`; `None` if it is not an access token, has expired, or its session
+    /// has ended.
+    ///
+    /// An opaque token is looked up in the store. A signed token is checked in memory, unless the deny list may be
+    /// incomplete: then its session is looked up.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`].
+    pub(crate) async fn check_access(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<LiveAccess>, Refusal> {
+        let directory = &self.parts.directory;
+        let (claims, standing) = if let Some(opaque) = OpaqueToken::parse(token) {
+            let digest = self.parts.secrets.digest(&opaque);
+            let standing = directory.session_by_opaque_token(&digest, now).await?;
+            (None, standing)
+        } else {
+            let verified = self.verify_signed(token, now).await;
+            let Some(claims) = verified.filter(|token| token.kind == TokenKind::Access) else {
+                return Ok(None);
+            };
+            match self.revocation_list.standing(&claims, now) {
+                Standing::Live => return Ok(Some(LiveAccess::DenyList(claims))),
+                Standing::Ended => return Ok(None),
+                Standing::Unknown => {}
+            }
+            let standing = directory.session(claims.session).await?;
+            (Some(claims), standing)
+        };
+        let live = standing.filter(|standing| standing.is_live(now));
+        Ok(live.map(|standing| LiveAccess::Store {
+            claims,
+            standing: Box::new(standing),
+        }))
+    }
+
+    /// The bearer of this refresh token; `None` if it is not valid. An earlier refresh token of the session counts as well: its
+    /// bearer can end the session.
     pub(crate) async fn bearer_of_refresh_token(
         &self,
         token: &str,
@@ -98,8 +137,8 @@ impl Authlog {
         Ok(live.map(|_| Caller::of(&token)))
     }
 
-    /// The claims of a signed token, if it is one of ours and good at `now`. Another node may have signed it with a key
-    /// that this one has not loaded yet.
+    /// The claims of a signed token; `None` if its signature is wrong or it has expired at `now`. If another node signed it
+    /// with a key that this node has not loaded yet, the key is loaded.
     pub(crate) async fn verify_signed(&self, token: &str, now: Timestamp) -> Option<VerifiedToken> {
         let tokens = &self.parts.tokens;
         match tokens.verify(token, now) {
@@ -107,15 +146,4 @@ impl Authlog {
             verified => verified,
         }
     }
-}
-
-fn live(standing: Option<SessionStanding>, now: Timestamp) -> Result<Caller, Refusal> {
-    standing
-        .filter(|standing| standing.is_live(now))
-        .map(|standing| Caller {
-            user: standing.account.id,
-            session: standing.session.id,
-            epoch: standing.session.epoch,
-        })
-        .ok_or(Refusal::InvalidAccessToken)
 }

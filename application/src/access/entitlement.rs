@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use authlog_domain::UserId;
 
 use super::{Authorized, CallerProof, Permission};
-use crate::use_cases::AccountWatch;
+use crate::workers::AccountWatch;
 use crate::{Authlog, Refusal};
 
 /// Permission `P` of the bearer of an access token, to be checked again and again. A check costs the store nothing until

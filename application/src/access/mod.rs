@@ -1,12 +1,12 @@
-//! Who calls, and what they may do. A use case takes a proof of it, and only this module makes one.
+//! Proofs of who calls and what they may do. Use cases take these proofs, and only this module creates them.
 //!
-//! - [`Caller`]: the bearer of a good access token.
+//! - [`Caller`]: the bearer of a valid access token.
 //! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`Auditor`], [`LogReader`],
 //!   [`TokenInspector`]). The roles of each permission are in `policy.rs` and nowhere else.
-//! - [`Entitlement`]: a permission that is checked again and again while a request goes on.
-//! - [`Operator`]: who runs the program at the command line. Only the composition root gets one, so that nothing that
-//!   serves requests can act as the operator.
-//! - `ProvedSession`, `ProvedPassword`: what a command about one's own account needs besides.
+//! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
+//! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests cannot act
+//!   as the operator.
+//! - `ProvedSession`, `ProvedPassword`: what a command about the caller's own account needs in addition.
 
 mod authenticate;
 mod authorize;
@@ -19,6 +19,7 @@ use std::collections::HashMap;
 
 use authlog_domain::UserId;
 
+pub(crate) use authenticate::LiveAccess;
 pub use authenticate::{Caller, CallerProof};
 pub use authorize::{Authorized, Identity};
 pub use entitlement::Entitlement;

@@ -1,4 +1,4 @@
-//! Deciding on accounts, and what administrators and the operator do with them.
+//! Commands on accounts, and the management of accounts by administrators and the operator.
 
 use std::collections::HashMap;
 
@@ -8,20 +8,20 @@ use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
 use crate::{Authlog, ManagesAccounts, Refusal, RequestContext};
 
-/// What is to become true together with a decision about an account.
+/// What is committed together with the events of an account.
 #[derive(Clone, Default)]
-pub(crate) struct Besides {
-    /// The hash of the password that the events name.
+pub(crate) struct AppendOptions {
+    /// The password hash that the events refer to.
     pub(crate) credential: Option<CredentialRecord>,
-    /// Whether another account has to be an administrator's who can sign in, if this one is.
-    pub(crate) leaves_an_administrator: bool,
+    /// Whether the commit requires another administrator who can sign in, if this account is one.
+    pub(crate) requires_other_admin: bool,
 }
 
 impl Authlog {
-    /// The account of that id.
+    /// The account with this id.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`] where it was erased or never existed, or [`Refusal::Unavailable`].
+    /// [`Refusal::UnknownAccount`] if it was erased or never existed, or [`Refusal::Unavailable`].
     pub async fn account_of(
         &self,
         _by: &impl ManagesAccounts,
@@ -30,7 +30,7 @@ impl Authlog {
         self.account_just_written(user).await
     }
 
-    /// The account that has this username or e-mail address.
+    /// The account with this username or e-mail address.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
@@ -43,7 +43,7 @@ impl Authlog {
         found.ok_or(Refusal::UnknownAccount)
     }
 
-    /// Up to `limit` accounts in the order in which they were registered, those after the account `after`.
+    /// Up to `limit` accounts after the account `after`, in the order of their registration.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -56,10 +56,11 @@ impl Authlog {
         Ok(self.parts.directory.accounts(after, limit).await?)
     }
 
-    /// Gives an account another role. Its sessions end, so that no token claims what the account may not do any more.
+    /// Changes the role of an account. Its sessions end, so that no token claims permissions that the account no longer
+    /// has.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or [`Refusal::Unavailable`].
     pub async fn change_role(
         &self,
         by: &impl ManagesAccounts,
@@ -73,7 +74,7 @@ impl Authlog {
         self.manage(by, user, command, takes_rights, context).await
     }
 
-    /// Locks an account, and ends its sessions.
+    /// Locks an account and ends its sessions.
     ///
     /// # Errors
     /// As for [`Self::change_role`].
@@ -91,7 +92,7 @@ impl Authlog {
     /// Unlocks an account.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn unlock(
         &self,
         by: &impl ManagesAccounts,
@@ -111,42 +112,42 @@ impl Authlog {
         takes_rights: bool,
         context: &RequestContext,
     ) -> Result<Account, Refusal> {
-        let besides = Besides {
-            leaves_an_administrator: takes_rights && !by.may_remove_last_administrator(),
-            ..Besides::default()
+        let options = AppendOptions {
+            requires_other_admin: takes_rights && !by.may_remove_last_administrator(),
+            ..AppendOptions::default()
         };
         let metadata = by.metadata(context, user);
-        self.decide(user, command, besides, metadata).await?;
+        self.decide(user, command, options, metadata).await?;
         self.account_just_written(user).await
     }
 
-    /// Lets the account decide, records what it decides, and refuses from then on the tokens that this ends.
+    /// Executes a command on an account, and adds the revocations that its events imply to the deny list.
     pub(crate) async fn decide(
         &self,
         user: UserId,
         command: UserCommand,
-        besides: Besides,
+        options: AppendOptions,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<UserEvent>, Refusal> {
-        let (command, besides, metadata) = (&command, &besides, &metadata);
+        let (command, options, metadata) = (&command, &options, &metadata);
         let events = self
-            .journal
-            .record(&user.to_string(), |work| async move {
+            .executor
+            .execute(&user.to_string(), |work| async move {
                 let events = work
                     .execute_on_account(user, command.clone(), metadata.clone())
                     .await?;
-                if let Some(credential) = &besides.credential {
+                if let Some(credential) = &options.credential {
                     work.attach_credential(credential.clone());
                 }
-                if besides.leaves_an_administrator {
-                    work.leave_an_administrator_beside(user);
+                if options.requires_other_admin {
+                    work.require_other_admin_than(user);
                 }
                 work.commit().await?;
                 Ok(events)
             })
             .await?;
         for event in &events {
-            self.heed(user, event, event.at());
+            self.apply_revocation(user, event, event.at());
         }
         if !events.is_empty() {
             self.mail_due.notify_one();
@@ -154,7 +155,8 @@ impl Authlog {
         Ok(events)
     }
 
-    fn heed(&self, user: UserId, event: &UserEvent, at: Timestamp) {
+    /// Adds the revocation that an event implies to the deny list of this node.
+    fn apply_revocation(&self, user: UserId, event: &UserEvent, at: Timestamp) {
         if let Some(RaisedEpoch {
             epoch,
             kept_session,

@@ -1,9 +1,9 @@
-//! Setting another password while signed in.
+//! Changing the password while signed in.
 
 use authlog_domain::CredentialId;
 use authlog_domain::user::{ChangePassword, UserCommand};
 
-use super::accounts::Besides;
+use super::accounts::AppendOptions;
 use crate::ports::{Account, CredentialRecord};
 use crate::{Authlog, Caller, Refusal, RequestContext};
 
@@ -16,12 +16,12 @@ impl Authlog {
         Ok(self.session_of(caller).await?.into_account())
     }
 
-    /// Sets another password for a caller who knows the current one. Every session of the account
-    /// ends but the one in which it is done (ASVS 5.0, 7.4.3), and so does every link that was mailed to reset it.
+    /// Changes the password of a caller who knows the current one. Every other session of the account ends (ASVS 5.0,
+    /// 7.4.3), and pending reset links become invalid.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`] for the new password, [`Refusal::WrongCredentials`] for the
-    /// current one, [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or that it cannot be done now.
+    /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`] for the new password, [`Refusal::WrongCredentials`] for
+    /// the current one, [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or [`Refusal::Unavailable`].
     pub async fn change_password(
         &self,
         caller: Caller,
@@ -44,19 +44,19 @@ impl Authlog {
             session: session.id(),
             proved: proof.epoch(),
         });
-        let besides = Besides {
+        let options = AppendOptions {
             credential: Some(record),
-            ..Besides::default()
+            ..AppendOptions::default()
         };
         let metadata = context.metadata(account.id);
-        self.decide(account.id, command, besides, metadata)
+        self.decide(account.id, command, options, metadata)
             .await
             .map_err(gone)?;
         Ok(())
     }
 }
 
-/// The account was erased meanwhile, and its sessions with it.
+/// The refusal for a caller whose account, and so whose session, was erased meanwhile.
 pub(crate) fn gone(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::UnknownAccount => Refusal::InvalidAccessToken,

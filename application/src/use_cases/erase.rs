@@ -1,23 +1,23 @@
-//! Erasing an account: the person is forgotten, what happened stays.
+//! Erasing an account: the personal data is deleted, the events stay.
 
 use std::collections::HashMap;
 
 use authlog_domain::UserId;
 use authlog_domain::user::{Authority, Erase, UserCommand};
 
-use super::accounts::Besides;
+use super::accounts::AppendOptions;
 use super::change_password::gone;
-use super::housekeeper::continue_erasures;
+use crate::workers::continue_erasures;
 use crate::{Authlog, Caller, ManagesAccounts, Operator, Refusal, RequestContext};
 
 impl Authlog {
-    /// Erases the account of a caller who knows its password: what cannot be undone must not be done with a stolen token,
-    /// nor with a password that was replaced meanwhile. The last administrator stays.
+    /// Erases the account of a caller who knows its password: a stolen token or a replaced password must not suffice
+    /// for a step that cannot be undone. The last administrator cannot be erased.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Invalid`], [`Refusal::WrongCredentials`],
-    /// [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], [`Refusal::LastAdministrator`], or that it cannot be done
-    /// now.
+    /// [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], [`Refusal::LastAdministrator`], or
+    /// [`Refusal::Unavailable`].
     pub async fn erase_own_account(
         &self,
         caller: Caller,
@@ -34,10 +34,10 @@ impl Authlog {
             .map_err(gone)
     }
 
-    /// Erases an account. Of one that was erased before, what may be left is looked for again.
+    /// Erases an account. If it was erased before, its remaining data is looked for and deleted again.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or [`Refusal::Unavailable`].
     pub async fn erase_account(
         &self,
         by: &impl ManagesAccounts,
@@ -50,33 +50,33 @@ impl Authlog {
             .await
     }
 
-    /// Deletes what is left of erased accounts with very many sessions, and returns when the last of their rows is gone: the
-    /// operator's program may be the only one that runs.
+    /// Deletes the remaining session rows of erased accounts, and returns when none is left. A command needs this
+    /// because no service may be running that would do it in the background.
     ///
     /// # Errors
-    /// It cannot be done now.
+    /// [`Refusal::Unavailable`].
     pub async fn finish_erasures(&self, _by: &Operator) -> Result<(), Refusal> {
         Ok(continue_erasures(&*self.parts.housekeeping).await?)
     }
 
-    /// The store forgets the person together with the event; what this node has besides goes afterwards, and again if
-    /// it is asked again.
+    /// The store erases the person together with the event. Local copies of mail are deleted afterwards, and again when the
+    /// erasure is repeated.
     async fn erase(
         &self,
         user: UserId,
         authority: Authority,
-        leaves_an_administrator: bool,
+        requires_other_admin: bool,
         metadata: HashMap<String, String>,
     ) -> Result<(), Refusal> {
         let command = UserCommand::Erase(Erase {
             at: self.parts.clock.now(),
             authority,
         });
-        let besides = Besides {
-            leaves_an_administrator,
-            ..Besides::default()
+        let options = AppendOptions {
+            requires_other_admin,
+            ..AppendOptions::default()
         };
-        self.decide(user, command, besides, metadata).await?;
+        self.decide(user, command, options, metadata).await?;
         self.sessions_left.notify_one();
         Ok(self.parts.kept_mail.forget(user).await?)
     }

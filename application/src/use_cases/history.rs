@@ -1,4 +1,4 @@
-//! What happened to an account.
+//! The history of an account.
 
 use authlog_domain::UserId;
 
@@ -6,11 +6,11 @@ use crate::ports::{History, HistoryFilter, HistoryPage, StoreError};
 use crate::{Authlog, Caller, ReadsHistories, Refusal};
 
 impl Authlog {
-    /// Up to `limit` events of the account, its sessions and its refused logins, with places in the log after `after`;
-    /// at the end also those that have no place yet, so that a person sees what they did a moment ago.
+    /// Up to `limit` events of the account, its sessions and its refused logins, with log indices after `after`. The
+    /// last page includes events that have no log index yet, so that a person sees what they did a moment ago.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be told now.
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn history(
         &self,
         _by: &impl ReadsHistories,
@@ -22,7 +22,7 @@ impl Authlog {
         self.page_of_history(user, after, limit, filter).await
     }
 
-    /// The same of the caller's account.
+    /// As [`Self::history`], for the caller's account.
     ///
     /// # Errors
     /// As for [`Self::history`].
@@ -59,7 +59,7 @@ impl Authlog {
     }
 }
 
-/// Whether there ever was an account of this id.
+/// Whether an account with this id exists or existed.
 pub(super) async fn has_history(history: &dyn History, user: UserId) -> Result<bool, StoreError> {
     let everything = HistoryFilter::default();
     let first = history.history(user, 0, 1, &everything).await?;

@@ -1,4 +1,4 @@
-//! Which account an operator means: by its id, its e-mail address or its username.
+//! Finding the account that an operator names by id, e-mail address or username.
 
 use authlog_domain::UserId;
 
@@ -6,31 +6,31 @@ use super::history::has_history;
 use crate::ports::{Directory, History, Identifier, StoreError};
 use crate::{Authlog, Operator};
 
-/// Why a text names no account.
+/// Why a text does not name an account.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIdentified {
-    /// No account has it.
+    /// No account has this id or name.
     #[error("there is no such account")]
     Unknown,
-    /// It is the id of one account and the username of another: earlier versions took such usernames.
+    /// The text is the id of one account and the username of another: earlier versions allowed such usernames.
     #[error(
         "it is the id of one account and the username of another, {username_of}; name that one by its id, and the first by its \
          e-mail address or its own username"
     )]
     Ambiguous {
-        /// The account that has it as its username.
+        /// The account with this username.
         username_of: UserId,
     },
-    /// It cannot be told now.
+    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The account of this id, e-mail address or username. An id is good even after the account was erased, when nothing else
-/// names it.
+/// The account with this id, e-mail address or username. The id works even after the account was erased; then nothing
+/// else names it.
 ///
 /// # Errors
-/// Why it names none.
+/// See [`NotIdentified`].
 pub async fn identify(
     directory: &dyn Directory,
     history: &dyn History,
@@ -57,7 +57,7 @@ impl Authlog {
     /// As [`identify`].
     ///
     /// # Errors
-    /// Why it names none.
+    /// See [`NotIdentified`].
     pub async fn identify(&self, _by: &Operator, text: &str) -> Result<UserId, NotIdentified> {
         identify(&*self.parts.directory, &*self.parts.history, text).await
     }

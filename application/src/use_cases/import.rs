@@ -1,4 +1,4 @@
-//! Taking over accounts from another service, with the hashes of their passwords.
+//! Importing accounts from another service, with their password hashes.
 
 use authlog_domain::user::{RegisterUser, UserCommand};
 use authlog_domain::{
@@ -8,10 +8,10 @@ use authlog_domain::{
 use crate::ports::{CredentialRecord, PasswordHash};
 use crate::{Authlog, Operator, Refusal, RequestContext};
 
-/// An account as another service had it. Members are as they were written; `None` where there was no such member.
+/// An account of another service, as written in the import file; `None` for a missing member.
 #[derive(Clone, Default)]
 pub struct ImportForm {
-    /// The account's id, a UUID. Whoever imports the same accounts again finds them by it.
+    /// The account's id, a UUID. A repeated import finds the account by it.
     pub id: Option<String>,
     /// The username.
     pub username: Option<String>,
@@ -21,30 +21,30 @@ pub struct ImportForm {
     pub name: Option<String>,
     /// The telephone number.
     pub phone: Option<String>,
-    /// What the account may do; `user` where nothing is said.
+    /// The role; `user` if it is missing.
     pub role: Option<String>,
-    /// When it was made (RFC 3339).
+    /// When it was created (RFC 3339).
     pub created_at: Option<String>,
     /// The hash of its password.
     pub password_hash: Option<String>,
 }
 
-/// What became of an account that was taken over.
+/// The result of importing an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
-    /// It is here now.
+    /// The account was created.
     Made,
-    /// An account of that id was here before.
+    /// An account with this id existed before.
     WasHere,
 }
 
-/// Why an account was not taken over. What was written is not repeated: it is personal.
+/// Why an account was not imported. Values are not repeated, because they are personal data.
 #[derive(Debug, thiserror::Error)]
 pub enum NotImported {
-    /// These members are wrong: which, and in what way.
+    /// The invalid members, with their flaws.
     #[error("{}", sentences(.0))]
     Wrong(Vec<(&'static str, String)>),
-    /// It cannot be made.
+    /// The account cannot be created.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -57,7 +57,7 @@ fn sentences(wrong: &[(&'static str, String)]) -> String {
         .join("; ")
 }
 
-/// An account in which nothing is wrong.
+/// A valid account to import.
 struct Import {
     id: Option<UserId>,
     username: Option<Username>,
@@ -69,12 +69,12 @@ struct Import {
     hash: PasswordHash,
 }
 
-/// What is wrong, as it is found.
+/// The flaws found so far.
 #[derive(Default)]
 struct Wrong(Vec<(&'static str, String)>);
 
 impl Wrong {
-    /// The member, if it is there and right.
+    /// The parsed member, if it is present and valid.
     fn read<T>(
         &mut self,
         member: &'static str,
@@ -97,11 +97,11 @@ fn flaw(flaw: Flaw) -> String {
 }
 
 impl Authlog {
-    /// Takes over an account. Its password is not known here, so that the policy for new ones does not apply; its hash is
-    /// renewed when the person signs in.
+    /// Imports an account. Its password is unknown, so the password policy does not apply; the hash is renewed at the
+    /// next login.
     ///
     /// # Errors
-    /// What is wrong with it, that its identifiers are taken, that it was erased here, or that it cannot be done now.
+    /// The invalid members, taken identifiers, an erased account with this id, or [`Refusal::Unavailable`].
     pub async fn import_account(
         &self,
         _by: &Operator,
@@ -123,7 +123,7 @@ impl Authlog {
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
             hash: import.hash,
         };
-        // Drawn again with each try: it may have been what was in the way.
+        // Drawn again for each attempt, because the number may have caused the conflict.
         let numbered = |number| RegisterUser {
             at: import.created_at.unwrap_or(now).min(now),
             number,
@@ -137,8 +137,8 @@ impl Authlog {
         };
         let (numbered, record) = (&numbered, &record);
         let recorded = self
-            .journal
-            .record(&user.to_string(), |work| async move {
+            .executor
+            .execute(&user.to_string(), |work| async move {
                 let number = self.parts.directory.next_account_number().await?;
                 let command = UserCommand::Register(numbered(number));
                 work.execute_on_account(user, command, context.metadata(user))
@@ -149,7 +149,7 @@ impl Authlog {
             .await;
         match recorded {
             Ok(()) => Ok(Imported::Made),
-            // Something was under this id: it may have come since it was looked for.
+            // The id is in use: an account with it may have been registered since the lookup.
             Err(Refusal::UnknownAccount | Refusal::IdentifierTaken(_))
                 if self.is_here(user).await? =>
             {
@@ -163,7 +163,7 @@ impl Authlog {
         Ok(self.parts.directory.account(user).await?.is_some())
     }
 
-    /// Checks every member, so that one look shows all that is wrong.
+    /// Checks every member, so that one run reports all flaws.
     fn check_import(&self, form: &ImportForm) -> Result<Import, NotImported> {
         let mut wrong = Wrong::default();
         let id = wrong.read("id", form.id.as_ref(), |text| {

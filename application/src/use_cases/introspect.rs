@@ -1,27 +1,28 @@
-//! Telling a service what a token is good for (RFC 7662).
+//! Token introspection (RFC 7662).
 
 use std::sync::Arc;
 
 use authlog_domain::{SessionId, Timestamp};
 use uuid::Uuid;
 
+use crate::access::LiveAccess;
 use crate::ports::{Account, OpaqueToken, SessionStanding, TokenKind, VerifiedToken};
-use crate::{Authlog, Refusal, Standing, TokenInspector};
+use crate::{Authlog, Refusal, TokenInspector};
 
-/// What a service expects a token to be.
+/// The kind of token that a service asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedToken {
-    /// Something that was presented to it to authenticate.
+    /// An access token that was presented to the service.
     Access,
-    /// Something to be exchanged here.
+    /// A refresh token, to be exchanged here.
     Refresh,
 }
 
-/// A token that is good at this moment.
+/// An active token.
 pub struct ActiveToken {
-    /// Whose it is.
+    /// Its account.
     pub account: Arc<Account>,
-    /// Of which session.
+    /// Its session.
     pub session: SessionId,
     /// `jti`; an opaque token has none.
     pub token: Option<Uuid>,
@@ -31,12 +32,26 @@ pub struct ActiveToken {
     pub expires_at: Timestamp,
 }
 
+impl ActiveToken {
+    /// A token of a live session. Without `claims` it is an opaque access token.
+    fn of(claims: Option<&VerifiedToken>, standing: SessionStanding) -> Self {
+        let SessionStanding { session, account } = standing;
+        Self {
+            session: session.id,
+            token: claims.map(|claims| claims.token),
+            issued_at: claims.map_or(session.started_at, |claims| claims.issued_at),
+            expires_at: claims.map_or(session.expires_at, |claims| claims.expires_at),
+            account: Arc::new(account),
+        }
+    }
+}
+
 impl Authlog {
-    /// What `token` is good for now; `None` if it is good for nothing, or for something else than
-    /// what is expected: a service that asks about what it was presented must not take a refresh token for an answer.
+    /// The token, if it is active (RFC 7662) and of the expected kind; otherwise `None`. A service that introspects what it
+    /// was presented must not accept a refresh token as an access token.
     ///
     /// # Errors
-    /// It cannot be told now.
+    /// [`Refusal::Unavailable`].
     pub async fn introspect(
         &self,
         _by: &TokenInspector,
@@ -44,67 +59,50 @@ impl Authlog {
         expected: ExpectedToken,
     ) -> Result<Option<ActiveToken>, Refusal> {
         let now = self.parts.clock.now();
-        let directory = &self.parts.directory;
-        if let Some(opaque) = OpaqueToken::parse(token) {
-            if expected != ExpectedToken::Access {
-                return Ok(None);
-            }
-            let digest = self.parts.secrets.digest(&opaque);
-            let standing = directory.session_by_opaque_token(&digest, now).await?;
-            let live = standing.filter(|standing| standing.is_live(now));
-            return Ok(
-                live.map(|SessionStanding { session, account }| ActiveToken {
-                    session: session.id,
-                    token: None,
-                    issued_at: session.started_at,
-                    expires_at: session.expires_at,
-                    account: Arc::new(account),
-                }),
-            );
-        }
-        let Some(token) = self.verify_signed(token, now).await else {
-            return Ok(None);
-        };
-        if token.kind == TokenKind::Access && expected == ExpectedToken::Access {
-            match self.revocation_list.standing(&token, now) {
-                Standing::Live => return self.active(&token).await,
-                Standing::Ended => return Ok(None),
-                Standing::Unknown => {}
-            }
-        }
-        let standing = directory.session(token.session).await?;
-        let live = standing.filter(|standing| {
-            let is_expected = match (token.kind, expected) {
-                (TokenKind::Access, ExpectedToken::Access) => true,
-                // The one before is taken for a client's retry alone.
-                (TokenKind::Refresh { generation }, ExpectedToken::Refresh) => {
-                    generation == standing.session.generation
+        match expected {
+            ExpectedToken::Access => match self.check_access(token, now).await? {
+                None => Ok(None),
+                Some(LiveAccess::DenyList(claims)) => self.active(&claims).await,
+                Some(LiveAccess::Store { claims, standing }) => {
+                    Ok(Some(ActiveToken::of(claims.as_ref(), *standing)))
                 }
-                _ => false,
-            };
-            is_expected && standing.is_live(now)
-        });
-        Ok(
-            live.map(|SessionStanding { session, account }| ActiveToken {
-                session: session.id,
-                token: Some(token.token),
-                issued_at: token.issued_at,
-                expires_at: token.expires_at,
-                account: Arc::new(account),
-            }),
-        )
+            },
+            ExpectedToken::Refresh => self.active_refresh_token(token, now).await,
+        }
     }
 
-    /// What an access token whose session counts is good for.
-    async fn active(&self, token: &VerifiedToken) -> Result<Option<ActiveToken>, Refusal> {
-        let account = self.account_at(token.user, token.session, token.epoch);
+    /// The current refresh token of a live session. The previous one is accepted only as a retry of its client.
+    async fn active_refresh_token(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<ActiveToken>, Refusal> {
+        if OpaqueToken::parse(token).is_some() {
+            return Ok(None);
+        }
+        let Some(claims) = self.verify_signed(token, now).await else {
+            return Ok(None);
+        };
+        let TokenKind::Refresh { generation } = claims.kind else {
+            return Ok(None);
+        };
+        let standing = self.parts.directory.session(claims.session).await?;
+        let live = standing
+            .filter(|it| it.session.generation == generation)
+            .filter(|it| it.is_live(now));
+        Ok(live.map(|standing| ActiveToken::of(Some(&claims), standing)))
+    }
+
+    /// The access token with these claims, whose session is live, with its account.
+    async fn active(&self, claims: &VerifiedToken) -> Result<Option<ActiveToken>, Refusal> {
+        let account = self.account_at(claims.user, claims.session, claims.epoch);
         let account = account.await?;
         Ok(account.map(|account| ActiveToken {
             account,
-            session: token.session,
-            token: Some(token.token),
-            issued_at: token.issued_at,
-            expires_at: token.expires_at,
+            session: claims.session,
+            token: Some(claims.token),
+            issued_at: claims.issued_at,
+            expires_at: claims.expires_at,
         }))
     }
 }

@@ -1,11 +1,11 @@
-//! Starting a session and issuing its tokens, by the terms of the contract that asks.
+//! Starting a session and issuing its tokens, by the terms of the contract.
 
 use authlog_domain::session::{SessionCommand, StartSession};
 use authlog_domain::{Session, SessionId, Timestamp, UserId};
 
 use crate::ports::{Account, OpaqueToken, OpaqueTokenRecord, TokenClaims, TokenKind};
 use crate::session_terms::IssuedAt;
-use crate::unit_of_work::{Failure, UnitOfWork};
+use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
     AccessFormat, Authlog, IssuedToken, RefreshTerms, Refusal, RequestContext, SessionTerms,
     SignedIn,
@@ -19,7 +19,7 @@ pub(crate) struct NewSession {
 }
 
 impl NewSession {
-    /// The id that it will have, as events spell it.
+    /// The session id, as in events.
     pub(crate) fn id(&self) -> String {
         self.id.to_string()
     }
@@ -29,7 +29,7 @@ impl NewSession {
         &self,
         work: &UnitOfWork,
         context: &RequestContext,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         work.execute_new::<Session>(
             &self.id.to_string(),
             SessionCommand::Start(self.command),
@@ -44,7 +44,7 @@ impl NewSession {
 }
 
 impl Authlog {
-    /// A session of `user`, who proved to be so under the account's session epoch `epoch`.
+    /// A new session of `user`, who was authenticated under the account's session epoch `epoch`.
     pub(crate) fn new_session(
         &self,
         user: UserId,
@@ -119,8 +119,8 @@ impl Authlog {
         })
     }
 
-    /// A signed access token, good until the session expires at the longest; an opaque one exists only from a session's
-    /// start.
+    /// A signed access token, valid at most until the session expires. An opaque token is only issued when a session
+    /// starts.
     pub(crate) fn access_token(
         &self,
         account: &Account,
@@ -151,7 +151,7 @@ impl Authlog {
         })
     }
 
-    /// A signed refresh token of that generation.
+    /// A signed refresh token of this generation.
     pub(crate) fn refresh_token(
         &self,
         account: &Account,

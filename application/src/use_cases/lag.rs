@@ -1,4 +1,4 @@
-//! How far what follows from an event is behind it.
+//! The lag of the sequencer and the publisher.
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use crate::{Authlog, Refusal};
 /// How far the log and the stream are behind the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// The last place in the log that was given out.
+    /// The last log index.
     pub log_index: u64,
-    /// Events that are committed and have no place in the log yet.
+    /// Committed events without a log index yet.
     pub sequencer: Behind,
-    /// What keeps those from getting one, if they wait for long and it is known.
+    /// What blocks the sequencer, if it has been blocked for long and the cause is known.
     pub held_up: Option<HoldUp>,
-    /// Events in the log that are not on the stream yet; `None` where nothing is published, or another node publishes.
+    /// Log entries that are not on the stream yet; `None` if nothing is published, or another node publishes.
     pub publisher: Option<Behind>,
-    /// What keeps this node from publishing, or what is wrong with the stream, in words for an operator.
+    /// Why this node cannot publish, or what is wrong with the stream, in words for an operator.
     pub trouble: Option<String>,
-    /// Whether an operator has to do something about it.
+    /// Whether an operator has to act.
     pub alarm: bool,
 }
 
-/// How far something is behind.
+/// A lag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Behind {
-    /// In events.
+    /// The number of events.
     pub events: u64,
-    /// By the age of the oldest of them.
+    /// The age of the oldest of these events.
     pub age: Duration,
 }
 
 impl Authlog {
-    /// How far the log and the stream are behind the events now.
+    /// The current lag.
     ///
     /// # Errors
-    /// It cannot be told now.
+    /// [`Refusal::Unavailable`].
     pub async fn lag(&self) -> Result<Lag, Refusal> {
         let now = self.parts.clock.now();
         let head = self.parts.log.log_head().await?;

@@ -3,14 +3,14 @@
 use authlog_domain::session::{LogOut, SessionCommand};
 
 use crate::ports::Revocation;
-use crate::unit_of_work::Failure;
+use crate::unit_of_work::CommandError;
 use crate::{Authlog, Caller, Refusal, RequestContext};
 
 impl Authlog {
-    /// Ends the session of the first good one of several refresh tokens, the one that was issued last first.
+    /// Ends the session of the first valid one of several refresh tokens. The newest token is tried first.
     ///
     /// # Errors
-    /// [`Refusal::InvalidRefreshToken`], or that it cannot be done now.
+    /// [`Refusal::InvalidRefreshToken`], or [`Refusal::Unavailable`].
     pub async fn log_out_by_refresh_token(
         &self,
         tokens: &[&str],
@@ -27,16 +27,16 @@ impl Authlog {
         Err(Refusal::InvalidRefreshToken)
     }
 
-    /// Ends the caller's session; from now on none of its tokens is good.
+    /// Ends the caller's session. All its tokens become invalid.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`] where it ended meanwhile, or that it cannot be done now.
+    /// [`Refusal::InvalidAccessToken`] if the session ended meanwhile, or [`Refusal::Unavailable`].
     pub async fn log_out(&self, caller: Caller, context: &RequestContext) -> Result<(), Refusal> {
         let command = LogOut {
             at: self.parts.clock.now(),
         };
-        self.journal
-            .record(&caller.session().to_string(), |work| async move {
+        self.executor
+            .execute(&caller.session().to_string(), |work| async move {
                 let standing = work.session(caller.session()).await?;
                 let standing = standing.ok_or(Refusal::InvalidAccessToken)?;
                 let command = SessionCommand::LogOut(command);
@@ -44,8 +44,8 @@ impl Authlog {
                 work.execute_on_session(standing.session, command, metadata)
                     .await
                     .map_err(|failure| match failure {
-                        Failure::Refused(Refusal::InvalidRefreshToken) => {
-                            Failure::Refused(Refusal::InvalidAccessToken)
+                        CommandError::Refused(Refusal::InvalidRefreshToken) => {
+                            CommandError::Refused(Refusal::InvalidAccessToken)
                         }
                         other => other,
                     })?;
@@ -53,7 +53,7 @@ impl Authlog {
             })
             .await
             .map_err(|refusal| match refusal {
-                // The account was erased meanwhile, and the session with it.
+                // The account, and so the session, was erased meanwhile.
                 Refusal::UnknownAccount => Refusal::InvalidAccessToken,
                 other => other,
             })?;

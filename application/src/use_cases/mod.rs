@@ -1,51 +1,31 @@
-//! The use cases, a file each.
+//! The use cases, one file each. Background work is in `workers/`.
 
 mod accounts;
 mod change_password;
 mod erase;
-mod event_mailer;
-mod feed;
 mod history;
-mod housekeeper;
 mod identify;
 mod import;
 mod introspect;
 mod issue_tokens;
 mod lag;
 mod log_out;
-mod mail_errands;
-mod mail_sweeper;
 mod rebuild;
 mod refresh;
-mod refused_logins;
 mod register;
-mod rehash;
-mod reset_mailer;
 mod reset_password;
-mod revocation_tail;
 mod revoke;
 mod sessions;
 mod sign_in;
 mod time_travel;
 mod verify_email;
 
-pub use event_mailer::EventMailer;
-pub(crate) use feed::AccountWatch;
-pub use feed::{Events, Follower, LogFeed};
-pub use housekeeper::Housekeeper;
 pub use identify::{NotIdentified, identify};
 pub use import::{ImportForm, Imported, NotImported};
 pub use introspect::{ActiveToken, ExpectedToken};
 pub use lag::{Behind, Lag};
-pub use mail_sweeper::MailSweeper;
 pub use rebuild::{RebuildProgress, rebuild_read_models};
-pub(crate) use refused_logins::RefusedLogin;
-pub use refused_logins::RefusedLoginRecorder;
 pub use register::RegistrationForm;
-pub(crate) use rehash::OutdatedPassword;
-pub use rehash::PasswordRenewer;
-pub use reset_mailer::ResetMailer;
-pub use revocation_tail::RevocationTail;
 pub use sessions::{LiveSession, SessionPage};
 pub use sign_in::SignInForm;
 pub(crate) use sign_in::checked;

@@ -9,29 +9,28 @@ use authlog_domain::Timestamp;
 use crate::Refusal;
 use crate::ports::{Clock, Rebuild, StoreError, Stretch};
 
-/// Events in one step: few enough that a step holds no lock for long and its events fit into little memory, enough that
-/// steps cost little.
+/// Events in one step: few enough for short locks and little memory, many enough to keep the cost per event low.
 const STEP: u32 = 2000;
 
-/// Steps that are under way at once: while the rows of one are written, the events of the next are read. With more of
-/// them a rebuild would take the machine from those who are being served.
+/// Concurrent steps: the events of one step are read while the rows of another are written. More would take the machine
+/// away from requests.
 const AT_ONCE: usize = 3;
 
-/// How far a rebuild has come.
+/// The progress of a rebuild.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RebuildProgress {
-    /// Streams whose rows are written anew.
+    /// Streams whose rows have been rewritten.
     pub done: u64,
-    /// Streams there were at the start; more may have come since.
+    /// Streams at the start; more may have been added since.
     pub total: u64,
-    /// Rows of aggregates without events that were removed.
+    /// Removed rows of aggregates that have no events.
     pub removed: u64,
 }
 
-/// Writes every row of the read models anew, while the service goes on, and reports after each step.
+/// Rewrites every row of the read models while the service is running, and reports after each step.
 ///
 /// # Errors
-/// The store does not answer, or an event cannot be read. What was rebuilt so far is good, and starting again is safe.
+/// The store does not answer, or an event cannot be read. Finished steps stay valid, and a restart is safe.
 pub async fn rebuild_read_models(
     store: &dyn Rebuild,
     clock: &dyn Clock,
@@ -59,7 +58,7 @@ pub async fn rebuild_read_models(
     Ok(progress)
 }
 
-/// Writes the rows of these streams anew and says how many streams they are.
+/// Rewrites the rows of these streams. Returns the number of streams.
 async fn rebuild(store: &dyn Rebuild, stretch: Stretch, now: Timestamp) -> Result<u64, StoreError> {
     store.rebuild(&stretch, now).await?;
     Ok(stretch.streams)
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
     use crate::ports::StreamId;
 
-    /// A store of streams called `1`, `2` and so on, each a stretch, none of which is done before others are under way.
+    /// A store with streams `1`, `2` and so on, one per step. No step finishes before others have started.
     struct Slow {
         streams: u64,
         together: Barrier,

@@ -5,46 +5,46 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use authlog_domain::Timestamp;
-use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent, SessionRefusal};
+use authlog_domain::session::{RefreshSession, SessionCommand, SessionEvent};
 
 use crate::ports::{Account, Attempt, Revocation, SessionStanding, TokenKind, VerifiedToken};
 use crate::session_terms::IssuedAt;
-use crate::unit_of_work::Failure;
+use crate::unit_of_work::CommandError;
 use crate::{Authlog, Refusal, RequestContext, SessionTerms, SignedIn};
 
-/// What is asked for.
+/// The parameters of a refresh.
 #[derive(Clone, Copy)]
-struct Wish {
+struct RefreshRequest {
     at: Timestamp,
     generation: u32,
     replacement_expires_at: Option<Timestamp>,
 }
 
-/// What became of a refresh token.
+/// The outcome of a refresh.
 enum Outcome {
-    /// The session goes on, with this generation current until then.
+    /// The session continues, with this current generation, until `expires_at`.
     Refreshed {
         generation: u32,
         expires_at: Timestamp,
     },
-    /// It had been used before, and the session has been ended.
+    /// The token had been used before, and the session has been ended.
     Reused,
 }
 
 impl Outcome {
-    /// Whether the token of this generation is replaced, which was the current one.
+    /// Whether the presented token, which was the current one, is replaced.
     fn replaces(&self, presented: u32) -> bool {
         matches!(self, Self::Refreshed { generation, .. } if *generation > presented)
     }
 }
 
 impl Authlog {
-    /// Exchanges a refresh token for new tokens by the terms of the contract that asks. A contract that has no way to hand
-    /// over a replacement (`replaces` is false) leaves the token as it was, and refuses one that works once.
+    /// Exchanges a refresh token for new tokens by the terms of the contract. If the contract cannot deliver a
+    /// replacement (`replaces` is false), the token stays valid; a single-use token is refused.
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended;
-    /// [`Refusal::TooManyAttempts`], after which nothing has changed; or that it cannot be done now.
+    /// [`Refusal::TooManyAttempts`], after which nothing has changed; or [`Refusal::Unavailable`].
     pub async fn refresh(
         &self,
         token: &str,
@@ -61,12 +61,12 @@ impl Authlog {
             return Err(Refusal::InvalidRefreshToken);
         };
         let replacement = terms.refresh.filter(|_| replaces);
-        let wish = Wish {
+        let request = RefreshRequest {
             at: now,
             generation,
             replacement_expires_at: replacement.map(|terms| now.plus(terms.lifetime)),
         };
-        let (account, outcome) = self.record_refresh(&token, wish, context).await?;
+        let (account, outcome) = self.record_refresh(&token, request, context).await?;
         match outcome {
             Outcome::Reused => {
                 self.revocation_list
@@ -112,9 +112,9 @@ impl Authlog {
         }
     }
 
-    /// Exchanges the first good one of several refresh tokens: a browser sends what cookies it has of one name, stale ones and
-    /// those of other programs included. The one that was issued last comes first, so that none that was replaced looks like
-    /// one that was stolen.
+    /// Exchanges the first valid one of several refresh tokens: a browser sends all its cookies of one name, including
+    /// stale ones and those of other programs. The newest token is tried first, so that a replaced token does not look
+    /// stolen.
     ///
     /// # Errors
     /// As for [`Self::refresh`].
@@ -133,7 +133,8 @@ impl Authlog {
         Err(Refusal::InvalidRefreshToken)
     }
 
-    /// Those of several refresh tokens that are ours. A single one is left for its use to be verified.
+    /// The valid ones of several refresh tokens, newest first. A single token is returned unverified, because its use
+    /// verifies it.
     pub(crate) async fn newest_first<'a>(&self, tokens: &[&'a str]) -> Vec<&'a str> {
         if let [only] = tokens {
             return vec![only];
@@ -155,35 +156,35 @@ impl Authlog {
         known.into_iter().map(|(_, token)| token).collect()
     }
 
-    /// Decides by the session and its account as they stand at one moment.
+    /// Decides on the session and its account as read at one moment.
     async fn record_refresh(
         &self,
         token: &VerifiedToken,
-        wish: Wish,
+        request: RefreshRequest,
         context: &RequestContext,
     ) -> Result<(Account, Outcome), Refusal> {
         let is_admitted = &AtomicBool::new(false);
-        self.journal
-            .record(&token.session.to_string(), |work| async move {
+        self.executor
+            .execute(&token.session.to_string(), |work| async move {
                 let standing = work.session(token.session).await?;
                 let Some(SessionStanding { session, account }) = standing else {
                     return Err(Refusal::InvalidRefreshToken.into());
                 };
-                if account.id != token.user || self.obstacle(&account).is_some() {
+                if account.id != token.user || self.sign_in_block(&account).is_some() {
                     return Err(Refusal::InvalidRefreshToken.into());
                 }
-                let presents_current = session.generation == wish.generation;
+                let presents_current = session.generation == request.generation;
                 let unanswered = &self.unanswered_refreshes;
-                let grace = if unanswered.has(token.session, wish.generation) {
+                let grace = if unanswered.has(token.session, request.generation) {
                     Duration::MAX
                 } else {
                     self.settings.refresh_grace
                 };
                 let command = RefreshSession {
-                    at: wish.at,
+                    at: request.at,
                     account_epoch: account.epoch_for(token.session, token.epoch),
-                    generation: wish.generation,
-                    replacement_expires_at: wish.replacement_expires_at,
+                    generation: request.generation,
+                    replacement_expires_at: request.replacement_expires_at,
                     grace,
                     limits: self.settings.session_limits,
                 };
@@ -191,23 +192,24 @@ impl Authlog {
                 let metadata = context.metadata(token.user);
                 let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
-                // Only what is going to be appended counts, once, however often it is decided. A token that was used before
-                // ends the session in any case.
+                // Only a refresh that will be appended counts, once for all attempts. A reused token ends the session
+                // in any case.
                 if matches!(outcome, Outcome::Refreshed { .. })
                     && !is_admitted.swap(true, Ordering::Relaxed)
                 {
                     let (session, account) = (token.session, account.id);
                     self.admit(Attempt::Refresh { session, account })?;
                 }
-                let replaces = presents_current && outcome.replaces(wish.generation);
-                let under_way = replaces.then(|| unanswered.begin(token.session, wish.generation));
+                let replaces = presents_current && outcome.replaces(request.generation);
+                let under_way =
+                    replaces.then(|| unanswered.begin(token.session, request.generation));
                 let committed = work.commit().await;
                 let is_answered = match &committed {
                     Ok(()) => !context.presence.is_gone(),
-                    // Whether it was stored is not known.
-                    Err(Failure::Refused(Refusal::Unavailable(_))) => false,
-                    // It was not.
-                    Err(Failure::Refused(_) | Failure::Conflict) => true,
+                    // It is unknown whether the event was stored.
+                    Err(CommandError::Refused(Refusal::Unavailable(_))) => false,
+                    // The event was not stored.
+                    Err(CommandError::Refused(_) | CommandError::Conflict) => true,
                 };
                 if let Some(under_way) = under_way.filter(|_| is_answered) {
                     under_way.answered();
@@ -224,25 +226,13 @@ impl Authlog {
     }
 }
 
-fn outcome(events: &[SessionEvent]) -> Result<Outcome, Failure> {
+fn outcome(events: &[SessionEvent]) -> Result<Outcome, CommandError> {
     match events {
         [SessionEvent::TokenRefreshed(event)] => Ok(Outcome::Refreshed {
             generation: event.generation,
             expires_at: event.expires_at,
         }),
         [SessionEvent::RefreshTokenReused(_)] => Ok(Outcome::Reused),
-        _ => Err(Failure::Refused(Refusal::InvalidRefreshToken)),
-    }
-}
-
-impl From<SessionRefusal> for Refusal {
-    fn from(refusal: SessionRefusal) -> Self {
-        match refusal {
-            SessionRefusal::AlreadyStarted
-            | SessionRefusal::NotStarted
-            | SessionRefusal::Ended
-            | SessionRefusal::NoReplacement
-            | SessionRefusal::NoSuchRefreshToken => Self::InvalidRefreshToken,
-        }
+        _ => Err(CommandError::Refused(Refusal::InvalidRefreshToken)),
     }
 }

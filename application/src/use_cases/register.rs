@@ -1,4 +1,4 @@
-//! Registering.
+//! Registration of accounts.
 
 use authlog_domain::user::{RegisterUser, UserCommand};
 use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, UserId, Username};
@@ -6,16 +6,17 @@ use authlog_domain::{CredentialId, Email, Flaw, PersonName, Phone, Role, User, U
 use super::issue_tokens::NewSession;
 use super::sign_in::too_many;
 use crate::ports::{Account, CredentialRecord, Identifier, PasswordHash};
-use crate::unit_of_work::{Failure, UnitOfWork};
+use crate::unit_of_work::{CommandError, UnitOfWork};
 use crate::{
     Authlog, Field, NewPassword, Operator, Password, PasswordPolicy, Refusal, RequestContext,
     SessionTerms, SignedIn, Violation,
 };
 
-/// A registration as a person filled it in. Members are as typed; `None` where there was no such member.
+/// The fields of a registration as typed; `None` for a missing field.
 #[derive(Clone, Copy, Default)]
 pub struct RegistrationForm<'a> {
-    /// The username. An e-mail address is taken for one if it is the account's own, or becomes it if there is none.
+    /// The username. An e-mail address is accepted here if it equals `email`; without `email` it becomes the e-mail
+    /// address.
     pub username: Option<&'a str>,
     /// The e-mail address.
     pub email: Option<&'a str>,
@@ -25,13 +26,13 @@ pub struct RegistrationForm<'a> {
     pub phone: Option<&'a str>,
     /// The password.
     pub password: Option<&'a str>,
-    /// The password once more, where it was asked for.
+    /// The repeated password, if the contract has it.
     pub password_confirmation: Option<&'a str>,
-    /// The members that have to be there, beside the password.
+    /// The required fields in addition to the password.
     pub required: &'a [Field],
 }
 
-/// A registration in which nothing is wrong.
+/// A registration whose fields are valid.
 struct Registration {
     username: Option<Username>,
     email: Option<Email>,
@@ -40,8 +41,8 @@ struct Registration {
 }
 
 impl RegistrationForm<'_> {
-    /// Checks every member, so that a person learns at once of all that is wrong. Only how hard the password is to guess
-    /// is checked later, once nothing else is wrong: it costs too much to be done here.
+    /// Checks every field, so that the answer names all flaws. How hard the password is to guess is checked later and
+    /// only if everything else is valid, because it is expensive.
     fn check(&self, policy: PasswordPolicy) -> Result<(Registration, NewPassword), Refusal> {
         let mut violations = Vec::new();
         let email = self.member(Field::Email, self.email, Email::parse, &mut violations);
@@ -117,7 +118,7 @@ impl RegistrationForm<'_> {
         }
     }
 
-    /// Reads one member; one that is empty and not required counts as absent.
+    /// Parses a field. An empty field that is not required counts as missing.
     fn member<T>(
         &self,
         field: Field,
@@ -145,10 +146,10 @@ fn parse_identifier(text: &str) -> Result<Identifier, Flaw> {
 }
 
 impl Authlog {
-    /// Makes an account with the role `user`.
+    /// Creates an account with the role `user`.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`], [`Refusal::IdentifierTaken`], [`Refusal::TooManyAttempts`], or that it cannot be done now.
+    /// [`Refusal::Invalid`], [`Refusal::IdentifierTaken`], [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`].
     pub async fn register(
         &self,
         form: RegistrationForm<'_>,
@@ -158,7 +159,7 @@ impl Authlog {
         self.account_just_written(user).await
     }
 
-    /// Makes an account with any role.
+    /// Creates an account with any role.
     ///
     /// # Errors
     /// As for [`Self::register`].
@@ -173,7 +174,7 @@ impl Authlog {
         self.account_just_written(user).await
     }
 
-    /// Makes an account and signs it in; either both happen or neither.
+    /// Creates an account and signs it in, atomically.
     ///
     /// # Errors
     /// As for [`Self::register`].
@@ -213,7 +214,7 @@ impl Authlog {
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
         let verification = self.settings.verifies_email.then(|| self.new_link(now));
-        // Drawn again with each try: it may have been what was in the way.
+        // Drawn again for each attempt, because the number may have caused the conflict.
         let numbered = |number| RegisterUser {
             at: now,
             number,
@@ -230,8 +231,8 @@ impl Authlog {
             credential,
             hash,
         };
-        self.journal
-            .record(&user.to_string(), |work| async {
+        self.executor
+            .execute(&user.to_string(), |work| async {
                 let number = self.parts.directory.next_account_number().await?;
                 let command = numbered(number);
                 append_registration(work, user, command, &record, session.as_ref(), context).await
@@ -243,7 +244,7 @@ impl Authlog {
         Ok((user, session))
     }
 
-    /// Checks the form, and hashes the password if nothing is wrong.
+    /// Checks the form, and hashes the password if the form is valid.
     async fn hash_for(
         &self,
         form: RegistrationForm<'_>,
@@ -256,7 +257,7 @@ impl Authlog {
         Ok((registration, hash.map_err(Refusal::of_password)?))
     }
 
-    /// Spares the hash where the answer is known already. The store has the last word when it appends.
+    /// Refuses taken identifiers before the expensive hash. The append checks them again.
     async fn refuse_taken(&self, registration: &Registration) -> Result<(), Refusal> {
         let identifiers: Vec<Identifier> = [
             registration.username.clone().map(Identifier::Username),
@@ -289,7 +290,7 @@ async fn append_registration(
     record: &CredentialRecord,
     session: Option<&NewSession>,
     context: &RequestContext,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     work.execute_new::<User>(
         &user.to_string(),
         UserCommand::Register(command),

@@ -1,18 +1,19 @@
 //! Resetting a forgotten password.
 
-use authlog_domain::user::{ResetPassword, UserCommand, UserRefusal, VERIFICATION_REQUEST_WINDOW};
+use authlog_domain::user::{ResetPassword, UserCommand};
 use authlog_domain::{CredentialId, Email, Flaw, ResetId};
 
-use super::accounts::Besides;
+use super::accounts::AppendOptions;
 use crate::ports::{Account, Attempt, CredentialRecord, Identifier, PasswordHash, ResetRequest};
 use crate::{Authlog, Field, NewPassword, Password, Refusal, RequestContext, Violation};
 
 impl Authlog {
-    /// Has a link sent to whoever is called `identifier`, if anybody is and has an e-mail address. The answer does not
-    /// tell, and takes as long either way: what was asked for is only written down here.
+    /// Requests a reset link for the account that `identifier` names. The answer and its time do not depend on whether
+    /// the account exists or has an e-mail address: the request is only queued here.
     ///
     /// # Errors
-    /// [`Refusal::Invalid`] where nothing was typed, [`Refusal::TooManyAttempts`], or that it cannot be done now.
+    /// [`Refusal::Invalid`] if the identifier is empty or too long, [`Refusal::TooManyAttempts`], or
+    /// [`Refusal::Unavailable`].
     pub async fn request_password_reset(
         &self,
         identifier: Option<&str>,
@@ -38,7 +39,7 @@ impl Authlog {
             address: context.address,
             identifier: name.as_deref().unwrap_or(typed),
         })?;
-        // Nobody is called what is no name, and no store need take it: PostgreSQL has no text with a NUL in it.
+        // Text that cannot name an account is not queued: PostgreSQL rejects text with a NUL.
         if name.is_none() {
             return Ok(());
         }
@@ -55,10 +56,10 @@ impl Authlog {
         Ok(())
     }
 
-    /// Whether a reset token would be taken now.
+    /// The account of a reset token, if the token is valid now.
     ///
     /// # Errors
-    /// [`Refusal::InvalidResetToken`], or that it cannot be told now.
+    /// [`Refusal::InvalidResetToken`], or [`Refusal::Unavailable`].
     pub async fn verify_reset_token(&self, token: &str) -> Result<Account, Refusal> {
         self.pending_reset(token).await.map(|(account, _)| account)
     }
@@ -66,7 +67,7 @@ impl Authlog {
     /// Sets a new password and ends every session of the account.
     ///
     /// # Errors
-    /// [`Refusal::InvalidResetToken`], [`Refusal::Invalid`], [`Refusal::Overloaded`], or that it cannot be done now.
+    /// [`Refusal::InvalidResetToken`], [`Refusal::Invalid`], [`Refusal::Overloaded`], or [`Refusal::Unavailable`].
     pub async fn reset_password(
         &self,
         token: &str,
@@ -86,12 +87,12 @@ impl Authlog {
             reset,
             credential: record.credential,
         });
-        let besides = Besides {
+        let options = AppendOptions {
             credential: Some(record),
-            ..Besides::default()
+            ..AppendOptions::default()
         };
         let metadata = context.metadata(account.id);
-        self.decide(account.id, command, besides, metadata)
+        self.decide(account.id, command, options, metadata)
             .await
             .map_err(|refusal| match refusal {
                 // The account was erased meanwhile.
@@ -121,7 +122,7 @@ impl Authlog {
             .ok_or(Refusal::InvalidResetToken)
     }
 
-    /// The new password of `account` as typed. How hard it is to guess is checked by [`Self::hash_new`].
+    /// The new password of `account`, after the cheap checks. [`Self::hash_new`] checks how hard it is to guess.
     pub(crate) fn acceptable(
         &self,
         new_password: &str,
@@ -133,7 +134,7 @@ impl Authlog {
             .map_err(Refusal::of_password)
     }
 
-    /// Has the hasher check and hash a new password.
+    /// Checks and hashes a new password on the hashing threads.
     pub(crate) async fn hash_new(
         &self,
         password: NewPassword,
@@ -142,26 +143,5 @@ impl Authlog {
         let client = context.hashing_client();
         let hash = self.parts.hasher.hash(password, &client).await?;
         hash.map_err(Refusal::of_password)
-    }
-}
-
-impl From<UserRefusal> for Refusal {
-    fn from(refusal: UserRefusal) -> Self {
-        match refusal {
-            UserRefusal::AlreadyRegistered | UserRefusal::NotRegistered | UserRefusal::Erased => {
-                Self::UnknownAccount
-            }
-            UserRefusal::ResetNotPending
-            | UserRefusal::AddressChanged
-            | UserRefusal::TooManyResetRequests => Self::InvalidResetToken,
-            // The password that was proved, or the session, is that of before.
-            UserRefusal::EpochPassed => Self::WrongCredentials {
-                password_too_short: None,
-            },
-            UserRefusal::VerificationNotPending => Self::InvalidVerificationToken,
-            UserRefusal::TooManyVerificationRequests => Self::TooManyAttempts {
-                retry_after: VERIFICATION_REQUEST_WINDOW,
-            },
-        }
     }
 }

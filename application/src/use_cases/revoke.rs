@@ -1,13 +1,12 @@
-//! Revoking a token (RFC 7009): its session ends, and with it every token of the session.
+//! Token revocation (RFC 7009): ends the session of the token, and so all its tokens.
 
 use crate::{Authlog, Refusal, RequestContext};
 
 impl Authlog {
-    /// Ends the session of an access or refresh token, if it is a good one. One that is good for nothing is no error:
-    /// what was wanted is so (RFC 7009 §2.2).
+    /// Ends the session of an access or refresh token. An invalid token is not an error (RFC 7009 §2.2).
     ///
     /// # Errors
-    /// It cannot be done now.
+    /// [`Refusal::Unavailable`].
     pub async fn revoke(&self, token: &str, context: &RequestContext) -> Result<(), Refusal> {
         let bearer = match self.authenticate(token).await {
             Ok(bearer) => Some(bearer),
@@ -18,7 +17,7 @@ impl Authlog {
             return Ok(());
         };
         match self.log_out(bearer, context).await {
-            // It was ended meanwhile.
+            // The session ended meanwhile.
             Ok(()) | Err(Refusal::InvalidAccessToken) => Ok(()),
             Err(refusal) => Err(refusal),
         }

@@ -1,4 +1,4 @@
-//! The sessions of an account: telling which there are, and ending them from outside.
+//! Listing and ending the sessions of an account.
 
 use std::collections::HashMap;
 
@@ -6,37 +6,37 @@ use authlog_domain::session::{RevokeSession, SessionCommand};
 use authlog_domain::user::{Authority, RevokeSessions, UserCommand};
 use authlog_domain::{Personal, RevocationReason, SessionId, UserId};
 
-use super::accounts::Besides;
+use super::accounts::AppendOptions;
 use super::change_password::gone;
 use crate::history::Entry;
 use crate::ports::{Account, Revocation, SessionRecord};
 use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext};
 
-/// How often somebody's wish to end their other sessions is tried while the same wish keeps coming first.
+/// Most attempts to end the other sessions of an account while concurrent commands of the same person succeed first.
 const TRIES: u32 = 10;
 
-/// A session that counts, with what is known of where it is.
+/// A live session, with its origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveSession {
     /// The session.
     pub session: SessionRecord,
     /// The address from which it was started.
     pub address: Option<String>,
-    /// The program with which it was started, as it called itself.
+    /// The user agent with which it was started.
     pub device: Option<String>,
 }
 
-/// Some of an account's sessions, in the order in which they started.
+/// A page of an account's sessions, in the order in which they started.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionPage {
     /// The sessions.
     pub sessions: Vec<LiveSession>,
-    /// After which session there may be more.
+    /// The session after which the next page begins; `None` on the last page.
     pub next: Option<SessionId>,
 }
 
 impl Authlog {
-    /// Up to `limit` sessions of the caller's account that count now, those after `after`.
+    /// Up to `limit` live sessions of the caller's account after `after`.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -49,7 +49,7 @@ impl Authlog {
         self.live_sessions(caller.user(), after, limit).await
     }
 
-    /// The same of any account.
+    /// As [`Self::own_sessions`], for any account.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
@@ -64,11 +64,11 @@ impl Authlog {
         self.live_sessions(user, after, limit).await
     }
 
-    /// Ends one of the sessions of the caller's account; it may be the caller's own session.
+    /// Ends a session of the caller's account, which may be the caller's own.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`]; [`Refusal::UnknownSession`] for whatever is no session of the account that counts;
-    /// or that it cannot be done now.
+    /// [`Refusal::InvalidAccessToken`]; [`Refusal::UnknownSession`] if it is not a live session of the account; or
+    /// [`Refusal::Unavailable`].
     pub async fn end_own_session(
         &self,
         caller: Caller,
@@ -82,10 +82,10 @@ impl Authlog {
             .await
     }
 
-    /// Ends one session of any account.
+    /// Ends a session of any account.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], [`Refusal::UnknownSession`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], [`Refusal::UnknownSession`], or [`Refusal::Unavailable`].
     pub async fn end_session_of(
         &self,
         by: &impl ManagesAccounts,
@@ -100,17 +100,17 @@ impl Authlog {
             .await
     }
 
-    /// Ends every session of the caller's account but the caller's own, in one event. Where no other session can
-    /// count, nothing is recorded: a login that is stored later is a login after it.
+    /// Ends every other session of the caller's account with one event. If there is no other session that could be
+    /// live, no event is recorded: a login that is committed later counts as later.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`], or that it cannot be done now.
+    /// [`Refusal::InvalidAccessToken`], or [`Refusal::Unavailable`].
     pub async fn end_other_sessions(
         &self,
         caller: Caller,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        // Each such command of the same person raises the epoch; the session that they keep still counts.
+        // Each such command of the same person raises the epoch, but the session that it keeps stays live.
         self.admit_change(caller)?;
         for _ in 0..TRIES {
             let session = self.session_of(caller).await?;
@@ -127,7 +127,7 @@ impl Authlog {
             });
             let metadata = context.metadata(user);
             match self
-                .decide(user, command, Besides::default(), metadata)
+                .decide(user, command, AppendOptions::default(), metadata)
                 .await
             {
                 Ok(_) => return Ok(()),
@@ -135,14 +135,14 @@ impl Authlog {
                 Err(refusal) => return Err(gone(refusal)),
             }
         }
-        // By now somebody else has ended all the others.
+        // Concurrent commands have ended all other sessions.
         Ok(())
     }
 
-    /// Ends every session of any account. Where none can count, nothing is recorded.
+    /// Ends every session of any account. If no session could be live, no event is recorded.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be done now.
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn end_sessions_of(
         &self,
         by: &impl ManagesAccounts,
@@ -159,13 +159,13 @@ impl Authlog {
             kept: None,
         });
         let metadata = by.metadata(context, user);
-        self.decide(user, command, Besides::default(), metadata)
+        self.decide(user, command, AppendOptions::default(), metadata)
             .await?;
         Ok(())
     }
 
-    /// Where a session is stands in the event that started it, sealed: looked up for those that are told, and kept
-    /// nowhere else.
+    /// A page of live sessions. The origin of a session is only stored in its start event, sealed, so it is looked up
+    /// for the sessions of the page.
     async fn live_sessions(
         &self,
         user: UserId,
@@ -207,8 +207,8 @@ impl Authlog {
     ) -> Result<(), Refusal> {
         let at = self.parts.clock.now();
         let metadata = &metadata;
-        self.journal
-            .record(&session.to_string(), |work| async move {
+        self.executor
+            .execute(&session.to_string(), |work| async move {
                 let standing = work.session(session).await?;
                 let standing = standing
                     .filter(|standing| standing.account.id == account.id)
@@ -224,7 +224,7 @@ impl Authlog {
             })
             .await
             .map_err(|refusal| match refusal {
-                // It ended, or the account was erased, meanwhile or before.
+                // The session has ended, or the account was erased.
                 Refusal::InvalidRefreshToken | Refusal::UnknownAccount => Refusal::UnknownSession,
                 other => other,
             })?;

@@ -3,25 +3,26 @@
 use std::time::Duration;
 
 use authlog_domain::refused_logins::LoginRefusalReason;
-use authlog_domain::{Email, Flaw, UserId, Username};
+use authlog_domain::{Email, Flaw, Username};
 
-use super::RefusedLogin;
+use super::issue_tokens::NewSession;
 use crate::ports::{Account, Attempt, Guess, HashingError, Identifier, Reservation, SignInRecord};
+use crate::workers::RefusedLogin;
 use crate::{Authlog, Field, Password, Refusal, RequestContext, SessionTerms, SignedIn, Violation};
 
-/// A login as a person filled it in. Members are as typed; `None` where there was no such member.
+/// The fields of a login as typed; `None` for a missing field.
 #[derive(Clone, Copy)]
 pub struct SignInForm<'a> {
-    /// Who they say they are.
+    /// The identifier of the account.
     pub identifier: Option<&'a str>,
-    /// What the contract calls that: [`Field::Username`] takes the username or the e-mail address, [`Field::Email`]
-    /// the e-mail address.
+    /// The contract's name of the identifier: [`Field::Username`] accepts a username or an e-mail address,
+    /// [`Field::Email`] an e-mail address only.
     pub identifier_field: Field,
     /// The password.
     pub password: Option<&'a str>,
 }
 
-/// A login in which nothing is wrong. `identifier` is `None` for what no account can be called.
+/// A login whose fields are valid. `identifier` is `None` for text that cannot name an account.
 struct Credentials {
     identifier: Option<Identifier>,
     password: Password,
@@ -60,11 +61,11 @@ impl SignInForm<'_> {
 impl Authlog {
     /// Checks a password and starts a session.
     ///
-    /// An unknown account and a wrong password answer alike and cost alike.
+    /// An unknown account and a wrong password give the same answer and take the same time.
     ///
     /// # Errors
     /// [`Refusal::Invalid`], [`Refusal::WrongCredentials`], [`Refusal::TooManyAttempts`], [`Refusal::Overloaded`], or
-    /// that it cannot be done now.
+    /// [`Refusal::Unavailable`].
     pub async fn sign_in(
         &self,
         form: SignInForm<'_>,
@@ -90,56 +91,29 @@ impl Authlog {
             }
         };
         let (reserved, found) = self.look_up(reserved, identifier.as_ref()).await?;
-        let too_short = self.settings.password_policy.is_too_short(&password);
+
         let hash = found.as_ref().and_then(|record| record.hash.clone());
         let verified = place.verify(password.clone(), hash.clone()).await;
         let (reserved, matches) = checked(reserved, verified)?;
-        let proved = found
+        let reason = found
             .as_ref()
-            .map(|record| Self::proved_by_login(&record.account));
-        let account = match found.map(|record| self.admissible(record.account, matches)) {
-            Some(Ok(account)) => {
-                reserved.was_right();
-                account
-            }
-            refused => {
+            .and_then(|record| self.why_refused(&record.account, matches));
+        let account = match (found, reason) {
+            (Some(record), None) => record.account,
+            (found, reason) => {
                 reserved.was_wrong();
-                if let Some(Err((user, reason))) = refused {
-                    let verification = proved
-                        .filter(|_| reason == LoginRefusalReason::EmailNotVerified)
-                        .map(|proved| self.own_address_link(proved));
-                    self.note_refused_login(RefusedLogin {
-                        user,
-                        at: self.parts.clock.now(),
-                        reason,
-                        verification,
-                        context: context.clone(),
-                    });
+                if let Some((record, reason)) = found.zip(reason) {
+                    self.note_refusal(&record.account, reason, context);
                 }
-                return Err(Refusal::WrongCredentials {
-                    password_too_short: too_short
-                        .then_some(self.settings.password_policy.min_length),
-                });
+                return Err(self.wrong_credentials(&password));
             }
         };
+        reserved.was_right();
+
         let now = self.parts.clock.now();
         let session = self.new_session(account.id, account.session_epoch, terms, now);
-        self.journal
-            .record(&session.id(), |work| {
-                let session = &session;
-                async move {
-                    session.start(&work, context).await?;
-                    work.commit().await
-                }
-            })
-            .await
-            .map_err(|refusal| match refusal {
-                // It was erased while its password was being checked.
-                Refusal::UnknownAccount => Refusal::WrongCredentials {
-                    password_too_short: None,
-                },
-                other => other,
-            })?;
+        self.record_session(&session, context).await?;
+
         self.remember_sign_in(&account, context);
         if let Some(hash) = &hash {
             self.renew_if_outdated(account.id, account.credential, hash, password, context);
@@ -147,27 +121,63 @@ impl Authlog {
         self.issue_tokens(account, &session, terms)
     }
 
-    /// The account, if whoever knows its password or does not may sign in; otherwise whose it is, and why not. Where the
-    /// password was right the answer is as for a wrong one (OWASP, Authentication Cheat Sheet): the person learns the
-    /// reason by mail.
-    fn admissible(
-        &self,
-        account: Account,
-        password_is_right: bool,
-    ) -> Result<Account, (UserId, LoginRefusalReason)> {
-        let refused = if password_is_right {
-            self.obstacle(&account)
+    /// Why a login to `account` is refused; `None` if it is allowed. The answer to the client is the same for every reason
+    /// (OWASP, Authentication Cheat Sheet); a person who lacks a verified address gets a link by mail.
+    fn why_refused(&self, account: &Account, matches: bool) -> Option<LoginRefusalReason> {
+        if matches {
+            self.sign_in_block(account)
         } else {
             Some(LoginRefusalReason::WrongPassword)
-        };
-        match refused {
-            None => Ok(account),
-            Some(reason) => Err((account.id, reason)),
         }
     }
 
-    /// What keeps whoever knows the account's password from being signed in.
-    pub(crate) fn obstacle(&self, account: &Account) -> Option<LoginRefusalReason> {
+    /// Queues the event of a refused login, with a verification link if the address is the reason.
+    fn note_refusal(
+        &self,
+        account: &Account,
+        reason: LoginRefusalReason,
+        context: &RequestContext,
+    ) {
+        let verification = (reason == LoginRefusalReason::EmailNotVerified)
+            .then(|| self.own_address_link(Self::proved_by_login(account)));
+        self.note_refused_login(RefusedLogin {
+            user: account.id,
+            at: self.parts.clock.now(),
+            reason,
+            verification,
+            context: context.clone(),
+        });
+    }
+
+    fn wrong_credentials(&self, password: &Password) -> Refusal {
+        let policy = &self.settings.password_policy;
+        Refusal::WrongCredentials {
+            password_too_short: policy.is_too_short(password).then_some(policy.min_length),
+        }
+    }
+
+    async fn record_session(
+        &self,
+        session: &NewSession,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        self.executor
+            .execute(&session.id(), |work| async move {
+                session.start(&work, context).await?;
+                work.commit().await
+            })
+            .await
+            .map_err(|refusal| match refusal {
+                // The account was erased while its password was being checked.
+                Refusal::UnknownAccount => Refusal::WrongCredentials {
+                    password_too_short: None,
+                },
+                other => other,
+            })
+    }
+
+    /// Why signing in to the account is blocked even with the right password; `None` if it is not.
+    pub(crate) fn sign_in_block(&self, account: &Account) -> Option<LoginRefusalReason> {
         let is_verified = account.email_verified || account.email.is_none();
         if account.locked {
             Some(LoginRefusalReason::AccountLocked)
@@ -178,12 +188,18 @@ impl Authlog {
         }
     }
 
-    /// Reserves the check of a password, or refuses it for too many wrong ones.
+    /// Reserves a password check with the limiter.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyAttempts`].
     pub(crate) fn reserve(&self, guess: Guess<'_>) -> Result<Reservation, Refusal> {
         self.parts.limiter.reserve(guess).map_err(too_many)
     }
 
-    /// Looks up whom a password is to be checked for, and reserves at the account as well.
+    /// Looks up the account of a login, and reserves the check at the account as well.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyAttempts`] or [`Refusal::Unavailable`].
     pub(crate) async fn look_up(
         &self,
         reserved: Reservation,
@@ -205,12 +221,15 @@ impl Authlog {
         Ok((reserved, found))
     }
 
-    /// Counts an attempt, or refuses it for having been made too often.
+    /// Counts an attempt.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyAttempts`].
     pub(crate) fn admit(&self, attempt: Attempt<'_>) -> Result<(), Refusal> {
         self.parts.limiter.count(attempt).map_err(too_many)
     }
 
-    /// From where this request came its person has signed in, by any of the account's names.
+    /// Remembers that the account was signed in to from the address of this request, for each name of the account.
     pub(crate) fn remember_sign_in(&self, account: &Account, context: &RequestContext) {
         let username = account.username.as_ref().map(Username::comparable);
         let email = account.email.as_ref().map(Email::comparable);
@@ -219,8 +238,8 @@ impl Authlog {
     }
 }
 
-/// Whether the password was right. A guess is given back where none was checked for want of room; any other error may
-/// have come after the check, and counts as a wrong password.
+/// Whether the password was right. If it was not checked because of overload, the reservation is returned. Any other error
+/// may have occurred after the check and counts as a wrong password.
 pub(crate) fn checked(
     reserved: Reservation,
     verified: Result<bool, HashingError>,

@@ -1,38 +1,38 @@
-//! How an account stood at an earlier moment.
+//! The state of an account at an earlier moment.
 
 use authlog_domain::{Timestamp, UserId};
 
 use crate::ports::{LogFilter, Moment, PastState};
 use crate::{Authlog, ReadsHistories, Refusal};
 
-/// How an account stood.
+/// The state of an account at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stood {
     /// Its state.
     pub state: PastState,
-    /// The instant for which sessions are judged to be live: the one that was asked for, or when the event at the index
-    /// that was asked for was recorded, or now.
+    /// The instant at which sessions are live or not: the requested one, the recording time of the event at the
+    /// requested index, or now.
     pub told_at: Timestamp,
 }
 
-/// What there is to tell about a moment.
+/// The result of a query for a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoodThen {
     /// How the account stood.
     So(Box<Stood>),
-    /// It had not been registered yet.
+    /// The account was not registered yet.
     NotYetRegistered,
-    /// The log does not reach so far: it ends at this index.
+    /// The log ends at this index, before the requested one.
     LogEndsAt(u64),
-    /// The instant has not come yet. Nobody can tell what will have happened by then.
+    /// The instant is in the future.
     StillToCome,
 }
 
 impl Authlog {
-    /// How the account stood at `moment`, or how it stands now.
+    /// The state of the account at `moment`, or now.
     ///
     /// # Errors
-    /// [`Refusal::UnknownAccount`], or that it cannot be told now.
+    /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].
     pub async fn state_at(
         &self,
         _by: &impl ReadsHistories,
@@ -59,7 +59,7 @@ impl Authlog {
         Err(Refusal::UnknownAccount)
     }
 
-    /// When the event at `index` was recorded, or where the log ends before it. Before the first event there was nothing.
+    /// When the event at `index` was recorded, or where the log ends before it. Index 0 is before the first event.
     async fn recorded_at(&self, index: u64) -> Result<Result<Timestamp, u64>, Refusal> {
         if index == 0 {
             return Ok(Ok(Timestamp::from_unix_millis(0)));

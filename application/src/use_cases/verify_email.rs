@@ -1,4 +1,4 @@
-//! Proving by a mailed link that an e-mail address is the account's own, and changing the address by the same proof.
+//! Verifying an e-mail address by a mailed link, and changing the address by the same means.
 
 use authlog_domain::user::{
     ConfirmEmail, PendingVerification, ProvedEpoch, RequestEmailVerification, UserCommand,
@@ -6,18 +6,18 @@ use authlog_domain::user::{
 };
 use authlog_domain::{Email, SessionId, Timestamp, UserId, Username, VerificationId};
 
-use super::accounts::Besides;
+use super::accounts::AppendOptions;
 use super::change_password::gone;
 use crate::access::ProvedSession;
 use crate::ports::{Account, Attempt};
 use crate::{Authlog, Caller, Field, Refusal, RequestContext, Violation};
 
-/// What following a link does.
+/// What a link does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// It says that the account's address is its person's.
+    /// It verifies the address of the account.
     Verifies,
-    /// It gives the account another address.
+    /// It changes the address of the account.
     ChangesAddress,
 }
 
@@ -30,33 +30,33 @@ impl Link {
     }
 }
 
-/// A link, and what its page says about the account for which it was asked: the owner of the mailbox may not know of it.
+/// A link, with what its page shows about the account. The owner of the mailbox may not know of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkOffer {
-    /// What following it does.
+    /// What the link does.
     pub link: Link,
-    /// The account's username, where it has one.
+    /// The account's username, if it has one.
     pub username: Option<Username>,
     /// When the account was registered.
     pub registered_at: Timestamp,
 }
 
-/// How the person who follows a link shows that the account is theirs. The mailbox alone does not: another person may
-/// have registered with its address, and knows the password.
+/// How a person who opens a link proves to own the account. Access to the mailbox does not suffice: another person may
+/// have registered with this address, and knows the password.
 #[derive(Clone, Copy)]
 pub enum LinkProof<'a> {
-    /// By an access token of the account. Its session goes on, and every other one ends.
+    /// An access token of the account. Its session continues, and every other session ends.
     Session(&'a str),
-    /// By the account's password. Every session ends.
+    /// The account's password. Every session ends.
     Password(&'a str),
 }
 
 impl Authlog {
-    /// Has a link mailed to the bearer's own address, if it is not verified yet.
+    /// Requests a link for the caller's own address, unless it is already verified.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Invalid`] where the account has no address;
-    /// [`Refusal::TooManyAttempts`]; or that it cannot be done now.
+    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Invalid`] if the account has no address;
+    /// [`Refusal::TooManyAttempts`]; or [`Refusal::Unavailable`].
     pub async fn request_email_verification(
         &self,
         caller: Caller,
@@ -78,15 +78,15 @@ impl Authlog {
             .await
     }
 
-    /// Has a link mailed to another address, by which the bearer's own account gets that address. It takes the password,
-    /// because the new address can reset it.
+    /// Requests a link that changes the address of the caller's account. It requires the password, because the new
+    /// address can be used to reset it.
     ///
-    /// Nothing here tells whether another account has the address: it is not looked up before the mail is made. No link is
-    /// mailed to an address that is taken, and its owner gets a notice instead.
+    /// The answer does not depend on whether another account has the address, which is looked up when the mail is
+    /// composed. If the address is taken, no link is sent, and its owner gets a notice.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`]; [`Refusal::Invalid`] for the address; [`Refusal::WrongCredentials`] for the
-    /// password; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or that it cannot be done now.
+    /// password; [`Refusal::TooManyAttempts`]; [`Refusal::Overloaded`]; or [`Refusal::Unavailable`].
     pub async fn request_email_change(
         &self,
         caller: Caller,
@@ -102,18 +102,18 @@ impl Authlog {
                 flaw,
             }])
         })?;
-        // A wrong password uses up nothing of the address, which may be another person's. The limit counts all requests for
-        // it, and so tells nothing of whose it is.
+        // A wrong password does not count against the address, which may belong to another person. The limit counts all
+        // requests for the address, so it does not show who has it.
         let proof = self.prove_current(account, password, context).await?;
         self.admit_mail_to(&email, context)?;
         self.request_link(account.id, Some(email), proof.epoch(), context)
             .await
     }
 
-    /// What following the link of this token would do, and to which account.
+    /// What the link of this token does, and to which account.
     ///
     /// # Errors
-    /// [`Refusal::InvalidVerificationToken`], or that it cannot be told now.
+    /// [`Refusal::InvalidVerificationToken`], or [`Refusal::Unavailable`].
     pub async fn read_link(&self, token: &str) -> Result<LinkOffer, Refusal> {
         let (account, _, link) = self.pending_verification(token).await?;
         Ok(LinkOffer {
@@ -123,11 +123,12 @@ impl Authlog {
         })
     }
 
-    /// Follows the link of this token. Sessions that were started before end, but for the one that follows it.
+    /// Applies the link of this token. All sessions end except the one in `proof`.
     ///
     /// # Errors
-    /// [`Refusal::InvalidVerificationToken`]; [`Refusal::WrongCredentials`] for the proof, and what is said of a password
-    /// elsewhere; [`Refusal::IdentifierTaken`] where another account got the address meanwhile; or that it cannot be done now.
+    /// [`Refusal::InvalidVerificationToken`]; [`Refusal::WrongCredentials`] for the proof, and the refusals of a
+    /// password check; [`Refusal::IdentifierTaken`] if another account got the address meanwhile; or
+    /// [`Refusal::Unavailable`].
     pub async fn follow_link(
         &self,
         token: &str,
@@ -143,7 +144,7 @@ impl Authlog {
             kept,
         });
         let metadata = context.metadata(account.id);
-        self.decide(account.id, command, Besides::default(), metadata)
+        self.decide(account.id, command, AppendOptions::default(), metadata)
             .await
             .map_err(|refusal| match refusal {
                 // The account was erased meanwhile.
@@ -153,12 +154,12 @@ impl Authlog {
         Ok(link)
     }
 
-    /// Has a link to set a new password mailed to the address that the link of this token would verify: for a person who
-    /// has the mailbox and does not know the password of the account that was registered with it. A password that is
-    /// set by that link verifies the address, and the password of before is good no more.
+    /// Requests a reset link to the address that the link of this token would verify, for a person who has the mailbox
+    /// but does not know the password of the account registered with it. Setting a password by that link verifies the
+    /// address and replaces the old password.
     ///
     /// # Errors
-    /// [`Refusal::InvalidVerificationToken`], [`Refusal::TooManyAttempts`], or that it cannot be done now.
+    /// [`Refusal::InvalidVerificationToken`], [`Refusal::TooManyAttempts`], or [`Refusal::Unavailable`].
     pub async fn request_reset_by_link(
         &self,
         token: &str,
@@ -171,7 +172,7 @@ impl Authlog {
             .await
     }
 
-    /// A link that is good from `at` on.
+    /// A new link, valid from `at` on.
     pub(crate) fn new_link(&self, at: Timestamp) -> VerificationLink {
         VerificationLink {
             verification: VerificationId::new(self.parts.entropy.random_uuid()),
@@ -179,7 +180,7 @@ impl Authlog {
         }
     }
 
-    /// A wish for a link about the address that an account has.
+    /// The command that requests a link for the current address of an account.
     pub(crate) fn own_address_link(&self, proved: ProvedEpoch) -> RequestEmailVerification {
         let at = self.parts.clock.now();
         RequestEmailVerification {
@@ -202,13 +203,13 @@ impl Authlog {
             ..self.own_address_link(proved)
         });
         let metadata = context.metadata(user);
-        self.decide(user, command, Besides::default(), metadata)
+        self.decide(user, command, AppendOptions::default(), metadata)
             .await
             .map_err(gone)?;
         Ok(())
     }
 
-    /// The epoch under which the account was proved, and the session that was.
+    /// The epoch under which the account was proved, and the session of the proof, if any.
     async fn prove_for_link(
         &self,
         account: &Account,
@@ -234,7 +235,7 @@ impl Authlog {
         }
     }
 
-    /// Limits requests for mail. How much mail one mailbox is sent is decided by the gate when the mail is made.
+    /// Limits requests for mail. The mail gate limits the mail to one mailbox when a mail is composed.
     fn admit_mail_to(&self, email: &Email, context: &RequestContext) -> Result<(), Refusal> {
         self.admit(Attempt::RequestMail {
             address: context.address,

@@ -1,4 +1,4 @@
-//! Working through a durable queue of mail: taking what is due, handing it over, trying again later.
+//! Processing of a durable mail queue: leases due entries, sends their mail, retries later.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -11,40 +11,43 @@ use tokio::task::JoinSet;
 
 use crate::Refusal;
 use crate::authlog::Parts;
-use crate::ports::{Admission, Mail, MailError, MailKind, QueuedMail, StoreError};
+use crate::ports::{
+    Admission, Clock, Directory, KeptMail, Mail, MailError, MailGate, MailKind, Mailer, QueuedMail,
+    StoreError,
+};
 
-/// How many entries one node works on at a time.
+/// Entries that one node processes at a time.
 const AT_ONCE: u32 = 16;
 
-/// How long one node has an entry to itself: short enough that what a crashed node had taken is not late.
+/// How long a node leases an entry: short enough that the entries of a crashed node are not late.
 const LEASE: Duration = Duration::from_secs(45);
 
-/// How often the lease of an entry is renewed while its mail is handed over, so that none goes out twice.
+/// How often a lease is renewed while the mail is being sent, so that no other node sends it too.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 
-/// How often the queue is looked at when nobody wakes the mailer, for what another node left behind.
+/// How often the queue is polled without a wake-up, for entries that another node left behind.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The first pause after a failure; each further one is twice as long, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A mail server that was away is tried again at least this often.
+/// The longest pause between two attempts to reach an unavailable mail server.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How often a mail is handed over that no server acknowledges. Each time may have delivered it.
+/// Most attempts for a mail that the server does not acknowledge. Each attempt may have delivered it.
 const MOST_UNACKNOWLEDGED: u32 = 5;
 
-/// The pause after the first time; each further one is four times as long. The last is 64 minutes.
+/// The pause after the first unacknowledged attempt; each further one is four times as long. The last is 64 minutes.
 const FIRST_UNACKNOWLEDGED_PAUSE: Duration = Duration::from_secs(60);
 
-/// Why an entry could not be carried out yet.
+/// Why a job is not finished yet.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Delay {
-    #[error("the store did not let it be made")]
+    #[error("the store refused it")]
     Refused(#[from] Refusal),
     #[error(transparent)]
     Mail(#[from] MailError),
-    #[error("the mailbox was sent enough for now")]
+    #[error("the limit of the mailbox is reached")]
     MailboxFull { until: Timestamp },
 }
 
@@ -54,26 +57,26 @@ impl From<StoreError> for Delay {
     }
 }
 
-/// What one queue holds, and what is done about it.
-pub(super) trait Errand: Clone + Send + Sync + 'static {
+/// A kind of mail queue, and what to do with its entries.
+pub(super) trait MailJob: Clone + Send + Sync + 'static {
     /// An entry.
     type Entry: Send + Sync;
 
-    /// What its mails are, in the log.
+    /// What its mail is, for log lines.
     const WHAT: &'static str;
 
     fn now(&self) -> Timestamp;
 
-    /// What to call an entry in the log: nothing personal.
+    /// Names an entry in log lines, without personal data.
     fn name(entry: &Self::Entry) -> String;
 
-    /// How often it was tried.
+    /// How many attempts were made.
     fn attempts(entry: &Self::Entry) -> u32;
 
-    /// How often its mail was handed over and not acknowledged.
+    /// How many attempts the mail server did not acknowledge.
     fn unacknowledged(entry: &Self::Entry) -> u32;
 
-    /// Takes up to `limit` entries that are due, and hides them from others until `leased_until`.
+    /// Leases up to `limit` due entries until `leased_until`. Other nodes do not see them until then.
     fn take(
         &self,
         now: Timestamp,
@@ -81,13 +84,13 @@ pub(super) trait Errand: Clone + Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Self::Entry>, StoreError>> + Send;
 
-    /// Does what is to be done.
-    fn carry_out(&self, entry: &Self::Entry) -> impl Future<Output = Result<(), Delay>> + Send;
+    /// Processes an entry.
+    fn run_job(&self, entry: &Self::Entry) -> impl Future<Output = Result<(), Delay>> + Send;
 
     /// Removes an entry for good.
     fn complete(&self, entry: &Self::Entry) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes an entry due again at `at`, after so many mails that were not acknowledged.
+    /// Makes an entry due again at `at`, with this many unacknowledged attempts.
     fn postpone(
         &self,
         entry: &Self::Entry,
@@ -96,50 +99,50 @@ pub(super) trait Errand: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Works until it is dropped. An entry that is interrupted is taken up again later.
+/// Works until it is dropped. An interrupted entry is retried when its lease expires.
 ///
-/// No entry waits until others have been handed over, unless there are [`AT_ONCE`]: how long one mail takes must not show
-/// in the next one's time, which could tell that there was one.
-pub(super) async fn run<E: Errand>(errand: E, wake: Arc<Notify>) {
-    let mut under_way = JoinSet::new();
+/// An entry does not wait for the mail of others unless [`AT_ONCE`] are being processed: otherwise the delay of a mail would
+/// show that another one was sent before it.
+pub(super) async fn run<J: MailJob>(job: J, wake: Arc<Notify>) {
+    let mut in_progress = JoinSet::new();
     loop {
-        while under_way.try_join_next().is_some() {}
-        let free = AT_ONCE.saturating_sub(under_way.len() as u32);
+        while in_progress.try_join_next().is_some() {}
+        let free = AT_ONCE.saturating_sub(in_progress.len() as u32);
         if free == 0 {
-            under_way.join_next().await;
+            in_progress.join_next().await;
             continue;
         }
-        let now = errand.now();
-        match errand.take(now, now.plus(LEASE), free).await {
+        let now = job.now();
+        match job.take(now, now.plus(LEASE), free).await {
             Ok(due) if due.is_empty() => {
                 let _ = tokio::time::timeout(IDLE, wake.notified()).await;
             }
             Ok(due) => {
                 for entry in due {
-                    let errand = errand.clone();
-                    under_way.spawn(async move { handle(&errand, &entry).await });
+                    let job = job.clone();
+                    in_progress.spawn(async move { handle(&job, &entry).await });
                 }
             }
             Err(error) => {
-                tracing::warn!(what = E::WHAT, %error, "the mail queue cannot be read; mail waits until it can");
+                tracing::warn!(what = J::WHAT, %error, "the mail queue cannot be read; mail waits until it can");
                 tokio::time::sleep(IDLE).await;
             }
         }
     }
 }
 
-async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
-    let (what, name) = (E::WHAT, E::name(entry));
-    let before = E::unacknowledged(entry);
-    let carried_out = tokio::select! {
-        carried_out = errand.carry_out(entry) => carried_out,
-        never = keep_leased(errand, entry) => match never {},
+async fn handle<J: MailJob>(job: &J, entry: &J::Entry) {
+    let (what, name) = (J::WHAT, J::name(entry));
+    let before = J::unacknowledged(entry);
+    let done = tokio::select! {
+        done = job.run_job(entry) => done,
+        never = keep_leased(job, entry) => match never {},
     };
-    let settled = match carried_out {
-        Ok(()) => errand.complete(entry).await,
+    let settled = match done {
+        Ok(()) => job.complete(entry).await,
         Err(Delay::Mail(MailError::Permanent(error))) => {
             tracing::warn!(what, name, %error, "a mail was rejected permanently and will not be sent again");
-            errand.complete(entry).await
+            job.complete(entry).await
         }
         Err(Delay::Mail(MailError::Unacknowledged(error))) => {
             let handed_over = before + 1;
@@ -154,18 +157,18 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
             );
             match pause {
                 Some(pause) => {
-                    let again_at = errand.now().plus(pause);
-                    errand.postpone(entry, again_at, handed_over).await
+                    let again_at = job.now().plus(pause);
+                    job.postpone(entry, again_at, handed_over).await
                 }
-                None => errand.complete(entry).await,
+                None => job.complete(entry).await,
             }
         }
         Err(Delay::MailboxFull { until }) => {
             tracing::debug!(what, name, %until, "a mail is delayed: the limit of its mailbox is reached");
-            errand.postpone(entry, until, before).await
+            job.postpone(entry, until, before).await
         }
         Err(delay) => {
-            let pause = pause_after(E::attempts(entry));
+            let pause = pause_after(J::attempts(entry));
             tracing::warn!(
                 what,
                 name,
@@ -174,8 +177,8 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
                 retry_in = ?pause,
                 "a mail could not be sent; will retry"
             );
-            let again_at = errand.now().plus(pause);
-            errand.postpone(entry, again_at, before).await
+            let again_at = job.now().plus(pause);
+            job.postpone(entry, again_at, before).await
         }
     };
     if let Err(error) = settled {
@@ -184,60 +187,83 @@ async fn handle<E: Errand>(errand: &E, entry: &E::Entry) {
 }
 
 /// Renews the lease of an entry until it is dropped.
-async fn keep_leased<E: Errand>(errand: &E, entry: &E::Entry) -> Infallible {
+async fn keep_leased<J: MailJob>(job: &J, entry: &J::Entry) -> Infallible {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
-        let until = errand.now().plus(LEASE);
-        let renewed = errand
-            .postpone(entry, until, E::unacknowledged(entry))
-            .await;
+        let until = job.now().plus(LEASE);
+        let renewed = job.postpone(entry, until, J::unacknowledged(entry)).await;
         if let Err(error) = renewed {
-            tracing::debug!(what = E::WHAT, %error, "a lease was not renewed");
+            tracing::debug!(what = J::WHAT, %error, "a lease was not renewed");
         }
     }
 }
 
-/// Asks the gate whether the mail may go out; not, where a link is surplus or its entry is gone: a person asks for another
-/// link.
-///
-/// # Errors
-/// It is a notice, which waits until the mailbox may be sent more.
-pub(super) async fn admitted(
-    parts: &Parts,
-    entry: QueuedMail,
-    to: &Email,
-    kind: MailKind,
-) -> Result<bool, Delay> {
-    let now = parts.clock.now();
-    match parts.mail_gate.admit(entry, to, kind, now).await? {
-        Admission::Admitted => Ok(true),
-        Admission::Gone => Ok(false),
-        Admission::Refused { until } => match kind {
-            MailKind::VerificationLink | MailKind::ResetLink => {
-                tracing::debug!(
-                    kind = kind.as_str(),
-                    "a link is not mailed: the limit of its mailbox is reached"
-                );
-                Ok(false)
-            }
-            MailKind::PasswordChanged
-            | MailKind::EmailChanged
-            | MailKind::AccountLocked
-            | MailKind::RefreshTokenReused
-            | MailKind::AddressWanted => Err(Delay::MailboxFull { until }),
-        },
-    }
+/// Sends mail within the limits of its mailbox.
+#[derive(Clone)]
+pub(crate) struct MailDelivery {
+    gate: Arc<dyn MailGate>,
+    mailer: Arc<dyn Mailer>,
+    kept_mail: Arc<dyn KeptMail>,
+    pub(super) directory: Arc<dyn Directory>,
+    clock: Arc<dyn Clock>,
 }
 
-/// Hands a mail over. An erasure deletes the mail that it finds; what is written at the same moment is deleted by whoever
-/// writes it.
-pub(super) async fn send(parts: &Parts, mail: Mail) -> Result<(), Delay> {
-    let user = mail.user;
-    parts.mailer.send(mail).await?;
-    if parts.directory.account(user).await?.is_none() {
-        parts.kept_mail.forget(user).await?;
+impl MailDelivery {
+    pub(super) fn new(parts: &Parts) -> Self {
+        Self {
+            gate: Arc::clone(&parts.mail_gate),
+            mailer: Arc::clone(&parts.mailer),
+            kept_mail: Arc::clone(&parts.kept_mail),
+            directory: Arc::clone(&parts.directory),
+            clock: Arc::clone(&parts.clock),
+        }
     }
-    Ok(())
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the mail may be sent. A link above the limit of its mailbox is dropped, because the person can request
+    /// another; so is a mail whose queue entry is gone.
+    ///
+    /// # Errors
+    /// [`Delay::MailboxFull`] for a notice, which waits until the limit allows it, or that the store does not answer.
+    pub(super) async fn admit(
+        &self,
+        entry: QueuedMail,
+        to: &Email,
+        kind: MailKind,
+    ) -> Result<bool, Delay> {
+        match self.gate.admit(entry, to, kind, self.now()).await? {
+            Admission::Admitted => Ok(true),
+            Admission::Gone => Ok(false),
+            Admission::Refused { until } => match kind {
+                MailKind::VerificationLink | MailKind::ResetLink => {
+                    tracing::debug!(
+                        kind = kind.as_str(),
+                        "a link is not mailed: the limit of its mailbox is reached"
+                    );
+                    Ok(false)
+                }
+                MailKind::PasswordChanged
+                | MailKind::EmailChanged
+                | MailKind::AccountLocked
+                | MailKind::RefreshTokenReused
+                | MailKind::AddressWanted => Err(Delay::MailboxFull { until }),
+            },
+        }
+    }
+
+    /// Sends a mail. An erasure deletes the local copies that it finds; a copy that was being written at that moment is
+    /// deleted here.
+    pub(super) async fn send(&self, mail: Mail) -> Result<(), Delay> {
+        let user = mail.user;
+        self.mailer.send(mail).await?;
+        if self.directory.account(user).await?.is_none() {
+            self.kept_mail.forget(user).await?;
+        }
+        Ok(())
+    }
 }
 
 /// How long to wait after the `attempts`-th attempt failed.
@@ -248,8 +274,7 @@ fn pause_after(attempts: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-/// How long to wait after a mail was handed over so many times without being acknowledged; `None` to give it up: it was
-/// delivered, or will never be.
+/// How long to wait after this many unacknowledged attempts; `None` to give up: the mail was delivered, or never will be.
 fn pause_after_unacknowledged(handed_over: u32) -> Option<Duration> {
     let times = 4_u32.checked_pow(handed_over.saturating_sub(1))?;
     (handed_over < MOST_UNACKNOWLEDGED).then(|| FIRST_UNACKNOWLEDGED_PAUSE.saturating_mul(times))
@@ -263,7 +288,7 @@ mod tests {
 
     use super::*;
 
-    /// A queue with one entry, and a mail server that answers after a while in some way.
+    /// A queue with one entry, and a mail server that gives `answer` after `answers_after`.
     #[derive(Clone)]
     struct Queue {
         begun: Instant,
@@ -295,7 +320,7 @@ mod tests {
             }
         }
 
-        /// After how many seconds the mail was handed over, each time, within a day.
+        /// The seconds after which each attempt of one day was made.
         async fn handed_over(self) -> Vec<u64> {
             let day = Duration::from_secs(24 * 60 * 60);
             let _ = tokio::time::timeout(day, run(self.clone(), Arc::default())).await;
@@ -303,7 +328,7 @@ mod tests {
         }
     }
 
-    impl Errand for Queue {
+    impl MailJob for Queue {
         type Entry = Waiting;
 
         const WHAT: &'static str = "a mail of a test";
@@ -339,7 +364,7 @@ mod tests {
             }))
         }
 
-        async fn carry_out(&self, _: &Waiting) -> Result<(), Delay> {
+        async fn run_job(&self, _: &Waiting) -> Result<(), Delay> {
             let seconds = self.begun.elapsed().as_secs();
             self.handed_over.lock().unwrap().push(seconds);
             tokio::time::sleep(self.answers_after).await;
@@ -368,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mail_that_no_server_acknowledges_is_handed_over_five_times() {
+    async fn an_unacknowledged_mail_is_attempted_five_times() {
         let lost = || Err(Delay::Mail(MailError::Unacknowledged("no answer".into())));
         let times = Queue::with(Duration::ZERO, lost).handed_over().await;
         let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -379,14 +404,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mail_that_was_not_handed_over_whole_is_tried_until_it_is() {
+    async fn a_mail_that_the_server_did_not_receive_is_retried_without_limit() {
         let away = || Err(Delay::Mail(MailError::Transient("away".into())));
         let times = Queue::with(Duration::ZERO, away).handed_over().await;
         assert!(times.len() > 1000, "{}", times.len());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_mail_whose_server_takes_longer_than_a_lease_is_handed_over_once() {
+    async fn a_mail_that_takes_longer_than_a_lease_is_sent_once() {
         let taken = || Ok(());
         let times = Queue::with(LEASE * 3, taken).handed_over().await;
         assert_eq!(times, [0]);

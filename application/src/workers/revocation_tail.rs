@@ -1,4 +1,4 @@
-//! Hearing of sessions that end, and of accounts that are erased, on other nodes.
+//! Follows the sessions that end and the accounts that are erased on other nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,23 +6,24 @@ use std::time::Duration;
 use authlog_domain::{Timestamp, UserId};
 use tokio::sync::mpsc;
 
+use super::{Stop, Worker};
 use crate::RevocationList;
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{Clock, ClockReading, Revocation, RevocationSource, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
-/// How often the source is asked. A logout on one node is a refusal on every other within a few of these.
+/// How often the source is polled. After a logout on one node every other node refuses the token within a few polls.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// How long to wait after the source did not answer.
+/// The pause after the source failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
-/// Keeps a node's deny list as new as the log.
+/// Keeps a node's deny list up to date with the log.
 ///
-/// A reader of the source is bound to one history of the store. When it fails, a failover or a crash may have taken back
-/// what it read, and given its numbers out again. So everything that this node knows from it is dropped, and read from
-/// the store once more before the list counts as complete (`docs/adr/0009`).
-pub struct RevocationTail {
+/// A reader is bound to one history of the store. When it fails, a failover or a crash may have undone what it read and
+/// reused the log indices. So this node drops everything that it read, and reads it again from the store before the list
+/// counts as complete (`docs/adr/0009`).
+pub(crate) struct RevocationTail {
     source: Arc<dyn RevocationSource>,
     clock: Arc<dyn Clock>,
     list: Arc<RevocationList>,
@@ -47,33 +48,16 @@ impl RevocationTail {
         }
     }
 
-    /// Listens until it is dropped. While the source does not answer the list says that it is incomplete.
-    pub async fn run(&self) {
-        let mut silent = false;
-        loop {
-            let Err(error) = self.follow(&mut silent).await else {
-                continue;
-            };
-            self.list.is_incomplete();
-            self.known_accounts.forget_all();
-            if !silent {
-                tracing::warn!(%error, "revocations cannot be read; tokens are checked against the store until they can");
-            }
-            silent = true;
-            tokio::time::sleep(AFTER_FAILURE).await;
-        }
-    }
-
-    /// Follows one reader until it fails, or until the clock turns out to have been ahead when this began: then too little was
-    /// read.
-    async fn follow(&self, silent: &mut bool) -> Result<(), StoreError> {
+    /// Follows one reader until it fails. Returns `Ok` if the clock was ahead at the start: then the reader began too late in
+    /// the log, and following has to start again.
+    async fn follow(&self, failing: &mut bool) -> Result<(), StoreError> {
         let mut reader = self.source.follow_revocations().await?;
-        // Not before: while no store answers, what was refused stays refused. What this node itself commits from here on
-        // comes back to it with the first news.
+        // Only now: while no store answers, refused tokens stay refused. What this node commits from here on is part of the
+        // first read.
         self.list.start_over();
         self.known_accounts.forget_all();
         let started_at = self.clock.now();
-        let mut sink = |revocations: Vec<Revocation>| self.learn(&revocations, started_at);
+        let mut sink = |revocations: Vec<Revocation>| self.apply(&revocations, started_at);
         let since = started_at.minus(KEEP_FOR);
         reader.read_since(since, &mut sink).await?;
         self.list.was_read_since(since);
@@ -83,20 +67,42 @@ impl RevocationTail {
                 return Ok(());
             }
             let revocations = reader.read_new().await?;
-            self.learn(&revocations, asked.wall);
+            self.apply(&revocations, asked.wall);
             self.list.is_complete_as_of(asked);
-            *silent = false;
+            *failing = false;
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    fn learn(&self, news: &[Revocation], asked_at: Timestamp) {
-        self.list.add_all(news, asked_at);
-        for revocation in news {
+    fn apply(&self, revocations: &[Revocation], asked_at: Timestamp) {
+        self.list.add_all(revocations, asked_at);
+        for revocation in revocations {
             if let Revocation::Erased { user, .. } = revocation {
-                // Whoever would sweep up after it may have been left out; the tokens are refused all the same.
+                // The sweeper of mail may have ended; the tokens are refused in any case.
                 let _ = self.erased.send(*user);
             }
+        }
+    }
+}
+
+impl Worker for RevocationTail {
+    const NAME: &'static str = "revocation_tail";
+    const STOP: Stop = Stop::Abort;
+
+    /// Follows until it is dropped. While the source fails, the list reports that it is incomplete.
+    async fn run(&mut self) {
+        let mut failing = false;
+        loop {
+            let Err(error) = self.follow(&mut failing).await else {
+                continue;
+            };
+            self.list.is_incomplete();
+            self.known_accounts.forget_all();
+            if !failing {
+                tracing::warn!(%error, "revocations cannot be read; tokens are checked against the store until they can");
+            }
+            failing = true;
+            tokio::time::sleep(AFTER_FAILURE).await;
         }
     }
 }
@@ -113,7 +119,7 @@ mod tests {
     use crate::Standing;
     use crate::ports::{RevocationReader, RevocationSink, TokenKind, VerifiedToken};
 
-    /// A store of one history after another. A reader fails once its history is over.
+    /// A store whose history is replaced now and then. A reader of a replaced history fails.
     #[derive(Default)]
     struct Histories(Mutex<Vec<Vec<Revocation>>>);
 
@@ -128,7 +134,7 @@ mod tests {
     }
 
     impl Histories {
-        /// Begins another, in which these revocations were recorded.
+        /// Replaces the history by one with these revocations.
         fn begin(&self, revocations: Vec<Revocation>) {
             self.0.lock().unwrap().push(revocations);
         }
@@ -185,7 +191,7 @@ mod tests {
         SessionId::new(Uuid::from_u128(number))
     }
 
-    /// What the list says of a token of that session.
+    /// What the list says about a token of this session.
     fn standing(list: &RevocationList, number: u128) -> Standing {
         let token = VerifiedToken {
             kind: TokenKind::Access,
@@ -200,11 +206,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_node_knows_of_a_lost_history_is_forgotten_and_the_next_one_is_read_whole() {
+    async fn revocations_of_a_lost_history_are_dropped_and_the_next_history_is_read_completely() {
         let histories = Arc::new(Histories::default());
         let list = Arc::new(RevocationList::new(Arc::new(Now)));
         let (erased, _sweeper) = mpsc::unbounded_channel();
-        let tail = RevocationTail::new(
+        let mut tail = RevocationTail::new(
             histories.clone(),
             Arc::new(Now),
             Arc::clone(&list),

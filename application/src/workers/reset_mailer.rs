@@ -1,4 +1,4 @@
-//! Carrying out requests to reset a password: finding out whose it is, recording it, and mailing the link.
+//! Handles requests to reset a password: finds the account, records the reset, and mails the link.
 
 use std::sync::Arc;
 
@@ -6,56 +6,66 @@ use authlog_domain::user::{RequestPasswordReset, UserCommand};
 use authlog_domain::{CLOCK_DIFFERENCE, Email, ResetId, Timestamp, UserId};
 use tokio::sync::Notify;
 
-use super::mail_errands::{self, Delay};
+use super::mail_jobs::{self, Delay, MailDelivery, MailJob};
+use super::{Stop, Worker};
 use crate::Refusal;
 use crate::authlog::{Parts, Settings};
-use crate::ports::{Identifier, Mail, MailKind, QueuedMail, ResetRequest, StoreError};
-use crate::unit_of_work::Journal;
+use crate::ports::{
+    Identifier, Mail, MailKind, QueuedMail, ResetRequest, ResetRequests, SecretTokens, StoreError,
+};
+use crate::unit_of_work::CommandExecutor;
 
-/// Carries out requests to reset a password, beside the requests that made them.
-pub struct ResetMailer {
-    errand: Errand,
+/// Handles queued requests to reset a password, so that the requests themselves need not wait.
+pub(crate) struct ResetMailer {
+    job: ResetJob,
     wake: Arc<Notify>,
 }
 
 /// What handling one request takes.
 #[derive(Clone)]
-struct Errand {
-    parts: Parts,
-    journal: Arc<Journal>,
+struct ResetJob {
+    queue: Arc<dyn ResetRequests>,
+    secrets: Arc<dyn SecretTokens>,
+    delivery: MailDelivery,
+    executor: Arc<CommandExecutor>,
     settings: Arc<Settings>,
 }
 
 impl ResetMailer {
     pub(crate) fn new(
-        parts: Parts,
-        journal: Arc<Journal>,
+        parts: &Parts,
+        executor: Arc<CommandExecutor>,
         settings: Arc<Settings>,
         wake: Arc<Notify>,
     ) -> Self {
-        Self {
-            errand: Errand {
-                parts,
-                journal,
-                settings,
-            },
-            wake,
-        }
-    }
-
-    /// Works until it is dropped. A request that is interrupted is taken up again later.
-    pub async fn run(&self) {
-        mail_errands::run(self.errand.clone(), Arc::clone(&self.wake)).await;
+        let job = ResetJob {
+            queue: Arc::clone(&parts.reset_requests),
+            secrets: Arc::clone(&parts.secrets),
+            delivery: MailDelivery::new(parts),
+            executor,
+            settings,
+        };
+        Self { job, wake }
     }
 }
 
-impl mail_errands::Errand for Errand {
+impl Worker for ResetMailer {
+    const NAME: &'static str = "reset_mailer";
+    const STOP: Stop = Stop::Abort;
+
+    /// Works until it is dropped. An interrupted request is retried when its lease expires.
+    async fn run(&mut self) {
+        mail_jobs::run(self.job.clone(), Arc::clone(&self.wake)).await;
+    }
+}
+
+impl MailJob for ResetJob {
     type Entry = ResetRequest;
 
     const WHAT: &'static str = "a link to reset a password";
 
     fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.delivery.now()
     }
 
     fn name(request: &ResetRequest) -> String {
@@ -76,14 +86,11 @@ impl mail_errands::Errand for Errand {
         leased_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ResetRequest>, StoreError> {
-        self.parts
-            .reset_requests
-            .take_due(now, leased_until, limit)
-            .await
+        self.queue.take_due(now, leased_until, limit).await
     }
 
     async fn complete(&self, request: &ResetRequest) -> Result<(), StoreError> {
-        self.parts.reset_requests.complete(request.reset).await
+        self.queue.complete(request.reset).await
     }
 
     async fn postpone(
@@ -96,31 +103,36 @@ impl mail_errands::Errand for Errand {
             unacknowledged,
             ..request.clone()
         };
-        self.parts.reset_requests.postpone(&request, at).await
+        self.queue.postpone(&request, at).await
     }
 
-    /// Records the reset, once however often this is tried, and mails its link. A request for an unknown account, one
-    /// without an address, one that comes too often, too late or from the future is dropped; so is one whose account was given
-    /// another address since it was looked up: its link must not go to the mailbox of before.
+    /// Records the reset, once for all attempts, and mails its link.
+    ///
+    /// A request is dropped if its account is unknown or has no address, if it exceeds a limit, has expired or is dated in
+    /// the future, and if the account's address was changed since the lookup: the link must not go to the former mailbox.
     ///
     /// The gate is asked before the reset is recorded: a reset whose link is not mailed must not replace one whose link was.
-    async fn carry_out(&self, request: &ResetRequest) -> Result<(), Delay> {
+    async fn run_job(&self, request: &ResetRequest) -> Result<(), Delay> {
         let expires_at = request.at.plus(self.settings.reset_lifetime);
         let Some(identifier) = Identifier::parse(&request.identifier) else {
             return Ok(());
         };
-        let now = self.parts.clock.now();
+        let now = self.delivery.now();
         if now >= expires_at || request.at > now.plus(CLOCK_DIFFERENCE) {
             return Ok(());
         }
-        let Some(account) = self.parts.directory.find_account(&identifier).await? else {
+        let Some(account) = self.delivery.directory.find_account(&identifier).await? else {
             return Ok(());
         };
         let Some(email) = account.email else {
             return Ok(());
         };
         let entry = QueuedMail::Reset(request.reset);
-        if !mail_errands::admitted(&self.parts, entry, &email, MailKind::ResetLink).await? {
+        if !self
+            .delivery
+            .admit(entry, &email, MailKind::ResetLink)
+            .await?
+        {
             return Ok(());
         }
         let command = RequestPasswordReset {
@@ -131,18 +143,18 @@ impl mail_errands::Errand for Errand {
         };
         match self.record(account.id, &command, request).await {
             Ok(()) => {}
-            // The account was asked for too often, or has another address, or this request or the account is over.
+            // Too many requests for the account, a changed address, an expired request, or an erased account.
             Err(Refusal::InvalidResetToken | Refusal::UnknownAccount) => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         }
         let mail = self.mail(email, account.id, request);
-        mail_errands::send(&self.parts, mail).await
+        self.delivery.send(mail).await
     }
 }
 
-impl Errand {
+impl ResetJob {
     fn reset(&self, request: &ResetRequest) -> ResetId {
-        let secrets = &self.parts.secrets;
+        let secrets = &self.secrets;
         secrets.reset_of(request.reset, &request.identifier, request.at)
     }
 
@@ -152,8 +164,8 @@ impl Errand {
         command: &RequestPasswordReset,
         request: &ResetRequest,
     ) -> Result<(), Refusal> {
-        self.journal
-            .record(&user.to_string(), |work| async move {
+        self.executor
+            .execute(&user.to_string(), |work| async move {
                 work.execute_on_account(
                     user,
                     UserCommand::RequestPasswordReset(command.clone()),
@@ -166,7 +178,7 @@ impl Errand {
     }
 
     fn mail(&self, to: Email, user: UserId, request: &ResetRequest) -> Mail {
-        let token = self.parts.secrets.reset_token(user, self.reset(request));
+        let token = self.secrets.reset_token(user, self.reset(request));
         let minutes = self.settings.reset_lifetime.as_secs() / 60;
         let page = &self.settings.reset_page;
         Mail {
@@ -175,7 +187,7 @@ impl Errand {
             to,
             subject: "Reset your password".to_owned(),
             text: format!(
-                "Somebody, hopefully you, asked to reset the password of your account.\n\
+                "Someone, hopefully you, asked to reset the password of your account.\n\
                  To choose a new one, open this link within {minutes} minutes:\n\
                  \n\
                  {page}?token={token}\n\

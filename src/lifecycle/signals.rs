@@ -1,6 +1,6 @@
-//! Signals: SIGTERM and SIGINT end the program whatever hangs in it, and SIGHUP does not.
+//! Signals: SIGTERM and SIGINT end the program even if it hangs, and SIGHUP is ignored.
 //!
-//! They are received on a thread with a runtime of its own, which works even while every thread that serves is blocked.
+//! A thread with its own runtime receives them, which works even while every thread that serves requests is blocked.
 
 use std::process::exit;
 use std::sync::Arc;
@@ -11,31 +11,28 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::END_WITHIN;
 use crate::logging;
 
-/// How long the program has to end after the first signal. Container platforms kill after thirty seconds; before that it
-/// ends by itself and says so.
-const END_WITHIN: Duration = Duration::from_secs(28);
-
-/// Exit code of a program that did not finish what it had accepted.
+/// Exit code of a program that did not finish the requests that it had accepted.
 const UNFINISHED: i32 = 1;
 
-/// What signals ask of the service.
-pub(crate) struct Signals {
+/// The state of the shutdown, as signals set it.
+pub(super) struct Signals {
     /// Cancelled by the first SIGTERM or SIGINT, before [`Self::stop`].
-    pub(crate) draining: CancellationToken,
-    /// Cancelled when the program has to end.
-    pub(crate) stop: CancellationToken,
+    pub(super) draining: CancellationToken,
+    /// Cancelled when requests and workers have to finish.
+    pub(super) stop: CancellationToken,
     is_serving: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Receives signals from now on. Until [`Self::is_serving`] SIGTERM ends the program at once, and afterwards the program
-    /// serves on for `delay`.
+    /// Starts to receive signals. Before [`Self::is_serving`] a signal ends the program at once; after it the program keeps
+    /// serving for `delay`.
     ///
     /// # Errors
-    /// The operating system gives no thread, or signals cannot be received.
-    pub(crate) fn receive(delay: Duration) -> anyhow::Result<Self> {
+    /// The thread cannot be started, or signals cannot be received.
+    pub(super) fn receive(delay: Duration) -> anyhow::Result<Self> {
         let signals = Self {
             draining: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -49,7 +46,7 @@ impl Signals {
             let _runtime = runtime.enter();
             Received::open().context("signals cannot be received")?
         };
-        let orders = Orders {
+        let shutdown = Shutdown {
             draining: signals.draining.clone(),
             delay,
             stop: signals.stop.clone(),
@@ -57,21 +54,21 @@ impl Signals {
         };
         std::thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || runtime.block_on(received.obey(&orders)))
+            .spawn(move || runtime.block_on(received.handle(&shutdown)))
             .context("signals cannot be received")?;
         Ok(signals)
     }
 
-    /// From now on requests are accepted, which have to be finished before the end.
-    pub(crate) fn is_serving(&self) {
+    /// Notes that requests are accepted from now on, so that a signal has to let them finish.
+    pub(super) fn is_serving(&self) {
         self.is_serving.store(true, Ordering::Release);
     }
 }
 
-/// What the first signal sets off.
-struct Orders {
+/// What the first signal does.
+struct Shutdown {
     draining: CancellationToken,
-    /// How long the program serves on between the two.
+    /// The time between `draining` and `stop`.
     delay: Duration,
     stop: CancellationToken,
     is_serving: Arc<AtomicBool>,
@@ -93,42 +90,42 @@ impl Received {
         })
     }
 
-    async fn obey(mut self, orders: &Orders) {
-        self.told_to_end().await;
-        if !orders.is_serving.load(Ordering::Acquire) {
+    async fn handle(mut self, shutdown: &Shutdown) {
+        self.end_signal().await;
+        if !shutdown.is_serving.load(Ordering::Acquire) {
             tracing::info!("stopping: no request was accepted yet");
             end_now(0);
         }
-        orders.draining.cancel();
-        if !orders.delay.is_zero() {
-            let seconds = orders.delay.as_secs();
+        shutdown.draining.cancel();
+        if !shutdown.delay.is_zero() {
+            let seconds = shutdown.delay.as_secs();
             tracing::info!(
                 seconds,
                 "stopping soon: /readyz answers 503, and requests are accepted until the delay ends"
             );
-            self.end_at_once_or_after(orders.delay).await;
+            self.end_at_once_or_after(shutdown.delay).await;
         }
         tracing::info!("stopping: finishing accepted requests");
-        orders.stop.cancel();
+        shutdown.stop.cancel();
         self.end_at_once_or_after(END_WITHIN).await;
         tracing::error!("stopping at once: the shutdown did not finish in time");
         end_now(UNFINISHED);
     }
 
-    /// Waits for that long, unless a second signal ends the program.
+    /// Waits for this long. A second signal ends the program at once.
     async fn end_at_once_or_after(&mut self, wait: Duration) {
         tokio::select! {
-            signal = self.told_to_end() => {
+            signal = self.end_signal() => {
                 tracing::warn!("stopping at once: received a second signal");
-                // As a shell reports a program that a signal ended.
+                // The exit code by which shells report a signal.
                 end_now(128 + signal.as_raw_value());
             }
             () = tokio::time::sleep(wait) => {}
         }
     }
 
-    /// Waits for a signal to end.
-    async fn told_to_end(&mut self) -> SignalKind {
+    /// Waits for SIGTERM or SIGINT.
+    async fn end_signal(&mut self) -> SignalKind {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return SignalKind::terminate(),

@@ -1,7 +1,7 @@
-//! Hashing passwords anew, beside the logins that showed that their hashes are outdated.
+//! Rehashes passwords whose stored hashes are outdated, after the logins that found them.
 //!
-//! Only a login has the password. What it asks for may come to nothing (too much to do, an outage, the end of the
-//! program), and the next login asks again; the login itself neither waits nor fails.
+//! Only a login has the password. A rehash may be dropped (full queue, store failure, end of the program); the next login
+//! requests it again. The login itself neither waits for it nor fails because of it.
 
 use std::sync::Arc;
 
@@ -9,15 +9,16 @@ use authlog_domain::user::{RehashPassword, UserCommand};
 use authlog_domain::{CredentialId, UserId};
 use tokio::sync::mpsc;
 
+use super::{Stop, Worker};
 use crate::authlog::Parts;
-use crate::ports::{CredentialRecord, HashingClient, PasswordHash};
-use crate::unit_of_work::Journal;
+use crate::ports::{Clock, CredentialRecord, Entropy, HashingClient, PasswordHash, PasswordHasher};
+use crate::unit_of_work::CommandExecutor;
 use crate::{Authlog, NewPassword, Password, Refusal, RequestContext};
 
-/// How many passwords may wait to be hashed anew: a few, because each is a password in memory.
+/// How many passwords may wait to be rehashed: few, because each is a password in memory.
 const QUEUE: usize = 64;
 
-/// A password that was right, and whose hash is outdated.
+/// A correct password whose stored hash is outdated.
 pub(crate) struct OutdatedPassword {
     user: UserId,
     credential: CredentialId,
@@ -26,7 +27,8 @@ pub(crate) struct OutdatedPassword {
 }
 
 impl Authlog {
-    /// Has the password hashed again if `hash`, against which it was right, is outdated and is of this password alone.
+    /// Queues a rehash of `password` if `hash`, which it matches, is outdated. A hash that other passwords match as well
+    /// (bcrypt ignores bytes after the 72nd) is kept.
     pub(crate) fn renew_if_outdated(
         &self,
         user: UserId,
@@ -50,36 +52,29 @@ impl Authlog {
     }
 }
 
-/// Hashes passwords anew.
-pub struct PasswordRenewer {
-    parts: Parts,
-    journal: Arc<Journal>,
+/// Rehashes outdated passwords.
+pub(crate) struct PasswordRenewer {
+    hasher: Arc<dyn PasswordHasher>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    executor: Arc<CommandExecutor>,
     queue: mpsc::Receiver<OutdatedPassword>,
 }
 
 impl PasswordRenewer {
     pub(crate) fn new(
-        parts: Parts,
-        journal: Arc<Journal>,
+        parts: &Parts,
+        executor: Arc<CommandExecutor>,
     ) -> (mpsc::Sender<OutdatedPassword>, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let renewer = Self {
-            parts,
-            journal,
+            hasher: Arc::clone(&parts.hasher),
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            executor,
             queue,
         };
         (sender, renewer)
-    }
-
-    /// Works until every [`Authlog`] is gone.
-    pub async fn run(&mut self) {
-        while let Some(outdated) = self.queue.recv().await {
-            match self.renew(outdated).await {
-                // Whoever was erased meanwhile has no password any more.
-                Ok(()) | Err(Refusal::UnknownAccount) => {}
-                Err(error) => tracing::warn!(%error, "a password could not be rehashed"),
-            }
-        }
     }
 
     async fn renew(&self, outdated: OutdatedPassword) -> Result<(), Refusal> {
@@ -89,27 +84,27 @@ impl PasswordRenewer {
             password,
             context,
         } = outdated;
-        // The login was answered: its client need not wait.
+        // The login has been answered: there is no client that could give up waiting.
         let client = HashingClient {
             address: context.address,
             ..HashingClient::default()
         };
         let password = NewPassword::already_in_use(password);
-        let hash = self.parts.hasher.hash(password, &client).await?;
+        let hash = self.hasher.hash(password, &client).await?;
         let hash = hash.map_err(Refusal::of_password)?;
         let record = CredentialRecord {
             user,
-            credential: CredentialId::new(self.parts.entropy.random_uuid()),
+            credential: CredentialId::new(self.entropy.random_uuid()),
             hash,
         };
         let command = RehashPassword {
-            at: self.parts.clock.now(),
+            at: self.clock.now(),
             replaced,
             credential: record.credential,
         };
         let (record, context) = (&record, &context);
-        self.journal
-            .record(&user.to_string(), |work| async move {
+        self.executor
+            .execute(&user.to_string(), |work| async move {
                 let command = UserCommand::RehashPassword(command);
                 let events = work
                     .execute_on_account(user, command, context.metadata(user))
@@ -120,5 +115,21 @@ impl PasswordRenewer {
                 work.commit().await
             })
             .await
+    }
+}
+
+impl Worker for PasswordRenewer {
+    const NAME: &'static str = "password_renewer";
+    const STOP: Stop = Stop::Abort;
+
+    /// Works until every [`Authlog`] is dropped.
+    async fn run(&mut self) {
+        while let Some(outdated) = self.queue.recv().await {
+            match self.renew(outdated).await {
+                // An account that was erased meanwhile has no password to rehash.
+                Ok(()) | Err(Refusal::UnknownAccount) => {}
+                Err(error) => tracing::warn!(%error, "a password could not be rehashed"),
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! Telling people by mail what happened to their accounts, and mailing links about e-mail addresses.
+//! Sends notices about events of accounts, and links that verify e-mail addresses.
 //!
-//! Which events are told stands in `authlog-projections`; each waits in a queue that its own append filled. The text is
-//! made when it is sent, from the queue's entry and the account as it stands: no secret waits anywhere, and no event is
-//! read. A node that ends between the sending and the note that it was sent leaves the mail to be sent once more; otherwise
-//! each goes out once.
+//! `authlog-projections` decides which events lead to a mail. Each such mail waits in a queue that the append of its event
+//! filled. The text is composed at sending time from the queue entry and the current account, so no secret is queued and no
+//! event is read. A node that crashes after sending and before recording it sends the mail once more; otherwise each mail is
+//! sent once.
 //!
-//! Notices go only to addresses that are known to be the person's. Links go to others as well, which is what they are for.
+//! Notices go only to verified addresses. Links also go to unverified ones: verifying the address is their purpose.
 
 use std::sync::Arc;
 
@@ -13,44 +13,57 @@ use authlog_domain::user::PendingVerification;
 use authlog_domain::{Email, Timestamp};
 use tokio::sync::Notify;
 
-use super::mail_errands::{self, Delay};
+use super::mail_jobs::{self, Delay, MailDelivery, MailJob};
+use super::{Stop, Worker};
 use crate::authlog::{Parts, Settings};
-use crate::ports::{Account, DueMail, Identifier, Mail, MailKind, QueuedMail, StoreError};
+use crate::ports::{
+    Account, DueMail, Identifier, Mail, MailKind, MailQueue, QueuedMail, SecretTokens, StoreError,
+};
 
-/// Sends the mails about accounts.
-pub struct EventMailer {
-    errand: Errand,
+/// Sends the queued mail about accounts.
+pub(crate) struct EventMailer {
+    job: EventMailJob,
     wake: Arc<Notify>,
 }
 
-/// What handling one entry takes.
+/// What handling one entry of the queue takes.
 #[derive(Clone)]
-struct Errand {
-    parts: Parts,
+struct EventMailJob {
+    queue: Arc<dyn MailQueue>,
+    secrets: Arc<dyn SecretTokens>,
+    delivery: MailDelivery,
     settings: Arc<Settings>,
 }
 
 impl EventMailer {
-    pub(crate) fn new(parts: Parts, settings: Arc<Settings>, wake: Arc<Notify>) -> Self {
-        Self {
-            errand: Errand { parts, settings },
-            wake,
-        }
-    }
-
-    /// Works until it is dropped. A mail that is interrupted is taken up again later.
-    pub async fn run(&self) {
-        mail_errands::run(self.errand.clone(), Arc::clone(&self.wake)).await;
+    pub(crate) fn new(parts: &Parts, settings: Arc<Settings>, wake: Arc<Notify>) -> Self {
+        let job = EventMailJob {
+            queue: Arc::clone(&parts.mail_queue),
+            secrets: Arc::clone(&parts.secrets),
+            delivery: MailDelivery::new(parts),
+            settings,
+        };
+        Self { job, wake }
     }
 }
 
-impl mail_errands::Errand for Errand {
+impl Worker for EventMailer {
+    const NAME: &'static str = "event_mailer";
+    const STOP: Stop = Stop::Abort;
+
+    /// Works until it is dropped. An interrupted mail is retried when its lease expires.
+    async fn run(&mut self) {
+        mail_jobs::run(self.job.clone(), Arc::clone(&self.wake)).await;
+    }
+}
+
+impl MailJob for EventMailJob {
     type Entry = DueMail;
 
     const WHAT: &'static str = "mail about an event";
 
     fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.delivery.now()
     }
 
     fn name(due: &DueMail) -> String {
@@ -71,14 +84,11 @@ impl mail_errands::Errand for Errand {
         leased_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueMail>, StoreError> {
-        self.parts
-            .mail_queue
-            .take_due_mail(now, leased_until, limit)
-            .await
+        self.queue.take_due_mail(now, leased_until, limit).await
     }
 
     async fn complete(&self, due: &DueMail) -> Result<(), StoreError> {
-        self.parts.mail_queue.complete_mail(due).await
+        self.queue.complete_mail(due).await
     }
 
     async fn postpone(
@@ -91,25 +101,25 @@ impl mail_errands::Errand for Errand {
             unacknowledged,
             ..due.clone()
         };
-        self.parts.mail_queue.postpone_mail(&due, at).await
+        self.queue.postpone_mail(&due, at).await
     }
 
-    async fn carry_out(&self, due: &DueMail) -> Result<(), Delay> {
+    async fn run_job(&self, due: &DueMail) -> Result<(), Delay> {
         let Some(mail) = self.compose(due).await? else {
             return Ok(());
         };
         let entry = QueuedMail::Due(due.id);
-        if mail_errands::admitted(&self.parts, entry, &mail.to, due.kind).await? {
-            mail_errands::send(&self.parts, mail).await?;
+        if self.delivery.admit(entry, &mail.to, due.kind).await? {
+            self.delivery.send(mail).await?;
         }
         Ok(())
     }
 }
 
-impl Errand {
-    /// The mail, if there is an address to send it to and still something to say.
+impl EventMailJob {
+    /// The mail; `None` if there is no address to send it to, or it no longer applies.
     async fn compose(&self, due: &DueMail) -> Result<Option<Mail>, Delay> {
-        let Some(account) = self.parts.directory.account(due.user).await? else {
+        let Some(account) = self.delivery.directory.account(due.user).await? else {
             return Ok(None);
         };
         let notice: fn(&DueMail, Email) -> Mail = match due.kind {
@@ -129,11 +139,13 @@ impl Errand {
         Ok(verified.map(|to| notice(due, to)))
     }
 
-    /// The mail with the newest link of the account, unless that was followed, has expired or is for another address than
-    /// this entry. An entry without an address is for any: it may be one of an earlier version, which kept none. The owner of an address that is taken gets a notice instead, by an entry of their own: how long the link
-    /// takes must not tell what that owner is sent.
+    /// The mail with the account's newest link; `None` if that link was used, has expired, or is for another address than
+    /// this entry. An entry without an address is for any link: earlier versions stored none.
+    ///
+    /// Where the address belongs to another account, its owner gets a notice instead. It is queued as an entry of its own, so
+    /// that the time this entry takes does not show that the owner is sent a mail.
     async fn link(&self, due: &DueMail, account: &Account) -> Result<Option<Mail>, Delay> {
-        let now = self.parts.clock.now();
+        let now = self.delivery.now();
         let pending = account.pending_verification.as_ref();
         let is_meant = |it: &&PendingVerification| it.allows(it.verification, now);
         let Some(pending) = pending.filter(is_meant).filter(|it| is_about(due, it)) else {
@@ -143,18 +155,16 @@ impl Errand {
             return Ok(None);
         };
         let identifier = Identifier::Email(to.clone());
-        let owner = self.parts.directory.find_account(&identifier).await?;
+        let owner = self.delivery.directory.find_account(&identifier).await?;
         if let Some(owner) = owner.filter(|owner| owner.id != due.user) {
             if owner.email_verified {
-                let queue = &self.parts.mail_queue;
-                queue
+                self.queue
                     .enqueue_mail(owner.id, MailKind::AddressWanted, due.happened_at)
                     .await?;
             }
             return Ok(None);
         }
         let token = self
-            .parts
             .secrets
             .verification_token(due.user, pending.verification);
         let hours = self.settings.verification_lifetime.as_secs() / 3600;
@@ -182,15 +192,15 @@ impl Errand {
     }
 }
 
-/// What to do about a link that one did not ask for, to the address with which an account was registered.
+/// Advice to a person who did not request the link, where it is for the address given at the registration.
 const OWN_ADDRESS: &str = "The link asks for the password of that account. If you did not register it, do not confirm: \
                            do nothing, or have a new password set, which signs the other person out.";
 
-/// The same for a link to another address than the account has.
+/// The same advice where the link is for a new address of the account.
 const OTHER_ADDRESS: &str = "If it was not you, do nothing.";
 
-/// For which account a link is, as far as the mailbox that gets it may know: it need not be its owner's. Its
-/// current address is left out.
+/// Describes the account of a link without its current address: the mailbox that receives the link may not belong to the
+/// account's owner.
 fn which_account(account: &Account) -> String {
     let registered = account.created_at.to_the_minute();
     match &account.username {
@@ -202,7 +212,7 @@ fn which_account(account: &Account) -> String {
     }
 }
 
-/// Whether an entry is about this link. One without an address is about any.
+/// Whether an entry of the queue is about this link. An entry without an address is about any link.
 fn is_about(due: &DueMail, pending: &PendingVerification) -> bool {
     let comparable = |email: &Option<Email>| email.as_ref().map(Email::comparable);
     due.address.is_none() || comparable(&pending.email) == comparable(&due.address)
@@ -268,7 +278,7 @@ fn notice(due: &DueMail, to: Email, subject: &str, happened: &str, to_do: &str) 
     }
 }
 
-/// When it happened; of what happened several times since the last mail, how often, and when last.
+/// When the event occurred; if it occurred several times since the last mail, how often, and when last.
 fn when(due: &DueMail) -> String {
     let at = due.happened_at.to_the_minute();
     match due.happened {
@@ -282,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happened_several_times_is_said_with_its_number() {
+    fn a_repeated_event_is_mailed_with_its_count() {
         let due = |happened| DueMail {
             id: uuid::Uuid::nil(),
             user: authlog_domain::UserId::new(uuid::Uuid::nil()),

@@ -1,4 +1,4 @@
-//! Deleting the mail that this node keeps about people whose accounts were erased, on whichever node that was done.
+//! Deletes the local copies of mail to erased accounts, on whichever node an account was erased.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,24 +6,24 @@ use std::time::Duration;
 use authlog_domain::UserId;
 use tokio::sync::mpsc;
 
-use crate::Refusal;
+use super::{Stop, Worker};
 use crate::authlog::Parts;
 use crate::ports::{EventStore, KeptMail, MailError, StoreError};
 
-/// How long to wait before everything is looked through again after something could not be.
+/// The pause before a full pass is repeated after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// Deletes mail to people whose accounts were erased.
-pub struct MailSweeper {
+/// Deletes mail to erased accounts.
+pub(crate) struct MailSweeper {
     events: Arc<dyn EventStore>,
     mail: Arc<dyn KeptMail>,
     erased: mpsc::UnboundedReceiver<UserId>,
 }
 
-/// Why some mail is still there.
+/// Why some mail may not be deleted yet.
 #[derive(Debug, thiserror::Error)]
 enum NotSwept {
-    #[error("the store does not say whose accounts were erased")]
+    #[error("the store does not say which accounts were erased")]
     Store(#[from] StoreError),
     #[error("the mail cannot be deleted")]
     Mail(#[from] MailError),
@@ -40,24 +40,9 @@ impl MailSweeper {
         (sender, sweeper)
     }
 
-    /// Looks through everything once, for what was erased while this node was away, and then goes by the news, until
-    /// it is dropped or there can be no more news.
-    pub async fn run(&mut self) {
-        loop {
-            let swept = match self.sweep().await {
-                Ok(()) => self.follow().await,
-                failed => failed,
-            };
-            let Err(error) = swept else { return };
-            tracing::warn!(%error, cause = std::error::Error::source(&error).map(tracing::field::display),
-                "mail of an erased account may still be there");
-            tokio::time::sleep(AFTER_FAILURE).await;
-        }
-    }
-
     async fn sweep(&self) -> Result<(), NotSwept> {
         for user in self.mail.accounts().await? {
-            // An account that the store does not know is another store's: its mail is left alone.
+            // Mail of an account that this store does not know belongs to another store and is kept.
             if self.events.is_erased(user).await? {
                 self.mail.forget(user).await?;
             }
@@ -73,8 +58,22 @@ impl MailSweeper {
     }
 }
 
-impl From<MailError> for Refusal {
-    fn from(error: MailError) -> Self {
-        Self::Unavailable(Box::new(error))
+impl Worker for MailSweeper {
+    const NAME: &'static str = "mail_sweeper";
+    const STOP: Stop = Stop::Abort;
+
+    /// Checks all kept mail once, for accounts that were erased while this node was down. Then follows erasures until it is
+    /// dropped or their sender is gone.
+    async fn run(&mut self) {
+        loop {
+            let swept = match self.sweep().await {
+                Ok(()) => self.follow().await,
+                failed => failed,
+            };
+            let Err(error) = swept else { return };
+            tracing::warn!(%error, cause = std::error::Error::source(&error).map(tracing::field::display),
+                "mail of an erased account may still be there");
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Following the log: every event from any place on, as it comes, at the price of one reader a node.
+//! The feed of the log: followers get every event from any log index on, with one reader of the store per node.
 
 use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -11,53 +11,54 @@ use std::time::Duration;
 use authlog_domain::{AggregateKind, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::{Stop, Worker};
 use crate::known_accounts::KnownAccounts;
 use crate::ports::{EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError, StoreError};
 use crate::{Authlog, LogReader};
 
-/// How often the log is looked at, for the sake of all followers and of what is known of accounts.
+/// How often the log is polled, for all followers and for the cache of accounts.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// How long to wait after the store did not answer.
+/// The pause after the store failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// The newest events that are kept in memory while somebody follows: a follower that keeps up is served from there. A
-/// slower one reads the store at its own pace.
+/// How many of the newest events are kept in memory while there are followers. A follower that keeps up is served from memory;
+/// a slower one reads the store at its own pace.
 const RECENT: usize = 4096;
 
-/// Events in one step of a follower: about a hundred kilobytes as text, which is what one who stalls keeps in memory.
+/// Events in one page of a follower: about 100 KB as text, which a stalled follower holds in memory.
 const PAGE: u32 = 200;
 
-/// How many pages may be read from the store and held in memory at once at the most, over all readers: each takes some
-/// 700 KB until it is written as text, and pages of a hundred readers that catch up took 70 MB.
+/// Upper bound of the pages that all readers together read from the store and hold in memory at a time. A page takes some
+/// 700 KB until it is written as text; without the bound a hundred readers that caught up took 70 MB.
 const MOST_PAGES: usize = 8;
 
-/// How many pages are read at once where there are so many processors. Reading a page keeps one processor busy, which may be
-/// one of the database on the same machine. Half of the processors are left to all other requests: where eight pages were
-/// read at once on two processors, a verification took twelve times as long (`docs/performance.md`).
+/// How many pages are read at a time on a machine with this many processors. Reading a page keeps one processor busy, perhaps
+/// that of a database on the same machine. Half of the processors are left for other requests: with eight pages at a time on
+/// two processors, a verification took twelve times as long (`docs/performance.md`).
 fn pages_at_once(processors: usize) -> usize {
     (processors / 2).clamp(1, MOST_PAGES)
 }
 
-/// Events in one look at the log.
+/// Events in one poll of the log.
 const LOOK: u32 = 1000;
 
-/// How much of the log one question to the store goes through in search of events that match: a rare type must not
-/// turn a step into a walk through the whole log, which the store would give up.
+/// How many log entries one query scans for matching events: a rare type must not turn a page into a scan of the whole log,
+/// which would exceed the store's time limit.
 const STRETCH: u32 = 10_000;
 
-/// The end of the log as this node knows it.
+/// The end of the log, in memory.
 ///
-/// The log may be replaced under it, by a failover that lost events or by a restored backup. Each look compares the entry
-/// that the look before ended with; when it is another, what this node knows from the log is forgotten and every
-/// follower is disconnected with the reason (`docs/adr/0009`).
+/// A failover that lost events or a restored backup may replace the log. Each poll compares the last entry of the previous
+/// poll with the store. If it differs, this node forgets what it knows from the log and disconnects every follower with the
+/// reason (`docs/adr/0009`).
 pub struct LogFeed {
     log: Arc<dyn EventLog>,
     recent: RwLock<VecDeque<LoggedEvent>>,
     head: watch::Sender<Head>,
     watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
     pages: Arc<Semaphore>,
-    /// What this node knows of accounts, which it forgets as the log tells of them.
+    /// The cache of accounts. An account is removed from it when the log has an event of it.
     pub(crate) known_accounts: Arc<KnownAccounts>,
 }
 
@@ -65,12 +66,21 @@ pub struct LogFeed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Head {
     log_index: u64,
-    /// How often the log was replaced by another.
+    /// How many times the log was replaced.
     history: u64,
 }
 
+impl Worker for Arc<LogFeed> {
+    const NAME: &'static str = "log_feed";
+    const STOP: Stop = Stop::Abort;
+
+    async fn run(&mut self) {
+        LogFeed::run(Arc::clone(self)).await;
+    }
+}
+
 impl LogFeed {
-    /// A feed of `log` that knows nothing of it yet; [`Self::run`] keeps it up to date.
+    /// An empty feed of `log`; [`Self::run`] keeps it up to date.
     pub fn new(log: Arc<dyn EventLog>) -> Self {
         Self {
             log,
@@ -84,13 +94,13 @@ impl LogFeed {
         }
     }
 
-    /// Keeps the end of the log in memory, until it is dropped. Without it followers wait for ever.
+    /// Keeps the end of the log in memory, until it is dropped. Followers wait until this runs.
     pub async fn run(self: Arc<Self>) {
-        // After a failure it goes on where it was: what it skipped would be known wrongly from then on.
+        // After a restart it continues where it was: skipped events would leave stale accounts in the cache.
         let so_far = self.head.borrow().log_index;
         let mut reached = (so_far > 0).then(|| LogCursor::unproven(so_far));
         loop {
-            match self.look(reached).await {
+            match self.poll(reached).await {
                 Ok((next, more)) => {
                     reached = Some(next);
                     if !more {
@@ -113,7 +123,7 @@ impl LogFeed {
         }
     }
 
-    /// Forgets what is known from the log, and disconnects its followers.
+    /// Forgets everything read from the log, and disconnects its followers.
     fn start_over(&self) {
         self.known_accounts.forget_all();
         for (_, watch) in self.lock_watches().iter() {
@@ -128,15 +138,16 @@ impl LogFeed {
         self.head.send_modify(|head| head.history += 1);
     }
 
-    /// Looks at what came after `reached`, at first only finds out where the log ends; whether there is more at once.
-    async fn look(&self, reached: Option<LogCursor>) -> Result<(LogCursor, bool), ReadOnError> {
+    /// Reads the events after `reached`; without it only finds the end of the log. Returns the new position, and whether
+    /// more events are known to follow.
+    async fn poll(&self, reached: Option<LogCursor>) -> Result<(LogCursor, bool), ReadOnError> {
         let Some(reached) = reached else {
             let head = self.log.log_head().await?.log_index;
             self.reach(head);
             return Ok((LogCursor::unproven(head), false));
         };
         if self.head.receiver_count() == 0 {
-            return self.look_at_accounts(reached).await;
+            return self.poll_accounts(reached).await;
         }
         let everything = LogFilter::default();
         let LogPage { events, cursor } = self.log.read_on(reached, LOOK, &everything).await?;
@@ -144,8 +155,8 @@ impl LogFeed {
             return Ok((cursor, false));
         }
         let more = events.len() == LOOK as usize;
-        // Before anybody can read the events: nobody reads on past the one that takes the right to away.
-        self.tell_watches(&changed_accounts(&events));
+        // Before the events can be read: a follower must not read past the event that takes its permission away.
+        self.notify_watches(&changed_accounts(&events));
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
             recent.extend(events);
@@ -156,12 +167,12 @@ impl LogFeed {
         Ok((cursor, more))
     }
 
-    /// What is left of a look while nobody follows: most events are of sessions, and nobody asks for those.
-    async fn look_at_accounts(&self, reached: LogCursor) -> Result<(LogCursor, bool), ReadOnError> {
+    /// The part of a poll that is needed without followers: most events are of sessions, which the cache does not hold.
+    async fn poll_accounts(&self, reached: LogCursor) -> Result<(LogCursor, bool), ReadOnError> {
         let changed = self.log.changed_accounts(reached, STRETCH).await?;
         if changed.cursor.log_index > reached.log_index {
-            self.tell_watches(&changed.accounts.into_iter().collect());
-            // Memory has no gap.
+            self.notify_watches(&changed.accounts.into_iter().collect());
+            // The events in memory must have no gap.
             self.recent
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -179,7 +190,7 @@ impl LogFeed {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_watches(&self, changed: &HashSet<UserId>) {
+    fn notify_watches(&self, changed: &HashSet<UserId>) {
         if changed.is_empty() {
             return;
         }
@@ -201,8 +212,7 @@ impl LogFeed {
         AccountWatch { changed }
     }
 
-    /// A reader of the events after `after` that match `filter`: those that the log has now, and with `follow` those
-    /// that come.
+    /// A reader of the events after `after` that match `filter`: those in the log now and, with `follow`, later ones as well.
     ///
     /// # Errors
     /// The store does not answer.
@@ -214,7 +224,7 @@ impl LogFeed {
     ) -> Result<Follower, StoreError> {
         let head = self.head.subscribe();
         let history = head.borrow().history;
-        // What this node's memory knows may be older than what the reader has already heard of elsewhere.
+        // From the store: the end in memory may be older than an index that the reader got from another node.
         let log_end = self.log.log_head().await?.log_index;
         Ok(Follower {
             feed: Arc::clone(self),
@@ -227,8 +237,8 @@ impl LogFeed {
         })
     }
 
-    /// Some of the events after `from` and up to `end`, from memory; `None` where memory has nothing of them, or cannot
-    /// tell whether they come after the same entry.
+    /// A page of the events after `from` and up to `end`, from memory; `None` if they are not in memory, or the entry at `from`
+    /// is not there to be compared.
     fn recall(&self, from: LogCursor, end: u64, filter: &LogFilter) -> Option<LogPage> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let first = recent.front()?.log_index;
@@ -256,16 +266,16 @@ impl LogFeed {
     }
 }
 
-fn changed_accounts(news: &[LoggedEvent]) -> HashSet<UserId> {
-    news.iter()
+fn changed_accounts(events: &[LoggedEvent]) -> HashSet<UserId> {
+    events
+        .iter()
         .filter(|logged| logged.event.aggregate_type == AggregateKind::User.as_str())
         .map(|logged| logged.user)
         .collect()
 }
 
 impl Authlog {
-    /// A reader of the events after `after` that match `filter`: those that the log has now, and with `follow` those
-    /// that come.
+    /// A reader of the events after `after` that match `filter`: those in the log now and, with `follow`, later ones as well.
     ///
     /// # Errors
     /// The store does not answer.
@@ -285,24 +295,24 @@ impl Authlog {
     }
 }
 
-/// Tells whether something happened to an account since it was last asked.
+/// Whether an account has changed since the last look-up.
 pub(crate) struct AccountWatch {
     changed: Arc<AtomicBool>,
 }
 
 impl AccountWatch {
-    /// Whether something happened since the last [`Self::forget`].
+    /// Whether the account has changed since the last [`Self::forget`].
     pub(crate) fn has_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }
 
-    /// To be called before the account is looked up: what happens after that is told again.
+    /// Call this before looking the account up: later changes are reported again.
     pub(crate) fn forget(&self) {
         self.changed.store(false, Ordering::Release);
     }
 }
 
-/// Events of one step of a reader. Other readers, and the next step of the same one, may have to wait until it is dropped.
+/// One page of events. Other readers, and the next page of the same reader, may have to wait until it is dropped.
 pub struct Events {
     events: Vec<LoggedEvent>,
     _page: Option<OwnedSemaphorePermit>,
@@ -316,7 +326,7 @@ impl Deref for Events {
     }
 }
 
-/// Someone who reads the log from a place on.
+/// A reader of the log from one index on.
 pub struct Follower {
     feed: Arc<LogFeed>,
     head: watch::Receiver<Head>,
@@ -328,19 +338,19 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The last place in the log when the reader began. One who began beyond it has read another log.
+    /// The last index of the log when the reader began. A client that asked for a later index has read another log.
     pub fn log_end(&self) -> u64 {
         self.log_end
     }
 
-    /// The next events that match, up to a page of them. There may be none in a stretch of the log; `None` says that
-    /// its end was reached. What is not in memory is read from the store when one of few readers' turns has come.
+    /// The next matching events, at most a page. A page may be empty; `None` means that the end of the log was reached. Events
+    /// that are not in memory are read from the store, by few readers at a time.
     ///
     /// # Errors
-    /// The store does not answer: asking again goes on from the same place. Or the log is not the one of the events
-    /// before: then nothing comes after them.
+    /// [`ReadOnError::Store`]: the next call continues at the same index. [`ReadOnError::HistoryChanged`]: the log was
+    /// replaced, and there are no further events for this reader.
     pub async fn next(&mut self) -> Result<Option<Events>, ReadOnError> {
-        if self.follow && self.is_of_the_past() {
+        if self.follow && self.history_was_replaced() {
             return Err(ReadOnError::HistoryChanged(self.reached.log_index));
         }
         let (end, reached) = (self.end(), self.reached.log_index);
@@ -351,7 +361,7 @@ impl Follower {
             Some(page) => (page, None),
             None => {
                 let turn = Arc::clone(&self.feed.pages).acquire_owned().await.ok();
-                // One account's events are found without walking through those of others.
+                // The events of one account have an index of their own.
                 let until = match self.filter.user {
                     Some(_) => end,
                     None => end.min(reached.saturating_add(STRETCH.into())),
@@ -371,7 +381,7 @@ impl Follower {
         }))
     }
 
-    /// Waits until there may be more.
+    /// Waits until there may be more events.
     pub async fn wait(&mut self) {
         let (history, reached) = (self.history, self.reached.log_index);
         let more = |head: &Head| head.history != history || head.log_index > reached;
@@ -380,7 +390,7 @@ impl Follower {
         }
     }
 
-    fn is_of_the_past(&self) -> bool {
+    fn history_was_replaced(&self) -> bool {
         self.head.borrow().history != self.history
     }
 

@@ -1,4 +1,4 @@
-//! Removing what has expired, now and then.
+//! Periodic removal of expired data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,28 +7,29 @@ use authlog_domain::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::{Stop, Worker};
 use crate::ports::{Clock, Housekeeping, OVER_SESSIONS_KEPT, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
-/// How often: expired digests are small, and an hour of them is few.
+/// How often expired data is removed: token digests are small, and few expire within an hour.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// How many marks of the log are kept. They are at least [`EVERY`] apart, and between so many lies the time for which
-/// revocations count.
+/// How many marks of the log are kept. Marks are at least [`EVERY`] apart, so these span the time for which revocations are
+/// kept.
 const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
 
-/// How often the rows of sessions are looked through. All of them are read, in batches, so that no index has to be kept of
-/// instants that change with every refresh.
+/// How often ended sessions are removed. All session rows are read, in batches: an index on their expiry would have to be
+/// updated with every refresh.
 const SESSIONS_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// Rows of sessions in one batch: a few milliseconds of work.
+/// Session rows in one batch: a few milliseconds of work.
 const BATCH: u32 = 1000;
 
-/// Between two batches others come first: a walk through the sessions takes a tenth of one connection.
+/// The pause between two batches, for other work: a pass over the sessions uses a tenth of one connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Removes what has expired.
-pub struct Housekeeper {
+/// Removes expired data.
+pub(crate) struct Housekeeper {
     store: Arc<dyn Housekeeping>,
     clock: Arc<dyn Clock>,
     sessions_left: Arc<Notify>,
@@ -47,8 +48,34 @@ impl Housekeeper {
         }
     }
 
+    async fn continue_erasures(&self) {
+        if let Err(error) = continue_erasures(&*self.store).await {
+            tracing::warn!(%error, "could not delete the sessions of an erased account; will retry");
+        }
+    }
+
+    async fn remove_over_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let over_before = now.minus(OVER_SESSIONS_KEPT);
+        let (mut after, mut removed) = (None, 0);
+        while let Some(swept) = self
+            .store
+            .remove_over_sessions(over_before, after, BATCH)
+            .await?
+        {
+            after = Some(swept.last);
+            removed += swept.removed;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(removed)
+    }
+}
+
+impl Worker for Housekeeper {
+    const NAME: &'static str = "housekeeper";
+    const STOP: Stop = Stop::Abort;
+
     /// Works until it is dropped.
-    pub async fn run(&self) {
+    async fn run(&mut self) {
         let mut sessions_due = Instant::now();
         let mut last_mark = None;
         loop {
@@ -88,31 +115,10 @@ impl Housekeeper {
             }
         }
     }
-
-    async fn continue_erasures(&self) {
-        if let Err(error) = continue_erasures(&*self.store).await {
-            tracing::warn!(%error, "could not delete the sessions of an erased account; will retry");
-        }
-    }
-
-    async fn remove_over_sessions(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let over_before = now.minus(OVER_SESSIONS_KEPT);
-        let (mut after, mut removed) = (None, 0);
-        while let Some(swept) = self
-            .store
-            .remove_over_sessions(over_before, after, BATCH)
-            .await?
-        {
-            after = Some(swept.last);
-            removed += swept.removed;
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(removed)
-    }
 }
 
-/// Removes, in batches, what erasures left of the sessions of their accounts.
-pub(super) async fn continue_erasures(store: &dyn Housekeeping) -> Result<(), StoreError> {
+/// Removes, in batches, the remaining sessions of erased accounts.
+pub(crate) async fn continue_erasures(store: &dyn Housekeeping) -> Result<(), StoreError> {
     while store.continue_erasures(BATCH).await? {
         tokio::time::sleep(PAUSE).await;
     }
@@ -130,7 +136,7 @@ mod tests {
     use super::*;
     use crate::ports::{LogMark, SweptSessions};
 
-    /// A store with that many sessions and erasures to go on with, which writes down what it is asked for.
+    /// A store with this many sessions and unfinished erasures, which records the calls.
     struct Counting {
         sessions: u128,
         erasures: Mutex<u32>,
@@ -199,15 +205,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sessions_are_looked_through_in_batches_four_times_a_day_and_erasures_finished_at_once()
-    {
+    async fn sessions_are_removed_in_batches_four_times_a_day_and_erasures_continue_at_once() {
         let store = Arc::new(Counting {
             sessions: 2500,
             erasures: Mutex::new(2),
             asked: Mutex::default(),
         });
         let wake = Arc::new(Notify::new());
-        let keeper = Housekeeper::new(store.clone(), Arc::new(Noon), Arc::clone(&wake));
+        let mut keeper = Housekeeper::new(store.clone(), Arc::new(Noon), Arc::clone(&wake));
         let working = tokio::spawn(async move { keeper.run().await });
         let minute = Duration::from_secs(60);
         tokio::time::sleep(minute).await;
