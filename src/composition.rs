@@ -1,4 +1,4 @@
-//! Putting the parts together: the only place that knows every adapter.
+//! The composition root: the only place that knows every adapter.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,21 +29,21 @@ use crate::settings::{
 };
 use crate::transparency;
 
-/// `aud` of every token: who they are for. One name, because every contract's tokens are good in every other.
+/// `aud` of every token. There is one value, because the tokens of every contract are valid in all of them.
 const AUDIENCE: &str = "authlog";
 
-/// A store that was opened, and what has to run beside it.
+/// An open store, with the workers that it needs.
 pub(crate) struct OpenStore {
     pub(crate) store: Arc<dyn Store>,
-    /// Whether this node is the one that publishes.
+    /// Whether this node is the elected publisher.
     pub(crate) publishes: watch::Receiver<bool>,
-    /// Whether this node is the one that signs checkpoints.
+    /// Whether this node is the elected signer of checkpoints.
     pub(crate) signs: watch::Receiver<bool>,
-    /// The workers of nodes that share a store; `None` where a store has one node.
+    /// The workers of a node that shares its store; `None` for a store with one node.
     pub(crate) cluster: Option<ClusterWorkers>,
 }
 
-/// The workers that nodes of one store have because of each other.
+/// The workers that coordinate the nodes of one store.
 pub(crate) struct ClusterWorkers {
     pub(crate) sequencer: Sequencer,
     pub(crate) publisher: Election,
@@ -52,7 +52,7 @@ pub(crate) struct ClusterWorkers {
     pub(crate) guesses: GuessExchange,
 }
 
-/// The time and the randomness of this machine.
+/// The clock of this machine.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
@@ -62,8 +62,7 @@ pub(crate) fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy)
 }
 
-/// Opens the store that the settings name. Only a program that may create a store makes the data directory and the master
-/// key.
+/// Opens the store that the settings name. Only [`StoreAccess::Create`] creates the data directory and the master key.
 ///
 /// # Errors
 /// Which setting is wrong, or why the store cannot be used.
@@ -79,7 +78,7 @@ pub(crate) async fn open_store(
     open_store_with(settings, access, master_keys(settings, access)?).await
 }
 
-/// A command in a wrong directory finds neither a store nor a master key: the store is what to say first.
+/// A command in a wrong directory finds neither a store nor a master key; the error has to name the store first.
 fn require_file(settings: &Settings) -> anyhow::Result<()> {
     match &settings.database {
         Database::Sqlite(path) if !path.try_exists().unwrap_or(true) => {
@@ -89,7 +88,7 @@ fn require_file(settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-/// Creates the store's schema or brings it up to date, without a master key.
+/// Creates the schema of the store or migrates it. It needs no master key.
 ///
 /// # Errors
 /// Why the store cannot be used.
@@ -104,10 +103,10 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     migrated.map_err(|error| explain(error, &settings.database))
 }
 
-/// Opens it with these master keys.
+/// Opens the store that the settings name, with these master keys.
 ///
 /// # Errors
-/// Likewise.
+/// Why the store cannot be used.
 pub(crate) async fn open_store_with(
     settings: &Settings,
     access: StoreAccess,
@@ -119,7 +118,7 @@ pub(crate) async fn open_store_with(
                 .map_err(|error| explain(error, &settings.database))?;
             Ok(OpenStore {
                 store: Arc::new(store),
-                // A file has one service; should it have two, the stream lets one of them in.
+                // A SQLite file has one service. If there were two, the stream would accept only one publisher.
                 publishes: watch::channel(true).1,
                 signs: watch::channel(true).1,
                 cluster: None,
@@ -149,7 +148,7 @@ pub(crate) async fn open_store_with(
     }
 }
 
-/// The database in words for an operator. A URL may hold a password.
+/// Names the database for an operator. A URL may hold a password and is not shown.
 fn named(database: &Database) -> String {
     match database {
         Database::Sqlite(path) => format!("the SQLite file {}", path.display()),
@@ -196,7 +195,7 @@ fn advised(error: OpenError, database: &Database) -> anyhow::Error {
     anyhow::Error::new(error).context(advice)
 }
 
-/// The master key, and the one that replaces it where there is one.
+/// The master key and, during a rotation, the new one.
 fn master_keys(settings: &Settings, access: StoreAccess) -> anyhow::Result<MasterKeys> {
     let master = master_key(settings, access)?;
     Ok(match &settings.new_master_key {
@@ -205,7 +204,7 @@ fn master_keys(settings: &Settings, access: StoreAccess) -> anyhow::Result<Maste
             let new = MasterKey::parse(text).context("AUTHLOG_NEW_MASTER_KEY")?;
             MasterKeys::of_rotation(master, new)
         }
-        // It is not made here: every node that made one would make another.
+        // It is not created here: otherwise each node would create its own.
         Some(MasterKeySource::File(path)) => {
             let new = MasterKey::load(path).context("AUTHLOG_NEW_MASTER_KEY_FILE")?;
             MasterKeys::of_rotation(master, new)
@@ -213,11 +212,11 @@ fn master_keys(settings: &Settings, access: StoreAccess) -> anyhow::Result<Maste
     })
 }
 
-/// The keys of a rotation: the master key, and the one in `file`, which is made if it is not there, or else the one that
-/// the settings name.
+/// The keys of a rotation: the master key and the new one. The new key is read from `file`, which is created if it is
+/// missing, or else from the settings.
 ///
 /// # Errors
-/// Which of them cannot be used.
+/// Which key cannot be used.
 pub(crate) fn keys_of_rotation(
     settings: &Settings,
     file: Option<&Path>,
@@ -249,10 +248,10 @@ fn master_key(settings: &Settings, access: StoreAccess) -> anyhow::Result<Master
     }
 }
 
-/// What sends the mail of a service: a mail server where one is set, else files in the data directory.
+/// The mailer of a service: a mail server if one is set, else files in the data directory.
 ///
 /// # Errors
-/// Which setting is wrong, or that the directory cannot be made.
+/// Which setting is wrong, or that the directory cannot be created.
 pub(crate) fn mailer(settings: &Settings) -> anyhow::Result<Arc<dyn Mailer>> {
     Ok(match &settings.mail.smtp_url {
         Some(url) => Arc::new(
@@ -284,7 +283,7 @@ pub(crate) struct Adapters {
     pub(crate) mailer: Arc<dyn Mailer>,
 }
 
-/// The authorities that the mail server's certificate may be signed by, in addition to Mozilla's.
+/// Certificate authorities for the mail server, in addition to Mozilla's.
 fn mail_authorities(settings: &Settings) -> anyhow::Result<MailAuthorities> {
     let Some(path) = &settings.mail.smtp_ca_file else {
         return Ok(MailAuthorities::default());
@@ -297,10 +296,10 @@ fn mail_authorities(settings: &Settings) -> anyhow::Result<MailAuthorities> {
     })
 }
 
-/// The service over a store, as people under `reachable_at` reach it.
+/// The application over a store. `reachable_at` is the base of links in mails.
 ///
 /// # Errors
-/// Which setting is wrong, or why a part cannot be made.
+/// Which setting is wrong, or why an adapter cannot be created.
 pub(crate) async fn assemble(
     settings: &Settings,
     store: Arc<dyn Store>,
@@ -352,7 +351,7 @@ pub(crate) async fn assemble(
     ))
 }
 
-/// The limiter of attempts, with the updates for other nodes; `None` where nothing is limited.
+/// The limiter of attempts and its updates for other nodes; `None` if limits are off.
 ///
 /// # Errors
 /// The store does not answer.
@@ -370,7 +369,7 @@ pub(crate) async fn limiter(
     Ok(Some((Arc::new(limiter), told)))
 }
 
-/// The publisher of the store's log, if there is where to publish it.
+/// The publisher of the log, if NATS is set.
 ///
 /// # Errors
 /// Which setting names a file that cannot be used.
@@ -391,7 +390,7 @@ pub(crate) fn publisher(
     Ok(Some(EventPublisher::new(store, settings, publishes)))
 }
 
-/// `source` of published events: the same name for this service as in its tokens.
+/// `source` of published events: the same value as `iss` of tokens.
 pub(crate) fn event_source(settings: &Settings) -> String {
     issuer(settings)
 }
@@ -417,8 +416,8 @@ fn application_settings(settings: &Settings, reachable_at: &Url) -> authlog_appl
     }
 }
 
-/// `iss` of every token: the public URL where one is set (RFC 8414 §2). Without one the listening address would change
-/// under the tokens with the port.
+/// `iss` of every token: the public URL if it is set (RFC 8414 §2), else a fixed name. The listening address would
+/// change with the port and invalidate tokens.
 fn issuer(settings: &Settings) -> String {
     settings
         .http
@@ -428,11 +427,11 @@ fn issuer(settings: &Settings) -> String {
         .to_owned()
 }
 
-/// The keys that sign and verify tokens, and what keeps them as new as the store's. There is one to sign with from the
-/// first start on.
+/// The keys that sign and verify tokens, and the worker that keeps them up to date with the store. The first start
+/// creates a signing key.
 ///
 /// # Errors
-/// A key cannot be made or read, or the store does not answer.
+/// A key cannot be created or read, or the store does not answer.
 pub(crate) async fn token_keys(
     settings: &Settings,
     store: Arc<dyn Store>,
@@ -452,7 +451,7 @@ pub(crate) async fn token_keys(
         .transpose()
         .context("AUTHLOG_JWT_SECRET")?;
     let stored = match settings.tokens.jwt_algorithm {
-        // What others signed while another algorithm was set stays good.
+        // Tokens that were signed with keys of another algorithm stay valid.
         Some(JwtAlgorithm::Hs256) => store.signing_keys(clock().now()).await?.keys,
         wanted => keep_signing_key(&*store, wanted, clock().now())
             .await

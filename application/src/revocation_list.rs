@@ -1,11 +1,11 @@
-//! The deny list: sessions that ended while access tokens of theirs may still be unexpired.
+//! The deny list: ended sessions whose access tokens may not have expired yet.
 //!
-//! It lets a node verify tokens from memory. The node's own commands add to it at once; those of other nodes arrive by
-//! the [`RevocationTail`](crate::workers::RevocationTail). If the list may be incomplete it says so instead of guessing, and the
-//! caller asks the store.
+//! It lets a node verify tokens in memory. The commands of the node add to it at once; those of other nodes arrive
+//! through the [`RevocationTail`](crate::workers::RevocationTail). If the list may be incomplete, it says so, and the
+//! caller queries the store.
 //!
-//! Tokens expire by the wall clock, which can leap. So an entry stays until both clocks say that no token needs it, and
-//! the list counts as complete only if it was read from far enough back for the wall clock of this moment.
+//! Tokens expire by the wall clock, which can jump. So an entry stays until both clocks say that no token needs it, and
+//! the list counts as complete only if it was read from far enough back for the current wall clock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,25 +16,25 @@ use authlog_domain::{SessionId, Timestamp, UserId};
 use crate::LONGEST_ACCESS_TOKEN;
 use crate::ports::{Clock, ClockReading, Revocation, VerifiedToken};
 
-/// How old the last answer of the store may be before a token is checked against the store instead.
+/// The maximum age of the last poll. If it is older, tokens are checked against the store.
 const STALE_AFTER: Duration = Duration::from_millis(500);
 
-/// Entries are kept for as long as the longest-lived access token, and an hour more: a login that raced the revocation,
-/// and nodes whose clocks differ, issue theirs a little later. Then the token's own expiry does the work.
+/// How long entries are kept: the longest lifetime of an access token, and an hour for tokens that are issued a little
+/// later, by a concurrent login or a node whose clock differs. After that the token itself has expired.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(LONGEST_ACCESS_TOKEN.as_secs() + 60 * 60);
 
 /// How long an entry is kept while the wall clock is behind the one that it was added under. A clock that was set back by
 /// days may do so for good, and the list must not grow until it has caught up.
 const KEEP_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What the list says of a token.
+/// The status of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its session counts.
+    /// Its session is live.
     Live,
     /// Its session has ended.
     Ended,
-    /// The list cannot tell.
+    /// The list may be incomplete, and the store has to be queried.
     Unknown,
 }
 
@@ -48,14 +48,14 @@ pub struct RevocationList {
 struct Entries {
     sessions: HashMap<SessionId, Added>,
     epochs: HashMap<UserId, Epoch>,
-    /// When the store was asked for the last answer that was added.
+    /// When the last poll that was added was sent.
     heard: Option<ClockReading>,
-    /// From when on every revocation was read; `None` until the list was read as a whole.
+    /// The instant from which on every revocation was read; `None` until the list was read completely.
     read_since: Option<Timestamp>,
     pruned: Option<Duration>,
 }
 
-/// An account's epoch, and the session of an earlier one that goes on.
+/// The epoch of an account, and the session of an earlier epoch that continues.
 struct Epoch {
     number: u32,
     kept: Option<SessionId>,
@@ -70,7 +70,7 @@ struct Added {
 }
 
 impl RevocationList {
-    /// A list that has yet to be read.
+    /// An empty, incomplete list.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -78,7 +78,7 @@ impl RevocationList {
         }
     }
 
-    /// What is known at `now` about the session of `token`.
+    /// The status of the session of `token` at `now`.
     pub fn standing(&self, token: &VerifiedToken, now: Timestamp) -> Standing {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let ended = entries.sessions.contains_key(&token.session)
@@ -99,12 +99,12 @@ impl RevocationList {
         }
     }
 
-    /// Adds what this node itself has just done.
+    /// Adds a revocation by this node.
     pub fn add(&self, revocation: Revocation, now: Timestamp) {
         self.add_all(&[revocation], now);
     }
 
-    /// Adds what was heard.
+    /// Adds revocations read from the store.
     pub fn add_all(&self, news: &[Revocation], now: Timestamp) {
         if news.is_empty() {
             return;
@@ -241,7 +241,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
-    /// A clock that passes and can be set.
+    /// A clock that the test advances and sets.
     struct SetClock(Mutex<ClockReading>);
 
     impl Clock for SetClock {
@@ -288,7 +288,7 @@ mod tests {
             Self { clock, list }
         }
 
-        /// A list that has been read as a whole.
+        /// A complete list.
         fn started() -> Self {
             let node = Self::starting();
             node.read();

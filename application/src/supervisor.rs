@@ -1,7 +1,7 @@
 //! Supervision of background workers: a worker that fails is restarted after a pause, and its state can be read.
 //!
-//! A supervised worker outlives its failures: what it owns, such as the receiving end of a queue, is there again when it
-//! runs again, so that nothing that was queued meanwhile is lost. `docs/adr/0013` says why the supervisor is ours.
+//! A supervised worker keeps its state when it fails: the value is reused for the restart, for example the receiver of
+//! a queue, so no queued work is lost. `docs/adr/0013` says why we have a supervisor of our own.
 
 mod backoff;
 #[cfg(test)]
@@ -33,7 +33,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of no workers yet. `entropy` spreads the restarts of several nodes.
+    /// A supervisor without workers. `entropy` spreads the restarts of several nodes.
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         Self {
             entropy,
@@ -49,7 +49,7 @@ impl Supervisor {
     /// Starts `worker` under `name` and restarts it whenever its `run` panics, or returns before `stop` is cancelled.
     /// The task ends when `run` returns after that.
     ///
-    /// A worker that panics after `stop` is restarted too: what it has queued still has to be done.
+    /// A worker that panics after `stop` is restarted too, to finish its queued work.
     pub fn start<W: Send + 'static>(
         &self,
         name: &'static str,
@@ -74,7 +74,7 @@ async fn supervise<W: Send>(
 ) {
     loop {
         let started = Instant::now();
-        // The worker may be in the middle of something. Each of ours begins its run by reading where it has come to.
+        // A panic may interrupt the worker anywhere. Each worker starts its `run` by reading how far it had come.
         let ended = AssertUnwindSafe(async { run(&mut worker).await })
             .catch_unwind()
             .await;

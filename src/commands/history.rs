@@ -99,9 +99,9 @@ fn row(entry: &Entry, user: UserId) -> [String; 6] {
         Some(actor) => actor,
         None => "-",
     };
-    // A refused login is by whoever knew the name.
+    // Anyone who knew the name may have caused a refused login.
     let actor = if entry.event_type == "LoginRefused" {
-        "somebody"
+        "someone"
     } else {
         actor
     };

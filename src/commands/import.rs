@@ -63,7 +63,7 @@ pub(crate) async fn import(
             number += 1;
             bar.inc(length);
             let outcome = match text.as_deref().map(parse) {
-                // Blank lines are nobody's account.
+                // Blank lines are skipped.
                 Some(Ok(None)) => continue,
                 Some(Ok(Some(form))) => Ok(begin(authlog, *operator, form)),
                 Some(Err(why)) => Err(why.to_owned()),

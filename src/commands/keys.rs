@@ -13,7 +13,7 @@ use crate::cli::{KeysCommand, RetireKey, RotateKey, RotateMaster};
 use crate::composition;
 use crate::settings::Settings;
 
-/// Keys in one step: few enough that nobody waits for more than milliseconds, enough that steps cost little.
+/// Keys in one step: few enough to block other work only for milliseconds, many enough to keep the cost per key low.
 const STEP: u32 = 2000;
 
 /// Looks after keys.

@@ -164,7 +164,7 @@ async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> a
     ))?;
     if verified.repaired > 0 {
         print(&format!(
-            "{} nodes of the tree were written anew",
+            "{} nodes of the tree were rewritten",
             verified.repaired
         ))?;
     }

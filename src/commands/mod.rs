@@ -1,4 +1,4 @@
-//! What an operator does at the command line: a file a command, and what they share.
+//! The commands of the command line, one file each, and what they share.
 
 mod doctor;
 mod erase;
@@ -43,13 +43,13 @@ pub(crate) use nats::nats;
 pub(crate) use state::state;
 pub(crate) use user::user;
 
-/// Brings the schema up to date.
+/// Migrates the schema.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     composition::migrate(settings).await?;
     print("the schema is up to date")
 }
 
-/// Writes the read models anew.
+/// Rebuilds the read models.
 pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Change).await?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
@@ -73,16 +73,16 @@ async fn open(settings: &Settings, access: StoreAccess) -> anyhow::Result<Arc<dy
     Ok(composition::open_store(settings, access).await?.store)
 }
 
-/// The service without what goes on beside it: nothing is served, mailed or published from here.
+/// The application without its background workers: a command serves, mails and publishes nothing.
 async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<(Authlog, Operator)> {
     let store = open(settings, access).await?;
-    // No link is mailed from here, so none needs the service's address.
+    // Commands mail no links, so the URL is not used.
     let nowhere = Url::parse("http://localhost")?;
     let adapters = Adapters {
         publication: None,
-        // Nothing is asked of what the service remembers of its log.
+        // Commands do not check the signed checkpoints in memory.
         integrity: watch::channel(LogIntegrity::default()).1,
-        // No token is signed.
+        // Commands sign no tokens.
         keys: Keys::fixed(KeySet::default()),
         limiter: Arc::new(NoAttemptLimits),
         mailer: Arc::new(NoMailer),
@@ -92,7 +92,7 @@ async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<(A
     Ok((authlog, operator))
 }
 
-/// The account of this id, e-mail address or username: every command reads the name of an account in this way.
+/// The account with this id, e-mail address or username. Every command finds accounts this way.
 async fn account_called(
     authlog: &Authlog,
     operator: &Operator,
@@ -104,7 +104,7 @@ async fn account_called(
         .map_err(|why| no_account(why, name))
 }
 
-/// Why a name names no account.
+/// The error for a name without an account.
 fn no_account(why: NotIdentified, name: &str) -> anyhow::Error {
     match why {
         NotIdentified::Unknown | NotIdentified::Ambiguous { .. } => {
@@ -114,7 +114,7 @@ fn no_account(why: NotIdentified, name: &str) -> anyhow::Error {
     }
 }
 
-/// Who did it, for the log.
+/// The operator as the origin of a command.
 fn by_operator() -> RequestContext {
     RequestContext {
         request: composition::entropy().random_uuid(),
@@ -143,7 +143,7 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
     }
 }
 
-/// Where an operator gives such a member.
+/// The command-line option for a field.
 const fn flag(field: Field) -> &'static str {
     match field {
         Field::Username => "--username",
@@ -159,7 +159,7 @@ fn chain(refusal: Refusal) -> anyhow::Error {
     anyhow::Error::new(refusal)
 }
 
-/// Standard output for more than a line.
+/// Buffered standard output.
 fn for_reading() -> impl Write {
     std::io::BufWriter::new(std::io::stdout().lock())
 }
@@ -168,7 +168,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     print_page(&format!("{text}\n"))
 }
 
-/// Prints lines that end as they are.
+/// Prints lines that already end in a line break.
 fn print_page(lines: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(lines.as_bytes())

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
-/// Creates a file that only its owner can read and write. A file or link of that name is not opened: it might be somebody
-/// else's, or lead elsewhere.
+/// Creates a file that only its owner can read and write. An existing file or link of that name is not opened, because
+/// it might belong to another user.
 ///
 /// # Errors
 /// There is something of that name, or the file cannot be created.

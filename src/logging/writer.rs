@@ -1,7 +1,8 @@
-//! The lines of the log on their way to standard error: a log that cannot be written costs lines and nothing else.
+//! The writer of log lines to standard error: if the log cannot be written, only lines are lost.
 //!
-//! Whoever logs puts a line into a buffer in memory and never waits. One thread writes the buffer. While it cannot, because
-//! the disk is full or the reader of a pipe does not read or has ended, lines that find no room are lost and counted.
+//! Logging puts a line into a buffer in memory and never waits. One thread writes the buffer. While it cannot, because
+//! the disk is full or the reader of a pipe has stopped or ended, lines that do not fit into the buffer are lost and
+//! counted.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -46,8 +46,8 @@ impl<P: Permission> CallerProof for Authorized<P> {
 }
 
 impl Authlog {
-    /// The account and the session of an access token, if the account has one of `roles`: for a proxy that asks on behalf of
-    /// another application. It is no permission to do anything here.
+    /// The account and the session of an access token, if the account has one of `roles`: for a reverse proxy that
+    /// authorises requests to another application. It is not a permission within Authlog.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
@@ -65,8 +65,8 @@ impl Authlog {
         })
     }
 
-    /// The account of a session that counts, from memory where what is known there is of the session's epoch: what takes
-    /// rights away begins another epoch.
+    /// The account of a live session, from the cache if the cached account has the epoch of the session: every removal
+    /// of permissions begins a new epoch.
     pub(crate) async fn account_at(
         &self,
         user: UserId,

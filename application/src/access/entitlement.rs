@@ -1,4 +1,4 @@
-//! A permission that outlasts a request: a follower of the log may go on for as long as it could begin.
+//! Permissions of long requests, such as a follower of the log.
 
 use std::marker::PhantomData;
 
@@ -8,8 +8,8 @@ use super::{Authorized, CallerProof, Permission};
 use crate::workers::AccountWatch;
 use crate::{Authlog, Refusal};
 
-/// Permission `P` of the bearer of an access token, to be checked again and again. A check costs the store nothing until
-/// the log has a change of the account. (An opaque token is looked up each time.)
+/// Permission `P` of the bearer of an access token, to be checked repeatedly. A check costs no query until the log has
+/// a change of the account. (An opaque token is looked up each time.)
 pub struct Entitlement<P> {
     authlog: Authlog,
     token: String,
@@ -28,7 +28,7 @@ impl Authlog {
         token: &str,
     ) -> Result<(Authorized<P>, Entitlement<P>), Refusal> {
         let caller = self.authenticate(token).await?;
-        // Watched from before it is looked up, so that no change falls between.
+        // The watch starts before the lookup, so that no change is missed.
         let account = self.watch_account(caller.user());
         let authorized = Authorized::by_token(self, token).await?;
         let entitlement = Entitlement {
@@ -48,7 +48,8 @@ impl<P: Permission> Entitlement<P> {
         self.user
     }
 
-    /// Whether the account changed since the permission was last checked: nothing more may be given before it was.
+    /// Whether the account has changed since the last check: then [`Self::check`] must come before further data is
+    /// sent.
     pub fn is_in_doubt(&self) -> bool {
         self.account.has_changed()
     }
@@ -57,7 +58,7 @@ impl<P: Permission> Entitlement<P> {
     /// have been taken away.
     ///
     /// # Errors
-    /// It does not, or [`Refusal::Unavailable`].
+    /// The permission no longer exists, or [`Refusal::Unavailable`].
     pub async fn check(&self) -> Result<(), Refusal> {
         if self.account.has_changed() {
             self.account.forget();

@@ -1,12 +1,12 @@
-//! The policy: which roles may do what only some may.
+//! The authorisation policy: the roles of each permission.
 
 use authlog_domain::Role;
 
 use super::Authorized;
 
-/// What only some roles may do.
+/// A permission that only some roles have.
 pub trait Permission: sealed::Sealed + Send + Sync + 'static {
-    /// The roles that may.
+    /// The roles with this permission.
     const ROLES: &'static [Role];
 }
 
@@ -19,7 +19,7 @@ pub type Auditor = Authorized<Audit>;
 /// May read the whole log, without personal data.
 pub type LogReader = Authorized<ReadLog>;
 
-/// May ask what a token is good for.
+/// May introspect tokens.
 pub type TokenInspector = Authorized<InspectTokens>;
 
 /// Declares permissions with their roles.

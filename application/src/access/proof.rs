@@ -1,8 +1,8 @@
-//! Proofs of who asks: a session that counts, and the password of its account.
+//! Proofs of a live session and of the password of its account.
 //!
-//! A proof holds the session epoch that the account had when it was given, and a command that is carried out for it
-//! carries that epoch (see [`ProvedEpoch`]). The compiler asks for it: the commands have no other member for their
-//! authority, and nothing outside this module makes a proof.
+//! A proof holds the session epoch that the account had at that time, and the command that needs the proof carries this
+//! epoch (see [`ProvedEpoch`]). The compiler enforces it: the commands take no other authority, and only this module
+//! creates proofs.
 
 use authlog_domain::user::ProvedEpoch;
 use authlog_domain::{SessionId, Timestamp};
@@ -12,7 +12,7 @@ use crate::ports::{Account, Attempt, Guess, Identifier, SessionRecord, SessionSt
 use crate::use_cases::checked;
 use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
 
-/// A session that counted and its account, as they stood at one moment.
+/// A live session and its account, as read at one moment.
 pub(crate) struct ProvedSession {
     session: SessionRecord,
     account: Account,
@@ -47,11 +47,11 @@ impl ProvedSession {
     }
 }
 
-/// The password of an account was right.
+/// Proof that the password of an account was right.
 pub(crate) struct ProvedPassword(ProvedEpoch);
 
 impl ProvedPassword {
-    /// The account's session epoch before the password was looked at.
+    /// The session epoch of the account, read before the password was checked.
     pub(crate) fn epoch(&self) -> ProvedEpoch {
         self.0
     }
@@ -66,28 +66,28 @@ fn epoch_of(account: &Account) -> ProvedEpoch {
 }
 
 impl Authlog {
-    /// The caller's session and its account, if the session still counts.
+    /// The caller's session and its account, if the session is still live.
     pub(crate) async fn session_of(&self, caller: Caller) -> Result<ProvedSession, Refusal> {
         let standing = self.parts.directory.session(caller.session()).await?;
         ProvedSession::of(standing, self.parts.clock.now())
     }
 
-    /// As [`Self::session_of`], for a command about the account or its sessions. The command counts against the account's
-    /// budget before anything is looked up.
+    /// As [`Self::session_of`], for a command on the account or its sessions. The command counts against the budget of
+    /// the account before the lookup.
     pub(crate) async fn session_to_change(&self, caller: Caller) -> Result<ProvedSession, Refusal> {
         self.admit_change(caller)?;
         self.session_of(caller).await
     }
 
-    /// Counts a command of the caller about their own account against its budget.
+    /// Counts a command of the caller on their own account against its budget.
     pub(crate) fn admit_change(&self, caller: Caller) -> Result<(), Refusal> {
         self.admit(Attempt::ChangeOwnAccount {
             account: caller.user(),
         })
     }
 
-    /// Refuses everyone who does not know the account's password; guessing counts as it does at the login. `account` was
-    /// read before, so that the proof is of no later epoch than the password.
+    /// Checks the password of the account. Wrong passwords count as at the login. `account` was read before, so that
+    /// the proof's epoch is not later than the password.
     pub(crate) async fn prove(
         &self,
         account: &Account,
@@ -128,7 +128,7 @@ impl Authlog {
         }
     }
 
-    /// As [`Self::prove`]; what cannot be a password is a wrong one.
+    /// As [`Self::prove`]; text that cannot be a password counts as a wrong one.
     pub(crate) async fn prove_current(
         &self,
         account: &Account,
@@ -145,7 +145,7 @@ impl Authlog {
             })
     }
 
-    /// What a login proved whose password was right but which was refused for another reason.
+    /// The proof of a login whose password was right but which was refused for another reason.
     pub(crate) fn proved_by_login(account: &Account) -> ProvedEpoch {
         epoch_of(account)
     }

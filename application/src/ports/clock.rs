@@ -1,4 +1,4 @@
-//! Time and randomness: parameters of everything below the program.
+//! Ports for time and randomness.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use authlog_domain::Timestamp;
 use uuid::Uuid;
 
-/// Tells the time.
+/// A clock.
 pub trait Clock: Send + Sync {
-    /// This instant, by the wall clock. It leaps whenever that clock is set.
+    /// The current time by the wall clock, which jumps when the clock is set.
     fn now(&self) -> Timestamp;
 
-    /// How long the process has run, by a clock that cannot be set: it never leaps and never goes back. What is kept in
-    /// memory for some time is kept by this clock. It may stand still while the machine is suspended.
+    /// The time since the start of the process, by a clock that cannot be set and never goes back. Entries in memory
+    /// expire by this clock. It may stand still while the machine is suspended.
     fn monotonic(&self) -> Duration {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
         ORIGIN.get_or_init(Instant::now).elapsed()
@@ -38,7 +38,7 @@ impl ClockReading {
     }
 }
 
-/// A source of bytes that nobody can guess.
+/// A source of unpredictable bytes.
 pub trait Entropy: Send + Sync {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]);

@@ -1,4 +1,4 @@
-//! The read models that sign-in and every security decision read: always as new as the last append.
+//! The read models that sign-in and every security decision read. They are always as new as the last append.
 
 use std::time::Duration;
 
@@ -26,25 +26,25 @@ pub struct Account {
     pub username: Option<Username>,
     /// The e-mail address.
     pub email: Option<Email>,
-    /// Whether that is known to be its person's.
+    /// Whether the address was verified.
     pub email_verified: bool,
     /// The person's name.
     pub name: Option<PersonName>,
     /// The person's telephone number.
     pub phone: Option<Phone>,
-    /// What it may do.
+    /// The role of the account.
     pub role: Role,
-    /// The password that signs it in.
+    /// The current password.
     pub credential: CredentialId,
-    /// Whether nobody can sign in to it.
+    /// Whether the account is locked: signing in is refused.
     pub locked: bool,
-    /// Sessions started under an earlier epoch have ended.
+    /// The session epoch: sessions that started under an earlier epoch have ended.
     pub session_epoch: u32,
-    /// The one of them that has not.
+    /// The session of an earlier epoch that has not ended.
     pub kept_session: Option<SessionId>,
-    /// The password reset that can still be carried out.
+    /// The pending password reset.
     pub pending_reset: Option<PendingReset>,
-    /// The link about an e-mail address that is still good.
+    /// The pending verification link.
     pub pending_verification: Option<PendingVerification>,
     /// The links that were last asked for; `None` in a row that an earlier version of this program wrote. Then they are
     /// known from the account's events alone.
@@ -134,7 +134,7 @@ pub struct SessionRecord {
     pub id: SessionId,
     /// The sequence of the last event that this row contains.
     pub version: u64,
-    /// Whose it is.
+    /// The account of the session.
     pub user: UserId,
     /// The contract through which it was started.
     pub contract: Option<ContractName>,
@@ -347,7 +347,7 @@ impl Identifier {
     }
 }
 
-/// Looks things up.
+/// Queries of the read models.
 ///
 /// A row that this service did not write grants nothing: except in lists of accounts and sessions, which decide nothing,
 /// it reads as if it were not there.
@@ -399,9 +399,9 @@ pub trait Directory: Send + Sync {
         limit: u32,
     ) -> Result<LiveSessions, StoreError>;
 
-    /// Whether the account may have a session that counts besides `kept`: one of its current epoch that was not ended, be
-    /// it expired, or the one that was kept when the epoch began. It looks at a bounded number of sessions, and says yes
-    /// where more began in this epoch.
+    /// Whether the account may have a live session other than `kept`: one of its current epoch that was not ended (it
+    /// may have expired), or the one that was kept when the epoch began. It reads a bounded number of sessions, and
+    /// answers yes if more began in this epoch.
     async fn may_have_other_sessions(
         &self,
         user: UserId,

@@ -98,7 +98,7 @@ pub struct Append {
     pub credential: Option<CredentialRecord>,
     /// The opaque token that the events start a session for, if any.
     pub opaque_token: Option<OpaqueTokenRecord>,
-    /// The append is not to happen unless somebody else than this account is an administrator who can sign in.
+    /// Makes the append conditional on an administrator other than this account who can sign in.
     pub leaves_an_administrator_beside: Option<UserId>,
     /// From this instant on the append must not take effect, however long it waited before; `None` for one that may wait.
     pub not_after: Option<Instant>,
@@ -140,7 +140,7 @@ pub enum AppendError {
     /// more, or its registration was lost by a server that took over.
     #[error("the account does not exist")]
     AccountErased,
-    /// Nobody else would be left who administers accounts.
+    /// No other administrator would be left.
     #[error("no other account is an administrator's")]
     LastAdministrator,
     /// The store did not answer.

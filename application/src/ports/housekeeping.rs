@@ -1,4 +1,4 @@
-//! Removing what nobody can need any more.
+//! Removal of expired data.
 
 use async_trait::async_trait;
 use authlog_domain::{SessionId, Timestamp};

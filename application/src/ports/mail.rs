@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use authlog_domain::{Email, UserId};
 use uuid::Uuid;
 
-/// A message to one person. It has no `Debug`: what it says is nobody else's business.
+/// A message to one person. It has no `Debug`, because its content is private.
 pub struct Mail {
     /// The entry of the queue for which it is sent. The same mail for the same entry is the same message, so that a mailbox
     /// that gets it twice can tell.
@@ -36,11 +36,11 @@ pub enum MailError {
 /// Hands mail over to whatever delivers it.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Hands `mail` over. When it returns, delivery is somebody else's duty.
+    /// Hands `mail` over. When it returns, the receiver is responsible for delivery.
     async fn send(&self, mail: Mail) -> Result<(), MailError>;
 }
 
-/// Mail that stays on this node as files, because nobody delivers it.
+/// Mail that is kept on this node as files, where no mail server is set.
 #[async_trait]
 pub trait KeptMail: Send + Sync {
     /// The accounts that some of it is about.

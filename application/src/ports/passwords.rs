@@ -43,7 +43,7 @@ pub enum HashingError {
 pub enum HashStanding {
     /// It is as good.
     Current,
-    /// It is of another scheme, or costs less: the password had better be hashed anew.
+    /// The hash has another scheme or a lower cost: the password should be rehashed.
     Outdated,
 }
 

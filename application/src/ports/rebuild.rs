@@ -1,11 +1,11 @@
-//! Writing the read models anew from the log, while the service goes on.
+//! Rebuilding the read models from the log while the service is running.
 
 use async_trait::async_trait;
 use authlog_domain::{AggregateKind, Timestamp};
 
 use super::{StoreError, StreamId};
 
-/// Writes rows of the read models anew.
+/// Rewrites rows of the read models.
 ///
 /// A row is a function of its aggregate's events, and one that holds a later version is left alone: so rebuilding and
 /// live appends may run at once and in any order, and so may stretches.

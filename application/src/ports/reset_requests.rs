@@ -6,8 +6,8 @@ use authlog_domain::{ResetId, Timestamp};
 use super::StoreError;
 use crate::RequestContext;
 
-/// Someone asked to reset the password of whoever is called `identifier`. Whether anybody is gets found out later, so
-/// that the answer to the request takes as long either way.
+/// A queued request to reset the password of the account that `identifier` names. The account is looked up later, so
+/// that the answer takes equally long whether it exists or not.
 #[derive(Clone)]
 pub struct ResetRequest {
     /// Names the request, and the reset if there will be one.
@@ -27,11 +27,11 @@ pub struct ResetRequest {
 /// A queue that survives a crash, of which each entry is handled at least once, by one node at a time.
 #[async_trait]
 pub trait ResetRequests: Send + Sync {
-    /// Puts a request in. When it returns, the request survives a crash.
+    /// Queues a request. When this returns, the request survives a crash.
     async fn enqueue(&self, request: &ResetRequest) -> Result<(), StoreError>;
 
-    /// Takes up to `limit` requests that are due at `now`, oldest first, and hides them until `leased_until`: if they
-    /// are neither completed nor postponed by then, they are due again. Each take adds one to `attempts`.
+    /// Leases up to `limit` requests that are due at `now`, oldest first, until `leased_until`. A request that is
+    /// neither completed nor postponed by then is due again. Each lease adds one to `attempts`.
     async fn take_due(
         &self,
         now: Timestamp,
@@ -42,7 +42,7 @@ pub trait ResetRequests: Send + Sync {
     /// Removes a request for good.
     async fn complete(&self, reset: ResetId) -> Result<(), StoreError>;
 
-    /// Makes a request due again at `at`, and stores how often its mail was not acknowledged. A request that was taken again
-    /// since is left alone.
+    /// Makes a request due again at `at`, and stores its count of unacknowledged mails. It has no effect if the request
+    /// was leased again meanwhile.
     async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Result<(), StoreError>;
 }

@@ -1,11 +1,11 @@
-//! News of sessions that ended, for the nodes that verify tokens from memory.
+//! Revocations: sessions that ended, for the nodes that verify tokens in memory.
 
 use async_trait::async_trait;
 use authlog_domain::{SessionId, Timestamp, UserId};
 
 use super::StoreError;
 
-/// Something after which tokens no longer count.
+/// An event that invalidates tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Revocation {
     /// A session was ended.
@@ -31,7 +31,7 @@ pub enum Revocation {
 /// Takes revocations as they are read, some thousands at a time.
 pub type RevocationSink<'a> = &'a mut (dyn FnMut(Vec<Revocation>) + Send);
 
-/// Where revocations are read from.
+/// A source of revocations.
 #[async_trait]
 pub trait RevocationSource: Send + Sync {
     /// Starts to follow the revocations of the store as it is now. What the adapter itself remembers of accounts is

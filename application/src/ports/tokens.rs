@@ -1,11 +1,11 @@
-//! Tokens: how they are made and read.
+//! Creation and verification of tokens.
 
 use async_trait::async_trait;
 use authlog_domain::{ContractName, ResetId, SessionId, Timestamp, UserId, VerificationId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// What a token is for. No token passes for one of another kind.
+/// The kind of a token. A token of one kind is never accepted as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     /// It authenticates.
@@ -17,10 +17,10 @@ pub enum TokenKind {
     },
 }
 
-/// What is to be signed.
+/// The claims of a token to be signed.
 #[derive(Clone, Debug)]
 pub struct TokenClaims {
-    /// What it is for.
+    /// The kind of the token.
     pub kind: TokenKind,
     /// `jti`: names this token.
     pub token: Uuid,
@@ -36,20 +36,20 @@ pub struct TokenClaims {
     pub issued_at: Timestamp,
     /// `exp`.
     pub expires_at: Timestamp,
-    /// What the contract's clients read besides. The registered claims prevail over members of the same name.
+    /// Further claims for the contract's clients. Registered claims override members of the same name.
     pub extra: Map<String, Value>,
 }
 
-/// What a token says whose signature, issuer, audience, kind and times have been checked.
+/// The claims of a token whose signature, issuer, audience, kind and times have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedToken {
-    /// What it is for.
+    /// The kind of the token.
     pub kind: TokenKind,
     /// `jti`: names this token.
     pub token: Uuid,
-    /// Whose it is.
+    /// The account.
     pub user: UserId,
-    /// Of which session.
+    /// The session.
     pub session: SessionId,
     /// The account's session epoch under which the session started.
     pub epoch: u32,
@@ -73,11 +73,11 @@ pub trait Tokens: Send + Sync {
     /// The key cannot sign.
     fn sign(&self, claims: &TokenClaims) -> Result<String, TokenError>;
 
-    /// What the token says; `None` unless it is one of ours and good at `now`.
+    /// The claims of the token; `None` unless it was issued by this service and is valid at `now`.
     fn verify(&self, token: &str, now: Timestamp) -> Option<VerifiedToken>;
 
-    /// Waits, not for long, for news of the key that the token names, if this node does not know it; whether it is worth
-    /// verifying again.
+    /// If this node does not know the key that the token names, waits briefly until it is loaded. Returns whether
+    /// verifying again makes sense.
     async fn learn_key(&self, token: &str) -> bool;
 
     /// The public keys that verify tokens at `now`, as a JSON Web Key Set (RFC 7517); empty for a shared secret.
@@ -94,7 +94,7 @@ pub trait Tokens: Send + Sync {
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenDigest(pub [u8; 32]);
 
-/// An access token that says nothing by itself: a random UUID. It is shown once and stored as a [`TokenDigest`].
+/// An opaque access token: a random UUID. It is shown once and stored as a [`TokenDigest`].
 pub struct OpaqueToken(Uuid);
 
 impl OpaqueToken {
@@ -109,16 +109,16 @@ impl OpaqueToken {
         (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(Self))?
     }
 
-    /// What the client is given.
+    /// The text for the client.
     pub fn reveal(&self) -> String {
         self.0.hyphenated().to_string()
     }
 }
 
-/// Makes and reads the secrets with which people prove that they may do what they asked for.
+/// Creates and parses the secrets of mailed links.
 ///
-/// A reset token is no JWT and is derived from a key of its own, so that it can pass for no other token, whoever knows
-/// the key that signs those; nothing secret needs to be stored to mail it later.
+/// A reset token is not a JWT and is derived from a key of its own, so it cannot be forged with the key that signs
+/// JWTs. Nothing secret has to be stored to mail it later.
 pub trait SecretTokens: Send + Sync {
     /// The name of the reset that a queued request makes. It follows from all of the request that decides about its
     /// link, so that an attacker who writes to the queue cannot choose it and give a name that was used before.

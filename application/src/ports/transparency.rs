@@ -1,4 +1,4 @@
-//! What proves that nobody changed the log.
+//! Proofs that the log was not changed.
 
 use async_trait::async_trait;
 use authlog_domain::Timestamp;
@@ -40,7 +40,7 @@ pub enum ProofError {
         /// How far proofs reach.
         reached: u64,
     },
-    /// Nothing like it can be true.
+    /// The sizes or the index cannot occur in any log.
     #[error("there is nothing to prove")]
     Senseless,
     /// The store did not answer.
@@ -48,7 +48,7 @@ pub enum ProofError {
     Store(#[from] StoreError),
 }
 
-/// Proves what the log is.
+/// The transparency log.
 #[async_trait]
 pub trait TransparencyLog: Send + Sync {
     /// The key that checkpoints are verified with, as a C2SP "vkey".
@@ -68,10 +68,10 @@ pub trait TransparencyLog: Send + Sync {
     async fn prove_consistency(&self, from: u64, to: u64) -> Result<ConsistencyProof, ProofError>;
 }
 
-/// Whether the log still is the one that was signed, as far as this node can tell from what it keeps outside the store.
+/// Whether the log still matches its signed checkpoints, as far as this node knows from data outside the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogIntegrity {
-    /// Why it is not, in words for an operator.
+    /// Why it does not match, in words for an operator.
     pub tampered: Option<String>,
     /// What has to be read before checkpoints are signed, in words for an operator.
     pub waiting_for: Option<String>,

@@ -203,7 +203,7 @@ impl LogFeed {
         }
     }
 
-    /// Watches for changes to an account from now on, at no cost to the store.
+    /// Watches an account for changes from now on, without queries.
     pub(crate) fn watch(&self, user: UserId) -> AccountWatch {
         let changed = Arc::new(AtomicBool::new(false));
         let mut watches = self.lock_watches();
@@ -289,7 +289,7 @@ impl Authlog {
         self.feed.read(after, filter, follow).await
     }
 
-    /// Watches for changes to an account from now on, at no cost to the store.
+    /// Watches an account for changes from now on, without queries.
     pub(crate) fn watch_account(&self, user: UserId) -> AccountWatch {
         self.feed.watch(user)
     }
