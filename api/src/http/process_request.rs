@@ -102,9 +102,9 @@ pub(crate) async fn process_request(
         Err(failure) => Err(failure),
     };
     let (response, under_way) =
-        answer.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
-    if is_held(&api, &response) && under_way.as_ref().is_none_or(UnderWay::may_be_held_back) {
-        sleep_until(api.capacity.refusals.sent_at(started + hold_of(id))).await;
+        outcome.unwrap_or_else(|failure| (surface.fail(failure, api.now()), None));
+    if is_delayed(&api, &response) && under_way.as_ref().is_none_or(UnderWay::can_be_delayed) {
+        sleep_until(api.capacity.refusals.sent_at(started + delay_of(id))).await;
     }
     if changes_something {
         record_outcome(&api, &response);
