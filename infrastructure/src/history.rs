@@ -1,23 +1,23 @@
-//! One account's events and states, as both stores read them: all but the statements.
+//! The history of one account, and its state at a moment: the part that both stores share.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{
     HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
 };
-use authlog_domain::{AggregateKind, Timestamp, UserId};
+use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
 use authlog_projections::Replay;
 use serde_json::json;
 
 use crate::sealing::{SubjectKey, open_metadata, open_payload};
-use crate::store::{WrappedKeys, unreadable};
+use crate::store::{KeyVault, WrappedKeys, unreadable};
 
-/// Events that a replay reads at a time: a megabyte or two. Other reads have their turn between two pages.
+/// The number of events that a replay reads at a time: a megabyte or two. Other reads run between two pages.
 const PAGE: u32 = 1000;
 
-/// Reads stored events of one account.
-pub(crate) trait SealedHistory: WrappedKeys {
-    /// As [`History::history`](authlog_application::ports::History::history), with the events as they are stored. All that
-    /// is on a page is of one moment: no event can get its place while the page is read and be missed.
+/// What a store must provide so that [`impl_history`] can implement [`History`](authlog_application::ports::History).
+pub(crate) trait SealedHistory: WrappedKeys + Sized {
+    /// [`History::history`](authlog_application::ports::History::history) with events as they are stored. A page is read
+    /// in one snapshot, so that it misses no event that gets its log index meanwhile.
     fn sealed_history(
         &self,
         user: UserId,
@@ -26,25 +26,64 @@ pub(crate) trait SealedHistory: WrappedKeys {
         filter: &HistoryFilter,
     ) -> impl Future<Output = Result<HistoryPage, StoreError>> + Send;
 
-    /// The master key's answer to a wrapped key.
-    fn unwrap_key(&self, user: UserId, wrapped: &[u8]) -> Result<SubjectKey, StoreError>;
-
-    /// The key of `user`, as the store has it now: what is remembered in memory could have been erased since.
-    fn current_key(
+    /// [`History::origins`](authlog_application::ports::History::origins) with events as they are stored.
+    fn sealed_origins(
         &self,
         user: UserId,
-    ) -> impl Future<Output = Result<Option<SubjectKey>, StoreError>> + Send {
-        async move {
-            let wrapped = self.wrapped_key(user).await?;
-            wrapped
-                .map(|wrapped| self.unwrap_key(user, &wrapped))
-                .transpose()
-        }
-    }
+        sessions: &[SessionId],
+    ) -> impl Future<Output = Result<Vec<PastEvent>, StoreError>> + Send;
+
+    /// The keys of the store.
+    fn vault(&self) -> &KeyVault;
 }
 
+/// Implements [`History`](authlog_application::ports::History) for a type that implements [`SealedHistory`]. It is a macro
+/// because a blanket implementation of a trait from another crate is not allowed.
+macro_rules! impl_history {
+    ($store:ty) => {
+        #[async_trait::async_trait]
+        impl authlog_application::ports::History for $store {
+            async fn history(
+                &self,
+                user: authlog_domain::UserId,
+                after: u64,
+                limit: u32,
+                filter: &authlog_application::ports::HistoryFilter,
+            ) -> Result<
+                authlog_application::ports::HistoryPage,
+                authlog_application::ports::StoreError,
+            > {
+                crate::history::history(self, user, after, limit, filter).await
+            }
+
+            async fn origins(
+                &self,
+                user: authlog_domain::UserId,
+                sessions: &[authlog_domain::SessionId],
+            ) -> Result<
+                Vec<authlog_application::ports::PastEvent>,
+                authlog_application::ports::StoreError,
+            > {
+                crate::history::origins(self, user, sessions).await
+            }
+
+            async fn state_at(
+                &self,
+                user: authlog_domain::UserId,
+                moment: Option<authlog_application::ports::Moment>,
+            ) -> Result<
+                authlog_application::ports::PastState,
+                authlog_application::ports::StoreError,
+            > {
+                crate::history::state_at(self, user, moment).await
+            }
+        }
+    };
+}
+pub(crate) use impl_history;
+
 /// A page with its personal fields opened.
-pub(crate) async fn opened_history(
+pub(crate) async fn history(
     store: &impl SealedHistory,
     user: UserId,
     after: u64,
@@ -56,13 +95,23 @@ pub(crate) async fn opened_history(
     Ok(HistoryPage { events, next })
 }
 
+/// The first events of sessions with their personal fields opened.
+pub(crate) async fn origins(
+    store: &impl SealedHistory,
+    user: UserId,
+    sessions: &[SessionId],
+) -> Result<Vec<PastEvent>, StoreError> {
+    let events = store.sealed_origins(user, sessions).await?;
+    opened(store, user, events).await
+}
+
 /// Events of one account with their personal fields opened.
-pub(crate) async fn opened(
+async fn opened(
     store: &impl SealedHistory,
     user: UserId,
     mut events: Vec<PastEvent>,
 ) -> Result<Vec<PastEvent>, StoreError> {
-    let key = store.current_key(user).await?;
+    let key = store.vault().subject_key(user, store).await?;
     for past in &mut events {
         let opened = open(&mut past.event, key.as_ref())
             .and_then(|()| open_metadata(&mut past.event, key.as_ref()).map_err(unreadable));
@@ -74,7 +123,7 @@ pub(crate) async fn opened(
     Ok(events)
 }
 
-/// Shows an event that this program cannot read as one of which only the name is known: it does not hide the others.
+/// Shows an event that this program cannot read by its name only, so that it does not hide the others.
 pub(crate) fn make_unreadable(event: &mut RecordedEvent) {
     event.payload = json!({ "unreadable": true });
     event.metadata = json!({});
@@ -83,12 +132,12 @@ pub(crate) fn make_unreadable(event: &mut RecordedEvent) {
 fn open(event: &mut RecordedEvent, key: Option<&SubjectKey>) -> Result<(), StoreError> {
     match AggregateKind::from_stored(&event.aggregate_type) {
         Some(kind) => open_payload(kind, event, key).map_err(unreadable),
-        // A newer program wrote it; what it seals stays sealed.
+        // A newer program wrote it. Its sealed fields stay sealed.
         None => Ok(()),
     }
 }
 
-/// The account at a moment, by replay.
+/// The state of the account at a moment, by replay.
 pub(crate) async fn state_at(
     store: &impl SealedHistory,
     user: UserId,
@@ -103,7 +152,7 @@ pub(crate) async fn state_at(
         Some(Moment::Index(index)) => past.log_index.is_some_and(|place| place <= index),
         _ => true,
     };
-    let key = store.current_key(user).await?;
+    let key = store.vault().subject_key(user, store).await?;
     let (mut replay, mut state) = (Replay::default(), PastState::default());
     let mut pages = Pages::of(store, user);
     'pages: while let Some(events) = pages.next().await? {
@@ -122,8 +171,8 @@ pub(crate) async fn state_at(
     Ok(state)
 }
 
-/// How many of the account's events, in order of the log, there are up to the last one that was recorded by `at`. Where a
-/// clock was set back, events that were recorded "later" come before it: they had happened, or it could not have.
+/// The number of the account's events, in order of the log, up to the last one that was recorded by `at`. If a clock
+/// was set back, events before it may have a later time; they had happened by then all the same.
 async fn events_by(
     store: &impl SealedHistory,
     user: UserId,

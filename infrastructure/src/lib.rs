@@ -22,6 +22,5 @@ mod write_health;
 
 pub use authlog_log_proof::leaf;
 pub use store::{
-    ClaimUpgrade, MailboxClaims, MasterKeyRotation, OpenError, Rewrapped, SealUpgrade,
-    SharedSecrets, SigningKeyStore, Store, StoreAccess,
+    ClaimUpgrade, MailboxClaims, OpenError, SealUpgrade, SigningKeyStore, Store, StoreAccess,
 };

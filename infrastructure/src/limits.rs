@@ -1,8 +1,8 @@
 //! Limits on attempts, kept in memory.
 //!
-//! A node forgets when it restarts: what a limit buys is that guessing is slow. Nodes that share a store tell each other
-//! what they count ([`Update`]), for names that no account has as well: an account would give itself away if it alone were
-//! protected on every node. `docs/adr/0005` has the reasons.
+//! The counts are lost when a node restarts; it is enough that guessing is slow. Nodes that share a store send each
+//! other what they count ([`Update`]). That includes names without an account: otherwise the shared protection itself
+//! would reveal which accounts exist. `docs/adr/0005` has the reasons.
 
 mod bucket;
 mod elsewhere;
@@ -40,10 +40,10 @@ use update::UpdateKind;
 
 /// The generic cell rate algorithm (ITU-T I.371) over accounts, names and addresses.
 ///
-/// Names and addresses are personal data: they are kept as keyed hashes, under a key that dies with the process or that
-/// nodes share. Neighbouring IPv6 addresses (one /64) count as one. Where no address is known, only the limits that need
-/// none apply. Memory is bounded, about 50 MB in all: of each limit's 102,400 buckets the emptiest are forgotten first, so
-/// that no flood of other names or addresses hides a guesser.
+/// Names and addresses are personal data. They are kept as keyed hashes, under a key that lives as long as the
+/// process or that nodes share. The addresses of one IPv6 /64 count as one. If no address is known, only the limits
+/// that need none apply. Memory is bounded, about 50 MB in all: of the 102,400 buckets of each limit the emptiest are
+/// dropped first, so that no flood of other names or addresses hides a guesser.
 pub struct GcraAttemptLimiter(Arc<Limits>);
 
 /// What is counted.
@@ -70,14 +70,14 @@ struct Limits {
 }
 
 impl GcraAttemptLimiter {
-    /// A limiter that has seen nothing yet, and counts for itself.
+    /// An empty limiter that shares nothing with other nodes.
     pub fn new(clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         let key = Key::OfProcess(RandomState::new());
         Self::with(clock, key, None, None, Names::new(entropy))
     }
 
-    /// A limiter that tells what it counts, for others with the same key to [`apply`](Self::apply). What is not taken off
-    /// the channel in time is dropped: a fast guesser is slowed down here all the same.
+    /// A limiter that sends its updates to a channel, for other nodes with the same key to [`apply`](Self::apply).
+    /// Updates are dropped while the channel is full: a fast guesser is slowed down on this node all the same.
     pub fn shared(
         clock: Arc<dyn Clock>,
         key: &[u8],
@@ -120,12 +120,12 @@ impl GcraAttemptLimiter {
         }))
     }
 
-    /// A report of these updates for the other nodes; `None` if this limiter counts for itself.
+    /// A report of these updates for the other nodes; `None` if this limiter shares nothing.
     pub(crate) fn report(&self, updates: &[Update]) -> Option<String> {
         Some(self.0.reports.as_ref()?.write(updates))
     }
 
-    /// Counts what another node reports. A report that no node wrote, or that was heard before, does not count.
+    /// Counts what another node reports. A report that no node wrote, or that was received before, is ignored.
     pub(crate) fn hear(&self, report: &str) {
         let read = |reports: &Reports| reports.read(report);
         match self.0.reports.as_ref().and_then(read) {
@@ -153,14 +153,14 @@ impl GcraAttemptLimiter {
                 limits.under_way_elsewhere.add(name);
             }
             UpdateKind::TakenBack => {
-                // Where the other update was lost, the guess was not counted.
+                // If the other update was lost, the guess was not counted here.
                 if limits.under_way_elsewhere.remove(name) {
                     let age = Duration::from_millis(age.into());
                     limits.guesses.take_back(key, age, now);
                     limits.persistent_guesses.take_back(key, age, now);
                 }
             }
-            // Only what its quota has room for: a wait that others cause stays short.
+            // Counted only if the quota has room, so that a wait that others cause stays short.
             UpdateKind::FailedAtAccount => {
                 let _ = limits.guesses_from_anywhere.take(key, now);
             }
@@ -173,7 +173,7 @@ impl GcraAttemptLimiter {
     }
 }
 
-/// How many updates may wait to be told: as many as a node makes in some seconds of hashing without a pause.
+/// The maximum number of updates that wait to be sent: as many as a node makes in some seconds of continuous hashing.
 const UNTOLD: usize = 1024;
 
 impl Limits {
@@ -188,7 +188,7 @@ impl Limits {
         network.is_known().then(hash)
     }
 
-    /// The key of what is typed as a name from a network.
+    /// The key of a typed name and a network.
     fn name_key(&self, name: &str, network: &Network) -> u64 {
         let parts = [name.as_bytes(), network.as_bytes()];
         self.key.hash(Kind::Name, parts)
@@ -225,7 +225,7 @@ impl AttemptLimiter for GcraAttemptLimiter {
                 let name = limits.key.hash(Kind::Identifier, parts);
                 limits.count_mail(network, name, now)
             }
-            // Other nodes are sent nothing: it is asked too often for that.
+            // Not shared with other nodes: refreshes are too frequent.
             Attempt::Refresh { session, account } => {
                 let id = session.as_uuid();
                 let session = limits.key.hash(Kind::Session, [&id.as_bytes()[..], b""]);

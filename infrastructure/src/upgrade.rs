@@ -1,4 +1,4 @@
-//! What the workers share that bring over a store of an earlier version while the service goes on.
+//! What the workers share that upgrade the data of a store while the service runs.
 
 use std::time::Duration;
 

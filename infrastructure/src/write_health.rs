@@ -1,7 +1,7 @@
 //! Whether a store takes writes: known from the outcomes of real writes, and from a probe only where those leave it in doubt.
 //!
-//! A write that was refused, as one that conflicts with another, says nothing: what one client asks for must not make a node
-//! look broken. So does a single write that failed while others succeeded.
+//! A write that was refused, for example for a conflict, says nothing about the store: what one client requests must
+//! not make a node look broken. Nor does a single write that failed while others succeeded.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,7 +12,7 @@ use authlog_application::ports::{NotReady, StoreError};
 use authlog_application::{Outcomes, RecentOutcomes};
 use tokio::time::timeout;
 
-/// How long a write may be under way before it counts as hanging. Writes that wait for somebody's lock are given up within
+/// How long a write may be in progress before it counts as hanging. Writes that wait for a lock are given up within
 /// this time or shortly after.
 const HANGS_AFTER: Duration = Duration::from_secs(3);
 
@@ -23,7 +23,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// without traffic then writes a few pages a minute, if its readiness is asked for.
 const BELIEVED_FOR: Duration = Duration::from_mins(1);
 
-/// How long whoever asks waits for a probe, which goes on by itself.
+/// How long a caller waits for a probe, which continues without it.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The outcomes of the writes of one store.

@@ -15,6 +15,7 @@ mod housekeeping;
 mod mail;
 mod mail_gate;
 mod mail_queue;
+mod master_keys;
 mod passwords;
 mod publication;
 mod rebuild;
@@ -47,6 +48,7 @@ pub use housekeeping::{Housekeeping, LogMark, SweptSessions};
 pub use mail::{KeptMail, Mail, MailError, Mailer};
 pub use mail_gate::{Admission, MailGate, MailKind, MailQuota, QueuedMail};
 pub use mail_queue::{DueMail, MailQueue};
+pub use master_keys::{MasterKeyRotation, Rewrapped, SharedSecrets};
 pub use passwords::{
     HashStanding, HashingClient, HashingError, HashingPlace, PasswordHash, PasswordHasher,
     UnusableHash,

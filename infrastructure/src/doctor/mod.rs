@@ -9,8 +9,8 @@
 //! | claims | `identifier_claims`, by key | claims that no event makes |
 //! | tokens | `opaque_tokens`, by key | tokens that this service did not store |
 //!
-//! Everything is read in pages, and all of a page in one snapshot: an append becomes visible as a whole, so that a live
-//! service gives no false alarm. Whatever looks wrong is read once more by itself before it is reported.
+//! Everything is read in pages, and each page in one snapshot. An append becomes visible as a whole, so that a live
+//! service causes no false alarm. An apparent fault is read once more by itself before it is reported.
 
 mod places;
 mod rows;
@@ -25,7 +25,7 @@ use authlog_application::ports::{
 use authlog_domain::{AggregateKind, Timestamp, UserId};
 
 use crate::sealing::{GrantsAccess as _, Stored, StoredCredential};
-use crate::store::{ClaimDigest, ClaimUpgrade, Pepper, SigningKeyStore, Vault};
+use crate::store::{ClaimDigest, ClaimUpgrade, KeyVault, Pepper, SigningKeyStore};
 use crate::transparency::SchemaCheck;
 pub(crate) use places::Placed;
 use stream::Verdict;
@@ -182,7 +182,7 @@ const fn table(
 /// What a store lets the doctor do.
 pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade {
     /// What opens personal fields.
-    fn vault(&self) -> &Vault;
+    fn vault(&self) -> &KeyVault;
 
     /// Reads streams and what was derived from them, in one snapshot.
     fn read(&self, scope: Scope) -> impl Future<Output = Result<Reading, StoreError>> + Send;
@@ -228,7 +228,7 @@ pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade
     /// Lists the account with this number, or removes it from the list if there is none.
     fn repair_place(&self, number: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Writes the row of a stream anew, whatever version it says to be of, unless the account was erased.
+    /// Rewrites the row of a stream, even over a row with a later version, unless the account was erased.
     fn rewrite_row(&self, stream: &StreamId)
     -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -556,7 +556,7 @@ impl<S: Patient> Examination<'_, S> {
             id: owner.to_owned(),
         };
         let (verdict, _) = self.judge(&name).await?;
-        // Of events that cannot be trusted nobody knows what they claimed.
+        // It is unknown what untrusted events claimed.
         Ok(!verdict.is_sound()
             || verdict
                 .claims

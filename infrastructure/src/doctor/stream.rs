@@ -9,7 +9,7 @@ use super::rows::{account_differences, session_differences};
 use super::{Place, Reading, StoredEvent, StreamName};
 use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::{GrantsAccess, Stored, SubjectKey, open_payload};
-use crate::store::{ClaimDigest, Vault};
+use crate::store::{ClaimDigest, KeyVault};
 
 /// The type of event after which an account has no key, no names and no password.
 const ERASURE: &str = EventKind::UserErased.stored_type();
@@ -27,7 +27,7 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// Whether nothing is wrong with the events themselves, so that what is derived can be written anew from them.
+    /// Whether the events themselves are intact, so that derived data can be rebuilt from them.
     pub(super) fn is_sound(&self) -> bool {
         self.findings.iter().all(|finding| {
             matches!(
@@ -40,7 +40,7 @@ impl Verdict {
 
 /// Examines the events of one stream.
 pub(super) fn examine(
-    vault: &Vault,
+    vault: &KeyVault,
     reading: &Reading,
     events: &[StoredEvent],
     now: Timestamp,
@@ -73,7 +73,7 @@ pub(super) fn examine(
     let Some(opened) = verdict.opened(&stream, events, key.as_ref()) else {
         return verdict;
     };
-    // Without its key, or without some of its events, nobody knows what should have been derived.
+    // Without its key, or without some of its events, the expected derived data is unknown.
     if !verdict.is_sound() {
         return verdict;
     }
@@ -170,7 +170,7 @@ impl Verdict {
     /// The account's key, where the stream is an account's.
     fn key(
         &mut self,
-        vault: &Vault,
+        vault: &KeyVault,
         reading: &Reading,
         stream: &StreamId,
         events: &[StoredEvent],
@@ -232,7 +232,7 @@ impl Verdict {
 
     fn check_derived(
         &mut self,
-        vault: &Vault,
+        vault: &KeyVault,
         reading: &Reading,
         stream: &StreamId,
         expected: Option<&Row>,
@@ -346,7 +346,7 @@ fn row_of<T>(stored: Option<&Result<Stored<T>, String>>) -> Option<Result<&T, &S
 
 /// Says so if a row that is as its events give it grants nothing, for want of its MAC.
 fn unsealed<T: GrantsAccess>(
-    vault: &Vault,
+    vault: &KeyVault,
     stored: Option<&Result<Stored<T>, String>>,
 ) -> Option<String> {
     let stored = stored?.as_ref().ok()?;

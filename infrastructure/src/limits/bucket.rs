@@ -5,12 +5,12 @@ use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often something may be done.
+/// The rate at which something is allowed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quota {
-    /// How often in a row by a client that has not done it lately; at least once.
+    /// The burst: how many attempts a client with an empty bucket may make at once; at least one.
     pub at_once: u32,
-    /// From then on once in this time.
+    /// After the burst, one attempt per this time.
     pub then_one_per: Duration,
 }
 
@@ -26,46 +26,46 @@ impl Quota {
     }
 }
 
-/// How long to wait where only attempts that are under way stand in the way: they end within seconds, and may well be
-/// given back.
+/// The wait if the only obstacle are attempts in progress. They end within seconds and may be given back.
 pub(super) const UNTIL_SETTLED: Duration = Duration::from_secs(1);
 
-/// What was counted and what is under way for one key.
+/// The counted attempts and the attempts in progress of one key.
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// When what was counted will have leaked.
+    /// The time at which the counted attempts will have leaked, in milliseconds.
     empty_at: i64,
-    /// Attempts that are under way. Each takes the place of a counted one, and none of it leaks before it is settled:
-    /// giving it back then frees its own place and no other's.
+    /// Attempts in progress. Each takes the place of a counted one and does not leak before it is settled. Giving one
+    /// back frees its own place and no other.
     held: u32,
 }
 
 /// The buckets of one quota.
 ///
-/// They are in [`SHARDS`] tables, by their keys, which are keyed hashes: no client can aim at one table. Empty buckets are the
-/// same as none. When a table is full, its empty buckets are dropped; if those were fewer than half, so are those that will
-/// be empty soonest, down to half. So a flood of new keys pushes out other newcomers, never the key that a guesser works
-/// at. The cost of dropping is spread over as many insertions, and no insertion looks at more than one table.
+/// The buckets are in [`SHARDS`] tables, chosen by their keys. The keys are keyed hashes, so that no client can aim
+/// at one table. An empty bucket is equivalent to none. A full table drops its empty buckets; if that leaves it more
+/// than half full, it also drops those that will be empty soonest, down to half. So a flood of new keys displaces
+/// other new keys, never the key of a guesser. The cost of dropping is amortised over as many insertions, and no
+/// insertion touches more than one table.
 ///
-/// A bucket is filled beyond its quota by [`Self::count`] alone, and then all of it leaks before the quota has room again:
-/// nothing is forgiven.
+/// Only [`Self::count`] fills a bucket beyond its quota. All of the excess leaks before the quota has room again.
 pub(super) struct Buckets {
     quota: Quota,
     shards: [Mutex<Shard>; SHARDS],
 }
 
-/// How many tables there are.
+/// The number of tables.
 const SHARDS: usize = 64;
 
 /// Buckets by their keys.
 type Shard = HashMap<u64, Bucket>;
 
 impl Buckets {
-    /// More identifiers or networks than fail at the same time anywhere but under attack; 4 MB of keys and buckets.
+    /// The maximum number of buckets: more than the identifiers or networks that fail at the same time except under
+    /// attack; 4 MB of keys and buckets.
     pub const MOST: usize = 1_600 * SHARDS;
 
-    /// The buckets of one table. A thread that serves requests looks at all of them at once, so that they are few: to look at
-    /// [`Self::MOST`] takes milliseconds.
+    /// The maximum number of buckets in one table. A thread that serves requests examines all of them at once, so it
+    /// is small: examining [`Self::MOST`] buckets takes milliseconds.
     const IN_A_SHARD: usize = Self::MOST / SHARDS;
 
     pub fn new(quota: Quota) -> Self {
@@ -75,10 +75,10 @@ impl Buckets {
         }
     }
 
-    /// Reserves one, and says whether anything was counted or under way before.
+    /// Reserves one attempt. Returns whether any attempt was counted or in progress before.
     ///
     /// # Errors
-    /// It is too early by as much as the error says; nothing was reserved.
+    /// The quota has no room yet; the error is the wait. Nothing was reserved.
     pub fn hold(&self, key: u64, now: i64) -> Result<bool, Duration> {
         let mut buckets = self.lock(key);
         let bucket = buckets.get(&key).copied();
@@ -91,7 +91,7 @@ impl Buckets {
         Ok(in_use)
     }
 
-    /// Counts one that was reserved, and says how long the next one has to wait, if at all.
+    /// Counts a reserved attempt, and returns the wait before the next one, if there is one.
     pub fn settle(&self, key: u64, now: i64) -> Option<Duration> {
         let mut buckets = self.lock(key);
         let bucket = self.bucket(&mut buckets, key, now);
@@ -100,7 +100,7 @@ impl Buckets {
         self.wait_at(*bucket, now)
     }
 
-    /// Gives back one that was reserved.
+    /// Gives a reserved attempt back.
     pub fn give_back(&self, key: u64, now: i64) {
         if let Entry::Occupied(mut entry) = self.lock(key).entry(key) {
             let bucket = entry.get_mut();
@@ -111,10 +111,10 @@ impl Buckets {
         }
     }
 
-    /// Counts one, unless it is too early.
+    /// Counts one attempt, if the quota has room.
     ///
     /// # Errors
-    /// It is, by as much as the error says.
+    /// The quota has no room yet; the error is the wait.
     pub fn take(&self, key: u64, now: i64) -> Result<(), Duration> {
         let mut buckets = self.lock(key);
         let bucket = buckets.get(&key).copied();
@@ -126,14 +126,15 @@ impl Buckets {
         Ok(())
     }
 
-    /// Counts one that was admitted elsewhere, too early or not.
+    /// Counts an attempt that another node admitted, even beyond the quota.
     pub fn count(&self, key: u64, now: i64) {
         let mut buckets = self.lock(key);
         let bucket = self.bucket(&mut buckets, key, now);
         bucket.pour(self.quota.step(), now);
     }
 
-    /// Takes back one that was counted `age` ago. What of it may have leaked by then is not taken back a second time.
+    /// Takes back an attempt that was counted `age` ago. The part of it that may have leaked by then is not taken
+    /// back a second time.
     pub fn take_back(&self, key: u64, age: Duration, now: i64) {
         if let Entry::Occupied(mut entry) = self.lock(key).entry(key) {
             let bucket = entry.get_mut();
@@ -145,7 +146,7 @@ impl Buckets {
         }
     }
 
-    /// Lets nothing more in for as long as `wait`, and then one at a time.
+    /// Closes the bucket for `wait`, and then admits one attempt at a time.
     pub fn close(&self, key: u64, wait: Duration, now: i64) {
         let mut buckets = self.lock(key);
         let full_at = now.saturating_add(self.quota.tolerance());
@@ -153,7 +154,7 @@ impl Buckets {
         bucket.empty_at = bucket.empty_at.max(full_at.saturating_add(millis(wait)));
     }
 
-    /// The bucket of `key`, which is an empty one if it has none.
+    /// The bucket of `key`; a new empty one if there is none.
     fn bucket<'a>(&self, buckets: &'a mut Shard, key: u64, now: i64) -> &'a mut Bucket {
         if buckets.len() >= Self::IN_A_SHARD && !buckets.contains_key(&key) {
             forget_soonest(buckets, self.quota.step(), now);
@@ -164,7 +165,7 @@ impl Buckets {
         })
     }
 
-    /// How long one more has to wait; `None` if not at all.
+    /// The wait before one more attempt; `None` if there is none.
     fn wait_at(&self, bucket: Bucket, now: i64) -> Option<Duration> {
         let free_at = now.saturating_add(self.quota.tolerance());
         let too_full = bucket.empty_at.saturating_sub(free_at);
@@ -186,7 +187,7 @@ impl Buckets {
         keys.map(|key| self.lock(key).len()).sum()
     }
 
-    /// All that are under way.
+    /// The number of attempts in progress.
     #[cfg(test)]
     pub fn held(&self) -> u32 {
         let held = |shard: &Shard| shard.values().map(|bucket| bucket.held).sum::<u32>();
@@ -207,7 +208,7 @@ impl Bucket {
     }
 }
 
-/// Leaves at most half of the buckets of a table: those that will be empty last.
+/// Keeps at most half of the buckets of a table: those that will be empty last.
 fn forget_soonest(buckets: &mut Shard, step: i64, now: i64) {
     buckets.retain(|_, bucket| bucket.full_until(step, now) > now);
     let half = Buckets::IN_A_SHARD / 2;

@@ -9,35 +9,34 @@ use tokio::time::Instant;
 use super::PostgresStore;
 use super::connections::Connections;
 use super::errors::{append_error, is_too_late, violated_key};
-use super::rows::{
-    AccountRow, SessionRow, update_account, update_session, upsert_accounts, upsert_sessions,
-};
+use super::rows::{AccountRow, SessionRow, upsert_accounts, upsert_sessions};
 use crate::sealing::SealedEvent;
 use crate::store::{AppendPlan, in_time};
 
-/// One statement is one transaction and one round trip. There is no NOTIFY in it: that takes a lock that all commits of
-/// the cluster queue for.
+/// The general append: one statement, one transaction, one round trip. It uses no NOTIFY, which takes a lock that all
+/// commits of the cluster wait for.
 ///
-/// PostgreSQL evaluates the SELECT from left to right, and the insertions where their rows are counted. So a command that has to
-/// wait for an erasure holds no row yet that the erasure waits for; and as events are counted first, one that has to wait for
-/// another command on its stream holds no row yet that the other waits for. Should a version do it otherwise, such a pair is
-/// found, and its commands are decided again.
+/// PostgreSQL evaluates the SELECT from left to right, and executes each insertion when its rows are counted. So a
+/// command that has to wait for an erasure holds no row yet that the erasure waits for. Because events are counted
+/// first, a command that has to wait for another one on its stream holds no row yet that the other waits for. If a
+/// version of PostgreSQL evaluates in another order, the server ends such a deadlock, and its commands are decided
+/// again.
 ///
-/// The rows are counted, so that no trigger or rule keeps one back and the command is answered as if it were done.
+/// The rows are counted because a trigger or rule could otherwise skip one while the command reports success.
 const APPEND: &str = concat!(
     r"
     WITH claim AS (
         INSERT INTO identifier_claims (kind, digest, owner)
-        SELECT * FROM unnest($8::text[], $9::bytea[], $10::uuid[])
+        SELECT * FROM unnest($1::text[], $2::bytea[], $3::uuid[])
         RETURNING 1
     ), released AS (
         DELETE FROM identifier_claims AS held
-         USING unnest($25::text[], $26::bytea[], $41::uuid[]) AS released (kind, digest, owner)
+         USING unnest($4::text[], $5::bytea[], $6::uuid[]) AS released (kind, digest, owner)
          WHERE (held.kind, held.digest, held.owner) = (released.kind, released.digest, released.owner)
     ), mail AS (
         INSERT INTO mail_queue AS waiting (mail_id, user_id, kind, mailbox, address, happened, happened_at, due_at)
         SELECT *, happened_at
-          FROM unnest($27::uuid[], $28::uuid[], $29::text[], $30::bytea[], $31::bytea[], $33::bigint[], $34::timestamptz[])
+          FROM unnest($7::uuid[], $8::uuid[], $9::text[], $10::bytea[], $11::bytea[], $12::bigint[], $13::timestamptz[])
             AS entry (mail_id, user_id, kind, mailbox, address, happened, happened_at)
         ON CONFLICT (user_id, kind, mailbox) DO UPDATE
         SET happened = waiting.happened + excluded.happened, address = excluded.address,
@@ -45,45 +44,46 @@ const APPEND: &str = concat!(
         RETURNING 1
     ), subject_key AS (
         INSERT INTO subject_keys (user_id, wrapped)
-        SELECT * FROM unnest($11::uuid[], $12::bytea[])
+        SELECT * FROM unnest($14::uuid[], $15::bytea[])
         RETURNING 1
     ), credential AS (
         INSERT INTO credentials (user_id, credential_id, password_hash, sealed)
-        SELECT $13, $14, $15, $39 WHERE $13 IS NOT NULL
+        SELECT $16, $17, $18, $19 WHERE $16 IS NOT NULL
         ON CONFLICT (user_id) DO UPDATE
         SET credential_id = excluded.credential_id, password_hash = excluded.password_hash,
             sealed = excluded.sealed
         RETURNING 1
     ), opaque_token AS (
         INSERT INTO opaque_tokens (digest, session_id, expires_at, mac)
-        SELECT $16, $17, $18, $40 WHERE $16 IS NOT NULL
+        SELECT $20, $21, $22, $23 WHERE $20 IS NOT NULL
         RETURNING 1
     ), account AS (",
-    upsert_accounts!("$19"),
+    upsert_accounts!("$24"),
     " RETURNING 1), session AS (",
-    upsert_sessions!("$20"),
+    upsert_sessions!("$25"),
     r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
-          FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
+          FROM unnest($26::text[], $27::text[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[])
             AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
         RETURNING 1
     )
-    SELECT erase_account($21, $22), require_sealing_key($23), begin_append($24, $35, $36, $37, $38) AS server_time,
-           require_administrator_beside($32),
+    SELECT erase_account($33, $34), require_sealing_key($35), begin_append($36, $37, $38, $39, $40) AS server_time,
+           require_administrator_beside($41),
            require_rows(
                ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session), (SELECT count(*) FROM account),
                      (SELECT count(*) FROM opaque_token), (SELECT count(*) FROM credential),
                      (SELECT count(*) FROM subject_key), (SELECT count(*) FROM mail), (SELECT count(*) FROM claim)],
-               ARRAY[cardinality($1), jsonb_array_length($20), jsonb_array_length($19), num_nonnulls($16),
-                     num_nonnulls($13), cardinality($11), cardinality($27), cardinality($8)]::bigint[])",
+               ARRAY[cardinality($26), jsonb_array_length($25), jsonb_array_length($24), num_nonnulls($20),
+                     num_nonnulls($16), cardinality($14), cardinality($7), cardinality($1)]::bigint[])",
 );
 
 impl PostgresStore {
-    /// Writes what was planned.
+    /// Executes the plan.
     ///
-    /// A connection that breaks leaves it open whether the statement was committed. So it is sent once more: either it
-    /// is committed now, or a key says that something like it was; and if that is this very event, all is well.
+    /// After a broken connection it is unknown whether the statement was committed. So it is sent once more. Either
+    /// it is committed now, or a violated key shows that an event with its number exists; if that is this very event,
+    /// the append succeeded.
     pub(super) async fn write(&self, plan: &AppendPlan) -> Result<(), AppendError> {
         let Some(first) = plan.events.first() else {
             return Ok(());
@@ -100,7 +100,7 @@ impl PostgresStore {
         if !self.connections.condemns(&error) {
             return Err(self.reason(plan, error).await);
         }
-        // It is not begun after its time, but it may have been done before.
+        // It is not sent again after its deadline, but it may have been committed before.
         let error = match in_time(plan.not_after) {
             Err(late) => late.into(),
             Ok(()) => match self.send(plan).await {
@@ -121,8 +121,8 @@ impl PostgresStore {
         }
     }
 
-    /// Whether the server refused the append as too late while there is time left here: its clock was set. Then nothing is
-    /// known of its clock any more, and the append may be sent again.
+    /// Whether the server refused the append as too late while there is time left by this node's clock: the server's
+    /// clock was set. Then the clock difference is forgotten, and the append may be sent again.
     fn is_refused_too_early(&self, error: &sqlx::Error, plan: &AppendPlan) -> bool {
         let early = is_too_late(error) && in_time(plan.not_after).is_ok();
         if early {
@@ -135,8 +135,7 @@ impl PostgresStore {
         fn all<'a, T, U>(items: &'a [T], member: impl Fn(&'a T) -> U) -> Vec<U> {
             items.iter().map(member).collect()
         }
-        // Whoever claims several identifiers claims them in the same order as everybody else, and so nobody waits for
-        // someone who waits for them.
+        // Every append claims its identifiers in the same order, so that appends do not deadlock.
         let mut claims = all(&plan.claims, |claim| claim);
         claims.sort_by_key(|claim| (claim.kind, claim.digest));
         let (events, keys) = (&plan.events, &plan.subject_keys);
@@ -146,6 +145,31 @@ impl PostgresStore {
         let (clock, sent) = (self.connections.server_clock(), Instant::now());
         let not_after = plan.not_after.and_then(|at| clock.time_at(at));
         let row = sqlx::query(APPEND)
+            .bind(all(&claims, |claim| claim.kind.as_str()))
+            .bind(all(&claims, |claim| claim.digest.as_slice()))
+            .bind(all(&claims, |claim| claim.owner.as_uuid()))
+            .bind(all(&plan.released, |claim| claim.kind.as_str()))
+            .bind(all(&plan.released, |claim| claim.digest.as_slice()))
+            .bind(all(&plan.released, |claim| claim.owner.as_uuid()))
+            .bind(all(&plan.mail, |mail| mail.id))
+            .bind(all(&plan.mail, |mail| mail.user.as_uuid()))
+            .bind(all(&plan.mail, |mail| mail.kind.as_str()))
+            .bind(all(&plan.mail, |mail| mail.mailbox.as_slice()))
+            .bind(all(&plan.mail, |mail| mail.address.as_deref()))
+            .bind(all(&plan.mail, |mail| mail.happened))
+            .bind(all(&plan.mail, |mail| mail.happened_at.date_time()))
+            .bind(all(keys, |(user, _)| user.as_uuid()))
+            .bind(all(keys, |(_, wrapped)| wrapped.as_slice()))
+            .bind(credential.map(|it| it.user.as_uuid()))
+            .bind(credential.map(|it| it.credential.as_uuid()))
+            .bind(credential.map(|it| it.plain.as_str()))
+            .bind(credential.map(|it| it.sealed.as_slice()))
+            .bind(token.map(|it| it.row.digest.0.as_slice()))
+            .bind(token.map(|it| it.row.session.as_uuid()))
+            .bind(token.map(|it| it.row.expires_at.date_time()))
+            .bind(token.map(|it| it.mac.as_slice()))
+            .bind(Json(all(&plan.accounts, AccountRow::from)))
+            .bind(Json(all(&plan.sessions, SessionRow::from)))
             .bind(all(events, |event| event.kind.as_str()))
             .bind(all(events, |event| event.aggregate_id.as_str()))
             .bind(all(events, |event| event.sequence))
@@ -153,52 +177,27 @@ impl PostgresStore {
             .bind(all(events, |event| event.event_version.as_str()))
             .bind(all(events, |event| event.payload.as_str()))
             .bind(all(events, |event| event.metadata.as_str()))
-            .bind(all(&claims, |claim| claim.kind.as_str()))
-            .bind(all(&claims, |claim| claim.digest.as_slice()))
-            .bind(all(&claims, |claim| claim.owner.as_uuid()))
-            .bind(all(keys, |(user, _)| user.as_uuid()))
-            .bind(all(keys, |(_, wrapped)| wrapped.as_slice()))
-            .bind(credential.map(|it| it.user.as_uuid()))
-            .bind(credential.map(|it| it.credential.as_uuid()))
-            .bind(credential.map(|it| it.plain.as_str()))
-            .bind(token.map(|it| it.row.digest.0.as_slice()))
-            .bind(token.map(|it| it.row.session.as_uuid()))
-            .bind(token.map(|it| it.row.expires_at.date_time()))
-            .bind(Json(all(&plan.accounts, AccountRow::from)))
-            .bind(Json(all(&plan.sessions, SessionRow::from)))
             .bind(erasure.map(|it| it.user.as_uuid()))
             .bind(erasure.map(|it| all(&it.resets, |reset| reset.as_uuid())))
             .bind(plan.wrapped_under.as_ref().map(|it| it.as_slice()))
             .bind(all(&plan.held, |user| user.as_uuid()))
-            .bind(all(&plan.released, |claim| claim.kind.as_str()))
-            .bind(all(&plan.released, |claim| claim.digest.as_slice()))
-            .bind(all(&plan.mail, |mail| mail.id))
-            .bind(all(&plan.mail, |mail| mail.user.as_uuid()))
-            .bind(all(&plan.mail, |mail| mail.kind.as_str()))
-            .bind(all(&plan.mail, |mail| mail.mailbox.as_slice()))
-            .bind(all(&plan.mail, |mail| mail.address.as_deref()))
-            .bind(plan.leaves_an_administrator_beside.map(UserId::as_uuid))
-            .bind(all(&plan.mail, |mail| mail.happened))
-            .bind(all(&plan.mail, |mail| mail.happened_at.date_time()))
             .bind(all(&plan.built_on, |event| event.kind.as_str()))
             .bind(all(&plan.built_on, |event| event.aggregate_id.as_str()))
             .bind(all(&plan.built_on, |event| event.sequence))
             .bind(not_after)
-            .bind(credential.map(|it| it.sealed.as_slice()))
-            .bind(token.map(|it| it.mac.as_slice()))
-            .bind(all(&plan.released, |claim| claim.owner.as_uuid()))
+            .bind(plan.leaves_an_administrator_beside.map(UserId::as_uuid))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);
         Ok(())
     }
 
-    /// Why an append failed.
+    /// The reason why an append failed.
     ///
-    /// Where a statement violates several keys, the server names any one of them. So it is not asked which one it was:
-    /// whoever wants an identifier that is taken learns that, even if something else is in the way as well, and whoever
-    /// wants none, or one that is free, had another command come first. Two people who register one name have different
-    /// ids, so that nothing but the name can be in their way.
+    /// If a statement violates several keys, the server names any one of them, so its name is not used. An identifier
+    /// that is taken is reported, even if another conflict exists as well. If no identifier of the plan is taken,
+    /// another command came first. Two registrations of one name have different ids, so that only the name can
+    /// conflict.
     async fn reason(&self, plan: &AppendPlan, error: sqlx::Error) -> AppendError {
         let is_duplicate = violated_key(&error).is_some();
         match append_error(error) {

@@ -21,13 +21,13 @@ use crate::StoreAccess;
 /// of them would wait for the same disk.
 const MAX_CONNECTIONS: u32 = 20;
 
-/// How long a request waits for a connection before it is told that the store is unavailable. A client gives up soon
-/// after; and a server that restarts quickly is not noticed at all.
+/// How long a request waits for a connection before it fails because the store is unavailable. A client gives up soon
+/// after, and a quick restart of the server goes unnoticed.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What holds for every statement of a request. Whatever takes longer than this, nobody is waiting for. And while a table
-/// has no statistics the planner takes short statements for so expensive that it compiles them first (`jit`), which takes
-/// tens of milliseconds.
+/// The settings for statements of requests. No client waits longer than the timeout. While a table has no statistics,
+/// the planner takes short statements for so expensive that it compiles them first (`jit`), which takes tens of
+/// milliseconds.
 const OF_REQUESTS: [Setting; 4] = [
     ("statement_timeout", STATEMENT_TIMEOUT),
     ("lock_timeout", "2s"),

@@ -17,7 +17,7 @@ use super::rows::{
 };
 use super::session_lookups::SessionLookup;
 use crate::sealing::{Stored, StoredStanding};
-use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, found, live_page};
+use crate::store::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row};
 
 /// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox. Each is one entry of the
 /// primary key, independent of the statistics that the planner had.
@@ -144,7 +144,7 @@ impl Directory for PostgresStore {
             return Ok(None);
         };
         let hash = (row.sealed, row.password_hash);
-        let account = found(Stored::try_from(row.account))?;
+        let account = readable_row(Stored::try_from(row.account))?;
         Ok(account.map(|account| self.vault.seals.sign_in_record(account, hash)))
     }
 
@@ -213,7 +213,7 @@ impl Directory for PostgresStore {
             })
             .await?;
         let rows = rows.into_iter().map(Stored::<Account>::try_from);
-        let rows = rows.filter_map(|row| found(row).transpose());
+        let rows = rows.filter_map(|row| readable_row(row).transpose());
         rows.map(|row| Ok(row?.row)).collect()
     }
 
@@ -241,13 +241,13 @@ impl Directory for PostgresStore {
                 sqlx::query_as(SESSIONS)
                     .bind(user.as_uuid())
                     .bind(after.map_or(Uuid::nil(), SessionId::as_uuid))
-                    .bind(SESSIONS_OF_A_PAGE as i64)
+                    .bind(MAX_PAGE_SESSIONS as i64)
                     .fetch_all(pool)
             })
             .await?;
-        let has_more = rows.len() >= SESSIONS_OF_A_PAGE;
+        let has_more = rows.len() >= MAX_PAGE_SESSIONS;
         let rows = rows.into_iter().map(Stored::<SessionRecord>::try_from);
-        let rows = rows.filter_map(|row| found(row).transpose());
+        let rows = rows.filter_map(|row| readable_row(row).transpose());
         let found: Result<_, StoreError> = rows.map(|row| Ok(row?.row)).collect();
         Ok(live_page(found?, has_more, now, limit as usize))
     }
@@ -262,7 +262,7 @@ impl Directory for PostgresStore {
                 sqlx::query_scalar(OTHER_SESSIONS)
                     .bind(user.as_uuid())
                     .bind(kept.map(SessionId::as_uuid))
-                    .bind(SESSIONS_LOOKED_AT)
+                    .bind(MAX_SESSIONS_EXAMINED)
                     .fetch_one(pool)
             })
             .await
@@ -285,8 +285,8 @@ impl Directory for PostgresStore {
         let Some(TokenStandingRow { token, standing }) = row else {
             return Ok(None);
         };
-        let token = found(Stored::<OpaqueTokenRecord>::try_from(token))?;
-        let standing = found(StoredStanding::try_from(standing))?;
+        let token = readable_row(Stored::<OpaqueTokenRecord>::try_from(token))?;
+        let standing = readable_row(StoredStanding::try_from(standing))?;
         let seals = &self.vault.seals;
         let trusted = token.and_then(|token| seals.accept(token)).zip(standing);
         Ok(trusted.and_then(|(_, standing)| seals.accept_standing(standing)))
@@ -315,7 +315,7 @@ impl PostgresStore {
         let Some(row) = row else {
             return Ok(None);
         };
-        let stored = found(Stored::try_from(row))?;
+        let stored = readable_row(Stored::try_from(row))?;
         Ok(stored.and_then(|account| self.vault.seals.accept(account)))
     }
 

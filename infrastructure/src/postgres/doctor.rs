@@ -1,4 +1,4 @@
-//! Examining the database: what the doctor reads of it, and what can be written anew.
+//! The doctor's queries on the database, and its repairs.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use crate::doctor::{
     examine, steps,
 };
 use crate::sealing::Stored;
-use crate::store::{ClaimDigest, Vault, unreadable};
+use crate::store::{ClaimDigest, KeyVault, unreadable};
 
 /// An event that is beyond the sequencer's mark waits for its place; one that is not should have one.
 macro_rules! select_events {
@@ -155,7 +155,7 @@ impl Doctor for PostgresStore {
 }
 
 impl Patient for PostgresStore {
-    fn vault(&self) -> &Vault {
+    fn vault(&self) -> &KeyVault {
         &self.vault
     }
 

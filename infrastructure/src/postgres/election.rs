@@ -1,4 +1,4 @@
-//! Standing for an office whose work is done elsewhere: whoever does it watches whether this node was elected.
+//! Leader election for work that runs elsewhere. The worker watches whether this node was elected.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -51,7 +51,7 @@ pub(super) enum SchemaRefusal {
     NoAccount,
     /// Another master key seals what is new.
     OtherMasterKey,
-    /// Nobody else would be left who administers accounts.
+    /// No other account would be left that can administer accounts.
     LastAdministrator,
     /// The event before is not there.
     NoPredecessor,
@@ -96,7 +96,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// The error as whoever appends has it. An identifier that is taken looks like a command that came first.
+/// The error for the caller of an append. An identifier that is taken is reported like a command that came first.
 pub(super) fn append_error(error: sqlx::Error) -> AppendError {
     match refused_by_schema(&error) {
         Some(SchemaRefusal::NoAccount) => return AppendError::AccountErased,

@@ -16,7 +16,7 @@ use sqlx::FromRow;
 use super::PostgresStore;
 use super::pool::answered;
 use super::session_appends::SessionAppend;
-use crate::store::WrappedKeys;
+use crate::store::{AppendPlanner, WrappedKeys};
 
 /// The last events of one type, the last first.
 const LAST_EVENTS: &str = r"
@@ -109,7 +109,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let mut plan = self.vault.plan(append, self).await?;
+        let mut plan = AppendPlanner::plan(append, &self.vault, self).await?;
         if let Some(append) = SessionAppend::take_from(&mut plan) {
             return self.noted(self.session_appends.ask(append)).await;
         }

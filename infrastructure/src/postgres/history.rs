@@ -1,10 +1,7 @@
 //! One account's events, those included that the sequencer has not given a place yet.
 
-use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{
-    History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
-};
+use authlog_application::ports::{HistoryFilter, HistoryPage, PastEvent, StoreError};
 use authlog_domain::{SessionId, Timestamp, UserId};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
@@ -13,9 +10,8 @@ use sqlx::{FromRow, Row as _};
 use super::PostgresStore;
 use super::errors::store_error;
 use super::instants::StoredInstant;
-use crate::history::{SealedHistory, make_unreadable, opened, opened_history, state_at};
-use crate::sealing::SubjectKey;
-use crate::store::unreadable;
+use crate::history::{SealedHistory, impl_history, make_unreadable};
+use crate::store::{KeyVault, unreadable};
 
 /// What is in the log and what is not there yet in one statement, and so in one snapshot. The filters are always there,
 /// so that there is one statement: null passes everything. There is always a first row, which says what was looked at.
@@ -96,45 +92,7 @@ struct EventRow {
     metadata: Value,
 }
 
-#[async_trait]
-impl History for PostgresStore {
-    async fn history(
-        &self,
-        user: UserId,
-        after: u64,
-        limit: u32,
-        filter: &HistoryFilter,
-    ) -> Result<HistoryPage, StoreError> {
-        opened_history(self, user, after, limit, filter).await
-    }
-
-    async fn origins(
-        &self,
-        user: UserId,
-        sessions: &[SessionId],
-    ) -> Result<Vec<PastEvent>, StoreError> {
-        let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
-        let rows: Vec<EventRow> = self
-            .connections
-            .ask(|pool| {
-                sqlx::query_as(ORIGINS)
-                    .bind(user.as_uuid())
-                    .bind(&ids)
-                    .fetch_all(pool)
-            })
-            .await?;
-        let events = rows.into_iter().map(PastEvent::try_from);
-        opened(self, user, events.collect::<Result<_, _>>()?).await
-    }
-
-    async fn state_at(
-        &self,
-        user: UserId,
-        moment: Option<Moment>,
-    ) -> Result<PastState, StoreError> {
-        state_at(self, user, moment).await
-    }
-}
+impl_history!(PostgresStore);
 
 impl SealedHistory for PostgresStore {
     async fn sealed_history(
@@ -166,8 +124,26 @@ impl SealedHistory for PostgresStore {
         page(&rows, limit, looks_at)
     }
 
-    fn unwrap_key(&self, user: UserId, wrapped: &[u8]) -> Result<SubjectKey, StoreError> {
-        SubjectKey::unwrap(user, wrapped, &self.vault.master).map_err(unreadable)
+    async fn sealed_origins(
+        &self,
+        user: UserId,
+        sessions: &[SessionId],
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
+        let rows: Vec<EventRow> = self
+            .connections
+            .ask(|pool| {
+                sqlx::query_as(ORIGINS)
+                    .bind(user.as_uuid())
+                    .bind(&ids)
+                    .fetch_all(pool)
+            })
+            .await?;
+        rows.into_iter().map(PastEvent::try_from).collect()
+    }
+
+    fn vault(&self) -> &KeyVault {
+        &self.vault
     }
 }
 

@@ -1,7 +1,7 @@
 //! What holds up the log: a transaction that has written something and does not end.
 //!
-//! Events get their places below the oldest transaction that is under way, anywhere in the cluster. Whoever holds that one
-//! open holds up the log, the feed and the stream, so it is named.
+//! Events get their log index below the oldest transaction in progress, anywhere in the cluster. The owner of that
+//! transaction holds up the log, the feed and the stream, so it is named.
 
 use std::time::{Duration, Instant};
 

@@ -78,7 +78,7 @@ impl PostgresServers {
             Some(_) => return Err(ServersError::ReadOnly),
         };
         let each = parts.each()?;
-        // Of several hosts some are standbys, and this program writes whatever was asked for.
+        // Some of several hosts are standbys. This program needs the one that accepts writes.
         let must_write = asks_for_writes || each.len() > 1;
         Ok(Self { each, must_write })
     }

@@ -8,7 +8,8 @@ use sqlx::{Executor as _, PgConnection};
 use super::connections::OF_EVERY_SESSION;
 use super::hosts::{Hosts, Setting};
 
-/// The first half of the keys of our advisory locks, so that they meet nobody else's: "auth" in ASCII.
+/// The first half of the keys of our advisory locks, which keeps them apart from other programs' locks: "auth" in
+/// ASCII.
 const LOCK_SPACE: i32 = 0x6175_7468;
 
 /// How often a node that does not lead tries to: how long the work may rest after a leader's end.
@@ -103,7 +104,8 @@ impl Leadership {
         Ok(Self { connection })
     }
 
-    /// The connection that holds the lock. Whatever is done over it is a heartbeat too: it fails when the lock is lost.
+    /// The connection that holds the lock. Every statement over it is also a heartbeat: it fails when the lock is
+    /// lost.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.connection
     }

@@ -1,4 +1,4 @@
-//! The queue of what people are told by mail, as a table.
+//! The queue of notification mails, as a table.
 
 use async_trait::async_trait;
 use authlog_application::ports::{DueMail, MailKind, MailQueue, StoreError};
@@ -8,23 +8,20 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::instants::StoredInstant;
+use super::lease_queue::{LeaseQueue, postpone, take_due};
 use crate::mail::skip;
-use crate::store::{LONGEST_POSTPONEMENT, unreadable};
+use crate::store::unreadable;
 
-/// `SKIP LOCKED` lets nodes take at the same time, each something else.
-const TAKE_DUE: &str = r"
-    WITH due AS MATERIALIZED (
-        SELECT mail_id FROM mail_queue
-         WHERE (due_at <= $1 OR due_at > $4) AND kind = ANY($5)
-         ORDER BY due_at
-         LIMIT $3
-           FOR UPDATE SKIP LOCKED
-    )
-    UPDATE mail_queue AS mail SET attempts = attempts + 1, due_at = $2
-      FROM due
-     WHERE mail.mail_id = due.mail_id
-    RETURNING mail.mail_id, mail.user_id, mail.kind, mail.address, mail.happened, mail.happened_at, mail.attempts,
-              mail.unacknowledged";
+const QUEUE: LeaseQueue = LeaseQueue {
+    take_due: take_due!(
+        "mail_queue",
+        "mail_id",
+        "mail_id, user_id, kind, address, happened, happened_at, attempts, unacknowledged",
+        condition: " AND kind = ANY($5)",
+        order: "due_at"
+    ),
+    postpone: postpone!("mail_queue", "mail_id"),
+};
 
 const ENQUEUE: &str = r"
     INSERT INTO mail_queue AS waiting (mail_id, user_id, kind, happened, happened_at, due_at)
@@ -33,9 +30,6 @@ const ENQUEUE: &str = r"
     SET happened = waiting.happened + 1, happened_at = greatest(waiting.happened_at, excluded.happened_at)";
 
 const COMPLETE: &str = "SELECT complete_mail($1, $2, $3)";
-
-const POSTPONE: &str =
-    "UPDATE mail_queue SET due_at = $2, unacknowledged = $4 WHERE mail_id = $1 AND attempts = $3";
 
 #[derive(FromRow)]
 struct Row {
@@ -49,7 +43,7 @@ struct Row {
     unacknowledged: i64,
 }
 
-/// Only kinds that are known here are taken.
+/// Only known kinds are taken.
 #[derive(Debug, thiserror::Error)]
 #[error("mail of an unknown kind is due")]
 struct UnknownKind;
@@ -62,18 +56,10 @@ impl MailQueue for PostgresStore {
         leased_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueMail>, StoreError> {
-        // What an answer that was lost has taken comes back when its lease ends.
-        let rows: Vec<Row> = self
-            .connections
-            .ask_once(
-                sqlx::query_as(TAKE_DUE)
-                    .bind(now.date_time())
-                    .bind(leased_until.date_time())
-                    .bind(i64::from(limit))
-                    .bind(now.plus(LONGEST_POSTPONEMENT).date_time())
-                    .bind(MailKind::ALL.map(MailKind::as_str))
-                    .fetch_all(self.connections.pool()),
-            )
+        let rows: Vec<Row> = QUEUE
+            .take_due(&self.connections, (now, leased_until), limit, |query| {
+                query.bind(MailKind::ALL.map(MailKind::as_str))
+            })
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
@@ -120,17 +106,10 @@ impl MailQueue for PostgresStore {
     }
 
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Result<(), StoreError> {
-        self.connections
-            .ask(|pool| {
-                sqlx::query(POSTPONE)
-                    .bind(mail.id)
-                    .bind(at.date_time())
-                    .bind(i64::from(mail.attempts))
-                    .bind(i64::from(mail.unacknowledged))
-                    .execute(pool)
-            })
-            .await?;
-        Ok(())
+        let attempt = (mail.attempts, mail.unacknowledged);
+        QUEUE
+            .postpone(&self.connections, mail.id, attempt, at)
+            .await
     }
 }
 

@@ -1,17 +1,18 @@
 //! The store on PostgreSQL, for more than one node.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
 //! | `connections`, `errors`, `schema`, `schema_objects` | the pool and how it outlives a restart, what errors mean, migrations |
 //! | `instants` | instants in rows, out of range too |
 //! | `server_clock` | what time it is on the server |
 //! | `hosts`, `pooling` | opening connections to the server that takes writes; a pooler in between |
+//! | `lease_queue` | taking due entries of a queue for a lease, postponing them |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
-//! | `together` | how what is asked at the same time goes to the database together |
-//! | `session_appends`, `session_lookups` | what goes so: an event of a session with its row, a session with its account |
-//! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, writing them anew |
+//! | `batching` | batching concurrent requests into one statement |
+//! | `session_appends`, `session_lookups` | the batched operations: the append of an event of a session with its row, a session with its account |
+//! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, rebuilding them |
 //! | `erasure` | what an erasure has to know beforehand |
-//! | `mail_queue`, `mail_gate` | what people are told by mail, and how much a mailbox is sent |
+//! | `mail_queue`, `mail_gate` | the queue of notification mails; limits on the mail of a mailbox |
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation`, `seals` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
 //! | `guesses` | telling other nodes of guesses at passwords |
@@ -21,6 +22,7 @@
 //! | `history`, `doctor` | reading one account's events; examining everything |
 
 mod append;
+mod batching;
 mod connections;
 mod directory;
 mod doctor;
@@ -36,6 +38,7 @@ mod hosts;
 mod housekeeping;
 mod instants;
 mod leadership;
+mod lease_queue;
 mod log_end;
 mod log_records;
 mod log_tree;
@@ -58,7 +61,7 @@ mod server_clock;
 mod session_appends;
 mod session_lookups;
 mod signing_keys;
-mod together;
+
 mod write_health;
 
 use std::sync::Arc;
@@ -72,26 +75,29 @@ pub use guesses::GuessExchange;
 pub use hosts::{PostgresServers, ServersError};
 pub use sequencer::Sequencer;
 
+use self::batching::Batcher;
 use self::connections::Connections;
 use self::hosts::Hosts;
 use self::leadership::Office;
 use self::pool::Pool;
 use self::session_appends::SessionAppends;
 use self::session_lookups::SessionLookups;
-use self::together::Together;
+
 use crate::sealing::MasterKeys;
-use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
+use crate::store::{
+    KeyVault, STORE_SECRET, StoreSecret, check_keys, shared_secret_place, unreadable,
+};
 use crate::write_health::WriteHealth;
 use crate::{OpenError, StoreAccess};
 
 /// A store on a PostgreSQL database, which any number of nodes may share.
 pub struct PostgresStore {
     connections: Arc<Connections>,
-    session_appends: Arc<Together<SessionAppends>>,
-    session_lookups: Arc<Together<SessionLookups>>,
+    session_appends: Arc<Batcher<SessionAppends>>,
+    session_lookups: Arc<Batcher<SessionLookups>>,
     /// Reads streams; what it would write, [`append`] writes.
     repository: PostgresEventRepository,
-    vault: Vault,
+    vault: KeyVault,
     /// What became of the last appends.
     writes: Arc<WriteHealth>,
 }
@@ -131,10 +137,10 @@ impl PostgresStore {
         let secret = open_secret(&connections, access, &master, &*entropy).await?;
         Ok(Self {
             repository: PostgresEventRepository::new(connections.pool().unlimited().clone()),
-            session_appends: Together::new(&connections, SessionAppends::new(&connections)),
-            session_lookups: Together::new(&connections, SessionLookups::new(&connections)),
+            session_appends: Batcher::new(&connections, SessionAppends::new(&connections)),
+            session_lookups: Batcher::new(&connections, SessionLookups::new(&connections)),
             connections,
-            vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,
+            vault: KeyVault::new(master, &secret, entropy).map_err(unreadable)?,
             writes: Arc::default(),
         })
     }

@@ -1,4 +1,4 @@
-//! Writing the read models anew from the log.
+//! Rebuilding the read models from the log.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use sqlx::{Connection as _, FromRow};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::rows::{AccountRow, SessionRow, update_account, update_session};
+use super::rows::{AccountRow, SessionRow, accounts, sessions};
 use crate::sealing::WithMac;
-use crate::store::{WrappedKeys, unreadable};
+use crate::store::{WrappedKeys, unreadable, update_on_conflict};
 
 /// The streams to which the next events belong, as far as they are of one kind. It reads the primary key and nothing else.
 const STRETCH: &str = r"
@@ -39,18 +39,18 @@ const EVENTS: &str = r"
      WHERE e.aggregate_type = $1 AND e.aggregate_id > $2 AND e.aggregate_id <= $3
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
-/// Writes those of the rows that are not there as they should be. To look first is much cheaper than to write what is
-/// there already, which is nearly everything unless a store was damaged; and it misses nothing: a row that was as it should
-/// be when the statement began can since have given way to a later version, or to an erasure, and to nothing else.
+/// Writes those rows that are missing or differ. To compare first is much cheaper than to write rows that exist
+/// already, which is nearly all unless a store was damaged. It misses nothing: a row that was correct when the
+/// statement began can only have given way to a later version or to an erasure.
 ///
-/// The row that is there comes from a subquery, which no plan makes a join with the whole table of: a plan is kept, and may
-/// have been made when the table was empty.
+/// The existing row comes from a subquery, so that no plan joins the whole table: a plan is kept, and may have been
+/// made when the table was empty.
 const WRITE_ACCOUNTS: &str = concat!(
     r"
     INSERT INTO accounts
     SELECT * FROM unnest($1::accounts[]) AS due
      WHERE (SELECT a FROM accounts a WHERE a.user_id = due.user_id) IS DISTINCT FROM due",
-    update_account!()
+    accounts!(update_on_conflict)
 );
 
 /// The same for sessions. It is a statement of its own so that each is planned when its own table has rows.
@@ -59,11 +59,11 @@ const WRITE_SESSIONS: &str = concat!(
     INSERT INTO sessions
     SELECT * FROM unnest($1::sessions[]) AS due
      WHERE (SELECT s FROM sessions s WHERE s.session_id = due.session_id) IS DISTINCT FROM due",
-    update_session!()
+    sessions!(update_on_conflict)
 );
 
-/// Rows written in one transaction. For each it holds a lock in the server's memory, which has room for 64 of them a
-/// connection that it admits; and whoever wants to erase one of the accounts waits for it.
+/// The number of rows that are written in one transaction. Each needs a lock in the server's memory, which has room
+/// for 64 locks per connection that it admits, and an erasure of one of the accounts waits for the transaction.
 const ROWS_AT_ONCE: usize = 500;
 
 const COUNT: &str = "SELECT count(*) FROM events WHERE sequence = 1";

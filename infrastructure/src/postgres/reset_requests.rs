@@ -11,24 +11,20 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::instants::StoredInstant;
+use super::lease_queue::{LeaseQueue, postpone, take_due};
 use crate::mail::give_up;
-use crate::store::{LONGEST_POSTPONEMENT, unreadable};
+use crate::store::unreadable;
 
-/// `SKIP LOCKED` lets nodes take at the same time, each something else. The request is chosen before anything is
-/// updated, so that no more than the limit are locked.
-const TAKE_DUE: &str = r"
-    WITH due AS MATERIALIZED (
-        SELECT reset_id FROM reset_requests
-         WHERE due_at <= $1 OR due_at > $4
-         ORDER BY requested_at, reset_id
-         LIMIT $3
-           FOR UPDATE SKIP LOCKED
-    ), taken AS (
-        UPDATE reset_requests SET attempts = attempts + 1, due_at = $2
-         WHERE reset_id IN (SELECT reset_id FROM due)
-        RETURNING reset_id, identifier, requested_at, context, attempts, unacknowledged
-    )
-    SELECT * FROM taken ORDER BY requested_at, reset_id";
+const QUEUE: LeaseQueue = LeaseQueue {
+    take_due: take_due!(
+        "reset_requests",
+        "reset_id",
+        "reset_id, identifier, requested_at, context, attempts, unacknowledged",
+        condition: "",
+        order: "requested_at, reset_id"
+    ),
+    postpone: postpone!("reset_requests", "reset_id"),
+};
 
 #[derive(FromRow)]
 struct Row {
@@ -84,17 +80,8 @@ impl ResetRequests for PostgresStore {
         leased_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ResetRequest>, StoreError> {
-        // What an answer that was lost has taken comes back when its lease ends.
-        let rows: Vec<Row> = self
-            .connections
-            .ask_once(
-                sqlx::query_as(TAKE_DUE)
-                    .bind(now.date_time())
-                    .bind(leased_until.date_time())
-                    .bind(i64::from(limit))
-                    .bind(now.plus(LONGEST_POSTPONEMENT).date_time())
-                    .fetch_all(self.connections.pool()),
-            )
+        let rows: Vec<Row> = QUEUE
+            .take_due(&self.connections, (now, leased_until), limit, |query| query)
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for row in rows {
@@ -107,6 +94,8 @@ impl ResetRequests for PostgresStore {
                 }
             }
         }
+        // RETURNING has no order.
+        taken.sort_by_key(|request| (request.at, request.reset));
         Ok(taken)
     }
 
@@ -122,17 +111,9 @@ impl ResetRequests for PostgresStore {
     }
 
     async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Result<(), StoreError> {
-        const UPDATE: &str = "UPDATE reset_requests SET due_at = $2, unacknowledged = $4 WHERE reset_id = $1 AND attempts = $3";
-        self.connections
-            .ask(|pool| {
-                sqlx::query(UPDATE)
-                    .bind(request.reset.as_uuid())
-                    .bind(at.date_time())
-                    .bind(i64::from(request.attempts))
-                    .bind(i64::from(request.unacknowledged))
-                    .execute(pool)
-            })
-            .await?;
-        Ok(())
+        let attempt = (request.attempts, request.unacknowledged);
+        QUEUE
+            .postpone(&self.connections, request.reset.as_uuid(), attempt, at)
+            .await
     }
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::leadership::heard;
-use crate::store::{is_of_revoking_type, readable, revocation, unreadable};
+use crate::store::{is_of_revoking_type, readable_revocation, revocation, unreadable};
 
 /// What there is to know of an event that ends sessions. The texts are parsed here: one that is none of ours must not fail
 /// the statement, and every other revocation with it.
@@ -179,7 +179,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read<'a>(&self, rows: impl Iterator<Item = &'a Row>) -> Vec<Revocation> {
         let revocations: Vec<_> = rows
-            .filter_map(|row| readable(row.place.unwrap_or_default(), row.revocation()))
+            .filter_map(|row| readable_revocation(row.place.unwrap_or_default(), row.revocation()))
             .collect();
         self.store.vault.apply_revocations(&revocations);
         revocations

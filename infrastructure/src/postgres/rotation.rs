@@ -1,41 +1,39 @@
 //! Replacing the master key.
 
 use async_trait::async_trait;
-use authlog_application::ports::StoreError;
+use authlog_application::ports::{MasterKeyRotation, Rewrapped, StoreError};
 use authlog_domain::UserId;
 use uuid::Uuid;
 
 use super::PostgresStore;
 use super::connections::Connections;
 use crate::sealing::{Unopenable, subject_key_place};
-use crate::store::{
-    MasterKeyRotation, Rewrapped, shared_secret_place as place, signing_key_place, unreadable,
-};
+use crate::store::{shared_secret_place as place, signing_key_place, unreadable};
 
-/// The next keys in order of their accounts.
+/// The next page of keys, in order of their accounts.
 const PAGE: &str = r"
     SELECT user_id, wrapped FROM subject_keys
      WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
 
-/// A key that is gone meanwhile, because its account was erased, stays gone.
+/// A key that was deleted meanwhile, because its account was erased, stays deleted.
 const REWRAP: &str = r"
-    UPDATE subject_keys k SET wrapped = n.anew
-      FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (user_id, was, anew)
+    UPDATE subject_keys k SET wrapped = n.renewed
+      FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (user_id, was, renewed)
      WHERE k.user_id = n.user_id AND k.wrapped = n.was";
 
 /// All at once: the pepper, which is among them, proves that the rotation is finished.
 const RESEAL: &str = r"
-    UPDATE shared_secrets s SET sealed = n.anew
-      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (name, was, anew)
+    UPDATE shared_secrets s SET sealed = n.renewed
+      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (name, was, renewed)
      WHERE s.name = n.name AND s.sealed = n.was";
 
 /// A key that was given up meanwhile stays without its private half.
 const RESEAL_SIGNING: &str = r"
-    UPDATE signing_keys k SET sealed = n.anew
-      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (kid, was, anew)
+    UPDATE signing_keys k SET sealed = n.renewed
+      FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (kid, was, renewed)
      WHERE k.kid = n.kid AND k.sealed = n.was";
 
-/// Names, what was sealed under each, and the same sealed anew.
+/// Names, the old sealed values, and the new sealed values.
 type Resealed<T> = (Vec<T>, Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 #[async_trait]
@@ -78,7 +76,7 @@ impl MasterKeyRotation for PostgresStore {
             return Ok(None);
         };
         let (user, seen) = (UserId::new(*user), keys.len() as u64);
-        let (users, was, anew) =
+        let (users, was, renewed) =
             self.resealed(keys, |user| subject_key_place(UserId::new(*user)))?;
         let done = self
             .connections
@@ -86,7 +84,7 @@ impl MasterKeyRotation for PostgresStore {
                 sqlx::query(REWRAP)
                     .bind(&users)
                     .bind(&was)
-                    .bind(&anew)
+                    .bind(&renewed)
                     .execute(pool)
             })
             .await?;
@@ -103,13 +101,13 @@ impl MasterKeyRotation for PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as("SELECT name, sealed FROM shared_secrets").fetch_all(pool))
             .await?;
-        let (names, was, anew) = self.resealed(secrets, |name| place(name))?;
+        let (names, was, renewed) = self.resealed(secrets, |name| place(name))?;
         self.connections
             .ask(|pool| {
                 sqlx::query(RESEAL)
                     .bind(&names)
                     .bind(&was)
-                    .bind(&anew)
+                    .bind(&renewed)
                     .execute(pool)
             })
             .await?;
@@ -133,7 +131,7 @@ impl PostgresStore {
                 self.vault.master.open(&place, sealed).is_ok()
             })
             .map(|(algorithm, kid, sealed)| ((algorithm, kid), sealed));
-        let (names, was, anew) = self.resealed(keys.collect(), |(algorithm, kid)| {
+        let (names, was, renewed) = self.resealed(keys.collect(), |(algorithm, kid)| {
             signing_key_place(algorithm, kid)
         })?;
         let kids: Vec<String> = names.into_iter().map(|(_, kid)| kid).collect();
@@ -142,7 +140,7 @@ impl PostgresStore {
                 sqlx::query(RESEAL_SIGNING)
                     .bind(&kids)
                     .bind(&was)
-                    .bind(&anew)
+                    .bind(&renewed)
                     .execute(pool)
             })
             .await?;
@@ -158,14 +156,14 @@ impl PostgresStore {
         let vault = &self.vault;
         let (mut names, mut was, mut now) = (vec![], vec![], vec![]);
         for (name, sealed) in stored {
-            let anew = vault
+            let renewed = vault
                 .master
                 .rewrap(&place(&name), &sealed, &*vault.entropy)
                 .map_err(unreadable)?;
-            if let Some(anew) = anew {
+            if let Some(renewed) = renewed {
                 names.push(name);
                 was.push(sealed);
-                now.push(anew);
+                now.push(renewed);
             }
         }
         Ok((names, was, now))

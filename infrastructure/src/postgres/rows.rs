@@ -51,8 +51,8 @@ pub(super) struct AccountRow {
     mac: Option<Vec<u8>>,
 }
 
-/// A row of `sessions`. The members stand in the order of the columns; next to an account the version and the MAC go by
-/// other names.
+/// A row of `sessions`. The members stand in the order of the columns. Queries that join an account rename the columns that
+/// both tables have, and so do the members.
 #[derive(Clone, FromRow, Serialize, sqlx::Type)]
 #[sqlx(type_name = "sessions")]
 pub(super) struct SessionRow {
@@ -104,13 +104,61 @@ pub(super) struct OpaqueTokenRow {
     token_mac: Option<Vec<u8>>,
 }
 
+/// Hands the columns of `accounts`, in the order of the table, to a macro such as those of `store/columns.rs`.
+macro_rules! accounts {
+    ($($with:tt)+) => {
+        $($with)+!(
+            accounts a: user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
+            reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
+            verification_email, verification_expires_at, recent_requests, mac
+        )
+    };
+}
+
+/// Hands the columns of `sessions`, in the order of the table, to such a macro.
+macro_rules! sessions {
+    ($($with:tt)+) => {
+        $($with)+!(
+            sessions s: session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
+            expires_at, ended_at, rotated_at, mac
+        )
+    };
+}
+
 /// The columns of an [`AccountRow`], of the table called `a`.
 macro_rules! account_columns {
     () => {
-        "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, a.credential_id, \
-         a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, a.email_verified, a.locked, \
-         a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, a.recent_requests, \
-         a.mac"
+        $crate::postgres::rows::accounts!($crate::store::aliased_columns)
+    };
+}
+
+/// The columns of a [`SessionRow`], of the table called `s`, without `user_id`, which is also a column of its account. Columns
+/// that both tables have are renamed.
+macro_rules! session_columns {
+    () => {
+        $crate::postgres::rows::sessions!($crate::postgres::rows::columns_next_to_account)
+    };
+}
+
+/// See [`session_columns`].
+macro_rules! columns_next_to_account {
+    ($table:ident $alias:ident: $key:ident $(, $column:ident)+) => {
+        concat!("s.", stringify!($key) $(, $crate::postgres::rows::column_next_to_account!($column))+)
+    };
+}
+
+macro_rules! column_next_to_account {
+    (user_id) => {
+        ""
+    };
+    (version) => {
+        ", s.version AS session_version"
+    };
+    (mac) => {
+        ", s.mac AS session_mac"
+    };
+    ($column:ident) => {
+        concat!(", s.", stringify!($column))
     };
 }
 
@@ -164,14 +212,6 @@ macro_rules! later_entry_of_session {
     };
 }
 
-/// The columns of a [`SessionRow`] beside those of its account, of the table called `s`.
-macro_rules! session_columns {
-    () => {
-        "s.session_id, s.version AS session_version, s.contract, s.epoch, s.rotation, s.generation, \
-         s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at, s.mac AS session_mac"
-    };
-}
-
 /// Writes the accounts in the JSON array that is the statement's parameter `$rows`.
 macro_rules! upsert_accounts {
     ($rows:literal) => {
@@ -179,75 +219,39 @@ macro_rules! upsert_accounts {
             "INSERT INTO accounts SELECT * FROM jsonb_populate_recordset(NULL::accounts, ",
             $rows,
             ")",
-            update_account!()
+            $crate::postgres::rows::accounts!($crate::store::update_on_conflict)
         )
     };
 }
 
-/// The same for the sessions.
+/// Writes the sessions in the JSON array that is the statement's parameter `$rows`.
 macro_rules! upsert_sessions {
     ($rows:literal) => {
         concat!(
             "INSERT INTO sessions SELECT * FROM jsonb_populate_recordset(NULL::sessions, ",
             $rows,
             ")",
-            update_session!()
+            $crate::postgres::rows::sessions!($crate::store::update_on_conflict)
         )
     };
 }
 
-/// Writes one session, whose members are the statement's parameters from `$7` to `$19`.
+/// Writes one session, whose members are the parameters from `$1` to `$13`. [`SessionRow::bound_to`] binds them.
 macro_rules! upsert_session {
     () => {
         concat!(
-            r"
-            INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-                                  last_used_at, expires_at, ended_at, rotated_at, mac)
-            VALUES ($7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-            update_session!()
+            "INSERT INTO sessions (",
+            $crate::postgres::rows::sessions!($crate::store::column_list),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            $crate::postgres::rows::sessions!($crate::store::update_on_conflict)
         )
-    };
-}
-
-/// Over a row that is there an account is written unless that is of a later version. A row of the same version is the
-/// same row, unless it was damaged: so it is written again, and rebuilds can repair it.
-macro_rules! update_account {
-    () => {
-        r"
-            ON CONFLICT (user_id) DO UPDATE SET
-                version = excluded.version, number = excluded.number, username = excluded.username,
-                email = excluded.email, name = excluded.name, phone = excluded.phone,
-                role = excluded.role, credential_id = excluded.credential_id,
-                session_epoch = excluded.session_epoch, reset_id = excluded.reset_id,
-                reset_expires_at = excluded.reset_expires_at, created_at = excluded.created_at,
-                updated_at = excluded.updated_at, email_verified = excluded.email_verified,
-                locked = excluded.locked, kept_session = excluded.kept_session,
-                verification_id = excluded.verification_id,
-                verification_email = excluded.verification_email,
-                verification_expires_at = excluded.verification_expires_at,
-                recent_requests = excluded.recent_requests, mac = excluded.mac
-            WHERE accounts.version <= excluded.version"
-    };
-}
-
-/// The same for a session.
-macro_rules! update_session {
-    () => {
-        r"
-            ON CONFLICT (session_id) DO UPDATE SET
-                version = excluded.version, user_id = excluded.user_id, contract = excluded.contract,
-                epoch = excluded.epoch, rotation = excluded.rotation, generation = excluded.generation,
-                started_at = excluded.started_at, last_used_at = excluded.last_used_at,
-                expires_at = excluded.expires_at, ended_at = excluded.ended_at,
-                rotated_at = excluded.rotated_at, mac = excluded.mac
-            WHERE sessions.version <= excluded.version"
     };
 }
 
 pub(super) use {
-    account_columns, checked_account_columns, later_entry_of_session, session_columns,
-    session_is_behind, standing_columns, update_account, update_session, upsert_accounts,
-    upsert_session, upsert_sessions,
+    account_columns, accounts, checked_account_columns, column_next_to_account,
+    columns_next_to_account, later_entry_of_session, session_columns, session_is_behind, sessions,
+    standing_columns, upsert_accounts, upsert_session, upsert_sessions,
 };
 
 /// A column holds what the program never wrote into it.
@@ -361,7 +365,7 @@ impl TryFrom<AccountRow> for Stored<Account> {
 }
 
 impl SessionRow {
-    /// Binds the members in the order of `upsert_session!`.
+    /// Binds the members in the order of the columns, as the first parameters of a statement.
     pub(super) fn bound_to(self, query: PostgresQuery<'_>) -> PostgresQuery<'_> {
         query
             .bind(self.session_id)

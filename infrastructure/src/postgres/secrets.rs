@@ -1,13 +1,12 @@
 //! The secrets that nodes share.
 
 use async_trait::async_trait;
-use authlog_application::ports::StoreError;
+use authlog_application::ports::{SharedSecrets, StoreError};
 use zeroize::Zeroizing;
 
 use super::PostgresStore;
 use super::connections::Connections;
 use super::pool::Pool;
-use crate::SharedSecrets;
 use crate::store::{shared_secret_place as place, unreadable};
 
 /// The secret called `name` as it is stored; `candidate` becomes it if there is none yet.

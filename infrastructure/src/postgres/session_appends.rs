@@ -1,4 +1,4 @@
-//! Appending an event of a session that brings nothing but the session's row, as most events do.
+//! Appends of one session event and the session's row, which most events consist of.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,36 +11,36 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::append::is_recorded;
+use super::batching::{BatchOperation, PendingRequest};
 use super::connections::Connections;
 use super::errors::{append_error, is_too_late, violated_key};
 use super::pool::answered;
-use super::rows::{SessionRow, update_session, upsert_session};
+use super::rows::{SessionRow, sessions, upsert_session};
 use super::server_clock::ServerClock;
-use super::together::{Asked, Errand};
 use crate::sealing::{SealedEvent, WithMac};
-use crate::store::{AppendPlan, Predecessor, in_time};
+use crate::store::{AppendPlan, Predecessor, column_list, in_time, update_on_conflict};
 
-/// Appends one, in the order of the statement that can append anything: the account, the event, the row. PostgreSQL takes
-/// several times as long to begin that one as to carry this one out.
+/// Appends one event, in the order of the general append: the account, the event, the row. PostgreSQL takes several
+/// times as long to begin the general statement as to execute this one.
 const APPEND: &str = concat!(
     "WITH session AS (",
     upsert_session!(),
     r" RETURNING 1), event AS (
         INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        VALUES ('session', $1, $2, $3, $4, $5::text::json, $6::text::json)
+        VALUES ('session', $14, $15, $16, $17, $18::text::json, $19::text::json)
         RETURNING 1
     )
     SELECT begin_append(ARRAY[$20::uuid], $21, $22, $23, $24) AS server_time,
            require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[])",
 );
 
-/// Appends one to each of several sessions, but not to those of accounts that do not exist, nor without the event before, nor
-/// after its time, nor where another command came first.
+/// Appends one event to each of several sessions. Skipped are events of accounts that do not exist, events without
+/// their predecessor, events after their deadline, and events whose number is taken.
 ///
-/// No event is inserted before the accounts are held: what is inserted depends on which of them exist. That is
-/// known from the function, which sees every erasure that it had to wait for; the statement's own snapshot is older. Where
-/// an event of the session is there, the registration is, too: a server that took over lacks the last transactions alone.
-/// Rows are written last, since they depend on which events were.
+/// No event is inserted before the accounts are locked, because the insert depends on which of them exist. That is
+/// known from the function, which sees every erasure that it had to wait for; the statement's own snapshot is older.
+/// A session with an event has a registered account: a server that took over lacks only the last transactions. Rows
+/// are written last, because they depend on which events were inserted.
 const APPEND_SEVERAL: &str = concat!(
     r"
     WITH held AS MATERIALIZED (
@@ -50,8 +50,9 @@ const APPEND_SEVERAL: &str = concat!(
           FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $8::uuid[],
                       $9::timestamptz[], $7::sessions[])
             AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, account, not_after,
-                        session_id, version, user_id, contract, epoch, rotation, generation,
-                        started_at, last_used_at, expires_at, ended_at, rotated_at, mac)
+                        ",
+    sessions!(column_list),
+    r")
     ), missing AS MATERIALIZED (
         SELECT erased || array(
                    SELECT account FROM planned
@@ -71,12 +72,13 @@ const APPEND_SEVERAL: &str = concat!(
         ON CONFLICT (aggregate_type, aggregate_id, sequence) DO NOTHING
         RETURNING aggregate_id
     ), session AS (
-        INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-                              last_used_at, expires_at, ended_at, rotated_at, mac)
-        SELECT session_id, version, user_id, contract, epoch, rotation, generation, started_at,
-               last_used_at, expires_at, ended_at, rotated_at, mac
+        INSERT INTO sessions (",
+    sessions!(column_list),
+    r") SELECT ",
+    sessions!(column_list),
+    r"
           FROM planned JOIN event USING (aggregate_id)",
-    update_session!(),
+    sessions!(update_on_conflict),
     r"
         RETURNING 1
     )
@@ -85,7 +87,7 @@ const APPEND_SEVERAL: &str = concat!(
       FROM held, missing",
 );
 
-/// An event, the session's row after it, the account that has to exist, and until when it may be done.
+/// An event, the session's row after it, the account that must exist, and the deadline.
 pub(super) struct SessionAppend {
     event: SealedEvent,
     session: WithMac<SessionRecord>,
@@ -94,14 +96,14 @@ pub(super) struct SessionAppend {
 }
 
 impl SessionAppend {
-    /// Takes it out of a plan that has nothing else in it.
+    /// Takes the event and its row out of a plan that contains nothing else.
     pub(super) fn take_from(plan: &mut AppendPlan) -> Option<Self> {
         let AppendPlan {
             events,
             subject_keys,
             wrapped_under: None,
             held,
-            // Of one event it says nothing that the event does not say.
+            // For a single event it holds nothing that the event does not.
             built_on: _,
             not_after,
             erasure: None,
@@ -136,42 +138,45 @@ impl SessionAppend {
     }
 }
 
-/// Carries them out.
+/// Executes batches of [`SessionAppend`].
 pub(super) struct SessionAppends {
     connections: Arc<Connections>,
 }
 
-impl Errand for SessionAppends {
+impl BatchOperation for SessionAppends {
     type Request = SessionAppend;
     type Answer = ();
     type Refusal = AppendError;
 
-    async fn carry_out(&self, mut group: Vec<Asked<Self>>, connection: &mut PgConnection) {
-        group = answer_late(group);
-        // Whoever writes several rows writes them in the same order as everybody else, and so nobody waits for someone
-        // who waits for them.
-        group.sort_by_key(|asked| asked.request.session.row.id.as_uuid());
+    async fn execute_batch(
+        &self,
+        mut batch: Vec<PendingRequest<Self>>,
+        connection: &mut PgConnection,
+    ) {
+        batch = answer_late(batch);
+        // Every batch writes its rows in the same order, so that batches do not deadlock.
+        batch.sort_by_key(|pending| pending.request.session.row.id.as_uuid());
         let mut sessions = HashSet::new();
-        let (group, late): (Vec<_>, Vec<_>) = group
+        let (batch, late): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .partition(|asked| sessions.insert(asked.request.session.row.id));
-        match <[_; 1]>::try_from(group) {
-            Ok([asked]) => {
+            .partition(|pending| sessions.insert(pending.request.session.row.id));
+        match <[_; 1]>::try_from(batch) {
+            Ok([pending]) => {
                 let clock = self.connections.server_clock();
-                match answered(append(&asked.request, clock, &mut *connection)).await {
+                match answered(append(&pending.request, clock, &mut *connection)).await {
                     Err(error) if self.connections.condemns(&error) => {
-                        self.send_by_itself(asked, true);
+                        self.send_alone(pending, true);
                     }
-                    Err(error) if is_too_late(&error) => self.send_by_itself(asked, false),
-                    sent => asked.answer(sent.map_err(append_error)),
+                    Err(error) if is_too_late(&error) => self.send_alone(pending, false),
+                    sent => pending.answer(sent.map_err(append_error)),
                 }
             }
-            Err(group) if group.is_empty() => {}
-            Err(group) => self.send_together(group, connection).await,
+            Err(batch) if batch.is_empty() => {}
+            Err(batch) => self.send_batch(batch, connection).await,
         }
-        // Another command on their session came first.
-        for asked in late {
-            self.send_by_itself(asked, false);
+        // Another command of the batch is on the same session.
+        for pending in late {
+            self.send_alone(pending, false);
         }
     }
 }
@@ -183,50 +188,51 @@ impl SessionAppends {
         }
     }
 
-    async fn send_together(&self, group: Vec<Asked<Self>>, connection: &mut PgConnection) {
+    async fn send_batch(&self, batch: Vec<PendingRequest<Self>>, connection: &mut PgConnection) {
         let clock = self.connections.server_clock();
-        match answered(append_several(&group, clock, connection)).await {
+        match answered(append_several(&batch, clock, connection)).await {
             Ok(outcomes) => {
-                for (asked, outcome) in group.into_iter().zip(outcomes) {
+                for (pending, outcome) in batch.into_iter().zip(outcomes) {
                     match outcome {
-                        Some(outcome) => asked.answer(outcome),
-                        None => self.send_by_itself(asked, false),
+                        Some(outcome) => pending.answer(outcome),
+                        None => self.send_alone(pending, false),
                     }
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, commands = group.len(), "batched append failed; retrying commands individually");
+                tracing::warn!(%error, commands = batch.len(), "batched append failed; retrying commands individually");
                 let broken = self.connections.condemns(&error);
-                for asked in group {
-                    self.send_by_itself(asked, broken);
+                for pending in batch {
+                    self.send_alone(pending, broken);
                 }
             }
         }
     }
 
-    /// Sends it without anybody waiting for it but whoever asked.
-    fn send_by_itself(&self, asked: Asked<Self>, in_doubt: bool) {
+    /// Sends one append in a task of its own.
+    fn send_alone(&self, pending: PendingRequest<Self>, in_doubt: bool) {
         let connections = Arc::clone(&self.connections);
         tokio::spawn(async move {
-            let outcome = append_surely(&asked.request, &connections, in_doubt).await;
-            asked.answer(outcome);
+            let outcome = append_surely(&pending.request, &connections, in_doubt).await;
+            pending.answer(outcome);
         });
     }
 }
 
-/// Answers those whose time is up, and returns the others.
-fn answer_late(group: Vec<Asked<SessionAppends>>) -> Vec<Asked<SessionAppends>> {
-    let (in_time, late): (Vec<_>, Vec<_>) = group
+/// Fails the appends whose deadline has expired, and returns the others.
+fn answer_late(batch: Vec<PendingRequest<SessionAppends>>) -> Vec<PendingRequest<SessionAppends>> {
+    let (in_time, late): (Vec<_>, Vec<_>) = batch
         .into_iter()
-        .partition(|asked| in_time(asked.request.not_after).is_ok());
-    for asked in late {
-        asked.answer(Err(TooLate.into()));
+        .partition(|pending| in_time(pending.request.not_after).is_ok());
+    for pending in late {
+        pending.answer(Err(TooLate.into()));
     }
     in_time
 }
 
-/// Appends one, which may have been appended before if that is `in_doubt`, as it is after a connection broke. Then a key
-/// says that something like it was, and if that is this very event, all is well. It is not begun after its time.
+/// Appends one event. If it is `in_doubt`, as after a broken connection, it may have been appended before. A violated
+/// key then shows that an event with its number exists, and if that is this very event, the append succeeded. It is
+/// not begun after its deadline.
 async fn append_surely(
     planned: &SessionAppend,
     connections: &Connections,
@@ -243,7 +249,7 @@ async fn append_surely(
                     in_doubt = true;
                     continue;
                 }
-                // There is time left here.
+                // By this node's clock there is time left.
                 Err(error) if is_too_late(&error) && !clock_was_set => {
                     clock_was_set = true;
                     clock.forget();
@@ -277,15 +283,14 @@ async fn append(
     let ids: Vec<_> = before.iter().map(|it| it.aggregate_id.as_str()).collect();
     let sequences: Vec<_> = before.iter().map(|event| event.sequence).collect();
     let sent = Instant::now();
-    let query = sqlx::query(APPEND)
+    let row = SessionRow::from(session)
+        .bound_to(sqlx::query(APPEND))
         .bind(event.aggregate_id.as_str())
         .bind(event.sequence)
         .bind(event.event_type.as_str())
         .bind(event.event_version.as_str())
         .bind(event.payload.as_str())
-        .bind(event.metadata.as_str());
-    let row = SessionRow::from(session)
-        .bound_to(query)
+        .bind(event.metadata.as_str())
         .bind(user.as_uuid())
         .bind(kinds)
         .bind(ids)
@@ -297,20 +302,20 @@ async fn append(
     Ok(())
 }
 
-/// What became of several.
+/// The result of appending a batch.
 #[derive(FromRow)]
 struct Appended {
     /// The accounts that do not exist.
     missing: Vec<Uuid>,
-    /// When the appends were begun, by the server's clock.
+    /// The time at which the appends began, by the server's clock.
     server_time: OffsetDateTime,
-    /// The sessions that have the event now.
+    /// The sessions whose event was appended.
     written: Vec<String>,
 }
 
 impl Appended {
-    /// What became of one of them, which had to be begun by `not_after`; `None` if it was refused for that, and the server's
-    /// clock may have been set.
+    /// The outcome for one append with the deadline `not_after`; `None` if it was refused for its deadline, and the
+    /// server's clock may have been set.
     fn outcome_of(
         &self,
         planned: &SessionAppend,
@@ -328,43 +333,43 @@ impl Appended {
     }
 }
 
-/// Appends them, and returns what became of each.
+/// Appends a batch, and returns the outcome of each append.
 async fn append_several(
-    group: &[Asked<SessionAppends>],
+    batch: &[PendingRequest<SessionAppends>],
     clock: &ServerClock,
     connection: &mut PgConnection,
 ) -> Result<Vec<Option<Result<(), AppendError>>>, sqlx::Error> {
     fn all<'a, T>(
-        group: &'a [Asked<SessionAppends>],
+        batch: &'a [PendingRequest<SessionAppends>],
         member: impl Fn(&'a SealedEvent) -> T,
     ) -> Vec<T> {
-        group.iter().map(|it| member(&it.request.event)).collect()
+        batch.iter().map(|it| member(&it.request.event)).collect()
     }
-    let users: Vec<_> = group.iter().map(|it| it.request.user.as_uuid()).collect();
-    let rows: Vec<_> = group
+    let users: Vec<_> = batch.iter().map(|it| it.request.user.as_uuid()).collect();
+    let rows: Vec<_> = batch
         .iter()
-        .map(|asked| SessionRow::from(&asked.request.session))
+        .map(|pending| SessionRow::from(&pending.request.session))
         .collect();
-    let not_after: Vec<Option<OffsetDateTime>> = group
+    let not_after: Vec<Option<OffsetDateTime>> = batch
         .iter()
         .map(|it| it.request.not_after.and_then(|at| clock.time_at(at)))
         .collect();
     let sent = Instant::now();
     let appended: Appended = sqlx::query_as(APPEND_SEVERAL)
-        .bind(all(group, |event| event.aggregate_id.as_str()))
-        .bind(all(group, |event| event.sequence))
-        .bind(all(group, |event| event.event_type.as_str()))
-        .bind(all(group, |event| event.event_version.as_str()))
-        .bind(all(group, |event| event.payload.as_str()))
-        .bind(all(group, |event| event.metadata.as_str()))
+        .bind(all(batch, |event| event.aggregate_id.as_str()))
+        .bind(all(batch, |event| event.sequence))
+        .bind(all(batch, |event| event.event_type.as_str()))
+        .bind(all(batch, |event| event.event_version.as_str()))
+        .bind(all(batch, |event| event.payload.as_str()))
+        .bind(all(batch, |event| event.metadata.as_str()))
         .bind(rows)
         .bind(users)
         .bind(&not_after)
         .fetch_one(connection)
         .await?;
     clock.learn(sent, appended.server_time);
-    let outcomes = group.iter().zip(not_after);
+    let outcomes = batch.iter().zip(not_after);
     Ok(outcomes
-        .map(|(asked, not_after)| appended.outcome_of(&asked.request, not_after))
+        .map(|(pending, not_after)| appended.outcome_of(&pending.request, not_after))
         .collect())
 }

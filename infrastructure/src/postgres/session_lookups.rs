@@ -1,4 +1,4 @@
-//! Looking up sessions, each together with its account.
+//! Batched lookups of a session with its account.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use authlog_domain::SessionId;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use super::batching::{BatchOperation, PendingRequest};
 use super::connections::Connections;
 use super::events::catching_panics;
 use super::pool::answered;
@@ -14,12 +15,11 @@ use super::rows::{
     StandingRow, account_columns, checked_account_columns, later_entry_of_session, session_columns,
     session_is_behind,
 };
-use super::together::{Asked, Errand};
 use crate::sealing::StoredStanding;
-use crate::store::found;
+use crate::store::readable_row;
 
-/// Whether a session's row is behind its events is looked at only if `$2` says so. Its entries in the log are always looked at:
-/// an append proves the events, but not that none was deleted.
+/// Whether a session's row is behind its events is checked only if `$2` is set. Its entries in the log are always
+/// checked: an append proves the events, but not that none was deleted.
 const STANDINGS: &str = concat!(
     "SELECT ",
     session_columns!(),
@@ -39,35 +39,35 @@ const STANDINGS: &str = concat!(
 #[derive(Clone, Copy)]
 pub(super) struct SessionLookup {
     pub(super) session: SessionId,
-    /// Whether to look if its row is behind its events.
+    /// Whether an append will prove that its row is not behind its events.
     pub(super) is_proved: bool,
 }
 
-/// Carries them out.
+/// Executes batches of [`SessionLookup`].
 pub(super) struct SessionLookups {
     connections: Arc<Connections>,
 }
 
-impl Errand for SessionLookups {
+impl BatchOperation for SessionLookups {
     type Request = SessionLookup;
-    /// The caller decides whether it is to be trusted.
+    /// The session is not yet trusted; the caller checks its MAC.
     type Answer = Option<StoredStanding>;
     type Refusal = StoreError;
 
-    async fn carry_out(&self, group: Vec<Asked<Self>>, connection: &mut PgConnection) {
-        let requests: Vec<_> = group.iter().map(|asked| asked.request).collect();
+    async fn execute_batch(&self, batch: Vec<PendingRequest<Self>>, connection: &mut PgConnection) {
+        let requests: Vec<_> = batch.iter().map(|pending| pending.request).collect();
         match answered(standings(&requests, connection)).await {
             Ok(rows) => {
-                for asked in group {
-                    let standing = standing(&rows, asked.request.session);
-                    asked.answer(standing);
+                for pending in batch {
+                    let standing = standing(&rows, pending.request.session);
+                    pending.answer(standing);
                 }
             }
-            // It may be one of the rows that cannot be read.
+            // The cause may be a single row that cannot be read.
             Err(error) => {
                 self.connections.condemns(&error);
-                for asked in group {
-                    self.look_up_by_itself(asked);
+                for pending in batch {
+                    self.look_up_alone(pending);
                 }
             }
         }
@@ -81,13 +81,13 @@ impl SessionLookups {
         }
     }
 
-    fn look_up_by_itself(&self, asked: Asked<Self>) {
+    fn look_up_alone(&self, pending: PendingRequest<Self>) {
         let connections = Arc::clone(&self.connections);
         tokio::spawn(async move {
-            let request = [asked.request];
+            let request = [pending.request];
             let found = connections.ask(|pool| standings(&request, pool)).await;
-            let session = asked.request.session;
-            asked.answer(found.and_then(|rows| standing(&rows, session)));
+            let session = pending.request.session;
+            pending.answer(found.and_then(|rows| standing(&rows, session)));
         });
     }
 }
@@ -112,5 +112,5 @@ fn standing(
     let Some(row) = row else {
         return Ok(None);
     };
-    found(StoredStanding::try_from(row.clone()))
+    readable_row(StoredStanding::try_from(row.clone()))
 }

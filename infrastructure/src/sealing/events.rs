@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{SubjectKey, Unopenable};
 
-/// An event as it is stored. Its texts are what the log's proof is made of: they are never written anew.
+/// An event as it is stored. The log's proof covers these texts, so they are never rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedEvent {
     /// The aggregate's kind.
@@ -137,7 +137,7 @@ pub fn open_metadata(
                 let plain = std::str::from_utf8(&plain).map_err(|_| Unopenable)?;
                 Value::String(plain.to_owned())
             }
-            // Whatever is not sealed was erased before it was stored.
+            // A field that is not sealed was erased before the event was stored.
             _ => erased(),
         };
         event.metadata[name] = opened;

@@ -1,7 +1,8 @@
-//! Personal data and secrets at rest: encrypted, each bound to its place.
+//! Encryption of personal data and secrets at rest, each bound to its context.
 //!
-//! A master key, which is not in the database, wraps one key an account; an account's key seals the personal fields of
-//! its events. Whoever destroys the account's key has erased the person from every copy of the log without changing it.
+//! A master key, which is kept outside the database, wraps one key per account. The key of an account seals the
+//! personal fields of its events. Destroying that key erases the person from every copy of the log without changing
+//! the log.
 
 mod access;
 mod events;
@@ -23,7 +24,7 @@ use authlog_application::ports::Entropy;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-/// What was sealed cannot be opened: it was sealed under another key, for another place, or it was changed.
+/// A sealed value cannot be opened: it was sealed under another key or for another context, or it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what was sealed cannot be opened with this key")]
 pub struct Unopenable;

@@ -77,11 +77,12 @@ fn address_place(user: UserId) -> String {
     format!("queued-address/{user}")
 }
 
-/// How many accounts' keys are kept unwrapped in memory: about 10 MB, and the people who come back within minutes.
+/// The number of cached keys: about 10 MB, and enough for the people who return within minutes.
 const CACHED: usize = 65_536;
 
-/// The keys of the accounts that are active again and again, so that a refresh need not read and unwrap one; of accounts
-/// that were erased lately it is remembered that they have none. Each key has one place, which is wiped when it is given up.
+/// A cache of account keys, so that a refresh of an active account does not have to read and unwrap its key. For
+/// recently erased accounts the cache holds the fact that they have no key. Each key has one slot, which is wiped
+/// when the key is evicted.
 pub struct SubjectKeyCache(Cache<UserId, Option<Arc<SubjectKey>>>);
 
 impl Default for SubjectKeyCache {
@@ -91,27 +92,27 @@ impl Default for SubjectKeyCache {
 }
 
 impl SubjectKeyCache {
-    /// The key of `user`, if it is remembered.
+    /// The key of `user`, if it is cached.
     pub fn get(&self, user: UserId) -> Option<SubjectKey> {
         self.0.get(&user).flatten().as_deref().cloned()
     }
 
-    /// Remembers the key of `user`, unless it was to be forgotten: whoever read it before the erasure and comes late
-    /// must not bring it back.
+    /// Caches the key of `user`, unless it was removed: a reader that read the key before the erasure must not put it
+    /// back.
     pub fn put(&self, user: UserId, key: SubjectKey) {
         if let GuardResult::Guard(place) = self.0.get_value_or_guard(&user, None) {
-            // There is no place for it any more if it was forgotten at this moment.
+            // There is no slot for it if it was removed at this moment.
             let _no_place = place.insert(Some(Arc::new(key)));
         }
     }
 
-    /// Forgets the key of `user`, and remembers that for longer than anybody takes who has read it: until some thousand other
-    /// accounts have come.
+    /// Removes the key of `user`, and remembers the removal for longer than a reader of the key takes: until some
+    /// thousand other accounts were cached.
     pub fn forget(&self, user: UserId) {
         self.0.insert(user, None);
     }
 
-    /// Forgets what is known of every account.
+    /// Empties the cache.
     pub fn forget_all(&self) {
         self.0.clear();
     }

@@ -57,7 +57,7 @@ impl Rows {
 
 /// Writes all of `plan`, or fails: then the caller undoes what was written.
 ///
-/// Claims come first: who registers the same name twice is told that it is taken, whatever else would conflict.
+/// Claims come first: a registration of a taken name is reported as that, even if it also conflicts otherwise.
 pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
     may_be_written(connection, plan)?;
     let before = connection.total_changes();
@@ -123,7 +123,7 @@ fn is_there(connection: &Connection, event: &Predecessor) -> rusqlite::Result<bo
     ])
 }
 
-/// Whether somebody beside this account is an administrator who can sign in.
+/// Whether another account than this one is an administrator who can sign in.
 fn is_administered_beside(connection: &Connection, account: UserId) -> rusqlite::Result<bool> {
     const SELECT: &str =
         "SELECT 1 FROM accounts WHERE role = 'admin' AND locked = 0 AND user_id <> ? LIMIT 1";

@@ -1,9 +1,9 @@
 //! Keeping the write-ahead log bounded.
 //!
-//! SQLite copies the log back into the database after every thousand pages by itself, but starts it anew only when no
-//! reader looks at it. Readers that overlap without a gap, however short each is, would let it grow for ever. So
-//! beyond a size the writer waits for the readers of that moment and truncates it. So it does after an erasure, whatever
-//! the size.
+//! SQLite copies the log back into the database after every thousand pages, but reuses the log from its start only
+//! when no reader uses it. Readers that overlap without a gap, however short each is, would let it grow without
+//! bound. So beyond a size the writer waits for the current readers and truncates it. After an erasure it does so at
+//! any size.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct WalLimit {
 }
 
 impl WalLimit {
-    /// 64 MB: a few seconds of writing at full speed, and small beside a disk.
+    /// 64 MB: a few seconds of writing at full speed, and small in comparison with a disk.
     pub(super) const BYTES: u64 = 64 * 1024 * 1024;
 
     /// A limit for the write-ahead log `file`.
@@ -34,8 +34,8 @@ impl WalLimit {
         }
     }
 
-    /// Truncates the log if it has outgrown its limit. While somebody reads for long it is tried again at each further
-    /// multiple of the limit, not at each commit.
+    /// Truncates the log if it has outgrown its limit. While a reader holds it, truncation is tried again at each
+    /// further multiple of the limit, not at each commit.
     pub(super) fn keep(&mut self, connection: &Connection) {
         let size = self.size();
         if size < self.next {

@@ -10,7 +10,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::{OpenError, exclusive_file};
 
-/// How long to wait for another program that writes, such as the command line beside the service.
+/// How long to wait for another program that writes, such as the command line while the service runs.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Statements that a connection keeps prepared: more than the store has.

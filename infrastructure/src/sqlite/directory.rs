@@ -12,7 +12,7 @@ use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::{ACCOUNT, SESSION, SESSION_COLUMNS, account, opaque_token, session};
 use crate::sealing::{Stored, StoredStanding};
-use crate::store::{SESSIONS_LOOKED_AT, SESSIONS_OF_A_PAGE, found, live_page};
+use crate::store::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row};
 
 /// The accounts after the place of the account `?1`, or of the one before it if no account ever had that number.
 fn page_of_accounts() -> String {
@@ -125,7 +125,7 @@ impl Directory for SqliteStore {
                 rows.collect()
             })
             .await?;
-        those_found(rows)
+        readable_rows(rows)
     }
 
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError> {
@@ -154,7 +154,7 @@ impl Directory for SqliteStore {
                 let user = user.to_string();
                 let mut rows = connection
                     .prepare_cached(&sessions_in_order())?
-                    .query_map(params![user, after, SESSIONS_OF_A_PAGE as i64], |row| {
+                    .query_map(params![user, after, MAX_PAGE_SESSIONS as i64], |row| {
                         Ok(session(row, 0))
                     })?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -166,8 +166,13 @@ impl Directory for SqliteStore {
                 Ok(rows)
             })
             .await?;
-        let has_more = rows.len() >= SESSIONS_OF_A_PAGE;
-        Ok(live_page(those_found(rows)?, has_more, now, limit as usize))
+        let has_more = rows.len() >= MAX_PAGE_SESSIONS;
+        Ok(live_page(
+            readable_rows(rows)?,
+            has_more,
+            now,
+            limit as usize,
+        ))
     }
 
     async fn may_have_other_sessions(
@@ -193,7 +198,7 @@ impl Directory for SqliteStore {
                 connection.prepare_cached(SELECT)?.exists(params![
                     user.to_string(),
                     kept,
-                    SESSIONS_LOOKED_AT
+                    MAX_SESSIONS_EXAMINED
                 ])
             })
             .await
@@ -301,14 +306,14 @@ impl SqliteStore {
                     .optional()
             })
             .await;
-        Ok(found(row)?.flatten())
+        Ok(readable_row(row)?.flatten())
     }
 }
 
 /// Those of the rows that can be read.
-fn those_found<T>(rows: Vec<rusqlite::Result<Stored<T>>>) -> Result<Vec<T>, StoreError> {
+fn readable_rows<T>(rows: Vec<rusqlite::Result<Stored<T>>>) -> Result<Vec<T>, StoreError> {
     rows.into_iter()
-        .filter_map(|row| found(row.map_err(store_error)).transpose())
+        .filter_map(|row| readable_row(row.map_err(store_error)).transpose())
         .map(|row| Ok(row?.row))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Examining the file: what the doctor reads of it, and what can be written anew.
+//! The doctor's queries on the file, and its repairs.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ use crate::doctor::{
     examine, steps,
 };
 use crate::sealing::Stored;
-use crate::store::{ClaimDigest, Vault, unreadable};
+use crate::store::{ClaimDigest, KeyVault, unreadable};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
@@ -69,7 +69,7 @@ impl Doctor for SqliteStore {
 }
 
 impl Patient for SqliteStore {
-    fn vault(&self) -> &Vault {
+    fn vault(&self) -> &KeyVault {
         &self.vault
     }
 

@@ -130,10 +130,10 @@ impl SqliteStore {
             .await
     }
 
-    /// Sees to it that none of `traces` of an erased account is left in the files: the write-ahead log is truncated,
-    /// in which pages stand as they were before, and the database is written anew if a copy was left behind in it.
+    /// Removes the `traces` of an erased account from the files. The write-ahead log, which holds older versions of
+    /// pages, is truncated. If a copy was left behind in the database, the whole database is rewritten.
     ///
-    /// Who reads for long keeps the log from being truncated: then that is for the next erasure, or the next opening.
+    /// A long read prevents the truncation. It is then left to the next erasure or the next opening.
     pub(super) async fn tidy(&self, traces: Vec<Vec<u8>>) {
         let path = self.path.clone();
         let _alone = self.tidying.lock().await;

@@ -1,4 +1,4 @@
-//! What an error of SQLite means to whoever called.
+//! The mapping of SQLite's errors to the store's.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::store::unreadable;
 #[error("the command was given up")]
 pub(super) struct GivenUp;
 
-/// Damage is told from everything that may pass: a lock, a full disk, a failing one.
+/// Separates damage from transient failures: a lock, a full disk, a failing disk.
 pub(super) fn store_error(error: Error) -> StoreError {
     let damaged = match &error {
         Error::FromSqlConversionFailure(..)
@@ -49,7 +49,7 @@ pub(super) enum GroupError {
     CommandFailed,
 }
 
-/// The same error for everybody whose commands shared a transaction.
+/// The same error for every command that shared a transaction.
 pub(super) fn shared_error(error: &Arc<GroupError>) -> StoreError {
     StoreError::Unavailable(Box::new(Arc::clone(error)))
 }

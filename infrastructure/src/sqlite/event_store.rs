@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::erasure::is_erased;
 use super::errors::malformed;
 use super::{SqliteStore, append};
-use crate::store::WrappedKeys;
+use crate::store::{AppendPlanner, WrappedKeys};
 
 #[async_trait]
 impl EventStore for SqliteStore {
@@ -73,7 +73,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let mut plan = self.vault.plan(append, self).await?;
+        let mut plan = AppendPlanner::plan(append, &self.vault, self).await?;
         let mut erased = None;
         if let Some(erasure) = &mut plan.erasure {
             erasure.resets = self.resets_about(erasure.user).await?;

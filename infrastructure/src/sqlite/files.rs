@@ -1,7 +1,7 @@
 //! Whether the files of the database are still those that were opened.
 //!
-//! A file that is removed or replaced under the running service takes what is written from then on with it: SQLite goes on
-//! with the file that it has open, and nobody finds that again.
+//! If a file is removed or replaced while the service runs, later writes are lost: SQLite goes on with the file that
+//! it has open, and no program finds that file again.
 
 use std::fs::Metadata;
 use std::io;
@@ -29,7 +29,7 @@ pub(super) struct DatabaseFiles {
     is_reported: AtomicBool,
 }
 
-/// A file, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileId {
     device: u64,

@@ -1,10 +1,7 @@
 //! One account's events: a range of an index, in which position order is the log's order.
 
-use async_trait::async_trait;
 use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{
-    History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState, StoreError,
-};
+use authlog_application::ports::{HistoryFilter, HistoryPage, PastEvent, StoreError};
 use authlog_domain::{AggregateKind, SessionId, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
@@ -12,9 +9,8 @@ use serde_json::Value;
 use super::SqliteStore;
 use super::errors::malformed;
 use super::event_store::json;
-use crate::history::{SealedHistory, make_unreadable, opened, opened_history, state_at};
-use crate::sealing::SubjectKey;
-use crate::store::unreadable;
+use crate::history::{SealedHistory, impl_history, make_unreadable};
+use crate::store::KeyVault;
 
 /// An event whose entry is missing from the log is shown all the same: it happened. The statement has one form for all
 /// filters, and looks at a bounded number of events; [`Filter`] chooses among them.
@@ -32,47 +28,7 @@ const ORIGIN: &str = "
     SELECT NULL, recorded_at, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata
     FROM events WHERE aggregate_type = 'session' AND aggregate_id = ?2 AND sequence = 1 AND user_id = ?1";
 
-#[async_trait]
-impl History for SqliteStore {
-    async fn history(
-        &self,
-        user: UserId,
-        after: u64,
-        limit: u32,
-        filter: &HistoryFilter,
-    ) -> Result<HistoryPage, StoreError> {
-        opened_history(self, user, after, limit, filter).await
-    }
-
-    async fn origins(
-        &self,
-        user: UserId,
-        sessions: &[SessionId],
-    ) -> Result<Vec<PastEvent>, StoreError> {
-        let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
-        let events = self
-            .page_readers
-            .read(move |connection| {
-                let mut select = connection.prepare_cached(ORIGIN)?;
-                let mut events = Vec::new();
-                for id in ids {
-                    let event = select.query_row(params![user.to_string(), id], past_event);
-                    events.extend(event.optional()?);
-                }
-                Ok(events)
-            })
-            .await?;
-        opened(self, user, events).await
-    }
-
-    async fn state_at(
-        &self,
-        user: UserId,
-        moment: Option<Moment>,
-    ) -> Result<PastState, StoreError> {
-        state_at(self, user, moment).await
-    }
-}
+impl_history!(SqliteStore);
 
 impl SealedHistory for SqliteStore {
     async fn sealed_history(
@@ -89,8 +45,27 @@ impl SealedHistory for SqliteStore {
             .await
     }
 
-    fn unwrap_key(&self, user: UserId, wrapped: &[u8]) -> Result<SubjectKey, StoreError> {
-        SubjectKey::unwrap(user, wrapped, &self.vault.master).map_err(unreadable)
+    async fn sealed_origins(
+        &self,
+        user: UserId,
+        sessions: &[SessionId],
+    ) -> Result<Vec<PastEvent>, StoreError> {
+        let ids: Vec<String> = sessions.iter().map(SessionId::to_string).collect();
+        self.page_readers
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(ORIGIN)?;
+                let mut events = Vec::new();
+                for id in ids {
+                    let event = select.query_row(params![user.to_string(), id], past_event);
+                    events.extend(event.optional()?);
+                }
+                Ok(events)
+            })
+            .await
+    }
+
+    fn vault(&self) -> &KeyVault {
+        &self.vault
     }
 }
 

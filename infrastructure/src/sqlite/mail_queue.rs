@@ -1,4 +1,4 @@
-//! The durable queue of what people are told by mail.
+//! The queue of notification mails, as a table.
 
 use async_trait::async_trait;
 use authlog_application::ports::{DueMail, MailKind, MailQueue, StoreError};
@@ -9,11 +9,30 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::{malformed, store_error};
+use super::lease_queue::{LeaseQueue, any_due, is_due, postpone, take_due};
 use super::rows::{id, timestamp};
 use crate::mail::skip;
-use crate::store::{LONGEST_POSTPONEMENT, MailEntry};
+use crate::store::MailEntry;
 
 type Answer<T> = std::result::Result<T, StoreError>;
+
+/// Entries with their sealed addresses. Kinds that this version does not know are left to nodes that know them.
+static QUEUE: LeaseQueue<(DueMail, Option<Vec<u8>>)> = LeaseQueue {
+    any_due: any_due!("mail_queue", condition: " AND kind IN (SELECT value FROM json_each(?3))"),
+    take_due: take_due!(
+        "mail_queue",
+        "mail_id",
+        "mail_id, user_id, kind, address, happened, happened_at, attempts, unacknowledged",
+        condition: " AND kind IN (SELECT value FROM json_each(?3))",
+        order: "due_at"
+    ),
+    postpone: postpone!("mail_queue", "mail_id"),
+    read: due_mail,
+    unreadable: |_, id, error| {
+        skip(id, &store_error(error));
+        Ok(())
+    },
+};
 
 #[async_trait]
 impl MailQueue for SqliteStore {
@@ -23,15 +42,9 @@ impl MailQueue for SqliteStore {
         leased_until: Timestamp,
         limit: u32,
     ) -> Answer<Vec<DueMail>> {
-        // A look that finds nothing, as nearly every one does, is no reason to write.
-        if !self.readers.read(move |it| any_due(it, now)).await? {
-            return Ok(vec![]);
-        }
-        let rows = self
-            .writer
-            .write(move |connection| {
-                take(connection, now, leased_until, limit).map_err(store_error)
-            })
+        let kinds = Some(known_kinds().into());
+        let rows = QUEUE
+            .take_due(self, (now, leased_until), limit, kinds)
             .await?;
         let mut taken = Vec::with_capacity(rows.len());
         for (mut mail, sealed) in rows {
@@ -69,18 +82,12 @@ impl MailQueue for SqliteStore {
     }
 
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Answer<()> {
-        const UPDATE: &str = "UPDATE mail_queue SET due_at = ?2, unacknowledged = ?4 WHERE mail_id = ?1 AND attempts = ?3";
-        let entry = (
-            mail.id.to_string(),
-            at.unix_millis(),
-            mail.attempts,
-            mail.unacknowledged,
-        );
-        self.execute(UPDATE, entry).await
+        let attempt = (mail.attempts, mail.unacknowledged);
+        QUEUE.postpone(self, mail.id.to_string(), attempt, at).await
     }
 }
 
-/// Puts an entry in, or counts it with the one that waits; how many rows were written.
+/// Inserts an entry, or merges it into a waiting one. Returns how many rows were written.
 pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<usize> {
     const UPSERT: &str = "
         INSERT INTO mail_queue (mail_id, user_id, kind, mailbox, address, happened, happened_at, due_at)
@@ -99,53 +106,7 @@ pub(super) fn write_mail(connection: &Connection, mail: &MailEntry) -> Result<us
     ])
 }
 
-/// Due at the latest, in milliseconds: what is due later was written under a clock that was ahead.
-pub(super) fn latest_due(now: Timestamp) -> i64 {
-    now.plus(LONGEST_POSTPONEMENT).unix_millis()
-}
-
-fn any_due(connection: &Connection, now: Timestamp) -> Result<bool> {
-    const SELECT: &str = "
-        SELECT 1 FROM mail_queue
-        WHERE (due_at <= ?1 OR due_at > ?3) AND kind IN (SELECT value FROM json_each(?2)) LIMIT 1";
-    connection.prepare_cached(SELECT)?.exists(params![
-        now.unix_millis(),
-        known_kinds(),
-        latest_due(now)
-    ])
-}
-
-fn take(
-    connection: &Connection,
-    now: Timestamp,
-    leased_until: Timestamp,
-    limit: u32,
-) -> Result<Vec<(DueMail, Option<Vec<u8>>)>> {
-    const TAKE: &str = "
-        UPDATE mail_queue SET attempts = attempts + 1, due_at = ?2
-        WHERE mail_id IN (
-            SELECT mail_id FROM mail_queue
-            WHERE (due_at <= ?1 OR due_at > ?5) AND kind IN (SELECT value FROM json_each(?4)) ORDER BY due_at LIMIT ?3)
-        RETURNING mail_id, user_id, kind, address, happened, happened_at, attempts, unacknowledged";
-    let mut statement = connection.prepare_cached(TAKE)?;
-    let mut rows = statement.query(params![
-        now.unix_millis(),
-        leased_until.unix_millis(),
-        limit,
-        known_kinds(),
-        latest_due(now)
-    ])?;
-    let mut taken = Vec::new();
-    while let Some(row) = rows.next()? {
-        match due_mail(row) {
-            Ok(mail) => taken.push(mail),
-            Err(error) => skip(row.get::<_, String>(0)?, &store_error(error)),
-        }
-    }
-    Ok(taken)
-}
-
-/// The kinds that are known here, as JSON.
+/// The kinds that this version knows, as a JSON array.
 fn known_kinds() -> String {
     json!(MailKind::ALL.map(MailKind::as_str)).to_string()
 }

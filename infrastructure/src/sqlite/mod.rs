@@ -16,6 +16,7 @@ mod event_store;
 mod files;
 mod history;
 mod housekeeping;
+mod lease_queue;
 mod log_end;
 mod log_records;
 mod log_tree;
@@ -43,7 +44,9 @@ use authlog_application::ports::{Entropy, Health, NotReady, StoreError};
 use authlog_application::supervisor::WorkerState;
 
 use crate::sealing::{Fingerprint, MasterKeys};
-use crate::store::{STORE_SECRET, StoreSecret, Vault, check_keys, shared_secret_place, unreadable};
+use crate::store::{
+    KeyVault, STORE_SECRET, StoreSecret, check_keys, shared_secret_place, unreadable,
+};
 use crate::transparency::SchemaCheck;
 use crate::{OpenError, StoreAccess};
 use checkpoint::WalLimit;
@@ -61,16 +64,16 @@ const READERS_PER_PAGE_READER: usize = 2;
 ///
 /// Dropping it finishes what is queued, and so may wait for the disk.
 pub struct SqliteStore {
-    // Readers are dropped first: whoever closes the database last tidies it up, and only the writer can.
+    // Readers are dropped first: the last connection to be closed checkpoints the log, and only the writer can.
     readers: Readers,
     /// Read pages of what happened to an account and of its sessions, which take longer than a look at a row. They wait in
     /// a queue of their own: no number of them keeps a login or a refresh waiting.
     page_readers: Readers,
     writer: Writer,
     files: Arc<DatabaseFiles>,
-    vault: Vault,
+    vault: KeyVault,
     path: PathBuf,
-    /// Whoever looks for traces of an erased account in the file does so alone.
+    /// Held while the file is searched for traces of an erased account: one search at a time.
     tidying: tokio::sync::Mutex<()>,
 }
 
@@ -137,7 +140,7 @@ impl SqliteStore {
             page_readers: Readers::start(paging).map_err(unreachable)?,
             writer: Writer::start(writing).map_err(unreachable)?,
             files,
-            vault: Vault::new(master, &secret, entropy).map_err(unreadable)?,
+            vault: KeyVault::new(master, &secret, entropy).map_err(unreadable)?,
             path: path.to_owned(),
             tidying: tokio::sync::Mutex::default(),
         })

@@ -71,7 +71,8 @@ impl Drop for Readers {
 }
 
 fn serve(connection: &Connection, queue: &Mutex<mpsc::Receiver<Read>>) {
-    // One idle thread waits for the queue, the others for the lock; whoever takes a read hands the lock on first.
+    // One idle thread waits for the queue and the others for the lock. A thread that takes a read hands the lock on
+    // first.
     let next = || {
         queue
             .lock()

@@ -1,4 +1,4 @@
-//! Writing the read models anew from the log, in small steps between which others read and write.
+//! Rebuilding the read models from the log, in small steps between which others read and write.
 
 use async_trait::async_trait;
 use authlog_application::ports::{Rebuild, StoreError, StreamId, Stretch};
@@ -14,7 +14,8 @@ use super::rows::{write_account, write_session};
 use crate::sealing::WithMac;
 use crate::store::unreadable;
 
-/// Streams read at once and rows written in one command, so that nobody waits for more than milliseconds.
+/// Streams that are read at once and rows that are written in one command, so that other writers wait for
+/// milliseconds only.
 const SLICE: usize = 50;
 
 type Answer<T> = std::result::Result<T, StoreError>;

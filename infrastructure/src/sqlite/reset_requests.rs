@@ -4,15 +4,34 @@ use async_trait::async_trait;
 use authlog_application::RequestContext;
 use authlog_application::ports::{ResetRequest, ResetRequests, StoreError};
 use authlog_domain::{ResetId, Timestamp};
-use rusqlite::{Connection, Params, Result, Row, params};
+use rusqlite::{Params, Result, Row};
 
 use super::SqliteStore;
 use super::errors::{malformed, store_error};
-use super::mail_queue::latest_due;
+use super::lease_queue::{LeaseQueue, any_due, is_due, postpone, take_due};
 use super::rows::{id, timestamp};
 use crate::mail::give_up;
 
 type Answer<T> = std::result::Result<T, StoreError>;
+
+const DELETE: &str = "DELETE FROM reset_requests WHERE reset_id = ?";
+
+static QUEUE: LeaseQueue<ResetRequest> = LeaseQueue {
+    any_due: any_due!("reset_requests", condition: ""),
+    take_due: take_due!(
+        "reset_requests",
+        "reset_id",
+        "reset_id, identifier, requested_at, context, attempts, unacknowledged",
+        condition: "",
+        order: "requested_at, reset_id"
+    ),
+    postpone: postpone!("reset_requests", "reset_id"),
+    read: request,
+    unreadable: |connection, id, error| {
+        give_up(id, &store_error(error));
+        connection.prepare_cached(DELETE)?.execute([id]).map(drop)
+    },
+};
 
 #[async_trait]
 impl ResetRequests for SqliteStore {
@@ -38,41 +57,28 @@ impl ResetRequests for SqliteStore {
         leased_until: Timestamp,
         limit: u32,
     ) -> Answer<Vec<ResetRequest>> {
-        // A look that finds nothing, as nearly every one does, is no reason to write.
-        if !self.readers.read(move |it| any_due(it, now)).await? {
-            return Ok(vec![]);
-        }
-        let mut taken = self
-            .writer
-            .write(move |connection| {
-                take(connection, now, leased_until, limit).map_err(store_error)
-            })
+        let mut taken = QUEUE
+            .take_due(self, (now, leased_until), limit, None)
             .await?;
         // RETURNING has no order.
-        taken.sort_by_key(|request| request.at);
+        taken.sort_by_key(|request| (request.at, request.reset));
         Ok(taken)
     }
 
     async fn complete(&self, reset: ResetId) -> Answer<()> {
-        const DELETE: &str = "DELETE FROM reset_requests WHERE reset_id = ?";
         self.execute(DELETE, [reset.to_string()]).await
     }
 
     async fn postpone(&self, request: &ResetRequest, at: Timestamp) -> Answer<()> {
-        const UPDATE: &str = "
-            UPDATE reset_requests SET due_at = ?2, unacknowledged = ?4 WHERE reset_id = ?1 AND attempts = ?3";
-        let entry = (
-            request.reset.to_string(),
-            at.unix_millis(),
-            request.attempts,
-            request.unacknowledged,
-        );
-        self.execute(UPDATE, entry).await
+        let attempt = (request.attempts, request.unacknowledged);
+        QUEUE
+            .postpone(self, request.reset.to_string(), attempt, at)
+            .await
     }
 }
 
 impl SqliteStore {
-    /// Carries out one statement as a command.
+    /// Runs one statement as a command of the writer.
     pub(super) async fn execute(
         &self,
         sql: &'static str,
@@ -88,50 +94,6 @@ impl SqliteStore {
             })
             .await
     }
-}
-
-fn any_due(connection: &Connection, now: Timestamp) -> Result<bool> {
-    const SELECT: &str = "SELECT 1 FROM reset_requests WHERE due_at <= ? OR due_at > ? LIMIT 1";
-    connection
-        .prepare_cached(SELECT)?
-        .exists([now.unix_millis(), latest_due(now)])
-}
-
-fn take(
-    connection: &Connection,
-    now: Timestamp,
-    leased_until: Timestamp,
-    limit: u32,
-) -> Result<Vec<ResetRequest>> {
-    const TAKE: &str = "
-        UPDATE reset_requests SET attempts = attempts + 1, due_at = ?2
-        WHERE reset_id IN
-            (SELECT reset_id FROM reset_requests WHERE due_at <= ?1 OR due_at > ?4 ORDER BY requested_at, reset_id LIMIT ?3)
-        RETURNING reset_id, identifier, requested_at, context, attempts, unacknowledged";
-    let (mut taken, mut unreadable) = (Vec::new(), Vec::<String>::new());
-    let mut statement = connection.prepare_cached(TAKE)?;
-    let mut rows = statement.query(params![
-        now.unix_millis(),
-        leased_until.unix_millis(),
-        limit,
-        latest_due(now)
-    ])?;
-    while let Some(row) = rows.next()? {
-        match request(row) {
-            Ok(request) => taken.push(request),
-            Err(error) => {
-                let id: String = row.get(0)?;
-                give_up(&id, &store_error(error));
-                unreadable.push(id);
-            }
-        }
-    }
-    drop(rows);
-    let mut delete = connection.prepare_cached("DELETE FROM reset_requests WHERE reset_id = ?")?;
-    for id in unreadable {
-        delete.execute([id])?;
-    }
-    Ok(taken)
 }
 
 fn request(row: &Row<'_>) -> Result<ResetRequest> {

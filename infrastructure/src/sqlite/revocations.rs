@@ -1,7 +1,7 @@
-//! News of sessions that ended, whichever program on this database ended them.
+//! Revocations of sessions, from every program on this database.
 //!
-//! The cursor is a position. Positions are given in the order of commits, so whatever commits after a read has a greater
-//! one than all that the read saw.
+//! The cursor is a position. Positions are assigned in the order of commits, so an event that commits after a read
+//! has a greater position than all that the read saw.
 //!
 //! A backup that is restored while the service runs gives positions out again. So the cursor holds the entry of the log
 //! that it saw last, and each read makes sure that it is still there and that the file is the one that was opened.
@@ -203,7 +203,7 @@ fn select(connection: &Connection, sql: &str, bounds: impl Params) -> Result<Pag
     let mut rows = select.query(bounds)?;
     while let Some(row) = rows.next()? {
         last = Some((row.get(4)?, row.get(0)?));
-        revocations.extend(store::readable(row.get(0)?, revocation(row)));
+        revocations.extend(store::readable_revocation(row.get(0)?, revocation(row)));
     }
     Ok(Page { revocations, last })
 }

@@ -1,7 +1,7 @@
 //! Replacing the master key.
 
 use async_trait::async_trait;
-use authlog_application::ports::StoreError;
+use authlog_application::ports::{MasterKeyRotation, Rewrapped, StoreError};
 use authlog_domain::UserId;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -9,13 +9,11 @@ use super::SqliteStore;
 use super::errors::store_error;
 use super::rows::id;
 use crate::sealing::{Fingerprint, Unopenable, subject_key_place};
-use crate::store::{
-    MasterKeyRotation, Rewrapped, shared_secret_place as place, signing_key_place, unreadable,
-};
+use crate::store::{shared_secret_place as place, signing_key_place, unreadable};
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
-/// A name, what was sealed under it, and the same sealed anew.
+/// A name, the old sealed value, and the new sealed value.
 type Resealed<T> = (T, Vec<u8>, Vec<u8>);
 
 #[async_trait]
@@ -94,11 +92,11 @@ impl SqliteStore {
         let vault = &self.vault;
         let mut changed = Vec::new();
         for (name, sealed) in stored {
-            let anew = vault
+            let renewed = vault
                 .master
                 .rewrap(&place(&name), &sealed, &*vault.entropy)
                 .map_err(unreadable)?;
-            changed.extend(anew.map(|anew| (name, sealed, anew)));
+            changed.extend(renewed.map(|renewed| (name, sealed, renewed)));
         }
         Ok(changed)
     }
@@ -140,8 +138,8 @@ fn write_keys(connection: &Connection, changed: &[Resealed<UserId>]) -> Result<u
     const UPDATE: &str = "UPDATE subject_keys SET wrapped = ?3 WHERE user_id = ?1 AND wrapped = ?2";
     let mut update = connection.prepare_cached(UPDATE)?;
     let mut written = 0;
-    for (user, was, anew) in changed {
-        written += update.execute(params![user.to_string(), was, anew])? as u64;
+    for (user, was, renewed) in changed {
+        written += update.execute(params![user.to_string(), was, renewed])? as u64;
     }
     Ok(written)
 }
@@ -156,8 +154,8 @@ fn secrets(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>> {
 fn write_secrets(connection: &Connection, changed: &[Resealed<String>]) -> Result<()> {
     const UPDATE: &str = "UPDATE shared_secrets SET sealed = ?3 WHERE name = ?1 AND sealed = ?2";
     let mut update = connection.prepare_cached(UPDATE)?;
-    for (name, was, anew) in changed {
-        update.execute(params![name, was, anew])?;
+    for (name, was, renewed) in changed {
+        update.execute(params![name, was, renewed])?;
     }
     Ok(())
 }
@@ -177,8 +175,8 @@ fn signing_keys(connection: &Connection) -> Result<Vec<(SigningKeyName, Vec<u8>)
 fn write_signing_keys(connection: &Connection, changed: &[Resealed<SigningKeyName>]) -> Result<()> {
     const UPDATE: &str = "UPDATE signing_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2";
     let mut update = connection.prepare_cached(UPDATE)?;
-    for ((_, kid), was, anew) in changed {
-        update.execute(params![kid, was, anew])?;
+    for ((_, kid), was, renewed) in changed {
+        update.execute(params![kid, was, renewed])?;
     }
     Ok(())
 }

@@ -7,118 +7,106 @@ use authlog_domain::{
     UserId, Username, VerificationId,
 };
 use authlog_projections::{Account, SessionRecord};
-use rusqlite::{Connection, Result, Row, named_params};
+use rusqlite::{Connection, Result, Row, ToSql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::errors::malformed;
 use crate::recent_requests::{from_stored, to_stored};
 use crate::sealing::{Stored, WithMac};
+use crate::store::{aliased_columns, column_list, update_on_conflict};
 
-/// The columns of an account `a`, in the order in which [`account`] reads them, and whether it is behind its events, or
-/// behind the log's entries, should an event have been deleted.
-pub(super) const ACCOUNT: &str = "a.user_id, a.version, a.number, a.username, a.email, a.name, a.phone, a.role, \
-    a.credential_id, a.session_epoch, a.reset_id, a.reset_expires_at, a.created_at, a.updated_at, \
-    a.email_verified, a.locked, a.kept_session, a.verification_id, a.verification_email, a.verification_expires_at, \
-    a.recent_requests, a.mac, \
-    (EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'user' AND later.aggregate_id = a.user_id \
-        AND later.sequence > a.version) \
-     OR EXISTS (SELECT 1 FROM event_log AS later WHERE later.aggregate_type = 'user' AND later.aggregate_id = a.user_id \
-        AND later.sequence > a.version))";
+/// Declares a table of read-model rows by the list of its columns, each with the value that is written to it.
+///
+/// `$columns` are the columns of the aliased table, and whether the row is behind its events, or behind the log's entries in
+/// case an event was deleted. `$write` writes a row unless there is a later version of it, and
+/// returns how many rows were written. An equal version is written again, so that a rebuild repairs it.
+macro_rules! table {
+    (
+        $table:ident $alias:ident of $aggregate:literal: $columns:ident, $write:ident;
+        $row:ident: $type:ty, $mac:ident;
+        { $key:ident: $key_value:expr, $($column:ident: $value:expr,)+ }
+    ) => {
+        pub(super) const $columns: &str = concat!(
+            aliased_columns!($table $alias: $key $(, $column)+),
+            ", (EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = '", $aggregate,
+            "' AND later.aggregate_id = ", stringify!($alias), ".", stringify!($key),
+            " AND later.sequence > ", stringify!($alias), ".version)",
+            " OR EXISTS (SELECT 1 FROM event_log AS later WHERE later.aggregate_type = '", $aggregate,
+            "' AND later.aggregate_id = ", stringify!($alias), ".", stringify!($key),
+            " AND later.sequence > ", stringify!($alias), ".version))"
+        );
 
-/// The same of a session `s`, as [`session`] reads it.
-pub(super) const SESSION: &str = "s.session_id, s.version, s.user_id, s.contract, s.epoch, s.rotation, s.generation, \
-    s.started_at, s.last_used_at, s.expires_at, s.ended_at, s.rotated_at, s.mac, \
-    (EXISTS (SELECT 1 FROM events AS later WHERE later.aggregate_type = 'session' AND later.aggregate_id = s.session_id \
-        AND later.sequence > s.version) \
-     OR EXISTS (SELECT 1 FROM event_log AS later WHERE later.aggregate_type = 'session' AND later.aggregate_id = s.session_id \
-        AND later.sequence > s.version))";
+        pub(super) fn $write(
+            connection: &Connection,
+            WithMac { row: $row, mac: $mac }: &WithMac<$type>,
+        ) -> Result<usize> {
+            const UPSERT: &str = concat!(
+                "INSERT INTO ", stringify!($table), " (",
+                column_list!($table $alias: $key $(, $column)+),
+                ") VALUES (:", stringify!($key) $(, ", :", stringify!($column))+, ")",
+                update_on_conflict!($table $alias: $key $(, $column)+)
+            );
+            let values: &[(&str, &dyn ToSql)] = &[
+                (concat!(":", stringify!($key)), &$key_value),
+                $((concat!(":", stringify!($column)), &$value),)+
+            ];
+            connection.prepare_cached(UPSERT)?.execute(values)
+        }
+    };
+}
 
-/// How many there are.
+table! {
+    accounts a of "user": ACCOUNT, write_account;
+    row: Account, mac;
+    {
+        user_id: row.id.to_string(),
+        version: row.version as i64,
+        number: row.number.get(),
+        username: row.username.as_ref().map(Username::as_str),
+        email: row.email.as_ref().map(Email::as_str),
+        name: row.name.as_ref().map(PersonName::as_str),
+        phone: row.phone.as_ref().map(Phone::as_str),
+        role: row.role.as_str(),
+        credential_id: row.credential.to_string(),
+        session_epoch: row.session_epoch,
+        reset_id: row.pending_reset.map(|pending| pending.reset.to_string()),
+        reset_expires_at: row.pending_reset.map(|pending| pending.expires_at.unix_millis()),
+        created_at: row.created_at.unix_millis(),
+        updated_at: row.updated_at.unix_millis(),
+        email_verified: row.email_verified,
+        locked: row.locked,
+        kept_session: row.kept_session.map(|session| session.to_string()),
+        verification_id: row.pending_verification.as_ref().map(|pending| pending.verification.to_string()),
+        verification_email: row.pending_verification.as_ref().and_then(|pending| pending.email.as_ref()).map(Email::as_str),
+        verification_expires_at: row.pending_verification.as_ref().map(|pending| pending.expires_at.unix_millis()),
+        recent_requests: to_stored(row),
+        mac: mac,
+    }
+}
+
+table! {
+    sessions s of "session": SESSION, write_session;
+    row: SessionRecord, mac;
+    {
+        session_id: row.id.to_string(),
+        version: row.version as i64,
+        user_id: row.user.to_string(),
+        contract: row.contract.map(|contract| contract.as_str()),
+        epoch: row.epoch,
+        rotation: row.rotation.as_ref().map(name_of).transpose()?,
+        generation: row.generation,
+        started_at: row.started_at.unix_millis(),
+        last_used_at: row.last_used_at.unix_millis(),
+        expires_at: row.expires_at.unix_millis(),
+        ended_at: row.ended_at.map(Timestamp::unix_millis),
+        rotated_at: row.rotated_at.unix_millis(),
+        mac: mac,
+    }
+}
+
+/// The number of columns of [`SESSION`].
 pub(super) const SESSION_COLUMNS: usize = 14;
-
-/// Writes the row unless there is a later version of it, and says how many were written. An equal one is written again: that
-/// is how a rebuild repairs.
-pub(super) fn write_account(
-    connection: &Connection,
-    WithMac { row, mac }: &WithMac<Account>,
-) -> Result<usize> {
-    const UPSERT: &str = "
-        INSERT INTO accounts (user_id, version, number, username, email, name, phone, role, credential_id, session_epoch,
-            reset_id, reset_expires_at, created_at, updated_at, email_verified, locked, kept_session, verification_id,
-            verification_email, verification_expires_at, recent_requests, mac)
-        VALUES (:user_id, :version, :number, :username, :email, :name, :phone, :role, :credential_id, :session_epoch,
-            :reset_id, :reset_expires_at, :created_at, :updated_at, :email_verified, :locked, :kept_session,
-            :verification_id, :verification_email, :verification_expires_at, :recent_requests, :mac)
-        ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, number = excluded.number,
-            username = excluded.username, email = excluded.email, name = excluded.name, phone = excluded.phone,
-            role = excluded.role, credential_id = excluded.credential_id, session_epoch = excluded.session_epoch,
-            reset_id = excluded.reset_id, reset_expires_at = excluded.reset_expires_at,
-            created_at = excluded.created_at, updated_at = excluded.updated_at,
-            email_verified = excluded.email_verified, locked = excluded.locked, kept_session = excluded.kept_session,
-            verification_id = excluded.verification_id, verification_email = excluded.verification_email,
-            verification_expires_at = excluded.verification_expires_at, recent_requests = excluded.recent_requests,
-            mac = excluded.mac
-        WHERE accounts.version <= excluded.version";
-    let verification = row.pending_verification.as_ref();
-    connection.prepare_cached(UPSERT)?.execute(named_params! {
-        ":user_id": row.id.to_string(),
-        ":version": row.version as i64,
-        ":number": row.number.get(),
-        ":username": row.username.as_ref().map(Username::as_str),
-        ":email": row.email.as_ref().map(Email::as_str),
-        ":name": row.name.as_ref().map(PersonName::as_str),
-        ":phone": row.phone.as_ref().map(Phone::as_str),
-        ":role": row.role.as_str(),
-        ":credential_id": row.credential.to_string(),
-        ":session_epoch": row.session_epoch,
-        ":reset_id": row.pending_reset.map(|pending| pending.reset.to_string()),
-        ":reset_expires_at": row.pending_reset.map(|pending| pending.expires_at.unix_millis()),
-        ":created_at": row.created_at.unix_millis(),
-        ":updated_at": row.updated_at.unix_millis(),
-        ":email_verified": row.email_verified,
-        ":locked": row.locked,
-        ":kept_session": row.kept_session.map(|session| session.to_string()),
-        ":verification_id": verification.map(|pending| pending.verification.to_string()),
-        ":verification_email": verification.and_then(|pending| pending.email.as_ref()).map(Email::as_str),
-        ":verification_expires_at": verification.map(|pending| pending.expires_at.unix_millis()),
-        ":recent_requests": to_stored(row),
-        ":mac": mac,
-    })
-}
-
-/// The same for a session.
-pub(super) fn write_session(
-    connection: &Connection,
-    WithMac { row, mac }: &WithMac<SessionRecord>,
-) -> Result<usize> {
-    const UPSERT: &str = "
-        INSERT INTO sessions (session_id, version, user_id, contract, epoch, rotation, generation, started_at, last_used_at,
-            expires_at, ended_at, rotated_at, mac)
-        VALUES (:session_id, :version, :user_id, :contract, :epoch, :rotation, :generation, :started_at, :last_used_at,
-            :expires_at, :ended_at, :rotated_at, :mac)
-        ON CONFLICT (session_id) DO UPDATE SET version = excluded.version, user_id = excluded.user_id,
-            contract = excluded.contract, epoch = excluded.epoch, rotation = excluded.rotation,
-            generation = excluded.generation, started_at = excluded.started_at,
-            last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, ended_at = excluded.ended_at,
-            rotated_at = excluded.rotated_at, mac = excluded.mac
-        WHERE sessions.version <= excluded.version";
-    connection.prepare_cached(UPSERT)?.execute(named_params! {
-        ":session_id": row.id.to_string(),
-        ":version": row.version as i64,
-        ":user_id": row.user.to_string(),
-        ":contract": row.contract.map(|contract| contract.as_str()),
-        ":epoch": row.epoch,
-        ":rotation": row.rotation.as_ref().map(name_of).transpose()?,
-        ":generation": row.generation,
-        ":started_at": row.started_at.unix_millis(),
-        ":last_used_at": row.last_used_at.unix_millis(),
-        ":expires_at": row.expires_at.unix_millis(),
-        ":ended_at": row.ended_at.map(Timestamp::unix_millis),
-        ":rotated_at": row.rotated_at.unix_millis(),
-        ":mac": mac,
-    })
-}
 
 /// The account whose [`ACCOUNT`] columns begin at `first`.
 pub(super) fn account(row: &Row<'_>, first: usize) -> Result<Stored<Account>> {

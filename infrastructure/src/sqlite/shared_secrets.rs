@@ -1,13 +1,12 @@
 //! Secrets that every program on this database uses, sealed under the master key.
 
 use async_trait::async_trait;
-use authlog_application::ports::StoreError;
+use authlog_application::ports::{SharedSecrets, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 
 use super::SqliteStore;
 use super::errors::store_error;
-use crate::SharedSecrets;
 use crate::store::{shared_secret_place as place, unreadable};
 
 #[async_trait]

@@ -1,9 +1,9 @@
-//! Copies of rows in the unused middle of a page, and how to be rid of them.
+//! Copies of rows in the unused middle of a page, and their removal.
 //!
-//! `secure_delete` overwrites a row where it stands. But when SQLite splits or merges pages it moves rows, and leaves
-//! the bytes of those that moved away in the gap between the page's list of rows and its rows (`rebuildPage` in
-//! btree.c), where no later deletion finds them. So whoever wants a row gone looks there, and where a copy is has the
-//! whole file written anew. That is seldom: *measured*, for one erasure in several hundred.
+//! `secure_delete` overwrites a row in place. But when SQLite splits or merges pages it moves rows, and leaves the
+//! old bytes in the gap between the page's list of rows and its rows (`rebuildPage` in btree.c), where no later
+//! deletion finds them. So an erasure searches these gaps, and if it finds a copy it rewrites the whole file. That is
+//! rare: *measured*, for one erasure in several hundred.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -67,7 +67,7 @@ fn gap(page: &[u8], begins_at: usize) -> &[u8] {
         .unwrap_or_default()
 }
 
-/// Writes the whole database in `path` anew. Others may read meanwhile; who writes, waits.
+/// Rewrites the whole database in `path` (`VACUUM`). Others may read meanwhile; writers wait.
 pub(super) fn rewrite(path: &Path) -> Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

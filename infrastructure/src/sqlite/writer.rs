@@ -1,8 +1,9 @@
 //! The one thread that writes: it commits in groups.
 //!
-//! SQLite has one writer at a time, and a commit waits for the disk. So one thread owns the only writing connection and
-//! carries out whatever is queued in one transaction, each command in a savepoint of its own. It never waits for a group
-//! to fill: alone a command is committed at once, and under load a group is what arrived during the last commit.
+//! SQLite allows one writer at a time, and a commit waits for the disk. So one thread owns the only writing
+//! connection and executes all queued commands in one transaction, each in a savepoint of its own. It never waits for
+//! a batch to fill: a single command is committed at once, and under load a batch is what arrived during the last
+//! commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::write_health::WriteHealth;
 /// How many commands may wait. Beyond it callers wait for room, which costs them no more than waiting for the answer.
 const QUEUE: usize = 1024;
 
-/// How many commands share a commit at the most: enough to make the wait for the disk small beside the work, few enough
+/// The maximum number of commands in a commit: enough to make the wait for the disk small in comparison, few enough
 /// that the first of them is answered within milliseconds.
 const GROUP: usize = 512;
 
@@ -184,7 +185,7 @@ impl WriteError for AppendError {
     }
 }
 
-/// A piece of work and whoever waits for its outcome.
+/// A piece of work, and the channel for its outcome.
 trait Command: Send {
     /// Does the work.
     fn execute(&mut self, connection: &Connection) -> Effect;
@@ -234,7 +235,7 @@ where
             Some(error) => Err(shared_error(error).into()),
             None => self.outcome.unwrap_or_else(|| Err(given_up().into())),
         };
-        // Whoever asked may have gone away; what was committed stays.
+        // The caller may be gone; the commit stands.
         let _ = self.reply.send(outcome);
     }
 }
@@ -278,14 +279,14 @@ impl WriterThread {
                 Arc::new(error)
             });
             for command in group {
-                // What was committed stays so, whatever becomes of the answers.
+                // The commit stands, even if the answers cannot be delivered.
                 let _ = catch_unwind(AssertUnwindSafe(|| command.answer(failure.as_ref())));
             }
             let _ = catch_unwind(AssertUnwindSafe(|| self.tidy_up()));
         }
     }
 
-    /// Commits `first` and what is queued behind it. Whatever `group` then holds shares one fate.
+    /// Commits `first` and the commands queued behind it. The commands left in `group` share one outcome.
     fn commit_group(
         &mut self,
         first: Box<dyn Command>,
@@ -310,7 +311,7 @@ impl WriterThread {
         committed
     }
 
-    /// Makes sure that there is a connection, and that it leads to the file that everybody else finds.
+    /// Makes sure that there is a connection, and that it leads to the file that has the database's name.
     fn make_ready(&mut self) -> Result<(), GroupError> {
         self.files.check()?;
         let Some(retry_at) = self.retry_at else {

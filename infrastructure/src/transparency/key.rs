@@ -1,10 +1,9 @@
 //! The signing key of the log, which all nodes of a store share.
 
-use authlog_application::ports::{Entropy, StoreError};
+use authlog_application::ports::{Entropy, SharedSecrets, StoreError};
 use zeroize::Zeroizing;
 
 use super::note::{NoteKey, is_name};
-use crate::SharedSecrets;
 use crate::store::unreadable;
 
 /// The name of the shared secret that holds the key.

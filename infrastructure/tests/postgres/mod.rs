@@ -7,6 +7,7 @@
 )]
 
 mod appending;
+mod batching;
 mod deadlines;
 mod instants;
 mod opening;
@@ -16,7 +17,6 @@ mod rebuilding;
 mod revoking;
 mod sequencing;
 mod server;
-mod together;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub async fn open_url(url: &str, master: &MasterKey) -> Result<Arc<PostgresStore
     store.map(Arc::new)
 }
 
-/// A new store, whose events nobody brings into order.
+/// A new store without a sequencer.
 pub async fn open_unsequenced() -> PostgresWorld {
     let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
     let url = server.url(&server.database().await);

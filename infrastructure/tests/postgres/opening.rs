@@ -1,4 +1,4 @@
-//! Opening a database, whatever state it is in.
+//! Opening a database in every state.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use crate::store_behaviour::World;
 use crate::store_behaviour::people::Person;
 use crate::store_behaviour::read_models::{rebuild, somebody_with_everything};
 
-/// The rows of a table as text, whatever columns it has.
+/// The rows of a table as text, with all of its columns.
 async fn rows(world: &PostgresWorld, table: &str) -> Vec<String> {
     texts(world, &format!("SELECT t::text FROM {table} t ORDER BY 1")).await
 }

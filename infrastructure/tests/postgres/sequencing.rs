@@ -24,7 +24,7 @@ const INSERT: &str = r"
     VALUES ('session', $1, 1, 'LoggedIn', '1', '{}', '{}',
             coalesce($2::text::xid8, pg_current_xact_id()))";
 
-/// Somebody refreshes several sessions by turns.
+/// One person refreshes several sessions by turns.
 async fn lives(store: Arc<dyn Store>, name: String) {
     let person = Person::called(&name);
     person.registers(&*store).await;

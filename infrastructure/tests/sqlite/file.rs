@@ -4,10 +4,10 @@ use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 
-use authlog_application::ports::EventStore;
+use authlog_application::ports::{EventStore, SharedSecrets};
 use authlog_domain::SessionId;
+use authlog_infrastructure::OpenError;
 use authlog_infrastructure::sealing::MasterKey;
-use authlog_infrastructure::{OpenError, SharedSecrets};
 
 use super::{open, open_file};
 use crate::store_behaviour::people::{Person, append};

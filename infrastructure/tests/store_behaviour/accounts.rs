@@ -75,7 +75,7 @@ pub async fn a_changed_address_is_claimed_and_the_one_before_is_free(world: &imp
         .await
         .unwrap();
     assert!(store.find_account(&after).await.unwrap().is_some());
-    // Somebody else can have the one before, and nobody the one that is taken.
+    // Another account can claim the previous one, and no account the one that is taken.
     let asked = asks_for(&*store, &bob, ada.email().as_str()).await;
     bob.does(&*store, confirm(&*store, &bob, asked).await)
         .await
@@ -186,7 +186,7 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
         assert_eq!(origin.event.metadata["ip"], ADDRESS);
         assert_eq!(origin.event.metadata["user_agent"], USER_AGENT);
     }
-    // Nobody is told of another's.
+    // The origins of sessions are shown to their own account only.
     assert!(store.origins(bob.user, &sessions).await.unwrap().is_empty());
 
     let kept = sessions[1];
@@ -297,7 +297,7 @@ pub async fn other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_
     assert!(others(Some(third)).await);
     ada.signs_out(&*store, first).await;
     assert!(!others(Some(third)).await);
-    // Nobody has to agree with our clock on when it expired.
+    // An expired session still counts: the clocks of nodes differ.
     world
         .execute("UPDATE sessions SET expires_at = started_at")
         .await;

@@ -89,7 +89,7 @@ pub async fn sign_in_knows_only_the_password_that_the_account_names(world: &impl
     registration.credential = Some(CredentialRecord {
         user: ada.user,
         credential: CredentialId::new(random()),
-        hash: PasswordHash::from_stored("$argon2id$of-nobody".to_owned()),
+        hash: PasswordHash::from_stored("$argon2id$of-nemo".to_owned()),
     });
     store.append(registration).await.unwrap();
     let name = Identifier::Username(ada.username());
@@ -209,9 +209,9 @@ pub async fn an_opaque_token_stands_for_its_session_until_it_expires(world: &imp
 
 pub async fn what_is_not_there_is_not_found(world: &impl World) {
     let store = world.store();
-    let nobody = Identifier::parse("nobody").unwrap();
-    assert!(store.find_for_sign_in(&nobody).await.unwrap().is_none());
-    assert!(store.find_account(&nobody).await.unwrap().is_none());
+    let nemo = Identifier::parse("nemo").unwrap();
+    assert!(store.find_for_sign_in(&nemo).await.unwrap().is_none());
+    assert!(store.find_account(&nemo).await.unwrap().is_none());
     let account = store.account(UserId::new(random())).await;
     assert!(account.unwrap().is_none());
     let session = store.session(SessionId::new(random())).await;

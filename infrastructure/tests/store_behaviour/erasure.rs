@@ -21,7 +21,7 @@ use super::revocations::revocations_since;
 use super::system::{now, random};
 use super::{World, footprint};
 
-/// What is kept of accounts beside their events, and by which column their rows name them.
+/// The tables with data of accounts in addition to events, and the columns that name the account.
 const KEPT: [(&str, &str); 5] = [
     ("subject_keys", "user_id"),
     ("identifier_claims", "owner"),
@@ -101,8 +101,8 @@ pub async fn every_node_tells_who_was_erased(world: &impl World) {
     for node in &nodes {
         assert!(node.is_erased(ada.user).await.unwrap());
         assert!(!node.is_erased(eve.user).await.unwrap());
-        let nobody = Person::called("nobody").user;
-        assert!(!node.is_erased(nobody).await.unwrap());
+        let nemo = Person::called("nemo").user;
+        assert!(!node.is_erased(nemo).await.unwrap());
     }
 }
 
@@ -235,7 +235,7 @@ pub async fn another_node_opens_nothing_that_was_erased(world: &impl World) {
     let known = there.load(&ada.stream()).await.unwrap();
     assert_eq!(known[0].payload["UserRegistered"]["username"], "ada");
     ada.is_erased(&*here).await;
-    // At once, whether or not the news has come.
+    // The key is gone at once, whether or not the revocation has arrived.
     let erased = there.load(&ada.stream()).await.unwrap();
     let username = &erased[0].payload["UserRegistered"]["username"];
     assert_eq!(username, &json!({ "erased": true }));
@@ -311,7 +311,7 @@ pub async fn rows_of_erased_accounts_are_removed_by_a_rebuild(world: &impl World
         person.signs_in(&*store).await;
     }
     ada.is_erased(&*store).await;
-    // Somebody puts the rows back.
+    // The rows are put back by hand.
     for table in ["accounts", "sessions"] {
         let sql = format!("UPDATE {table} SET user_id = '{}'", ada.user);
         world.execute(&sql).await;
@@ -330,7 +330,7 @@ pub async fn requests_for_resets_of_an_erased_account_are_gone(world: &impl Worl
         for typed in [
             person.name.to_uppercase(),
             format!(" {} ", person.email().as_str()),
-            "nobody at all".to_owned(),
+            "nemo at all".to_owned(),
         ] {
             store.enqueue(&request(&typed)).await.unwrap();
         }
@@ -341,7 +341,7 @@ pub async fn requests_for_resets_of_an_erased_account_are_gone(world: &impl Worl
     let mut typed: Vec<String> = left.into_iter().map(|it| it.identifier).collect();
     typed.sort();
     let of_eve = " eve@people.example ";
-    assert_eq!(typed, [of_eve, "EVE", "nobody at all", "nobody at all"]);
+    assert_eq!(typed, [of_eve, "EVE", "nemo at all", "nemo at all"]);
 }
 
 fn request(identifier: &str) -> ResetRequest {

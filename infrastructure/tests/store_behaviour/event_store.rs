@@ -276,8 +276,8 @@ pub async fn sessions_that_go_on_at_the_same_moment_each_get_their_event_and_the
         assert_eq!(events[1].payload, staged.new[0].payload);
         assert_eq!(events.len(), 2);
     }
-    let nobody = store.session(SessionId::new(random())).await.unwrap();
-    assert_eq!(nobody, None);
+    let none = store.session(SessionId::new(random())).await.unwrap();
+    assert_eq!(none, None);
 }
 
 pub async fn of_two_commands_on_a_session_at_the_same_moment_one_comes_first_and_their_neighbours_notice_nothing(

@@ -25,7 +25,7 @@ async fn registered(store: &dyn Store, name: &str) -> Person {
     person
 }
 
-/// Is locked so many times, and unlocked in between: each lock is told by mail.
+/// Locks the account so many times, and unlocks it in between. Each lock sends a notification mail.
 async fn is_locked(store: &dyn Store, person: &Person, times: usize) {
     for _ in 0..times {
         let at = now();
@@ -103,7 +103,7 @@ pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world:
     store.postpone_mail(&again[0], much_later).await.unwrap();
     assert!(take(&*store, later.plus(MINUTE)).await.is_empty());
     assert_eq!(take(&*store, much_later).await.len(), 1);
-    // The owner of an erased account is told nothing.
+    // The owner of an erased account gets no mail.
     ada.is_erased(&*store).await;
     assert_eq!(world.count("mail_queue").await, 0);
 }

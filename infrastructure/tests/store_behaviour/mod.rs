@@ -68,10 +68,10 @@ pub trait World: Send + Sync {
     /// Executes a statement in this adapter's own SQL.
     async fn execute_own(&self, sqlite: &str, postgres: &str);
 
-    /// Takes away whatever keeps what was recorded from being changed, as the database's owner can.
+    /// Drops the triggers and rights that protect recorded data, as the owner of the database can.
     async fn drop_guards(&self);
 
-    /// Changes a stored payload, past whatever keeps events from being changed.
+    /// Changes a stored payload, bypassing the protection of events.
     async fn overwrite_payload(&self, stream: &StreamId, sequence: i64, payload: &str);
 }
 

@@ -38,7 +38,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody of this name who has not registered yet; each call makes somebody else.
+    /// A person of this name who has not registered yet. Each call makes another person.
     pub fn called(name: &str) -> Self {
         Self {
             name: name.to_owned(),

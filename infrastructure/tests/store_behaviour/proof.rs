@@ -1,4 +1,4 @@
-//! The log proves itself: whoever changes what is stored, in whatever way, is found out, and what differs is named.
+//! The proof of the log: every kind of change to stored data is detected, and the difference is named.
 
 #![expect(clippy::panic, reason = "what fails in a test may panic")]
 
@@ -208,7 +208,7 @@ pub async fn an_event_whose_leaf_was_changed_with_it_is_named(world: &impl World
     assert_eq!(difference, Difference::Root { good, size, whose });
     let words = difference.to_string();
     assert!(words.contains("one of 5 to 6"), "{words}");
-    // Whoever signs notices too, before anything is signed on top of it.
+    // The signer detects it too, before it signs anything on top of it.
     Person::called("joan").registers(&*world.store()).await;
     world.settle().await;
     let refused = sign_after(world, None).await;
@@ -560,8 +560,8 @@ pub async fn a_log_that_was_rolled_back_contradicts_a_kept_checkpoint(world: &im
     assert_eq!(difference(outcome), Difference::Root { good, size, whose });
 }
 
-/// Removes all that came after the fourth event, checkpoints and nodes among it, as somebody does who can write to the
-/// store.
+/// Removes everything after the fourth event, checkpoints and nodes included, as a person with write access to the
+/// store can.
 async fn cut_to_four(world: &impl World) {
     for place in 5..=6 {
         let entry = entry(world, place).await;

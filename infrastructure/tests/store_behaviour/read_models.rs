@@ -1,4 +1,4 @@
-//! The read models: always the fold of the events, whoever wrote them.
+//! The read models equal the fold of the events, whichever node wrote them.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub fn request(at: Timestamp) -> ResetRequest {
     ResetRequest {
         reset: ResetId::new(random()),
-        // What somebody typed need not be what anybody can be called.
+        // A typed identifier need not be one that an account can have.
         identifier: "Ada\0@people.example\u{1F511}".to_owned(),
         at,
         context: RequestContext {

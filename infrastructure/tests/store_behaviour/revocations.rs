@@ -43,7 +43,8 @@ pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
             ready.send(()).unwrap();
             let mut heard = HashSet::new();
             loop {
-                // Whatever was acknowledged before the last question is in its answer at the latest.
+                // Every append that was acknowledged before the last read is in the result of that read at the
+                // latest.
                 let last = done.load(Ordering::SeqCst);
                 let news = reader.read_new().await.unwrap();
                 heard.extend(news);

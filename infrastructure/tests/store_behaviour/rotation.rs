@@ -27,7 +27,7 @@ async fn register(store: &dyn Store, name: &str, count: usize) -> Vec<Person> {
     people
 }
 
-/// Rotates to the end; how many keys were sealed anew.
+/// Runs a rotation to the end, and returns how many keys were sealed under the new key.
 pub async fn rotate(store: &dyn Store) -> u64 {
     store.begin_rotation().await.unwrap();
     let (mut reached, mut rewrapped) = (None, 0);
@@ -74,7 +74,7 @@ pub async fn after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothi
     assert_eq!(same.as_slice(), secret.as_slice());
     let more = register(&*opened, "eve", 2).await;
     all_are_known(&*opened, &more).await;
-    // Whoever still has both goes on, with the new one.
+    // A node that still has both keys continues with the new one.
     all_are_known(&*both, &people).await;
     register(&*both, "mallory", 1).await;
 }

@@ -85,7 +85,7 @@ pub async fn of_changes_that_race_one_is_made(world: &impl World) {
     let stored = store.signing_keys(now()).await.unwrap();
     let (keys, number) = (stored.keys, stored.number);
     assert_eq!(keys.len(), 2);
-    // Whoever has not seen the last change changes nothing.
+    // A node that has not seen the last change cannot make another.
     let change = async |after, keys: &[KeyRecord]| {
         let change = store.change_signing_keys(after, keys, &[], now()).await;
         change.unwrap()

@@ -26,7 +26,7 @@ use crate::store_behaviour::World;
 use crate::store_behaviour::people::{Person, append, refresh};
 use crate::store_behaviour::system::{SystemEntropy, now};
 
-/// Somebody's sessions, and for each a refresh that was decided and not yet appended.
+/// The sessions of one person, and for each a refresh that was decided and not yet appended.
 struct Sessions {
     person: Person,
     ids: Vec<SessionId>,
@@ -106,7 +106,10 @@ impl PostgresWorld {
             SELECT count(*) FROM pg_stat_activity
              WHERE datname = current_database() AND application_name = 'authlog' AND wait_event_type = 'Lock'";
         while self.number(waiting).await < statements {
-            assert!(started.elapsed() < Duration::from_secs(30), "nobody waits");
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "a command hangs"
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -135,7 +138,7 @@ async fn an_erasure_that_a_group_waited_for_refuses_its_own_account_and_no_other
     let store = &*world.store;
     let ada = Sessions::of("ada", 3, store).await;
     let eve = Sessions::of("eve", 3, store).await;
-    // An erasure on another node that has not come to its end: it has the lock, and nobody sees yet what it did.
+    // An unfinished erasure on another node: it holds the lock, and no other transaction sees its changes yet.
     let mut erasing = world.sql.begin().await.unwrap();
     let erase = format!(
         r#"
@@ -210,7 +213,7 @@ async fn a_group_never_ties_with_one_who_comes_alone_on_another_node() {
             }),
             ..Append::default()
         };
-        // Somebody has its row, so that it stops half-way, and the group comes.
+        // Another transaction holds its row, so that it stops half-way, and the batch comes.
         let mut holding = world.sql.begin().await.unwrap();
         let hold = format!(
             "SELECT FROM sessions WHERE session_id = '{}' FOR UPDATE",

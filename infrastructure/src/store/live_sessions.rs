@@ -1,0 +1,38 @@
+//! The page of an account's live sessions, as both stores choose it.
+
+use authlog_application::ports::LiveSessions;
+use authlog_domain::Timestamp;
+use authlog_projections::SessionRecord;
+
+/// The maximum number of sessions of an account that are examined to find a live one. If more sessions began in one
+/// epoch, one of them is assumed to be live.
+pub(crate) const MAX_SESSIONS_EXAMINED: i64 = 100;
+
+/// The maximum number of sessions of an account that are examined for one page of live sessions.
+pub(crate) const MAX_PAGE_SESSIONS: usize = 1000;
+
+/// The page of sessions that are live at `now`. `found` holds up to [`MAX_PAGE_SESSIONS`] sessions of the current
+/// epoch in order of their ids, and then the session that was kept from an earlier epoch, if there is one. Rows that
+/// cannot be read are left out. `has_more` says that the maximum number of rows was examined, so that there may be
+/// more.
+pub(crate) fn live_page(
+    mut found: Vec<SessionRecord>,
+    has_more: bool,
+    now: Timestamp,
+    limit: usize,
+) -> LiveSessions {
+    let current = found.first().map(|first| first.epoch);
+    let kept = found.pop_if(|last| current.is_some_and(|current| last.epoch != current));
+    let looked_at = found.last().map(|last| last.id).filter(|_| has_more);
+    // A kept session after the last examined one belongs to a later page.
+    found.extend(kept.filter(|kept| looked_at.is_none_or(|last| kept.id < last)));
+    found.sort_by_key(|session| session.id);
+    found.retain(|session| session.ended_at.is_none() && now < session.expires_at);
+    let is_full = found.len() >= limit;
+    found.truncate(limit);
+    let last = found.last().map(|last| last.id);
+    LiveSessions {
+        sessions: found,
+        next: if is_full { last } else { looked_at },
+    }
+}
