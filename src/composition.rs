@@ -18,7 +18,8 @@ use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::sqlite::SqliteStore;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::tokens::{
-    HmacSecretTokens, JwtAlgorithm, JwtTokens, KeySet, KeyWatch, Keys, SigningKey, keep_signing_key,
+    HmacSecretTokens, JwtAlgorithm, JwtTokens, KeySet, KeyWatch, Keys, SigningKey,
+    ensure_signing_key,
 };
 use authlog_infrastructure::{OpenError, Store, StoreAccess};
 use tokio::sync::{mpsc, watch};
@@ -453,7 +454,7 @@ pub(crate) async fn token_keys(
     let stored = match settings.tokens.jwt_algorithm {
         // Tokens that were signed with keys of another algorithm stay valid.
         Some(JwtAlgorithm::Hs256) => store.signing_keys(clock().now()).await?.keys,
-        wanted => keep_signing_key(&*store, wanted, clock().now())
+        wanted => ensure_signing_key(&*store, wanted, clock().now())
             .await
             .context("there is no key to sign tokens with")?,
     };

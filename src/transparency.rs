@@ -9,7 +9,9 @@ use authlog_infrastructure::nats::NatsCheckpoints;
 use authlog_infrastructure::system::{SystemClock, SystemEntropy};
 use authlog_infrastructure::transparency::auditor::Auditor;
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
-use authlog_infrastructure::transparency::exporter::{CheckpointSink, Courier, judge_sink};
+use authlog_infrastructure::transparency::exporter::{
+    CheckpointExporter, CheckpointSink, compare_sink,
+};
 use authlog_infrastructure::transparency::file::CheckpointFile;
 use authlog_infrastructure::transparency::key::log_key;
 use authlog_infrastructure::transparency::note::{NoteKey, VerifierKey};
@@ -68,7 +70,7 @@ pub(crate) async fn sign(
     let file = file.map(|sink| Box::new(sink) as Box<dyn CheckpointSink>);
     let stream = stream.map(|sink| Box::new(sink) as Box<dyn CheckpointSink>);
     for mut sink in file.into_iter().chain(stream) {
-        let newest = judge_sink(&mut *sink, store, key.verifier()).await;
+        let newest = compare_sink(&mut *sink, store, key.verifier()).await;
         let newest = newest.context("no checkpoint is signed")?;
         if size_of(&newest) > size_of(&trusted) {
             trusted = newest;
@@ -92,7 +94,7 @@ pub(crate) async fn newest_in_file(
     let Some(mut file) = checkpoint_file(settings) else {
         return Ok(None);
     };
-    let newest = judge_sink(&mut file, store, key).await?;
+    let newest = compare_sink(&mut file, store, key).await?;
     Ok(newest.map(|newest| newest.checkpoint))
 }
 
@@ -115,8 +117,8 @@ pub(crate) struct Checkpoints {
     schema_watch: SchemaWatch<dyn Store>,
     auditor: Auditor<dyn Store>,
     witness: Arc<Witness>,
-    file: Option<Courier<CheckpointFile>>,
-    nats: Option<Courier<NatsCheckpoints>>,
+    file: Option<CheckpointExporter<CheckpointFile>>,
+    nats: Option<CheckpointExporter<NatsCheckpoints>>,
 }
 
 impl Checkpoints {
@@ -150,11 +152,11 @@ impl Checkpoints {
             auditor,
             file: checkpoint_file(settings).map(|file| {
                 let (store, signs, witness) = (store.clone(), signs.clone(), witness.clone());
-                Courier::new(file, store, verifier.clone(), signs, witness)
+                CheckpointExporter::new(file, store, verifier.clone(), signs, witness)
             }),
             nats: checkpoint_stream(settings).map(|nats| {
                 let (store, signs, witness) = (store.clone(), signs.clone(), witness.clone());
-                Courier::new(nats, store, verifier.clone(), signs, witness)
+                CheckpointExporter::new(nats, store, verifier.clone(), signs, witness)
             }),
             witness,
         })
@@ -187,15 +189,21 @@ impl Checkpoints {
         tasks.drain(Stage::Sign, "auditor", self.auditor, |it, stop| {
             it.run(stop).boxed()
         });
-        if let Some(courier) = self.file {
-            carry("file_courier", courier, tasks);
+        if let Some(checkpoint_exporter) = self.file {
+            carry("file_courier", checkpoint_exporter, tasks);
         }
-        if let Some(courier) = self.nats {
-            carry("stream_courier", courier, tasks);
+        if let Some(checkpoint_exporter) = self.nats {
+            carry("stream_courier", checkpoint_exporter, tasks);
         }
     }
 }
 
-fn carry<S: CheckpointSink + 'static>(name: &'static str, courier: Courier<S>, tasks: &mut Tasks) {
-    tasks.drain(Stage::Sign, name, courier, |it, stop| it.run(stop).boxed());
+fn carry<S: CheckpointSink + 'static>(
+    name: &'static str,
+    checkpoint_exporter: CheckpointExporter<S>,
+    tasks: &mut Tasks,
+) {
+    tasks.drain(Stage::Sign, name, checkpoint_exporter, |it, stop| {
+        it.run(stop).boxed()
+    });
 }

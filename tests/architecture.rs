@@ -65,7 +65,7 @@ const ADAPTERS: [(&str, &[&str]); 7] = [
 const AVOIDED: [&str; 5] = ["whoever", "nobody", "somebody", "anew", "heed"];
 
 /// How often these words occur in the code, the list above included. The number may only be lowered.
-const LEFT_IN_CODE: usize = 306;
+const LEFT_IN_CODE: usize = 30;
 
 /// The documents below `docs/` that are written by a test, from texts in the code.
 const GENERATED: [&str; 1] = ["events.md"];

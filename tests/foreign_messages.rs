@@ -170,7 +170,7 @@ async fn a_foreign_message_in_the_middle_that_names_an_event_beyond_the_log_rais
     let whole = auditor.finds_the_log_on(&nats, &service).await;
     service.terminate().await;
     nats.delete_stream().await;
-    nats.make_stream_anew().await;
+    nats.recreate_stream().await;
     for message in &whole {
         let mut message = message.clone();
         if message.sequence == 2 {

@@ -40,8 +40,8 @@ pub use session_terms::{
     RefreshTerms, SessionTerms, SignedIn,
 };
 pub use use_cases::{
-    ActiveToken, Behind, ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer, LinkProof,
-    LiveSession, NotIdentified, NotImported, RebuildProgress, RegistrationForm, SessionPage,
-    SignInForm, Stood, StoodThen, identify, rebuild_read_models,
+    AccountState, ActiveToken, Behind, ExpectedToken, ImportForm, Imported, Lag, Link, LinkOffer,
+    LinkProof, LiveSession, NotIdentified, NotImported, RebuildProgress, RegistrationForm,
+    SessionPage, SignInForm, StateAt, identify, rebuild_read_models,
 };
 pub use workers::{Background, BackgroundWorker, Events, Follower, LogFeed, Stop, Worker};

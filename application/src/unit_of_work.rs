@@ -398,7 +398,7 @@ impl UnitOfWork {
         let administers = |row: &Account| row.id == user && row.role == Role::Admin && !row.locked;
         let bases = staged.streams.iter().map(|stream| &stream.base);
         if bases.filter_map(Base::account).any(administers) {
-            staged.leaves_an_administrator_beside = Some(user);
+            staged.requires_other_admin_than = Some(user);
         }
     }
 

@@ -18,7 +18,7 @@ use authlog_infrastructure::nats::{
     CHECKPOINT_STREAM, NatsCheckpoints, NatsServers, StreamOptions,
 };
 use authlog_infrastructure::transparency::checkpoint::Checkpoint;
-use authlog_infrastructure::transparency::exporter::Courier;
+use authlog_infrastructure::transparency::exporter::CheckpointExporter;
 use authlog_infrastructure::transparency::note::NoteKey;
 use authlog_infrastructure::transparency::signer::sign_all;
 use authlog_infrastructure::transparency::tree::{Hash, NodeId};
@@ -96,10 +96,11 @@ impl Nats {
         let sink = NatsCheckpoints::new(servers.into(), options);
         let (tree, leads): (Arc<dyn LogTree>, _) = (log.clone(), watch::channel(true).1);
         let key = key().verifier().clone();
-        let mut courier = Courier::new(sink, tree, key, leads, Arc::clone(&witness));
+        let mut checkpoint_exporter =
+            CheckpointExporter::new(sink, tree, key, leads, Arc::clone(&witness));
         let stop = CancellationToken::new();
         let ends = stop.clone();
-        tokio::spawn(async move { courier.run(ends).await });
+        tokio::spawn(async move { checkpoint_exporter.run(ends).await });
         Node {
             integrity: witness.integrity(),
             _stop: stop.drop_guard(),

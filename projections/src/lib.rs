@@ -22,7 +22,7 @@ pub use accounts::account;
 pub use authlog_application::ports::{Account, SessionRecord};
 pub use claims::{Claim, ClaimChanges, claim_changes, claims_of};
 pub use erasure::erased;
-pub use mail::{ToldByMail, told_by_mail};
+pub use mail::{NotifiableEvent, events_to_mail};
 pub use replay::Replay;
 pub use sessions::session;
 

@@ -11,7 +11,7 @@ use crate::{Unreadable, read};
 
 /// A mail about a staged event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldByMail {
+pub struct NotifiableEvent {
     /// The kind of mail.
     pub kind: MailKind,
     /// When the event occurred.
@@ -26,7 +26,7 @@ pub struct ToldByMail {
 /// # Errors
 /// An event cannot be read.
 /// An event cannot be read.
-pub fn told_by_mail(staged: &StagedStream) -> Result<Vec<ToldByMail>, Unreadable> {
+pub fn events_to_mail(staged: &StagedStream) -> Result<Vec<NotifiableEvent>, Unreadable> {
     let mut told = Vec::new();
     for recorded in &staged.new {
         told.extend(match staged.stream.kind {
@@ -41,7 +41,7 @@ pub fn told_by_mail(staged: &StagedStream) -> Result<Vec<ToldByMail>, Unreadable
 fn of_user(
     staged: &StagedStream,
     recorded: &RecordedEvent,
-) -> Result<Option<ToldByMail>, Unreadable> {
+) -> Result<Option<NotifiableEvent>, Unreadable> {
     let event: UserEvent = read(recorded)?;
     let Some(notice) = event.kind().notice() else {
         return Ok(None);
@@ -59,7 +59,7 @@ fn of_user(
             .and_then(|email| email.known().cloned()),
         _ => None,
     };
-    Ok(Some(ToldByMail {
+    Ok(Some(NotifiableEvent {
         kind: notice.into(),
         at: event.at(),
         address,
@@ -82,8 +82,8 @@ fn former_address(
         .filter(|email| now.map(Email::comparable) != Some(email.comparable())))
 }
 
-fn of_session(event: &SessionEvent) -> Option<ToldByMail> {
-    event.kind().notice().map(|notice| ToldByMail {
+fn of_session(event: &SessionEvent) -> Option<NotifiableEvent> {
+    event.kind().notice().map(|notice| NotifiableEvent {
         kind: notice.into(),
         at: event.at(),
         address: None,

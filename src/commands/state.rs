@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::bail;
 use authlog_application::history::{Change, changes, portrait};
 use authlog_application::ports::Moment;
-use authlog_application::{Authlog, Operator, Stood, StoodThen};
+use authlog_application::{AccountState, Authlog, Operator, StateAt};
 use authlog_domain::UserId;
 use authlog_infrastructure::StoreAccess;
 use serde_json::{Value, json};
@@ -59,20 +59,20 @@ async fn look(
     operator: &Operator,
     user: UserId,
     at: Option<Moment>,
-) -> anyhow::Result<Stood> {
+) -> anyhow::Result<AccountState> {
     match authlog
         .state_at(operator, user, at)
         .await
         .map_err(in_words)?
     {
-        StoodThen::So(stood) => Ok(*stood),
-        StoodThen::NotYetRegistered => bail!("the account had not been registered then"),
-        StoodThen::LogEndsAt(last) => bail!("the log does not reach so far: it ends at {last}"),
-        StoodThen::StillToCome => bail!("that instant has not come yet"),
+        StateAt::So(stood) => Ok(*stood),
+        StateAt::NotYetRegistered => bail!("the account had not been registered then"),
+        StateAt::LogEndsAt(last) => bail!("the log does not reach so far: it ends at {last}"),
+        StateAt::InTheFuture => bail!("that instant has not come yet"),
     }
 }
 
-fn told(stood: &Stood) -> Value {
+fn told(stood: &AccountState) -> Value {
     portrait(&stood.state, stood.told_at)
 }
 

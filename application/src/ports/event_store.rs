@@ -99,7 +99,7 @@ pub struct Append {
     /// The opaque token that the events start a session for, if any.
     pub opaque_token: Option<OpaqueTokenRecord>,
     /// Makes the append conditional on an administrator other than this account who can sign in.
-    pub leaves_an_administrator_beside: Option<UserId>,
+    pub requires_other_admin_than: Option<UserId>,
     /// From this instant on the append must not take effect, however long it waited before; `None` for one that may wait.
     pub not_after: Option<Instant>,
 }

@@ -29,5 +29,5 @@ pub use register::RegistrationForm;
 pub use sessions::{LiveSession, SessionPage};
 pub use sign_in::SignInForm;
 pub(crate) use sign_in::checked;
-pub use time_travel::{Stood, StoodThen};
+pub use time_travel::{AccountState, StateAt};
 pub use verify_email::{Link, LinkOffer, LinkProof};

@@ -7,7 +7,7 @@ use crate::{Authlog, ReadsHistories, Refusal};
 
 /// The state of an account at a moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stood {
+pub struct AccountState {
     /// Its state.
     pub state: PastState,
     /// The instant at which sessions are live or not: the requested one, the recording time of the event at the
@@ -17,15 +17,15 @@ pub struct Stood {
 
 /// The result of a query for a moment.
 #[derive(Clone, Debug, PartialEq)]
-pub enum StoodThen {
+pub enum StateAt {
     /// How the account stood.
-    So(Box<Stood>),
+    So(Box<AccountState>),
     /// The account was not registered yet.
     NotYetRegistered,
     /// The log ends at this index, before the requested one.
     LogEndsAt(u64),
     /// The instant is in the future.
-    StillToCome,
+    InTheFuture,
 }
 
 impl Authlog {
@@ -38,23 +38,23 @@ impl Authlog {
         _by: &impl ReadsHistories,
         user: UserId,
         moment: Option<Moment>,
-    ) -> Result<StoodThen, Refusal> {
+    ) -> Result<StateAt, Refusal> {
         let now = self.parts.clock.now();
         let told_at = match moment {
             None => now,
-            Some(Moment::Instant(at)) if at > now => return Ok(StoodThen::StillToCome),
+            Some(Moment::Instant(at)) if at > now => return Ok(StateAt::InTheFuture),
             Some(Moment::Instant(at)) => at,
             Some(Moment::Index(index)) => match self.recorded_at(index).await? {
                 Ok(at) => at,
-                Err(last) => return Ok(StoodThen::LogEndsAt(last)),
+                Err(last) => return Ok(StateAt::LogEndsAt(last)),
             },
         };
         let state = self.parts.history.state_at(user, moment).await?;
         if state.events > 0 {
-            return Ok(StoodThen::So(Box::new(Stood { state, told_at })));
+            return Ok(StateAt::So(Box::new(AccountState { state, told_at })));
         }
         if self.parts.history.state_at(user, None).await?.events > 0 {
-            return Ok(StoodThen::NotYetRegistered);
+            return Ok(StateAt::NotYetRegistered);
         }
         Err(Refusal::UnknownAccount)
     }

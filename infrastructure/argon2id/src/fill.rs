@@ -11,18 +11,18 @@ const SLICES: usize = 4;
 /// Words in a block, and so the number of references from one block of addresses.
 const WORDS: usize = Block::SIZE / 8;
 
-/// Blocks between two calls of `give_way`, about a hundred microseconds of work. Without the calls, Linux would let other
+/// Blocks between two calls of `yield_to_others`, about a hundred microseconds of work. Without the calls, Linux would let other
 /// threads wait for up to four milliseconds.
 const BLOCKS_AT_A_TIME: usize = 512;
 
 /// Fills `memory` in `passes` passes. Its first two blocks have to be computed already.
 #[target_feature(enable = "avx512f")]
-pub(crate) fn fill(memory: &mut [Block], passes: u32, give_way: &mut dyn FnMut()) {
+pub(crate) fn fill(memory: &mut [Block], passes: u32, yield_to_others: &mut dyn FnMut()) {
     let segment = memory.len() / SLICES;
     for pass in 0..passes {
         for slice in 0..SLICES {
             let begin = if pass == 0 && slice == 0 { 2 } else { 0 };
-            fill_segment(memory, passes, pass, slice, begin..segment, give_way);
+            fill_segment(memory, passes, pass, slice, begin..segment, yield_to_others);
         }
     }
 }
@@ -34,7 +34,7 @@ fn fill_segment(
     pass: u32,
     slice: usize,
     indices: std::ops::Range<usize>,
-    give_way: &mut dyn FnMut(),
+    yield_to_others: &mut dyn FnMut(),
 ) {
     let length = memory.len();
     let segment = indices.end;
@@ -62,7 +62,7 @@ fn fill_segment(
             .store(&mut memory[current]);
         previous = current;
         if (index + 1).is_multiple_of(BLOCKS_AT_A_TIME) {
-            give_way();
+            yield_to_others();
         }
     }
 }

@@ -62,7 +62,7 @@ impl Argon2id {
     /// Writes the tag of `password` and `salt` with these parameters, which must be [supported](Self::serves). The content of
     /// `memory` is ignored, and as many of its blocks as the parameters require are overwritten.
     ///
-    /// `give_way` is called after about 512 blocks, every 100 µs or so, so that the caller can let other threads run.
+    /// `yield_to_others` is called after about 512 blocks, every 100 µs or so, so that the caller can let other threads run.
     ///
     /// Returns whether the tag was written. It is not if the salt is shorter than 8 bytes, a length exceeds 32 bits, or
     /// `memory` is too short.
@@ -74,7 +74,7 @@ impl Argon2id {
         salt: &[u8],
         memory: &mut [Block],
         tag: &mut [u8; TAG_BYTES],
-        give_way: &mut dyn FnMut(),
+        yield_to_others: &mut dyn FnMut(),
     ) -> bool {
         debug_assert!(Self::serves(params));
         let (Some(memory), Some(inputs)) = (
@@ -87,7 +87,7 @@ impl Argon2id {
             let input: [&[u8]; 3] = [&*inputs, &at.to_le_bytes(), &0_u32.to_le_bytes()];
             long_hash(&input, block);
         }
-        if !self.fill(memory, params.t_cost(), give_way) {
+        if !self.fill(memory, params.t_cost(), yield_to_others) {
             return false;
         }
         let mut hash = Blake2b::<U32>::new().chain_update((TAG_BYTES as u32).to_le_bytes());
@@ -99,11 +99,11 @@ impl Argon2id {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn fill(self, memory: &mut [Block], passes: u32, give_way: &mut dyn FnMut()) -> bool {
+    fn fill(self, memory: &mut [Block], passes: u32, yield_to_others: &mut dyn FnMut()) -> bool {
         // SAFETY: there is no `self` on a processor without AVX-512.
         #[expect(unsafe_code, reason = "the processor was asked whether it has them")]
         unsafe {
-            fill::fill(memory, passes, give_way);
+            fill::fill(memory, passes, yield_to_others);
         }
         true
     }

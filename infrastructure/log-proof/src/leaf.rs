@@ -26,7 +26,7 @@ pub struct LeafInput<'a> {
 
 /// Whether a stored time, in microseconds since 1970-01-01T00:00:00Z, is within the range of `OffsetDateTime`. PostgreSQL's
 /// `infinity`, which is read as the highest number, is not.
-pub fn is_an_instant(micros: i64) -> bool {
+pub fn is_calendar_time(micros: i64) -> bool {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).is_ok()
 }
 

@@ -55,7 +55,7 @@ impl Backoff {
     }
 
     /// Lets threads that wait for this processor run first if the job has had more than its share.
-    pub fn give_way(self) {
+    pub fn yield_to_others(self) {
         if self.usage().is_ahead() {
             std::thread::yield_now();
         }

@@ -187,7 +187,7 @@ impl HashingPlace for Reserved {
             let begun = CpuTime::now();
             let is_right = hash.is_of(password.expose_to_hasher(), memory)?;
             if is_outdated && !is_right {
-                memory.make_up_for(begun)?;
+                memory.spend_remaining_time(begun)?;
             }
             Ok(is_right)
         })

@@ -105,7 +105,7 @@ impl ArgonMemory {
     ///
     /// The missing time is spent on passes over memory, so that a busy machine slows it down as it would a hash. The last
     /// twentieth or so is spent in small steps over less memory.
-    pub fn make_up_for(&mut self, begun: CpuTime) -> Result<(), ArgonError> {
+    pub fn spend_remaining_time(&mut self, begun: CpuTime) -> Result<(), ArgonError> {
         let spent = begun.elapsed();
         let mut nothing = [0; 32];
         let Some(usual) = self.took else {
@@ -165,7 +165,7 @@ fn fill_and_hash(
         && is_served
         && let Ok(tag) = output.try_into()
         && wide.hash(params, password, salt, blocks, tag, &mut || {
-            backoff.give_way();
+            backoff.yield_to_others();
         })
     {
         return Ok(());

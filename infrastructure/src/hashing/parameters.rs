@@ -29,10 +29,10 @@ impl Default for Argon2Parameters {
 #[error(
     "Argon2 takes 8 to {most_memory} KiB of memory for each of 1 to {most_lanes} lanes, 1 to {most_passes} passes, \
      and no more than {most_work} KiB over all passes together; not m={memory_kib}, t={iterations}, p={parallelism}",
-    most_memory = Argon2Parameters::MOST_MEMORY_KIB,
-    most_lanes = Argon2Parameters::MOST_LANES,
-    most_passes = Argon2Parameters::MOST_PASSES,
-    most_work = Argon2Parameters::MOST_WORK_KIB,
+    most_memory = Argon2Parameters::MAX_MEMORY_KIB,
+    most_lanes = Argon2Parameters::MAX_LANES,
+    most_passes = Argon2Parameters::MAX_PASSES,
+    most_work = Argon2Parameters::MAX_WORK_KIB,
     memory_kib = .0.memory_kib, iterations = .0.iterations, parallelism = .0.parallelism,
 )]
 pub struct InvalidParameters(pub Argon2Parameters);
@@ -40,16 +40,16 @@ pub struct InvalidParameters(pub Argon2Parameters);
 impl Argon2Parameters {
     /// The maximum memory of one hash: 1 GiB, like `SENSITIVE` of libsodium, the most costly preset of common libraries. A
     /// stored hash contains its parameters, and an imported one may come from an untrusted source.
-    pub const MOST_MEMORY_KIB: u32 = 1024 * 1024;
+    pub const MAX_MEMORY_KIB: u32 = 1024 * 1024;
 
     /// The maximum of memory times passes: four passes over 1 GiB, also like `SENSITIVE`. This takes a few seconds on one core.
-    pub const MOST_WORK_KIB: u64 = 4 * 1024 * 1024;
+    pub const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
 
     /// The maximum number of passes. Beyond it, more memory is the better defence (RFC 9106 §4).
-    pub const MOST_PASSES: u32 = 1024;
+    pub const MAX_PASSES: u32 = 1024;
 
     /// The maximum number of lanes.
-    pub const MOST_LANES: u32 = 64;
+    pub const MAX_LANES: u32 = 64;
 
     /// The parameters in the type of the `argon2` crate, for an output of `output_len` bytes.
     ///
@@ -57,10 +57,10 @@ impl Argon2Parameters {
     /// They are outside the bounds above or those of Argon2.
     pub(super) fn checked(self, output_len: usize) -> Result<Params, InvalidParameters> {
         let work = u64::from(self.memory_kib) * u64::from(self.iterations);
-        let is_affordable = self.memory_kib <= Self::MOST_MEMORY_KIB
-            && self.iterations <= Self::MOST_PASSES
-            && self.parallelism <= Self::MOST_LANES
-            && work <= Self::MOST_WORK_KIB;
+        let is_affordable = self.memory_kib <= Self::MAX_MEMORY_KIB
+            && self.iterations <= Self::MAX_PASSES
+            && self.parallelism <= Self::MAX_LANES
+            && work <= Self::MAX_WORK_KIB;
         if !is_affordable {
             return Err(InvalidParameters(self));
         }

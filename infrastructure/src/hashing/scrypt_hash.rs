@@ -33,10 +33,10 @@ impl ScryptHash {
             .map(|blocks| blocks / 8);
         let is_affordable = log_n < 32
             && r <= 1024
-            && p <= Argon2Parameters::MOST_LANES
+            && p <= Argon2Parameters::MAX_LANES
             && kib.is_some_and(|kib| {
-                kib <= u64::from(Argon2Parameters::MOST_MEMORY_KIB)
-                    && kib * u64::from(p) <= Argon2Parameters::MOST_WORK_KIB
+                kib <= u64::from(Argon2Parameters::MAX_MEMORY_KIB)
+                    && kib * u64::from(p) <= Argon2Parameters::MAX_WORK_KIB
             });
         if !is_affordable {
             return Err(UnreadableHash::TooDearScrypt { log_n, r, p });

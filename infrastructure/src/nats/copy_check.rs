@@ -16,7 +16,6 @@ use super::identity::LogReader;
 use super::order::{Order, Verdict, beyond_log};
 use super::stream::{FoundStream, OpenStream};
 
-
 /// Messages that are compared between two pauses. With [`PAUSE`] this is less than a thousand per second, a negligible load
 /// for the server and the store.
 const PAGE: u32 = 250;

@@ -185,7 +185,7 @@ impl PostgresStore {
             .bind(all(&plan.built_on, |event| event.aggregate_id.as_str()))
             .bind(all(&plan.built_on, |event| event.sequence))
             .bind(not_after)
-            .bind(plan.leaves_an_administrator_beside.map(UserId::as_uuid))
+            .bind(plan.requires_other_admin_than.map(UserId::as_uuid))
             .fetch_one(self.connections.pool())
             .await?;
         clock.learn(sent, row.try_get("server_time")?);

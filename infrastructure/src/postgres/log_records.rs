@@ -13,7 +13,7 @@ use super::connections::OF_EVERY_SESSION;
 use super::errors::store_error;
 use super::instants::recorded_micros;
 use super::log_tree::{hash, signed};
-use crate::leaf::{LeafInput, is_an_instant, leaf_hash};
+use crate::leaf::{LeafInput, is_calendar_time, leaf_hash};
 use crate::transparency::tree::Hash;
 use crate::transparency::{
     EventName, Extent, LeafCheck, LogRecords, Record, WrittenPage, WrittenPlace,
@@ -211,7 +211,7 @@ fn leaf_check(row: &PgRow) -> Result<LeafCheck, StoreError> {
             log_index: log_index.unsigned_abs(),
             stored: hash(row.try_get(1)?).ok(),
             computed,
-            has_instant: recorded_at.is_none_or(is_an_instant),
+            has_instant: recorded_at.is_none_or(is_calendar_time),
         })
     };
     read().map_err(store_error)

@@ -8,7 +8,7 @@ use authlog_application::ports::StoreError;
 use super::{PostgresStore, log_end};
 use crate::store::unreadable;
 use crate::transparency::tree::{Hash, NodeId};
-use crate::transparency::{LogEnd, LogTree, StoredCheckpoint, up_to_a_gap};
+use crate::transparency::{LogEnd, LogTree, StoredCheckpoint, until_first_gap};
 
 #[async_trait]
 impl LogTree for PostgresStore {
@@ -24,7 +24,7 @@ impl LogTree for PostgresStore {
                 .fetch_all(pool)
             })
             .await?;
-        let leaves = up_to_a_gap(signed(range.start), rows);
+        let leaves = until_first_gap(signed(range.start), rows);
         leaves.iter().map(|bytes| hash(bytes)).collect()
     }
 

@@ -110,7 +110,7 @@ impl SessionAppend {
             claims,
             released,
             mail,
-            leaves_an_administrator_beside: None,
+            requires_other_admin_than: None,
             accounts,
             sessions,
             credential: None,

@@ -93,7 +93,7 @@ fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), Appe
             return Err(AppendError::Conflict);
         }
     }
-    if let Some(account) = plan.leaves_an_administrator_beside
+    if let Some(account) = plan.requires_other_admin_than
         && !is_administered_beside(connection, account).map_err(store_error)?
     {
         return Err(AppendError::LastAdministrator);

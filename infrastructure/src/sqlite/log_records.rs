@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::log_tree::{hash, signed};
-use crate::leaf::{LeafInput, is_an_instant, leaf_hash};
+use crate::leaf::{LeafInput, is_calendar_time, leaf_hash};
 use crate::transparency::tree::Hash;
 use crate::transparency::{
     EventName, Extent, LeafCheck, LogRecords, Record, WrittenPage, WrittenPlace,
@@ -176,7 +176,7 @@ fn leaf_check(row: &Row<'_>) -> rusqlite::Result<LeafCheck> {
         log_index: index.unsigned_abs(),
         stored: hash(row, 1).ok(),
         computed,
-        has_instant: recorded_at.is_none_or(is_an_instant),
+        has_instant: recorded_at.is_none_or(is_calendar_time),
     })
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::errors::{malformed, store_error};
 use super::{SqliteStore, log_end};
 use crate::transparency::tree::{Hash, NodeId};
-use crate::transparency::{LogEnd, LogTree, StoredCheckpoint, up_to_a_gap};
+use crate::transparency::{LogEnd, LogTree, StoredCheckpoint, until_first_gap};
 
 #[async_trait]
 impl LogTree for SqliteStore {
@@ -23,7 +23,7 @@ impl LogTree for SqliteStore {
                 let places =
                     select.query_map([from, to], |row| Ok((hash(row, 0)?, row.get(1)?)))?;
                 let places: Vec<(Hash, i64)> = places.collect::<rusqlite::Result<_>>()?;
-                Ok(up_to_a_gap(from, places))
+                Ok(until_first_gap(from, places))
             })
             .await
     }

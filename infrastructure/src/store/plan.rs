@@ -34,7 +34,7 @@ pub(crate) struct AppendPlan {
     pub(crate) mail: Vec<MailEntry>,
     /// An account that must not be the only administrator who can sign in: the store refuses the append unless there
     /// is another one.
-    pub(crate) leaves_an_administrator_beside: Option<UserId>,
+    pub(crate) requires_other_admin_than: Option<UserId>,
     /// The accounts' rows after the events.
     pub(crate) accounts: Vec<WithMac<Account>>,
     /// The sessions' rows after the events.

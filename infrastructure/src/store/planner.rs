@@ -3,7 +3,7 @@
 use authlog_application::ports::{Append, StagedStream, StoreError};
 use authlog_domain::{AggregateKind, UserId};
 use authlog_projections::{
-    Claim, ClaimChanges, Row, ToldByMail, claim_changes, erased, row_after, told_by_mail,
+    Claim, ClaimChanges, NotifiableEvent, Row, claim_changes, erased, events_to_mail, row_after,
 };
 
 use super::keys::{KeyVault, WrappedKeys};
@@ -44,7 +44,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
             claims: vec![],
             released: vec![],
             mail: vec![],
-            leaves_an_administrator_beside: append.leaves_an_administrator_beside,
+            requires_other_admin_than: append.requires_other_admin_than,
             accounts: vec![],
             sessions: vec![],
             credential,
@@ -72,7 +72,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
         }
         let key = self.sealing_key(user, staged).await?;
         self.add_events(staged, key.as_ref())?;
-        for told in told_by_mail(staged).map_err(unreadable)? {
+        for told in events_to_mail(staged).map_err(unreadable)? {
             let entry = self.mail_entry(user, &told, key.as_ref())?;
             self.plan.add_mail(entry);
         }
@@ -133,7 +133,7 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
     fn mail_entry(
         &self,
         user: UserId,
-        told: &ToldByMail,
+        told: &NotifiableEvent,
         key: Option<&SubjectKey>,
     ) -> Result<MailEntry, StoreError> {
         let entropy = &*self.vault.entropy;

@@ -36,7 +36,7 @@ impl From<SigningKeyError> for KeyChangeError {
 ///
 /// # Errors
 /// A key cannot be generated, or the store does not answer.
-pub async fn keep_signing_key(
+pub async fn ensure_signing_key(
     store: &dyn Store,
     wanted: Option<JwtAlgorithm>,
     now: Timestamp,

@@ -30,7 +30,9 @@ pub use key_changes::{KNOWN_TO_NODES_AFTER, KeyRefusal, PUBLISHED_FOR};
 pub use key_ledger::{KeyFault, SigningKeys};
 pub(crate) use key_ledger::{KeyLedger, KeyRow, KeyTimes, judge};
 pub use key_record::{KeyRecord, KeyState};
-pub use key_rotation::{KeyChangeError, keep_signing_key, retire_signing_key, rotate_signing_key};
+pub use key_rotation::{
+    KeyChangeError, ensure_signing_key, retire_signing_key, rotate_signing_key,
+};
 pub use key_set::KeySet;
 pub use key_watch::{KeyWatch, Keys};
 pub(crate) use retired_keys::RetiredKeys;

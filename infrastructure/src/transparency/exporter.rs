@@ -85,7 +85,7 @@ pub enum JudgeError {
 ///
 /// # Errors
 /// A note contradicts the log, or the sink or the store cannot be read.
-pub async fn judge_sink(
+pub async fn compare_sink(
     sink: &mut dyn CheckpointSink,
     store: &dyn LogTree,
     key: &VerifierKey,
@@ -144,7 +144,7 @@ impl Reading {
 }
 
 /// Exports checkpoints while this node leads. On every node it compares the exported checkpoints with the log.
-pub struct Courier<S> {
+pub struct CheckpointExporter<S> {
     sink: S,
     number: SinkNumber,
     store: Arc<dyn LogTree>,
@@ -157,7 +157,7 @@ pub struct Courier<S> {
     foreign_notes: u64,
 }
 
-impl<S: CheckpointSink> Courier<S> {
+impl<S: CheckpointSink> CheckpointExporter<S> {
     /// An exporter from `store` to `sink`. It adds checkpoints while `leads` is true and nothing contradicts the log.
     pub fn new(
         sink: S,

@@ -34,7 +34,7 @@ pub use authlog_log_proof::record::{EventName, Record};
 pub use authlog_log_proof::{checkpoint, note, tree};
 pub use log::ProvenLog;
 pub use schema_watch::{SchemaCheck, SchemaWatch};
-pub(crate) use store::up_to_a_gap;
+pub(crate) use store::until_first_gap;
 pub use store::{
     Extent, LeafCheck, LogEnd, LogRecords, LogTree, StoredCheckpoint, WrittenPage, WrittenPlace,
 };

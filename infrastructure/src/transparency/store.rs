@@ -81,7 +81,7 @@ impl LogEnd {
 }
 
 /// The leaves that follow the log index `after` without a gap. The input is in order of log index.
-pub(crate) fn up_to_a_gap<Leaf>(after: i64, leaves: Vec<(Leaf, i64)>) -> Vec<Leaf> {
+pub(crate) fn until_first_gap<Leaf>(after: i64, leaves: Vec<(Leaf, i64)>) -> Vec<Leaf> {
     let places = leaves.into_iter().zip(after.saturating_add(1)..);
     places
         .take_while(|((_, index), place)| index == place)
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn leaves_are_taken_up_to_the_first_gap() {
         let leaves = vec![("four", 4), ("five", 5), ("seven", 7), ("eight", 8)];
-        assert_eq!(up_to_a_gap(3, leaves.clone()), ["four", "five"]);
-        assert!(up_to_a_gap(2, leaves.clone()).is_empty());
-        assert_eq!(up_to_a_gap(6, leaves[2..].to_vec()), ["seven", "eight"]);
+        assert_eq!(until_first_gap(3, leaves.clone()), ["four", "five"]);
+        assert!(until_first_gap(2, leaves.clone()).is_empty());
+        assert_eq!(until_first_gap(6, leaves[2..].to_vec()), ["seven", "eight"]);
     }
 }

@@ -132,7 +132,7 @@ pub async fn an_append_that_would_leave_no_administrator_leaves_nothing(world: &
         let staged = person.decides(&*store, lock).await.unwrap();
         let append = Append {
             streams: vec![staged],
-            leaves_an_administrator_beside: Some(person.user),
+            requires_other_admin_than: Some(person.user),
             ..Append::default()
         };
         racing.spawn(async move { node.append(append).await });

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use authlog_infrastructure::Store;
 use authlog_infrastructure::sealing::{MasterKey, MasterKeys};
 use authlog_infrastructure::tokens::{
-    JwtAlgorithm, KeyRecord, KeyState, SigningKey, keep_signing_key, retire_signing_key,
+    JwtAlgorithm, KeyRecord, KeyState, SigningKey, ensure_signing_key, retire_signing_key,
     rotate_signing_key,
 };
 use tokio::task::JoinSet;
@@ -37,7 +37,7 @@ pub async fn a_key_is_read_back_as_it_was_written_on_every_node(world: &impl Wor
         JwtAlgorithm::Es256,
         JwtAlgorithm::Rs256,
     ] {
-        keep_signing_key(&*store, Some(algorithm), now())
+        ensure_signing_key(&*store, Some(algorithm), now())
             .await
             .unwrap();
     }
@@ -58,7 +58,7 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
     for runner in 0..20 {
         let store = nodes[runner % 2].clone();
         race.spawn(async move {
-            let keys = keep_signing_key(&*store, Some(ALGORITHM), now())
+            let keys = ensure_signing_key(&*store, Some(ALGORITHM), now())
                 .await
                 .unwrap();
             assert_eq!(keys.len(), 1);
@@ -72,7 +72,7 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
 
 pub async fn of_changes_that_race_one_is_made(world: &impl World) {
     let store = world.store();
-    keep_signing_key(&*store, Some(ALGORITHM), now())
+    ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let mut race = JoinSet::new();
@@ -96,7 +96,7 @@ pub async fn of_changes_that_race_one_is_made(world: &impl World) {
 
 pub async fn a_private_key_is_sealed_for_its_name(world: &impl World) {
     let store = world.store();
-    keep_signing_key(&*store, Some(ALGORITHM), now())
+    ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let changed = rotate_signing_key(&*store, Some(ALGORITHM), false, now()).await;
@@ -132,7 +132,7 @@ async fn put_keys_back(world: &impl World) {
 
 pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let kid = first[0].kid.as_str();
@@ -152,7 +152,7 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
     }
     // A successor signs, although its row was removed.
     let store = world.store();
-    let keys = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let keys = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let signs = |key: &&KeyRecord| key.state(now()) == KeyState::Signing;
@@ -162,7 +162,7 @@ pub async fn an_old_row_does_not_bring_a_retired_key_back(world: &impl World) {
 
 pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let kid = first[0].kid.as_str();
@@ -198,7 +198,7 @@ pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(wor
 
 pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     world
@@ -225,7 +225,7 @@ pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &im
 /// A version without a ledger serves for a while when nodes are replaced one by one.
 pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let kid = first[0].kid.as_str();
@@ -241,7 +241,7 @@ pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &im
     let found = store.signing_keys(now()).await.unwrap();
     assert!(found.is_unconfirmed);
     assert_eq!(found.keys[0].state(now()), KeyState::Retired);
-    keep_signing_key(&*store, Some(ALGORITHM), now())
+    ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let found = store.signing_keys(now()).await.unwrap();
@@ -266,7 +266,7 @@ pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &im
 
 pub async fn nothing_is_left_of_a_key_that_was_retired(world: &impl World) {
     let store = world.store();
-    let first = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     retire_signing_key(&*store, &first[0].kid, now())
@@ -291,7 +291,7 @@ pub async fn keys_of_an_earlier_version_become_the_set(world: &impl World) {
         let name = format!("signing-key/{}", key.algorithm());
         store.shared_secret(&name, &key.to_stored()).await.unwrap();
     }
-    let keys = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let keys = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     assert_eq!(keys.len(), 2);
@@ -324,7 +324,7 @@ pub async fn a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_anot
         (signing.next().unwrap().clone(), signing.count())
     };
     for node in [store.clone(), world.another_node().await, store.clone()] {
-        let keys = keep_signing_key(&*node, None, now()).await.unwrap();
+        let keys = ensure_signing_key(&*node, None, now()).await.unwrap();
         assert_eq!(keys.len(), 2);
         let (key, others) = signing(&keys);
         assert_eq!((&*key.kid, others), (ed.kid(), 0));
@@ -335,10 +335,10 @@ pub async fn a_store_keeps_the_algorithm_of_its_keys_unless_a_setting_names_anot
     assert_eq!(changed.last().unwrap().algorithm, JwtAlgorithm::EdDsa);
     // A setting that is taken back changes nothing either.
     let es256 = Some(JwtAlgorithm::Es256);
-    let keys = keep_signing_key(&*store, es256, now()).await.unwrap();
+    let keys = ensure_signing_key(&*store, es256, now()).await.unwrap();
     let count = keys.len();
     for wanted in [None, es256, None] {
-        let keys = keep_signing_key(&*store, wanted, now()).await.unwrap();
+        let keys = ensure_signing_key(&*store, wanted, now()).await.unwrap();
         assert_eq!(keys.len(), count);
         let newest = keys.iter().find(|key| key.signs_until.is_none()).unwrap();
         assert_eq!(newest.algorithm, JwtAlgorithm::Es256);
@@ -350,7 +350,7 @@ pub async fn a_new_store_signs_with_es256_on_every_node(world: &impl World) {
     let mut race = JoinSet::new();
     for runner in 0..10 {
         let store = nodes[runner % 2].clone();
-        race.spawn(async move { keep_signing_key(&*store, None, now()).await.unwrap() });
+        race.spawn(async move { ensure_signing_key(&*store, None, now()).await.unwrap() });
     }
     for keys in race.join_all().await {
         assert_eq!(keys.len(), 1);
@@ -361,7 +361,7 @@ pub async fn a_new_store_signs_with_es256_on_every_node(world: &impl World) {
 
 pub async fn a_replaced_master_key_opens_no_signing_key(world: &impl World) {
     let store = world.store();
-    let before = keep_signing_key(&*store, Some(ALGORITHM), now())
+    let before = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
         .unwrap();
     let new = MasterKey::generate(&SystemEntropy);

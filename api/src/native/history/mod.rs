@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use authlog_application::history::{Entry, portrait};
 use authlog_application::ports::HistoryPage;
-use authlog_application::{Auditor, Caller, RequestContext, StoodThen};
+use authlog_application::{Auditor, Caller, RequestContext, StateAt};
 use authlog_domain::UserId;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -101,20 +101,20 @@ pub(super) async fn state(
         .await
         .map_err(refused)?;
     match stood {
-        StoodThen::So(stood) => {
+        StateAt::So(stood) => {
             let mut out = portrait(&stood.state, stood.told_at);
             out["user"] = json!(user);
             Ok(Json(out).into_response())
         }
-        StoodThen::NotYetRegistered => Err(problem(
+        StateAt::NotYetRegistered => Err(problem(
             StatusCode::NOT_FOUND,
             "The account had not been registered then.",
         )),
-        StoodThen::LogEndsAt(last) => Err(problem(
+        StateAt::LogEndsAt(last) => Err(problem(
             StatusCode::NOT_FOUND,
             &format!("The log ends at {last}, before that log index."),
         )),
-        StoodThen::StillToCome => Err(bad_request("at must not be in the future.")),
+        StateAt::InTheFuture => Err(bad_request("at must not be in the future.")),
     }
 }
 
