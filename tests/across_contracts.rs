@@ -48,9 +48,9 @@ async fn an_account_of_one_contract_signs_in_through_every_other(store: Store) {
         }
     }
     // A username works in each contract that asks for one.
-    let person = Person::called("person-of-a");
+    let person = Person::called("person-of-apiauth");
     for contract in [Contract::ApiAuth, Contract::Users] {
-        for username in ["person-of-a", "Person-Of-A"] {
+        for username in ["person-of-apiauth", "Person-Of-ApiAuth"] {
             let body = contract.login_of(username, &person.password);
             let answer = http.send(contract.login()).json(&body).await;
             assert_eq!(answer.status, 200, "{answer}");
