@@ -242,7 +242,7 @@ async fn an_operator_reads_a_timeline(store: Store) {
             assert!(line.contains(word), "{word}: {said}");
         }
         assert!(
-            lines[5].contains("somebody") && lines[8].contains("operator"),
+            lines[5].contains("someone") && lines[8].contains("operator"),
             "{said}"
         );
     }

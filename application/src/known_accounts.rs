@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_goes_away_leaves_the_lookup_to_those_who_wait() {
+    async fn a_caller_that_goes_away_leaves_the_lookup_to_those_who_wait() {
         let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
         let ask = || Box::pin(known.get(account().id, |_| true, || store.account()));
         let (mut first, mut second) = (ask(), ask());

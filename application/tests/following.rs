@@ -293,7 +293,7 @@ async fn memory_that_ends_before_the_log_does_leaves_nothing_out() {
     let feed = Arc::new(LogFeed::new(log.clone()));
     let looking = tokio::spawn(Arc::clone(&feed).run());
     // For whom there is a memory.
-    let _somebody = feed.read(10, LogFilter::default(), true).await.unwrap();
+    let _follower = feed.read(10, LogFilter::default(), true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     log.grow(10);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -320,7 +320,7 @@ async fn a_follower_gets_events_as_they_come_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_nobody_follows_no_event_is_read_and_whoever_comes_then_misses_none() {
+async fn without_followers_no_event_is_read_and_a_later_follower_misses_none() {
     let log = Log::of(25);
     let feed = running(&log);
     for news in [15_000, 3, 1] {
@@ -367,7 +367,7 @@ async fn a_filtered_reader_gets_every_match_whether_from_memory_or_the_store() {
     let log = Log::of(12_000);
     let feed = running(&log);
     // For whom there is a memory.
-    let _somebody = feed.read(0, LogFilter::default(), true).await.unwrap();
+    let _follower = feed.read(0, LogFilter::default(), true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     log.grow(3_000);
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -536,7 +536,7 @@ async fn until_told(follower: &mut Follower) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_follows_is_told_that_the_log_lost_what_was_sent_however_long_it_is_by_then() {
+async fn a_follower_learns_that_the_log_lost_what_was_sent_however_long_it_is_by_then() {
     // Shorter than before, as long, and longer; filters know no more of their place than others do.
     for new in [0, 3, 6, 24, 6000] {
         for filter in [LogFilter::default(), of_type("RoleChanged")] {
@@ -572,7 +572,7 @@ async fn a_reader_in_the_middle_of_the_log_gets_no_page_of_another_history() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_was_away_and_comes_back_the_same_disconnects_nobody() {
+async fn a_log_that_was_away_and_comes_back_unchanged_disconnects_no_follower() {
     let log = Log::of(46);
     let feed = running(&log);
     let mut follower = feed.read(0, LogFilter::default(), true).await.unwrap();

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_lasts_until_a_write_succeeds_however_long_nobody_writes() {
+    fn a_fault_lasts_until_a_write_succeeds_however_late() {
         let (mut outcomes, now) = (Writes::default(), Instant::now());
         outcomes.note(now, false);
         for _ in 0..3 {

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_takes_nothing_holds_up_nobody_and_bounds_the_memory() {
+    fn a_sink_that_takes_nothing_delays_no_caller_and_bounds_the_memory() {
         let bench = bench();
         let line = [b'x'; 1023]
             .iter()

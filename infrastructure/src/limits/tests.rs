@@ -256,7 +256,7 @@ fn a_guesser_does_not_lock_out_the_owner_of_the_account() {
 }
 
 #[test]
-fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_nobody_out() {
+fn a_guesser_with_many_addresses_is_slowed_down_too_and_locks_no_one_out() {
     let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let guess_from = |number: u16| {
         let [high, low] = number.to_be_bytes();

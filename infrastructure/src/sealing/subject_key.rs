@@ -125,7 +125,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_forgotten_key_is_not_brought_back_by_whoever_comes_late() {
+    fn a_forgotten_key_is_not_brought_back_by_a_late_reader() {
         let cache = SubjectKeyCache::default();
         let [ann, eve] = [1, 2].map(|id| UserId::new(Uuid::from_u128(id)));
         let key = SubjectKey::generate(&SystemEntropy);

@@ -316,7 +316,7 @@ async fn a_group_whose_answer_is_lost_happens_once_and_everybody_is_told_of_thei
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_lock_holds_up_nobody_who_comes_later() {
+async fn a_command_that_waits_for_a_lock_does_not_delay_later_ones() {
     let world = open_unsequenced().await;
     let store = &*world.store;
     let ada = Sessions::of("ada", 2, store).await;
@@ -340,7 +340,7 @@ async fn whoever_waits_for_a_lock_holds_up_nobody_who_comes_later() {
 }
 
 #[tokio::test]
-async fn a_group_that_waits_for_a_lock_too_long_goes_without_whoever_made_it_wait() {
+async fn a_batch_that_waits_for_a_lock_too_long_goes_without_the_command_that_waits() {
     let world = open_unsequenced().await;
     let store = &*world.store;
     let ada = Sessions::of("ada", 5, store).await;
@@ -362,7 +362,7 @@ async fn a_group_that_waits_for_a_lock_too_long_goes_without_whoever_made_it_wai
 }
 
 #[tokio::test]
-async fn what_was_asked_is_carried_out_though_nobody_waits_for_it_any_more() {
+async fn a_request_is_executed_even_if_its_caller_has_gone() {
     let world = open_unsequenced().await;
     let sessions = Sessions::of("ada", 10, &*world.store).await;
     let holding = world.hold_events().await;
@@ -388,7 +388,7 @@ async fn what_was_asked_is_carried_out_though_nobody_waits_for_it_any_more() {
 }
 
 #[tokio::test]
-async fn a_session_that_cannot_be_read_keeps_nobody_from_reading_another() {
+async fn an_unreadable_session_does_not_keep_another_from_being_read() {
     let world = open_unsequenced().await;
     let sessions = Sessions::of("ada", 10, &*world.store).await;
     for (number, damage) in [(3, "rotation = 'sideways'"), (6, "expires_at = 'infinity'")] {

@@ -65,7 +65,7 @@ fn assert_refused(outcome: Result<PostgresStore, OpenError>, word: &str) {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_the_store_is_unreachable() {
+async fn a_store_without_a_server_is_unreachable() {
     let nowhere = "postgres://postgres@127.0.0.1:1/none";
     let outcome = open_url(nowhere, &MasterKey::generate(&SystemEntropy)).await;
     assert!(matches!(outcome, Err(OpenError::Unreachable(_))));

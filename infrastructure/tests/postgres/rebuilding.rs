@@ -3,7 +3,7 @@
 use super::{PostgresWorld, open_unsequenced};
 use crate::store_behaviour::World;
 use crate::store_behaviour::people::Person;
-use crate::store_behaviour::read_models::{rebuild, somebody_with_everything};
+use crate::store_behaviour::read_models::{a_person_with_everything, rebuild};
 
 /// The rows of a table as text, with all of its columns.
 async fn rows(world: &PostgresWorld, table: &str) -> Vec<String> {
@@ -47,7 +47,7 @@ async fn a_rebuild_writes_no_row_that_is_as_it_should_be() {
 #[tokio::test]
 async fn a_row_that_was_damaged_in_any_column_is_repaired() {
     let world = open_unsequenced().await;
-    somebody_with_everything(&*world.store).await;
+    a_person_with_everything(&*world.store).await;
     for (table, key, columns) in [("accounts", "user_id", 22), ("sessions", "session_id", 13)] {
         let whole = rows(&world, table).await;
         let damages = format!(

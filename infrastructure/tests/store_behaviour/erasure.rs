@@ -274,7 +274,7 @@ pub async fn another_node_hears_of_an_erasure(world: &impl World) {
     assert!(news.contains(&expected), "{news:?}");
 }
 
-pub async fn whoever_is_erased_can_register_again(world: &impl World) {
+pub async fn an_erased_person_can_register_again(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;

@@ -252,7 +252,7 @@ macro_rules! store_behaviour {
             an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing,
         ]);
         store_behaviour!($open, proof: [
-            a_log_that_nobody_changed_is_whole,
+            an_unchanged_log_is_whole,
             an_event_that_was_changed_is_named,
             an_event_whose_leaf_was_changed_with_it_is_named,
             events_that_were_swapped_are_named,
@@ -269,7 +269,7 @@ macro_rules! store_behaviour {
             a_node_that_remembers_a_checkpoint_signs_no_log_without_it,
             a_log_that_ends_with_a_stored_node_is_missed_when_it_is_cut,
             a_checkpoint_that_was_deleted_is_known_from_memory,
-            a_node_of_the_tree_is_compared_and_written_anew,
+            a_node_of_the_tree_is_compared_and_rewritten,
             proofs_hold_at_every_size,
             an_export_holds_and_no_line_of_it_can_be_changed_or_left_out,
         ]);
@@ -283,7 +283,7 @@ macro_rules! store_behaviour {
             another_node_opens_nothing_that_was_erased,
             a_key_that_is_put_back_after_the_erasure_opens_nothing,
             another_node_hears_of_an_erasure,
-            whoever_is_erased_can_register_again,
+            an_erased_person_can_register_again,
             a_rebuild_after_an_erasure_brings_nothing_back,
             rows_of_erased_accounts_are_removed_by_a_rebuild,
             requests_for_resets_of_an_erased_account_are_gone,

@@ -107,7 +107,7 @@ fn is_event(entry: &LogEntry) -> String {
     )
 }
 
-pub async fn a_log_that_nobody_changed_is_whole(world: &impl World) {
+pub async fn an_unchanged_log_is_whole(world: &impl World) {
     let empty = verify_against(world, vec![], false).await.unwrap();
     assert_eq!((empty.events, empty.root), (0, Hash::of_nothing()));
     assert_eq!(sign(world).await, 0);
@@ -650,7 +650,7 @@ async fn fill(world: &impl World, size: usize) {
     world.settle().await;
 }
 
-pub async fn a_node_of_the_tree_is_compared_and_written_anew(world: &impl World) {
+pub async fn a_node_of_the_tree_is_compared_and_rewritten(world: &impl World) {
     fill(world, 700).await;
     assert_eq!(sign(world).await, 700);
     assert_eq!(world.count("log_nodes").await, 2);

@@ -265,7 +265,7 @@ pub async fn a_stretch_ends_with_the_stream_of_its_last_event(world: &impl World
 /// No value ends up in another column, and none is left behind.
 pub async fn a_rebuild_over_emptied_tables_writes_every_column(world: &impl World) {
     let store = world.store();
-    let (ada, session) = somebody_with_everything(&*store).await;
+    let (ada, session) = a_person_with_everything(&*store).await;
     let written = store.session(session).await.unwrap();
     for table in ["accounts", "sessions"] {
         world.execute(&format!("DELETE FROM {table}")).await;
@@ -276,7 +276,7 @@ pub async fn a_rebuild_over_emptied_tables_writes_every_column(world: &impl Worl
 }
 
 /// An account and a session that have everything that a row can hold, no two things of a kind alike.
-pub async fn somebody_with_everything(store: &dyn Store) -> (Person, SessionId) {
+pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) {
     let ada = Person::called("ada");
     ada.registers(store).await;
     let began = now();

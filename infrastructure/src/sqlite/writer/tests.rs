@@ -182,7 +182,7 @@ async fn a_panic_in_a_command_undoes_it_and_the_writer_goes_on() {
 }
 
 #[tokio::test]
-async fn when_the_transaction_is_lost_nobody_is_told_that_it_was_kept() {
+async fn no_caller_learns_that_a_lost_transaction_was_kept() {
     let bench = bench();
     let held = bench.hold().await;
     let before = bench.queue(insert(1)).await;
@@ -295,7 +295,7 @@ async fn what_is_queued_is_finished_when_the_writer_is_dropped() {
         ..
     } = bench();
     for id in 1..=50 {
-        let (reply, _nobody_waits) = oneshot::channel();
+        let (reply, _receiver) = oneshot::channel();
         let command = Box::new(Work {
             work: Some(insert(id)),
             outcome: None,

@@ -289,7 +289,7 @@ fn the_algorithm_is_the_keys_and_not_the_headers() {
 }
 
 #[test]
-fn a_refresh_token_is_signed_with_a_secret_that_nobody_else_has() {
+fn a_refresh_token_is_signed_with_a_secret_of_this_service_alone() {
     for algorithm in [
         JwtAlgorithm::EdDsa,
         JwtAlgorithm::Es256,
