@@ -8,7 +8,7 @@ use std::process::Output;
 
 use support::contract::verifies;
 use support::load::Load;
-use support::{Contract, Person, Settings, Store, api_auth, eventually, on_both_stores, own};
+use support::{Contract, Person, Settings, Store, api_auth, on_both_stores, own};
 
 on_both_stores!(
     a_replaced_master_key_opens_nothing_and_the_new_one_everything,
@@ -101,10 +101,7 @@ async fn a_node_without_the_new_master_key_is_not_ready(store: Store) {
     let answer = request.attempt().await.unwrap();
     assert_eq!(answer.status, 503, "{answer}");
     let reason = "the store's master key was replaced";
-    eventually("the log names the reason", async || {
-        service.output().contains(reason).then_some(())
-    })
-    .await;
+    service.has_logged(reason).await;
     drop(service);
     let with_the_new = settings.with("AUTHLOG_MASTER_KEY_FILE", "new.key");
     let service = with_the_new.start().await;

@@ -502,7 +502,7 @@ async fn a_service_reports_a_changed_schema(store: Store) {
     );
     let metrics = service.send(own::METRICS).await.body;
     assert!(metrics.contains("authlog_log_tampered 1"), "{metrics}");
-    assert!(service.output().contains("SCHEMA WAS TAMPERED WITH"));
+    service.has_logged("SCHEMA WAS TAMPERED WITH").await;
 }
 
 /// The service notices it without a request for the event and without a manual check.
@@ -651,7 +651,7 @@ async fn alarm(service: &Program) {
     eventually("an alarm", async || tampered(service).await).await;
     let metrics = service.send(own::METRICS).await.body;
     assert!(metrics.contains("authlog_log_tampered 1"), "{metrics}");
-    assert!(service.output().contains("THE LOG WAS TAMPERED WITH"));
+    service.has_logged("THE LOG WAS TAMPERED WITH").await;
 }
 
 async fn a_log_that_is_cut_under_the_service_and_grows_again_is_not_signed(store: Store) {

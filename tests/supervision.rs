@@ -77,10 +77,7 @@ async fn an_unwritable_standard_output_does_not_end_the_service() {
 async fn a_hang_up_does_not_end_the_service(store: Store) {
     let mut service = Program::on(store).await;
     signal("HUP", service.id());
-    eventually("the log reports it", async || {
-        service.output().contains("SIGHUP is ignored").then_some(())
-    })
-    .await;
+    service.has_logged("SIGHUP is ignored").await;
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
@@ -267,7 +264,7 @@ async fn is_not_ready_from_the_start(service: &Program) {
     assert_eq!(answer.status, 503, "{answer}");
     let detail = "Writes to the store fail now.";
     assert!(answer.body.contains(detail), "{answer}");
-    assert!(service.output().contains("this node is not ready"));
+    service.has_logged("this node is not ready").await;
     let answer = service.send(own::HEALTHZ).await;
     assert_eq!(answer.status, 200, "{answer}");
 }
@@ -296,7 +293,7 @@ async fn while_the_database_file_is_gone_the_service_is_not_ready() {
         || std::fs::rename(&aside, &file).unwrap(),
     )
     .await;
-    assert!(service.output().contains("removed or replaced"));
+    service.has_logged("removed or replaced").await;
 }
 
 /// Sends failing requests until the service is not ready, and returns the reason that it reports.
@@ -366,13 +363,7 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
             .await;
         let _frozen = server.freeze();
         service.ask_to_end();
-        eventually("the first signal arrives", async || {
-            service
-                .output()
-                .contains("finishing accepted requests")
-                .then_some(())
-        })
-        .await;
+        service.has_logged("finishing accepted requests").await;
         if signals == 2 {
             signal("TERM", service.id());
         }

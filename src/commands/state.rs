@@ -65,7 +65,7 @@ async fn look(
         .await
         .map_err(in_words)?
     {
-        StateAt::So(stood) => Ok(*stood),
+        StateAt::Found(stood) => Ok(*stood),
         StateAt::NotYetRegistered => bail!("the account had not been registered then"),
         StateAt::LogEndsAt(last) => bail!("the log does not reach so far: it ends at {last}"),
         StateAt::InTheFuture => bail!("that instant has not come yet"),

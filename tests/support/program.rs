@@ -259,6 +259,14 @@ impl Program {
         self.running.output.text()
     }
 
+    /// Waits until the program has logged this text: a thread of its own writes the log.
+    pub async fn has_logged(&self, text: &str) {
+        eventually(&format!("{text:?} in the log"), async || {
+            self.output().contains(text).then_some(())
+        })
+        .await;
+    }
+
     /// Kills the program, as a power failure does.
     pub fn kill9(&mut self) {
         self.running.child.kill().expect("kill -9");

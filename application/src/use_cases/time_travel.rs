@@ -19,7 +19,7 @@ pub struct AccountState {
 #[derive(Clone, Debug, PartialEq)]
 pub enum StateAt {
     /// How the account stood.
-    So(Box<AccountState>),
+    Found(Box<AccountState>),
     /// The account was not registered yet.
     NotYetRegistered,
     /// The log ends at this index, before the requested one.
@@ -51,7 +51,7 @@ impl Authlog {
         };
         let state = self.parts.history.state_at(user, moment).await?;
         if state.events > 0 {
-            return Ok(StateAt::So(Box::new(AccountState { state, told_at })));
+            return Ok(StateAt::Found(Box::new(AccountState { state, told_at })));
         }
         if self.parts.history.state_at(user, None).await?.events > 0 {
             return Ok(StateAt::NotYetRegistered);

@@ -19,6 +19,8 @@ use crate::store_behaviour::system::SystemEntropy;
 
 /// Opens as many connections as the pool has.
 async fn warm_up(store: &Arc<PostgresStore>) {
+    // Until the first write the store is not ready.
+    store.check().await.unwrap();
     let mut reads = JoinSet::new();
     for _ in 0..200 {
         let store = store.clone();

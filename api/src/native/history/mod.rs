@@ -101,7 +101,7 @@ pub(super) async fn state(
         .await
         .map_err(refused)?;
     match stood {
-        StateAt::So(stood) => {
+        StateAt::Found(stood) => {
             let mut out = portrait(&stood.state, stood.told_at);
             out["user"] = json!(user);
             Ok(Json(out).into_response())
