@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use authlog_domain::{Role, SessionId, UserId};
 
-use super::{CallerProof, Permission};
+use super::{Caller, CallerProof, Permission};
 use crate::ports::Account;
 use crate::{Authlog, Refusal};
 
@@ -37,7 +37,14 @@ impl<P: Permission> CallerProof for Authorized<P> {
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
     async fn by_token(authlog: &Authlog, token: &str) -> Result<Self, Refusal> {
-        let Identity { account, .. } = authlog.identify_bearer(token, P::ROLES).await?;
+        Self::of(authlog, authlog.authenticate(token).await?).await
+    }
+}
+
+impl<P: Permission> Authorized<P> {
+    /// The same for a caller who has just been authenticated.
+    pub(super) async fn of(authlog: &Authlog, caller: Caller) -> Result<Self, Refusal> {
+        let Identity { account, .. } = authlog.identity_of(caller, P::ROLES).await?;
         Ok(Self {
             account,
             permission: PhantomData,
@@ -53,6 +60,10 @@ impl Authlog {
     /// [`Refusal::InvalidAccessToken`], [`Refusal::Forbidden`], or [`Refusal::Unavailable`].
     pub async fn identify_bearer(&self, token: &str, roles: &[Role]) -> Result<Identity, Refusal> {
         let caller = self.authenticate(token).await?;
+        self.identity_of(caller, roles).await
+    }
+
+    async fn identity_of(&self, caller: Caller, roles: &[Role]) -> Result<Identity, Refusal> {
         let account = self.account_at(caller.user, caller.session, caller.epoch);
         let account = account.await?;
         let account = account.ok_or(Refusal::InvalidAccessToken)?;

@@ -30,7 +30,7 @@ impl Authlog {
         let caller = self.authenticate(token).await?;
         // The watch starts before the lookup, so that no change is missed.
         let account = self.watch_account(caller.user());
-        let authorized = Authorized::by_token(self, token).await?;
+        let authorized = Authorized::of(self, caller).await?;
         let entitlement = Entitlement {
             authlog: self.clone(),
             token: token.to_owned(),
