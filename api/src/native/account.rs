@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::caller::{Bearer, BearerWithBody};
 use super::page::Page;
 use super::page_query::SessionsQuery;
-use super::problem::{problem, refused};
+use super::problem::{no_content, problem, refused};
 use super::profile::{ProfileOut, SessionsOut};
 use crate::Api;
 use crate::http::JsonField;
@@ -51,8 +51,7 @@ pub(super) async fn end_session(
 ) -> Result<Response, Response> {
     let session = SessionId::parse(&id).ok_or_else(|| refused(Refusal::UnknownSession))?;
     let ended = api.authlog.end_own_session(caller, session, &context).await;
-    ended.map_err(refused)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(no_content(ended))
 }
 
 /// `DELETE /account/sessions`: ends all sessions except the caller's.
@@ -62,8 +61,7 @@ pub(super) async fn end_other_sessions(
     Extension(context): Extension<RequestContext>,
 ) -> Result<Response, Response> {
     let ended = api.authlog.end_other_sessions(caller, &context).await;
-    ended.map_err(refused)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(no_content(ended))
 }
 
 #[derive(Deserialize)]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use authlog_application::ports::Account;
 use authlog_application::{Admin, Refusal, RequestContext};
 use authlog_domain::{AccountNumber, Role, SessionId, UserId};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::account::bad_request;
 use super::caller::{Bearer, BearerWithBody};
 use super::page::Page;
 use super::page_query::{SessionsQuery, UsersQuery, Wanted};
-use super::problem::refused;
+use super::problem::{no_content, refused};
 use super::profile::{ProfileOut, SessionsOut};
 use crate::Api;
 use crate::http::JsonField;
@@ -67,7 +67,7 @@ pub(super) async fn user(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let account = api.authlog.account_of(&admin, user).await;
-    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+    Ok(profile(account))
 }
 
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ pub(super) async fn give_role(
     let role = body.role.text().and_then(Role::parse);
     let role = role.ok_or_else(|| bad_request("role must be user, service, auditor or admin."))?;
     let account = api.authlog.change_role(&admin, user, role, &context).await;
-    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+    Ok(profile(account))
 }
 
 /// `POST /admin/users/{id}/lock`.
@@ -99,7 +99,7 @@ pub(super) async fn lock(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let account = api.authlog.lock(&admin, user, &context).await;
-    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+    Ok(profile(account))
 }
 
 /// `POST /admin/users/{id}/unlock`.
@@ -111,7 +111,7 @@ pub(super) async fn unlock(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let account = api.authlog.unlock(&admin, user, &context).await;
-    Ok(Json(ProfileOut::of(&account.map_err(refused)?)).into_response())
+    Ok(profile(account))
 }
 
 /// `GET /admin/users/{id}/sessions`.
@@ -139,8 +139,7 @@ pub(super) async fn end_sessions(
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
     let ended = api.authlog.end_sessions_of(&admin, user, &context).await;
-    ended.map_err(refused)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(no_content(ended))
 }
 
 /// `DELETE /admin/users/{id}/sessions/{session}`.
@@ -156,8 +155,15 @@ pub(super) async fn end_session(
         .authlog
         .end_session_of(&admin, user, session, &context)
         .await;
-    ended.map_err(refused)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(no_content(ended))
+}
+
+/// The profile of an account that was found or changed.
+fn profile(account: Result<Account, Refusal>) -> Response {
+    match account {
+        Ok(account) => Json(ProfileOut::of(&account)).into_response(),
+        Err(refusal) => refused(refusal),
+    }
 }
 
 /// The account id in a path.

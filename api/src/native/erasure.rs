@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::admin::id_of;
 use super::caller::{Bearer, BearerWithBody};
-use super::problem::{problem, refused};
+use super::problem::{no_content, problem, refused};
 use crate::Api;
 use crate::http::JsonField;
 
@@ -55,9 +55,6 @@ pub(super) async fn erase_other(
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
     let user = id_of(&id).map_err(refused)?;
-    api.authlog
-        .erase_account(&admin, user, &context)
-        .await
-        .map_err(refused)?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let erased = api.authlog.erase_account(&admin, user, &context).await;
+    Ok(no_content(erased))
 }

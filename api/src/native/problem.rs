@@ -41,6 +41,14 @@ pub(super) fn problem_text(status: StatusCode, detail: &str) -> String {
     serde_json::json!(ProblemOut::new(status, detail)).to_string()
 }
 
+/// 204 once a command was executed; otherwise its refusal.
+pub(super) fn no_content(executed: Result<(), Refusal>) -> Response {
+    match executed {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refused(refusal),
+    }
+}
+
 /// The response to a request that failed before a use case was called.
 pub(super) fn failed(failure: RequestError, _: Timestamp) -> Response {
     problem(failure.status(), detail(failure))
