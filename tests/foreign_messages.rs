@@ -97,13 +97,7 @@ async fn a_foreign_message_stops_publishing_until_it_is_excluded_and_readers_kee
 
 async fn a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded(store: Store) {
     let nats = Nats::start().await;
-    let mut service = publishing(store, &nats).start().await;
-    let auditor = Auditor::of(&service).await;
-    Contract::ApiAuth
-        .registers(&service.http(), &Person::called("ann"))
-        .await;
-    let whole = auditor.finds_the_log_on(&nats, &service).await;
-    service.terminate().await;
+    let (mut service, auditor, whole) = stopped_service(store, &nats).await;
 
     // The stream gets the same events except one.
     nats.delete_stream().await;
@@ -157,18 +151,24 @@ async fn a_foreign_message_in_the_middle_raises_an_alarm_until_it_is_excluded(st
     .await;
 }
 
-/// The log may never get to the place that it names, or only after years.
-async fn a_foreign_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm(
-    store: Store,
-) {
-    let nats = Nats::start().await;
-    let mut service = publishing(store, &nats).start().await;
+/// A service that published its whole log and was stopped, its auditor, and the messages of the stream.
+async fn stopped_service(store: Store, nats: &Nats) -> (Program, Auditor, Vec<Message>) {
+    let mut service = publishing(store, nats).start().await;
     let auditor = Auditor::of(&service).await;
     Contract::ApiAuth
         .registers(&service.http(), &Person::called("ann"))
         .await;
-    let whole = auditor.finds_the_log_on(&nats, &service).await;
+    let whole = auditor.finds_the_log_on(nats, &service).await;
     service.terminate().await;
+    (service, auditor, whole)
+}
+
+/// The log may never reach the index that the message names, or only after years.
+async fn a_foreign_message_in_the_middle_that_names_an_event_beyond_the_log_raises_an_alarm(
+    store: Store,
+) {
+    let nats = Nats::start().await;
+    let (mut service, _, whole) = stopped_service(store, &nats).await;
     nats.delete_stream().await;
     nats.recreate_stream().await;
     for message in &whole {

@@ -402,20 +402,25 @@ async fn a_refusal_for_overload_is_sent_a_second_after_the_request_at_the_earlie
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn refusals_for_overload_that_are_due_at_nearly_the_same_time_are_sent_together() {
+/// A service that refuses every request for overload.
+fn overloaded_app() -> axum::Router {
     let refusal = || async {
         overloaded(
             StatusCode::SERVICE_UNAVAILABLE.into_response(),
             Duration::ZERO,
         )
     };
-    let app = axum::Router::new()
+    axum::Router::new()
         .route("/", get(refusal))
         .layer(middleware::from_fn_with_state(
             (Arc::new(null_ports::api()), &ENDPOINTS),
             process_request,
-        ));
+        ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_for_overload_that_are_due_at_nearly_the_same_time_are_sent_together() {
+    let app = overloaded_app();
     let mut asking = JoinSet::new();
     for _ in 0..400 {
         let app = app.clone();
@@ -433,18 +438,7 @@ async fn refusals_for_overload_that_are_due_at_nearly_the_same_time_are_sent_tog
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_overload_is_not_delayed_when_places_run_short() {
-    let refusal = || async {
-        overloaded(
-            StatusCode::SERVICE_UNAVAILABLE.into_response(),
-            Duration::ZERO,
-        )
-    };
-    let app = axum::Router::new()
-        .route("/", get(refusal))
-        .layer(middleware::from_fn_with_state(
-            (Arc::new(null_ports::api()), &ENDPOINTS),
-            process_request,
-        ));
+    let app = overloaded_app();
     let clients = Clients::new(80);
     let proxy = Arc::new(clients.connect_proxy().unwrap());
     let client = IpAddr::from([192, 0, 2, 1]);
