@@ -5,8 +5,7 @@
 //! ```
 //!
 //! It can be killed at any moment. It records its progress (the table `inbox`) in the same transaction as the changes,
-//! so every event takes effect once: after a restart it continues from there, whatever the server believes was
-//! delivered. Each message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed
+//! so every event takes effect once: after a restart it continues from its own record, not from the server's. Each message has the event's log index, so a gap is noticed at once. The gap is filled from the HTTP feed
 //! (`--feed`, `--token`); otherwise the program ends with an error. Messages that are not events are skipped.
 //! `docs/consuming.md` explains why.
 

@@ -14,7 +14,7 @@ use crate::cli::DoctorCommand;
 use crate::composition;
 use crate::settings::Settings;
 
-/// Every promise, in the order in which it is told whether it is kept.
+/// The checks, in the order in which their results are printed.
 const CHECKS: [Check; 16] = [
     Check::Sequences,
     Check::LogDense,

@@ -27,7 +27,7 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow:
         Some(other) => {
             let other = look(&authlog, &operator, user, Some(other)).await?;
             let mut moments = [stood, other];
-            // Time goes one way: what changed is told from the earlier to the later, however they were named.
+            // Changes are listed from the earlier to the later moment, in whichever order they were given.
             moments.sort_by_key(|stood| (stood.state.events, stood.told_at));
             let [before, after] = moments.map(|stood| told(&stood));
             let changes = changes(&before, &after);
@@ -133,7 +133,7 @@ fn in_text(portrait: &Value) -> String {
 
 fn line(change: &Change) -> String {
     let name = plain(&change.member);
-    // A session that came or went is told as that, not by all its members.
+    // A session that began or ended is one line, not one for each member.
     let standing = |session: &Value| match session {
         Value::Null => "not live".to_owned(),
         live => format!("live through {}", short(&live["contract"])),

@@ -46,7 +46,7 @@ impl StageTasks {
 /// The background tasks of a node.
 pub(crate) struct Tasks {
     supervisor: Supervisor,
-    /// Cancelled when the program is told to end; requests are still being answered then.
+    /// Cancelled when the program begins to stop. It still answers requests then.
     stop: CancellationToken,
     aborted: Vec<AbortOnDropHandle<()>>,
     /// One entry for each [`Stage`], in order.
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// Starts a worker of `stage` that reports when it is told to finish.
+    /// Starts a worker of `stage` that reports once its token is cancelled.
     fn reporting(
         tasks: &mut Tasks,
         stage: Stage,

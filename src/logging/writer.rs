@@ -221,7 +221,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A sink that does with each call what it is told, and then takes everything.
+    /// A sink with a given outcome for each of the first calls, which accepts everything afterwards.
     struct Sink {
         outcomes: mpsc::Receiver<io::Result<usize>>,
         taken: Arc<Mutex<Vec<u8>>>,

@@ -160,8 +160,8 @@ pub enum AppendError {
 ///
 /// The event that erases an account takes with it, in that same statement, the account's key, claims, credential, opaque
 /// tokens, rows, the mail that is due and the requests for resets that concern it. It is the last event of its account in every stream and in
-/// the log: whatever was decided before and comes later is refused. Afterwards no node opens anything that is personal
-/// in the account's events, whatever it had in memory.
+/// the log: a command that was decided before and is appended later is refused. Afterwards no node opens personal fields
+/// of the account's events, even if it had the key in memory.
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// The events of a stream in order of their sequence, with their personal fields opened or erased; none for a

@@ -33,7 +33,7 @@ pub enum MailError {
     Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Hands mail over to whatever delivers it.
+/// Hands mail over for delivery.
 #[async_trait]
 pub trait Mailer: Send + Sync {
     /// Hands `mail` over. When it returns, the receiver is responsible for delivery.
@@ -46,6 +46,6 @@ pub trait KeptMail: Send + Sync {
     /// The accounts that some of it is about.
     async fn accounts(&self) -> Result<Vec<UserId>, MailError>;
 
-    /// Deletes whatever is about the account of `user`. When it returns, that survives a crash.
+    /// Deletes the mail about the account of `user`. When it returns, the deletion survives a crash.
     async fn forget(&self, user: UserId) -> Result<(), MailError>;
 }
