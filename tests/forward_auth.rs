@@ -156,7 +156,9 @@ async fn the_required_role_is_compared_with_the_current_role(store: Store) {
     // The command line is another process, of whose changes the service learns from the log.
     let answer = eventually("the earlier session has ended", async || {
         let answer = check(&user, "role=admin").await;
-        (answer.status != 200).then_some(answer)
+        // 403 until then: the token is valid, and its role is not enough.
+        assert_ne!(answer.status, 200, "{answer}");
+        (answer.status != 403).then_some(answer)
     })
     .await;
     is_challenged(&answer, "Bearer error=\"invalid_token\"");

@@ -146,14 +146,17 @@ async fn guesses_count_on_every_node_again_after_connections_were_lost_without_a
         async || {
             let round = round.fetch_add(1, Ordering::Relaxed);
             let unknown = Person::called(&format!("ann{round}"));
+            // Each round has its own address, because the limit of an address would end the rounds.
+            let address = format!("127.0.1.{}", round + 1);
+            let to = |node: &Program| node.http().calling_from(&address);
             for _ in 0..20 {
-                let answer = Contract::V1Auth.sign_in(&first.http(), &unknown).await;
+                let answer = Contract::V1Auth.sign_in(&to(&first), &unknown).await;
                 if answer.status == 429 {
                     break;
                 }
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let answer = Contract::V1Auth.sign_in(&second.http(), &unknown).await;
+            let answer = Contract::V1Auth.sign_in(&to(&second), &unknown).await;
             (answer.status == 429).then_some(())
         },
     )

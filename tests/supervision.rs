@@ -377,7 +377,9 @@ async fn while_the_database_hangs_the_program_ends_and_a_second_signal_ends_it_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
     let nats = Nats::start().await;
-    let mut service = Settings::on(Store::Postgres)
+    // On a shared server, transactions of other tests can hold up the log beyond the shutdown.
+    let server = Postgres::of_its_own();
+    let mut service = Settings::on_server(&server)
         .with("AUTHLOG_NATS_URL", &nats.url())
         .start()
         .await;
@@ -399,8 +401,8 @@ async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
         .get("AUTHLOG_DATABASE_URL")
         .unwrap()
         .to_owned();
-    // The first logins are recorded, and the others are in flight.
-    eventually("some logins are recorded", async || {
+    // The first registrations are recorded, and the others are in flight.
+    eventually("some registrations are recorded", async || {
         let url = url.clone();
         let count = move || Postgres::query(&url, "SELECT count(*) FROM accounts");
         let count = tokio::task::spawn_blocking(count).await.unwrap();
@@ -410,12 +412,9 @@ async fn events_recorded_during_the_shutdown_are_sequenced_and_published() {
     let end = service.terminate().await;
     assert!(end.success(), "{end:?}");
     for registration in registrations {
-        // A connection that is no longer accepted gets no answer.
+        // A connection that is no longer accepted gets no answer. A busy machine declines registrations.
         let status = registration.await.unwrap();
-        assert!(
-            status.as_ref().map_or(true, |status| *status == 201),
-            "{status:?}"
-        );
+        assert!(matches!(status, Ok(201 | 503) | Err(_)), "{status:?}");
     }
     let count = |table: &str| {
         let counted = Postgres::query(&url, &format!("SELECT count(*) FROM {table}"));
