@@ -19,12 +19,12 @@ pub(crate) struct Cli {
     pub(crate) flags: Flags,
 }
 
-/// What the help of a command says in place of the settings.
+/// The last line of a command's help, in place of the list of settings.
 const WHERE_SETTINGS_ARE: &str =
     "Settings such as --data-dir or --database-url: see `authlog --help`.";
 
 impl Cli {
-    /// Reads the command line, or ends the program with what is wrong with it.
+    /// Parses the command line. If it is not valid, prints the error and ends the process.
     pub(crate) fn from_command_line() -> Self {
         let matches = Self::documented().get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
@@ -235,18 +235,16 @@ pub(crate) struct DoctorCommand {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text)
-        .ok_or_else(|| "an instant is written as in 2025-06-01T12:00:00Z".to_owned())
+    Timestamp::parse(text).ok_or_else(|| "expected a time such as 2025-06-01T12:00:00Z".to_owned())
 }
 
 fn moment(text: &str) -> Result<Moment, String> {
-    Moment::parse(text).ok_or_else(|| {
-        "a moment is a log index, or an instant as in 2025-06-01T12:00:00Z".to_owned()
-    })
+    Moment::parse(text)
+        .ok_or_else(|| "expected a log index, or a time such as 2025-06-01T12:00:00Z".to_owned())
 }
 
 fn session(text: &str) -> Result<SessionId, String> {
-    SessionId::parse(text).ok_or_else(|| "not the id of a session".to_owned())
+    SessionId::parse(text).ok_or_else(|| "expected the ID of a session".to_owned())
 }
 
 fn event_type(name: &str) -> Result<String, String> {
@@ -254,14 +252,14 @@ fn event_type(name: &str) -> Result<String, String> {
         .map(|kind| kind.stored_type().to_owned())
         .ok_or_else(|| {
             let names = EventKind::ALL.map(EventKind::stored_type);
-            format!("a type is one of {}", names.join(", "))
+            format!("expected one of {}", names.join(", "))
         })
 }
 
 fn role(name: &str) -> Result<Role, String> {
     Role::parse(name).ok_or_else(|| {
         let names = Role::ALL.map(Role::as_str).join(", ");
-        format!("a role is one of {names}")
+        format!("expected one of {names}")
     })
 }
 

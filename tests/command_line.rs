@@ -161,7 +161,7 @@ async fn a_mistyped_command_or_option_is_named(store: Store) {
         (&["user", "lst"], "'list'"),
         (&["--listn", "127.0.0.1:0"], "'--listen'"),
         (&["doctor", "--repiar"], "'--repair'"),
-        (&["user", "role", "ann", "emperor"], "a role is one of"),
+        (&["user", "role", "ann", "emperor"], "expected one of"),
         (&["keys"], "Usage: authlog keys"),
     ] {
         let refused = settings.run(arguments, "");

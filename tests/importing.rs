@@ -130,7 +130,7 @@ async fn an_interrupted_import_can_be_resumed(store: Store) {
     let lines: Vec<Value> = (0..300).map(imported_person).collect();
     let first = import(&settings, &lines[..150]);
     assert!(
-        said(&first.stdout).contains("made 150 accounts, passed over 0"),
+        said(&first.stdout).contains("imported 150 accounts, skipped 0"),
         "{first:?}"
     );
     // The file from its beginning, with one account twice.
@@ -139,7 +139,7 @@ async fn an_interrupted_import_can_be_resumed(store: Store) {
     let second = import(&settings, &whole);
     assert!(second.status.success(), "{second:?}");
     assert!(
-        said(&second.stdout).contains("made 150 accounts, passed over 151"),
+        said(&second.stdout).contains("imported 150 accounts, skipped 151"),
         "{second:?}"
     );
     let id = lines[7]["id"].as_str().unwrap();
@@ -149,7 +149,7 @@ async fn an_interrupted_import_can_be_resumed(store: Store) {
     let third = import(&settings, &lines);
     assert!(!third.status.success(), "{third:?}");
     assert!(
-        said(&third.stdout).contains("made 0 accounts, passed over 299"),
+        said(&third.stdout).contains("imported 0 accounts, skipped 299"),
         "{third:?}"
     );
     assert!(
@@ -171,7 +171,7 @@ async fn an_error_in_a_file_names_its_line_and_repeats_nothing_of_it(store: Stor
     let import = settings.run(&["user", "import", &file, "--report", &report], "");
     assert!(!import.status.success(), "{import:?}");
     assert!(
-        said(&import.stdout).contains("made 1 accounts, passed over 1"),
+        said(&import.stdout).contains("imported 1 accounts, skipped 1"),
         "{import:?}"
     );
     let report = std::fs::read_to_string(report).unwrap();
@@ -217,11 +217,11 @@ fn lines_with_errors() -> Vec<(String, &'static str)> {
     let many_rounds = BCRYPT.replace("$05$", "$31$");
     vec![
         (imported_person(1).to_string(), ""),
-        ("{canary".to_owned(), "is no JSON object"),
-        ("\"canary\"".to_owned(), "is no JSON object"),
+        ("{canary".to_owned(), "is not a JSON object"),
+        ("\"canary\"".to_owned(), "is not a JSON object"),
         (String::new(), ""),
         (with("id", json!("canary")), "id is no UUID"),
-        (with("id", json!(5)), "id is no text"),
+        (with("id", json!(5)), "id is not a string"),
         (
             with("username", json!("two canaries")),
             "username is malformed",
@@ -273,7 +273,7 @@ fn lines_with_errors() -> Vec<(String, &'static str)> {
         ),
         (
             format!("{}{}", "[".repeat(30_000), "canary"),
-            "is no JSON object",
+            "is not a JSON object",
         ),
         (imported_person(2).to_string(), ""),
     ]

@@ -280,7 +280,7 @@ async fn the_doctor_names_earlier_accounts_that_share_a_mailbox(store: Store) {
 
     let examined = settings.run(&["doctor"], "");
     assert!(examined.status.success(), "{examined:?}");
-    let note = format!("note      accounts {ann} and {bob} have one mailbox by two spellings");
+    let note = format!("note      accounts {ann} and {bob} share a mailbox");
     assert!(said(&examined).contains(&note), "{examined:?}");
     for (username, email) in [
         ("ann", "Mo@B\u{dc}CHER.example"),

@@ -1,4 +1,4 @@
-//! `authlog doctor`: whether everything that the store holds is what its log says.
+//! `authlog doctor`: checks that everything in the store agrees with its log.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use authlog_infrastructure::nats::compare_stream;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::terminal::plain;
-use super::{for_reading, open};
+use super::{buffered_stdout, open};
 use crate::cli::DoctorCommand;
 use crate::composition;
 use crate::settings::Settings;
@@ -34,7 +34,10 @@ const CHECKS: [Check; 16] = [
     Check::Stream,
 ];
 
-/// Examines the store, and fails where something is wrong that was not repaired.
+/// Examines the store, compares the stream on NATS if one is set, and prints the result of each check.
+///
+/// # Errors
+/// There is a divergence that was not repaired, or the store or NATS does not answer.
 pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyhow::Result<()> {
     let access = if command.repair {
         StoreAccess::Change
@@ -54,11 +57,11 @@ pub(crate) async fn doctor(command: DoctorCommand, settings: &Settings) -> anyho
     if let Some(nats) = &settings.nats {
         compare_stream(&nats.access, &*store, &mut diagnosis).await?;
     }
-    let mut out = for_reading();
+    let mut out = buffered_stdout();
     write!(out, "{}", in_text(&diagnosis, settings.nats.is_some()))?;
     out.flush()?;
     if !diagnosis.is_well() {
-        bail!("the store is not what its log says");
+        bail!("the store does not agree with its log");
     }
     Ok(())
 }
@@ -95,13 +98,13 @@ fn in_text(diagnosis: &Diagnosis, with_stream: bool) -> String {
     }
     for (account, holder) in &diagnosis.shared_mailboxes {
         text.push_str(&format!(
-            "note      accounts {account} and {holder} have one mailbox by two spellings of its address; any other spelling is \
-             taken for the second's: give one of them another address, or erase it\n"
+            "note      accounts {account} and {holder} share a mailbox: their addresses are two spellings of one address, and \
+             any other spelling means the second account. Give one of them another address, or erase it\n"
         ));
     }
     if diagnosis.more_shared_mailboxes > 0 {
         text.push_str(&format!(
-            "note      {} more pairs of accounts have one mailbox\n",
+            "note      {} more pairs of accounts share a mailbox\n",
             diagnosis.more_shared_mailboxes
         ));
     }

@@ -1,4 +1,4 @@
-//! `authlog user erase`: erasing an account, once it is clear that it is meant.
+//! `authlog user erase`: erases an account after a confirmation.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -7,43 +7,49 @@ use authlog_application::{Authlog, Operator, Refusal};
 use authlog_domain::UserId;
 
 use super::terminal::plain;
-use super::{account_called, by_operator, in_words, print};
+use super::{print, refusal_error, request_context, resolve_account};
 use crate::cli::EraseUser;
 
-/// Erases the account that is called so.
+/// Erases the account that the command names. Without `--yes` the operator has to confirm it.
+///
+/// # Errors
+/// There is no such account, the erasure was not confirmed, or it was refused.
 pub(crate) async fn erase(
     authlog: &Authlog,
     operator: &Operator,
     command: &EraseUser,
 ) -> anyhow::Result<()> {
-    // By its id an account is found that was erased before, too: what may be left of it is then looked for again.
-    let user = account_called(authlog, operator, &command.account).await?;
+    // An ID also finds an account that was erased before. Another erasure removes what an interrupted one left.
+    let user = resolve_account(authlog, operator, &command.account).await?;
     if !command.yes {
         confirm(authlog, operator, user).await?;
     }
     authlog
-        .erase_account(operator, user, &by_operator())
+        .erase_account(operator, user, &request_context())
         .await
-        .map_err(in_words)?;
-    authlog.finish_erasures(operator).await.map_err(in_words)?;
-    // Without the name: what a terminal or a script keeps of this should not be personal.
+        .map_err(refusal_error)?;
+    authlog
+        .finish_erasures(operator)
+        .await
+        .map_err(refusal_error)?;
+    // The output omits the name, because terminals and scripts keep it, and the name is personal data.
     print(&format!("erased {user}"))
 }
 
 async fn confirm(authlog: &Authlog, operator: &Operator, user: UserId) -> anyhow::Result<()> {
     ensure!(
         std::io::stdin().is_terminal(),
-        "this cannot be undone; say --yes if it is meant"
+        "an erasure cannot be undone; confirm it with --yes"
     );
     let name = match authlog.account_of(operator, user).await {
         Ok(account) => format!(", {}", plain(account.display_name())),
         Err(Refusal::UnknownAccount) => String::new(),
-        Err(refusal) => return Err(in_words(refusal)),
+        Err(refusal) => return Err(refusal_error(refusal)),
     };
     let mut error = std::io::stderr().lock();
     write!(
         error,
-        "Erase account {user}{name}? This cannot be undone. Type `erase` to go on: "
+        "Erase account {user}{name}? This cannot be undone. Type `erase` to continue: "
     )?;
     error.flush()?;
     let mut answer = String::new();

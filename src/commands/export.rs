@@ -1,4 +1,4 @@
-//! `authlog export`: the log, or one account's events, with proofs.
+//! `authlog export`: writes the log or the events of one account, with proofs.
 
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(crate) struct ExportEvents {
     out: Option<PathBuf>,
 }
 
-/// Writes an export.
+/// Signs a checkpoint of the whole log, and writes an export that is proven against it.
 pub(crate) async fn export(command: ExportEvents, settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Change).await?;
     let extent = match &command.user {

@@ -1,4 +1,4 @@
-//! `authlog history`: what happened to an account, as a timeline, as NDJSON or as CSV.
+//! `authlog history`: prints the events of an account as a timeline, as NDJSON or as CSV.
 
 use std::io::Write;
 
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::table::Table;
 use super::terminal::csv_line;
-use super::{account_called, assemble, chain, for_reading};
+use super::{assemble, buffered_stdout, resolve_account};
 use crate::cli::HistoryCommand;
 use crate::settings::Settings;
 
-/// Events that are read at a time.
+/// Events that are read from the store at a time.
 const PAGE: u32 = 1000;
 
-/// The columns of CSV: the members of an entry.
+/// The columns of CSV: the JSON fields of an [`Entry`].
 const COLUMNS: [&str; 13] = [
     "log_index",
     "recorded_at",
@@ -37,14 +37,14 @@ const COLUMNS: [&str; 13] = [
 /// Prints the history of an account.
 pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> anyhow::Result<()> {
     let (authlog, operator) = assemble(settings, StoreAccess::Read).await?;
-    let user = account_called(&authlog, &operator, &command.account).await?;
+    let user = resolve_account(&authlog, &operator, &command.account).await?;
     let filter = HistoryFilter {
         since: command.since,
         until: command.until,
         event_types: command.types,
         session: command.session,
     };
-    let mut out = for_reading();
+    let mut out = buffered_stdout();
     if command.csv {
         write!(out, "{}", csv_line(&COLUMNS.map(str::to_owned)))?;
     } else if !command.json {
@@ -55,8 +55,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
     loop {
         let page = authlog
             .history(&operator, user, after, PAGE, &filter)
-            .await
-            .map_err(chain)?;
+            .await?;
         let next = page.next;
         let entries = page.events.into_iter().map(Entry::of);
         if command.json {
@@ -80,7 +79,7 @@ pub(crate) async fn history(command: HistoryCommand, settings: &Settings) -> any
     Ok(())
 }
 
-/// The columns of the timeline.
+/// The columns of the timeline, and the width of each at least.
 const TIMELINE: [(&str, usize); 6] = [
     ("WHEN", 24),
     ("LOG", 8),
@@ -99,7 +98,7 @@ fn row(entry: &Entry, user: UserId) -> [String; 6] {
         Some(actor) => actor,
         None => "-",
     };
-    // Anyone who knew the name may have caused a refused login.
+    // A refused login proves nothing about the person who tried it.
     let actor = if entry.event_type == "LoginRefused" {
         "someone"
     } else {

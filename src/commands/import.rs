@@ -1,4 +1,4 @@
-//! `authlog user import`: accounts of another service, from a file with one a line.
+//! `authlog user import`: imports accounts of another service from a file with one account per line.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,13 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{by_operator, print, private_file};
+use super::{print, private_file, request_context};
 use crate::cli::ImportUsers;
 
-/// How many accounts are written at a time: the store commits together what comes together.
+/// How many accounts are written concurrently. The store commits concurrent writes in batches.
 const AT_ONCE: usize = 64;
 
-/// A line that was read: its number, and what becomes of it.
+/// A line that was read and is not counted yet: the import of its account, or why the line is refused.
 struct Pending {
     number: u64,
     outcome: Result<AbortOnDropHandle<Result<Imported, NotImported>>, String>,
@@ -26,15 +26,19 @@ struct Pending {
 /// The longest line, in bytes: far longer than any account.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// What became of the lines so far.
+/// The results of the lines that are counted.
 #[derive(Default)]
 struct Tally {
-    made: u64,
-    were_here: u64,
+    imported: u64,
+    existing: u64,
     refused: u64,
 }
 
-/// Takes over the accounts in a file. It goes on after a line that is refused, and ends badly if there was one.
+/// Imports the accounts in a file. A refused line is reported, and the import continues with the next one.
+///
+/// # Errors
+/// A line was refused: the import goes on and fails at the end. A file cannot be read or written, or the store does not
+/// answer: the import stops at once.
 pub(crate) async fn import(
     authlog: &Authlog,
     operator: &Operator,
@@ -79,7 +83,7 @@ pub(crate) async fn import(
                 Ok(writing) => tally.count(&bar, &mut report, number, writing.await?)?,
                 Err(why) => tally.refuse(&bar, &mut report, number, &why)?,
             }
-            bar.set_message(format!("{} made", tally.made));
+            bar.set_message(format!("{} imported", tally.imported));
         }
         if is_end {
             break;
@@ -88,20 +92,20 @@ pub(crate) async fn import(
     bar.finish_and_clear();
     report.flush().context("the report")?;
     let Tally {
-        made,
-        were_here,
+        imported,
+        existing,
         refused,
     } = tally;
     print(&format!(
-        "made {made} accounts, passed over {were_here} that were here before, refused {refused}"
+        "imported {imported} accounts, skipped {existing} that exist already, refused {refused}"
     ))?;
     if refused > 0 {
-        bail!("not every account was taken over");
+        bail!("some accounts were not imported");
     }
     Ok(())
 }
 
-/// Begins to write an account.
+/// Starts a task that imports an account.
 fn begin(
     authlog: &Authlog,
     operator: Operator,
@@ -110,7 +114,7 @@ fn begin(
     let authlog = authlog.clone();
     let writing = async move {
         authlog
-            .import_account(&operator, &form, &by_operator())
+            .import_account(&operator, &form, &request_context())
             .await
     };
     AbortOnDropHandle::new(tokio::spawn(writing))
@@ -125,8 +129,8 @@ impl Tally {
         outcome: Result<Imported, NotImported>,
     ) -> anyhow::Result<()> {
         match outcome {
-            Ok(Imported::Made) => self.made += 1,
-            Ok(Imported::WasHere) => self.were_here += 1,
+            Ok(Imported::Made) => self.imported += 1,
+            Ok(Imported::WasHere) => self.existing += 1,
             Err(wrong @ NotImported::Wrong(_)) => {
                 self.refuse(bar, report, number, &wrong.to_string())?;
             }
@@ -140,14 +144,14 @@ impl Tally {
             }
             Err(NotImported::Refused(refusal)) => {
                 return Err(anyhow::Error::new(refusal).context(format!(
-                    "stopped at line {number}: import the file again, and accounts with an id go on where they were"
+                    "stopped at line {number}; import the file again: accounts with an id that exist already are skipped"
                 )));
             }
         }
         Ok(())
     }
 
-    /// Says which line and why, and nothing of what is in it.
+    /// Reports the number of a refused line and the reason. The report does not repeat the line, which is personal data.
     fn refuse(
         &mut self,
         bar: &ProgressBar,
@@ -163,7 +167,7 @@ impl Tally {
 
 type Lines = Box<dyn BufRead>;
 
-/// What to read, and its length if that is known.
+/// The lines of the file, or of standard input for `-`, and their length in bytes if it is known.
 fn open(path: &Path) -> anyhow::Result<(Lines, Option<u64>)> {
     if path.as_os_str() == "-" {
         return Ok((Box::new(std::io::stdin().lock()), None));
@@ -173,13 +177,15 @@ fn open(path: &Path) -> anyhow::Result<(Lines, Option<u64>)> {
     Ok((Box::new(BufReader::new(file)), length))
 }
 
-/// A line of the file; `None` in place of one that is too long.
+/// A line of the file.
 struct Line {
+    /// `None` if it is longer than [`LONGEST_LINE`].
     text: Option<Vec<u8>>,
+    /// In bytes, with the line break.
     length: u64,
 }
 
-/// The next line; a long one is read past, not kept.
+/// Reads the next line, or `None` at the end. A line that is too long is skipped without keeping it in memory.
 fn read_line(lines: &mut dyn BufRead) -> std::io::Result<Option<Line>> {
     let mut text = Vec::new();
     let mut length = lines
@@ -196,27 +202,27 @@ fn read_line(lines: &mut dyn BufRead) -> std::io::Result<Option<Line>> {
     Ok(Some(Line { text, length }))
 }
 
-/// The account that a line describes; `None` for a blank one. What is wrong is said without repeating any of it.
+/// The account that a line describes; `None` for a blank line. The error does not repeat the line.
 fn parse(line: &[u8]) -> Result<Option<ImportForm>, &'static str> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
     let Ok(Value::Object(members)) = serde_json::from_slice(line) else {
-        return Err("is no JSON object");
+        return Err("is not a JSON object");
     };
     Ok(Some(ImportForm {
-        id: text(&members, "id").ok_or("id is no text")?,
-        username: text(&members, "username").ok_or("username is no text")?,
-        email: text(&members, "email").ok_or("email is no text")?,
-        name: text(&members, "name").ok_or("name is no text")?,
-        phone: text(&members, "phone").ok_or("phone is no text")?,
-        role: text(&members, "role").ok_or("role is no text")?,
-        created_at: text(&members, "created_at").ok_or("created_at is no text")?,
-        password_hash: text(&members, "password_hash").ok_or("password_hash is no text")?,
+        id: text(&members, "id").ok_or("id is not a string")?,
+        username: text(&members, "username").ok_or("username is not a string")?,
+        email: text(&members, "email").ok_or("email is not a string")?,
+        name: text(&members, "name").ok_or("name is not a string")?,
+        phone: text(&members, "phone").ok_or("phone is not a string")?,
+        role: text(&members, "role").ok_or("role is not a string")?,
+        created_at: text(&members, "created_at").ok_or("created_at is not a string")?,
+        password_hash: text(&members, "password_hash").ok_or("password_hash is not a string")?,
     }))
 }
 
-/// The member, `Some(None)` if it is not there or null, `None` if it is something else than a text.
+/// The string in a field; `Some(None)` if the field is absent or null, `None` if it is not a string.
 fn text(members: &Map<String, Value>, name: &str) -> Option<Option<String>> {
     match members.get(name) {
         None | Some(Value::Null) => Some(None),
@@ -232,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lines_are_passed_over_and_the_next_is_read() {
+    fn a_line_that_is_too_long_is_skipped_and_the_next_one_is_read() {
         let long = "x".repeat(3 * LONGEST_LINE);
         let text = format!("one\n{long}\n\nlast");
         let mut lines = text.as_bytes();
@@ -248,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_an_object_of_texts() {
+    fn a_line_is_an_object_of_strings() {
         let form = parse(br#" {"email": "a@b.example", "phone": null, "more": [1]} "#).unwrap();
         assert_eq!(form.unwrap().email.as_deref(), Some("a@b.example"));
         assert!(parse(b" \r\n").unwrap().is_none());
-        assert_eq!(parse(br#"{"id": 7}"#).err(), Some("id is no text"));
+        assert_eq!(parse(br#"{"id": 7}"#).err(), Some("id is not a string"));
         for wrong in [&b"[]"[..], b"{", b"null", b"\xff", b"{} {}"] {
-            assert_eq!(parse(wrong).err(), Some("is no JSON object"));
+            assert_eq!(parse(wrong).err(), Some("is not a JSON object"));
         }
         assert!(parse("[".repeat(60_000).as_bytes()).is_err());
     }

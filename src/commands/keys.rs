@@ -1,4 +1,4 @@
-//! `authlog keys`: the keys that sign tokens, and replacing the master key.
+//! `authlog keys`: manages the keys that sign tokens, and replaces the master key.
 
 use anyhow::Context;
 use authlog_domain::Timestamp;
@@ -13,10 +13,11 @@ use crate::cli::{KeysCommand, RetireKey, RotateKey, RotateMaster};
 use crate::composition;
 use crate::settings::Settings;
 
-/// Keys in one step: few enough to block other work only for milliseconds, many enough to keep the cost per key low.
+/// Account keys that one step of a master-key rotation rewraps: few enough to block other work only for milliseconds, many
+/// enough to keep the cost per key low.
 const STEP: u32 = 2000;
 
-/// Looks after keys.
+/// Lists, rotates or retires signing keys, or rotates the master key.
 pub(crate) async fn keys(command: KeysCommand, settings: &Settings) -> anyhow::Result<()> {
     match command {
         KeysCommand::List => list(settings).await,
@@ -30,7 +31,7 @@ async fn list(settings: &Settings) -> anyhow::Result<()> {
     let store = open(settings, StoreAccess::Read).await?;
     let stored = store.signing_keys(composition::clock().now()).await?;
     if settings.tokens.jwt_secret.is_some() {
-        print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not among these")?;
+        print("tokens are signed with AUTHLOG_JWT_SECRET (HS256), which is not listed here")?;
     }
     print_keys(&stored.keys)?;
     for fault in stored.faults {
@@ -53,7 +54,9 @@ async fn rotate(command: &RotateKey, settings: &Settings) -> anyhow::Result<()> 
     let now = composition::clock().now();
     let changed = rotate_signing_key(&*store, wanted, command.now, now)
         .await
-        .context("no key was published; --now lets one that is published sign in seconds")?;
+        .context(
+            "no key was published; if one is waiting to sign, --now lets it sign within seconds",
+        )?;
     print_keys(&changed)
 }
 
@@ -77,7 +80,7 @@ fn print_keys(keys: &[KeyRecord]) -> anyhow::Result<()> {
     let now = composition::clock().now();
     let shown = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     let row = |key: &KeyRecord| {
-        // A key that was given up before its turn never signed.
+        // A key that was retired before it became the signing key never signed.
         let never = key.signs_until == Some(key.signs_from) && key.state(now) == KeyState::Retired;
         [
             key.kid.clone(),
@@ -97,10 +100,10 @@ async fn rotate_master(command: &RotateMaster, settings: &Settings) -> anyhow::R
         .await?
         .store;
     let rewrapped = rewrap(&*store).await.context(
-        "the rotation is not finished; the store takes both keys until the same command has ended",
+        "the rotation is not finished; the store accepts both keys until you run the same command again and it succeeds",
     )?;
     print(&format!(
-        "sealed the keys of {rewrapped} accounts under the new master key; the old one opens nothing any more but backups"
+        "encrypted the keys of {rewrapped} accounts with the new master key; only backups still need the old one"
     ))
 }
 

@@ -1,4 +1,4 @@
-//! `authlog log`: proving and verifying the log.
+//! `authlog log`: proves and verifies the log.
 
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ pub(crate) struct CheckFile {
     key: VerifierKey,
 }
 
-/// Proves or verifies the log.
+/// Runs a command about the log.
 pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Result<()> {
     if let LogCommand::Check(command) = &command {
         return check(command);
@@ -98,7 +98,7 @@ pub(crate) async fn log(command: LogCommand, settings: &Settings) -> anyhow::Res
     }
 }
 
-/// Signs for all that the log has.
+/// Signs a checkpoint of the whole log.
 pub(super) async fn sign_all(settings: &Settings, store: &dyn Store) -> anyhow::Result<()> {
     let key = transparency::key(settings, store).await?;
     transparency::sign(settings, store, &key).await
@@ -116,7 +116,7 @@ async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> a
         Some(key) => key,
         None => transparency::key(settings, store).await?.verifier().clone(),
     };
-    // What the log itself says about a difference comes first: it is closer to the event.
+    // A checkpoint file that contradicts the log is reported last: the verification below names the event that differs.
     let (kept, contradiction) = match &command.checkpoint {
         Some(path) => (kept_checkpoints(path, &key)?, None),
         None => match transparency::newest_in_file(settings, store, &key).await {
@@ -144,7 +144,7 @@ async fn verify(command: VerifyLog, settings: &Settings, store: &dyn Store) -> a
     let verified = verified.context("the log is not whole")?;
     if let Some(contradiction) = contradiction {
         return Err(contradiction.context(
-            "the log is whole in itself, but not the one of the configured checkpoint file",
+            "the log is consistent, but it is not the log of the configured checkpoint file",
         ));
     }
     if verified.events > 0 && verified.vouched == 0 {
@@ -216,13 +216,16 @@ async fn prove(
     }
 }
 
-/// Checks evidence or an export.
+/// Checks a file of evidence or an export.
+///
+/// # Errors
+/// The file cannot be read, or it does not prove what it says.
 pub(crate) fn check(command: &CheckFile) -> anyhow::Result<()> {
     let (path, key) = (&command.file, &command.key);
     let open =
         || std::fs::File::open(path).with_context(|| format!("{} cannot be read", path.display()));
     let mut first = String::new();
-    // What is not text fails below, with the reason.
+    // An error is ignored here: a file that is not text fails below, with the reason.
     let _ = std::io::BufRead::read_line(&mut BufReader::new(open()?), &mut first);
     if is_export(first.trim_end_matches('\n')) {
         let exported = check_export(BufReader::new(open()?), key)?;

@@ -59,11 +59,10 @@ pub(crate) async fn rebuild(settings: &Settings) -> anyhow::Result<()> {
         bar.set_length(progress.total.max(progress.done));
         bar.set_position(progress.done);
     })
-    .await
-    .map_err(chain)?;
+    .await?;
     bar.finish_and_clear();
     print(&format!(
-        "rebuilt the rows of {} streams, removed {} without events",
+        "rebuilt the rows of {} streams, removed the rows of {} that have no events",
         done.done, done.removed
     ))
 }
@@ -73,7 +72,7 @@ async fn open(settings: &Settings, access: StoreAccess) -> anyhow::Result<Arc<dy
     Ok(composition::open_store(settings, access).await?.store)
 }
 
-/// The application without its background workers: a command serves, mails and publishes nothing.
+/// The application without its background workers: a command does not serve requests, send mail or publish events.
 async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<(Authlog, Operator)> {
     let store = open(settings, access).await?;
     // Commands mail no links, so the URL is not used.
@@ -92,8 +91,11 @@ async fn assemble(settings: &Settings, access: StoreAccess) -> anyhow::Result<(A
     Ok((authlog, operator))
 }
 
-/// The account with this id, e-mail address or username. Every command finds accounts this way.
-async fn account_called(
+/// The account with this ID, e-mail address or username. Every command finds accounts this way.
+///
+/// # Errors
+/// No account or several accounts have this name, or the store does not answer.
+async fn resolve_account(
     authlog: &Authlog,
     operator: &Operator,
     name: &str,
@@ -114,8 +116,8 @@ fn no_account(why: NotIdentified, name: &str) -> anyhow::Error {
     }
 }
 
-/// The operator as the origin of a command.
-fn by_operator() -> RequestContext {
+/// The origin that is recorded with the events of a command, with a new request ID.
+fn request_context() -> RequestContext {
     RequestContext {
         request: composition::entropy().random_uuid(),
         contract: ContractName::Cli,
@@ -125,8 +127,8 @@ fn by_operator() -> RequestContext {
     }
 }
 
-/// A refusal in words for an operator.
-fn in_words(refusal: Refusal) -> anyhow::Error {
+/// The error that the operator reads for a refusal. It names the options of the command line.
+fn refusal_error(refusal: Refusal) -> anyhow::Error {
     match refusal {
         Refusal::Invalid(violations) => {
             let list: Vec<String> = violations
@@ -139,7 +141,7 @@ fn in_words(refusal: Refusal) -> anyhow::Error {
             let list: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
             anyhow::anyhow!("taken by another account: {}", list.join(" and "))
         }
-        other => chain(other),
+        other => other.into(),
     }
 }
 
@@ -155,12 +157,8 @@ const fn flag(field: Field) -> &'static str {
     }
 }
 
-fn chain(refusal: Refusal) -> anyhow::Error {
-    anyhow::Error::new(refusal)
-}
-
-/// Buffered standard output.
-fn for_reading() -> impl Write {
+/// Buffered standard output. The caller flushes it.
+fn buffered_stdout() -> impl Write {
     std::io::BufWriter::new(std::io::stdout().lock())
 }
 

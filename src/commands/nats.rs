@@ -1,4 +1,4 @@
-//! `authlog nats`: what an operator does about the stream of events.
+//! `authlog nats`: repairs the stream of events.
 
 use std::io::Write;
 
@@ -6,15 +6,15 @@ use anyhow::Context;
 use authlog_infrastructure::StoreAccess;
 use authlog_infrastructure::nats::{Repaired, STREAM, repair_stream};
 
-use super::{for_reading, open};
+use super::{buffered_stdout, open};
 use crate::cli::{NatsCommand, RepairStream};
 use crate::composition;
 use crate::settings::Settings;
 
-/// The most messages that are printed one by one.
+/// Excluded messages that are printed one by one; further ones are only counted.
 const MOST_LINES: usize = 20;
 
-/// Does what the command says.
+/// Runs a command about the stream.
 pub(crate) async fn nats(command: NatsCommand, settings: &Settings) -> anyhow::Result<()> {
     match command {
         NatsCommand::Repair(command) => repair(&command, settings).await,
@@ -27,7 +27,7 @@ async fn repair(command: &RepairStream, settings: &Settings) -> anyhow::Result<(
     let store = open(settings, StoreAccess::Read).await?;
     let source = composition::event_source(settings);
     let repaired = repair_stream(&nats.access, &*store, &source, command.forged).await?;
-    let mut out = for_reading();
+    let mut out = buffered_stdout();
     write!(out, "{}", in_text(&repaired))?;
     out.flush()?;
     Ok(())
@@ -56,7 +56,7 @@ fn in_text(repaired: &Repaired) -> String {
         (true, true) => "nothing has to be repaired\n".to_owned(),
         (true, false) => format!("nothing has to be repaired; excluded before: {list}\n"),
         (false, _) => format!(
-            "the description of {STREAM} now lists as no events: {list}. Publishing goes on by itself\n"
+            "the description of {STREAM} now lists the messages that are not events: {list}. Publishing continues by itself\n"
         ),
     });
     text

@@ -1,4 +1,4 @@
-//! Files that hold personal data: their owner alone can read them.
+//! Files for personal data, which only their owner can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_file_is_private_and_nothing_that_is_there_is_touched() {
+    fn a_new_file_is_private_and_an_existing_file_or_link_is_not_touched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("export");
         let file = create(&path).unwrap();

@@ -1,4 +1,4 @@
-//! `authlog state`: an account as it stood at a moment, and what changed between two.
+//! `authlog state`: prints the state of an account at a point in time, or the changes between two.
 
 use std::io::Write;
 
@@ -11,25 +11,25 @@ use authlog_infrastructure::StoreAccess;
 use serde_json::{Value, json};
 
 use super::terminal::plain;
-use super::{account_called, assemble, for_reading, in_words};
+use super::{assemble, buffered_stdout, refusal_error, resolve_account};
 use crate::cli::StateCommand;
 use crate::settings::Settings;
 
-/// Prints an account as it stood.
+/// Prints the state of an account, or the changes between two states.
 pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow::Result<()> {
     let (authlog, operator) = assemble(settings, StoreAccess::Read).await?;
-    let user = account_called(&authlog, &operator, &command.account).await?;
-    let stood = look(&authlog, &operator, user, command.at).await?;
-    let mut out = for_reading();
+    let user = resolve_account(&authlog, &operator, &command.account).await?;
+    let state = state_at(&authlog, &operator, user, command.at).await?;
+    let mut out = buffered_stdout();
     match command.diff {
-        None if command.json => writeln!(out, "{}", told(&stood))?,
-        None => write!(out, "{}", in_text(&told(&stood)))?,
+        None if command.json => writeln!(out, "{}", document(&state))?,
+        None => write!(out, "{}", in_text(&document(&state)))?,
         Some(other) => {
-            let other = look(&authlog, &operator, user, Some(other)).await?;
-            let mut moments = [stood, other];
-            // Changes are listed from the earlier to the later moment, in whichever order they were given.
-            moments.sort_by_key(|stood| (stood.state.events, stood.told_at));
-            let [before, after] = moments.map(|stood| told(&stood));
+            let other = state_at(&authlog, &operator, user, Some(other)).await?;
+            let mut states = [state, other];
+            // Changes are listed from the earlier to the later state, whichever was given first.
+            states.sort_by_key(|it| (it.state.events, it.told_at));
+            let [before, after] = states.map(|it| document(&it));
             let changes = changes(&before, &after);
             if command.json {
                 let out_json = json!({
@@ -54,7 +54,11 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow:
     Ok(())
 }
 
-async fn look(
+/// The state of an account at `at`, or now.
+///
+/// # Errors
+/// There is no state then, or the store does not answer.
+async fn state_at(
     authlog: &Authlog,
     operator: &Operator,
     user: UserId,
@@ -63,33 +67,34 @@ async fn look(
     match authlog
         .state_at(operator, user, at)
         .await
-        .map_err(in_words)?
+        .map_err(refusal_error)?
     {
-        StateAt::Found(stood) => Ok(*stood),
+        StateAt::Found(state) => Ok(*state),
         StateAt::NotYetRegistered => bail!("the account had not been registered then"),
-        StateAt::LogEndsAt(last) => bail!("the log does not reach so far: it ends at {last}"),
-        StateAt::InTheFuture => bail!("that instant has not come yet"),
+        StateAt::LogEndsAt(last) => bail!("the log ends before that, at index {last}"),
+        StateAt::InTheFuture => bail!("that time is in the future"),
     }
 }
 
-fn told(stood: &AccountState) -> Value {
-    portrait(&stood.state, stood.told_at)
+fn document(state: &AccountState) -> Value {
+    portrait(&state.state, state.told_at)
 }
 
-fn moment(portrait: &Value) -> String {
-    let as_of = &portrait["as_of"];
+/// The time of a state, and the last event that it includes.
+fn moment(document: &Value) -> String {
+    let as_of = &document["as_of"];
     format!(
         "{} (event {} of the account, log index {}, recorded {})",
-        short(&portrait["at"]),
+        short(&document["at"]),
         short(&as_of["events"]),
         short(&as_of["log_index"]),
         short(&as_of["recorded_at"]),
     )
 }
 
-fn in_text(portrait: &Value) -> String {
-    let mut text = format!("as of           {}\n", moment(portrait));
-    match portrait["account"].as_object() {
+fn in_text(document: &Value) -> String {
+    let mut text = format!("as of           {}\n", moment(document));
+    match document["account"].as_object() {
         None => text.push_str("account         erased\n"),
         Some(members) => {
             for name in [
@@ -115,7 +120,7 @@ fn in_text(portrait: &Value) -> String {
             }
         }
     }
-    let sessions = portrait["live_sessions"].as_array();
+    let sessions = document["live_sessions"].as_array();
     let sessions = sessions.map(Vec::as_slice).unwrap_or_default();
     text.push_str(&format!("live sessions   {}\n", sessions.len()));
     for session in sessions {
@@ -133,19 +138,19 @@ fn in_text(portrait: &Value) -> String {
 
 fn line(change: &Change) -> String {
     let name = plain(&change.member);
-    // A session that began or ended is one line, not one for each member.
-    let standing = |session: &Value| match session {
+    // A session that began or ended is one line, not one line for each of its fields.
+    let status = |session: &Value| match session {
         Value::Null => "not live".to_owned(),
         live => format!("live through {}", short(&live["contract"])),
     };
     let (before, after) = (&change.before, &change.after);
     if before.is_object() != after.is_object() && name.starts_with("sessions.") {
-        return format!("{name}: {} → {}", standing(before), standing(after));
+        return format!("{name}: {} → {}", status(before), status(after));
     }
     format!("{name}: {} → {}", short(before), short(after))
 }
 
-/// A value as a person reads it.
+/// A value of the state document as text for a terminal.
 fn short(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

@@ -15,7 +15,7 @@ pub(super) struct Table<const N: usize> {
 }
 
 impl<const N: usize> Table<N> {
-    /// A table with these columns: their headings, and how wide each is at least.
+    /// A table with these columns: the heading and the minimum width of each, in terminal cells.
     pub(super) fn new(columns: [(&'static str, usize); N]) -> Self {
         Self {
             headings: Some(columns.map(|(heading, _)| heading)),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_where_letters_are_wide_or_take_no_place() {
+    fn columns_line_up_with_wide_and_zero_width_characters() {
         let mut table = Table::new([("A", 0), ("NAME", 0), ("LAST", 0)]);
         let page = table.page(vec![
             row(["1", "山田太郎", "x"]),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_cannot_steer_a_terminal() {
+    fn control_characters_in_a_cell_are_escaped() {
         let mut table = Table::new([("A", 0)]);
         assert_eq!(
             table.page(vec![["\u{1b}[2J".to_owned()]]),

@@ -1,7 +1,7 @@
 //! Escapes text from clients for terminals and spreadsheets.
 
-/// The text without what a terminal would act on: a client chose its user agent, and people their names. Control
-/// characters, and those that turn the direction of text, are shown by their numbers.
+/// The text with control characters, and characters that change the direction of text, as escapes such as `\u{1b}`: names
+/// and user agents are chosen by clients, and a terminal must not act on them.
 pub(super) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -15,8 +15,8 @@ pub(super) fn plain(text: &str) -> String {
     shown
 }
 
-/// A line of CSV (RFC 4180). Every field is quoted, and one that a spreadsheet would take for a formula begins with an
-/// apostrophe, which it then shows as text (OWASP, "CSV Injection").
+/// A line of CSV (RFC 4180). Every field is quoted. A field that a spreadsheet would take for a formula gets an apostrophe in
+/// front of it, so that the spreadsheet shows it as text (OWASP, "CSV Injection").
 pub(super) fn csv_line(fields: &[String]) -> String {
     let quoted: Vec<String> = fields
         .iter()
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_terminal_acts_on_gets_through() {
+    fn control_and_direction_characters_are_escaped() {
         assert_eq!(
             plain("a\u{1b}[2J\u{9b}31m\u{202e}é\n"),
             "a\\u{1b}[2J\\u{9b}31m\\u{202e}é\\u{a}"

@@ -1,4 +1,4 @@
-//! `authlog user`: making, changing and listing accounts.
+//! `authlog user`: creates, changes, lists, imports and erases accounts.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -11,14 +11,14 @@ use authlog_infrastructure::StoreAccess;
 use super::erase::erase;
 use super::import::import;
 use super::table::Table;
-use super::{account_called, assemble, by_operator, chain, in_words, print, print_page};
+use super::{assemble, print, print_page, refusal_error, request_context, resolve_account};
 use crate::cli::{AccountName, ChangeRole, CreateUser, UserCommand};
 use crate::settings::Settings;
 
-/// Accounts that are read at a time for a listing.
+/// Accounts that `user list` reads from the store at a time.
 const PAGE: u32 = 500;
 
-/// Makes, changes or lists accounts.
+/// Runs a command about accounts.
 pub(crate) async fn user(command: UserCommand, settings: &Settings) -> anyhow::Result<()> {
     let access = match &command {
         UserCommand::List => StoreAccess::Read,
@@ -54,9 +54,9 @@ async fn create(
         ..RegistrationForm::default()
     };
     let account = authlog
-        .register_with_role(operator, form, command.role, &by_operator())
+        .register_with_role(operator, form, command.role, &request_context())
         .await
-        .map_err(in_words)?;
+        .map_err(refusal_error)?;
     print_accounts(&mut table(), &[account])
 }
 
@@ -65,29 +65,29 @@ async fn change_role(
     operator: &Operator,
     command: &ChangeRole,
 ) -> anyhow::Result<()> {
-    let user = account_called(authlog, operator, &command.account).await?;
+    let user = resolve_account(authlog, operator, &command.account).await?;
     let account = authlog
-        .change_role(operator, user, command.role, &by_operator())
+        .change_role(operator, user, command.role, &request_context())
         .await
-        .map_err(in_words)?;
+        .map_err(refusal_error)?;
     print_accounts(&mut table(), &[account])
 }
 
 async fn lock(authlog: &Authlog, operator: &Operator, name: &AccountName) -> anyhow::Result<()> {
-    let user = account_called(authlog, operator, &name.account).await?;
+    let user = resolve_account(authlog, operator, &name.account).await?;
     let account = authlog
-        .lock(operator, user, &by_operator())
+        .lock(operator, user, &request_context())
         .await
-        .map_err(in_words)?;
+        .map_err(refusal_error)?;
     print(&format!("locked {}", account.id))
 }
 
 async fn unlock(authlog: &Authlog, operator: &Operator, name: &AccountName) -> anyhow::Result<()> {
-    let user = account_called(authlog, operator, &name.account).await?;
+    let user = resolve_account(authlog, operator, &name.account).await?;
     let account = authlog
-        .unlock(operator, user, &by_operator())
+        .unlock(operator, user, &request_context())
         .await
-        .map_err(in_words)?;
+        .map_err(refusal_error)?;
     print(&format!("unlocked {}", account.id))
 }
 
@@ -95,10 +95,7 @@ async fn list(authlog: &Authlog, operator: &Operator) -> anyhow::Result<()> {
     let mut table = table();
     let mut after = None;
     loop {
-        let accounts = authlog
-            .page_of_accounts(operator, after, PAGE)
-            .await
-            .map_err(chain)?;
+        let accounts = authlog.page_of_accounts(operator, after, PAGE).await?;
         print_accounts(&mut table, &accounts)?;
         let Some(last) = accounts.last() else {
             return Ok(());
