@@ -9,7 +9,7 @@ use super::format::{Format, SWITCH, number, time};
 use super::sources::Sources;
 
 settings! {
-    /// What is asked of accounts, and how long their sessions last.
+    /// The requirements on passwords and e-mail addresses, the lifetimes of sessions, and the cost of password hashes.
     pub(crate) struct Accounts in "Account settings" {
         /// Minimum number of characters of a new password
         password_min_length: usize = CHARACTERS.default("7"),
@@ -60,7 +60,7 @@ impl Accounts {
         Self::read(sources)
     }
 
-    /// What a new password hash costs.
+    /// The parameters of new password hashes.
     pub(crate) fn argon2(&self) -> Argon2Parameters {
         Argon2Parameters {
             memory_kib: self.argon2_memory_kib,

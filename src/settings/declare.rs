@@ -13,12 +13,15 @@ macro_rules! settings {
         }
 
         impl $group {
-            /// What the settings of this group are, in order.
+            /// The declarations of this group, in the order of the help.
             pub(in crate::settings) fn declarations() -> Vec<$crate::settings::declare::Declaration> {
                 vec![$($setting.declaration(stringify!($name), &[$($help),+], $heading),)+]
             }
 
-            /// Reads and checks them, each by itself.
+            /// Reads the settings and checks each by itself.
+            ///
+            /// # Errors
+            /// The first setting that is not valid.
             fn read(sources: &$crate::settings::sources::Sources) -> anyhow::Result<Self> {
                 Ok(Self { $($name: $setting.read(stringify!($name), sources)?,)+ })
             }
@@ -27,18 +30,19 @@ macro_rules! settings {
 }
 pub(super) use settings;
 
-/// How far a value may be shown.
+/// Where a value may be shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exposure {
     /// Everywhere.
     Public,
-    /// It may hold a password: an error does not repeat it.
+    /// Not in errors, because the value may contain a password.
     HoldsPassword,
-    /// It is a secret: an error does not repeat it, and it is no flag, because command lines are public.
+    /// Not in errors, because the value is a secret. The setting has no flag either: other users of a machine can read
+    /// command lines.
     Secret,
 }
 
-/// What a setting is, apart from its type.
+/// A setting without its type, for the help and the sources.
 #[derive(Clone)]
 pub(super) struct Declaration {
     pub(super) name: &'static str,
@@ -47,16 +51,16 @@ pub(super) struct Declaration {
     pub(super) placeholder: &'static str,
     pub(super) default: Fallback,
     pub(super) exposure: Exposure,
-    /// A variable that sets it as well, unless its own does.
+    /// Another environment variable, which is read if the setting's own is not set.
     pub(super) other_variable: Option<&'static str>,
 }
 
 /// What is used when a setting is not set.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fallback {
-    /// This value, as it would be set.
+    /// This value, written as a user would set it.
     Value(&'static str),
-    /// What these words say.
+    /// No value. These words describe for the help what happens then.
     Words(&'static str),
 }
 

@@ -8,10 +8,11 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use super::declarations;
 use super::declare::Declaration;
 
-/// What was given on the command line. Every setting except a secret is a flag.
+/// The settings that were given on the command line. Every setting except a secret has a flag.
 pub(crate) struct Flags {
     /// The settings file.
     pub(super) config: Option<PathBuf>,
+    /// The other settings: their values by their names.
     pub(super) given: BTreeMap<&'static str, String>,
 }
 
@@ -37,7 +38,7 @@ impl Flags {
         std::iter::once(config).chain(settings).collect()
     }
 
-    /// What a setting was given as.
+    /// The value of a setting, if its flag was given.
     #[cfg(test)]
     pub(crate) fn value_of(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(String::as_str)

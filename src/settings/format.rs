@@ -1,4 +1,4 @@
-//! The format of a setting: how its value is written, read and defaulted.
+//! The format of a setting: how its value is written and parsed, and what its default is.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use super::sources::Sources;
 pub(super) struct Format<T> {
     /// What stands for the value in the help, such as `FILE`.
     placeholder: &'static str,
-    /// What would be right, in the words of an error.
+    /// Which values are valid: an error says that the setting "should be" this.
     expected: &'static str,
     parser: Parser<T>,
     exposure: Exposure,
@@ -24,7 +24,7 @@ pub(super) struct Format<T> {
 enum Parser<T> {
     /// Accepts a value or not.
     Plain(fn(&str) -> Option<T>),
-    /// Says in addition what is wrong with a value.
+    /// Accepts a value or not, and may say why not.
     Explaining(fn(&str) -> anyhow::Result<Option<T>>),
 }
 
@@ -32,7 +32,7 @@ enum Parser<T> {
 pub(super) struct Setting<T, V = T> {
     format: Format<T>,
     default: Fallback,
-    /// Makes the value from what was set or is the default.
+    /// Makes the value from the one that was set or is the default; `None` if a value is required.
     finish: fn(Option<T>) -> Option<V>,
 }
 
@@ -144,7 +144,7 @@ impl<T, V> Setting<T, V> {
     /// The value of the setting called `name`.
     ///
     /// # Errors
-    /// Where it was set, and what would be right.
+    /// The value that was set is not valid. The error says where it was set and which values are valid.
     pub(super) fn read(&self, name: &str, sources: &Sources) -> anyhow::Result<V> {
         let value = match (sources.get(name), self.default) {
             (Some((text, origin)), _) => {
@@ -157,7 +157,7 @@ impl<T, V> Setting<T, V> {
                     }
                     Exposure::HoldsPassword | Exposure::Secret => {
                         format!(
-                            "{origin} is not right: it should be {}",
+                            "{origin} is not valid: it should be {}",
                             self.format.expected
                         )
                     }
@@ -168,7 +168,7 @@ impl<T, V> Setting<T, V> {
             (None, Fallback::Value(text)) => self.format.parse(text)?,
             (None, Fallback::Words(_)) => None,
         };
-        (self.finish)(value).with_context(|| format!("the default of {name} is not right"))
+        (self.finish)(value).with_context(|| format!("the default of {name} is not valid"))
     }
 }
 

@@ -10,8 +10,8 @@ use super::declare::settings;
 use super::format::{Format, SWITCH, number, time};
 use super::sources::Sources;
 
-/// The longest time that requests are accepted after the first SIGTERM: load balancers ask every few seconds whether a node
-/// is ready.
+/// Maximum of `AUTHLOG_SHUTDOWN_DELAY`. Load balancers ask every few seconds whether a node is ready, so minutes are enough
+/// for each of them to notice.
 const LONGEST_SHUTDOWN_DELAY: Duration = Duration::from_secs(5 * 60);
 
 settings! {
@@ -98,25 +98,28 @@ const SHUTDOWN_DELAY: Format<Duration> = Format::new(
 );
 
 impl Http {
-    /// Reads and checks them, also against each other.
+    /// Reads the settings, and checks each by itself and all together.
+    ///
+    /// # Errors
+    /// A setting is not valid, or two contradict each other.
     pub(super) fn from_sources(sources: &Sources) -> anyhow::Result<Self> {
         let http = Self::read(sources)?;
         let is_https = |url: &Url| url.scheme() == "https";
         anyhow::ensure!(
             !http.allows_cross_site_cookies()
                 || http.public_url.as_ref().is_some_and(is_https) && !http.cors_origins.is_empty(),
-            "AUTHLOG_COOKIE_SAME_SITE is none, which needs AUTHLOG_PUBLIC_URL=https://… (browsers keep such a cookie over HTTPS alone) and AUTHLOG_CORS_ORIGINS (the sites whose pages may use it)"
+            "AUTHLOG_COOKIE_SAME_SITE is none, which needs AUTHLOG_PUBLIC_URL=https://… (browsers accept such a cookie only over HTTPS) and AUTHLOG_CORS_ORIGINS (the sites whose pages may use it)"
         );
         Ok(http)
     }
 
-    /// Whether pages of these origins that belong to another site than ours may use our cookies.
+    /// Whether a page of an allowed origin may use the refresh cookie although it belongs to another site than the service.
     pub(crate) fn allows_cross_site_cookies(&self) -> bool {
         self.cookie_same_site == SameSite::None
     }
 }
 
-/// A URL to which paths can be appended, and whose path a cookie can have (RFC 6265 §4.1.1).
+/// A URL to which paths can be appended, and whose path can be the `Path` of a cookie (RFC 6265 §4.1.1).
 fn public_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let is_base = matches!(url.scheme(), "http" | "https")

@@ -19,11 +19,11 @@ settings! {
 pub(crate) enum LogFormat {
     /// For people.
     Text,
-    /// For collectors: a JSON object a line.
+    /// For collectors: one JSON object per line.
     Json,
 }
 
-/// It is checked when logging starts.
+/// Any text: the filter is parsed when logging starts.
 const FILTER: Format<String> = Format::new("FILTER", "a level or a filter", |text| {
     Some(text.to_owned())
 });

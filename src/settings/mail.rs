@@ -39,14 +39,17 @@ const SENDER: Format<String> = Format::new(
 );
 
 impl Mail {
-    /// Reads and checks them, also against each other.
+    /// Reads the settings, and checks each by itself and all together.
+    ///
+    /// # Errors
+    /// A setting is not valid, or two contradict each other.
     pub(super) fn from_sources(sources: &Sources) -> anyhow::Result<Self> {
         let mail = Self::read(sources)?;
         let is_encrypted =
             |url: &Url| url.scheme() == "smtps" || url.query_pairs().any(|(name, _)| name == "tls");
         anyhow::ensure!(
             mail.smtp_ca_file.is_none() || mail.smtp_url.as_ref().is_some_and(is_encrypted),
-            "AUTHLOG_SMTP_CA_FILE is set, but AUTHLOG_SMTP_URL names no server that is spoken to with TLS: write smtps://… or smtp://…?tls=required"
+            "AUTHLOG_SMTP_CA_FILE is set, but AUTHLOG_SMTP_URL does not use TLS: write smtps://… or smtp://…?tls=required"
         );
         Ok(mail)
     }

@@ -7,7 +7,7 @@ use super::format::{FILE, TEXT};
 use super::sources::Sources;
 
 settings! {
-    /// The master keys as they are set.
+    /// The settings from which [`MasterKeySource`] is made.
     pub(super) struct MasterKeys in "Key settings" {
         /// Master key, in Base64
         master_key: Option<String> = TEXT.secret().optional("the key in AUTHLOG_MASTER_KEY_FILE"),
@@ -22,9 +22,9 @@ settings! {
 
 /// Where a master key comes from.
 pub(crate) enum MasterKeySource {
-    /// It was given.
+    /// The key itself, in Base64.
     Given(String),
-    /// It is in this file, which is created at the first start.
+    /// The file that contains the key. The first start creates it for the master key.
     File(PathBuf),
 }
 

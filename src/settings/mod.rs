@@ -1,5 +1,5 @@
-//! Settings: flags, environment variables and an optional TOML file, in that order. Each is declared once, in the file of
-//! its theme; its names, its help and where it is read from follow from that.
+//! Settings: flags take precedence over environment variables, and these over an optional TOML file. Each setting is declared
+//! once, in the file of its group. Its names and its help are derived from the declaration.
 
 mod accounts;
 mod declare;
@@ -37,18 +37,19 @@ pub(crate) use storage::Database;
 use storage::Storage;
 use tokens::Tokens;
 
-/// How long a password reset can be carried out: the contracts' README.
+/// Lifetime of a password reset, as docs/contracts/README.md documents it.
 pub(crate) const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
-/// How long a link about an e-mail address is good: a mail that comes in the evening is read in the morning.
+/// Lifetime of a link that verifies an e-mail address. A day, because a mail that arrives in the evening may be read in the
+/// morning.
 pub(crate) const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a replaced refresh token is still taken: a client's retry after a lost answer takes a few seconds, a thief
-/// who has the token needs to be faster than its owner. The ten seconds count from when the answer was due at the latest,
-/// which is ten seconds after the request came (`authlog_api::Settings::request_timeout`).
+/// How long a replaced refresh token is still accepted: ten seconds that the request itself may take
+/// (`authlog_api::Settings::request_timeout`), and ten in which a client retries after a lost response. It is no longer,
+/// because a stolen token is accepted just as long.
 pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(10 + 10);
 
-/// Everything that can be set, checked.
+/// All settings, validated.
 pub(crate) struct Settings {
     pub(crate) http: Http,
     pub(crate) storage: Storage,
@@ -64,7 +65,7 @@ pub(crate) struct Settings {
     is_listen_set: bool,
 }
 
-/// What every setting is, in the order of the help.
+/// The declarations of all settings, in the order of the help.
 fn declarations() -> Vec<Declaration> {
     [
         Http::declarations(),
@@ -80,10 +81,10 @@ fn declarations() -> Vec<Declaration> {
 }
 
 impl Settings {
-    /// Collects the settings from everywhere and checks each.
+    /// Reads the settings from the flags, the environment and the settings file, and checks them.
     ///
     /// # Errors
-    /// The first that is wrong: which it is, where it was set, and what would be right.
+    /// The first setting that is not valid: where it was set, and which values are valid.
     pub(crate) fn load(flags: Flags) -> anyhow::Result<Self> {
         Self::from_sources(&Sources::new(flags)?)
     }
@@ -117,7 +118,7 @@ impl Settings {
             .create(data_dir)
             .with_context(|| {
                 format!(
-                    "AUTHLOG_DATA_DIR: the directory {} cannot be made",
+                    "AUTHLOG_DATA_DIR: the directory {} cannot be created",
                     data_dir.display()
                 )
             })

@@ -1,4 +1,4 @@
-//! The settings about NATS, which belong together.
+//! Settings of the connection to NATS and of the streams.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::declare::settings;
 use super::format::{FILE, Format, number};
 use super::sources::Sources;
 
-/// The fewest bytes to which a stream can be limited: some thousand events.
+/// Minimum of `AUTHLOG_NATS_MAX_BYTES`: room for some thousand events.
 const LEAST_MAX_BYTES: i64 = 1_000_000;
 
 /// Where to publish, and how the streams are made.
@@ -21,7 +21,7 @@ pub(crate) struct Nats {
 }
 
 settings! {
-    /// The settings as they are set.
+    /// The settings from which [`Nats`] is made.
     pub(super) struct NatsSettings in "NATS settings" {
         /// NATS servers with JetStream to publish events to, separated by commas
         nats_url: Option<NatsServers> = SERVERS
@@ -81,11 +81,14 @@ const API_PREFIX: Format<String> = Format::new(
     subject,
 );
 
-/// Settings that may be set without a server.
+/// Settings that may be set while publishing is off. Any other setting without `AUTHLOG_NATS_URL` is an error.
 const WITHOUT_A_SERVER: [&str; 2] = ["nats_url", "nats_replicas"];
 
 impl Nats {
-    /// Reads and checks them; `None` without a server.
+    /// Reads the settings, and checks each by itself and all together; `None` if no server is set.
+    ///
+    /// # Errors
+    /// A setting is not valid, or two contradict each other.
     pub(super) fn from_sources(sources: &Sources) -> anyhow::Result<Option<Self>> {
         let settings = NatsSettings::read(sources)?;
         let identity = settings.identity()?;
@@ -162,7 +165,7 @@ impl NatsSettings {
     }
 }
 
-/// Tokens with dots between them, without wildcards or spaces.
+/// A NATS subject without wildcards: tokens that are separated by dots and contain no white space.
 fn subject(text: &str) -> Option<String> {
     let is_plain = |it: char| !it.is_whitespace() && !it.is_control() && !"*>".contains(it);
     let is_token = |token: &str| !token.is_empty() && token.chars().all(is_plain);

@@ -9,7 +9,7 @@ use super::declarations;
 use super::declare::variable;
 use super::flags::Flags;
 
-/// Where one setting was set, in words for its owner.
+/// Where a setting was set. Its text is for errors.
 #[derive(Clone)]
 pub(super) enum Origin {
     Flag(&'static str),
@@ -27,7 +27,7 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// What was set, and where.
+/// The values that were set, by the name of the setting, and where each was set.
 pub(super) struct Sources(BTreeMap<&'static str, (String, Origin)>);
 
 impl Sources {
@@ -76,14 +76,17 @@ impl Sources {
         Self::merge(BTreeMap::new(), lookup, BTreeMap::new())
     }
 
-    /// What a setting was set to, and where.
+    /// The value of a setting and where it was set; `None` if it was not set.
     pub(super) fn get(&self, name: &str) -> Option<(&str, &Origin)> {
         let (value, origin) = self.0.get(name)?;
         Some((value, origin))
     }
 }
 
-/// Reads the settings file. A name that is no setting is an error: it is most likely misspelt.
+/// Reads the settings file.
+///
+/// # Errors
+/// The file cannot be read or is not TOML, or it contains an unknown name, which is most likely misspelt.
 fn read_file(path: &Path) -> anyhow::Result<BTreeMap<&'static str, String>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the settings file {} cannot be read", path.display()))?;
@@ -121,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_comes_before_the_environment_and_that_before_the_file() {
+    fn a_flag_overrides_the_environment_which_overrides_the_file() {
         let environment = |name: &str| (name == "AUTHLOG_LISTEN").then(|| "env".to_owned());
         let nothing = |_: &str| None;
         let all = Sources::merge(set("flag"), environment, set("file"));
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_variable_comes_before_the_usual_one_for_the_database() {
+    fn authlog_database_url_overrides_database_url() {
         let usual = Sources::of_environment(&[("DATABASE_URL", "postgres://usual")]);
         assert_eq!(value(&usual, "database_url").unwrap(), "postgres://usual");
         let both = Sources::of_environment(&[
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_line_of_the_file_is_an_error() {
+    fn an_unknown_name_in_the_file_is_an_error() {
         let error = parse_file("lisen = \"127.0.0.1:1\"").unwrap_err();
         assert!(error.to_string().contains("lisen"), "{error}");
         assert!(parse_file("listen = [1]").is_err());

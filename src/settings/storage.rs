@@ -10,7 +10,7 @@ use super::format::{FILE, Format, SWITCH, time};
 use super::sources::Sources;
 
 settings! {
-    /// The store as it is set.
+    /// Where the store and its key are, and how the store is upgraded.
     pub(crate) struct Storage in "Storage settings" {
         /// Directory for the SQLite file, the master key and mail
         data_dir: PathBuf = DIRECTORY.default("data"),

@@ -28,7 +28,10 @@ const SHARED_SECRET: Format<String> = Format::new(
 );
 
 impl Tokens {
-    /// Reads and checks them, also against each other.
+    /// Reads the settings, and checks each by itself and all together.
+    ///
+    /// # Errors
+    /// A setting is not valid, or two contradict each other.
     pub(super) fn from_sources(sources: &Sources) -> anyhow::Result<Self> {
         let tokens = Self::read(sources)?;
         let shared = tokens.jwt_algorithm == Some(JwtAlgorithm::Hs256);
@@ -38,7 +41,7 @@ impl Tokens {
         );
         anyhow::ensure!(
             shared || tokens.jwt_secret.is_none(),
-            "AUTHLOG_JWT_SECRET is set, but AUTHLOG_JWT_ALGORITHM is not HS256: a shared secret serves that algorithm alone"
+            "AUTHLOG_JWT_SECRET is set, but AUTHLOG_JWT_ALGORITHM is not HS256: only that algorithm uses a shared secret"
         );
         Ok(tokens)
     }

@@ -1,14 +1,14 @@
-//! Environment variables that are named like settings and set nothing: most likely they are misspelt.
+//! Warnings about environment variables that begin with `AUTHLOG_` and are not settings: most likely they are misspelt.
 
 use std::ffi::OsString;
 
 use super::declarations;
 use super::declare::{Declaration, variable};
 
-/// The similarity from which on one name is taken for a misspelt other (Jaro-Winkler, 0 to 1).
+/// Minimum similarity at which an unknown name is taken for a misspelt known one (Jaro-Winkler, 0 to 1).
 const SIMILAR: f64 = 0.85;
 
-/// A sentence for each of them among `variables`.
+/// One warning for each such variable among `variables`, sorted by name. A warning does not show the value.
 pub(super) fn warnings(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
     let known: Vec<String> = known_variables().collect();
     let mut warnings: Vec<String> = variables
@@ -22,9 +22,9 @@ pub(super) fn warnings(variables: impl Iterator<Item = (OsString, OsString)>) ->
                 .max_by(|(one, _), (other, _)| one.total_cmp(other));
             match nearest {
                 Some((similarity, nearest)) if similarity >= SIMILAR => {
-                    format!("{name} is no setting and does nothing; is {nearest} meant?")
+                    format!("{name} is not a setting and has no effect; did you mean {nearest}?")
                 }
-                _ => format!("{name} is no setting and does nothing"),
+                _ => format!("{name} is not a setting and has no effect"),
             }
         })
         .collect();
@@ -42,11 +42,11 @@ fn known_variables() -> impl Iterator<Item = String> {
 
 /// How similar two names are without the prefix that they share.
 fn similarity(name: &str, known: &str) -> f64 {
-    let own = |name: &str| name.trim_start_matches("AUTHLOG_").to_owned();
-    strsim::jaro_winkler(&own(name), &own(known))
+    let stem = |name: &str| name.trim_start_matches("AUTHLOG_").to_owned();
+    strsim::jaro_winkler(&stem(name), &stem(known))
 }
 
-/// Kubernetes sets such variables in every container for a service that is called `authlog`.
+/// Whether Kubernetes may have set the variable. It sets these in every container if a Service is called `authlog`.
 fn is_of_kubernetes(name: &str, value: &OsString) -> bool {
     name.starts_with("AUTHLOG_SERVICE_")
         || name.starts_with("AUTHLOG_PORT_")
@@ -74,9 +74,9 @@ mod tests {
                 ("AUTHLOG_PORT", "8080"),
             ]),
             [
-                "AUTHLOG_PORT is no setting and does nothing",
-                "AUTHLOG_PUBLC_URL is no setting and does nothing; is AUTHLOG_PUBLIC_URL meant?",
-                "AUTHLOG_RATE_LIMITS is no setting and does nothing; is AUTHLOG_RATE_LIMIT meant?",
+                "AUTHLOG_PORT is not a setting and has no effect",
+                "AUTHLOG_PUBLC_URL is not a setting and has no effect; did you mean AUTHLOG_PUBLIC_URL?",
+                "AUTHLOG_RATE_LIMITS is not a setting and has no effect; did you mean AUTHLOG_RATE_LIMIT?",
             ]
         );
     }

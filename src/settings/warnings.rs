@@ -1,9 +1,9 @@
-//! Warnings about settings that are valid and most likely not meant.
+//! Warnings about settings that are valid but most likely a mistake.
 
 use super::{Settings, unknown_variables};
 
 impl Settings {
-    /// A sentence for each.
+    /// One sentence per warning, for the log.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = unknown_variables::warnings(std::env::vars_os());
         warnings.extend(self.unused_port(std::env::var("PORT").ok()));
@@ -25,7 +25,8 @@ impl Settings {
         warnings
     }
 
-    /// Platforms say by `PORT` where they expect a service. Others set it for programs of theirs, so it is not followed.
+    /// A warning if the platform seems to expect the service on another port. Platforms say so by `PORT`. The service does not
+    /// follow it, because other software sets `PORT` for itself.
     pub(super) fn unused_port(&self, port: Option<String>) -> Option<String> {
         let port: u16 = port?.trim().parse().ok()?;
         let listen = self.http.listen;

@@ -1,4 +1,4 @@
-//! What settings mean, alone and together, and what their errors say.
+//! Tests of single settings, of their combinations, and of errors and warnings.
 
 mod documentation;
 mod nats;
@@ -21,7 +21,7 @@ fn without_any_setting_everything_is_in_the_data_directory() {
 }
 
 #[test]
-fn a_wrong_setting_is_named_with_what_would_be_right() {
+fn an_error_names_the_setting_and_the_valid_values() {
     for (name, wrong, right) in [
         ("AUTHLOG_LISTEN", "localhost", "127.0.0.1:8080"),
         ("AUTHLOG_RATE_LIMIT", "maybe", "on or off"),
@@ -71,7 +71,7 @@ fn a_secret_is_never_repeated_in_an_error() {
 }
 
 #[test]
-fn cookies_for_other_sites_need_https_and_the_names_of_these_sites() {
+fn cross_site_cookies_need_https_and_allowed_origins() {
     let with = |settings: &[(&str, &str)]| {
         let same_site = [("AUTHLOG_COOKIE_SAME_SITE", "none")];
         load(&[&same_site, settings].concat())
@@ -102,7 +102,7 @@ fn cookies_for_other_sites_need_https_and_the_names_of_these_sites() {
 }
 
 #[test]
-fn the_authority_of_a_mail_server_goes_with_tls_alone() {
+fn a_certificate_authority_for_mail_needs_a_server_with_tls() {
     let with = |url: &str| {
         load(&[
             ("AUTHLOG_SMTP_CA_FILE", "ca.pem"),
@@ -116,7 +116,7 @@ fn the_authority_of_a_mail_server_goes_with_tls_alone() {
 }
 
 #[test]
-fn a_secret_that_ends_with_a_line_break_is_taken_as_it_is_and_warned_about() {
+fn a_secret_with_a_line_break_at_its_end_is_kept_and_causes_a_warning() {
     let warnings = |secret: &str| {
         let settings = load(&[
             ("AUTHLOG_JWT_ALGORITHM", "HS256"),
@@ -134,7 +134,7 @@ fn a_secret_that_ends_with_a_line_break_is_taken_as_it_is_and_warned_about() {
 }
 
 #[test]
-fn a_port_of_the_platform_is_warned_about_where_another_is_listened_on() {
+fn a_port_of_the_platform_that_is_not_served_causes_a_warning() {
     let warning = |settings: &[(&str, &str)], port: &str| {
         let settings = load(settings).unwrap();
         settings.unused_port(Some(port.to_owned()))
@@ -147,7 +147,7 @@ fn a_port_of_the_platform_is_warned_about_where_another_is_listened_on() {
 }
 
 #[test]
-fn a_shared_secret_goes_with_its_algorithm_alone() {
+fn a_shared_secret_needs_hs256_and_hs256_needs_a_shared_secret() {
     let secret = "0123456789abcdef0123456789abcdef";
     assert!(load(&[("AUTHLOG_JWT_ALGORITHM", "HS256")]).is_err());
     assert!(load(&[("AUTHLOG_JWT_SECRET", secret)]).is_err());

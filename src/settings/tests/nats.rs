@@ -1,4 +1,4 @@
-//! The settings about NATS.
+//! Tests of the settings of NATS.
 
 use authlog_infrastructure::nats::NatsIdentity;
 
