@@ -6,10 +6,10 @@ const OTHER_DESCRIPTORS: u64 = 256;
 /// Fewest connections that are worth serving.
 const FEWEST_CONNECTIONS: usize = 16;
 
-/// Raises the limit of file descriptors to what `wanted` connections need, and returns how many connections the limit that the
-/// system grants allows. Most systems start a program with about a thousand and let it raise the limit.
+/// Raises the soft limit of file descriptors so that `wanted` connections fit, and returns how many connections fit into the
+/// limit that the system grants: at most `wanted`. Most systems start a program with a soft limit of about a thousand.
 ///
-/// Further connections would use up the descriptors of the store, and no request could be answered, not even a probe.
+/// More connections than that would use up the descriptors of the store, and no request could be answered, not even a probe.
 pub(crate) fn within_limits(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let needed = wanted as u64 + OTHER_DESCRIPTORS;

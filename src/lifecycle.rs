@@ -32,8 +32,8 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts to receive signals. Until [`Self::is_serving`] a signal ends the program at once. After it the first signal
-    /// lets the program serve for another `shutdown_delay`.
+    /// Starts to receive signals. Until [`Self::mark_serving`] is called, a signal ends the program at once. After that, the
+    /// program serves for another `shutdown_delay` when the first signal comes.
     ///
     /// # Errors
     /// Signals cannot be received.
@@ -64,8 +64,8 @@ impl Lifecycle {
     }
 
     /// Notes that requests are accepted from now on, so that a signal has to let them finish.
-    pub(crate) fn is_serving(&self) {
-        self.signals.is_serving();
+    pub(crate) fn mark_serving(&self) {
+        self.signals.mark_serving();
     }
 
     /// Runs `serving` until it is drained, then stops the workers. `serving` is dropped in between: it holds the last
@@ -78,7 +78,7 @@ impl Lifecycle {
         let finished = self.tasks.finish(FINISH_WITHIN).await;
         anyhow::ensure!(
             drained && finished,
-            "the program had to end before everything was finished"
+            "the program ended before all requests and workers had finished"
         );
         Ok(())
     }

@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            logging::say_last(&format!("authlog: {error:#}"));
+            logging::write_last_line(&format!("authlog: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -57,7 +57,7 @@ pub(crate) async fn serve(settings: &Settings) -> anyhow::Result<()> {
         capacity: Capacity::default(),
     };
     probe(&*store).await;
-    lifecycle.is_serving();
+    lifecycle.mark_serving();
     announce(address, settings.logging.log_format);
     lifecycle.run(authlog_api::serve(listener, api)).await
 }
@@ -161,8 +161,8 @@ fn public_url(settings: &Settings, address: SocketAddr) -> anyhow::Result<Url> {
     }
 }
 
-/// Writes the listening address to the log and to standard output. A thread writes to standard output, because its reader may
-/// not read. The line is JSON if the log is, because collectors join the two.
+/// Writes the listening address to the log and to standard output. A thread of its own writes to standard output, because a
+/// pipe that is not read would block it. The line is JSON if the log is, because collectors join both streams.
 fn announce(address: SocketAddr, format: LogFormat) {
     tracing::info!(%address, "listening");
     let url = format!("http://{address}");

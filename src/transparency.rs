@@ -190,15 +190,15 @@ impl Checkpoints {
             it.run(stop).boxed()
         });
         if let Some(checkpoint_exporter) = self.file {
-            carry("file_courier", checkpoint_exporter, tasks);
+            start_exporter("checkpoint_file_exporter", checkpoint_exporter, tasks);
         }
         if let Some(checkpoint_exporter) = self.nats {
-            carry("stream_courier", checkpoint_exporter, tasks);
+            start_exporter("checkpoint_stream_exporter", checkpoint_exporter, tasks);
         }
     }
 }
 
-fn carry<S: CheckpointSink + 'static>(
+fn start_exporter<S: CheckpointSink + 'static>(
     name: &'static str,
     checkpoint_exporter: CheckpointExporter<S>,
     tasks: &mut Tasks,

@@ -106,7 +106,7 @@ async fn the_state_of_every_worker_can_be_read(store: Store) {
         "signer",
         "schema_watch",
         "auditor",
-        "stream_courier",
+        "checkpoint_stream_exporter",
         "publisher",
     ];
     match store {

@@ -27,8 +27,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Starts to receive signals. Before [`Self::is_serving`] a signal ends the program at once; after it the program keeps
-    /// serving for `delay`.
+    /// Starts to receive signals. Until [`Self::mark_serving`] is called, a signal ends the program at once. After that, the
+    /// program serves for another `delay` when the first signal comes.
     ///
     /// # Errors
     /// The thread cannot be started, or signals cannot be received.
@@ -60,7 +60,7 @@ impl Signals {
     }
 
     /// Notes that requests are accepted from now on, so that a signal has to let them finish.
-    pub(super) fn is_serving(&self) {
+    pub(super) fn mark_serving(&self) {
         self.is_serving.store(true, Ordering::Release);
     }
 }

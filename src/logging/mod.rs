@@ -20,7 +20,8 @@ use crate::settings::{LogFormat, Settings};
 use throttle::Throttle;
 use writer::LogWriter;
 
-/// What is not logged unless it is asked for by name: the publisher says itself, once, what the connection to NATS does.
+/// Targets that are silent unless the filter names them. The publisher logs each change of its connection to NATS once, so
+/// the lines of the client library would repeat it.
 const QUIET: &str = "async_nats=off";
 
 /// How long the end of the program waits for its last lines to be written.
@@ -80,16 +81,17 @@ pub(crate) fn lost_lines() -> u64 {
     WRITER.get().map_or(0, LogWriter::lost)
 }
 
-/// Writes the lines that wait, as far as that is possible in a moment.
+/// Waits until the buffered lines are written, at most for [`LAST_LINES_WITHIN`].
 pub(crate) fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush(LAST_LINES_WITHIN);
     }
 }
 
-/// Writes why the program ends to standard error, as far as that is possible in a moment.
-pub(crate) fn say_last(words: &str) {
-    let line = format!("{words}\n");
+/// Writes a last line to standard error: why the program ends. Waits at most for [`LAST_LINES_WITHIN`] once logging has
+/// started.
+pub(crate) fn write_last_line(reason: &str) {
+    let line = format!("{reason}\n");
     match WRITER.get() {
         Some(mut writer) => {
             let _ = writer.write_all(line.as_bytes());

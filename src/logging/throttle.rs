@@ -1,7 +1,7 @@
 //! Throttling of repeated warnings and errors: a fault that every request meets must not fill the disk with its lines.
 //!
-//! Of each place in the code that warns or reports an error, a line of the same content passes once in a few seconds, and
-//! no more than a few lines of different content do. What is left out is counted, and reported in a line of its own.
+//! A place in the code that logs warnings or errors may log the same content once per [`WINDOW`], and at most
+//! [`MOST_DIFFERENT`] lines of different content. Suppressed lines are counted, and reported in a line of their own.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -18,8 +18,8 @@ use tracing_subscriber::layer::Context;
 /// The time within which lines of the same content count as repeated.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// How many lines of different content one place may log in that time.
-const DIFFERENT: usize = 10;
+/// How many lines of different content one place may log within [`WINDOW`].
+const MOST_DIFFERENT: usize = 10;
 
 /// How much of a message is kept for the report, in characters.
 const KEPT_OF_MESSAGE: usize = 120;
@@ -32,14 +32,14 @@ pub(super) struct Throttle(Arc<Mutex<HashMap<Identifier, Place>>>);
 /// What one place in the code has logged within the window.
 struct Place {
     since: Instant,
-    /// The hashes of what passed.
+    /// The hashes of the lines that passed.
     passed: Vec<u64>,
     suppressed: u64,
     target: &'static str,
     message: String,
 }
 
-/// How many lines of one place were left out.
+/// The suppressed lines of one place: their number, and the message of the last one.
 #[derive(Debug, PartialEq, Eq)]
 struct Suppressed {
     lines: u64,
@@ -62,13 +62,13 @@ impl Throttle {
             target: metadata.target(),
             message: String::new(),
         });
-        // What was left out is reported before the window begins again.
+        // Suppressed lines are reported before a new window begins.
         if now.duration_since(place.since) >= WINDOW && place.suppressed == 0 {
             place.since = now;
             place.passed.clear();
         }
         let hash = content.hasher.finish();
-        if place.passed.contains(&hash) || place.passed.len() == DIFFERENT {
+        if place.passed.contains(&hash) || place.passed.len() == MOST_DIFFERENT {
             place.suppressed += 1;
             place.message = content.message;
             return false;
@@ -77,7 +77,7 @@ impl Throttle {
         true
     }
 
-    /// What was left out in the windows that are over, each once.
+    /// The suppressed lines of every window that is over. It returns each only once.
     fn take_suppressed(&self, now: Instant) -> Vec<Suppressed> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let over = places
@@ -95,7 +95,7 @@ impl Throttle {
         .collect()
     }
 
-    /// Logs how many lines were left out. It must not be called while an event is logged.
+    /// Logs how many lines were suppressed. It must not be called while an event is logged, because both need the lock.
     pub(super) fn report(&self) {
         for Suppressed {
             lines,
@@ -126,7 +126,7 @@ impl<S: Subscriber> Layer<S> for Throttle {
     }
 }
 
-/// What a line says: all of its fields as a hash, and the beginning of its message.
+/// The content of a line: a hash of all its fields, and the beginning of its message.
 #[derive(Default)]
 struct Content {
     hasher: DefaultHasher,
@@ -136,7 +136,7 @@ struct Content {
 impl Visit for Content {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         field.name().hash(&mut self.hasher);
-        // Neither a hash nor a text refuses to be written.
+        // Writing into a hasher cannot fail.
         let _ = write!(Hashed(&mut self.hasher), "{value:?}");
         if field.name() == "message" {
             self.message = format!("{value:?}").chars().take(KEPT_OF_MESSAGE).collect();
@@ -144,7 +144,7 @@ impl Visit for Content {
     }
 }
 
-/// Writes into a hash.
+/// Writes text into a hasher.
 struct Hashed<'a>(&'a mut DefaultHasher);
 
 impl fmt::Write for Hashed<'_> {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_error_is_logged_once_and_another_one_beside_it() {
+    fn a_repeated_error_is_logged_once_and_a_different_error_too() {
         let throttle = Throttle::default();
         let lines = lines_of(&throttle, || {
             for _ in 0..100 {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_request_logs_is_not_throttled() {
+    fn lines_below_warnings_are_not_throttled() {
         let lines = lines_of(&Throttle::default(), || {
             for _ in 0..100 {
                 tracing::info!("answered");
@@ -227,12 +227,12 @@ mod tests {
                 fails(&format!("page {number} is damaged"));
             }
         });
-        assert_eq!(lines.len(), DIFFERENT);
+        assert_eq!(lines.len(), MOST_DIFFERENT);
         assert_eq!(throttle.0.lock().unwrap().len(), 1);
     }
 
     #[test]
-    fn what_was_left_out_is_reported_once_its_window_is_over_and_then_the_error_is_logged_again() {
+    fn suppressed_lines_are_reported_after_their_window_and_the_error_is_logged_again() {
         let throttle = Throttle::default();
         lines_of(&throttle, || {
             for _ in 0..100 {
@@ -249,7 +249,7 @@ mod tests {
         };
         assert_eq!(throttle.take_suppressed(later), [expected]);
         assert_eq!(throttle.take_suppressed(later + WINDOW), []);
-        // Its window began at a time that is still to come.
+        // The report has begun a new window, in which the error passes again.
         let lines = lines_of(&throttle, || fails("the disk is full"));
         assert_eq!(lines.len(), 1);
     }

@@ -14,13 +14,14 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Bytes that may wait to be written: some twenty thousand lines, which is more than a burst and little memory.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 
-/// How long a descriptor that does not block may refuse bytes before they are lost.
+/// How often in a row a descriptor that does not block may refuse bytes before they are lost. With [`AFTER_REFUSAL`] that
+/// is a second.
 const MOST_REFUSALS: u32 = 100;
 
-/// The pause after such a refusal.
+/// The pause after a refusal.
 const AFTER_REFUSAL: Duration = Duration::from_millis(10);
 
-/// How often the thread reports what was lost or left out, at the most.
+/// The shortest time between two reports of lost and suppressed lines.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Takes lines and never fails. Clones share one buffer.
@@ -37,13 +38,13 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    /// Whether the thread writes what it has taken out.
+    /// Whether the thread is writing bytes that it has taken out of the buffer.
     is_writing: bool,
 }
 
 impl LogWriter {
-    /// Starts the thread that writes to `sink`. Every few seconds it calls `report` with the number of lines that were
-    /// lost since it did so with success.
+    /// Starts the thread that writes to `sink`. It calls `report` at most every [`REPORT_EVERY`], after a write that
+    /// succeeded, with the number of lines that were lost since the last call.
     ///
     /// # Errors
     /// The operating system starts no thread.
@@ -71,7 +72,7 @@ impl LogWriter {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until every line was written, for as long as `most`.
+    /// Waits until every line is written, at most for `most`.
     pub(crate) fn flush(&self, most: Duration) {
         let waiting = self.0.lock();
         let is_busy = |waiting: &mut Waiting| waiting.is_writing || !waiting.bytes.is_empty();
@@ -124,28 +125,29 @@ impl<'a> MakeWriter<'a> for LogWriter {
 struct Worker<W, R> {
     shared: Arc<Shared>,
     sink: W,
-    /// Whether the end of the last line is missing.
+    /// Whether the last line was written only in part.
     is_line_torn: bool,
     report: R,
+    /// How many lost lines were reported so far.
     reported: u64,
     reported_at: Option<Instant>,
 }
 
 impl<W: Write, R: FnMut(u64)> Worker<W, R> {
     fn run(mut self) {
-        // Two buffers take turns, so that none is allocated for each line.
+        // Two buffers are swapped, so that no line needs an allocation.
         let mut lines = Vec::new();
         loop {
             self.take(&mut lines);
             let written = self.write(&lines);
-            let is_well = written == lines.len();
+            let is_complete = written == lines.len();
             let missing = count_lines(&lines[written..]);
             self.shared.lost.fetch_add(missing, Ordering::Relaxed);
             self.shared.lock().is_writing = false;
             self.shared.changed.notify_all();
             lines.clear();
             lines.shrink_to(MOST_WAITING / 64);
-            if is_well
+            if is_complete
                 && self
                     .reported_at
                     .is_none_or(|at| at.elapsed() >= REPORT_EVERY)
@@ -158,7 +160,8 @@ impl<W: Write, R: FnMut(u64)> Worker<W, R> {
         }
     }
 
-    /// Exchanges `lines`, which is empty, for what waits. After a while it returns without any.
+    /// Swaps `lines`, which is empty, with the buffer. Waits for a line at most for [`REPORT_EVERY`]; then `lines` stays
+    /// empty.
     fn take(&mut self, lines: &mut Vec<u8>) {
         let waiting = self.shared.lock();
         let is_empty = |waiting: &mut Waiting| waiting.bytes.is_empty();
@@ -171,7 +174,7 @@ impl<W: Write, R: FnMut(u64)> Worker<W, R> {
         waiting.is_writing = true;
     }
 
-    /// Writes `lines`, or the beginning of them; how much that was.
+    /// Writes as much of `lines` as the sink takes, and returns how many bytes that were.
     fn write(&mut self, lines: &[u8]) -> usize {
         if lines.is_empty() {
             return 0;
@@ -253,11 +256,11 @@ mod tests {
     }
 
     fn bench() -> Bench {
-        let (outcomes, told) = mpsc::channel();
+        let (outcomes, results) = mpsc::channel();
         let (report, reports) = mpsc::channel();
         let taken = Arc::<Mutex<Vec<u8>>>::default();
         let sink = Sink {
-            outcomes: told,
+            outcomes: results,
             taken: Arc::clone(&taken),
         };
         let log = LogWriter::start(sink, move |lost| {
@@ -283,7 +286,7 @@ mod tests {
             .chain(b"\n")
             .copied()
             .collect::<Vec<_>>();
-        // The first call of the sink does not return meanwhile.
+        // The first call of the sink does not return before the senders are dropped below.
         let lines = 3 * (MOST_WAITING / line.len()) as u64;
         for _ in 0..lines {
             (&bench.log).write_all(&line).unwrap();
