@@ -33,8 +33,8 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// The limit for both once the program is stopping.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The keep-alive interval of an idle connection. Without it a node would not notice that the other machine lost its
-/// power while the client followed a quiet log.
+/// The keep-alive interval of an idle connection. Without it a node would not notice that the machine of a client lost its
+/// power while that client follows the log and there are no new events.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How much of HTTP/1.1 is read at a time. If a read fills its 8 KiB, hyper doubles its buffer, up to the length of the
@@ -78,13 +78,13 @@ impl Requests {
 
 impl OpenRequest {
     /// Records that a proxy forwarded the request for this client.
-    pub fn is_for(&self, client: IpAddr) {
+    pub fn set_client(&self, client: IpAddr) {
         let noted = self.0.forwarded_for.lock();
         *noted.unwrap_or_else(PoisonError::into_inner) = Some(client);
     }
 
     /// Records that `bytes` of the response were passed to hyper.
-    pub fn hands_over(&self, bytes: usize) {
+    pub fn record_part(&self, bytes: usize) {
         self.0.part.store(bytes, Ordering::Relaxed);
     }
 }
@@ -116,12 +116,17 @@ pub(crate) struct Connection {
     requests: Arc<Requests>,
     place: Arc<Place>,
     expected: Expected,
+    /// How many requests had begun when `expected` was last updated.
     begun: usize,
     /// How many bytes of a head have arrived.
     head: usize,
+    /// For the read buffer, if it is larger than [`SMALL_BUFFER`].
     large_buffer: Lease,
+    /// The time limit for what is expected.
     silence: Pin<Box<Wait>>,
+    /// Set while a write waits for the client.
     stall: Option<Stall>,
+    /// For the bytes of responses that wait for the client.
     untaken: Lease,
     stopping: CancellationToken,
 }
@@ -134,8 +139,8 @@ struct Stall {
 }
 
 impl Connection {
-    /// The connection at `place`, whose requests are counted in `requests`. Its buffers are charged to two leases like
-    /// `lease`.
+    /// The connection at `place`, whose requests are counted in `requests`. `lease` makes the empty leases to which its
+    /// buffers are charged.
     pub fn new(
         stream: TcpStream,
         requests: Arc<Requests>,
@@ -194,8 +199,8 @@ impl Connection {
         }
     }
 
-    /// Updates the expectation after the client has sent `bytes`. A change starts a new wait.
-    fn expect(&mut self, said: usize) {
+    /// Updates the expectation after the client has sent `received` bytes. A change starts a new wait.
+    fn expect(&mut self, received: usize) {
         let begun = self.requests.begun.load(Ordering::SeqCst);
         let is_answered = self.requests.open.load(Ordering::SeqCst) == 0;
         let expected = match self.expected {
@@ -203,7 +208,7 @@ impl Connection {
             // The response has been sent in the meantime.
             Expected::Nothing => Expected::Request,
             _ if begun != self.begun => Expected::Request,
-            Expected::Request if said > 0 => Expected::Head,
+            Expected::Request if received > 0 => Expected::Head,
             same => same,
         };
         if expected != self.expected || begun != self.begun {
@@ -213,7 +218,7 @@ impl Connection {
             self.restart_wait();
         }
         if expected == Expected::Head {
-            self.head += said;
+            self.head += received;
         }
     }
 
@@ -511,7 +516,7 @@ mod tests {
     async fn bytes_that_wait_for_a_client_are_bounded() {
         let (_client, mut connection, requests) = pair(CancellationToken::new()).await;
         let request = requests.begin();
-        request.hands_over(BUDGET);
+        request.record_part(BUDGET);
         let began = Instant::now();
         let error = loop {
             if let Err(error) = connection.write_all(&[0; 65536]).await {
@@ -539,7 +544,7 @@ mod tests {
         ] {
             let mut elsewhere = budget.lease([192, 0, 2, 2].into());
             elsewhere.grow_to(PIECE).unwrap();
-            requests.begin().is_for(client.into());
+            requests.begin().set_client(client.into());
             let error = loop {
                 if let Err(error) = connection.write_all(&[0; 65536]).await {
                     break error;

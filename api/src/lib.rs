@@ -48,7 +48,7 @@ pub struct Api {
     pub workers: Workers,
     /// Cancelled when the program is about to stop. From then on `/readyz` is 503, so that requests go to other nodes.
     pub draining: CancellationToken,
-    /// Cancelled when the program stops. Responses without an end then end.
+    /// Cancelled when the program stops. Responses that follow the log end then.
     pub stopping: CancellationToken,
     /// What clients may use of this node at a time.
     pub capacity: Capacity,

@@ -65,7 +65,9 @@ pub(crate) async fn serve(listener: TcpListener, host: Host, max_connections: us
                 clients.connect(peer.ip())
             };
             let Some(place) = place else {
-                tracing::warn!("one client holds too many connections; another was closed");
+                tracing::warn!(
+                    "a client holds too many connections; its new connection was closed"
+                );
                 continue;
             };
             connections.spawn(Arc::clone(&host).serve_connection(stream, peer, place, permit));
@@ -142,7 +144,7 @@ impl Host {
             let open = requests.begin();
             let client = self.trusted.client_of(peer.ip(), request.headers());
             if place.is_of_proxy() {
-                open.is_for(client);
+                open.set_client(client);
             }
             let under_way = place.begin_request(client);
             let answer = if names_one_host(&request) {
@@ -184,8 +186,8 @@ impl Host {
     }
 }
 
-/// Whether the request names its host exactly once, as HTTP/1.1 requires (RFC 9112 §3.2). Of two names a proxy in front
-/// may use the other one.
+/// Whether the request names its host exactly once, as HTTP/1.1 requires (RFC 9112 §3.2). If there were two names, a proxy
+/// might use one and this program the other.
 fn names_one_host(request: &Request<Incoming>) -> bool {
     request.version() < Version::HTTP_11
         || request.headers().get_all(header::HOST).iter().count() == 1
@@ -221,7 +223,7 @@ impl HttpBody for AnswerBody {
         if let Poll::Ready(Some(Ok(frame))) = &frame
             && let Some(part) = frame.data_ref()
         {
-            self.open.hands_over(part.len());
+            self.open.record_part(part.len());
         }
         frame
     }

@@ -21,7 +21,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub(crate) use arbitrary::a_body;
-/// Randomness that is constant.
+
+/// Entropy that fills every buffer with the same byte.
 pub(crate) struct NoEntropy;
 
 impl authlog_application::ports::Entropy for NoEntropy {

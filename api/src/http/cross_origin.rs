@@ -38,8 +38,8 @@ pub struct AllowedOrigins {
 
 impl AllowedOrigins {
     /// Parses origins, separated by commas (`https://app.example.com, http://localhost:3000`). Each names one site.
-    /// Returns `None` for any other text. A pattern or `null` is not accepted, because it could let sites use the
-    /// cookies of their visitors that the operator did not have in mind.
+    /// Returns `None` for any other text. A pattern or `null` is not accepted: it could allow sites that the operator does
+    /// not know, and their pages could use the cookies of their visitors.
     pub fn parse(text: &str) -> Option<Self> {
         let origins = text.split(',').map(|text| {
             let url = Url::parse(text.trim()).ok()?;

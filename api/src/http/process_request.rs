@@ -137,7 +137,7 @@ fn record_outcome(api: &Api, response: &Response) {
     }
 }
 
-/// When a request is refused for overload, measured from its arrival. Ids of requests are random.
+/// How long after its arrival a request is refused for overload. The jitter is taken from the id, which is random.
 fn delay_of(request: Uuid) -> Duration {
     let random = request.as_u64_pair().1 % JITTER.as_millis() as u64;
     OVERLOAD_DELAY + Duration::from_millis(random)

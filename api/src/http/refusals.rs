@@ -10,9 +10,9 @@ const AT_ONCE: u32 = 100;
 /// The period over which refusals are counted.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Delayed refusals are sent together, this often. Sent one by one, each wakes a sleeping thread, on a processor whose
-/// caches are full of what passwords are hashed in: a refusal then took 98 µs of processor time instead of 75. Every 50 ms
-/// gained nothing more. Under a storm of logins some fifty are sent at a time.
+/// Delayed refusals are sent together, once per interval. A refusal that is sent alone wakes a sleeping thread, on a processor
+/// whose caches are full of the memory of password hashes: it took 98 µs of processor time instead of 75. An interval of 50 ms
+/// gained nothing more. Under a storm of logins some fifty refusals are sent at a time.
 const SENT_EVERY: Duration = Duration::from_millis(20);
 
 /// Decides which refusals for too many attempts `process_request` delays.
@@ -22,7 +22,7 @@ const SENT_EVERY: Duration = Duration::from_millis(20);
 /// one refusal a second.
 pub(crate) struct Refusals {
     counted: Mutex<Option<Counted>>,
-    /// From when on they are sent together.
+    /// When the first interval of [`SENT_EVERY`] began.
     began: Instant,
 }
 

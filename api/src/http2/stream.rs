@@ -189,7 +189,11 @@ impl Stream {
         }
     }
 
-    /// The result of something that depends on the client, if it is ready in time.
+    /// Waits for the client at most [`STALLED`], or [`SHUTDOWN_TIMEOUT`] once the program is stopping. Returns the output of
+    /// `taken`.
+    ///
+    /// # Errors
+    /// `taken` was not ready in time.
     async fn in_time<F: Future>(&self, taken: F) -> Result<F::Output, CutShort> {
         let mut taken = pin!(taken);
         // Most responses are written when the connection is polled next, and need no timer.

@@ -124,7 +124,7 @@ pub(super) fn bad_request(detail: &str) -> Response {
     problem(StatusCode::BAD_REQUEST, detail)
 }
 
-/// The response to a refusal, with what the person can do about it.
+/// The response to a refusal. Its detail says what the person has to change.
 fn explain(refusal: Refusal) -> Response {
     match refusal {
         Refusal::Invalid(violations) => {

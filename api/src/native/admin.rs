@@ -77,7 +77,7 @@ pub(super) struct RoleIn {
 }
 
 /// `PUT /admin/users/{id}/role`.
-pub(super) async fn give_role(
+pub(super) async fn change_role(
     State(api): State<Arc<Api>>,
     Extension(context): Extension<RequestContext>,
     Path(id): Path<String>,

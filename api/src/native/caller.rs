@@ -1,4 +1,4 @@
-//! Extractors of the proofs of who calls. A handler that takes one runs only with a valid access token.
+//! Extractors that authenticate the caller. A handler that takes one runs only with a valid access token.
 
 use std::sync::Arc;
 

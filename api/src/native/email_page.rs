@@ -101,8 +101,8 @@ fn capitalised(text: &str) -> String {
 fn forgotten(token: &Escaped<'_>) -> String {
     format!(
         r#"
-<p>You do not know the password, or did not register this account? Have a link mailed to this address by which you set a new
-password. The account is yours then, and everyone who is signed in to it is signed out.</p>
+<p>You do not know the password, or did not register this account? Request a link to set a new password; it is mailed to this
+address. The account is yours then, and everyone who is signed in to it is signed out.</p>
 <form method="post" action="verify-email">
 <input type="hidden" name="token" value="{token}">
 <button type="submit" name="action" value="{FORGOTTEN}">Set a new password</button>
@@ -145,7 +145,7 @@ fn form_page(
 
 fn reset_is_mailed(nonce: &Nonce) -> Response {
     let content = r#"<p role="status">A link to set a new password is on its way to this e-mail address. You can close this page.</p>"#;
-    page(StatusCode::ACCEPTED, "Look into your mail", content, nonce)
+    page(StatusCode::ACCEPTED, "Check your mail", content, nonce)
 }
 
 fn done(link: Link, nonce: &Nonce) -> Response {

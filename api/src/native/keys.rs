@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::Api;
 
-/// How long verifiers may cache the keys. A new key has to be published for longer than that before it signs.
-const KEEP: &str = "public, max-age=300";
+/// `Cache-Control` of the keys: verifiers may cache them for five minutes. A new key is published for longer than that before
+/// it signs.
+pub(super) const KEEP: &str = "public, max-age=300";
 
 /// The keys as a JSON Web Key Set (RFC 7517).
 pub(super) async fn key_set(State(api): State<Arc<Api>>) -> Response {

@@ -8,10 +8,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::keys::KEEP;
 use crate::Api;
-
-/// The same as for the keys.
-const KEEP: &str = "public, max-age=300";
 
 /// The metadata of RFC 8414 §2. Tokens are issued through the contracts, so there is no authorization endpoint, no
 /// token endpoint, and no response type, grant or scope. Fields without a value are left out, as §3.2 requires. That

@@ -76,7 +76,7 @@ fn routes() -> Router<Arc<Api>> {
             "/admin/users/{id}",
             get(admin::user).delete(erasure::erase_other),
         )
-        .route("/admin/users/{id}/role", put(admin::give_role))
+        .route("/admin/users/{id}/role", put(admin::change_role))
         .route("/admin/users/{id}/lock", post(admin::lock))
         .route("/admin/users/{id}/unlock", post(admin::unlock))
         .route(

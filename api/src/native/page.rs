@@ -81,11 +81,11 @@ fn crowded(reason: NoPlace) -> Response {
     let response = match reason {
         NoPlace::Account => problem(
             StatusCode::TOO_MANY_REQUESTS,
-            "This account has the largest number of requests for pages in progress that an account may have.",
+            "This account has reached its limit of concurrent requests for pages.",
         ),
         NoPlace::Node => problem(
             StatusCode::SERVICE_UNAVAILABLE,
-            "This node has the largest number of requests for pages in progress that it serves.",
+            "This node has reached its limit of concurrent requests for pages.",
         ),
     };
     retry_later(response, AFTER_CROWDING)

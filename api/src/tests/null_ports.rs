@@ -33,9 +33,7 @@ pub fn api() -> Api {
     })
 }
 
-/// The same, with a hasher whose queue is full for that long.
-///
-/// The number counts the registrations.
+/// The same, with a hasher whose queue stays full for that long. Also returns the number of registrations that were counted.
 pub fn overloaded_api(overloaded_for: Duration) -> (Api, Arc<AtomicUsize>) {
     let registrations = Arc::<AtomicUsize>::default();
     let api = api_over(NullPorts {

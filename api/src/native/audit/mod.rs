@@ -50,11 +50,11 @@ fn crowded(reason: NoPlace) -> Response {
     let response = match reason {
         NoPlace::Account => problem(
             StatusCode::TOO_MANY_REQUESTS,
-            "This account has the largest number of readers of the log that an account may have.",
+            "This account has reached its limit of concurrent readers of the log.",
         ),
         NoPlace::Node => problem(
             StatusCode::SERVICE_UNAVAILABLE,
-            "This node has the largest number of readers of the log that it serves.",
+            "This node has reached its limit of concurrent readers of the log.",
         ),
     };
     retry_later(response, AFTER_CROWDING)

@@ -39,20 +39,26 @@ const HISTORY_CHANGED: &str = "The log no longer has the events before this line
 #[error("the response was cut short: {0}")]
 struct CutShort(&'static str);
 
+/// A response while it is produced. `follow`, `server_sent` and `named` are those of the [`FeedQuery`].
 struct Reading {
     api: Arc<Api>,
     right: Entitlement<ReadLog>,
+    /// When the reader was last authorized.
     checked_at: Instant,
+    /// When a part of the response was last produced.
     written_at: Instant,
     reader: Follower,
+    /// How many more events may be sent; `None` without a limit.
     remaining: Option<u64>,
     follow: bool,
     server_sent: bool,
     named: bool,
+    /// Set by the last message of a response that cannot continue: the reason why it is cut short after that message.
     cut_short: Option<&'static str>,
     _place: ReaderPlace,
 }
 
+/// The response with the events that `reader` yields. `place` is free again when the response ends.
 pub(super) fn respond(
     api: Arc<Api>,
     right: Entitlement<ReadLog>,

@@ -95,14 +95,14 @@ pub(super) async fn state(
     let StateQuery { at } =
         StateQuery::parse(query.as_deref()).map_err(|detail| bad_request(&detail))?;
     let _place = Page::of(&api, auditor.account().id, MAX_LIMIT, &context).await?;
-    let stood = api
+    let found = api
         .authlog
         .state_at(&auditor, user, at)
         .await
         .map_err(refused)?;
-    match stood {
-        StateAt::Found(stood) => {
-            let mut out = portrait(&stood.state, stood.told_at);
+    match found {
+        StateAt::Found(found) => {
+            let mut out = portrait(&found.state, found.told_at);
             out["user"] = json!(user);
             Ok(Json(out).into_response())
         }
