@@ -24,14 +24,14 @@ install_packages() {
 
 needed=(postgresql pgbouncer nats-server python3-aiosmtpd)
 # Tests that need a browser, a Python library or one of these proxies print a note and do nothing if it is missing.
-wished=(chromium nginx haproxy apache2 python3-jwt python3-cryptography python3-jose python3-authlib)
+optional=(chromium nginx haproxy apache2 python3-jwt python3-cryptography python3-jose python3-authlib)
 
 step "Tools that the tests need: ${needed[*]}"
-if ! installed "${needed[@]}" "${wished[@]}"; then
+if ! installed "${needed[@]}" "${optional[@]}"; then
   as_root apt-get update
   install_packages "${needed[@]}"
-  for package in "${wished[@]}"; do
-    install_packages "$package" || echo "no $package: what is shown with it is passed over"
+  for package in "${optional[@]}"; do
+    install_packages "$package" || echo "$package cannot be installed: tests that need it do nothing"
   done
 fi
 
@@ -43,7 +43,7 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 
 if command -v cargo-deny >/dev/null; then
   # Advisories change daily and need the network, so `cargo deny check advisories` belongs in a scheduled job.
-  step 'Licences, sources and who imports what'
+  step 'Licences, sources and permitted dependencies'
   cargo deny --workspace check licenses sources bans
 fi
 
@@ -54,4 +54,4 @@ else
   cargo test --workspace --locked --no-fail-fast
 fi
 
-step 'All is well'
+step 'All checks passed'

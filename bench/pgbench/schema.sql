@@ -1,4 +1,4 @@
--- What a refresh writes to, with nothing besides.
+-- The tables that a refresh reads and writes, without the rest of the schema.
 CREATE TABLE events (
     aggregate_id text COLLATE "C" NOT NULL,
     sequence     bigint NOT NULL,

@@ -144,7 +144,7 @@ impl Measuring<'_> {
         let before = service.processor_time()?;
         service.reset_peak()?;
         let third = self.effort.a_while() / 3;
-        let looks = async {
+        let readings = async {
             let mut memory = Vec::new();
             for _ in 0..3 {
                 tokio::time::sleep(third).await;
@@ -152,7 +152,7 @@ impl Measuring<'_> {
             }
             anyhow::Ok(memory)
         };
-        let (sample, memory) = tokio::join!(load, looks);
+        let (sample, memory) = tokio::join!(load, readings);
         Ok(Sample {
             processor: service.processor_time()? - before,
             peak: service.peak()?,
@@ -178,17 +178,17 @@ impl Measuring<'_> {
 
 /// Lets each visitor perform its operation this many times.
 pub(crate) async fn repeat<V: Visitor>(visitors: &mut Vec<V>, times: u32) -> anyhow::Result<()> {
-    let mut coming = JoinSet::new();
+    let mut running = JoinSet::new();
     for mut visitor in visitors.drain(..) {
-        coming.spawn(async move {
+        running.spawn(async move {
             for _ in 0..times {
                 visitor.visit().await?;
             }
             anyhow::Ok(visitor)
         });
     }
-    while let Some(came) = coming.join_next().await {
-        visitors.push(came??);
+    while let Some(finished) = running.join_next().await {
+        visitors.push(finished??);
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ pub(crate) struct Fill {
 }
 
 /// Fills a store.
-pub(crate) async fn carry_out(arguments: &Fill) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: &Fill) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.data_dir)?;
     let master = MasterKey::load_or_create(&arguments.data_dir.join("master.key"), &SystemEntropy)?;
     let stop = CancellationToken::new();
@@ -115,7 +115,7 @@ async fn fill(store: &Arc<dyn Store>, arguments: &Fill) -> anyhow::Result<u64> {
         let hash = hash.clone();
         under_way.spawn(async move {
             let number_of_account = store.next_account_number().await?;
-            for append in life(number, number_of_account, each, hash)? {
+            for append in history_of_account(number, number_of_account, each, hash)? {
                 let events: usize = append.streams.iter().map(|stream| stream.new.len()).sum();
                 if let Err(error) = store.append(append).await {
                     bail!("account {number}: {error}: was this store filled before?");
@@ -154,7 +154,7 @@ const SESSIONS_AT_ONCE: usize = 50;
 
 /// The appends of an account with about `events` events: a registration, sessions of eight events each, occasional
 /// wrong passwords, and a change of role.
-fn life(
+fn history_of_account(
     number: u64,
     account: AccountNumber,
     events: u64,

@@ -41,7 +41,7 @@ const FILLED: Names = Names {
 };
 
 /// Measures both stores and prints the figures.
-pub(crate) async fn carry_out(grown: &Grown) -> anyhow::Result<()> {
+pub(crate) async fn run(grown: &Grown) -> anyhow::Result<()> {
     let effort = &grown.effort;
     std::fs::create_dir_all(&effort.directory)?;
     let folder = tempfile::tempdir_in(&effort.directory)?;

@@ -13,7 +13,10 @@ pub(crate) trait Visitor: Send + 'static {
         None
     }
 
-    /// Performs the measured operation once. An answer that is no success is an error.
+    /// Performs the measured operation once.
+    ///
+    /// # Errors
+    /// The operation did not succeed, or the connection failed.
     fn visit(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
@@ -35,7 +38,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// A sample with a number and a time alone.
+    /// A sample with only a number of operations and their total time.
     pub(crate) fn counted(count: u64, took: Duration) -> Self {
         Self {
             count,
@@ -73,9 +76,9 @@ pub(crate) async fn load<V: Visitor>(
     }
     let began = Instant::now();
     let ends = began + a_while;
-    let mut coming = JoinSet::new();
+    let mut running = JoinSet::new();
     for mut visitor in visitors.drain(..) {
-        coming.spawn(async move {
+        running.spawn(async move {
             let mut micros = Vec::new();
             let mut now = Instant::now();
             while now < ends {
@@ -89,8 +92,8 @@ pub(crate) async fn load<V: Visitor>(
         });
     }
     let mut micros = Vec::new();
-    while let Some(came) = coming.join_next().await {
-        let (visitor, mut of_one) = came??;
+    while let Some(finished) = running.join_next().await {
+        let (visitor, mut of_one) = finished??;
         visitors.push(visitor);
         micros.append(&mut of_one);
     }

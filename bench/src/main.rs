@@ -11,8 +11,8 @@ mod isolation;
 mod limits;
 mod load;
 mod memory;
+mod native;
 mod operations;
-mod own;
 mod plan;
 mod recovery;
 mod report;
@@ -127,9 +127,9 @@ fn seconds(text: &str) -> Result<f64, String> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Run(run) => plan::carry_out(&run).await,
-        Command::Fill(fill) => fill::carry_out(&fill).await,
-        Command::Grown(grown) => grown::carry_out(&grown).await,
+        Command::Run(run) => plan::run(&run).await,
+        Command::Fill(fill) => fill::run(&fill).await,
+        Command::Grown(grown) => grown::run(&grown).await,
         Command::Memory(memory) => memory::run(&memory).await,
         Command::Recovery(recovery) => recovery::run(&recovery).await,
         Command::Isolation(isolation) => isolation::run(&isolation).await,

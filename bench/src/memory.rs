@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::Effort;
 use crate::clients::{Accounts, Clients, Measuring, Names};
-use crate::own::OwnClients;
+use crate::native::NativeClients;
 use crate::report::{Report, Store};
 use crate::service::Setup;
 
@@ -44,7 +44,7 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
     };
     let service = setup.start(&[]).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
-    let own = OwnClients::of(&setup, &service, &clients).await?;
+    let native = NativeClients::of(&setup, &service, &clients).await?;
     let mut report = Report::default();
     let mut measuring = Measuring {
         service: &service,
@@ -52,7 +52,7 @@ async fn measure(effort: &Effort, store: Store, database: Option<String>) -> any
         effort,
         report: &mut report,
     };
-    own.measure_all(&mut measuring, &mut clients).await?;
+    native.measure_all(&mut measuring, &mut clients).await?;
     measuring.measure_all(&Names::PLAIN, &mut clients).await?;
     report.print_memory(effort.connections);
     let (after, peak) = (service.memory()?, service.peak_of_all()?);

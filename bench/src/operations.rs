@@ -62,7 +62,7 @@ impl Visitor for Introspect {
         // Parsing all of it would cost the client's time, not the service's.
         ensure!(
             answer.body().starts_with(b"{\"active\":true"),
-            "the token is said to be dead"
+            "the service answers that the token is not active"
         );
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::http::{Carried, Connection};
 use crate::limits::pgbench::{self, Pgbench};
 use crate::limits::{bare, hashing, jetstream, reference, sqlite};
 use crate::load::{Sample, load};
+use crate::native::NativeClients;
 use crate::operations::{People, Refresh, Verify};
-use crate::own::OwnClients;
 use crate::report::{Report, Store};
 use crate::service::Setup;
 use crate::storm::Storm;
@@ -22,7 +22,7 @@ use crate::stream;
 use crate::{Effort, Run};
 
 /// Measures everything and prints the results.
-pub(crate) async fn carry_out(run: &Run) -> anyhow::Result<()> {
+pub(crate) async fn run(run: &Run) -> anyhow::Result<()> {
     std::fs::create_dir_all(&run.effort.directory)?;
     let mut report = Report::default();
     warn(run, &mut report).await?;
@@ -92,7 +92,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
         .await?;
     let bare = bare::start(&keys).await?;
     let mut clients = Clients::of(&setup, &service, effort.connections, &Accounts::New).await?;
-    let own = OwnClients::of(&setup, &service, &clients).await?;
+    let native = NativeClients::of(&setup, &service, &clients).await?;
     let mut limits = Limits {
         effort,
         store,
@@ -115,7 +115,7 @@ async fn measure(run: &Run, store: Store, report: &mut Report) -> anyhow::Result
             report,
         };
         measuring.measure_all(&Names::PLAIN, &mut clients).await?;
-        own.measure_all(&mut measuring, &mut clients).await?;
+        native.measure_all(&mut measuring, &mut clients).await?;
         if effort.wants("storm") {
             measure_storm(&mut measuring, &mut clients).await?;
         }
@@ -231,9 +231,9 @@ async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> 
     let alone = Instant::now();
     // A login may wait for seconds, so a shorter measurement would count logins of an earlier load.
     tokio::time::sleep(effort.a_while().max(RISING)).await;
-    let beside_verify = Instant::now();
+    let with_verify = Instant::now();
     let verify = load(&mut clients.verify, effort.a_while()).await?;
-    let beside_refresh = Instant::now();
+    let with_refresh = Instant::now();
     let refresh = load(&mut clients.refresh, effort.a_while()).await?;
     let ended = Instant::now();
     let outcome = storm.end().await?;
@@ -243,15 +243,15 @@ async fn measure_storm(measuring: &mut Measuring<'_>, clients: &mut Clients) -> 
         ("refresh in a storm", refresh),
         (
             "login in a storm of logins alone",
-            logins(alone, beside_verify),
+            logins(alone, with_verify),
         ),
         (
             "login in a storm, with verify",
-            logins(beside_verify, beside_refresh),
+            logins(with_verify, with_refresh),
         ),
         (
             "login in a storm, with refresh",
-            logins(beside_refresh, ended),
+            logins(with_refresh, ended),
         ),
         (
             "login in a storm, refused",
@@ -280,7 +280,7 @@ async fn measure_stream(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let client = stream::connect(url).await?;
-    stream::forget(&client).await;
+    stream::delete_streams(&client).await;
     let watch = tokio::spawn(stream::watch_backlog(client.clone(), events));
     let service = setup.start(&[("AUTHLOG_NATS_URL", url)]).await?;
     report.time("start to ready, again", store, service.ready_after);

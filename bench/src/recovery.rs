@@ -156,7 +156,7 @@ async fn measure(
         sign_up(&mut connection, &person(number)).await?;
     }
     let answers = Arc::<Answers>::default();
-    let mut coming = JoinSet::new();
+    let mut running = JoinSet::new();
     for number in 0..connections as u64 {
         let client = Client {
             // People have different addresses, so that limits may treat them separately.
@@ -165,7 +165,7 @@ async fn measure(
             people: People::new(PEOPLE, number),
             clients,
         };
-        coming.spawn(client.come(Arc::clone(&answers)));
+        running.spawn(client.run(Arc::clone(&answers)));
     }
     tokio::time::sleep(WARM_UP).await;
     let (quiet, refused) = answers.rates().await;
@@ -177,10 +177,10 @@ async fn measure(
         ratios.push(after / quiet);
         eprintln!("{store}, {connections} {clients} clients: {quiet:.0} a second, then {after:.0}");
     }
-    if let Some(ended) = coming.try_join_next() {
+    if let Some(ended) = running.try_join_next() {
         return ended?.context("a client");
     }
-    coming.shutdown().await;
+    running.shutdown().await;
     service.stop().await?;
     ratios.sort_by(f64::total_cmp);
     let recovered = ratios.iter().filter(|ratio| **ratio >= WANTED).count();
@@ -231,7 +231,7 @@ struct Client {
 }
 
 impl Client {
-    async fn come(mut self, answers: Arc<Answers>) -> anyhow::Result<()> {
+    async fn run(mut self, answers: Arc<Answers>) -> anyhow::Result<()> {
         for turn in self.number.. {
             while let Some(again_after) = self.ask(turn).await? {
                 answers.refused.fetch_add(1, Ordering::Relaxed);

@@ -59,7 +59,7 @@ impl Storm {
     /// Starts a storm of this many logins a second.
     pub(crate) fn begin(address: &str, people: People, a_second: f64) -> Self {
         let (end, ended) = oneshot::channel();
-        let task = tokio::spawn(blow(address.to_owned(), people, a_second, ended));
+        let task = tokio::spawn(send_logins(address.to_owned(), people, a_second, ended));
         Self { end, task }
     }
 
@@ -71,7 +71,8 @@ impl Storm {
     }
 }
 
-async fn blow(
+/// Sends `a_second` logins a second until `ended`, and returns the answers.
+async fn send_logins(
     address: String,
     mut people: People,
     a_second: f64,

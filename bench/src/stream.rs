@@ -43,8 +43,8 @@ pub(crate) async fn logged(service: &Service) -> anyhow::Result<u64> {
     }
 }
 
-/// Deletes the streams of another store.
-pub(crate) async fn forget(jetstream: &Context) {
+/// Deletes the streams of an earlier measurement, which had another store.
+pub(crate) async fn delete_streams(jetstream: &Context) {
     for stream in [STREAM, CHECKPOINTS] {
         // The stream may not exist.
         let _ = jetstream.delete_stream(stream).await;

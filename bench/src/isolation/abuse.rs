@@ -121,16 +121,16 @@ async fn begin(
     match abuser.kind {
         Abuse::RightPasswords => {
             let body = login(&account);
-            asking.again_and_again(600, move |_| Ask::post(LOGIN, &body, None));
+            asking.repeat(600, move |_| Ask::post(LOGIN, &body, None));
         }
-        Abuse::WrongPasswords => asking.again_and_again(100, |turn| {
+        Abuse::WrongPasswords => asking.repeat(100, |turn| {
             let username = person(turn % others::PEOPLE);
             let form = json!({"username": username, "password": "not-the-password"});
             Ask::post(LOGIN, &form.to_string(), None)
         }),
         Abuse::ScoredPasswords => {
             let token = format!("Bearer {}", sign_in(&mut connection(), &account).await?);
-            asking.again_and_again(10, |turn| {
+            asking.repeat(10, |turn| {
                 let name = format!("scored-{turn}");
                 let email = format!("{name}@example.com");
                 let form = json!({"name": name, "email": email, "password": COSTLY});
@@ -138,13 +138,13 @@ async fn begin(
             });
             // A wrong current password, so that the password does not change.
             let form = json!({"current_password": "not-it", "new_password": COSTLY}).to_string();
-            asking.again_and_again(10, move |_| {
+            asking.repeat(10, move |_| {
                 Ask::post("/account/password", &form, Some(&token))
             });
         }
         Abuse::SelfService => {
             let token = format!("Bearer {}", sign_in(&mut connection(), &account).await?);
-            asking.again_and_again(32, move |_| Ask {
+            asking.repeat(32, move |_| Ask {
                 method: Method::DELETE,
                 path: "/account/sessions".to_owned(),
                 authorization: Some(token.clone()),
@@ -205,7 +205,7 @@ impl Ask {
     }
 }
 
-/// Starts an abuse.
+/// Starts the clients of an abuse.
 struct Asking<'a> {
     clients: &'a mut JoinSet<()>,
     answers: &'a Answers,
@@ -215,11 +215,7 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     /// Sends the requests of `ask` over this many connections, each right after the answer to the one before.
-    fn again_and_again(
-        &mut self,
-        connections: u64,
-        ask: impl Fn(u64) -> Ask + Send + Sync + 'static,
-    ) {
+    fn repeat(&mut self, connections: u64, ask: impl Fn(u64) -> Ask + Send + Sync + 'static) {
         let ask = Arc::new(ask);
         for number in 0..connections {
             let mut connection = Connection::from(self.source, self.address);

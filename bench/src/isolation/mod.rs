@@ -54,9 +54,13 @@ const RISING: Duration = Duration::from_secs(4);
 /// The pause after an abuse.
 const SETTLING: Duration = Duration::from_secs(4);
 
-/// The wanted share of the others' quiet rate, the allowed multiple of their quiet p99, and the allowed memory in MiB.
+/// The wanted share of the others' quiet rate.
 const RATE: f64 = 0.8;
+
+/// The allowed multiple of the others' quiet p99.
 const SLOWER: f64 = 2.0;
+
+/// The allowed memory of the service, in MiB.
 const MEMORY: f64 = 150.0;
 
 /// Measures and prints a table.
@@ -113,13 +117,13 @@ async fn measure(isolation: &Isolation, store: Store) -> anyhow::Result<()> {
     // The quiet times before all abuses are combined, because one of them has too few logins for a p99.
     let mut quiet = Measured::default();
     let mut rows = Vec::new();
-    others.come(a_while).await?;
+    others.send_requests(a_while).await?;
     for abuse in abuses {
-        quiet.add(others.come(a_while).await?);
+        quiet.add(others.send_requests(a_while).await?);
         service.reset_peak()?;
         let mut abuser = start(abuse, &service)?;
         tokio::time::sleep(RISING).await;
-        let under_abuse = others.come(a_while).await?;
+        let under_abuse = others.send_requests(a_while).await?;
         let peak = service.peak()?;
         let answered = end(&mut abuser).await?;
         eprintln!("{store}: {abuse}: {answered}");

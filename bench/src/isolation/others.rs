@@ -55,8 +55,8 @@ impl Others {
         Ok(others)
     }
 
-    /// Lets them send requests for a while.
-    pub(super) async fn come(&mut self, a_while: Duration) -> anyhow::Result<Measured> {
+    /// Sends their requests for a while.
+    pub(super) async fn send_requests(&mut self, a_while: Duration) -> anyhow::Result<Measured> {
         let (verify, refresh, login) = tokio::join!(
             pace("verify", &mut self.verify, VERIFICATIONS, a_while),
             pace("refresh", &mut self.refresh, REFRESHES, a_while),

@@ -29,6 +29,7 @@ unsafe extern "C" fn lend(memory: *mut *mut u8, bytes: usize) -> i32 {
     0
 }
 
+/// Keeps the memory for the next hash of the thread.
 unsafe extern "C" fn keep(_memory: *mut u8, _bytes: usize) {}
 
 /// Hashes for a while with the parameters that the service has by default.

@@ -21,7 +21,7 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE accounts (user_id TEXT PRIMARY KEY, email TEXT NOT NULL) STRICT, WITHOUT ROWID;";
 
-/// As long as the values of a refresh.
+/// A payload and metadata that are as long as those of a refresh.
 const PAYLOAD: &str = r#"{"TokenRefreshed":{"at":"2026-11-21T10:55:18.432Z","expires_at":"2026-11-24T10:55:18.432Z","generation":17}}"#;
 const METADATA: &str = r#"{"actor":"user:01a1fdbf-0b5f-7f69-9c90-34ecbb43e155","contract":"api-auth","ip":"sealed:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTA","request_id":"a0df6ada-4ff7-4016-adea-6207d8b7f365","user_agent":"sealed:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc4OTA","user_id":"01a1fdbf-0b5f-7f69-9c90-34ecbb43e155"}"#;
 

@@ -45,7 +45,7 @@ const OF_ADMINISTRATORS: [(&str, &str); 6] = [
 const READERS_OF_AN_ADMINISTRATOR: usize = 8;
 
 /// The readers.
-pub(crate) struct OwnClients {
+pub(crate) struct NativeClients {
     /// `Bearer` and the access token of each client.
     accounts: Vec<String>,
     /// The opaque token of each client.
@@ -61,7 +61,7 @@ pub(crate) struct OwnClients {
     address: String,
 }
 
-impl OwnClients {
+impl NativeClients {
     /// Signs in administrators and services, and the clients again through `/api`, which has opaque tokens.
     pub(crate) async fn of(
         setup: &Setup,
