@@ -274,7 +274,7 @@ fn people_of_the_fixture() -> [Person; 4] {
 
 async fn a_store_of_an_earlier_version_is_sealed_and_its_users_sign_in(store: Store) {
     let settings = store_of_the_version_before(store).with("AUTHLOG_UPGRADE_WINDOW", "1s");
-    // A role that stands in the row alone is lost when the row is written again.
+    // Only the row has this role, and no event. It is lost when the row is written from the events.
     settings.execute("UPDATE accounts SET role = 'admin' WHERE username = 'ann'");
     let mut service = settings.start().await;
     let http = service.http();

@@ -106,8 +106,8 @@ async fn a_person_sees_only_their_own_profile(store: Store) {
         let mut profile = answer.json();
         let members = profile.as_object_mut().unwrap();
         for instant in ["created_at", "updated_at"] {
-            let told = members.remove(instant).unwrap();
-            assert_fits(&json!(NOW_MILLIS), &told, instant);
+            let value = members.remove(instant).unwrap();
+            assert_fits(&json!(NOW_MILLIS), &value, instant);
         }
         expected["id"] = profile["id"].clone();
         assert_eq!(profile, expected);
@@ -193,10 +193,10 @@ async fn a_person_lists_their_sessions_and_ends_single_ones(store: Store) {
     is_refused(&http, &opaque.access).await;
     assert_eq!(sessions(&service, &desk.access).await.len(), 1);
     let answer = http.send(own::HISTORY).bearer(&desk.access).await.json();
-    let told = answer["events"].as_array().unwrap();
-    let told: Vec<_> = told.iter().map(|event| &event["what"]).collect();
-    assert!(told.contains(&&json!("had every other session ended by the owner")));
-    assert!(told.contains(&&json!("had the session ended by the owner")));
+    let history = answer["events"].as_array().unwrap();
+    let history: Vec<_> = history.iter().map(|event| &event["what"]).collect();
+    assert!(history.contains(&&json!("had every other session ended by the owner")));
+    assert!(history.contains(&&json!("had the session ended by the owner")));
     // A person can end the current session like any other.
     let answer = http.send(end(&on_desk)).bearer(&desk.access).await;
     assert_eq!(answer.status, 204, "{answer}");

@@ -19,7 +19,7 @@ on_both_stores!(
     every_access_token_logs_out_bare_and_as_bearer,
     every_refresh_token_works_in_each_contract_that_can_return_its_successor,
     an_access_token_never_refreshes_and_a_refresh_token_never_authenticates,
-    an_unknown_account_and_a_wrong_password_answer_alike,
+    an_unknown_account_and_a_wrong_password_get_the_same_answer,
     unknown_members_are_ignored,
     tokens_stay_valid_across_a_restart,
     tokens_verify_with_the_published_keys,
@@ -197,7 +197,7 @@ async fn an_access_token_never_refreshes_and_a_refresh_token_never_authenticates
     }
 }
 
-async fn an_unknown_account_and_a_wrong_password_answer_alike(store: Store) {
+async fn an_unknown_account_and_a_wrong_password_get_the_same_answer(store: Store) {
     let service = Program::on(store).await;
     let http = service.http();
     let ann = Person::called("ann");

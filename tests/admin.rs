@@ -21,7 +21,7 @@ on_both_stores!(
     the_last_administrator_can_be_neither_demoted_nor_locked,
     only_the_operator_can_erase_the_last_administrator,
     every_native_endpoint_refuses_every_lesser_role,
-    no_trace_is_left_of_a_locked_account_that_changed_everything,
+    erasing_a_locked_account_with_every_kind_of_change_leaves_no_trace,
 );
 
 async fn service_on(store: Store) -> Program {
@@ -142,10 +142,16 @@ async fn a_locked_account_cannot_sign_in_and_strangers_learn_nothing(store: Stor
         }
     }
     let output = service.settings.run(&["history", "ann", "--json"], "");
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains("was refused: account locked"), "{told}");
-    assert!(told.contains("was refused: wrong password"), "{told}");
-    assert_eq!(told.matches("was locked").count(), 1, "{told}");
+    let timeline = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        timeline.contains("was refused: account locked"),
+        "{timeline}"
+    );
+    assert!(
+        timeline.contains("was refused: wrong password"),
+        "{timeline}"
+    );
+    assert_eq!(timeline.matches("was locked").count(), 1, "{timeline}");
 
     let answer = service
         .send(about("POST", &id, "/unlock"))
@@ -238,12 +244,12 @@ async fn an_administrator_ends_sessions_one_by_one_and_all_at_once(store: Store)
         is_refused(&http, access).await;
     }
     let output = service.settings.run(&["history", &ann.email], "");
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains("had the session ended by the administrator"));
-    assert!(told.contains("had every session ended by the administrator"));
+    let timeline = String::from_utf8(output.stdout).unwrap();
+    assert!(timeline.contains("had the session ended by the administrator"));
+    assert!(timeline.contains("had every session ended by the administrator"));
     assert!(
-        told.contains(&format!("user:{root}")),
-        "the operator is not named: {told}"
+        timeline.contains(&format!("user:{root}")),
+        "the operator is not named: {timeline}"
     );
 }
 
@@ -389,7 +395,7 @@ async fn every_native_endpoint_refuses_every_lesser_role(store: Store) {
     }
 }
 
-async fn no_trace_is_left_of_a_locked_account_that_changed_everything(store: Store) {
+async fn erasing_a_locked_account_with_every_kind_of_change_leaves_no_trace(store: Store) {
     let service = service_on(store).await;
     let http = service.http();
     let admin = staff::signed_in(&service, "root", "admin").await.access;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
-/// The rooms, and which others each may name outside its tests.
-const ARROWS: [(&str, &[&str]); 8] = [
+/// The crates by their folders, and the other crates that each may depend on outside its tests.
+const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("application", &["domain"]),
     ("projections", &["domain", "application"]),
@@ -27,7 +27,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("bench", &["domain", "application", "infrastructure"]),
 ];
 
-/// What only adapters know. `jsonwebtoken` is among them: to the rest a token is text.
+/// Dependencies that only adapters may have. `jsonwebtoken` is one of them, because other crates treat a token as text.
 const TECHNOLOGIES: [&str; 8] = [
     "sqlx",
     "axum",
@@ -39,7 +39,7 @@ const TECHNOLOGIES: [&str; 8] = [
     "rusqlite",
 ];
 
-/// The rooms and the technologies that each has for its own.
+/// The crates by their folders, and the technologies that each may depend on.
 const ADAPTERS: [(&str, &[&str]); 7] = [
     ("domain", &[]),
     ("application", &[]),
@@ -71,7 +71,7 @@ const LEFT_IN_CODE: usize = 30;
 const GENERATED: [&str; 1] = ["events.md"];
 
 #[test]
-fn every_crate_is_a_workspace_member_and_has_its_arrows() {
+fn every_workspace_member_has_a_list_of_allowed_dependencies() {
     let members = manifest(".")["workspace"]["members"].clone();
     let members: BTreeSet<_> = members
         .as_array()
@@ -79,16 +79,18 @@ fn every_crate_is_a_workspace_member_and_has_its_arrows() {
         .iter()
         .map(|member| member.as_str().unwrap().to_owned())
         .collect();
-    let rooms: BTreeSet<_> = ARROWS.map(|(room, _)| room.to_owned()).into();
-    assert_eq!(members, rooms);
+    let folders: BTreeSet<_> = ALLOWED_DEPENDENCIES
+        .map(|(folder, _)| folder.to_owned())
+        .into();
+    assert_eq!(members, folders);
 }
 
 #[test]
-fn arrows_point_inward() {
-    for (room, may_know) in ARROWS {
-        for known in dependencies(room, &["dependencies", "build-dependencies"]) {
+fn a_crate_depends_only_on_allowed_crates() {
+    for (folder, may_know) in ALLOWED_DEPENDENCIES {
+        for known in dependencies(folder, &["dependencies", "build-dependencies"]) {
             if let Some(other) = known.strip_prefix("authlog-") {
-                assert!(may_know.contains(&other), "{room} names {other}");
+                assert!(may_know.contains(&other), "{folder} names {other}");
             }
         }
     }
@@ -96,16 +98,16 @@ fn arrows_point_inward() {
 
 #[test]
 fn only_adapters_depend_on_their_technology() {
-    for (room, own) in ADAPTERS {
+    for (folder, own) in ADAPTERS {
         let known = dependencies(
-            room,
+            folder,
             &["dependencies", "build-dependencies", "dev-dependencies"],
         );
         for technology in TECHNOLOGIES {
             let knows = known.contains(technology);
             assert!(
                 !knows || own.contains(&technology),
-                "{room} names {technology}"
+                "{folder} names {technology}"
             );
         }
     }
@@ -149,7 +151,7 @@ fn an_auditor_verifies_the_log_without_a_store_a_network_or_a_runtime() {
 
 #[test]
 fn the_manifests_are_read() {
-    // What the other tests look for is found where it has to be.
+    // Otherwise the other tests could find nothing and succeed.
     assert!(dependencies("infrastructure", &["dependencies"]).contains("rusqlite"));
     assert!(dependencies("infrastructure", &["dependencies"]).contains("authlog-projections"));
     assert!(dependencies("api", &["dependencies"]).contains("axum"));
@@ -157,8 +159,12 @@ fn the_manifests_are_read() {
 
 #[test]
 fn every_source_file_begins_with_its_purpose() {
-    for room in ARROWS.map(|(room, _)| room).into_iter().chain(["."]) {
-        for file in sources(&root().join(room).join("src")) {
+    for folder in ALLOWED_DEPENDENCIES
+        .map(|(folder, _)| folder)
+        .into_iter()
+        .chain(["."])
+    {
+        for file in sources(&root().join(folder).join("src")) {
             let source = std::fs::read_to_string(&file).unwrap();
             assert!(source.starts_with("//! "), "{}", file.display());
         }
@@ -225,9 +231,12 @@ fn is_test(text: &str) -> bool {
 
 /// All Rust code, tests included.
 fn code() -> String {
-    let rooms = ARROWS.map(|(room, _)| room).into_iter().chain(["."]);
-    let files: BTreeSet<_> = rooms
-        .flat_map(|room| ["src", "tests", "examples"].map(|part| root().join(room).join(part)))
+    let folders = ALLOWED_DEPENDENCIES
+        .map(|(folder, _)| folder)
+        .into_iter()
+        .chain(["."]);
+    let files: BTreeSet<_> = folders
+        .flat_map(|folder| ["src", "tests", "examples"].map(|part| root().join(folder).join(part)))
         .filter(|folder| folder.is_dir())
         .flat_map(|folder| sources(&folder))
         .collect();
@@ -262,9 +271,10 @@ fn avoided<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         .collect()
 }
 
-/// The names of a room's dependencies in these tables, the platform's own included; a renamed one by its package.
-fn dependencies(room: &str, tables: &[&str]) -> BTreeSet<String> {
-    let manifest = manifest(room);
+/// The names of a crate's dependencies in these tables, including those of single platforms. A renamed dependency is listed by
+/// its package.
+fn dependencies(folder: &str, tables: &[&str]) -> BTreeSet<String> {
+    let manifest = manifest(folder);
     let targets = manifest.get("target").and_then(|target| target.as_table());
     let platforms = targets.into_iter().flat_map(|targets| targets.values());
     let parts = platforms
@@ -281,8 +291,8 @@ fn dependencies(room: &str, tables: &[&str]) -> BTreeSet<String> {
         .collect()
 }
 
-fn manifest(room: &str) -> Table {
-    let path = root().join(room).join("Cargo.toml");
+fn manifest(folder: &str) -> Table {
+    let path = root().join(folder).join("Cargo.toml");
     std::fs::read_to_string(path).unwrap().parse().unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! The example consumer ends up with a correct table although it is killed repeatedly.
+//! The example consumer: its table is correct although the consumer is killed, and in spite of gaps and forged messages.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
@@ -23,7 +23,7 @@ use support::{Program, Settings, Store, eventually};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_that_is_killed_repeatedly_is_correct_in_the_end() {
+async fn a_consumer_that_is_killed_repeatedly_ends_with_a_correct_table() {
     let mut nats = Nats::start().await;
     let (service, reader) = service(&nats).await;
     let mut table = Table::new(&nats.url());
@@ -96,7 +96,7 @@ async fn a_gap_in_the_stream_ends_the_consumer_or_is_filled_from_the_feed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_table_skips_foreign_messages_and_stops_at_a_forged_event() {
+async fn a_consumer_skips_foreign_messages_and_stops_at_a_forged_event() {
     let nats = Nats::start().await;
     let (service, reader) = service(&nats).await;
     everything_happens(&service, "ann").await;

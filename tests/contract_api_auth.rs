@@ -16,7 +16,7 @@ use support::{
 
 on_both_stores!(
     the_documented_examples_work_in_order_on_an_empty_store,
-    a_registration_is_answered_as_the_document_that_the_client_follows_says,
+    a_registration_is_answered_with_the_message_of_the_clients_document,
     the_login_path_registers_a_request_with_a_full_name,
     a_registration_that_lacks_members_names_each_of_them,
     the_printed_incomplete_registration_is_answered_as_printed,
@@ -36,7 +36,7 @@ on_both_stores!(
     a_logout_without_a_valid_access_token_is_unauthorized,
     a_refresh_by_bearer_token_is_answered_with_a_new_pair,
     a_refresh_by_cookie_is_answered_with_a_new_pair_and_a_new_cookie,
-    a_refresh_token_in_the_header_works_where_the_cookie_is_asked_for,
+    the_endpoint_for_the_cookie_also_accepts_the_refresh_token_in_the_header,
     a_refresh_without_a_valid_refresh_token_is_unauthorized,
 );
 
@@ -123,7 +123,7 @@ async fn the_documented_examples_work_in_order_on_an_empty_store(store: Store) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-async fn a_registration_is_answered_as_the_document_that_the_client_follows_says(store: Store) {
+async fn a_registration_is_answered_with_the_message_of_the_clients_document(store: Store) {
     let service = Program::on(store).await;
     let body = json!({"username": "ann", "email": "ann@example.com", "password": "ann-secret"});
     let answer = service.send(api_auth::REGISTER).json(&body).await;
@@ -513,7 +513,7 @@ async fn a_refresh_by_cookie_is_answered_with_a_new_pair_and_a_new_cookie(store:
     answer.is(200, &refreshed(message));
 }
 
-async fn a_refresh_token_in_the_header_works_where_the_cookie_is_asked_for(store: Store) {
+async fn the_endpoint_for_the_cookie_also_accepts_the_refresh_token_in_the_header(store: Store) {
     let service = Program::on(store).await;
     let ann = Person::called("ann");
     Contract::ApiAuth.registers(&service.http(), &ann).await;

@@ -232,7 +232,7 @@ async fn pages_of_other_sites_use_the_cookie_where_it_is_configured(store: Store
         assert_eq!(allowed, origin.filter(|origin| *origin == SITE), "{answer}");
         cookie = answer.cookie("refreshToken").unwrap();
     }
-    // Any other page can make the browser send the cookie, and no more.
+    // Any other page can make the browser send the cookie, but its request is refused.
     let ours = format!("refreshToken={}", cookie.value);
     for stranger in ["https://evil.example", "null", "http://app.example.org"] {
         for request in [refresh(&service, &ours), logout(&service, &ours)] {

@@ -1,5 +1,5 @@
-//! PostgreSQL fails over to a standby, or crashes, under three serving nodes. Ended sessions stay ended on every node,
-//! and no subscriber receives two histories as one.
+//! PostgreSQL fails over to a standby, or crashes, under three serving nodes. Ended sessions stay ended on every node. If
+//! the log loses events and continues differently, the operator and every follower of the log are notified.
 //!
 //! `AUTHLOG_CHAOS_SEED` repeats the choices of a run, which prints its seed. `AUTHLOG_FAILOVERS` is how often the
 //! database fails over in each story.
@@ -46,7 +46,7 @@ async fn fails_over(synchronous: bool) {
             cluster.primary.set("synchronous_standby_names", "*");
             cluster.primary.set("synchronous_commit", "remote_apply");
         }
-        let mut crowd = Crowd::comes(&cluster, &format!("round-{round}")).await;
+        let mut crowd = Crowd::registers(&cluster, &format!("round-{round}")).await;
         crowd.some_log_out(&cluster, 1, 0).await;
         cluster.stream_becomes_the_log().await;
         let follower = Follower::of(&cluster.nodes[2], &service.access);
@@ -55,7 +55,7 @@ async fn fails_over(synchronous: bool) {
         if !synchronous {
             let lost = random.below(30);
             println!("round {round}: {lost} registrations are lost");
-            loses(&cluster, &standby, round, lost).await;
+            lose_registrations(&cluster, &standby, round, lost).await;
         }
         tokio::time::sleep(Duration::from_millis(random.below(300))).await;
         if random.below(2) == 0 {
@@ -78,9 +78,9 @@ async fn fails_over(synchronous: bool) {
             cluster.is_ready(node).await;
         }
         crowd.is_known_everywhere(&cluster).await;
-        let forked = is_told_of_every_fork(&cluster, follower).await;
+        let forked = every_fork_is_reported(&cluster, follower).await;
         assert!(!(forked && synchronous), "nothing was lost");
-        stores_what_belongs_together(&cluster);
+        doctor_finds_no_problem(&cluster);
     }
 }
 
@@ -93,7 +93,7 @@ async fn a_crash_that_reuses_transaction_ids_revives_no_session() {
         .primary
         .execute("postgres", "CREATE TABLE other (i int)");
     for round in 0..from_environment("AUTHLOG_FAILOVERS").unwrap_or(FAILOVERS) {
-        let mut crowd = Crowd::comes(&cluster, &format!("round-{round}")).await;
+        let mut crowd = Crowd::registers(&cluster, &format!("round-{round}")).await;
         cluster.stream_becomes_the_log().await;
         // Another application commits without waiting for the disk, so a power failure loses its transaction ids.
         let commits = 20 + random.below(150);
@@ -117,7 +117,7 @@ async fn a_crash_that_reuses_transaction_ids_revives_no_session() {
         }
         crowd.is_known_everywhere(&cluster).await;
         cluster.stream_becomes_the_log().await;
-        stores_what_belongs_together(&cluster);
+        doctor_finds_no_problem(&cluster);
     }
 }
 
@@ -134,7 +134,7 @@ fn commits_asynchronously(server: &Postgres, commits: u64) {
 }
 
 /// Registers people whose registration never reaches the standby.
-async fn loses(cluster: &Cluster, standby: &Standby, round: u64, lost: u64) {
+async fn lose_registrations(cluster: &Cluster, standby: &Standby, round: u64, lost: u64) {
     standby.falls_behind();
     for number in 0..lost {
         let name = format!("lost-{round}-{number}");
@@ -152,7 +152,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    async fn comes(cluster: &Cluster, name: &str) -> Self {
+    async fn registers(cluster: &Cluster, name: &str) -> Self {
         let mut people = Vec::new();
         for number in 0..30 {
             let name = format!("{name}-{number}");
@@ -282,10 +282,10 @@ impl Load {
 /// Asserts that the stream and a follower are copies of the log, or else that the operator and the follower are
 /// notified. Once the operator has deleted a forked stream, it is filled again without a restart. Returns whether the
 /// stream forked.
-async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
+async fn every_fork_is_reported(cluster: &Cluster, follower: Follower) -> bool {
     let trouble = within(
         PATIENCE,
-        "the stream is the log, or an operator is told",
+        "the stream is the log, or the operator is notified",
         async || {
             let trouble = cluster.trouble().await;
             let decides = trouble.filter(|words| words.contains("delete the stream"));
@@ -299,7 +299,7 @@ async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
     .await;
     within(
         PATIENCE,
-        "the follower has the log, or is told",
+        "the follower has the log, or is notified",
         async || (follower.has_ended() || follower.sent() == cluster.log()).then_some(()),
     )
     .await;
@@ -308,10 +308,10 @@ async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
     if !is_prefix {
         let reason = follower.ends().await;
         let reason = reason.map(|line| line["detail"].to_string());
-        println!("the follower was told: {reason:?}");
+        println!("the follower was notified: {reason:?}");
     }
     if let Some(trouble) = &trouble {
-        println!("the operator was told: {trouble}");
+        println!("the operator was notified: {trouble}");
         cluster.nats.delete_stream().await;
     }
     cluster.stream_becomes_the_log().await;
@@ -319,7 +319,7 @@ async fn is_told_of_every_fork(cluster: &Cluster, follower: Follower) -> bool {
 }
 
 /// Asserts that `authlog doctor` finds no problem.
-fn stores_what_belongs_together(cluster: &Cluster) {
+fn doctor_finds_no_problem(cluster: &Cluster) {
     let examined = tokio::task::block_in_place(|| cluster.nodes[0].settings.run(&["doctor"], ""));
     assert!(
         examined.status.success(),

@@ -576,13 +576,13 @@ async fn a_follower_of_one_node_receives_the_events_of_the_other() {
             .await;
     }
     the_end(&nodes[1]).await;
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     for stream in &mut streams {
         let events = stream.events_until(is_the_end).await;
         follow_each_other(0, &events);
-        told.push(events);
+        received.push(events);
     }
-    assert_eq!(told[0], told[1]);
+    assert_eq!(received[0], received[1]);
     // The permission is checked across nodes, too.
     staff::set_role(&nodes[0], &Person::called("reader"), "user");
     for stream in streams {

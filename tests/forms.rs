@@ -1,4 +1,5 @@
-//! A form matches exactly the values that have it; otherwise comparing answers would prove nothing.
+//! Tests of `support/form.rs`: a form matches exactly the values that have it. Otherwise the comparison of answers would
+//! prove nothing.
 
 mod support;
 

@@ -153,7 +153,7 @@ async fn the_required_role_is_compared_with_the_current_role(store: Store) {
         is_forbidden(&check(&user, query).await);
     }
     staff::set_role(&service, &ann, "admin");
-    // The command line is another process, of whose changes the service learns from the log.
+    // The command line is another process. The service learns of its changes from the log.
     let answer = eventually("the earlier session has ended", async || {
         let answer = check(&user, "role=admin").await;
         // 403 until then: the token is valid, and its role is not enough.

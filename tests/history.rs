@@ -33,7 +33,7 @@ async fn an_auditor_reads_everything_that_happened_to_an_account(store: Store) {
     let user = lives(&service, &ann).await;
     let auditor = auditor(&service).await;
     let events = placed(&http, &auditor, &user, 7).await;
-    let told: Vec<_> = events
+    let fields: Vec<_> = events
         .iter()
         .map(|event| {
             let text = |name: &str| event[name].as_str().unwrap_or("-").to_owned();
@@ -51,7 +51,7 @@ async fn an_auditor_reads_everything_that_happened_to_an_account(store: Store) {
         ("RoleChanged", "cli", "-".to_owned()),
     ]
     .map(|(event_type, contract, ip)| (event_type.to_owned(), contract.to_owned(), ip));
-    assert_eq!(told, expected);
+    assert_eq!(fields, expected);
 
     let registered = &events[0];
     assert_eq!(registered["data"]["email"], json!(ann.email));

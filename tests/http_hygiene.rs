@@ -347,12 +347,12 @@ async fn connections_are_shared_and_half_a_request_does_not_delay_the_shutdown(s
     }
     eventually("a fifth is closed", async || {
         let mut fifth = connect(&address, "127.0.0.2").await;
-        let told = fifth
+        let written = fifth
             .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             .await;
         let mut answer = [0; 1];
-        let heard = fifth.read(&mut answer).await;
-        (told.is_err() || matches!(heard, Ok(0) | Err(_))).then_some(())
+        let read = fifth.read(&mut answer).await;
+        (written.is_err() || matches!(read, Ok(0) | Err(_))).then_some(())
     })
     .await;
     // Other clients are served meanwhile.

@@ -83,7 +83,7 @@ async fn everything_works(service: &Program, url: &str, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_worker_and_every_request_goes_on_after_connections_were_lost_without_a_sign() {
+async fn every_worker_and_every_request_continues_after_connections_are_lost_silently() {
     let server = block_in_place(Postgres::of_its_own);
     let settings = Settings::on_server(&server).with_cheap_hashing();
     let url = settings.get("AUTHLOG_DATABASE_URL").unwrap().to_owned();
@@ -101,7 +101,7 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
     proxy.loses_connections();
     everything_works(&service, &url, "second").await;
 
-    // Statements are in flight. Connections that the first loss still occupies are missing in the second one.
+    // Statements are in flight. In the second round the node still lacks the connections that wait since the first one.
     for name in ["third", "fourth"] {
         let frozen = block_in_place(|| server.freeze());
         let mut waiting = JoinSet::new();
@@ -127,7 +127,7 @@ async fn every_worker_and_every_request_goes_on_after_connections_were_lost_with
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guesses_count_on_every_node_again_after_connections_were_lost_without_a_sign() {
+async fn failed_logins_count_on_every_node_again_after_connections_are_lost_silently() {
     let server = block_in_place(Postgres::of_its_own);
     let settings = Settings::on_server(&server).with_cheap_hashing();
     let [first, second] = settings.without("AUTHLOG_RATE_LIMIT").of_nodes::<2>();

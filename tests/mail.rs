@@ -136,9 +136,9 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
     let ask_again = "UPDATE mail_queue SET due_at = happened_at";
     service.settings.execute(ask_again);
     bob.is_notified(&service, &post).await;
-    let told = notices_to(&post, &ann.person.email);
-    assert_eq!(told.len(), NOTICES, "{told:?}");
-    for notice in &told {
+    let received = notices_to(&post, &ann.person.email);
+    assert_eq!(received.len(), NOTICES, "{received:?}");
+    for notice in &received {
         assert!(notice.text.contains("was changed at 2"), "{notice:?}");
     }
     // An hour later one notice names the number of merged ones.
@@ -147,7 +147,7 @@ async fn a_flood_of_notices_is_merged_into_one_and_a_restart_makes_no_difference
         service.settings.execute(&later);
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let mut notices = notices_to(&post, &ann.person.email);
-        notices.retain(|notice| !told.contains(notice));
+        notices.retain(|notice| !received.contains(notice));
         notices.pop()
     })
     .await;
@@ -184,16 +184,19 @@ async fn a_refresh_token_that_is_reused_again_and_again_floods_no_mailbox(store:
             .await;
         assert_eq!(answer.status, 401, "{answer}");
         eventually("a notice", async || {
-            let told = notices_to(&post, &ann.person.email).len();
-            (told > round || round >= NOTICES).then_some(())
+            let received = notices_to(&post, &ann.person.email).len();
+            (received > round || round >= NOTICES).then_some(())
         })
         .await;
     }
     bob.is_notified(&service, &post).await;
-    let told = notices_to(&post, &ann.person.email);
-    assert_eq!(told.len(), NOTICES, "{told:?}");
+    let received = notices_to(&post, &ann.person.email);
+    assert_eq!(received.len(), NOTICES, "{received:?}");
     let says = "was used a second time at";
-    assert!(told.iter().all(|mail| mail.text.contains(says)), "{told:?}");
+    assert!(
+        received.iter().all(|mail| mail.text.contains(says)),
+        "{received:?}"
+    );
 }
 
 async fn registering_and_erasing_again_and_again_floods_no_mailbox(store: Store) {

@@ -275,7 +275,6 @@ async fn when_one_node_is_killed_the_other_continues_to_serve() {
     eventually_refuses(&first.http(), &tokens.access).await;
 }
 
-/// Two nodes that share a database and a master key. The first makes the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_logins_on_one_node_count_on_the_other() {
     let [first, second] = Settings::of_two_nodes()
@@ -312,7 +311,7 @@ async fn failed_logins_on_one_node_count_on_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_guesses_on_both_nodes_are_two_bursts_at_most_and_owed() {
+async fn concurrent_guesses_on_two_nodes_pass_at_most_two_bursts_and_delay_later_guesses() {
     let [first, second] = Settings::of_two_nodes()
         .map(|settings| settings.without("AUTHLOG_RATE_LIMIT").with_cheap_hashing());
     let nodes = [first.start().await, second.start().await];
@@ -331,8 +330,8 @@ async fn concurrent_guesses_on_both_nodes_are_two_bursts_at_most_and_owed() {
     let checked = u64::try_from(checked.count()).unwrap();
     // Ten on each node, and one more for each half minute that a slow machine takes.
     assert!((10..=24).contains(&checked), "{checked} were checked");
-    // Ten are free. Each further one costs half a minute on both nodes. A slow machine may have used up a minute.
-    // By the other name, because the guessed one is refused without a lookup for the time that is owed.
+    // Ten are free. Each further one delays the next guess on both nodes by half a minute. A slow machine may have used up a
+    // minute. The other name is used, because the guessed one is refused without a lookup until then.
     let by_username = Person {
         email: ann.username.clone(),
         ..ann.with_password("a-wild-guess")
@@ -363,6 +362,7 @@ async fn reports_guesses(here: &Program, there: &Program, when: &str) {
     .await;
 }
 
+/// Two nodes that share a database and a master key. The first makes the key.
 async fn two_nodes() -> [Program; 2] {
     let [first, second] = Settings::of_two_nodes().map(Settings::with_cheap_hashing);
     [first.start().await, second.start().await]

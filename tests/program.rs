@@ -74,7 +74,7 @@ async fn an_accepted_request_is_finished_before_the_shutdown(store: Store) {
         body.len()
     );
     wire.write(head.as_bytes()).await;
-    wire.is_told_to_continue().await;
+    wire.receives_continue().await;
 
     service.ask_to_end();
     let address = service.address();

@@ -735,7 +735,8 @@ const FAULTS_ON_SQLITE: [Fault; 3] = [
     ),
 ];
 
-const PUT_BACK_THE_MARK: &str = "
+/// Sets the sequencer's mark, which is its position in the events, back to the last event of the log.
+const RESTORE_MARK: &str = "
     UPDATE sequencer SET last_index = l.log_index, min_position = 0, last_txid = e.txid, last_position = e.position
       FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
      WHERE l.log_index = (SELECT max(log_index) FROM event_log)";
@@ -743,22 +744,22 @@ const PUT_BACK_THE_MARK: &str = "
 const FAULTS_ON_POSTGRESQL: [Fault; 4] = [
     (
         "UPDATE sequencer SET last_txid = '999999999999'",
-        PUT_BACK_THE_MARK,
+        RESTORE_MARK,
         "mark is not at the event of the last entry",
     ),
     (
         "UPDATE sequencer SET last_txid = '0', last_position = 0",
-        PUT_BACK_THE_MARK,
+        RESTORE_MARK,
         "mark is not at the event of the last entry",
     ),
     (
         "UPDATE sequencer SET last_index = 1004",
-        PUT_BACK_THE_MARK,
+        RESTORE_MARK,
         "mark is at 1004",
     ),
     (
         "UPDATE sequencer SET min_position = 9223372036854775807",
-        PUT_BACK_THE_MARK,
+        RESTORE_MARK,
         "mark leaves out positions",
     ),
 ];

@@ -122,7 +122,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
     Contract::V1Auth
         .registers(&service.http(), &Person::called("ann"))
         .await;
-    events_come_to_be_behind(&service, behind + 2).await;
+    falls_behind(&service, behind + 2).await;
     let metrics = service.send(own::METRICS).await.body;
     assert!(
         gauge(&metrics, "authlog_lag_events{stage=\"publisher\"}") >= 2.0,
@@ -152,7 +152,7 @@ async fn while_nats_is_away_the_service_serves_and_events_wait(store: Store) {
     Contract::V1Auth
         .registers(&service.http(), &Person::called("bob"))
         .await;
-    events_come_to_be_behind(&service, 2).await;
+    falls_behind(&service, 2).await;
     nats.restart().await;
     auditor.finds_the_log_on(&nats, &service).await;
     is_up_to_date(&service).await;
@@ -247,7 +247,7 @@ async fn a_stream_with_a_hole_is_refused_and_nothing_is_added_to_it(store: Store
     Contract::V1Auth
         .registers(&service.http(), &Person::called("ann"))
         .await;
-    events_come_to_be_behind(&service, 2).await;
+    falls_behind(&service, 2).await;
     assert_eq!(nats.stored().await, whole - 1);
     nats.delete_stream().await;
     auditor.finds_the_log_on(&nats, &service).await;
@@ -538,7 +538,7 @@ async fn events_behind(service: &Program) -> u64 {
     lag["publisher"]["events"].as_u64().expect("a number")
 }
 
-async fn events_come_to_be_behind(service: &Program, at_least: u64) {
+async fn falls_behind(service: &Program, at_least: u64) {
     eventually(&format!("{at_least} events wait"), async || {
         let seconds = lag(service).await?["publisher"]["seconds"].as_f64()?;
         let waits = events_behind(service).await >= at_least && seconds > 0.0;

@@ -30,7 +30,7 @@ async fn after_random_faults_the_stream_of_three_nodes_equals_their_log() {
     let database = settings.get("AUTHLOG_DATABASE_URL").map(str::to_owned);
     let database = database.expect("a database");
     let mut world = World::of("nodes", settings.of_nodes::<3>(), Some(server)).await;
-    let messages = world.suffers_random_faults(&Fault::OF_NODES).await;
+    let messages = world.inject_random_faults(&Fault::OF_NODES).await;
     // The database is queried directly, without code of the service.
     let logged = "SELECT aggregate_type || '/' || aggregate_id || '/' || sequence FROM event_log ORDER BY log_index";
     let logged = Postgres::ask(&database, logged);
@@ -43,7 +43,7 @@ async fn after_random_faults_the_stream_of_three_nodes_equals_their_log() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_random_faults_the_stream_of_an_embedded_node_equals_its_log() {
     let mut world = World::of("embedded", [Settings::on(Store::Sqlite)], None).await;
-    world.suffers_random_faults(&Fault::OF_ONE).await;
+    world.inject_random_faults(&Fault::OF_ONE).await;
 }
 
 /// A fault.
@@ -137,7 +137,7 @@ impl World {
 
     /// Injects faults for a while, asserts that the stream equals the log and has every acknowledged change, and
     /// returns the messages.
-    async fn suffers_random_faults(&mut self, faults: &[Fault]) -> Vec<Message> {
+    async fn inject_random_faults(&mut self, faults: &[Fault]) -> Vec<Message> {
         for node in &mut self.nodes {
             node.starts_load();
         }
@@ -149,8 +149,8 @@ impl World {
                 next = faults.to_vec();
             }
             let fault = next.swap_remove(self.random.below(next.len() as u64) as usize);
-            self.suffers(fault).await;
-            self.passes(200, 1500).await;
+            self.inject(fault).await;
+            self.sleep_random(200, 1500).await;
         }
         let mut visitors = Vec::new();
         for node in &mut self.nodes {
@@ -170,23 +170,23 @@ impl World {
         messages
     }
 
-    async fn suffers(&mut self, fault: Fault) {
+    async fn inject(&mut self, fault: Fault) {
         println!("{}: {fault:?}", self.name);
         match fault {
             Fault::NodeKilled => {
                 let node = self.random.below(self.nodes.len() as u64) as usize;
-                self.loses(node).await;
+                self.kill_and_restart(node).await;
             }
             Fault::LeaderKilled => {
                 let leader = self.leader().await;
-                self.loses(leader).await;
+                self.kill_and_restart(leader).await;
             }
             Fault::LeaderFrozen => {
                 let leader = self.leader().await;
                 self.nodes[leader].program.freeze();
                 if self.random.below(2) == 0 {
                     self.nats.kill9();
-                    self.passes(0, 1000).await;
+                    self.sleep_random(0, 1000).await;
                     self.nats.restart().await;
                 }
                 let frozen = if self.seconds < 120 { LONG_ENOUGH } else { 30 };
@@ -195,23 +195,23 @@ impl World {
             }
             Fault::NatsKilled => {
                 self.nats.kill9();
-                self.passes(0, 2000).await;
+                self.sleep_random(0, 2000).await;
                 self.nats.restart().await;
             }
             Fault::NatsRestarted => {
                 self.nats.stop();
-                self.passes(0, 2000).await;
+                self.sleep_random(0, 2000).await;
                 self.nats.restart().await;
             }
             Fault::NatsFrozen => {
                 self.nats.freeze();
                 // Some nodes time out with messages in flight, and some do not.
-                self.passes(3000, 8000).await;
+                self.sleep_random(3000, 8000).await;
                 self.nats.thaw();
             }
             Fault::DatabaseRestarted => {
                 self.database(Postgres::stop);
-                self.passes(0, 1000).await;
+                self.sleep_random(0, 1000).await;
                 self.database(Postgres::start);
             }
             Fault::DatabaseCrashed => {
@@ -222,10 +222,10 @@ impl World {
     }
 
     /// Kills a node and restarts it some time later.
-    async fn loses(&mut self, node: usize) {
+    async fn kill_and_restart(&mut self, node: usize) {
         self.nodes[node].program.kill9();
         self.nodes[node].stops_load().await;
-        self.passes(0, 1500).await;
+        self.sleep_random(0, 1500).await;
         self.nodes[node].program.restart().await;
         self.nodes[node].starts_load();
     }
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// Sleeps for a random time in this range of milliseconds.
-    async fn passes(&mut self, at_least: u64, less_than: u64) {
+    async fn sleep_random(&mut self, at_least: u64, less_than: u64) {
         let millis = at_least + self.random.below(less_than - at_least);
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
@@ -279,7 +279,7 @@ fn has_every_acknowledged_change(messages: &[Message], visitors: &[Visitor]) {
             Some((message.header("ce-type"), session.to_owned()))
         })
         .collect();
-    let mut told = 0;
+    let mut acknowledged = 0;
     for visitor in visitors {
         let Some(tokens) = &visitor.tokens else {
             continue;
@@ -301,9 +301,9 @@ fn has_every_acknowledged_change(messages: &[Message], visitors: &[Visitor]) {
             visitor.logout != Outcome::Acknowledged || has("logged-out"),
             "{visitor:?}"
         );
-        told += 1;
+        acknowledged += 1;
     }
-    assert!(told > 0, "no request succeeded");
+    assert!(acknowledged > 0, "no request succeeded");
     // Visitors whose token does not name the account are only counted.
     let events = |name: &str| {
         let of_that_name = messages

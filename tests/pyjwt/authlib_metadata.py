@@ -2,7 +2,7 @@
 
     authlib_metadata.py < metadata
 
-Prints the name of each registered member with `ok` or with what is wrong with it.
+Prints each registered member by name, followed by `ok` or by the error.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Verifies tokens with python-jose, which knows no Ed25519, by the key set and with the defaults of the library.
+"""Verifies tokens with python-jose and its defaults by the published key set. python-jose does not support Ed25519.
 
-    jose_verify.py <address of the service> < tokens, one a line
+    jose_verify.py <address of the service> < tokens, one per line
 
 Answers each line with the claims as JSON, or with `refused: ` and the reason.
 """

@@ -1,6 +1,6 @@
-"""Verifies tokens with PyJWT, knowing nothing of the service but where its metadata are.
+"""Verifies tokens with PyJWT. All that it knows about the service is the address of its metadata.
 
-    verify.py <address of the service> < tokens, one a line
+    verify.py <address of the service> < tokens, one per line
 
 Answers each line with the claims as JSON, or with `refused: ` and the reason.
 """

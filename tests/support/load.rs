@@ -50,17 +50,17 @@ impl Visitor {
         let person = &visitor.person;
         let registration = contract.registration_of(person);
         let request = http.send(contract.registration()).json(&registration);
-        (visitor.registration, _) = fate_of(contract, request).await;
+        (visitor.registration, _) = outcome_of(contract, request).await;
         if visitor.registration != Outcome::Acknowledged {
             return visitor;
         }
         let login = contract.login_of(&person.email, &person.password);
         let request = http.send(contract.login()).json(&login);
-        if let (Outcome::Acknowledged, Some(answer)) = fate_of(contract, request).await {
+        if let (Outcome::Acknowledged, Some(answer)) = outcome_of(contract, request).await {
             let tokens = contract.tokens_in(&answer.json());
             if logs_out {
                 let request = http.send(api_auth::LOGOUT).bearer(&tokens.access);
-                (visitor.logout, _) = fate_of(Contract::ApiAuth, request).await;
+                (visitor.logout, _) = outcome_of(Contract::ApiAuth, request).await;
             }
             visitor.tokens = Some(tokens);
         }
@@ -104,7 +104,7 @@ impl Visitor {
 }
 
 /// Sends a request to a service that may be stopping, and asserts that an answer is in the words of `contract`.
-async fn fate_of(contract: Contract, request: Request) -> (Outcome, Option<Answer>) {
+async fn outcome_of(contract: Contract, request: Request) -> (Outcome, Option<Answer>) {
     match request.attempt().await {
         Ok(answer) if answer.status < 300 => (Outcome::Acknowledged, Some(answer)),
         Ok(answer) => {
@@ -133,7 +133,7 @@ impl Load {
             let http = http.clone();
             let name = format!("{name}-{lane}").to_lowercase();
             let (done, ending) = (Arc::clone(&done), Arc::clone(&ending));
-            people.spawn(async move { come(&http, &name, &done, &ending).await });
+            people.spawn(async move { send_visitors(&http, &name, &done, &ending).await });
         }
         Self {
             people,
@@ -162,7 +162,13 @@ impl Load {
     }
 }
 
-async fn come(http: &Http, name: &str, done: &AtomicUsize, ending: &AtomicBool) -> Vec<Visitor> {
+/// Sends one visitor after the other until `ending`, or until the service stops answering. Returns all of them.
+async fn send_visitors(
+    http: &Http,
+    name: &str,
+    done: &AtomicUsize,
+    ending: &AtomicBool,
+) -> Vec<Visitor> {
     let mut visitors = Vec::new();
     for number in 0.. {
         let contract = Contract::ALL[number % 4];

@@ -6,7 +6,8 @@ use super::http::Http;
 use super::statements::{Calls, Statements};
 use super::{Contract, Person, Program, Settings, Store, eventually, own};
 
-/// Statements, each by a part of its text that no later one in the list contains.
+/// Statements, each identified by a part of its text. A statement may also contain the part of one that is listed later, but
+/// not of one that is listed earlier: the first part that matches names it.
 pub mod asked {
     pub const ACCOUNT_AND_HASH: &str = "JOIN credentials p";
     pub const ACCOUNT: &str = "FROM accounts a WHERE a.user_id";
@@ -126,8 +127,7 @@ impl Meter {
         }
     }
 
-    /// The hashes and events so far, once all events have a log index. Asking costs no statement but those of the
-    /// background.
+    /// The hashes and events so far, once all events have a log index. Reading them executes only background statements.
     pub async fn counted(&self) -> Counted {
         eventually("every event has a log index", async || {
             let metrics = self.service.send(own::METRICS).await.body;

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::postgres::{as_owner, make_readable};
 use super::program::free_port;
 
-/// A pooler. It ends with its parent, which ends when its input closes, however the test process ends.
+/// A pooler. It ends with the shell that starts it. The shell ends when its input closes, which happens however the test
+/// process ends.
 pub struct PgBouncer {
     _directory: TempDir,
     port: u16,

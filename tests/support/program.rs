@@ -163,7 +163,7 @@ impl Settings {
 
     /// Starts the program by a script of bash, in which it is `$0`, and waits until it listens.
     pub async fn start_by(self, script: &str) -> Program {
-        let mut command = self.environed(Command::new("bash"));
+        let mut command = self.with_environment(Command::new("bash"));
         command.args(["-c", script, env!("CARGO_BIN_EXE_authlog")]);
         tokio::task::spawn_blocking(move || {
             let running = Running::start(&mut command);
@@ -189,7 +189,7 @@ impl Settings {
     }
 
     fn run_under(&self, timeout: &[&str], arguments: &[&str], input: &str) -> Output {
-        let mut command = self.environed(Command::new("timeout"));
+        let mut command = self.with_environment(Command::new("timeout"));
         command
             .args(timeout)
             .arg(env!("CARGO_BIN_EXE_authlog"))
@@ -204,12 +204,12 @@ impl Settings {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.environed(Command::new(env!("CARGO_BIN_EXE_authlog")));
+        let mut command = self.with_environment(Command::new(env!("CARGO_BIN_EXE_authlog")));
         command.args(arguments);
         command
     }
 
-    fn environed(&self, mut command: Command) -> Command {
+    fn with_environment(&self, mut command: Command) -> Command {
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")

@@ -22,7 +22,7 @@ impl Wire {
     }
 
     /// Waits for the service to ask for the body (RFC 9110 §10.1.1).
-    pub async fn is_told_to_continue(&mut self) {
+    pub async fn receives_continue(&mut self) {
         let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
         let mut read = vec![0; expected.len()];
         self.0.read_exact(&mut read).await.expect("an answer");
