@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::reset_page::form::{LinkForm, token_of_query};
 use super::reset_page::html::Escaped;
-use super::reset_page::pages::{Nonce, page};
+use super::reset_page::pages::{Nonce, failed, page};
 use crate::Api;
 use crate::http::{overloaded, presented_token, read_body, retry_later, unavailable};
 
@@ -41,10 +41,7 @@ pub(super) async fn submit(
     let media_type = "application/x-www-form-urlencoded";
     let form = match read_body(request, media_type).await {
         Ok(bytes) => LinkForm::parse(&bytes),
-        Err(failure) => {
-            let content = r#"<p role="alert">The form could not be read. Please open the link in your e-mail again.</p>"#;
-            return page(failure.status(), "That did not work", content, &nonce);
-        }
+        Err(failure) => return failed(failure, &nonce),
     };
     let offer = match api.authlog.read_link(&form.token).await {
         Ok(offer) => offer,

@@ -15,6 +15,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 
+use super::account::bad_request;
 use super::admin::id_of;
 use super::caller::Bearer;
 use super::page::Page;
@@ -116,8 +117,4 @@ pub(super) async fn state(
         )),
         StateAt::InTheFuture => Err(bad_request("at must not be in the future.")),
     }
-}
-
-fn bad_request(detail: &str) -> Response {
-    problem(StatusCode::BAD_REQUEST, detail)
 }

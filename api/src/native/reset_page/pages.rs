@@ -75,8 +75,8 @@ pub(super) fn refused(refusal: Refusal, token: &str, username: &str, nonce: &Non
     }
 }
 
-/// The response to a form that could not be read. Browsers send none of these.
-pub(super) fn failed(failure: RequestError, nonce: &Nonce) -> Response {
+/// The response to a form that could not be read. Browsers do not send such a form.
+pub(in crate::native) fn failed(failure: RequestError, nonce: &Nonce) -> Response {
     let content = r#"<p role="alert">The form could not be read. Please open the link in your e-mail again.</p>"#;
     page(failure.status(), "That did not work", content, nonce)
 }
