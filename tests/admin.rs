@@ -417,25 +417,25 @@ async fn erasing_a_locked_account_with_every_kind_of_change_leaves_no_trace(stor
         ..ann.clone()
     };
     let id = id_of(&service, &admin, &moved).await;
-    let portrait = Endpoint::at("GET", format!("/audit/users/{id}").leak());
-    let stood = service.send(portrait).bearer(&admin).await.json();
-    assert_eq!(stood["account"]["email_verified"], true);
-    let pending = &stood["account"]["pending_verification"];
+    let state_endpoint = Endpoint::at("GET", format!("/audit/users/{id}").leak());
+    let state = service.send(state_endpoint).bearer(&admin).await.json();
+    assert_eq!(state["account"]["email_verified"], true);
+    let pending = &state["account"]["pending_verification"];
     assert_eq!(pending["email"], "canary-3@example.org");
     service
         .send(about("POST", &id, "/lock"))
         .bearer(&admin)
         .await;
-    let stood = service.send(portrait).bearer(&admin).await.json();
-    assert_eq!(stood["account"]["locked"], true);
-    assert_eq!(stood["live_sessions"], json!([]));
+    let state = service.send(state_endpoint).bearer(&admin).await.json();
+    assert_eq!(state["account"]["locked"], true);
+    assert_eq!(state["live_sessions"], json!([]));
     let output = service.settings.run(&["doctor"], "");
     assert!(output.status.success(), "{output:?}");
     let output = service.settings.run(&["rebuild"], "");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(
-        service.send(portrait).bearer(&admin).await.json()["account"],
-        stood["account"]
+        service.send(state_endpoint).bearer(&admin).await.json()["account"],
+        state["account"]
     );
     let answer = service.send(about("DELETE", &id, "")).bearer(&admin).await;
     assert_eq!(answer.status, 204, "{answer}");

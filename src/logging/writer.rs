@@ -43,8 +43,8 @@ struct Waiting {
 }
 
 impl LogWriter {
-    /// Starts the thread that writes to `sink`. It calls `report` at most every [`REPORT_EVERY`], after a write that
-    /// succeeded, with the number of lines that were lost since the last call.
+    /// Starts the thread that writes to `sink`. It calls `report` about every [`REPORT_EVERY`] with the number of lines that
+    /// were lost since the last call, but not while writing fails.
     ///
     /// # Errors
     /// The operating system starts no thread.
