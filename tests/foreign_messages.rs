@@ -53,7 +53,7 @@ async fn a_foreign_message_stops_publishing_until_it_is_excluded_and_readers_kee
         "{repaired}"
     );
     assert!(
-        repaired.contains(&format!("no events: {foreign}.")),
+        repaired.contains(&format!("not events: {foreign}.")),
         "{repaired}"
     );
     the_log_is_on(&nats, &service, &auditor, &[foreign]).await;
