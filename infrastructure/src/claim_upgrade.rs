@@ -1,8 +1,9 @@
 //! The worker that claims addresses by their mailbox in a store of a version that knew their spelling alone
 //! (`docs/adr/0016`).
 //!
-//! Nodes of the version before may run for a while and register accounts in their way. So it walks through the accounts
-//! when it starts, and once more when no such node can run any more. Both can be interrupted and repeated.
+//! Nodes of the previous version may run for a while and register accounts without such claims. So the worker walks
+//! through the accounts when it starts, and once more when no such node can run any more. Both walks can be interrupted
+//! and repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +27,8 @@ pub struct ClaimUpgrader {
 }
 
 impl ClaimUpgrader {
-    /// A worker that does so if it `leads`, and is done when `window` has passed since the schema was brought up to this
-    /// version. Where only one program serves a store at a time it does not wait.
+    /// A worker that claims mailboxes while it `leads`. It finishes when `window` has passed since the upgrade of the
+    /// schema, or at once if only one program serves the store at a time.
     pub fn new(store: Arc<dyn Store>, leads: watch::Receiver<bool>, window: Duration) -> Self {
         Self {
             store,
@@ -52,7 +53,7 @@ impl ClaimUpgrader {
         }
     }
 
-    /// Does what is to be done now; whether nothing is left.
+    /// Does the work that is due, and returns whether the upgrade is finished.
     async fn step(&mut self, started: Instant) -> Result<bool, StoreError> {
         if self.store.mailboxes_are_claimed().await? {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! Adapters: what the ports of `authlog-application` are in this world.
+//! Adapters: the implementations of the ports of `authlog-application`.
 
 pub mod claim_upgrade;
 mod doctor;

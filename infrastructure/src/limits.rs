@@ -5,9 +5,9 @@
 //! would reveal which accounts exist. `docs/adr/0005` has the reasons.
 
 mod bucket;
-mod elsewhere;
 mod key;
 mod quotas;
+mod remote_guesses;
 mod reports;
 mod reserved;
 mod signed_in;
@@ -27,9 +27,9 @@ use authlog_domain::UserId;
 use tokio::sync::mpsc;
 
 use bucket::Buckets;
-use elsewhere::{Names, UnderWayElsewhere};
 pub(crate) use key::Network;
 use key::{Key, Kind};
+use remote_guesses::{GuessIds, RemoteGuesses};
 pub(crate) use reports::HEAD_LENGTH;
 use reports::Reports;
 use reserved::HeldGuess;
@@ -52,8 +52,8 @@ struct Limits {
     key: Key,
     reports: Option<Reports>,
     updates: Option<mpsc::Sender<Update>>,
-    names: Names,
-    under_way_elsewhere: UnderWayElsewhere,
+    guess_ids: GuessIds,
+    remote_guesses: RemoteGuesses,
     guesses_at_name: Buckets,
     guesses: Buckets,
     persistent_guesses: Buckets,
@@ -73,7 +73,7 @@ impl GcraAttemptLimiter {
     /// An empty limiter that shares nothing with other nodes.
     pub fn new(clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
         let key = Key::OfProcess(RandomState::new());
-        Self::with(clock, key, None, None, Names::new(entropy))
+        Self::with(clock, key, None, None, GuessIds::new(entropy))
     }
 
     /// A limiter that sends its updates to a channel, for other nodes with the same key to [`apply`](Self::apply).
@@ -83,11 +83,17 @@ impl GcraAttemptLimiter {
         key: &[u8],
         entropy: &dyn Entropy,
     ) -> (Self, mpsc::Receiver<Update>) {
-        let (updates, told) = mpsc::channel(UNTOLD);
+        let (updates, receiver) = mpsc::channel(MAX_QUEUED_UPDATES);
         let reports = Reports::new(key, Arc::clone(&clock), entropy);
-        let names = Names::new(entropy);
-        let limiter = Self::with(clock, Key::shared(key), Some(reports), Some(updates), names);
-        (limiter, told)
+        let guess_ids = GuessIds::new(entropy);
+        let limiter = Self::with(
+            clock,
+            Key::shared(key),
+            Some(reports),
+            Some(updates),
+            guess_ids,
+        );
+        (limiter, receiver)
     }
 
     fn with(
@@ -95,15 +101,15 @@ impl GcraAttemptLimiter {
         key: Key,
         reports: Option<Reports>,
         updates: Option<mpsc::Sender<Update>>,
-        names: Names,
+        guess_ids: GuessIds,
     ) -> Self {
         Self(Arc::new(Limits {
             clock: SteadyClock::new(clock),
             key,
             reports,
             updates,
-            names,
-            under_way_elsewhere: UnderWayElsewhere::new(),
+            guess_ids,
+            remote_guesses: RemoteGuesses::new(),
             guesses_at_name: Buckets::new(quotas::GUESSES_AT_NAME),
             guesses: Buckets::new(quotas::GUESSES),
             persistent_guesses: Buckets::new(quotas::PERSISTENT_GUESSES),
@@ -125,8 +131,9 @@ impl GcraAttemptLimiter {
         Some(self.0.reports.as_ref()?.write(updates))
     }
 
-    /// Counts what another node reports. A report that no node wrote, or that was received before, is ignored.
-    pub(crate) fn hear(&self, report: &str) {
+    /// Counts the attempts in a report of another node. A report that no node wrote, or that was received before, is
+    /// ignored.
+    pub(crate) fn apply_report(&self, report: &str) {
         let read = |reports: &Reports| reports.read(report);
         match self.0.reports.as_ref().and_then(read) {
             Some(updates) => updates.into_iter().for_each(|update| self.apply(update)),
@@ -143,18 +150,18 @@ impl GcraAttemptLimiter {
         let Update {
             kind,
             key,
-            name,
+            guess,
             age,
         } = update;
         match kind {
             UpdateKind::Guess => {
                 limits.guesses.count(key, now);
                 limits.persistent_guesses.count(key, now);
-                limits.under_way_elsewhere.add(name);
+                limits.remote_guesses.add(guess);
             }
             UpdateKind::TakenBack => {
                 // If the other update was lost, the guess was not counted here.
-                if limits.under_way_elsewhere.remove(name) {
+                if limits.remote_guesses.remove(guess) {
                     let age = Duration::from_millis(age.into());
                     limits.guesses.take_back(key, age, now);
                     limits.persistent_guesses.take_back(key, age, now);
@@ -174,10 +181,10 @@ impl GcraAttemptLimiter {
 }
 
 /// The maximum number of updates that wait to be sent: as many as a node makes in some seconds of continuous hashing.
-const UNTOLD: usize = 1024;
+const MAX_QUEUED_UPDATES: usize = 1024;
 
 impl Limits {
-    fn tell(&self, update: Update) {
+    fn send(&self, update: Update) {
         if let Some(updates) = &self.updates {
             let _ = updates.try_send(update);
         }
@@ -237,7 +244,7 @@ impl AttemptLimiter for GcraAttemptLimiter {
             Attempt::ChangeOwnAccount { account } => {
                 let account = limits.account_key(account);
                 limits.own_changes.take(account, now)?;
-                limits.tell(Update::new(UpdateKind::OwnChange, account));
+                limits.send(Update::new(UpdateKind::OwnChange, account));
                 Ok(())
             }
         }
@@ -270,7 +277,7 @@ impl AttemptLimiter for GcraAttemptLimiter {
         for name in names {
             let pair = limits.name_key(name, &network);
             if limits.signed_in.remember(pair, now) {
-                limits.tell(Update::new(UpdateKind::SignedIn, pair));
+                limits.send(Update::new(UpdateKind::SignedIn, pair));
             }
         }
     }

@@ -1,7 +1,7 @@
-//! How the recent requests of an account stand in its row: as JSON, in both stores.
+//! The recent requests of an account as JSON, for its row in both stores.
 //!
-//! They name the version of the row that they belong to. A node of an earlier version of this program updates the row and
-//! leaves the column as it was; its version then differs from the row's, and the requests count as not known.
+//! The JSON contains the version of the row that it belongs to. A node of an earlier version of this program updates
+//! the row and leaves the column as it was; its version then differs from the row's, and the requests count as unknown.
 
 use authlog_application::ports::Account;
 use authlog_domain::user::RecentRequests;

@@ -1,7 +1,7 @@
-//! The worker that seals what a version before left unsealed, and then lets nothing unsealed count.
+//! The worker that seals the data of the previous version, and then requires seals.
 //!
-//! Rows are not sealed as they are found: they are written again from their events, so that a row that was changed behind
-//! the service's back gets no MAC. Every step can be repeated. A worker that is interrupted begins again.
+//! Rows are not sealed as they are: they are rebuilt from their events, so that a row that was changed in the database
+//! gets no MAC. Every step can be repeated. A worker that was interrupted starts again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const STEP: u32 = 500;
 /// Events whose rows are written again in one step.
 const EVENTS: u32 = 2000;
 
-/// Seals what is not sealed, once no node of a version before can run any more.
+/// Seals the data of the previous version, once no node of that version can run any more.
 pub struct SealUpgrader {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -28,8 +28,8 @@ pub struct SealUpgrader {
 }
 
 impl SealUpgrader {
-    /// A worker that does so if it `leads`, when `window` has passed since the schema was brought up to this version. Where
-    /// only one program serves a store at a time it does not wait.
+    /// A worker that seals data while it `leads`, when `window` has passed since the upgrade of the schema. If only one
+    /// program serves the store at a time, it does not wait.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -67,7 +67,7 @@ impl SealUpgrader {
         }
     }
 
-    /// Does what is to be done now; whether nothing is left.
+    /// Does the work that is due, and returns whether the upgrade is finished.
     async fn step(&mut self, started: Instant) -> Result<bool, StoreError> {
         if !self.store.seals_are_required().await? {
             let leads = *self.leads.borrow_and_update();

@@ -1,11 +1,11 @@
-//! What the workers share that upgrade the data of a store while the service runs.
+//! Shared parts of the workers that upgrade the data of a store while the service runs.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long another node may be done before this one knows it, and how soon a step that failed is tried again.
+/// The interval for checking whether another node has finished the upgrade, and for repeating a step that failed.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Waits for the next step. A node that is elected meanwhile does not wait for its turn.
@@ -15,9 +15,9 @@ pub(crate) async fn next_step(leads: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Whether no node of the version before can run any more: `window` has passed `since` the schema was brought up, or where
-/// only one program serves a store at a time (`None`). To change the time of the migration in the store delays nothing: the
-/// time since this node `started` counts as well.
+/// Whether every node of the previous version must have stopped: `window` has passed since the schema was migrated
+/// (`since`), or since this node `started`. The second condition keeps a changed migration time in the store from
+/// delaying the upgrade. `None` stands for a store that one program serves at a time: there is nothing to wait for.
 pub(crate) fn has_window_passed(
     window: Duration,
     since: Option<Duration>,

@@ -1,4 +1,5 @@
-//! Whether a store takes writes: known from the outcomes of real writes, and from a probe only where those leave it in doubt.
+//! Whether a store accepts writes: known from the outcomes of real writes, and from a probe only where those leave it
+//! in doubt.
 //!
 //! A write that was refused, for example for a conflict, says nothing about the store: what one client requests must
 //! not make a node look broken. Nor does a single write that failed while others succeeded.
@@ -19,8 +20,8 @@ const HANGS_AFTER: Duration = Duration::from_secs(3);
 /// The shortest time between two probes, however often readiness is asked for.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long it is believed without a further write that writes succeed: a disk may be filled by another program. A node
-/// without traffic then writes a few pages a minute, if its readiness is asked for.
+/// How long a successful write is taken as proof that writes succeed: another program may fill the disk afterwards. A
+/// node without traffic then writes a few pages a minute, if its readiness is asked for.
 const BELIEVED_FOR: Duration = Duration::from_mins(1);
 
 /// How long a caller waits for a probe, which continues without it.
@@ -30,7 +31,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct WriteHealth(Mutex<Writes>);
 
-/// A write that is under way. Dropped without an outcome it counts for nothing.
+/// A write in progress. If it is dropped without an outcome, it counts neither as a success nor as a failure.
 pub(crate) struct WriteAttempt {
     health: Arc<WriteHealth>,
     number: u64,
@@ -41,7 +42,7 @@ struct Writes {
     recent: RecentOutcomes,
     /// The last write that ended.
     last: Option<Ended>,
-    /// Why the last write failed that did.
+    /// The reason of the most recent failure.
     reason: String,
     under_way: BTreeMap<u64, Instant>,
     next_number: u64,
@@ -59,7 +60,7 @@ struct Ended {
 struct Turn(Arc<WriteHealth>);
 
 impl WriteHealth {
-    /// Notes that a write begins.
+    /// Records the start of a write.
     pub(crate) fn begin(self: &Arc<Self>) -> WriteAttempt {
         let mut outcomes = self.lock();
         let number = outcomes.next_number;
@@ -72,11 +73,11 @@ impl WriteHealth {
         }
     }
 
-    /// Makes sure that writes work, with the help of `probe` if they may not: they fail, or none was tried for a while or at
-    /// all. The probe has to write, and to note its outcome as every write does.
+    /// Checks that writes succeed. If that is in doubt, because they fail or none was tried recently, it runs `probe`,
+    /// which has to write and to record its outcome as every write does.
     ///
     /// # Errors
-    /// [`NotReady::WritesFail`], if they do not.
+    /// [`NotReady::WritesFail`], if writes fail or hang.
     pub(crate) async fn check<F>(
         self: &Arc<Self>,
         probe: impl FnOnce() -> F,
@@ -134,12 +135,12 @@ impl Drop for Turn {
 }
 
 impl WriteAttempt {
-    /// Notes that something was written.
+    /// Records that something was written.
     pub(crate) fn succeeded(self) {
         self.health.lock().note(Instant::now(), false);
     }
 
-    /// Notes that the store could not write.
+    /// Records that the store could not write.
     pub(crate) fn failed(self, error: &(dyn Error + 'static)) {
         let mut reason = error.to_string();
         let mut source = error.source();
@@ -168,7 +169,7 @@ impl Writes {
         });
     }
 
-    /// Whether only another write shows that writes work.
+    /// Whether another write is needed to know that writes succeed.
     fn are_in_doubt(&mut self, now: Instant) -> bool {
         let is_old = |last: &Ended| now.duration_since(last.at) >= BELIEVED_FOR;
         self.last.as_ref().is_none_or(is_old) || self.fault(now).is_some()

@@ -1,4 +1,4 @@
-//! Examining a store, as both stores do it: all but the statements.
+//! The examination and repair of a store, without the SQL statements, which each store has of its own.
 //!
 //! | pass | looks at | for |
 //! |---|---|---|
@@ -58,7 +58,7 @@ impl std::fmt::Display for StreamName {
 /// An event, byte for byte as it is stored.
 pub(crate) struct StoredEvent {
     pub(crate) stream: StreamName,
-    /// The account to which it happened.
+    /// The account that the event belongs to.
     pub(crate) user: Option<String>,
     pub(crate) sequence: i64,
     pub(crate) event_type: String,
@@ -71,24 +71,24 @@ pub(crate) struct StoredEvent {
 
 /// An event's place in the log.
 pub(crate) enum Place {
-    /// It has one.
+    /// The event is in the log.
     At { log_index: i64, leaf_hash: Vec<u8> },
-    /// It will be given one.
+    /// The sequencer has not reached the event yet.
     Waiting,
-    /// It should have one.
+    /// The sequencer has passed the event, and the log lacks it.
     Missing,
 }
 
 /// Which streams to read.
 #[derive(Clone)]
 pub(crate) enum Scope {
-    /// The next so many events in order of streams and sequences, those of streams after this one.
+    /// Up to this number of events of the streams after this one, ordered by stream and sequence.
     After(StreamName, u32),
     /// All of one stream.
     Only(StreamName),
 }
 
-/// Events and what was derived from them, of one snapshot. What cannot be read says why.
+/// Events and the rows derived from them, from one snapshot. An `Err` says why a row cannot be read.
 #[derive(Default)]
 pub(crate) struct Reading {
     pub(crate) events: Vec<StoredEvent>,
@@ -98,9 +98,9 @@ pub(crate) struct Reading {
     pub(crate) credentials: HashMap<String, Result<StoredCredential, String>>,
     /// Each account's wrapped key.
     pub(crate) keys: HashMap<String, Vec<u8>>,
-    /// Those of the events' accounts that were erased: they have no rows, and neither have their sessions.
+    /// The accounts of the events that were erased. Neither they nor their sessions have rows.
     pub(crate) erased: HashSet<String>,
-    /// Those of them of whose sessions rows may still be there: they are being removed.
+    /// The erased accounts whose session rows are still being removed.
     pub(crate) unfinished: HashSet<String>,
 }
 
@@ -111,7 +111,7 @@ impl Reading {
         users.collect()
     }
 
-    /// The ids of the streams of that kind, for finding what was derived from them.
+    /// The ids of the streams of this kind, to look up the rows derived from them.
     pub(crate) fn ids_of(&self, kind: AggregateKind) -> Vec<String> {
         self.events
             .chunk_by(|a, b| a.stream == b.stream)
@@ -125,11 +125,11 @@ impl Reading {
 /// An entry of the log.
 pub(crate) struct LogEntry {
     pub(crate) log_index: i64,
-    /// The event that it names.
+    /// The name of its event.
     pub(crate) event: String,
-    /// Whether that is stored.
+    /// Whether this event is stored.
     pub(crate) has_event: bool,
-    /// What the log is ordered by; `None` for an entry that came out of a backup.
+    /// The key that the log is ordered by; `None` for an entry that was restored from a backup.
     pub(crate) order: Option<(u64, i64)>,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Table {
     pub(crate) key: &'static str,
     pub(crate) kind: AggregateKind,
     check: Check,
-    /// Whether its rows can be made again.
+    /// Whether its rows can be rebuilt from the events.
     derived: bool,
 }
 
@@ -179,9 +179,9 @@ const fn table(
     }
 }
 
-/// What a store lets the doctor do.
-pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade {
-    /// What opens personal fields.
+/// A store that the doctor can examine and repair.
+pub(crate) trait Examinable: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade {
+    /// The keys that open personal fields and verify seals.
     fn vault(&self) -> &KeyVault;
 
     /// Reads streams and what was derived from them, in one snapshot.
@@ -194,10 +194,10 @@ pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade
         limit: u32,
     ) -> impl Future<Output = Result<Vec<LogEntry>, StoreError>> + Send;
 
-    /// Where the log should end, and where it does; 0 where it is empty.
+    /// The index at which the log should end and the one at which it ends; 0 if it is empty.
     fn log_ends(&self) -> impl Future<Output = Result<(i64, i64), StoreError>> + Send;
 
-    /// The owner of each of these claims, in any order of rows.
+    /// The stored owner of each of these claims, in the same order; `None` for a claim that is not stored.
     fn claimed(
         &self,
         claims: Vec<ClaimDigest>,
@@ -218,7 +218,7 @@ pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(String, bool)>, StoreError>> + Send;
 
-    /// Up to `limit` numbers of accounts and of places in the list of accounts after one of them.
+    /// Up to `limit` numbers above `number` that an account or an entry of the account list has.
     fn places_after(
         &self,
         number: i64,
@@ -261,14 +261,14 @@ pub(crate) trait Patient: Rebuild + SigningKeyStore + SchemaCheck + ClaimUpgrade
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// About how many steps an examination takes: each event is met in the log and in its stream.
-pub(crate) async fn steps(store: &impl Patient) -> Result<u64, StoreError> {
+/// The approximate number of steps of an examination: each event is read in the log and in its stream.
+pub(crate) async fn steps(store: &impl Examinable) -> Result<u64, StoreError> {
     Ok(store.log_ends().await?.1.unsigned_abs() * 2)
 }
 
-/// Examines everything.
+/// Runs all passes, and repairs what can be repaired if `repair` is set. `progress` gets the number of steps done.
 pub(crate) async fn examine(
-    store: &impl Patient,
+    store: &impl Examinable,
     repair: bool,
     now: Timestamp,
     progress: &(dyn Fn(u64) + Send + Sync),
@@ -304,12 +304,12 @@ struct Examination<'a, S> {
     now: Timestamp,
     progress: &'a (dyn Fn(u64) + Send + Sync),
     steps: u64,
-    /// Whether the upgrade is finished after which every mailbox is claimed.
+    /// Whether the upgrade that claims every mailbox is finished.
     mailboxes_are_claimed: bool,
     diagnosis: Diagnosis,
 }
 
-impl<S: Patient> Examination<'_, S> {
+impl<S: Examinable> Examination<'_, S> {
     fn advance(&mut self, steps: usize) {
         self.steps += steps as u64;
         (self.progress)(self.steps);
@@ -357,7 +357,7 @@ impl<S: Patient> Examination<'_, S> {
         Ok(())
     }
 
-    /// Whether events may have been taken away. Then what was derived from them is evidence, and is left as it is.
+    /// Whether events may have been deleted. Then the rows derived from them are evidence and are not repaired.
     fn events_are_in_doubt(&self) -> bool {
         [Check::LogDense, Check::LogComplete]
             .iter()
@@ -396,7 +396,7 @@ impl<S: Patient> Examination<'_, S> {
             let mut reading = self.store.read(scope).await?;
             let is_last_page = reading.events.len() < PAGE as usize;
             if !is_last_page && let Some(partial) = reading.events.last() {
-                // The last stream may go on beyond the page: it is the first of the next.
+                // The last stream may continue beyond the page, so it is left to the next page.
                 let name = partial.stream.clone();
                 let whole = reading.events.partition_point(|event| event.stream != name);
                 if whole > 0 {
@@ -447,7 +447,8 @@ impl<S: Patient> Examination<'_, S> {
     /// Reads one stream by itself and reports what is wrong with it, after repairing what can be.
     async fn confirm(&mut self, name: StreamName) -> Result<(), StoreError> {
         let (_, mut found) = self.judge(&name).await?;
-        // Claims are read after the events, and an erasure may come in between: what is wrong is so twice.
+        // Claims are read after the events, and an erasure may come in between, so only faults that are found twice
+        // count.
         let (verdict, again) = self.judge(&name).await?;
         found.retain(|finding| again.contains(finding));
         if let Some((holder, finding)) = self.shared_mailbox(&verdict).await? {
@@ -458,7 +459,7 @@ impl<S: Patient> Examination<'_, S> {
         }
         let repair = self.repair && !self.events_are_in_doubt() && verdict.is_sound();
         let remaining = if repair && !found.is_empty() {
-            self.mend(&verdict, &found).await?;
+            self.repair_rows(&verdict, &found).await?;
             self.judge(&name).await?.1
         } else {
             found.clone()
@@ -484,7 +485,7 @@ impl<S: Patient> Examination<'_, S> {
         Ok((verdict, found))
     }
 
-    /// Whether a claim that should be there is missing or another account's.
+    /// Whether an expected claim is missing or belongs to another account.
     fn is_wrong(&self, claim: &ClaimDigest, owner: Option<&String>) -> bool {
         match owner {
             Some(owner) => *owner != claim.owner.to_string(),
@@ -492,8 +493,8 @@ impl<S: Patient> Examination<'_, S> {
         }
     }
 
-    /// Whether another account has the mailbox as well, by another spelling of its address: which one, and the finding that
-    /// tells so. Versions before this one registered such accounts, and nothing is damaged.
+    /// The other account that has the same mailbox by another spelling of its address, and the finding that this
+    /// causes; `None` if there is none. Earlier versions registered such accounts, so it is no damage.
     async fn shared_mailbox(
         &self,
         verdict: &Verdict,
@@ -513,7 +514,7 @@ impl<S: Patient> Examination<'_, S> {
         Ok(None)
     }
 
-    async fn mend(&self, verdict: &Verdict, found: &[Finding]) -> Result<(), StoreError> {
+    async fn repair_rows(&self, verdict: &Verdict, found: &[Finding]) -> Result<(), StoreError> {
         let wrong = |check| found.iter().any(|finding| finding.check == check);
         if (wrong(Check::Accounts) || wrong(Check::Sessions))
             && let Some(stream) = verdict.stream.known()
@@ -524,7 +525,7 @@ impl<S: Patient> Examination<'_, S> {
                 self.store.remove_row(&stream).await
             };
             if let Err(error) = written {
-                // Another damaged row can be in the way; what is left is reported.
+                // Another damaged row can prevent the repair; what remains is reported.
                 tracing::warn!(%error, stream = %verdict.stream, "a row could not be repaired");
             }
         }
@@ -533,7 +534,7 @@ impl<S: Patient> Examination<'_, S> {
         }
         let owners = self.store.claimed(verdict.claims.clone()).await?;
         for (claim, owner) in verdict.claims.iter().zip(owners) {
-            // Two accounts whose events both claim one name: no derived thing can be right for both.
+            // If the events of two accounts claim one identifier, neither owner would be right.
             let contested = match owner {
                 Some(owner) => self.claims_by_its_events(&owner, claim).await?,
                 None => false,
@@ -580,7 +581,7 @@ impl<S: Patient> Examination<'_, S> {
         }
     }
 
-    /// A token is stored whole, with its MAC, and then only removed: one look is enough.
+    /// A token is written once, with its MAC, and never changed, so reading it once is enough.
     async fn opaque_tokens(&mut self) -> Result<(), StoreError> {
         let seals = &self.store.vault().seals;
         if !seals.are_required() {
@@ -632,7 +633,7 @@ impl<S: Patient> Examination<'_, S> {
                     kind,
                     digest,
                     is_spelling: true,
-                    // Whose it is does not matter to the question.
+                    // The owner is not compared.
                     owner: UserId::parse(&claim.owner).unwrap_or(UserId::new(uuid::Uuid::nil())),
                 };
                 self.claims_by_its_events(&claim.owner, &own).await?
@@ -674,8 +675,8 @@ fn kind_of(claim: &StoredClaim) -> Option<IdentifierKind> {
         .find(|kind| kind.as_str() == claim.kind)
 }
 
-/// Whether the row of the claim's owner has the identifier. Rows are checked against the events elsewhere; this finds
-/// what has to be looked at again.
+/// Whether the row of the claim's owner has the identifier. This only selects the claims that have to be confirmed;
+/// another pass compares rows with events.
 fn fits_its_owner(pepper: &Pepper, claim: &StoredClaim) -> bool {
     let Some(Ok(account)) = &claim.account else {
         return false;

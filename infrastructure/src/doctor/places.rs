@@ -1,15 +1,16 @@
-//! The list of accounts: an account that is not in its place is left out of every page, and nothing else shows it.
+//! The check of the account list. An account that the list lacks is missing from every page, and no other check finds
+//! that.
 
 use authlog_application::ports::{Check, Finding, StoreError};
 
-use super::{Examination, PAGE, Patient};
+use super::{Examinable, Examination, PAGE};
 
-/// A number that an account or a place in the list of accounts has, as one snapshot shows it.
+/// A number that an account or an entry of the account list has, in one snapshot.
 pub(crate) struct Placed {
     pub(crate) number: i64,
     /// Whether an account has it.
     pub(crate) has_account: bool,
-    /// Whether the list has a place with it that shows an account.
+    /// Whether the list has an entry with it that is marked as listed.
     pub(crate) is_listed: bool,
 }
 
@@ -18,15 +19,15 @@ impl Placed {
         match (self.has_account, self.is_listed) {
             (true, false) => Some("the account is not in the list of accounts"),
             (false, true) => {
-                Some("the list of accounts has a place for it, and there is no account")
+                Some("the list of accounts has an entry for it, but there is no account")
             }
             (true, true) | (false, false) => None,
         }
     }
 }
 
-impl<S: Patient> Examination<'_, S> {
-    /// Compares the list with the rows of accounts, which were compared with the events before.
+impl<S: Examinable> Examination<'_, S> {
+    /// Compares the list with the account rows, which an earlier pass has compared with the events.
     pub(super) async fn places(&mut self) -> Result<(), StoreError> {
         let repair = self.repair && !self.events_are_in_doubt();
         let mut after = i64::MIN;

@@ -1,8 +1,8 @@
-//! In which members a stored row is not what its events give.
+//! The names of the fields in which a stored row differs from the row that its events give.
 
 use authlog_application::ports::{Account, SessionRecord};
 
-/// The names of the members in which two rows differ; versions with what they are.
+/// The names of the fields in which two rows differ; for the version, its values as well.
 macro_rules! differences {
     ($expected:ident, $stored:ident, $($member:ident),+) => {{
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! One stream and what was derived from it: pure, but for the keys that open it.
+//! The examination of one stream and of the rows derived from it. It does no I/O.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{Account, Check, Finding, StreamId};
@@ -14,7 +14,7 @@ use crate::store::{ClaimDigest, KeyVault};
 /// The type of event after which an account has no key, no names and no password.
 const ERASURE: &str = EventKind::UserErased.stored_type();
 
-/// What an examination of one stream came to.
+/// The result of examining one stream.
 pub(super) struct Verdict {
     pub(super) stream: StreamName,
     pub(super) findings: Vec<Finding>,
@@ -85,7 +85,7 @@ pub(super) fn examine(
             if is_being_removed {
                 return verdict;
             }
-            // The events of an erased account's sessions do not tell that it was erased.
+            // The events of a session do not say that its account was erased.
             let expected = expected.filter(|_| owner.is_none_or(|it| !reading.erased.contains(it)));
             verdict.has_row = expected.is_some();
             verdict.check_derived(vault, reading, &stream, expected.as_ref(), now);
@@ -110,7 +110,7 @@ impl Verdict {
             self.finds(
                 Check::Sequences,
                 format!(
-                    "event {found} where {expected} should be; what came between is lost and cannot be repaired. Earlier \
+                    "event {found} is where {expected} should be; the events between are lost and cannot be restored. Earlier \
                      versions could write such an event after a failover that lost the one before it"
                 ),
             );
@@ -158,7 +158,7 @@ impl Verdict {
                 });
                 if computed.as_slice() != stored.as_slice() {
                     let detail = format!(
-                        "what is stored is not what its leaf at {log_index} in the log vouches for"
+                        "the stored event does not match its leaf at {log_index} in the log"
                     );
                     self.findings
                         .push(Finding::new(Check::Leaves, place, detail));
@@ -167,7 +167,7 @@ impl Verdict {
         }
     }
 
-    /// The account's key, where the stream is an account's.
+    /// The account's key, if the stream is an account's. What is wrong with the key becomes a finding.
     fn key(
         &mut self,
         vault: &KeyVault,
@@ -203,13 +203,13 @@ impl Verdict {
                 }
             },
             (Some(_), None) => {
-                self.finds(Check::Events, "its id is no account's id");
+                self.finds(Check::Events, "its id is not an account id");
                 None
             }
         }
     }
 
-    /// The events as the domain reads them.
+    /// The decrypted events; `None` if one of them cannot be read, which becomes a finding.
     fn opened(
         &mut self,
         stream: &StreamId,
@@ -306,8 +306,8 @@ impl Verdict {
     }
 }
 
-/// The account as its row should be. One that an earlier version of this program wrote does not hold the recent requests,
-/// which is no damage: they are then taken from the events.
+/// The account that its row should hold. A row of an earlier version lacks the recent requests, which is no damage:
+/// they are then read from the events.
 fn comparable(expected: &Account, stored: Option<Result<&Account, &String>>) -> Account {
     let mut expected = expected.clone();
     if stored.is_some_and(|row| row.is_ok_and(|row| row.recent_requests.is_none())) {
@@ -344,7 +344,7 @@ fn row_of<T>(stored: Option<&Result<Stored<T>, String>>) -> Option<Result<&T, &S
     stored.map(|stored| stored.as_ref().map(|stored| &stored.row))
 }
 
-/// Says so if a row that is as its events give it grants nothing, for want of its MAC.
+/// The finding for a row that equals its events and is nevertheless rejected, because its MAC is wrong.
 fn unsealed<T: GrantsAccess>(
     vault: &KeyVault,
     stored: Option<&Result<Stored<T>, String>>,
@@ -354,7 +354,7 @@ fn unsealed<T: GrantsAccess>(
     is_refused.then(|| "its row was not written by this service: its MAC is wrong".to_owned())
 }
 
-/// In what way a row differs from what it should be. It names members and never what they hold.
+/// How a row differs from the expected one. The text names fields and never contains their values.
 fn differences<T: PartialEq>(
     expected: Option<&T>,
     stored: Option<Result<&T, &String>>,

@@ -46,7 +46,7 @@ impl BcryptHash {
             return Err(UnreadableHash::NotBcrypt);
         }
         if cost > Self::MOST_COST {
-            return Err(UnreadableHash::TooDearBcrypt(cost));
+            return Err(UnreadableHash::TooCostlyBcrypt(cost));
         }
         let (salt, output) = letters.split_at(SALT_LETTERS);
         let bytes = |letters: &str| BCRYPT64.decode(letters).ok();

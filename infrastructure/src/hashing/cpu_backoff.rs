@@ -1,10 +1,11 @@
 //! How a thread that hashes shares the processors with everything else.
 //!
-//! Linux shares a processor evenly between the threads that want it, but lets each run on for a while (1.4 to 4 ms here), even
-//! when a thread wakes up that needs only some microseconds. Hashing therefore gives way in two steps. While a hash has had more
-//! than [`SHARE`] of the time since it began, it lets others run at a point that it reaches every 100 µs. Where it has had more
-//! than that at its end nevertheless, and others wanted the processors much of the time, the thread pauses until the share is
-//! right. Below its share a hash competes like any other thread, so that no load keeps passwords from being hashed.
+//! Linux shares a processor evenly between the threads that want it, but lets each run on for a while (1.4 to 4 ms
+//! here), even when a thread wakes up that needs only some microseconds. Hashing therefore gives way in two steps.
+//! While a hash has used more than [`SHARE`] of the time since it began, it yields to other threads every 100 µs. If it
+//! has used more than that at its end nevertheless, and others wanted the processors much of the time, the thread
+//! pauses until the share is right. Below its share a hash competes like any other thread, so that no load keeps
+//! passwords from being hashed.
 //!
 //! Only processor time and elapsed time decide. How many requests come or are refused does not, so that overload cannot feed
 //! itself, and where nothing else wants the processor a hash neither waits nor pauses.
@@ -31,14 +32,14 @@ pub(super) struct Backoff {
     cpu: CpuTime,
 }
 
-/// What a job had of its processor: the time for which it ran, and the time that passed.
+/// The usage of a job: the processor time that it got, and the time that passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     pub ran: Duration,
     pub elapsed: Duration,
 }
 
-/// What the recent jobs of all threads had of the processors. The last dozen or so count, some 200 ms.
+/// The usage of the recent jobs of all threads, as a moving average over about a dozen jobs, some 200 ms.
 ///
 /// One job says little: where a thread shares its processor with a client that waits for answers most of the time, it has
 /// most of that processor for seconds, while the service shares the other one.
@@ -61,7 +62,7 @@ impl Backoff {
         }
     }
 
-    /// What the job has had so far.
+    /// The usage of the job so far.
     pub fn usage(self) -> Usage {
         Usage {
             ran: self.cpu.elapsed(),
@@ -83,7 +84,7 @@ impl Usage {
 }
 
 impl RecentUsage {
-    /// Notes a job that has ended, and says for how long its thread is to pause.
+    /// Adds a finished job, and returns how long its thread has to pause.
     pub fn pause_after(&mut self, job: Usage) -> Duration {
         let Self(recent) = self;
         recent.ran = recent.ran * 7 / 8 + job.ran;

@@ -107,7 +107,7 @@ impl PasswordHasher for Argon2PasswordHasher {
     fn reserve(&self, client: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError> {
         let place = self.pool.reserve(Network::of(client.address));
         Ok(Box::new(Reserved {
-            place: place.map_err(|error| in_the_ports_words(error, self.deadline))?,
+            place: place.map_err(|error| to_port_error(error, self.deadline))?,
             presence: client.presence.clone(),
             scheme: self.scheme.clone(),
             entropy: Arc::clone(&self.entropy),
@@ -147,7 +147,7 @@ impl Reserved {
         work: impl FnOnce(&mut ArgonMemory) -> Result<T, ArgonError> + Send + 'static,
     ) -> Result<T, HashingError> {
         let made = self.place.run(self.presence.gone(), work).await;
-        let made = made.map_err(|error| in_the_ports_words(error, self.deadline))?;
+        let made = made.map_err(|error| to_port_error(error, self.deadline))?;
         made.map_err(|error| HashingError::Failed(error.into()))
     }
 }
@@ -195,7 +195,7 @@ impl HashingPlace for Reserved {
     }
 }
 
-fn in_the_ports_words(error: PoolError, deadline: Duration) -> HashingError {
+fn to_port_error(error: PoolError, deadline: Duration) -> HashingError {
     match error {
         // By then every job that waits now was run or rejected.
         PoolError::Overloaded => HashingError::Overloaded {
@@ -291,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_with_other_parameters_than_the_current_ones_are_checked() {
-        let dear = hasher(Argon2Settings {
+        let costly = hasher(Argon2Settings {
             parameters: Argon2Parameters {
                 memory_kib: 1024,
                 iterations: 3,
@@ -299,7 +299,7 @@ mod tests {
             },
             ..settings()
         });
-        let hash = hash_of(&dear, "rahasia").await;
+        let hash = hash_of(&costly, "rahasia").await;
         let verified = is_of(&hasher(settings()), "rahasia", Some(hash)).await;
         assert!(verified.unwrap());
     }

@@ -23,7 +23,7 @@ pub(super) enum PoolError {
     /// The pool takes no more jobs.
     #[error("the pool has been stopped")]
     Stopped,
-    /// The thread panicked over the job; it has gone on to the next one.
+    /// The job panicked; its thread continues with the next one.
     #[error("the job panicked")]
     Panicked,
 }
@@ -38,7 +38,7 @@ struct Shared<S> {
     queue: Mutex<Queue<S>>,
     capacity: usize,
     threads: usize,
-    /// How long all threads together may need for what waits, if nothing else runs on the machine.
+    /// How long all threads together may need for the waiting jobs, if nothing else runs on the machine.
     longest_backlog: Duration,
     /// How long a job waits before its caller gives it up.
     max_wait: Duration,
@@ -61,7 +61,7 @@ struct Job<S> {
 }
 
 /// No job counts for more than this part of the longest backlog. At least ten jobs may therefore wait for each thread,
-/// however dear a few imported hashes are.
+/// however costly a few imported hashes are.
 const LONGEST_JOB: u32 = 10;
 
 impl<S> Shared<S> {
@@ -90,7 +90,7 @@ impl<S> Shared<S> {
         Ok(ticket)
     }
 
-    /// Puts a job in the place that was reserved for it, unless another client took that.
+    /// Puts a job in the place that was reserved for it, unless another client has taken the place.
     fn put(&self, client: Network, reserved: Ticket, job: Job<S>) -> Result<Ticket, PoolError> {
         let mut queue = self.lock();
         if queue.is_stopped {
@@ -122,12 +122,13 @@ impl<S> Shared<S> {
         }
     }
 
-    /// Notes what a job took that has ended, and says for how long its thread is to pause.
+    /// Records the processor time of a finished job, and returns how long its thread has to pause.
     fn ended(&self, client: Network, estimate: Duration, usage: Usage) -> Duration {
         let took = usage.ran;
         let counted = took.min(self.longest_backlog / LONGEST_JOB);
         let mut queue = self.lock();
-        // The last dozen or so count. It begins with nothing: one slow job among many, as a thread's first is, changes little.
+        // A moving average over about a dozen jobs. It starts at zero, so that the slow first job of a thread changes
+        // little.
         queue.mean_cpu_time = (queue.mean_cpu_time * 7 + counted) / 8;
         queue.jobs.settle(client, estimate, took);
         queue.recent_usage.pause_after(usage)
@@ -139,7 +140,8 @@ impl<S> Shared<S> {
     }
 }
 
-/// A caller's place in the queue: reserved, and then that of its job. Once it is dropped, so is a job that was not begun.
+/// A caller's place in the queue, first reserved and then with a job. Dropping the place drops a job that has not
+/// begun.
 pub(super) struct Place<S> {
     shared: Arc<Shared<S>>,
     client: Network,
@@ -149,15 +151,15 @@ pub(super) struct Place<S> {
 impl<S> Drop for Place<S> {
     fn drop(&mut self) {
         let job = self.shared.lock().jobs.remove(self.client, self.ticket);
-        // The lock is free before what the job holds is dropped.
+        // The lock is released before the job is dropped.
         drop(job);
     }
 }
 
 impl<S: 'static> Place<S> {
-    /// Has a thread do `work`, and waits for what it makes.
+    /// Runs `work` on a thread of the pool, and returns its result.
     ///
-    /// A job whose caller has gone away is dropped undone, unless it has been begun; so is one once the future `gone` is ready.
+    /// A job that has not begun is dropped if its caller is dropped, or once the future `gone` is ready.
     pub async fn run<T: Send + 'static>(
         mut self,
         gone: impl Future<Output = ()>,
@@ -168,7 +170,7 @@ impl<S: 'static> Place<S> {
         let job = Job {
             taken,
             work: Box::new(move |state| {
-                // There is no one to tell if the caller has gone away.
+                // The caller may have gone away; then the result is dropped.
                 let _ = done.send(work(state));
             }),
         };
@@ -233,10 +235,11 @@ impl<S: 'static> Pool<S> {
         Ok(pool)
     }
 
-    /// Takes a place for a job of `client`, which may be looked up then. It may still be lost to a client with fewer.
+    /// Reserves a place for a job of `client`, so that the data of the job can be looked up. A client with fewer places
+    /// may still take it.
     ///
     /// # Errors
-    /// There is none, and no other client has two more.
+    /// There is no place, and no other client has at least two more than this one.
     pub fn reserve(&self, client: Network) -> Result<Place<S>, PoolError> {
         Ok(Place {
             shared: Arc::clone(&self.shared),

@@ -39,7 +39,7 @@ impl ScryptHash {
                     && kib * u64::from(p) <= Argon2Parameters::MAX_WORK_KIB
             });
         if !is_affordable {
-            return Err(UnreadableHash::TooDearScrypt { log_n, r, p });
+            return Err(UnreadableHash::TooCostlyScrypt { log_n, r, p });
         }
         let log_n = u8::try_from(log_n).map_err(|_| UnreadableHash::NotScrypt)?;
         let params = Params::new(log_n, r, p).map_err(|_| UnreadableHash::NotScrypt)?;

@@ -29,15 +29,15 @@ pub(super) enum UnreadableHash {
     )]
     NotArgon2,
     #[error(transparent)]
-    TooDear(#[from] InvalidParameters),
+    TooCostly(#[from] InvalidParameters),
     #[error("it is no bcrypt hash with a cost from 4 on")]
     NotBcrypt,
     #[error("a bcrypt hash of cost {0} takes too long to check")]
-    TooDearBcrypt(u32),
+    TooCostlyBcrypt(u32),
     #[error("it is no scrypt hash with ln, r, p and a salt")]
     NotScrypt,
     #[error("a scrypt hash with ln={log_n}, r={r}, p={p} costs too much to check")]
-    TooDearScrypt { log_n: u32, r: u32, p: u32 },
+    TooCostlyScrypt { log_n: u32, r: u32, p: u32 },
 }
 
 /// A hash of a supported scheme.

@@ -201,7 +201,7 @@ impl Bucket {
         self.empty_at = self.empty_at.max(now).saturating_add(step);
     }
 
-    /// When it would be empty if all that is under way were counted now.
+    /// When it would be empty if all attempts in progress were counted now.
     fn full_until(&self, step: i64, now: i64) -> i64 {
         let held = step.saturating_mul(i64::from(self.held));
         self.empty_at.max(now).saturating_add(held)

@@ -33,7 +33,7 @@ impl Kind {
 
 /// The key of the hashes.
 pub(super) enum Key {
-    /// It dies with the process.
+    /// A random key that only this process has.
     OfProcess(RandomState),
     /// Nodes of one database share it.
     Shared(Box<hmac::Key>),
@@ -63,8 +63,8 @@ impl Key {
     }
 }
 
-/// The network of an address: the address, or the /64 that it lies in, the least that a subscriber of IPv6 gets (RFC
-/// 6177). Where no address is known it is empty.
+/// The network of an address: an IPv4 address, or the /64 of an IPv6 address, which is the smallest block that a
+/// subscriber gets (RFC 6177). It is empty if the address is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Network {
     octets: [u8; 8],

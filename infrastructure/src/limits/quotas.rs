@@ -4,30 +4,30 @@ use std::time::Duration;
 
 use super::bucket::Quota;
 
-/// Wrong passwords for one account from one address, by any of the account's names. A person who is looking for the right
-/// password finds it, or the reset link, within ten attempts; a guesser has 2,880 a day. So many may also be under way at a
-/// time.
+/// Wrong passwords for one account from one address, by any of the account's names. A person who is looking for the
+/// right password finds it, or the reset link, within ten attempts; a guesser has 2,880 a day. Up to ten may also be in
+/// progress at the same time.
 pub(super) const GUESSES: Quota = Quota {
     at_once: 10,
     then_one_per: Duration::from_secs(30),
 };
 
-/// The same by the name that was typed. It refuses from memory what would be looked up in vain: [`GUESSES`] has the last
-/// word, which counts all names of an account together.
+/// Wrong passwords for one typed name from one address. This refuses guesses without looking up the account;
+/// [`GUESSES`], which counts all names of an account together, decides about the others.
 pub(super) const GUESSES_AT_NAME: Quota = GUESSES;
 
-/// The same over a longer time: after a hundred wrong passwords (NIST SP 800-63B-4 §3.2.2) an address has 96 guesses a day
-/// left. So the delay grows, from none to half a minute to a quarter of an hour, and no further: the owner may have the
-/// same address.
+/// Wrong passwords for one account from one address, over a longer time: after a hundred wrong passwords (NIST SP
+/// 800-63B-4 §3.2.2) an address has 96 guesses a day left. So the delay grows, from none to half a minute to a quarter
+/// of an hour, and no further: the owner may have the same address.
 pub(super) const PERSISTENT_GUESSES: Quota = Quota {
     at_once: 100,
     then_one_per: Duration::from_secs(15 * 60),
 };
 
-/// Wrong passwords for one account from anywhere, against guessers with many addresses. It limits those alone that have
-/// guessed wrong where they are, and not where the owner has signed in before: no owner is locked out by others. So an address
-/// that is new has one guess at once, and a guesser with thousands of addresses has thousands: the hundred in a row of NIST
-/// SP 800-63B-4 §3.2.2 could be kept only by locking the owner out.
+/// Wrong passwords for one account from anywhere, against guessers with many addresses. It applies only to addresses
+/// that have guessed wrong, and not to those from which the owner has signed in before, so that others cannot lock the
+/// owner out. So each new address has one guess, and a guesser with thousands of addresses has thousands: the hundred
+/// in a row of NIST SP 800-63B-4 §3.2.2 could be kept only by locking the owner out.
 pub(super) const GUESSES_FROM_ANYWHERE: Quota = Quota {
     at_once: 100,
     then_one_per: Duration::from_secs(30),
@@ -47,7 +47,8 @@ pub(super) const SIGN_INS: Quota = Quota {
     then_one_per: Duration::from_secs(1),
 };
 
-/// Registrations from one address: a class may register together, a script fills nothing.
+/// Registrations from one address: enough for a class that registers together, and too few for a script to fill the
+/// store.
 pub(super) const REGISTRATIONS_FROM_ADDRESS: Quota = Quota {
     at_once: 100,
     then_one_per: Duration::from_secs(2),
@@ -59,15 +60,16 @@ pub(super) const MAIL_FROM_ADDRESS: Quota = Quota {
     then_one_per: Duration::from_secs(10),
 };
 
-/// Requests for mail to one name from anywhere, so that many addresses that ask for one mailbox fill no queue. It is more
-/// than is ever mailed: the owner of the name has had several mails by then.
+/// Requests for mail to one name from anywhere, so that requests from many addresses for one mailbox cannot fill the
+/// queue. The limit is above the number of mails that are sent to one mailbox, so the owner has had several mails by
+/// then.
 pub(super) const MAIL_TO_NAME: Quota = Quota {
     at_once: 60,
     then_one_per: Duration::from_secs(60),
 };
 
-/// Refreshes of one session. Each appends an event that is kept for ever. A client refreshes when its access token expires,
-/// after minutes or hours; tabs and retries fit in what is admitted at once, and a loop is slowed down.
+/// Refreshes of one session. Each appends an event that is kept for ever. A client refreshes when its access token
+/// expires, after minutes or hours; the burst leaves room for tabs and retries, and a loop is slowed down.
 pub(super) const REFRESHES_OF_SESSION: Quota = Quota {
     at_once: 60,
     then_one_per: Duration::from_secs(1),

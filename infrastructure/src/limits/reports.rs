@@ -1,7 +1,7 @@
-//! What a node reports to the others of one database, with proof that a node wrote it.
+//! The reports that nodes of one database send each other, authenticated by a MAC.
 //!
-//! Every role that may connect to a database of PostgreSQL can listen to a channel and notify it. So each report has a MAC
-//! under the key that the nodes share, and a number that only grows: a report that was overheard counts once.
+//! Every PostgreSQL role that may connect to the database can listen on a channel and notify it. So each report has a
+//! MAC under the key that the nodes share, and an increasing number, so that a replayed report is not counted twice.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,21 +13,23 @@ use aws_lc_rs::hmac;
 
 use super::update::Update;
 
-/// How far a report's time may be from this node's: clocks of nodes differ by less, and a node that has just started does not
-/// know which older reports were heard before.
-const HEARD_FOR: Duration = Duration::from_secs(5 * 60);
+/// The maximum difference between the time of a report and this node's time. The clocks of nodes differ by less. It
+/// also limits replay to a node that has just started and does not know which reports were received before.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
-/// Nodes of which the last report is remembered. Each start of a node is another one.
+/// The maximum number of nodes whose last report is remembered. Each start of a node counts as another node.
 const NODES: usize = 256;
 
-/// Digits of a MAC, a node and a number.
+/// The length of a MAC, in hexadecimal digits.
 const MAC_DIGITS: usize = 64;
+/// The length of the id of a node and of the number of a report, in hexadecimal digits.
 const DIGITS: usize = 16;
 
-/// What stands before the updates of a report.
+/// The length of the part of a report before its updates, in bytes.
 pub(crate) const HEAD_LENGTH: usize = MAC_DIGITS + 2 * DIGITS;
 
-/// What is signed begins with it. Hashes of names begin with a length, under the same key.
+/// The beginning of every text that is signed. It tells reports apart from hashes of names under the same key, which
+/// begin with a length.
 const CONTEXT: &[u8] = b"report of attempts";
 
 /// Writes and reads reports of one database.
@@ -36,7 +38,7 @@ pub(super) struct Reports {
     clock: Arc<dyn Clock>,
     node: u64,
     last: AtomicI64,
-    heard: Mutex<HashMap<u64, i64>>,
+    last_numbers: Mutex<HashMap<u64, i64>>,
 }
 
 impl Reports {
@@ -48,7 +50,7 @@ impl Reports {
             clock,
             node: u64::from_ne_bytes(node),
             last: AtomicI64::new(0),
-            heard: Mutex::default(),
+            last_numbers: Mutex::default(),
         }
     }
 
@@ -67,7 +69,8 @@ impl Reports {
         report
     }
 
-    /// The updates in a report of another node; `None` if no node wrote it, or if it was heard before.
+    /// The updates in a report; none for this node's own reports. `None` if no node wrote it, or if it is too old or
+    /// was received before.
     pub fn read(&self, report: &str) -> Option<Vec<Update>> {
         let (mac, signed) = report.split_at_checked(MAC_DIGITS)?;
         let written = self.context(signed).sign();
@@ -84,26 +87,29 @@ impl Reports {
         }
         let number = i64::from_str_radix(number, 16).ok()?;
         let now = self.clock.now().unix_millis();
-        if u128::from(now.abs_diff(number)) > HEARD_FOR.as_millis() {
+        if u128::from(now.abs_diff(number)) > MAX_AGE.as_millis() {
             return None;
         }
         self.is_new(node, number).then_some(())?;
         Update::read_all(updates)
     }
 
-    /// Remembers the report, and says whether it comes after those that were heard of the node.
+    /// Remembers the report, and returns whether it is newer than those received from the node so far.
     fn is_new(&self, node: u64, number: i64) -> bool {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.get(&node).is_some_and(|last| *last >= number) {
+        let mut known = self
+            .last_numbers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.get(&node).is_some_and(|last| *last >= number) {
             return false;
         }
-        if heard.len() >= NODES && !heard.contains_key(&node) {
-            let oldest = heard.iter().min_by_key(|(_, number)| **number);
+        if known.len() >= NODES && !known.contains_key(&node) {
+            let oldest = known.iter().min_by_key(|(_, number)| **number);
             if let Some(oldest) = oldest.map(|(node, _)| *node) {
-                heard.remove(&oldest);
+                known.remove(&oldest);
             }
         }
-        heard.insert(node, number);
+        known.insert(node, number);
         true
     }
 
@@ -154,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_node_wrote_is_no_report() {
+    fn a_report_that_no_node_wrote_is_refused() {
         let ((_, one), (_, stranger)) = (node(&[1; 32], NOW), node(&[2; 32], NOW));
         assert_eq!(one.read(&stranger.write(&failed())), None);
         let (_, other) = node(&[1; 32], NOW);
@@ -194,6 +200,6 @@ mod tests {
             let (_, one) = node(&[1; 32], NOW + start);
             assert_eq!(other.read(&one.write(&failed())), Some(failed()));
         }
-        assert_eq!(other.heard.lock().unwrap().len(), NODES);
+        assert_eq!(other.last_numbers.lock().unwrap().len(), NODES);
     }
 }

@@ -1,4 +1,4 @@
-//! A guess that is under way: the places that it holds in the buckets until its password was checked.
+//! A guess in progress: the places that it reserves in the buckets until its password has been checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,15 @@ use authlog_domain::UserId;
 
 use super::Limits;
 use super::bucket::{Buckets, UNTIL_SETTLED};
-use super::elsewhere::Name;
 use super::key::{Kind, Network};
+use super::remote_guesses::GuessId;
 use super::update::{Update, UpdateKind};
 
-/// A guess at what was typed and, once that was looked up, at an account.
+/// The reservations of one guess: at the typed name and, once that was looked up, at the account.
 pub(super) struct HeldGuess {
     limits: Arc<Limits>,
     network: Network,
-    /// The key of the typed name and the network, which is held.
+    /// The key of the typed name and the network, at which a place is held.
     name: u64,
     /// The key of the typed name.
     identifier: u64,
@@ -27,20 +27,20 @@ pub(super) struct HeldGuess {
     at_account: Option<AtAccount>,
 }
 
-/// What is held at an account.
+/// The places that are held at an account.
 struct AtAccount {
     /// The key of the account and the network.
     guess: u64,
     /// The key of the account, if it is held.
     from_anywhere: Option<u64>,
-    /// What other nodes know the guess by, if they were told.
-    told: Option<Told>,
+    /// The announcement of the guess to other nodes, if one was sent.
+    announced: Option<Announced>,
 }
 
-/// A guess of which other nodes were told.
+/// The announcement of a guess to other nodes.
 #[derive(Clone, Copy)]
-struct Told {
-    name: Option<Name>,
+struct Announced {
+    guess: Option<GuessId>,
     at: i64,
 }
 
@@ -79,33 +79,33 @@ impl HeldGuess {
             limits.guesses.give_back(guess, now);
             self.close_name(*wait, now);
         })?;
-        // The first guess from a network is not made to wait for those that others made elsewhere.
+        // The first guess from a network does not wait because of guesses from other networks.
         let is_exempt = !in_use || self.signed_in_before;
         let from_anywhere = hold(&limits.guesses_from_anywhere, account, is_exempt, now);
         let from_anywhere = from_anywhere.inspect_err(|_| {
             limits.guesses.give_back(guess, now);
             limits.persistent_guesses.give_back(guess, now);
         })?;
-        // Most sign-ins are one right password: of those other nodes are not told.
-        let told = in_use.then(|| Told {
-            name: limits.names.next(),
+        // Most sign-ins are one right password, so the first guess is not announced to other nodes.
+        let announced = in_use.then(|| Announced {
+            guess: limits.guess_ids.next(),
             at: now,
         });
-        if let Some(Told { name, .. }) = told {
-            limits.tell(Update {
-                name,
+        if let Some(Announced { guess: id, .. }) = announced {
+            limits.send(Update {
+                guess: id,
                 ..Update::new(UpdateKind::Guess, guess)
             });
         }
         Ok(AtAccount {
             guess,
             from_anywhere,
-            told,
+            announced,
         })
     }
 
-    /// Has the typed name refused without a look-up for as long as its account would be. Guesses that are under way may
-    /// be given back.
+    /// Refuses the typed name without a look-up for as long as its account would be refused. A wait that only guesses
+    /// in progress cause is left out, because they may be given back.
     fn close_name(&self, wait: Duration, now: i64) {
         if wait > UNTIL_SETTLED {
             self.limits.guesses_at_name.close(self.name, wait, now);
@@ -125,15 +125,15 @@ impl HeldGuess {
         if let Some(account) = held.from_anywhere {
             settle(&limits.guesses_from_anywhere, account, counts, now);
             if counts {
-                limits.tell(Update::new(UpdateKind::FailedAtAccount, account));
+                limits.send(Update::new(UpdateKind::FailedAtAccount, account));
             }
         }
-        match held.told {
-            None if counts => limits.tell(Update::new(UpdateKind::Guess, held.guess)),
-            Some(Told { name, at }) if !counts => limits.tell(Update {
-                name,
-                // The right password takes back all of it: a guesser has none to misuse. Otherwise what leaked
-                // meanwhile on other nodes is not given a second time.
+        match held.announced {
+            None if counts => limits.send(Update::new(UpdateKind::Guess, held.guess)),
+            Some(Announced { guess, at }) if !counts => limits.send(Update {
+                guess,
+                // A right password takes back the whole count; a guesser has no right passwords to exploit this.
+                // Otherwise the part that has leaked on other nodes meanwhile is not taken back again.
                 age: if signed_in { 0 } else { age(at, now) },
                 ..Update::new(UpdateKind::TakenBack, held.guess)
             }),
@@ -178,7 +178,7 @@ impl ReservedGuess for HeldGuess {
         if let Some(network) = self.from_network {
             settle(&limits.failures, network, counts, now);
             if counts {
-                limits.tell(Update::new(UpdateKind::FailedFromNetwork, network));
+                limits.send(Update::new(UpdateKind::FailedFromNetwork, network));
             }
         }
         if let Some(held) = &self.at_account {
@@ -187,7 +187,7 @@ impl ReservedGuess for HeldGuess {
     }
 }
 
-/// Holds a place, or none where there is none for a guess that is exempt.
+/// Reserves a place. `None` if the quota has no room and the guess is exempt from it.
 fn hold(buckets: &Buckets, key: u64, is_exempt: bool, now: i64) -> Result<Option<u64>, Duration> {
     match buckets.hold(key, now) {
         Ok(_) => Ok(Some(key)),
@@ -196,7 +196,7 @@ fn hold(buckets: &Buckets, key: u64, is_exempt: bool, now: i64) -> Result<Option
     }
 }
 
-/// Counts what was held, and says how long the next has to wait for that; or gives it back.
+/// Counts a reserved attempt and returns the wait before the next one, or gives the place back.
 pub(super) fn settle(buckets: &Buckets, key: u64, counts: bool, now: i64) -> Option<Duration> {
     if counts {
         return buckets.settle(key, now);
@@ -205,7 +205,7 @@ pub(super) fn settle(buckets: &Buckets, key: u64, counts: bool, now: i64) -> Opt
     None
 }
 
-/// Milliseconds since then; all that a guess can be under way is less than what fits.
+/// The milliseconds since `then`, at most 65,535. No guess is in progress for longer.
 fn age(then: i64, now: i64) -> u16 {
     u16::try_from(now.saturating_sub(then)).unwrap_or(u16::MAX)
 }

@@ -1,4 +1,4 @@
-//! The time by which attempts are counted.
+//! The clock that limits use: it is monotonic.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ impl SteadyClock {
         Self(clock)
     }
 
-    /// Milliseconds.
+    /// The monotonic time in milliseconds.
     pub fn now(&self) -> i64 {
         i64::try_from(self.0.monotonic().as_millis()).unwrap_or(i64::MAX)
     }

@@ -1,4 +1,4 @@
-//! The limits as people and guessers meet them.
+//! Tests of the limits, from the point of view of users and of guessers.
 
 use std::sync::Mutex;
 
@@ -103,7 +103,7 @@ fn a_guesser_is_slowed_down_to_one_guess_in_half_a_minute() {
 }
 
 #[test]
-fn guesses_side_by_side_count_as_guesses_one_after_the_other() {
+fn concurrent_guesses_share_one_budget_like_sequential_guesses() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
@@ -111,7 +111,7 @@ fn guesses_side_by_side_count_as_guesses_one_after_the_other() {
     for hour in 0..30 {
         let tries = (0..220).map(|_| start(&limiter, jo, Some(account(1))));
         let burst: Vec<_> = tries.filter_map(Result::ok).collect();
-        // After a hundred four an hour.
+        // After a hundred guesses, four an hour are admitted.
         let most = if hour < 20 { 10 } else { 4 };
         assert!(burst.len() <= most, "{} in hour {hour}", burst.len());
         checked += burst.len();
@@ -132,7 +132,7 @@ fn a_request_that_is_cancelled_counts_as_a_wrong_password() {
 }
 
 #[test]
-fn what_was_not_checked_does_not_count() {
+fn a_guess_that_was_not_checked_does_not_count() {
     let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     for _ in 0..1_000 {
         start(&limiter, guess(OFFICE, "jo"), Some(account(1)))
@@ -147,7 +147,7 @@ fn what_was_not_checked_does_not_count() {
 }
 
 #[test]
-fn what_is_refused_holds_nothing() {
+fn a_refused_guess_holds_no_place() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let names: Vec<String> = (0..300).map(|number| format!("jo{number}")).collect();
@@ -196,7 +196,7 @@ fn what_is_refused_holds_nothing() {
 }
 
 #[test]
-fn the_right_password_side_by_side_waits_for_the_burst_alone() {
+fn concurrent_right_passwords_wait_only_for_guesses_in_progress() {
     let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let under_way: Vec<_> = (0..10)
@@ -218,11 +218,11 @@ fn sign_ins_have_a_generous_budget_by_account_and_network() {
     };
     let signed_in = (0..500).filter(|_| sign_in(OFFICE, 1).is_ok()).count();
     assert_eq!(signed_in, 60);
-    // Being refused for that counts as nothing else.
+    // A refusal for this reason counts against no other limit.
     assert_eq!(sign_in(OFFICE, 1), Err(Duration::from_secs(1)));
     clock.pass(Duration::from_secs(1));
     assert_eq!(sign_in(OFFICE, 1), Ok(()));
-    // It concerns no other account behind the address, and not this one elsewhere.
+    // It limits neither other accounts at the address nor this account at another address.
     assert_eq!(sign_in(OFFICE, 2), Ok(()));
     assert_eq!(sign_in(ELSEWHERE, 1), Ok(()));
 }
@@ -240,7 +240,7 @@ fn all_names_of_an_account_share_one_budget() {
     assert_eq!(guesses("jo", Some(account(1))), 10);
     assert_eq!(guesses("jo@example.com", Some(account(1))), 0);
     assert_eq!(guesses("al", Some(account(2))), 10);
-    // Names of no account are names of as many.
+    // Names without an account count as one account each.
     assert_eq!(guesses("nemo", None), 10);
     assert_eq!(guesses("nemo@example.com", None), 10);
 }
@@ -327,7 +327,7 @@ fn a_clock_that_is_set_ahead_forgives_no_guess() {
 }
 
 #[test]
-fn others_at_the_same_address_do_not_keep_out_those_who_have_signed_in_there() {
+fn others_at_an_address_do_not_keep_out_accounts_that_have_signed_in_there() {
     let clock = SetClock::new();
     let limiter = GcraAttemptLimiter::new(clock.clone(), &SystemEntropy);
     let [jo, al] = ["jo", "al"].map(|name| guess(OFFICE, name));
@@ -351,7 +351,7 @@ fn others_at_the_same_address_do_not_keep_out_those_who_have_signed_in_there() {
     assert!(wait(&limiter, jo).is_some());
 }
 
-/// Has `there` apply what `told` holds.
+/// Applies the updates that wait in `told` to `there`, and returns their number.
 fn deliver(told: &mut mpsc::Receiver<Update>, there: &GcraAttemptLimiter) -> usize {
     let updates: Vec<Update> = std::iter::from_fn(|| told.try_recv().ok()).collect();
     let count = updates.len();
@@ -380,27 +380,27 @@ fn nodes_with_one_key_count_together_and_others_apart() {
 }
 
 #[test]
-fn what_is_under_way_on_one_node_counts_on_the_other() {
+fn guesses_in_progress_on_one_node_count_on_the_other() {
     let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
     let jo_is = Some(account(1));
     let under_way: Vec<_> = (0..10).map(|_| start(&one, jo, jo_is).unwrap()).collect();
     deliver(&mut told, &other);
-    // All but the first, which most often is a right password.
+    // All but the first guess, which is usually a right password and not announced.
     let admitted: Vec<_> = (0..10)
         .filter_map(|_| start(&other, jo, jo_is).ok())
         .collect();
     assert_eq!(admitted.len(), 1);
     drop((admitted, under_way));
     deliver(&mut told, &other);
-    // What both let in before they knew of each other is paid for.
+    // The guesses that both admitted before the updates arrived count.
     let by_other_name = start(&other, guess(OFFICE, "jo@example.com"), jo_is);
     assert_eq!(by_other_name.err(), Some(Duration::from_secs(2 * 30)));
 }
 
 #[test]
-fn bursts_on_several_nodes_at_once_are_paid_for_on_each() {
+fn concurrent_bursts_on_several_nodes_count_on_each_of_them() {
     let clock = SetClock::new();
     let nodes = [(); 4].map(|()| GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy));
     let (limiters, mut told): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
@@ -424,11 +424,11 @@ fn bursts_on_several_nodes_at_once_are_paid_for_on_each() {
 }
 
 #[test]
-fn right_passwords_leave_nothing_on_other_nodes() {
+fn right_passwords_leave_no_trace_on_other_nodes() {
     let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
-    // One at a time is not even told.
+    // Single sign-ins send no update.
     for _ in 0..20 {
         start(&one, jo, Some(account(1))).unwrap().was_right();
     }
@@ -445,7 +445,7 @@ fn right_passwords_leave_nothing_on_other_nodes() {
 }
 
 #[test]
-fn what_another_node_was_not_told_of_is_not_taken_back_there() {
+fn a_guess_whose_update_was_lost_is_not_taken_back() {
     let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (jo, jo_is) = (guess(OFFICE, "jo"), Some(account(1)));
@@ -457,7 +457,7 @@ fn what_another_node_was_not_told_of_is_not_taken_back_there() {
         wrong.was_wrong();
         let by_name = deliver(&mut told, &other);
         assert!(by_name > 0, "others count the failures");
-        // The one that says that these are under way is lost.
+        // The update that announces these guesses is lost.
         let lost: Vec<_> = (0..3).map(|_| start(&one, jo, jo_is).unwrap()).collect();
         while told.try_recv().is_ok() {}
         lost.into_iter().for_each(end);
@@ -468,7 +468,7 @@ fn what_another_node_was_not_told_of_is_not_taken_back_there() {
 }
 
 #[test]
-fn what_was_not_checked_on_one_node_gives_no_more_guesses_on_the_other() {
+fn unchecked_guesses_on_one_node_admit_no_further_guesses_on_another() {
     let clock = SetClock::new();
     let (one, mut told) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
     let (other, _untold) = GcraAttemptLimiter::shared(clock.clone(), NODES, &SystemEntropy);
@@ -479,12 +479,12 @@ fn what_was_not_checked_on_one_node_gives_no_more_guesses_on_the_other() {
     clock.pass(Duration::from_secs(60));
     held.into_iter().for_each(Reservation::give_back);
     deliver(&mut told, &other);
-    // The minute let two through if nothing else was counted; it must not be more.
+    // Within the minute two guesses have leaked; no more than two may be admitted.
     assert!((0..10).filter(|_| fail(&other, jo)).count() <= 2);
 }
 
 #[test]
-fn other_nodes_know_who_signed_in_and_are_told_once() {
+fn a_sign_in_is_sent_to_other_nodes_once() {
     let (one, mut told) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let (other, _untold) = GcraAttemptLimiter::shared(SetClock::new(), NODES, &SystemEntropy);
     let jo = guess(OFFICE, "jo");
@@ -583,7 +583,7 @@ fn one_password_tried_on_every_account_is_slowed_down() {
         .filter(|name| fail(&limiter, guess(OFFICE, name)))
         .count();
     assert_eq!(allowed, 100);
-    // Side by side it is the same.
+    // Concurrent guesses are limited in the same way.
     let under_way = names
         .iter()
         .filter_map(|name| limiter.reserve(guess(ELSEWHERE, name)).ok());
@@ -602,7 +602,7 @@ fn the_addresses_of_one_ipv6_subscriber_count_as_one() {
 }
 
 #[test]
-fn an_ipv4_address_in_ipv6_clothes_is_that_address() {
+fn an_ipv4_mapped_ipv6_address_counts_as_the_ipv4_address() {
     let limiter = GcraAttemptLimiter::new(SetClock::new(), &SystemEntropy);
     for _ in 0..10 {
         assert!(fail(&limiter, guess("::ffff:192.0.2.1", "jo")));
@@ -659,7 +659,7 @@ fn many_addresses_that_ask_for_one_mailbox_are_slowed_down() {
     );
     assert_eq!(ask(1, "jo"), Err(Duration::from_secs(60)));
     assert_eq!(ask(1, "al"), Ok(()));
-    // What an address is refused for does not count against the name.
+    // A request that is refused for its address does not count against the name.
     assert_eq!((0..200).filter(|_| ask(9, "bo").is_ok()).count(), 29);
     assert_eq!(
         (10..=255).filter(|last| ask(*last, "bo").is_ok()).count(),
@@ -696,7 +696,7 @@ fn without_limits_nothing_is_refused() {
     }
 }
 
-/// What a client may do next; clients are numbers, as are the names of two accounts.
+/// The next action of a client. Networks and names are given by their numbers.
 #[derive(Clone, Debug)]
 enum Step {
     Start {

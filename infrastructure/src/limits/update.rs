@@ -1,6 +1,6 @@
-//! What one node tells the others of its attempts: keyed hashes, from which no name or address can be read.
+//! The updates that a node sends to the others about attempts: keyed hashes, from which no name or address can be read.
 
-use super::elsewhere::Name;
+use super::remote_guesses::GuessId;
 
 /// One thing that a node counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,17 +8,17 @@ pub struct Update {
     pub(super) kind: UpdateKind,
     /// The key of the bucket.
     pub(super) key: u64,
-    /// The name of a guess that is under way or is taken back.
-    pub(super) name: Option<Name>,
-    /// How many milliseconds ago it was counted, of what is taken back; otherwise zero.
+    /// The id of a guess that is in progress or is taken back.
+    pub(super) guess: Option<GuessId>,
+    /// For a guess that is taken back, the milliseconds since it was counted; otherwise zero.
     pub(super) age: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UpdateKind {
-    /// A guess at an account from one address failed, or is under way.
+    /// A guess at an account from one address failed, or is in progress.
     Guess,
-    /// One that was under way does not count.
+    /// A guess that was announced as in progress does not count.
     TakenBack,
     /// A guess at an account failed.
     FailedAtAccount,
@@ -53,14 +53,14 @@ impl UpdateKind {
 }
 
 impl Update {
-    /// Letters in one.
+    /// The length of one update as text, in bytes.
     pub(crate) const LENGTH: usize = 37;
 
     pub(super) const fn new(kind: UpdateKind, key: u64) -> Self {
         Self {
             kind,
             key,
-            name: None,
+            guess: None,
             age: 0,
         }
     }
@@ -71,12 +71,12 @@ impl Update {
     }
 
     fn write(&self) -> String {
-        let name = self.name.map_or(0, Name::get);
+        let guess = self.guess.map_or(0, GuessId::get);
         let Self { kind, key, age, .. } = self;
-        format!("{}{key:016x}{name:016x}{age:04x}", kind.letter())
+        format!("{}{key:016x}{guess:016x}{age:04x}", kind.letter())
     }
 
-    /// Reads them; `None` for what was written by something else.
+    /// Parses updates; `None` if the text is not made of updates.
     pub(crate) fn read_all(text: &str) -> Option<Vec<Self>> {
         let updates = text.as_bytes().chunks(Self::LENGTH).map(Self::read);
         updates.collect()
@@ -87,11 +87,11 @@ impl Update {
         let mut kinds = UpdateKind::ALL.into_iter();
         let kind = kinds.find(|kind| text.starts_with(kind.letter()))?;
         let (key, rest) = text.get(1..)?.split_at_checked(16)?;
-        let (name, age) = rest.split_at_checked(16)?;
+        let (guess, age) = rest.split_at_checked(16)?;
         Some(Self {
             kind,
             key: u64::from_str_radix(key, 16).ok()?,
-            name: Name::new(u64::from_str_radix(name, 16).ok()?),
+            guess: GuessId::new(u64::from_str_radix(guess, 16).ok()?),
             age: u16::from_str_radix(age, 16).ok()?,
         })
     }
@@ -105,13 +105,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn updates_are_read_as_they_were_written(
             updates in prop::collection::vec((0_usize..6, any::<[u64; 2]>(), any::<u16>()), 0..20),
         ) {
-            let update = |(kind, [key, name], age): (usize, [u64; 2], u16)| Update {
+            let update = |(kind, [key, guess], age): (usize, [u64; 2], u16)| Update {
                 kind: UpdateKind::ALL[kind],
                 key,
-                name: Name::new(name),
+                guess: GuessId::new(guess),
                 age,
             };
             let updates: Vec<Update> = updates.into_iter().map(update).collect();
@@ -119,7 +119,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_else_is_passed_over(text in any::<String>(), hex in "[GBANCS][0-9a-f+-]{36,148}") {
+        fn arbitrary_text_causes_no_panic(text in any::<String>(), hex in "[GBANCS][0-9a-f+-]{36,148}") {
             let _ = Update::read_all(&text);
             let _ = Update::read_all(&hex);
         }

@@ -1,12 +1,12 @@
-//! Which addresses are one mailbox, as far as the mail goes that one is sent.
+//! The mailbox of an address, by which the mail to it is limited.
 
 use authlog_domain::Email;
 
 /// A key for the mailbox of an address. Addresses that are known to share a mailbox have the same key.
 ///
-/// What makes no difference to [`Email::comparable`] makes none here, nor does what follows a plus sign in the local part: most
-/// providers deliver such subaddresses (RFC 5233) to one mailbox. Where a provider gives them
-/// to different people, these share what one mailbox is sent, which is the smaller harm.
+/// Spellings that are equal for [`Email::comparable`] have the same key. The part of the local part after a plus sign
+/// is ignored, because most providers deliver such subaddresses (RFC 5233) to one mailbox. If a provider gives them to
+/// different people, these share one limit, which is the smaller harm.
 pub(crate) fn mailbox_of(address: &Email) -> String {
     let comparable = address.comparable();
     let Some((local, domain)) = comparable.rsplit_once('@') else {

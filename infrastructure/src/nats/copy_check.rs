@@ -143,7 +143,7 @@ fn not_as_it_should_be(sequence: u64, what: &str) -> String {
     )
 }
 
-/// The messages from `first` to `last`, in order, with their sequences; none in place of one that is lost.
+/// The messages from `first` to `last`, in order, with their sequences; `None` for a message that is lost.
 pub(super) fn messages(
     found: &FoundStream,
     first: u64,

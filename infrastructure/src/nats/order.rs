@@ -36,7 +36,7 @@ pub(super) enum Verdict {
     BeyondLog(EventClaim),
 }
 
-/// What a message is that is [`Verdict::BeyondLog`] of a log that ends at `end`, in words for an operator.
+/// A description of a message with [`Verdict::BeyondLog`] for an operator. The log ends at `end`.
 pub(super) fn beyond_log(claim: &EventClaim, end: u64, message: &StreamMessage) -> String {
     format!(
         "it is event {} by its headers, {} of {}, and the log ends at {end} ({})",

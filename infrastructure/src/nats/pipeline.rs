@@ -74,8 +74,8 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Waits until the oldest message under way is stored at its place, and returns that; for ever if there is none. May
-    /// be given up and called again.
+    /// Waits until the oldest unacknowledged message is stored at its place, and returns its log index. If there is
+    /// none, it waits for ever. It is cancel safe.
     pub(super) async fn stored(&mut self) -> Result<u64, NatsError> {
         let Some((log_index, acknowledgement)) = self.under_way.front_mut() else {
             return std::future::pending().await;
@@ -83,7 +83,7 @@ impl<'a> Pipeline<'a> {
         let log_index = *log_index;
         let answer = acknowledgement.await;
         self.under_way.pop_front();
-        let stored_at = answer.map_err(in_words)?.sequence;
+        let stored_at = answer.map_err(publish_error)?.sequence;
         if stored_at == log_index + self.surplus {
             return Ok(log_index);
         }
@@ -93,9 +93,9 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-fn in_words(error: jetstream::context::PublishError) -> NatsError {
+fn publish_error(error: jetstream::context::PublishError) -> NatsError {
     match error.kind() {
-        // Both are looked into by opening the stream again.
+        // Opening the stream again finds out the reason for these two.
         PublishErrorKind::WrongLastSequence => NatsError::Unavailable(
             "the stream does not end where this node left it: another node or another client publishes, or the stream was changed"
                 .to_owned(),
@@ -109,8 +109,8 @@ fn in_words(error: jetstream::context::PublishError) -> NatsError {
     }
 }
 
-/// Whether the stream, its account or its server has no room for the message. A stream that discards the new says so and
-/// forgets nothing. The client library gives the server's error in words alone.
+/// Whether the stream, its account or its server has no room for the message. A stream that discards new messages
+/// refuses them and keeps the old ones. The client library gives the error of the server only as text.
 fn is_full(error: &jetstream::context::PublishError) -> bool {
     const LIMITS: [ErrorCode; 3] = [
         ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,

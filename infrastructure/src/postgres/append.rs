@@ -1,4 +1,4 @@
-//! The one statement that makes everything of a command true, or nothing.
+//! The one statement that writes all of a command, or nothing.
 
 use authlog_application::ports::{AppendError, IdentifierKind, StoreError};
 use authlog_domain::UserId;
@@ -210,7 +210,7 @@ impl PostgresStore {
         }
     }
 
-    /// Which of the identifiers is taken. The error says it too, but in words meant for people.
+    /// The kind of the identifier that is taken, if one is. The error of the server names it only in text for people.
     async fn taken_claim(&self, plan: &AppendPlan) -> Result<Option<IdentifierKind>, StoreError> {
         if plan.claims.is_empty() {
             return Ok(None);
@@ -226,7 +226,7 @@ impl PostgresStore {
     }
 }
 
-/// Whether this very event is in the log. Its metadata names the request, so that no other looks like it.
+/// Whether exactly this event is stored. Its metadata contains the id of the request, so no other event is equal to it.
 pub(super) async fn is_recorded(
     event: &SealedEvent,
     connections: &Connections,

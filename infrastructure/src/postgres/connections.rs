@@ -12,13 +12,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::errors::{is_broken, store_error};
 use super::hosts::{Hosts, PostgresServers, Setting};
-use super::leadership::{KEEPALIVE, heard};
+use super::leadership::{KEEPALIVE, with_timeout};
 use super::pool::{Lease, Pool, STATEMENT_TIMEOUT};
 use super::server_clock::ServerClock;
 use crate::StoreAccess;
 
-/// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings; more
-/// of them would wait for the same disk.
+/// Connections of one node. A server's default allows 100 in all, so that a few nodes fit without further settings;
+/// more connections would only wait for the same disk.
 const MAX_CONNECTIONS: u32 = 20;
 
 /// How long a request waits for a connection before it fails because the store is unavailable. A client gives up soon
@@ -26,32 +26,32 @@ const MAX_CONNECTIONS: u32 = 20;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The settings for statements of requests. No client waits longer than the timeout. While a table has no statistics,
-/// the planner takes short statements for so expensive that it compiles them first (`jit`), which takes tens of
+/// the planner overestimates the cost of short statements and compiles them first (`jit`), which takes tens of
 /// milliseconds.
-const OF_REQUESTS: [Setting; 4] = [
+const REQUEST_SETTINGS: [Setting; 4] = [
     ("statement_timeout", STATEMENT_TIMEOUT),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
     ("jit", "off"),
 ];
 
-/// What holds for every session, independent of the defaults of the server, the database and the role. Every statement of the
-/// store relies on reading what others committed while it waited for them. Functions of the schema hold texts with
-/// backslashes, which the server parses in each session.
-pub(super) const OF_EVERY_SESSION: [Setting; 2] = [
+/// The settings of every session, whose defaults in the server, the database and the role may differ. Every statement
+/// of the store relies on reading what others committed while it waited for them. Functions of the schema hold texts
+/// with backslashes, which the server parses in each session.
+pub(super) const SESSION_SETTINGS: [Setting; 2] = [
     ("default_transaction_isolation", "read committed"),
     ("standard_conforming_strings", "on"),
 ];
 
-/// How often a node with several servers to choose from makes sure that the one it uses takes writes.
+/// How often a node with several servers checks that the one it uses accepts writes.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
-/// How long to wait before all servers are tried again, when none takes writes: a standby is promoted within seconds.
+/// How long to wait before all servers are tried again, when none accepts writes: a standby is promoted within seconds.
 const TRY_EVERY: Duration = Duration::from_millis(250);
 
 /// A pool whose connections are not tested before use, because that would cost a round trip each time. Instead the
-/// first one found broken condemns all that are as old: after a restart of the server the idle connections are replaced
-/// as they come up, and not one request has to fail for each.
+/// first connection that is found broken invalidates all that are as old. So after a restart of the server, idle
+/// connections are replaced when they are used next, and requests do not fail once for each of them.
 pub(super) struct Connections {
     pool: Pool,
     hosts: Arc<Hosts>,
@@ -61,7 +61,7 @@ pub(super) struct Connections {
     _watch: Option<AbortOnDropHandle<Infallible>>,
 }
 
-/// A connection that is not in the pool, and since when.
+/// A connection that was taken out of the pool, and when.
 pub(super) struct Held {
     connection: Lease,
     since: Instant,
@@ -81,12 +81,12 @@ impl DerefMut for Held {
     }
 }
 
-/// The server refuses to write for a program that only reads.
+/// The setting by which the server refuses writes of a program that only reads.
 const READ_ONLY: Setting = ("default_transaction_read_only", "on");
 
 fn settings_of_requests(access: StoreAccess) -> Vec<Setting> {
     let read_only = (access == StoreAccess::Read).then_some(READ_ONLY);
-    let settings = OF_EVERY_SESSION.into_iter().chain(OF_REQUESTS);
+    let settings = SESSION_SETTINGS.into_iter().chain(REQUEST_SETTINGS);
     settings.chain(KEEPALIVE).chain(read_only).collect()
 }
 
@@ -106,7 +106,7 @@ impl Connections {
                 Box::pin(async move { Ok(good) })
             });
         let pool = Pool::new(hosts.pool(options, settings_of_requests(access)));
-        let watch = hosts.are_several().then(|| {
+        let watch = hosts.has_several().then(|| {
             let watching = watch(Arc::clone(&hosts), Arc::clone(&broken_at));
             AbortOnDropHandle::new(tokio::spawn(watching))
         });
@@ -120,22 +120,22 @@ impl Connections {
         }
     }
 
-    /// The pool, for what must not be asked twice.
+    /// The pool, for statements that must not be repeated.
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    /// How to make a connection of one's own, on which no limits are set.
+    /// The servers, to open a separate connection without time limits.
     pub(super) fn hosts(&self) -> &Arc<Hosts> {
         &self.hosts
     }
 
-    /// What time it is on the server.
+    /// The estimate of the server's clock.
     pub(super) fn server_clock(&self) -> &ServerClock {
         &self.server_clock
     }
 
-    /// A connection for one statement after the other: the one that was held before, unless it was condemned since.
+    /// A connection for several statements in sequence: the one that was held before, unless it has been invalidated.
     pub(super) async fn hold(&self, held: Option<Held>) -> Result<Held, sqlx::Error> {
         let broken_at = *self
             .broken_at
@@ -154,12 +154,12 @@ impl Connections {
         }
     }
 
-    /// A connection that is not in the pool and has its settings.
+    /// A connection outside the pool, with the settings of the pool.
     pub(super) async fn dedicated(&self) -> Result<PgConnection, sqlx::Error> {
         self.hosts.connect(&settings_of_requests(self.access)).await
     }
 
-    /// Lets no connection of the pool be used again that was made before now.
+    /// Invalidates all connections of the pool that were opened before now.
     pub(super) fn condemn_all(&self) {
         *self
             .broken_at
@@ -167,7 +167,7 @@ impl Connections {
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Asks something that may be asked twice, and does so if the first connection turns out to be broken.
+    /// Executes a statement that may be repeated, and repeats it if the first connection turns out to be broken.
     pub(super) async fn ask<'a, T, Fut>(
         &'a self,
         question: impl Fn(&'a Pool) -> Fut,
@@ -181,7 +181,7 @@ impl Connections {
         }
     }
 
-    /// Asks something that must not be asked twice.
+    /// Executes a statement that must not be repeated.
     pub(super) async fn ask_once<T>(
         &self,
         question: impl Future<Output = Result<T, sqlx::Error>>,
@@ -192,7 +192,7 @@ impl Connections {
         })
     }
 
-    /// Whether the error says that its connection is broken. Then no connection as old is used again.
+    /// Whether the error means that the connection is broken. If so, all connections that are as old are invalidated.
     pub(super) fn condemns(&self, error: &sqlx::Error) -> bool {
         let broken = is_broken(error);
         if broken {
@@ -202,7 +202,8 @@ impl Connections {
     }
 }
 
-/// Follows the server that takes writes. When it is no longer the one that was used, no connection as old is used again.
+/// Follows the server that accepts writes. When another server takes over, all connections that are as old are
+/// invalidated.
 async fn watch(hosts: Arc<Hosts>, broken_at: Arc<Mutex<Option<Instant>>>) -> Infallible {
     loop {
         let Ok(mut connection) = hosts.connect(&[]).await else {
@@ -210,7 +211,7 @@ async fn watch(hosts: Arc<Hosts>, broken_at: Arc<Mutex<Option<Instant>>>) -> Inf
             continue;
         };
         *broken_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        while heard(hosts.check(&mut connection)).await.is_ok() {
+        while with_timeout(hosts.check(&mut connection)).await.is_ok() {
             tokio::time::sleep(WATCH_EVERY).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Looking up accounts and sessions, each in one query.
+//! Look-ups of accounts and sessions, each in one query.
 
 use async_trait::async_trait;
 use authlog_application::ports::{
@@ -19,8 +19,8 @@ use super::session_lookups::SessionLookup;
 use crate::sealing::{Stored, StoredStanding};
 use crate::store::{MAX_PAGE_SESSIONS, MAX_SESSIONS_EXAMINED, live_page, readable_row};
 
-/// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox. Each is one entry of the
-/// primary key, independent of the statistics that the planner had.
+/// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox. Each look-up
+/// reads one entry of the primary key, independent of the statistics of the planner.
 macro_rules! claimed {
     () => {
         r"c.kind = $1 AND c.digest = coalesce(
@@ -39,7 +39,7 @@ const BY_IDENTIFIER: &str = concat!(
     claimed!()
 );
 
-/// The same with the hash of its password.
+/// The account that has an identifier, with the hash of its password.
 const FOR_SIGN_IN: &str = concat!(
     "SELECT ",
     checked_account_columns!(),
@@ -69,7 +69,9 @@ const SESSIONS: &str = concat!(
     ", s.user_id FROM sessions_of_user_after($1, $2, $3) s"
 );
 
-/// Those of the current epoch are looked at in no order; the one that was kept from an earlier epoch has its own key.
+/// Whether account `$1` has a session that has not ended, other than `$2`. Up to `$3` sessions of the current epoch are
+/// read, in no order; if there are that many, the answer is true. The session that was kept from an earlier epoch is
+/// read by its key.
 const OTHER_SESSIONS: &str = r"
     SELECT EXISTS (
         SELECT FROM (
@@ -87,8 +89,8 @@ const OTHER_SESSIONS: &str = r"
          WHERE a.user_id = $1 AND s.ended_at IS NULL AND s.session_id IS DISTINCT FROM $2
     )";
 
-/// Draws the next number. A server that took over may lack the last draws of the one before it, whose numbers were given to
-/// accounts nevertheless: then it draws until it is past them, a thousand at a time. No account has a number beyond 2⁵³.
+/// Draws the next account number. After a failover the sequence may be behind numbers that accounts already have. Then
+/// it draws up to a thousand numbers at a time until it is past them. No account has a number beyond 2⁵³.
 const NEXT_NUMBER: &str = r"
     SELECT max(drawn) FROM (
         SELECT nextval('account_numbers') AS drawn
@@ -296,7 +298,7 @@ impl Directory for PostgresStore {
         let drawn = self
             .connections
             .ask(|pool| sqlx::query_scalar(NEXT_NUMBER).fetch_one(pool));
-        self.noted_if_failed(drawn).await.map(AccountNumber::new)
+        self.monitor_step(drawn).await.map(AccountNumber::new)
     }
 }
 

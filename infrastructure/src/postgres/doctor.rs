@@ -17,13 +17,14 @@ use super::pool::Pool;
 use super::rows::{AccountRow, SessionRow, account_columns, session_columns};
 use super::seals::CredentialRow;
 use crate::doctor::{
-    LogEntry, Patient, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table,
-    examine, steps,
+    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName,
+    Table, examine, steps,
 };
 use crate::sealing::Stored;
 use crate::store::{ClaimDigest, KeyVault, unreadable};
 
-/// An event that is beyond the sequencer's mark waits for its place; one that is not should have one.
+/// Selects events with their log entries. An event after the sequencer's mark waits for its entry; one before the mark
+/// should have one.
 macro_rules! select_events {
     ($where:literal) => {
         concat!(
@@ -66,7 +67,7 @@ const SESSIONS: &str = concat!(
 const CREDENTIALS: &str = r"
     SELECT user_id, credential_id, sealed, password_hash FROM credentials WHERE user_id = ANY($1)";
 
-/// Entries out of a backup keep the order that they had there.
+/// Entries that were restored from a backup keep their order.
 const LOG_AFTER: &str = r"
     SELECT l.log_index, l.aggregate_type, l.aggregate_id, l.sequence, e.position,
            CASE WHEN e.position > mark.min_position THEN e.txid::text END AS txid
@@ -89,7 +90,7 @@ const CLAIMED: &str = r"
       FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (kind, digest, nth)
       JOIN identifier_claims c USING (kind, digest)";
 
-/// An erasure of the account waits until the claim is there for it to remove; one that came before leaves none.
+/// A concurrent erasure waits until the claim is stored, and then removes it. After an erasure nothing is stored.
 const REWRITE_CLAIM: &str = r"
     INSERT INTO identifier_claims (kind, digest, owner)
     SELECT $1, $2, $3 WHERE cardinality(hold_accounts(ARRAY[$3::uuid])) = 0
@@ -102,7 +103,7 @@ const PLACES_AFTER: &str = r"
             (SELECT number FROM account_places WHERE number > $1 ORDER BY number LIMIT $2)) AS n
      ORDER BY n.number LIMIT $2";
 
-/// A place that was lost is given as to a new account: no page has shown the account yet.
+/// A lost place is assigned like that of a new account, because no page has shown the account yet.
 const LIST_ACCOUNT: &str = r"
     INSERT INTO account_places (number, txid, listed)
     SELECT number, pg_current_xact_id(), true FROM accounts WHERE number = $1
@@ -154,7 +155,7 @@ impl Doctor for PostgresStore {
     }
 }
 
-impl Patient for PostgresStore {
+impl Examinable for PostgresStore {
     fn vault(&self) -> &KeyVault {
         &self.vault
     }
@@ -296,7 +297,7 @@ impl Patient for PostgresStore {
             return Ok(());
         };
         let id = Uuid::try_parse(&stream.id).map_err(unreadable)?;
-        // A row that says to be ahead of its events would not be overwritten, now or by later appends.
+        // A row with a higher version than its events would be overwritten neither now nor by later appends.
         let lower = format!(
             "UPDATE {table} SET version = 0 WHERE {key} = $1 AND version >
              (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = $2 AND aggregate_id = $1::text)"
@@ -384,7 +385,7 @@ impl Patient for PostgresStore {
     }
 }
 
-/// The read model that shows aggregates of a kind, and its key.
+/// The table with the rows of a kind of aggregate, and its key column.
 const fn table_of(kind: AggregateKind) -> Option<(&'static str, &'static str)> {
     match kind {
         AggregateKind::User => Some(("accounts", "user_id")),
@@ -476,7 +477,7 @@ async fn read_derived(
             .await?;
         reading.sessions = rows
             .into_iter()
-            .map(|row| (row.id(), row.try_into().map_err(in_words)))
+            .map(|row| (row.id(), row.try_into().map_err(error_text)))
             .collect();
     }
     Ok(())
@@ -484,11 +485,11 @@ async fn read_derived(
 
 fn by_id(rows: Vec<AccountRow>) -> HashMap<String, Result<Stored<Account>, String>> {
     rows.into_iter()
-        .map(|row| (row.id(), row.try_into().map_err(in_words)))
+        .map(|row| (row.id(), row.try_into().map_err(error_text)))
         .collect()
 }
 
-fn in_words(error: StoreError) -> String {
+fn error_text(error: StoreError) -> String {
     match error {
         StoreError::Unavailable(source) | StoreError::Unreadable(source) => source.to_string(),
     }

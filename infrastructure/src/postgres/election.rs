@@ -7,43 +7,43 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::hosts::Hosts;
-use super::leadership::{Leadership, Office, heard};
+use super::leadership::{LeaderRole, Leadership, with_timeout};
 
-/// How often the elected node makes sure that it still is.
+/// How often the elected node checks that it still leads.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How long to wait after the database did not answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// How long a node that gave up its office leaves it to the others, which try to be elected each second.
-const AFTER_GIVING_UP: Duration = Duration::from_secs(3);
+/// How long a node that has resigned takes no part in the election. The others try to be elected each second.
+const AFTER_RESIGNING: Duration = Duration::from_secs(3);
 
-/// Stands for election as the node that holds an office.
+/// Takes part in the election of the leader for one role.
 pub struct Election {
     hosts: Arc<Hosts>,
-    office: Office,
+    role: LeaderRole,
     leads: watch::Sender<bool>,
     unable: Option<watch::Receiver<bool>>,
 }
 
 impl Election {
-    pub(super) fn new(hosts: Arc<Hosts>, office: Office) -> (Self, watch::Receiver<bool>) {
+    pub(super) fn new(hosts: Arc<Hosts>, role: LeaderRole) -> (Self, watch::Receiver<bool>) {
         let (leads, elected) = watch::channel(false);
         let election = Self {
             hosts,
-            office,
+            role,
             leads,
             unable: None,
         };
         (election, elected)
     }
 
-    /// Gives the office up while `unable` says that this node cannot do the work.
+    /// Resigns while `unable` says that this node cannot do the work.
     pub fn gives_up_while(&mut self, unable: watch::Receiver<bool>) {
         self.unable = Some(unable);
     }
 
-    /// Stands until `stop`, again whenever the database was away.
+    /// Takes part in the election until `stop`, and again after each failure of the database.
     pub async fn run(&self, stop: CancellationToken) {
         loop {
             let lost = tokio::select! {
@@ -53,11 +53,11 @@ impl Election {
             self.leads.send_replace(false);
             let pause = match lost {
                 Ok(()) => {
-                    tracing::warn!(office = ?self.office, "this node resigned as leader: it cannot do the work");
-                    AFTER_GIVING_UP
+                    tracing::warn!(role = ?self.role, "this node resigned as leader: it cannot do the work");
+                    AFTER_RESIGNING
                 }
                 Err(error) => {
-                    tracing::warn!(%error, office = ?self.office, "this node cannot become or stay leader; will retry");
+                    tracing::warn!(%error, role = ?self.role, "this node cannot become or stay leader; will retry");
                     AFTER_FAILURE
                 }
             };
@@ -68,17 +68,17 @@ impl Election {
         }
     }
 
-    /// Leads until the office is lost, or given up.
+    /// Leads until the leadership is lost, which is an error, or until this node resigns.
     async fn lead(&self) -> Result<(), sqlx::Error> {
-        let mut leadership = Leadership::win(&self.hosts, &[], self.office).await?;
-        tracing::info!(office = ?self.office, "this node was elected leader");
+        let mut leadership = Leadership::win(&self.hosts, &[], self.role).await?;
+        tracing::info!(role = ?self.role, "this node was elected leader");
         self.leads.send_replace(true);
         loop {
             tokio::time::sleep(HEARTBEAT).await;
             if self.unable.as_ref().is_some_and(|unable| *unable.borrow()) {
                 return Ok(());
             }
-            heard(self.hosts.check(leadership.connection())).await?;
+            with_timeout(self.hosts.check(leadership.connection())).await?;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an erasure has to know beforehand. The statements that delete are a function of the schema, `erase_account`.
+//! The look-ups before an erasure. The statements that delete are a function of the schema, `erase_account`.
 
 use authlog_application::ports::StoreError;
 use authlog_domain::{ResetId, UserId};

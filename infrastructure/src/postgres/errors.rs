@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use authlog_application::ports::{AppendError, StoreError, TooLate};
 
-/// Errors after which the same may work in a moment: the server is shutting down, starting, full, read-only, too slow,
-/// or it broke up a tie between transactions. By SQLSTATE, or the class that its first two characters name
-/// (PostgreSQL's documentation, appendix A).
-const PASSING: [&str; 12] = [
+/// Transient errors, after which a retry may succeed: the server is shutting down, starting, full, read-only or too
+/// slow, or it has rolled back one of several conflicting transactions. They are given by SQLSTATE, or by its first two
+/// characters, which name a class (PostgreSQL's documentation, appendix A).
+const TRANSIENT: [&str; 12] = [
     "08",    // connection exception
     "25006", // read-only: a standby, or a primary that was demoted
     "25P03", // idle in a transaction for too long
@@ -22,7 +22,7 @@ const PASSING: [&str; 12] = [
     "XX000", // internal error
 ];
 
-/// Errors after which the connection is of no use, or leads to the wrong server, though another one may do.
+/// Errors after which the connection is unusable or leads to the wrong server, but another connection may work.
 const BROKEN: [&str; 5] = ["08", "25006", "57P01", "57P02", "57P05"];
 
 /// Whether the error has one of these codes or is of one of these classes.
@@ -31,7 +31,7 @@ fn is_any_of(error: &sqlx::Error, codes: &[&str]) -> bool {
     code.is_some_and(|code| codes.iter().any(|known| code.starts_with(known)))
 }
 
-/// Whether the error says that its connection is broken, and nothing about what was asked over it.
+/// Whether the error means that the connection is broken. The outcome of the statement is then unknown.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
@@ -39,8 +39,8 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether transactions got in each other's way and this one was rolled back for it.
-pub(super) fn is_tie(error: &sqlx::Error) -> bool {
+/// Whether this transaction was rolled back because it conflicted with another one.
+pub(super) fn is_transaction_conflict(error: &sqlx::Error) -> bool {
     is_any_of(error, &["40001", "40P01"])
 }
 
@@ -49,13 +49,13 @@ pub(super) fn is_tie(error: &sqlx::Error) -> bool {
 pub(super) enum SchemaRefusal {
     /// The account does not exist.
     NoAccount,
-    /// Another master key seals what is new.
+    /// Another master key seals new secrets.
     OtherMasterKey,
     /// No other account would be left that can administer accounts.
     LastAdministrator,
-    /// The event before is not there.
+    /// The preceding event does not exist.
     NoPredecessor,
-    /// The time for the command is up, by the server's clock.
+    /// The deadline of the command has expired by the server's clock.
     TooLate,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn violated_key(error: &sqlx::Error) -> Option<&str> {
         .flatten()
 }
 
-/// The error as the ports have it.
+/// The error of the ports.
 pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     match &error {
         sqlx::Error::Decode(_)
@@ -89,7 +89,7 @@ pub(super) fn store_error(error: sqlx::Error) -> StoreError {
         | sqlx::Error::ColumnIndexOutOfBounds { .. }
         | sqlx::Error::TypeNotFound { .. }
         | sqlx::Error::RowNotFound => StoreError::Unreadable(Box::new(error)),
-        sqlx::Error::Database(_) if !is_any_of(&error, &PASSING) => {
+        sqlx::Error::Database(_) if !is_any_of(&error, &TRANSIENT) => {
             StoreError::Unreadable(Box::new(error))
         }
         _ => StoreError::Unavailable(Box::new(error)),
@@ -107,26 +107,26 @@ pub(super) fn append_error(error: sqlx::Error) -> AppendError {
         Some(SchemaRefusal::LastAdministrator) => return AppendError::LastAdministrator,
         None => {}
     }
-    // Any other key as well, such as that of a number which was drawn from a server whose last draws were lost: when the
-    // command is decided again it is drawn again.
-    if violated_key(&error).is_some() || is_tie(&error) {
+    // This includes other keys, such as an account number that is drawn again after a failover has lost the last draws.
+    // When the command is decided again, another number is drawn.
+    if violated_key(&error).is_some() || is_transaction_conflict(&error) {
         AppendError::Conflict
     } else {
         store_error(error).into()
     }
 }
 
-/// Whether the server's clock says that the time for a command is up.
+/// Whether the deadline of a command has expired by the server's clock.
 pub(super) fn is_too_late(error: &sqlx::Error) -> bool {
     refused_by_schema(error) == Some(SchemaRefusal::TooLate)
 }
 
-/// The same error for everybody who waited for it to be otherwise.
+/// One error as the answer to several requests.
 pub(super) fn shared_error(error: &Arc<sqlx::Error>) -> StoreError {
     StoreError::Unavailable(Box::new(Arc::clone(error)))
 }
 
-/// A task of the store took a request and gave no answer: it panicked over it. The log says why.
+/// A task of the store panicked while it executed the request. The log has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was given up")]
 struct GivenUp;

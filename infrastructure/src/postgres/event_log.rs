@@ -1,4 +1,4 @@
-//! Reading the log in its one order.
+//! Reading the event log in its final order.
 
 use async_trait::async_trait;
 use authlog_application::ports::{
@@ -13,8 +13,8 @@ use super::instants::StoredInstant;
 use super::{PostgresStore, hold_up};
 use crate::store::{AtCursor, LogRow, leaf_hash, unreadable};
 
-/// Joins the entry at the cursor, and the one at the end of the stretch, to a page that one of the statements reads: one
-/// statement over one connection, so that the page is of the history of which the cursor is.
+/// Adds the entries at the cursor (`$1`) and at the end of the range (`$3`) to a page. All of it is one statement, so
+/// that the page and the cursor belong to the same history.
 macro_rules! with_marks {
     ($page:expr) => {
         concat!(
@@ -30,8 +30,8 @@ macro_rules! with_marks {
     };
 }
 
-/// The entry at the cursor without its event, and the next of the log. Which events they are is settled before they are
-/// joined: a log without statistics would otherwise be joined whole.
+/// The entry at the cursor, without its event, and the entries after it. A subquery limits the entries before the join,
+/// because without statistics the planner would otherwise join the whole log.
 const READ: &str = r"
     SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
            e.payload, e.metadata
@@ -45,7 +45,7 @@ const READ: &str = r"
        AND l.log_index > $1
      ORDER BY l.log_index";
 
-/// The next of some types.
+/// The next events of some types.
 const READ_OF_TYPES: &str = with_marks!(
     r"
     SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
@@ -58,7 +58,8 @@ const READ_OF_TYPES: &str = with_marks!(
      LIMIT $2"
 );
 
-/// One account's events are a range of an index, however long the log is. No types are all types.
+/// The next events of one account: a range of an index, independent of the length of the log. If the types are null,
+/// all types are read.
 const READ_OF_USER: &str = with_marks!(
     r"
     SELECT l.log_index, l.leaf_hash, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
@@ -71,7 +72,7 @@ const READ_OF_USER: &str = with_marks!(
      LIMIT $2"
 );
 
-/// Whose accounts a stretch of the log tells of. It is asked all the time, mostly to no effect.
+/// The accounts that have events in a range of the log. This runs all the time, and mostly finds none.
 const CHANGED: &str = r"
     SELECT here.reached, here.reached < here.last_index AS has_more,
            (SELECT leaf_hash FROM event_log WHERE log_index = $1) AS at_cursor,
@@ -81,11 +82,11 @@ const CHANGED: &str = r"
                   WHERE log_index > $1 AND log_index <= here.reached AND aggregate_type = 'user') AS accounts
       FROM (SELECT last_index, least(last_index, $1 + $2) AS reached FROM sequencer) AS here";
 
-/// The end of the log, and what waits for its place. The bounds of the transaction follow from what comes after them: the
-/// planner takes a range that is open on one side for a third of the table, which it would read whole.
+/// The end of the log, and the events that wait for their place in it. The bounds of `txid` are redundant, but without
+/// them the planner estimates a range that is open on one side as a third of the table, and reads the whole table.
 ///
-/// Events that wait are those behind the sequencer's mark, and of the newest events those that have no entry though the mark
-/// is past them: they would wait for ever.
+/// The waiting events are those after the sequencer's mark. Those of the 20 newest events that have no entry although
+/// the mark is past them are added: they would wait for ever.
 const HEAD: &str = r"
     SELECT mark.last_index,
            (SELECT e.recorded_at
@@ -112,7 +113,7 @@ const HEAD: &str = r"
                              WHERE l.aggregate_type = newest.aggregate_type AND l.aggregate_id = newest.aggregate_id
                                AND l.sequence = newest.sequence) IS NULL) AS passed_over";
 
-/// An entry of the log; its event is missing where the entry alone was asked for.
+/// An entry of the log; the fields of its event are `None` if only the entry was read.
 #[derive(FromRow)]
 struct Row {
     log_index: i64,
@@ -145,19 +146,19 @@ struct Head {
     is_held_up: Option<bool>,
 }
 
-/// The log is shorter than a reader knows it, and events wait for their places in it.
+/// The log ends before a reader's cursor, and events wait for their places in it.
 #[derive(Debug, thiserror::Error)]
 #[error("the log is not in order up to {0} yet")]
 struct NotInOrderYet(u64);
 
-/// The entries that were read, told apart.
+/// The entries that were read: those with their events, and marks without.
 struct Entries {
     events: Vec<LoggedEvent>,
     marks: Vec<(u64, LeafHash)>,
 }
 
 impl Entries {
-    /// The hash of the entry at the cursor or at the end of the stretch.
+    /// The leaf hash of the entry at the cursor or at the end of the range.
     fn leaf(&self, log_index: u64) -> Option<LeafHash> {
         let last = self.events.last().map(|it| (it.log_index, it.leaf_hash));
         let mut entries = self.marks.iter().copied().chain(last);
@@ -204,11 +205,11 @@ impl PostgresStore {
         Ok(Entries { events, marks })
     }
 
-    /// Why a reader cannot read on whose cursor the log does not confirm.
+    /// Why a reader cannot continue from a cursor that the log does not confirm.
     ///
-    /// The sequencer's own commits are not waited for, so a crash of the server takes back the end of `event_log` and
-    /// none of `events`. It then grows again, to the same entries.
-    async fn why_not(&self, from: &LogCursor, found: AtCursor) -> ReadOnError {
+    /// The sequencer commits asynchronously, so a crash of the server can lose the end of `event_log`, but nothing of
+    /// `events`. The log then grows again, with the same entries.
+    async fn cursor_error(&self, from: &LogCursor, found: AtCursor) -> ReadOnError {
         let log_index = from.log_index;
         if found == AtCursor::Other {
             return ReadOnError::HistoryChanged(log_index);
@@ -251,7 +252,7 @@ impl EventLog for PostgresStore {
         let at_cursor = entries.leaf(from.log_index);
         let found = AtCursor::of(&from, at_cursor.as_ref().map(LeafHash::as_slice));
         if found != AtCursor::Same {
-            return Err(self.why_not(&from, found).await);
+            return Err(self.cursor_error(&from, found).await);
         }
         let last = entries.events.last().map(LoggedEvent::cursor);
         let cursor = match (last, filter.until) {
@@ -259,7 +260,7 @@ impl EventLog for PostgresStore {
             (_, Some(log_index)) => {
                 let Some(leaf) = entries.leaf(log_index) else {
                     let end = LogCursor::unproven(log_index);
-                    return Err(self.why_not(&end, AtCursor::Nothing).await);
+                    return Err(self.cursor_error(&end, AtCursor::Nothing).await);
                 };
                 LogCursor {
                     log_index,
@@ -295,7 +296,7 @@ impl EventLog for PostgresStore {
             .await?;
         let found = AtCursor::of(&from, changed.at_cursor.as_deref());
         if found != AtCursor::Same {
-            return Err(self.why_not(&from, found).await);
+            return Err(self.cursor_error(&from, found).await);
         }
         Ok(ChangedAccounts {
             accounts: changed
@@ -317,7 +318,7 @@ impl EventLog for PostgresStore {
             .ask(|pool| sqlx::query_as(HEAD).fetch_one(pool))
             .await?;
         let held_up = match head.is_held_up {
-            // How far the log has come is worth knowing without the reason.
+            // The end of the log is useful without the reason, so an error here is ignored.
             Some(true) => self.connections.ask(hold_up::find).await.unwrap_or(None),
             _ => None,
         };
@@ -332,7 +333,8 @@ impl EventLog for PostgresStore {
 }
 
 impl Row {
-    /// The event, or else the entry's place and hash. An event whose instant is out of range cannot be read.
+    /// The event, or else the index and the leaf hash of the entry. An event whose time is out of range counts as
+    /// missing.
     fn event(self) -> Result<LogRow, (i64, Vec<u8>)> {
         let (
             Some(recorded_at),

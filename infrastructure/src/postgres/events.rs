@@ -1,4 +1,4 @@
-//! Reading and appending events: `postgres-es`, decorated.
+//! Reading and appending events. Streams are read by `postgres-es`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -24,7 +24,7 @@ const LAST_EVENTS: &str = r"
       FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND event_type = $3
      ORDER BY sequence DESC LIMIT $4";
 
-/// An event of a stream that is known.
+/// An event of a known stream.
 #[derive(FromRow)]
 struct EventRow {
     sequence: i64,
@@ -111,15 +111,15 @@ impl EventStore for PostgresStore {
     async fn append(&self, append: Append) -> Result<(), AppendError> {
         let mut plan = AppendPlanner::plan(append, &self.vault, self).await?;
         if let Some(append) = SessionAppend::take_from(&mut plan) {
-            return self.noted(self.session_appends.ask(append)).await;
+            return self.monitor_append(self.session_appends.ask(append)).await;
         }
         if let Some(erasure) = &mut plan.erasure {
             erasure.resets = self.resets_about(erasure.user).await?;
         }
-        let written = self.noted(self.write(&plan)).await;
+        let written = self.monitor_append(self.write(&plan)).await;
         match (&written, &plan.erasure) {
             (Ok(()), Some(erasure)) => self.vault.forget(erasure.user),
-            // The reason may be that another master key seals what is new.
+            // The reason may be that another master key seals new secrets.
             (Err(AppendError::Conflict), _) if plan.wrapped_under.is_some() => {
                 self.follow_rotation().await?;
             }
@@ -174,7 +174,7 @@ fn sql_error(error: PersistenceError) -> sqlx::Error {
 
 /// A row could not be decoded.
 #[derive(Debug, thiserror::Error)]
-#[error("what is stored cannot be decoded")]
+#[error("a stored value cannot be decoded")]
 pub(super) struct Panicked;
 
 impl From<Panicked> for sqlx::Error {
@@ -183,8 +183,9 @@ impl From<Panicked> for sqlx::Error {
     }
 }
 
-/// Runs a future that may panic where a row does not decode: `postgres-es` does over JSON that PostgreSQL takes and serde
-/// does not, `sqlx` over a time beyond all years. One damaged row must not take down the task of a request, nor of others.
+/// Runs a future that may panic if a row cannot be decoded: `postgres-es` panics at JSON that PostgreSQL accepts and
+/// serde does not, and `sqlx` at a time out of range. One damaged row must not end the task that serves this request
+/// and others.
 pub(super) async fn catching_panics<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
@@ -198,7 +199,7 @@ pub(super) async fn catching_panics<T>(future: impl Future<Output = T>) -> Resul
 
 impl WrappedKeys for PostgresStore {
     async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
-        // A key that is put back after the erasure opens nothing.
+        // A key that was restored after the erasure is ignored.
         const SELECT: &str = r"
             SELECT wrapped FROM subject_keys k WHERE user_id = $1
                AND NOT EXISTS (SELECT FROM events e WHERE e.event_type = 'UserErased' AND e.user_id = k.user_id)";

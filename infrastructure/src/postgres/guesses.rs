@@ -1,8 +1,8 @@
 //! Exchange of counted attempts between the nodes of one database.
 //!
-//! Nothing is written: a notification lives in the server's memory until every node has read it, and what is missed makes
-//! guessing no faster than it is on one node. It is not part of an append, which it would slow down; there are no more
-//! of them than passwords that are guessed at can be hashed.
+//! Nothing is stored: a notification stays in the server's memory until every node has read it. If one is missed,
+//! guessing is no faster than on a single node. Notifications are not part of appends, which they would slow down, and
+//! the hashing of passwords limits their number.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::hosts::Hosts;
-use super::leadership::{KEEPALIVE, heard};
+use super::leadership::{KEEPALIVE, with_timeout};
 use crate::limits::{GcraAttemptLimiter, HEAD_LENGTH, Update};
 
-/// Where nodes of one database tell each other. Versions that write something else use another name.
+/// The channel between the nodes of one database. Versions with another format use another name.
 const CHANNEL: &str = "authlog_attempt_reports";
 
 /// How long updates are gathered before they are sent as one notification.
 const GATHERED_FOR: Duration = Duration::from_millis(20);
 
-/// How many are sent at once: a notification takes less than 8,000 bytes.
+/// The maximum number of updates in one notification, which has to be shorter than 8,000 bytes.
 const AT_ONCE: usize = 200;
 const _: () = assert!(HEAD_LENGTH + AT_ONCE * Update::LENGTH < 8000);
 
-/// How long no notification may come before the server is asked whether the connection is still there: one that died
-/// without a sign brings nothing, as one does over which nothing is sent.
+/// How long the channel may be silent before the connection is checked: a dead connection cannot be told from an idle
+/// one.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// How long to wait after the database did not answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// The node's part in it.
+/// Sends the counted attempts of this node, and receives those of the others.
 pub struct GuessExchange {
     hosts: Arc<Hosts>,
 }
@@ -45,18 +45,23 @@ impl GuessExchange {
         Self { hosts }
     }
 
-    /// Sends what arrives on `told`, and applies to `limiter` what other nodes send, until it is dropped.
-    pub async fn run(&self, limiter: &GcraAttemptLimiter, told: &mut mpsc::Receiver<Update>) {
-        tokio::join!(self.tell(limiter, told), self.listen(limiter));
+    /// Sends the updates of `limiter`, which arrive on `updates`, and applies those of other nodes to it, until the
+    /// future is dropped.
+    pub async fn run(&self, limiter: &GcraAttemptLimiter, updates: &mut mpsc::Receiver<Update>) {
+        tokio::join!(self.send_updates(limiter, updates), self.listen(limiter));
     }
 
-    async fn tell(&self, limiter: &GcraAttemptLimiter, told: &mut mpsc::Receiver<Update>) {
+    async fn send_updates(
+        &self,
+        limiter: &GcraAttemptLimiter,
+        updates: &mut mpsc::Receiver<Update>,
+    ) {
         let mut batch = Vec::with_capacity(AT_ONCE);
         let mut connection = None;
-        while told.recv_many(&mut batch, AT_ONCE).await > 0 {
+        while updates.recv_many(&mut batch, AT_ONCE).await > 0 {
             tokio::time::sleep(GATHERED_FOR).await;
             while batch.len() < AT_ONCE
-                && let Ok(update) = told.try_recv()
+                && let Ok(update) = updates.try_recv()
             {
                 batch.push(update);
             }
@@ -73,7 +78,8 @@ impl GuessExchange {
         }
     }
 
-    /// Sends a notification over this connection or, if it is broken, over a new one. Which one it was is returned.
+    /// Sends a notification over this connection or, if it is broken, over a new one. Returns the connection that was
+    /// used.
     async fn notify(
         &self,
         text: &str,
@@ -84,34 +90,37 @@ impl GuessExchange {
         {
             return Ok(connection);
         }
-        let mut connection = heard(self.hosts.connect(&KEEPALIVE)).await?;
+        let mut connection = with_timeout(self.hosts.connect(&KEEPALIVE)).await?;
         send(text, &mut connection).await?;
         Ok(connection)
     }
 
     async fn listen(&self, limiter: &GcraAttemptLimiter) {
         loop {
-            let Err(error) = self.hear(limiter).await;
+            let Err(error) = self.receive_reports(limiter).await;
             tracing::warn!(%error, "the attempt feed from other nodes is unavailable; will retry");
             tokio::time::sleep(AFTER_FAILURE).await;
         }
     }
 
-    async fn hear(&self, limiter: &GcraAttemptLimiter) -> Result<Infallible, sqlx::Error> {
-        // A pool that knows one connection: a broken one would keep its place in a pool that lasts.
+    async fn receive_reports(
+        &self,
+        limiter: &GcraAttemptLimiter,
+    ) -> Result<Infallible, sqlx::Error> {
+        // A pool for this one connection: in a permanent pool, a broken connection would keep its slot.
         let pool = self.hosts.pool_of_one(KEEPALIVE.to_vec());
         let mut listener = PgListener::connect_with(&pool).await?;
-        heard(listener.listen(CHANNEL)).await?;
-        // When a listener connects again by itself, what was sent meanwhile is missed without a sign.
+        with_timeout(listener.listen(CHANNEL)).await?;
+        // A listener that reconnects by itself misses notifications without an error.
         listener.eager_reconnect(false);
         loop {
             let Ok(received) = timeout(QUIET, listener.try_recv()).await else {
-                heard(listener.execute("SELECT 1")).await?;
+                with_timeout(listener.execute("SELECT 1")).await?;
                 continue;
             };
             let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into());
             let notification = received?.ok_or_else(lost)?;
-            limiter.hear(notification.payload());
+            limiter.apply_report(notification.payload());
         }
     }
 }
@@ -121,5 +130,5 @@ async fn send(text: &str, connection: &mut PgConnection) -> Result<(), sqlx::Err
         .bind(CHANNEL)
         .bind(text)
         .execute(connection);
-    heard(notify).await.map(drop)
+    with_timeout(notify).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! One account's events, those included that the sequencer has not given a place yet.
+//! The events of one account, including those that have no log index yet.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{HistoryFilter, HistoryPage, PastEvent, StoreError};
@@ -13,12 +13,13 @@ use super::instants::StoredInstant;
 use crate::history::{SealedHistory, impl_history, make_unreadable};
 use crate::store::{KeyVault, unreadable};
 
-/// What is in the log and what is not there yet in one statement, and so in one snapshot. The filters are always there,
-/// so that there is one statement: null passes everything. There is always a first row, which says what was looked at.
+/// Reads the events in the log and those that are not there yet in one statement, and so in one snapshot. A filter that
+/// is null passes everything. There is always a first row, which says which events were examined.
 ///
-/// The sequencer orders by (txid, position), and so does an index of each account's events: the walk begins after the last
-/// event up to place $2 and ends after $8 events. The order differs for events that came out of a backup
-/// (`sequencer.min_position`): those are sorted by their places each time, all of the account, until they have been read.
+/// The sequencer orders by (txid, position), and so does an index of each account's events: the walk begins after the
+/// last event up to place $2 and ends after $8 events. The order differs for events that were restored from a backup
+/// (`sequencer.min_position`): those are sorted by their places each time, all of the account, until they have been
+/// read.
 const READ: &str = r"
     WITH start AS MATERIALIZED (
         SELECT e.txid, e.position
@@ -71,7 +72,7 @@ const ORIGINS: &str = r"
       FROM events
      WHERE aggregate_type = 'session' AND aggregate_id = ANY($2) AND sequence = 1 AND user_id = $1";
 
-/// What a page looked at, and whether it came to events that have no place yet.
+/// Which events a page examined, and whether some of them have no log index yet.
 #[derive(FromRow)]
 struct Walk {
     looked_at: i64,
@@ -154,7 +155,7 @@ fn page(rows: &[PgRow], limit: u32, looks_at: u32) -> Result<HistoryPage, StoreE
         return Ok(page);
     };
     let walk = Walk::from_row(first).map_err(store_error)?;
-    // Without an event that passed the filter there is one row without an event.
+    // If no event passes the filter, there is one row without an event.
     let event_type: Option<&str> = first.try_get("event_type").map_err(store_error)?;
     if event_type.is_some() {
         let events = rows
@@ -168,7 +169,7 @@ fn page(rows: &[PgRow], limit: u32, looks_at: u32) -> Result<HistoryPage, StoreE
     } else if walk.looked_at == i64::from(looks_at) && !walk.has_unplaced {
         page.next = walk.last_index.map(i64::unsigned_abs);
     }
-    // No page begins after an event without a place: where the walk has come to those, there is nothing to go on with.
+    // A page cannot begin after an event without a log index, so there is no next page once the walk has reached those.
     Ok(page)
 }
 

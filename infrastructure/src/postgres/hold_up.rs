@@ -9,10 +9,10 @@ use authlog_application::ports::{HoldUp, HoldUpBy};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row as _};
 
-use super::leadership::heard;
+use super::leadership::with_timeout;
 
-/// The oldest transaction that has an id, in a session or prepared. Age and state are shown to members of the same role or
-/// of `pg_monitor` alone; the transaction is a 32-bit id here and does not tell its epoch.
+/// The oldest transaction that has an id, in a session or prepared. Age and state are visible only to members of the
+/// same role or of `pg_monitor`. The transaction is a 32-bit id without its epoch.
 const OLDEST: &str = r"
     WITH oldest AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::xid AS id)
     SELECT id::text AS transaction, datname::text AS database, pid, application_name AS name, state,
@@ -51,18 +51,18 @@ fn hold_up(row: &PgRow) -> Result<HoldUp, sqlx::Error> {
     })
 }
 
-/// Whether events have waited for longer than they should for a transaction to end. The bounds are those of the log's
-/// head: the planner has to know both ends of the range.
+/// Whether events have waited for more than three seconds for a transaction to end. The range has both bounds, because
+/// the planner overestimates a range that is open on one side.
 const IS_HELD_UP: &str = r"
     SELECT EXISTS (
         SELECT FROM events
          WHERE txid >= pg_snapshot_xmin(pg_current_snapshot()) AND txid < pg_snapshot_xmax(pg_current_snapshot())
            AND recorded_at < clock_timestamp() - interval '3 seconds')";
 
-/// How long no event may get its place before the leader looks for the reason, and how often it looks.
+/// How long the log may stand still before the leader looks for the reason, and how often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
-/// How often the same transaction is named again.
+/// How often the same transaction is logged again.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Looks for hold-ups on behalf of the sequencer, and logs them.
@@ -141,8 +141,8 @@ impl HoldUpWatch {
 
 async fn look(connection: &mut PgConnection) -> Result<Option<HoldUp>, sqlx::Error> {
     let is_held_up = sqlx::query_scalar(IS_HELD_UP).fetch_one(&mut *connection);
-    if heard(is_held_up).await? {
-        heard(find(connection)).await
+    if with_timeout(is_held_up).await? {
+        with_timeout(find(connection)).await
     } else {
         Ok(None)
     }

@@ -1,8 +1,8 @@
-//! The PostgreSQL servers of one cluster, of which one can be written to.
+//! The PostgreSQL servers of one cluster, one of which accepts writes.
 //!
 //! A URL may name several hosts, as libpq reads it: `postgres://a:5432,b:5432/db?target_session_attrs=read-write` or
-//! `?host=a,b&port=5432,5433`. sqlx knows one host, so each connection is opened here: to the first host in turn that
-//! answers and takes writes.
+//! `?host=a,b&port=5432,5433`. sqlx knows one host, so each connection is opened here: to the first host, in turn, that
+//! answers and accepts writes.
 
 use std::io;
 use std::str::FromStr;
@@ -17,11 +17,11 @@ use url::Url;
 /// next host should have been tried.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the only host may take, which may be starting.
+/// How long a single host may take to answer: it may be starting.
 const ONLY_HOST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Parameters that libpq knows and sqlx does not: what they ask for is done here, or makes no difference to one program.
-const OURS: [&str; 5] = [
+/// Parameters of libpq that sqlx does not know. They are handled here, or have no effect on a single program.
+const LIBPQ_PARAMETERS: [&str; 5] = [
     "host",
     "port",
     "target_session_attrs",
@@ -33,18 +33,18 @@ const OURS: [&str; 5] = [
 #[derive(Clone)]
 pub struct PostgresServers {
     each: Vec<PgConnectOptions>,
-    /// Whether a server has to take writes to be used.
+    /// Whether a server has to accept writes to be used.
     must_write: bool,
 }
 
-/// Why a URL names no servers. It does not repeat the URL, which may hold a password.
+/// Why a URL cannot be used. The text never contains the URL, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum ServersError {
     /// It is not a URL of PostgreSQL.
     #[error("it is not a URL that begins with postgres://")]
     NotPostgres,
-    /// A host or a port cannot be one.
-    #[error("one of its hosts or ports is not right")]
+    /// A host or a port is malformed.
+    #[error("one of its hosts or ports is malformed")]
     Host,
     /// There are neither as many ports as hosts, nor one for all.
     #[error(
@@ -59,8 +59,8 @@ pub enum ServersError {
     /// This program has to write.
     #[error("target_session_attrs should be read-write, primary or any: the service writes")]
     ReadOnly,
-    /// sqlx does not read it.
-    #[error("one of its parameters is not right")]
+    /// sqlx rejects a parameter.
+    #[error("one of its parameters is not valid")]
     Parameter(#[source] sqlx::Error),
 }
 
@@ -83,12 +83,12 @@ impl PostgresServers {
         Ok(Self { each, must_write })
     }
 
-    pub(super) const fn are_several(&self) -> bool {
+    pub(super) const fn has_several(&self) -> bool {
         self.each.len() > 1
     }
 }
 
-/// A URL taken apart. The `url` crate does not read several hosts.
+/// The parts of a URL. The `url` crate cannot parse a URL with several hosts.
 struct Parts<'a> {
     scheme: &'a str,
     user: &'a str,
@@ -121,7 +121,7 @@ impl<'a> Parts<'a> {
         found.map(|(_, value)| value.clone())
     }
 
-    /// The servers, each as sqlx has it.
+    /// The options of sqlx for each server.
     fn each(&self) -> Result<Vec<PgConnectOptions>, ServersError> {
         let named = self.parameter("host").unwrap_or_default();
         let ports = self.parameter("port").unwrap_or_default();
@@ -141,7 +141,7 @@ impl<'a> Parts<'a> {
         }
         let ports = ports.iter().cycle();
         let each = hosts.iter().zip(ports).map(|(host, port)| {
-            // One of `host=` may be the directory of a socket, which no authority takes.
+            // A host of `host=` may be the directory of a socket, which cannot be part of the authority of a URL.
             let in_authority = if named.is_empty() { host } else { "" };
             let mut options = PgConnectOptions::from_str(&self.url(in_authority)?)
                 .map_err(ServersError::Parameter)?;
@@ -153,13 +153,13 @@ impl<'a> Parts<'a> {
             if !port.is_empty() {
                 options = options.port(port.parse().map_err(|_| ServersError::Host)?);
             }
-            // PgBouncer does not know it, and no number with a fraction is read as text.
+            // PgBouncer rejects `extra_float_digits`, and this program reads no floating-point number as text.
             Ok(options.extra_float_digits(None).application_name("authlog"))
         });
         each.collect()
     }
 
-    /// The URL with one host, and without the parameters that are read here.
+    /// The URL with one host, and without the parameters that are handled here.
     fn url(&self, host: &str) -> Result<String, ServersError> {
         let host = if host.is_empty() { "localhost" } else { host };
         let user = match self.user {
@@ -171,7 +171,7 @@ impl<'a> Parts<'a> {
         let others = self
             .query
             .iter()
-            .filter(|(key, _)| !OURS.contains(&key.as_str()));
+            .filter(|(key, _)| !LIBPQ_PARAMETERS.contains(&key.as_str()));
         let others: Vec<&(String, String)> = others.collect();
         if !others.is_empty() {
             let mut query = url.query_pairs_mut();
@@ -185,8 +185,8 @@ impl<'a> Parts<'a> {
 
 /// Opens every connection of a store, each with the settings that it needs.
 ///
-/// Settings are made by a statement after connecting, once for each connection: what a client sends with its start-up
-/// packet, PgBouncer refuses or drops.
+/// Settings are applied by a statement after connecting, because PgBouncer rejects or drops settings in the start-up
+/// packet.
 pub(super) struct Hosts {
     servers: PostgresServers,
     state: Mutex<State>,
@@ -213,13 +213,13 @@ impl Hosts {
         })
     }
 
-    /// Whether there is a choice.
-    pub(super) const fn are_several(&self) -> bool {
-        self.servers.are_several()
+    /// Whether there are several servers.
+    pub(super) const fn has_several(&self) -> bool {
+        self.servers.has_several()
     }
 
-    /// A connection to the first server in turn that answers and takes writes, beginning with the one that did before. The
-    /// pools go there too from now on.
+    /// A connection to the first server, in turn, that answers and accepts writes, beginning with the last one that
+    /// did. The pools connect to that server from now on.
     pub(super) async fn connect(&self, settings: &[Setting]) -> Result<PgConnection, sqlx::Error> {
         let count = self.servers.each.len();
         let first = self.lock().current;
@@ -261,7 +261,7 @@ impl Hosts {
         self.servers.each[number].clone()
     }
 
-    /// A pool whose connections have these settings. Those that it opens go to the server that was written to last.
+    /// A pool whose connections have these settings. It opens connections to the server that was written to last.
     pub(super) fn pool(&self, options: PgPoolOptions, settings: Vec<Setting>) -> PgPool {
         let mut state = self.lock();
         let pool = self.pool_to(state.current, options, settings);
@@ -289,7 +289,7 @@ impl Hosts {
         options.connect_lazy_with(self.options(number))
     }
 
-    /// Whether the connection still leads to a server that can be used. It is a heartbeat, too.
+    /// Checks that the connection still leads to a server that can be used. It serves as a heartbeat, too.
     pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.servers.must_write {
             set_up(connection, &[], true).await
@@ -321,8 +321,8 @@ impl Hosts {
     }
 }
 
-/// Makes the settings of a connection, and makes sure that its server takes writes if `must_write` says so, by one
-/// statement. It is asked by the simple protocol, so that no statement is prepared on a connection that is not used.
+/// Applies the settings of a connection and, if `must_write` is set, checks that its server accepts writes, in one
+/// statement. The simple protocol is used, so that no statement is prepared on a connection that may be closed again.
 async fn set_up(
     connection: &mut PgConnection,
     settings: &[Setting],
@@ -333,7 +333,8 @@ async fn set_up(
         .map(|(name, value)| format!("set_config('{name}', '{value}', false)"))
         .collect();
     if must_write {
-        // On in a standby, and where an operator has shut a server for writes (`SHOW transaction_read_only`).
+        // This is `on` in a standby, and on a server that an operator has made read-only (`SHOW
+        // transaction_read_only`).
         columns.push("current_setting('transaction_read_only') AS read_only".to_owned());
     }
     if columns.is_empty() {
@@ -342,7 +343,7 @@ async fn set_up(
     let statement = format!("SELECT {}", columns.join(", "));
     let row = connection.fetch_one(sqlx::raw_sql(&statement)).await?;
     if must_write && row.try_get::<String, _>("read_only")? == "on" {
-        let reason = "the PostgreSQL server takes no writes";
+        let reason = "the PostgreSQL server accepts no writes";
         return Err(sqlx::Error::Io(io::Error::new(
             io::ErrorKind::ReadOnlyFilesystem,
             reason,

@@ -1,4 +1,4 @@
-//! Removing what has expired.
+//! Removal of expired data.
 
 use async_trait::async_trait;
 use authlog_application::ports::{Housekeeping, LogMark, StoreError, SweptSessions};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 
-/// It waits for no lock, so that nothing that deletes the same rows in another order waits for it and it for that. The
+/// It waits for no lock, so it cannot deadlock with a statement that deletes the same rows in another order. The
 /// condition is checked again on the row that was locked.
 const REMOVE_OVER_SESSIONS: &str = r"
     WITH page AS MATERIALIZED (
@@ -21,7 +21,8 @@ const REMOVE_OVER_SESSIONS: &str = r"
     )
     SELECT page.session_id, (SELECT count(*) FROM removed) FROM page ORDER BY page.session_id DESC LIMIT 1";
 
-/// An account is done with once a snapshot shows no session of it: in the call after the last one was removed.
+/// The erasure of an account is finished once a snapshot shows no session of it, which is in the call after the last
+/// one was removed.
 const CONTINUE_ERASURES: &str = r"
     WITH erased AS MATERIALIZED (
         SELECT user_id FROM unfinished_erasures ORDER BY user_id LIMIT 1
@@ -38,7 +39,7 @@ const CONTINUE_ERASURES: &str = r"
     )
     SELECT EXISTS (SELECT FROM erased)";
 
-/// Of nodes that do so at the same time the first one makes the mark.
+/// If several nodes do this at the same time, the first one makes the mark.
 const MARK_LOG: &str = r"
     INSERT INTO log_marks (number, txid)
     SELECT $1 + 1, pg_snapshot_xmin(pg_current_snapshot())

@@ -1,6 +1,6 @@
-//! Instants as PostgreSQL stores them, among them those that no calendar reaches.
+//! Instants as PostgreSQL stores them, including those out of range.
 //!
-//! `infinity` and years beyond 9999 are values of `timestamptz`. The decoder of the library panics at them.
+//! `infinity` and years beyond 9999 are values of `timestamptz`. The decoder of sqlx panics at them.
 
 use authlog_application::ports::StoreError;
 use authlog_domain::Timestamp;
@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 
 use crate::store::unreadable;
 
-/// When the event called `e` was recorded, in microseconds since 1970, as the SQL function `leaf_hash` has it: what is beyond
-/// all numbers, such as `infinity`, is the last one.
+/// The time at which the event `e` was recorded, in microseconds since 1970, as the SQL function `leaf_hash` computes
+/// it. A time out of range, such as `infinity`, becomes the nearest number.
 macro_rules! recorded_micros {
     () => {
         "least(greatest(extract(epoch FROM e.recorded_at) * 1000000, -9223372036854775808), 9223372036854775807)::bigint"
@@ -26,7 +26,7 @@ pub(super) use recorded_micros;
 /// Microseconds from 1970-01-01 to 2000-01-01, from which PostgreSQL counts.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// An instant in a row, if it is one that a calendar has.
+/// An instant in a row; `None` if it is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoredInstant(Option<Timestamp>);
 
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instants_that_no_calendar_reaches_are_none() {
+    fn instants_out_of_range_are_none() {
         for micros in [
             i64::MIN,
             i64::MAX,

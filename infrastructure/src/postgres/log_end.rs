@@ -1,8 +1,8 @@
-//! How the log ends, and whether the sequencer's mark is at that end.
+//! The end of the log, and the check that the sequencer's mark is there.
 //!
 //! The mark says after which event the next batch begins. It moves in the transaction that writes the entries, so it is
-//! that of the last entry's event. One that is ahead would leave out events for ever, and one that is behind would stop the
-//! sequencer.
+//! at the event of the last entry. A mark that is ahead would leave out events for ever, and one that is behind would
+//! stop the sequencer.
 
 use sqlx::{FromRow, PgExecutor};
 

@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use super::connections::OF_EVERY_SESSION;
+use super::connections::SESSION_SETTINGS;
 use super::errors::store_error;
 use super::instants::recorded_micros;
 use super::log_tree::{hash, signed};
@@ -19,7 +19,7 @@ use crate::transparency::{
     EventName, Extent, LeafCheck, LogRecords, Record, WrittenPage, WrittenPlace,
 };
 
-/// Texts as they are stored, which the types of JSON would not give.
+/// JSON as the text that is stored, which the types for JSON would change.
 const COLUMNS: &str = concat!(
     r"
     SELECT l.log_index, l.leaf_hash, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
@@ -66,8 +66,8 @@ impl LogRecords for PostgresStore {
         limit: u32,
         user: Option<UserId>,
     ) -> Result<Vec<Record>, StoreError> {
-        // One account's events are a range of an index, and are found first: else the planner may walk the whole log,
-        // because it is in the right order already.
+        // The events of one account are a range of an index, and are selected first. Otherwise the planner may read the
+        // whole log, because it is in the right order already.
         let sql = match user {
             None => format!(
                 "{COLUMNS} FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
@@ -150,7 +150,7 @@ impl LogRecords for PostgresStore {
                                 WHERE l.aggregate_type = e.aggregate_type AND l.aggregate_id = e.aggregate_id
                                   AND l.sequence = e.sequence)
              ORDER BY e.position LIMIT 1";
-        let connecting = self.connections.hosts().connect(&OF_EVERY_SESSION);
+        let connecting = self.connections.hosts().connect(&SESSION_SETTINGS);
         let mut connection = connecting.await.map_err(store_error)?;
         let found: Option<Name> = sqlx::query_as(SELECT)
             .fetch_optional(&mut connection)
@@ -188,7 +188,7 @@ impl LogRecords for PostgresStore {
     }
 }
 
-/// Hashes the texts where they were received, so that a log of millions is not copied once more to be verified.
+/// Hashes the texts in the buffer in which they were received, so that the whole log is not copied to be verified.
 fn leaf_check(row: &PgRow) -> Result<LeafCheck, StoreError> {
     let read = || -> Result<LeafCheck, sqlx::Error> {
         let log_index: i64 = row.try_get(0)?;

@@ -72,7 +72,7 @@ impl LogTree for PostgresStore {
         Ok(())
     }
 
-    /// The sequencer does not wait for the disk, but this commit does, and what was written before it is there first.
+    /// The sequencer does not wait for the disk, but this commit does, and with it everything that was written before.
     async fn keep_checkpoint(&self, checkpoint: StoredCheckpoint) -> Result<(), StoreError> {
         self.connections
             .ask(|pool| {

@@ -1,4 +1,4 @@
-//! The gate through which mail goes: a function of the schema decides, under a lock on the mailbox.
+//! The gate that limits the mail to each mailbox. A function of the schema decides, under a lock on the mailbox.
 
 use async_trait::async_trait;
 use authlog_application::ports::{Admission, MailGate, MailKind, QueuedMail, StoreError};
@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 
 use super::PostgresStore;
 
-/// Asks for an entry of a table, unless that was let through before, and notes it there. Asked twice because an answer was
-/// lost, it uses nothing up the second time.
+/// Asks to admit an entry of a table, unless it was admitted before, and records the admission there. If it is repeated
+/// because an answer was lost, it uses up nothing the second time.
 macro_rules! admit {
     ($table:literal, $id:literal) => {
         concat!(

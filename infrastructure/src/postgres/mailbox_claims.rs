@@ -1,4 +1,4 @@
-//! Claiming addresses by their mailbox, in a store of a version that knew their spelling alone.
+//! The upgrade that claims addresses by their mailbox, for stores of a version that claimed only their spelling.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::ClaimUpgrade;
 use crate::sealing::Stored;
 use crate::store::{MAILBOX_CLAIMS, MailboxClaims, mailbox_claims};
 
-/// The migration with which claims to mailboxes came.
+/// The migration that introduced claims to mailboxes.
 const MIGRATION: i64 = 23;
 
 const ACCOUNTS_AFTER: &str = concat!(
@@ -23,8 +23,9 @@ const ACCOUNTS_AFTER: &str = concat!(
     ) AS page"
 );
 
-/// An account that was changed meanwhile claimed its mailbox itself, and one that was erased claims nothing. Where another
-/// account has the mailbox it keeps it. In the order of the digests, as every append claims them.
+/// Leaves out accounts that were changed meanwhile, which claimed their mailbox themselves, and accounts that were
+/// erased. A mailbox of another account stays with that account. Claims are inserted in the order of their digests,
+/// like those of every append, so that they do not deadlock.
 const CLAIM: &str = r"
     INSERT INTO identifier_claims (kind, digest, owner)
     SELECT 'email', due.digest, due.owner

@@ -2,23 +2,23 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `connections`, `errors`, `schema`, `schema_objects` | the pool and how it outlives a restart, what errors mean, migrations |
-//! | `instants` | instants in rows, out of range too |
-//! | `server_clock` | what time it is on the server |
-//! | `hosts`, `pooling` | opening connections to the server that takes writes; a pooler in between |
+//! | `connections`, `errors`, `schema`, `schema_objects` | the pool, which outlives a restart of the server; what errors mean; migrations |
+//! | `instants` | instants in rows, including those out of range |
+//! | `server_clock` | an estimate of the server's clock |
+//! | `hosts`, `pooling` | opening connections to the server that accepts writes; detection of a connection pooler |
 //! | `lease_queue` | taking due entries of a queue for a lease, postponing them |
 //! | `events`, `append` | reading a stream; the one statement that writes everything of a command |
 //! | `batching` | batching concurrent requests into one statement |
 //! | `session_appends`, `session_lookups` | the batched operations: the append of an event of a session with its row, a session with its account |
 //! | `rows`, `directory`, `rebuild` | the read models as rows, looking them up, rebuilding them |
-//! | `erasure` | what an erasure has to know beforehand |
+//! | `erasure` | the look-ups before an erasure |
 //! | `mail_queue`, `mail_gate` | the queue of notification mails; limits on the mail of a mailbox |
 //! | `revocations`, `reset_requests`, `secrets`, `signing_keys`, `rotation`, `seals` | the other ports |
 //! | `leadership`, `election` | electing one node for work that only one may do |
-//! | `guesses` | telling other nodes of guesses at passwords |
-//! | `sequencer`, `event_log` | the one order of all events, and reading in it |
-//! | `log_tree`, `log_end`, `log_records` | what the log's proof is made of |
-//! | `write_health`, `hold_up` | whether writes work; whose transaction holds up the log |
+//! | `guesses` | exchange of counted attempts between nodes |
+//! | `sequencer`, `event_log` | the final order of all events, and reading it |
+//! | `log_tree`, `log_end`, `log_records` | the tree, the end and the entries of the log, for its proof |
+//! | `write_health`, `hold_up` | whether writes work; which transaction holds up the log |
 //! | `history`, `doctor` | reading one account's events; examining everything |
 
 mod append;
@@ -78,7 +78,7 @@ pub use sequencer::Sequencer;
 use self::batching::Batcher;
 use self::connections::Connections;
 use self::hosts::Hosts;
-use self::leadership::Office;
+use self::leadership::LeaderRole;
 use self::pool::Pool;
 use self::session_appends::SessionAppends;
 use self::session_lookups::SessionLookups;
@@ -95,15 +95,15 @@ pub struct PostgresStore {
     connections: Arc<Connections>,
     session_appends: Arc<Batcher<SessionAppends>>,
     session_lookups: Arc<Batcher<SessionLookups>>,
-    /// Reads streams; what it would write, [`append`] writes.
+    /// Reads streams. Events are written by [`append`].
     repository: PostgresEventRepository,
     vault: KeyVault,
-    /// What became of the last appends.
+    /// The outcomes of the latest writes.
     writes: Arc<WriteHealth>,
 }
 
 impl PostgresStore {
-    /// Opens the database at `url`, a `postgres://` URL, whose schema is brought up to date first if `migrate` says so.
+    /// Opens the database at `url`, a `postgres://` URL, whose schema is brought up to date first if `migrate` is set.
     ///
     /// # Errors
     /// The database cannot be reached, its schema is not the one that this program expects, or its secrets were sealed
@@ -119,11 +119,11 @@ impl PostgresStore {
         Self::open_for(StoreAccess::Create, servers, migrate, master, entropy).await
     }
 
-    /// As [`Self::open`], for servers that were read before and for what the program does with the store. One that only
-    /// reads leaves an older schema as it is and refuses it, even if `migrate` is set.
+    /// Opens the database on these servers, as [`Self::open`] does, for the given access. A program that only reads
+    /// refuses an older schema and does not change it, even if `migrate` is set.
     ///
     /// # Errors
-    /// Likewise, or there is no store and none is to be created.
+    /// As for [`Self::open`]; also if there is no store and `access` does not allow to create one.
     pub async fn open_for(
         access: StoreAccess,
         servers: PostgresServers,
@@ -153,7 +153,8 @@ impl PostgresStore {
         schema::prepare(&Hosts::new(servers), StoreAccess::Create, true).await
     }
 
-    /// The worker that brings the events of this store into one order. Every node runs one, and one of them works.
+    /// The worker that puts the events of this store into one order. Every node runs one, and one of them is elected to
+    /// work.
     pub fn sequencer(&self) -> Sequencer {
         Sequencer::new(Arc::clone(self.connections.hosts()))
     }
@@ -165,17 +166,17 @@ impl PostgresStore {
 
     /// The election of the node that publishes the log, and where to watch whether this one was elected.
     pub fn publisher_election(&self) -> (Election, watch::Receiver<bool>) {
-        Election::new(Arc::clone(self.connections.hosts()), Office::Publisher)
+        Election::new(Arc::clone(self.connections.hosts()), LeaderRole::Publisher)
     }
 
     /// The election of the node that signs checkpoints, and where to watch whether this one was elected.
     pub fn signer_election(&self) -> (Election, watch::Receiver<bool>) {
-        Election::new(Arc::clone(self.connections.hosts()), Office::Signer)
+        Election::new(Arc::clone(self.connections.hosts()), LeaderRole::Signer)
     }
 }
 
-/// The store's secret, made at the first opening by a program that may create a store. It is the proof, too, that the master
-/// key is the right one.
+/// The store's secret, made at the first opening by a program that may create a store. Opening it also proves that the
+/// master key is the right one.
 async fn open_secret(
     connections: &Connections,
     access: StoreAccess,
@@ -205,7 +206,7 @@ async fn open_secret(
     let secret = master.open(&place, &sealed);
     let sealing = match (rotation::sealing_key(connections).await?, &secret) {
         (None, Ok(_)) if access == StoreAccess::Read => master.fingerprint().to_vec(),
-        // The key that opens the secret of a store in which none was named yet seals what is new.
+        // If the store names no sealing key yet, the key that opens its secret becomes the sealing key.
         (None, Ok(_)) => {
             rotation::keep_first_sealing_key(connections, &master.fingerprint()).await?
         }

@@ -1,9 +1,9 @@
-//! The pool of connections, in which nothing waits without a limit for a server that does not answer.
+//! The connection pool, with a time limit on every wait for a server that does not answer.
 //!
-//! A connection can die without a sign: a firewall or a load balancer that lost its state drops what is sent over it, and
-//! neither end learns of it. sqlx waits for an answer for as long as the kernel does, a quarter of an hour or for ever, and
-//! when it puts a connection back it waits likewise, with the connection's place in the pool. So each statement has a limit
-//! here, and so has putting back.
+//! A connection can die unnoticed: a firewall or a load balancer that lost its state drops packets, and neither end
+//! learns of it. sqlx waits for an answer as long as the kernel does, a quarter of an hour or for ever. It waits
+//! equally long when it returns a connection to the pool, and occupies the connection's slot meanwhile. So each
+//! statement has a time limit here, and so has the return of a connection.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -16,7 +16,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Error, Execute, Executor, PgConnection, PgPool, Postgres};
 
-/// How long the server may take for a statement of a request. It is a setting of the connection, `statement_timeout`.
+/// The time limit for a statement of a request, as the setting `statement_timeout` of the connection.
 pub(super) const STATEMENT_TIMEOUT: &str = "5s";
 
 /// How long to wait for the answer to a statement: the server would have cancelled it three seconds before.
@@ -26,7 +26,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug)]
 pub(super) struct Pool(PgPool);
 
-/// A connection out of the pool, to which it returns.
+/// A connection from the pool. It is returned when this is dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
     connection: PoolConnection<Postgres>,
@@ -34,7 +34,7 @@ pub(super) struct Lease {
     is_broken: bool,
 }
 
-/// The answer, unless the server says nothing for longer than a statement may take.
+/// The answer of the server, or a time-out after [`ANSWER_WITHIN`].
 pub(super) async fn answered<T>(
     answer: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -64,7 +64,7 @@ impl Pool {
 }
 
 impl Lease {
-    /// What was asked over the connection, which is not used again if there was no answer.
+    /// Passes the answer on. If there was none, the connection is closed and not returned.
     fn returned<T>(mut self, answer: Result<T, Error>) -> Result<T, Error> {
         self.is_broken = matches!(answer, Err(Error::Io(_)));
         answer
@@ -86,7 +86,7 @@ impl DerefMut for Lease {
 }
 
 impl Drop for Lease {
-    /// Puts the connection back, for which sqlx waits until the server has answered what it was asked last.
+    /// Returns the connection to the pool. sqlx first waits until the server has answered the last statement.
     fn drop(&mut self) {
         if self.is_broken {
             self.connection.close_on_drop();
@@ -97,7 +97,7 @@ impl Drop for Lease {
     }
 }
 
-/// Carries out a single statement over any connection, as sqlx's own pool does.
+/// Runs a single statement over any connection, as sqlx's own pool does.
 impl<'c> Executor<'c> for &'c Pool {
     type Database = Postgres;
 

@@ -1,14 +1,14 @@
-//! Telling whether a connection has a session of the server to itself.
+//! Detection of a connection pooler that shares sessions of the server between clients.
 //!
 //! Leader election, the limits of statements, prepared statements and notifications belong to a session. A pooler that
-//! hands sessions from client to client between transactions, as PgBouncer does in transaction mode, takes them away
-//! without a word.
+//! hands sessions from client to client between transactions, as PgBouncer does in transaction mode, breaks them
+//! without an error.
 
 use sqlx::{Executor as _, PgConnection, Row as _};
 
 use crate::OpenError;
 
-/// How often it is tried to catch a pooler: another client may have got the session that was just given back.
+/// The number of attempts to detect a pooler: a third client may have taken the session that was just released.
 const TRIES: usize = 5;
 
 /// The sessions are shared.
@@ -41,7 +41,7 @@ where
     Fut: Future<Output = Result<PgConnection, sqlx::Error>>,
 {
     let first = session_of(connection).await?;
-    // A server without room for a second connection has other troubles than a pooler.
+    // If the server has no room for a second connection, the check is skipped.
     let Ok(mut other) = another().await else {
         return Ok(false);
     };
@@ -49,7 +49,7 @@ where
         if session_of(connection).await? != first {
             return Ok(true);
         }
-        // For as long as its transaction lasts the other client has the session, whose it is.
+        // During its transaction, the other connection keeps the session that it got.
         other.execute(sqlx::raw_sql("BEGIN")).await?;
         let theirs = session_of(&mut other).await?;
         other.execute(sqlx::raw_sql("ROLLBACK")).await?;
@@ -60,7 +60,7 @@ where
     Ok(false)
 }
 
-/// The process of the server that serves a connection, asked without a prepared statement.
+/// The id of the server process behind a connection, read without a prepared statement.
 async fn session_of(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = connection
         .fetch_one(sqlx::raw_sql("SELECT pg_backend_pid() AS pid"))

@@ -16,7 +16,7 @@ use super::rows::{AccountRow, SessionRow, accounts, sessions};
 use crate::sealing::WithMac;
 use crate::store::{WrappedKeys, unreadable, update_on_conflict};
 
-/// The streams to which the next events belong, as far as they are of one kind. It reads the primary key and nothing else.
+/// The streams of the next events, up to the first stream of another kind. It reads only the primary key.
 const STRETCH: &str = r"
     SELECT aggregate_type, max(aggregate_id), count(*) FILTER (WHERE sequence = 1)
       FROM (
@@ -39,9 +39,9 @@ const EVENTS: &str = r"
      WHERE e.aggregate_type = $1 AND e.aggregate_id > $2 AND e.aggregate_id <= $3
      ORDER BY e.aggregate_type, e.aggregate_id, e.sequence";
 
-/// Writes those rows that are missing or differ. To compare first is much cheaper than to write rows that exist
-/// already, which is nearly all unless a store was damaged. It misses nothing: a row that was correct when the
-/// statement began can only have given way to a later version or to an erasure.
+/// Writes those rows that are missing or differ. Comparing first is much cheaper than writing rows that exist already,
+/// which nearly all do unless the store was damaged. It misses nothing: a row that was correct when the statement began
+/// can only have given way to a later version or to an erasure.
 ///
 /// The existing row comes from a subquery, so that no plan joins the whole table: a plan is kept, and may have been
 /// made when the table was empty.
@@ -126,7 +126,7 @@ impl WrappedKeys for Keys {
 #[async_trait]
 impl Rebuild for PostgresStore {
     async fn count_streams(&self) -> Result<u64, StoreError> {
-        self.count_unhurried(COUNT).await
+        self.count_without_timeout(COUNT).await
     }
 
     async fn stretch_after(
@@ -161,7 +161,7 @@ impl Rebuild for PostgresStore {
         let Stretch {
             kind, after, last, ..
         } = stretch;
-        // No read model shows these.
+        // There is no read model of these.
         if *kind == AggregateKind::RefusedLogins {
             return Ok(());
         }
@@ -206,7 +206,7 @@ impl Rebuild for PostgresStore {
     }
 
     async fn remove_orphans(&self) -> Result<u64, StoreError> {
-        self.count_unhurried(REMOVE_ORPHANS).await
+        self.count_without_timeout(REMOVE_ORPHANS).await
     }
 }
 
@@ -217,7 +217,7 @@ fn key(event: &mut EventRow) -> Option<(UserId, Vec<u8>)> {
 }
 
 impl PostgresStore {
-    /// Writes these rows but those of accounts that were erased since their events were read.
+    /// Writes these rows, except those of accounts that were erased since their events were read.
     pub(super) async fn write_rows(
         &self,
         accounts: &[WithMac<Account>],
@@ -256,7 +256,7 @@ impl PostgresStore {
     }
 
     /// Runs a statement that counts and may read whole tables, without the limit that requests have.
-    async fn count_unhurried(&self, statement: &str) -> Result<u64, StoreError> {
+    async fn count_without_timeout(&self, statement: &str) -> Result<u64, StoreError> {
         let count: i64 = self
             .connections
             .ask(|pool| async move {

@@ -71,7 +71,7 @@ impl ResetRequests for PostgresStore {
                 .bind(i64::from(request.attempts))
                 .execute(pool)
             });
-        self.noted_write(stored).await.map(drop)
+        self.monitor_write(stored).await.map(drop)
     }
 
     async fn take_due(

@@ -1,11 +1,12 @@
-//! News of sessions that ended, from the log itself.
+//! The revocation feed: sessions that have ended, read from the events.
 //!
-//! The cursor is the snapshot of the query before: what it saw was read. What commits later was running then, and is one
-//! of the few transactions that the snapshot names, or began since, and has a number from its xmax on. So nothing is
-//! missed, however long a commit takes, nothing is read twice, and a transaction that stays open for hours costs nothing.
+//! The cursor is the snapshot of the previous query: everything that it saw has been read. A transaction that commits
+//! later either was in progress then, and is listed in the snapshot, or began since, and has an id from its xmax on. So
+//! nothing is missed, however long a commit takes, nothing is read twice, and a transaction that stays open for hours
+//! costs nothing.
 //!
-//! Transaction numbers belong to one run of one server. After a failover, and after a crash of a server or of one of its
-//! processes, numbers of before are given out again. None of these leaves a connection open, so a cursor belongs to one
+//! Transaction ids belong to one run of one server. After a failover, and after a crash of a server or of one of its
+//! processes, earlier ids may be assigned again. Each of these closes all connections, so a cursor belongs to one
 //! connection and ends with it.
 
 use std::io;
@@ -21,11 +22,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PostgresStore;
-use super::leadership::heard;
+use super::leadership::with_timeout;
 use crate::store::{is_of_revoking_type, readable_revocation, revocation, unreadable};
 
-/// What there is to know of an event that ends sessions. The texts are parsed here: one that is none of ours must not fail
-/// the statement, and every other revocation with it.
+/// The columns of an event that ends sessions. They are selected as text and parsed by this program, because a
+/// malformed value must not fail the statement, and every other revocation with it.
 macro_rules! revocation_columns {
     () => {
         r"e.position AS place, e.event_type, e.aggregate_id,
@@ -34,7 +35,7 @@ macro_rules! revocation_columns {
     };
 }
 
-/// The snapshot of the statement that this stands in, and the server process that made it.
+/// The snapshot of the statement that contains this, and the server process that took it.
 macro_rules! snapshot_columns {
     () => {
         r"SELECT pg_backend_pid() AS backend, pg_snapshot_xmax(snapshot)::text::bigint AS xmax,
@@ -48,7 +49,7 @@ const SNAPSHOT: &str = snapshot_columns!();
 /// The oldest mark in the log.
 const OLDEST_MARK: &str = "SELECT txid::text::bigint FROM log_marks ORDER BY number LIMIT 1";
 
-/// The next of those since an instant that come before a mark.
+/// The next revocations since an instant that come before a mark.
 const SINCE: &str = concat!(
     "SELECT least(e.recorded_at, '9999-12-31') AS recorded_at, e.position, ",
     revocation_columns!(),
@@ -59,8 +60,8 @@ const SINCE: &str = concat!(
        LIMIT $3",
 );
 
-/// The next of those after a mark, by their place alone. A dump that was restored into another cluster brings
-/// marks of that one with it: until they are replaced, new revocations may be found by their time alone.
+/// The next revocations after a mark, by position alone. A dump that was restored into another cluster contains marks
+/// of its original cluster: until they are replaced, new revocations may be found only by their time.
 const MARKED: &str = concat!(
     "SELECT e.txid::text::bigint AS txid, e.position, ",
     revocation_columns!(),
@@ -71,8 +72,9 @@ const MARKED: &str = concat!(
        LIMIT $3",
 );
 
-/// Those that an earlier snapshot did not see, joined to the snapshot of this query, which is there even if no event is.
-/// The upper bound follows from the snapshot: the planner takes a range that is open on one side for a third of the table.
+/// The revocations that an earlier snapshot did not see, joined to the snapshot of this query, which is returned even
+/// without a revocation. The upper bound is redundant, but without it the planner estimates the range as a third of the
+/// table.
 const AFTER: &str = concat!(
     "SELECT here.*, news.* FROM (",
     snapshot_columns!(),
@@ -90,7 +92,7 @@ const AFTER: &str = concat!(
 /// Revocations that are read at once: a statement takes some ten milliseconds.
 const PAGE: usize = 10_000;
 
-/// What a transaction that commits later than this is known by.
+/// A snapshot. A transaction that commits later is listed in `in_progress`, or has an id from `xmax` on.
 #[derive(FromRow)]
 struct Snapshot {
     backend: i32,
@@ -115,7 +117,7 @@ struct Marked {
 }
 
 #[derive(FromRow)]
-struct News {
+struct NewRow {
     #[sqlx(flatten)]
     snapshot: Snapshot,
     #[sqlx(flatten)]
@@ -194,7 +196,7 @@ impl Reader<'_> {
                 .bind(reached.1)
                 .bind(PAGE as i64)
                 .fetch_all(&mut self.connection);
-            let rows: Vec<Marked> = self.store.connections.ask_once(heard(page)).await?;
+            let rows: Vec<Marked> = self.store.connections.ask_once(with_timeout(page)).await?;
             let Some(last) = rows.last() else {
                 return Ok(());
             };
@@ -208,13 +210,13 @@ impl Reader<'_> {
 impl RevocationSource for PostgresStore {
     async fn follow_revocations(&self) -> Result<Box<dyn RevocationReader + '_>, StoreError> {
         let connect = async {
-            let mut connection = heard(self.connections.dedicated()).await?;
+            let mut connection = with_timeout(self.connections.dedicated()).await?;
             let seen = sqlx::query_as(SNAPSHOT).fetch_one(&mut connection);
-            let seen: Snapshot = heard(seen).await?;
+            let seen: Snapshot = with_timeout(seen).await?;
             Ok((connection, seen))
         };
         let (connection, seen) = self.connections.ask_once(connect).await?;
-        // The others may lead to a server that was replaced.
+        // The other connections may lead to a server that was replaced.
         self.connections.condemn_all();
         self.vault.forget_all();
         Ok(Box::new(Reader {
@@ -233,7 +235,7 @@ impl RevocationReader for Reader<'_> {
         sink: RevocationSink<'_>,
     ) -> Result<(), StoreError> {
         let mark = sqlx::query_scalar(OLDEST_MARK).fetch_one(&mut self.connection);
-        let mark: i64 = self.store.connections.ask_once(heard(mark)).await?;
+        let mark: i64 = self.store.connections.ask_once(with_timeout(mark)).await?;
         self.read_marked(mark, sink).await?;
         let mut reached = (since.date_time(), i64::MIN);
         loop {
@@ -243,13 +245,13 @@ impl RevocationReader for Reader<'_> {
                 .bind(PAGE as i64)
                 .bind(mark.to_string())
                 .fetch_all(&mut self.connection);
-            let rows: Vec<Past> = self.store.connections.ask_once(heard(page)).await?;
+            let rows: Vec<Past> = self.store.connections.ask_once(with_timeout(page)).await?;
             let Some(last) = rows.last() else {
                 return Ok(());
             };
             reached = (last.recorded_at, last.position);
             sink(self.read(rows.iter().map(|past| &past.row)));
-            // What is later was not recorded by this service, and has no place to go on from.
+            // Later events were not recorded by this service, and reading cannot continue after them.
             if reached.0.year() == 9999 {
                 return Ok(());
             }
@@ -263,7 +265,7 @@ impl RevocationReader for Reader<'_> {
             .bind(texts(&self.seen.in_progress))
             .bind(PAGE as i64 + 1)
             .fetch_all(&mut self.connection);
-        let rows: Vec<News> = self.store.connections.ask_once(heard(rows)).await?;
+        let rows: Vec<NewRow> = self.store.connections.ask_once(with_timeout(rows)).await?;
         if rows.len() > PAGE {
             return Err(lost(TooMany));
         }

@@ -21,13 +21,13 @@ const REWRAP: &str = r"
       FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (user_id, was, renewed)
      WHERE k.user_id = n.user_id AND k.wrapped = n.was";
 
-/// All at once: the pepper, which is among them, proves that the rotation is finished.
+/// All secrets at once: one of them is the store's secret, which proves that the rotation is finished.
 const RESEAL: &str = r"
     UPDATE shared_secrets s SET sealed = n.renewed
       FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (name, was, renewed)
      WHERE s.name = n.name AND s.sealed = n.was";
 
-/// A key that was given up meanwhile stays without its private half.
+/// A key that was retired meanwhile stays without its private half.
 const RESEAL_SIGNING: &str = r"
     UPDATE signing_keys k SET sealed = n.renewed
       FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS n (kid, was, renewed)
@@ -123,7 +123,7 @@ impl PostgresStore {
             .connections
             .ask(|pool| sqlx::query_as(SELECT).fetch_all(pool))
             .await?;
-        // What no key opens is not a signing key.
+        // A value that no master key opens is not a signing key of this service.
         let keys = keys
             .into_iter()
             .filter(|(algorithm, kid, sealed)| {
@@ -147,7 +147,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// What is not yet sealed under the new key, with what it is to be replaced by.
+    /// The values that are not sealed under the new key yet, with their replacements.
     fn resealed<T>(
         &self,
         stored: Vec<(T, Vec<u8>)>,
@@ -169,21 +169,21 @@ impl PostgresStore {
         Ok((names, was, now))
     }
 
-    /// Goes on with the key that now seals what is new.
+    /// Switches to the master key that seals new secrets now.
     pub(super) async fn follow_rotation(&self) -> Result<(), StoreError> {
         let sealing = sealing_key(&self.connections).await?;
         self.vault.follow_rotation(&sealing.unwrap_or_default())
     }
 }
 
-/// The fingerprint of the master key that seals what is new.
+/// The fingerprint of the master key that seals new secrets.
 pub(super) async fn sealing_key(connections: &Connections) -> Result<Option<Vec<u8>>, StoreError> {
     connections
         .ask(|pool| sqlx::query_scalar("SELECT fingerprint FROM sealing_key").fetch_optional(pool))
         .await
 }
 
-/// The same, which is `first` if there was none yet.
+/// The fingerprint of the master key that seals new secrets, which becomes `first` if the store has none yet.
 pub(super) async fn keep_first_sealing_key(
     connections: &Connections,
     first: &[u8],

@@ -1,8 +1,8 @@
 //! The read models' rows, as they are written and read.
 //!
-//! One struct serves both directions. To the server a row travels with an append as a JSON object whose members are the
-//! columns, and where many rows travel together as a value of the table's own type: that takes the server half as long, and
-//! has its members in the order of the table's columns.
+//! One struct serves both directions. An append sends a row as a JSON object whose members are the columns. Many rows
+//! together are sent as values of the table's row type, which takes the server half as long; the members of the struct
+//! have to be in the order of the table's columns.
 
 use authlog_application::ports::{
     Account, OpaqueTokenRecord, SessionRecord, StoreError, TokenDigest,
@@ -73,7 +73,7 @@ pub(super) struct SessionRow {
     session_mac: Option<Vec<u8>>,
 }
 
-/// A statement with what is bound to it.
+/// A statement with its parameters.
 pub(super) type PostgresQuery<'a> =
     sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
@@ -254,9 +254,9 @@ pub(super) use {
     standing_columns, upsert_accounts, upsert_session, upsert_sessions,
 };
 
-/// A column holds what the program never wrote into it.
+/// A column holds a value that this program never writes.
 #[derive(Debug, thiserror::Error)]
-#[error("the column {0} holds what this program does not know")]
+#[error("the column {0} holds a value that this program does not know")]
 struct Foreign(&'static str);
 
 fn foreign(column: &'static str) -> StoreError {
@@ -296,21 +296,21 @@ impl From<&WithMac<Account>> for AccountRow {
 }
 
 impl AccountRow {
-    /// Whose row it is, in the spelling of events.
+    /// The id of the aggregate, as events spell it.
     pub(super) fn id(&self) -> String {
         self.user_id.to_string()
     }
 }
 
 impl SessionRow {
-    /// Whose row it is, in the spelling of events.
+    /// The id of the aggregate, as events spell it.
     pub(super) fn id(&self) -> String {
         self.session_id.to_string()
     }
 }
 
 impl StandingRow {
-    /// Which session it is.
+    /// The id of the session.
     pub(super) fn session(&self) -> SessionId {
         SessionId::new(self.session.session_id)
     }

@@ -1,4 +1,4 @@
-//! The schema: bringing it up to date, and telling whether it is.
+//! The schema: migrating it, and checking whether it is up to date.
 
 use std::io;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use sqlx::migrate::Migrator;
 use sqlx::{Connection, Executor as _, PgConnection};
 
 use super::PostgresStore;
-use super::connections::OF_EVERY_SESSION;
+use super::connections::SESSION_SETTINGS;
 use super::errors::store_error;
 use super::hosts::{Hosts, Setting};
-use super::leadership::{KEEPALIVE, heard};
+use super::leadership::{KEEPALIVE, with_timeout};
 use super::{pooling, schema_objects};
 use crate::transparency::SchemaCheck;
 use crate::{OpenError, StoreAccess};
@@ -37,7 +37,7 @@ enum SchemaError {
     Changed(i64),
 }
 
-/// Makes sure of the schema, by migrating if `migrate` says so and the program may change it.
+/// Checks the schema, and first migrates it if `migrate` is set and the program may change it.
 pub(super) async fn prepare(
     hosts: &Hosts,
     access: StoreAccess,
@@ -54,39 +54,39 @@ pub(super) async fn prepare(
         {
             Err(OpenError::Missing)
         }
-        // Looked at before it is locked: a role that may not change the schema can still start the program.
+        // The schema is checked before it is locked, so that a role that may not change it can still start the program.
         Err(SchemaError::Behind { .. }) if migrate => {
             bring_up_to_date(hosts, &mut connection).await
         }
         other => other.map_err(|error| OpenError::Schema(Box::new(error))),
     };
-    // Whether the server hears of the end makes no difference.
+    // The result does not depend on whether the server receives the end of the connection.
     let _ = connection.close().await;
     state
 }
 
-/// A node that is gone keeps neither the lock of the migrations nor a transaction for longer than this. Between two of its
-/// statements a node that migrates does nothing.
+/// The settings of a connection that migrates. A node that is gone keeps neither the lock of the migrations nor a
+/// transaction for longer than these time limits. A working node never waits between two statements.
 fn settings() -> Vec<Setting> {
-    OF_EVERY_SESSION
+    SESSION_SETTINGS
         .into_iter()
         .chain([("idle_in_transaction_session_timeout", "10s")])
         .chain(KEEPALIVE)
         .collect()
 }
 
-/// The same for a node that is gone between two transactions. PostgreSQL before 14 does not know it.
-const GIVE_UP_THE_SILENT: &str = "SET idle_session_timeout = '10s'";
+/// The same limit for a node that is gone between two transactions. PostgreSQL before 14 does not know it.
+const SET_IDLE_TIMEOUT: &str = "SET idle_session_timeout = '10s'";
 
-/// How often a node that migrates, or waits for another that does, makes sure that its connection is still there.
+/// How often a node that migrates, or waits for another that does, checks that its connection still exists.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Runs the migrations that are missing. They may take as long as they need, but not if the connection is lost: that shows
-/// by the server, which does not have it any more.
+/// Runs the migrations that are missing. They have no time limit. If the connection is lost, which shows by its process
+/// on the server being gone, they fail.
 async fn bring_up_to_date(hosts: &Hosts, connection: &mut PgConnection) -> Result<(), OpenError> {
     let process = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection);
-    let process: i32 = heard(process).await.map_err(unreachable)?;
-    if let Err(error) = heard(connection.execute(GIVE_UP_THE_SILENT)).await {
+    let process: i32 = with_timeout(process).await.map_err(unreachable)?;
+    if let Err(error) = with_timeout(connection.execute(SET_IDLE_TIMEOUT)).await {
         tracing::debug!(%error, "could not set a timeout for a migration that hangs; it ends only with its connection");
     }
     tokio::select! {
@@ -97,7 +97,7 @@ async fn bring_up_to_date(hosts: &Hosts, connection: &mut PgConnection) -> Resul
     }
 }
 
-/// Waits until the server does not have the connection any more that this process of it serves.
+/// Waits until the server process that serves the connection is gone.
 async fn is_lost(hosts: &Hosts, process: i32) -> sqlx::Error {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -111,7 +111,7 @@ async fn is_lost(hosts: &Hosts, process: i32) -> sqlx::Error {
             connection.close().await?;
             Ok(state)
         };
-        match heard(look).await {
+        match with_timeout(look).await {
             Ok(None) => return sqlx::Error::Io(io::ErrorKind::ConnectionAborted.into()),
             Ok(Some(waiting)) if waiting.as_deref() == Some("advisory") => {
                 tracing::info!("waiting for another node to migrate the schema");
@@ -165,7 +165,7 @@ impl SchemaCheck for PostgresStore {
         let applied: Vec<(i64, Vec<u8>)> = self.applied().await?;
         match compare(&applied) {
             Ok(()) => self.connections.ask(schema_objects::faults).await,
-            // Nodes are being replaced by newer ones, which compare what they have made.
+            // Nodes are being replaced by newer ones, which check the objects that they have created.
             Err(SchemaError::Ahead(_)) => Ok(vec![]),
             Err(error) => Ok(vec![error.to_string()]),
         }

@@ -1,15 +1,15 @@
-//! Whether the schema's objects are those that the migrations make.
+//! The check that the schema's objects are those that the migrations create.
 //!
-//! Who owns the database can add a trigger, a rule or a policy, replace a function, or drop what keeps the log as it is.
-//! What is expected is read from the text of the migrations, which every version of PostgreSQL has stored alike. Indexes
-//! without UNIQUE and other tables are the operator's own.
+//! The owner of the database can add a trigger, a rule or a policy, replace a function, or drop the triggers that
+//! protect the log. The expected objects are read from the text of the migrations, which is the same for every version
+//! of PostgreSQL. Indexes without UNIQUE and other tables belong to the operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pool::Pool;
 use super::schema::MIGRATIONS;
 
-/// What there is, in the words in which it is expected.
+/// The objects that exist, described in the same words as the expected ones.
 const OBJECTS: &str = r"
     WITH ours AS (
         SELECT c.oid, c.relname::text AS name, c.relnamespace, c.relkind, c.relrowsecurity OR c.relforcerowsecurity AS hides
@@ -45,7 +45,7 @@ const OBJECTS: &str = r"
     SELECT 'function ' || p.proname, p.prosrc
       FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace AND p.proname = ANY ($3)";
 
-/// What the migrations make.
+/// The objects that the migrations create.
 #[derive(Default)]
 struct Expected {
     tables: BTreeMap<String, usize>,
@@ -55,7 +55,7 @@ struct Expected {
     triggers: BTreeMap<String, (String, u16, String, bool)>,
 }
 
-/// What is missing, changed, or not of this program.
+/// The objects that are missing, changed, or not created by this program.
 pub(super) async fn faults(pool: &Pool) -> Result<Vec<String>, sqlx::Error> {
     let expected = Expected::of_migrations();
     let functions: Vec<String> = expected.functions.keys().cloned().collect();
@@ -73,7 +73,7 @@ pub(super) async fn faults(pool: &Pool) -> Result<Vec<String>, sqlx::Error> {
     let missing = expected.difference(&found);
     let missing = missing.map(|(name, _)| format!("the {name} is missing or was changed"));
     let foreign = found.difference(&expected);
-    // One that was changed is named already.
+    // An object that was changed is reported already.
     let foreign = foreign.filter(|(name, _)| !is_known(name));
     let foreign = foreign.map(|(name, _)| format!("the {name} is not of this program"));
     Ok(missing.chain(foreign).collect())
@@ -161,7 +161,7 @@ impl Expected {
         }
     }
 
-    /// Each with its name and what has to be true of it.
+    /// The objects, each with its name and its expected properties.
     fn objects(self) -> BTreeSet<(String, String)> {
         let mut objects = BTreeSet::new();
         for (table, unique) in self.tables {

@@ -1,4 +1,4 @@
-//! Sealing what a version before left unsealed.
+//! The upgrade that seals the data of the previous version.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::SealUpgrade;
 use crate::sealing::{Stored, StoredCredential, Unopenable};
 use crate::store::{STORE_SECRET, unreadable};
 
-/// The migration with which seals came.
+/// The migration that introduced seals.
 const MIGRATION: i64 = 13;
 
 const CREDENTIALS_AFTER: &str = r"
     SELECT user_id, credential_id, sealed, password_hash FROM credentials
      WHERE $1::uuid IS NULL OR user_id > $1 ORDER BY user_id LIMIT $2";
 
-/// A password that was changed meanwhile has another name.
+/// A credential that was replaced meanwhile has another id, and is left out.
 const SEAL_CREDENTIALS: &str = r"
     UPDATE credentials c SET sealed = n.sealed
       FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS n (user_id, credential_id, sealed)
@@ -38,7 +38,7 @@ const SEAL_TOKENS: &str = r"
       FROM unnest($1::bytea[], $2::uuid[], $3::bytea[]) AS n (digest, session_id, mac)
      WHERE t.digest = n.digest AND t.session_id = n.session_id";
 
-/// Nodes that do this at once each take other rows.
+/// Nodes that do this at the same time take different rows.
 const REMOVE_PLAIN: &str = r"
     UPDATE credentials SET password_hash = '' WHERE user_id IN (
         SELECT user_id FROM credentials WHERE password_hash <> '' AND sealed IS NOT NULL
@@ -148,7 +148,8 @@ impl SealUpgrade for PostgresStore {
                 answered(async move {
                     let mut connection = pool.acquire().await?;
                     let mut transaction = connection.begin().await?;
-                    // A rotation of the master key that begins meanwhile waits, and then finds it under the key before.
+                    // A rotation of the master key that begins meanwhile waits, and then finds the secret under the
+                    // previous key.
                     sqlx::query("SELECT require_sealing_key($1)")
                         .bind(fingerprint.as_slice())
                         .execute(&mut *transaction)
@@ -186,7 +187,7 @@ impl SealUpgrade for PostgresStore {
 }
 
 impl PostgresStore {
-    /// For how long the store has had this migration, by its own clock.
+    /// The time since this migration was run, by the clock of the database.
     pub(super) async fn since_migration(&self, version: i64) -> Result<Duration, StoreError> {
         const SELECT: &str = r"
             SELECT extract(epoch FROM now() - installed_on)::float8

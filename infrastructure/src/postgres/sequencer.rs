@@ -1,4 +1,4 @@
-//! The worker that copies committed events into `event_log`, in the one order that is final.
+//! The worker that copies committed events into `event_log`, in their final order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::hold_up::HoldUpWatch;
 use super::hosts::{Hosts, Setting};
-use super::leadership::{Leadership, Office, heard};
+use super::leadership::{LeaderRole, Leadership, with_timeout};
 
-/// Events in a batch: large enough that the statement's own cost is spread thin, small enough to be done within
+/// Events in a batch: large enough to amortise the fixed cost of the statement, small enough to finish within
 /// milliseconds.
 const BATCH: i32 = 2_000;
 
@@ -25,11 +25,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Settings of the leader's connection, besides those of every session.
 ///
-/// A commit need not wait for the disk: what a crash of the server takes back is both the log's tail and the mark, and
-/// since the order depends on nothing but the events, the next batch gives the same events the same indices. And while
-/// `events` is new and small the planner would read all of it, and remember to do so when it no longer is. What it then
-/// thinks of the one row of `sequencer`, which has no index, is so expensive that it would compile each statement first
-/// (`jit`), which takes longer than the batch.
+/// A commit does not wait for the disk (`synchronous_commit`). A crash of the server loses the tail of the log together
+/// with the mark. The order depends only on the events, so the next batch gives the same events the same indices.
+///
+/// While `events` is new and small, the planner would choose a plan that reads the whole table, and keep this plan when
+/// the table has grown (`enable_seqscan`, `enable_bitmapscan`). Without these scans it overestimates the cost of
+/// reading the one row of `sequencer`, which has no index, so much that it would compile each statement first (`jit`),
+/// which takes longer than the batch.
 const SETTINGS: [Setting; 4] = [
     ("synchronous_commit", "off"),
     ("enable_seqscan", "off"),
@@ -37,7 +39,8 @@ const SETTINGS: [Setting; 4] = [
     ("jit", "off"),
 ];
 
-/// Brings the events of all nodes into one order. Run it on every node: they elect one, and when it ends, another.
+/// Puts the events of all nodes into one order. Run it on every node: the nodes elect a leader, and another one when it
+/// stops.
 pub struct Sequencer {
     hosts: Arc<Hosts>,
 }
@@ -47,8 +50,9 @@ impl Sequencer {
         Self { hosts }
     }
 
-    /// Works, or waits to be elected, until `shutdown`. Then a leader gives every event that was committed by then its
-    /// place, as far as transactions of others let it. Errors are logged and followed by another attempt.
+    /// Runs until `shutdown`, as the leader or waiting to be elected. A leader then sequences every event that was
+    /// committed by that time, except those behind open transactions of others. Errors are logged, and the work is
+    /// tried again.
     pub async fn run(&self, shutdown: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.lead(&mut pause, &shutdown).await {
@@ -61,8 +65,7 @@ impl Sequencer {
         }
     }
 
-    /// Leads until something fails or there is nothing more to do after `shutdown`. A success brings `pause` back to its
-    /// beginning.
+    /// Leads until something fails or there is nothing more to do after `shutdown`. A success resets `pause`.
     async fn lead(
         &self,
         pause: &mut Duration,
@@ -70,22 +73,22 @@ impl Sequencer {
     ) -> Result<(), sqlx::Error> {
         let mut leadership = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            leadership = Leadership::win(&self.hosts, &SETTINGS, Office::Sequencer) => leadership?,
+            leadership = Leadership::win(&self.hosts, &SETTINGS, LeaderRole::Sequencer) => leadership?,
         };
         let connection = leadership.connection();
         let take_over =
             sqlx::query_scalar("SELECT take_over_sequencer()").fetch_one(&mut *connection);
-        let epoch: i64 = heard(take_over).await?;
+        let epoch: i64 = with_timeout(take_over).await?;
         tracing::info!(epoch, "this node is the sequencer");
         let mut hold_ups = HoldUpWatch::default();
         loop {
-            // What is committed before the last batch begins is in it.
+            // Events that are committed before the last batch begins are part of it.
             let is_last = shutdown.is_cancelled();
             let batch = sqlx::query_scalar("SELECT sequence_batch($1, $2)")
                 .bind(BATCH)
                 .bind(epoch)
                 .fetch_one(&mut *connection);
-            let copied: i32 = heard(batch).await?;
+            let copied: i32 = with_timeout(batch).await?;
             *pause = FIRST_PAUSE;
             if copied > 0 {
                 hold_ups.moved();

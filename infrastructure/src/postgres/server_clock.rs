@@ -1,7 +1,7 @@
-//! What time it is on the server, as far as its answers tell.
+//! An estimate of the server's clock, taken from its answers.
 //!
-//! A statement may wait in the server's socket for as long as the server does not run. So it carries the time from which on
-//! it must not take effect, by the clock of the server, which is the one that can be read when it finally begins.
+//! A statement may wait in the server's socket while the server process is stopped. So it carries its deadline by the
+//! clock of the server, which the server can check when it finally executes the statement.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl ServerClock {
         Some(time.saturating_add(ahead).saturating_sub(behind))
     }
 
-    /// Learns from the answer to a statement that was sent at `sent`: it was carried out somewhere in between.
+    /// Learns from the answer to a statement that was sent at `sent`: it was executed at some time since then.
     pub(super) fn learn(&self, sent: Instant, time: OffsetDateTime) {
         let took = sent.elapsed();
         let mut reading = self.reading();
@@ -39,7 +39,7 @@ impl ServerClock {
             let at = sent + took / 2;
             *reading = Some(Reading { at, time });
         } else if reading.is_none() {
-            // As if it was carried out at once: then nothing is refused too early.
+            // This assumes that it was executed at once, so that nothing is refused too early.
             *reading = Some(Reading { at: sent, time });
         }
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_servers_time_is_told_from_its_last_quick_answer() {
+    async fn the_servers_time_is_estimated_from_its_last_quick_answer() {
         let clock = ServerClock::default();
         let sent = Instant::now();
         assert_eq!(clock.time_at(sent), None);

@@ -25,7 +25,7 @@ const COUNT: &str = r"
     INSERT INTO signing_key_changes AS c (id, number) VALUES (1, $1 + 1)
     ON CONFLICT (id) DO UPDATE SET number = excluded.number WHERE c.number = $1";
 
-/// Of a key that is there only its times change, and its private half can go.
+/// For an existing key, only its times can change, and its private half can be removed.
 const UPSERT: &str = r"
     INSERT INTO signing_keys AS k (kid, algorithm, signs_from, signs_until, retired_at, sealed)
     VALUES ($1, $2, $3, $4, $5, $6)
@@ -37,7 +37,7 @@ const LEDGER: &str = r"
     INSERT INTO shared_secrets (name, sealed) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
 
-/// Where they were kept before there was a set of them.
+/// Removes the secrets in which earlier versions kept the keys.
 const FORMER: &str = "DELETE FROM shared_secrets WHERE name LIKE 'signing-key/%'";
 
 #[derive(FromRow)]

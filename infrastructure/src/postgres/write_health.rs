@@ -1,4 +1,4 @@
-//! Whether the database takes writes.
+//! The check that the database accepts writes.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use super::PostgresStore;
 use super::connections::Connections;
 use crate::write_health::{WriteAttempt, WriteHealth};
 
-/// What an append needs, without leaving anything behind: locks that it can have, a page that the disk has room for, and a
-/// commit that the standby confirms where the database waits for one. Several statements in one text are one transaction.
+/// Tests what an append needs, and leaves nothing behind: the locks, room for a page on the disk, and a commit, which a
+/// synchronous standby has to confirm. Several statements in one text are one transaction.
 ///
-/// The row fills a page, so that one after the other is added at the end of the table, as events are. Vacuum gives them back.
+/// The row fills a page, so that each one is added at the end of the table, like an event. Vacuum frees the pages.
 const PROBE: &str = "
     LOCK TABLE events, accounts, sessions IN ROW EXCLUSIVE MODE;
     INSERT INTO write_probe (filler) VALUES (repeat('x', 8000));
     DELETE FROM write_probe";
 
 impl PostgresStore {
-    /// Appends by `append`, and notes whether the database could do it.
-    pub(super) async fn noted(
+    /// Runs an append, and records whether the database could execute it.
+    pub(super) async fn monitor_append(
         &self,
         append: impl Future<Output = Result<(), AppendError>>,
     ) -> Result<(), AppendError> {
@@ -29,7 +29,7 @@ impl PostgresStore {
         match &appended {
             Ok(()) => attempt.succeeded(),
             Err(AppendError::Store(error)) => note_failure(attempt, error),
-            // The database did what it was asked for. That says little about its disk.
+            // The database executed the statement, but that says little about its disk.
             Err(
                 AppendError::Conflict
                 | AppendError::IdentifierTaken(_)
@@ -40,8 +40,8 @@ impl PostgresStore {
         appended
     }
 
-    /// Writes what is no append by `write`, and notes whether the database could do it.
-    pub(super) async fn noted_write<T>(
+    /// Runs another write, and records whether the database could execute it.
+    pub(super) async fn monitor_write<T>(
         &self,
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -54,9 +54,9 @@ impl PostgresStore {
         written
     }
 
-    /// Does `step` of a write, and notes if the database could not do it. That it could says little: a number is drawn from a
-    /// sequence while the disk has no room for a row, and each registration that fails would count as a success as well.
-    pub(super) async fn noted_if_failed<T>(
+    /// Runs a step of a write, and records only a failure. A success says little: a sequence draws numbers even if the
+    /// disk has no room for a row, so a registration that fails would count as a success as well.
+    pub(super) async fn monitor_step<T>(
         &self,
         step: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -64,7 +64,7 @@ impl PostgresStore {
         step.await.inspect_err(|error| note_failure(attempt, error))
     }
 
-    /// Makes sure that writes work.
+    /// Checks that writes work.
     pub(super) async fn check_writes(&self) -> Result<(), StoreError> {
         self.writes
             .check(|| probe(Arc::clone(&self.connections), Arc::clone(&self.writes)))
@@ -84,7 +84,7 @@ async fn probe(connections: Arc<Connections>, writes: Arc<WriteHealth>) {
 fn note_failure(attempt: WriteAttempt, error: &StoreError) {
     match error {
         StoreError::Unavailable(_) => attempt.failed(error),
-        // What cannot be read is one row, not the whole database.
+        // One row cannot be read; the database works.
         StoreError::Unreadable(_) => {}
     }
 }

@@ -1,5 +1,5 @@
-//! What grants access, bound to its account: password hashes are sealed for their place, and rows that are read to decide
-//! carry a MAC (`docs/adr/0011`).
+//! Protection of the rows that grant access (`docs/adr/0011`): a password hash is encrypted for its account, and each
+//! row that authorization depends on carries a MAC.
 //!
 //! The keys are derived from the store's secret, which is sealed under the master key. A person who can write to the store
 //! but does not have the master key can neither put a password there nor raise a role.
@@ -24,8 +24,8 @@ use super::{Sealer, Unopenable};
 /// Bytes of a MAC: HMAC-SHA-256 truncated to 128 bits (RFC 4868 §2.1), so that rows stay small.
 const MAC_BYTES: usize = 16;
 
-/// What the keys are derived for, so that neither serves the other's purpose. A change of what a MAC covers is another
-/// label.
+/// The purposes for which keys are derived, so that a key cannot be used for the other purpose. When a MAC covers other
+/// fields, its label has to change.
 const MAC_LABEL: &[u8] = b"authlog.v1.row-mac\0";
 const CREDENTIAL_LABEL: &[u8] = b"authlog.v1.credential\0";
 
@@ -44,8 +44,8 @@ pub(crate) struct WithMac<T> {
 pub(crate) struct Stored<T> {
     pub(crate) row: T,
     pub(crate) mac: Option<Vec<u8>>,
-    /// Whether there are later events than the row is of: it was put back to what it once was. Rows and events are
-    /// written together.
+    /// Whether the stream has events after the row's version. Rows and events are written in one transaction, so such a
+    /// row was restored from an older copy.
     pub(crate) is_behind: bool,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct SealedCredential {
     pub(crate) user: UserId,
     pub(crate) credential: CredentialId,
     pub(crate) sealed: Vec<u8>,
-    /// The hash itself while nodes of the version before may read it, and otherwise empty.
+    /// The unencrypted hash while nodes of the previous version may have to read it; empty once seals are required.
     pub(crate) plain: String,
 }
 
@@ -75,11 +75,11 @@ pub(crate) struct StoredCredential {
     pub(crate) plain: String,
 }
 
-/// Seals what grants access, and tells what was not sealed here.
+/// Seals credentials and rows that grant access, and detects those that this service did not write.
 pub(crate) struct AccessSeals {
     macs: hmac::Key,
     credentials: Sealer,
-    /// Whether what has no seal grants nothing. Once it is set it stays: a store does not go back.
+    /// Whether rows and credentials without a valid seal are rejected. Once set, it is never cleared.
     required: AtomicBool,
 }
 
@@ -99,12 +99,12 @@ impl AccessSeals {
         })
     }
 
-    /// Whether what has no seal grants nothing.
+    /// Whether rows and credentials without a valid seal are rejected.
     pub(crate) fn are_required(&self) -> bool {
         self.required.load(Ordering::SeqCst)
     }
 
-    /// Lets what has no seal grant nothing from now on.
+    /// Rejects rows and credentials without a valid seal from now on.
     pub(crate) fn require(&self) {
         self.required.store(true, Ordering::SeqCst);
     }
@@ -117,15 +117,15 @@ impl AccessSeals {
         }
     }
 
-    /// Whether the MAC is the row's.
+    /// Whether the stored MAC is the MAC of the row.
     pub(crate) fn is_sealed<T: GrantsAccess>(&self, stored: &Stored<T>) -> bool {
         let expected = self.mac(&stored.row);
         let stored = stored.mac.as_deref().unwrap_or_default();
         verify_slices_are_equal(&expected, stored).is_ok()
     }
 
-    /// The row, unless it was not written by this service and seals are required. That is an error in the log, and to
-    /// clients the row is not there.
+    /// The row; `None` if seals are required and this service did not write it. Then an error is logged, and clients
+    /// see no such row.
     pub(crate) fn accept<T: GrantsAccess>(&self, stored: Stored<T>) -> Option<T> {
         self.is_acceptable(&stored).then_some(stored.row)
     }
@@ -141,7 +141,7 @@ impl AccessSeals {
         acceptable
     }
 
-    /// The same for a session and its account.
+    /// Accepts a session and its account as [`Self::accept`] does; `None` unless both are accepted.
     pub(crate) fn accept_standing(&self, stored: StoredStanding) -> Option<SessionStanding> {
         Some(SessionStanding {
             session: self.accept(stored.session)?,
@@ -149,8 +149,8 @@ impl AccessSeals {
         })
     }
 
-    /// What a sign-in goes by. Where the account's row or its password was not written by this service, no password is
-    /// right, and to clients the account is as any other.
+    /// The data that a sign-in needs. It has no hash if this service did not write the account's row or its credential:
+    /// then every password is wrong, and clients see no difference from other accounts.
     pub(crate) fn sign_in_record(
         &self,
         account: Stored<Account>,
@@ -169,7 +169,7 @@ impl AccessSeals {
         }
     }
 
-    /// Seals a password hash for its account and its name.
+    /// Encrypts a password hash, bound to its account and its credential id.
     pub(crate) fn seal(
         &self,
         record: &CredentialRecord,
@@ -192,7 +192,7 @@ impl AccessSeals {
         })
     }
 
-    /// The sealed hash, if it was sealed for this account under this name.
+    /// Decrypts a hash; `None` if it was not sealed for this account and this credential id.
     pub(crate) fn open(&self, stored: &StoredCredential) -> Option<PasswordHash> {
         let place = credential_place(stored.user, stored.credential);
         let opened = self.credentials.open(&place, stored.sealed.as_deref()?);
@@ -200,8 +200,8 @@ impl AccessSeals {
         Some(PasswordHash::from_stored(hash))
     }
 
-    /// The hash that counts: the sealed one, or where seals are not required yet the plain one. `None` is an error in
-    /// the log.
+    /// The hash to verify passwords against: the sealed one, or the plain one while seals are not required. If neither
+    /// can be used, returns `None` and logs an error.
     fn accept_hash(&self, stored: StoredCredential) -> Option<PasswordHash> {
         let opened = self.open(&stored);
         if opened.is_none() && !self.are_required() {
@@ -216,7 +216,7 @@ impl AccessSeals {
         opened
     }
 
-    /// Those of these passwords that have yet to be sealed, sealed.
+    /// Seals the credentials of `page` that are not sealed yet, and returns only those.
     pub(crate) fn seal_missing(
         &self,
         page: Vec<StoredCredential>,
@@ -237,7 +237,7 @@ impl AccessSeals {
             .collect()
     }
 
-    /// Those of these rows that have yet to be given their MAC, with it.
+    /// Computes the MACs of the rows of `page` that have none yet, and returns only those rows.
     pub(crate) fn add_missing_macs<T: GrantsAccess>(
         &self,
         page: Vec<Stored<T>>,
@@ -260,8 +260,8 @@ fn credential_place(user: UserId, credential: CredentialId) -> String {
     format!("credential/{user}/{credential}")
 }
 
-/// What a MAC is computed of. Every member has a length that is fixed or written before it, so that no two rows give the
-/// same bytes.
+/// The input of a MAC. Every field has a fixed length or is preceded by its length, so that no two rows give the same
+/// bytes.
 pub(crate) struct Message(Vec<u8>);
 
 impl Message {
@@ -307,12 +307,13 @@ impl Message {
     }
 }
 
-/// A row that is read to decide who may do what.
+/// A row that authorization depends on.
 pub(crate) trait GrantsAccess {
-    /// Which row it is, for the log and for the doctor. It is never personal.
+    /// Names the row in log lines and in findings of the doctor. It contains no personal data.
     fn place(&self) -> String;
 
-    /// Writes all that the row decides. What is added to a row has to be added here, or left out by name.
+    /// Writes every field that a decision depends on. The patterns are exhaustive, so a new field has to be added here
+    /// or left out by name.
     fn write_to(&self, message: &mut Message);
 }
 
@@ -338,7 +339,7 @@ impl GrantsAccess for Account {
             kept_session,
             pending_reset,
             pending_verification,
-            // They limit how often mail is asked for, and may be unknown (docs/adr/0007).
+            // They only limit requests for mail, and rows of earlier versions lack them (docs/adr/0007).
             recent_requests: _,
             created_at,
             updated_at,
@@ -390,7 +391,7 @@ impl GrantsAccess for SessionRecord {
             id,
             version,
             user,
-            // For display. One that this program does not know reads as none.
+            // Only displayed. A contract that this program does not know is read as `None`.
             contract: _,
             epoch,
             rotation,

@@ -28,15 +28,15 @@ pub struct SealedEvent {
     pub event_version: String,
     /// JSON, without white space, members in order of their names.
     pub payload: String,
-    /// JSON likewise: an object of strings.
+    /// An object of strings, as JSON of the same form.
     pub metadata: String,
 }
 
-/// The event with its personal fields sealed under `key`; without a key, because the account was erased, they are erased
-/// from the start.
+/// Returns the event with its personal fields sealed under `key`. Without a key, which means that the account was
+/// erased, these fields are stored as erased.
 ///
 /// # Errors
-/// It cannot be encrypted.
+/// The encryption fails, or the sequence number does not fit in an `i64`.
 pub fn seal(
     kind: AggregateKind,
     event: &RecordedEvent,
@@ -116,8 +116,8 @@ pub fn open_payload(
     Ok(())
 }
 
-/// Opens the personal members of a stored event's metadata; without a key they read as erased, which here is
-/// `{"erased": true}` too, so that no text that a client sent can be taken for it.
+/// Opens the personal members of a stored event's metadata. Without a key they become `{"erased": true}`: an object, so
+/// that no text of a client can be mistaken for it.
 ///
 /// # Errors
 /// A member was sealed under another key or for another place, or was changed.
@@ -145,7 +145,7 @@ pub fn open_metadata(
     Ok(())
 }
 
-/// How a personal field reads that can never be read again; see `authlog_domain::Personal`.
+/// The value of a personal field that can no longer be decrypted; see `authlog_domain::Personal`.
 fn erased() -> Value {
     json!({ "erased": true })
 }

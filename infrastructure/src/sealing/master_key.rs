@@ -1,4 +1,4 @@
-//! The key outside the database that all other keys hang from.
+//! The master key: it is kept outside the database and encrypts all other keys.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::exclusive_file;
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// By what a store tells master keys apart; nothing about the key can be learned from it.
+/// Identifies a master key in a store without revealing it: HMAC-SHA-256 of a constant, truncated to 128 bits.
 pub(crate) type Fingerprint = [u8; 16];
 
-/// Why there is no master key.
+/// Why a master key could not be read or created.
 #[derive(Debug, thiserror::Error)]
 pub enum MasterKeyError {
     /// The text is not a key.
@@ -27,7 +27,7 @@ pub enum MasterKeyError {
         "a master key is 32 bytes in base64, 44 characters, as `openssl rand -base64 32` prints them"
     )]
     Malformed,
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("the master key file {} cannot be used", path.display())]
     File {
         /// Which file.
@@ -36,7 +36,7 @@ pub enum MasterKeyError {
         #[source]
         source: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file does not hold a key.
     #[error("the master key file {} does not hold a master key: 32 bytes in base64", path.display())]
     MalformedFile {
         /// Which file.
@@ -45,7 +45,7 @@ pub enum MasterKeyError {
 }
 
 impl MasterKey {
-    /// Reads a key from text; surrounding white space is passed over.
+    /// Reads a key from text; surrounding white space is ignored.
     ///
     /// # Errors
     /// It is not 32 bytes in base64.
@@ -78,7 +78,7 @@ impl MasterKey {
     /// Reads the key in `path`.
     ///
     /// # Errors
-    /// The file cannot be read, or holds something else.
+    /// The file cannot be read, or does not hold a key.
     pub fn load(path: &Path) -> Result<Self, MasterKeyError> {
         let text = std::fs::read_to_string(path).map_err(|source| MasterKeyError::File {
             path: path.to_owned(),
@@ -89,11 +89,11 @@ impl MasterKey {
         })
     }
 
-    /// Reads the key in `path`, or makes one there, readable by its owner alone. Two programs that start at once get
-    /// the same key.
+    /// Reads the key in `path`. If there is no file, it is created with a new key and mode 0600. Two programs that
+    /// start at the same time get the same key.
     ///
     /// # Errors
-    /// The file cannot be read or made, or holds something else.
+    /// The file cannot be read or created, or does not hold a key.
     pub fn load_or_create(path: &Path, entropy: &dyn Entropy) -> Result<Self, MasterKeyError> {
         let failed = |source| MasterKeyError::File {
             path: path.to_owned(),
@@ -135,15 +135,15 @@ impl MasterKey {
     }
 }
 
-/// Waits for another program that creates the file at this moment ([`exclusive_file::create`]).
+/// Waits up to two seconds for another program that is creating the file ([`exclusive_file::create`]).
 fn wait_while_empty(path: &Path) -> std::io::Result<()> {
-    const LOOK_EVERY: Duration = Duration::from_millis(10);
-    const LOOKS: u32 = 200;
-    for _ in 0..LOOKS {
+    const POLL_EVERY: Duration = Duration::from_millis(10);
+    const POLLS: u32 = 200;
+    for _ in 0..POLLS {
         if !is_empty(path)? {
             break;
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_EVERY);
     }
     Ok(())
 }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_opens_under_its_key_at_its_place_and_unchanged_alone() {
+    fn a_secret_opens_only_under_its_key_for_its_place_and_unchanged() {
         let entropy = entropy();
         let key = MasterKey::generate(&entropy);
         let sealed = key.seal("pepper", b"salt", &entropy).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_made_once_and_is_the_owners_alone() {
+    fn the_file_is_created_once_and_only_its_owner_can_read_it() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_another_program_is_about_to_write_is_waited_for() {
+    fn a_file_that_another_program_is_creating_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         std::fs::File::create(&path).unwrap();
@@ -217,14 +217,14 @@ mod tests {
         let read = MasterKey::load_or_create(&path, &Counter(9.into())).unwrap();
         other.join().unwrap();
         assert_eq!(read.0, key.0);
-        // One that was interrupted left it empty, which is no key and no reason to make another.
+        // An interrupted program left an empty file. It holds no key, and no other key is created.
         std::fs::write(&path, "").unwrap();
         let left = MasterKey::load_or_create(&path, &entropy());
         assert!(matches!(left, Err(MasterKeyError::MalformedFile { .. })));
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn a_malformed_key_is_refused() {
         for text in ["", "c2hvcnQ=", "not base64"] {
             assert!(MasterKey::parse(text).is_err(), "{text:?}");
         }

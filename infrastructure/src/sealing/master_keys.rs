@@ -1,4 +1,4 @@
-//! The master keys that a program was given: one, or two while the one replaces the other.
+//! The master keys that the program was started with: one, or two during a rotation.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::{Fingerprint, MasterKey, Unopenable};
 
-/// The master keys that a program was given. Each opens what was sealed under it; one of them, of which the store tells,
-/// seals what is new.
+/// The master keys that the program was started with. Each opens what was sealed under it. One of them, which the store
+/// names, seals new secrets.
 pub struct MasterKeys {
     keys: Vec<MasterKey>,
     sealing: AtomicUsize,
@@ -32,12 +32,12 @@ impl MasterKeys {
         }
     }
 
-    /// The key that replaces the other, if there are two.
+    /// The new key of a rotation; `None` if there is only one key.
     pub(crate) fn replacement(&self) -> Option<&MasterKey> {
         self.keys.get(1)
     }
 
-    /// Lets the key of this fingerprint seal what is new; whether it is among these.
+    /// Seals new secrets with the key of this fingerprint from now on. Returns whether it is among these keys.
     pub(crate) fn seal_with(&self, fingerprint: &[u8]) -> bool {
         let named = |key: &MasterKey| key.fingerprint().as_slice() == fingerprint;
         let found = self.keys.iter().position(named);
@@ -47,12 +47,12 @@ impl MasterKeys {
         found.is_some()
     }
 
-    /// The key that seals what is new.
+    /// The key that seals new secrets.
     pub(crate) fn sealing(&self) -> &MasterKey {
         &self.keys[self.sealing.load(Ordering::SeqCst)]
     }
 
-    /// Its fingerprint.
+    /// The fingerprint of the key that seals new secrets.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.sealing().fingerprint()
     }
@@ -70,7 +70,7 @@ impl MasterKeys {
         self.sealing().seal(place, plain, entropy)
     }
 
-    /// Opens what was sealed for `place` under any of these.
+    /// Opens what was sealed for `place` under any of these keys.
     ///
     /// # Errors
     /// It was sealed under another master key or for another place, or was changed.
@@ -81,7 +81,7 @@ impl MasterKeys {
             .ok_or(Unopenable)
     }
 
-    /// What was sealed for `place`, sealed under the replacement instead; `None` if it is already.
+    /// Encrypts a secret of `place` again under the new key; `None` if it already is.
     ///
     /// # Errors
     /// None of these keys opens it, or there is no replacement.

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 /// A sealed value cannot be opened: it was sealed under another key or for another context, or it was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what was sealed cannot be opened with this key")]
+#[error("the sealed value cannot be opened with this key")]
 pub struct Unopenable;
 
 /// A key that seals: AES-256-GCM (NIST SP 800-38D) with random nonces. One key may seal 2³² messages at the most (§8.3),
@@ -39,7 +39,8 @@ impl Sealer {
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// The nonce, then the ciphertext with its tag. `place` has to be given again to open it.
+    /// Returns the nonce, followed by the ciphertext with its tag. Opening needs the same `place`, which is
+    /// authenticated as associated data.
     fn seal(
         &self,
         place: &str,

@@ -21,7 +21,7 @@ impl SubjectKey {
         Self(key)
     }
 
-    /// The key of `user`, wrapped for storage.
+    /// Encrypts the key of `user` under the master key, for storage.
     ///
     /// # Errors
     /// It cannot be encrypted.
@@ -34,7 +34,7 @@ impl SubjectKey {
         master.seal(&place(user), self.0.as_slice(), entropy)
     }
 
-    /// The key of `user` from storage.
+    /// Decrypts the stored key of `user`.
     ///
     /// # Errors
     /// It was wrapped under another master key or for another account, or was changed.
@@ -68,7 +68,7 @@ impl SubjectKey {
     }
 }
 
-/// What a wrapped key is bound to, so that none passes for another's.
+/// The context that a wrapped key is bound to, so that it cannot be used for another account.
 pub(crate) fn place(user: UserId) -> String {
     format!("subject-key/{user}")
 }

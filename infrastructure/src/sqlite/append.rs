@@ -13,7 +13,7 @@ use crate::leaf::{LeafInput, leaf_hash};
 use crate::sealing::{SealedCredential, SealedEvent, WithMac};
 use crate::store::{AppendPlan, ClaimDigest, Predecessor, in_time, unreadable};
 
-/// Rows that were to be written were not, or were changed back: a trigger on a table of the store does that.
+/// A trigger on a table of the store has suppressed or changed rows of an append.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "of {planned} rows {written} were written and {changed} changed: a trigger interferes. Run `authlog doctor`"
@@ -27,11 +27,11 @@ struct RowsNotKept {
 /// Rows that an append writes.
 #[derive(Default)]
 struct Rows {
-    /// That had to be written, one by a statement.
+    /// The rows that had to be written, one per statement.
     planned: u64,
-    /// Of them, those that were.
+    /// Those of them that were written.
     written: u64,
-    /// Rows that changed besides, however many there were: deleted ones, and those that the schema's own triggers change.
+    /// Other rows that were changed: deleted ones, and those that the schema's own triggers change.
     others: u64,
 }
 
@@ -55,7 +55,7 @@ impl Rows {
     }
 }
 
-/// Writes all of `plan`, or fails: then the caller undoes what was written.
+/// Writes all of `plan`. If this fails, the caller rolls back what was written.
 ///
 /// Claims come first: a registration of a taken name is reported as that, even if it also conflicts otherwise.
 pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
@@ -77,8 +77,8 @@ pub(super) fn write(connection: &Connection, plan: &AppendPlan) -> Result<(), Ap
     Ok(())
 }
 
-/// Nothing comes after an erasure, without the event before it, or after its time, and nothing is sealed under a master key
-/// that was replaced.
+/// Refuses a plan after its deadline, for an erased account, without a preceding event, without a required other
+/// administrator, or sealed under a master key that was replaced.
 fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), AppendError> {
     in_time(plan.not_after)?;
     for user in &plan.held {
@@ -89,12 +89,12 @@ fn may_be_written(connection: &Connection, plan: &AppendPlan) -> Result<(), Appe
         }
     }
     for before in &plan.built_on {
-        if !is_there(connection, before).map_err(store_error)? {
+        if !event_exists(connection, before).map_err(store_error)? {
             return Err(AppendError::Conflict);
         }
     }
     if let Some(account) = plan.requires_other_admin_than
-        && !is_administered_beside(connection, account).map_err(store_error)?
+        && !has_other_administrator(connection, account).map_err(store_error)?
     {
         return Err(AppendError::LastAdministrator);
     }
@@ -113,7 +113,7 @@ fn is_registered(connection: &Connection, user: UserId) -> rusqlite::Result<bool
         .exists([user.to_string()])
 }
 
-fn is_there(connection: &Connection, event: &Predecessor) -> rusqlite::Result<bool> {
+fn event_exists(connection: &Connection, event: &Predecessor) -> rusqlite::Result<bool> {
     const SELECT: &str =
         "SELECT 1 FROM events WHERE aggregate_type = ? AND aggregate_id = ? AND sequence = ?";
     connection.prepare_cached(SELECT)?.exists(params![
@@ -124,7 +124,7 @@ fn is_there(connection: &Connection, event: &Predecessor) -> rusqlite::Result<bo
 }
 
 /// Whether another account than this one is an administrator who can sign in.
-fn is_administered_beside(connection: &Connection, account: UserId) -> rusqlite::Result<bool> {
+fn has_other_administrator(connection: &Connection, account: UserId) -> rusqlite::Result<bool> {
     const SELECT: &str =
         "SELECT 1 FROM accounts WHERE role = 'admin' AND locked = 0 AND user_id <> ? LIMIT 1";
     connection
@@ -174,9 +174,9 @@ fn write_event(
     Ok(())
 }
 
-/// Inserts the event at the first free place after the last entry of the log; its position, and when it was recorded. The
-/// rowid that SQLite would pick is the last event's plus one: a place that has an entry already if an event was deleted, and
-/// a random one if an event has the highest number there is.
+/// Inserts the event at the first free position after the last entry of the log, and returns its position and the time
+/// at which it was recorded. SQLite itself would use the position after the last event, which already has an entry if
+/// an event was deleted, or a random one if an event has the highest possible position.
 ///
 /// These are three statements because one that reads the table it inserts into, or returns what it inserted, keeps its rows in
 /// temporary tables: five of them cost a third of an append.
@@ -202,7 +202,8 @@ fn insert_event(connection: &Connection, event: &SealedEvent) -> rusqlite::Resul
     Ok((position, recorded_at))
 }
 
-/// The first free place after the last entry of the log. It is the next one unless the log lacks entries of events.
+/// The first free position after the last entry of the log: the next one, unless the log lacks the entries of some
+/// events.
 fn next_position(connection: &Connection) -> rusqlite::Result<i64> {
     const NEXT: &str = "SELECT coalesce(max(log_index), 0) + 1 FROM event_log";
     const IS_TAKEN: &str = "SELECT 1 FROM events WHERE position = ?";
@@ -221,7 +222,7 @@ fn next_position(connection: &Connection) -> rusqlite::Result<i64> {
         .query_row([next], |row| row.get(0))
 }
 
-/// With one writer the order of positions is the order of commits, and without gaps: so it is the log's own order.
+/// With one writer, positions are in the order of commits and have no gaps, so a position is also the log index.
 fn write_log_entry(
     connection: &Connection,
     event: &SealedEvent,
@@ -270,7 +271,7 @@ fn write_attachments(
         rows.one(write_mail(connection, mail)?);
     }
     for row in &plan.accounts {
-        // A trigger gives a new account its place in the list of all.
+        // A trigger adds a new account to the account list.
         rows.others += u64::from(!is_registered(connection, row.row.id)?);
         rows.one(write_account(connection, row)?);
     }

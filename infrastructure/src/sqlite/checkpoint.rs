@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// How long the writer waits for readers to finish. Our own take milliseconds, on a busy machine a few dozen; a foreign
-/// one that takes longer is let be.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the writer waits for readers to finish. Our own take milliseconds, on a busy machine a few dozen; it does
+/// not wait longer for a reader of another program.
+const READER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The size that the write-ahead log of a database may reach.
 pub(super) struct WalLimit {
@@ -52,13 +52,13 @@ impl WalLimit {
     }
 }
 
-/// Truncates the log of the database in `path` over a connection of its own, waiting a while for those who read; whether
-/// that was possible.
+/// Truncates the log of the database in `path` over a separate connection, and waits up to three seconds for readers.
+/// Returns whether this was possible.
 pub(super) fn truncate_from_outside(path: &Path) -> rusqlite::Result<bool> {
     const TRIES: u32 = 6;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(READER_TIMEOUT)?;
     for _ in 0..TRIES {
         let busy: i64 =
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -71,8 +71,8 @@ pub(super) fn truncate_from_outside(path: &Path) -> rusqlite::Result<bool> {
 
 /// Truncates the log over the writing connection.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(READER_TIMEOUT)?;
     let truncated = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    connection.busy_timeout(super::connection::PATIENCE)?;
+    connection.busy_timeout(super::connection::BUSY_TIMEOUT)?;
     truncated
 }

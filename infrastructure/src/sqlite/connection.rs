@@ -11,7 +11,7 @@ use rusqlite_migration::{M, Migrations};
 use crate::{OpenError, exclusive_file};
 
 /// How long to wait for another program that writes, such as the command line while the service runs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Statements that a connection keeps prepared: more than the store has.
 const PREPARED: usize = 64;
@@ -51,7 +51,7 @@ struct NewerSchema {
     known: i64,
 }
 
-/// The database was made by an older program, and this one is not to change it.
+/// The database was made by an older program, and this one must not change it.
 #[derive(Debug, thiserror::Error)]
 #[error("the database has schema version {found} and this program reads version {known}")]
 struct OlderSchema {
@@ -59,8 +59,8 @@ struct OlderSchema {
     known: i64,
 }
 
-/// The writing connection of the database in `path`, which is made, readable by its owner alone, if it is not there,
-/// and brought up to this program's schema.
+/// The writing connection of the database in `path`. The file is created with mode 0600 if it does not exist, and
+/// migrated to this program's schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     create(path).map_err(|error| OpenError::Unreachable(Box::new(error)))?;
     let mut connection = reopen_writer(path).map_err(unreachable)?;
@@ -68,7 +68,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// The writing connection of the database in `path`, which has to exist and is brought up to this program's schema.
+/// The writing connection of the database in `path`, which has to exist and is migrated to this program's schema.
 pub(super) fn open_existing_writer(path: &Path) -> Result<Connection, OpenError> {
     schema_version_in(path)?;
     open_writer(path)
@@ -99,7 +99,7 @@ fn schema_version_in(path: &Path) -> Result<i64, OpenError> {
     Ok(version)
 }
 
-/// Another writing connection of the database in `path`, which is there and has this program's schema.
+/// Another writing connection of the database in `path`, which exists and has this program's schema.
 pub(super) fn reopen_writer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -135,9 +135,9 @@ fn create(path: &Path) -> std::io::Result<()> {
     exclusive_file::create_empty(path, &draft)
 }
 
-/// What every connection is set to.
+/// The settings of every connection.
 fn set_up_any(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
     // Otherwise a statement whose LIMIT is bound is prepared again each time, in case that another plan is better.
     connection
@@ -148,13 +148,13 @@ fn set_up_any(connection: &Connection) -> rusqlite::Result<()> {
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     set_up_any(connection)?;
     enter_wal_mode(connection)?;
-    // What is deleted is overwritten with zeros, so that an erased person is not in a free page either.
+    // Deleted data is overwritten with zeros, so that free pages contain no data of an erased person.
     connection.pragma_update(None, "secure_delete", "ON")?;
     // In WAL mode FULL is what makes an acknowledged commit survive a loss of power.
     connection.pragma_update(None, "synchronous", "FULL")
 }
 
-/// Programs that open a new database at once meet here, and SQLite does not wait for this lock by itself.
+/// Programs that open a new database at the same time contend for this lock, and SQLite does not wait for it by itself.
 fn enter_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
     const PAUSE: Duration = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
@@ -162,7 +162,7 @@ fn enter_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
         match connection.pragma_update(None, "journal_mode", "WAL") {
             Err(error)
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && waited < PATIENCE =>
+                    && waited < BUSY_TIMEOUT =>
             {
                 std::thread::sleep(PAUSE);
                 waited += PAUSE;
@@ -172,7 +172,7 @@ fn enter_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Brings the schema up to this program's.
+/// Migrates the schema to this program's version.
 fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let known = KNOWN;
     let found = schema_version(connection).map_err(unreachable)?;

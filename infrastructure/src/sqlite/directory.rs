@@ -1,4 +1,4 @@
-//! Looking up accounts and sessions.
+//! Look-ups of accounts and sessions.
 
 use async_trait::async_trait;
 use authlog_application::ports::{
@@ -42,7 +42,7 @@ fn kept_session() -> String {
     )
 }
 
-/// The claim to look at: the one to a spelling if there is one, otherwise the one to its mailbox.
+/// The condition that selects the claim to a spelling or, if there is none, the claim to its mailbox.
 const CLAIMED: &str = "i.kind = ?1 AND i.digest = coalesce(
     (SELECT s.digest FROM identifier_claims AS s WHERE s.kind = ?1 AND s.digest = ?2), ?3)";
 
@@ -52,7 +52,8 @@ impl Directory for SqliteStore {
         &self,
         identifier: &Identifier,
     ) -> Result<Option<SignInRecord>, StoreError> {
-        // The account names its password: with any other it would be half of one moment and half of another.
+        // The credential has to be the one that the account names. Any other would belong to another state of the
+        // account.
         let sql = format!(
             "SELECT c.sealed, c.password_hash, {ACCOUNT} FROM identifier_claims AS i
              JOIN accounts AS a ON a.user_id = i.owner
@@ -229,8 +230,8 @@ impl Directory for SqliteStore {
     }
 
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError> {
-        // A file that was put together from others may hold a counter that is behind the accounts. One that is far ahead of
-        // them was changed by another program; it counts for nothing, as does one that was deleted.
+        // A file that was assembled from others may have a counter that is behind the accounts. A counter that is far
+        // ahead of them was changed by another program, and is ignored, as is one that was deleted.
         const NEXT: &str = "
             INSERT INTO account_numbers (only, last) VALUES (1, ?1 + 1)
             ON CONFLICT (only) DO UPDATE SET last = CASE WHEN last BETWEEN ?1 AND ?2 THEN last ELSE ?1 END + 1
@@ -249,14 +250,14 @@ impl Directory for SqliteStore {
     }
 }
 
-/// No account has a number beyond it: it is the last one that every JSON parser reads exactly.
+/// The highest number of an account: the last integer that every JSON parser reads exactly.
 const LAST_NUMBER: i64 = 1 << 53;
 
 /// How far the counter of account numbers may be ahead of the accounts: numbers of registrations that failed and of accounts
 /// that were erased lie between. It is more than any store has, and a fraction of [`LAST_NUMBER`].
 const NUMBERS_AHEAD: i64 = 1 << 40;
 
-/// How many accounts are looked at for the highest number if the first one's row was forged.
+/// How many accounts are examined for the highest number if the first one's row was forged.
 const NUMBERS_LOOKED_AT: u32 = 100;
 
 impl SqliteStore {
@@ -331,7 +332,7 @@ mod tests {
     use super::*;
     use crate::sqlite::connection::expected_schema;
 
-    /// How SQLite carries a statement out.
+    /// How SQLite executes a statement.
     fn plan(sql: &str) -> Vec<String> {
         let schema = expected_schema().unwrap();
         let mut explain = schema

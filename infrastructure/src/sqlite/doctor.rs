@@ -18,8 +18,8 @@ use super::rebuild::{model_of, write_rows};
 use super::rows::{ACCOUNT, SESSION, account, session};
 use super::seals::{opaque_tokens_after, stored_credential};
 use crate::doctor::{
-    LogEntry, Patient, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName, Table,
-    examine, steps,
+    Examinable, LogEntry, Place, Placed, Reading, Scope, StoredClaim, StoredEvent, StreamName,
+    Table, examine, steps,
 };
 use crate::sealing::Stored;
 use crate::store::{ClaimDigest, KeyVault, unreadable};
@@ -43,7 +43,7 @@ const PLACES_AFTER: &str = "
     ) AS n
     ORDER BY n.number LIMIT ?2";
 
-/// A place that was lost is given as to a new account: no page has shown the account yet.
+/// A lost place is assigned like that of a new account, because no page has shown the account yet.
 const LIST_ACCOUNT: &str = "
     INSERT INTO account_places (number, listed) SELECT number, 1 FROM accounts WHERE number = ?1
     ON CONFLICT (number) DO UPDATE SET listed = 1";
@@ -68,7 +68,7 @@ impl Doctor for SqliteStore {
     }
 }
 
-impl Patient for SqliteStore {
+impl Examinable for SqliteStore {
     fn vault(&self) -> &KeyVault {
         &self.vault
     }
@@ -225,7 +225,7 @@ impl Patient for SqliteStore {
         let Some(model) = model_of(stream.kind) else {
             return Ok(());
         };
-        // A row that says to be ahead of its events would not be overwritten, now or by later appends.
+        // A row with a higher version than its events would be overwritten neither now nor by later appends.
         let lower = format!(
             "UPDATE {} SET version = 0 WHERE {} = ?2 AND version >
              (SELECT coalesce(max(sequence), 0) FROM events WHERE aggregate_type = ?1 AND aggregate_id = ?2)",
@@ -365,13 +365,17 @@ fn read_derived(connection: &Connection, reading: &mut Reading) -> Result<()> {
     let accounts = reading.ids_of(AggregateKind::User);
     let sessions = reading.ids_of(AggregateKind::Session);
     let by_id = format!("SELECT {ACCOUNT} FROM accounts AS a WHERE a.user_id = ?");
-    reading.accounts = look_up(connection, &by_id, &accounts, |row| said(account(row, 0)))?;
+    reading.accounts = look_up(connection, &by_id, &accounts, |row| {
+        row_or_finding(account(row, 0))
+    })?;
     let by_id = format!("SELECT {SESSION} FROM sessions AS s WHERE s.session_id = ?");
-    reading.sessions = look_up(connection, &by_id, &sessions, |row| said(session(row, 0)))?;
+    reading.sessions = look_up(connection, &by_id, &sessions, |row| {
+        row_or_finding(session(row, 0))
+    })?;
     let by_id =
         "SELECT user_id, credential_id, sealed, password_hash FROM credentials WHERE user_id = ?";
     reading.credentials = look_up(connection, by_id, &accounts, |row| {
-        said(stored_credential(row))
+        row_or_finding(stored_credential(row))
     })?;
     let by_id = "SELECT wrapped FROM subject_keys WHERE user_id = ?";
     reading.keys = look_up(connection, by_id, &accounts, |row| row.get(0))?;
@@ -406,8 +410,8 @@ fn look_up<T>(
     Ok(found)
 }
 
-/// A row that does not read is a finding; a file that does not is an error.
-fn said<T>(read: Result<T>) -> Result<std::result::Result<T, String>> {
+/// A row that cannot be read is a finding; a file that cannot be read is an error.
+fn row_or_finding<T>(read: Result<T>) -> Result<std::result::Result<T, String>> {
     match read {
         Ok(value) => Ok(Ok(value)),
         Err(
@@ -426,6 +430,8 @@ fn stored_claim(row: &Row<'_>) -> Result<StoredClaim> {
         kind: row.get(0)?,
         digest: row.get(1)?,
         owner: row.get(2)?,
-        account: has_account.then(|| said(account(row, 3))).transpose()?,
+        account: has_account
+            .then(|| row_or_finding(account(row, 3)))
+            .transpose()?,
     })
 }

@@ -1,4 +1,4 @@
-//! Erasing an account: the statements, and seeing to it that the files keep nothing of what was deleted.
+//! Erasing an account: the statements, and the removal of the deleted data from the files.
 
 use std::path::Path;
 
@@ -56,8 +56,9 @@ pub(super) fn remove_sessions(connection: &Connection, user: &str, limit: u32) -
     Ok(removed)
 }
 
-/// Deletes all that is kept of an account apart from its events, but no more than [`SESSIONS_AT_ONCE`] of its sessions: without
-/// the account's row none of the others counts, and housekeeping removes them. Says how many rows were written or deleted.
+/// Deletes all data of an account apart from its events, but at most [`SESSIONS_AT_ONCE`] of its sessions. Without the
+/// account's row the other sessions grant nothing, and housekeeping removes them. Returns how many rows were written or
+/// deleted.
 pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<usize> {
     const UNFINISHED: &str = "INSERT OR IGNORE INTO unfinished_erasures (user_id) VALUES (?)";
     const DELETE: [&str; 4] = [
@@ -76,7 +77,7 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<usize>
     for sql in DELETE {
         rows += connection.prepare_cached(sql)?.execute([&user])?;
     }
-    // A trigger notes at its place in the list of accounts that it is gone.
+    // A trigger marks the entry of the account in the account list as removed.
     rows += 2 * connection
         .prepare_cached(DELETE_ACCOUNT)?
         .execute([&user])?;
@@ -88,7 +89,8 @@ pub(super) fn erase(connection: &Connection, erasure: &Erasure) -> Result<usize>
     Ok(rows)
 }
 
-/// Truncates the write-ahead log if anybody was ever erased: the program may have ended between an erasure and that.
+/// Truncates the write-ahead log if an account was ever erased, because the program may have ended between an erasure
+/// and the truncation.
 pub(super) fn finish_interrupted(connection: &Connection) {
     const SELECT: &str =
         "SELECT 1 FROM events INDEXED BY events_erasing WHERE event_type = 'UserErased' LIMIT 1";
@@ -120,7 +122,7 @@ impl SqliteStore {
         Ok(self.vault.pepper.concerned(&claims, requests))
     }
 
-    /// What would tell in the file that there was such an account: what is known of the person, and its secrets.
+    /// The byte strings that would reveal the account in the files: its personal data and its secrets.
     pub(super) async fn traces_of(
         &self,
         user: UserId,
@@ -134,11 +136,11 @@ impl SqliteStore {
     /// pages, is truncated. If a copy was left behind in the database, the whole database is rewritten.
     ///
     /// A long read prevents the truncation. It is then left to the next erasure or the next opening.
-    pub(super) async fn tidy(&self, traces: Vec<Vec<u8>>) {
+    pub(super) async fn remove_traces(&self, traces: Vec<Vec<u8>>) {
         let path = self.path.clone();
-        let _alone = self.tidying.lock().await;
-        let tidied = tokio::task::spawn_blocking(move || tidy(&path, &traces)).await;
-        match tidied {
+        let _one_at_a_time = self.removing_traces.lock().await;
+        let removed = tokio::task::spawn_blocking(move || remove_traces(&path, &traces)).await;
+        match removed {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => tracing::warn!(
                 "a long-running reader keeps erased data in the write-ahead log of the database until it ends"
@@ -153,16 +155,16 @@ impl SqliteStore {
     }
 }
 
-/// Why a file may still hold what was erased.
+/// Why a file may still contain erased data.
 #[derive(Debug, thiserror::Error)]
-enum Untidy {
+enum TraceError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     File(#[from] std::io::Error),
 }
 
-fn tidy(path: &Path, traces: &[Vec<u8>]) -> std::result::Result<bool, Untidy> {
+fn remove_traces(path: &Path, traces: &[Vec<u8>]) -> std::result::Result<bool, TraceError> {
     let truncated = checkpoint::truncate_from_outside(path)?;
     if !traces::any_in(path, traces)? {
         return Ok(truncated);

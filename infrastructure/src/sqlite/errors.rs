@@ -9,7 +9,7 @@ use rusqlite::{Error, ErrorCode, ffi};
 use super::files::FileReplaced;
 use crate::store::unreadable;
 
-/// A thread of the store took a command and gave no answer: it panicked over it or has ended. Its log says why.
+/// A thread of the store panicked while it executed the command, or has ended. The log has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the command was given up")]
 pub(super) struct GivenUp;
@@ -45,7 +45,7 @@ pub(super) enum GroupError {
     Panicked,
     #[error("the database could not be opened again after a panic; it will be tried again")]
     NotOpen,
-    #[error("a command could not be carried out")]
+    #[error("a command could not be executed")]
     CommandFailed,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn given_up() -> StoreError {
     StoreError::Unavailable(Box::new(GivenUp))
 }
 
-/// Whether a statement failed because there is a row of that key; no other constraint counts.
+/// Whether a statement failed because a row with its key exists. Other constraints do not count.
 pub(super) fn is_duplicate(error: &Error) -> bool {
     matches!(
         error,
@@ -68,7 +68,7 @@ pub(super) fn is_duplicate(error: &Error) -> bool {
     )
 }
 
-/// What is stored in column `index` is not what this program writes there.
+/// The error for a value in column `index` that this program does not write there.
 pub(super) fn malformed(
     index: usize,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,4 +1,4 @@
-//! Reading the log in its one order.
+//! Reading the event log in its final order.
 
 use async_trait::async_trait;
 use authlog_application::ports::{
@@ -19,13 +19,13 @@ const COLUMNS: &str = "l.log_index, e.recorded_at, e.aggregate_type, e.aggregate
 
 const LEAF: &str = "SELECT leaf_hash FROM event_log WHERE log_index = ?1";
 
-/// The log joined to its events, from whichever end finds fewer rows: one account's history is a range of an index.
+/// The log joined to its events. For one account, the join begins with its events, which are a range of an index.
 const WHOLE: &str = "event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)";
 const OF_USER: &str = "events e INDEXED BY events_by_user \
     CROSS JOIN event_log l USING (aggregate_type, aggregate_id, sequence)";
 
-/// Whose accounts a stretch of the log tells of. The `+` keeps SQLite from looking through all accounts there are, by the
-/// index that begins with the type.
+/// The accounts that have events in a range of the log. The `+` keeps SQLite from using the index that begins with the
+/// type, by which it would read the entries of all accounts.
 const CHANGED: &str = "SELECT DISTINCT aggregate_id FROM event_log
     WHERE log_index > ?1 AND log_index <= ?2 AND +aggregate_type = 'user'";
 
@@ -122,7 +122,7 @@ impl EventLog for SqliteStore {
         })
     }
 
-    /// Events get their place in the transaction that appends them, so none is ever without.
+    /// Events get their log index in the transaction that appends them, so no event ever waits for one.
     async fn log_head(&self) -> Result<LogHead, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM {WHOLE} ORDER BY l.log_index DESC LIMIT 1");
         let last = self
@@ -202,7 +202,7 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         sequence: row.get(4)?,
         event_type: row.get(5)?,
         event_version: row.get(6)?,
-        // What is no JSON is an event that cannot be read, and the log can.
+        // An event that is not JSON cannot be read, but the rest of the log can.
         payload: json(row, 7).unwrap_or_default(),
         metadata: json(row, 8).unwrap_or_default(),
         leaf_hash: row.get(9)?,
@@ -212,7 +212,7 @@ fn log_row(row: &Row<'_>) -> rusqlite::Result<LogRow> {
 fn recorded_at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {
     let micros: i64 = row.get(1)?;
     if micros < 0 {
-        return Err(malformed(1, "an event is older than time"));
+        return Err(malformed(1, "an event was recorded before 1970"));
     }
     Ok(Timestamp::from_unix_millis(micros / 1000))
 }
@@ -224,7 +224,7 @@ mod tests {
 
     /// A node asks fifty times a second, however many accounts there are.
     #[test]
-    fn whose_accounts_changed_is_looked_up_in_that_stretch_of_the_log_alone() {
+    fn changed_accounts_are_looked_up_only_in_that_range_of_the_log() {
         let directory = tempfile::tempdir().unwrap();
         let connection = open_writer(&directory.path().join("authlog.db")).unwrap();
         let mut explain = connection

@@ -87,10 +87,10 @@ impl EventStore for SqliteStore {
         match (written, erased) {
             (Ok(()), Some((user, traces))) => {
                 self.vault.forget(user);
-                self.tidy(traces).await;
+                self.remove_traces(traces).await;
                 Ok(())
             }
-            // The reason may be that another master key seals what is new.
+            // The reason may be that another master key seals new secrets.
             (Err(AppendError::Conflict), _) if wraps => {
                 self.follow_rotation().await?;
                 Err(AppendError::Conflict)
@@ -102,7 +102,7 @@ impl EventStore for SqliteStore {
 
 impl WrappedKeys for SqliteStore {
     async fn wrapped_key(&self, user: UserId) -> Result<Option<Vec<u8>>, StoreError> {
-        // A key that is put back after the erasure opens nothing.
+        // A key that was restored after the erasure is ignored.
         const SELECT: &str = "
             SELECT wrapped FROM subject_keys AS k WHERE user_id = ?
             AND NOT EXISTS (SELECT 1 FROM events WHERE event_type = 'UserErased' AND events.user_id = k.user_id)";

@@ -1,6 +1,6 @@
 //! Whether the files of the database are still those that were opened.
 //!
-//! If a file is removed or replaced while the service runs, later writes are lost: SQLite goes on with the file that
+//! If a file is removed or replaced while the service runs, later writes are lost: SQLite continues with the file that
 //! it has open, and no program finds that file again.
 
 use std::fs::Metadata;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Why nothing is written.
+/// A file of the database was removed or replaced, so nothing is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the file {} was removed or replaced under the running service: put it back, or restart the service if what it holds \
@@ -24,7 +24,7 @@ pub(super) struct DatabaseFiles {
     database: PathBuf,
     wal: PathBuf,
     opened: FileId,
-    /// The log is made by the first connection that needs it, and stays until the last one is closed.
+    /// The log is created by the first connection that needs it, and stays until the last one is closed.
     opened_wal: Mutex<Option<FileId>>,
     is_reported: AtomicBool,
 }
@@ -40,7 +40,7 @@ impl DatabaseFiles {
     /// The files of the database in `path`, which is open by now.
     ///
     /// # Errors
-    /// Nothing can be learned about that file.
+    /// The metadata of the file cannot be read.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
@@ -60,7 +60,7 @@ impl DatabaseFiles {
         &self.wal
     }
 
-    /// Makes sure that they are the ones that were opened. What was put back counts again.
+    /// Checks that the files are the ones that were opened. A file that was put back is accepted again.
     pub(super) fn check(&self) -> Result<(), FileReplaced> {
         let checked = self.compare();
         let is_replaced = checked.is_err();
@@ -73,12 +73,12 @@ impl DatabaseFiles {
         checked
     }
 
-    /// Whether the database is the one that was opened, as far as that can be learned now.
+    /// Whether the database is the one that was opened; `false` if its metadata cannot be read.
     pub(super) fn has_its_database(&self) -> bool {
         id_of(&self.database).is_ok_and(|id| id == Some(self.opened))
     }
 
-    /// A file that cannot be looked at now is none that was replaced.
+    /// A file whose metadata cannot be read does not count as replaced.
     fn compare(&self) -> Result<(), FileReplaced> {
         if id_of(&self.database).is_ok_and(|id| id != Some(self.opened)) {
             return Err(FileReplaced(self.database.clone()));
@@ -108,7 +108,7 @@ impl DatabaseFiles {
     }
 }
 
-/// Which file has the name; `None` if none does.
+/// The identity of the file with this name; `None` if there is none.
 fn id_of(path: &Path) -> io::Result<Option<FileId>> {
     let id = |file: Metadata| FileId {
         device: file.dev(),

@@ -1,4 +1,4 @@
-//! One account's events: a range of an index, in which position order is the log's order.
+//! The events of one account: a range of an index, in which the order of positions is the order of the log.
 
 use authlog_application::ports::RecordedEvent;
 use authlog_application::ports::{HistoryFilter, HistoryPage, PastEvent, StoreError};
@@ -12,8 +12,8 @@ use super::event_store::json;
 use crate::history::{SealedHistory, impl_history, make_unreadable};
 use crate::store::KeyVault;
 
-/// An event whose entry is missing from the log is shown all the same: it happened. The statement has one form for all
-/// filters, and looks at a bounded number of events; [`Filter`] chooses among them.
+/// An event whose entry is missing from the log is shown nevertheless. The statement is the same for all filters, and
+/// examines a bounded number of events; [`Filter`] chooses among them.
 const SELECT: &str = "
     SELECT l.log_index, e.recorded_at, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version,
         e.payload, e.metadata, e.position
@@ -69,7 +69,7 @@ impl SealedHistory for SqliteStore {
     }
 }
 
-/// Looks at so many events after a place, until so many have passed the filter.
+/// Examines up to `looks_at` events after a log index, until `limit` of them have passed the filter.
 fn page(
     connection: &Connection,
     user: UserId,
@@ -95,7 +95,7 @@ fn page(
     Ok(page)
 }
 
-/// Which events are wanted, in the terms of the rows.
+/// The wanted events, in the units of the rows.
 struct Filter {
     since: i64,
     until: Option<i64>,

@@ -1,4 +1,4 @@
-//! Removing what has expired.
+//! Removal of expired data.
 
 use async_trait::async_trait;
 use authlog_application::ports::{Housekeeping, LogMark, StoreError, SweptSessions};
@@ -120,7 +120,7 @@ fn over_sessions(
     )
 }
 
-/// Goes on with one erasure; whether there was one.
+/// Continues one unfinished erasure, and returns whether there was one.
 fn continue_erasures(connection: &Connection, limit: u32) -> Answer<bool> {
     const SELECT: &str = "SELECT user_id FROM unfinished_erasures LIMIT 1";
     const DELETE: &str = "DELETE FROM unfinished_erasures WHERE user_id = ?";

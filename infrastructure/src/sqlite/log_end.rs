@@ -1,10 +1,11 @@
-//! How the log ends. An event and its entry are written by one transaction at one place, so both tables end there.
+//! The end of the log. An event and its entry are written in one transaction at the same position, so both tables end
+//! there.
 
 use rusqlite::{Connection, Result};
 
 use crate::transparency::LogEnd;
 
-/// Each is a look at one end of an index: several in one subquery would read the table.
+/// Each subquery reads one end of an index. Several of them in one subquery would read the whole table.
 const END: &str = "
     SELECT min(coalesce((SELECT min(log_index) FROM event_log), 1), coalesce((SELECT min(position) FROM events), 1)),
            coalesce((SELECT max(log_index) FROM event_log), 0),

@@ -46,7 +46,7 @@ impl LogRecords for SqliteStore {
                 "{COLUMNS} FROM event_log l JOIN events e USING (aggregate_type, aggregate_id, sequence)
                  WHERE l.log_index > ?1 AND ?3 IS NULL ORDER BY l.log_index LIMIT ?2"
             ),
-            // From the end that finds fewer rows: one account's history is a range of an index.
+            // The join begins with the events of the account, which are a range of an index.
             Some(_) => format!(
                 "{COLUMNS} FROM events e INDEXED BY events_by_user
                  CROSS JOIN event_log l USING (aggregate_type, aggregate_id, sequence)
@@ -90,7 +90,7 @@ impl LogRecords for SqliteStore {
             .await
     }
 
-    /// An index that was given out is remembered nowhere but in the log itself.
+    /// Only the log itself records which indices were assigned.
     async fn extent(&self) -> Result<Extent, StoreError> {
         const SELECT: &str = "SELECT coalesce(max(log_index), 0) FROM event_log";
         self.readers
@@ -154,7 +154,7 @@ impl LogRecords for SqliteStore {
     }
 }
 
-/// Hashes the texts where SQLite holds them, so that a log of millions is not copied to be verified.
+/// Hashes the texts in the memory of SQLite, so that the whole log is not copied to be verified.
 fn leaf_check(row: &Row<'_>) -> rusqlite::Result<LeafCheck> {
     let index: i64 = row.get(0)?;
     let recorded_at: Option<i64> = row.get(7)?;

@@ -1,4 +1,4 @@
-//! The gate through which mail goes: the one writer decides.
+//! The gate that limits the mail to each mailbox. The one writer decides.
 
 use async_trait::async_trait;
 use authlog_application::ports::{Admission, MailGate, MailKind, QueuedMail, StoreError};
@@ -11,7 +11,7 @@ use super::errors::store_error;
 /// The budget of a mailbox for all kinds together.
 const OF_ALL_KINDS: &str = "all";
 
-/// How a queue tells whether an entry was let through before, and notes it.
+/// The statements that read and record whether an entry of a queue was admitted.
 struct Queue {
     is_admitted: &'static str,
     note: &'static str,
@@ -72,8 +72,8 @@ fn admit(
     let mut refused_until = None;
     for (name, quota) in budgets {
         let until = used_until(connection, mailbox, name)?.map_or(now, |it| it.max(now));
-        // What is used for longer was written by a clock that was ahead. It is stored: otherwise the budget would never be
-        // less used than that.
+        // A later time was written by a clock that was ahead. The corrected time is stored, because otherwise the
+        // budget would stay exhausted.
         let longest = if name == OF_ALL_KINDS {
             MailKind::longest_use_of_all(now)
         } else {

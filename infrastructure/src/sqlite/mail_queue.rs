@@ -75,9 +75,11 @@ impl MailQueue for SqliteStore {
     }
 
     async fn complete_mail(&self, mail: &DueMail) -> Answer<()> {
-        let (id, attempts, told) = (mail.id.to_string(), mail.attempts, mail.happened);
+        let (id, attempts, handled) = (mail.id.to_string(), mail.attempts, mail.happened);
         self.writer
-            .write(move |connection| complete(connection, &id, attempts, told).map_err(store_error))
+            .write(move |connection| {
+                complete(connection, &id, attempts, handled).map_err(store_error)
+            })
             .await
     }
 
@@ -127,7 +129,7 @@ fn due_mail(row: &Row<'_>) -> Result<(DueMail, Option<Vec<u8>>)> {
     Ok((mail, row.get(3)?))
 }
 
-fn complete(connection: &Connection, id: &str, attempts: u32, told: u32) -> Result<()> {
+fn complete(connection: &Connection, id: &str, attempts: u32, handled: u32) -> Result<()> {
     const DELETE: &str =
         "DELETE FROM mail_queue WHERE mail_id = ? AND attempts = ? AND happened <= ?";
     // One attempt more: a second completion of this attempt changes nothing.
@@ -135,7 +137,7 @@ fn complete(connection: &Connection, id: &str, attempts: u32, told: u32) -> Resu
         UPDATE mail_queue
         SET happened = happened - ?3, admitted = 0, attempts = attempts + 1, unacknowledged = 0, due_at = happened_at
         WHERE mail_id = ?1 AND attempts = ?2";
-    let entry = params![id, attempts, told];
+    let entry = params![id, attempts, handled];
     connection.prepare_cached(DELETE)?.execute(entry)?;
     connection.prepare_cached(KEEP_REST)?.execute(entry)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Claiming addresses by their mailbox, in a store of a version that knew their spelling alone.
+//! The upgrade that claims addresses by their mailbox, for stores of a version that claimed only their spelling.
 
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ fn accounts_after(
         .collect()
 }
 
-/// An account that was changed meanwhile claimed its mailbox itself, and one that was erased claims nothing. Where another
-/// account has the mailbox it keeps it.
+/// Leaves out accounts that were changed meanwhile, which claimed their mailbox themselves, and accounts that were
+/// erased. A mailbox of another account stays with that account.
 fn claim(connection: &Connection, due: &[(ClaimDigest, i64)]) -> rusqlite::Result<u64> {
     const INSERT: &str = "
         INSERT OR IGNORE INTO identifier_claims (kind, digest, owner)

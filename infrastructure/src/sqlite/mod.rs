@@ -57,7 +57,7 @@ use writer::{Writer, WriterParts};
 /// How many threads read: reads are short and mostly from memory, so a few serve many cores.
 const READERS: std::ops::RangeInclusive<usize> = 2..=8;
 
-/// There is one thread that reads pages for so many that read all else.
+/// For this many threads for other reads, there is one thread that reads pages.
 const READERS_PER_PAGE_READER: usize = 2;
 
 /// A store in one SQLite file.
@@ -66,19 +66,20 @@ const READERS_PER_PAGE_READER: usize = 2;
 pub struct SqliteStore {
     // Readers are dropped first: the last connection to be closed checkpoints the log, and only the writer can.
     readers: Readers,
-    /// Read pages of what happened to an account and of its sessions, which take longer than a look at a row. They wait in
-    /// a queue of their own: no number of them keeps a login or a refresh waiting.
+    /// Read pages of an account's history and of its sessions, which take longer than reading a row. They have a
+    /// separate queue, so that they never delay a login or a refresh.
     page_readers: Readers,
     writer: Writer,
     files: Arc<DatabaseFiles>,
     vault: KeyVault,
     path: PathBuf,
     /// Held while the file is searched for traces of an erased account: one search at a time.
-    tidying: tokio::sync::Mutex<()>,
+    removing_traces: tokio::sync::Mutex<()>,
 }
 
 impl SqliteStore {
-    /// Opens the store in the file `path`, which is made if it is not there and brought up to this program's schema.
+    /// Opens the store in the file `path`. The file is created if it does not exist, and migrated to this program's
+    /// schema.
     ///
     /// # Errors
     /// The file cannot be used, a newer program made it, or it was sealed under another master key.
@@ -90,11 +91,11 @@ impl SqliteStore {
         Self::open_for(StoreAccess::Create, path, master, entropy)
     }
 
-    /// As [`Self::open`], for what the program does with the store. One that only reads leaves an older schema as it is and
-    /// refuses it.
+    /// Opens the store in the file `path`, as [`Self::open`] does, for the given access. A program that only reads
+    /// refuses an older schema and does not change it.
     ///
     /// # Errors
-    /// Likewise, or there is no store and none is to be created.
+    /// As for [`Self::open`]; also if there is no store and `access` does not allow to create one.
     pub fn open_for(
         access: StoreAccess,
         path: &Path,
@@ -142,11 +143,11 @@ impl SqliteStore {
             files,
             vault: KeyVault::new(master, &secret, entropy).map_err(unreadable)?,
             path: path.to_owned(),
-            tidying: tokio::sync::Mutex::default(),
+            removing_traces: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Creates the file `path` if it is not there, and brings it up to this program's schema. No master key is needed.
+    /// Creates the file `path` if it does not exist, and migrates it to this program's schema. No master key is needed.
     ///
     /// # Errors
     /// The file cannot be used, or a newer program made it.
@@ -161,8 +162,8 @@ impl SqliteStore {
     }
 }
 
-/// The store's secret, made at the first opening by a program that may create a store. It is the proof, too, that the master
-/// key is the right one.
+/// The store's secret, made at the first opening by a program that may create a store. Opening it also proves that the
+/// master key is the right one.
 fn open_secret(
     connection: &rusqlite::Connection,
     access: StoreAccess,
@@ -208,7 +209,7 @@ fn has_events(connection: &rusqlite::Connection) -> rusqlite::Result<bool> {
         .exists([])
 }
 
-/// The key that opens the secret of a store in which none was named yet seals what is new.
+/// If the store names no sealing key yet, the key that opens its secret becomes the sealing key.
 fn keep_first_sealing_key(
     connection: &rusqlite::Connection,
     master: &MasterKeys,
@@ -227,7 +228,7 @@ fn keep_first_sealing_key(
 #[error("another program has changed the database's schema")]
 struct OtherSchema;
 
-/// What a probe writes: as much as a command, a few pages.
+/// The statements of a write probe. They write a few pages, as much as a command.
 const PROBE: &str = "
     INSERT INTO write_probe (filler) VALUES (zeroblob(32768));
     DELETE FROM write_probe";

@@ -17,7 +17,7 @@ const QUEUE: usize = 1024;
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Carries out reads, as many at once as there are threads. Dropping it waits for those under way.
+/// Executes reads, as many at once as there are threads. Dropping this waits for the reads in progress.
 pub(super) struct Readers {
     queue: Option<mpsc::Sender<Read>>,
     threads: Vec<JoinHandle<()>>,
@@ -41,7 +41,7 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Does `work`. Several statements see one state if `work` runs them in a transaction.
+    /// Executes `work` on a reading thread. Several statements see one state if `work` runs them in a transaction.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_read_that_nothing_waits_for_any_more_is_not_done() {
+    async fn an_abandoned_read_is_not_executed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bench.db");
         let readers = Readers::start(vec![Connection::open(path).unwrap()]).unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_a_read_ends_its_transaction_and_the_thread_goes_on() {
+    async fn a_panic_in_a_read_ends_its_transaction_and_the_thread_continues() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bench.db");
         let readers = Readers::start(vec![Connection::open(path).unwrap()]).unwrap();

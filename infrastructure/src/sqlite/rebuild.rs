@@ -97,8 +97,8 @@ impl SqliteStore {
         }
     }
 
-    /// Finds the rows without events while others write, then removes those that still have none: an aggregate's row and
-    /// its first event become true together.
+    /// Finds the rows without events while others write, then removes those that still have none: an aggregate's row
+    /// and its first event are written in one transaction.
     async fn remove_orphans_of(&self, kind: AggregateKind) -> Answer<u64> {
         let Some(model) = model_of(kind) else {
             return Ok(0);
@@ -121,7 +121,7 @@ impl SqliteStore {
     }
 }
 
-/// The streams of the next events, those of the first kind among them.
+/// The streams of the next events, up to the first stream of another kind.
 fn stretch_after(
     connection: &Connection,
     after: Option<&StreamId>,
@@ -177,7 +177,7 @@ pub(super) enum RowWithMac {
     Session(WithMac<SessionRecord>),
 }
 
-/// An account that was erased since its events were read has no rows, nor have its sessions.
+/// Writes these rows, except those of accounts that were erased since their events were read.
 pub(super) fn write_rows(connection: &Connection, rows: &[RowWithMac]) -> Result<()> {
     for row in rows {
         let user = match row {
@@ -202,7 +202,7 @@ pub(super) struct Model {
     pub(super) key: &'static str,
 }
 
-/// The read model that shows aggregates of a kind.
+/// The table with the rows of a kind of aggregate.
 pub(super) const fn model_of(kind: AggregateKind) -> Option<Model> {
     let (table, key) = match kind {
         AggregateKind::User => ("accounts", "user_id"),

@@ -36,7 +36,7 @@ static QUEUE: LeaseQueue<ResetRequest> = LeaseQueue {
 #[async_trait]
 impl ResetRequests for SqliteStore {
     async fn enqueue(&self, request: &ResetRequest) -> Answer<()> {
-        // Putting one request in twice is putting it in once.
+        // Queueing a request a second time changes nothing.
         const INSERT: &str = "
             INSERT INTO reset_requests (reset_id, identifier, requested_at, context, attempts, due_at)
             VALUES (?1, ?2, ?3, ?4, ?5, ?3) ON CONFLICT DO NOTHING";

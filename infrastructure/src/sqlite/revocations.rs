@@ -3,8 +3,8 @@
 //! The cursor is a position. Positions are assigned in the order of commits, so an event that commits after a read
 //! has a greater position than all that the read saw.
 //!
-//! A backup that is restored while the service runs gives positions out again. So the cursor holds the entry of the log
-//! that it saw last, and each read makes sure that it is still there and that the file is the one that was opened.
+//! After a backup was restored while the service runs, positions are assigned again. So the cursor holds the last log
+//! entry that it saw, and each read checks that this entry still exists and that the file is the one that was opened.
 
 use async_trait::async_trait;
 use authlog_application::ports::{
@@ -20,9 +20,9 @@ use super::errors::malformed;
 use super::rows::id;
 use crate::store::{self, is_of_revoking_type};
 
-/// Selects revocations by an index that `condition` is about, in the order and the number that `order` says. The types are literals,
-/// as in the partial indexes: SQLite uses such an index only if it sees the same words, and says so rather than read the
-/// whole log without it.
+/// The statement that selects revocations by `index`. The `condition` has to fit that index, and `order` gives the
+/// order and the limit. The types are literals, as in the partial indexes: SQLite uses such an index only if it sees
+/// the same words, and otherwise reports an error instead of reading the whole log.
 fn statement(index: &str, condition: &str, order: &str) -> String {
     format!(
         "SELECT position, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
@@ -66,7 +66,7 @@ impl End {
     }
 }
 
-/// Why a reader cannot go on.
+/// Why a reader cannot continue.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     #[error("the database was restored to an earlier state while the service runs")]
@@ -91,7 +91,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads page by page from a time and a position on, of which the parameters of the statement are made.
+    /// Reads page by page from a time and a position on. `bounds` makes the parameters of the statement from these.
     async fn read_pages<const N: usize>(
         &self,
         sql: &str,
@@ -150,7 +150,7 @@ impl RevocationReader for Reader<'_> {
             connection.query_row(oldest, [], |row| row.get::<_, i64>(0))
         });
         let mark = mark.await?;
-        // After the mark by their place alone, and before it by their time.
+        // Revocations after the mark are found by position alone, and those before it by time.
         let order = format!("position LIMIT {PAGE}");
         let marked = statement("events_revoking_by_position", "position > ?1", &order);
         let bounds = |(_, position)| [position];
@@ -168,7 +168,7 @@ impl RevocationReader for Reader<'_> {
     async fn read_new(&mut self) -> std::result::Result<Vec<Revocation>, StoreError> {
         self.store.is_in_its_file()?;
         let order = format!("position LIMIT {}", PAGE + 1);
-        // An event beyond the end of the log is none that this program wrote; the signer raises the alarm.
+        // This program did not write an event beyond the end of the log; the signer raises the alarm.
         let condition = "position > ?1 AND position <= ?2";
         let sql = statement("events_revoking_by_position", condition, &order);
         let end = self.end.clone();
@@ -191,7 +191,7 @@ impl RevocationReader for Reader<'_> {
     }
 }
 
-/// Revocations, and the time and position of the last event that was looked at.
+/// Revocations, and the time and position of the last event that was read.
 struct Page {
     revocations: Vec<Revocation>,
     last: Option<(i64, i64)>,

@@ -67,7 +67,7 @@ impl MasterKeyRotation for SqliteStore {
         let secrets = self.readers.read(secrets).await?;
         let changed = self.resealed(secrets, |name| place(name))?;
         let mut keys = self.readers.read(signing_keys).await?;
-        // What no key opens is not a signing key.
+        // A value that no master key opens is not a signing key of this service.
         keys.retain(|((algorithm, kid), sealed)| {
             let place = signing_key_place(algorithm, kid);
             self.vault.master.open(&place, sealed).is_ok()
@@ -83,7 +83,7 @@ impl MasterKeyRotation for SqliteStore {
 }
 
 impl SqliteStore {
-    /// What is not yet sealed under the new key, with what it is to be replaced by.
+    /// The values that are not sealed under the new key yet, with their replacements.
     fn resealed<T>(
         &self,
         stored: Vec<(T, Vec<u8>)>,
@@ -101,7 +101,7 @@ impl SqliteStore {
         Ok(changed)
     }
 
-    /// Goes on with the key that now seals what is new.
+    /// Switches to the master key that seals new secrets now.
     pub(super) async fn follow_rotation(&self) -> Answer<()> {
         let sealing = self.readers.read(sealing_key).await?;
         self.vault
@@ -109,7 +109,7 @@ impl SqliteStore {
     }
 }
 
-/// The fingerprint of the master key that seals what is new.
+/// The fingerprint of the master key that seals new secrets.
 pub(super) fn sealing_key(connection: &Connection) -> Result<Option<Fingerprint>> {
     connection
         .prepare_cached("SELECT fingerprint FROM sealing_key")?
@@ -133,7 +133,7 @@ fn keys_after(
         .collect()
 }
 
-/// A key that is gone meanwhile, because its account was erased, stays gone.
+/// A key that was deleted meanwhile, because its account was erased, stays deleted.
 fn write_keys(connection: &Connection, changed: &[Resealed<UserId>]) -> Result<u64> {
     const UPDATE: &str = "UPDATE subject_keys SET wrapped = ?3 WHERE user_id = ?1 AND wrapped = ?2";
     let mut update = connection.prepare_cached(UPDATE)?;
@@ -171,7 +171,7 @@ fn signing_keys(connection: &Connection) -> Result<Vec<(SigningKeyName, Vec<u8>)
         .collect()
 }
 
-/// A key that was given up meanwhile stays without its private half.
+/// A key that was retired meanwhile stays without its private half.
 fn write_signing_keys(connection: &Connection, changed: &[Resealed<SigningKeyName>]) -> Result<()> {
     const UPDATE: &str = "UPDATE signing_keys SET sealed = ?3 WHERE kid = ?1 AND sealed = ?2";
     let mut update = connection.prepare_cached(UPDATE)?;

@@ -199,7 +199,7 @@ pub(super) fn opaque_token(
     })
 }
 
-/// The value that the text in a column spells.
+/// The value that `parse` makes of the text in a column. It is an error if the column is null.
 pub(super) fn id<T>(row: &Row<'_>, index: usize, parse: fn(&str) -> Option<T>) -> Result<T> {
     optional(row, index, parse)?.ok_or_else(|| malformed(index, "it is absent"))
 }
@@ -224,7 +224,7 @@ pub(super) fn timestamp(row: &Row<'_>, index: usize) -> Result<Timestamp> {
     Ok(Timestamp::from_unix_millis(row.get(index)?))
 }
 
-/// The name under which events, too, store a value that has one.
+/// The name of a value, as events store it as well.
 fn name_of(value: &impl Serialize) -> Result<String> {
     serde_json::to_value(value)
         .ok()

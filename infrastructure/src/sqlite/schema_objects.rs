@@ -1,7 +1,8 @@
-//! Whether the schema's objects are those that the migrations make.
+//! The check that the schema's objects are those that the migrations create.
 //!
-//! Who can write to the file can add a trigger, drop what keeps the log as it is, or change an index. A database in memory,
-//! migrated by this program, says what there should be. Further tables and indexes without UNIQUE are the operator's own.
+//! A person who can write to the file can add a trigger, drop the triggers that protect the log, or change an index.
+//! The expected objects are read from a database in memory that this program has migrated. Other tables and indexes
+//! without UNIQUE belong to the operator.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +10,17 @@ use rusqlite::{Connection, Result};
 
 use super::connection::{expected_schema, is_newer};
 
-/// Lines of the report on the file's structure that are read.
+/// The maximum number of faults in the file's structure that are reported.
 const LINES: usize = 10;
 
 /// Type, table and text of each object, by its name.
 type Objects = BTreeMap<String, (String, String, String)>;
 
-/// What is missing, changed, or not of this program. With `whole`, the file itself and every index in it are examined too.
+/// The objects that are missing, changed, or not created by this program. With `whole`, the file itself and every index
+/// in it are examined too.
 pub(super) fn faults(connection: &Connection, whole: bool) -> Result<Vec<String>> {
     let mut faults = if is_newer(connection)? {
-        // A newer program knows what it has made.
+        // A newer program checks the objects that it has created.
         vec![]
     } else {
         compare(&objects(&expected_schema()?)?, &objects(connection)?)
@@ -72,7 +74,7 @@ fn compare(expected: &Objects, found: &Objects) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// What is wrong after `sql` was run on a new database.
+    /// The faults after `sql` was run on a new database.
     fn after(sql: &str) -> Vec<String> {
         let connection = expected_schema().unwrap();
         connection.execute_batch(sql).unwrap();

@@ -1,4 +1,4 @@
-//! Sealing what a version before left unsealed.
+//! The upgrade that seals the data of the previous version.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ impl SealUpgrade for SqliteStore {
         let written = self
             .writer
             .write(move |connection| {
-                // A rotation of the master key that began meanwhile has to find it under the key before.
+                // A rotation of the master key that began meanwhile has to find the secret under the previous key.
                 let is_current = rotation::sealing_key(connection)
                     .map(|sealing| sealing == Some(fingerprint))
                     .map_err(store_error)?;
@@ -140,7 +140,7 @@ pub(super) fn stored_credential(row: &Row<'_>) -> Result<StoredCredential> {
     })
 }
 
-/// A password that was changed meanwhile was stored sealed.
+/// A credential that was replaced meanwhile has another id, and was stored sealed.
 fn write_credentials(connection: &Connection, credentials: &[SealedCredential]) -> Result<()> {
     const UPDATE: &str = "
         UPDATE credentials SET sealed = ? WHERE user_id = ? AND credential_id = ?";

@@ -59,7 +59,7 @@ pub(super) fn find(connection: &Connection, name: &str) -> rusqlite::Result<Opti
         .optional()
 }
 
-/// Stores a sealed secret unless there is one of that name, and returns the one that there is now.
+/// Stores a sealed secret unless there is one with this name, and returns the stored one.
 pub(super) fn keep_first(
     connection: &Connection,
     name: &str,

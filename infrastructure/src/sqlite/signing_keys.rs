@@ -65,7 +65,7 @@ fn select(connection: &Connection) -> Result<StoredKeys> {
         .collect::<Result<_>>()?;
     Ok(StoredKeys {
         rows,
-        // Its row is there from the migration on. Without it nothing was counted.
+        // The migration creates this row. Without it, no change was counted.
         number: number.unwrap_or_default(),
         ledger: find(&snapshot, KeyLedger::NAME)?,
     })
@@ -83,7 +83,8 @@ fn read(row: &Row<'_>) -> Result<KeyRow> {
     })
 }
 
-/// Writes the keys, unless something was changed since `after` or another master key seals what is new; whether it did.
+/// Writes the keys, unless they were changed since `after` or another master key seals new secrets. Returns whether it
+/// has written them.
 fn write(
     connection: &Connection,
     after: i64,
@@ -93,7 +94,7 @@ fn write(
     const COUNT: &str = "
         INSERT INTO signing_key_changes (id, number) VALUES (1, ?1 + 1)
         ON CONFLICT (id) DO UPDATE SET number = excluded.number WHERE number = ?1";
-    // Of a key that is there only its times change, and its private half can go.
+    // For an existing key, only its times can change, and its private half can be removed.
     const UPSERT: &str = "
         INSERT INTO signing_keys (kid, algorithm, signs_from, signs_until, retired_at, sealed)
         VALUES (?, ?, ?, ?, ?, ?)
@@ -103,7 +104,7 @@ fn write(
     const LEDGER: &str = "
         INSERT INTO shared_secrets (name, sealed) VALUES (?, ?)
         ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed";
-    // Where they were kept before there was a set of them.
+    // Removes the secrets in which earlier versions kept the keys.
     const FORMER: &str = "DELETE FROM shared_secrets WHERE name LIKE 'signing-key/%'";
     if sealing_key(connection)? != Some(fingerprint) {
         return Ok(false);

@@ -50,7 +50,7 @@ fn holds(gap: &[u8], needles: &[Vec<u8>]) -> bool {
         })
 }
 
-/// The bytes between the list of rows and the rows of a page (1.6); none of a page that is no part of a b-tree.
+/// The bytes between the list of rows and the rows of a page (1.6); none if the page is not part of a b-tree.
 fn gap(page: &[u8], begins_at: usize) -> &[u8] {
     let header = match page[begins_at] {
         2 | 5 => 12,
@@ -71,7 +71,7 @@ fn gap(page: &[u8], begins_at: usize) -> &[u8] {
 pub(super) fn rewrite(path: &Path) -> Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(super::connection::PATIENCE)?;
+    connection.busy_timeout(super::connection::BUSY_TIMEOUT)?;
     connection.execute_batch("VACUUM")
 }
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_moved_leave_copies_which_are_found_and_then_are_gone() {
+    fn copies_of_moved_rows_are_found_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("people.db");
         let deleted = scattered(&path);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_is_no_trace() {
+    fn data_in_use_is_not_a_trace() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("people.db");
         scattered(&path);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_is_an_error() {
+    fn a_file_that_is_not_a_database_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("letter");
         std::fs::write(&path, "Dear Ada").unwrap();

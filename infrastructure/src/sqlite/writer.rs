@@ -28,13 +28,13 @@ const QUEUE: usize = 1024;
 /// that the first of them is answered within milliseconds.
 const GROUP: usize = 512;
 
-/// What the state of the thread is called.
+/// The name of the thread in the state of the workers.
 const WORKER: &str = "sqlite_writer";
 
-/// Carries out commands one after the other. Dropping it waits until all that is queued is done.
+/// Executes commands one after the other. Dropping this waits until all queued commands are executed.
 ///
-/// A panic of the thread fails the commands of its group and nothing else: it goes on over a new connection, since what the
-/// panic left in the old one is unknown.
+/// A panic of the thread fails only the commands of its group. The thread continues with a new connection, because the
+/// state of the old one is unknown.
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Command>>>,
     thread: Option<JoinHandle<()>>,
@@ -43,7 +43,7 @@ pub(super) struct Writer {
     health: Arc<WriteHealth>,
 }
 
-/// What a writer is made of.
+/// The parts of a writer.
 pub(super) struct WriterParts {
     /// The writing connection.
     pub(super) connection: Connection,
@@ -85,7 +85,7 @@ impl Writer {
         })
     }
 
-    /// Does `work` and commits it. An error of `work` undoes what it did and nothing else.
+    /// Executes `work` and commits it. If `work` fails, only its own changes are rolled back.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -99,13 +99,13 @@ impl Writer {
         answer.await.map_err(|_| given_up())?
     }
 
-    /// Executes `statements`, which change something, to find out whether that works. The outcome is noted as that of every
-    /// write.
+    /// Executes `statements`, which change something, to test whether writes work. The outcome is recorded like that of
+    /// every write.
     pub(super) fn probe(
         &self,
         statements: &'static str,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // A probe under way does not keep the thread from ending.
+        // A probe in progress does not keep the thread from ending.
         let queue = self.queue.as_ref().map(mpsc::Sender::downgrade);
         async move {
             let Some(queue) = queue.and_then(|queue| queue.upgrade()) else {
@@ -131,7 +131,7 @@ impl Writer {
         &self.worker
     }
 
-    /// What became of the last writes.
+    /// The outcomes of the latest writes.
     pub(super) fn health(&self) -> &Arc<WriteHealth> {
         &self.health
     }
@@ -167,9 +167,9 @@ impl Drop for Writer {
     }
 }
 
-/// Why a command was not carried out.
+/// Why a command was not executed.
 pub(super) trait WriteError: From<StoreError> + Send + 'static {
-    /// Whether the store could not do it, rather than would not.
+    /// Whether the store failed, in contrast to a refusal.
     fn is_outage(&self) -> bool;
 }
 
@@ -187,21 +187,21 @@ impl WriteError for AppendError {
 
 /// A piece of work, and the channel for its outcome.
 trait Command: Send {
-    /// Does the work.
+    /// Executes the work.
     fn execute(&mut self, connection: &Connection) -> Effect;
 
-    /// Tells the outcome, now that the group was committed or failed.
+    /// Sends the outcome, after the group was committed or has failed.
     fn answer(self: Box<Self>, failure: Option<&Arc<GroupError>>);
 }
 
-/// What a command did.
+/// The effect of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// It is to be kept.
+    /// Its changes are kept.
     Done,
-    /// It refused, and is to be undone.
+    /// It was refused, and its changes are rolled back.
     Refused,
-    /// The store could not do it.
+    /// The store failed, and its changes are rolled back.
     Failed,
 }
 
@@ -255,7 +255,7 @@ struct WriterThread {
     health: Arc<WriteHealth>,
 }
 
-/// What was written by a group.
+/// Whether the commands of a group changed something, and whether the store failed.
 #[derive(Default)]
 struct Written {
     has_changes: bool,
@@ -266,7 +266,7 @@ impl WriterThread {
     fn run(mut self) {
         while let Some(first) = self.queue.blocking_recv() {
             let mut group = Vec::new();
-            // Of a group over which this panics nothing is committed: a commit is the last thing that it does.
+            // If this panics, nothing of the group is committed, because the commit is its last step.
             let committed = catch_unwind(AssertUnwindSafe(|| self.commit_group(first, &mut group)));
             let outcome = committed.unwrap_or_else(|_| {
                 self.worker.failed();
@@ -311,7 +311,7 @@ impl WriterThread {
         committed
     }
 
-    /// Makes sure that there is a connection, and that it leads to the file that has the database's name.
+    /// Checks that the database's file is the one that was opened, and opens the connection again if it was lost.
     fn make_ready(&mut self) -> Result<(), GroupError> {
         self.files.check()?;
         let Some(retry_at) = self.retry_at else {
@@ -345,7 +345,8 @@ impl WriterThread {
         let mut next = Some(first);
         while let Some(command) = next {
             group.push(command);
-            // Where another program kept the lock for too long, those that waited meanwhile need not wait as long again.
+            // If another program held the lock for too long, the commands that have waited meanwhile fail together,
+            // instead of each waiting as long again.
             if began.is_ok()
                 && let Some(command) = group.last_mut()
             {
@@ -361,8 +362,8 @@ impl WriterThread {
         Ok(())
     }
 
-    /// A full disk and the like make SQLite roll the whole transaction back by itself, and with it what the commands
-    /// before this one did. Then there is no savepoint left to release, and this fails for all of them.
+    /// After errors such as a full disk, SQLite rolls back the whole transaction by itself, including the commands
+    /// before this one. Then there is no savepoint left to release, and this fails for all of them.
     fn in_savepoint(
         &self,
         command: &mut dyn Command,

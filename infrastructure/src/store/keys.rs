@@ -120,8 +120,8 @@ impl KeyVault {
     }
 
     /// Removes the keys of the accounts that these revocations erased.
-    pub(crate) fn apply_revocations(&self, news: &[Revocation]) {
-        for revocation in news {
+    pub(crate) fn apply_revocations(&self, revocations: &[Revocation]) {
+        for revocation in revocations {
             if let Revocation::Erased { user, .. } = revocation {
                 self.forget(*user);
             }

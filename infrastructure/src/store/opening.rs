@@ -49,8 +49,8 @@ pub enum OpenError {
 
 /// Checks whether this program's master keys fit the store.
 ///
-/// `sealing` is the fingerprint of the key that seals new data. `opens` says whether the pepper opens under one of
-/// the program's keys. A rotation changes the first before anything else, and the pepper last.
+/// `sealing` is the fingerprint of the key that seals new data. `opens` says whether the store's secret opens under one
+/// of the program's keys. A rotation first changes the fingerprint, and the store's secret last.
 pub(crate) fn check_keys(
     master: &MasterKeys,
     sealing: &[u8],

@@ -72,8 +72,8 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
         }
         let key = self.sealing_key(user, staged).await?;
         self.add_events(staged, key.as_ref())?;
-        for told in events_to_mail(staged).map_err(unreadable)? {
-            let entry = self.mail_entry(user, &told, key.as_ref())?;
+        for notifiable in events_to_mail(staged).map_err(unreadable)? {
+            let entry = self.mail_entry(user, &notifiable, key.as_ref())?;
             self.plan.add_mail(entry);
         }
         self.add_row(staged)
@@ -133,12 +133,12 @@ impl<'a, K: WrappedKeys> AppendPlanner<'a, K> {
     fn mail_entry(
         &self,
         user: UserId,
-        told: &NotifiableEvent,
+        notifiable: &NotifiableEvent,
         key: Option<&SubjectKey>,
     ) -> Result<MailEntry, StoreError> {
         let entropy = &*self.vault.entropy;
-        let mut entry = MailEntry::new(entropy.random_uuid(), user, told.kind, told.at);
-        if let Some(address) = &told.address {
+        let mut entry = MailEntry::new(entropy.random_uuid(), user, notifiable.kind, notifiable.at);
+        if let Some(address) = &notifiable.address {
             entry.mailbox = self.vault.pepper.mailbox(address).to_vec();
             let sealed = key.map(|key| key.seal_address(user, address, entropy));
             entry.address = sealed.transpose().map_err(unreadable)?;

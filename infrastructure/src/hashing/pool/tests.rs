@@ -93,7 +93,7 @@ impl Pool<usize> {
         self.reserve(client)?.run(gone, work).await
     }
 
-    /// Why no place can be reserved now, if so.
+    /// Why no place can be reserved now; `None` if one can.
     fn refusal(&self, client: Network) -> Option<PoolError> {
         self.reserve(client).err()
     }
@@ -129,7 +129,7 @@ async fn no_more_jobs_wait_than_the_processors_can_do_in_half_of_the_deadline() 
 }
 
 #[tokio::test]
-async fn a_few_dear_jobs_leave_room_for_ten_jobs_a_thread() {
+async fn a_few_costly_jobs_leave_room_for_ten_jobs_a_thread() {
     let pool = pool(2, 1000, Duration::from_secs(60));
     note(&pool, 100, Duration::from_secs(3600));
     assert_eq!(pool.shared.places(&pool.shared.lock()), 20);
@@ -218,12 +218,12 @@ async fn in_a_full_queue_a_client_with_fewer_jobs_takes_the_place_of_one_with_mo
 }
 
 #[tokio::test]
-async fn what_a_thread_leaves_is_reserved_for_one_caller() {
+async fn a_free_place_is_reserved_for_one_caller() {
     let pool = pool(1, 3, LONG);
     let release = occupy(&pool).await;
     let done = Arc::default();
     let callers = queue_up(&pool, 2, &done).await;
-    // Of all that ask while it is being looked up for whom the place is, one has it.
+    // While the holder of the place looks up its data, no other caller gets the place.
     let place = pool.reserve(anyone()).unwrap();
     for _ in 0..100 {
         assert_eq!(pool.refusal(anyone()), Some(PoolError::Overloaded));
@@ -345,7 +345,7 @@ async fn stopping_finishes_what_was_accepted_and_takes_nothing_new() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_own_job_alone() {
+async fn a_panic_fails_only_its_own_job() {
     let pool = pool(1, 8, LONG);
     let answer = pool
         .run(anyone(), pending(), |_| panic!("on purpose"))

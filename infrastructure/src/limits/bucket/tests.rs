@@ -1,4 +1,4 @@
-//! Buckets at their edges, and however attempts overlap.
+//! Tests of the buckets: their bounds, and properties for overlapping attempts.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ const QUOTA: Quota = Quota {
 };
 
 #[test]
-fn so_many_at_once_and_then_one_a_step() {
+fn a_burst_is_admitted_and_then_one_attempt_a_step() {
     let buckets = Buckets::new(QUOTA);
     for _ in 0..3 {
         assert_eq!(buckets.take(1, 0), Ok(()));
@@ -23,12 +23,12 @@ fn so_many_at_once_and_then_one_a_step() {
 }
 
 #[test]
-fn what_is_under_way_takes_the_place_of_what_was_counted_until_it_is_given_back() {
+fn an_attempt_in_progress_takes_a_place_until_it_is_given_back() {
     let buckets = Buckets::new(QUOTA);
     assert_eq!(buckets.hold(1, 0), Ok(false));
     assert_eq!(buckets.hold(1, 0), Ok(true));
     assert_eq!(buckets.hold(1, 0), Ok(true));
-    // However long it takes.
+    // A reserved attempt does not leak.
     assert_eq!(buckets.hold(1, 1_000_000), Err(UNTIL_SETTLED));
     buckets.give_back(1, 1_000_000);
     assert_eq!(buckets.hold(1, 1_000_000), Ok(true));
@@ -39,7 +39,7 @@ fn what_is_under_way_takes_the_place_of_what_was_counted_until_it_is_given_back(
 }
 
 #[test]
-fn what_leaked_while_another_was_under_way_is_not_given_back_twice() {
+fn giving_back_does_not_free_a_place_that_has_leaked() {
     let buckets = Buckets::new(QUOTA);
     for _ in 0..3 {
         assert!(buckets.hold(1, 0).is_ok());
@@ -53,7 +53,7 @@ fn what_leaked_while_another_was_under_way_is_not_given_back_twice() {
 }
 
 #[test]
-fn what_was_counted_too_early_is_paid_for_in_full() {
+fn attempts_beyond_the_quota_have_to_leak_in_full() {
     let buckets = Buckets::new(QUOTA);
     for _ in 0..1_000 {
         buckets.count(1, 0);
@@ -64,7 +64,7 @@ fn what_was_counted_too_early_is_paid_for_in_full() {
 }
 
 #[test]
-fn what_is_taken_back_is_what_has_not_leaked() {
+fn only_what_has_not_leaked_is_taken_back() {
     let buckets = Buckets::new(QUOTA);
     for _ in 0..3 {
         buckets.count(1, 0);
@@ -83,7 +83,7 @@ fn what_is_taken_back_is_what_has_not_leaked() {
 }
 
 #[test]
-fn a_closed_bucket_opens_when_it_was_said_to() {
+fn a_closed_bucket_opens_after_its_wait() {
     let buckets = Buckets::new(QUOTA);
     buckets.close(1, Duration::from_secs(100), 0);
     assert_eq!(buckets.take(1, 0), Err(Duration::from_secs(100)));
@@ -132,7 +132,7 @@ fn empty_buckets_make_room_for_full_ones() {
 }
 
 #[test]
-fn one_new_key_forgets_no_more_than_a_small_part_of_a_full_table() {
+fn one_new_key_displaces_only_a_small_part_of_a_full_table() {
     let buckets = Buckets::new(QUOTA);
     for key in 0..Buckets::MOST as u64 {
         buckets.count(key, 0);
@@ -145,7 +145,7 @@ fn one_new_key_forgets_no_more_than_a_small_part_of_a_full_table() {
         forgotten
     });
     let most = forgotten.max();
-    // What is forgotten at once was looked at all at once.
+    // The number of dropped buckets shows how many were examined at once.
     assert!((1..=2_000).contains(&most.unwrap()), "{most:?}");
 }
 
@@ -153,7 +153,7 @@ fn one_new_key_forgets_no_more_than_a_small_part_of_a_full_table() {
 #[derive(Clone, Debug)]
 enum Step {
     Start,
-    /// One of those under way ends so.
+    /// One of the attempts in progress ends.
     End {
         which: prop::sample::Index,
         counts: bool,
@@ -171,7 +171,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..200)
 }
 
-/// Whether no stretch between two of these instants holds more than the quota.
+/// Whether no interval between two of these instants contains more attempts than the quota allows.
 fn keeps_the_quota(instants: &[i64]) -> bool {
     let enough = |(first, start): (usize, &i64)| {
         instants.iter().enumerate().skip(first).all(|(last, end)| {
@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn those_that_wait_as_long_as_told_are_let_in(counted in 0_usize..50, now in 0_i64..1_000_000) {
+    fn an_attempt_after_the_returned_wait_is_admitted(counted in 0_usize..50, now in 0_i64..1_000_000) {
         let buckets = Buckets::new(QUOTA);
         for _ in 0..counted {
             buckets.count(1, now);
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_given_back_leaves_nothing_behind(steps in steps()) {
+    fn attempts_that_are_given_back_leave_no_trace(steps in steps()) {
         let buckets = Buckets::new(QUOTA);
         let (mut now, mut under_way) = (0, 0);
         for step in steps {

@@ -1,4 +1,4 @@
-//! Stories of the addresses of servers.
+//! Tests of URLs with one server or several.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn hosts_are_read_as_libpq_reads_them() {
 }
 
 #[test]
-fn every_server_has_the_rest_of_the_url() {
+fn every_server_gets_the_rest_of_the_url() {
     let text = "postgres://ann:p%40ss@a,b/shop?sslmode=require&target_session_attrs=read-write&application_name=x";
     for options in PostgresServers::parse(text).unwrap().each {
         assert_eq!(options.get_username(), "ann");
@@ -59,7 +59,7 @@ fn every_server_has_the_rest_of_the_url() {
 }
 
 #[test]
-fn a_server_has_to_take_writes_where_there_is_a_choice_or_it_was_asked_for() {
+fn a_server_must_accept_writes_if_there_are_several_or_the_url_asks_for_it() {
     for (text, expected) in [
         ("postgres://a/db", false),
         ("postgres://a/db?target_session_attrs=any", false),
@@ -74,7 +74,7 @@ fn a_server_has_to_take_writes_where_there_is_a_choice_or_it_was_asked_for() {
 }
 
 #[test]
-fn what_names_no_servers_is_refused_without_its_password() {
+fn an_invalid_url_is_refused_without_showing_its_password() {
     for text in [
         "",
         "mysql://a/db",

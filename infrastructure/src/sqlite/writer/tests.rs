@@ -1,4 +1,4 @@
-//! Groups, savepoints and failures, without the store around them.
+//! Tests of the writer alone: groups, savepoints and failures.
 
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -86,7 +86,7 @@ impl Bench {
         release
     }
 
-    /// Puts a command in the queue; once this returns it is there.
+    /// Puts a command into the queue, and returns once it is there.
     async fn queue<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -113,7 +113,7 @@ fn insert(id: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send 
 }
 
 #[tokio::test]
-async fn what_is_queued_shares_one_commit() {
+async fn queued_commands_share_one_commit() {
     let bench = bench();
     let held = bench.hold().await;
     let mut queued = Vec::new();
@@ -140,7 +140,7 @@ async fn a_command_alone_is_committed_at_once() {
 }
 
 #[tokio::test]
-async fn a_refused_command_undoes_itself_alone() {
+async fn a_refused_command_rolls_back_only_itself() {
     let bench = bench();
     let held = bench.hold().await;
     let first = bench.queue(insert(1)).await;
@@ -160,7 +160,7 @@ async fn a_refused_command_undoes_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_command_undoes_it_and_the_writer_goes_on() {
+async fn a_panicking_command_is_rolled_back_and_the_writer_continues() {
     let bench = bench();
     let held = bench.hold().await;
     let first = bench.queue(insert(1)).await;
@@ -182,7 +182,7 @@ async fn a_panic_in_a_command_undoes_it_and_the_writer_goes_on() {
 }
 
 #[tokio::test]
-async fn no_caller_learns_that_a_lost_transaction_was_kept() {
+async fn a_transaction_that_sqlite_rolled_back_is_not_reported_as_committed() {
     let bench = bench();
     let held = bench.hold().await;
     let before = bench.queue(insert(1)).await;
@@ -201,7 +201,7 @@ async fn no_caller_learns_that_a_lost_transaction_was_kept() {
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_everybodys_failure_and_passes() {
+async fn a_failed_commit_fails_its_whole_group_and_no_later_one() {
     let bench = bench();
     bench
         .writer
@@ -236,7 +236,7 @@ async fn a_failed_commit_is_everybodys_failure_and_passes() {
 }
 
 #[tokio::test]
-async fn while_another_program_writes_for_too_long_everybody_is_told_at_once() {
+async fn commands_that_wait_too_long_for_another_program_fail_together() {
     let bench = bench();
     let impatient = |connection: &Connection| {
         connection
@@ -287,7 +287,7 @@ async fn a_full_disk_makes_commands_unavailable_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn what_is_queued_is_finished_when_the_writer_is_dropped() {
+async fn queued_commands_are_executed_when_the_writer_is_dropped() {
     let Bench {
         writer,
         path,
@@ -351,7 +351,7 @@ async fn the_write_ahead_log_stays_bounded_under_readers_that_overlap() {
     for reader in readers {
         reader.join().unwrap();
     }
-    // A try may come to nothing on a busy machine; 64 MB were written.
+    // An attempt may fail on a busy machine; 64 MB were written.
     assert!(greatest < 4 * LIMIT, "{greatest} bytes");
 }
 
@@ -389,7 +389,7 @@ async fn a_panic_of_the_writer_fails_its_group_and_the_next_commands_work() {
     was_answered.await.unwrap();
     let outcome = before.await.unwrap();
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))));
-    // It was not of the group any more, and waits until the database is open again or the next attempt is due.
+    // It belongs to the next group, which waits until the database is open again or fails before the next attempt.
     let outcome = after.await.unwrap();
     let mut expected = vec![1];
     expected.extend(outcome.is_ok().then_some(3));
@@ -429,7 +429,7 @@ async fn writes_work(bench: &Bench) -> bool {
 }
 
 #[tokio::test]
-async fn commands_that_are_refused_say_nothing_of_the_disk_and_those_that_fail_do() {
+async fn failed_commands_count_as_write_failures_and_refused_ones_do_not() {
     let bench = bench();
     bench.writer.write(insert(1)).await.unwrap();
     for _ in 0..10 {
