@@ -1,4 +1,4 @@
-//! What the database itself guarantees of events and rows.
+//! Constraints on events and rows that the database itself enforces.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! What is asked at the same time goes to the database in one statement, and everybody has a fate of their own.
+//! Concurrent requests go to the database in one statement, and each gets its own outcome.
 //!
-//! On one thread all of a `join_all` has asked before anything is sent, so that it goes together.
+//! On one thread, all requests of a `join_all` are queued before the first is sent, so that they form one batch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,8 +76,8 @@ impl PostgresWorld {
             .await
     }
 
-    /// How many ties between transactions the server had to break up.
-    async fn ties(&self) -> i64 {
+    /// How many deadlocks between transactions the server had to resolve.
+    async fn deadlocks(&self) -> i64 {
         // Connections tell what they counted when they end, if not before.
         let others = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'authlog'";
         self.number(&format!("SELECT count(pg_terminate_backend(pid)) {others}"))
@@ -122,7 +122,7 @@ fn all_are_ok(outcomes: Vec<Result<(), AppendError>>) {
 }
 
 #[tokio::test]
-async fn what_is_appended_at_the_same_time_is_committed_in_groups() {
+async fn concurrent_appends_are_committed_in_groups() {
     let world = open_unsequenced().await;
     let sessions = Sessions::of("ada", 100, &*world.store).await;
     all_are_ok(sessions.refresh(&*world.store).await);
@@ -166,7 +166,7 @@ async fn an_erasure_that_a_group_waited_for_refuses_its_own_account_and_no_other
 }
 
 #[tokio::test]
-async fn groups_of_two_nodes_for_the_same_sessions_share_them_out_and_never_tie() {
+async fn groups_of_two_nodes_append_to_the_same_sessions_without_deadlocks() {
     let world = open_unsequenced().await;
     let (here, there) = (&*world.store, &*world.another_node().await);
     for round in 1..=10 {
@@ -193,11 +193,11 @@ async fn groups_of_two_nodes_for_the_same_sessions_share_them_out_and_never_tie(
         }
         assert_eq!(world.seconds().await, 60 * round);
     }
-    assert_eq!(world.ties().await, 0);
+    assert_eq!(world.deadlocks().await, 0);
 }
 
 #[tokio::test]
-async fn a_group_never_ties_with_one_who_comes_alone_on_another_node() {
+async fn a_group_never_deadlocks_with_a_single_append_of_another_node() {
     let world = open_unsequenced().await;
     let (here, there) = (&*world.store, &*world.another_node().await);
     // With a token it takes the statement that can append anything.
@@ -238,11 +238,11 @@ async fn a_group_never_ties_with_one_who_comes_alone_on_another_node() {
     }
     assert_eq!(world.seconds().await, 6);
     assert_eq!(world.refreshed_rows().await, 6);
-    assert_eq!(world.ties().await, 0);
+    assert_eq!(world.deadlocks().await, 0);
 }
 
 #[tokio::test]
-async fn what_the_database_refuses_of_one_is_not_its_neighbours_failure() {
+async fn a_command_that_the_database_refuses_does_not_fail_the_others_in_its_group() {
     let world = open_unsequenced().await;
     let sessions = Sessions::of("ada", 20, &*world.store).await;
     let refused = format!(
@@ -286,7 +286,7 @@ async fn a_group_outlives_its_connection() {
 }
 
 #[tokio::test]
-async fn a_group_whose_answer_is_lost_happens_once_and_everybody_is_told_of_their_own() {
+async fn a_group_whose_answer_is_lost_is_applied_once_and_each_caller_gets_its_own_outcome() {
     let server = Server::start();
     let (store, swallow) = open_through_a_proxy(&server).await;
     let sessions = Sessions::of("ada", 40, &*store).await;

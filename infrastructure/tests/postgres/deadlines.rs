@@ -1,4 +1,4 @@
-//! What the server begins after its time is not done, by the server's own clock.
+//! A command that the server begins after its deadline is not executed; the server's own clock decides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Stalled {
 }
 
 #[tokio::test]
-async fn a_command_that_the_server_begins_after_its_time_is_not_done() {
+async fn a_command_that_the_server_begins_after_its_deadline_is_not_executed() {
     for logouts in [0, 1, 5] {
         let Stalled {
             world,
@@ -98,7 +98,7 @@ async fn a_command_that_the_server_begins_after_its_time_is_not_done() {
 }
 
 #[tokio::test]
-async fn a_command_that_the_server_begins_in_time_is_done() {
+async fn a_command_that_the_server_begins_before_its_deadline_is_executed() {
     for logouts in [0, 1, 5] {
         let Stalled {
             world,

@@ -1,4 +1,4 @@
-//! Instants that no calendar reaches, in rows that the database's owner wrote.
+//! Instants outside the range of this program's calendar, in rows that the database's owner wrote.
 
 use authlog_application::ports::{Check, Directory as _, Doctor as _, Identifier};
 
@@ -7,7 +7,7 @@ use crate::store_behaviour::people::Person;
 use crate::store_behaviour::system::now;
 
 #[tokio::test]
-async fn a_row_with_an_instant_out_of_range_is_not_there() {
+async fn a_row_with_an_instant_out_of_range_is_treated_as_missing() {
     let world = open_unsequenced().await;
     let [ada, eve] = ["ada", "eve"].map(Person::called);
     for person in [&ada, &eve] {

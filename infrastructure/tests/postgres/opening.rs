@@ -89,7 +89,7 @@ async fn a_role_that_may_only_use_the_tables_can_open_and_write() {
 }
 
 #[tokio::test]
-async fn what_an_old_node_puts_into_its_queue_of_mail_is_taken_from_the_new_one() {
+async fn mail_that_an_old_node_queues_is_taken_from_the_new_queue() {
     let world = open_unsequenced().await;
     let ada = Person::called("ada");
     ada.registers(&*world.store).await;

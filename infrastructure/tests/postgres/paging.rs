@@ -165,7 +165,7 @@ async fn an_account_waits_for_a_transaction_that_began_before_its_own() {
 }
 
 #[tokio::test]
-async fn accounts_that_came_out_of_a_backup_begin_the_list() {
+async fn accounts_restored_from_a_backup_begin_the_list() {
     let world = open_unsequenced().await;
     let store = world.store();
     for number in 1..=3 {
@@ -220,7 +220,7 @@ async fn connections(world: &PostgresWorld) -> i64 {
 }
 
 #[tokio::test]
-async fn a_history_that_came_out_of_a_backup_is_read_in_the_order_of_the_log() {
+async fn a_history_restored_from_a_backup_is_read_in_the_order_of_the_log() {
     let world = open_unsequenced().await;
     let store = world.store();
     let ada = Person::called("ada");

@@ -1,4 +1,4 @@
-//! News of sessions that ended, when commits take their time.
+//! The stream of revocations when transactions commit late.
 
 use authlog_application::ports::{Revocation, RevocationSource as _};
 use authlog_domain::SessionId;
@@ -9,7 +9,7 @@ use crate::store_behaviour::revocations::revocations_since;
 use crate::store_behaviour::system::{now, random};
 
 #[tokio::test]
-async fn a_logout_that_commits_late_is_told_although_later_ones_were_told_before() {
+async fn a_logout_that_commits_late_is_reported_after_later_ones() {
     let world = open_unsequenced().await;
     let ada = Person::called("ada");
     ada.registers(&*world.store).await;
@@ -44,7 +44,7 @@ async fn a_logout_that_commits_late_is_told_although_later_ones_were_told_before
 }
 
 #[tokio::test]
-async fn a_reader_whose_connection_is_lost_does_not_go_on_over_another() {
+async fn a_reader_whose_connection_is_lost_does_not_continue_on_another() {
     let world = open_unsequenced().await;
     let (_, mut reader) = revocations_since(&*world.store, now()).await;
     assert_eq!(reader.read_new().await.unwrap(), []);

@@ -1,4 +1,4 @@
-//! The one order of all events.
+//! The total order of all events.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ async fn two_sequencers_order_thousands_of_concurrent_events_without_a_gap() {
     let deposed = world.number(
         r"
         SELECT count(pg_terminate_backend(pid)) FROM pg_locks
-         -- By two numbers, as an office is; accounts are locked by one.
+         -- An advisory lock on a role has a key of two numbers; one on an account has a single number.
          WHERE locktype = 'advisory' AND objsubid = 2 AND granted
            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     );
@@ -233,7 +233,7 @@ async fn a_leaf_hash_is_the_same_in_sql_and_in_rust() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_database_has_as_its_defaults_makes_no_difference() {
+async fn the_settings_of_a_database_do_not_change_the_log() {
     let world = open_unsequenced().await;
     for default in [
         "standard_conforming_strings = off",
@@ -262,7 +262,7 @@ async fn what_a_database_has_as_its_defaults_makes_no_difference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_beyond_all_numbers_does_not_stop_the_sequencer() {
+async fn a_time_out_of_range_does_not_stop_the_sequencer() {
     let world = open().await;
     let ada = Person::called("ada");
     ada.registers(&*world.store).await;

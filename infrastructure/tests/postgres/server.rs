@@ -1,4 +1,4 @@
-//! A PostgreSQL server of one's own, which goes away with the last test that uses it.
+//! A PostgreSQL server for the tests, stopped after the last test that uses it.
 
 use std::net::TcpListener;
 use std::os::unix::fs::chown;

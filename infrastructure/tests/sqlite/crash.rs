@@ -1,4 +1,4 @@
-//! What was acknowledged survives the death of the program.
+//! Acknowledged appends survive a kill of the program.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};

@@ -39,7 +39,7 @@ async fn register(store: &Arc<dyn Store>, people: &[Person]) {
 
 /// Ids are random here, so that pages are split in the middle; names differ in length, so that rows do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_was_erased_among_many_is_in_no_page() {
+async fn an_account_erased_among_many_is_left_in_no_page() {
     let world = open().await;
     let store = world.store();
     let mut random = Seeded(7);
@@ -55,7 +55,7 @@ async fn who_was_erased_among_many_is_in_no_page() {
     let (erased, others): (Vec<_>, Vec<_>) = people.iter().partition(|_| random.below(3) == 0);
     assert_eq!(world.found(&erased).len(), erased.len());
     for person in &erased {
-        person.is_erased(&*store).await;
+        person.erases_account(&*store).await;
     }
     assert_eq!(world.found(&erased), Vec::<&str>::new());
     assert_eq!(world.found(&others).len(), others.len());

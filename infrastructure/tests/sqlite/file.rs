@@ -15,7 +15,7 @@ use crate::store_behaviour::system::{SystemEntropy, random};
 use crate::store_behaviour::{World, footprint};
 
 #[tokio::test]
-async fn the_files_are_their_owners_alone() {
+async fn only_their_owner_may_read_the_files() {
     let world = open().await;
     Person::called("ada").registers(&*world.store()).await;
     let folder = world.path().parent().unwrap().to_owned();
@@ -122,7 +122,7 @@ async fn an_append_whose_rows_are_changed_back_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_refused() {
+async fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let master = MasterKey::generate(&SystemEntropy);
     let path = folder.path().join("letter.txt");
@@ -163,7 +163,7 @@ async fn programs_that_open_a_new_file_at_once_get_one_store() {
             let stores = openers.into_iter().map(|opener| opener.join().unwrap());
             stores.collect()
         });
-        // With peppers of their own they would let one name be taken once each.
+        // If each had its own pepper, each would accept the same name once.
         let mut registered = 0;
         for store in &stores {
             let registration = Person::called("ada").registration(store).await;

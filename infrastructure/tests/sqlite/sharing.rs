@@ -36,7 +36,7 @@ async fn appends_that_wait_together_are_committed_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_line_works_beside_the_service() {
+async fn the_command_line_works_while_the_service_runs() {
     let world = open().await;
     let programs = [world.store(), world.another_node().await];
     let mut lives = JoinSet::new();

@@ -1,4 +1,4 @@
-//! Addresses that change, locks, and the sessions that count.
+//! Tests of changes of address, locks and live sessions.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub async fn a_changed_address_is_claimed_and_the_one_before_is_free(world: &imp
     let before = Identifier::Email(ada.email());
     let after = Identifier::Email(address("ADA@elsewhere.example"));
     let asked = asks_for(&*store, &ada, "ada@elsewhere.example").await;
-    // To ask is not to have.
+    // A requested address is not claimed yet.
     assert!(store.find_account(&after).await.unwrap().is_none());
     ada.does(&*store, confirm(&*store, &ada, asked).await)
         .await
@@ -115,7 +115,7 @@ pub async fn people_who_race_for_one_address_get_it_once(world: &impl World) {
     assert_eq!(won.count(), 1);
 }
 
-pub async fn an_append_that_would_leave_no_administrator_leaves_nothing(world: &impl World) {
+pub async fn an_append_that_would_leave_no_administrator_is_refused(world: &impl World) {
     let (store, other) = (world.store(), world.another_node().await);
     let people = [Person::called("ada"), Person::called("bob")];
     for person in &people {
@@ -149,9 +149,7 @@ pub async fn an_append_that_would_leave_no_administrator_leaves_nothing(world: &
     assert_eq!(locked, 1);
 }
 
-pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began(
-    world: &impl World,
-) {
+pub async fn live_sessions_are_listed_in_pages_with_their_origins(world: &impl World) {
     let store = world.store();
     let (ada, bob) = (Person::called("ada"), Person::called("bob"));
     ada.registers(&*store).await;
@@ -202,7 +200,7 @@ pub async fn the_sessions_that_count_are_told_page_by_page_with_where_they_began
     assert!(standing.is_live(now()));
 }
 
-pub async fn a_page_of_sessions_looks_at_a_bounded_number(world: &impl World) {
+pub async fn a_page_of_sessions_examines_a_bounded_number(world: &impl World) {
     const MANY: usize = 2500;
     let store = world.store();
     let ada = Person::called("ada");
@@ -307,11 +305,11 @@ pub async fn other_sessions_are_those_of_the_current_epoch_and_the_one_that_was_
     assert!(!others(None).await);
 }
 
-pub async fn of_many_sessions_in_one_epoch_one_is_taken_to_count(world: &impl World) {
+pub async fn an_account_with_many_sessions_is_assumed_to_have_a_live_one(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    // A hundred are looked at.
+    // A hundred sessions are examined.
     for (visits, others) in [(99, false), (1, true)] {
         for _ in 0..visits {
             append(&*store, vec![ada.visit().await]).await.unwrap();

@@ -1,4 +1,4 @@
-//! Looking things up.
+//! Tests of look-ups and lists.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -149,15 +149,15 @@ pub async fn a_reader_of_all_accounts_misses_none_that_is_registered_meanwhile(w
     let first = Person::called("first").registration(&*store).await;
     let second = Person::called("second").registration(&*store).await;
     store.append(second).await.unwrap();
-    lists(&*store, None, &[2]).await;
+    wait_for_list(&*store, None, &[2]).await;
     store.append(first).await.unwrap();
-    lists(&*store, Some(2), &[1]).await;
-    lists(&*store, None, &[2, 1]).await;
+    wait_for_list(&*store, Some(2), &[1]).await;
+    wait_for_list(&*store, None, &[2, 1]).await;
 }
 
-/// The list is soon these numbers. PostgreSQL leaves out the newest accounts while an older transaction is open, which may be one
-/// of another database of the same server.
-async fn lists(store: &dyn Store, after: Option<i64>, numbers: &[i64]) {
+/// Waits until the list has these numbers. PostgreSQL leaves out the newest accounts while an older transaction is
+/// open, which may be one of another database of the same server.
+async fn wait_for_list(store: &dyn Store, after: Option<i64>, numbers: &[i64]) {
     for _ in 0..1000 {
         if numbers_after(store, after).await == numbers {
             return;
@@ -167,17 +167,17 @@ async fn lists(store: &dyn Store, after: Option<i64>, numbers: &[i64]) {
     assert_eq!(numbers_after(store, after).await, numbers);
 }
 
-pub async fn a_reader_of_all_accounts_goes_on_after_one_that_was_erased(world: &impl World) {
+pub async fn a_reader_of_all_accounts_continues_after_an_erased_account(world: &impl World) {
     let store = world.store();
     let people = ["ada", "bob", "eve"].map(Person::called);
     for (person, number) in people.iter().zip([7, 9, 8]) {
         let registration = person.registration_as(number).await;
         store.append(registration).await.unwrap();
     }
-    people[1].is_erased(&*store).await;
+    people[1].erases_account(&*store).await;
     assert_eq!(numbers_after(&*store, None).await, [7, 8]);
     assert_eq!(numbers_after(&*store, Some(9)).await, [8]);
-    people[2].is_erased(&*store).await;
+    people[2].erases_account(&*store).await;
     assert_eq!(numbers_after(&*store, Some(8)).await, [0_i64; 0]);
     let late = Person::called("late").registration_as(4).await;
     store.append(late).await.unwrap();
@@ -185,7 +185,7 @@ pub async fn a_reader_of_all_accounts_goes_on_after_one_that_was_erased(world: &
     assert_eq!(numbers_after(&*store, Some(7)).await, [4]);
 }
 
-pub async fn an_opaque_token_stands_for_its_session_until_it_expires(world: &impl World) {
+pub async fn an_opaque_token_finds_its_session_until_it_expires(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -212,14 +212,14 @@ pub async fn an_opaque_token_stands_for_its_session_until_it_expires(world: &imp
     let other = TokenDigest([43; 32]);
     let found = store.session_by_opaque_token(&other, now()).await;
     assert!(found.unwrap().is_none());
-    // Housekeeping takes what has expired, and nothing before.
+    // Housekeeping removes only tokens that have expired.
     assert_eq!(store.remove_expired_tokens(last).await.unwrap(), 0);
     assert!(at(last).await.unwrap().is_some());
     assert_eq!(store.remove_expired_tokens(expires_at).await.unwrap(), 1);
     assert!(at(last).await.unwrap().is_none());
 }
 
-pub async fn what_is_not_there_is_not_found(world: &impl World) {
+pub async fn unknown_accounts_and_sessions_are_not_found(world: &impl World) {
     let store = world.store();
     let nemo = Identifier::parse("nemo").unwrap();
     assert!(store.find_for_sign_in(&nemo).await.unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Erasing accounts: the events stay as they are, and nothing else does.
+//! Tests of erasure: the stored events do not change, and all other data of the account is removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ const KEPT: [(&str, &str); 5] = [
     ("sessions", "user_id"),
 ];
 
-/// How many rows are kept of that account, and how many opaque tokens of no session.
+/// The number of rows of that account, plus the opaque tokens that have no session.
 async fn rows_of(world: &impl World, user: UserId) -> i64 {
     let mut rows = 0;
     for (table, column) in KEPT {
@@ -42,7 +42,7 @@ async fn rows_of(world: &impl World, user: UserId) -> i64 {
 }
 
 /// Signs in with an opaque token.
-async fn signs_in_opaquely(store: &dyn Store, person: &Person) -> SessionId {
+async fn signs_in_with_opaque_token(store: &dyn Store, person: &Person) -> SessionId {
     let session = SessionId::new(random());
     let staged = person.login(session, 0).await;
     let append = with_opaque_token(session, staged);
@@ -70,8 +70,8 @@ pub async fn an_erased_account_leaves_its_events_and_nothing_else(world: &impl W
     let ada = Person::called("ada");
     ada.registers(&*store).await;
     ada.signs_in(&*store).await;
-    signs_in_opaquely(&*store, &ada).await;
-    ada.is_erased(&*store).await;
+    signs_in_with_opaque_token(&*store, &ada).await;
+    ada.erases_account(&*store).await;
     for ((table, before), (_, after)) in empty.into_iter().zip(footprint(world).await) {
         let events = ["events", "event_log"].contains(&table);
         assert_eq!(after - before, if events { 4 } else { 0 }, "{table}");
@@ -91,13 +91,13 @@ pub async fn an_erased_account_leaves_its_events_and_nothing_else(world: &impl W
     }
 }
 
-pub async fn every_node_tells_who_was_erased(world: &impl World) {
+pub async fn every_node_knows_which_accounts_were_erased(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let (ada, eve) = (Person::called("ada"), Person::called("eve"));
     for person in [&ada, &eve] {
         person.registers(&*nodes[0]).await;
     }
-    ada.is_erased(&*nodes[0]).await;
+    ada.erases_account(&*nodes[0]).await;
     for node in &nodes {
         assert!(node.is_erased(ada.user).await.unwrap());
         assert!(!node.is_erased(eve.user).await.unwrap());
@@ -113,7 +113,7 @@ pub async fn an_erasure_changes_no_stored_event_and_no_leaf(world: &impl World) 
     ada.signs_in(&*store).await;
     world.settle().await;
     let (events, log) = (world.stored_events().await, world.event_log().await);
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     world.settle().await;
     let events_after = world.stored_events().await;
     for (was, is) in events.iter().zip(&events_after) {
@@ -133,9 +133,9 @@ pub async fn other_accounts_are_untouched_by_an_erasure(world: &impl World) {
     for person in [&ada, &eve] {
         person.registers(&*store).await;
     }
-    let session = signs_in_opaquely(&*store, &eve).await;
+    let session = signs_in_with_opaque_token(&*store, &eve).await;
     let before = store.session(session).await.unwrap().unwrap();
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     assert_eq!(store.session(session).await.unwrap(), Some(before));
     let found = store
         .find_for_sign_in(&Identifier::Email(eve.email()))
@@ -170,7 +170,7 @@ pub async fn nothing_is_appended_to_an_erased_account(world: &impl World) {
         .decides(&*nodes[0], ada.ask_for_reset(ResetId::new(random())))
         .await
         .unwrap();
-    ada.is_erased(&*nodes[0]).await;
+    ada.erases_account(&*nodes[0]).await;
     let (events, rows) = (world.count("events").await, rows_of(world, ada.user).await);
     for node in &nodes {
         for staged in &late {
@@ -180,7 +180,7 @@ pub async fn nothing_is_appended_to_an_erased_account(world: &impl World) {
                 "{refused:?}"
             );
         }
-        // What was decided on the account itself is decided again, and then refused.
+        // A command on the account itself conflicts; it is decided again, and then refused.
         let refused = append(&**node, vec![reset.clone()]).await;
         assert!(refused.is_err());
         assert!(
@@ -193,9 +193,7 @@ pub async fn nothing_is_appended_to_an_erased_account(world: &impl World) {
     assert_eq!((rows_of(world, ada.user).await, rows), (0, 0));
 }
 
-pub async fn who_was_erased_is_refused_alone_among_those_who_come_at_the_same_moment(
-    world: &impl World,
-) {
+pub async fn an_erased_account_in_a_batch_is_refused_without_the_others(world: &impl World) {
     let store = world.store();
     let (mut people, mut decided) = (Vec::new(), Vec::new());
     for number in 0..10 {
@@ -210,7 +208,7 @@ pub async fn who_was_erased_is_refused_alone_among_those_who_come_at_the_same_mo
     }
     // Another node, so that this one still knows the key.
     let erased = &people[4];
-    erased.is_erased(&*world.another_node().await).await;
+    erased.erases_account(&*world.another_node().await).await;
     let (events, sessions) = (world.count("events").await, world.count("sessions").await);
     let outcomes = join_all(decided.into_iter().map(|it| append(&*store, vec![it]))).await;
     for (number, outcome) in outcomes.into_iter().enumerate() {
@@ -227,28 +225,28 @@ pub async fn who_was_erased_is_refused_alone_among_those_who_come_at_the_same_mo
     assert_eq!(rows_of(world, erased.user).await, 0);
 }
 
-pub async fn another_node_opens_nothing_that_was_erased(world: &impl World) {
+pub async fn another_node_decrypts_nothing_of_an_erased_account(world: &impl World) {
     let (here, there) = (world.store(), world.another_node().await);
     let ada = Person::called("ada");
     ada.registers(&*here).await;
     ada.signs_in(&*there).await;
     let known = there.load(&ada.stream()).await.unwrap();
     assert_eq!(known[0].payload["UserRegistered"]["username"], "ada");
-    ada.is_erased(&*here).await;
+    ada.erases_account(&*here).await;
     // The key is gone at once, whether or not the revocation has arrived.
     let erased = there.load(&ada.stream()).await.unwrap();
     let username = &erased[0].payload["UserRegistered"]["username"];
     assert_eq!(username, &json!({ "erased": true }));
 }
 
-pub async fn a_key_that_is_put_back_after_the_erasure_opens_nothing(world: &impl World) {
+pub async fn a_key_that_is_restored_after_the_erasure_decrypts_nothing(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
     world
         .execute("CREATE TABLE copied_subjects AS SELECT * FROM subject_keys")
         .await;
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     world
         .execute("INSERT INTO subject_keys SELECT * FROM copied_subjects")
         .await;
@@ -259,12 +257,12 @@ pub async fn a_key_that_is_put_back_after_the_erasure_opens_nothing(world: &impl
     }
 }
 
-pub async fn another_node_hears_of_an_erasure(world: &impl World) {
+pub async fn an_erasure_reaches_another_node(world: &impl World) {
     let (here, there) = (world.store(), world.another_node().await);
     let ada = Person::called("ada");
     ada.registers(&*here).await;
     let (_, mut reader) = revocations_since(&*there, now()).await;
-    ada.is_erased(&*here).await;
+    ada.erases_account(&*here).await;
     let user = ada.user;
     let expected = Revocation::Erased { user, epoch: 1 };
     let news = reader.read_new().await.unwrap();
@@ -278,7 +276,7 @@ pub async fn an_erased_person_can_register_again(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     let again = Person::called("ada");
     again.registers(&*store).await;
     let found = store.find_account(&Identifier::Email(ada.email())).await;
@@ -286,7 +284,7 @@ pub async fn an_erased_person_can_register_again(world: &impl World) {
     assert_eq!(rows_of(world, ada.user).await, 0);
 }
 
-pub async fn a_rebuild_after_an_erasure_brings_nothing_back(world: &impl World) {
+pub async fn a_rebuild_restores_nothing_of_an_erased_account(world: &impl World) {
     let store = world.store();
     let (ada, eve) = (Person::called("ada"), Person::called("eve"));
     for person in [&ada, &eve] {
@@ -295,7 +293,7 @@ pub async fn a_rebuild_after_an_erasure_brings_nothing_back(world: &impl World) 
         let refused = person.refused_login(&*store).await;
         append(&*store, vec![refused]).await.unwrap();
     }
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     let before = footprint(world).await;
     rebuild(&*store).await;
     assert_eq!(footprint(world).await, before);
@@ -310,7 +308,7 @@ pub async fn rows_of_erased_accounts_are_removed_by_a_rebuild(world: &impl World
         person.registers(&*store).await;
         person.signs_in(&*store).await;
     }
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     // The rows are put back by hand.
     for table in ["accounts", "sessions"] {
         let sql = format!("UPDATE {table} SET user_id = '{}'", ada.user);
@@ -322,7 +320,7 @@ pub async fn rows_of_erased_accounts_are_removed_by_a_rebuild(world: &impl World
     assert!(store.account(eve.user).await.unwrap().is_some());
 }
 
-pub async fn requests_for_resets_of_an_erased_account_are_gone(world: &impl World) {
+pub async fn reset_requests_of_an_erased_account_are_removed(world: &impl World) {
     let store = world.store();
     let (ada, eve) = (Person::called("ada"), Person::called("eve"));
     for person in [&ada, &eve] {
@@ -335,7 +333,7 @@ pub async fn requests_for_resets_of_an_erased_account_are_gone(world: &impl Worl
             store.enqueue(&request(&typed)).await.unwrap();
         }
     }
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     let later = now().plus(super::people::LIFETIME);
     let left = store.take_due(later, later, 100).await.unwrap();
     let mut typed: Vec<String> = left.into_iter().map(|it| it.identifier).collect();
@@ -399,7 +397,7 @@ pub async fn an_erasure_wins_over_everything_that_races_it(world: &impl World) {
             });
         }
         start.wait().await;
-        // A reset that came first is a conflict: then it is decided again, as the program does.
+        // A reset that was appended first causes a conflict. The erasure is then decided again, as the program does.
         while append(&*nodes[round % 2], vec![ada.erasure(&*nodes[0]).await])
             .await
             .is_err()
@@ -438,7 +436,7 @@ async fn nothing_follows_an_erasure_in_the_log(world: &impl World) {
     assert!(!erased.is_empty());
 }
 
-pub async fn a_rebuild_that_races_erasures_brings_nothing_back(world: &impl World) {
+pub async fn a_rebuild_during_erasures_restores_nothing(world: &impl World) {
     let store = world.store();
     let mut people = Vec::new();
     for number in 0..40 {
@@ -457,7 +455,7 @@ pub async fn a_rebuild_that_races_erasures_brings_nothing_back(world: &impl Worl
         }
     });
     for person in &people {
-        person.is_erased(&*store).await;
+        person.erases_account(&*store).await;
     }
     done.store(true, Ordering::SeqCst);
     rebuilding.await.unwrap();
@@ -483,7 +481,7 @@ async fn with_very_many_sessions(store: &dyn Store) -> (Person, Vec<SessionId>) 
     (ada, sessions)
 }
 
-async fn is_well(store: &dyn Store) {
+async fn assert_is_well(store: &dyn Store) {
     let diagnosis = store.examine(false, now(), &|_| ()).await.unwrap();
     assert!(diagnosis.is_well(), "{diagnosis:?}");
 }
@@ -493,12 +491,12 @@ pub async fn an_account_with_very_many_sessions_is_erased_at_once_and_its_sessio
 ) {
     let store = world.store();
     let (ada, sessions) = with_very_many_sessions(&*store).await;
-    let opaque = signs_in_opaquely(&*store, &ada).await;
+    let opaque = signs_in_with_opaque_token(&*store, &ada).await;
     let bob = Person::called("bob");
     bob.registers(&*store).await;
-    let of_bob = signs_in_opaquely(&*store, &bob).await;
-    ada.is_erased(&*store).await;
-    // The rest is still there, and counts for nothing.
+    let of_bob = signs_in_with_opaque_token(&*store, &bob).await;
+    ada.erases_account(&*store).await;
+    // The remaining rows are still stored, but grant nothing.
     let left = format!("sessions WHERE user_id = '{}'", ada.user);
     assert_eq!(world.count(&left).await, VERY_MANY as i64 + 1 - 1000);
     for (table, column) in KEPT.iter().filter(|(table, _)| *table != "sessions") {
@@ -510,8 +508,8 @@ pub async fn an_account_with_very_many_sessions_is_erased_at_once_and_its_sessio
     }
     let live = store.live_sessions(ada.user, now(), None, 10).await;
     assert_eq!(live.unwrap(), LiveSessions::default());
-    is_well(&*store).await;
-    // Any node goes on, as if the one that began had crashed.
+    assert_is_well(&*store).await;
+    // Any node continues the erasure, as if the first one had crashed.
     let other = world.another_node().await;
     let mut batches = 0;
     while other.continue_erasures(20).await.unwrap() {
@@ -521,7 +519,7 @@ pub async fn an_account_with_very_many_sessions_is_erased_at_once_and_its_sessio
     assert!(batches >= 2, "31 rows go in batches of 20");
     assert_eq!(rows_of(world, ada.user).await, 0);
     assert_eq!(world.count("unfinished_erasures").await, 0);
-    is_well(&*store).await;
+    assert_is_well(&*store).await;
     assert!(store.session(of_bob).await.unwrap().is_some());
     assert_eq!(world.count("opaque_tokens").await, 1);
 }
@@ -529,7 +527,7 @@ pub async fn an_account_with_very_many_sessions_is_erased_at_once_and_its_sessio
 pub async fn a_rebuild_removes_what_an_interrupted_erasure_left(world: &impl World) {
     let store = world.store();
     let (ada, _) = with_very_many_sessions(&*store).await;
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     rebuild(&*store).await;
     let left = format!("sessions WHERE user_id = '{}'", ada.user);
     assert_eq!(world.count(&left).await, VERY_MANY as i64 - 1000);
@@ -537,7 +535,7 @@ pub async fn a_rebuild_removes_what_an_interrupted_erasure_left(world: &impl Wor
     assert_eq!(rows_of(world, ada.user).await, 0);
     while store.continue_erasures(20).await.unwrap() {}
     assert_eq!(world.count("unfinished_erasures").await, 0);
-    is_well(&*store).await;
+    assert_is_well(&*store).await;
 }
 
 /// Rebuilds everything without looking for orphans.

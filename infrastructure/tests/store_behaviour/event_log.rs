@@ -1,4 +1,4 @@
-//! The log's own order, from which everything outside is derived.
+//! Tests of the event log: its order, its leaves, and reading it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use super::people::{Person, append, refresh};
 use super::{StoredEvent, World};
 
-/// People on two nodes who do all sorts of things at once, some of which are refused, lost or undone.
-async fn live(world: &impl World) {
+/// Concurrent registrations, sign-ins, refreshes and sign-outs on two nodes. Some of them are refused or conflict.
+async fn record_activity(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let mut lives = JoinSet::new();
     for number in 0..10 {
@@ -43,7 +43,7 @@ async fn live(world: &impl World) {
 }
 
 pub async fn the_log_is_dense_complete_and_in_order_of_each_stream(world: &impl World) {
-    live(world).await;
+    record_activity(world).await;
     let log = world.event_log().await;
     let indexes: Vec<i64> = log.iter().map(|entry| entry.log_index).collect();
     assert_eq!(indexes, (1..=log.len() as i64).collect::<Vec<_>>());
@@ -66,7 +66,7 @@ pub async fn the_log_is_dense_complete_and_in_order_of_each_stream(world: &impl 
 }
 
 pub async fn each_leaf_is_the_hash_of_the_stored_event(world: &impl World) {
-    live(world).await;
+    record_activity(world).await;
     let events = world.stored_events().await;
     let leaves: HashMap<_, _> = events
         .iter()
@@ -92,8 +92,8 @@ pub async fn each_leaf_is_the_hash_of_the_stored_event(world: &impl World) {
     }
 }
 
-pub async fn a_reader_gets_what_the_filter_asks_for_and_no_more(world: &impl World) {
-    live(world).await;
+pub async fn a_reader_gets_exactly_the_events_that_match_the_filter(world: &impl World) {
+    record_activity(world).await;
     let store = world.store();
     let everything = LogFilter::default();
     let log = store.read_log(0, 1000, &everything).await.unwrap();
@@ -131,8 +131,8 @@ pub async fn a_reader_gets_what_the_filter_asks_for_and_no_more(world: &impl Wor
     assert_eq!(store.log_head().await.unwrap().log_index, 80);
 }
 
-pub async fn a_stretch_of_the_log_tells_which_accounts_changed(world: &impl World) {
-    live(world).await;
+pub async fn a_range_of_the_log_gives_the_changed_accounts(world: &impl World) {
+    record_activity(world).await;
     let store = world.store();
     let log = store
         .read_log(0, 1000, &LogFilter::default())
@@ -154,10 +154,8 @@ pub async fn a_stretch_of_the_log_tells_which_accounts_changed(world: &impl Worl
     }
 }
 
-pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
-    world: &impl World,
-) {
-    live(world).await;
+pub async fn a_cursor_is_confirmed_by_the_entry_and_not_by_its_index_alone(world: &impl World) {
+    record_activity(world).await;
     let store = world.store();
     let everything = LogFilter::default();
     let log = store.read_log(0, 1000, &everything).await.unwrap();
@@ -169,7 +167,7 @@ pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
         event_types: vec!["NoSuchEvent".to_owned()],
         ..to_30.clone()
     };
-    // From a number, from an entry, to a full page, to a place, and where nothing matches.
+    // Up to a full page, up to a given index, and where nothing matches; each from an index alone and from an entry.
     for (after, limit, filter, reached) in [
         (0, 20, &everything, 20),
         (0, 100, &to_30, 30),
@@ -205,7 +203,7 @@ pub async fn a_reader_is_led_on_by_the_entry_that_it_read_and_not_by_its_number(
         let accounts = store.changed_accounts(cursor, 10).await;
         assert!(changed_at(&accounts, cursor.log_index), "{cursor:?}");
     }
-    // Nor is a page cut short that was to reach further than the log does.
+    // A page that should reach beyond the end of the log is refused and not cut short.
     let to_81 = LogFilter {
         until: Some(81),
         ..LogFilter::default()

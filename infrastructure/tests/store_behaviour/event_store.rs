@@ -1,4 +1,4 @@
-//! Appending and loading.
+//! Tests of appending and loading events.
 
 use authlog_application::ports::{
     Append, AppendError, IdentifierKind, OpaqueTokenRecord, TokenDigest,
@@ -218,7 +218,9 @@ pub async fn a_registration_that_races_itself_a_hundred_times_wins_once(world: &
     assert_eq!(world.count("identifier_claims").await, 2);
 }
 
-pub async fn commands_that_race_on_one_stream_conflict_and_nothing_is_taken(world: &impl World) {
+pub async fn of_concurrent_commands_on_one_stream_one_wins_and_the_others_conflict(
+    world: &impl World,
+) {
     let nodes = [world.store(), world.another_node().await];
     let ada = Person::called("ada");
     ada.registers(&*nodes[0]).await;
@@ -244,9 +246,7 @@ pub async fn commands_that_race_on_one_stream_conflict_and_nothing_is_taken(worl
     assert_eq!(events.len(), 2);
 }
 
-pub async fn sessions_that_go_on_at_the_same_moment_each_get_their_event_and_their_row(
-    world: &impl World,
-) {
+pub async fn concurrent_refreshes_each_write_their_event_and_their_row(world: &impl World) {
     let store = world.store();
     let mut sessions = Vec::new();
     for number in 0..10 {
@@ -280,7 +280,7 @@ pub async fn sessions_that_go_on_at_the_same_moment_each_get_their_event_and_the
     assert_eq!(none, None);
 }
 
-pub async fn of_two_commands_on_a_session_at_the_same_moment_one_comes_first_and_their_neighbours_notice_nothing(
+pub async fn of_two_concurrent_commands_on_a_session_one_conflicts_and_other_sessions_are_not_affected(
     world: &impl World,
 ) {
     let store = world.store();
@@ -314,7 +314,7 @@ pub async fn of_two_commands_on_a_session_at_the_same_moment_one_comes_first_and
     }
 }
 
-pub async fn several_streams_in_one_append_become_true_together(world: &impl World) {
+pub async fn the_streams_of_one_append_become_visible_together(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     let session = SessionId::new(random());

@@ -1,4 +1,4 @@
-//! The mail that is due, and the gate through which it goes.
+//! Tests of the mail queue, and of the gate that limits the mail to each mailbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ async fn registered(store: &dyn Store, name: &str) -> Person {
 }
 
 /// Locks the account so many times, and unlocks it in between. Each lock sends a notification mail.
-async fn is_locked(store: &dyn Store, person: &Person, times: usize) {
+async fn lock_times(store: &dyn Store, person: &Person, times: usize) {
     for _ in 0..times {
         let at = now();
         for command in [
@@ -38,7 +38,7 @@ async fn is_locked(store: &dyn Store, person: &Person, times: usize) {
     }
 }
 
-/// Takes what is due at `at`, for a minute.
+/// Takes the mail that is due at `at`, with a lease of one minute.
 async fn take(store: &dyn Store, at: Timestamp) -> Vec<DueMail> {
     store
         .take_due_mail(at, at.plus(MINUTE), 1000)
@@ -46,14 +46,14 @@ async fn take(store: &dyn Store, at: Timestamp) -> Vec<DueMail> {
         .unwrap()
 }
 
-/// Puts in a request for a reset, and returns its entry.
+/// Queues a request for a reset, and returns its entry.
 async fn reset_entry(store: &dyn Store) -> QueuedMail {
     let request = request(now());
     store.enqueue(&request).await.unwrap();
     QueuedMail::Reset(request.reset)
 }
 
-/// How many of so many new entries the gate lets through to `to`.
+/// Asks the gate to admit this number of new entries to `to`, and returns how many it admits.
 async fn admitted(
     store: &dyn Store,
     to: &Email,
@@ -75,8 +75,8 @@ pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world:
     let ada = registered(&*store, "ada").await;
     let bob = registered(&*store, "bob").await;
     assert_eq!(world.count("mail_queue").await, 0);
-    is_locked(&*store, &ada, 1).await;
-    is_locked(&*store, &bob, 1).await;
+    lock_times(&*store, &ada, 1).await;
+    lock_times(&*store, &bob, 1).await;
     let at = now();
     let mut taken = take(&*other, at).await;
     taken.sort_by_key(|mail| mail.user != ada.user);
@@ -104,14 +104,14 @@ pub async fn mail_is_due_with_its_event_and_handled_by_one_node_at_a_time(world:
     assert!(take(&*store, later.plus(MINUTE)).await.is_empty());
     assert_eq!(take(&*store, much_later).await.len(), 1);
     // The owner of an erased account gets no mail.
-    ada.is_erased(&*store).await;
+    ada.erases_account(&*store).await;
     assert_eq!(world.count("mail_queue").await, 0);
 }
 
-pub async fn what_happens_while_a_mail_waits_is_counted_by_its_entry(world: &impl World) {
+pub async fn events_while_a_mail_waits_are_counted_in_its_entry(world: &impl World) {
     let store = world.store();
     let ada = registered(&*store, "ada").await;
-    is_locked(&*store, &ada, 12).await;
+    lock_times(&*store, &ada, 12).await;
     for wanted in ["a@example.com", "b@example.com", "A@Example.com"] {
         asks_for(&*store, &ada, wanted).await;
     }
@@ -134,23 +134,23 @@ pub async fn what_happens_while_a_mail_waits_is_counted_by_its_entry(world: &imp
     assert_eq!(counts, expected);
 }
 
-pub async fn what_happens_while_a_mail_is_sent_is_due_afterwards(world: &impl World) {
+pub async fn events_while_a_mail_is_sent_are_due_afterwards(world: &impl World) {
     let store = world.store();
     let ada = registered(&*store, "ada").await;
-    is_locked(&*store, &ada, 2).await;
+    lock_times(&*store, &ada, 2).await;
     let at = now();
     let sent = take(&*store, at).await.remove(0);
-    is_locked(&*store, &ada, 3).await;
+    lock_times(&*store, &ada, 3).await;
     store.complete_mail(&sent).await.unwrap();
     let rest = take(&*store, now()).await.remove(0);
     assert_eq!(rest.happened, 3);
-    // A node that completes twice takes nothing away, nor does one that is late put the rest off.
+    // A second completion removes nothing, and a late postponement does not delay the rest.
     store.complete_mail(&sent).await.unwrap();
     store
         .postpone_mail(&sent, now().plus(24 * HOUR))
         .await
         .unwrap();
-    // A node that comes late with what it completed must not take the rest away.
+    // The rest is still due after both.
     let again = take(&*store, now().plus(HOUR)).await.remove(0);
     assert_eq!(again.happened, 3);
     store.complete_mail(&rest).await.unwrap();
@@ -159,7 +159,7 @@ pub async fn what_happens_while_a_mail_is_sent_is_due_afterwards(world: &impl Wo
     assert_eq!(world.count("mail_queue").await, 0);
 }
 
-pub async fn the_address_of_before_is_told_if_it_was_verified_and_waits_sealed(world: &impl World) {
+pub async fn a_verified_previous_address_is_notified_and_queued_sealed(world: &impl World) {
     let store = world.store();
     let ada = registered(&*store, "ada").await;
     let told = async || {
@@ -173,7 +173,7 @@ pub async fn the_address_of_before_is_told_if_it_was_verified_and_waits_sealed(w
             .await
             .unwrap();
     };
-    // The first address was never proved to be hers.
+    // The first address was never verified.
     moves_to("ada@first.example").await;
     assert_eq!(told().await, []);
     // Another spelling is no other address.
@@ -197,7 +197,7 @@ pub async fn the_address_of_before_is_told_if_it_was_verified_and_waits_sealed(w
     assert!(unreadable.clone().count() == 2 && unreadable.clone().all(|it| it.address.is_none()));
 }
 
-pub async fn of_a_hundred_mails_at_once_the_gate_admits_exactly_its_quota(world: &impl World) {
+pub async fn of_a_hundred_concurrent_mails_the_gate_admits_exactly_its_quota(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let mut entries = Vec::new();
     for _ in 0..100 {
@@ -228,7 +228,7 @@ pub async fn an_admission_belongs_to_its_entry(world: &impl World) {
     let store = world.store();
     let ada = registered(&*store, "ada").await;
     let (to, kind, at) = (ada.email(), MailKind::AccountLocked, now());
-    is_locked(&*store, &ada, 1).await;
+    lock_times(&*store, &ada, 1).await;
     let due = take(&*store, at).await.remove(0);
     let asks = async |id| {
         let answer = store.admit(QueuedMail::Due(id), &to, kind, at).await;
@@ -239,8 +239,8 @@ pub async fn an_admission_belongs_to_its_entry(world: &impl World) {
     }
     let left = kind.quota().at_once as usize - 1;
     assert_eq!(admitted(&*store, &to, kind, 20, at).await, left);
-    // What happened after the mail was made takes an admission of its own.
-    is_locked(&*store, &ada, 1).await;
+    // Events after the mail was composed need an admission of their own.
+    lock_times(&*store, &ada, 1).await;
     store.complete_mail(&due).await.unwrap();
     assert!(matches!(asks(due.id).await, Admission::Refused { .. }));
     let rest = take(&*store, now()).await.remove(0);
@@ -248,7 +248,7 @@ pub async fn an_admission_belongs_to_its_entry(world: &impl World) {
     assert_eq!(asks(due.id).await, Admission::Gone);
 }
 
-pub async fn a_mailbox_is_sent_more_as_time_passes(world: &impl World) {
+pub async fn the_quota_of_a_mailbox_refills_over_time(world: &impl World) {
     let store = world.store();
     let (to, kind, at) = (
         address("ada@example.com"),
@@ -276,10 +276,10 @@ pub async fn a_mailbox_is_sent_more_as_time_passes(world: &impl World) {
     assert_eq!(admitted(&*store, &to, kind, 10, next_day).await, at_once);
 }
 
-pub async fn links_leave_places_for_notices(world: &impl World) {
+pub async fn requested_links_leave_room_for_notices(world: &impl World) {
     let store = world.store();
     let to = address("ada@example.com");
-    // Strangers ask for links all day long, as many as are sent.
+    // Strangers request links all day, more than are sent.
     let mut at = now();
     let mut links = 0;
     for _ in 0..48 {
@@ -303,7 +303,7 @@ pub async fn links_leave_places_for_notices(world: &impl World) {
     }
 }
 
-pub async fn what_a_mailbox_was_sent_outlives_the_account(world: &impl World) {
+pub async fn the_quota_of_a_mailbox_outlives_the_account(world: &impl World) {
     let store = world.store();
     let (kind, at) = (MailKind::VerificationLink, now());
     let mut sent = 0;
@@ -314,15 +314,15 @@ pub async fn what_a_mailbox_was_sent_outlives_the_account(world: &impl World) {
         let to = ada.email();
         let answer = store.admit(QueuedMail::Due(due.id), &to, kind, at).await;
         sent += u32::from(answer.unwrap() == Admission::Admitted);
-        ada.is_erased(&*store).await;
+        ada.erases_account(&*store).await;
     }
     assert_eq!(sent, kind.quota().at_once);
 }
 
-pub async fn what_was_put_off_under_a_clock_that_was_ahead_is_due_at_once(world: &impl World) {
+pub async fn mail_that_was_postponed_by_a_fast_clock_is_due_at_once(world: &impl World) {
     let store = world.store();
     let ada = registered(&*store, "ada").await;
-    is_locked(&*store, &ada, 1).await;
+    lock_times(&*store, &ada, 1).await;
     let at = now();
     let ahead = at.plus(26 * HOUR);
     let mail = take(&*store, ahead).await;
@@ -332,7 +332,7 @@ pub async fn what_was_put_off_under_a_clock_that_was_ahead_is_due_at_once(world:
     store.postpone_mail(&taken_again[0], ahead).await.unwrap();
     let put_off = take(&*store, at).await;
     assert_eq!(put_off.len(), 1);
-    // The longest that the gate puts a notice off.
+    // The longest time for which the gate postpones a notice.
     store
         .postpone_mail(&put_off[0], at.plus(HOUR))
         .await
@@ -347,7 +347,7 @@ pub async fn budgets_that_are_full_again_are_removed(world: &impl World) {
     assert_eq!(world.count("mail_budgets").await, 2);
     let remove = async |at| store.remove_unused_mail_budgets(at).await.unwrap();
     assert_eq!(remove(at.plus(11 * MINUTE)).await, 0);
-    // First the one of that kind, then the one of all.
+    // First the budget of that kind is removed, then the budget of all kinds.
     assert_eq!(remove(at.plus(12 * MINUTE)).await, 1);
     assert_eq!(remove(at.plus(59 * MINUTE)).await, 0);
     assert_eq!(remove(at.plus(HOUR)).await, 1);
@@ -358,7 +358,7 @@ pub async fn an_entry_that_cannot_be_read_delays_no_other(world: &impl World) {
     let store = world.store();
     for name in ["ada", "bob", "cyd"] {
         let person = registered(&*store, name).await;
-        is_locked(&*store, &person, 1).await;
+        lock_times(&*store, &person, 1).await;
         // One of a later version, one that is damaged, and one as it should be.
         let damage = match name {
             "ada" => "kind = 'newsletter'",

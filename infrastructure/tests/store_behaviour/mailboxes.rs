@@ -18,7 +18,7 @@ use super::system::now;
 const WRITTEN: &str = "mo@b\u{fc}cher.example";
 const SENT: &str = "mo@xn--bcher-kva.example";
 
-/// The window in which nodes of the version before may run.
+/// The window in which nodes of the previous version may run.
 const WINDOW: Duration = Duration::from_secs(3600);
 
 async fn registers(store: &dyn Store, name: &str, email: &str) -> Result<Person, AppendError> {
@@ -28,7 +28,7 @@ async fn registers(store: &dyn Store, name: &str, email: &str) -> Result<Person,
     store.append(registration).await.map(|()| person)
 }
 
-/// Whose account is found by this spelling of its address.
+/// The owner of the account that is found by this spelling of its address.
 async fn owner(store: &dyn Store, spelling: &str) -> Option<Person> {
     let identifier = Identifier::Email(Email::parse_existing(spelling).unwrap());
     let account = store.find_account(&identifier).await.unwrap();
@@ -45,10 +45,10 @@ async fn name_of_owner(store: &dyn Store, spelling: &str) -> Option<String> {
     owner(store, spelling).await.map(|person| person.name)
 }
 
-/// Brings the claims to what the version before made of an account with the address [`WRITTEN`].
-async fn registers_as_the_version_before(world: &impl World, name: &str) -> Person {
+/// Registers an account with the address [`WRITTEN`], and leaves only the claims that the previous version made.
+async fn registers_with_the_previous_version(world: &impl World, name: &str) -> Person {
     let store = world.store();
-    // The digest of the mailbox, as an account shows it that has no other.
+    // The digest of the mailbox, taken from an account whose address has no other spelling.
     let shown = registers(&*store, "shown", SENT).await.unwrap();
     world
         .execute(&format!(
@@ -56,7 +56,7 @@ async fn registers_as_the_version_before(world: &impl World, name: &str) -> Pers
             shown.user
         ))
         .await;
-    shown.is_erased(&*store).await;
+    shown.erases_account(&*store).await;
     let person = registers(&*store, name, WRITTEN).await.unwrap();
     world
         .execute("DELETE FROM identifier_claims WHERE digest IN (SELECT digest FROM shown)")
@@ -67,7 +67,7 @@ async fn registers_as_the_version_before(world: &impl World, name: &str) -> Pers
 }
 
 /// Runs the upgrade until it has nothing left to do.
-async fn is_upgraded(world: &impl World) {
+async fn run_claim_upgrade(world: &impl World) {
     let (_leads, leads) = watch::channel(true);
     let mut upgrader = ClaimUpgrader::new(world.store(), leads, Duration::ZERO);
     upgrader.run().await;
@@ -128,29 +128,29 @@ pub async fn a_mailbox_is_one_account_however_it_is_spelt(world: &impl World) {
     }
 }
 
-pub async fn mailboxes_of_the_version_before_are_claimed_and_accounts_that_share_one_go_on(
+pub async fn mailboxes_of_the_previous_version_are_claimed_and_accounts_that_share_one_continue(
     world: &impl World,
 ) {
     let store = world.store();
-    let ann = registers_as_the_version_before(world, "ann").await;
+    let ann = registers_with_the_previous_version(world, "ann").await;
     assert_eq!(
         name_of_owner(&*store, WRITTEN).await.as_deref(),
         Some("ann")
     );
     assert_eq!(name_of_owner(&*store, SENT).await, None);
-    // That its mailbox is not claimed yet is no damage before the upgrade is finished.
+    // Until the upgrade is finished, a mailbox that is not claimed is no damage.
     let diagnosis = store.examine(true, now(), &|_| ()).await.unwrap();
     assert!(diagnosis.divergences.is_empty(), "{diagnosis:?}");
-    is_upgraded(world).await;
+    run_claim_upgrade(world).await;
     assert_eq!(name_of_owner(&*store, SENT).await.as_deref(), Some("ann"));
     let diagnosis = store.examine(false, now(), &|_| ()).await.unwrap();
     assert!(diagnosis.is_well(), "{diagnosis:?}");
 
-    // The version before knew of no mailboxes, so another person could register with it.
-    ann.is_erased(&*store).await;
-    let ann = registers_as_the_version_before(world, "ann").await;
+    // The previous version did not claim mailboxes, so another person could register with it.
+    ann.erases_account(&*store).await;
+    let ann = registers_with_the_previous_version(world, "ann").await;
     let bob = registers(&*store, "bob", SENT).await.unwrap();
-    is_upgraded(world).await;
+    run_claim_upgrade(world).await;
     for (spelling, name) in [
         (WRITTEN, "ann"),
         ("MO@B\u{dc}CHER.example", "ann"),
@@ -169,11 +169,9 @@ pub async fn mailboxes_of_the_version_before_are_claimed_and_accounts_that_share
     assert!(matches!(refused, Err(AppendError::IdentifierTaken(_))));
 }
 
-pub async fn mailboxes_are_claimed_again_when_no_node_of_the_version_before_can_run(
-    world: &impl World,
-) {
+pub async fn mailboxes_are_claimed_again_after_the_upgrade_window(world: &impl World) {
     let store = world.store();
-    registers_as_the_version_before(world, "ann").await;
+    registers_with_the_previous_version(world, "ann").await;
     let (leads, is_led) = watch::channel(false);
     let mut upgrader = ClaimUpgrader::new(world.store(), is_led, WINDOW);
     let running = tokio::spawn(async move { upgrader.run().await });
@@ -192,14 +190,14 @@ pub async fn mailboxes_are_claimed_again_when_no_node_of_the_version_before_can_
         assert!(!store.mailboxes_are_claimed().await.unwrap());
         running.abort();
     }
-    // An old node registered this one after the walk, and the window has passed since.
+    // An old node registered this account after the mailboxes were claimed, and the window has passed since.
     world.execute("DELETE FROM finished_upgrades").await;
     owner(&*store, WRITTEN)
         .await
         .unwrap()
-        .is_erased(&*store)
+        .erases_account(&*store)
         .await;
-    registers_as_the_version_before(world, "bob").await;
+    registers_with_the_previous_version(world, "bob").await;
     world
         .execute_own(
             "SELECT 1",
@@ -216,9 +214,9 @@ pub async fn mailboxes_are_claimed_again_when_no_node_of_the_version_before_can_
 
 pub async fn an_account_that_shares_a_mailbox_leaves_it_to_the_other(world: &impl World) {
     let store = world.store();
-    let ann = registers_as_the_version_before(world, "ann").await;
+    let ann = registers_with_the_previous_version(world, "ann").await;
     registers(&*store, "bob", SENT).await.unwrap();
-    is_upgraded(world).await;
+    run_claim_upgrade(world).await;
     let asked = asks_for(&*store, &ann, "ann@elsewhere.example").await;
     ann.does(&*store, confirm(&*store, &ann, asked).await)
         .await

@@ -29,7 +29,7 @@ use super::system::{now, random};
 /// How long a test's sessions last.
 pub const LIFETIME: Duration = Duration::from_secs(3600);
 
-/// An account that a test makes. What it is called is derived from `name`.
+/// An account that a test makes. Its identifiers are derived from `name`.
 #[derive(Clone)]
 pub struct Person {
     pub name: String,
@@ -77,7 +77,7 @@ impl Person {
         self.registration_with(number, self.email()).await
     }
 
-    /// The same with another address.
+    /// The registration with another address, not yet appended.
     pub async fn registration_with(&self, number: i64, email: Email) -> Append {
         let command = UserCommand::Register(RegisterUser {
             at: now(),
@@ -98,7 +98,7 @@ impl Person {
         }
     }
 
-    /// The same under the store's next number.
+    /// The registration under the store's next number, not yet appended.
     pub async fn registration(&self, store: &dyn Store) -> Append {
         let number = store.next_account_number().await.unwrap();
         self.registration_as(number.get()).await
@@ -134,7 +134,7 @@ impl Person {
         Ok(())
     }
 
-    /// The end of the account, not yet appended.
+    /// The erasure of the account, not yet appended.
     pub async fn erasure(&self, store: &dyn Store) -> StagedStream {
         let command = UserCommand::Erase(Erase {
             at: now(),
@@ -143,8 +143,8 @@ impl Person {
         self.decides(store, command).await.unwrap()
     }
 
-    /// Puts an end to the account.
-    pub async fn is_erased(&self, store: &dyn Store) {
+    /// Erases the account.
+    pub async fn erases_account(&self, store: &dyn Store) {
         let staged = self.erasure(store).await;
         append(store, vec![staged]).await.unwrap();
     }
@@ -229,7 +229,7 @@ impl Person {
         self.does_in(store, session, command).await.unwrap();
     }
 
-    /// What the person proves now.
+    /// A proof of the account's current session epoch.
     pub async fn proof(&self, store: &dyn Store) -> ProvedEpoch {
         let account = store.account(self.user).await.unwrap();
         proved(account.unwrap().session_epoch)
@@ -265,7 +265,7 @@ impl Person {
     }
 }
 
-/// What a person proved while their account had this session epoch.
+/// A proof that was made while the account had this session epoch.
 #[expect(clippy::disallowed_methods, reason = "here proofs are made up")]
 pub fn proved(epoch: u32) -> ProvedEpoch {
     ProvedEpoch::new(epoch)
@@ -311,7 +311,7 @@ pub async fn append(store: &dyn Store, streams: Vec<StagedStream>) -> Result<(),
         .await
 }
 
-/// What the aggregate whose events are `prior` makes of `command`.
+/// Decides `command` on the aggregate with the events `prior`.
 pub async fn decide<A>(
     stream: StreamId,
     prior: Vec<RecordedEvent>,
@@ -338,7 +338,7 @@ where
     })
 }
 
-/// What a command builds on that finds these events.
+/// The base of a command that was decided on these events.
 fn base(kind: AggregateKind, events: &[RecordedEvent]) -> Base {
     match row(kind, events).unwrap() {
         Some(Row::Account(row)) => Base::Account(row),
@@ -366,10 +366,10 @@ fn recorded<A: Aggregate>(
     }
 }
 
-/// From where everybody comes: personal, and so not to be found in what is stored.
+/// The address of every client. It is personal, so it must not appear in stored data.
 pub const ADDRESS: &str = "203.0.113.77";
 
-/// With which program everybody comes: personal as well.
+/// The user agent of every client, which is personal as well.
 pub const USER_AGENT: &str = "Curious/7.1";
 
 fn metadata(user: UserId) -> HashMap<String, String> {

@@ -1,6 +1,7 @@
-//! No event without the one before it, none of an account that does not exist, none after its time.
+//! Tests of appends that are refused: without the preceding event, for an account that does not exist, or after the
+//! deadline.
 //!
-//! Rows are deleted here as they are lost with the last transactions of a server that another one takes over from.
+//! Rows are deleted here to simulate a failover that lost the last transactions.
 
 use std::time::Duration;
 
@@ -49,9 +50,7 @@ fn change_role() -> UserCommand {
     UserCommand::ChangeRole(ChangeRole { at, role })
 }
 
-pub async fn an_event_without_the_one_before_it_is_a_conflict_and_leaves_nothing(
-    world: &impl World,
-) {
+pub async fn an_event_without_its_predecessor_is_a_conflict_and_leaves_nothing(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -68,7 +67,7 @@ pub async fn an_event_without_the_one_before_it_is_a_conflict_and_leaves_nothing
     let before = footprint(world).await;
     for staged in [refreshed.unwrap(), refused] {
         let stream = staged.stream.clone();
-        // By itself, and together with what could be written.
+        // Alone, and together with a valid stream.
         let valid = ada.login(SessionId::new(random()), 0).await;
         for streams in [vec![staged.clone()], vec![valid, staged]] {
             let outcome = append(&*store, streams).await;
@@ -85,7 +84,7 @@ pub async fn an_event_without_the_one_before_it_is_a_conflict_and_leaves_nothing
     assert_eq!(footprint(world).await, before);
 }
 
-pub async fn nothing_is_recorded_of_an_account_that_was_lost(world: &impl World) {
+pub async fn nothing_is_appended_for_an_account_that_was_lost(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -95,7 +94,7 @@ pub async fn nothing_is_recorded_of_an_account_that_was_lost(world: &impl World)
     let refused = ada.refused_login(&*store).await;
     lose(world, AggregateKind::User, &ada.user.to_string()).await;
     lose_account_row(world, ada.user).await;
-    // A server that took over lacks the last transactions: a session is not there without its account.
+    // A failover loses the last transactions, so a session does not exist without its account.
     lose_session(world, session).await;
     let before = footprint(world).await;
     for staged in [login, refused] {
@@ -117,9 +116,7 @@ pub async fn nothing_is_recorded_of_an_account_that_was_lost(world: &impl World)
     );
 }
 
-pub async fn of_commands_at_the_same_moment_only_those_without_a_predecessor_are_conflicts(
-    world: &impl World,
-) {
+pub async fn of_concurrent_commands_only_those_without_a_predecessor_conflict(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -155,7 +152,7 @@ pub async fn an_account_number_that_is_taken_is_not_drawn_again(world: &impl Wor
     for name in ["ada", "bob", "cyd"] {
         Person::called(name).registers(&*store).await;
     }
-    // A server that took over has lost the last draws.
+    // A failover has lost the last draws.
     world
         .execute_own(
             "UPDATE account_numbers SET last = 0",
@@ -194,7 +191,7 @@ pub async fn a_forged_number_or_counter_stops_no_registration(world: &impl World
     assert!((8..10_000).contains(&next), "{next}");
 }
 
-pub async fn what_comes_after_its_time_is_not_done(world: &impl World) {
+pub async fn an_append_after_its_deadline_is_refused(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;

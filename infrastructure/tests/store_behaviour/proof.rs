@@ -31,7 +31,7 @@ fn key() -> NoteKey {
     NoteKey::new("log.example", &[5; 32]).unwrap()
 }
 
-/// Signs for the whole log as a node does that remembers `trusted`, and returns the newest checkpoint.
+/// Signs the whole log like a node that remembers `trusted`, and returns the newest checkpoint.
 async fn sign_after(
     world: &impl World,
     trusted: Option<TrustedCheckpoint>,
@@ -40,7 +40,7 @@ async fn sign_after(
     sign_all(&*world.store(), &key(), trusted).await
 }
 
-/// Signs for the whole log as a node does that remembers nothing, and returns the size of the newest checkpoint.
+/// Signs the whole log like a node that remembers nothing, and returns the size of the newest checkpoint.
 async fn sign(world: &impl World) -> u64 {
     size_of(&sign_after(world, None).await.unwrap())
 }
@@ -64,7 +64,7 @@ async fn verify_against(
     verification.run(|_, _| {}).await
 }
 
-/// What `verify` finds.
+/// The difference that `verify` has found.
 #[track_caller]
 fn difference(outcome: Result<Verified, VerifyError>) -> Difference {
     match outcome {
@@ -79,7 +79,7 @@ async fn found(world: &impl World) -> Difference {
 
 /// Ada registers, signs in twice, and Grace registers (1 to 4); after a checkpoint Ada signs in twice more (5 and 6),
 /// and there is another.
-async fn live(world: &impl World) -> Person {
+async fn record_history(world: &impl World) -> Person {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -112,10 +112,10 @@ pub async fn an_unchanged_log_is_whole(world: &impl World) {
     assert_eq!((empty.events, empty.root), (0, Hash::of_nothing()));
     assert_eq!(sign(world).await, 0);
 
-    live(world).await;
+    record_history(world).await;
     let whole = verify_against(world, vec![], false).await.unwrap();
     assert_eq!((whole.events, whole.checkpoints, whole.vouched), (6, 2, 6));
-    // Nothing new is not signed again, and what no checkpoint vouches for yet does no harm.
+    // An unchanged log is not signed again, and events that no checkpoint covers yet are no fault.
     assert_eq!(sign(world).await, 6);
     assert_eq!(world.count("checkpoints").await, 2);
     Person::called("joan").registers(&*world.store()).await;
@@ -125,7 +125,7 @@ pub async fn an_unchanged_log_is_whole(world: &impl World) {
 }
 
 pub async fn an_event_that_was_changed_is_named(world: &impl World) {
-    live(world).await;
+    record_history(world).await;
     let second = entry(world, 2).await;
     let event = is_event(&second);
     let named = |difference: Difference| {
@@ -169,7 +169,7 @@ pub async fn an_event_that_was_changed_is_named(world: &impl World) {
     named(found(world).await);
 }
 
-/// Gives the entry the leaf that its event has now, as an attacker would.
+/// Replaces the leaf of the entry by that of the changed event, as an attacker would.
 async fn cover_up(world: &impl World, log_index: i64) {
     let entry = entry(world, log_index).await;
     let events = world.stored_events().await;
@@ -195,7 +195,7 @@ async fn cover_up(world: &impl World, log_index: i64) {
 }
 
 pub async fn an_event_whose_leaf_was_changed_with_it_is_named(world: &impl World) {
-    live(world).await;
+    record_history(world).await;
     let last = entry(world, 5).await;
     let sql = format!(
         "UPDATE events SET event_version = '9' WHERE {}",
@@ -220,7 +220,7 @@ pub async fn an_event_whose_leaf_was_changed_with_it_is_named(world: &impl World
 }
 
 pub async fn events_that_were_swapped_are_named(world: &impl World) {
-    live(world).await;
+    record_history(world).await;
     for (from, to) in [(2, 1000), (3, 2), (1000, 3)] {
         let sql = format!("UPDATE event_log SET log_index = {to} WHERE log_index = {from}");
         world.execute(&sql).await;
@@ -231,7 +231,7 @@ pub async fn events_that_were_swapped_are_named(world: &impl World) {
 }
 
 pub async fn a_swapped_ciphertext_is_named(world: &impl World) {
-    live(world).await;
+    record_history(world).await;
     let events = world.stored_events().await;
     let (ada, grace) = (&events[0], &events[3]);
     assert!(ada.payload.contains("sealed") && grace.payload.contains("sealed"));
@@ -246,8 +246,8 @@ pub async fn a_swapped_ciphertext_is_named(world: &impl World) {
     ));
 }
 
-pub async fn a_deleted_last_event_is_missed(world: &impl World) {
-    live(world).await;
+pub async fn a_deleted_last_event_is_detected(world: &impl World) {
+    record_history(world).await;
     let last = entry(world, 6).await;
     world
         .execute(&format!("DELETE FROM events WHERE {}", is_event(&last)))
@@ -271,8 +271,8 @@ pub async fn a_deleted_last_event_is_missed(world: &impl World) {
     );
 }
 
-pub async fn a_deleted_account_is_missed(world: &impl World) {
-    let ada = live(world).await;
+pub async fn a_deleted_account_is_detected(world: &impl World) {
+    let ada = record_history(world).await;
     let user = ada.user;
     world
         .execute(&format!(
@@ -295,8 +295,8 @@ pub async fn a_deleted_account_is_missed(world: &impl World) {
     );
 }
 
-pub async fn an_event_that_was_slipped_in_beside_the_log_is_named(world: &impl World) {
-    let ada = live(world).await;
+pub async fn an_event_that_was_added_outside_the_log_is_named(world: &impl World) {
+    let ada = record_history(world).await;
     let role = r#"{"role":"admin"}"#;
     let metadata = format!(r#"{{"user_id":"{}"}}"#, ada.user);
     let columns =
@@ -318,7 +318,7 @@ pub async fn an_event_that_was_slipped_in_beside_the_log_is_named(world: &impl W
     assert_eq!(name.to_string(), format!("user/{}/2", ada.user));
 }
 
-/// What a node finds that compares the log as `trusted` vouches for it.
+/// The result of an audit of the log that `trusted` covers.
 async fn audited(world: &impl World, trusted: &TrustedCheckpoint) -> LogIntegrity {
     let witness = Arc::new(Witness::default());
     witness.agrees(Some(trusted.clone()));
@@ -340,7 +340,7 @@ async fn audited(world: &impl World, trusted: &TrustedCheckpoint) -> LogIntegrit
 }
 
 /// A person registers and signs in six hundred times: more than a slice of the audit.
-async fn long_live(world: &impl World) -> TrustedCheckpoint {
+async fn record_long_history(world: &impl World) -> TrustedCheckpoint {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -354,7 +354,7 @@ async fn long_live(world: &impl World) -> TrustedCheckpoint {
 }
 
 pub async fn the_audit_of_a_running_node_compares_every_event(world: &impl World) {
-    let trusted = long_live(world).await;
+    let trusted = record_long_history(world).await;
     let whole = audited(world, &trusted).await;
     assert_eq!(whole.tampered, None);
     let audit = whole.audit;
@@ -396,7 +396,7 @@ pub async fn the_audit_of_a_running_node_compares_every_event(world: &impl World
         words.contains("event 300") && words.contains("was changed"),
         "{words}"
     );
-    // With its leaf, which the stored nodes do not show.
+    // The leaf is changed as well, which the stored nodes of the tree do not show.
     cover_up(world, 300).await;
     let words = audited(world, &trusted).await.tampered.unwrap();
     assert!(
@@ -405,10 +405,8 @@ pub async fn the_audit_of_a_running_node_compares_every_event(world: &impl World
     );
 }
 
-pub async fn the_audit_of_a_running_node_finds_an_event_that_the_log_has_passed(
-    world: &impl World,
-) {
-    let trusted = long_live(world).await;
+pub async fn the_audit_of_a_running_node_finds_an_event_that_is_not_in_the_log(world: &impl World) {
+    let trusted = record_long_history(world).await;
     let columns =
         "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata";
     let values = r#"'user', 'eve', 2, 'RoleChanged', '1', '{"role":"admin"}', '{}'"#;
@@ -426,8 +424,8 @@ pub async fn the_audit_of_a_running_node_finds_an_event_that_the_log_has_passed(
     );
 }
 
-pub async fn the_audit_of_a_running_node_names_a_time_that_cannot_be(world: &impl World) {
-    let trusted = long_live(world).await;
+pub async fn the_audit_of_a_running_node_names_an_impossible_time(world: &impl World) {
+    let trusted = record_long_history(world).await;
     let event = is_event(&entry(world, 7).await);
     for (sqlite, postgres) in [
         (i64::MAX, "infinity"),
@@ -445,7 +443,7 @@ pub async fn the_audit_of_a_running_node_names_a_time_that_cannot_be(world: &imp
 }
 
 pub async fn a_leaf_of_another_length_is_an_alarm(world: &impl World) {
-    let trusted = long_live(world).await;
+    let trusted = record_long_history(world).await;
     world
         .execute_own(
             "PRAGMA ignore_check_constraints = ON; UPDATE event_log SET leaf_hash = x'00' WHERE log_index = 600",
@@ -474,7 +472,7 @@ pub async fn a_leaf_of_another_length_is_an_alarm(world: &impl World) {
 }
 
 pub async fn a_forged_checkpoint_is_found(world: &impl World) {
-    live(world).await;
+    record_history(world).await;
     let root = Hash([7; 32]);
     let other = NoteKey::new("log.example", &[6; 32]).unwrap();
     for (note, words) in [
@@ -491,7 +489,7 @@ pub async fn a_forged_checkpoint_is_found(world: &impl World) {
             .execute("DELETE FROM checkpoints WHERE tree_size = 5")
             .await;
     }
-    // The thief of the key signs what is not true.
+    // A thief of the key signs a false root.
     let note = Checkpoint::sign(5, root, &key());
     let insert = format!("INSERT INTO checkpoints (tree_size, note) VALUES (5, '{note}')");
     world.execute(&insert).await;
@@ -500,7 +498,7 @@ pub async fn a_forged_checkpoint_is_found(world: &impl World) {
     world
         .execute("DELETE FROM checkpoints WHERE tree_size = 5")
         .await;
-    // The newest is what the signer goes on from.
+    // The signer continues from the newest checkpoint.
     let note = Checkpoint::sign(6, root, &other);
     let update = format!("UPDATE checkpoints SET note = '{note}' WHERE tree_size = 6");
     world.execute(&update).await;
@@ -510,7 +508,7 @@ pub async fn a_forged_checkpoint_is_found(world: &impl World) {
 }
 
 pub async fn a_log_that_was_rolled_back_contradicts_a_kept_checkpoint(world: &impl World) {
-    live(world).await;
+    record_history(world).await;
     let note = world
         .store()
         .latest_checkpoint()
@@ -523,7 +521,7 @@ pub async fn a_log_that_was_rolled_back_contradicts_a_kept_checkpoint(world: &im
         .await
         .unwrap();
 
-    // Everything as it was at 4, as out of a backup: it is whole in itself.
+    // Everything is as it was at 4, as if restored from a backup, and consistent in itself.
     let gone = [entry(world, 5).await, entry(world, 6).await];
     for entry in &gone {
         let sql = format!("DELETE FROM events WHERE {}", is_event(entry));
@@ -549,7 +547,7 @@ pub async fn a_log_that_was_rolled_back_contradicts_a_kept_checkpoint(world: &im
         Difference::TooShort { last, size, whose }
     );
 
-    // It goes on, and is longer than it was.
+    // The log grows beyond its former length.
     for name in ["joan", "mary", "rosa"] {
         Person::called(name).registers(&*world.store()).await;
     }
@@ -583,7 +581,7 @@ async fn cut_to_four(world: &impl World) {
 }
 
 pub async fn a_node_that_remembers_a_checkpoint_signs_no_log_without_it(world: &impl World) {
-    let ada = live(world).await;
+    let ada = record_history(world).await;
     let trusted = sign_after(world, None).await.unwrap();
     assert_eq!(size_of(&trusted), 6);
     cut_to_four(world).await;
@@ -608,12 +606,12 @@ pub async fn a_node_that_remembers_a_checkpoint_signs_no_log_without_it(world: &
     }
 }
 
-pub async fn a_log_that_ends_with_a_stored_node_is_missed_when_it_is_cut(world: &impl World) {
+pub async fn a_cut_is_detected_in_a_log_that_ends_with_a_stored_node(world: &impl World) {
     fill(world, 512).await;
     let trusted = sign_after(world, None).await.unwrap();
     assert_eq!(size_of(&trusted), 512);
     world.drop_guards().await;
-    // The nodes over what was cut off are left.
+    // The tree nodes above the deleted entries are left.
     world
         .execute("DELETE FROM event_log WHERE log_index > 510")
         .await;
@@ -621,11 +619,11 @@ pub async fn a_log_that_ends_with_a_stored_node_is_missed_when_it_is_cut(world: 
     assert!(matches!(refused.map(drop), Err(SignError::Tampered(_))));
 }
 
-pub async fn a_checkpoint_that_was_deleted_is_known_from_memory(world: &impl World) {
-    live(world).await;
+pub async fn a_deleted_checkpoint_is_known_from_memory(world: &impl World) {
+    record_history(world).await;
     let trusted = sign_after(world, None).await.unwrap();
     world.execute("DELETE FROM checkpoints").await;
-    // What is signed next extends what is remembered.
+    // The next checkpoint extends the remembered one.
     Person::called("joan").registers(&*world.store()).await;
     let signed = sign_after(world, trusted).await.unwrap();
     assert_eq!(size_of(&signed), 7);
@@ -717,8 +715,8 @@ pub async fn proofs_hold_at_every_size(world: &impl World) {
     assert!(log.prove_consistency(6, 5).await.is_err());
 }
 
-pub async fn an_export_holds_and_no_line_of_it_can_be_changed_or_left_out(world: &impl World) {
-    let ada = live(world).await;
+pub async fn an_export_verifies_and_no_line_of_it_can_be_changed_or_left_out(world: &impl World) {
+    let ada = record_history(world).await;
     let store = world.store();
     let log = ProvenLog::new(store.clone(), Arc::new(key()));
     let (key, other) = (key(), NoteKey::new("log.example", &[6; 32]).unwrap());

@@ -27,9 +27,9 @@ use super::people::{
 };
 use super::system::{Seeded, now, random};
 
-/// Who and what a random history is about.
+/// The people, sessions and resets of a random history.
 pub(super) struct Cast {
-    /// What everybody's name begins with; two casts must not want the same names.
+    /// The prefix of all names. Two casts must not use the same one.
     family: String,
     pub(super) people: Vec<Person>,
     pub(super) sessions: Vec<(Person, SessionId)>,
@@ -114,7 +114,7 @@ impl Cast {
         let _ = person.does_in(store, *session, command).await;
     }
 
-    /// Every row is what its events add up to.
+    /// Asserts that every row equals the fold of its events.
     async fn assert_rows_equal_folds(&self, store: &dyn Store, context: &str) {
         for person in &self.people {
             let events = store.load(&user_stream(person.user)).await.unwrap();
@@ -230,7 +230,7 @@ pub async fn a_rebuild_visits_every_stream_once(world: &impl World) {
     assert_eq!((every.len(), visited), (21, streams));
 }
 
-/// However many events a stream has, a rebuild reads little more than it was told to.
+/// A rebuild reads little more events at a time than it was asked to, even from long streams.
 pub async fn a_stretch_ends_with_the_stream_of_its_last_event(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
@@ -281,7 +281,7 @@ pub async fn a_person_with_everything(store: &dyn Store) -> (Person, SessionId) 
     ada.registers(store).await;
     let began = now();
     let at = |minutes| began.plus(Duration::from_secs(60) * minutes);
-    // Which verifies the address and begins the first epoch.
+    // This verifies the address and begins the first epoch.
     ada.resets_password(store, CredentialId::new(random()), "$argon2id$new")
         .await;
     let session = SessionId::new(random());
@@ -499,8 +499,8 @@ pub async fn an_account_that_the_list_leaves_out_is_found_and_listed_again(world
     }
 }
 
-/// Without the events before the row there is nothing that could be read of them.
-pub async fn a_command_builds_on_the_row_and_not_on_what_came_before_it(world: &impl World) {
+/// The earlier events are deleted, so the command cannot read them.
+pub async fn a_command_is_decided_on_the_row_and_not_on_earlier_events(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -520,7 +520,7 @@ pub async fn a_command_builds_on_the_row_and_not_on_what_came_before_it(world: &
     assert!(matches!(again, Err(AppendError::Conflict)), "{again:?}");
 }
 
-/// Housekeeping, rebuild and doctor go by one rule, which depends on the events of a session and the clock alone.
+/// Housekeeping, rebuild and doctor apply one rule, which depends only on the events of a session and the clock.
 pub async fn sessions_that_are_over_are_removed_in_batches_and_nothing_brings_them_back(
     world: &impl World,
 ) {
@@ -564,7 +564,7 @@ pub async fn sessions_that_are_over_are_removed_in_batches_and_nothing_brings_th
     let minute = Duration::from_secs(60);
     assert_eq!(sweep(now().plus(minute), 2).await, (3, 3));
     assert_eq!((are_there(&live).await, are_there(&ended).await), (3, 0));
-    // By the clock of now they should be there; two days later nothing is missing, and a rebuild writes none.
+    // At the current time the rows are missing. Two days later they are not expected, and a rebuild writes none.
     let later = now().plus(OVER_SESSIONS_KEPT).plus(minute);
     assert_eq!((missing(now()).await, missing(later).await), (3, 0));
     rebuild_at(&*store, 10, later).await;
@@ -575,7 +575,7 @@ pub async fn sessions_that_are_over_are_removed_in_batches_and_nothing_brings_th
     assert_eq!(sweep(now().plus(minute), 100).await, (1, 3));
     let early = began.plus(OVER_SESSIONS_KEPT).minus(30 * minute);
     assert_eq!(missing(early).await, 0);
-    // Those that were not ended are over once they have expired.
+    // Sessions that were not ended are over once they have expired.
     let expired = now().plus(LIFETIME).plus(minute);
     assert_eq!(sweep(expired, 100).await, (1, 3));
     assert_eq!(missing(expired.plus(OVER_SESSIONS_KEPT)).await, 0);
@@ -588,7 +588,7 @@ pub async fn rebuild(store: &dyn Store, events: u32) -> Vec<Stretch> {
     rebuild_at(store, events, now()).await
 }
 
-/// The same by this clock.
+/// Rebuilds everything with this as the current time.
 async fn rebuild_at(store: &dyn Store, events: u32, clock: Timestamp) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     loop {

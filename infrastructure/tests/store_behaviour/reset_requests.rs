@@ -69,7 +69,7 @@ pub async fn a_postponed_request_waits_and_a_completed_one_is_gone(world: &impl 
     assert_eq!(taken.len(), 1);
 
     let due_at = asked_at.plus(10 * MINUTE);
-    // One who took it before has no say.
+    // A postponement by an earlier taker has no effect.
     store.postpone(&put_in, asked_at).await.unwrap();
     let taken = ResetRequest {
         unacknowledged: 2,
@@ -89,9 +89,7 @@ pub async fn a_postponed_request_waits_and_a_completed_one_is_gone(world: &impl 
     assert_eq!(world.count("reset_requests").await, 0);
 }
 
-pub async fn a_request_that_was_put_off_under_a_clock_that_was_ahead_is_due_at_once(
-    world: &impl World,
-) {
+pub async fn a_reset_request_that_was_postponed_by_a_fast_clock_is_due_at_once(world: &impl World) {
     let store = world.store();
     let at = now();
     let put_in = request(at);
@@ -146,7 +144,7 @@ pub async fn a_request_that_cannot_be_read_is_given_up_and_others_are_taken(worl
     assert_eq!(world.count("reset_requests").await, 1);
 }
 
-pub async fn takers_that_race_share_the_requests_out(world: &impl World) {
+pub async fn concurrent_takers_get_disjoint_requests(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let asked_at = now();
     for _ in 0..40 {

@@ -1,4 +1,4 @@
-//! News of ended sessions.
+//! Tests of the revocation feed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::World;
 use super::people::{Person, append, proved, refresh};
 use super::system::{now, random};
 
-/// Everything that a store tells of since an instant, and the reader that goes on from there.
+/// All revocations since an instant, and a reader for the ones after them.
 pub async fn revocations_since(
     store: &dyn Store,
     since: Timestamp,
@@ -30,7 +30,7 @@ pub async fn revocations_since(
     (all, reader)
 }
 
-pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
+pub async fn every_acknowledged_revocation_is_read(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let listener = world.another_node().await;
     let done = Arc::new(AtomicBool::new(false));
@@ -65,7 +65,7 @@ pub async fn every_acknowledged_revocation_is_heard(world: &impl World) {
             for round in 0..15 {
                 let session = person.signs_in(&*store).await;
                 if round % 3 == 0 {
-                    // A token of generation 0 that comes back after it was replaced was stolen.
+                    // A refresh token of generation 0 that is used after it was replaced counts as stolen.
                     for _ in 0..2 {
                         let reuse = person.does_in(&*store, session, refresh(0, 0)).await;
                         reuse.unwrap();
@@ -112,9 +112,9 @@ pub async fn revocations_since_an_instant_leave_out_what_is_older(world: &impl W
     assert_eq!(reader.read_new().await.unwrap(), []);
 }
 
-/// Marks the log so often that the marks of before are forgotten.
+/// Marks the log so often that earlier marks are deleted.
 async fn mark_many_times(world: &impl World, store: &dyn Store) {
-    // Until then transactions of others may keep the mark before what was done.
+    // Before this, open transactions of others may keep the mark before the latest events.
     world.settle().await;
     let mut last = store.mark_log(None, 3).await.unwrap();
     for _ in 0..3 {
@@ -122,7 +122,7 @@ async fn mark_many_times(world: &impl World, store: &dyn Store) {
     }
 }
 
-pub async fn what_comes_after_the_oldest_mark_is_heard_by_its_place(world: &impl World) {
+pub async fn revocations_after_the_oldest_mark_are_read_by_their_position(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -139,7 +139,7 @@ pub async fn what_comes_after_the_oldest_mark_is_heard_by_its_place(world: &impl
     let in_an_hour = now().plus(Duration::from_secs(3600));
     let (all, _) = revocations_since(&*store, in_an_hour).await;
     assert_eq!(all, [ended[2]]);
-    // What is found by both is heard once.
+    // A revocation that is found both by time and by position is read once.
     let an_hour_ago = now().minus(Duration::from_secs(3600));
     let (all, _) = revocations_since(&*store, an_hour_ago).await;
     assert_eq!(all.len(), 3);
@@ -149,13 +149,13 @@ pub async fn what_comes_after_the_oldest_mark_is_heard_by_its_place(world: &impl
     );
 }
 
-pub async fn of_nodes_that_mark_the_log_at_the_same_time_one_does(world: &impl World) {
+pub async fn of_nodes_that_mark_the_log_concurrently_only_one_succeeds(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let first = nodes[0].mark_log(None, 3).await.unwrap();
     assert_eq!(nodes[1].mark_log(None, 3).await.unwrap(), first);
     let second = nodes[0].mark_log(Some(first), 3).await.unwrap();
     assert_ne!(second, first);
-    // The other has not seen it yet, and does so now.
+    // The other node has not seen the second mark yet, and gets it now.
     assert_eq!(nodes[1].mark_log(Some(first), 3).await.unwrap(), second);
     assert_eq!(world.count("log_marks").await, 2);
     let third = nodes[1].mark_log(Some(second), 3).await.unwrap();
@@ -164,8 +164,8 @@ pub async fn of_nodes_that_mark_the_log_at_the_same_time_one_does(world: &impl W
     assert_eq!(world.count("log_marks").await, 3);
 }
 
-/// An attacker with write access adds events that have the type of a revocation and not its content.
-pub async fn an_event_that_cannot_be_read_keeps_no_other_from_being_heard(world: &impl World) {
+/// An attacker with write access adds events with the type of a revocation but not its content.
+pub async fn an_unreadable_event_hides_no_other_revocation(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -212,7 +212,7 @@ pub async fn an_event_that_cannot_be_read_keeps_no_other_from_being_heard(world:
     assert_eq!(all, [Revocation::Session(session)]);
 }
 
-pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
+pub async fn a_day_of_many_logouts_is_read_in_batches(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -243,7 +243,7 @@ pub async fn a_day_of_many_logouts_is_heard_in_pieces(world: &impl World) {
     assert_eq!(heard.collect::<HashSet<_>>(), ended);
     // A reader that was away for so long has to start from the beginning, which reads in pieces.
     assert!(before.read_new().await.is_err());
-    // And the other goes on from there.
+    // The new reader continues from there.
     let session = ada.signs_in(&*store).await;
     ada.signs_out(&*store, session).await;
     let news = reader.read_new().await.unwrap();
@@ -300,7 +300,9 @@ pub async fn a_reset_revokes_the_earlier_epochs(world: &impl World) {
     }
 }
 
-pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world: &impl World) {
+pub async fn every_event_that_ends_sessions_is_read_with_the_session_that_is_kept(
+    world: &impl World,
+) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -336,7 +338,7 @@ pub async fn whatever_ends_sessions_is_heard_with_the_session_that_goes_on(world
     for command in commands {
         ada.does(&*store, command).await.unwrap();
     }
-    // As the first version of the event was: it ended nothing, and must not be stumbled over.
+    // The first version of the event ended no sessions, and must be skipped without an error.
     let mut staged = ada
         .decides(
             &*store,

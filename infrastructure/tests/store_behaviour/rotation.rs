@@ -10,7 +10,7 @@ use super::World;
 use super::people::Person;
 use super::system::SystemEntropy;
 
-/// A new key and the store as a program opens it that has both.
+/// A new key, and the store opened with both keys.
 pub async fn with_both(world: &impl World) -> (MasterKey, Arc<dyn Store>) {
     let new = MasterKey::generate(&SystemEntropy);
     let keys = MasterKeys::of_rotation(world.master(), new.clone());
@@ -45,7 +45,7 @@ async fn refused(world: &impl World, keys: impl Into<MasterKeys>) -> OpenError {
     opened.err().unwrap()
 }
 
-/// Everybody is found, and every personal field opens.
+/// Asserts that all people are found and every personal field can be decrypted.
 async fn all_are_known(store: &dyn Store, people: &[Person]) {
     for person in people {
         let found = store.find_account(&Identifier::Email(person.email())).await;
@@ -79,9 +79,7 @@ pub async fn after_a_rotation_the_new_key_opens_everything_and_the_old_one_nothi
     register(&*both, "mallory", 1).await;
 }
 
-pub async fn an_interrupted_rotation_opens_with_both_keys_alone_and_is_taken_up_again(
-    world: &impl World,
-) {
+pub async fn an_interrupted_rotation_needs_both_keys_and_can_be_resumed(world: &impl World) {
     let people = register(&*world.store(), "ada", 10).await;
     let (new, both) = with_both(world).await;
     both.begin_rotation().await.unwrap();
@@ -123,7 +121,7 @@ pub async fn nodes_with_both_keys_register_while_a_rotation_goes_on(world: &impl
     let keys = MasterKeys::of_rotation(world.master(), new.clone());
     let node = world.open_with(keys).await.unwrap();
     both.begin_rotation().await.unwrap();
-    // The node learns of it when it is refused, and then decides again.
+    // The node learns of the rotation from the conflict, and then decides again.
     let eve = Person::called("eve");
     let refused = node.append(eve.registration(&*node).await).await;
     assert!(matches!(refused, Err(AppendError::Conflict)), "{refused:?}");
@@ -132,8 +130,8 @@ pub async fn nodes_with_both_keys_register_while_a_rotation_goes_on(world: &impl
     all_are_known(&*world.open_with(new.into()).await.unwrap(), &people).await;
 }
 
-/// Else what it stores could never be opened again.
-pub async fn a_node_without_the_new_key_stores_nothing_that_it_does_not_open(world: &impl World) {
+/// Otherwise the data that it stores could never be decrypted again.
+pub async fn a_node_without_the_new_key_stores_nothing(world: &impl World) {
     let old = world.store();
     register(&*old, "ada", 2).await;
     let (new, both) = with_both(world).await;
@@ -147,18 +145,18 @@ pub async fn a_node_without_the_new_key_stores_nothing_that_it_does_not_open(wor
     opened.shared_secret("late", &[2; 32]).await.unwrap();
 }
 
-pub async fn an_erasure_during_a_rotation_stays(world: &impl World) {
+pub async fn an_erasure_during_a_rotation_is_kept(world: &impl World) {
     let people = register(&*world.store(), "ada", 4).await;
     let (new, both) = with_both(world).await;
     both.begin_rotation().await.unwrap();
-    people[0].is_erased(&*both).await;
+    people[0].erases_account(&*both).await;
     assert_eq!(rotate(&*both).await, 3);
     assert_eq!(world.count("subject_keys").await, 3);
     let opened = world.open_with(new.into()).await.unwrap();
     all_are_known(&*opened, &people[1..]).await;
 }
 
-pub async fn a_rotation_can_be_turned_back(world: &impl World) {
+pub async fn a_rotation_can_be_reversed(world: &impl World) {
     let people = register(&*world.store(), "ada", 4).await;
     let (new, both) = with_both(world).await;
     both.begin_rotation().await.unwrap();

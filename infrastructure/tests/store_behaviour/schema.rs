@@ -1,4 +1,4 @@
-//! The objects of the schema.
+//! Tests of the schema check, and of triggers that suppress rows.
 
 use authlog_application::ports::{Append, Check, OpaqueTokenRecord, TokenDigest};
 use authlog_domain::SessionId;
@@ -13,7 +13,7 @@ async fn faults(world: &impl World) -> Vec<String> {
     world.store().schema_faults(false).await.unwrap()
 }
 
-pub async fn a_schema_as_this_program_makes_it_has_no_fault(world: &impl World) {
+pub async fn the_schema_of_this_program_has_no_fault(world: &impl World) {
     assert_eq!(faults(world).await, Vec::<String>::new());
     let diagnosis = world.store().examine(false, now(), &|_| {}).await.unwrap();
     assert!(diagnosis.is_well(), "{diagnosis:?}");
@@ -49,7 +49,7 @@ pub async fn a_dropped_guard_is_named(world: &impl World) {
     );
 }
 
-/// What runs on every insertion, under a name that is expected.
+/// The changed code runs on every insertion, under an expected name.
 pub async fn a_changed_body_is_named(world: &impl World) {
     world
         .execute_own(
@@ -67,7 +67,7 @@ pub async fn a_changed_body_is_named(world: &impl World) {
     assert!(is_named.iter().any(|it| *it == *named), "{named:?}");
 }
 
-/// Rows are kept back or changed back by a trigger that the owner of the database has made.
+/// A trigger that the owner of the database has created suppresses the rows.
 pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
@@ -79,7 +79,7 @@ pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(worl
             "CREATE FUNCTION keep_back() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         )
         .await;
-    for (table, deed) in [
+    for (table, operation) in [
         ("events", "INSERT"),
         ("sessions", "INSERT"),
         ("sessions", "UPDATE"),
@@ -93,12 +93,12 @@ pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(worl
     ] {
         world
             .execute_own(
-                &format!("CREATE TRIGGER undo BEFORE {deed} ON {table} BEGIN SELECT RAISE(IGNORE); END"),
-                &format!("CREATE TRIGGER undo BEFORE {deed} ON {table} FOR EACH ROW EXECUTE FUNCTION keep_back()"),
+                &format!("CREATE TRIGGER undo BEFORE {operation} ON {table} BEGIN SELECT RAISE(IGNORE); END"),
+                &format!("CREATE TRIGGER undo BEFORE {operation} ON {table} FOR EACH ROW EXECUTE FUNCTION keep_back()"),
             )
             .await;
         let before = footprint(world).await;
-        let refused = match (table, deed) {
+        let refused = match (table, operation) {
             ("events" | "sessions", "INSERT") => {
                 // Alone and together with others, which PostgreSQL writes by other statements.
                 let login = || ada.login(SessionId::new(random()), 0);
@@ -136,8 +136,8 @@ pub async fn an_append_whose_rows_do_not_stay_is_refused_and_leaves_nothing(worl
                     .await
             }
         };
-        assert!(refused.is_err(), "{deed} {table}");
-        assert_eq!(footprint(world).await, before, "{deed} {table}");
+        assert!(refused.is_err(), "{operation} {table}");
+        assert_eq!(footprint(world).await, before, "{operation} {table}");
         world
             .execute_own(
                 "DROP TRIGGER undo",

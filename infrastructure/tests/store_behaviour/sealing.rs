@@ -1,4 +1,4 @@
-//! What cannot be read from what is stored.
+//! Tests that personal fields are encrypted in stored events.
 
 use authlog_application::ports::StoreError;
 use serde_json::json;

@@ -1,5 +1,4 @@
-//! What grants access is bound to its account: what was put into the store behind the service's back grants nothing, and
-//! the doctor finds it.
+//! Tests of the seals: rows and credentials that this service did not write grant nothing, and the doctor finds them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::people::{LIFETIME, Person, refresh};
 use super::rotation::{rotate, with_both};
 use super::system::{SystemEntropy, now, random};
 
-/// Under which name the store's secret is kept.
+/// The name of the store's secret.
 const SECRET: &str = "identifier-pepper";
 
 /// A person who has registered and signed in twice, once with an opaque token.
@@ -60,14 +59,14 @@ impl Member {
         Identifier::Username(self.person.username())
     }
 
-    /// The hash of the password with which this person signs in, if any would be right.
+    /// The hash that a sign-in of this person is compared with; `None` if every password is refused.
     async fn hash(&self, store: &dyn Store) -> Option<String> {
         let found = store.find_for_sign_in(&self.name()).await.unwrap();
         let hash = found.unwrap().hash;
         hash.map(|hash| hash.as_stored().to_owned())
     }
 
-    /// Whether the password, the session and the token are as good as they were.
+    /// Whether the password, the account, the session and the token still grant access.
     async fn has_access(&self, store: &dyn Store) -> [bool; 4] {
         let by_token = store.session_by_opaque_token(&self.token, now()).await;
         [
@@ -79,7 +78,7 @@ impl Member {
     }
 }
 
-/// What the doctor finds, each with what was repaired of it.
+/// The checks that found something, each with whether all of it was repaired.
 async fn findings(store: &dyn Store, repair: bool) -> Vec<(Check, bool)> {
     let diagnosis = store.examine(repair, now(), &|_| ()).await.unwrap();
     let found = diagnosis.divergences.into_iter();
@@ -92,7 +91,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub async fn a_password_hash_that_was_put_there_or_copied_opens_no_account(world: &impl World) {
+pub async fn a_planted_or_copied_password_hash_grants_no_access(world: &impl World) {
     let store = world.store();
     let root = Member::called("root", &*store).await;
     let eve = Member::called("eve", &*store).await;
@@ -128,7 +127,7 @@ pub async fn a_password_hash_that_was_put_there_or_copied_opens_no_account(world
             .await;
         assert_eq!(root.hash(&*store).await, Some(root.person.hash()));
     }
-    // The hash of an earlier password, under the name of the present one.
+    // The hash of an earlier password, under the credential id of the current one.
     let changed = CredentialId::new(random());
     let person = &root.person;
     person
@@ -200,7 +199,7 @@ pub async fn a_row_that_was_changed_grants_nothing_until_it_is_repaired(world: &
         assert_eq!(found, [(Check::Sessions, true)], "{change}");
         assert_eq!(ada.has_access(&*store).await, [true; 4], "{change}");
     }
-    // A session that has ended is to count again.
+    // An ended session is revived.
     let over = ada.person.signs_in(&*store).await;
     ada.person.signs_out(&*store, over).await;
     let revive = format!("UPDATE sessions SET ended_at = NULL WHERE session_id = '{over}'");
@@ -209,7 +208,7 @@ pub async fn a_row_that_was_changed_grants_nothing_until_it_is_repaired(world: &
     assert_eq!(findings(&*store, true).await, [(Check::Sessions, true)]);
     let repaired = store.session(over).await.unwrap().unwrap().session;
     assert!(repaired.ended_at.is_some());
-    // A rebuild puts it right as well.
+    // A rebuild repairs it as well.
     world
         .execute("UPDATE accounts SET role = 'admin', mac = NULL")
         .await;
@@ -219,8 +218,8 @@ pub async fn a_row_that_was_changed_grants_nothing_until_it_is_repaired(world: &
     assert_eq!(findings(&*store, false).await, []);
 }
 
-/// Such a row is one that this service wrote, MAC and all, before it wrote the next.
-pub async fn a_row_that_was_put_back_to_what_it_was_grants_nothing(world: &impl World) {
+/// Such a row has a valid MAC: this service wrote it before the current one.
+pub async fn a_row_that_was_restored_from_an_older_copy_grants_nothing(world: &impl World) {
     let store = world.store();
     let ada = Member::called("ada", &*store).await;
     for table in ["accounts", "sessions", "credentials"] {
@@ -267,7 +266,7 @@ pub async fn a_row_that_was_put_back_to_what_it_was_grants_nothing(world: &impl 
     assert_eq!(ada.hash(&*store).await, None);
 }
 
-pub async fn an_opaque_token_that_was_put_there_opens_no_session(world: &impl World) {
+pub async fn a_planted_opaque_token_grants_no_access(world: &impl World) {
     let store = world.store();
     let root = Member::called("root", &*store).await;
     let eve = Member::called("eve", &*store).await;
@@ -320,7 +319,7 @@ pub async fn an_opaque_token_that_was_put_there_opens_no_session(world: &impl Wo
     }
 }
 
-/// A store as a version before left it: its secret does not say that seals are required.
+/// A store of the previous version: its secret does not say that seals are required.
 async fn unsealed(world: &impl World) -> Arc<dyn Store> {
     let mut key = [0; 32];
     SystemEntropy.fill(&mut key);
@@ -334,7 +333,7 @@ async fn unsealed(world: &impl World) -> Arc<dyn Store> {
     world.another_node().await
 }
 
-/// Takes away what a version before did not write.
+/// Removes the seals, which the previous version did not write.
 async fn forget_seals(world: &impl World) {
     world.execute("UPDATE credentials SET sealed = NULL").await;
     for table in ["accounts", "sessions", "opaque_tokens"] {
@@ -355,7 +354,7 @@ async fn upgrade(store: &Arc<dyn Store>) {
     upgrader.run().await;
 }
 
-pub async fn a_store_of_the_version_before_is_sealed_while_it_is_used(world: &impl World) {
+pub async fn a_store_of_the_previous_version_is_sealed_while_it_is_used(world: &impl World) {
     let store = unsealed(world).await;
     let mut people = Vec::new();
     for number in 0..7 {
@@ -366,7 +365,7 @@ pub async fn a_store_of_the_version_before_is_sealed_while_it_is_used(world: &im
         assert_eq!(member.has_access(&*store).await, [true; 4]);
     }
     assert_eq!(findings(&*store, false).await, []);
-    // A row of the version before that was changed behind its back is written again from its events.
+    // A row of the previous version that was changed in the database is rebuilt from its events.
     let eve = &people[0].person;
     world
         .execute(&format!(
@@ -379,7 +378,8 @@ pub async fn a_store_of_the_version_before_is_sealed_while_it_is_used(world: &im
     store.seal_opaque_tokens_after(None, 3).await.unwrap();
     assert_eq!(world.count("credentials WHERE sealed IS NOT NULL").await, 3);
     assert_eq!(world.count("opaque_tokens WHERE mac IS NOT NULL").await, 3);
-    // A node of the version before changes a password that is sealed already: the seal is of the one before.
+    // A node of the previous version changes a password that is sealed already, so the sealed hash is that of the old
+    // password.
     let renewed = CredentialId::new(random());
     eve.resets_password(&*store, renewed, "$argon2id$renewed")
         .await;
@@ -418,7 +418,7 @@ pub async fn a_store_of_the_version_before_is_sealed_while_it_is_used(world: &im
         .unwrap();
     assert_eq!(findings(&*fresh, false).await, []);
 
-    // From now on what has no seal grants nothing, on every node that has asked since.
+    // From now on unsealed rows grant nothing, on every node that has checked since.
     forget_seals(world).await;
     assert!(other_node.seals_are_required().await.unwrap());
     for store in [&store, &other_node, &fresh] {
@@ -428,7 +428,9 @@ pub async fn a_store_of_the_version_before_is_sealed_while_it_is_used(world: &im
     }
 }
 
-pub async fn unsealed_rows_count_until_nodes_of_the_version_before_are_gone(world: &impl World) {
+pub async fn unsealed_rows_are_accepted_until_nodes_of_the_previous_version_are_gone(
+    world: &impl World,
+) {
     let store = unsealed(world).await;
     let ada = Member::called("ada", &*store).await;
     forget_seals(world).await;
@@ -483,7 +485,7 @@ pub async fn a_store_whose_secret_was_removed_is_not_opened(world: &impl World) 
     );
 }
 
-pub async fn a_row_that_cannot_be_read_is_not_there(world: &impl World) {
+pub async fn an_unreadable_row_is_treated_as_missing(world: &impl World) {
     let store = world.store();
     let ada = Member::called("ada", &*store).await;
     let eve = Member::called("eve", &*store).await;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::World;
 use super::system::SystemEntropy;
 
-pub async fn a_shared_secret_is_the_same_for_everybody(world: &impl World) {
+pub async fn a_shared_secret_is_the_same_on_every_node(world: &impl World) {
     let nodes = [world.store(), world.another_node().await];
     let mut race = JoinSet::new();
     for runner in 0..20_u8 {
@@ -33,7 +33,7 @@ pub async fn a_shared_secret_is_sealed(world: &impl World) {
     let made = store.shared_secret("first", &[1; 32]).await.unwrap();
     assert_eq!(made.as_slice(), [1; 32]);
     store.shared_secret("second", &[2; 32]).await.unwrap();
-    // Sealed for its own name, neither passes for the other.
+    // Each secret is sealed for its own name, so one cannot replace the other.
     world
         .execute(
             "UPDATE shared_secrets

@@ -19,8 +19,8 @@ async fn keys_of(store: &dyn Store) -> Vec<KeyRecord> {
     store.signing_keys(now()).await.unwrap().keys
 }
 
-/// What can be told of a key.
-fn told(key: &KeyRecord) -> impl PartialEq + std::fmt::Debug + use<> {
+/// The parts of a key that can be compared.
+fn comparable(key: &KeyRecord) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         key.kid.clone(),
         key.algorithm,
@@ -44,8 +44,8 @@ pub async fn a_key_is_read_back_as_it_was_written_on_every_node(world: &impl Wor
     let here = keys_of(&*store).await;
     let there = keys_of(&*world.another_node().await).await;
     assert_eq!(here.len(), 3);
-    let told = |keys: &[KeyRecord]| keys.iter().map(told).collect::<Vec<_>>();
-    assert_eq!(told(&here), told(&there));
+    let comparable = |keys: &[KeyRecord]| keys.iter().map(comparable).collect::<Vec<_>>();
+    assert_eq!(comparable(&here), comparable(&there));
     for key in here.iter().filter(|key| key.private.is_some()) {
         let read = SigningKey::from_stored(key.algorithm, key.private.as_ref().unwrap()).unwrap();
         assert_eq!(read.kid(), key.kid);
@@ -70,7 +70,7 @@ pub async fn nodes_that_start_at_once_make_one_key(world: &impl World) {
     assert_eq!(world.count("signing_keys").await, 1);
 }
 
-pub async fn of_changes_that_race_one_is_made(world: &impl World) {
+pub async fn of_concurrent_key_changes_one_succeeds(world: &impl World) {
     let store = world.store();
     ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
@@ -94,7 +94,7 @@ pub async fn of_changes_that_race_one_is_made(world: &impl World) {
     assert!(change(number, &[]).await);
 }
 
-pub async fn a_private_key_is_sealed_for_its_name(world: &impl World) {
+pub async fn a_private_key_is_sealed_for_its_key_id(world: &impl World) {
     let store = world.store();
     ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
@@ -196,7 +196,7 @@ pub async fn a_program_remembers_a_retirement_when_the_whole_set_is_put_back(wor
     }
 }
 
-pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &impl World) {
+pub async fn unusable_key_rows_are_left_out_and_can_be_removed(world: &impl World) {
     let store = world.store();
     let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
@@ -222,8 +222,8 @@ pub async fn rows_that_cannot_be_used_are_left_out_and_can_be_removed(world: &im
     assert_eq!(world.count("signing_keys").await, 1);
 }
 
-/// A version without a ledger serves for a while when nodes are replaced one by one.
-pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &impl World) {
+/// During a rolling upgrade, nodes of a version without a ledger serve for a while.
+pub async fn key_changes_of_an_older_node_are_accepted_during_an_upgrade(world: &impl World) {
     let store = world.store();
     let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
@@ -247,7 +247,7 @@ pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &im
     let found = store.signing_keys(now()).await.unwrap();
     assert!(!found.is_unconfirmed);
     assert_eq!(found.faults, []);
-    // Later it is not, and the ledger holds.
+    // After the upgrade such a change is not accepted, and the ledger decides.
     world
         .execute("UPDATE signing_key_changes SET number = number + 1")
         .await;
@@ -264,7 +264,7 @@ pub async fn what_an_older_node_changes_is_accepted_during_an_upgrade(world: &im
     assert_eq!(found.faults.len(), 1);
 }
 
-pub async fn nothing_is_left_of_a_key_that_was_retired(world: &impl World) {
+pub async fn the_private_half_of_a_retired_key_is_deleted(world: &impl World) {
     let store = world.store();
     let first = ensure_signing_key(&*store, Some(ALGORITHM), now())
         .await
@@ -282,8 +282,8 @@ pub async fn nothing_is_left_of_a_key_that_was_retired(world: &impl World) {
     assert_eq!(world.count("signing_keys").await, 1);
 }
 
-/// They were kept one by one for each algorithm before there was a set of them.
-pub async fn keys_of_an_earlier_version_become_the_set(world: &impl World) {
+/// Earlier versions stored one key for each algorithm as a shared secret.
+pub async fn keys_of_an_earlier_version_are_migrated(world: &impl World) {
     let store = world.store();
     let [ed, rsa] =
         [ALGORITHM, JwtAlgorithm::Rs256].map(|algorithm| SigningKey::generate(algorithm).unwrap());

@@ -1,4 +1,4 @@
-//! Accounts at earlier moments: a replay gives what the read models were.
+//! Tests of earlier states: a replay gives the rows as they were then.
 
 use authlog_application::ports::{Account, HistoryFilter, Moment, PastEvent, SessionRecord};
 use authlog_domain::{Timestamp, UserId};
@@ -10,7 +10,7 @@ use super::people::{ADDRESS, Person, USER_AGENT, append};
 use super::read_models::Cast;
 use super::system::Seeded;
 
-/// What the read models said of one account after an append.
+/// The rows of one account after an append.
 struct Remembered {
     index: u64,
     user: UserId,
@@ -79,7 +79,7 @@ pub async fn a_state_at_an_instant_ends_with_the_last_event_recorded_by_then(wor
     for person in &cast.people {
         let events = history(&*store, person.user, 1000).await;
         for (place, event) in events.iter().enumerate() {
-            // Of events within one millisecond the last counts.
+            // If several events fall into one millisecond, the last one decides.
             let same = |later: &&PastEvent| later.recorded_at <= event.recorded_at;
             let last = events[place..].iter().rfind(same).unwrap();
             let moment = Some(Moment::Instant(event.recorded_at));
@@ -97,7 +97,7 @@ pub async fn a_state_at_an_instant_ends_with_the_last_event_recorded_by_then(wor
     }
 }
 
-pub async fn a_history_costs_by_pages_and_misses_nothing(world: &impl World) {
+pub async fn a_history_is_complete_at_every_page_size(world: &impl World) {
     let store = world.store();
     let mut cast = Cast::of("page");
     let mut random_step = Seeded(7);
@@ -120,7 +120,7 @@ pub async fn a_history_costs_by_pages_and_misses_nothing(world: &impl World) {
     }
 }
 
-pub async fn metadata_is_opened_and_bound_to_its_place(world: &impl World) {
+pub async fn metadata_is_decrypted_and_reads_as_erased_without_its_key(world: &impl World) {
     let store = world.store();
     let ada = Person::called("ada");
     ada.registers(&*store).await;
@@ -142,7 +142,7 @@ pub async fn metadata_is_opened_and_bound_to_its_place(world: &impl World) {
     }
 }
 
-pub async fn a_filtered_page_looks_at_a_thousand_events_and_the_next_goes_on_after_them(
+pub async fn a_filtered_page_examines_a_thousand_events_and_the_next_continues_after_them(
     world: &impl World,
 ) {
     let store = world.store();
