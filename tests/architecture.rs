@@ -9,8 +9,8 @@ use toml::Table;
 /// The crates by their folders, and the other crates that each may depend on outside its tests.
 const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 8] = [
     ("domain", &[]),
-    ("application", &["domain"]),
-    ("projections", &["domain", "application"]),
+    ("projections", &["domain"]),
+    ("application", &["domain", "projections"]),
     (
         "infrastructure",
         &[

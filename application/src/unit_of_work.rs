@@ -14,6 +14,7 @@ use authlog_domain::refused_logins::{MAX_PER_DAY, RecordRefusedLogin};
 use authlog_domain::session::{SessionCommand, SessionEvent};
 use authlog_domain::user::{RecentRequests, UserCommand, UserEvent};
 use authlog_domain::{AggregateKind, RefusedLogins, Role, Session, SessionId, User, UserId};
+use authlog_projections::recent_requests;
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use tokio::sync::OwnedMutexGuard;
@@ -281,15 +282,11 @@ impl UnitOfWork {
             kind: AggregateKind::User,
             id: user.to_string(),
         };
-        let mut requests = RecentRequests::default();
+        let mut events = Vec::new();
         for (event_type, limit) in RecentRequests::EVENT_TYPES {
-            for event in self.store.last_events(&stream, event_type, limit).await? {
-                let event = serde_json::from_value(event.payload)
-                    .map_err(|source| StoreError::Unreadable(Box::new(source)))?;
-                requests.apply(&event);
-            }
+            events.extend(self.store.last_events(&stream, event_type, limit).await?);
         }
-        Ok(requests)
+        recent_requests(&events).map_err(|source| StoreError::Unreadable(Box::new(source)))
     }
 
     /// Looks up the session for [`Self::execute_on_session`].

@@ -38,6 +38,7 @@ pub use refused_logins::RefusedLogins;
 pub use session::{RevocationReason, Rotation, Session};
 pub use user::User;
 pub use values::{
-    AccountNumber, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, Flaw, PersonName, Phone,
-    ResetId, Role, SessionId, Timestamp, UserId, Username, VerificationId,
+    AccountNumber, CLOCK_DIFFERENCE, ContractName, CredentialId, Email, Flaw, Identifier,
+    IdentifierKind, PersonName, Phone, ResetId, Role, SessionId, Timestamp, UserId, Username,
+    VerificationId,
 };

@@ -1,11 +1,9 @@
 //! The read model of accounts: one row for each account.
 
-use authlog_application::ports::Account;
-use authlog_application::ports::RecordedEvent;
 use authlog_domain::UserId;
-use authlog_domain::user::{Registered, UserEvent, UserRegistered};
+use authlog_domain::user::{RecentRequests, Registered, UserEvent, UserRegistered};
 
-use crate::{Unreadable, read};
+use crate::{Account, RecordedEvent, Unreadable, read};
 
 /// The account after its `events`. `None` if it was never registered, or was erased.
 ///
@@ -26,6 +24,20 @@ pub(crate) fn account_after<'a>(
         row = apply(row, event)?;
     }
     Ok(row)
+}
+
+/// The recent requests of an account after these of its `events`.
+///
+/// # Errors
+/// An event cannot be read.
+pub fn recent_requests<'a>(
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
+) -> Result<RecentRequests, Unreadable> {
+    let mut requests = RecentRequests::default();
+    for event in events {
+        requests.apply(&read(event)?);
+    }
+    Ok(requests)
 }
 
 /// The state for later decisions is folded by the domain. The profile and the times are set here.

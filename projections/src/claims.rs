@@ -1,7 +1,8 @@
 //! Claims: which identifier belongs to which account.
 
-use authlog_application::ports::{Account, Identifier, IdentifierKind};
-use authlog_domain::UserId;
+use authlog_domain::{Identifier, IdentifierKind, UserId};
+
+use crate::Account;
 
 /// A form of an identifier, and the account to which it belongs.
 #[derive(Clone, PartialEq, Eq)]

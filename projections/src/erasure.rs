@@ -1,10 +1,9 @@
 //! Erasures: which account an append erases.
 
-use authlog_application::ports::StagedStream;
 use authlog_domain::user::UserEvent;
 use authlog_domain::{AggregateKind, UserId};
 
-use crate::{Unreadable, read};
+use crate::{StagedStream, Unreadable, read};
 
 /// The account that the staged events of a stream erase.
 ///

@@ -11,20 +11,25 @@ mod accounts;
 mod claims;
 mod erasure;
 mod mail;
+mod recorded_event;
 mod replay;
+mod revocations;
+mod rows;
 mod sessions;
+mod streams;
 
-use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::StagedStream;
 use authlog_domain::AggregateKind;
 
-pub use accounts::account;
-pub use authlog_application::ports::{Account, SessionRecord};
+pub use accounts::{account, recent_requests};
 pub use claims::{Claim, ClaimChanges, claim_changes, claims_of};
 pub use erasure::erased;
 pub use mail::{NotifiableEvent, events_to_mail};
+pub use recorded_event::RecordedEvent;
 pub use replay::Replay;
+pub use revocations::Revocation;
+pub use rows::{Account, OVER_SESSIONS_KEPT, SessionRecord};
 pub use sessions::session;
+pub use streams::{Base, StagedStream, StreamId};
 
 /// An event does not have the content that its type and version require.
 #[derive(Debug, thiserror::Error)]

@@ -1,19 +1,17 @@
 //! Mail: the events about which an account's owner is notified.
 
-use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{MailKind, StagedStream};
 use authlog_domain::session::SessionEvent;
 use authlog_domain::user::UserEvent;
-use authlog_domain::{AggregateKind, Email, Timestamp};
+use authlog_domain::{AggregateKind, Email, Notice, Timestamp};
 
 use crate::accounts::account_after;
-use crate::{Unreadable, read};
+use crate::{RecordedEvent, StagedStream, Unreadable, read};
 
 /// A mail about a staged event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotifiableEvent {
-    /// The kind of mail.
-    pub kind: MailKind,
+    /// The mail to send.
+    pub notice: Notice,
     /// When the event occurred.
     pub at: Timestamp,
     /// The recipient, if that is not the account's address after the event.
@@ -24,7 +22,6 @@ pub struct NotifiableEvent {
 /// requested.
 ///
 /// # Errors
-/// An event cannot be read.
 /// An event cannot be read.
 pub fn events_to_mail(staged: &StagedStream) -> Result<Vec<NotifiableEvent>, Unreadable> {
     let mut told = Vec::new();
@@ -60,7 +57,7 @@ fn of_user(
         _ => None,
     };
     Ok(Some(NotifiableEvent {
-        kind: notice.into(),
+        notice,
         at: event.at(),
         address,
     }))
@@ -84,7 +81,7 @@ fn former_address(
 
 fn of_session(event: &SessionEvent) -> Option<NotifiableEvent> {
     event.kind().notice().map(|notice| NotifiableEvent {
-        kind: notice.into(),
+        notice,
         at: event.at(),
         address: None,
     })

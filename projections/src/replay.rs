@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{Account, SessionRecord};
 use authlog_domain::AggregateKind;
 
-use crate::{Unreadable, accounts, sessions};
+use crate::{Account, RecordedEvent, SessionRecord, Unreadable, accounts, sessions};
 
 /// The state after the events of an account, of its sessions and of its refused logins so far. The folds are those of
 /// the read models, so a replay up to a log index gives the rows as they were then.

@@ -1,11 +1,9 @@
 //! The read model of sessions: one row for each session.
 
-use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::SessionRecord;
 use authlog_domain::session::{SessionEvent, Started};
 use authlog_domain::{ContractName, SessionId};
 
-use crate::{Unreadable, read};
+use crate::{RecordedEvent, SessionRecord, Unreadable, read};
 
 /// The session after its `events`.
 ///

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{Account, Base, StagedStream, StreamId};
 use authlog_domain::user::{
     EmailChanged, EmailVerificationRequested, EmailVerified, PasswordChanged, PasswordRehashed,
     PasswordReset, PasswordResetRequested, RoleChanged, SessionsRevoked, UserEvent, UserLocked,
@@ -14,7 +12,9 @@ use authlog_domain::{
     AccountNumber, AggregateKind, CredentialId, Email, Personal, ResetId, RevocationReason, Role,
     SessionId, Timestamp, User, UserId, Username, VerificationId,
 };
-use authlog_projections::{Row, account, claim_changes, row_after};
+use authlog_projections::{
+    Account, Base, RecordedEvent, Row, StagedStream, StreamId, account, claim_changes, row_after,
+};
 use cqrs_es::{Aggregate, DomainEvent};
 use proptest::prelude::*;
 use uuid::Uuid;

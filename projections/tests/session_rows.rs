@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use authlog_application::ports::RecordedEvent;
-use authlog_application::ports::{Base, StagedStream, StreamId};
 use authlog_domain::session::{
     LoggedIn, LoggedOut, RefreshTokenReused, SessionEvent, SessionRevoked, TokenRefreshed,
 };
 use authlog_domain::{
     AggregateKind, RevocationReason, Rotation, Session, SessionId, Timestamp, UserId,
 };
-use authlog_projections::{Row, row_after, session};
+use authlog_projections::{Base, RecordedEvent, Row, StagedStream, StreamId, row_after, session};
 use cqrs_es::{Aggregate, DomainEvent};
 use proptest::prelude::*;
 use uuid::Uuid;

@@ -2,6 +2,9 @@
 //!
 //! A port is a role. To add one: a trait here that says what comes back when it fails, an adapter in
 //! `infrastructure`, a field of [`Parts`](crate::Parts), and a behaviour suite that every adapter passes.
+//!
+//! The rows and stored events of which ports speak are defined in `authlog-projections`, and identifiers in
+//! `authlog-domain`. They are re-exported here, so that a user of a port imports its words from one place.
 
 mod attempts;
 mod clock;
@@ -19,28 +22,29 @@ mod master_keys;
 mod passwords;
 mod publication;
 mod rebuild;
-mod recorded_event;
 mod reset_requests;
 mod revocations;
 mod tokens;
 mod transparency;
 
+pub use authlog_domain::{Identifier, IdentifierKind};
+pub use authlog_projections::{
+    Account, Base, OVER_SESSIONS_KEPT, RecordedEvent, Revocation, SessionRecord, StagedStream,
+    StreamId,
+};
+
 pub use attempts::{
     Attempt, AttemptLimiter, Guess, GuessOutcome, Reservation, ReservedGuess, ReservedRegistration,
 };
 pub use clock::{Clock, ClockReading, Entropy};
-pub use directory::{
-    Account, Directory, Identifier, IdentifierKind, LiveSessions, OVER_SESSIONS_KEPT,
-    SessionRecord, SessionStanding, SignInRecord,
-};
+pub use directory::{Directory, LiveSessions, SessionStanding, SignInRecord};
 pub use doctor::{Check, Diagnosis, Divergences, Doctor, Finding};
 pub use event_log::{
     ChangedAccounts, EventLog, HoldUp, HoldUpBy, LeafHash, LogCursor, LogFilter, LogHead, LogPage,
     LoggedEvent, ReadOnError,
 };
 pub use event_store::{
-    Append, AppendError, Base, CredentialRecord, EventStore, OpaqueTokenRecord, StagedStream,
-    StoreError, StreamId, TooLate,
+    Append, AppendError, CredentialRecord, EventStore, OpaqueTokenRecord, StoreError, TooLate,
 };
 pub use health::{Health, NotReady};
 pub use history::{History, HistoryFilter, HistoryPage, Moment, PastEvent, PastState};
@@ -55,9 +59,8 @@ pub use passwords::{
 };
 pub use publication::Publication;
 pub use rebuild::{Rebuild, Stretch};
-pub use recorded_event::RecordedEvent;
 pub use reset_requests::{ResetRequest, ResetRequests};
-pub use revocations::{Revocation, RevocationReader, RevocationSink, RevocationSource};
+pub use revocations::{RevocationReader, RevocationSink, RevocationSource};
 pub use tokens::{
     OpaqueToken, SecretTokens, TokenClaims, TokenDigest, TokenError, TokenKind, Tokens,
     VerifiedToken,

@@ -1,32 +1,10 @@
 //! Revocations: sessions that ended, for the nodes that verify tokens in memory.
 
 use async_trait::async_trait;
-use authlog_domain::{SessionId, Timestamp, UserId};
+use authlog_domain::Timestamp;
+use authlog_projections::Revocation;
 
 use super::StoreError;
-
-/// An event that invalidates tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Revocation {
-    /// A session was ended.
-    Session(SessionId),
-    /// Sessions of an account that started under an earlier epoch have ended.
-    Epoch {
-        /// The account.
-        user: UserId,
-        /// Its epoch from now on.
-        epoch: u32,
-        /// The session of an earlier epoch that goes on.
-        kept: Option<SessionId>,
-    },
-    /// An account was erased, and every session of it has ended.
-    Erased {
-        /// The account.
-        user: UserId,
-        /// An epoch after every one that it had.
-        epoch: u32,
-    },
-}
 
 /// Takes revocations as they are read, some thousands at a time.
 pub type RevocationSink<'a> = &'a mut (dyn FnMut(Vec<Revocation>) + Send);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use authlog_domain::user::{ChangeRole, Lock, RaisedEpoch, Unlock, UserCommand, UserEvent};
+use authlog_domain::user::{ChangeRole, Lock, Unlock, UserCommand, UserEvent};
 use authlog_domain::{AccountNumber, Role, Timestamp, UserId};
 
 use crate::ports::{Account, CredentialRecord, Identifier, Revocation};
@@ -157,19 +157,8 @@ impl Authlog {
 
     /// Adds the revocation that an event implies to the deny list of this node.
     fn apply_revocation(&self, user: UserId, event: &UserEvent, at: Timestamp) {
-        if let Some(RaisedEpoch {
-            epoch,
-            kept_session,
-        }) = event.raised_epoch()
-        {
-            let revocation = match event {
-                UserEvent::UserErased(_) => Revocation::Erased { user, epoch },
-                _ => Revocation::Epoch {
-                    user,
-                    epoch,
-                    kept: kept_session,
-                },
-            };
+        if let Some(raised) = event.raised_epoch() {
+            let revocation = Revocation::of_account(user, event.kind(), raised);
             self.revocation_list.add(revocation, at);
         }
     }

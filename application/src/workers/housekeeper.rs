@@ -18,6 +18,9 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 /// kept.
 const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
 
+// The row of a session that ended is kept for longer than the revocation of the session is remembered.
+const _: () = assert!(OVER_SESSIONS_KEPT.as_secs() > KEEP_FOR.as_secs());
+
 /// How often ended sessions are removed. All session rows are read, in batches: an index on their expiry would have to be
 /// updated with every refresh.
 const SESSIONS_EVERY: Duration = Duration::from_secs(6 * 60 * 60);

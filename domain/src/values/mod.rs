@@ -2,6 +2,7 @@
 
 mod contract;
 mod email;
+mod identifier;
 mod ids;
 mod person_name;
 mod phone;
@@ -11,6 +12,7 @@ mod username;
 
 pub use contract::ContractName;
 pub use email::Email;
+pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{AccountNumber, CredentialId, ResetId, SessionId, UserId, VerificationId};
 pub use person_name::PersonName;
 pub use phone::Phone;

@@ -30,20 +30,11 @@ pub(crate) fn revocation(
     if kind.aggregate() == AggregateKind::Session {
         return Ok(Some(Revocation::Session(SessionId::new(aggregate_id))));
     }
-    let Some(RaisedEpoch {
-        epoch,
-        kept_session: kept,
-    }) = raised
-    else {
-        return match kind {
-            EventKind::RoleChanged => Ok(None),
-            _ => Err(unreadable(NoEpoch)),
-        };
-    };
-    Ok(Some(match kind {
-        EventKind::UserErased => Revocation::Erased { user, epoch },
-        _ => Revocation::Epoch { user, epoch, kept },
-    }))
+    match raised {
+        Some(raised) => Ok(Some(Revocation::of_account(user, kind, raised))),
+        None if kind == EventKind::RoleChanged => Ok(None),
+        None => Err(unreadable(NoEpoch)),
+    }
 }
 
 /// The revocation that was read from the event at `position`. An event that cannot be read is skipped and logged:

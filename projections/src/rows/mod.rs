@@ -1,0 +1,7 @@
+//! The rows of the read models.
+
+mod account;
+mod session;
+
+pub use account::Account;
+pub use session::{OVER_SESSIONS_KEPT, SessionRecord};
