@@ -27,14 +27,15 @@ pub enum Revocation {
 }
 
 impl Revocation {
-    /// What an event of this kind invalidates, if it raises the session epoch of the account `user`.
-    pub fn of_account(user: UserId, kind: EventKind, raised: RaisedEpoch) -> Self {
+    /// What an event that raises the session epoch of the account `user` invalidates. `kind` is `None` for one that this
+    /// program does not know.
+    pub fn of_account(user: UserId, kind: Option<EventKind>, raised: RaisedEpoch) -> Self {
         let RaisedEpoch {
             epoch,
             kept_session: kept,
         } = raised;
         match kind {
-            EventKind::UserErased => Self::Erased { user, epoch },
+            Some(EventKind::UserErased) => Self::Erased { user, epoch },
             _ => Self::Epoch { user, epoch, kept },
         }
     }

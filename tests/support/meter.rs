@@ -20,9 +20,9 @@ pub mod asked {
     pub const OTHER_SESSIONS: &str = "count(*) OVER () AS sessions";
     pub const LAST_SEQUENCE: &str = "SELECT coalesce(max(sequence)";
     pub const EVENTS: &str = "FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
-    pub const APPEND: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) SELECT";
+    pub const APPEND: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions) SELECT";
     /// A variant that PostgreSQL plans several times as fast.
-    pub const APPEND_TO_SESSION: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) VALUES";
+    pub const APPEND_TO_SESSION: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions) VALUES";
 }
 
 /// The cost of one operation.

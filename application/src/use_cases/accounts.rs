@@ -158,7 +158,7 @@ impl Authlog {
     /// Adds the revocation that an event implies to the deny list of this node.
     fn apply_revocation(&self, user: UserId, event: &UserEvent, at: Timestamp) {
         if let Some(raised) = event.raised_epoch() {
-            let revocation = Revocation::of_account(user, event.kind(), raised);
+            let revocation = Revocation::of_account(user, Some(event.kind()), raised);
             self.revocation_list.add(revocation, at);
         }
     }

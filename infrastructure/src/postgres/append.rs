@@ -62,14 +62,14 @@ const APPEND: &str = concat!(
     " RETURNING 1), session AS (",
     upsert_sessions!("$25"),
     r" RETURNING 1), event AS (
-        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
-          FROM unnest($26::text[], $27::text[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[])
-            AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
+        SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json, ends_sessions
+          FROM unnest($26::text[], $27::text[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[], $33::boolean[])
+            AS event (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
         RETURNING 1
     )
-    SELECT erase_account($33, $34), require_sealing_key($35), begin_append($36, $37, $38, $39, $40) AS server_time,
-           require_administrator_beside($41),
+    SELECT erase_account($34, $35), require_sealing_key($36), begin_append($37, $38, $39, $40, $41) AS server_time,
+           require_administrator_beside($42),
            require_rows(
                ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session), (SELECT count(*) FROM account),
                      (SELECT count(*) FROM opaque_token), (SELECT count(*) FROM credential),
@@ -177,6 +177,7 @@ impl PostgresStore {
             .bind(all(events, |event| event.event_version.as_str()))
             .bind(all(events, |event| event.payload.as_str()))
             .bind(all(events, |event| event.metadata.as_str()))
+            .bind(all(events, |event| event.ends_sessions))
             .bind(erasure.map(|it| it.user.as_uuid()))
             .bind(erasure.map(|it| all(&it.resets, |reset| reset.as_uuid())))
             .bind(plan.wrapped_under.as_ref().map(|it| it.as_slice()))

@@ -23,15 +23,23 @@ use uuid::Uuid;
 
 use super::PostgresStore;
 use super::leadership::with_timeout;
-use crate::store::{is_of_revoking_type, readable_revocation, revocation, unreadable};
+use crate::store::{readable_revocation, revocation, revoking_types, unreadable};
 
 /// The columns of an event that ends sessions. They are selected as text and parsed by this program, because a
 /// malformed value must not fail the statement, and every other revocation with it.
 macro_rules! revocation_columns {
     () => {
-        r"e.position AS place, e.event_type, e.aggregate_id,
+        r"e.position AS place, e.aggregate_type, e.event_type, e.aggregate_id,
           e.payload -> e.event_type ->> 'session_epoch' AS session_epoch,
           e.payload -> e.event_type ->> 'kept_session' AS kept_session"
+    };
+}
+
+/// The SQL condition of an event that ends sessions, as in the partial indexes. A node of an earlier version stores that no
+/// event does.
+macro_rules! ends_sessions {
+    ($first:literal $(, $name:literal)+) => {
+        concat!("ends_sessions OR event_type IN ('", $first, "'" $(, ", '", $name, "'")+, ")")
     };
 }
 
@@ -53,9 +61,9 @@ const OLDEST_MARK: &str = "SELECT txid::text::bigint FROM log_marks ORDER BY num
 const SINCE: &str = concat!(
     "SELECT least(e.recorded_at, '9999-12-31') AS recorded_at, e.position, ",
     revocation_columns!(),
-    " FROM events e WHERE e.",
-    is_of_revoking_type!(),
-    r" AND e.recorded_at >= $1 AND (e.recorded_at, e.position) > ($1, $2) AND e.txid < $4::text::xid8
+    " FROM events e WHERE (",
+    revoking_types!(ends_sessions),
+    r") AND e.recorded_at >= $1 AND (e.recorded_at, e.position) > ($1, $2) AND e.txid < $4::text::xid8
        ORDER BY e.recorded_at, e.position
        LIMIT $3",
 );
@@ -65,9 +73,9 @@ const SINCE: &str = concat!(
 const MARKED: &str = concat!(
     "SELECT e.txid::text::bigint AS txid, e.position, ",
     revocation_columns!(),
-    " FROM events e WHERE e.",
-    is_of_revoking_type!(),
-    r" AND e.txid >= $1::text::xid8 AND (e.txid, e.position) > ($1::text::xid8, $2)
+    " FROM events e WHERE (",
+    revoking_types!(ends_sessions),
+    r") AND e.txid >= $1::text::xid8 AND (e.txid, e.position) > ($1::text::xid8, $2)
        ORDER BY e.txid, e.position
        LIMIT $3",
 );
@@ -80,13 +88,13 @@ const AFTER: &str = concat!(
     snapshot_columns!(),
     ") AS here LEFT JOIN (SELECT ",
     revocation_columns!(),
-    " FROM events e WHERE e.txid >= $1::text::xid8 AND e.txid < pg_snapshot_xmax(pg_current_snapshot()) AND e.",
-    is_of_revoking_type!(),
-    " UNION ALL SELECT ",
+    " FROM events e WHERE e.txid >= $1::text::xid8 AND e.txid < pg_snapshot_xmax(pg_current_snapshot()) AND (",
+    revoking_types!(ends_sessions),
+    ") UNION ALL SELECT ",
     revocation_columns!(),
-    " FROM events e WHERE e.txid = ANY($2::text[]::xid8[]) AND e.",
-    is_of_revoking_type!(),
-    " LIMIT $3) AS news ON true",
+    " FROM events e WHERE e.txid = ANY($2::text[]::xid8[]) AND (",
+    revoking_types!(ends_sessions),
+    ") LIMIT $3) AS news ON true",
 );
 
 /// Revocations that are read at once: a statement takes some ten milliseconds.
@@ -127,6 +135,7 @@ struct NewRow {
 #[derive(FromRow)]
 struct Row {
     place: Option<i64>,
+    aggregate_type: Option<String>,
     event_type: Option<String>,
     aggregate_id: Option<String>,
     session_epoch: Option<String>,
@@ -135,25 +144,24 @@ struct Row {
 
 impl Row {
     fn revocation(&self) -> Result<Option<Revocation>, StoreError> {
-        let (Some(event_type), Some(id)) =
-            (self.event_type.as_deref(), self.aggregate_id.as_deref())
+        let (Some(aggregate_type), Some(event_type), Some(id)) =
+            (&self.aggregate_type, &self.event_type, &self.aggregate_id)
         else {
             return Ok(None);
         };
         let id = Uuid::parse_str(id).map_err(unreadable)?;
-        let raised = match &self.session_epoch {
-            Some(epoch) => Some(RaisedEpoch {
-                epoch: epoch.parse().map_err(unreadable)?,
-                kept_session: match &self.kept_session {
-                    Some(session) => Some(SessionId::new(
-                        Uuid::parse_str(session).map_err(unreadable)?,
-                    )),
-                    None => None,
-                },
-            }),
-            None => None,
+        revocation(aggregate_type, event_type, id, || self.raised())
+    }
+
+    fn raised(&self) -> Result<Option<RaisedEpoch>, StoreError> {
+        let Some(epoch) = &self.session_epoch else {
+            return Ok(None);
         };
-        revocation(event_type, id, raised)
+        let kept = self.kept_session.as_deref().map(Uuid::parse_str);
+        Ok(Some(RaisedEpoch {
+            epoch: epoch.parse().map_err(unreadable)?,
+            kept_session: kept.transpose().map_err(unreadable)?.map(SessionId::new),
+        }))
     }
 }
 
@@ -286,12 +294,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_query_and_the_indexes_name_the_revoking_types_in_the_same_words() {
-        let list = is_of_revoking_type!();
-        let schema = include_str!("../../../migrations/postgres/0007_accounts.sql");
-        assert_eq!(schema.matches(list).count(), 2);
-        assert_eq!(SINCE.matches(list).count(), 1);
-        assert_eq!(MARKED.matches(list).count(), 1);
-        assert_eq!(AFTER.matches(list).count(), 2);
+    fn the_indexes_and_the_queries_have_the_same_condition() {
+        let condition = revoking_types!(ends_sessions);
+        let schema =
+            include_str!("../../../migrations/postgres/0028_indexes_of_ended_sessions.sql");
+        assert_eq!(schema.matches(condition).count(), 2);
+        let in_brackets = format!("({condition})");
+        assert_eq!(SINCE.matches(&in_brackets).count(), 1);
+        assert_eq!(MARKED.matches(&in_brackets).count(), 1);
+        assert_eq!(AFTER.matches(&in_brackets).count(), 2);
     }
 }

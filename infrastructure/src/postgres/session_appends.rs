@@ -26,11 +26,11 @@ const APPEND: &str = concat!(
     "WITH session AS (",
     upsert_session!(),
     r" RETURNING 1), event AS (
-        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        VALUES ('session', $14, $15, $16, $17, $18::text::json, $19::text::json)
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
+        VALUES ('session', $14, $15, $16, $17, $18::text::json, $19::text::json, $20)
         RETURNING 1
     )
-    SELECT begin_append(ARRAY[$20::uuid], $21, $22, $23, $24) AS server_time,
+    SELECT begin_append(ARRAY[$21::uuid], $22, $23, $24, $25) AS server_time,
            require_rows(ARRAY[(SELECT count(*) FROM event), (SELECT count(*) FROM session)], ARRAY[1, 1]::bigint[])",
 );
 
@@ -44,12 +44,13 @@ const APPEND: &str = concat!(
 const APPEND_SEVERAL: &str = concat!(
     r"
     WITH held AS MATERIALIZED (
-        SELECT hold_accounts($8) AS erased, clock_timestamp() AS server_time
+        SELECT hold_accounts($9) AS erased, clock_timestamp() AS server_time
     ), planned AS MATERIALIZED (
         SELECT *
-          FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $8::uuid[],
-                      $9::timestamptz[], $7::sessions[])
-            AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, account, not_after,
+          FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+                      $7::boolean[], $9::uuid[], $10::timestamptz[], $8::sessions[])
+            AS planned (aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions, account,
+                        not_after,
                         ",
     sessions!(column_list),
     r")
@@ -60,8 +61,8 @@ const APPEND_SEVERAL: &str = concat!(
                       AND (SELECT true FROM accounts WHERE accounts.user_id = planned.account) IS NOT TRUE) AS accounts
           FROM held
     ), event AS (
-        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json
+        INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
+        SELECT 'session', aggregate_id, sequence, event_type, event_version, payload::json, metadata::json, ends_sessions
           FROM planned
          WHERE account <> ALL ((SELECT accounts FROM missing)::uuid[])
            AND (not_after IS NULL OR not_after >= (SELECT server_time FROM held))
@@ -291,6 +292,7 @@ async fn append(
         .bind(event.event_version.as_str())
         .bind(event.payload.as_str())
         .bind(event.metadata.as_str())
+        .bind(event.ends_sessions)
         .bind(user.as_uuid())
         .bind(kinds)
         .bind(ids)
@@ -362,6 +364,7 @@ async fn append_several(
         .bind(all(batch, |event| event.event_version.as_str()))
         .bind(all(batch, |event| event.payload.as_str()))
         .bind(all(batch, |event| event.metadata.as_str()))
+        .bind(all(batch, |event| event.ends_sessions))
         .bind(rows)
         .bind(users)
         .bind(&not_after)

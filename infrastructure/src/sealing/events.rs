@@ -6,7 +6,7 @@
 use authlog_application::RequestContext;
 use authlog_application::ports::Entropy;
 use authlog_application::ports::RecordedEvent;
-use authlog_domain::AggregateKind;
+use authlog_domain::{AggregateKind, EventKind};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ pub struct SealedEvent {
     pub payload: String,
     /// An object of strings, as JSON of the same form.
     pub metadata: String,
+    /// Whether it ends sessions, as the catalogue says. It is stored for the index that revocations are read from, and
+    /// is no part of the log's proof (`docs/adr/0023`).
+    pub ends_sessions: bool,
 }
 
 /// Returns the event with its personal fields sealed under `key`. Without a key, which means that the account was
@@ -83,6 +86,8 @@ pub fn seal(
         event_version: event.event_version.clone(),
         payload: payload.to_string(),
         metadata: metadata.to_string(),
+        ends_sessions: EventKind::from_stored(&event.event_type)
+            .is_some_and(EventKind::ends_sessions),
     })
 }
 

@@ -182,8 +182,8 @@ fn write_event(
 /// temporary tables: five of them cost a third of an append.
 fn insert_event(connection: &Connection, event: &SealedEvent) -> rusqlite::Result<(i64, i64)> {
     const INSERT: &str = "
-        INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, ends_sessions)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     const RECORDED_AT: &str = "SELECT recorded_at FROM events WHERE position = ?";
     let position = next_position(connection)?;
     connection.prepare_cached(INSERT)?.execute(params![
@@ -194,7 +194,8 @@ fn insert_event(connection: &Connection, event: &SealedEvent) -> rusqlite::Resul
         event.event_type,
         event.event_version,
         event.payload,
-        event.metadata
+        event.metadata,
+        event.ends_sessions
     ])?;
     let recorded_at = connection
         .prepare_cached(RECORDED_AT)?

@@ -6,28 +6,41 @@
 //! After a backup was restored while the service runs, positions are assigned again. So the cursor holds the last log
 //! entry that it saw, and each read checks that this entry still exists and that the file is the one that was opened.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use authlog_application::ports::{
     Revocation, RevocationReader, RevocationSink, RevocationSource, StoreError,
 };
-use authlog_domain::Timestamp;
-use authlog_domain::user::UserEvent;
+use authlog_domain::user::RaisedEpoch;
+use authlog_domain::{SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Params, Result, Row, params_from_iter};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::SqliteStore;
 use super::errors::malformed;
 use super::rows::id;
-use crate::store::{self, is_of_revoking_type};
+use crate::store::{self, revoking_types};
+
+/// The SQL condition of an event that ends sessions. An event of an earlier version does not have it stored. The types are
+/// compared one by one: of a list (`IN`) SQLite makes a table for every event that is added.
+macro_rules! ends_sessions {
+    ($($name:literal),+) => {
+        concat!("ends_sessions", $(" OR event_type = '", $name, "'"),+)
+    };
+}
+
+const ENDS_SESSIONS: &str = revoking_types!(ends_sessions);
 
 /// The statement that selects revocations by `index`. The `condition` has to fit that index, and `order` gives the
 /// order and the limit. The types are literals, as in the partial indexes: SQLite uses such an index only if it sees
 /// the same words, and otherwise reports an error instead of reading the whole log.
 fn statement(index: &str, condition: &str, order: &str) -> String {
     format!(
-        "SELECT position, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
-         WHERE {} AND {condition} ORDER BY {order}",
-        is_of_revoking_type!()
+        "SELECT position, aggregate_type, event_type, aggregate_id, payload, recorded_at FROM events INDEXED BY {index}
+         WHERE ({}) AND {condition} ORDER BY {order}",
+        ENDS_SESSIONS
     )
 }
 
@@ -152,13 +165,17 @@ impl RevocationReader for Reader<'_> {
         let mark = mark.await?;
         // Revocations after the mark are found by position alone, and those before it by time.
         let order = format!("position LIMIT {PAGE}");
-        let marked = statement("events_revoking_by_position", "position > ?1", &order);
+        let marked = statement(
+            "events_ending_sessions_by_position",
+            "position > ?1",
+            &order,
+        );
         let bounds = |(_, position)| [position];
         self.read_pages(&marked, (0, mark), bounds, sink).await?;
         let condition =
             "recorded_at >= ?1 AND (recorded_at, position) > (?1, ?2) AND position <= ?3";
         let order = format!("recorded_at, position LIMIT {PAGE}");
-        let recent = statement("events_revoking_by_time", condition, &order);
+        let recent = statement("events_ending_sessions_by_time", condition, &order);
         let since = since.unix_millis().saturating_mul(1000);
         let bounds = |(time, position)| [time, position, mark];
         self.read_pages(&recent, (since, i64::MIN), bounds, sink)
@@ -170,7 +187,7 @@ impl RevocationReader for Reader<'_> {
         let order = format!("position LIMIT {}", PAGE + 1);
         // This program did not write an event beyond the end of the log; the signer raises the alarm.
         let condition = "position > ?1 AND position <= ?2";
-        let sql = statement("events_revoking_by_position", condition, &order);
+        let sql = statement("events_ending_sessions_by_position", condition, &order);
         let end = self.end.clone();
         let read = self.store.readers.read(move |connection| {
             let snapshot = connection.unchecked_transaction()?;
@@ -202,25 +219,36 @@ fn select(connection: &Connection, sql: &str, bounds: impl Params) -> Result<Pag
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(bounds)?;
     while let Some(row) = rows.next()? {
-        last = Some((row.get(4)?, row.get(0)?));
+        last = Some((row.get(5)?, row.get(0)?));
         revocations.extend(store::readable_revocation(row.get(0)?, revocation(row)));
     }
     Ok(Page { revocations, last })
 }
 
+/// What an event that ends an account's sessions says of them.
+#[derive(Deserialize)]
+struct Raised {
+    session_epoch: Option<u32>,
+    kept_session: Option<SessionId>,
+}
+
 fn revocation(row: &Row<'_>) -> Result<Option<Revocation>> {
-    let event_type = row.get_ref(1)?.as_str()?;
-    let aggregate = id(row, 2, |text| Uuid::try_parse(text).ok())?;
-    let raised = match event_type {
-        "LoggedOut" | "RefreshTokenReused" | "SessionRevoked" => None,
-        _ => {
-            let payload = row.get_ref(3)?.as_str()?;
-            let event: UserEvent =
-                serde_json::from_str(payload).map_err(|error| malformed(3, error))?;
-            event.raised_epoch()
-        }
+    let (aggregate_type, event_type) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+    let aggregate = id(row, 3, |text| Uuid::try_parse(text).ok())?;
+    let payload = row.get_ref(4)?.as_str()?;
+    let raised = || {
+        let mut payload: HashMap<String, Raised> =
+            serde_json::from_str(payload).map_err(store::unreadable)?;
+        let raised = payload.remove(event_type);
+        Ok(raised.and_then(|it| {
+            it.session_epoch.map(|epoch| RaisedEpoch {
+                epoch,
+                kept_session: it.kept_session,
+            })
+        }))
     };
-    store::revocation(event_type, aggregate, raised).map_err(|error| malformed(3, error))
+    store::revocation(aggregate_type, event_type, aggregate, raised)
+        .map_err(|error| malformed(4, error))
 }
 
 #[cfg(test)]
@@ -228,8 +256,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_partial_indexes_name_the_revoking_types() {
-        let migration = include_str!("../../../migrations/sqlite/0007_accounts.sql");
-        assert_eq!(migration.matches(is_of_revoking_type!()).count(), 2);
+    fn the_indexes_and_the_queries_have_the_same_condition() {
+        let migration = include_str!("../../../migrations/sqlite/0027_stored_ends_of_sessions.sql");
+        assert_eq!(migration.matches(ENDS_SESSIONS).count(), 2);
     }
 }

@@ -105,12 +105,12 @@ mod tests {
     #[test]
     fn an_index_over_other_rows_is_a_fault() {
         let changed = after(
-            "DROP INDEX events_revoking_by_time;
-             CREATE INDEX events_revoking_by_time ON events (recorded_at) WHERE event_type = 'LoggedOut'",
+            "DROP INDEX events_ending_sessions_by_time;
+             CREATE INDEX events_ending_sessions_by_time ON events (recorded_at) WHERE event_type = 'LoggedOut'",
         );
         assert_eq!(
             changed,
-            ["the index events_revoking_by_time is missing or was changed"]
+            ["the index events_ending_sessions_by_time is missing or was changed"]
         );
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use opening::check_keys;
 pub use opening::{OpenError, StoreAccess};
 pub(crate) use plan::{AppendPlan, Erasure, Predecessor, in_time};
 pub(crate) use planner::AppendPlanner;
-pub(crate) use revocations::{is_of_revoking_type, readable_revocation, revocation};
+pub(crate) use revocations::{readable_revocation, revocation, revoking_types};
 pub(crate) use secret::{STORE_SECRET, StoreSecret};
 pub(crate) use signing_keys::{KeyChange, StoredKeys};
 pub use upgrade::{ClaimUpgrade, MailboxClaims, SealUpgrade};

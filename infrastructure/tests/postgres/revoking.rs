@@ -44,6 +44,32 @@ async fn a_logout_that_commits_late_is_reported_after_later_ones() {
 }
 
 #[tokio::test]
+async fn nodes_of_the_version_before_find_revocations_by_the_new_indexes() {
+    const BEFORE: &str = "event_type IN ('LoggedOut', 'RefreshTokenReused', 'SessionRevoked', 'PasswordReset', 'PasswordChanged', 'SessionsRevoked', 'RoleChanged', 'UserLocked', 'UserErased')";
+    let world = open_unsequenced().await;
+    let mut connection = world.sql.acquire().await.unwrap();
+    // Of an empty table the planner would read all of it.
+    sqlx::query("SET enable_seqscan TO off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    for (condition, index) in [
+        (
+            "txid >= '3' AND txid < '9'",
+            "events_ending_sessions_by_transaction",
+        ),
+        ("recorded_at >= now()", "events_ending_sessions_by_time"),
+    ] {
+        let explain = format!("EXPLAIN SELECT position FROM events WHERE {BEFORE} AND {condition}");
+        let plan: Vec<String> = sqlx::query_scalar(&explain)
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        assert!(plan.join("\n").contains(index), "{plan:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_whose_connection_is_lost_does_not_continue_on_another() {
     let world = open_unsequenced().await;
     let (_, mut reader) = revocations_since(&*world.store, now()).await;

@@ -180,6 +180,8 @@ macro_rules! store_behaviour {
             revocations_after_the_oldest_mark_are_read_by_their_position,
             of_nodes_that_mark_the_log_concurrently_only_one_succeeds,
             an_unreadable_event_hides_no_other_revocation,
+            an_event_of_an_unknown_kind_ends_what_its_row_says,
+            whether_an_event_ends_sessions_is_stored_with_it,
             a_day_of_many_logouts_is_read_in_batches,
             a_reset_revokes_the_earlier_epochs,
             a_change_of_role_revokes_the_earlier_epochs,

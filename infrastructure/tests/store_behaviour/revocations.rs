@@ -10,7 +10,9 @@ use authlog_domain::session::{RevokeSession, SessionCommand};
 use authlog_domain::user::{
     Authority, ChangePassword, ChangeRole, Lock, RevokeSessions, UserCommand,
 };
-use authlog_domain::{CredentialId, RevocationReason, Role, Timestamp};
+use authlog_domain::{
+    CredentialId, EventKind, RevocationReason, Role, SessionId, Timestamp, UserId,
+};
 use authlog_infrastructure::Store;
 use tokio::task::JoinSet;
 
@@ -164,6 +166,117 @@ pub async fn of_nodes_that_mark_the_log_concurrently_only_one_succeeds(world: &i
     assert_eq!(world.count("log_marks").await, 3);
 }
 
+/// Inserts the first event of a stream with SQL. Without `ends_sessions` it is an event that a node of an earlier version
+/// appended.
+async fn plant(
+    world: &impl World,
+    (aggregate_type, id): (&str, &str),
+    (event_type, payload): (&str, &str),
+    ends_sessions: Option<bool>,
+) {
+    let mut columns =
+        "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata"
+            .to_owned();
+    let mut values =
+        format!("'{aggregate_type}', '{id}', 1, '{event_type}', '1', '{payload}', '{{}}'");
+    if let Some(ends_sessions) = ends_sessions {
+        columns += ", ends_sessions";
+        values += &format!(", {ends_sessions}");
+    }
+    let insert = format!("INSERT INTO events ({columns}) VALUES ({values})");
+    let log = format!(
+        "INSERT INTO event_log SELECT max(log_index) + 1, '{aggregate_type}', '{id}', 1, leaf_hash FROM event_log"
+    );
+    world
+        .execute_own(&format!("{insert}; {log}"), &insert)
+        .await;
+}
+
+/// A newer node appends events of kinds that this program does not know.
+pub async fn an_event_of_an_unknown_kind_ends_what_its_row_says(world: &impl World) {
+    const KEPT: &str = "00000000-0000-0000-0000-00000000000f";
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    world.settle().await;
+    let an_hour_ago = now().minus(Duration::from_secs(3600));
+    let (before, mut reader) = revocations_since(&*store, an_hour_ago).await;
+    assert_eq!(before, []);
+    let id = |number: u128| uuid::Uuid::from_u128(number);
+    let [session, unmarked, account, known, ended_long_ago] = [1, 2, 3, 4, 5].map(id);
+    let at = r#"{"DeviceForgotten":{"at":"2027-01-01T00:00:00.000Z"}}"#;
+    let epoch = format!(r#"{{"TotpReset":{{"session_epoch":7,"kept_session":"{KEPT}"}}}}"#);
+    for (kind, id, event, ends_sessions) in [
+        ("session", session, ("DeviceForgotten", at), Some(true)),
+        ("session", unmarked, ("DeviceForgotten", at), Some(false)),
+        ("user", account, ("TotpReset", epoch.as_str()), Some(true)),
+        // Of kinds that this program knows the catalogue says what they do.
+        ("session", known, ("TokenRefreshed", "{}"), Some(true)),
+        // A node of an earlier version stores the type alone.
+        ("session", ended_long_ago, ("LoggedOut", "{}"), None),
+    ] {
+        plant(world, (kind, &id.to_string()), event, ends_sessions).await;
+    }
+    let expected = HashSet::from([
+        Revocation::Session(SessionId::new(session)),
+        Revocation::Session(SessionId::new(ended_long_ago)),
+        Revocation::Epoch {
+            user: UserId::new(account),
+            epoch: 7,
+            kept: SessionId::parse(KEPT),
+        },
+    ]);
+    let news = reader.read_new().await.unwrap();
+    assert_eq!(news.into_iter().collect::<HashSet<_>>(), expected);
+    let (since, _) = revocations_since(&*store, an_hour_ago).await;
+    assert_eq!(since.into_iter().collect::<HashSet<_>>(), expected);
+    // By their time alone.
+    mark_many_times(world, &*store).await;
+    let (since, _) = revocations_since(&*store, an_hour_ago).await;
+    assert_eq!(since.into_iter().collect::<HashSet<_>>(), expected);
+}
+
+pub async fn whether_an_event_ends_sessions_is_stored_with_it(world: &impl World) {
+    let store = world.store();
+    let ada = Person::called("ada");
+    ada.registers(&*store).await;
+    let [first, second] = [ada.signs_in(&*store).await, ada.signs_in(&*store).await];
+    // One by one, then in a batch of several, and in an append of several streams.
+    ada.signs_out(&*store, first).await;
+    ada.does_in(&*store, second, refresh(0, 0)).await.unwrap();
+    let mut several = JoinSet::new();
+    for _ in 0..8 {
+        let (ada, store) = (ada.clone(), world.store());
+        several.spawn(async move {
+            let session = ada.signs_in(&*store).await;
+            ada.signs_out(&*store, session).await;
+        });
+    }
+    several.join_all().await;
+    append(&*store, vec![ada.visit().await, ada.visit().await])
+        .await
+        .unwrap();
+    ada.does(&*store, UserCommand::Lock(Lock { at: now() }))
+        .await
+        .unwrap();
+    ada.erases_account(&*store).await;
+    let mut ending = 0;
+    for kind in EventKind::ALL {
+        let stored = kind.stored_type();
+        let of_type = format!("events WHERE event_type = '{stored}'");
+        let all = world.count(&of_type).await;
+        let marked = world.count(&format!("{of_type} AND ends_sessions")).await;
+        assert_eq!(
+            marked,
+            if kind.ends_sessions() { all } else { 0 },
+            "{stored}"
+        );
+        ending += marked;
+    }
+    // Eleven logouts, a lock and an erasure.
+    assert_eq!(ending, 13);
+}
+
 /// An attacker with write access adds events with the type of a revocation but not its content.
 pub async fn an_unreadable_event_hides_no_other_revocation(world: &impl World) {
     let store = world.store();
@@ -188,20 +301,7 @@ pub async fn an_unreadable_event_hides_no_other_revocation(world: &impl World) {
             r#"{"UserErased":{"session_epoch":99999999999,"kept_session":"y"}}"#,
         ),
     ] {
-        let columns =
-            "aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata";
-        let insert = format!(
-            "INSERT INTO events ({columns}) VALUES ('user', '{id}', 1, '{event_type}', '1', '{payload}', '{{}}')"
-        );
-        world
-            .execute_own(
-                &format!(
-                    "{insert};
-                     INSERT INTO event_log SELECT max(log_index) + 1, 'user', '{id}', 1, leaf_hash FROM event_log"
-                ),
-                &insert,
-            )
-            .await;
+        plant(world, ("user", id), (event_type, payload), None).await;
     }
     ada.signs_out(&*store, session).await;
     assert_eq!(
