@@ -33,8 +33,8 @@ impl AggregateKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// The personal fields of events of this type; see [`EventKind::personal_fields`]. None for a type that this kind
-    /// of aggregate does not have.
+    /// The personal fields of events of this type; see [`EventKind::personal_fields`]. Empty for a type that this
+    /// program does not know, or that belongs to another kind of aggregate.
     pub fn personal_fields(self, event_type: &str) -> &'static [&'static str] {
         EventKind::from_stored(event_type)
             .filter(|kind| kind.aggregate() == self)

@@ -5,7 +5,7 @@
 
 use crate::AggregateKind;
 
-/// The entry of a kind of event.
+/// What the catalogue declares about one kind of event. The accessors of [`EventKind`] document the fields.
 struct Entry {
     aggregate: AggregateKind,
     version: u32,
@@ -16,7 +16,7 @@ struct Entry {
     notice: Option<Notice>,
 }
 
-/// What an account's owner is notified of by mail, for security or on request.
+/// The subject of a mail to an account's owner, which an event causes: a security notice, or a link that was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The password was changed.
@@ -252,7 +252,7 @@ catalogue! {
 }
 
 impl EventKind {
-    /// The kind whose stored name is `event_type`. `None` for an event of a newer program.
+    /// The kind with this stored name. `None` for an event that a newer program wrote.
     pub fn from_stored(stored_type: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -291,7 +291,7 @@ impl EventKind {
         self.entry().ends_sessions
     }
 
-    /// What the account's owner is notified of by mail after such an event.
+    /// The mail that the account's owner gets after such an event; `None` if there is none.
     pub const fn notice(self) -> Option<Notice> {
         self.entry().notice
     }
@@ -320,7 +320,7 @@ macro_rules! catalogued {
 }
 pub(crate) use catalogued;
 
-/// What an event is stored as, for an aggregate all of whose events are stored in their current versions.
+/// Implements the stored name and version of an aggregate's events, all of which are written in their current version.
 macro_rules! stored_in_current_versions {
     ($event:ident) => {
         impl cqrs_es::DomainEvent for $event {

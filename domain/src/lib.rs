@@ -16,10 +16,13 @@
 //! | generation | how often a session's refresh token has been replaced; each token belongs to one generation |
 //! | rotation | whether a refresh token works once ([`Rotation::Rotating`]) or until it expires |
 //! | grace | how long the previous refresh token is still accepted, as a retry of the client |
+//! | claim | the entry in the store that reserves an identifier for one account |
 //! | verification | the proof, by a mailed link, that an e-mail address belongs to the account |
 //! | lock | prevents sign-in to an account until an administrator removes it |
 //! | erasure | the deletion of an account and of all personal data about its owner; the events remain in the log |
 //! | refusal | the reason why a command is not carried out |
+//! | log index | the place of an event in the one order of all events, from 1 without gaps |
+//! | deny list | the ended sessions whose access tokens may not have expired yet; each node has it in memory |
 //! | personal field | a field of an event that holds personal data; see [`EventKind::personal_fields`] |
 //! | contract | one of the published HTTP contracts, [`ContractName`] |
 

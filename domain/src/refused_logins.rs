@@ -30,7 +30,8 @@ impl RefusedLogins {
         }
     }
 
-    /// The event that `command` leads to. `None` once [`MAX_PER_DAY`] events are recorded. Recording is never refused.
+    /// The event that `command` leads to. `None` if [`MAX_PER_DAY`] events are already recorded: then the login is not
+    /// recorded, which is no error.
     pub fn decide(&self, command: RecordRefusedLogin) -> Option<RefusedLoginsEvent> {
         let RecordRefusedLogin { at, reason } = command;
         let event = RefusedLoginsEvent::LoginRefused(LoginRefused { at, reason });

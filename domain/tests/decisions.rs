@@ -2,7 +2,10 @@
 //! history.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::disallowed_methods, reason = "here proofs are made up")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests create proofs without authentication"
+)]
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -35,7 +38,7 @@ const UNLIMITED: Limits = Limits {
     idle: None,
 };
 
-/// Lets the aggregate decide, and applies the events as the program does.
+/// Decides on the command, and applies the events to the aggregate. Returns the events.
 fn execute<A: Decides>(aggregate: &mut A, command: A::Command) -> Result<Vec<A::Event>, A::Error> {
     let events = aggregate.decided(command)?;
     events
@@ -67,7 +70,7 @@ impl Decides for RefusedLogins {
     }
 }
 
-/// In the program, cqrs-es writes the events of a decision, each of which is applied when it is written.
+/// The program calls `Aggregate::handle`, whose sink applies each event when it is written.
 #[tokio::test]
 async fn cqrs_es_writes_and_applies_the_decided_events() {
     let (mut user, sink) = (User::default(), EventSink::default());
@@ -609,7 +612,7 @@ fn an_address_is_verified_once_by_the_newest_link_before_it_expires() {
     ));
     assert!(user.registered().unwrap().email_verified);
     assert_eq!(confirmed(&mut user, 1001, 2), NOT_PENDING);
-    // There is nothing left to verify.
+    // The address is verified already.
     assert_eq!(verification_requested(&mut user, 1002, 3, None), Ok(vec![]));
 }
 
@@ -848,7 +851,7 @@ fn refused_logins_have_a_stream_of_their_own_each_day() {
     );
 }
 
-/// A step in the history of one account with one session. Each follows a pause.
+/// A step in the history of one account with one session. A pause in seconds precedes each step ([`step`]).
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Refresh { generation: u32, replaces: bool },
@@ -1018,7 +1021,7 @@ proptest! {
     }
 
     #[test]
-    fn a_refresh_token_never_has_two_live_meanings(
+    fn a_refresh_token_is_only_ever_exchanged_for_its_successor(
         steps in proptest::collection::vec(step(), 0..60),
     ) {
         let mut story = Story::begin(Rotation::Rotating);

@@ -31,7 +31,7 @@ fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-/// An event of each type in its current version.
+/// An event of each type in its current version, as kind of aggregate, stored type, version and payload.
 fn samples() -> Vec<(AggregateKind, String, String, Value)> {
     fn sample(
         kind: AggregateKind,
@@ -154,6 +154,7 @@ fn golden_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
+/// The golden files, as kind of aggregate, file name without extension, and payload.
 fn golden_files() -> Vec<(AggregateKind, String, Value)> {
     let mut files = Vec::new();
     for kind in AggregateKind::ALL {

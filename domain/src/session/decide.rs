@@ -41,12 +41,12 @@ pub struct StartSession {
 pub struct RefreshSession {
     /// The current time.
     pub at: Timestamp,
-    /// The account's session epoch. For a session that was kept when the epoch was raised, the session's own epoch.
+    /// The account's session epoch; for the account's kept session, that session's own epoch, so that it is live.
     pub account_epoch: u32,
     /// The generation of the presented token.
     pub generation: u32,
-    /// When the replacement expires. `None` if the caller has no way to hand one over: then only a token that stays
-    /// valid is accepted.
+    /// When the replacement expires. `None` if the caller cannot deliver a replacement to the client; then only a
+    /// reusable token is accepted, which needs none.
     pub replacement_expires_at: Option<Timestamp>,
     /// How long the previous generation is still accepted as a retry.
     pub grace: Duration,
@@ -57,9 +57,9 @@ pub struct RefreshSession {
 /// How long a session can continue, regardless of how often it is refreshed (NIST SP 800-63B-4 §2.1.3, §5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The limit from its start.
+    /// The longest time from its start.
     pub lifetime: Duration,
-    /// The limit from one refresh to the next. `None` for the lifetime of the refresh token.
+    /// The longest time from one refresh to the next. `None` if only the lifetime of the refresh token limits it.
     pub idle: Option<Duration>,
 }
 
@@ -75,9 +75,9 @@ pub struct LogOut {
 pub struct RevokeSession {
     /// The current time.
     pub at: Timestamp,
-    /// The account's session epoch. For a session that was kept when the epoch was raised, the session's own epoch.
+    /// The account's session epoch; for the account's kept session, that session's own epoch, so that it is live.
     pub account_epoch: u32,
-    /// Who requested it.
+    /// Who revokes the session.
     pub reason: RevocationReason,
 }
 
@@ -93,10 +93,10 @@ pub enum SessionRefusal {
     /// The session was ended, has expired, or started under an earlier session epoch.
     #[error("the session has ended")]
     Ended,
-    /// The refresh token works once, and the caller has no way to hand over its replacement.
+    /// The refresh token works once, and the caller cannot deliver its replacement to the client.
     #[error("the refresh token cannot be replaced where it was presented")]
     NoReplacement,
-    /// The session has no refresh token, or none of this generation yet.
+    /// The session has no refresh token, or the generation of the presented one was never issued.
     #[error("the session has no such refresh token")]
     NoSuchRefreshToken,
 }

@@ -67,7 +67,7 @@ pub struct LoggedOut {
 pub struct SessionRevoked {
     /// When the event occurred.
     pub at: Timestamp,
-    /// Who requested it.
+    /// Who revoked the session.
     pub reason: RevocationReason,
 }
 

@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// How many password resets are sent to an account within [`RESET_REQUEST_WINDOW`], so that its mailbox cannot be
-/// flooded. None of these resets has expired when the next one can be sent, so an attacker who uses up the limit does
-/// not keep the owner from resetting the password.
+/// flooded. A reset is valid for as long as it counts. So while the limit refuses further requests, the newest reset is
+/// still valid, and an attacker who uses up the limit does not keep the owner from resetting the password.
 pub const MAX_RESET_REQUESTS: usize = 5;
 
 /// The period over which [`MAX_RESET_REQUESTS`] counts: the lifetime of a reset.
 pub const RESET_REQUEST_WINDOW: Duration = Duration::from_secs(30 * 60);
 
-/// How many links about e-mail addresses are sent for an account within [`VERIFICATION_REQUEST_WINDOW`], so that no
+/// How many verification links are sent for an account within [`VERIFICATION_REQUEST_WINDOW`], so that no
 /// mailbox can be flooded.
 pub const MAX_VERIFICATION_REQUESTS: usize = 5;
 
@@ -50,7 +50,7 @@ pub enum UserCommand {
     Unlock(Unlock),
     /// Mail a link that verifies an e-mail address.
     RequestEmailVerification(RequestEmailVerification),
-    /// Follow that link.
+    /// Confirm the e-mail address that such a link verifies.
     ConfirmEmail(ConfirmEmail),
     /// Erase the account and all personal data about its owner.
     Erase(Erase),
@@ -79,7 +79,7 @@ pub struct RegisterUser {
     pub verification: Option<VerificationLink>,
 }
 
-/// A link about an e-mail address.
+/// A link that verifies an e-mail address.
 #[derive(Clone, Copy, Debug)]
 pub struct VerificationLink {
     /// The id of the request.
@@ -88,7 +88,7 @@ pub struct VerificationLink {
     pub expires_at: Timestamp,
 }
 
-/// Allow one password reset until an instant.
+/// Allow one password reset until `expires_at`.
 #[derive(Clone, Debug)]
 pub struct RequestPasswordReset {
     /// The current time.
@@ -106,7 +106,7 @@ pub struct RequestPasswordReset {
 pub struct ResetPassword {
     /// The current time.
     pub at: Timestamp,
-    /// The request that allows it.
+    /// The id of the request that allows the reset.
     pub reset: ResetId,
     /// The id of the new password hash, which is stored together with the event.
     pub credential: CredentialId,
@@ -137,7 +137,7 @@ pub struct ChangePassword {
     pub proved: ProvedEpoch,
 }
 
-/// On whose authority a command is given, if the owner of the account and others may give it.
+/// On whose authority a command is given. For commands that both the owner of the account and an administrator may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// The owner of the account, with a proof under this epoch.
@@ -150,7 +150,7 @@ impl Authority {
     /// Refuses an owner whose proof is of an earlier epoch.
     fn check(self, account: &Registered) -> Result<(), UserRefusal> {
         match self {
-            Self::Owner(proved) => same_epoch(account, proved),
+            Self::Owner(proved) => check_epoch(account, proved),
             Self::Administrator => Ok(()),
         }
     }
@@ -183,7 +183,7 @@ pub struct ChangeRole {
     pub role: Role,
 }
 
-/// Lock an account: nothing can sign in to it.
+/// Lock an account: sign-in is refused until it is unlocked.
 #[derive(Clone, Copy, Debug)]
 pub struct Lock {
     /// The current time.
@@ -211,16 +211,17 @@ pub struct RequestEmailVerification {
     pub proved: ProvedEpoch,
 }
 
-/// Follow a mailed link. The owner of the mailbox may not own the account, so the command also needs a proof of that.
+/// Confirm an e-mail address with the mailed link. The link proves access to the mailbox only, so the command also needs a
+/// proof that the person owns the account.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfirmEmail {
     /// The current time.
     pub at: Timestamp,
     /// The id of the request to which the link belongs.
     pub verification: VerificationId,
-    /// The epoch under which the password was checked, or the session that follows the link was live.
+    /// The epoch under which the password was checked, or under which the session that follows the link was live.
     pub proved: ProvedEpoch,
-    /// The session that follows the link. Every other session ends.
+    /// The session in which the link is followed, if any. Every other session ends.
     pub kept: Option<SessionId>,
 }
 
@@ -248,16 +249,16 @@ pub enum UserRefusal {
     /// The reset was not requested, was carried out, was replaced by a newer one, or has expired.
     #[error("the password reset is not pending")]
     ResetNotPending,
-    /// The account has another address than the one to which the link would be mailed.
+    /// The link would be mailed to an address that is no longer the account's.
     #[error("the e-mail address of the account has changed")]
     AddressChanged,
-    /// More resets were requested than are sent to an account.
+    /// The limit of [`MAX_RESET_REQUESTS`] is reached.
     #[error("too many password resets were requested")]
     TooManyResetRequests,
     /// The link was not requested, was followed, was replaced by a newer one, or has expired.
     #[error("the verification is not pending")]
     VerificationNotPending,
-    /// More links were requested than are sent for an account.
+    /// The limit of [`MAX_VERIFICATION_REQUESTS`] is reached.
     #[error("too many verifications were requested")]
     TooManyVerificationRequests,
     /// The proof is of an earlier session epoch: the owner has taken the account back since.
@@ -303,7 +304,7 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
             Ok(change_role(account, command))
         }
         (User::Registered(account), UserCommand::ChangePassword(command)) => {
-            same_epoch(account, command.proved)?;
+            check_epoch(account, command.proved)?;
             Ok(vec![UserEvent::PasswordChanged(PasswordChanged {
                 at: command.at,
                 credential: command.credential,
@@ -332,8 +333,9 @@ fn decide(user: &User, command: UserCommand) -> Result<Vec<UserEvent>, UserRefus
 }
 
 /// Refuses a proof of an earlier epoch. A person who was signed in before the owner took the account back must not act
-/// on it afterwards, regardless of how late the command arrives: a kept session would become live again.
-fn same_epoch(account: &Registered, proved: ProvedEpoch) -> Result<(), UserRefusal> {
+/// on it afterwards, regardless of how late the command arrives. Otherwise that person could name an ended session as the
+/// kept one, which would make it live again.
+fn check_epoch(account: &Registered, proved: ProvedEpoch) -> Result<(), UserRefusal> {
     if proved.epoch() == account.session_epoch {
         Ok(())
     } else {
@@ -373,7 +375,7 @@ fn email_verification_requested(
     })
 }
 
-/// There is nothing to verify about a missing or a verified address.
+/// Changes nothing if the current address is to be verified and is missing or already verified.
 fn request_email_verification(
     account: &Registered,
     command: RequestEmailVerification,
@@ -381,7 +383,7 @@ fn request_email_verification(
     if command.email.is_none() && (account.email_verified || account.email.is_none()) {
         return Ok(vec![]);
     }
-    same_epoch(account, command.proved)?;
+    check_epoch(account, command.proved)?;
     let recent = account
         .recent_requests
         .verifications
@@ -398,7 +400,7 @@ fn request_email_verification(
     )])
 }
 
-/// Until now the owner of the mailbox was unknown. A person who registered with another person's address, or changed
+/// Before this, nothing showed who owns the mailbox. A person who registered with another person's address, or changed
 /// the address to it, may have sessions. They end, except for the session that follows the link.
 fn confirm_email(
     account: &Registered,
@@ -412,7 +414,7 @@ fn confirm_email(
         .as_ref()
         .filter(|pending| pending.allows(verification, at))
         .ok_or(UserRefusal::VerificationNotPending)?;
-    same_epoch(account, command.proved)?;
+    check_epoch(account, command.proved)?;
     let confirmed = match pending.email.clone() {
         Some(email) => UserEvent::EmailChanged(EmailChanged {
             at,

@@ -112,7 +112,7 @@ pub struct PasswordChanged {
 pub struct SessionsRevoked {
     /// When the event occurred.
     pub at: Timestamp,
-    /// Who requested it.
+    /// Who revoked the sessions.
     pub reason: RevocationReason,
     /// The account's new session epoch.
     pub session_epoch: u32,
@@ -187,7 +187,7 @@ pub struct EmailChanged {
 pub struct UserErased {
     /// When the event occurred.
     pub at: Timestamp,
-    /// An epoch after every one that the account had, because all its sessions have ended.
+    /// An epoch later than every one that the account had, because all its sessions have ended.
     pub session_epoch: u32,
 }
 

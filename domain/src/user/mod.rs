@@ -21,7 +21,7 @@ pub use event::{
 };
 pub use proof::ProvedEpoch;
 
-use crate::{CredentialId, Email, ResetId, Role, SessionId, Timestamp, VerificationId};
+use crate::{CredentialId, Email, EventKind, ResetId, Role, SessionId, Timestamp, VerificationId};
 
 /// The state of an account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,16 +54,16 @@ pub struct Registered {
     pub email_verified: bool,
     /// The pending password reset.
     pub pending_reset: Option<PendingReset>,
-    /// The pending link about an e-mail address.
+    /// The pending verification link.
     pub pending_verification: Option<PendingVerification>,
-    /// The latest requests of links, which limit further requests.
+    /// The latest requests for mailed links, which limit further requests.
     pub recent_requests: RecentRequests,
 }
 
-/// The latest requests of mailed links. They limit how many are sent for an account.
+/// The latest requests for mailed links. They limit how many links are sent for an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentRequests {
-    /// When links about e-mail addresses were requested: at most [`MAX_VERIFICATION_REQUESTS`], oldest first.
+    /// When verification links were requested: at most [`MAX_VERIFICATION_REQUESTS`], oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     verifications: Vec<Timestamp>,
     /// Which password resets were requested, and when: at most [`MAX_RESET_REQUESTS`], oldest first.
@@ -72,13 +72,21 @@ pub struct RecentRequests {
 }
 
 impl RecentRequests {
-    /// The types of the events that count, and for each the largest number of latest events that matter.
+    /// The stored types of the events that count as requests. The number is how many of the latest events of that type are
+    /// kept here.
     pub const EVENT_TYPES: [(&str, usize); 2] = [
-        ("EmailVerificationRequested", MAX_VERIFICATION_REQUESTS),
-        ("PasswordResetRequested", MAX_RESET_REQUESTS),
+        (
+            EventKind::EmailVerificationRequested.stored_type(),
+            MAX_VERIFICATION_REQUESTS,
+        ),
+        (
+            EventKind::PasswordResetRequested.stored_type(),
+            MAX_RESET_REQUESTS,
+        ),
     ];
 
-    /// Adds the request that the event makes, if any. The order of events of different types does not matter.
+    /// Adds the request that the event records, if it records one. Events of one type must come in their order; the order
+    /// between the types does not matter.
     pub fn apply(&mut self, event: &UserEvent) {
         match event {
             UserEvent::EmailVerificationRequested(event) => {
@@ -119,7 +127,7 @@ impl PendingReset {
     }
 }
 
-/// A requested link about an e-mail address that has not been followed.
+/// A requested verification link that has not been followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingVerification {
     /// The id of the request.
@@ -206,7 +214,7 @@ impl Registered {
         if let Some(raised) = event.raised_epoch() {
             self.session_epoch = raised.epoch;
             self.kept_session = raised.kept_session;
-            self.forget_new_address();
+            self.cancel_address_change();
         }
         self.recent_requests.apply(&event);
         match event {
@@ -221,7 +229,7 @@ impl Registered {
                 self.credential = event.credential;
                 self.pending_reset = None;
                 self.pending_verification = None;
-                // The link was mailed to the previous address.
+                // The reset link was mailed to this address: a change of address cancels a pending reset.
                 self.email_verified = self.email.is_some();
             }
             UserEvent::PasswordChanged(event) => {
@@ -255,7 +263,7 @@ impl Registered {
 
     /// Cancels a pending change of address when the session epoch is raised. A link that was mailed to another mailbox
     /// before must not change an account that its owner has taken back.
-    fn forget_new_address(&mut self) {
+    fn cancel_address_change(&mut self) {
         self.pending_verification.take_if(|it| it.email.is_some());
     }
 }

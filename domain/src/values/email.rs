@@ -21,24 +21,25 @@ impl Email {
     /// Parses a new address, to which mail can be sent. Surrounding white space is ignored.
     ///
     /// # Errors
-    /// The flaw of the text: missing; longer than [`Self::MAX_LENGTH`] or with a part beyond its own limit, both
-    /// counted in octets as in mail; otherwise malformed. A domain needs two labels, because mail is not delivered to a
-    /// top-level domain. A quoted local part is malformed, because with quoted pairs one mailbox would have any number
-    /// of spellings (RFC 5321 §4.1.2), and hardly any real address has one.
+    /// The flaw of the text: missing; too long, if the address is longer than [`Self::MAX_LENGTH`] or one of its parts
+    /// is longer than RFC 5321 allows (both counted in octets, as in mail); otherwise malformed. A domain needs two
+    /// labels, because mail is not delivered to a top-level domain. A quoted local part is malformed, because with
+    /// quoted pairs one mailbox would have any number of spellings (RFC 5321 §4.1.2), and hardly any real address has
+    /// one.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         let text = bounded(text, Self::MAX_LENGTH)?;
         let (local, domain) = text.rsplit_once('@').ok_or(Flaw::Malformed)?;
-        let is_too_long = Flaw::TooLong {
+        let too_long = Flaw::TooLong {
             max: Self::MAX_LENGTH,
         };
         if !syntax::is_dot_atom(local) {
             return Err(Flaw::Malformed);
         }
         let domain = syntax::a_labels(domain).ok_or(Flaw::Malformed)?;
-        syntax::check_labels(&domain, is_too_long)?;
+        syntax::check_labels(&domain, too_long)?;
         let length = local.len() + "@".len() + domain.len();
         if local.len() > syntax::LONGEST_LOCAL_PART || length > Self::MAX_LENGTH {
-            return Err(is_too_long);
+            return Err(too_long);
         }
         Ok(Self(text.to_owned()))
     }
@@ -81,7 +82,7 @@ impl Email {
         }
     }
 
-    /// The address without letter case only: the form that earlier versions compared.
+    /// The address with its letter case folded and otherwise as it was spelt: the form that earlier versions compared.
     pub fn folded_spelling(&self) -> String {
         UniCase::unicode(&self.0).to_folded_case()
     }

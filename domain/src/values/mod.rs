@@ -70,7 +70,7 @@ fn bounded(text: &str, max: usize) -> Result<&str, Flaw> {
     Ok(text)
 }
 
-/// Implements reading, writing and the stored form of a value type that holds one text.
+/// Implements `from_stored`, `as_str`, `Display` and a `Debug` without the content, for a value type that holds one text.
 macro_rules! text_value {
     ($name:ident) => {
         impl $name {

@@ -32,8 +32,8 @@ impl Timestamp {
         )
     }
 
-    /// The instant that many milliseconds after 1970-01-01T00:00:00Z. Outside of the calendar's range,
-    /// 1970-01-01T00:00:00Z.
+    /// The instant this many milliseconds after 1970-01-01T00:00:00Z. An instant outside of the calendar's range is replaced
+    /// by 1970-01-01T00:00:00Z.
     pub fn from_unix_millis(millis: i64) -> Self {
         let nanos = i128::from(millis) * 1_000_000;
         Self(OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH))
@@ -77,8 +77,8 @@ impl Timestamp {
     }
 
     /// Whether this is less than `window` after `earlier`. An `earlier` that is further ahead than the accepted clock
-    /// difference was written by a wrong clock, and is outside of every window. Otherwise what should be valid for a
-    /// moment would be valid until the clock has caught up.
+    /// difference was written by a wrong clock, and is outside of every window. Otherwise a value that should be valid for
+    /// seconds would be valid until the clock has caught up.
     pub fn is_within(self, window: std::time::Duration, earlier: Self) -> bool {
         self.since(earlier) < window && earlier.since(self) <= CLOCK_DIFFERENCE
     }

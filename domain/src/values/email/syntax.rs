@@ -11,13 +11,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::Flaw;
 
-/// RFC 5321 §4.5.3.1.1, in octets.
+/// The longest local part, in octets (RFC 5321 §4.5.3.1.1).
 pub(super) const LONGEST_LOCAL_PART: usize = 64;
 
-/// RFC 1035 §2.3.4, in octets.
+/// The longest label of a domain, in octets (RFC 1035 §2.3.4).
 const LONGEST_LABEL: usize = 63;
 
-/// RFC 1035 §2.3.4: 255 octets on the wire, which are 253 letters and dots.
+/// The longest domain, in octets: 255 on the wire, which are 253 letters and dots (RFC 1035 §2.3.4).
 const LONGEST_DOMAIN: usize = 253;
 
 /// Whether a local part is a Dot-string (RFC 5321 §4.1.2, RFC 6531 §3.3).
@@ -26,7 +26,7 @@ pub(super) fn is_dot_atom(text: &str) -> bool {
         .all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
-/// A character of an atom (RFC 5322 §3.2.3). RFC 6531 adds all of Unicode beyond ASCII. Invisible characters are
+/// Whether a character may be in an atom (RFC 5322 §3.2.3). RFC 6531 adds all of Unicode beyond ASCII. Invisible characters are
 /// excluded, except for the joiners without which some languages cannot be written (RFC 5892 A.1, A.2).
 fn is_atext(letter: char) -> bool {
     use GeneralCategory as Category;
@@ -61,13 +61,13 @@ pub(super) fn a_labels(domain: &str) -> Option<String> {
 }
 
 /// Checks the labels of a domain that [`a_labels`] has returned.
-pub(super) fn check_labels(domain: &str, is_too_long: Flaw) -> Result<(), Flaw> {
+pub(super) fn check_labels(domain: &str, too_long: Flaw) -> Result<(), Flaw> {
     if !domain.contains('.') || domain.split('.').any(str::is_empty) {
         return Err(Flaw::Malformed);
     }
     let is_long = |label: &str| label.len() > LONGEST_LABEL;
     if domain.len() > LONGEST_DOMAIN || domain.split('.').any(is_long) {
-        return Err(is_too_long);
+        return Err(too_long);
     }
     Ok(())
 }
@@ -78,7 +78,8 @@ pub(super) fn comparable(local: &str, domain: &str) -> String {
     format!("{}@{domain}", folded(&unquoted(local)))
 }
 
-/// Ignores letter case and the composition of accents (Unicode D145, composed again).
+/// The text with its letter case folded and its accents composed, so that canonical caseless matches (Unicode D145) are
+/// equal.
 pub(super) fn folded(text: &str) -> String {
     let decomposed: String = text.nfd().collect();
     let folded = UniCase::unicode(decomposed).to_folded_case();
