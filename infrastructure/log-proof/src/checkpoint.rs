@@ -9,7 +9,7 @@ use crate::tree::Hash;
 /// The size and the root of the log at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log it is: the name of the key that signs for it.
+    /// The name of the log, which is the name of the key that signs its checkpoints.
     pub origin: String,
     /// The number of events in the log.
     pub tree_size: u64,
@@ -20,7 +20,7 @@ pub struct Checkpoint {
 /// Why a text is not a checkpoint of the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {
-    /// The text is not a note that the key signed.
+    /// The text is not a signed note, or the key did not sign it.
     #[error(transparent)]
     Note(#[from] NoteError),
     /// The text is signed, but is not a checkpoint.
@@ -61,7 +61,7 @@ impl Checkpoint {
         Self::parse(text)
     }
 
-    /// Lines after the third are extensions. This program defines none and ignores them.
+    /// Parses the text of a note. Lines after the third are extensions, which are ignored: this program defines none.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let origin = lines.next().filter(|origin| !origin.is_empty())?.to_owned();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_note_that_is_no_checkpoint_of_the_log_is_refused() {
+    fn a_signed_note_that_is_not_a_checkpoint_of_the_log_is_refused() {
         let key = NoteKey::new("example.com/log", &[1; 32]).unwrap();
         let root = "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=";
         for text in [

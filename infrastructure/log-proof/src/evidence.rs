@@ -22,8 +22,8 @@ struct Evidence {
     checkpoint: String,
 }
 
-/// A stored event, its leaf, and its audit path (RFC 6962 §2.1.1). An export of the whole log has no paths, because the
-/// events together make up the root.
+/// A stored event, its leaf, and its audit path (RFC 6962 §2.1.1). In an export of the whole log, events have no path: the
+/// root is computed from all of them.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ProvenEvent {
     pub(crate) log_index: u64,
@@ -47,7 +47,7 @@ struct EventContent {
     metadata: String,
 }
 
-/// Why evidence or an export proves nothing. The texts are for the person who checks it.
+/// Why evidence or an export proves nothing. The error texts are for the person who checks it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvidence {
     /// It has another format, or was not written by this program byte for byte.
@@ -86,7 +86,7 @@ pub fn write_evidence(record: Record, path: &[Hash], checkpoint: String) -> Stri
     evidence.write()
 }
 
-/// Checks the text of an evidence file. Nothing but the key has to be trusted.
+/// Checks the text of an evidence file. The person who checks it has to trust nothing but the key.
 ///
 /// # Errors
 /// The text is not evidence, the checkpoint is not signed with `key`, or the event is not in the log that it covers.
@@ -111,7 +111,7 @@ pub fn check_evidence(text: &str, key: &VerifierKey) -> Result<Proven, InvalidEv
 
 impl Evidence {
     fn write(&self) -> String {
-        // A value of strings and numbers always becomes JSON.
+        // Values of strings and numbers can always be serialized.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 }
@@ -136,7 +136,10 @@ impl ProvenEvent {
         }
     }
 
-    /// The event, if its content has the given leaf hash.
+    /// The event, if its content has the leaf hash that is given with it.
+    ///
+    /// # Errors
+    /// [`InvalidEvidence::Leaf`], or [`InvalidEvidence::Malformed`].
     pub(crate) fn record(&self) -> Result<Record, InvalidEvidence> {
         let leaf = parse_hash(&self.leaf_hash)?;
         let event = self.event.clone();
@@ -162,6 +165,9 @@ impl ProvenEvent {
     }
 
     /// The event, if its audit path leads to the root of the checkpoint.
+    ///
+    /// # Errors
+    /// As for [`Self::record`], and [`InvalidEvidence::Path`].
     pub(crate) fn check(&self, checkpoint: &Checkpoint) -> Result<Record, InvalidEvidence> {
         let record = self.record()?;
         let path = self.inclusion.iter().flatten();

@@ -16,8 +16,8 @@ use crate::tree::{GrowingTree, Hash};
 /// The value of the member `format` in the first line.
 const FORMAT: &str = "authlog-export/v1";
 
-/// The first line. Every further line is an event. In an export of the whole log the events together make up the root; in
-/// an export of one account each event has its own audit path.
+/// The first line. Every further line is an event. In an export of the whole log, the root is computed from all events; in
+/// an export of one account, each event has an audit path of its own.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -33,12 +33,12 @@ struct Line {
     #[serde(flatten)]
     event: ProvenEvent,
     /// The sealed personal fields of the event in clear text, for the person whom they concern. The proof covers only the
-    /// sealed fields. That they open to these values is a statement of the exporting service.
+    /// sealed fields. It does not show that they decrypt to these values: the exporting service says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     personal: Option<Map<String, Value>>,
 }
 
-/// The content of an export that was checked or written.
+/// What an export contains, once it was checked or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     /// The account whose events they are; `None` for the whole log.
@@ -73,7 +73,7 @@ pub fn event_line(
 }
 
 fn json(line: &impl Serialize) -> String {
-    // A value of strings and numbers always becomes JSON.
+    // Values of strings and numbers can always be serialized.
     serde_json::to_string(line).unwrap_or_default()
 }
 
@@ -82,7 +82,7 @@ pub fn is_export(first_line: &str) -> bool {
     serde_json::from_str::<Header>(first_line).is_ok()
 }
 
-/// Checks an export of any length, one line at a time. Nothing but the key has to be trusted.
+/// Checks an export of any length, one line at a time. The person who checks it has to trust nothing but the key.
 ///
 /// # Errors
 /// A line is not as it was written, the checkpoint is not signed with `key`, or events are missing, changed, or do not
@@ -168,8 +168,8 @@ impl Check {
         Ok(())
     }
 
-    /// Each stream of an account has to begin with its first event and to have no gap, so events can be left out only at
-    /// the end of a stream.
+    /// Checks an event of an export of one account. Each stream has to begin with its first event and to have no gap, so the
+    /// exporting service can omit events only at the end of a stream.
     fn event_of_an_account(
         &mut self,
         event: &ProvenEvent,

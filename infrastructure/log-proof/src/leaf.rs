@@ -33,10 +33,10 @@ pub fn is_calendar_time(micros: i64) -> bool {
 /// The prefix that distinguishes a leaf from an inner node (RFC 6962 §2.1).
 const LEAF_PREFIX: u8 = 0x00;
 
-/// SHA-256 of the leaf prefix and the fields in the order of [`LeafInput`]. Numbers are decimal, and a line feed separates
-/// the fields. The join is unambiguous, because no field contains a line feed: payload and metadata are compact JSON, which
-/// writes it as `\n` (RFC 8259 §7), and this program chooses the other fields. The SQL function `leaf_hash` computes the
-/// same.
+/// SHA-256 of the leaf prefix and the fields in the order of [`LeafInput`]. Numbers are decimal, and a line feed
+/// separates the fields. Two events never give the same text, because no field contains a line feed: payload and
+/// metadata are compact JSON, which writes it as `\n` (RFC 8259 §7), and this program chooses the other fields. The SQL
+/// function `leaf_hash` computes the same.
 pub fn leaf_hash(event: &LeafInput<'_>) -> [u8; 32] {
     let sequence = event.sequence.to_string();
     let recorded_at = event.recorded_at_micros.to_string();

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 /// The type of an Ed25519 key (C2SP `signed-note`, "Signature types").
 const ED25519_TYPE: u8 = 0x01;
 
-/// Bytes of the key hash that precede each signature.
+/// The length of a key hash in bytes. One precedes each signature.
 const KEY_HASH: usize = 4;
 
 /// The beginning of every signature line: an em dash and a space.
@@ -21,7 +21,7 @@ pub struct VerifierKey {
     public: [u8; 32],
 }
 
-/// Why a key or a note is not valid. The texts are for the person who supplied it.
+/// Why a key or a note is not valid. The error texts are for the person who supplied it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
     /// The text is not a vkey.
@@ -34,7 +34,7 @@ pub enum NoteError {
         "this is not a signed note: text, an empty line, and lines that begin with \u{2014} (C2SP signed-note)"
     )]
     MalformedNote,
-    /// The note has no signature of the key with this name.
+    /// The note has no signature by the key with this name.
     #[error("no signature by the key {0} is on it")]
     Unsigned(String),
     /// The note has a signature under this name that the key did not make.

@@ -1,7 +1,7 @@
 //! The Merkle tree of the log (RFC 6962 §2.1): its growth, its root and its proofs.
 //!
-//! `tlog_tiles` selects the subtrees of a proof and checks proofs. The tree grows in this module, because each verification
-//! hashes the whole log, which may have millions of events.
+//! `tlog_tiles` selects the subtrees of a proof and checks proofs. Growing the tree is implemented here for speed: to verify
+//! an export is to hash the whole log, which may have millions of events.
 
 use std::fmt;
 
@@ -58,7 +58,8 @@ impl fmt::Display for Hash {
     }
 }
 
-/// The name of a complete node: the one over 2^`level` leaves, of which the first is leaf `index` · 2^`level`, counted from 0.
+/// The name of a complete node. It is the node over 2^`level` leaves, the first of which is leaf number
+/// `index` · 2^`level`, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId {
     /// Height above the leaves.

@@ -105,7 +105,7 @@ fn record(log_index: u64, user: &str, sequence: i64) -> Record {
 }
 
 #[test]
-fn what_is_written_is_verified_and_a_stream_has_no_gap() {
+fn written_evidence_and_exports_are_verified_and_a_stream_has_no_gap() {
     let key = NoteKey::new("log.example", &[5; 32]).unwrap();
     let records = [
         record(1, "ada", 1),
