@@ -15,7 +15,7 @@ pub fn account<'a>(
     account_after(None, events)
 }
 
-/// The account after the events that follow its row.
+/// The account after `events`, which begin where `row` ends. `None` for an account without a row.
 pub(crate) fn account_after<'a>(
     mut row: Option<Account>,
     events: impl IntoIterator<Item = &'a RecordedEvent>,
@@ -40,7 +40,8 @@ pub fn recent_requests<'a>(
     Ok(requests)
 }
 
-/// The state for later decisions is folded by the domain. The profile and the times are set here.
+/// The account after one more event. The domain folds the state on which decisions depend; the profile and the times are
+/// folded here.
 pub(crate) fn apply(
     row: Option<Account>,
     recorded: &RecordedEvent,
@@ -52,14 +53,14 @@ pub(crate) fn apply(
         (Some(row), _) => row,
         (None, _) => return Ok(None),
     };
-    // These do not change what a reader of the account sees.
-    let is_seen = !matches!(
+    // The others change nothing that a reader of the account sees.
+    let is_visible = !matches!(
         event,
         UserEvent::PasswordResetRequested(_)
             | UserEvent::EmailVerificationRequested(_)
             | UserEvent::PasswordRehashed(_)
     );
-    if is_seen {
+    if is_visible {
         row.updated_at = event.at();
     }
     let mut state = row.state();

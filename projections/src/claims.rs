@@ -7,11 +7,11 @@ use crate::Account;
 /// A form of an identifier, and the account to which it belongs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The kind of the identifier.
+    /// What kind of name it is.
     pub kind: IdentifierKind,
     /// The form ([`Identifier::claimed_forms`]). It is personal data.
     pub form: String,
-    /// Whether the form is that of the account's spelling. Otherwise it is that of the mailbox only.
+    /// Whether this is the form of the spelling. The other form of an e-mail address is that of its mailbox.
     pub is_spelling: bool,
     /// The account to which the form belongs.
     pub owner: UserId,

@@ -5,7 +5,7 @@ use authlog_domain::{AggregateKind, UserId};
 
 use crate::{StagedStream, Unreadable, read};
 
-/// The account that the staged events of a stream erase.
+/// The account that the staged events of a stream erase; `None` if they erase none.
 ///
 /// # Errors
 /// An event cannot be read.

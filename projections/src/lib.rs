@@ -65,8 +65,8 @@ pub enum Row {
     Session(Box<SessionRecord>),
 }
 
-/// The row after all `events` of one aggregate, from sequence 1. `None` for aggregates without a read model and for
-/// erased accounts.
+/// The row after all `events` of one aggregate, from sequence 1. `None` for an aggregate without a read model or without
+/// events, and for an erased account.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -81,7 +81,7 @@ pub fn row<'a>(
     })
 }
 
-/// The row of a stream after its staged events are appended.
+/// The row of a stream after its staged events are appended. `None` as for [`row`].
 ///
 /// # Errors
 /// An event cannot be read.

@@ -18,21 +18,21 @@ pub struct NotifiableEvent {
     pub address: Option<Email>,
 }
 
-/// The mails about the staged events of a stream: notices of what a thief of the account would do, and links that were
-/// requested.
+/// The mails about the staged events of a stream: notices of changes that a thief of the account would make, and requested
+/// links.
 ///
 /// # Errors
 /// An event cannot be read.
 pub fn events_to_mail(staged: &StagedStream) -> Result<Vec<NotifiableEvent>, Unreadable> {
-    let mut told = Vec::new();
+    let mut mails = Vec::new();
     for recorded in &staged.new {
-        told.extend(match staged.stream.kind {
+        mails.extend(match staged.stream.kind {
             AggregateKind::User => of_user(staged, recorded)?,
             AggregateKind::Session => of_session(&read(recorded)?),
             AggregateKind::RefusedLogins => None,
         });
     }
-    Ok(told)
+    Ok(mails)
 }
 
 fn of_user(

@@ -6,8 +6,8 @@ use authlog_domain::AggregateKind;
 
 use crate::{Account, RecordedEvent, SessionRecord, Unreadable, accounts, sessions};
 
-/// The state after the events of an account, of its sessions and of its refused logins so far. The folds are those of
-/// the read models, so a replay up to a log index gives the rows as they were then.
+/// The rows of an account and of its sessions after the events applied so far. The folds are those of the read models, so a
+/// replay up to a log index gives the rows as they were then.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     account: Option<Account>,
@@ -15,10 +15,10 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Applies the next event.
+    /// Applies the next event in the order of the log. Events of kinds that this program does not know are skipped.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The event cannot be read.
     pub fn apply(&mut self, event: &RecordedEvent) -> Result<(), Unreadable> {
         match AggregateKind::from_stored(&event.aggregate_type) {
             Some(AggregateKind::User) => {

@@ -5,7 +5,7 @@ use authlog_domain::{ContractName, SessionId};
 
 use crate::{RecordedEvent, SessionRecord, Unreadable, read};
 
-/// The session after its `events`.
+/// The session after its `events`. `None` if it never started.
 ///
 /// # Errors
 /// An event cannot be read.
@@ -15,7 +15,7 @@ pub fn session<'a>(
     session_after(None, events)
 }
 
-/// The session after the events that follow its row.
+/// The session after `events`, which begin where `row` ends. `None` for a session without a row.
 pub(crate) fn session_after<'a>(
     mut row: Option<SessionRecord>,
     events: impl IntoIterator<Item = &'a RecordedEvent>,
@@ -26,6 +26,7 @@ pub(crate) fn session_after<'a>(
     Ok(row)
 }
 
+/// The session after one more event.
 pub(crate) fn apply(
     row: Option<SessionRecord>,
     recorded: &RecordedEvent,
@@ -49,7 +50,7 @@ pub(crate) fn apply(
     )))
 }
 
-/// The contract through which the event was caused. `None` for one that this program does not know.
+/// The contract of the request that caused the event. `None` if this program does not know it.
 fn contract(recorded: &RecordedEvent) -> Option<ContractName> {
     let name = recorded.metadata.get("contract")?;
     serde_json::from_value(name.clone()).ok()

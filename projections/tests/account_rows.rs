@@ -29,7 +29,8 @@ fn email(number: u128) -> Email {
     Email::parse(&format!("ada{number}@people.example")).unwrap()
 }
 
-/// The event of this kind in this minute, with ids made of `number`.
+/// An event with ids made of `number`. `kind` selects its type; `epoch` is the account's session epoch, which is raised as
+/// in the program.
 fn event(kind: u8, minute: u64, number: u128, epoch: &mut u32) -> UserEvent {
     let (at, expires_at) = (at(minute), at(minute + 30));
     let id = Uuid::from_u128(number);
@@ -89,7 +90,7 @@ fn event(kind: u8, minute: u64, number: u128, epoch: &mut u32) -> UserEvent {
     }
 }
 
-/// A registration, followed by any later events.
+/// The events of one account: a registration, followed by any later ones.
 fn life() -> impl Strategy<Value = Vec<UserEvent>> {
     let later = proptest::collection::vec((0..12_u8, 1..20_u64, 2..9_u128), 0..24);
     (any::<bool>(), later).prop_map(|(has_email, later)| {

@@ -20,7 +20,7 @@ fn at(minute: u64) -> Timestamp {
     Timestamp::from_unix_millis(1_700_000_000_000).plus(Duration::from_secs(60 * minute))
 }
 
-/// A login, followed by rotating or repeated refreshes and an end.
+/// The events of one session: a login, followed by refreshes that replace the token or repeat it, and perhaps an end.
 fn life() -> impl Strategy<Value = Vec<SessionEvent>> {
     let refreshes = proptest::collection::vec((any::<bool>(), 1..20_u64), 0..12);
     let end = proptest::option::of(0..3);
