@@ -6,7 +6,7 @@ use std::time::Duration;
 use authlog_domain::session::Limits;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::known_accounts::KnownAccounts;
+use crate::account_cache::AccountCache;
 use crate::ports::{
     AttemptLimiter, Clock, Directory, Entropy, EventLog, EventStore, Health, History, Housekeeping,
     KeptMail, LogIntegrity, MailGate, MailQueue, Mailer, PasswordHasher, Publication,
@@ -23,7 +23,7 @@ use crate::{Auditor, Operator, PasswordPolicy, Refusal, RevocationList};
 /// The ports of the application.
 #[derive(Clone)]
 pub struct Parts {
-    /// The events, aggregate by aggregate.
+    /// The streams of events, one per aggregate.
     pub events: Arc<dyn EventStore>,
     /// The events in the order of the log.
     pub log: Arc<dyn EventLog>,
@@ -31,7 +31,7 @@ pub struct Parts {
     pub history: Arc<dyn History>,
     /// How far the log has been published; `None` where it is not published.
     pub publication: Option<watch::Receiver<Publication>>,
-    /// The proofs of the log.
+    /// Proofs that the log was not changed.
     pub transparency: Arc<dyn TransparencyLog>,
     /// Whether the log still matches its signed checkpoints.
     pub integrity: watch::Receiver<LogIntegrity>,
@@ -53,7 +53,7 @@ pub struct Parts {
     pub hasher: Arc<dyn PasswordHasher>,
     /// Signs and verifies tokens.
     pub tokens: Arc<dyn Tokens>,
-    /// Makes and reads reset tokens and verification tokens.
+    /// Creates and parses the tokens of mailed links, and computes the digests of opaque tokens.
     pub secrets: Arc<dyn SecretTokens>,
     /// Sends mail.
     pub mailer: Arc<dyn Mailer>,
@@ -63,7 +63,7 @@ pub struct Parts {
     pub limiter: Arc<dyn AttemptLimiter>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids and secrets.
+    /// The source of ids and secrets.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -100,15 +100,18 @@ pub struct Authlog {
     pub(crate) unanswered_refreshes: Arc<UnansweredRefreshes>,
     pub(crate) refused_logins: mpsc::Sender<RefusedLogin>,
     pub(crate) outdated_passwords: mpsc::Sender<OutdatedPassword>,
+    /// Wakes the [`ResetMailer`].
     pub(crate) reset_requested: Arc<Notify>,
+    /// Wakes the [`EventMailer`].
     pub(crate) mail_due: Arc<Notify>,
+    /// Wakes the [`Housekeeper`], which deletes the remaining sessions of erased accounts.
     pub(crate) sessions_left: Arc<Notify>,
     pub(crate) feed: Arc<LogFeed>,
-    pub(crate) known_accounts: Arc<KnownAccounts>,
+    pub(crate) account_cache: Arc<AccountCache>,
 }
 
 impl Authlog {
-    /// The façade over `parts`, the proof of being the operator, and the background workers.
+    /// The façade over `parts`, the only proof of being the operator, and the background workers, which the caller starts.
     pub fn new(parts: Parts, settings: Settings) -> (Self, Operator, Background) {
         let settings = Arc::new(settings);
         let executor = Arc::new(CommandExecutor::new(
@@ -135,7 +138,7 @@ impl Authlog {
             Arc::clone(&parts.revocations),
             Arc::clone(&parts.clock),
             Arc::clone(&revocation_list),
-            Arc::clone(&feed.known_accounts),
+            Arc::clone(&feed.account_cache),
             erased,
         );
         let housekeeper = Housekeeper::new(
@@ -164,7 +167,7 @@ impl Authlog {
             reset_requested,
             mail_due,
             sessions_left,
-            known_accounts: Arc::clone(&feed.known_accounts),
+            account_cache: Arc::clone(&feed.account_cache),
             feed,
         };
         (authlog, Operator::new(), background)

@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Default)]
 pub struct ClientPresence(Option<Arc<Semaphore>>);
 
-/// Marks the client as waiting until it is dropped.
+/// A guard: the client counts as waiting until it is dropped.
 ///
-/// There is one per request, so it must be cheap: a semaphore without permits is a tenth of the size of a channel.
+/// There is one for each request, so it must be cheap: a semaphore without permits has a tenth of the size of a channel.
 pub struct ClientWaits(Arc<Semaphore>);
 
 impl ClientPresence {

@@ -27,7 +27,7 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Keys of event metadata that hold personal data; the store seals their values.
+    /// The keys of event metadata whose values are personal data, which the store seals.
     pub const PERSONAL_METADATA: [&'static str; 2] = ["ip", "user_agent"];
 
     /// The client for which a password of this request is hashed.
@@ -38,7 +38,7 @@ impl RequestContext {
         }
     }
 
-    /// The metadata of an event of the account of `user`, with that person as the actor.
+    /// The metadata of an event of the account `user`. The actor is the account itself, or the operator on the command line.
     pub(crate) fn metadata(&self, user: UserId) -> HashMap<String, String> {
         let mut metadata = HashMap::from([
             ("user_id".to_owned(), user.to_string()),
@@ -55,7 +55,7 @@ impl RequestContext {
         metadata
     }
 
-    /// The metadata of an event of the account of `user`, with another person, `actor`, as the actor.
+    /// The metadata of an event of the account `user` that another account, `actor`, caused.
     pub(crate) fn metadata_by(&self, actor: UserId, user: UserId) -> HashMap<String, String> {
         let mut metadata = self.metadata(user);
         metadata.insert("actor".to_owned(), format!("user:{actor}"));

@@ -1,15 +1,15 @@
-//! What Authlog does for people: the use cases, as one façade over ports.
+//! The use cases and background workers of Authlog, behind one façade over ports.
 //!
-//! [`Authlog`] is what a surface calls. It knows no HTTP, no SQL and no cryptography; the [`ports`] name what it needs
-//! of those. A use case reads as steps: look up, decide, record, answer.
+//! The HTTP contracts and the command line call [`Authlog`]. It contains no HTTP, no SQL and no cryptography; the [`ports`]
+//! are the traits through which it uses them. A use case reads as steps: look up, decide, record, answer.
 
 pub mod access;
+mod account_cache;
 mod authlog;
 mod client_presence;
 mod context;
 mod deadline;
 pub mod history;
-mod known_accounts;
 mod password;
 pub mod ports;
 pub mod published;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Longest accepted password, in characters: hashing longer ones would only cost the service time. NIST SP
+    /// The longest accepted password, in characters: longer ones would only cost processor time. NIST SP
     /// 800-63B-4 §3.1.1.2 requires at least 64.
     pub const MAX_LENGTH: usize = 256;
 
@@ -35,10 +35,11 @@ impl Password {
             return Err(Flaw::Malformed);
         }
         if text.is_ascii() {
-            // NFC and the rule for spaces leave it as it is. They took a twelfth of the instructions of a refused login.
+            // NFC and the rule for spaces do not change ASCII. They took a twelfth of the instructions of a refused login.
             return Ok(Self(Zeroizing::new(text.to_owned())));
         }
-        // NFC makes a text at most three times as long (UAX #15): it does not grow, and leaves no copy behind.
+        // NFC makes a text at most three times as long (UAX #15). So the string is never reallocated, which would leave a copy
+        // of the password in memory.
         let mut normalised = Zeroizing::new(String::with_capacity(3 * text.len()));
         normalised.extend(text.chars().map(as_ascii_space).nfc());
         Ok(Self(normalised))
@@ -50,7 +51,7 @@ impl Password {
     }
 }
 
-/// Replaces every space separator by a space (RFC 8265 §4.2.2, rule 2): keyboards type different ones.
+/// Replaces every space separator by an ASCII space (RFC 8265 §4.2.2, rule 2), because keyboards produce different ones.
 const fn as_ascii_space(letter: char) -> char {
     match letter {
         '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
@@ -72,8 +73,8 @@ pub struct PasswordPolicy {
 
 impl PasswordPolicy {
     /// Checks the length of a new password, which is cheap. The rest of the policy is checked where the password is
-    /// hashed ([`NewPassword::checked`]). `own_words` are the names of the account: a password that contains them is
-    /// easy to guess.
+    /// hashed ([`NewPassword::checked`]). `own_words` are the names of the account, which make a password that contains
+    /// them easy to guess. Only the first [`NewPassword::OWN_WORDS`] are used.
     ///
     /// # Errors
     /// [`Flaw::TooShort`].
@@ -95,7 +96,7 @@ impl PasswordPolicy {
         })
     }
 
-    /// Whether `password` is too short for every account created under this policy.
+    /// Whether `password` is shorter than the policy requires. Then no account that was created under the policy has it.
     pub fn is_too_short(&self, password: &Password) -> bool {
         password.0.chars().count() < self.min_length
     }
@@ -109,7 +110,7 @@ pub struct NewPassword {
 }
 
 impl NewPassword {
-    /// How many names of the account are checked: username, e-mail address and name.
+    /// The largest number of names of an account: username, e-mail address and the person's name.
     pub const OWN_WORDS: usize = 3;
 
     /// The current password of an account. It is not checked again.
@@ -121,8 +122,8 @@ impl NewPassword {
         }
     }
 
-    /// The password, if it meets the policy. This may take a few milliseconds of processor time, so it belongs on a
-    /// hashing thread and never on one that serves requests.
+    /// The password, if it meets the policy. This may take a few milliseconds of processor time. So it must run on a hashing
+    /// thread, and never on one that serves requests.
     ///
     /// # Errors
     /// [`Flaw::Common`] or [`Flaw::Guessable`].
@@ -143,7 +144,7 @@ mod tests {
         min_score: 0,
     };
 
-    /// What the whole policy says of a password.
+    /// The result of all checks of the policy.
     fn verdict(policy: PasswordPolicy, text: &str, own_words: &[&str]) -> Result<(), Flaw> {
         let password = policy.admit(Password::parse(text)?, own_words)?;
         password.checked().map(|_| ())
@@ -178,7 +179,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What earlier versions took for a password is hashed as before.
+        /// Passwords that earlier versions accepted are hashed as before.
         #[test]
         fn anything_that_rfc_8265_allows_is_read_as_it_says(text in proptest::prop_oneof!["[ -~]{1,40}", ".{1,40}"]) {
             use precis_profiles::OpaqueString;
@@ -194,13 +195,13 @@ mod tests {
     fn length_is_counted_in_characters_and_white_space_counts() {
         assert_eq!(verdict(POLICY, " ключи ", &[]), Ok(()));
         let short = Password::parse("ключи").unwrap();
-        // Without a look at how hard it is to guess.
+        // The length is refused before the expensive check.
         let refused = POLICY.admit(short, &[]).err();
         assert_eq!(refused, Some(Flaw::TooShort { min: 7 }));
     }
 
     #[test]
-    fn a_score_can_be_asked_for_and_knows_the_owners_words() {
+    fn a_required_score_takes_the_owners_words_into_account() {
         let policy = PasswordPolicy {
             min_score: 3,
             ..POLICY
@@ -210,13 +211,13 @@ mod tests {
         assert_eq!(guessable, Err(Flaw::Guessable));
         let fine = verdict(policy, "staple-quince-orbit-lagoon", &own_words);
         assert_eq!(fine, Ok(()));
-        // An account keeps what it has.
+        // A password that an account already has is not checked.
         let in_use = NewPassword::already_in_use(Password::parse("password").unwrap());
         assert!(in_use.checked().is_ok());
     }
 
     #[test]
-    fn what_very_many_people_have_is_not_taken_where_a_score_is_asked_for() {
+    fn a_common_password_is_refused_if_a_score_is_required() {
         let common = [
             "password",
             "Password",
@@ -233,14 +234,14 @@ mod tests {
             assert_eq!(verdict(strict, text, &[]), Err(Flaw::Common), "{text}");
             assert_eq!(verdict(POLICY, text, &[]), Ok(()), "{text}");
         }
-        // What the documents print.
+        // The contracts print these passwords in their examples.
         for text in ["johndoe", "rahasia"] {
             assert_eq!(verdict(POLICY, text, &[]), Ok(()));
         }
     }
 
     #[test]
-    fn what_cannot_be_a_password_is_told_by_its_flaw() {
+    fn an_invalid_password_is_refused_with_its_flaw() {
         let long = "x".repeat(257);
         for (text, flaw) in [
             ("", Flaw::Required),

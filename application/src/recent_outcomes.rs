@@ -1,4 +1,4 @@
-//! Outcomes of recent attempts.
+//! Counts of recent successes and failures, for a decision on whether a dependency works.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ impl RecentOutcomes {
         }
     }
 
-    /// The sum of all outcomes that count at `now`.
+    /// The number of successes and failures that count at `now`.
     pub fn at(&mut self, now: Instant) -> Outcomes {
         self.forget(now);
         let sum = |of: fn(&Outcomes) -> u32| {

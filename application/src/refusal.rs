@@ -43,10 +43,10 @@ pub enum Refusal {
     /// Other accounts have these identifiers (at least one).
     #[error("an identifier is taken")]
     IdentifierTaken(Vec<IdentifierKind>),
-    /// The account does not exist or the password is wrong. The answer must not tell which.
+    /// The account does not exist, or the password is wrong. The answer to the client must not reveal which.
     #[error("the identifier or the password is wrong")]
     WrongCredentials {
-        /// The minimum length of the policy, if the password is shorter.
+        /// The minimum length that the policy requires, if the password is shorter.
         password_too_short: Option<usize>,
     },
     /// The access token is missing or not valid.
@@ -73,7 +73,7 @@ pub enum Refusal {
     /// The account has no such live session.
     #[error("there is no such session")]
     UnknownSession,
-    /// No other administrator would be left.
+    /// The command would leave no administrator who can sign in.
     #[error("no other account is an administrator's")]
     LastAdministrator,
     /// Too many attempts.
@@ -139,7 +139,7 @@ impl From<UserRefusal> for Refusal {
             UserRefusal::ResetNotPending
             | UserRefusal::AddressChanged
             | UserRefusal::TooManyResetRequests => Self::InvalidResetToken,
-            // The proved password or session has been replaced meanwhile.
+            // The password was changed or the session was ended after it was checked.
             UserRefusal::EpochPassed => Self::WrongCredentials {
                 password_too_short: None,
             },

@@ -16,15 +16,15 @@ use authlog_domain::{SessionId, Timestamp, UserId};
 use crate::LONGEST_ACCESS_TOKEN;
 use crate::ports::{Clock, ClockReading, Revocation, VerifiedToken};
 
-/// The maximum age of the last poll. If it is older, tokens are checked against the store.
+/// The maximum age of the last poll. If the last poll is older, tokens are checked against the store.
 const STALE_AFTER: Duration = Duration::from_millis(500);
 
 /// How long entries are kept: the longest lifetime of an access token, and an hour for tokens that are issued a little
 /// later, by a concurrent login or a node whose clock differs. After that the token itself has expired.
 pub(crate) const KEEP_FOR: Duration = Duration::from_secs(LONGEST_ACCESS_TOKEN.as_secs() + 60 * 60);
 
-/// How long an entry is kept while the wall clock is behind the one that it was added under. A clock that was set back by
-/// days may do so for good, and the list must not grow until it has caught up.
+/// How long an entry is kept at most if the wall clock was set back after the entry was added. A clock that was set back by
+/// days may never catch up, and the list must not grow until it does.
 const KEEP_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The status of a token.
@@ -48,10 +48,11 @@ pub struct RevocationList {
 struct Entries {
     sessions: HashMap<SessionId, Added>,
     epochs: HashMap<UserId, Epoch>,
-    /// When the last poll that was added was sent.
-    heard: Option<ClockReading>,
+    /// When the last poll was sent whose answer is in the list; `None` while revocations may be missed.
+    polled: Option<ClockReading>,
     /// The instant from which on every revocation was read; `None` until the list was read completely.
     read_since: Option<Timestamp>,
+    /// When expired entries were last removed, by the monotonic clock.
     pruned: Option<Duration>,
 }
 
@@ -62,7 +63,8 @@ struct Epoch {
     added: Added,
 }
 
-/// When an entry was added, by both clocks in milliseconds: there may be a million entries.
+/// When an entry was added, by both clocks. The times are integers of milliseconds to save memory: there may be a million
+/// entries.
 #[derive(Clone, Copy)]
 struct Added {
     wall: i64,
@@ -105,19 +107,19 @@ impl RevocationList {
     }
 
     /// Adds revocations read from the store.
-    pub fn add_all(&self, news: &[Revocation], now: Timestamp) {
-        if news.is_empty() {
+    pub fn add_all(&self, revocations: &[Revocation], now: Timestamp) {
+        if revocations.is_empty() {
             return;
         }
         let added = Added::at(now, self.clock.monotonic());
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        for revocation in news {
+        for revocation in revocations {
             entries.add(*revocation, added);
         }
     }
 
     /// Notes that every revocation from `since` on was read and added.
-    pub fn was_read_since(&self, since: Timestamp) {
+    pub fn note_read_since(&self, since: Timestamp) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let read_since = entries
             .read_since
@@ -125,28 +127,28 @@ impl RevocationList {
         entries.read_since = Some(read_since);
     }
 
-    /// Whether the list was read from far enough back for a wall clock that says `now`. If not, as when it was read under
-    /// a clock that was ahead, it has to be read as a whole.
+    /// Whether the list was read from far enough back for a wall clock that says `now`. If not, because it was read under a
+    /// clock that was ahead, all of it has to be read again.
     pub fn reaches_back(&self, now: Timestamp) -> bool {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.reaches_back(now)
     }
 
-    /// Notes that all revocations that there were when the store was asked have been added.
-    pub fn is_complete_as_of(&self, asked: ClockReading) {
+    /// Notes that every revocation that the store had when it was asked has been added.
+    pub fn note_complete_as_of(&self, asked: ClockReading) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.heard = Some(asked);
+        entries.polled = Some(asked);
         entries.prune(asked);
     }
 
     /// Notes that revocations of other nodes may be missed from now on.
-    pub fn is_incomplete(&self) {
+    pub fn note_incomplete(&self) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.heard = None;
+        entries.polled = None;
     }
 
-    /// Forgets everything, to be read from the store again. What the list holds may be of a history that a failover or a
-    /// restore has taken back: an account that lost its newest epoch would be refused by it for a day.
+    /// Removes every entry, so that the list is read from the store again. After a failover or a restore, entries may be of
+    /// events that the store has lost. An account that lost its newest epoch would otherwise be refused for a day.
     pub fn start_over(&self) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         *entries = Entries::default();
@@ -154,18 +156,18 @@ impl RevocationList {
 }
 
 impl Entries {
-    /// Whether the last answer is new enough. Both clocks have to say so: the monotonic one may stand still while the
-    /// machine is suspended, and the wall clock may have been set.
+    /// Whether the last poll is recent enough by both clocks: the monotonic clock may stand still while the machine is
+    /// suspended, and the wall clock may have been set.
     fn is_fresh(&self, now: ClockReading) -> bool {
-        self.heard.is_some_and(|heard| {
-            now.monotonic.saturating_sub(heard.monotonic) <= STALE_AFTER
-                && heard.wall <= now.wall
-                && now.wall.since(heard.wall) <= STALE_AFTER
+        self.polled.is_some_and(|polled| {
+            now.monotonic.saturating_sub(polled.monotonic) <= STALE_AFTER
+                && polled.wall <= now.wall
+                && now.wall.since(polled.wall) <= STALE_AFTER
         })
     }
 
-    /// The hour between [`KEEP_FOR`] and the longest access token lets a clock be set back a little without the list being
-    /// read again.
+    /// Whether the list covers every access token that may be unexpired at `now`. It is read from [`KEEP_FOR`] ago, an hour
+    /// more than necessary. So a clock that is set back by less does not make this node read the list again.
     fn reaches_back(&self, now: Timestamp) -> bool {
         self.read_since
             .is_some_and(|since| since <= now.minus(LONGEST_ACCESS_TOKEN))
@@ -193,7 +195,7 @@ impl Entries {
         }
     }
 
-    /// Forgets what no unexpired token can need, once a minute.
+    /// Removes the entries that no unexpired token needs, at most once a minute.
     fn prune(&mut self, now: ClockReading) {
         const EVERY: Duration = Duration::from_secs(60);
         let elapsed = |at| now.monotonic.saturating_sub(at);
@@ -214,8 +216,8 @@ impl Added {
         }
     }
 
-    /// Whether a token of before may be unexpired. A token that was issued under a clock that was ahead expires by that
-    /// clock, so the wall clock has its say as well.
+    /// Whether a token that was issued before the entry was added may be unexpired. A token that was issued while the wall
+    /// clock was ahead expires by that clock, so the entry stays until it has expired by both clocks.
     fn is_needed(self, now: ClockReading) -> bool {
         let elapsed = millis(now.monotonic).saturating_sub(self.monotonic);
         let wall_elapsed = now.wall.unix_millis().saturating_sub(self.wall);
@@ -271,7 +273,7 @@ mod tests {
         }
     }
 
-    /// A list, its clock, and a store that holds nothing more than the list has.
+    /// A list and its clock. The test reports when the list was read and polled.
     struct Node {
         clock: Arc<SetClock>,
         list: RevocationList,
@@ -292,16 +294,17 @@ mod tests {
         fn started() -> Self {
             let node = Self::starting();
             node.read();
-            node.hear();
+            node.poll();
             node
         }
 
         fn read(&self) {
-            self.list.was_read_since(self.clock.now().minus(KEEP_FOR));
+            self.list.note_read_since(self.clock.now().minus(KEEP_FOR));
         }
 
-        fn hear(&self) {
-            self.list.is_complete_as_of(ClockReading::of(&*self.clock));
+        fn poll(&self) {
+            self.list
+                .note_complete_as_of(ClockReading::of(&*self.clock));
         }
 
         fn add(&self, revocation: Revocation) {
@@ -326,10 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_has_heard_nothing_for_a_while_says_so() {
+    fn a_list_without_a_recent_poll_reports_that_it_may_be_incomplete() {
         let node = Node::starting();
         assert_eq!(node.standing(&token(0)), Standing::Unknown);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
         node.read();
         assert_eq!(node.standing(&token(0)), Standing::Live);
@@ -340,12 +343,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_stale_by_whichever_clock_says_so() {
+    fn a_list_is_stale_if_either_clock_says_so() {
         let node = Node::started();
         node.clock.pass(HOUR);
         node.clock.set_back(HOUR);
         assert_eq!(node.standing(&token(0)), Standing::Unknown, "set back");
-        node.hear();
+        node.poll();
         // A suspended machine comes back with a monotonic clock that stood still.
         node.clock.set_ahead(HOUR);
         assert_eq!(node.standing(&token(0)), Standing::Unknown, "suspended");
@@ -359,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_epoch_ends_the_sessions_of_earlier_ones_alone() {
+    fn a_later_epoch_ends_only_the_sessions_of_earlier_ones() {
         let node = Node::started();
         let user = token(0).user;
         let kept = None;
@@ -395,10 +398,10 @@ mod tests {
         node.add(Revocation::Session(session));
         node.add(Revocation::Erased { user, epoch: 1 });
         node.clock.pass(KEEP_FOR - Duration::from_secs(61));
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Ended);
         node.clock.pass(Duration::from_secs(122));
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Live);
     }
 
@@ -416,11 +419,11 @@ mod tests {
             node.add(Revocation::Epoch { user, epoch, kept });
             node.clock.pass(Duration::from_secs(90));
             node.clock.set_ahead(HOUR * hours);
-            node.hear();
+            node.poll();
             node.clock.pass(Duration::from_secs(90));
-            node.hear();
+            node.poll();
             node.clock.set_back(HOUR * hours);
-            node.hear();
+            node.poll();
             assert_eq!(node.standing(&token(0)), Standing::Ended);
             assert_eq!(node.standing(&other), Standing::Ended);
         }
@@ -434,24 +437,24 @@ mod tests {
         node.clock.set_back(HOUR * 10);
         // Issued at hour 10, it expires at hour 34.
         node.clock.pass(HOUR * 34);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Ended);
         node.clock.pass(HOUR * 2);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Live);
     }
 
     #[test]
-    fn a_clock_that_was_set_back_for_good_keeps_nothing_for_good() {
+    fn a_clock_that_is_set_back_for_good_keeps_no_entry_for_good() {
         let node = Node::started();
         node.add(Revocation::Session(token(0).session));
         node.clock.set_back(HOUR * 24 * 400);
         node.read();
         node.clock.pass(KEEP_FOR + HOUR);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Ended);
         node.clock.pass(KEEP_AT_MOST);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Live);
     }
 
@@ -460,19 +463,19 @@ mod tests {
         let node = Node::starting();
         node.clock.set_ahead(HOUR * 26);
         node.read();
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Live);
         node.clock.set_back(HOUR * 26);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Unknown);
         assert!(!node.list.reaches_back(node.clock.now()));
         node.read();
         assert_eq!(node.standing(&token(0)), Standing::Live);
-        // What was read from far enough back once need not be read again after a leap.
+        // A list that was once read from far enough back is not read again after another jump of the clock.
         node.clock.set_ahead(HOUR * 26);
-        node.hear();
+        node.poll();
         node.clock.set_back(HOUR * 26);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Live);
     }
 
@@ -532,19 +535,19 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_starts_over_knows_neither_who_is_live_nor_who_has_ended() {
+    fn a_list_that_starts_over_has_no_entries_and_is_incomplete() {
         let node = Node::started();
         let (user, kept) = (token(0).user, None);
         let epoch = 1;
         node.add(Revocation::Epoch { user, epoch, kept });
         assert_eq!(node.standing(&token(0)), Standing::Ended);
         assert_eq!(node.standing(&token(1)), Standing::Live);
-        node.list.is_incomplete();
+        node.list.note_incomplete();
         assert_eq!(node.standing(&token(0)), Standing::Ended);
         assert_eq!(node.standing(&token(1)), Standing::Unknown);
         node.list.start_over();
         assert_eq!(node.standing(&token(0)), Standing::Unknown);
-        node.hear();
+        node.poll();
         assert_eq!(node.standing(&token(0)), Standing::Unknown, "not read");
         node.read();
         assert_eq!(node.standing(&token(0)), Standing::Live);

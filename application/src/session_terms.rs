@@ -1,4 +1,4 @@
-//! The token terms of a contract, and the tokens it receives.
+//! The terms of sessions and tokens in a contract, and the tokens that are issued by them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 /// token with a longer lifetime may be signed.
 pub const LONGEST_TOKEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Computes the claims of a contract in addition to the registered ones.
+/// Computes the claims that a contract adds to the registered ones (RFC 7519 §4.1).
 pub type ClaimsOf = fn(&Account, IssuedAt) -> Map<String, Value>;
 
 /// When a token was issued and when it expires.
@@ -55,7 +55,7 @@ pub struct SessionTerms {
     pub contract: ContractName,
     /// The format of an access token.
     pub access: AccessFormat,
-    /// The lifetime of a token.
+    /// The lifetime of an access token.
     pub access_lifetime: Duration,
     /// The terms of refresh tokens, if the contract has them.
     pub refresh: Option<RefreshTerms>,

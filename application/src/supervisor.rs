@@ -1,7 +1,7 @@
 //! Supervision of background workers: a worker that fails is restarted after a pause, and its state can be read.
 //!
-//! A supervised worker keeps its state when it fails: the value is reused for the restart, for example the receiver of
-//! a queue, so no queued work is lost. `docs/adr/0013` says why we have a supervisor of our own.
+//! A supervised worker keeps its state when it fails: the restart reuses the value, for example the receiver of a queue, so
+//! no queued work is lost. `docs/adr/0013` says why we have a supervisor of our own.
 
 mod backoff;
 #[cfg(test)]
@@ -47,9 +47,9 @@ impl Supervisor {
     }
 
     /// Starts `worker` under `name` and restarts it whenever its `run` panics, or returns before `stop` is cancelled.
-    /// The task ends when `run` returns after that.
+    /// The task ends when `run` returns after `stop` was cancelled.
     ///
-    /// A worker that panics after `stop` is restarted too, to finish its queued work.
+    /// A worker that panics after that is restarted too, to finish its queued work.
     pub fn start<W: Send + 'static>(
         &self,
         name: &'static str,
@@ -74,7 +74,7 @@ async fn supervise<W: Send>(
 ) {
     loop {
         let started = Instant::now();
-        // A panic may interrupt the worker anywhere. Each worker starts its `run` by reading how far it had come.
+        // A panic may interrupt the worker anywhere. So each `run` begins by finding out how far it had come.
         let ended = AssertUnwindSafe(async { run(&mut worker).await })
             .catch_unwind()
             .await;

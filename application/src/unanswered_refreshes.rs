@@ -12,12 +12,12 @@ use authlog_domain::SessionId;
 
 use crate::ports::Clock;
 
-/// How long such a token is accepted after its request ended: longer than most outages, during which its client keeps
-/// retrying.
-const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+/// How long an unanswered exchange is remembered after its request ended: longer than most outages, during which the client
+/// keeps retrying.
+const REMEMBER_FOR: Duration = Duration::from_secs(10 * 60);
 
-/// Most exchanges that are remembered: more than the requests in progress when a store fails.
-const MOST: usize = 10_000;
+/// The largest number of exchanges that are remembered: more than the requests that are in progress when a store fails.
+const MAX_EXCHANGES: usize = 10_000;
 
 /// The exchanges of one node that are in progress, and those that ended without an answer.
 pub(crate) struct UnansweredRefreshes {
@@ -28,12 +28,12 @@ pub(crate) struct UnansweredRefreshes {
 struct Exchange {
     /// The generation of the presented token, which was the current one.
     generation: u32,
-    /// `None` while it is in progress.
+    /// When this entry expires, by the monotonic clock; `None` while the exchange is in progress.
     forget_at: Option<Duration>,
 }
 
 /// An exchange in progress. If it is dropped, it counts as unanswered.
-pub(crate) struct RefreshUnderWay<'a> {
+pub(crate) struct RefreshInProgress<'a> {
     all: &'a UnansweredRefreshes,
     session: SessionId,
     generation: u32,
@@ -48,13 +48,13 @@ impl UnansweredRefreshes {
     }
 
     /// Records that the current token of a session is about to be replaced.
-    pub(crate) fn begin(&self, session: SessionId, generation: u32) -> RefreshUnderWay<'_> {
+    pub(crate) fn begin(&self, session: SessionId, generation: u32) -> RefreshInProgress<'_> {
         let now = self.clock.monotonic();
         let mut exchanges = self.exchanges();
-        if exchanges.len() >= MOST {
+        if exchanges.len() >= MAX_EXCHANGES {
             exchanges.retain(|_, it| it.forget_at.is_none_or(|at| now < at));
         }
-        if exchanges.len() < MOST {
+        if exchanges.len() < MAX_EXCHANGES {
             let forget_at = None;
             exchanges.insert(
                 session,
@@ -64,14 +64,14 @@ impl UnansweredRefreshes {
                 },
             );
         }
-        RefreshUnderWay {
+        RefreshInProgress {
             all: self,
             session,
             generation,
         }
     }
 
-    /// Whether the client may not have received the replacement of its token of this generation.
+    /// Whether the replacement of the token of this generation may not have reached the client.
     pub(crate) fn has(&self, session: SessionId, generation: u32) -> bool {
         let now = self.clock.monotonic();
         self.exchanges()
@@ -86,8 +86,8 @@ impl UnansweredRefreshes {
     }
 }
 
-impl RefreshUnderWay<'_> {
-    /// The client is still waiting and is about to be answered.
+impl RefreshInProgress<'_> {
+    /// Removes the exchange, because its client is still waiting and is about to be answered.
     pub(crate) fn answered(self) {
         let mut exchanges = self.all.exchanges();
         if exchanges
@@ -99,9 +99,9 @@ impl RefreshUnderWay<'_> {
     }
 }
 
-impl Drop for RefreshUnderWay<'_> {
+impl Drop for RefreshInProgress<'_> {
     fn drop(&mut self) {
-        let forget_at = self.all.clock.monotonic() + REMEMBERED;
+        let forget_at = self.all.clock.monotonic() + REMEMBER_FOR;
         if let Some(exchange) = self.all.exchanges().get_mut(&self.session)
             && exchange.generation == self.generation
         {
@@ -144,19 +144,19 @@ mod tests {
         assert!(refreshes.has(lost, 4));
         assert!(!refreshes.has(lost, 3));
         assert!(!refreshes.has(answered, 4));
-        *clock.0.lock().unwrap() += REMEMBERED;
+        *clock.0.lock().unwrap() += REMEMBER_FOR;
         assert!(!refreshes.has(lost, 4));
     }
 
     #[test]
-    fn no_more_are_remembered_than_there_is_room_for() {
+    fn the_number_of_remembered_exchanges_is_bounded() {
         let clock = Arc::new(SetClock(Mutex::default()));
         let refreshes = UnansweredRefreshes::new(clock.clone());
-        for number in 0..MOST as u128 + 10 {
+        for number in 0..MAX_EXCHANGES as u128 + 10 {
             drop(refreshes.begin(session(number), 0));
         }
-        assert_eq!(refreshes.exchanges().len(), MOST);
-        *clock.0.lock().unwrap() += REMEMBERED;
+        assert_eq!(refreshes.exchanges().len(), MAX_EXCHANGES);
+        *clock.0.lock().unwrap() += REMEMBER_FOR;
         drop(refreshes.begin(session(u128::MAX), 0));
         assert!(refreshes.has(session(u128::MAX), 0));
         assert_eq!(refreshes.exchanges().len(), 1);

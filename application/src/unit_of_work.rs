@@ -26,11 +26,11 @@ use crate::ports::{
     RecordedEvent, SessionRecord, SessionStanding, StagedStream, StoreError, StreamId,
 };
 
-/// Most attempts of a command. On one node only the first attempt can lose to other commands of the same node. Each
-/// further attempt loses to another node, of which there are few, or to a command that had started before. While
+/// The largest number of attempts of a command. After the first conflict, a command waits for its turn on this node. So a
+/// further attempt can only lose to another node, of which there are few, or to a command that had started before. If
 /// requests about one session reach several nodes without a pause, every attempt loses with the same probability: ten
 /// attempts were not enough.
-const TRIES: u32 = 200;
+const MAX_ATTEMPTS: u32 = 200;
 
 /// The increase of the pause after each lost attempt, up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(1);
@@ -43,7 +43,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum CommandError {
     /// The command was refused.
     Refused(Refusal),
-    /// Another command was committed first, or the row on which the refusal is based may not have been the latest.
+    /// Another command was committed first, or a refusal is based on a row that may not have been the latest. The command
+    /// has to be decided again.
     Conflict,
 }
 
@@ -73,10 +74,10 @@ impl From<AppendError> for CommandError {
     }
 }
 
-/// A command lost every attempt to other commands.
+/// Every attempt of a command conflicted with another command.
 #[derive(Debug, thiserror::Error)]
-#[error("other commands came first {TRIES} times")]
-struct OutOfTries;
+#[error("other commands came first {MAX_ATTEMPTS} times")]
+struct OutOfAttempts;
 
 /// Executes commands, and retries those that conflict with others.
 pub(crate) struct CommandExecutor {
@@ -118,15 +119,15 @@ impl CommandExecutor {
     }
 }
 
-/// Queues of conflicting commands of this node, one for each aggregate: a hundred requests about one session wait in a
-/// queue instead of making a hundred retries each.
+/// Queues of conflicting commands of this node, one for each aggregate. So a hundred requests about one session wait for
+/// their turn instead of retrying a hundred times each.
 #[derive(Default)]
 struct StreamQueues(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl StreamQueues {
-    /// Decides a command on the aggregate `id`, again while it conflicts with others. `decide` takes whether this is
-    /// the first attempt. After the first conflict a command waits in the queue. A command that finds a queue joins it
-    /// before its first attempt; otherwise newcomers would always overtake the queue.
+    /// Calls `decide` for a command on the aggregate `id` until it does not conflict with others. The argument of `decide` is
+    /// whether this is the first attempt. After the first conflict, the command waits in the queue. A command that finds a
+    /// queue joins it before its first attempt; otherwise newcomers would always overtake the queue.
     async fn decide<T, Fut>(
         &self,
         id: &str,
@@ -135,33 +136,33 @@ impl StreamQueues {
     where
         Fut: Future<Output = Result<T, CommandError>> + Send,
     {
-        let mut turn = match self.place_behind_others(id) {
-            Some(queued) => Some(queued.comes().await),
+        let mut turn = match self.join_existing(id) {
+            Some(queued) => Some(queued.turn().await),
             None => None,
         };
-        for tried in 0..TRIES {
+        for tried in 0..MAX_ATTEMPTS {
             match decide(tried == 0).await {
                 Ok(value) => return Ok(value),
                 Err(CommandError::Refused(refusal)) => return Err(refusal),
                 Err(CommandError::Conflict) => {}
             }
             if turn.is_none() {
-                turn = Some(self.queue(id).comes().await);
+                turn = Some(self.join(id).turn().await);
             } else {
                 tokio::time::sleep((PAUSE * tried).min(LONGEST_PAUSE)).await;
             }
         }
-        Err(Refusal::Unavailable(Box::new(OutOfTries)))
+        Err(Refusal::Unavailable(Box::new(OutOfAttempts)))
     }
 
     /// A place in the queue for `id`, if there is a queue.
-    fn place_behind_others<'a>(&'a self, id: &'a str) -> Option<Queued<'a>> {
+    fn join_existing<'a>(&'a self, id: &'a str) -> Option<Queued<'a>> {
         let queue = lock(&self.0).get(id).cloned()?;
         Some(self.queued(id, queue))
     }
 
-    /// A place in the queue for `id`.
-    fn queue<'a>(&'a self, id: &'a str) -> Queued<'a> {
+    /// A place in the queue for `id`, which is created if necessary.
+    fn join<'a>(&'a self, id: &'a str) -> Queued<'a> {
         let queue = Arc::clone(lock(&self.0).entry(id.to_owned()).or_default());
         self.queued(id, queue)
     }
@@ -185,8 +186,8 @@ struct Queued<'a> {
 }
 
 impl Queued<'_> {
-    /// Waits until this place is at the front.
-    async fn comes(mut self) -> Self {
+    /// Waits until it is the turn of this place.
+    async fn turn(mut self) -> Self {
         self.turn = Some(Arc::clone(&self.queue).lock_owned().await);
         self
     }
@@ -196,7 +197,7 @@ impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.turn = None;
         let mut queues = lock(&self.turns.0);
-        // The two remaining references are this place and the map.
+        // If there are two references left, they are this place and the map: no other command waits.
         if Arc::strong_count(&self.queue) == 2 {
             queues.remove(self.id);
         }
@@ -227,8 +228,8 @@ pub(crate) struct UnitOfWork {
     store: Arc<dyn EventStore>,
     directory: Arc<dyn Directory>,
     staged: Arc<Mutex<Append>>,
-    /// Whether this is the first attempt of the command. Then only its append proves that the session row was the
-    /// latest, and no other decision may depend on that row.
+    /// Whether this is the first attempt of the command. Then the row of a session may not be the latest. Only a successful
+    /// append proves that it was, so a refusal that is based on the row counts as a conflict.
     is_first: bool,
 }
 
@@ -240,7 +241,7 @@ impl UnitOfWork {
         command: A::Command,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<A::Event>, CommandError> {
-        let loaded = LoadedAggregate::<A>::nothing(id);
+        let loaded = LoadedAggregate::<A>::new(id);
         self.execute_on(loaded, command, metadata).await
     }
 
@@ -251,7 +252,7 @@ impl UnitOfWork {
         command: UserCommand,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<UserEvent>, CommandError> {
-        let mut loaded = LoadedAggregate::<User>::nothing(&user.to_string());
+        let mut loaded = LoadedAggregate::<User>::new(&user.to_string());
         match self.account(user).await? {
             Some(row) => {
                 loaded.aggregate = User::Registered(row.state());
@@ -263,7 +264,7 @@ impl UnitOfWork {
         self.execute_on(loaded, command, metadata).await
     }
 
-    /// The account's row with its recent requests. Earlier versions of this program did not store them in the row. Then
+    /// The account's row with its recent requests. Rows that an earlier version of this program wrote do not have them. Then
     /// they are read from the account's last events, once: the append of this command stores them in the row.
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
         let Some(mut row) = self.directory.account(user).await? else {
@@ -302,15 +303,15 @@ impl UnitOfWork {
     }
 
     /// Executes `command` on a session whose row was just read by [`Self::session`]. If the session has changed since,
-    /// the append conflicts and the caller has to read it again. A refusal counts as a conflict if the row was not
-    /// proven to be the latest.
+    /// the append conflicts, and the caller has to read it again. In the first attempt, a refusal counts as a conflict,
+    /// because the row may not have been the latest.
     pub(crate) async fn execute_on_session(
         &self,
         session: SessionRecord,
         command: SessionCommand,
         metadata: HashMap<String, String>,
     ) -> Result<Vec<SessionEvent>, CommandError> {
-        let mut loaded = LoadedAggregate::nothing(&session.id.to_string());
+        let mut loaded = LoadedAggregate::new(&session.id.to_string());
         loaded.aggregate = Session::Started(session.state());
         loaded.staged.base = Base::Session(Box::new(session));
         let decided = self.execute_on::<Session>(loaded, command, metadata).await;
@@ -320,8 +321,8 @@ impl UnitOfWork {
         }
     }
 
-    /// Executes `command` on the refused logins of the account and day, based on their count. At the daily limit
-    /// further events are not recorded.
+    /// Executes `command` on the refused logins of the account on that day, based on their number. Once the daily limit is
+    /// reached, nothing is recorded.
     pub(crate) async fn execute_on_refused_logins(
         &self,
         user: UserId,
@@ -329,7 +330,7 @@ impl UnitOfWork {
         metadata: HashMap<String, String>,
     ) -> Result<(), CommandError> {
         let id = RefusedLogins::stream_of(user, command.at);
-        let mut loaded = LoadedAggregate::<RefusedLogins>::nothing(&id);
+        let mut loaded = LoadedAggregate::<RefusedLogins>::new(&id);
         let stream = &loaded.staged.stream;
         let most = u64::from(MAX_PER_DAY);
         let count = self.store.last_sequence(stream, most).await?;
@@ -421,7 +422,8 @@ struct LoadedAggregate<A> {
 }
 
 impl<A: EventSourced> LoadedAggregate<A> {
-    fn nothing(id: &str) -> Self {
+    /// An aggregate without events.
+    fn new(id: &str) -> Self {
         Self {
             aggregate: A::default(),
             staged: StagedStream {
@@ -447,7 +449,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_command_is_decided_again_while_others_come_first() {
-        for (losses, is_decided) in [(0, true), (1, true), (150, true), (TRIES, false)] {
+        for (losses, is_decided) in [(0, true), (1, true), (150, true), (MAX_ATTEMPTS, false)] {
             let tries = AtomicU32::new(0);
             let turns = StreamQueues::default();
             let decided = turns.decide("session", |is_first| {

@@ -1,4 +1,4 @@
-//! `docs/events.md` is written from the types of the events, and is current.
+//! `docs/events.md` is generated from the types of the events, and is current.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -121,7 +121,7 @@ fn table(heading: &str, schema: &Value, without: &[&str]) -> String {
     table
 }
 
-/// The form of a member in a few words.
+/// The type of a member and its bounds, in a few words.
 fn form(member: &Value) -> String {
     if let Some(forms) = member["anyOf"].as_array() {
         return forms.iter().map(form).collect::<Vec<_>>().join(" or ");

@@ -1,4 +1,4 @@
-//! Following the log: in order, without gaps, and at the price of one reader however many follow.
+//! Following the log: in order, without gaps, and at the cost of one reader, regardless of the number of followers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -19,13 +19,14 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// A log in memory that counts how often it is read, and may be away.
+/// A log in memory that counts how often it is read, and can be made unavailable.
 #[derive(Default)]
 struct Log {
     events: Mutex<Vec<LoggedEvent>>,
     reads: AtomicUsize,
     events_read: AtomicUsize,
-    longest_walk: AtomicUsize,
+    /// The largest number of entries that one read scanned.
+    longest_scan: AtomicUsize,
     away: Mutex<bool>,
 }
 
@@ -36,7 +37,7 @@ impl Log {
         log
     }
 
-    /// Adds events: every tenth is a registration, the others are logins, in turn of five accounts.
+    /// Adds events of five accounts in turn. Every tenth event is a registration, and the others are logins.
     fn grow(&self, count: u64) {
         let mut events = self.events.lock().unwrap();
         for _ in 0..count {
@@ -50,7 +51,7 @@ impl Log {
         }
     }
 
-    /// Fails over to a server that lacks the events after `kept` and has `new` others in their place.
+    /// Fails over to a server that lacks the events after `kept`, and has `new` other events in their place.
     fn fails_over(&self, kept: u64, new: u64) {
         let mut events = self.events.lock().unwrap();
         events.truncate(usize::try_from(kept).unwrap());
@@ -61,7 +62,7 @@ impl Log {
         }
     }
 
-    /// The entry at a cursor's place, which has to be the one that the cursor names.
+    /// The entry at the index of a cursor. An error if it is not the entry that the cursor names.
     fn check(&self, cursor: LogCursor) -> Result<Option<LoggedEvent>, ReadOnError> {
         let Some(before) = cursor.log_index.checked_sub(1) else {
             return Ok(None);
@@ -141,17 +142,17 @@ impl EventLog for Log {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.answer()?;
         let events = self.events.lock().unwrap();
-        let mut walked = 0;
+        let mut scanned = 0;
         let found: Vec<_> = events
             .iter()
             .skip(usize::try_from(after).unwrap())
             .take_while(|event| filter.until.is_none_or(|until| event.log_index <= until))
-            .inspect(|_| walked += 1)
+            .inspect(|_| scanned += 1)
             .filter(|event| filter.matches(event))
             .take(limit as usize)
             .cloned()
             .collect();
-        self.longest_walk.fetch_max(walked, Ordering::SeqCst);
+        self.longest_scan.fetch_max(scanned, Ordering::SeqCst);
         self.events_read.fetch_add(found.len(), Ordering::SeqCst);
         Ok(found)
     }
@@ -231,7 +232,7 @@ fn of_type(kind: &str) -> LogFilter {
     }
 }
 
-/// Reads to the end of the log as it is now.
+/// Reads until the follower reports the end of the log.
 async fn rest(follower: &mut Follower) -> Vec<u64> {
     let mut indexes = Vec::new();
     while let Some(events) = follower.next().await.unwrap() {
@@ -240,7 +241,7 @@ async fn rest(follower: &mut Follower) -> Vec<u64> {
     indexes
 }
 
-/// Reads until `last` has come.
+/// Reads until the event with the index `last` was read.
 async fn up_to(follower: &mut Follower, last: u64) -> Vec<u64> {
     let mut indexes = Vec::new();
     while indexes.last() < Some(&last) {
@@ -266,7 +267,7 @@ async fn a_reader_gets_all_that_the_log_has_from_any_place_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_who_does_not_follow_ends_where_the_log_ended_when_they_began() {
+async fn a_reader_that_does_not_follow_ends_where_the_log_ended_when_it_began() {
     let log = Log::of(600);
     let feed = running(&log);
     let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
@@ -277,9 +278,9 @@ async fn a_reader_who_does_not_follow_ends_where_the_log_ended_when_they_began()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_gets_what_the_log_has_even_if_this_node_has_not_heard_of_it() {
+async fn a_reader_gets_events_that_this_node_has_not_polled_yet() {
     let log = Log::of(10);
-    // Its feed does not run, as if its looks at the log were late.
+    // The feed does not run, as if its polls were late.
     let feed = Arc::new(LogFeed::new(log.clone()));
     for follow in [false, true] {
         let mut reader = feed.read(7, LogFilter::default(), follow).await.unwrap();
@@ -288,16 +289,16 @@ async fn a_reader_gets_what_the_log_has_even_if_this_node_has_not_heard_of_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_that_ends_before_the_log_does_leaves_nothing_out() {
+async fn a_reader_misses_nothing_if_the_memory_ends_before_the_log() {
     let log = Log::of(10);
     let feed = Arc::new(LogFeed::new(log.clone()));
-    let looking = tokio::spawn(Arc::clone(&feed).run());
-    // For whom there is a memory.
+    let polling = tokio::spawn(Arc::clone(&feed).run());
+    // Events are kept in memory only while there are followers.
     let _follower = feed.read(10, LogFilter::default(), true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     log.grow(10);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    looking.abort();
+    polling.abort();
     log.grow(10);
     let mut reader = feed.read(12, LogFilter::default(), false).await.unwrap();
     assert_eq!(rest(&mut reader).await, (13..=30).collect::<Vec<_>>());
@@ -323,10 +324,10 @@ async fn a_follower_gets_events_as_they_come_without_a_gap() {
 async fn without_followers_no_event_is_read_and_a_later_follower_misses_none() {
     let log = Log::of(25);
     let feed = running(&log);
-    for news in [15_000, 3, 1] {
+    for new_events in [15_000, 3, 1] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let before = log.events_read.load(Ordering::SeqCst);
-        log.grow(news);
+        log.grow(new_events);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(log.events_read.load(Ordering::SeqCst), before);
 
@@ -340,13 +341,13 @@ async fn without_followers_no_event_is_read_and_a_later_follower_misses_none() {
         assert_eq!(
             up_to(&mut follower, end + 10).await,
             expected,
-            "after {news}"
+            "after {new_events}"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_filter_that_matches_nothing_for_long_walks_the_log_in_stretches() {
+async fn a_filter_with_few_matches_scans_the_log_in_bounded_ranges() {
     let log = Log::of(35_000);
     log.add("RoleChanged");
     let feed = running(&log);
@@ -359,14 +360,14 @@ async fn a_filter_that_matches_nothing_for_long_walks_the_log_in_stretches() {
     }
     assert_eq!(got, [35_001]);
     assert_eq!(steps, 4);
-    assert!(log.longest_walk.load(Ordering::SeqCst) <= 10_000);
+    assert!(log.longest_scan.load(Ordering::SeqCst) <= 10_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_filtered_reader_gets_every_match_whether_from_memory_or_the_store() {
     let log = Log::of(12_000);
     let feed = running(&log);
-    // For whom there is a memory.
+    // Events are kept in memory only while there are followers.
     let _follower = feed.read(0, LogFilter::default(), true).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     log.grow(3_000);
@@ -387,7 +388,7 @@ async fn a_filtered_reader_gets_every_match_whether_from_memory_or_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_whose_filter_matches_nothing_new_does_not_ask_the_store_again() {
+async fn a_follower_whose_filter_matches_nothing_new_does_not_query_the_store_again() {
     let log = Log::of(100);
     let feed = running(&log);
     let mut follower = feed.read(0, of_type("RoleChanged"), true).await.unwrap();
@@ -398,21 +399,21 @@ async fn a_follower_whose_filter_matches_nothing_new_does_not_ask_the_store_agai
         follower.wait().await;
         assert!(rest(&mut follower).await.is_empty());
     }
-    // Only the feed itself has read.
+    // Only the polls of the feed have read the store.
     assert!(log.reads() - before <= 2 * 50, "{}", log.reads() - before);
     log.add("RoleChanged");
     assert_eq!(up_to(&mut follower, 601).await, [601]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_who_falls_behind_memory_reads_the_store_and_catches_up() {
+async fn a_follower_that_falls_behind_the_memory_reads_the_store_and_catches_up() {
     let log = Log::of(100);
     let feed = running(&log);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut slow = feed.read(100, LogFilter::default(), true).await.unwrap();
     log.grow(1);
     assert_eq!(up_to(&mut slow, 101).await, [101]);
-    // Memory holds some thousands; this is far more.
+    // The memory holds some thousands of events; these are far more.
     for _ in 0..20 {
         log.grow(1000);
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -424,13 +425,13 @@ async fn a_follower_who_falls_behind_memory_reads_the_store_and_catches_up() {
     let before = log.reads();
     log.grow(1);
     assert_eq!(up_to(&mut slow, 20_102).await, [20_102]);
-    // Having caught up, it is served from memory: the feed's look and its next one are the only reads.
+    // Once it has caught up, it is served from memory: two polls of the feed are the only reads.
     assert!(log.reads() - before <= 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_hundred_followers_read_the_store_no_more_than_one_does() {
-    const NEWS: u64 = 50;
+    const NEW_EVENTS: u64 = 50;
     let mut reads = Vec::new();
     for followers in [1, 200] {
         let log = Log::of(100);
@@ -439,24 +440,24 @@ async fn two_hundred_followers_read_the_store_no_more_than_one_does() {
         let mut following = tokio::task::JoinSet::new();
         for _ in 0..followers {
             let mut follower = feed.read(100, LogFilter::default(), true).await.unwrap();
-            following.spawn(async move { up_to(&mut follower, 100 + NEWS).await });
+            following.spawn(async move { up_to(&mut follower, 100 + NEW_EVENTS).await });
         }
         let before = log.reads();
-        for _ in 0..NEWS {
+        for _ in 0..NEW_EVENTS {
             log.grow(1);
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         for got in following.join_all().await {
-            assert_eq!(got, (101..=100 + NEWS).collect::<Vec<_>>());
+            assert_eq!(got, (101..=100 + NEW_EVENTS).collect::<Vec<_>>());
         }
         reads.push(log.reads() - before);
     }
-    // A look at the very moment at which the test ends may or may not count.
+    // A poll at the moment at which the test ends may or may not count.
     assert!(reads[0].abs_diff(reads[1]) <= 1, "{reads:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_hundred_readers_few_have_a_page_in_memory_and_all_get_theirs() {
+async fn few_of_a_hundred_readers_have_a_page_in_memory_and_all_get_one() {
     let log = Log::of(1000);
     let feed = Arc::new(LogFeed::new(log.clone()));
     let mut readers = Vec::new();
@@ -485,7 +486,7 @@ async fn of_a_hundred_readers_few_have_a_page_in_memory_and_all_get_theirs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_was_away_leaves_no_gap() {
+async fn a_store_that_was_unavailable_leaves_no_gap() {
     let log = Log::of(100);
     let feed = running(&log);
     let mut follower = feed.read(90, LogFilter::default(), true).await.unwrap();
@@ -502,7 +503,7 @@ async fn a_store_that_was_away_leaves_no_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_failed_is_taken_again_from_the_same_place() {
+async fn a_read_that_failed_is_repeated_from_the_same_index() {
     let log = Log::of(1200);
     let feed = Arc::new(LogFeed::new(log.clone()));
     let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
@@ -514,7 +515,7 @@ async fn a_step_that_failed_is_taken_again_from_the_same_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_begins_beyond_the_end_can_tell() {
+async fn a_reader_that_begins_beyond_the_end_of_the_log_can_tell() {
     let log = Log::of(5);
     let feed = running(&log);
     let mut reader = feed.read(9, LogFilter::default(), true).await.unwrap();
@@ -523,7 +524,7 @@ async fn who_begins_beyond_the_end_can_tell() {
 }
 
 /// Reads until the follower learns that the log was replaced.
-async fn until_told(follower: &mut Follower) -> Vec<u64> {
+async fn until_history_changes(follower: &mut Follower) -> Vec<u64> {
     let mut indexes = Vec::new();
     loop {
         match follower.next().await {
@@ -537,17 +538,17 @@ async fn until_told(follower: &mut Follower) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn a_follower_learns_that_the_log_lost_what_was_sent_however_long_it_is_by_then() {
-    // Shorter than before, as long, and longer; filters know no more of their place than others do.
+    // The log becomes shorter than before, as long, and longer. A filtered follower may have received no event.
     for new in [0, 3, 6, 24, 6000] {
         for filter in [LogFilter::default(), of_type("RoleChanged")] {
             let log = Log::of(46);
             let feed = running(&log);
             let mut follower = feed.read(0, filter, true).await.unwrap();
-            let following = tokio::spawn(async move { until_told(&mut follower).await });
+            let following = tokio::spawn(async move { until_history_changes(&mut follower).await });
             tokio::time::sleep(Duration::from_secs(1)).await;
             log.fails_over(40, new);
-            let told = tokio::time::timeout(Duration::from_secs(60), following);
-            let got = told.await.unwrap().unwrap();
+            let ended = tokio::time::timeout(Duration::from_secs(60), following);
+            let got = ended.await.unwrap().unwrap();
             assert!(got.is_empty() || got == (1..=46).collect::<Vec<_>>());
             // A new follower reads the log as it is.
             let mut follower = feed.read(0, LogFilter::default(), true).await.unwrap();
@@ -565,7 +566,7 @@ async fn a_reader_in_the_middle_of_the_log_gets_no_page_of_another_history() {
     let mut reader = feed.read(0, LogFilter::default(), false).await.unwrap();
     let first = reader.next().await.unwrap().unwrap().len();
     assert_eq!(first, 200);
-    // Before this node has looked.
+    // Before the next poll of this node.
     log.fails_over(150, 2000);
     let second = reader.next().await;
     assert!(matches!(second, Err(ReadOnError::HistoryChanged(200))));

@@ -1,4 +1,4 @@
-//! What other services read: its schemas are checked in, nothing in it is personal, and no change breaks a reader.
+//! Published events: their schemas are checked in, they hold no personal data, and no change breaks a reader.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -14,10 +14,10 @@ use authlog_domain::EventKind;
 use golden::{check_in, folder, golden_events};
 use serde_json::{Value, json};
 
-/// Everything that a reader relies on, as schemas by their names.
+/// Everything on which a reader relies, as schemas by their file names.
 type Formats = BTreeMap<String, Value>;
 
-/// What is published now.
+/// The formats of this version.
 fn current() -> Formats {
     let document = async_api();
     let mut formats: Formats = schema_names()
@@ -26,7 +26,7 @@ fn current() -> Formats {
     formats.insert(ENVELOPE.to_owned(), envelope());
     let headers = document["components"]["schemas"]["headers"].clone();
     formats.insert("headers.json".to_owned(), headers);
-    // Where each message is found, as if it were a member that may not change.
+    // The subject of each message, in the form of a member that must not change.
     let channels = document["channels"].as_object().unwrap();
     let places: serde_json::Map<_, _> = channels
         .values()
@@ -41,7 +41,7 @@ fn current() -> Formats {
     formats
 }
 
-/// What was published as version 1. These files are never edited but to be added to.
+/// The formats that were published as version 1. Files are added, and never edited.
 fn published() -> Formats {
     let files = std::fs::read_dir(folder("tests/published_v1")).unwrap();
     files
@@ -54,7 +54,7 @@ fn published() -> Formats {
         .collect()
 }
 
-/// What a reader of the published formats would stumble over in the current ones.
+/// The differences in the current formats that break a reader of the published ones.
 fn broken(published: &Formats, current: &Formats) -> BTreeSet<String> {
     let mut broken = BTreeSet::new();
     for (name, before) in published {
@@ -74,8 +74,8 @@ fn broken(published: &Formats, current: &Formats) -> BTreeSet<String> {
     broken
 }
 
-/// Whether a reader of the member as it was reads it as it is now. A text may have gained a format, which all that was ever
-/// sent has.
+/// Whether a reader of the earlier form of a member can read the present form. A text may gain a format, if every value that
+/// was ever sent has it.
 fn is_kept(before: &Value, now: &Value) -> bool {
     let (before, now) = (meaning(before), meaning(now));
     let is_text = |form: &Value| form["type"] == "string";
@@ -92,8 +92,8 @@ fn is_kept(before: &Value, now: &Value) -> bool {
     before.len() == now.len() && before.iter().zip(&now).all(fits)
 }
 
-/// A schema without the words that are for people, as one form for each type that a value may have. What schemars wrote of
-/// numbers once, and of lists of types, says the same as what strict validators take.
+/// A schema without its descriptions, as one form for each type that a value may have. The notation that schemars used for
+/// numbers and for lists of types is rewritten to the one that strict validators accept.
 fn meaning(schema: &Value) -> Vec<Value> {
     let Some(members) = schema.as_object() else {
         return vec![schema.clone()];
@@ -118,7 +118,7 @@ fn meaning(schema: &Value) -> Vec<Value> {
         _ => vec![json!({})],
     };
     let whole = |form: Value| {
-        // Bounds and formats say nothing of null.
+        // Bounds and formats do not apply to null.
         if form["type"] == "null" {
             return form;
         }
@@ -148,7 +148,7 @@ fn the_schemas_and_the_async_api_document_are_checked_in() {
     assert_eq!(
         files,
         EventKind::ALL.len() + 2,
-        "a file that nothing keeps current"
+        "there is a file that no kind of event writes"
     );
     check_in(
         &folder("../docs/asyncapi.json"),
@@ -156,8 +156,8 @@ fn the_schemas_and_the_async_api_document_are_checked_in() {
     );
 }
 
-/// Adds what is new to what was published, where `AUTHLOG_WRITE_SCHEMAS` is set.
-fn add_what_is_new() {
+/// Writes new formats to the published ones, if `AUTHLOG_WRITE_SCHEMAS` is set.
+fn add_new_formats() {
     if std::env::var_os("AUTHLOG_WRITE_SCHEMAS").is_none() {
         return;
     }
@@ -172,10 +172,10 @@ fn add_what_is_new() {
 
 #[test]
 fn no_change_breaks_a_reader_of_what_was_published() {
-    add_what_is_new();
+    add_new_formats();
     let (published, current) = (published(), current());
     assert_eq!(broken(&published, &current), BTreeSet::new());
-    // What is new is published from now on: run this test with AUTHLOG_WRITE_SCHEMAS=1.
+    // A new format is published from now on: run this test with AUTHLOG_WRITE_SCHEMAS=1.
     let names = |formats: &Formats| formats.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&published), names(&current));
 }
@@ -225,7 +225,7 @@ fn a_change_that_would_break_a_reader_is_found() {
         edit(|formats| drop(properties(formats, "headers.json").remove("ce-logindex"))),
         ["headers.json: ce-logindex is another"]
     );
-    // These break nobody.
+    // These break no reader.
     let harmless: [Change; 3] = [
         |formats| drop(properties(formats, REGISTERED).insert("new".to_owned(), json!({}))),
         |formats| properties(formats, REGISTERED)["role"]["description"] = json!("in other words"),
@@ -251,7 +251,7 @@ fn one_schema_ties_the_type_to_the_data() {
         .collect();
     for event in &events {
         assert!(validator.is_valid(event), "{event}");
-        // With the type of another event, whose data has other members that have to be there.
+        // The type of another event requires other members in the data.
         let mut other = event.clone();
         other["type"] = if event["type"] == "dev.authlog.user.registered.v1" {
             json!("dev.authlog.session.logged-in.v1")
@@ -280,8 +280,8 @@ fn every_schema_has_an_identifier_of_its_own() {
         .map(|it| it["$id"].as_str().unwrap())
         .collect();
     assert_eq!(ids.len(), schemas.len());
-    assert!(ids.iter().all(|id| url_of_a_schema(id)), "{ids:?}");
-    // Inside of another document an identifier would turn references away from it.
+    assert!(ids.iter().all(|id| is_schema_url(id)), "{ids:?}");
+    // An identifier inside of another document would change the base of its references.
     for document in [any_event(), async_api()] {
         let all = document.to_string();
         assert_eq!(
@@ -291,21 +291,21 @@ fn every_schema_has_an_identifier_of_its_own() {
     }
 }
 
-fn url_of_a_schema(id: &str) -> bool {
+fn is_schema_url(id: &str) -> bool {
     id.starts_with("https://authlog.dev/schemas/") && id.ends_with(".json")
 }
 
-/// What ajv refuses in its strict mode (<https://ajv.js.org/strict-mode.html>): unknown words and formats, lists of types,
-/// words of another type than `type` says, and required members that are not described.
+/// Ajv in its strict mode (<https://ajv.js.org/strict-mode.html>) refuses unknown keywords and formats, lists of types,
+/// keywords that do not apply to the `type`, and required members without a schema.
 #[test]
-fn strict_validators_take_every_schema() {
+fn strict_validators_accept_every_schema() {
     let schemas = schema_names().map(|(_, kind)| schema(kind));
     for schema in schemas.chain([envelope(), any_event()]) {
-        is_strict(&schema, &schema["$id"]);
+        assert_strict(&schema, &schema["$id"]);
     }
 }
 
-fn is_strict(schema: &Value, name: &Value) {
+fn assert_strict(schema: &Value, name: &Value) {
     const WORDS: [&str; 17] = [
         "$defs",
         "$id",
@@ -365,11 +365,11 @@ fn is_strict(schema: &Value, name: &Value) {
         .flatten()
         .chain(described.flat_map(|parts| parts.values()));
     for part in parts {
-        is_strict(part, name);
+        assert_strict(part, name);
     }
 }
 
-/// The attributes of CloudEvents 1.0 and what it asks of them (§3.1).
+/// The attributes satisfy the requirements of CloudEvents 1.0 §3.1.
 #[test]
 fn every_event_is_a_cloud_event() {
     for event in golden_events() {
@@ -381,7 +381,7 @@ fn every_event_is_a_cloud_event() {
                     .bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
             assert!(fits, "{name}");
-            // All of ours are texts: an integer has 32 bits.
+            // All values are texts, because an integer in CloudEvents has 32 bits.
             assert!(
                 value.as_str().is_some_and(|text| !text.is_empty()),
                 "{name}"
@@ -443,7 +443,7 @@ fn nothing_personal_and_no_secret_is_published() {
 }
 
 #[test]
-fn an_event_of_an_unknown_type_is_not_passed_over() {
+fn an_event_of_an_unknown_type_is_an_error_and_not_skipped() {
     let mut event = golden_events().remove(0);
     event.event.event_type = "FromTheFuture".to_owned();
     assert!(publish(&event).is_err());

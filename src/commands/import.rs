@@ -129,9 +129,9 @@ impl Tally {
         outcome: Result<Imported, NotImported>,
     ) -> anyhow::Result<()> {
         match outcome {
-            Ok(Imported::Made) => self.imported += 1,
-            Ok(Imported::WasHere) => self.existing += 1,
-            Err(wrong @ NotImported::Wrong(_)) => {
+            Ok(Imported::Created) => self.imported += 1,
+            Ok(Imported::AlreadyExists) => self.existing += 1,
+            Err(wrong @ NotImported::Invalid(_)) => {
                 self.refuse(bar, report, number, &wrong.to_string())?;
             }
             Err(NotImported::Refused(Refusal::IdentifierTaken(kinds))) => {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::bail;
-use authlog_application::history::{Change, changes, portrait};
+use authlog_application::history::{Change, changes, state_document};
 use authlog_application::ports::Moment;
 use authlog_application::{AccountState, Authlog, Operator, StateAt};
 use authlog_domain::UserId;
@@ -28,7 +28,7 @@ pub(crate) async fn state(command: StateCommand, settings: &Settings) -> anyhow:
             let other = state_at(&authlog, &operator, user, Some(other)).await?;
             let mut states = [state, other];
             // Changes are listed from the earlier to the later state, whichever was given first.
-            states.sort_by_key(|it| (it.state.events, it.told_at));
+            states.sort_by_key(|it| (it.state.events, it.evaluated_at));
             let [before, after] = states.map(|it| document(&it));
             let changes = changes(&before, &after);
             if command.json {
@@ -77,7 +77,7 @@ async fn state_at(
 }
 
 fn document(state: &AccountState) -> Value {
-    portrait(&state.state, state.told_at)
+    state_document(&state.state, state.evaluated_at)
 }
 
 /// The time of a state, and the last event that it includes.

@@ -24,7 +24,7 @@ impl Caller {
         self.session
     }
 
-    /// The caller that a verified token names, after its session was found to be live.
+    /// The caller that a verified token names. Its session must have been found to be live.
     pub(super) fn of(token: &VerifiedToken) -> Self {
         Self {
             user: token.user,
@@ -34,12 +34,12 @@ impl Caller {
     }
 }
 
-/// A proof of the caller's identity that is obtained with an access token.
+/// A proof about the caller that is obtained with an access token.
 pub trait CallerProof: Sized {
     /// The proof for the bearer of this access token.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Forbidden`] where the account lacks the permission; or
+    /// [`Refusal::InvalidAccessToken`]; [`Refusal::Forbidden`] if the account lacks the permission; or
     /// [`Refusal::Unavailable`].
     fn by_token(
         authlog: &Authlog,
@@ -67,7 +67,7 @@ pub(crate) enum LiveAccess {
 }
 
 impl Authlog {
-    /// The bearer of this access token, whichever contract issued it.
+    /// The bearer of this access token. Any contract may have issued it.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or [`Refusal::Unavailable`].
@@ -83,8 +83,8 @@ impl Authlog {
         }
     }
 
-    /// Checks an access token and its session at `now`; `None` if it is not an access token, has expired, or its session
-    /// has ended.
+    /// Checks an access token and its session at `now`; `None` if the text is not an access token, or the token has expired,
+    /// or its session has ended.
     ///
     /// An opaque token is looked up in the store. A signed token is checked in memory, unless the deny list may be
     /// incomplete: then its session is looked up.
@@ -121,8 +121,8 @@ impl Authlog {
         }))
     }
 
-    /// The bearer of this refresh token; `None` if it is not valid. An earlier refresh token of the session counts as well: its
-    /// bearer can end the session.
+    /// The bearer of this refresh token; `None` if it is not valid. A refresh token that was replaced is accepted as well:
+    /// the result only permits to end the session.
     pub(crate) async fn bearer_of_refresh_token(
         &self,
         token: &str,

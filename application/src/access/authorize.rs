@@ -1,4 +1,4 @@
-//! Authorizing a caller by the role of their account.
+//! Authorization of a caller by the role of the account.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl<P: Permission> CallerProof for Authorized<P> {
 }
 
 impl<P: Permission> Authorized<P> {
-    /// The same for a caller who has just been authenticated.
+    /// As [`CallerProof::by_token`], for a caller that has just been authenticated.
     pub(super) async fn of(authlog: &Authlog, caller: Caller) -> Result<Self, Refusal> {
         let Identity { account, .. } = authlog.identity_of(caller, P::ROLES).await?;
         Ok(Self {
@@ -84,9 +84,9 @@ impl Authlog {
         session: SessionId,
         epoch: u32,
     ) -> Result<Option<Arc<Account>>, Refusal> {
-        let is_of_now = |account: &Account| account.epoch_for(session, epoch) == epoch;
+        let has_this_epoch = |account: &Account| account.epoch_for(session, epoch) == epoch;
         let look_up = || self.parts.directory.account(user);
-        let account = self.known_accounts.get(user, is_of_now, look_up);
+        let account = self.account_cache.get(user, has_this_epoch, look_up);
         Ok(account.await?)
     }
 }

@@ -8,8 +8,8 @@ use super::{Authorized, CallerProof, Permission};
 use crate::workers::AccountWatch;
 use crate::{Authlog, Refusal};
 
-/// Permission `P` of the bearer of an access token, to be checked repeatedly. A check costs no query until the log has
-/// a change of the account. (An opaque token is looked up each time.)
+/// Permission `P` of the bearer of an access token, to be checked repeatedly. A check costs no query until the account
+/// changes. (An opaque token is looked up at each check.)
 pub struct Entitlement<P> {
     authlog: Authlog,
     token: String,
@@ -19,7 +19,7 @@ pub struct Entitlement<P> {
 }
 
 impl Authlog {
-    /// The lasting permission of the bearer of this access token.
+    /// Authorizes the bearer of this access token, and returns an entitlement with which that can be checked again.
     ///
     /// # Errors
     /// As [`CallerProof::by_token`].
@@ -48,8 +48,8 @@ impl<P: Permission> Entitlement<P> {
         self.user
     }
 
-    /// Whether the account has changed since the last check: then [`Self::check`] must come before further data is
-    /// sent.
+    /// Whether the account has changed since the last check. Then the caller must call [`Self::check`] before it sends further
+    /// data.
     pub fn is_in_doubt(&self) -> bool {
         self.account.has_changed()
     }

@@ -4,8 +4,8 @@
 //! - [`Authorized`]: a caller whose account has a role that gives a permission ([`Admin`], [`Auditor`], [`LogReader`],
 //!   [`TokenInspector`]). The roles of each permission are in `policy.rs` and nowhere else.
 //! - [`Entitlement`]: a permission that is checked repeatedly during a long request.
-//! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests cannot act
-//!   as the operator.
+//! - [`Operator`]: the person at the command line. Only the composition root gets one, so that code that serves requests
+//!   cannot act as the operator.
 //! - `ProvedSession`, `ProvedPassword`: what a command about the caller's own account needs in addition.
 
 mod authenticate;
@@ -34,11 +34,12 @@ use crate::RequestContext;
 
 /// Who may change and erase the accounts of other people: an administrator or the operator.
 pub trait ManagesAccounts: sealed::Sealed + Sync {
-    /// The metadata of an event that they bring about for the account of `user`.
+    /// The metadata of an event of the account `user` that they cause.
     #[doc(hidden)]
     fn metadata(&self, context: &RequestContext, user: UserId) -> HashMap<String, String>;
 
-    /// Whether they may take the rights of the last administrator: the operator can make another one.
+    /// Whether they may lock, demote or erase the last administrator. The operator may, because the operator can create
+    /// another one.
     #[doc(hidden)]
     fn may_remove_last_administrator(&self) -> bool;
 }
@@ -70,7 +71,7 @@ impl ReadsHistories for Auditor {}
 impl ReadsHistories for Operator {}
 
 mod sealed {
-    /// Implemented here alone.
+    /// Keeps other crates from implementing the traits above.
     pub trait Sealed {}
     impl Sealed for super::Admin {}
     impl Sealed for super::Auditor {}

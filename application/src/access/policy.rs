@@ -35,7 +35,7 @@ macro_rules! permissions {
         )+
 
         mod sealed {
-            /// Implemented here alone.
+            /// Keeps other crates from adding permissions.
             pub trait Sealed {}
             $(impl Sealed for super::$name {})+
         }

@@ -41,7 +41,7 @@ impl ProvedSession {
         self.account
     }
 
-    /// The account's session epoch at that moment.
+    /// The account's session epoch when it was read.
     pub(crate) fn epoch(&self) -> ProvedEpoch {
         epoch_of(&self.account)
     }
@@ -59,7 +59,7 @@ impl ProvedPassword {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "here proofs are made, of accounts that were read together with what was proved"
+    reason = "this module creates the proofs: the account was read together with the proved fact"
 )]
 fn epoch_of(account: &Account) -> ProvedEpoch {
     ProvedEpoch::new(account.session_epoch)
@@ -72,22 +72,22 @@ impl Authlog {
         ProvedSession::of(standing, self.parts.clock.now())
     }
 
-    /// As [`Self::session_of`], for a command on the account or its sessions. The command counts against the budget of
-    /// the account before the lookup.
+    /// As [`Self::session_of`], for a command that changes the account or its sessions. The command is counted against the
+    /// account's limit before the lookup.
     pub(crate) async fn session_to_change(&self, caller: Caller) -> Result<ProvedSession, Refusal> {
         self.admit_change(caller)?;
         self.session_of(caller).await
     }
 
-    /// Counts a command of the caller on their own account against its budget.
+    /// Counts a command of the caller against the limit of the caller's account.
     pub(crate) fn admit_change(&self, caller: Caller) -> Result<(), Refusal> {
         self.admit(Attempt::ChangeOwnAccount {
             account: caller.user(),
         })
     }
 
-    /// Checks the password of the account. Wrong passwords count as at the login. `account` was read before, so that
-    /// the proof's epoch is not later than the password.
+    /// Checks the password of the account. Wrong passwords count as at a login. `account` must have been read before this
+    /// call, so that the epoch of the proof is not later than the password.
     pub(crate) async fn prove(
         &self,
         account: &Account,

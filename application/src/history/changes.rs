@@ -1,27 +1,29 @@
-//! What changed between two states of an account.
+//! The differences between two states of an account.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// A member that is not what it was.
+/// A member of the state document whose value has changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// Which: `account.role`, or `sessions.<id>` for one that started or ended, or `sessions.<id>.generation`.
+    /// The name of the member, such as `account.role` or `sessions.<id>.generation`; `sessions.<id>` for a session that started
+    /// or ended.
     pub member: String,
-    /// What it was; null where there was nothing.
+    /// The earlier value; null if there was none.
     pub before: Value,
-    /// What it became; null where there is nothing any more.
+    /// The later value; null if there is none.
     pub after: Value,
 }
 
-/// Members of an account that change whenever anything does, and so tell nothing.
+/// Members of an account that change with every event, and so are not reported.
 const BOOKKEEPING: [&str; 2] = ["version", "updated_at"];
 
-/// What changed from one [`portrait`](super::portrait) to another, in order of the members' names.
+/// The differences between two [state documents](super::state_document): first those of the account, in the order of its
+/// members, then those of the sessions, in the order of their ids.
 pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
-    let mut found = members_that_differ("account", &before["account"], &after["account"]);
+    let mut found = different_members("account", &before["account"], &after["account"]);
     found.retain(|change| !BOOKKEEPING.iter().any(|it| change.member.ends_with(it)));
     let (was, is) = (sessions(before), sessions(after));
     let mut ids: Vec<&str> = was.keys().chain(is.keys()).copied().collect();
@@ -30,7 +32,7 @@ pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     for id in ids {
         let name = format!("sessions.{id}");
         match (was.get(id), is.get(id)) {
-            (Some(was), Some(is)) => found.extend(members_that_differ(&name, was, is)),
+            (Some(was), Some(is)) => found.extend(different_members(&name, was, is)),
             (was, is) => found.push(Change {
                 member: name,
                 before: was.copied().cloned().unwrap_or_default(),
@@ -41,8 +43,9 @@ pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     found
 }
 
-fn sessions(portrait: &Value) -> BTreeMap<&str, &Value> {
-    portrait["live_sessions"]
+/// The live sessions in a state document, by their ids.
+fn sessions(document: &Value) -> BTreeMap<&str, &Value> {
+    document["live_sessions"]
         .as_array()
         .into_iter()
         .flatten()
@@ -50,7 +53,7 @@ fn sessions(portrait: &Value) -> BTreeMap<&str, &Value> {
         .collect()
 }
 
-fn members_that_differ(name: &str, before: &Value, after: &Value) -> Vec<Change> {
+fn different_members(name: &str, before: &Value, after: &Value) -> Vec<Change> {
     let (Value::Object(was), Value::Object(is)) = (before, after) else {
         let change = Change {
             member: name.to_owned(),
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changed_is_told_member_by_member_and_session_by_session() {
+    fn changes_are_reported_for_each_member_and_each_session() {
         let before = json!({
             "account": {"role": "user", "version": 1, "name": "Ann"},
             "live_sessions": [{"id": "a", "generation": 0}, {"id": "b", "generation": 0}],
@@ -87,12 +90,12 @@ mod tests {
             "account": {"role": "admin", "version": 2, "name": "Ann"},
             "live_sessions": [{"id": "b", "generation": 1}, {"id": "c", "generation": 0}],
         });
-        let told: Vec<_> = changes(&before, &after)
+        let reported: Vec<_> = changes(&before, &after)
             .into_iter()
             .map(|change| (change.member, change.before, change.after))
             .collect();
         assert_eq!(
-            told,
+            reported,
             [
                 ("account.role".to_owned(), json!("user"), json!("admin")),
                 (

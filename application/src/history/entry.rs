@@ -1,4 +1,4 @@
-//! An event as an entry of a history.
+//! The entries of an account's history, as auditors read them.
 
 use authlog_domain::{AggregateKind, EventKind, Personal, Timestamp};
 use serde::Serialize;
@@ -6,40 +6,40 @@ use serde_json::Value;
 
 use crate::ports::PastEvent;
 
-/// An event of an account's history: what happened, when, who did it, from where and through what.
+/// One event of an account's history, with its time, actor, contract and origin.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// Its place in the log, where a reader can go on; `null` while it has none, which takes milliseconds.
+    /// The log index, from which a reader can continue; `null` until the event has one, which takes milliseconds.
     pub log_index: Option<u64>,
-    /// `<aggregate>/<aggregate id>/<sequence>`: the same name as `ce-id` of the published event.
+    /// The id of the event, `<aggregate>/<aggregate id>/<sequence>`. It equals `ce-id` of the published event.
     pub id: String,
     /// The stored type, such as `LoggedIn`.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// What happened, in words.
+    /// What happened, in words that continue the sentence "The person …".
     pub what: String,
-    /// When it happened, by the clock of the node that did it.
+    /// When the event occurred, by the clock of the node that recorded it; `null` if the event has no such member.
     pub at: Option<Timestamp>,
-    /// When it was recorded, by the store's clock. The log's proof vouches for it.
+    /// When the event was recorded, by the store's clock. The proofs of the log cover this time.
     pub recorded_at: Timestamp,
-    /// Whose session it happened in, if it did in one.
+    /// The id of the session, for an event of a session.
     pub session: Option<String>,
-    /// Who did it: `user:<id>`, or `operator` at the command line.
+    /// Who caused the event: `user:<id>`, or `operator` for the command line.
     pub actor: Option<String>,
-    /// Through which contract.
+    /// The contract of the request.
     pub contract: Option<String>,
-    /// The request, as it is named in the program's own log and in `X-Request-Id`.
+    /// The id of the request, as in the program's log and in `X-Request-Id`.
     pub request_id: Option<String>,
-    /// From which address; `{"erased": true}` after the person's data was erased.
+    /// The client address; `{"erased": true}` after the account was erased.
     pub ip: Option<Personal<String>>,
-    /// With which program, as it called itself; may be erased likewise.
+    /// The user agent that the client sent; erased like `ip`.
     pub user_agent: Option<Personal<String>>,
-    /// The event's own members less `at`, as they are stored; personal ones may be erased likewise.
+    /// The stored members of the event except `at`. Personal ones are erased like `ip`.
     pub data: Value,
 }
 
 impl Entry {
-    /// The entry that shows `past`. An event of a type that only a newer program knows is shown as well as can be.
+    /// The entry for `past`. For an event whose type this program does not know, `what` is the name of the type in words.
     pub fn of(past: PastEvent) -> Self {
         let PastEvent {
             log_index,
@@ -51,7 +51,7 @@ impl Entry {
             event.aggregate_type, event.aggregate_id, event.sequence
         );
         let mut data = match event.payload {
-            // As serde writes an enum: the variant's name around its members.
+            // Serde writes an enum as an object with one member, which has the name of the variant.
             Value::Object(mut variants) if variants.len() == 1 => variants
                 .remove(&event.event_type)
                 .unwrap_or(Value::Object(variants)),
@@ -89,7 +89,7 @@ impl Entry {
     }
 }
 
-/// What happened, in words that fit after "the person".
+/// What happened, in words that continue the sentence "The person …".
 fn in_words(event_type: &str, data: &Value) -> String {
     let member = |name: &str| match &data[name] {
         Value::String(text) => text.clone(),
@@ -116,7 +116,7 @@ fn in_words(event_type: &str, data: &Value) -> String {
         }
         EventKind::RoleChanged => {
             let role = member("role");
-            // The first version ended none.
+            // Version 1 of the event ended no session.
             let and = if data["session_epoch"].is_number() {
                 ", which ended every session"
             } else {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_says_what_happened_when_from_where_and_through_what() {
+    fn an_entry_has_the_time_the_actor_and_the_origin_of_its_event() {
         let entry = Entry::of(past(
             "LoggedOut",
             json!({"LoggedOut": {"at": "1970-01-01T00:00:00.500Z"}}),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_later_program_is_shown_as_well_as_can_be() {
+    fn an_event_of_an_unknown_type_is_described_by_the_name_of_its_type() {
         let entry = Entry::of(past(
             "PasswordForgotten",
             json!({"odd": 1, "b": 2}),

@@ -1,11 +1,12 @@
-//! An account's past as people and programs read it: events as entries, a state as a document, and what changed.
+//! The JSON form of an account's history: its events as entries, its state at one time as a document, and the differences
+//! between two states.
 //!
-//! The JSON here is a promise to auditors' programs: members are only ever added. `docs/auditing.md` shows it.
+//! Auditors' programs read this JSON, so members are only ever added. `docs/auditing.md` describes it.
 
 mod changes;
 mod entry;
-mod portrait;
+mod state_document;
 
 pub use changes::{Change, changes};
 pub use entry::Entry;
-pub use portrait::portrait;
+pub use state_document::state_document;

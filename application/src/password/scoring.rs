@@ -1,9 +1,10 @@
 //! How hard a password is to guess, by zxcvbn, at a bounded cost.
 //!
 //! zxcvbn compares every part of a password with its dictionaries, once for each way to read the symbols in it as letters
-//! ("l33t"). Its cost grows with the square of the length times the number of readings. 48 characters with all of the
-//! symbols have 800 readings, which took 130 ms of a processor, and a second of a busy one. Such a password is therefore
-//! scored in two plainer forms instead, one for its words and one for its walks over the keyboard.
+//! ("l33t"). We call each such way a reading. The cost grows with the square of the length times the number of readings. 48
+//! characters with all of the symbols have 800 readings, which took 130 ms of a processor, and a second of a busy one. Such
+//! a password is therefore scored in two simpler forms instead: one in which words are found, and one in which keyboard
+//! walks (such as `qwerty`) are found.
 
 use authlog_domain::Flaw;
 use zeroize::Zeroizing;
@@ -12,24 +13,25 @@ use zxcvbn::feedback::Warning;
 /// How many characters are scored at most. Beyond this length only a password that repeats itself is easy to guess.
 pub(super) const SCORED: usize = 48;
 
-/// Most work that is spent on the words of a password: readings times the square of the length. All ten digits together
-/// have eight readings, so a password without symbols is scored as it is. So are all of zxcvbn's 30,000 passwords, and
-/// random ones of up to 20 characters with rare exceptions. The most expensive passwords that a search of some minutes
+/// The largest cost of scoring the words of a password, as readings times the square of the length. All ten digits together
+/// have eight readings, so a password without symbols is scored unchanged. So are all of zxcvbn's 30,000 passwords, and,
+/// with rare exceptions, random ones of up to 20 characters. The most expensive passwords that a search of some minutes
 /// found took 3.7 ms of a processor in a release build.
 const WORK: usize = 8 * SCORED * SCORED;
 
-/// For each letter that several symbols stand for, those symbols (`L33T_TABLE` in zxcvbn's `src/matching/mod.rs`). The
-/// other letters have one symbol, which adds no reading.
+/// The symbols of each letter that has several (`L33T_TABLE` in zxcvbn's `src/matching/mod.rs`). The other letters have one
+/// symbol, which adds no reading.
 const SYMBOLS_OF_A_LETTER: [&str; 7] = ["4@", "({[<", "69", "1!|", "1|7", "$5", "+7"];
 
 /// The symbols that stand for two letters.
 const SYMBOLS_OF_TWO_LETTERS: [char; 3] = ['1', '|', '7'];
 
-/// Characters and what they are replaced by.
+/// Pairs of a character and its replacement.
 type Replacements<'a> = &'a [(char, char)];
 
-/// Symbols, and others that stand for the same letter at least, so that words are still found. Digits stay, so that dates
-/// are. Replacing all of them leaves eight readings. What walks over the keyboard need most comes last.
+/// Replacements of symbols for finding words: each replacement stands for at least the same letter. Digits are not
+/// replaced, so that dates are still found. Eight readings remain after all replacements. The symbols that keyboard walks
+/// need most come last, because only as many replacements as necessary are made.
 const SAME_LETTER: Replacements<'static> = &[
     ('{', '('),
     ('[', '('),
@@ -41,8 +43,7 @@ const SAME_LETTER: Replacements<'static> = &[
     ('!', '1'),
 ];
 
-/// Characters, and others on the same key of an American keyboard, so that walks are still found. No more than two
-/// readings are left.
+/// Replacements for finding keyboard walks: each is on the same key of an American keyboard. At most two readings remain.
 const SAME_KEY: Replacements<'static> = &[
     ('1', '!'),
     ('2', '@'),
@@ -61,8 +62,8 @@ const SAME_KEY: Replacements<'static> = &[
     ('<', ','),
 ];
 
-/// Checks that `password` is not common and has at least the score `min_score`, the owner's words taken into account. Only
-/// its first [`SCORED`] characters are looked at.
+/// Checks that `password` is not common and has at least the score `min_score`. The owner's words count as easy to guess.
+/// Only the first [`SCORED`] characters are checked.
 ///
 /// # Errors
 /// [`Flaw::Common`] or [`Flaw::Guessable`].
@@ -93,14 +94,14 @@ fn replacements_for_words(password: &str) -> Replacements<'static> {
     &SAME_LETTER[..enough.unwrap_or(SAME_LETTER.len())]
 }
 
-/// The number of ways in which zxcvbn reads the symbols of `text` as letters, or somewhat more.
+/// An upper bound of the number of ways in which zxcvbn reads the symbols of `text` as letters.
 fn readings(text: &str) -> usize {
     let choices: usize = SYMBOLS_OF_A_LETTER
         .iter()
         .map(|symbols| symbols.chars().filter(|it| text.contains(*it)).count())
         .map(|present| present.max(1))
         .product();
-    // A symbol of two letters is tried as both.
+    // A symbol that stands for two letters is tried as both.
     if text.contains(SYMBOLS_OF_TWO_LETTERS) {
         2 * choices
     } else {
@@ -116,7 +117,7 @@ fn replaced(text: &str, replacements: Replacements) -> Zeroizing<String> {
     Zeroizing::new(text.chars().map(replacement).collect())
 }
 
-/// Scores `password` and the owner's words in the same form.
+/// Scores one form of `password`. The owner's words are brought into the same form.
 fn check_form(
     password: &str,
     min_score: u8,
@@ -135,7 +136,8 @@ fn check_form(
     Ok(())
 }
 
-/// Whether the whole password, however it is capitalised, is on zxcvbn's list of leaked ones, among the first ten thousand.
+/// Whether the whole password, in any capitalisation, is among the ten thousand most common ones of zxcvbn's list of leaked
+/// passwords.
 fn is_common(estimate: &zxcvbn::Entropy) -> bool {
     let warning = estimate.feedback().and_then(|feedback| feedback.warning());
     matches!(
@@ -168,12 +170,12 @@ mod tests {
             .unwrap_or(0)
     }
 
-    /// The score that zxcvbn gives when it may take as long as it wants.
+    /// The score of the unchanged password, at any cost.
     fn unbounded_score_of(password: &str) -> u8 {
         u8::from(zxcvbn::zxcvbn(cut(password), &[]).score())
     }
 
-    /// Processor time of this thread, the least of some tries: a busy machine changes little of it.
+    /// The processor time of this thread, the least of five attempts. A busy machine hardly changes it.
     fn cost_of(password: &str) -> Duration {
         let own_words = ["anna".repeat(63), "a".repeat(254), "1990".repeat(25)];
         let own_words = own_words.map(|word| cut(&word).to_owned());
@@ -186,7 +188,7 @@ mod tests {
         costs.min().unwrap()
     }
 
-    /// Three times what 48 digits cost, which are scored as they are.
+    /// Three times the cost of 48 digits, which are scored unchanged.
     fn bound() -> Duration {
         3 * cost_of("314159265358979323846264338327950288419716939937")
     }
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_of_few_readings_are_scored_as_they_are() {
+    fn passwords_of_few_readings_are_scored_unchanged() {
         for (password, is_hard_to_guess) in [
             ("password", false),
             ("p@$$w0rd", false),
@@ -255,7 +257,7 @@ mod tests {
             ("!@#$%^&*()1234567890", 1),
             ("0987654321)(*&^%$#@!", 1),
             ("1234567890-=!@#$%^&*()_+", 2),
-            // A word five times, in letters that stand for others.
+            // A word five times, with symbols in place of letters.
             ("{|!pp3r1{|!pp3r1{|!pp3r1{|!pp3r1{|!pp3r1", 2),
             ("m0un7@|1m0un7@|1m0un7@|1m0un7@|1m0un7@|1", 2),
         ] {
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owners_words_are_found_whatever_form_is_scored() {
+    fn the_owners_words_are_found_in_every_form_that_is_scored() {
         for word in [
             "quendillatisdalovich",
             "{|!qu1n0z@|1[{|!qu1n0z@|1+7(9",

@@ -1,29 +1,28 @@
-//! Limits on attempts: guesses at passwords, registrations, requests for mail, refreshes, changes of one's
-//! own account.
+//! Rate limits: on password guesses, registrations, requests for mail, refreshes, and changes of one's own account.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use authlog_domain::{SessionId, UserId};
 
-/// An attempt that counts however it ends.
+/// An attempt that counts regardless of its outcome.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt<'a> {
-    /// To have mail sent to the account or the address called `identifier` (in its comparable form).
+    /// A request for mail to an account or an address.
     RequestMail {
-        /// From where.
+        /// The client address, if it is known.
         address: Option<IpAddr>,
-        /// To whom.
+        /// The identifier of the account or the address, in its comparable form.
         identifier: &'a str,
     },
-    /// To refresh a session that goes on. It is counted on this node alone.
+    /// A refresh of a live session. It is counted on this node only.
     Refresh {
         /// The session.
         session: SessionId,
         /// Its account.
         account: UserId,
     },
-    /// To change one's own account or to end its sessions.
+    /// A command of a person that changes their own account or ends its sessions.
     ChangeOwnAccount {
         /// The account.
         account: UserId,
@@ -33,42 +32,42 @@ pub enum Attempt<'a> {
 /// A password that is about to be checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Guess<'a> {
-    /// From where.
+    /// The client address, if it is known.
     pub address: Option<IpAddr>,
-    /// The name that was typed, in its comparable form.
+    /// The identifier as typed, in its comparable form.
     pub identifier: &'a str,
 }
 
-/// Decides whether an attempt may be made now. Memory is bounded however many addresses and names are tried.
+/// Decides whether an attempt is permitted now. Its memory is bounded, regardless of how many addresses and names are tried.
 pub trait AttemptLimiter: Send + Sync {
     /// Counts an attempt.
     ///
     /// # Errors
-    /// It is too early for it by as much as the error says, and nothing was counted.
+    /// The time until the attempt is permitted. Nothing was counted.
     fn count(&self, attempt: Attempt<'_>) -> Result<(), Duration>;
 
     /// Reserves the right to register once from this address.
     ///
     /// # Errors
-    /// It is too early for it by as much as the error says, and nothing was reserved.
+    /// The time until it is permitted. Nothing was reserved.
     fn reserve_registration(
         &self,
         address: Option<IpAddr>,
     ) -> Result<ReservedRegistration, Duration>;
 
-    /// Reserves the right to check one password, before anything is looked up. Requests that are under way side by side
-    /// count as requests that were refused one after the other.
+    /// Reserves the right to check one password, before the account is looked up. Until it is settled, a reservation counts
+    /// like a wrong password. So concurrent guesses are limited like sequential ones.
     ///
     /// # Errors
-    /// It is too early for it by as much as the error says, and nothing was reserved.
+    /// The time until it is permitted. Nothing was reserved.
     fn reserve(&self, guess: Guess<'_>) -> Result<Reservation, Duration>;
 
-    /// Remembers that the person with these names (in their comparable form) signed in from `address`: the wrong
-    /// passwords of others at that address do not make them wait there.
+    /// Remembers that the person with these identifiers (in their comparable form) signed in from `address`. Wrong passwords
+    /// that others send from that address then do not delay this person there.
     fn remember_sign_in(&self, address: Option<IpAddr>, names: &[String]);
 }
 
-/// The right to register once. It counts when it is dropped, however the registration ended.
+/// The right to register once. It counts when it is dropped, regardless of how the registration ended.
 #[must_use = "a reservation that is dropped counts"]
 pub struct ReservedRegistration(Option<Settle>);
 
@@ -81,7 +80,7 @@ impl ReservedRegistration {
         Self(Some(Box::new(settle)))
     }
 
-    /// The registration was refused for overload: it does not count.
+    /// Gives the right back, because the registration was refused for overload.
     pub fn give_back(mut self) {
         if let Some(settle) = self.0.take() {
             settle(false);
@@ -97,46 +96,47 @@ impl Drop for ReservedRegistration {
     }
 }
 
-/// How a reserved guess ended.
+/// The outcome of a reserved guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuessOutcome {
-    /// The password was right. The guess does not count; the sign-in does.
+    /// The password was right. It does not count as a guess, but as a sign-in.
     Right,
     /// The password was wrong, or the person must not learn that it was right.
     Wrong,
-    /// No password was checked. Nothing counts.
+    /// The password was not checked. Nothing counts.
     Unchecked,
 }
 
-/// What a limiter keeps of a guess that is under way.
+/// A limiter's part of a [`Reservation`].
 pub trait ReservedGuess: Send + Sync {
-    /// As [`Reservation::at_account`]. After an error there is nothing left to settle.
+    /// As [`Reservation::at_account`]. After an error, the guess must not be settled any more.
     ///
     /// # Errors
     /// As [`Reservation::at_account`].
     fn at_account(&mut self, account: Option<UserId>) -> Result<(), Duration>;
 
-    /// Counts what is to count and gives back the rest. It is called once.
+    /// Counts the guess by its outcome, and gives back the rest of the reservation. It is called once.
     fn settle(&mut self, outcome: GuessOutcome);
 }
 
-/// The right to check one password. One that is dropped counts as a wrong password: a request that ends in an unforeseen
-/// way may have had its password checked.
+/// The right to check one password. If it is dropped, it counts as a wrong password, because a request that ends unexpectedly
+/// may have checked it.
 #[must_use = "a reservation that is dropped counts as a wrong password"]
 pub struct Reservation(Option<Box<dyn ReservedGuess>>);
 
 impl Reservation {
-    /// A reservation of what `guess` holds.
+    /// The reservation of `guess`.
     pub fn new(guess: impl ReservedGuess + 'static) -> Self {
         Self(Some(Box::new(guess)))
     }
 
-    /// Reserves at the account itself as well: all its names share one budget. A name that no
-    /// account has is given a budget of its own, by the same work, so that neither time nor limits tell which exist.
+    /// Reserves the guess against the limit of the account as well, which all its identifiers share. An identifier without an
+    /// account (`None`) gets a limit of its own, by the same work, so that neither times nor limits reveal which accounts
+    /// exist.
     ///
     /// # Errors
-    /// It is too early by as much as the error says; for wrong passwords, or for right ones that were too many. Nothing is
-    /// reserved any more, and nothing counts.
+    /// The time until the guess is permitted, after too many wrong passwords or too many sign-ins. The reservation is given
+    /// back, and nothing counts.
     pub fn at_account(mut self, account: Option<UserId>) -> Result<Self, Duration> {
         if let Some(guess) = &mut self.0
             && let Err(wait) = guess.at_account(account)
@@ -147,17 +147,17 @@ impl Reservation {
         Ok(self)
     }
 
-    /// The password was right, and the person is signed in or may do what it was asked for.
+    /// Settles the guess: the password was right, and the request that needed it is permitted.
     pub fn was_right(self) {
         self.settle(GuessOutcome::Right);
     }
 
-    /// The password was wrong, or the person must not learn that it was right.
+    /// Settles the guess: the password was wrong, or the person must not learn that it was right.
     pub fn was_wrong(self) {
         self.settle(GuessOutcome::Wrong);
     }
 
-    /// No password was checked.
+    /// Settles the guess: the password was not checked.
     pub fn give_back(self) {
         self.settle(GuessOutcome::Unchecked);
     }

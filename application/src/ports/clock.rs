@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use authlog_domain::Timestamp;
 use uuid::Uuid;
 
-/// A clock.
+/// The clocks of the machine.
 pub trait Clock: Send + Sync {
     /// The current time by the wall clock, which jumps when the clock is set.
     fn now(&self) -> Timestamp;
@@ -19,7 +19,7 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// One moment by both clocks.
+/// The times of both clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
     /// [`Clock::now`].
@@ -29,7 +29,7 @@ pub struct ClockReading {
 }
 
 impl ClockReading {
-    /// Reads both.
+    /// Reads both clocks.
     pub fn of(clock: &dyn Clock) -> Self {
         Self {
             wall: clock.now(),

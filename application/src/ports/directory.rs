@@ -1,4 +1,4 @@
-//! The read models that sign-in and every security decision read. They are always as new as the last append.
+//! Queries of the read models, on which sign-in and every security decision depend. They always reflect the last append.
 
 use async_trait::async_trait;
 use authlog_domain::{AccountNumber, Identifier, IdentifierKind, SessionId, Timestamp, UserId};
@@ -6,16 +6,17 @@ use authlog_projections::{Account, SessionRecord};
 
 use super::{PasswordHash, StoreError, TokenDigest};
 
-/// Some of an account's sessions that count.
+/// A page of an account's live sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveSessions {
-    /// The sessions, in order of their ids.
+    /// The sessions, in the order of their ids.
     pub sessions: Vec<SessionRecord>,
-    /// After which session there may be more. There may be some even where `sessions` is empty: only so many are looked at.
+    /// The session after which the next page begins; `None` on the last page. There may be a next page although `sessions` is
+    /// empty, because a query examines a bounded number of sessions.
     pub next: Option<SessionId>,
 }
 
-/// A session together with the account whose it is: all that says whether the session counts.
+/// A session with its account, read at one moment. Together they determine whether the session is live.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionStanding {
     /// The session.
@@ -25,7 +26,7 @@ pub struct SessionStanding {
 }
 
 impl SessionStanding {
-    /// Whether the session counts at `now`.
+    /// Whether the session is live at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.session.is_live(&self.account, now)
     }
@@ -35,45 +36,46 @@ impl SessionStanding {
 pub struct SignInRecord {
     /// The account.
     pub account: Account,
-    /// The hash of its password; `None` if no password may be right: what is stored was not stored by this service.
+    /// The hash of its password; `None` if the stored hash was not written by this service. Then every password is wrong.
     pub hash: Option<PasswordHash>,
 }
 
 /// Queries of the read models.
 ///
-/// A row that this service did not write grants nothing: except in lists of accounts and sessions, which decide nothing,
-/// it reads as if it were not there.
+/// A row that this service did not write is treated as missing. The lists of accounts and sessions are an exception, because
+/// nothing is decided by them.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// The account called so, with its credential.
+    /// The account with this identifier, and its password hash.
     async fn find_for_sign_in(
         &self,
         identifier: &Identifier,
     ) -> Result<Option<SignInRecord>, StoreError>;
 
-    /// Those of `identifiers` that some account has.
+    /// The kinds of those `identifiers` that an account has.
     async fn taken(&self, identifiers: &[Identifier]) -> Result<Vec<IdentifierKind>, StoreError>;
 
-    /// The account called so.
+    /// The account with this identifier.
     async fn find_account(&self, identifier: &Identifier) -> Result<Option<Account>, StoreError>;
 
-    /// The account of that id.
+    /// The account with this id.
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// Up to `limit` accounts in the order in which their registrations were stored, those after the account `after`, which
-    /// may be erased. An account is listed only when every account before it is known, so that a reader who goes on after the
-    /// last one misses none.
+    /// Up to `limit` accounts after the account `after`, which may be erased, in the order in which their registrations were
+    /// committed. An account is listed only once the accounts before it are known. So a reader who continues after the last
+    /// one misses none.
     async fn accounts(
         &self,
         after: Option<AccountNumber>,
         limit: u32,
     ) -> Result<Vec<Account>, StoreError>;
 
-    /// The session of that id and its account.
+    /// The session with this id, and its account.
     async fn session(&self, session: SessionId) -> Result<Option<SessionStanding>, StoreError>;
 
-    /// The same for a caller that decides nothing by the session but what to append to its stream. An append proves itself
-    /// that it follows the last event, so the session's row may be an earlier one here. The account's may not.
+    /// As [`Self::session`], for a caller that only decides what to append to the session's stream. The row of the session may
+    /// be out of date here, because the append is refused unless it follows the last event of the stream. The row of the
+    /// account is up to date.
     async fn session_to_append_to(
         &self,
         session: SessionId,
@@ -81,7 +83,7 @@ pub trait Directory: Send + Sync {
         self.session(session).await
     }
 
-    /// Up to `limit` of the account's sessions that count at `now`, in order of their ids, those after `after`. It looks at a
+    /// Up to `limit` of the account's sessions after `after` that are live at `now`, in the order of their ids. It examines a
     /// bounded number of sessions.
     async fn live_sessions(
         &self,
@@ -91,22 +93,22 @@ pub trait Directory: Send + Sync {
         limit: u32,
     ) -> Result<LiveSessions, StoreError>;
 
-    /// Whether the account may have a live session other than `kept`: one of its current epoch that was not ended (it
-    /// may have expired), or the one that was kept when the epoch began. It reads a bounded number of sessions, and
-    /// answers yes if more began in this epoch.
+    /// Whether the account may have a live session other than `kept`: one of its current epoch that was not ended (it may
+    /// have expired), or the account's kept session. It reads a bounded number of sessions, and returns `true` if more
+    /// started in this epoch.
     async fn may_have_other_sessions(
         &self,
         user: UserId,
         kept: Option<SessionId>,
     ) -> Result<bool, StoreError>;
 
-    /// The session for which an opaque token stands that has this digest and has not expired at `now`.
+    /// The session of the opaque token with this digest, if the token has not expired at `now`.
     async fn session_by_opaque_token(
         &self,
         digest: &TokenDigest,
         now: Timestamp,
     ) -> Result<Option<SessionStanding>, StoreError>;
 
-    /// A number that no account has been or will be given again.
+    /// A number for a new account. No account has it, and it is never returned again.
     async fn next_account_number(&self) -> Result<AccountNumber, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Examining a store: whether everything it holds is what the log says.
+//! Examination of a store: whether its content is consistent with the log.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use authlog_domain::{Timestamp, UserId};
 
 use super::StoreError;
 
-/// A promise of the design that can be checked.
+/// An invariant of the store that can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Check {
     /// The sequences of a stream run from 1 without gaps.
@@ -16,36 +16,36 @@ pub enum Check {
     LogDense,
     /// Every event is in the log and every entry of the log has its event.
     LogComplete,
-    /// The log has events in the order in which they were committed, and so each stream's in order.
+    /// The log has the events in the order of their commits, and so the events of each stream in their order.
     LogOrder,
     /// An event's leaf is the hash of what is stored.
     Leaves,
     /// Events can be opened and read.
     Events,
-    /// An account has a key and it can be unwrapped.
+    /// Each account has a key, which can be unwrapped.
     SubjectKeys,
     /// The rows of the accounts equal the fold.
     Accounts,
-    /// Each account has its place in the list of accounts, and no other place shows one.
+    /// Each account has its place in the list of accounts, and every other place is without an account.
     Places,
     /// The rows of the sessions equal the fold.
     Sessions,
     /// The claims to identifiers equal the fold.
     Claims,
-    /// An account has the password that its last event names.
+    /// Each account has the password hash that its last event names.
     Credentials,
-    /// Opaque tokens stand for the sessions for which the service stored them.
+    /// Opaque tokens belong to the sessions for which the service stored them.
     OpaqueTokens,
-    /// Triggers, functions, indexes and the like are those that the program made.
+    /// Triggers, functions, indexes and other objects of the schema are those of this program.
     Schema,
-    /// Signing keys are what the service stored.
+    /// Signing keys are as the service stored them.
     SigningKeys,
     /// The stream on NATS equals the log.
     Stream,
 }
 
 impl Check {
-    /// The promise in words.
+    /// The invariant, in words for an operator.
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Sequences => "sequences run from 1 without gaps",
@@ -68,19 +68,19 @@ impl Check {
     }
 }
 
-/// Something that is not as promised.
+/// A violation of an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which promise is broken.
+    /// The invariant.
     pub check: Check,
-    /// Where, so that it can be looked up. It is never personal.
+    /// Where it was found, such as the id of a row. It contains no personal data.
     pub place: String,
-    /// In what way.
+    /// How the content differs.
     pub detail: String,
 }
 
 impl Finding {
-    /// A broken promise.
+    /// A violation of the invariant `check`.
     pub fn new(check: Check, place: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             check,
@@ -90,10 +90,10 @@ impl Finding {
     }
 }
 
-/// The divergences of one kind.
+/// The violations of one invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergences {
-    /// The first one that was met.
+    /// The first one that was found.
     pub first: Finding,
     /// How many there are.
     pub count: u64,
@@ -106,25 +106,25 @@ pub struct Divergences {
 pub struct Diagnosis {
     /// Events that were examined.
     pub events: u64,
-    /// Events that are committed and have no place in the log yet: a sequencer will give them one.
+    /// Committed events without a log index yet. A sequencer will assign one.
     pub waiting: u64,
-    /// Whether what has no seal still grants access, because a version before may have written it: then seals are not
-    /// checked.
+    /// Whether rows without a seal are still accepted, because a node of an earlier version may have written them. Then seals
+    /// are not checked.
     pub unsealed: bool,
-    /// The first [`Self::NAMED_PAIRS`] pairs of accounts that have one mailbox by two spellings of its address: one, and the
-    /// one that is found by any other spelling. Earlier versions registered them; both are used as before.
+    /// The first [`Self::NAMED_PAIRS`] pairs of accounts with two spellings of one mailbox. The second account of a pair is the
+    /// one that any third spelling finds. Earlier versions permitted this, and both accounts can still be used.
     pub shared_mailboxes: Vec<(UserId, UserId)>,
     /// How many more such pairs there are.
     pub more_shared_mailboxes: u64,
-    /// What is wrong, by kind.
+    /// The violations, by invariant.
     pub divergences: BTreeMap<Check, Divergences>,
 }
 
 impl Diagnosis {
-    /// How many pairs are named: more than a person reads.
+    /// How many pairs are named. A person does not read more.
     const NAMED_PAIRS: usize = 100;
 
-    /// Takes note of two accounts that have one mailbox.
+    /// Records two accounts that have one mailbox. `holder` is the one that any third spelling finds.
     pub fn note_shared_mailbox(&mut self, account: UserId, holder: UserId) {
         if self.shared_mailboxes.len() < Self::NAMED_PAIRS {
             self.shared_mailboxes.push((account, holder));
@@ -133,7 +133,7 @@ impl Diagnosis {
         }
     }
 
-    /// Takes note of a divergence and whether it was repaired.
+    /// Records a violation, and whether it was repaired.
     pub fn note(&mut self, finding: Finding, repaired: bool) {
         let entry = self
             .divergences
@@ -147,7 +147,7 @@ impl Diagnosis {
         entry.repaired += u64::from(repaired);
     }
 
-    /// Whether nothing is wrong, or nothing any more.
+    /// Whether there are no violations, or all of them were repaired.
     pub fn is_well(&self) -> bool {
         self.divergences
             .values()
@@ -155,14 +155,15 @@ impl Diagnosis {
     }
 }
 
-/// Examines a store. It reads in pages: memory does not grow with the log.
+/// Examines a store. It reads in pages, so its memory does not grow with the log.
 #[async_trait]
 pub trait Doctor: Send + Sync {
-    /// How many steps an examination takes, about.
+    /// About how many steps an examination takes.
     async fn examination_steps(&self) -> Result<u64, StoreError>;
 
-    /// Examines everything at `now` while the service runs, and passes the number of finished steps to `progress`. With `repair`
-    /// it writes what is derived from events again where it differs, unless those events are themselves in doubt.
+    /// Examines everything at `now` while the service runs, and passes the number of finished steps to `progress`. With
+    /// `repair`, derived data that differs is computed and written again, unless the events from which it is derived are
+    /// themselves in doubt.
     async fn examine(
         &self,
         repair: bool,

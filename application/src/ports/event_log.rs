@@ -1,4 +1,4 @@
-//! The one order of all events.
+//! The log: all events in one order.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use authlog_domain::{Timestamp, UserId};
 
 use super::{RecordedEvent, StoreError};
 
-/// An event at its place in the log.
+/// An entry of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedEvent {
-    /// Its place: dense from 1, the same on every node for ever.
+    /// The log index: from 1 without gaps, the same on every node and forever.
     pub log_index: u64,
-    /// When the store recorded it.
+    /// When the store recorded the event.
     pub recorded_at: Timestamp,
-    /// The account to which it happened.
+    /// The account that the event concerns.
     pub user: UserId,
-    /// The event. Its personal fields are erased, and its metadata names neither address nor user agent.
+    /// The event. Its personal fields read as erased, and its metadata has neither the client address nor the user agent.
     pub event: RecordedEvent,
     /// The hash of the whole entry as the store holds it: the leaf of the log's Merkle tree.
     pub leaf_hash: LeafHash,
 }
 
-/// SHA-256 over an entry of the log. It covers the event's time and payload, so entries of two histories differ in it
-/// even where an event of the same name stands at the same place.
+/// The SHA-256 hash of an entry of the log. It covers the event's time and payload. So entries of two histories have
+/// different hashes, even if events with the same id are at the same log index.
 pub type LeafHash = [u8; 32];
 
-/// How far a reader has come in the log, and the entry that it found there.
+/// How far a reader has read the log, and the hash of the last entry that it read.
 ///
-/// A failover or a restore can replace the end of the log by other events. A number alone would lead the reader from
-/// one history into the other; the hash tells them apart.
+/// A failover or a restore can replace the end of the log by other events. With the index alone, the reader would continue in
+/// the new history without noticing it. The hash shows the difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogCursor {
-    /// The last place that was read; 0 before the first.
+    /// The last log index that was read; 0 before the first entry.
     pub log_index: u64,
-    /// The entry at that place, if the reader has seen it.
+    /// The hash of the entry at that index, if the reader has read it.
     pub leaf_hash: Option<LeafHash>,
 }
 
 impl LogCursor {
-    /// The cursor of a reader who knows the number of a place and not the entry there.
+    /// The cursor of a reader that knows the index only, and not the entry there.
     pub fn unproven(log_index: u64) -> Self {
         Self {
             log_index,
@@ -49,7 +49,7 @@ impl LogCursor {
 }
 
 impl LoggedEvent {
-    /// The cursor of a reader whose last event this is.
+    /// The cursor of a reader that has read up to this event.
     pub fn cursor(&self) -> LogCursor {
         LogCursor {
             log_index: self.log_index,
@@ -58,19 +58,19 @@ impl LoggedEvent {
     }
 }
 
-/// Events of the log, and how far they reach.
+/// A page of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogPage {
-    /// Those that match, in order.
+    /// The events that match the filter, in the order of the log.
     pub events: Vec<LoggedEvent>,
-    /// Where to read on.
+    /// The last entry that was examined, after which the next page begins.
     pub cursor: LogCursor,
 }
 
-/// Why a reader of the log cannot read on.
+/// Why a reader of the log cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadOnError {
-    /// The log does not have the entry that the reader found at this place.
+    /// The log no longer has the entry that the reader has read at this index.
     #[error(
         "the log no longer has entry {0} as it was read: the database was restored, or failed over to a server that had not received it"
     )]
@@ -80,29 +80,29 @@ pub enum ReadOnError {
     Store(#[from] StoreError),
 }
 
-/// Which events a reader wants.
+/// Which events of the log to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogFilter {
-    /// Those of one account.
+    /// Events of this account only.
     pub user: Option<UserId>,
-    /// Those of these stored types; all if empty.
+    /// Events of these stored types only; every type if empty.
     pub event_types: Vec<String>,
-    /// Those up to this place, itself included; to the end of the log if `None`.
+    /// Events up to this log index, inclusive; `None` for the end of the log.
     pub until: Option<u64>,
 }
 
-/// How far the log and what follows from it have come.
+/// The end of the log, and the events that are not in it yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogHead {
-    /// The last index that was given out; 0 for an empty log.
+    /// The last log index; 0 for an empty log.
     pub log_index: u64,
-    /// When the store recorded the event there.
+    /// When the store recorded the event with that index.
     pub recorded_at: Option<Timestamp>,
-    /// Events that are committed and have no place in the log yet.
+    /// The number of committed events without a log index yet.
     pub unsequenced: u64,
-    /// When the store recorded the oldest of those.
+    /// When the store recorded the oldest of these events.
     pub unsequenced_since: Option<Timestamp>,
-    /// What keeps them from getting one, if they wait for long and it is known.
+    /// The transaction that blocks the sequencer, if they have waited for long and the cause is known.
     pub held_up: Option<HoldUp>,
 }
 
@@ -113,55 +113,55 @@ impl LogHead {
     }
 }
 
-/// A transaction of the database's cluster that has written something and does not end. Nothing after it gets a place in
-/// the log until it does.
+/// A transaction anywhere in the database server that has written and does not end. Until it ends, later events get no log
+/// index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldUp {
-    /// Its id.
+    /// The id of the transaction.
     pub transaction: String,
     /// The name of its database.
     pub database: String,
-    /// Who holds it open.
+    /// What holds it open.
     pub by: HoldUpBy,
-    /// For how long; `None` where this is not shown to our role.
+    /// How long it has been open; `None` if PostgreSQL does not show that to our role.
     pub age: Option<Duration>,
 }
 
-/// Who holds a transaction open.
+/// What holds a transaction open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldUpBy {
     /// A session of the database server.
     Session {
-        /// The process id of the server's process, which `pg_terminate_backend` takes.
+        /// The process id of the session, as for `pg_terminate_backend`.
         pid: i32,
-        /// What its program calls itself.
+        /// The name that its program gave.
         application_name: String,
-        /// Its state, such as "idle in transaction"; `None` where this is not shown to our role.
+        /// Its state, such as "idle in transaction"; `None` if PostgreSQL does not show that to our role.
         state: Option<String>,
     },
-    /// No session: it was prepared, and waits for `COMMIT PREPARED` or `ROLLBACK PREPARED`.
+    /// No session: the transaction was prepared, and waits for `COMMIT PREPARED` or `ROLLBACK PREPARED`.
     PreparedTransaction {
-        /// Its name.
+        /// The global identifier of the prepared transaction.
         gid: String,
     },
 }
 
-/// What a stretch of the log says about accounts themselves, their sessions aside.
+/// The accounts that changed in a range of the log. Events of sessions do not count as changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangedAccounts {
-    /// Those to which something happened, each once, in no order.
+    /// The accounts, each once, in no particular order.
     pub accounts: Vec<UserId>,
-    /// The last place that was looked at.
+    /// The last entry that was examined.
     pub cursor: LogCursor,
-    /// Whether the log goes on after it.
+    /// Whether the log has entries after it.
     pub has_more: bool,
 }
 
 /// Reads the log in order.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// Up to `limit` events that match `filter`, those after the place `after`, in order. An index that was given out is
-    /// never missing from a later answer.
+    /// Up to `limit` events after the log index `after` that match `filter`, in order. A reader that sees an index sees every
+    /// lower one as well.
     async fn read_log(
         &self,
         after: u64,
@@ -169,8 +169,8 @@ pub trait EventLog: Send + Sync {
         filter: &LogFilter,
     ) -> Result<Vec<LoggedEvent>, StoreError>;
 
-    /// The same after `from`, and where that page ends. The entry at `from` is compared in the read of the page itself, so
-    /// no page of another history is returned. With [`LogFilter::until`] a page that is not full reaches until there.
+    /// As [`Self::read_log`], after the cursor `from`. The entry at `from` is compared in the same read as the page, so no page
+    /// of another history is returned. With [`LogFilter::until`], the cursor of a page that is not full is at that index.
     async fn read_on(
         &self,
         from: LogCursor,
@@ -178,20 +178,20 @@ pub trait EventLog: Send + Sync {
         filter: &LogFilter,
     ) -> Result<LogPage, ReadOnError>;
 
-    /// The accounts to which something happened after `from`, in up to `limit` places. None of the events is read; the
-    /// entry at `from` is compared as in [`Self::read_on`].
+    /// The accounts that changed in up to `limit` entries after `from`. The events themselves are not read. The entry at
+    /// `from` is compared as in [`Self::read_on`].
     async fn changed_accounts(
         &self,
         from: LogCursor,
         limit: u32,
     ) -> Result<ChangedAccounts, ReadOnError>;
 
-    /// How far the log has come.
+    /// The end of the log.
     async fn log_head(&self) -> Result<LogHead, StoreError>;
 }
 
 impl LogFilter {
-    /// Whether a reader wants this event.
+    /// Whether this event matches the filter.
     pub fn matches(&self, event: &LoggedEvent) -> bool {
         self.until.is_none_or(|until| event.log_index <= until)
             && self.user.is_none_or(|user| user == event.user)

@@ -1,4 +1,4 @@
-//! What happened to one account, and how it stood at an earlier moment.
+//! The history of one account, and its state at an earlier moment.
 
 use async_trait::async_trait;
 use authlog_domain::{SessionId, Timestamp, UserId};
@@ -8,34 +8,34 @@ use super::{Account, RecordedEvent, SessionRecord, StoreError};
 /// An event of an account, of one of its sessions or of its refused logins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastEvent {
-    /// Its place in the log; `None` for one that is committed and has not been given a place yet.
+    /// The log index; `None` for a committed event that has none yet.
     pub log_index: Option<u64>,
-    /// When the store recorded it.
+    /// When the store recorded the event.
     pub recorded_at: Timestamp,
-    /// The event. Personal fields of the payload, and `ip` and `user_agent` of the metadata, are opened; where the key is
-    /// gone they read `{"erased": true}`.
+    /// The event. Personal fields of the payload, and `ip` and `user_agent` of the metadata, are in clear text; after
+    /// an erasure they read `{"erased": true}`.
     pub event: RecordedEvent,
 }
 
-/// Which events of an account a reader wants.
+/// Which events of an account to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryFilter {
-    /// Those recorded at this instant or later.
+    /// Events recorded at this instant or later.
     pub since: Option<Timestamp>,
-    /// Those recorded before this instant.
+    /// Events recorded before this instant.
     pub until: Option<Timestamp>,
-    /// Those of these stored types; all if empty.
+    /// Events of these stored types only; every type if empty.
     pub event_types: Vec<String>,
-    /// Those of one session.
+    /// Events of this session only.
     pub session: Option<SessionId>,
 }
 
 impl HistoryFilter {
-    /// How many events one page of a filtered history looks at. The rest is for the next page, even where none of them
-    /// passed the filter: a request costs what a page costs, however long the account's history is.
+    /// How many events one page of a filtered history examines. Then the page ends, even if no event passed the filter. So
+    /// the cost of a request does not depend on the length of the account's history.
     pub const LOOKED_AT: u32 = 1000;
 
-    /// How many events a page of up to `limit` events looks at.
+    /// How many events a page of up to `limit` events examines.
     pub fn looks_at(&self, limit: u32) -> u32 {
         if *self == Self::default() {
             limit
@@ -45,30 +45,30 @@ impl HistoryFilter {
     }
 }
 
-/// A piece of an account's history.
+/// A page of an account's history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryPage {
-    /// The events in order of the log. Those without a place come last, in the order in which they will most likely get
-    /// theirs.
+    /// The events in the order of the log. Events without a log index come last, in the order in which they will most likely
+    /// get one.
     pub events: Vec<PastEvent>,
-    /// The last place that was looked at, if there may be more after it: where to go on.
+    /// The last log index that was examined, after which the next page begins; `None` on the last page.
     pub next: Option<u64>,
 }
 
-/// A moment in the life of the log.
+/// A moment for which the state of an account is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Right after the event at this place in the log. It is exact.
+    /// After the event with this log index. This is exact.
     Index(u64),
-    /// After the account's last event that the store had recorded by this instant.
+    /// After the last event of the account that the store had recorded at this instant.
     Instant(Timestamp),
 }
 
 impl Moment {
-    /// Reads a log index or an RFC 3339 instant.
+    /// Parses a log index or an RFC 3339 instant; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            // The stores count in signed 64-bit numbers.
+            // The stores use signed 64-bit integers.
             let index = text.parse().ok()?;
             return i64::try_from(index).is_ok().then_some(Self::Index(index));
         }
@@ -76,23 +76,23 @@ impl Moment {
     }
 }
 
-/// An account as it stood at a moment: the fold of its events up to then, by the folds that keep the read models.
+/// The state of an account at a moment: the fold of its events up to then, by the same folds as the read models.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PastState {
-    /// How many events it is made of; none where the account had not been registered yet.
+    /// The number of these events; 0 if the account was not registered yet.
     pub events: u64,
-    /// The place of the last of them, if it has one.
+    /// The log index of the last of them, if it has one.
     pub log_index: Option<u64>,
-    /// When that was recorded.
+    /// When the last of them was recorded.
     pub recorded_at: Option<Timestamp>,
-    /// The account; `None` also where it had been erased.
+    /// The account; `None` if it was not registered yet, or was erased.
     pub account: Option<Account>,
-    /// Its sessions, ended or not, in order of their ids.
+    /// Its sessions, including ended ones, in the order of their ids.
     pub sessions: Vec<SessionRecord>,
 }
 
 impl PastState {
-    /// The sessions that counted at `now`.
+    /// The sessions that were live at `now`.
     pub fn live_sessions(&self, now: Timestamp) -> impl Iterator<Item = &SessionRecord> {
         let account = self.account.as_ref();
         self.sessions
@@ -101,11 +101,11 @@ impl PastState {
     }
 }
 
-/// Reads what happened to one account. A page costs by the events that it looks at ([`HistoryFilter::looks_at`]), however
-/// long the log and the account's history are.
+/// Reads the history of one account. The cost of a page depends on the number of events that it examines
+/// ([`HistoryFilter::looks_at`]), and not on the length of the log or of the account's history.
 #[async_trait]
 pub trait History: Send + Sync {
-    /// Up to `limit` events with places after `after`, and if those were the last, also some that have no place yet.
+    /// Up to `limit` events with log indices after `after`. If these are the last, events without a log index follow.
     async fn history(
         &self,
         user: UserId,
@@ -114,14 +114,14 @@ pub trait History: Send + Sync {
         filter: &HistoryFilter,
     ) -> Result<HistoryPage, StoreError>;
 
-    /// The events with which these sessions of the account started, in any order.
+    /// The events that started these sessions of the account, in any order.
     async fn origins(
         &self,
         user: UserId,
         sessions: &[SessionId],
     ) -> Result<Vec<PastEvent>, StoreError>;
 
-    /// The account as it stood at `moment`; as it stands now, events without a place included, if there is none.
+    /// The state of the account at `moment`. For `None`, its current state, including events without a log index.
     async fn state_at(&self, user: UserId, moment: Option<Moment>)
     -> Result<PastState, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Mail to people, and what is kept of it.
+//! Sending of mail, and the local copies of sent mail.
 
 use async_trait::async_trait;
 use authlog_domain::{Email, UserId};
@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 /// A message to one person. It has no `Debug`, because its content is private.
 pub struct Mail {
-    /// The entry of the queue for which it is sent. The same mail for the same entry is the same message, so that a mailbox
-    /// that gets it twice can tell.
+    /// The queue entry for which the mail is sent. Together with the text it determines the `Message-ID`, so that a
+    /// mailbox that receives the mail twice can recognize that.
     pub entry: Uuid,
-    /// Whose account it is about.
+    /// The account that the mail concerns.
     pub user: UserId,
-    /// To whom.
+    /// The recipient.
     pub to: Email,
     /// The subject, one line.
     pub subject: String,
@@ -19,16 +19,16 @@ pub struct Mail {
     pub text: String,
 }
 
-/// Why a message was not handed over.
+/// Why a message may not have been delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    /// It may work later.
+    /// The message was not handed over. A retry may succeed.
     #[error("the mail could not be handed over yet")]
     Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It was handed over whole, and nothing says whether it was taken: it may have been delivered.
+    /// The whole message was sent, but the server did not acknowledge it. It may have been delivered.
     #[error("the mail was handed over, and the server did not acknowledge it")]
     Unacknowledged(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It will never work: the address or the message was refused.
+    /// The server refused the address or the message. A retry is useless.
     #[error("the mail was refused")]
     Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -36,16 +36,16 @@ pub enum MailError {
 /// Hands mail over for delivery.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Hands `mail` over. When it returns, the receiver is responsible for delivery.
+    /// Hands `mail` over. Once it has returned, the receiver is responsible for delivery.
     async fn send(&self, mail: Mail) -> Result<(), MailError>;
 }
 
-/// Mail that is kept on this node as files, where no mail server is set.
+/// Mail that this node stores as files, because no mail server is configured.
 #[async_trait]
 pub trait KeptMail: Send + Sync {
-    /// The accounts that some of it is about.
+    /// The accounts about which there is mail.
     async fn accounts(&self) -> Result<Vec<UserId>, MailError>;
 
-    /// Deletes the mail about the account of `user`. When it returns, the deletion survives a crash.
+    /// Deletes the mail about the account `user`. Once it has returned, the deletion survives a crash.
     async fn forget(&self, user: UserId) -> Result<(), MailError>;
 }

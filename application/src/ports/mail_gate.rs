@@ -1,4 +1,4 @@
-//! The gate through which every mail goes: how much one mailbox is sent.
+//! The mail gate: it limits how much mail one mailbox is sent. Every mail passes it.
 
 use std::time::Duration;
 
@@ -8,41 +8,41 @@ use uuid::Uuid;
 
 use super::StoreError;
 
-/// What a mail is about.
+/// The kind of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MailKind {
-    /// The account has another password.
+    /// A notice: the account has a new password.
     PasswordChanged,
-    /// The account has another e-mail address; this goes to the one before.
+    /// A notice to the previous address: the account has a new e-mail address.
     EmailChanged,
-    /// The account was locked.
+    /// A notice: the account was locked.
     AccountLocked,
-    /// A refresh token was used a second time.
+    /// A notice: a refresh token was reused, and the session has ended.
     RefreshTokenReused,
-    /// The owner of another account asked for the address of this one.
+    /// A notice: the owner of another account requested the address of this one.
     AddressWanted,
-    /// A link that proves whose an e-mail address is.
+    /// A link that verifies an e-mail address.
     VerificationLink,
-    /// A link to reset the password.
+    /// A link that resets the password.
     ResetLink,
 }
 
-/// Links: as many as the domain lets one account ask for, five in half an hour. So a request that the domain accepts is
-/// refused here only if other accounts ask for the same mailbox, or for hours on end. That matters because a newer link
-/// replaces an older one: a link that is not sent takes the one before it away.
+/// The limit of links: as many as the domain permits to one account, five in half an hour. So a request that the domain
+/// accepts is refused here only if other accounts request links to the same mailbox, or if requests go on for hours. That
+/// matters because a new link invalidates the previous one, even if the new one is not sent.
 const LINKS: MailQuota = MailQuota {
     at_once: 5,
     then_one_per: Duration::from_secs(6 * 60),
 };
 
-/// Notices: the first ones of an attack arrive at once; the later ones are merged into one an hour.
+/// The limit of notices: the first ones of an attack are sent at once, and later ones are combined into one an hour.
 const NOTICES: MailQuota = MailQuota {
     at_once: 3,
     then_one_per: Duration::from_secs(60 * 60),
 };
 
-/// What a mailbox is sent of all kinds together, at a steady rate 48 mails a day. That is one per lifetime of a reset link:
-/// however many a stranger asks for, the newest one that the owner has is good.
+/// The limit of all kinds together: 48 mails a day in the long run, which is one per lifetime of a reset link. So regardless
+/// of how many links a stranger requests, the newest one that the owner received is valid.
 const ALL_KINDS: MailQuota = MailQuota {
     at_once: 30,
     then_one_per: Duration::from_secs(30 * 60),
@@ -73,12 +73,12 @@ impl MailKind {
         }
     }
 
-    /// The kind of that stored name.
+    /// The kind with this stored name; `None` if there is none.
     pub fn from_stored(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// How much of this kind a mailbox is sent.
+    /// How much mail of this kind a mailbox is sent.
     pub const fn quota(self) -> MailQuota {
         match self {
             Self::VerificationLink | Self::ResetLink => LINKS,
@@ -90,12 +90,11 @@ impl MailKind {
         }
     }
 
-    /// How far this kind may use up what a mailbox is sent of all kinds together: thirty mails at once, of which strangers
-    /// cannot use up what people need.
+    /// How much of the common limit of all kinds this kind may use. The common limit is thirty mails at once.
     ///
-    /// Anyone with an account can cause [`Self::AddressWanted`], and anyone at all [`Self::ResetLink`]. So ten places are
-    /// left to links when the former has used its own, and ten more to notices about the account itself: the first three of
-    /// each kind get through, however many links were asked for.
+    /// Anyone with an account can cause [`Self::AddressWanted`], which may use ten. Anyone at all can cause
+    /// [`Self::ResetLink`]; links may use twenty. So ten are reserved for links, and ten more for notices about the account
+    /// itself: the first three of each kind are sent, regardless of how many links strangers requested.
     pub const fn quota_of_all(self) -> MailQuota {
         let at_once = match self {
             Self::AddressWanted => 10,
@@ -111,7 +110,7 @@ impl MailKind {
         }
     }
 
-    /// As [`MailQuota::longest_use`], of the budget of all kinds together.
+    /// As [`MailQuota::longest_use`], for the common limit of all kinds.
     pub fn longest_use_of_all(now: Timestamp) -> Timestamp {
         let of_kind = Self::ALL.map(|kind| kind.quota_of_all().longest_use(now));
         of_kind.into_iter().max().unwrap_or(now)
@@ -130,29 +129,30 @@ impl From<Notice> for MailKind {
     }
 }
 
-/// How many mails may go out: so many at once, and then one in each such time (the generic cell rate algorithm, ITU-T
-/// I.371).
+/// A rate limit: a burst of mails at once, and then one per period (the generic cell rate algorithm, ITU-T I.371).
+///
+/// The state of a limit is one instant, until which it is used. Each admitted mail moves it by one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailQuota {
-    /// How many at once.
+    /// The largest burst.
     pub at_once: u32,
-    /// How long it takes until there may be one more.
+    /// The period after which one more mail is permitted.
     pub then_one_per: Duration,
 }
 
 impl MailQuota {
-    /// A budget is used until some instant. A mail may go out at `now` if that instant is not later than this one.
+    /// The latest instant until which the limit may be used for a mail to be admitted at `now`.
     pub fn latest_use(self, now: Timestamp) -> Timestamp {
         now.plus(self.then_one_per * self.at_once.saturating_sub(1))
     }
 
-    /// Until when an admission at `now` uses a budget at the most.
+    /// The latest instant until which the limit can be used after an admission at `now`.
     pub fn longest_use(self, now: Timestamp) -> Timestamp {
         now.plus(self.then_one_per * self.at_once)
     }
 }
 
-/// The entry of a queue that a mail is sent for.
+/// The queue entry for which a mail is sent.
 #[derive(Clone, Copy, Debug)]
 pub enum QueuedMail {
     /// An entry of the [`MailQueue`](super::MailQueue).
@@ -161,29 +161,28 @@ pub enum QueuedMail {
     Reset(ResetId),
 }
 
-/// What the gate says.
+/// The answer of the mail gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The mail may go out.
+    /// The mail may be sent.
     Admitted,
-    /// The mailbox has had enough.
+    /// The limit of the mailbox is reached.
     Refused {
-        /// When it is worth asking again.
+        /// When a retry makes sense.
         until: Timestamp,
     },
-    /// The entry is not in its queue any more: there is nothing to send.
+    /// The entry is no longer in its queue, so there is nothing to send.
     Gone,
 }
 
-/// Bounds the mail that one mailbox is sent, by [`MailKind::quota`] and [`MailKind::quota_of_all`].
+/// Limits the mail that one mailbox is sent, by [`MailKind::quota`] and [`MailKind::quota_of_all`].
 ///
-/// What was sent is remembered by a keyed digest of the mailbox: beyond the end of an account, a restart of a node, and
-/// for all nodes of a store together. Two spellings of an address are one mailbox.
+/// The store remembers sent mail by a keyed digest of the mailbox. So the limits hold for all nodes of a store together, and
+/// survive the erasure of an account and the restart of a node. Two spellings of an address are one mailbox.
 #[async_trait]
 pub trait MailGate: Send + Sync {
-    /// Asks whether a mail of this kind may go out to `to` at `now`, for that entry of a queue. The answer is decided
-    /// atomically. An admission belongs to the entry: asking again for it, after a failure to hand the mail over, uses
-    /// nothing up.
+    /// Decides, atomically, whether a mail of this kind may be sent to `to` at `now` for this queue entry. An entry that was
+    /// admitted stays admitted: a further call for it, after a failure to send the mail, does not count against the limits.
     async fn admit(
         &self,
         entry: QueuedMail,
@@ -210,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_knows_how_long_all_mail_of_a_mailbox_can_be_used() {
+    fn the_longest_use_of_all_kinds_is_the_one_in_the_schema() {
         let now = Timestamp::from_unix_millis(0);
         let in_admit_mail = now.plus(30 * ALL_KINDS.then_one_per);
         assert_eq!(MailKind::longest_use_of_all(now), in_admit_mail);
     }
 
     #[test]
-    fn one_account_can_ask_for_no_more_links_than_a_mailbox_is_sent() {
+    fn a_mailbox_is_sent_all_links_that_one_account_can_request() {
         for (requests, window) in [
             (MAX_RESET_REQUESTS, RESET_REQUEST_WINDOW),
             (MAX_VERIFICATION_REQUESTS, VERIFICATION_REQUEST_WINDOW),
@@ -228,14 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn the_places_that_links_leave_hold_the_first_notices_of_every_kind() {
-        let of_ones_own_account = MailKind::ALL
+    fn the_reserve_for_notices_holds_the_first_ones_of_every_kind() {
+        let about_the_account_itself = MailKind::ALL
             .into_iter()
             .filter(|kind| kind.quota() == NOTICES && *kind != MailKind::AddressWanted);
-        let first_notices: u32 = of_ones_own_account.map(|kind| kind.quota().at_once).sum();
-        let left = MailKind::PasswordChanged.quota_of_all().at_once
+        let first_notices: u32 = about_the_account_itself
+            .map(|kind| kind.quota().at_once)
+            .sum();
+        let reserve = MailKind::PasswordChanged.quota_of_all().at_once
             - MailKind::ResetLink.quota_of_all().at_once;
-        // The lock is an administrator's doing: a thief can cause the three others.
-        assert!(left >= first_notices - MailKind::AccountLocked.quota().at_once);
+        // An administrator causes the notice of a lock. A thief can cause the three others.
+        assert!(reserve >= first_notices - MailKind::AccountLocked.quota().at_once);
     }
 }

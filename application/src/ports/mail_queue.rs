@@ -1,4 +1,4 @@
-//! What people are to be told by mail.
+//! The queue of mail about accounts.
 
 use async_trait::async_trait;
 use authlog_domain::{Email, Timestamp, UserId};
@@ -6,37 +6,37 @@ use uuid::Uuid;
 
 use super::{MailKind, StoreError};
 
-/// What a person is to be told by mail. The text is made when it is sent.
+/// An entry of the mail queue. The text of the mail is composed when it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueMail {
-    /// Names the entry.
+    /// The id of the entry.
     pub id: Uuid,
-    /// The account to which it happened.
+    /// The account that the mail concerns.
     pub user: UserId,
-    /// What happened.
+    /// The kind of the mail.
     pub kind: MailKind,
-    /// The address to tell, where that is not the account's own: the one that it had before, or the one that it is to have.
+    /// The recipient, if that is not the account's current address: the previous address, or a requested new one.
     pub address: Option<Email>,
-    /// How often it happened since a mail of this kind was last sent.
+    /// How many events of this kind occurred since a mail of this kind was last sent.
     pub happened: u32,
-    /// When it last happened.
+    /// When the last of these events occurred.
     pub happened_at: Timestamp,
-    /// How often the entry was taken.
+    /// How often the entry was leased.
     pub attempts: u32,
-    /// How often a mail was handed over for it that was not acknowledged.
+    /// How often its mail was sent without an acknowledgement by the server.
     pub unacknowledged: u32,
 }
 
-/// What is due to be mailed.
+/// The durable queue of mail about accounts.
 ///
-/// There is one entry for an account, a kind and a mailbox: what happens while an entry waits is counted by it. So the
-/// queue is bounded by the accounts, however long a mail server is away: an entry about a link that was replaced by a newer
-/// one goes when it is next taken. An entry is put in by the append that stores its
-/// event, so that neither is there without the other, and is handled at least once, by one node at a time.
+/// There is one entry for each account, kind and mailbox. An entry that waits counts further events of its kind. So the number
+/// of accounts bounds the queue, regardless of how long the mail server is unavailable. The append of an event creates the
+/// entry, so neither exists without the other. An entry is handled at least once, by one node at a time. An entry for a link
+/// that a newer one replaced is removed when it is next leased.
 #[async_trait]
 pub trait MailQueue: Send + Sync {
-    /// Takes up to `limit` entries that are due at `now`, oldest first, and hides them until `leased_until`: if they are
-    /// neither completed nor postponed by then, they are due again. Each take adds one to `attempts`.
+    /// Leases up to `limit` entries that are due at `now`, oldest first, until `leased_until`. An entry that is neither
+    /// completed nor postponed by then is due again. Each lease adds one to `attempts`.
     async fn take_due_mail(
         &self,
         now: Timestamp,
@@ -44,7 +44,8 @@ pub trait MailQueue: Send + Sync {
         limit: u32,
     ) -> Result<Vec<DueMail>, StoreError>;
 
-    /// Puts in, or counts, what happened to `user` at `at` without an event of their own.
+    /// Adds a mail of this kind to the account `user` that no event of that account causes, or counts it in an entry that
+    /// waits. `at` is when its cause occurred.
     async fn enqueue_mail(
         &self,
         user: UserId,
@@ -52,11 +53,11 @@ pub trait MailQueue: Send + Sync {
         at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Removes an entry for good. What happened since it was taken stays, and is due at once. An entry that was taken
-    /// again since is left alone.
+    /// Removes an entry for good. If further events occurred since the lease, the entry remains for these, and is due at once.
+    /// It has no effect if the entry was leased again meanwhile.
     async fn complete_mail(&self, mail: &DueMail) -> Result<(), StoreError>;
 
-    /// Makes an entry due again at `at`, and stores how often its mail was not acknowledged. An entry that was taken again
-    /// since is left alone.
+    /// Makes an entry due again at `at`, and stores its count of unacknowledged mails. It has no effect if the entry was leased
+    /// again meanwhile.
     async fn postpone_mail(&self, mail: &DueMail, at: Timestamp) -> Result<(), StoreError>;
 }

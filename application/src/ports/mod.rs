@@ -1,10 +1,10 @@
-//! What the use cases need of the world, as traits; `infrastructure` has the adapters.
+//! The ports: traits for everything outside of the process that the use cases need. `infrastructure` implements them.
 //!
-//! A port is a role. To add one: a trait here that says what comes back when it fails, an adapter in
-//! `infrastructure`, a field of [`Parts`](crate::Parts), and a behaviour suite that every adapter passes.
+//! To add a port, write a trait here whose documentation says what each method returns when it fails, an adapter in
+//! `infrastructure`, a field of [`Parts`](crate::Parts), and tests that every adapter has to pass.
 //!
-//! The rows and stored events of which ports speak are defined in `authlog-projections`, and identifiers in
-//! `authlog-domain`. They are re-exported here, so that a user of a port imports its words from one place.
+//! The rows and stored events in the ports are defined in `authlog-projections`, and identifiers in
+//! `authlog-domain`. They are re-exported here, so that a user of a port imports its types from one module.
 
 mod attempts;
 mod clock;

@@ -1,4 +1,4 @@
-//! Password hashing, which costs a great deal of time and memory by intent.
+//! Password hashing, which is deliberately expensive in time and memory.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,12 +8,13 @@ use authlog_domain::Flaw;
 
 use crate::{ClientPresence, NewPassword, Password};
 
-/// A stored password hash, in PHC string format or, from elsewhere, as bcrypt writes it. It has no `Debug`: hashes stay out of logs.
+/// A stored password hash, in the PHC string format or, if it was imported, in that of bcrypt. It has no `Debug`, because
+/// hashes must not appear in logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// A hash as it is stored.
+    /// The hash with this stored text.
     pub fn from_stored(phc: String) -> Self {
         Self(phc)
     }
@@ -27,10 +28,10 @@ impl PasswordHash {
 /// Why a password was not hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum HashingError {
-    /// More passwords are waiting than can be hashed within the deadline.
+    /// More passwords are waiting than can be hashed within their deadlines.
     #[error("too many passwords are waiting to be hashed")]
     Overloaded {
-        /// When it is worth trying again.
+        /// The time after which a retry makes sense.
         retry_after: Duration,
     },
     /// The stored hash cannot be read, or the hasher is shutting down.
@@ -38,25 +39,24 @@ pub enum HashingError {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// How a hash compares with those that are made now.
+/// How a stored hash compares with new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashStanding {
-    /// It is as good.
+    /// The hash has the scheme and at least the cost of new ones.
     Current,
     /// The hash has another scheme or a lower cost: the password should be rehashed.
     Outdated,
 }
 
-/// A hash of no scheme that is known here, or one that would cost more to check than anybody pays. It says nothing of
-/// the hash itself.
+/// The hash has an unknown scheme, or would be too expensive to check. The text of the error does not contain the hash.
 #[derive(Debug, thiserror::Error)]
 #[error("the hash cannot be used: {0}")]
 pub struct UnusableHash(pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Whom a password is hashed for. The default is no one in particular.
+/// The client for which a password is hashed. The default is a client without an address that always waits.
 #[derive(Clone, Default)]
 pub struct HashingClient {
-    /// The address that the request came from, if that is known.
+    /// The address of the client, if it is known.
     pub address: Option<IpAddr>,
     /// Whether the client still waits. A password whose client has gone before its turn is not hashed.
     pub presence: ClientPresence,
@@ -64,18 +64,18 @@ pub struct HashingClient {
 
 /// Hashes passwords and checks them against hashes.
 ///
-/// Clients share the hasher evenly, by the network of their address: one that asks for more than its share waits longer, or is
-/// refused, and the others do not notice.
+/// Client networks share the hasher evenly. A client that requests more than its share waits longer or is refused, and does not
+/// delay the others.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
-    /// Takes a place for a password of `client`, before anything is looked up for it: no more look-ups are under way than
-    /// there are places.
+    /// Reserves a place in the queue for a password of `client`. Callers do this before they look up the account, so that the
+    /// number of places limits the number of concurrent lookups.
     ///
     /// # Errors
     /// [`HashingError::Overloaded`].
     fn reserve(&self, client: &HashingClient) -> Result<Box<dyn HashingPlace>, HashingError>;
 
-    /// Hashes in a place that is reserved for it now ([`HashingPlace::hash`]).
+    /// Reserves a place, and hashes the password in it ([`HashingPlace::hash`]).
     async fn hash(
         &self,
         password: NewPassword,
@@ -84,7 +84,7 @@ pub trait PasswordHasher: Send + Sync {
         self.reserve(client)?.hash(password).await
     }
 
-    /// Verifies in a place that is reserved for it now ([`HashingPlace::verify`]).
+    /// Reserves a place, and verifies the password in it ([`HashingPlace::verify`]).
     async fn verify(
         &self,
         password: Password,
@@ -94,32 +94,32 @@ pub trait PasswordHasher: Send + Sync {
         self.reserve(client)?.verify(password, hash).await
     }
 
-    /// How a stored hash, or one from elsewhere, compares with a new one. Nothing is hashed.
+    /// How a stored or imported hash compares with new ones. No password is hashed.
     ///
     /// # Errors
-    /// No password can be checked against it.
+    /// The hash cannot be used.
     fn standing(&self, hash: &PasswordHash) -> Result<HashStanding, UnusableHash>;
 
-    /// Whether `password`, which was right, should be hashed again: the hash is outdated, and no other password fits it. bcrypt
-    /// reads the first 72 bytes of a password. What follows them was not checked, and may not be what the owner chose.
+    /// Whether `password`, which matches `hash`, should be hashed again: the hash is outdated, and no other password matches
+    /// it. bcrypt ignores everything after the first 72 bytes of a password, so the rest of a longer password was not checked
+    /// and may be wrong.
     fn should_be_renewed(&self, hash: &PasswordHash, password: &Password) -> bool;
 }
 
-/// A place among the passwords that wait, for one password. It is free again once this is dropped. Until the password is
-/// there, a client with fewer places may still take it.
+/// A place in the queue for one password. It is free again once this is dropped. Until the password is submitted, a client
+/// with fewer places may take it over.
 #[async_trait]
 pub trait HashingPlace: Send {
-    /// Checks `password` ([`NewPassword::checked`]) and makes a new hash of it, with a salt of its own, in one job: the
-    /// check costs too much for a thread that serves requests. The inner error is the flaw that the check found; then
-    /// nothing was hashed.
+    /// Checks `password` ([`NewPassword::checked`]) and hashes it with a new salt, in one job, because the check costs too
+    /// much for a thread that serves requests. The inner error is the flaw that the check found; then nothing was hashed.
     async fn hash(
         self: Box<Self>,
         password: NewPassword,
     ) -> Result<Result<PasswordHash, Flaw>, HashingError>;
 
-    /// Whether `hash` is of `password`. For `None` the answer is no, after the work that a hash would have cost, so
-    /// that the time does not show which accounts exist. For a hash that costs less than a new one, the answer no takes as
-    /// long as for a new one.
+    /// Whether `password` matches `hash`. For `None` the result is `false`, after the same work as for a hash, so that the
+    /// time does not reveal which accounts exist. For a hash that costs less than a new one, the result `false` takes as long
+    /// as for a new one.
     async fn verify(
         self: Box<Self>,
         password: Password,

@@ -1,14 +1,14 @@
-//! How far events have been handed to other services.
+//! The progress of publishing the log to other services.
 
-/// How far the publisher of this node has come.
+/// The state of this node's publisher.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// Whether this node publishes: of the nodes of one store, one does.
+    /// Whether this node publishes. Of the nodes of one store, one does.
     pub active: bool,
-    /// The last index that the stream holds, as far as this node knows.
+    /// The last log index that is on the stream, as far as this node knows.
     pub log_index: u64,
-    /// What keeps it from publishing, or what is wrong with the stream, in words for an operator.
+    /// Why this node cannot publish, or what is wrong with the stream, in words for an operator.
     pub trouble: Option<String>,
-    /// Whether an operator has to do something about it: it does not end by itself.
+    /// Whether an operator has to act, because the fault does not end by itself.
     pub alarm: bool,
 }

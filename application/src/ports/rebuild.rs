@@ -7,15 +7,15 @@ use super::{StoreError, StreamId};
 
 /// Rewrites rows of the read models.
 ///
-/// A row is a function of its aggregate's events, and one that holds a later version is left alone: so rebuilding and
-/// live appends may run at once and in any order, and so may stretches.
+/// A row is a function of its aggregate's events, and a rebuild does not overwrite a row of a later version. So rebuilds and
+/// live appends may run concurrently, and ranges may be rebuilt in any order.
 #[async_trait]
 pub trait Rebuild: Send + Sync {
-    /// How many streams there are, for showing progress.
+    /// The number of streams, to report progress.
     async fn count_streams(&self) -> Result<u64, StoreError>;
 
-    /// The streams to which the next `events` events belong, those after `after` in the store's order, as far as they are
-    /// of one kind. The last of them may have more events than that. `None` when no stream is left.
+    /// The next streams after `after` in the store's order that are of one kind and have about `events` events together. Only
+    /// the last of them may go beyond that number. `None` if no stream is left.
     async fn stretch_after(
         &self,
         after: Option<&StreamId>,
@@ -25,25 +25,25 @@ pub trait Rebuild: Send + Sync {
     /// Rewrites the rows of these streams, except those of sessions that housekeeping may have removed at `now`.
     async fn rebuild(&self, stretch: &Stretch, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Removes rows of aggregates that have no events or belong to erased accounts, and says how many there were.
+    /// Removes rows of aggregates that have no events or belong to erased accounts, and returns their number.
     async fn remove_orphans(&self) -> Result<u64, StoreError>;
 }
 
-/// Streams of one kind that follow each other in the store's order.
+/// A range of streams of one kind, in the store's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// What they are.
+    /// The kind of the streams.
     pub kind: AggregateKind,
-    /// Which one comes before the first; empty if none does.
+    /// The id after which the range begins; empty for the beginning of the kind.
     pub after: String,
-    /// Which is the last.
+    /// The id of the last stream.
     pub last: String,
-    /// How many there were when they were counted.
+    /// The number of streams when the range was determined.
     pub streams: u64,
 }
 
 impl Stretch {
-    /// The last of the streams.
+    /// The last stream, after which the next range begins.
     pub fn end(&self) -> StreamId {
         StreamId {
             kind: self.kind,

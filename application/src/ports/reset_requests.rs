@@ -10,21 +10,22 @@ use crate::RequestContext;
 /// that the answer takes equally long whether it exists or not.
 #[derive(Clone)]
 pub struct ResetRequest {
-    /// Names the request, and the reset if there will be one.
+    /// The id of the request, from which the id of the reset is derived
+    /// ([`SecretTokens::reset_of`](super::SecretTokens::reset_of)).
     pub reset: ResetId,
     /// What was typed, bounded in length by the caller.
     pub identifier: String,
-    /// When.
+    /// When the request was made.
     pub at: Timestamp,
-    /// Through what and from where.
+    /// The origin of the request.
     pub context: RequestContext,
-    /// How often it was tried to carry it out.
+    /// How often it was leased.
     pub attempts: u32,
-    /// How often its mail was handed over and not acknowledged.
+    /// How often its mail was sent without an acknowledgement by the server.
     pub unacknowledged: u32,
 }
 
-/// A queue that survives a crash, of which each entry is handled at least once, by one node at a time.
+/// A queue that survives a crash. Each entry is handled at least once, by one node at a time.
 #[async_trait]
 pub trait ResetRequests: Send + Sync {
     /// Queues a request. When this returns, the request survives a crash.

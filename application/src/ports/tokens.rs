@@ -12,7 +12,7 @@ pub enum TokenKind {
     Access,
     /// It is exchanged for new tokens.
     Refresh {
-        /// Which of the session's refresh tokens it is.
+        /// The generation of the token: how often the session's refresh token had been replaced before.
         generation: u32,
     },
 }
@@ -22,19 +22,19 @@ pub enum TokenKind {
 pub struct TokenClaims {
     /// The kind of the token.
     pub kind: TokenKind,
-    /// `jti`: names this token.
+    /// The id of the token (`jti`).
     pub token: Uuid,
-    /// `sub`.
+    /// The account (`sub`).
     pub user: UserId,
-    /// `sid`.
+    /// The session (`sid`).
     pub session: SessionId,
     /// `client_id` of an access token (RFC 9068 §2.2): the contract through which it is issued (`docs/adr/0017`).
     pub client: Option<ContractName>,
     /// The account's session epoch under which the session started.
     pub epoch: u32,
-    /// `iat`.
+    /// When it is issued (`iat`).
     pub issued_at: Timestamp,
-    /// `exp`.
+    /// When it expires (`exp`).
     pub expires_at: Timestamp,
     /// Further claims for the contract's clients. Registered claims override members of the same name.
     pub extra: Map<String, Value>,
@@ -45,7 +45,7 @@ pub struct TokenClaims {
 pub struct VerifiedToken {
     /// The kind of the token.
     pub kind: TokenKind,
-    /// `jti`: names this token.
+    /// The id of the token (`jti`).
     pub token: Uuid,
     /// The account.
     pub user: UserId,
@@ -98,14 +98,14 @@ pub struct TokenDigest(pub [u8; 32]);
 pub struct OpaqueToken(Uuid);
 
 impl OpaqueToken {
-    /// The token made of these random bits.
+    /// The token with these random bits.
     pub const fn new(random: Uuid) -> Self {
         Self(random)
     }
 
-    /// Reads a token as a client presents it.
+    /// Parses a token as a client presents it; `None` if the text is not an opaque token.
     pub fn parse(text: &str) -> Option<Self> {
-        // Only the hyphenated form was ever given out.
+        // Tokens are only issued in the hyphenated form.
         (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(Self))?
     }
 
@@ -120,20 +120,20 @@ impl OpaqueToken {
 /// A reset token is not a JWT and is derived from a key of its own, so it cannot be forged with the key that signs
 /// JWTs. Nothing secret has to be stored to mail it later.
 pub trait SecretTokens: Send + Sync {
-    /// The name of the reset that a queued request makes. It follows from all of the request that decides about its
-    /// link, so that an attacker who writes to the queue cannot choose it and give a name that was used before.
+    /// The id of the reset that a queued request leads to. It is derived from everything in the request that its link depends
+    /// on. So an attacker who writes to the queue cannot choose an id that was used before.
     fn reset_of(&self, queued: ResetId, identifier: &str, at: Timestamp) -> ResetId;
 
     /// The token that proves that its bearer received the mail of this request.
     fn reset_token(&self, user: UserId, reset: ResetId) -> String;
 
-    /// The request for which the token was made; `None` unless we made it.
+    /// The account and the reset of a token; `None` if this service did not create it.
     fn parse_reset_token(&self, token: &str) -> Option<(UserId, ResetId)>;
 
-    /// The token that proves that its bearer received the mail with this link about an e-mail address.
+    /// The token that proves that its bearer received the mail with this verification link.
     fn verification_token(&self, user: UserId, verification: VerificationId) -> String;
 
-    /// The request for which the token was made; `None` unless we made it, and for that.
+    /// The account and the request of a token; `None` if this service did not create it as a verification token.
     fn parse_verification_token(&self, token: &str) -> Option<(UserId, VerificationId)>;
 
     /// The digest under which an opaque token is stored.

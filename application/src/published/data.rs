@@ -1,4 +1,6 @@
-//! The data of published events. Members are only ever added, and then optional.
+//! The data of published events. Members are only ever added, and new ones are optional.
+//!
+//! The comments of members are published: they are the descriptions in the JSON Schemas.
 
 use authlog_domain::refused_logins::LoginRefused;
 use authlog_domain::session::SessionEvent;
@@ -44,7 +46,7 @@ pub enum Data {
     LoginRefused(RefusedLogin),
 }
 
-/// An account was made. Its profile is not here: ask the API for it.
+/// An account was registered. The profile is not published; a consumer queries the API for it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Registered {
     /// The account's number, unique and never reused.
@@ -53,7 +55,7 @@ pub struct Registered {
     pub role: String,
 }
 
-/// Someone asked to reset the account's password; the link is on its way by mail.
+/// A password reset was requested. The link is sent by mail.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PasswordResetRequested {
     /// From this instant on the reset can no longer be carried out (RFC 3339).
@@ -61,18 +63,18 @@ pub struct PasswordResetRequested {
     pub expires_at: String,
 }
 
-/// The password was reset: every session that the account had has ended.
+/// The password was reset, and every session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PasswordReset {
     /// The account's session epoch: sessions that were started under an earlier one have ended.
     pub session_epoch: u32,
 }
 
-/// The password is kept under a newer hash. Nothing changed for anybody but whoever steals hashes.
+/// An unchanged password was hashed again with the current parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PasswordRehashed {}
 
-/// The account may do other things than before: every session that it had has ended.
+/// The role changed, and every session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RoleChanged {
     /// What it may do from now on: `user`, `service`, `auditor` or `admin`.
@@ -83,7 +85,7 @@ pub struct RoleChanged {
     pub session_epoch: Option<u32>,
 }
 
-/// The person changed the password: every session has ended that was started under an earlier epoch, but for one.
+/// The person changed the password, and every other session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PasswordChanged {
     /// The account's session epoch: sessions that were started under an earlier one have ended.
@@ -93,7 +95,7 @@ pub struct PasswordChanged {
     pub kept_session_id: String,
 }
 
-/// Sessions of the account were ended: every one that was started under an earlier epoch, but perhaps for one.
+/// All sessions ended, except for at most one.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SessionsRevoked {
     /// On whose wish: `owner` or `administrator`.
@@ -105,14 +107,14 @@ pub struct SessionsRevoked {
     pub kept_session_id: Option<String>,
 }
 
-/// Nobody can sign in to the account until it is unlocked; every session that it had has ended.
+/// The account was locked, and every session ended.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Locked {
     /// The account's session epoch: sessions that were started under an earlier one have ended.
     pub session_epoch: u32,
 }
 
-/// A link was asked for that proves whose an e-mail address is; it is on its way by mail.
+/// A link that verifies an e-mail address was requested. It is sent by mail.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct EmailVerificationRequested {
     /// From this instant on the link is no good (RFC 3339).
@@ -120,19 +122,18 @@ pub struct EmailVerificationRequested {
     pub expires_at: String,
 }
 
-/// There is no more to it than that it happened. A profile is asked of the API.
+/// The data of an event that has no members of its own. A consumer queries the API for the profile.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Nothing {}
 
-/// The account was erased: every session that it had has ended, and whoever keeps anything about its person is to
-/// delete it.
+/// The account was erased, and every session ended. Consumers delete what they store about the person.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Erased {
     /// The account's last session epoch: sessions that were started under an earlier one have ended, which are all.
     pub session_epoch: u32,
 }
 
-/// Someone signed in.
+/// A session started.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LoggedIn {
     /// The session that started.
@@ -147,7 +148,7 @@ pub struct LoggedIn {
     pub expires_at: String,
 }
 
-/// The session's tokens were renewed.
+/// The session was refreshed.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TokenRefreshed {
     /// The session.
@@ -168,7 +169,7 @@ pub struct SessionEnded {
     pub session_id: String,
 }
 
-/// The session was ended from outside it.
+/// The session was revoked by its owner from another session, or by an administrator.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SessionRevoked {
     /// The session.
@@ -178,7 +179,7 @@ pub struct SessionRevoked {
     pub reason: String,
 }
 
-/// A login was refused to somebody who used the account's name. At most a thousand a day and account are recorded.
+/// A login was refused that named the account. At most a thousand of them are recorded for an account and a day.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RefusedLogin {
     /// Why, such as `wrong-password`, `account-locked` or `email-not-verified`.

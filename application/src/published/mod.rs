@@ -1,7 +1,7 @@
 //! The events as other services read them: CloudEvents without personal data or secrets.
 //!
-//! What is stored and what is published are two things: a stored event may change its shape from version to version, a
-//! published one only ever gains optional members. `schemas` has the JSON Schema of each, made from the types here.
+//! The published form of an event is independent of its stored form. The stored form may differ between versions; the
+//! published form only ever gains optional members. `schemas` generates a JSON Schema of each from the types in `data`.
 
 mod data;
 mod schemas;
@@ -17,24 +17,24 @@ use crate::ports::LoggedEvent;
 pub use data::Data;
 pub use schemas::{ANY_EVENT, ENVELOPE, any_event, async_api, envelope, schema, schema_names};
 
-/// The version of every kind's data. It changes only when a reader of the one before would break.
+/// The version of the data of every kind. It changes only if the change would break a reader of the previous version.
 const VERSION: u32 = 1;
 
-/// The kind that readers call so: by its CloudEvents type or its stored type.
+/// The kind with this CloudEvents type or this stored type; `None` if there is none.
 pub fn parse_kind(name: &str) -> Option<EventKind> {
     EventKind::ALL
         .into_iter()
         .find(|&kind| kind.stored_type() == name || has_cloud_event_type(kind, name))
 }
 
-/// Adds the stored types of the kinds in a list, by either of their names and with commas between them, to those that
-/// are wanted: each once, so that however many are named the store is asked for no more types than there are.
+/// Parses a comma-separated list of names of kinds (see [`parse_kind`]), and adds their stored types to `stored_types`. Each
+/// type is added once, so a query never names more types than exist, regardless of the length of the list.
 ///
 /// # Errors
-/// One of them is no kind.
-pub fn add_listed_kinds(list: &str, stored_types: &mut Vec<String>) -> Result<(), NoKind> {
+/// One of the names is not that of a kind.
+pub fn add_listed_kinds(list: &str, stored_types: &mut Vec<String>) -> Result<(), UnknownKind> {
     for name in list.split(',') {
-        let kind = parse_kind(name.trim()).ok_or(NoKind)?.stored_type();
+        let kind = parse_kind(name.trim()).ok_or(UnknownKind)?.stored_type();
         if !stored_types.iter().any(|it| it == kind) {
             stored_types.push(kind.to_owned());
         }
@@ -42,12 +42,12 @@ pub fn add_listed_kinds(list: &str, stored_types: &mut Vec<String>) -> Result<()
     Ok(())
 }
 
-/// A list of types of events names something else.
+/// A list of types of events contains a name that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("has to be types of events, such as LoggedIn or dev.authlog.session.logged-in.v1")]
-pub struct NoKind;
+pub struct UnknownKind;
 
-/// Whether `text` is the kind's [`cloud_event_type`]; a text that is not costs no memory.
+/// Whether `text` is the kind's [`cloud_event_type`]. Most texts are refused without an allocation.
 fn has_cloud_event_type(kind: EventKind, text: &str) -> bool {
     text.starts_with("dev.authlog.")
         && text.contains(kind.public_name())
@@ -60,7 +60,7 @@ pub fn cloud_event_type(kind: EventKind) -> String {
     format!("dev.authlog.{aggregate}.{name}.v{VERSION}")
 }
 
-/// The NATS subject of such an event of that account: `auth.v1.user.<id>.registered`.
+/// The NATS subject of an event of this kind and this account: `auth.v1.user.<id>.registered`.
 pub fn subject(kind: EventKind, user: impl std::fmt::Display) -> String {
     let (aggregate, name) = (kind.aggregate().as_str(), kind.public_name());
     format!("auth.v1.{aggregate}.{user}.{name}")
@@ -69,24 +69,24 @@ pub fn subject(kind: EventKind, user: impl std::fmt::Display) -> String {
 /// An event as other services read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedEvent {
-    /// What kind it is.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// `id`: `<aggregate>/<aggregate id>/<sequence>`, the same whenever and from wherever it is published.
+    /// `id`: `<aggregate>/<aggregate id>/<sequence>`. It is the same each time the event is published, by any node.
     pub id: String,
-    /// `subject`: the account to which it happened.
+    /// `subject`: the account that the event concerns.
     pub user: UserId,
-    /// `time`: when it happened.
+    /// `time`: when the event occurred.
     pub time: Timestamp,
-    /// `sequence`: its number in its aggregate, from 1.
+    /// `sequence`: the event's number in its stream, from 1.
     pub sequence: u64,
-    /// `logindex`: its number in the whole log, from 1, without gaps.
+    /// `logindex`: the log index, from 1 without gaps.
     pub log_index: u64,
     /// The data.
     pub data: Data,
 }
 
 impl PublishedEvent {
-    /// `sequence` as the CloudEvents extension wants it: text that sorts as the numbers do.
+    /// `sequence` as the CloudEvents extension of that name requires: text that sorts like the numbers.
     pub fn padded_sequence(&self) -> String {
         format!("{:020}", self.sequence)
     }
@@ -102,17 +102,17 @@ impl PublishedEvent {
             "time": self.time,
             "datacontenttype": "application/json",
             "sequence": self.padded_sequence(),
-            // An integer of CloudEvents has 32 bits.
+            // As text, because an integer in CloudEvents has 32 bits.
             "logindex": self.log_index.to_string(),
             "data": self.data,
         })
     }
 }
 
-/// What other services read of an event.
+/// The published form of an event.
 ///
 /// # Errors
-/// The event is not what its type says, or of a type that this program does not know: a newer program wrote it.
+/// The content of the event does not fit its type, or this program does not know the type because a newer one wrote it.
 pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
     let event = &logged.event;
     let kind = EventKind::from_stored(&event.event_type)
@@ -148,7 +148,7 @@ pub fn publish(logged: &LoggedEvent) -> Result<PublishedEvent, Unpublishable> {
     })
 }
 
-/// An event that cannot be published: nothing after it may be either.
+/// An event cannot be published. Then the events after it must not be published either, because the order would be lost.
 #[derive(Debug, thiserror::Error)]
 #[error("the event at {log_index} cannot be published")]
 pub struct Unpublishable {

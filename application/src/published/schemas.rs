@@ -1,4 +1,4 @@
-//! What other services are told of published events: a JSON Schema each, and an AsyncAPI document of all.
+//! The machine-readable documentation of published events: a JSON Schema of each kind, and one AsyncAPI document.
 
 use authlog_domain::EventKind;
 use schemars::generate::SchemaSettings;
@@ -18,20 +18,20 @@ pub const ENVELOPE: &str = "cloudevent.json";
 /// The file name of [`any_event`].
 pub const ANY_EVENT: &str = "event.json";
 
-/// What the identifiers of schemas begin with. They name the schemas; no reader has to fetch them.
+/// The prefix of the `$id` of every schema. These URLs only identify the schemas; a reader never has to fetch them.
 const IDS: &str = "https://authlog.dev/schemas/";
 
 /// The dialect of every schema.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The file name of a kind's schema: its CloudEvents type with `.json`.
+/// The file name of each kind's schema, which is its CloudEvents type with `.json`, and the kind.
 pub fn schema_names() -> impl Iterator<Item = (String, EventKind)> {
     EventKind::ALL
         .into_iter()
         .map(|kind| (format!("{}.json", cloud_event_type(kind)), kind))
 }
 
-/// The JSON Schema (2020-12) of the data of such events.
+/// The JSON Schema (2020-12) of the data of events of this kind.
 pub fn schema(kind: EventKind) -> Value {
     let mut schema = match kind {
         EventKind::UserRegistered => schema_of::<Registered>(),
@@ -53,7 +53,7 @@ pub fn schema(kind: EventKind) -> Value {
         EventKind::RefreshTokenReused | EventKind::LoggedOut => schema_of::<SessionEnded>(),
         EventKind::LoginRefused => schema_of::<RefusedLogin>(),
     };
-    // Of what has no members this is said, too.
+    // Schemars omits these for a type without members.
     let members = schema.ensure_object();
     members.entry("properties").or_insert_with(|| json!({}));
     members.entry("required").or_insert_with(|| json!([]));
@@ -74,8 +74,8 @@ fn schema_of<T: JsonSchema>() -> Schema {
         .into_root_schema_for::<T>()
 }
 
-/// Writes a member in the words of JSON Schema alone, as strict validators demand: schemars uses formats of OpenAPI for
-/// numbers, and lists of types.
+/// Rewrites the schema of a member for strict validators: schemars uses number formats of OpenAPI, and lists of types, where
+/// strict validators require bounds and `anyOf`.
 fn make_strict(member: &mut Value) {
     let Some(member) = member.as_object_mut() else {
         return;
@@ -110,8 +110,8 @@ fn make_strict(member: &mut Value) {
     member.insert("anyOf".to_owned(), alternatives.into());
 }
 
-/// The JSON Schema (2020-12) of an event of any kind in CloudEvents' JSON format, as the HTTP feed writes it. What is in
-/// `data` is the matter of the schema that is named after `type`.
+/// The JSON Schema (2020-12) of an event of any kind in CloudEvents' JSON format, as the HTTP feed writes it. It does not
+/// describe `data`, which has a schema of its own for each `type`.
 pub fn envelope() -> Value {
     json!({
         "$schema": DIALECT,
@@ -137,8 +137,8 @@ pub fn envelope() -> Value {
     })
 }
 
-/// The JSON Schema (2020-12) of an event of any kind that this version knows, which ties `type` to `data`. It refers to no other
-/// document, so that generators make one union type of it.
+/// The JSON Schema (2020-12) of an event of any kind that this version knows, with the `data` of each `type`. It refers to no
+/// other document, so that code generators create one union type from it.
 pub fn any_event() -> Value {
     let reference = |kind: EventKind| json!({ "$ref": format!("#/$defs/{}", kind.stored_type()) });
     let definitions: Map<_, _> = EventKind::ALL
@@ -164,7 +164,7 @@ fn event_of(kind: EventKind) -> Value {
     event["description"] = kind.summary().into();
     event["properties"]["type"]["const"] = cloud_event_type(kind).into();
     event["properties"]["data"] = data;
-    without_name(event)
+    without_identifier(event)
 }
 
 /// The AsyncAPI 3.0 document of the stream.
@@ -219,12 +219,12 @@ pub fn async_api() -> Value {
     })
 }
 
-/// The schema of the data inside another document, whose dialect and identifier count.
+/// The schema of the data for use inside another document, without a dialect and an identifier of its own.
 fn embedded(kind: EventKind) -> Value {
-    without_name(schema(kind))
+    without_identifier(schema(kind))
 }
 
-fn without_name(mut schema: Value) -> Value {
+fn without_identifier(mut schema: Value) -> Value {
     if let Some(members) = schema.as_object_mut() {
         members.remove("$schema");
         members.remove("$id");

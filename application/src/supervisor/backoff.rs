@@ -1,25 +1,25 @@
-//! How long to wait before the next attempt: exponentially longer, with jitter.
+//! Exponential back-off with jitter.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ports::Entropy;
 
-/// The first pause, at its longest: a fault that passes at once costs hardly more than a moment.
+/// The longest first pause. It is short, so that a fault that passes at once costs little.
 const FIRST: Duration = Duration::from_millis(200);
 
-/// The longest pause: an operator who repaired the cause does not wait for much longer than this.
+/// The longest pause. It bounds how long an operator waits for the restart after the cause was repaired.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Pauses between attempts, each up to twice as long as the one before. Half of each is random, so that nodes that failed
-/// together do not try again together.
+/// The pauses between attempts. The longest possible pause doubles after each failure, up to 30 s. Half of a pause is
+/// random, so that nodes that failed together do not try again together.
 pub struct Backoff {
     entropy: Arc<dyn Entropy>,
     failures: u32,
 }
 
 impl Backoff {
-    /// Pauses that begin with the shortest.
+    /// A back-off that begins with the shortest pause.
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
         Self {
             entropy,
@@ -39,7 +39,7 @@ impl Backoff {
         longest.mul_f64(0.5 + share / 2.0)
     }
 
-    /// Begins with the shortest pause again.
+    /// Makes the next pause the shortest again.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,4 +1,4 @@
-//! Workers that panic, that end too early and that are stopped, in paused time.
+//! Workers that panic, that return too early and that are stopped, in paused time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +20,7 @@ fn supervisor() -> Supervisor {
     Supervisor::new(Arc::new(Constant(0xff)))
 }
 
-/// Adds the numbers of a queue to a list, and panics over zero.
+/// Appends the numbers from a queue to a list, and panics at zero.
 struct Adder {
     queue: mpsc::UnboundedReceiver<u32>,
     added: Arc<Mutex<Vec<u32>>>,
@@ -36,7 +36,7 @@ impl Adder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_panics_is_restarted_with_what_it_owns() {
+async fn a_worker_that_panics_is_restarted_with_its_state() {
     let supervisor = supervisor();
     let stop = CancellationToken::new();
     let (sender, queue) = mpsc::unbounded_channel();
@@ -60,12 +60,12 @@ async fn a_worker_that_panics_is_restarted_with_what_it_owns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_ends_before_it_is_told_to_is_restarted() {
+async fn a_worker_that_returns_before_the_stop_is_restarted() {
     let supervisor = supervisor();
     let stop = CancellationToken::new();
     let runs = Arc::new(AtomicU32::new(0));
     let worker = (Arc::clone(&runs), stop.clone());
-    let task = supervisor.start("deserter", &stop, worker, |(runs, stop)| {
+    let task = supervisor.start("returning", &stop, worker, |(runs, stop)| {
         async move {
             if runs.fetch_add(1, Ordering::Relaxed) == 2 {
                 stop.cancel();
@@ -91,15 +91,15 @@ async fn while_a_worker_waits_to_be_restarted_it_is_down() {
     });
     let worker = Arc::clone(&supervisor.workers().all()[0]);
     assert!(worker.is_up());
-    let is = async |up: bool| {
+    let restarts_once = async |up: bool| {
         while worker.is_up() != up {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         worker.restarts()
     };
     for restarts in 0..3 {
-        assert_eq!(is(false).await, restarts);
-        assert_eq!(is(true).await, restarts + 1);
+        assert_eq!(restarts_once(false).await, restarts);
+        assert_eq!(restarts_once(true).await, restarts + 1);
     }
 }
 

@@ -68,7 +68,7 @@ impl WorkerState {
         self.is_up.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that it ended because the program does.
+    /// Notes that it ended because the program is stopping.
     pub fn ended(&self) {
         self.is_up.store(false, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Commands on accounts, and the management of accounts by administrators and the operator.
+//! Management of accounts by administrators and the operator, and the execution of commands on accounts.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use crate::{Authlog, ManagesAccounts, Refusal, RequestContext};
 /// What is committed together with the events of an account.
 #[derive(Clone, Default)]
 pub(crate) struct AppendOptions {
-    /// The password hash that the events refer to.
+    /// The password hash to which the events refer.
     pub(crate) credential: Option<CredentialRecord>,
-    /// Whether the commit requires another administrator who can sign in, if this account is one.
+    /// Whether the commit requires another administrator who can sign in, in case this account is an administrator's.
     pub(crate) requires_other_admin: bool,
 }
 

@@ -56,7 +56,8 @@ impl Authlog {
     }
 }
 
-/// The refusal for a caller whose account, and so whose session, was erased meanwhile.
+/// Translates the refusal of a command on the caller's own account: if the account was erased meanwhile, so was the session,
+/// and the access token is invalid.
 pub(crate) fn gone(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::UnknownAccount => Refusal::InvalidAccessToken,

@@ -34,7 +34,7 @@ impl Authlog {
             .map_err(gone)
     }
 
-    /// Erases an account. If it was erased before, its remaining data is looked for and deleted again.
+    /// Erases an account. If it was erased before, data that remained is deleted.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], [`Refusal::LastAdministrator`], or [`Refusal::Unavailable`].
@@ -50,8 +50,8 @@ impl Authlog {
             .await
     }
 
-    /// Deletes the remaining session rows of erased accounts, and returns when none is left. A command needs this
-    /// because no service may be running that would do it in the background.
+    /// Deletes the remaining session rows of erased accounts, and returns when none is left. The command line needs this,
+    /// because a service that would do it in the background may not be running.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -59,8 +59,8 @@ impl Authlog {
         Ok(continue_erasures(&*self.parts.housekeeping).await?)
     }
 
-    /// The store erases the person together with the event. Local copies of mail are deleted afterwards, and again when the
-    /// erasure is repeated.
+    /// The store deletes the personal data in the commit of the event. Local copies of mail are deleted afterwards, and again
+    /// when the erasure is repeated.
     async fn erase(
         &self,
         user: UserId,

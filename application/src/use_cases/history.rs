@@ -7,7 +7,7 @@ use crate::{Authlog, Caller, ReadsHistories, Refusal};
 
 impl Authlog {
     /// Up to `limit` events of the account, its sessions and its refused logins, with log indices after `after`. The
-    /// last page includes events that have no log index yet, so that a person sees what they did a moment ago.
+    /// last page includes events that have no log index yet, so that it shows the most recent actions.
     ///
     /// # Errors
     /// [`Refusal::UnknownAccount`], or [`Refusal::Unavailable`].

@@ -1,4 +1,4 @@
-//! Finding the account that an operator names by id, e-mail address or username.
+//! Finding the account that the operator names by id, e-mail address or username.
 
 use authlog_domain::UserId;
 
@@ -26,8 +26,7 @@ pub enum NotIdentified {
     Store(#[from] StoreError),
 }
 
-/// The account with this id, e-mail address or username. The id works even after the account was erased; then nothing
-/// else names it.
+/// The account with this id, e-mail address or username. An erased account can be named by its id only.
 ///
 /// # Errors
 /// See [`NotIdentified`].

@@ -25,7 +25,7 @@ pub struct ImportForm {
     pub role: Option<String>,
     /// When it was created (RFC 3339).
     pub created_at: Option<String>,
-    /// The hash of its password.
+    /// The hash of its password, in a format that [`PasswordHash`] describes.
     pub password_hash: Option<String>,
 }
 
@@ -33,24 +33,25 @@ pub struct ImportForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
     /// The account was created.
-    Made,
+    Created,
     /// An account with this id existed before.
-    WasHere,
+    AlreadyExists,
 }
 
-/// Why an account was not imported. Values are not repeated, because they are personal data.
+/// Why an account was not imported. The error texts do not contain the values, which are personal data.
 #[derive(Debug, thiserror::Error)]
 pub enum NotImported {
     /// The invalid members, with their flaws.
     #[error("{}", sentences(.0))]
-    Wrong(Vec<(&'static str, String)>),
+    Invalid(Vec<(&'static str, String)>),
     /// The account cannot be created.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
-fn sentences(wrong: &[(&'static str, String)]) -> String {
-    wrong
+/// The flaws, as `member flaw; member flaw`.
+fn sentences(flaws: &[(&'static str, String)]) -> String {
+    flaws
         .iter()
         .map(|(member, why)| format!("{member} {why}"))
         .collect::<Vec<_>>()
@@ -69,12 +70,12 @@ struct Import {
     hash: PasswordHash,
 }
 
-/// The flaws found so far.
+/// The flaws that were found so far, as names of members and flaws.
 #[derive(Default)]
-struct Wrong(Vec<(&'static str, String)>);
+struct Flaws(Vec<(&'static str, String)>);
 
-impl Wrong {
-    /// The parsed member, if it is present and valid.
+impl Flaws {
+    /// The parsed member, if it is present and valid. A flaw is recorded.
     fn read<T>(
         &mut self,
         member: &'static str,
@@ -110,9 +111,9 @@ impl Authlog {
     ) -> Result<Imported, NotImported> {
         let import = self.check_import(form)?;
         if let Some(id) = import.id
-            && self.is_here(id).await?
+            && self.exists(id).await?
         {
-            return Ok(Imported::WasHere);
+            return Ok(Imported::AlreadyExists);
         }
         let now = self.parts.clock.now();
         let user = import
@@ -123,7 +124,7 @@ impl Authlog {
             credential: CredentialId::new(self.parts.entropy.random_uuid()),
             hash: import.hash,
         };
-        // Drawn again for each attempt, because the number may have caused the conflict.
+        // The number is drawn again for each attempt, because it may have caused the conflict.
         let numbered = |number| RegisterUser {
             at: import.created_at.unwrap_or(now).min(now),
             number,
@@ -148,46 +149,46 @@ impl Authlog {
             })
             .await;
         match recorded {
-            Ok(()) => Ok(Imported::Made),
+            Ok(()) => Ok(Imported::Created),
             // The id is in use: an account with it may have been registered since the lookup.
             Err(Refusal::UnknownAccount | Refusal::IdentifierTaken(_))
-                if self.is_here(user).await? =>
+                if self.exists(user).await? =>
             {
-                Ok(Imported::WasHere)
+                Ok(Imported::AlreadyExists)
             }
             Err(refusal) => Err(refusal.into()),
         }
     }
 
-    async fn is_here(&self, user: UserId) -> Result<bool, Refusal> {
+    async fn exists(&self, user: UserId) -> Result<bool, Refusal> {
         Ok(self.parts.directory.account(user).await?.is_some())
     }
 
     /// Checks every member, so that one run reports all flaws.
     fn check_import(&self, form: &ImportForm) -> Result<Import, NotImported> {
-        let mut wrong = Wrong::default();
-        let id = wrong.read("id", form.id.as_ref(), |text| {
+        let mut flaws = Flaws::default();
+        let id = flaws.read("id", form.id.as_ref(), |text| {
             UserId::parse(text).ok_or_else(|| "is no UUID".to_owned())
         });
-        let username = wrong.read("username", form.username.as_ref(), |text| {
+        let username = flaws.read("username", form.username.as_ref(), |text| {
             Username::parse(text).map_err(flaw)
         });
-        let email = wrong.read("email", form.email.as_ref(), |text| {
+        let email = flaws.read("email", form.email.as_ref(), |text| {
             Email::parse(text).map_err(flaw)
         });
-        let name = wrong.read("name", form.name.as_ref(), |text| {
+        let name = flaws.read("name", form.name.as_ref(), |text| {
             PersonName::parse(text).map_err(flaw)
         });
-        let phone = wrong.read("phone", form.phone.as_ref(), |text| {
+        let phone = flaws.read("phone", form.phone.as_ref(), |text| {
             Phone::parse(text).map_err(flaw)
         });
-        let role = wrong.read("role", form.role.as_ref(), |text| {
+        let role = flaws.read("role", form.role.as_ref(), |text| {
             Role::parse(text).ok_or_else(|| "is no role".to_owned())
         });
-        let created_at = wrong.read("created_at", form.created_at.as_ref(), |text| {
+        let created_at = flaws.read("created_at", form.created_at.as_ref(), |text| {
             Timestamp::parse(text).ok_or_else(|| "is no RFC 3339 instant".to_owned())
         });
-        let hash = wrong.read("password_hash", form.password_hash.as_ref(), |text| {
+        let hash = flaws.read("password_hash", form.password_hash.as_ref(), |text| {
             let hash = PasswordHash::from_stored(text.to_owned());
             match self.parts.hasher.standing(&hash) {
                 Ok(_) => Ok(hash),
@@ -195,15 +196,15 @@ impl Authlog {
             }
         });
         if form.username.is_none() && form.email.is_none() {
-            wrong
+            flaws
                 .0
                 .push(("username", "or email is required".to_owned()));
         }
         if form.password_hash.is_none() {
-            wrong.0.push(("password_hash", "is required".to_owned()));
+            flaws.0.push(("password_hash", "is required".to_owned()));
         }
         match hash {
-            Some(hash) if wrong.0.is_empty() => Ok(Import {
+            Some(hash) if flaws.0.is_empty() => Ok(Import {
                 id,
                 username,
                 email,
@@ -213,7 +214,7 @@ impl Authlog {
                 created_at,
                 hash,
             }),
-            _ => Err(NotImported::Wrong(wrong.0)),
+            _ => Err(NotImported::Invalid(flaws.0)),
         }
     }
 }

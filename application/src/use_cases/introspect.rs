@@ -14,7 +14,7 @@ use crate::{Authlog, Refusal, TokenInspector};
 pub enum ExpectedToken {
     /// An access token that was presented to the service.
     Access,
-    /// A refresh token, to be exchanged here.
+    /// A refresh token of Authlog.
     Refresh,
 }
 
@@ -33,7 +33,7 @@ pub struct ActiveToken {
 }
 
 impl ActiveToken {
-    /// A token of a live session. Without `claims` it is an opaque access token.
+    /// A token of a live session. `claims` are those of a signed token; `None` for an opaque access token.
     fn of(claims: Option<&VerifiedToken>, standing: SessionStanding) -> Self {
         let SessionStanding { session, account } = standing;
         Self {
@@ -47,8 +47,8 @@ impl ActiveToken {
 }
 
 impl Authlog {
-    /// The token, if it is active (RFC 7662) and of the expected kind; otherwise `None`. A service that introspects what it
-    /// was presented must not accept a refresh token as an access token.
+    /// The token, if it is active (RFC 7662) and of the expected kind; otherwise `None`. The caller says which kind it
+    /// expects, so that a service does not accept a refresh token as an access token.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`].
@@ -71,7 +71,8 @@ impl Authlog {
         }
     }
 
-    /// The current refresh token of a live session. The previous one is accepted only as a retry of its client.
+    /// The token, if it is the current refresh token of a live session. The previous one is not active: it is accepted only
+    /// as a retry of its client.
     async fn active_refresh_token(
         &self,
         token: &str,

@@ -11,7 +11,7 @@ use crate::{
     SignedIn,
 };
 
-/// A session about to start, with the secrets that its tokens need.
+/// A session that is about to start, with its opaque access token if the contract issues one.
 pub(crate) struct NewSession {
     id: SessionId,
     command: StartSession,
@@ -19,7 +19,7 @@ pub(crate) struct NewSession {
 }
 
 impl NewSession {
-    /// The session id, as in events.
+    /// The id of the session, as text.
     pub(crate) fn id(&self) -> String {
         self.id.to_string()
     }

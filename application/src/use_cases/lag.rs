@@ -14,7 +14,7 @@ pub struct Lag {
     pub log_index: u64,
     /// Committed events without a log index yet.
     pub sequencer: Behind,
-    /// What blocks the sequencer, if it has been blocked for long and the cause is known.
+    /// The transaction that blocks the sequencer, if it has been blocked for long and the cause is known.
     pub held_up: Option<HoldUp>,
     /// Log entries that are not on the stream yet; `None` if nothing is published, or another node publishes.
     pub publisher: Option<Behind>,

@@ -9,19 +9,20 @@ use authlog_domain::Timestamp;
 use crate::Refusal;
 use crate::ports::{Clock, Rebuild, StoreError, Stretch};
 
-/// Events in one step: few enough for short locks and little memory, many enough to keep the cost per event low.
+/// About how many events one step reads: few enough for short locks and little memory, and enough to keep the cost per
+/// event low.
 const STEP: u32 = 2000;
 
-/// Concurrent steps: the events of one step are read while the rows of another are written. More would take the machine
-/// away from requests.
-const AT_ONCE: usize = 3;
+/// The number of concurrent steps: the events of one step are read while the rows of another are written. More would slow
+/// down requests.
+const CONCURRENT_STEPS: usize = 3;
 
 /// The progress of a rebuild.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RebuildProgress {
     /// Streams whose rows have been rewritten.
     pub done: u64,
-    /// Streams at the start; more may have been added since.
+    /// The number of streams when the rebuild began. More may have been added since.
     pub total: u64,
     /// Removed rows of aggregates that have no events.
     pub removed: u64,
@@ -47,7 +48,7 @@ pub async fn rebuild_read_models(
     });
     let rebuilt = stretches
         .map_ok(|stretch| rebuild(store, stretch, clock.now()))
-        .try_buffer_unordered(AT_ONCE);
+        .try_buffer_unordered(CONCURRENT_STEPS);
     let mut rebuilt = pin!(rebuilt);
     while let Some(streams) = rebuilt.try_next().await? {
         progress.done += streams;
@@ -73,7 +74,8 @@ mod tests {
     use super::*;
     use crate::ports::StreamId;
 
-    /// A store with streams `1`, `2` and so on, one per step. No step finishes before others have started.
+    /// A store with the streams `1`, `2` and so on, one per step. A step finishes only when as many steps wait as the barrier
+    /// requires.
     struct Slow {
         streams: u64,
         together: Barrier,
@@ -123,11 +125,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_steps_are_under_way_before_one_is_done() {
-        let streams = 2 * AT_ONCE as u64;
+    async fn steps_run_concurrently() {
+        let streams = 2 * CONCURRENT_STEPS as u64;
         let store = Slow {
             streams,
-            together: Barrier::new(AT_ONCE),
+            together: Barrier::new(CONCURRENT_STEPS),
             broken: None,
         };
         let mut reports = vec![];

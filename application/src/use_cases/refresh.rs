@@ -39,8 +39,8 @@ impl Outcome {
 }
 
 impl Authlog {
-    /// Exchanges a refresh token for new tokens by the terms of the contract. If the contract cannot deliver a
-    /// replacement (`replaces` is false), the token stays valid; a single-use token is refused.
+    /// Exchanges a refresh token for new tokens by the terms of the contract. `replaces` is false if the contract cannot
+    /// deliver a replacement. Then a reusable token stays valid, and a single-use token is refused.
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`]; [`Refusal::RefreshTokenReused`], after which the session has ended;
@@ -156,7 +156,7 @@ impl Authlog {
         known.into_iter().map(|(_, token)| token).collect()
     }
 
-    /// Decides on the session and its account as read at one moment.
+    /// Decides on the session and its account, which are read at the same moment, and records the outcome.
     async fn record_refresh(
         &self,
         token: &VerifiedToken,
@@ -192,8 +192,8 @@ impl Authlog {
                 let metadata = context.metadata(token.user);
                 let events = work.execute_on_session(session, command, metadata).await?;
                 let outcome = outcome(&events)?;
-                // Only a refresh that will be appended counts, once for all attempts. A reused token ends the session
-                // in any case.
+                // Only a refresh that will be appended counts against the limit, and once for all attempts. The reuse of a
+                // token ends the session regardless of the limit.
                 if matches!(outcome, Outcome::Refreshed { .. })
                     && !is_admitted.swap(true, Ordering::Relaxed)
                 {

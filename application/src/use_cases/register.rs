@@ -28,7 +28,7 @@ pub struct RegistrationForm<'a> {
     pub password: Option<&'a str>,
     /// The repeated password, if the contract has it.
     pub password_confirmation: Option<&'a str>,
-    /// The required fields in addition to the password.
+    /// The fields that are required in addition to the password.
     pub required: &'a [Field],
 }
 
@@ -41,8 +41,8 @@ struct Registration {
 }
 
 impl RegistrationForm<'_> {
-    /// Checks every field, so that the answer names all flaws. How hard the password is to guess is checked later and
-    /// only if everything else is valid, because it is expensive.
+    /// Checks every field, so that the answer names all flaws. Whether the password is hard to guess is checked later, and
+    /// only if everything else is valid, because that check is expensive.
     fn check(&self, policy: PasswordPolicy) -> Result<(Registration, NewPassword), Refusal> {
         let mut violations = Vec::new();
         let email = self.member(Field::Email, self.email, Email::parse, &mut violations);
@@ -214,7 +214,7 @@ impl Authlog {
         let credential = CredentialId::new(self.parts.entropy.random_uuid());
         let session = terms.map(|terms| self.new_session(user, 0, terms, now));
         let verification = self.settings.verifies_email.then(|| self.new_link(now));
-        // Drawn again for each attempt, because the number may have caused the conflict.
+        // The number is drawn again for each attempt, because it may have caused the conflict.
         let numbered = |number| RegisterUser {
             at: now,
             number,
@@ -257,7 +257,7 @@ impl Authlog {
         Ok((registration, hash.map_err(Refusal::of_password)?))
     }
 
-    /// Refuses taken identifiers before the expensive hash. The append checks them again.
+    /// Refuses taken identifiers before the password is hashed, which is expensive. The append checks them again.
     async fn refuse_taken(&self, registration: &Registration) -> Result<(), Refusal> {
         let identifiers: Vec<Identifier> = [
             registration.username.clone().map(Identifier::Username),

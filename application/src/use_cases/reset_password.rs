@@ -122,7 +122,7 @@ impl Authlog {
             .ok_or(Refusal::InvalidResetToken)
     }
 
-    /// The new password of `account`, after the cheap checks. [`Self::hash_new`] checks how hard it is to guess.
+    /// The new password of `account`, after the cheap checks. [`Self::hash_new`] checks whether it is hard to guess.
     pub(crate) fn acceptable(
         &self,
         new_password: &str,

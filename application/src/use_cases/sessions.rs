@@ -12,7 +12,8 @@ use crate::history::Entry;
 use crate::ports::{Account, Revocation, SessionRecord};
 use crate::{Authlog, Caller, ManagesAccounts, Refusal, RequestContext};
 
-/// Most attempts to end the other sessions of an account while concurrent commands of the same person succeed first.
+/// The largest number of attempts to end the other sessions of an account. An attempt fails if a concurrent command of the
+/// same person ends them first.
 const TRIES: u32 = 10;
 
 /// A live session, with its origin.
@@ -100,8 +101,8 @@ impl Authlog {
             .await
     }
 
-    /// Ends every other session of the caller's account with one event. If there is no other session that could be
-    /// live, no event is recorded: a login that is committed later counts as later.
+    /// Ends every other session of the caller's account with one event. If no other session could be live, no event is
+    /// recorded. A session whose login is committed after that check continues, as if it had started after this call.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`], or [`Refusal::Unavailable`].
@@ -110,7 +111,8 @@ impl Authlog {
         caller: Caller,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        // Each such command of the same person raises the epoch, but the session that it keeps stays live.
+        // A concurrent command of the same person raises the epoch, so that this one has to be decided again. The caller's
+        // session stays live if that command keeps it.
         self.admit_change(caller)?;
         for _ in 0..TRIES {
             let session = self.session_of(caller).await?;

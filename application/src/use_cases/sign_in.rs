@@ -97,7 +97,7 @@ impl Authlog {
         let (reserved, matches) = checked(reserved, verified)?;
         let reason = found
             .as_ref()
-            .and_then(|record| self.why_refused(&record.account, matches));
+            .and_then(|record| self.refusal_reason(&record.account, matches));
         let account = match (found, reason) {
             (Some(record), None) => record.account,
             (found, reason) => {
@@ -121,9 +121,10 @@ impl Authlog {
         self.issue_tokens(account, &session, terms)
     }
 
-    /// Why a login to `account` is refused; `None` if it is allowed. The answer to the client is the same for every reason
-    /// (OWASP, Authentication Cheat Sheet); a person who lacks a verified address gets a link by mail.
-    fn why_refused(&self, account: &Account, matches: bool) -> Option<LoginRefusalReason> {
+    /// Why a login to `account` is refused; `None` if it is allowed. `matches` is whether the password was right. The answer
+    /// to the client is the same for every reason (OWASP, Authentication Cheat Sheet); a person whose address is not verified
+    /// gets a link by mail.
+    fn refusal_reason(&self, account: &Account, matches: bool) -> Option<LoginRefusalReason> {
         if matches {
             self.sign_in_block(account)
         } else {
@@ -176,7 +177,7 @@ impl Authlog {
             })
     }
 
-    /// Why signing in to the account is blocked even with the right password; `None` if it is not.
+    /// Why sign-in to the account is refused even with the right password; `None` if it is allowed.
     pub(crate) fn sign_in_block(&self, account: &Account) -> Option<LoginRefusalReason> {
         let is_verified = account.email_verified || account.email.is_none();
         if account.locked {
@@ -188,7 +189,7 @@ impl Authlog {
         }
     }
 
-    /// Reserves a password check with the limiter.
+    /// Reserves the right to check a password, before the account is looked up.
     ///
     /// # Errors
     /// [`Refusal::TooManyAttempts`].
@@ -196,7 +197,7 @@ impl Authlog {
         self.parts.limiter.reserve(guess).map_err(too_many)
     }
 
-    /// Looks up the account of a login, and reserves the check at the account as well.
+    /// Looks up the account of a login, and counts the check against the limit of the account as well.
     ///
     /// # Errors
     /// [`Refusal::TooManyAttempts`] or [`Refusal::Unavailable`].
@@ -229,7 +230,7 @@ impl Authlog {
         self.parts.limiter.count(attempt).map_err(too_many)
     }
 
-    /// Remembers that the account was signed in to from the address of this request, for each name of the account.
+    /// Tells the limiter, for each name of the account, that its owner signed in from the address of this request.
     pub(crate) fn remember_sign_in(&self, account: &Account, context: &RequestContext) {
         let username = account.username.as_ref().map(Username::comparable);
         let email = account.email.as_ref().map(Email::comparable);
@@ -238,8 +239,8 @@ impl Authlog {
     }
 }
 
-/// Whether the password was right. If it was not checked because of overload, the reservation is returned. Any other error
-/// may have occurred after the check and counts as a wrong password.
+/// Whether the password was right. If it was not checked because of overload, the reservation is given back. Any other
+/// error may have occurred after the check, and counts as a wrong password.
 pub(crate) fn checked(
     reserved: Reservation,
     verified: Result<bool, HashingError>,

@@ -10,15 +10,15 @@ use crate::{Authlog, ReadsHistories, Refusal};
 pub struct AccountState {
     /// Its state.
     pub state: PastState,
-    /// The instant at which sessions are live or not: the requested one, the recording time of the event at the
+    /// The instant for which the live sessions are determined: the requested one, the recording time of the event at the
     /// requested index, or now.
-    pub told_at: Timestamp,
+    pub evaluated_at: Timestamp,
 }
 
 /// The result of a query for a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StateAt {
-    /// How the account stood.
+    /// The state of the account.
     Found(Box<AccountState>),
     /// The account was not registered yet.
     NotYetRegistered,
@@ -40,7 +40,7 @@ impl Authlog {
         moment: Option<Moment>,
     ) -> Result<StateAt, Refusal> {
         let now = self.parts.clock.now();
-        let told_at = match moment {
+        let evaluated_at = match moment {
             None => now,
             Some(Moment::Instant(at)) if at > now => return Ok(StateAt::InTheFuture),
             Some(Moment::Instant(at)) => at,
@@ -51,7 +51,10 @@ impl Authlog {
         };
         let state = self.parts.history.state_at(user, moment).await?;
         if state.events > 0 {
-            return Ok(StateAt::Found(Box::new(AccountState { state, told_at })));
+            return Ok(StateAt::Found(Box::new(AccountState {
+                state,
+                evaluated_at,
+            })));
         }
         if self.parts.history.state_at(user, None).await?.events > 0 {
             return Ok(StateAt::NotYetRegistered);
@@ -59,14 +62,15 @@ impl Authlog {
         Err(Refusal::UnknownAccount)
     }
 
-    /// When the event at `index` was recorded, or where the log ends before it. Index 0 is before the first event.
+    /// When the event at `index` was recorded; as the inner error, the last index of a log that ends before it. Index 0 is
+    /// before the first event.
     async fn recorded_at(&self, index: u64) -> Result<Result<Timestamp, u64>, Refusal> {
         if index == 0 {
             return Ok(Ok(Timestamp::from_unix_millis(0)));
         }
         let everything = LogFilter::default();
-        let there = self.parts.log.read_log(index - 1, 1, &everything).await?;
-        match there.first() {
+        let found = self.parts.log.read_log(index - 1, 1, &everything).await?;
+        match found.first() {
             Some(event) => Ok(Ok(event.recorded_at)),
             None => Ok(Err(self.parts.log.log_head().await?.log_index)),
         }

@@ -12,7 +12,7 @@ use crate::access::ProvedSession;
 use crate::ports::{Account, Attempt};
 use crate::{Authlog, Caller, Field, Refusal, RequestContext, Violation};
 
-/// What a link does.
+/// What a verification link does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// It verifies the address of the account.
@@ -30,7 +30,7 @@ impl Link {
     }
 }
 
-/// A link, with what its page shows about the account. The owner of the mailbox may not know of the account.
+/// A link, with what its page shows about the account. The owner of the mailbox may not know the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkOffer {
     /// What the link does.
@@ -41,8 +41,8 @@ pub struct LinkOffer {
     pub registered_at: Timestamp,
 }
 
-/// How a person who opens a link proves to own the account. Access to the mailbox does not suffice: another person may
-/// have registered with this address, and knows the password.
+/// How a person who opens a link proves to own the account. Access to the mailbox does not suffice: if another person has
+/// registered with this address, the account belongs to the person who knows its password.
 #[derive(Clone, Copy)]
 pub enum LinkProof<'a> {
     /// An access token of the account. Its session continues, and every other session ends.

@@ -26,7 +26,7 @@ pub(crate) struct EventMailer {
     wake: Arc<Notify>,
 }
 
-/// What handling one entry of the queue takes.
+/// What an entry of the queue is handled with.
 #[derive(Clone)]
 struct EventMailJob {
     queue: Arc<dyn MailQueue>,
@@ -132,7 +132,7 @@ impl EventMailJob {
             MailKind::RefreshTokenReused => reused,
             MailKind::AddressWanted => wanted,
             MailKind::VerificationLink => return self.link(due, &account).await,
-            // Its request is in a queue of its own.
+            // Reset links have a queue of their own.
             MailKind::ResetLink => return Ok(None),
         };
         let verified = account.email.filter(|_| account.email_verified);
@@ -140,15 +140,15 @@ impl EventMailJob {
     }
 
     /// The mail with the account's newest link; `None` if that link was used, has expired, or is for another address than
-    /// this entry. An entry without an address is for any link: earlier versions stored none.
+    /// this entry. An entry without an address is for any link: earlier versions stored no address.
     ///
-    /// Where the address belongs to another account, its owner gets a notice instead. It is queued as an entry of its own, so
-    /// that the time this entry takes does not show that the owner is sent a mail.
+    /// If the address belongs to another account, the owner of that account gets a notice instead. The notice is an entry of
+    /// its own, so that the time that this entry takes does not reveal that a mail is sent.
     async fn link(&self, due: &DueMail, account: &Account) -> Result<Option<Mail>, Delay> {
         let now = self.delivery.now();
         let pending = account.pending_verification.as_ref();
-        let is_meant = |it: &&PendingVerification| it.allows(it.verification, now);
-        let Some(pending) = pending.filter(is_meant).filter(|it| is_about(due, it)) else {
+        let is_valid = |it: &&PendingVerification| it.allows(it.verification, now);
+        let Some(pending) = pending.filter(is_valid).filter(|it| is_about(due, it)) else {
             return Ok(None);
         };
         let Some(to) = pending.email.as_ref().or(account.email.as_ref()) else {

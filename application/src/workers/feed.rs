@@ -12,12 +12,12 @@ use authlog_domain::{AggregateKind, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{Stop, Worker};
-use crate::known_accounts::KnownAccounts;
+use crate::account_cache::AccountCache;
 use crate::ports::{EventLog, LogCursor, LogFilter, LogPage, LoggedEvent, ReadOnError, StoreError};
 use crate::{Authlog, LogReader};
 
-/// How often the log is polled, for all followers and for the cache of accounts.
-const EVERY: Duration = Duration::from_millis(20);
+/// The interval between polls of the log, for all followers and for the account cache.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The pause after the store failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -29,23 +29,23 @@ const RECENT: usize = 4096;
 /// Events in one page of a follower: about 100 KB as text, which a stalled follower holds in memory.
 const PAGE: u32 = 200;
 
-/// Upper bound of the pages that all readers together read from the store and hold in memory at a time. A page takes some
-/// 700 KB until it is written as text; without the bound a hundred readers that caught up took 70 MB.
-const MOST_PAGES: usize = 8;
+/// The largest number of pages that all readers together read from the store and hold in memory at a time. A page takes some
+/// 700 KB until it is written as text. Without the limit, a hundred readers that were catching up took 70 MB.
+const MAX_PAGES: usize = 8;
 
-/// How many pages are read at a time on a machine with this many processors. Reading a page keeps one processor busy, perhaps
-/// that of a database on the same machine. Half of the processors are left for other requests: with eight pages at a time on
-/// two processors, a verification took twelve times as long (`docs/performance.md`).
+/// How many pages are read at a time on a machine with this many processors. Reading a page keeps one processor busy, in this
+/// program or in a database on the same machine. Half of the processors are left for other requests: with eight pages at a
+/// time on two processors, a verification took twelve times as long (`docs/performance.md`).
 fn pages_at_once(processors: usize) -> usize {
-    (processors / 2).clamp(1, MOST_PAGES)
+    (processors / 2).clamp(1, MAX_PAGES)
 }
 
-/// Events in one poll of the log.
-const LOOK: u32 = 1000;
+/// The largest number of events that one poll reads.
+const POLL_LIMIT: u32 = 1000;
 
-/// How many log entries one query scans for matching events: a rare type must not turn a page into a scan of the whole log,
-/// which would exceed the store's time limit.
-const STRETCH: u32 = 10_000;
+/// How many log entries one query scans for matching events. Without this limit, a page of a rare type would scan the whole
+/// log and exceed the store's time limit.
+const SCAN_LIMIT: u32 = 10_000;
 
 /// The end of the log, in memory.
 ///
@@ -58,8 +58,8 @@ pub struct LogFeed {
     head: watch::Sender<Head>,
     watches: Mutex<Vec<(UserId, Weak<AtomicBool>)>>,
     pages: Arc<Semaphore>,
-    /// The cache of accounts. An account is removed from it when the log has an event of it.
-    pub(crate) known_accounts: Arc<KnownAccounts>,
+    /// The account cache. An account is removed from it when the log has a new event of the account.
+    pub(crate) account_cache: Arc<AccountCache>,
 }
 
 /// Where the log ends.
@@ -84,7 +84,7 @@ impl LogFeed {
     pub fn new(log: Arc<dyn EventLog>) -> Self {
         Self {
             log,
-            known_accounts: Arc::default(),
+            account_cache: Arc::default(),
             recent: RwLock::default(),
             head: watch::Sender::new(Head::default()),
             watches: Mutex::default(),
@@ -104,7 +104,7 @@ impl LogFeed {
                 Ok((next, more)) => {
                     reached = Some(next);
                     if !more {
-                        tokio::time::sleep(EVERY).await;
+                        tokio::time::sleep(POLL_INTERVAL).await;
                     }
                 }
                 Err(ReadOnError::HistoryChanged(log_index)) => {
@@ -125,7 +125,7 @@ impl LogFeed {
 
     /// Forgets everything read from the log, and disconnects its followers.
     fn start_over(&self) {
-        self.known_accounts.forget_all();
+        self.account_cache.forget_all();
         for (_, watch) in self.lock_watches().iter() {
             if let Some(watch) = watch.upgrade() {
                 watch.store(true, Ordering::Release);
@@ -150,12 +150,13 @@ impl LogFeed {
             return self.poll_accounts(reached).await;
         }
         let everything = LogFilter::default();
-        let LogPage { events, cursor } = self.log.read_on(reached, LOOK, &everything).await?;
+        let LogPage { events, cursor } = self.log.read_on(reached, POLL_LIMIT, &everything).await?;
         if events.is_empty() {
             return Ok((cursor, false));
         }
-        let more = events.len() == LOOK as usize;
-        // Before the events can be read: a follower must not read past the event that takes its permission away.
+        let more = events.len() == POLL_LIMIT as usize;
+        // The watches are notified before followers can read the events: a follower must not read past the event that takes its
+        // permission away.
         self.notify_watches(&changed_accounts(&events));
         {
             let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
@@ -167,9 +168,10 @@ impl LogFeed {
         Ok((cursor, more))
     }
 
-    /// The part of a poll that is needed without followers: most events are of sessions, which the cache does not hold.
+    /// The poll of a node without followers. It reads no events, only which accounts changed: most events are of sessions,
+    /// which the cache does not hold.
     async fn poll_accounts(&self, reached: LogCursor) -> Result<(LogCursor, bool), ReadOnError> {
-        let changed = self.log.changed_accounts(reached, STRETCH).await?;
+        let changed = self.log.changed_accounts(reached, SCAN_LIMIT).await?;
         if changed.cursor.log_index > reached.log_index {
             self.notify_watches(&changed.accounts.into_iter().collect());
             // The events in memory must have no gap.
@@ -194,7 +196,7 @@ impl LogFeed {
         if changed.is_empty() {
             return;
         }
-        self.known_accounts.forget(changed.iter().copied());
+        self.account_cache.forget(changed.iter().copied());
         let watches = self.lock_watches();
         for (user, watch) in watches.iter() {
             if let Some(watch) = watch.upgrade().filter(|_| changed.contains(user)) {
@@ -224,7 +226,7 @@ impl LogFeed {
     ) -> Result<Follower, StoreError> {
         let head = self.head.subscribe();
         let history = head.borrow().history;
-        // From the store: the end in memory may be older than an index that the reader got from another node.
+        // The end is read from the store: the end in memory may be before an index that the reader got from another node.
         let log_end = self.log.log_head().await?.log_index;
         Ok(Follower {
             feed: Arc::clone(self),
@@ -237,9 +239,9 @@ impl LogFeed {
         })
     }
 
-    /// A page of the events after `from` and up to `end`, from memory; `None` if they are not in memory, or the entry at `from`
-    /// is not there to be compared.
-    fn recall(&self, from: LogCursor, end: u64, filter: &LogFilter) -> Option<LogPage> {
+    /// A page of the events after `from` and up to `end`, from memory; `None` if they are not in memory, or if the entry at
+    /// `from` is not in memory or is another one.
+    fn page_from_memory(&self, from: LogCursor, end: u64, filter: &LogFilter) -> Option<LogPage> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let first = recent.front()?.log_index;
         let place = |index: u64| usize::try_from(index.checked_sub(first)?).ok();
@@ -295,7 +297,7 @@ impl Authlog {
     }
 }
 
-/// Whether an account has changed since the last look-up.
+/// Whether an account has changed since it was last looked up.
 pub(crate) struct AccountWatch {
     changed: Arc<AtomicBool>,
 }
@@ -312,7 +314,7 @@ impl AccountWatch {
     }
 }
 
-/// One page of events. Other readers, and the next page of the same reader, may have to wait until it is dropped.
+/// One page of events. Until it is dropped, other readers and the same reader may have to wait for their next page.
 pub struct Events {
     events: Vec<LoggedEvent>,
     _page: Option<OwnedSemaphorePermit>,
@@ -357,14 +359,14 @@ impl Follower {
         if reached >= end {
             return Ok(None);
         }
-        let (page, turn) = match self.feed.recall(self.reached, end, &self.filter) {
+        let (page, turn) = match self.feed.page_from_memory(self.reached, end, &self.filter) {
             Some(page) => (page, None),
             None => {
                 let turn = Arc::clone(&self.feed.pages).acquire_owned().await.ok();
                 // The events of one account have an index of their own.
                 let until = match self.filter.user {
                     Some(_) => end,
-                    None => end.min(reached.saturating_add(STRETCH.into())),
+                    None => end.min(reached.saturating_add(SCAN_LIMIT.into())),
                 };
                 let within = LogFilter {
                     until: Some(until),

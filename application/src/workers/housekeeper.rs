@@ -11,7 +11,7 @@ use super::{Stop, Worker};
 use crate::ports::{Clock, Housekeeping, OVER_SESSIONS_KEPT, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
-/// How often expired data is removed: token digests are small, and few expire within an hour.
+/// The interval between removals of expired data. Token digests are small, and few expire within an hour.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// How many marks of the log are kept. Marks are at least [`EVERY`] apart, so these span the time for which revocations are
@@ -21,14 +21,14 @@ const MARKS: u32 = (KEEP_FOR.as_secs() / EVERY.as_secs()) as u32 + 1;
 // The row of a session that ended is kept for longer than the revocation of the session is remembered.
 const _: () = assert!(OVER_SESSIONS_KEPT.as_secs() > KEEP_FOR.as_secs());
 
-/// How often ended sessions are removed. All session rows are read, in batches: an index on their expiry would have to be
-/// updated with every refresh.
+/// The interval between removals of ended sessions. All session rows are read, in batches, because an index on their expiry
+/// would have to be updated with every refresh.
 const SESSIONS_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Session rows in one batch: a few milliseconds of work.
 const BATCH: u32 = 1000;
 
-/// The pause between two batches, for other work: a pass over the sessions uses a tenth of one connection.
+/// The pause between two batches, which leaves time for other work: a pass over the sessions uses a tenth of one connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Removes expired data.
@@ -219,7 +219,7 @@ mod tests {
         let working = tokio::spawn(async move { keeper.run().await });
         let minute = Duration::from_secs(60);
         tokio::time::sleep(minute).await;
-        // Three batches and the end; two erasures and the end.
+        // Three batches and one empty one; two erasures and one empty one.
         assert_eq!((store.asked("sessions"), store.asked("erasures")), (4, 3));
         *store.erasures.lock().unwrap() = 1;
         wake.notify_one();

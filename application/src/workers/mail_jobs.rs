@@ -19,13 +19,13 @@ use crate::ports::{
 /// Entries that one node processes at a time.
 const AT_ONCE: u32 = 16;
 
-/// How long a node leases an entry: short enough that the entries of a crashed node are not late.
+/// How long a node leases an entry. Another node handles the entries of a crashed node after this time.
 const LEASE: Duration = Duration::from_secs(45);
 
-/// How often a lease is renewed while the mail is being sent, so that no other node sends it too.
+/// The interval at which a lease is renewed while the mail is being sent, so that no other node sends it too.
 const RENEW_EVERY: Duration = Duration::from_secs(15);
 
-/// How often the queue is polled without a wake-up, for entries that another node left behind.
+/// The interval at which the queue is polled without a wake-up, for entries that another node did not finish.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The first pause after a failure; each further one is twice as long, up to [`LONGEST_PAUSE`].
@@ -34,8 +34,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to reach an unavailable mail server.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Most attempts for a mail that the server does not acknowledge. Each attempt may have delivered it.
-const MOST_UNACKNOWLEDGED: u32 = 5;
+/// The largest number of attempts for a mail that the server does not acknowledge. Each attempt may have delivered it.
+const MAX_UNACKNOWLEDGED: u32 = 5;
 
 /// The pause after the first unacknowledged attempt; each further one is four times as long. The last is 64 minutes.
 const FIRST_UNACKNOWLEDGED_PAUSE: Duration = Duration::from_secs(60);
@@ -62,12 +62,12 @@ pub(super) trait MailJob: Clone + Send + Sync + 'static {
     /// An entry.
     type Entry: Send + Sync;
 
-    /// What its mail is, for log lines.
+    /// What the mail of this queue is, for log lines.
     const WHAT: &'static str;
 
     fn now(&self) -> Timestamp;
 
-    /// Names an entry in log lines, without personal data.
+    /// The name of an entry in log lines, without personal data.
     fn name(entry: &Self::Entry) -> String;
 
     /// How many attempts were made.
@@ -101,8 +101,8 @@ pub(super) trait MailJob: Clone + Send + Sync + 'static {
 
 /// Works until it is dropped. An interrupted entry is retried when its lease expires.
 ///
-/// An entry does not wait for the mail of others unless [`AT_ONCE`] are being processed: otherwise the delay of a mail would
-/// show that another one was sent before it.
+/// Up to [`AT_ONCE`] entries are processed concurrently. If one entry waited for the mail of another, the delay of a mail
+/// would reveal that another one was sent before it.
 pub(super) async fn run<J: MailJob>(job: J, wake: Arc<Notify>) {
     let mut in_progress = JoinSet::new();
     loop {
@@ -254,7 +254,7 @@ impl MailDelivery {
         }
     }
 
-    /// Sends a mail. An erasure deletes the local copies that it finds; a copy that was being written at that moment is
+    /// Sends a mail. An erasure deletes the local copies that it finds. A copy that is written while the account is erased is
     /// deleted here.
     pub(super) async fn send(&self, mail: Mail) -> Result<(), Delay> {
         let user = mail.user;
@@ -277,7 +277,7 @@ fn pause_after(attempts: u32) -> Duration {
 /// How long to wait after this many unacknowledged attempts; `None` to give up: the mail was delivered, or never will be.
 fn pause_after_unacknowledged(handed_over: u32) -> Option<Duration> {
     let times = 4_u32.checked_pow(handed_over.saturating_sub(1))?;
-    (handed_over < MOST_UNACKNOWLEDGED).then(|| FIRST_UNACKNOWLEDGED_PAUSE.saturating_mul(times))
+    (handed_over < MAX_UNACKNOWLEDGED).then(|| FIRST_UNACKNOWLEDGED_PAUSE.saturating_mul(times))
 }
 
 #[cfg(test)]

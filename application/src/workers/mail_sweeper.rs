@@ -1,4 +1,4 @@
-//! Deletes the local copies of mail to erased accounts, on whichever node an account was erased.
+//! Deletes this node's local copies of mail to erased accounts. The account may have been erased on another node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) struct MailSweeper {
     erased: mpsc::UnboundedReceiver<UserId>,
 }
 
-/// Why some mail may not be deleted yet.
+/// Why mail to an erased account may not have been deleted yet.
 #[derive(Debug, thiserror::Error)]
 enum NotSwept {
     #[error("the store does not say which accounts were erased")]
@@ -40,6 +40,7 @@ impl MailSweeper {
         (sender, sweeper)
     }
 
+    /// Deletes the mail to accounts that were erased before now.
     async fn sweep(&self) -> Result<(), NotSwept> {
         for user in self.mail.accounts().await? {
             // Mail of an account that this store does not know belongs to another store and is kept.
@@ -50,6 +51,7 @@ impl MailSweeper {
         Ok(())
     }
 
+    /// Deletes the mail to each account that is erased from now on.
     async fn follow(&mut self) -> Result<(), NotSwept> {
         while let Some(user) = self.erased.recv().await {
             self.mail.forget(user).await?;

@@ -84,7 +84,7 @@ impl PasswordRenewer {
             password,
             context,
         } = outdated;
-        // The login has been answered: there is no client that could give up waiting.
+        // The login has been answered, so no client waits for this hash.
         let client = HashingClient {
             address: context.address,
             ..HashingClient::default()

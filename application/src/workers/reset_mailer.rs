@@ -21,7 +21,7 @@ pub(crate) struct ResetMailer {
     wake: Arc<Notify>,
 }
 
-/// What handling one request takes.
+/// What a request is handled with.
 #[derive(Clone)]
 struct ResetJob {
     queue: Arc<dyn ResetRequests>,
@@ -108,10 +108,12 @@ impl MailJob for ResetJob {
 
     /// Records the reset, once for all attempts, and mails its link.
     ///
-    /// A request is dropped if its account is unknown or has no address, if it exceeds a limit, has expired or is dated in
-    /// the future, and if the account's address was changed since the lookup: the link must not go to the former mailbox.
+    /// A request is dropped if its account is unknown or has no address; if it exceeds a limit, has expired or is dated in
+    /// the future; or if the account's address was changed since the lookup, because the link must not go to the former
+    /// mailbox.
     ///
-    /// The gate is asked before the reset is recorded: a reset whose link is not mailed must not replace one whose link was.
+    /// The mail gate is asked before the reset is recorded, because a new reset invalidates the previous one: a reset whose
+    /// link is not mailed must not replace one whose link was.
     async fn run_job(&self, request: &ResetRequest) -> Result<(), Delay> {
         let expires_at = request.at.plus(self.settings.reset_lifetime);
         let Some(identifier) = Identifier::parse(&request.identifier) else {

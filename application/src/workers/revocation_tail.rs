@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 
 use super::{Stop, Worker};
 use crate::RevocationList;
-use crate::known_accounts::KnownAccounts;
+use crate::account_cache::AccountCache;
 use crate::ports::{Clock, ClockReading, Revocation, RevocationSource, StoreError};
 use crate::revocation_list::KEEP_FOR;
 
-/// How often the source is polled. After a logout on one node every other node refuses the token within a few polls.
+/// How often the source is polled. After a logout on one node, every other node refuses the token within a few polls.
 const EVERY: Duration = Duration::from_millis(20);
 
 /// The pause after the source failed.
@@ -27,7 +27,7 @@ pub(crate) struct RevocationTail {
     source: Arc<dyn RevocationSource>,
     clock: Arc<dyn Clock>,
     list: Arc<RevocationList>,
-    known_accounts: Arc<KnownAccounts>,
+    account_cache: Arc<AccountCache>,
     erased: mpsc::UnboundedSender<UserId>,
 }
 
@@ -36,31 +36,31 @@ impl RevocationTail {
         source: Arc<dyn RevocationSource>,
         clock: Arc<dyn Clock>,
         list: Arc<RevocationList>,
-        known_accounts: Arc<KnownAccounts>,
+        account_cache: Arc<AccountCache>,
         erased: mpsc::UnboundedSender<UserId>,
     ) -> Self {
         Self {
             source,
             clock,
             list,
-            known_accounts,
+            account_cache,
             erased,
         }
     }
 
-    /// Follows one reader until it fails. Returns `Ok` if the clock was ahead at the start: then the reader began too late in
-    /// the log, and following has to start again.
+    /// Follows one reader until it fails. Returns `Ok` if the clock was ahead at the start: then the first read did not reach
+    /// far enough back, and following has to start again.
     async fn follow(&self, failing: &mut bool) -> Result<(), StoreError> {
         let mut reader = self.source.follow_revocations().await?;
-        // Only now: while no store answers, refused tokens stay refused. What this node commits from here on is part of the
-        // first read.
+        // Not before the store answers: until then, refused tokens stay refused. The first read includes everything that this
+        // node commits from here on.
         self.list.start_over();
-        self.known_accounts.forget_all();
+        self.account_cache.forget_all();
         let started_at = self.clock.now();
         let mut sink = |revocations: Vec<Revocation>| self.apply(&revocations, started_at);
         let since = started_at.minus(KEEP_FOR);
         reader.read_since(since, &mut sink).await?;
-        self.list.was_read_since(since);
+        self.list.note_read_since(since);
         loop {
             let asked = ClockReading::of(&*self.clock);
             if !self.list.reaches_back(asked.wall) {
@@ -68,7 +68,7 @@ impl RevocationTail {
             }
             let revocations = reader.read_new().await?;
             self.apply(&revocations, asked.wall);
-            self.list.is_complete_as_of(asked);
+            self.list.note_complete_as_of(asked);
             *failing = false;
             tokio::time::sleep(EVERY).await;
         }
@@ -78,7 +78,7 @@ impl RevocationTail {
         self.list.add_all(revocations, asked_at);
         for revocation in revocations {
             if let Revocation::Erased { user, .. } = revocation {
-                // The sweeper of mail may have ended; the tokens are refused in any case.
+                // The mail sweeper may have stopped. The tokens are refused in any case.
                 let _ = self.erased.send(*user);
             }
         }
@@ -96,8 +96,8 @@ impl Worker for RevocationTail {
             let Err(error) = self.follow(&mut failing).await else {
                 continue;
             };
-            self.list.is_incomplete();
-            self.known_accounts.forget_all();
+            self.list.note_incomplete();
+            self.account_cache.forget_all();
             if !failing {
                 tracing::warn!(%error, "revocations cannot be read; tokens are checked against the store until they can");
             }
@@ -232,7 +232,7 @@ mod tests {
             [Standing::Ended, Standing::Ended, Standing::Live]
         );
 
-        // The second end is lost, and a third came before this node was back.
+        // The new history lacks the end of session 2, and has the end of session 3.
         histories.begin(
             [1, 3]
                 .map(|number| Revocation::Session(session(number)))

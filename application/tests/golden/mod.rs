@@ -1,4 +1,4 @@
-//! The domain's golden events as the log has them, and files that tests keep current.
+//! The domain's golden events as entries of the log, and generated files that tests compare.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Compares with the file, or writes it where `AUTHLOG_WRITE_SCHEMAS` is set.
+/// Compares `text` with the file, which is written first if `AUTHLOG_WRITE_SCHEMAS` is set.
 pub fn check_in(path: &Path, text: &str) {
     if std::env::var_os("AUTHLOG_WRITE_SCHEMAS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -26,10 +26,11 @@ pub fn check_in(path: &Path, text: &str) {
     );
 }
 
-/// The account to which everything happens.
+/// The account of all golden events.
 const USER: &str = "019c0000-0000-7000-8000-000000000002";
 
-/// Every golden event of the domain, those of one type in order of their versions, with all that is personal still in it, as the publisher never sees it.
+/// Every golden event of the domain; those of one type are in the order of their versions. Unlike in the log, personal fields
+/// are in clear text, so that a test can see whether they are published.
 pub fn golden_events() -> Vec<LoggedEvent> {
     let mut events = Vec::new();
     for kind in AggregateKind::ALL {
@@ -41,7 +42,7 @@ pub fn golden_events() -> Vec<LoggedEvent> {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             let (event_type, version) = name.split_once(".v").unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
-            // The other aggregates are an account's, and go by its id.
+            // The id of a `User` is that of the account. The stream of refused logins begins with it.
             let id = match kind {
                 AggregateKind::Session => "019c0000-0000-7000-8000-000000000001",
                 AggregateKind::User | AggregateKind::RefusedLogins => USER,

@@ -4,7 +4,7 @@ mod query;
 
 use std::sync::Arc;
 
-use authlog_application::history::{Entry, portrait};
+use authlog_application::history::{Entry, state_document};
 use authlog_application::ports::HistoryPage;
 use authlog_application::{Auditor, Caller, RequestContext, StateAt};
 use authlog_domain::UserId;
@@ -103,7 +103,7 @@ pub(super) async fn state(
         .map_err(refused)?;
     match found {
         StateAt::Found(found) => {
-            let mut out = portrait(&found.state, found.told_at);
+            let mut out = state_document(&found.state, found.evaluated_at);
             out["user"] = json!(user);
             Ok(Json(out).into_response())
         }

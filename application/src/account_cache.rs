@@ -11,11 +11,11 @@ use quick_cache::sync::Cache;
 
 use crate::ports::{Account, StoreError};
 
-/// Most accounts in the cache: a few megabytes. Frequently requested ones stay.
-const MOST: usize = 8192;
+/// The largest number of accounts in the cache: a few megabytes. Frequently requested accounts stay.
+const MAX_ACCOUNTS: usize = 8192;
 
 /// The cached accounts of a node, and the lookups in progress.
-pub(crate) struct KnownAccounts {
+pub(crate) struct AccountCache {
     accounts: Cache<UserId, Known>,
     /// How many times the whole cache was cleared.
     generation: AtomicU64,
@@ -28,24 +28,24 @@ struct Known {
     generation: u64,
 }
 
-impl Default for KnownAccounts {
+impl Default for AccountCache {
     fn default() -> Self {
         Self {
-            accounts: Cache::new(MOST),
+            accounts: Cache::new(MAX_ACCOUNTS),
             generation: AtomicU64::new(0),
         }
     }
 }
 
-impl KnownAccounts {
-    /// The cached account if it `serves`, otherwise the result of `look_up`. Concurrent callers share one lookup.
+impl AccountCache {
+    /// The cached account if `is_usable` accepts it, otherwise the result of `look_up`. Concurrent callers share one lookup.
     ///
     /// # Errors
     /// The lookup failed.
     pub(crate) async fn get<F>(
         &self,
         user: UserId,
-        serves: impl Fn(&Account) -> bool,
+        is_usable: impl Fn(&Account) -> bool,
         look_up: impl Fn() -> F,
     ) -> Result<Option<Arc<Account>>, StoreError>
     where
@@ -53,10 +53,10 @@ impl KnownAccounts {
     {
         loop {
             match self.accounts.get_value_or_guard_async(&user).await {
-                Ok(known) if self.is_current(&known) && serves(&known.account) => {
+                Ok(known) if self.is_current(&known) && is_usable(&known.account) => {
                     return Ok(Some(known.account));
                 }
-                // The lookup of another caller may have started before this call.
+                // It is looked up again: the lookup of another caller may have started before this call.
                 Ok(known) => {
                     self.accounts
                         .remove_if(&user, |it| Arc::ptr_eq(&it.account, &known.account));
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// A store that answers when the test lets it, and counts its queries.
+    /// A store that answers as often as the test permits, and counts its queries.
     struct Store {
         answers: Semaphore,
         asked: AtomicU32,
@@ -155,8 +155,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn two_hundred_who_ask_at_once_cost_one_lookup() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+    async fn two_hundred_concurrent_requests_cost_one_lookup() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(0));
         let ask = || known.get(account().id, |_| true, || store.account());
         let answers = futures_util::future::join_all((0..200).map(|_| ask()));
         let answering = async {
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_heard_of_is_looked_up_again() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(2));
+    async fn a_changed_account_is_looked_up_again() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(2));
         let ask = || known.get(account().id, |_| true, || store.account());
         for _ in 0..2 {
             ask().await.unwrap();
@@ -184,8 +184,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_have_changed_while_it_was_looked_up_is_not_remembered() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+    async fn an_account_that_changes_during_its_lookup_is_not_cached() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(0));
         let ask = || known.get(account().id, |_| true, || store.account());
         let change = async {
             tokio::task::yield_now().await;
@@ -199,8 +199,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everything_that_was_known_can_be_forgotten_at_once() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+    async fn the_whole_cache_can_be_cleared() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(0));
         let ask = || known.get(account().id, |_| true, || store.account());
         let forget = async {
             tokio::task::yield_now().await;
@@ -220,8 +220,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whom_the_known_does_not_serve_has_it_looked_up_once() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(2));
+    async fn a_cached_account_that_is_not_usable_is_looked_up_once() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(2));
         known
             .get(account().id, |_| true, || store.account())
             .await
@@ -232,8 +232,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_remembered_of_an_account_that_is_not_there() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(1));
+    async fn a_missing_account_is_not_cached() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(1));
         let id = account().id;
         let absent = known.get(id, |_| true, || async { Ok(None) });
         assert_eq!(absent.await.unwrap(), None);
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_goes_away_leaves_the_lookup_to_those_who_wait() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+        let (known, store) = (AccountCache::default(), Store::with_answers(0));
         let ask = || Box::pin(known.get(account().id, |_| true, || store.account()));
         let (mut first, mut second) = (ask(), ask());
         assert!((&mut first).now_or_never().is_none());
@@ -256,8 +256,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lookup_that_fails_is_one_callers_failure() {
-        let (known, store) = (KnownAccounts::default(), Store::with_answers(0));
+    async fn a_failed_lookup_fails_one_caller_only() {
+        let (known, store) = (AccountCache::default(), Store::with_answers(0));
         let look_up = || async {
             store.account().await?;
             match store.asked() {

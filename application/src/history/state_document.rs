@@ -1,15 +1,16 @@
-//! A state of an account as a document.
+//! The state of an account at one time, as a JSON document.
 
 use authlog_domain::Timestamp;
 use serde_json::{Value, json};
 
 use crate::ports::{Account, PastState, SessionRecord};
 
-/// The state as JSON; sessions are those that counted at `told_at`. What was erased reads as null.
-pub fn portrait(state: &PastState, told_at: Timestamp) -> Value {
-    let sessions: Vec<Value> = state.live_sessions(told_at).map(session).collect();
+/// The state as JSON, with the sessions that are live at `evaluated_at`. The account is null if it was erased or not yet
+/// registered.
+pub fn state_document(state: &PastState, evaluated_at: Timestamp) -> Value {
+    let sessions: Vec<Value> = state.live_sessions(evaluated_at).map(session).collect();
     json!({
-        "at": told_at,
+        "at": evaluated_at,
         "as_of": {
             "log_index": state.log_index,
             "recorded_at": state.recorded_at,
