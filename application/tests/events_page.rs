@@ -17,17 +17,17 @@ const INTRODUCTION: &str = "\
 Every change to an account or a session is an event, and every event is published: on the NATS JetStream stream
 `AUTH_EVENTS`, and over HTTP by `GET /audit/events`. [consuming.md](consuming.md) says how to read them.
 
-An event is a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). It holds nothing
-personal and no secret: it says *that* somebody registered, not who; ask the API for the profile.
+An event is a [CloudEvent 1.0](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md). It holds no personal
+data and no secret: it says *that* an account was registered, not by whom. Query the API for the profile.
 
-This page is written from the Rust types by a test (`application/tests/events_page.rs`), and so are the JSON Schemas in
+This page is generated from the Rust types by a test (`application/tests/events_page.rs`), as are the JSON Schemas in
 `schemas/` and the AsyncAPI document `asyncapi.json`. A running service serves them at `/schemas/<type>.json`,
 `/schemas/cloudevent.json`, `/schemas/event.json` and `/asyncapi.json`.
 
-For a generator of types, take [`schemas/event.json`](schemas/event.json): one schema of all events, in which `type` says what
-`data` is, and which refers to no other file. It refuses types that are newer than itself, so look at `type` before you
-validate; [`schemas/cloudevent.json`](schemas/cloudevent.json) is what events of any type have. The `$id` of a schema names it;
-nothing is to be fetched there.
+To generate types, use [`schemas/event.json`](schemas/event.json). It is one schema of all events, which describes `data` for
+each `type` and refers to no other file. It rejects types that are newer than itself, so check `type` before you validate.
+[`schemas/cloudevent.json`](schemas/cloudevent.json) describes what events of all types have in common. The `$id` of a schema
+only identifies it; there is nothing to fetch at that URL.
 
 ## What every event has
 
@@ -41,15 +41,15 @@ const VERSIONS: &str = "\
 
 The version is at the end of the type (`….v1`) and in the subject (`auth.v1.…`). Within a version
 
-- new kinds of event may come: pass over the types that you do not know;
-- new members may come: pass over those that you do not know;
-- a member that is said to be there always stays, with its name, its JSON type and its meaning.
+- new kinds of event may be added: ignore types that you do not know;
+- new members may be added: ignore members that you do not know;
+- a member that is always present stays present, with its name, its JSON type and its meaning.
 
-Whatever else has to change becomes a new version, published beside the old one for as long as anybody reads that. A
-test compares the formats with those that were published (`application/tests/published_v1/`).
+Any other change becomes a new version, which is published in addition to the old one for as long as the old one has
+readers. A test compares the formats with those that were published (`application/tests/published_v1/`).
 
-There is no `dataschema` attribute: CloudEvents wants an absolute URI there, which a service without a public URL does
-not have, and the type names the schema already.
+There is no `dataschema` attribute: CloudEvents requires an absolute URI there, which a service without a public URL does
+not have, and the type already names the schema.
 ";
 
 #[test]
@@ -83,7 +83,7 @@ fn section(kind: EventKind) -> String {
         .to_json("https://auth.example.com");
     let schema = schema(kind);
     let members = match schema["properties"].as_object() {
-        Some(members) if members.is_empty() => "There is nothing in `data`.\n".to_owned(),
+        Some(members) if members.is_empty() => "`data` is an empty object.\n".to_owned(),
         _ => table("member", &schema, &[]),
     };
     format!(

@@ -20,8 +20,8 @@ pub struct Change {
 /// Members of an account that change with every event, and so are not reported.
 const BOOKKEEPING: [&str; 2] = ["version", "updated_at"];
 
-/// The differences between two [state documents](super::state_document): first those of the account, in the order of its
-/// members, then those of the sessions, in the order of their ids.
+/// The differences between two [state documents](super::state_document): first those of the account, then those of the
+/// sessions, each in the order of their names.
 pub fn changes(before: &Value, after: &Value) -> Vec<Change> {
     let mut found = different_members("account", &before["account"], &after["account"]);
     found.retain(|change| !BOOKKEEPING.iter().any(|it| change.member.ends_with(it)));
