@@ -10,7 +10,7 @@ use authlog_domain::{SessionId, Timestamp};
 use super::Caller;
 use crate::ports::{Account, Attempt, Guess, Identifier, SessionRecord, SessionStanding};
 use crate::use_cases::checked;
-use crate::{Authlog, Field, Password, Refusal, RequestContext, Violation};
+use crate::{Authlog, Password, Refusal, RequestContext};
 
 /// A live session and its account, as read at one moment.
 pub(crate) struct ProvedSession {
@@ -94,12 +94,8 @@ impl Authlog {
         password: Option<&str>,
         context: &RequestContext,
     ) -> Result<ProvedPassword, Refusal> {
-        let password = Password::parse(password.unwrap_or_default()).map_err(|flaw| {
-            Refusal::Invalid(vec![Violation {
-                field: Field::Password,
-                flaw,
-            }])
-        })?;
+        let password = Password::parse(password.unwrap_or_default());
+        let password = password.map_err(Refusal::of_password)?;
         let identifier = Identifier::parse(account.sign_in_name());
         let identifier = identifier.ok_or(Refusal::UnknownAccount)?;
         let name = identifier.comparable();
