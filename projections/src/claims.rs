@@ -7,7 +7,7 @@ use crate::Account;
 /// A form of an identifier, and the account to which it belongs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// What kind of name it is.
+    /// The kind of the identifier.
     pub kind: IdentifierKind,
     /// The form ([`Identifier::claimed_forms`]). It is personal data.
     pub form: String,

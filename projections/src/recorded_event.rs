@@ -7,16 +7,16 @@ use serde_json::Value;
 pub struct RecordedEvent {
     /// The id of the aggregate.
     pub aggregate_id: String,
-    /// The place of the event in its aggregate's stream, from 1 on.
+    /// The number of the event in its stream, from 1.
     pub sequence: u64,
     /// The stored name of the aggregate's kind ([`AggregateKind`](authlog_domain::AggregateKind)).
     pub aggregate_type: String,
     /// The stored name of the event's kind ([`EventKind`](authlog_domain::EventKind)).
     pub event_type: String,
-    /// The version of the payload's form.
+    /// The version of the payload's format.
     pub event_version: String,
-    /// The event.
+    /// The event itself.
     pub payload: Value,
-    /// Its circumstances: account, actor, contract, request, and where it came from.
+    /// The account, the actor, the contract, the request, and the origin of the request.
     pub metadata: Value,
 }

@@ -8,20 +8,20 @@ use authlog_domain::{EventKind, SessionId, UserId};
 pub enum Revocation {
     /// A session was ended.
     Session(SessionId),
-    /// Sessions of an account that started under an earlier epoch have ended.
+    /// The sessions of an account that started under an earlier epoch ended, except for `kept`.
     Epoch {
         /// The account.
         user: UserId,
-        /// Its epoch from now on.
+        /// The new session epoch.
         epoch: u32,
-        /// The session of an earlier epoch that goes on.
+        /// The kept session, if any.
         kept: Option<SessionId>,
     },
-    /// An account was erased, and every session of it has ended.
+    /// An account was erased, and all its sessions ended.
     Erased {
         /// The account.
         user: UserId,
-        /// An epoch after every one that it had.
+        /// An epoch later than every one that the account had.
         epoch: u32,
     },
 }

@@ -4,30 +4,30 @@ use authlog_domain::AggregateKind;
 
 use crate::{Account, RecordedEvent, SessionRecord};
 
-/// Names one aggregate's stream of events.
+/// The id of a stream: the events of one aggregate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId {
-    /// What it is.
+    /// The kind of the aggregate.
     pub kind: AggregateKind,
-    /// Which one.
+    /// The id of the aggregate.
     pub id: String,
 }
 
-/// What the events of a stream so far add up to, as a command found it.
+/// The state of a stream when the command read it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Base {
-    /// There is no event yet.
+    /// The stream has no events.
     Nothing,
     /// The row of an account.
     Account(Box<Account>),
     /// The row of a session.
     Session(Box<SessionRecord>),
-    /// So many events of an aggregate that no read model shows.
+    /// The number of events, for an aggregate without a read model.
     Events(u64),
 }
 
 impl Base {
-    /// The sequence of the last event that is in it; 0 if none is.
+    /// The sequence of the last event in this state; 0 without events.
     pub fn version(&self) -> u64 {
         match self {
             Self::Nothing => 0,
@@ -37,7 +37,7 @@ impl Base {
         }
     }
 
-    /// The account, if it is one.
+    /// The row, if it is that of an account.
     pub fn account(&self) -> Option<&Account> {
         match self {
             Self::Account(row) => Some(row),
@@ -45,7 +45,7 @@ impl Base {
         }
     }
 
-    /// The session, if it is one.
+    /// The row, if it is that of a session.
     pub fn session(&self) -> Option<&SessionRecord> {
         match self {
             Self::Session(row) => Some(row),
@@ -54,13 +54,13 @@ impl Base {
     }
 }
 
-/// A stream as a command found it, and the events that the command adds.
+/// A stream as the command read it, and the events that the command appends.
 #[derive(Clone, Debug)]
 pub struct StagedStream {
-    /// Which stream.
+    /// The stream.
     pub stream: StreamId,
-    /// What the command built on. Should the stream have grown since, the append is a conflict.
+    /// The state on which the command was decided. If the stream has grown since, the append is a conflict.
     pub base: Base,
-    /// The events to append; the first has the sequence after the base's version. Personal fields are plain.
+    /// The events to append; the first has the sequence after the version of `base`. Personal fields are in clear text.
     pub new: Vec<RecordedEvent>,
 }

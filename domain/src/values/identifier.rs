@@ -2,7 +2,7 @@
 
 use super::{Email, Username};
 
-/// What kind of name an identifier is.
+/// The kind of an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IdentifierKind {
     /// A username.
@@ -21,7 +21,7 @@ impl IdentifierKind {
     }
 }
 
-/// A name under which one account at most can be found.
+/// A name by which an account is found. At most one account has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identifier {
     /// A username.
@@ -31,8 +31,8 @@ pub enum Identifier {
 }
 
 impl Identifier {
-    /// Reads what a person types to say who they are: with an `@` it is an e-mail address, otherwise a username.
-    /// `None` for what no account can be called.
+    /// Parses what a person types to sign in: text with an `@` is an e-mail address, and other text a username. `None` for text
+    /// that no account can have as an identifier.
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains('@') {
             Email::parse_existing(text).ok().map(Self::Email)
@@ -41,7 +41,7 @@ impl Identifier {
         }
     }
 
-    /// What kind of name it is.
+    /// The kind of the identifier.
     pub const fn kind(&self) -> IdentifierKind {
         match self {
             Self::Username(_) => IdentifierKind::Username,
@@ -49,7 +49,7 @@ impl Identifier {
         }
     }
 
-    /// The form in which two spellings of one name are equal. It is personal data.
+    /// The form that all spellings of one identifier share. It is personal data.
     pub fn comparable(&self) -> String {
         match self {
             Self::Username(username) => username.comparable(),
@@ -57,10 +57,11 @@ impl Identifier {
         }
     }
 
-    /// The forms under which an account claims the name, each with whether it is of this spelling (`docs/adr/0016`).
+    /// The forms under which an account claims the identifier, each with whether it is the form of the spelling
+    /// (`docs/adr/0016`).
     ///
-    /// An address is claimed by its spelling, as versions before did that knew no other form, and by its mailbox. Most often
-    /// they are one.
+    /// An address is claimed by the form of its spelling, which is the only one that earlier versions knew, and by that of its
+    /// mailbox. Most often these are the same.
     pub fn claimed_forms(&self) -> Vec<(String, bool)> {
         let comparable = self.comparable();
         match self {

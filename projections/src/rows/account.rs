@@ -9,13 +9,13 @@ use authlog_domain::{
 /// One account: the fold of its `User` events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    /// Its id.
+    /// The id of the account.
     pub id: UserId,
     /// The sequence of the last event that this row contains.
     pub version: u64,
-    /// Its number.
+    /// The number of the account.
     pub number: AccountNumber,
-    /// The username, where one was chosen that is not the e-mail address.
+    /// The username, if there is one in addition to the e-mail address.
     pub username: Option<Username>,
     /// The e-mail address.
     pub email: Option<Email>,
@@ -27,29 +27,29 @@ pub struct Account {
     pub phone: Option<Phone>,
     /// The role of the account.
     pub role: Role,
-    /// The current password.
+    /// The id of the current password hash.
     pub credential: CredentialId,
     /// Whether the account is locked: signing in is refused.
     pub locked: bool,
     /// The session epoch: sessions that started under an earlier epoch have ended.
     pub session_epoch: u32,
-    /// The session of an earlier epoch that has not ended.
+    /// The kept session: the one session of an earlier epoch that has not ended.
     pub kept_session: Option<SessionId>,
     /// The pending password reset.
     pub pending_reset: Option<PendingReset>,
     /// The pending verification link.
     pub pending_verification: Option<PendingVerification>,
-    /// The links that were last asked for; `None` in a row that an earlier version of this program wrote. Then they are
-    /// known from the account's events alone.
+    /// The latest requests for mailed links; `None` in a row that an earlier version of this program wrote. Then they
+    /// have to be read from the account's events.
     pub recent_requests: Option<RecentRequests>,
-    /// When it was registered.
+    /// When the account was registered.
     pub created_at: Timestamp,
-    /// When it last changed.
+    /// When anything last changed that a reader of the account sees.
     pub updated_at: Timestamp,
 }
 
 impl Account {
-    /// What to call the account where a contract asks for a username: the username, or else the e-mail address.
+    /// The name of the account in contracts that require a username: the username, otherwise the e-mail address.
     pub fn sign_in_name(&self) -> &str {
         match (&self.username, &self.email) {
             (Some(username), _) => username.as_str(),
@@ -58,15 +58,15 @@ impl Account {
         }
     }
 
-    /// What to call the person where a contract asks for a name: the name, or else the sign-in name.
+    /// The name of the person in contracts that require a name: the person's name, otherwise the sign-in name.
     pub fn display_name(&self) -> &str {
         self.name
             .as_ref()
             .map_or_else(|| self.sign_in_name(), PersonName::as_str)
     }
 
-    /// The account as the domain has it: its row holds all that decisions depend on. Recent requests that are not known
-    /// read as none.
+    /// The state of the `User` aggregate: the row holds everything that decisions depend on. If the row has no recent requests,
+    /// the state has none either.
     pub fn state(&self) -> Registered {
         Registered {
             role: self.role,
@@ -82,7 +82,7 @@ impl Account {
         }
     }
 
-    /// Takes over what the domain made of [`Self::state`]. Recent requests that were not known stay unknown.
+    /// Sets the part of the row that [`Self::state`] returns. If the row has no recent requests, it still has none afterwards.
     pub fn set_state(&mut self, state: Registered) {
         let Registered {
             role,
@@ -110,7 +110,8 @@ impl Account {
         }
     }
 
-    /// The epoch that `session` must have started under to count; it started under `started`.
+    /// The epoch under which `session` must have started to be live. For the kept session, that is `started`, the epoch under
+    /// which it did start.
     pub fn epoch_for(&self, session: SessionId, started: u32) -> u32 {
         if self.kept_session == Some(session) {
             started

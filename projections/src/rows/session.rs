@@ -10,59 +10,59 @@ use super::Account;
 /// One session: the fold of its `Session` events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionRecord {
-    /// Its id.
+    /// The id of the session.
     pub id: SessionId,
     /// The sequence of the last event that this row contains.
     pub version: u64,
     /// The account of the session.
     pub user: UserId,
-    /// The contract through which it was started.
+    /// The contract through which it was started; `None` if this program does not know it.
     pub contract: Option<ContractName>,
     /// The account's session epoch when it started.
     pub epoch: u32,
-    /// How its refresh token behaves; `None` where it has none.
+    /// How its refresh token behaves; `None` if it has none.
     pub rotation: Option<Rotation>,
-    /// The generation of the refresh token that is current.
+    /// The current generation of the refresh token.
     pub generation: u32,
     /// When it started.
     pub started_at: Timestamp,
-    /// When it was last refreshed, or started.
+    /// When it was last refreshed, or when it started.
     pub last_used_at: Timestamp,
-    /// When the current generation replaced the one before it, or when it started.
+    /// When the current generation replaced the previous one, or when the session started.
     pub rotated_at: Timestamp,
-    /// From this instant on none of its tokens is good.
+    /// The instant from which no token of the session is valid.
     pub expires_at: Timestamp,
-    /// When it was ended before it expired.
+    /// When it was ended, if that was before it expired.
     pub ended_at: Option<Timestamp>,
 }
 
-/// How long the row of a session is kept once the session is over. By then no access token of the session can be
-/// unexpired: they live for a day at the most. The second day is for clocks that differ, and for nodes that issued a token
-/// while they did not know of the end.
+/// How long the row of a session is kept once the session is over. After that, every access token of the session has expired:
+/// access tokens live for a day at most. The second day allows for clocks that differ, and for nodes that issued a token
+/// before they knew that the session had ended.
 pub const OVER_SESSIONS_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
-/// By how much the clocks differ at the most of the node that removed a row and of the one that looks for it.
+/// How much the clock of the node that removed a row may differ from that of the node that expects it.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(60 * 60);
 
 impl SessionRecord {
-    /// From this instant on none of the session's tokens is good: it ended, or expired.
+    /// The instant from which no token of the session is valid, because the session ended or expired.
     pub fn over_at(&self) -> Timestamp {
         self.ended_at
             .map_or(self.expires_at, |ended| ended.min(self.expires_at))
     }
 
-    /// Whether a row is to be written where there is none. What housekeeping may have removed at `now` is not: that depends
-    /// on the session's events and the clock alone.
+    /// Whether the session has a row at `now`. Housekeeping removes the row later, and a rebuild must not write it again. The
+    /// answer depends only on the session's events and the clock.
     pub fn has_row(&self, now: Timestamp) -> bool {
         now < self.over_at().plus(OVER_SESSIONS_KEPT)
     }
 
-    /// Whether it is no damage if there is no row: housekeeping may have removed it, by any node's clock.
+    /// Whether a missing row is no damage, because housekeeping may have removed it by the clock of any node.
     pub fn may_lack_row(&self, now: Timestamp) -> bool {
         !self.has_row(now.plus(CLOCKS_DIFFER_BY))
     }
 
-    /// The row of a session that is in `state` after its event `version`.
+    /// The row of a session that has the state `state` after the event with the sequence `version`.
     pub fn new(
         id: SessionId,
         version: u64,
@@ -96,8 +96,8 @@ impl SessionRecord {
         }
     }
 
-    /// The session as the domain has it: its row holds all that decisions depend on, so that a session of ten thousand
-    /// refreshes need not be loaded event by event. An append that builds on it names its version.
+    /// The state of the `Session` aggregate: the row holds everything that decisions depend on. So a session of ten thousand
+    /// refreshes is not loaded event by event. An append that builds on the row names its version.
     pub fn state(&self) -> Started {
         Started {
             user: self.user,
@@ -112,7 +112,7 @@ impl SessionRecord {
         }
     }
 
-    /// Whether the session, which is one of `account`, counts at `now`.
+    /// Whether the session is live at `now`. `account` is the account of the session.
     pub fn is_live(&self, account: &Account, now: Timestamp) -> bool {
         let account_epoch = account.epoch_for(self.id, self.epoch);
         self.state().is_live(account_epoch, now)
